@@ -1,0 +1,70 @@
+"""Progress on stderr: a bar on a terminal, a plain line now and then anywhere else."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+PLAIN_LINE_EVERY_S = 10.0
+
+Advance = Callable[[int], None]
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show how far a job of `total` units is; yields a function to call with each number done.
+
+    On a terminal: a bar with rate and time left. Elsewhere: a plain line every 10 s, none for a
+    job that ends sooner.
+    """
+    if sys.stderr.isatty():
+        with _bar(what, total, unit) as advance:
+            yield advance
+    else:
+        yield _plain(what, total, unit)
+
+
+def say(line: str) -> None:
+    """Print one line of progress to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, unit=unit, rate="")
+
+        def advance(done: int) -> None:
+            completed = bar.tasks[task].completed + done
+            rate = completed / max(time.monotonic() - started, 1e-9)
+            bar.update(task, advance=done, rate=f"{rate:,.0f}/s")
+
+        yield advance
+
+
+def _plain(what: str, total: int, unit: str) -> Advance:
+    started = spoke = time.monotonic()
+    completed = 0
+
+    def advance(done: int) -> None:
+        nonlocal completed, spoke
+        completed += done
+        now = time.monotonic()
+        if now - spoke >= PLAIN_LINE_EVERY_S:
+            spoke = now
+            rate = completed / (now - started)
+            left_s = max(total - completed, 0) / rate if rate else 0
+            say(f"{what}: {completed:,}/{total:,} {unit}, {rate:,.0f}/s, {left_s:,.0f} s left")
+
+    return advance

@@ -1,7 +1,7 @@
 """The packed data set: a folder of plain .npy files, written once and opened by memory map.
 
-`docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for each
-split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
+`docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for
+each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
 """
 
 import contextlib
@@ -150,8 +150,18 @@ class Split:
                 "(for DeepSEA's, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
             )
         contig, start = np.asarray(self._bins).T
-        chrom = pd.Categorical.from_codes(contig, categories=list(self._contigs))
+        chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self._contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
+
+    def masks(self) -> tuple[npt.NDArray[np.int64], dna.Bytes]:
+        """Return the numbers of the windows with unknown bases, ascending, and their masks:
+        int64 `(k,)` and uint8 `(k, ceil(window_bp / 8))`."""
+        return self._mask_rows, np.array(self._mask)
+
+    @property
+    def stored_bytes(self) -> int:
+        """How many bytes the packed sequences, masks and labels take."""
+        return int(self._sequence.nbytes + self._mask.nbytes + self._labels.nbytes)
 
     @property
     def has_coordinates(self) -> bool:
@@ -172,7 +182,7 @@ class Split:
         return counts
 
     def release(self) -> None:
-        """Let the operating system take back the memory of pages read so far; data stays readable."""
+        """Let the operating system take back the memory of pages read; all stays readable."""
         for file in self._files:
             base = getattr(file, "_mmap", None)
             if base is not None and hasattr(base, "madvise"):
@@ -182,16 +192,21 @@ class Split:
         if isinstance(rows, slice):
             return np.arange(*rows.indices(self._windows), dtype=np.int64)
         numbers = np.asarray(rows)
-        if numbers.dtype == bool:
-            return np.flatnonzero(numbers)
-        if numbers.size == 0:
+        if numbers.shape == (0,):
             return np.empty(0, dtype=np.int64)
+        if numbers.dtype == bool and numbers.shape == (self._windows,):
+            return np.flatnonzero(numbers)
+        if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+            raise TypeError(
+                f"rows are {numbers.dtype} {numbers.shape}; expected a slice, a sequence of whole "
+                f"numbers, or a mask of all {self._windows} windows"
+            )
         if numbers.min() < -self._windows or numbers.max() >= self._windows:
             raise IndexError(
                 f"split {self.name!r} has {self._windows} windows; "
                 f"rows {numbers.min()} .. {numbers.max()} were asked for"
             )
-        return np.asarray(numbers % self._windows, dtype=np.int64)
+        return numbers.astype(np.int64) % self._windows
 
     def _mask_of(self, rows: npt.NDArray[np.int64]) -> dna.Bytes | None:
         if not len(self._mask_rows):
@@ -292,11 +307,16 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def verify(path: str | Path) -> Dataset:
-    """Open a data set and compare the checksum of every file; returns it if all agree.
+    """Open a data set and compare every byte of it with its checksum; returns it if all agree.
 
     Raises BioqError that names every damaged file.
     """
     data = open_dataset(path)
+    if (data.path / METADATA).read_text(encoding="utf-8") != _as_text(_read_metadata(data.path)):
+        raise BioqError(
+            f"{data.path / METADATA}: was changed after it was written; "
+            "copy or build the data set again"
+        )
     damaged = []
     total = sum(recorded["bytes"] for recorded in data.files.values())
     with progress("verify", total, "bytes") as advance:
@@ -328,9 +348,7 @@ class SplitWriter:
             folder / "sequence.npy", dna.packed_bytes(description.window_bp), np.uint8
         )
         self._labels = _ArrayFile(folder / "labels.npy", -(-targets // 8), np.uint8)
-        self._bins = (
-            _ArrayFile(folder / "bins.npy", 2, np.int32) if description.contigs else None
-        )
+        self._bins = _ArrayFile(folder / "bins.npy", 2, np.int32) if description.contigs else None
 
     def append(
         self,
@@ -340,6 +358,18 @@ class SplitWriter:
     ) -> None:
         """Add windows: codes uint8 `(n, window_bp)`, labels as `pack_labels` gives them, and,
         where the description names contigs, bins `(n, 2)` of contig number and bin start."""
+        if codes.shape[1:] != (self._description.window_bp,) or len(codes) != len(packed_labels):
+            raise ValueError(
+                f"{len(packed_labels)} rows of labels for codes {codes.shape}; "
+                f"expected as many windows of {self._description.window_bp} bp"
+            )
+        if (bins is None) == (self._bins is not None) or (
+            bins is not None and len(bins) != len(codes)
+        ):
+            raise ValueError(
+                "every window needs its bin where the description names contigs, "
+                "and none where it does not"
+            )
         packed, mask = dna.pack(codes)
         masked = np.flatnonzero(mask.any(axis=1))
         if len(masked):
@@ -348,8 +378,6 @@ class SplitWriter:
         self._sequence.append(packed)
         self._labels.append(packed_labels)
         if self._bins is not None:
-            if bins is None:
-                raise ValueError("the description names contigs, so every window needs its bin")
             self._bins.append(np.asarray(bins, dtype=np.int32))
         self._windows += len(codes)
 
@@ -361,8 +389,8 @@ class SplitWriter:
         mask_bytes = -(-self._description.window_bp // 8)
         mask_rows = np.concatenate([np.empty(0, dtype=np.int64), *self._mask_rows])
         masks = np.concatenate([np.empty((0, mask_bytes), dtype=np.uint8), *self._masks])
-        np.save(self._folder / "mask_rows.npy", mask_rows)
-        np.save(self._folder / "mask.npy", masks)
+        _save(self._folder / "mask_rows.npy", mask_rows)
+        _save(self._folder / "mask.npy", masks)
         return {
             "windows": self._windows,
             "masked_windows": len(mask_rows),
@@ -374,7 +402,8 @@ class SplitWriter:
         """Close the files without finishing them."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
-                file.abandon()
+                with contextlib.suppress(OSError):  # a full disk fails here once more
+                    file.abandon()
 
 
 @contextlib.contextmanager
@@ -440,8 +469,16 @@ class DatasetWriter:
         }
         meta["fingerprint"] = _fingerprint(meta)
         path = self._folder / METADATA
-        path.write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+        path.write_text(_as_text(meta), encoding="utf-8")
         sync(path)
+
+
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    """Save as np.save does, but let a full disk raise the operating system's own error."""
+    with open(path, "wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.tobytes())
 
 
 class _ArrayFile:
@@ -465,7 +502,8 @@ class _ArrayFile:
                 f"{self._file.name}: rows are {rows.dtype} {rows.shape}, "
                 f"expected {self._dtype} (n, {self._width})"
             )
-        self._file.write(np.ascontiguousarray(rows).data)
+        if rows.size:  # an empty array has no buffer to write
+            self._file.write(np.ascontiguousarray(rows).data)
         self._rows += len(rows)
 
     def close(self) -> None:
@@ -496,7 +534,7 @@ def _read_metadata(path: Path) -> Any:
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
         kind, version = meta["format"], meta["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise BioqError(
             f"{file}: is not a data set's metadata ({error}); copy or build it again"
         ) from error
@@ -513,6 +551,10 @@ def _read_metadata(path: Path) -> Any:
             "copy or build the data set again"
         )
     return meta
+
+
+def _as_text(meta: Mapping[str, Any]) -> str:
+    return json.dumps(meta, indent=2) + "\n"
 
 
 def _fingerprint(meta: Mapping[str, Any]) -> str:

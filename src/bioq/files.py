@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 22
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends without an error.
+    """Yield a temporary path beside `path`, renamed to `path` when the block ends without an error.
 
     An existing file is replaced, in one step. The temporary name is `.NAME.XXXX.part`.
     """
@@ -25,7 +25,7 @@ def new_file(path: Path) -> Iterator[Path]:
     os.close(handle)
     partial = Path(name)
     try:
-        with _named_errors(path):
+        with _named_errors(path, partial):
             yield partial
             os.chmod(partial, 0o666 & ~_umask())
             sync(partial)
@@ -36,23 +36,25 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path` when the block ends without an error.
+    """Yield a temporary folder beside `path`, renamed to it when the block ends without an error.
 
     Raises BioqError if `path` exists already: nothing of the user's is ever overwritten.
     """
     path = Path(path)
-    if path.exists() or path.is_symlink():
-        raise BioqError(
-            f"{path}: exists already; give a folder that does not exist, or remove this one first"
-        )
     with _named_errors(path):
+        if path.exists() or path.is_symlink():
+            raise BioqError(
+                f"{path}: exists already; "
+                "give a folder that does not exist, or remove this one first"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
-        with _named_errors(path):
+        with _named_errors(path, partial):
             yield partial
             os.chmod(partial, 0o777 & ~_umask())
             os.rename(partial, path)
+        with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -77,17 +79,22 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing permission and the like into one line that names `path`."""
+def _named_errors(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Turn a full disk, a missing permission and the like into one line that names the file.
+
+    That is `path`, or, where `partial` is being written, another file that the block used.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is None:  # zlib, gzip and friends: not the operating system's word
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        raise BioqError(
-            f"{path}: could not be written: {error.strerror}{where}; nothing was left behind"
-        ) from error
+        culprit = Path(os.fsdecode(error.filename)) if error.filename else path
+        if partial and not (culprit == path or culprit.is_relative_to(partial)):
+            message = f"{culprit}: could not be used: {error.strerror}; {path} was not written"
+        else:
+            message = f"{path}: could not be written: {error.strerror}; nothing was left behind"
+        raise BioqError(message) from error
 
 
 def _umask() -> int:

@@ -1,0 +1,151 @@
+"""Tests of bioq.files: files appear whole or not at all, and every failure is one line."""
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from bioq.errors import BioqError
+from bioq.files import new_file, new_folder, sha256
+
+New = Callable[[Path], AbstractContextManager[Path]]
+BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
+
+
+def test_a_new_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    with new_file(tmp_path / "a.txt") as partial:
+        partial.write_text("whole")
+        assert partial.parent == tmp_path
+        assert not (tmp_path / "a.txt").exists()
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_new_file_replaces_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with new_file(tmp_path / "a.txt") as partial:
+        partial.write_text("new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_new_folder_appears_when_the_block_ends_and_makes_its_parents(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "out"
+    with new_folder(target) as partial:
+        (partial / "inside").write_text("whole")
+        assert not target.exists()
+    assert (target / "inside").read_text() == "whole"
+    assert os.listdir(target.parent) == ["out"]
+
+
+@BOTH
+def test_permissions_are_what_the_umask_leaves(tmp_path: Path, new: New) -> None:
+    before = os.umask(0o027)
+    try:
+        with new(tmp_path / "out"):
+            pass
+    finally:
+        os.umask(before)
+    expected = 0o640 if new is new_file else 0o750
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == expected
+
+
+@BOTH
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, BioqError, OSError])
+def test_nothing_is_left_after_an_error_and_it_passes_through(
+    tmp_path: Path, new: New, error: type[BaseException]
+) -> None:
+    with pytest.raises(error, match="mine"), new(tmp_path / "out") as partial:
+        (partial / "inside" if partial.is_dir() else partial).write_text("half")
+        raise error("mine")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_old_file_outlives_a_failed_replacement(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(ValueError, match="mine"), new_file(tmp_path / "a.txt") as partial:
+        partial.write_text("half")
+        raise ValueError("mine")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])
+def test_a_new_folder_refuses_a_target_that_exists(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "out"
+    if kind == "folder":
+        target.mkdir()
+    elif kind == "file":
+        target.touch()
+    else:
+        target.symlink_to("nowhere")
+    with pytest.raises(BioqError, match=r"out: exists already; give a folder"), new_folder(target):
+        pytest.fail("the block must not run")
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_new_folder_refuses_a_target_that_came_meanwhile(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(BioqError, match=r"out: could not be written: .*not empty"):
+        with new_folder(target):
+            target.mkdir()
+            (target / "theirs").touch()
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(target) == ["theirs"]
+
+
+@BOTH
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, new: New) -> None:
+    message = rf"^{tmp_path}/out: could not be written: No space left on device; nothing was left"
+    with pytest.raises(BioqError, match=message), new(tmp_path / "out"):
+        with open("/dev/full", "wb", buffering=0) as full:  # every write fails with ENOSPC
+            full.write(b"0")
+    assert os.listdir(tmp_path) == []
+
+
+@BOTH
+def test_no_permission_is_one_line(
+    tmp_path: Path, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".out.x.part"))
+
+    # Tests may run as root, whom no permission stops.
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(BioqError, match=r"out: could not be written: Permission denied; nothing"):
+        with new(tmp_path / "out"):
+            pytest.fail("the block must not run")
+
+
+def test_a_new_file_in_a_missing_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match=r"no/out: could not be written: No such file"):
+        with new_file(tmp_path / "no" / "out"):
+            pytest.fail("the block must not run")
+
+
+def test_a_new_folder_below_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BioqError, match=r"file/out: could not be written: "):
+        with new_folder(tmp_path / "file" / "out"):
+            pytest.fail("the block must not run")
+
+
+@BOTH
+def test_an_input_that_cannot_be_read_is_named_as_such(tmp_path: Path, new: New) -> None:
+    message = r"^/no/such/input: could not be used: No such file or directory; .*out was not writt"
+    with pytest.raises(BioqError, match=message), new(tmp_path / "out"):
+        Path("/no/such/input").read_bytes()
+    assert os.listdir(tmp_path) == []
+
+
+def test_sha256_agrees_with_hashlib_over_chunk_borders(tmp_path: Path) -> None:
+    for size in (0, 1, (1 << 22) - 1, 1 << 22, (1 << 22) + 1):
+        content = os.urandom(size)
+        (tmp_path / "a").write_bytes(content)
+        assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,205 @@
+"""Motifs: from JASPAR releases, from MEME files, as probability matrices."""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.errors import BioqError, UsageError
+
+Floats = npt.NDArray[np.float64]
+
+DEFAULT_RELEASE = "JASPAR2024"
+DEFAULT_TAX_GROUP = "vertebrates"
+
+_SUM_TOLERANCE = 0.02  # files give two or more decimals: 3 x 0.33 is 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """What a factor binds: the probability of every base at every position."""
+
+    name: str
+    """The factor, such as CTCF."""
+    matrix_id: str
+    """The matrix, such as MA0139.1."""
+    probabilities: Floats
+    """`(length, 4)`, order A, C, G, T; every row sums to 1."""
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def reverse_complement(self) -> "Motif":
+        """Return the motif as it stands on the other strand, read 5' to 3'."""
+        return Motif(self.name, self.matrix_id, self.probabilities[::-1, ::-1].copy())
+
+    def information_bits(self) -> Floats:
+        """Return the information of every position in bits, 0 to 2: `(length,)`.
+
+        2 minus the entropy; background uniform, no small-sample correction
+        (Schneider & Stephens 1990).
+        """
+        some = np.where(self.probabilities > 0, self.probabilities, 1.0)
+        bits: Floats = 2 + (some * np.log2(some)).sum(axis=1)
+        return bits
+
+
+def jaspar_motifs(
+    release: str = DEFAULT_RELEASE,
+    *,
+    collection: str = "CORE",
+    tax_group: str = DEFAULT_TAX_GROUP,
+) -> list[Motif]:
+    """Return the latest version of every motif of a JASPAR release, ordered by matrix ID.
+
+    The releases come with pyjaspar; nothing is downloaded. A probability is the count over the
+    column's sum, without pseudocounts, as in JASPAR's own MEME files.
+
+    Raises UsageError for a release, collection or taxonomic group that is not there.
+    """
+    from pyjaspar import jaspar_releases, jaspardb
+
+    if release not in jaspar_releases:
+        raise UsageError(
+            f"JASPAR release {release!r} is unknown; choose one of {', '.join(jaspar_releases)}"
+        )
+    database = jaspardb(release=release)
+    with contextlib.closing(database.conn) as connection:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Zero motifs returned")  # an error below says it
+            found = database.fetch_motifs(collection=collection, tax_group=[tax_group])
+        if not found:
+            collections = connection.execute("SELECT DISTINCT collection FROM MATRIX")
+            groups = connection.execute(
+                "SELECT DISTINCT val FROM MATRIX_ANNOTATION WHERE tag = 'tax_group'"
+            )
+            raise UsageError(
+                f"{release} has no motif of collection {collection!r} and taxonomic group "
+                f"{tax_group!r}; its collections are {_listed(collections)}, "
+                f"its groups {_listed(groups)}"
+            )
+    motifs = [
+        Motif(
+            motif.name, motif.matrix_id, _normalised(np.array([motif.counts[b] for b in "ACGT"]).T)
+        )
+        for motif in found
+    ]
+    return sorted(motifs, key=lambda motif: motif.matrix_id)
+
+
+def danq_jaspar_motifs() -> list[Motif]:
+    """Return the 525 motifs that DanQ-JASPAR starts from, in its order.
+
+    They are the 519 of JASPAR CORE 2016 for vertebrates by matrix ID, then the reverse complements
+    of numbers 19 and 97 to 101 of them, counted from 0: GATA1, REST, CTCF, GATA1::TAL1, ESRRB and
+    Pou5f1::Sox2. Source: DanQ-JASPAR_train.py of Quang & Xie 2016; that the list is in the order
+    of the matrix IDs shows in their motifs/DanQ-JASPAR_TOMTOM/tomtom.txt, where filter 97 still
+    matches REST and filter 98 CTCF, and filters 520 and 521 match them on the other strand.
+    """
+    motifs = jaspar_motifs("JASPAR2016")
+    return motifs + [motifs[number].reverse_complement() for number in (19, *range(97, 102))]
+
+
+def motifs_from(text: str) -> list[Motif]:
+    """Return the motifs that a user names: a JASPAR release, or the path of a MEME file.
+
+    A release may be followed by a taxonomic group: `JASPAR2024`, `JASPAR2024:fungi`.
+
+    Raises UsageError if it is neither, BioqError if the file cannot be read.
+    """
+    if Path(text).exists():
+        return read_meme(text)
+    release, _, group = text.partition(":")
+    if release.upper().startswith("JASPAR"):
+        return jaspar_motifs(release.upper(), tax_group=group or DEFAULT_TAX_GROUP)
+    raise UsageError(
+        f"motifs {text!r}: neither a file nor a JASPAR release; expected the path of a MEME file, "
+        f"or a release such as {DEFAULT_RELEASE} or {DEFAULT_RELEASE}:fungi"
+    )
+
+
+def read_meme(path: str | Path) -> list[Motif]:
+    """Read the motifs of a file in MEME's text format, minimal or full, in its order.
+
+    Raises BioqError if it is not in that format, not of DNA, or holds no motif.
+    """
+    # Bio.motifs reads the format too, but rounds the probabilities to counts of `nsites`.
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected motifs in MEME format") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BioqError(f"{path}: is not a text file in MEME format ({error})") from error
+    if not any(line.startswith("MEME version") for line in lines):
+        raise BioqError(f"{path}: is not in MEME format: it has no line 'MEME version ...'")
+    motifs: list[Motif] = []
+    matrix_id = name = ""
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if line.startswith("ALPHABET"):
+            _check_alphabet(line, f"{path}:{number}")
+        elif words[:1] == ["MOTIF"]:
+            matrix_id = words[1] if len(words) > 1 else f"motif {len(motifs) + 1}"
+            name = words[2] if len(words) > 2 else matrix_id
+        elif line.startswith("letter-probability matrix:"):
+            rows = _matrix(lines[number:], f"{path}:{number}", line)
+            motifs.append(Motif(name, matrix_id, rows))
+    if not motifs:
+        raise BioqError(f"{path}: holds no motif; expected lines 'letter-probability matrix: ...'")
+    return motifs
+
+
+def _check_alphabet(line: str, where: str) -> None:
+    """Raise BioqError unless a line `ALPHABET= ACGT` or `ALPHABET "DNA" ...` says DNA."""
+    given = line.removeprefix("ALPHABET").lstrip("= ").strip()
+    if given != "ACGT" and "DNA" not in given:
+        raise BioqError(f"{where}: the alphabet is {given!r}; expected DNA, 'ALPHABET= ACGT'")
+
+
+def _matrix(lines: list[str], where: str, header: str) -> Floats:
+    """Read the rows that follow a line `letter-probability matrix: alength= 4 w= 8 ...`."""
+    rows = list(_rows(lines))
+    width = header.partition("w=")[2].split()[:1]
+    if width and width[0].isdecimal() and int(width[0]) != len(rows):
+        raise BioqError(
+            f"{where}: the matrix has {len(rows)} rows of four numbers, its first line says "
+            f"w= {width[0]}; the file is damaged"
+        )
+    if not rows:
+        raise BioqError(f"{where}: the matrix has no rows; expected four numbers a position")
+    matrix = np.array(rows)
+    wrong = (matrix < 0).any(axis=1) | (abs(matrix.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise BioqError(
+            f"{where}: row {row + 1} of the matrix is {' '.join(f'{p:g}' for p in matrix[row])}; "
+            "expected four probabilities with sum 1"
+        )
+    return _normalised(matrix)
+
+
+def _rows(lines: list[str]) -> Iterator[list[float]]:
+    """Yield rows of four finite numbers up to the first line that is none."""
+    for line in lines:
+        try:
+            row = [float(word) for word in line.split()]
+        except ValueError:
+            return
+        if len(row) != 4 or not all(map(math.isfinite, row)):
+            return
+        yield row
+
+
+def _normalised(matrix: Floats) -> Floats:
+    rows: Floats = matrix / matrix.sum(axis=1, keepdims=True)
+    return rows
+
+
+def _listed(rows: Iterator[tuple[str]]) -> str:
+    return ", ".join(sorted(value for (value,) in rows))

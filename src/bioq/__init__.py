@@ -1,3 +1,50 @@
-"""BioQ predicts what DNA does: chromatin targets of a 1,000-bp window."""
+"""BioQ predicts what DNA does: chromatin targets of a 1,000-bp window.
+
+>>> import bioq
+>>> data = bioq.open_dataset("yeast")                                     # doctest: +SKIP
+>>> bioq.train(data, "run", model="bioq", config=bioq.TrainConfig())      # doctest: +SKIP
+>>> bioq.evaluate("run", data, split="test")                              # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bioq.errors import BioqError, UsageError
+
+if TYPE_CHECKING:
+    from bioq.dataset import open_dataset as open_dataset
+    from bioq.evaluation import evaluate as evaluate
+    from bioq.inference import predict as predict
+    from bioq.models import ModelSizes as ModelSizes
+    from bioq.models import build_model as build_model
+    from bioq.recipes import TrainConfig as TrainConfig
+    from bioq.runs import load as load
+    from bioq.training import train as train
 
 __version__ = "0.1.0"
+
+# Where the rest lies: imported when first asked for, so that `import bioq` never loads torch.
+_HOME = {
+    "ModelSizes": "bioq.models",
+    "TrainConfig": "bioq.recipes",
+    "build_model": "bioq.models",
+    "evaluate": "bioq.evaluation",
+    "load": "bioq.runs",
+    "open_dataset": "bioq.dataset",
+    "predict": "bioq.inference",
+    "train": "bioq.training",
+}
+
+__all__ = ["BioqError", "UsageError", "__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'bioq' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

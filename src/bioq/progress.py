@@ -3,11 +3,17 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 PLAIN_LINE_EVERY_S = 10.0
 
-Advance = Callable[[int], None]
+
+class Advance(Protocol):
+    """Reports that some more units are done, with a few words on how it goes."""
+
+    def __call__(self, done: int, note: str = "") -> None: ...
+
 
 
 @contextlib.contextmanager
@@ -38,17 +44,17 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}{task.fields[note]}"),
         TimeRemainingColumn(),
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, unit=unit, rate="")
+        task = bar.add_task(what, total=total, unit=unit, rate="", note="")
 
-        def advance(done: int) -> None:
+        def advance(done: int, note: str = "") -> None:
             completed = bar.tasks[task].completed + done
             rate = completed / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=done, rate=f"{rate:,.0f}/s")
+            bar.update(task, advance=done, rate=f"{rate:,.0f}/s", note=note and f", {note}")
 
         yield advance
 
@@ -57,7 +63,7 @@ def _plain(what: str, total: int, unit: str) -> Advance:
     started = spoke = time.monotonic()
     completed = 0
 
-    def advance(done: int) -> None:
+    def advance(done: int, note: str = "") -> None:
         nonlocal completed, spoke
         completed += done
         now = time.monotonic()
@@ -65,6 +71,10 @@ def _plain(what: str, total: int, unit: str) -> Advance:
             spoke = now
             rate = completed / (now - started)
             left_s = max(total - completed, 0) / rate if rate else 0
-            say(f"{what}: {completed:,}/{total:,} {unit}, {rate:,.0f}/s, {left_s:,.0f} s left")
+            ending = note and f", {note}"
+            say(
+                f"{what}: {completed:,}/{total:,} {unit}, {rate:,.0f}/s, "
+                f"{left_s:,.0f} s left{ending}"
+            )
 
     return advance

@@ -1,0 +1,96 @@
+"""The command line: parse, call one function, print. Results on stdout, progress on stderr.
+
+Commands are imported when they are called: `bioq --help` loads neither torch nor pandas.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from bioq import __version__
+from bioq.errors import BioqError, UsageError
+
+USAGE, BAD_INPUT, INTERRUPTED = 2, 1, 130
+
+_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
+    "train": ("bioq.cli.train:train", "Train a model on a data set."),
+    "evaluate": ("bioq.cli.evaluate:evaluate", "Evaluate a run; draw figures and a report."),
+    "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
+}
+_DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "peaks": ("bioq.cli.data:peaks", "Make a data set from peak files and a genome."),
+    "deepsea": ("bioq.cli.data:deepsea", "Make a data set from DeepSEA's .mat files."),
+    "simulate": ("bioq.cli.data:simulate", "Make a data set with motifs planted by known rules."),
+    "fetch": ("bioq.cli.data:fetch", "Download the DeepSEA training bundle."),
+    "info": ("bioq.cli.data:info", "Print what is in a data set."),
+    "verify": ("bioq.cli.data:verify", "Check every checksum and shape of a data set."),
+}
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run `bioq TOKENS`; return the exit status: 0, 1 bad input, 2 wrong usage, 130 interrupted."""
+    tokens = list(sys.argv[1:] if tokens is None else tokens)
+    debug = "--debug" in tokens
+    tokens = [token for token in tokens if token != "--debug"]
+    try:
+        _make_app(tokens)(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except KeyboardInterrupt:
+        return _stop("interrupted", INTERRUPTED, debug)
+    except CycloptsError as error:
+        command = " ".join(token for token in tokens[:2] if not token.startswith("-"))
+        line = " ".join(str(error).split())
+        return _stop(f"{line} Try 'bioq {command} --help'.".replace("  ", " "), USAGE, debug)
+    except BioqError as error:
+        return _stop(str(error), USAGE if isinstance(error, UsageError) else BAD_INPUT, debug)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of stdout has gone; there is nobody to tell
+        return BAD_INPUT
+    except MemoryError:
+        return _stop(
+            "out of memory; try a smaller --batch-size, or --data-in disk", BAD_INPUT, debug
+        )
+    except Exception as error:  # noqa: BLE001 the one place that catches everything
+        line = f"{type(error).__name__}: {error}".split("\n")[0]
+        return _stop(f"unexpected error, run again with --debug to see where: {line}", 1, debug)
+    return 0
+
+
+def _make_app(tokens: Sequence[str]) -> App:
+    """Return the app; the command that is called shows its own help, the others one line."""
+    words = [token for token in tokens if not token.startswith("-")]
+    settings = {
+        "version": __version__,
+        "help_format": "plaintext",
+        "default_parameter": Parameter(negative_iterable=()),
+    }
+    app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
+    data = App(name="data", help="Make, fetch and check data sets.")
+    _register(app, _COMMANDS, words[0] if words else "")
+    app.command(data)
+    _register(data, _DATA_COMMANDS, words[1] if len(words) > 1 else "")
+    return app
+
+
+_HELP = """BioQ predicts what DNA does: chromatin targets of a 1,000-bp window.
+
+The road: bioq data peaks ... --out data; bioq train data --out run; bioq evaluate run data.
+First time here: bioq demo. Every command has --help; --debug shows the traceback of an error."""
+
+
+def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) -> None:
+    for name, (place, short) in commands.items():
+        if name == called:
+            app.command(place, name=name)
+        else:
+            app.command(place, name=name, help=short)
+
+
+def _stop(line: str, status: int, debug: bool) -> int:
+    if debug and status != INTERRUPTED:
+        raise
+    print(f"bioq: {line}", file=sys.stderr)
+    return status

@@ -1,0 +1,210 @@
+"""`bioq data ...`: make, fetch and check data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import verify as verify_dataset
+from bioq.sources.deepsea import import_deepsea
+from bioq.sources.fetch import DEEPSEA_BUNDLE
+from bioq.sources.fetch import fetch as fetch_file
+from bioq.sources.peaks import PeakOptions, build_from_peaks
+from bioq.sources.simulate import SimulationOptions
+from bioq.sources.simulate import simulate as simulate_dataset
+
+_Flags = Parameter(name="*")
+
+
+def peaks(
+    *,
+    genome: Path,
+    targets: Path,
+    out: Path,
+    options: Annotated[PeakOptions, _Flags] = PeakOptions(),  # noqa: B008 frozen
+    exclude: Path | None = None,
+    chrom_alias: Path | None = None,
+    bins: Path | None = None,
+) -> None:
+    """Make a data set from peak files and a genome.
+
+    The genome is cut into bins; a bin is positive for a target where the target's peaks say so
+    (--label); each bin gives a window with the bin in its middle.
+
+    Example, yeast:
+      bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast --label midpoint
+        --chrom-alias chromAlias.tsv --exclude exclude.bed --valid-chrom chrII --test-chrom chrIV
+
+    Parameters
+    ----------
+    genome
+        FASTA (plain, gzip, bgzip) or 2bit.
+    targets
+        Tab-separated sheet with columns name and peaks (a path relative to the sheet); further
+        columns are kept as annotation.
+    out
+        New folder for the data set.
+    exclude
+        BED of regions; bins that overlap one are left out.
+    chrom_alias
+        Tab-separated: contig name in the peak files, contig name in the genome.
+    bins
+        BED of the bins to use, in this order, instead of tiling the genome.
+    """
+    build_from_peaks(
+        out,
+        genome=genome,
+        targets=targets,
+        options=options,
+        exclude=exclude,
+        chrom_alias=chrom_alias,
+        bins=bins,
+    )
+    info(out)
+
+
+def deepsea(
+    *,
+    out: Path,
+    train: Path | None = None,
+    valid: Path | None = None,
+    test: Path | None = None,
+    bed: Path | None = None,
+) -> None:
+    """Make a data set from DeepSEA's .mat files, as they are shipped.
+
+    Any of the three may be left out. The reverse complements that make up the second half of
+    each file are checked and left out; they are made again whenever they are needed.
+
+    Example:
+      bioq data deepsea --train train.mat --valid valid.mat --test test.mat --out deepsea
+
+    Parameters
+    ----------
+    out
+        New folder for the data set.
+    train
+        train.mat (HDF5, that is MATLAB v7.3).
+    valid
+        valid.mat (MATLAB v5).
+    test
+        test.mat (MATLAB v5).
+    bed
+        allTFs.pos.bed: gives every window its place in the genome.
+    """
+    import_deepsea(out, train=train, valid=valid, test=test, bed=bed)
+    info(out)
+
+
+def simulate(
+    *,
+    out: Path,
+    options: Annotated[SimulationOptions, _Flags] = SimulationOptions(),  # noqa: B008 frozen
+) -> None:
+    """Make a data set with motifs planted by known rules.
+
+    OUT/simulation holds the genome, the peaks and the truth. The same seed gives the same bytes.
+
+    Example:
+      bioq data simulate --out simulated --seed 1
+
+    Parameters
+    ----------
+    out
+        New folder for the data set.
+    """
+    simulate_dataset(out, options)
+    info(out)
+
+
+def info(dataset: Path, /) -> None:
+    """Print what is in a data set.
+
+    Example:
+      bioq data info yeast
+
+    Parameters
+    ----------
+    dataset
+        Data set folder.
+    """
+    data = open_dataset(dataset)
+    about = data.description
+    size = sum(file["bytes"] for file in data.files.values())
+    print(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
+    print(
+        f"  windows of {about.window_bp} bp with a bin of {about.bin_bp} bp, "
+        f"label rule {about.label_rule}, {len(data.targets):,} targets"
+    )
+    for split in data.values():
+        print(f"  {_split_line(split)}")
+    _print_rates(data)
+    print(f"  fingerprint {data.fingerprint}")
+
+
+def verify(dataset: Path, /) -> None:
+    """Check every checksum and shape of a data set.
+
+    Example:
+      bioq data verify yeast
+
+    Parameters
+    ----------
+    dataset
+        Data set folder.
+    """
+    data = verify_dataset(dataset)
+    print(f"{data.path}: {len(data.files)} files, every checksum and shape is right")
+
+
+def fetch(
+    name: str,
+    /,
+    *,
+    out: Path,
+    url: str = DEEPSEA_BUNDLE,
+    sha256: str | None = None,
+) -> None:
+    """Download the DeepSEA training bundle, with resume.
+
+    Example:
+      bioq data fetch deepsea --out downloads
+
+    Parameters
+    ----------
+    name
+        deepsea.
+    out
+        Folder for the download.
+    url
+        Where it lies.
+    sha256
+        Checksum that the download must have.
+    """
+
+
+def _split_line(split: Split) -> str:
+    strands = f" ({2 * len(split):,} with reverse complements)" if split.strands_folded else ""
+    unknown = f", {split.masked_windows:,} with unknown bases" if split.masked_windows else ""
+    place = "" if split.has_coordinates else ", no coordinates"
+    total = int(split.positives().sum())
+    rate = total / max(len(split) * split.targets, 1)
+    return (
+        f"{split.name}: {len(split):,} windows{strands}, "
+        f"{rate:.2%} of the labels positive{unknown}{place}"
+    )
+
+
+def _print_rates(data: Dataset) -> None:
+    """Print how the targets' positive rates are spread, and which have none, by split."""
+    for split in data.values():
+        positives = split.positives()
+        empty = int((positives == 0).sum())
+        if not len(split):
+            continue
+        low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
+        print(
+            f"  {split.name} positives a target: least {low:,}, median {middle:,}, most {high:,}"
+            + (f"; {empty:,} targets have none" if empty else "")
+        )

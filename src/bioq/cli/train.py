@@ -1,0 +1,98 @@
+"""`bioq train`."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bioq.errors import BioqError, UsageError
+from bioq.models import ModelSizes
+from bioq.recipes import TrainConfig
+from bioq.training import train as train_model
+
+_Flags = Parameter(name="*")
+
+
+def train(
+    dataset: Path,
+    /,
+    *,
+    out: Path,
+    model: str = "bioq",
+    motifs: str | None = None,
+    resume: bool = False,
+    config: Path | None = None,
+    training: Annotated[TrainConfig, _Flags] = TrainConfig(),  # noqa: B008 frozen
+    sizes: Annotated[ModelSizes, _Flags] = ModelSizes(),  # noqa: B008 frozen
+) -> None:
+    """Train a model on a data set.
+
+    Leaves a run folder: the best weights by validation, the last ones, the history and the
+    configuration. A run that was interrupted goes on with --resume.
+
+    Examples:
+      bioq train yeast --out run
+      bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
+      bioq train deepsea --out paper --model bioq --recipe bioq
+      bioq train yeast --out run --resume
+
+    Parameters
+    ----------
+    dataset
+        Data set folder, made by 'bioq data ...'.
+    out
+        New folder for the run; with --resume the folder of the run to go on with.
+    model
+        bioq, danq, danq-jaspar or deepsea.
+    motifs
+        Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
+    resume
+        Go on with an interrupted run.
+    config
+        TOML file with any of these options (lr = 1e-3, filters = 64, ...); flags win over it.
+    """
+    if config is not None:
+        chosen = _read_config(config)
+        training = _filled(training, chosen)
+        sizes = _filled(sizes, chosen)
+        model = chosen.pop("model", model) if model == "bioq" else model
+        motifs = motifs or chosen.pop("motifs", None)
+        if chosen:
+            known = [field.name for kind in (TrainConfig, ModelSizes) for field in fields(kind)]
+            raise UsageError(
+                f"{config}: unknown option {', '.join(chosen)}; "
+                f"expected some of model, motifs, {', '.join(known)}"
+            )
+    train_model(
+        dataset, out, model=model, sizes=sizes, motifs=motifs, config=training, resume=resume
+    )
+    print(out)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            options = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
+    return {name.replace("-", "_"): value for name, value in options.items()}
+
+
+def _filled(options: Any, chosen: dict[str, Any]) -> Any:
+    """Return `options` with the file's choices where the command line left the standard ones.
+
+    What belongs here is taken out of `chosen`."""
+    standard = type(options)()
+    mine = {field.name for field in fields(options)} & chosen.keys()
+    values = {name: chosen.pop(name) for name in mine}
+    return replace(
+        options,
+        **{
+            name: value
+            for name, value in values.items()
+            if getattr(options, name) == getattr(standard, name)
+        },
+    )

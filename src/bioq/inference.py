@@ -1,0 +1,170 @@
+"""The one batched forward loop: strands, precision, device. Everything that predicts calls it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bioq.batches import Batches, reverse_complement
+from bioq.dataset import Split
+from bioq.errors import BioqError, UsageError
+from bioq.progress import progress
+
+Strands = Literal["both", "forward"]
+Precision = Literal["32", "tf32", "bf16"]
+BATCH_SIZE = 256
+"""Windows a forward pass."""
+
+Windows = npt.NDArray[np.generic] | Tensor
+
+
+def predict(
+    model: nn.Module,
+    windows: Windows,
+    *,
+    strands: Strands = "both",
+    batch_size: int = BATCH_SIZE,
+    device: str | torch.device | None = None,
+    precision: Precision = "32",
+) -> npt.NDArray[np.float32]:
+    """Return probabilities float32 `(n, targets)` of one-hot windows `(n, 4, length)`.
+
+    `windows` is an array or tensor of any number type, in the order A, C, G, T. With
+    strands="both" the probabilities of a window and of its reverse complement are averaged, as
+    DeepSEA does. The model stays on its device unless `device` names another; its train or eval
+    mode is as before afterwards.
+    Raises BioqError if `windows` is not `(n, 4, length)`.
+    """
+    if windows.ndim != 3 or windows.shape[1] != 4:
+        raise BioqError(
+            f"windows have shape {tuple(windows.shape)}; expected (n, 4, length), "
+            "one-hot in the order A, C, G, T"
+        )
+    tensor = windows if isinstance(windows, Tensor) else torch.from_numpy(np.asarray(windows))
+
+    def read(start: int, end: int) -> Tensor:
+        return tensor[start:end].to(place).float()
+
+    place = _place(model, device)
+    return _forward_loop(
+        model.to(place), read, len(tensor), strands, batch_size, place, precision, "predict"
+    )
+
+
+def predict_split(
+    model: nn.Module,
+    split: Split,
+    *,
+    strands: Strands = "both",
+    batch_size: int = BATCH_SIZE,
+    device: str | torch.device | None = None,
+    precision: Precision = "32",
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return probabilities float32 `(len(split), targets)` of every window of a split, in order.
+
+    They are written into `out` where one is given: a memory map for a split whose predictions do
+    not fit in memory.
+    """
+    place = _place(model, device)
+    batches = Batches(split, place, data_in="disk")
+
+    def read(start: int, end: int) -> Tensor:
+        return batches.read(torch.arange(start, end))[0]
+
+    label = f"predict {split.name}"
+    return _forward_loop(
+        model.to(place), read, len(split), strands, batch_size, place, precision, label, out
+    )
+
+
+@contextlib.contextmanager
+def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast."""
+    if precision not in ("32", "tf32", "bf16"):
+        raise UsageError(f"precision {precision!r}; expected 32, tf32 or bf16")
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError(
+            f"precision tf32 needs a CUDA device, this is {device.type}; use 32 or bf16"
+        )
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of that name; the first CUDA card, else the CPU, where none is given.
+
+    Raises UsageError if this machine or this PyTorch does not have it.
+    """
+    if name is None or name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise UsageError(
+            f"device {name!r} is not to be had here ({reason}); use cpu, cuda or mps"
+        ) from error
+    return device
+
+
+def _forward_loop(
+    model: nn.Module,
+    read: Callable[[int, int], Tensor],
+    windows: int,
+    strands: Strands,
+    batch_size: int,
+    device: torch.device,
+    precision: Precision,
+    label: str,
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    if strands not in ("both", "forward"):
+        raise UsageError(f"strands {strands!r}; expected both or forward")
+    if batch_size < 1:
+        raise UsageError(f"batch size {batch_size}; expected at least 1")
+    was_training = model.training
+    model.eval()
+    try:
+        with (
+            torch.inference_mode(),
+            numerics(device, precision),
+            progress(label, windows, "windows") as advance,
+        ):
+            for start in range(0, windows, batch_size):
+                end = min(start + batch_size, windows)
+                probability = _probability(model, read(start, end), strands)
+                if out is None:
+                    out = np.empty((windows, probability.shape[1]), dtype=np.float32)
+                out[start:end] = probability.cpu().numpy()
+                advance(end - start)
+    finally:
+        model.train(was_training)
+    if out is None:
+        architecture: Any = model.architecture
+        out = np.empty((0, architecture["targets"]), dtype=np.float32)
+    return out
+
+
+def _probability(model: nn.Module, windows: Tensor, strands: Strands) -> Tensor:
+    forward = torch.sigmoid(model(windows).float())
+    if strands == "forward":
+        return forward
+    return (forward + torch.sigmoid(model(reverse_complement(windows)).float())) / 2
+
+
+def _place(model: nn.Module, device: str | torch.device | None) -> torch.device:
+    if isinstance(device, torch.device):
+        return device
+    return choose_device(device) if device is not None else next(model.parameters()).device

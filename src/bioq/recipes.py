@@ -1,0 +1,218 @@
+"""How to train: the papers' recipes, BioQ's own, and what a user may change of them."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from bioq.batches import DataIn
+from bioq.errors import UsageError
+from bioq.inference import Precision
+
+RecipeName = Literal["default", "bioq", "danq"]
+Optimizer = Literal["rmsprop", "adam", "adamw"]
+Schedule = Literal["constant", "cosine"]
+TrainStrands = Literal["random", "both", "forward"]
+SelectBy = Literal["valid_loss", "valid_macro_average_precision", "valid_macro_roc_auc"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what training computes, but for the seed and the precision."""
+
+    optimizer: Optimizer
+    learning_rate: float
+    weight_decay: float
+    schedule: Schedule
+    warmup_epochs: float
+    batch_size: int
+    epochs: int
+    patience: int
+    clip_norm: float
+    strands: TrainStrands
+    select_by: SelectBy
+    output_bias: bool
+
+
+RECIPES: dict[str, Recipe] = {
+    "default": Recipe(
+        optimizer="adamw",
+        learning_rate=1e-3,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup_epochs=1.0,
+        batch_size=100,
+        epochs=20,
+        patience=5,
+        clip_norm=1.0,
+        strands="random",
+        select_by="valid_macro_average_precision",
+        output_bias=True,
+    ),
+    # Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
+    "bioq": Recipe(
+        optimizer="rmsprop",
+        learning_rate=1e-5,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_epochs=0.0,
+        batch_size=100,
+        epochs=55,
+        patience=0,
+        clip_norm=1.0,
+        strands="both",
+        select_by="valid_loss",
+        output_bias=False,
+    ),
+    # Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
+    "danq": Recipe(
+        optimizer="rmsprop",
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        schedule="constant",
+        warmup_epochs=0.0,
+        batch_size=100,
+        epochs=60,
+        patience=5,
+        clip_norm=0.0,
+        strands="both",
+        select_by="valid_loss",
+        output_bias=False,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. What is left out (None) is as the recipe says."""
+
+    recipe: RecipeName = "default"
+    """default: BioQ's own. bioq: Conboy & Konka 2024. danq: Quang & Xie 2016."""
+    optimizer: Optimizer | None = None
+    """rmsprop (smoothing 0.9), adam or adamw."""
+    lr: float | None = None
+    """Learning rate at its highest."""
+    weight_decay: float | None = None
+    """Pull of the weights towards zero (biases are left alone); decoupled with adamw."""
+    schedule: Schedule | None = None
+    """constant, or cosine: down to a hundredth of the learning rate at the last step."""
+    warmup_epochs: float | None = None
+    """Epochs over which the learning rate rises from zero."""
+    batch_size: int | None = None
+    """Windows a step."""
+    epochs: int | None = None
+    """Times that every training window is shown, at most."""
+    patience: int | None = None
+    """Stop after this many epochs without a better validation; 0 never stops early."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient; 0 does not clip."""
+    strands: TrainStrands | None = None
+    """random: each window on a strand drawn anew every epoch. both: every window on both strands
+    every epoch, as the papers do. forward: as stored."""
+    select_by: SelectBy | None = None
+    """The validation figure that decides which weights are kept and when to stop."""
+    output_bias: bool | None = None
+    """Start the outputs at the targets' positive rates instead of at one half."""
+    seed: int = 0
+    """Decides initial weights, order, strands and dropout."""
+    precision: Precision = "32"
+    """32: exact float32. tf32: matrix units of NVIDIA cards. bf16: mixed bfloat16."""
+    device: str | None = None
+    """cpu, cuda, cuda:1, mps; by default the first CUDA card, else the CPU."""
+    data_in: DataIn = "auto"
+    """Where the packed windows lie: disk, memory, device (GPU memory), or auto."""
+    checkpoint_min: float = 5.0
+    """Minutes between two checkpoints within an epoch; one is written after every epoch anyway."""
+    tensorboard: bool = False
+    """Also log for TensorBoard into RUN/tensorboard (needs bioq[tensorboard])."""
+
+    def resolve(self) -> Recipe:
+        """Return the recipe with every choice made. Raises UsageError for one out of range."""
+        if self.recipe not in RECIPES:
+            raise UsageError(f"recipe {self.recipe!r}; expected one of {', '.join(RECIPES)}")
+        names = {field.name for field in fields(Recipe)}
+        chosen = {
+            _OPTION_NAMES.get(name, name): value
+            for name, value in asdict(self).items()
+            if value is not None
+        }
+        recipe = replace(
+            RECIPES[self.recipe], **{name: chosen[name] for name in chosen.keys() & names}
+        )
+        _check(recipe)
+        return recipe
+
+
+_OPTION_NAMES = {"lr": "learning_rate"}
+# What may differ between the start of a run and its continuation: it changes no result on one
+# machine, but for `device`, whose arithmetic may differ in the last bits.
+RUNTIME_OPTIONS = ("device", "data_in", "checkpoint_min", "tensorboard")
+
+_LOWEST_LEARNING_RATE = 0.01
+"""The cosine schedule ends at this share of the learning rate."""
+
+
+def learning_rate_at(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step (from 0): linear warm-up, then the schedule."""
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    total = recipe.epochs * steps_per_epoch
+    done = min((step - warmup) / max(total - warmup, 1), 1.0)
+    share = _LOWEST_LEARNING_RATE + (1 - _LOWEST_LEARNING_RATE) * (1 + math.cos(math.pi * done)) / 2
+    return recipe.learning_rate * share
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over a model's parameters; weight decay spares the biases."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups: Iterable[dict[str, Any]] = (
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": biases, "weight_decay": 0.0},
+    )
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.learning_rate)
+
+
+def _check(recipe: Recipe) -> None:
+    wrong = [
+        f"{flag} {value!r}, expected {expected}"
+        for flag, value, expected, right in (
+            ("--lr", recipe.learning_rate, "more than 0", recipe.learning_rate > 0),
+            ("--weight-decay", recipe.weight_decay, "0 or more", recipe.weight_decay >= 0),
+            ("--warmup-epochs", recipe.warmup_epochs, "0 or more", recipe.warmup_epochs >= 0),
+            ("--batch-size", recipe.batch_size, "1 or more", recipe.batch_size >= 1),
+            ("--epochs", recipe.epochs, "1 or more", recipe.epochs >= 1),
+            ("--patience", recipe.patience, "0 or more", recipe.patience >= 0),
+            ("--clip-norm", recipe.clip_norm, "0 or more", recipe.clip_norm >= 0),
+            (
+                "--optimizer",
+                recipe.optimizer,
+                "rmsprop, adam, adamw",
+                recipe.optimizer in ("rmsprop", "adam", "adamw"),
+            ),
+            (
+                "--schedule",
+                recipe.schedule,
+                "constant, cosine",
+                recipe.schedule in ("constant", "cosine"),
+            ),
+            (
+                "--strands",
+                recipe.strands,
+                "random, both, forward",
+                recipe.strands in ("random", "both", "forward"),
+            ),
+        )
+        if not right
+    ]
+    if wrong:
+        raise UsageError("; ".join(wrong))

@@ -1,0 +1,188 @@
+"""The run folder: what training leaves and every other command takes.
+
+RUN/model.safetensors (best by validation), last.safetensors, config.json, targets.tsv, history.csv,
+resume/state.safetensors. Weights are never pickled.
+"""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bioq import __version__
+from bioq.dataset import Dataset
+from bioq.errors import BioqError
+from bioq.files import new_file, new_folder
+from bioq.models import build_from_architecture
+from bioq.targets import read_target_table, write_target_table
+
+FORMAT = "bioq-run"
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+TARGETS = "targets.tsv"
+BEST = "model.safetensors"
+LAST = "last.safetensors"
+HISTORY = "history.csv"
+STATE = "resume/state.safetensors"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What `config.json` says."""
+
+    model: Mapping[str, Any]
+    """The architecture, as `build_model` takes it."""
+    training: Mapping[str, Any]
+    """The recipe in full, and how it was run."""
+    data: Mapping[str, Any]
+    """The data set: its fingerprint, windows, bin and label rule."""
+    versions: Mapping[str, str]
+
+
+def create_run(
+    run: Path, *, model: Mapping[str, Any], training: Mapping[str, Any], data: Dataset
+) -> None:
+    """Make a run folder with `config.json` and `targets.tsv`. Raises BioqError if it exists."""
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": dict(model),
+        "training": dict(training),
+        "data": {
+            "name": data.path.resolve().name,
+            "fingerprint": data.fingerprint,
+            "window_bp": data.description.window_bp,
+            "bin_bp": data.description.bin_bp,
+            "label_rule": data.description.label_rule,
+            "windows": {name: len(split) for name, split in data.items()},
+        },
+        "versions": {
+            "bioq": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    with new_folder(run) as folder:
+        write_target_table(data.targets, folder / TARGETS)
+        (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(run: str | Path) -> RunConfig:
+    """Read a run's `config.json`. Raises BioqError if this is no run or a newer format."""
+    file = Path(run) / CONFIG
+    if not file.is_file():
+        raise BioqError(f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        kind, version = config["format"], config["format_version"]
+        parts = {name: config[name] for name in ("model", "training", "data", "versions")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise BioqError(
+            f"{file}: is not a run's configuration ({type(error).__name__}: {error}); "
+            "train again or restore the file"
+        ) from error
+    if kind != FORMAT:
+        raise BioqError(f"{file}: format is {kind!r}, expected {FORMAT!r}")
+    if version != FORMAT_VERSION:
+        raise BioqError(
+            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
+            "use the BioQ that wrote it, or train again"
+        )
+    return RunConfig(**parts)
+
+
+def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.Module:
+    """Return a run's model in eval mode: `(batch, 4, window_bp)` -> logits `(batch, targets)`.
+
+    `model.targets` is the target table, `model.config` the run's RunConfig. `weights` is "best"
+    (by validation) or "last". Raises BioqError if the folder is no run or the weights are damaged
+    or belong to another architecture.
+    """
+    config = read_config(run)
+    model = build_from_architecture(config.model)
+    load_weights(model, Path(run) / {"best": BEST, "last": LAST}[weights])
+    targets = read_target_table(Path(run) / TARGETS)
+    if len(targets) != config.model["targets"]:
+        raise BioqError(
+            f"{Path(run) / TARGETS}: has {len(targets)} targets, "
+            f"{CONFIG} says {config.model['targets']}; the run is damaged"
+        )
+    model.targets = targets  # type: ignore[assignment]
+    model.config = config  # type: ignore[assignment]
+    return model.to(device).eval()
+
+
+def save_weights(model: nn.Module, file: Path) -> None:
+    """Write a model's weights as safetensors, in one step."""
+    save_tensors(model.state_dict(), file)
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Put the weights of a file into a model of the same architecture."""
+    tensors, _ = read_tensors(file)
+    own = model.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        found = tuple(tensors[name].shape) if name in tensors else "none"
+        expected = tuple(own[name].shape) if name in own else "none"
+        if found != expected:
+            raise BioqError(
+                f"{file}: weight {name} is {found}, the architecture in {CONFIG} has {expected}; "
+                "the two do not belong together"
+            )
+    model.load_state_dict(tensors)
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], file: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors and text as one safetensors file, in one step."""
+    file.parent.mkdir(exist_ok=True)
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with new_file(file) as partial:
+        try:
+            save_file(ready, partial, dict(metadata or {}))
+        except SafetensorError as error:  # how safetensors says that the disk is full
+            raise BioqError(f"{file}: could not be written: {error}") from error
+
+
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return what `save_tensors` wrote. Raises BioqError if the file is missing or damaged."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, (  # noqa: SIM118
+                opened.metadata() or {}
+            )
+    except FileNotFoundError as error:
+        raise BioqError(
+            f"{file}: no such file; the training has not finished its first epoch, "
+            "or this is no run folder"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BioqError(
+            f"{file}: is not a readable safetensors file ({error}); restore it or train again"
+        ) from error
+
+
+def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write `history.csv`, one row an epoch."""
+    with new_file(run / HISTORY) as partial:
+        pd.DataFrame(list(history)).to_csv(partial, index=False, lineterminator="\n")
+
+
+def read_history(run: str | Path) -> pd.DataFrame:
+    """Return `history.csv`: one row an epoch, the first is epoch 1."""
+    file = Path(run) / HISTORY
+    try:
+        return pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise BioqError(f"{file}: is not a training history ({error})") from error

@@ -6,6 +6,7 @@ each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where
 
 import contextlib
 import hashlib
+import io
 import json
 import mmap
 import shutil
@@ -221,13 +222,7 @@ class Split:
         return mask
 
     def _map(self, folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        path = folder / self.name / f"{name}.npy"
-        array = _open_array(path)
-        if array.shape != shape or array.dtype != dtype:
-            raise BioqError(
-                f"{path}: holds {array.dtype} {array.shape}, but {METADATA} says "
-                f"{np.dtype(dtype)} {shape}; the file is damaged, build the data set again"
-            )
+        array = _open_array(folder / self.name / f"{name}.npy", shape, np.dtype(dtype))
         if isinstance(array, np.memmap):
             self._files.append(array)
         return array
@@ -280,15 +275,7 @@ def open_dataset(path: str | Path) -> Dataset:
     """
     path = Path(path)
     meta = _read_metadata(path)
-    for name, recorded in meta["files"].items():
-        file = path / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != recorded["bytes"]:
-            state = "is missing" if found is None else f"has {found:,} bytes"
-            raise BioqError(
-                f"{file}: {state}, {METADATA} says {recorded['bytes']:,}; "
-                "the data set is damaged, copy or build it again"
-            )
+    _check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
     described["sources"] = tuple(Source(**source) for source in described["sources"])
@@ -306,30 +293,43 @@ def open_dataset(path: str | Path) -> Dataset:
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])
 
 
+def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
+    for name, recorded in files.items():
+        file = path / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != recorded["bytes"]:
+            state = "is missing" if found is None else f"has {found:,} bytes"
+            raise BioqError(
+                f"{file}: {state}, {METADATA} says {recorded['bytes']:,}; "
+                "the data set is damaged, copy or build it again"
+            )
+
+
 def verify(path: str | Path) -> Dataset:
-    """Open a data set and compare every byte of it with its checksum; returns it if all agree.
+    """Compare every byte of a data set with its checksum; returns it, open, if all agree.
 
     Raises BioqError that names every damaged file.
     """
-    data = open_dataset(path)
-    if (data.path / METADATA).read_text(encoding="utf-8") != _as_text(_read_metadata(data.path)):
+    path = Path(path)
+    meta = _read_metadata(path)
+    if (path / METADATA).read_bytes() != _as_text(meta).encode():
         raise BioqError(
-            f"{data.path / METADATA}: was changed after it was written; "
-            "copy or build the data set again"
+            f"{path / METADATA}: was changed after it was written; copy or build the data set again"
         )
+    _check_sizes(path, meta["files"])
     damaged = []
-    total = sum(recorded["bytes"] for recorded in data.files.values())
+    total = sum(recorded["bytes"] for recorded in meta["files"].values())
     with progress("verify", total, "bytes") as advance:
-        for name, recorded in data.files.items():
-            if sha256(data.path / name) != recorded["sha256"]:
+        for name, recorded in meta["files"].items():
+            if sha256(path / name) != recorded["sha256"]:
                 damaged.append(name)
             advance(recorded["bytes"])
     if damaged:
         raise BioqError(
-            f"{data.path}: the checksum of {', '.join(damaged)} is not the one in {METADATA}; "
+            f"{path}: the checksum of {', '.join(damaged)} is not the one in {METADATA}; "
             "the data set is damaged, copy or build it again"
         )
-    return data
+    return open_dataset(path)
 
 
 class SplitWriter:
@@ -473,28 +473,32 @@ class DatasetWriter:
         sync(path)
 
 
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the .npy header, version 1.0, as NumPy writes it: its size does not depend on the
+    number of rows, because NumPy pads it to leave room for the first axis to grow."""
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
 def _save(path: Path, array: npt.NDArray[Any]) -> None:
     """Save as np.save does, but let a full disk raise the operating system's own error."""
     with open(path, "wb") as file:
-        header = np.lib.format.header_data_from_array_1_0(array)
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(_npy_header(array.shape, array.dtype))
         file.write(array.tobytes())
 
 
 class _ArrayFile:
-    """A two-dimensional .npy file of a fixed width that grows row by row, without a memory map.
-
-    The header is written twice: its size does not depend on the number of rows, because NumPy
-    pads it to leave room for the first axis to grow.
-    """
+    """A two-dimensional .npy file of a fixed width that grows row by row, without a memory map."""
 
     def __init__(self, path: Path, width: int, dtype: Any):
         self._width = width
         self._dtype = np.dtype(dtype)
         self._rows = 0
         self._file: BinaryIO = open(path, "w+b")  # noqa: SIM115 closed by close() or abandon()
-        self._write_header()
-        self._header_bytes = self._file.tell()
+        self._file.write(self._header())
 
     def append(self, rows: npt.NDArray[Any]) -> None:
         if rows.ndim != 2 or rows.shape[1] != self._width or rows.dtype != self._dtype:
@@ -508,21 +512,14 @@ class _ArrayFile:
 
     def close(self) -> None:
         self._file.seek(0)
-        self._write_header()
-        if self._file.tell() != self._header_bytes:
-            raise RuntimeError("the .npy header changed its size")
+        self._file.write(self._header())
         self._file.close()
 
     def abandon(self) -> None:
         self._file.close()
 
-    def _write_header(self) -> None:
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self._rows, self._width),
-        }
-        np.lib.format.write_array_header_1_0(self._file, header)
+    def _header(self) -> bytes:
+        return _npy_header((self._rows, self._width), self._dtype)
 
 
 def _read_metadata(path: Path) -> Any:
@@ -563,16 +560,23 @@ def _fingerprint(meta: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _open_array(path: Path) -> npt.NDArray[Any]:
-    """Open a .npy file by memory map; an empty one, which cannot be mapped, as an empty array."""
+def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Open a .npy file by memory map; an empty one, which cannot be mapped, as an empty array.
+
+    The header is compared, not parsed: a damaged one can make NumPy's parser fail in many ways.
+    """
+    header = _npy_header(shape, dtype)
+    size = len(header) + int(np.prod(shape)) * dtype.itemsize
     try:
         with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, _ = np.lib.format.read_array_header_1_0(file)
+            found = file.read(len(header))
+        if found != header or path.stat().st_size != size:
+            raise BioqError(
+                f"{path}: is not the .npy file of {dtype} {shape} that {METADATA} says; "
+                "the file is damaged, copy or build the data set again"
+            )
         if 0 in shape:
-            return np.asarray(np.load(path, allow_pickle=False))
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        raise BioqError(
-            f"{path}: is not a readable .npy file ({error}); copy or build the data set again"
-        ) from error
+            return np.empty(shape, dtype)
+        return np.memmap(path, dtype, mode="r", offset=len(header), shape=shape)
+    except OSError as error:
+        raise BioqError(f"{path}: could not be read: {error.strerror}") from error

@@ -1,0 +1,267 @@
+"""`bioq.evaluate` on a small run, against scikit-learn on the same probabilities."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+import torch
+
+from bioq import evaluate as evaluate_module
+from bioq import evaluation, runs
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.errors import BioqError
+from bioq.evaluate import evaluate
+from bioq.inference import predict_split
+from bioq.models import ModelSizes, build_model
+
+SIZES = ModelSizes(filters=4, filter_width=6, pool_width=10, lstm_units=3, dense_units=8)
+TARGETS = pd.DataFrame(
+    {
+        "name": ["a", "b", "c", "never"],
+        "group": ["DNase", "TF", "TF", "histone"],
+        "treatment": ["None", "", "NA", "x"],
+        "positives": ["the", "sheet's", "own", "column"],
+        "danq_roc_auc": ["0.9", "0.1", "NA", "0.5"],
+    }
+)
+
+
+def write_dataset(
+    path: Path,
+    *,
+    targets: pd.DataFrame = TARGETS,
+    window_bp: int = 60,
+    splits: tuple[str, ...] = ("train", "valid", "test"),
+    windows: int = 80,
+) -> Dataset:
+    """A data set whose last target is never positive; the others follow how much A there is."""
+    generator = np.random.default_rng(5)
+    with new_dataset(path, Description("peaks", window_bp, 20, "half"), targets) as writer:
+        for name in splits:
+            codes = generator.integers(0, 4, (windows, window_bp)).astype(np.uint8)
+            rich = (codes == 0).mean(axis=1)[:, None] + generator.normal(0, 0.05, (windows, 4))
+            labels = rich[:, : len(targets)] > 0.3
+            labels[:, -1] = False
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(labels))
+    return open_dataset(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, Dataset]:
+    """A run folder with a small untrained model, and its data set."""
+    folder = tmp_path_factory.mktemp("trained")
+    data = write_dataset(folder / "data")
+    torch.manual_seed(1)
+    model = build_model("bioq", targets=4, window_bp=60, sizes=SIZES)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(3)
+    runs.create_run(folder / "run", model=model.architecture, training={}, data=data)
+    runs.save_weights(model, folder / "run" / runs.BEST)
+    return folder / "run", data
+
+
+@pytest.fixture(scope="module")
+def found(trained) -> evaluation.Evaluation:
+    run, data = trained
+    return evaluate(run, data, batch_size=32)
+
+
+@pytest.fixture(scope="module")
+def probability(trained) -> dict[str, np.ndarray]:
+    run, data = trained
+    return {name: predict_split(runs.load(run), data[name]) for name in ("valid", "test")}
+
+
+def test_every_target_is_scored_as_scikit_learn_does(trained, found, probability):
+    labels = trained[1]["test"].labels()
+    table = found.per_target
+    for target in range(3):
+        label, scored = labels[:, target], probability["test"][:, target]
+        row = table.iloc[target]
+        assert row["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(label, scored))
+        assert row["average_precision"] == pytest.approx(
+            sklearn.metrics.average_precision_score(label, scored)
+        )
+        assert row["positives"] == label.sum()
+    assert np.isnan(table["roc_auc"].iloc[3])
+    assert np.isnan(table["average_precision"].iloc[3])
+
+
+def test_macro_is_the_mean_of_the_defined_and_micro_pools_all(trained, found, probability):
+    labels = trained[1]["test"].labels()
+    macro, micro = found.summary["macro"], found.summary["micro"]
+    assert macro["roc_auc"] == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels[:, :3], probability["test"][:, :3], average="macro")
+    )
+    assert macro["undefined_roc_auc"] == 1
+    assert micro["roc_auc"] == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels.ravel(), probability["test"].ravel())
+    )
+
+
+def test_groups_are_scored_on_their_own_targets(trained, found, probability):
+    labels = trained[1]["test"].labels()[:, 1:3]
+    scores = found.summary["groups"]["TF"]
+    assert scores["targets"] == 2
+    assert scores["micro_roc_auc"] == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels.ravel(), probability["test"][:, 1:3].ravel())
+    )
+    assert found.summary["groups"]["histone"]["macro_roc_auc"] is None
+
+
+def test_thresholds_are_chosen_on_the_validation_split(trained, found, probability):
+    labels, scored = trained[1]["valid"].labels().ravel(), probability["valid"].ravel()
+    every = {s: sklearn.metrics.f1_score(labels, scored >= s) for s in np.unique(scored)}
+    fixed, chosen, never = found.summary["thresholds"]
+    assert every[np.float32(chosen["threshold"])] == max(every.values())
+    tested = trained[1]["test"].labels().ravel()
+    yes = probability["test"].ravel() >= chosen["threshold"]
+    assert chosen["f1"] == pytest.approx(sklearn.metrics.f1_score(tested, yes))
+    assert chosen["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(tested, yes))
+    assert fixed["threshold"] == 0.5
+    assert never["accuracy"] == pytest.approx(1 - tested.mean())
+
+
+def test_published_scores_are_compared_where_both_are_defined(found):
+    (compared,) = found.summary["published"]
+    assert (compared["model"], compared["score"], compared["targets"]) == ("danq", "roc_auc", 2)
+    assert compared["published_mean"] == pytest.approx(0.5)
+    ours = found.per_target["roc_auc"][:2]
+    assert compared["mean_here"] == pytest.approx(ours.mean())
+    assert compared["better_here"] == (ours > [0.9, 0.1]).sum()
+
+
+def test_an_evaluation_is_read_back_as_it_was_written(trained, found):
+    back = evaluation.read_evaluation(trained[0])
+    pd.testing.assert_frame_equal(back.per_target, found.per_target, rtol=1e-8)
+    pd.testing.assert_frame_equal(back.curves, found.curves, rtol=1e-5)
+    pd.testing.assert_frame_equal(back.calibration, found.calibration, rtol=1e-5)
+    assert back.summary.items() >= found.summary.items()
+
+
+def test_the_sheet_comes_before_the_scores_and_keeps_its_text(trained, found):
+    table = pd.read_csv(
+        trained[0] / "evaluation/per_target.tsv", sep="\t", dtype=str, keep_default_na=False
+    )
+    columns = ["name", "group", "treatment", "sheet_positives", "danq_roc_auc", "positives"]
+    assert list(table.columns[:6]) == columns
+    assert list(table["treatment"]) == list(TARGETS["treatment"])
+    assert list(table["sheet_positives"]) == list(TARGETS["positives"])
+
+
+def test_metrics_json_is_strict_json(trained, found):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    text = (trained[0] / "evaluation/metrics.json").read_text()
+    assert json.loads(text, parse_constant=refuse)["format"] == "bioq-evaluation"
+
+
+def test_the_table_names_macro_and_micro_and_the_undefined(found):
+    rows = evaluation.evaluation_table(found.summary)
+    scores = {row[0]: row[1:] for row in rows[1:]}
+    assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
+    assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
+    assert scores["ROC AUC, histone (1 targets)"][0] == "–"
+    never = scores['accuracy of always answering "no"']
+    assert never == ("", f"{1 - found.summary['positive_rate']:.4f}")
+
+
+def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
+    trained, found, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(evaluate_module, "_MEMORY_BYTES", 100)
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    again = evaluate(run, trained[1], batch_size=32)
+    pd.testing.assert_frame_equal(again.per_target, found.per_target)
+    assert sorted(os.listdir(run / "evaluation")) == [
+        "calibration.csv",
+        "curves.csv",
+        "metrics.json",
+        "per_target.tsv",
+    ]
+
+
+def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate_module, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):
+        evaluate(run, trained[1])
+
+
+def test_without_a_validation_split_only_the_fixed_threshold_is_given(trained, tmp_path, capsys):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    data = write_dataset(tmp_path / "data", splits=("train", "test"))
+    got = evaluate(run, data)
+    assert [choice["chosen"] for choice in got.summary["thresholds"]] == ["fixed", "always no"]
+    assert not [column for column in got.per_target if "threshold" in column]
+    assert "has no split 'valid', so no threshold could be chosen" in got.summary["notes"][0]
+    assert "note: the data set has no split 'valid'" in capsys.readouterr().err
+    assert evaluation.read_evaluation(run).summary["notes"] == got.summary["notes"]
+
+
+@pytest.mark.parametrize(
+    ("split", "note"),
+    [("valid", "chosen on the split 'valid' that is scored here"), ("train", "has seen these")],
+)
+def test_scores_that_are_too_good_are_noted(trained, tmp_path, split, note):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    assert note in evaluate(run, trained[1], split=split).summary["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": TARGETS[:3]}, r"has 3 targets, the run .*run predicts 4; evaluate on a data"),
+        (
+            {"targets": TARGETS.assign(name=["a", "x", "c", "never"])},
+            r"target 2 is 'x', in the run .*run it is 'b'; evaluate on a data set built with",
+        ),
+        ({"window_bp": 40}, r"windows of 40 bp, the run .*run takes 60 bp; build .*--window-bp 60"),
+        ({"splits": ("train", "valid")}, r"has no split 'test'; it has train, valid"),
+        ({"windows": 0}, r"split 'test' holds no windows; there is nothing to score"),
+    ],
+)
+def test_a_data_set_that_does_not_fit_the_run_is_refused(trained, tmp_path, options, message):
+    data = write_dataset(tmp_path / "data", **options)
+    with pytest.raises(BioqError, match=message):
+        evaluate(trained[0], data)
+
+
+def test_a_run_without_an_evaluation_says_how_to_make_one(tmp_path):
+    with pytest.raises(
+        BioqError, match=r"metrics\.json: no such file; run 'bioq evaluate .* first"
+    ):
+        evaluation.read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"metrics\.json: is not an evaluation .*; evaluate the run again"),
+        ('{"format_version": 2}', r"format_version 2, this BioQ reads 1; use the BioQ that wrote"),
+        ('{"format_version": 1}', r"evaluation: cannot be read .*; evaluate the run again"),
+    ],
+)
+def test_a_damaged_or_newer_evaluation_is_refused(tmp_path, text, message):
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/metrics.json").write_text(text)
+    with pytest.raises(BioqError, match=message):
+        evaluation.read_evaluation(tmp_path)
+
+
+def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
+    (tmp_path / "evaluation").write_text("a file where the folder should be")
+    with pytest.raises(BioqError, match="evaluation: could not be made: File exists"):
+        evaluation.make_folder(tmp_path)

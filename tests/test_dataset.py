@@ -504,12 +504,12 @@ def test_what_is_no_data_set_is_one_line(tmp_path: Path, name: str, message: str
 
 def rewrite(path: Path, name: str, content: bytes) -> Dataset:
     """Replace a file and make dataset.json agree, as a faulty writer would; open the result."""
-    import bioq.dataset as module
+    from bioq.dataset import layout
 
     (path / name).write_bytes(content)
     meta = json.loads((path / "dataset.json").read_text())
     meta["files"][name]["bytes"] = len(content)
-    meta["fingerprint"] = module._fingerprint(meta)
+    meta["fingerprint"] = layout.fingerprint(meta)
     (path / "dataset.json").write_text(json.dumps(meta))
     return open_dataset(path)
 

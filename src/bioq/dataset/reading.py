@@ -1,70 +1,32 @@
-"""The packed data set: a folder of plain .npy files, written once and opened by memory map.
+"""Reading a data set folder by memory map, and checking that it is whole."""
 
-`docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for
-each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
-"""
-
-import contextlib
-import hashlib
-import io
-import json
 import mmap
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
+from bioq.dataset.layout import (
+    METADATA,
+    TARGETS,
+    Description,
+    Source,
+    as_text,
+    npy_header,
+    read_metadata,
+    unpack_labels,
+)
 from bioq.errors import BioqError
-from bioq.files import new_folder, sha256, sync
+from bioq.files import sha256
 from bioq.progress import progress
-from bioq.targets import read_target_table, write_target_table
-
-FORMAT = "bioq-dataset"
-FORMAT_VERSION = 1
-SPLITS = ("train", "valid", "test")
-METADATA = "dataset.json"
-TARGETS = "targets.tsv"
+from bioq.targets import read_target_table
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that a data set was made from."""
-
-    name: str
-    """File name, without its folder: the same input gives the same bytes wherever it lies."""
-    sha256: str
-    bytes: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Source":
-        """Describe a file, reading it once for its checksum."""
-        path = Path(path)
-        return cls(path.name, sha256(path), path.stat().st_size)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a data set is: the part of `dataset.json` that its maker gives."""
-
-    made_by: str
-    """The command that made it: `deepsea`, `peaks` or `simulate`."""
-    window_bp: int
-    bin_bp: int
-    label_rule: str
-    """`half`, `midpoint` or `any`."""
-    contigs: tuple[str, ...] = ()
-    """Names of the contigs that `bins.npy` counts; empty where coordinates are not known."""
-    sources: tuple[Source, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """The other choices that shaped it, as JSON values."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +49,6 @@ class PackedBatch:
     """uint8 `(n, ceil(window_bp / 8))`, or None if every base of these windows is known."""
     labels: dna.Bytes
     """uint8 `(n, ceil(targets / 8))`; target t in bit t mod 8 of byte t // 8."""
-
-
-def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
-    """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`."""
-    return np.packbits(np.asarray(labels, dtype=bool), axis=1, bitorder="little")
-
-
-def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
-    """Return uint8 0/1 labels `(n, targets)` of what `pack_labels` returned."""
-    return np.unpackbits(packed, axis=1, count=targets, bitorder="little")
 
 
 class Split:
@@ -274,7 +226,7 @@ def open_dataset(path: str | Path) -> Dataset:
     `verify` also checks the checksum of every file.
     """
     path = Path(path)
-    meta = _read_metadata(path)
+    meta = read_metadata(path)
     _check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
@@ -311,8 +263,8 @@ def verify(path: str | Path) -> Dataset:
     Raises BioqError that names every damaged file.
     """
     path = Path(path)
-    meta = _read_metadata(path)
-    if (path / METADATA).read_bytes() != _as_text(meta).encode():
+    meta = read_metadata(path)
+    if (path / METADATA).read_bytes() != as_text(meta).encode():
         raise BioqError(
             f"{path / METADATA}: was changed after it was written; copy or build the data set again"
         )
@@ -332,240 +284,12 @@ def verify(path: str | Path) -> Dataset:
     return open_dataset(path)
 
 
-class SplitWriter:
-    """Appends windows to one split; made by `DatasetWriter.split`."""
-
-    def __init__(self, folder: Path, description: Description, targets: int, *, folded: bool):
-        folder.mkdir()
-        self._folder = folder
-        self._description = description
-        self._targets = targets
-        self._folded = folded
-        self._windows = 0
-        self._mask_rows: list[npt.NDArray[np.int64]] = []
-        self._masks: list[dna.Bytes] = []
-        self._sequence = _ArrayFile(
-            folder / "sequence.npy", dna.packed_bytes(description.window_bp), np.uint8
-        )
-        self._labels = _ArrayFile(folder / "labels.npy", -(-targets // 8), np.uint8)
-        self._bins = _ArrayFile(folder / "bins.npy", 2, np.int32) if description.contigs else None
-
-    def append(
-        self,
-        codes: dna.Bytes,
-        packed_labels: dna.Bytes,
-        bins: npt.NDArray[np.integer[Any]] | None = None,
-    ) -> None:
-        """Add windows: codes uint8 `(n, window_bp)`, labels as `pack_labels` gives them, and,
-        where the description names contigs, bins `(n, 2)` of contig number and bin start."""
-        if codes.shape[1:] != (self._description.window_bp,) or len(codes) != len(packed_labels):
-            raise ValueError(
-                f"{len(packed_labels)} rows of labels for codes {codes.shape}; "
-                f"expected as many windows of {self._description.window_bp} bp"
-            )
-        if (bins is None) == (self._bins is not None) or (
-            bins is not None and len(bins) != len(codes)
-        ):
-            raise ValueError(
-                "every window needs its bin where the description names contigs, "
-                "and none where it does not"
-            )
-        packed, mask = dna.pack(codes)
-        masked = np.flatnonzero(mask.any(axis=1))
-        if len(masked):
-            self._mask_rows.append(masked + self._windows)
-            self._masks.append(mask[masked])
-        self._sequence.append(packed)
-        self._labels.append(packed_labels)
-        if self._bins is not None:
-            self._bins.append(np.asarray(bins, dtype=np.int32))
-        self._windows += len(codes)
-
-    def close(self) -> dict[str, Any]:
-        """Finish the files; return what `dataset.json` says of this split."""
-        for file in (self._sequence, self._labels, self._bins):
-            if file is not None:
-                file.close()
-        mask_bytes = -(-self._description.window_bp // 8)
-        mask_rows = np.concatenate([np.empty(0, dtype=np.int64), *self._mask_rows])
-        masks = np.concatenate([np.empty((0, mask_bytes), dtype=np.uint8), *self._masks])
-        _save(self._folder / "mask_rows.npy", mask_rows)
-        _save(self._folder / "mask.npy", masks)
-        return {
-            "windows": self._windows,
-            "masked_windows": len(mask_rows),
-            "strands_folded": self._folded,
-            "has_coordinates": self._bins is not None,
-        }
-
-    def abandon(self) -> None:
-        """Close the files without finishing them."""
-        for file in (self._sequence, self._labels, self._bins):
-            if file is not None:
-                with contextlib.suppress(OSError):  # a full disk fails here once more
-                    file.abandon()
-
-
-@contextlib.contextmanager
-def new_dataset(
-    path: str | Path, description: Description, targets: pd.DataFrame
-) -> Iterator["DatasetWriter"]:
-    """Write a data set folder; it appears only when the block ends without an error.
-
-    >>> with new_dataset(path, description, targets) as writer:      # doctest: +SKIP
-    ...     with writer.split("train") as split:
-    ...         split.append(codes, pack_labels(labels))
-    """
-    with new_folder(Path(path)) as folder:
-        writer = DatasetWriter(folder, description, targets)
-        yield writer
-        writer.finish()
-
-
-class DatasetWriter:
-    """Writes the splits of a data set; made by `new_dataset`."""
-
-    def __init__(self, folder: Path, description: Description, targets: pd.DataFrame):
-        self._folder = folder
-        self._description = description
-        self._targets = targets
-        self._splits: dict[str, dict[str, Any]] = {}
-
-    @contextlib.contextmanager
-    def split(self, name: str, *, strands_folded: bool = False) -> Iterator[SplitWriter]:
-        """Open the split `name` for appending; closed when the block ends."""
-        if name not in SPLITS or name in self._splits:
-            raise ValueError(f"split {name!r}: expected one of {SPLITS}, each once")
-        writer = SplitWriter(
-            self._folder / name, self._description, len(self._targets), folded=strands_folded
-        )
-        try:
-            yield writer
-            self._splits[name] = writer.close()
-        finally:
-            writer.abandon()
-
-    def drop_split(self, name: str) -> None:
-        """Forget a split that was written, so that it can be written anew."""
-        self._splits.pop(name, None)
-        shutil.rmtree(self._folder / name, ignore_errors=True)
-
-    def finish(self) -> None:
-        """Write the target table, the checksums and, last, `dataset.json`."""
-        write_target_table(self._targets, self._folder / TARGETS)
-        files = {}
-        for file in sorted(self._folder.rglob("*")):
-            if file.is_file():
-                sync(file)
-                name = file.relative_to(self._folder).as_posix()
-                files[name] = {"sha256": sha256(file), "bytes": file.stat().st_size}
-        meta: dict[str, Any] = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "description": asdict(self._description),
-            "targets": len(self._targets),
-            "splits": {name: self._splits[name] for name in SPLITS if name in self._splits},
-            "files": files,
-        }
-        meta["fingerprint"] = _fingerprint(meta)
-        path = self._folder / METADATA
-        path.write_text(_as_text(meta), encoding="utf-8")
-        sync(path)
-
-
-def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """Return the .npy header, version 1.0, as NumPy writes it: its size does not depend on the
-    number of rows, because NumPy pads it to leave room for the first axis to grow."""
-    file = io.BytesIO()
-    descr = np.lib.format.dtype_to_descr(dtype)
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file.getvalue()
-
-
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    """Save as np.save does, but let a full disk raise the operating system's own error."""
-    with open(path, "wb") as file:
-        file.write(_npy_header(array.shape, array.dtype))
-        file.write(array.tobytes())
-
-
-class _ArrayFile:
-    """A two-dimensional .npy file of a fixed width that grows row by row, without a memory map."""
-
-    def __init__(self, path: Path, width: int, dtype: Any):
-        self._width = width
-        self._dtype = np.dtype(dtype)
-        self._rows = 0
-        self._file: BinaryIO = open(path, "w+b")  # noqa: SIM115 closed by close() or abandon()
-        self._file.write(self._header())
-
-    def append(self, rows: npt.NDArray[Any]) -> None:
-        if rows.ndim != 2 or rows.shape[1] != self._width or rows.dtype != self._dtype:
-            raise ValueError(
-                f"{self._file.name}: rows are {rows.dtype} {rows.shape}, "
-                f"expected {self._dtype} (n, {self._width})"
-            )
-        if rows.size:  # an empty array has no buffer to write
-            self._file.write(np.ascontiguousarray(rows).data)
-        self._rows += len(rows)
-
-    def close(self) -> None:
-        self._file.seek(0)
-        self._file.write(self._header())
-        self._file.close()
-
-    def abandon(self) -> None:
-        self._file.close()
-
-    def _header(self) -> bytes:
-        return _npy_header((self._rows, self._width), self._dtype)
-
-
-def _read_metadata(path: Path) -> Any:
-    file = path / METADATA
-    if not path.is_dir():
-        raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
-    if not file.is_file():
-        raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        kind, version = meta["format"], meta["format_version"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise BioqError(
-            f"{file}: is not a data set's metadata ({error}); copy or build it again"
-        ) from error
-    if kind != FORMAT:
-        raise BioqError(f"{file}: format is {kind!r}, expected {FORMAT!r}")
-    if version != FORMAT_VERSION:
-        raise BioqError(
-            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
-            "use the BioQ that wrote it, or build the data set again"
-        )
-    if meta.get("fingerprint") != _fingerprint(meta):
-        raise BioqError(
-            f"{file}: was changed after it was written (its fingerprint does not match); "
-            "copy or build the data set again"
-        )
-    return meta
-
-
-def _as_text(meta: Mapping[str, Any]) -> str:
-    return json.dumps(meta, indent=2) + "\n"
-
-
-def _fingerprint(meta: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in meta.items() if key != "fingerprint"}
-    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Open a .npy file by memory map; an empty one, which cannot be mapped, as an empty array.
 
     The header is compared, not parsed: a damaged one can make NumPy's parser fail in many ways.
     """
-    header = _npy_header(shape, dtype)
+    header = npy_header(shape, dtype)
     size = len(header) + int(np.prod(shape)) * dtype.itemsize
     try:
         with open(path, "rb") as file:

@@ -1,0 +1,49 @@
+"""The packed data set: a folder of plain .npy files, written once and opened by memory map.
+
+`docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for
+each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
+"""
+
+from bioq.dataset.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    METADATA,
+    SPLITS,
+    TARGETS,
+    Description,
+    Source,
+    pack_labels,
+    unpack_labels,
+)
+from bioq.dataset.reading import (
+    Batch,
+    Dataset,
+    PackedBatch,
+    Rows,
+    Split,
+    open_dataset,
+    verify,
+)
+from bioq.dataset.writing import DatasetWriter, SplitWriter, new_dataset
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "METADATA",
+    "SPLITS",
+    "TARGETS",
+    "Batch",
+    "Dataset",
+    "DatasetWriter",
+    "Description",
+    "PackedBatch",
+    "Rows",
+    "Source",
+    "Split",
+    "SplitWriter",
+    "new_dataset",
+    "open_dataset",
+    "pack_labels",
+    "unpack_labels",
+    "verify",
+]

@@ -1,0 +1,113 @@
+"""What a data set folder holds: its description, `dataset.json` and the headers of its arrays."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.files import sha256
+
+FORMAT = "bioq-dataset"
+FORMAT_VERSION = 1
+SPLITS = ("train", "valid", "test")
+METADATA = "dataset.json"
+TARGETS = "targets.tsv"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a data set was made from."""
+
+    name: str
+    """File name, without its folder: the same input gives the same bytes wherever it lies."""
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Source":
+        """Describe a file, reading it once for its checksum."""
+        path = Path(path)
+        return cls(path.name, sha256(path), path.stat().st_size)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a data set is: the part of `dataset.json` that its maker gives."""
+
+    made_by: str
+    """The command that made it: `deepsea`, `peaks` or `simulate`."""
+    window_bp: int
+    bin_bp: int
+    label_rule: str
+    """`half`, `midpoint` or `any`."""
+    contigs: tuple[str, ...] = ()
+    """Names of the contigs that `bins.npy` counts; empty where coordinates are not known."""
+    sources: tuple[Source, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The other choices that shaped it, as JSON values."""
+
+
+def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
+    """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`."""
+    return np.packbits(np.asarray(labels, dtype=bool), axis=1, bitorder="little")
+
+
+def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
+    """Return uint8 0/1 labels `(n, targets)` of what `pack_labels` returned."""
+    return np.unpackbits(packed, axis=1, count=targets, bitorder="little")
+
+
+def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the .npy header, version 1.0, as NumPy writes it: its size does not depend on the
+    number of rows, because NumPy pads it to leave room for the first axis to grow."""
+    file = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+def read_metadata(path: Path) -> Any:
+    file = path / METADATA
+    if not path.is_dir():
+        raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
+    if not file.is_file():
+        raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        kind, version = meta["format"], meta["format_version"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BioqError(
+            f"{file}: is not a data set's metadata ({error}); copy or build it again"
+        ) from error
+    if kind != FORMAT:
+        raise BioqError(f"{file}: format is {kind!r}, expected {FORMAT!r}")
+    if version != FORMAT_VERSION:
+        raise BioqError(
+            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
+            "use the BioQ that wrote it, or build the data set again"
+        )
+    if meta.get("fingerprint") != fingerprint(meta):
+        raise BioqError(
+            f"{file}: was changed after it was written (its fingerprint does not match); "
+            "copy or build the data set again"
+        )
+    return meta
+
+
+def as_text(meta: Mapping[str, Any]) -> str:
+    return json.dumps(meta, indent=2) + "\n"
+
+
+def fingerprint(meta: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in meta.items() if key != "fingerprint"}
+    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -42,11 +42,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     with _named_errors(path):
-        if path.exists() or path.is_symlink():
-            raise BioqError(
-                f"{path}: exists already; "
-                "give a folder that does not exist, or remove this one first"
-            )
+        require_absent(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
@@ -58,6 +54,14 @@ def new_folder(path: Path) -> Iterator[Path]:
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_absent(path: Path) -> None:
+    """Raise BioqError if `path` exists: nothing of the user's is ever overwritten."""
+    if path.exists() or path.is_symlink():
+        raise BioqError(
+            f"{path}: exists already; give a folder that does not exist, or remove this one first"
+        )
 
 
 def sync(path: Path) -> None:

@@ -1,5 +1,7 @@
 """The target table: one row for each thing a model predicts, in label order."""
 
+import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,41 +11,104 @@ from bioq.errors import BioqError
 NAME = "name"
 """The first column of every target table; the rest is annotation, kept as text."""
 
+PEAKS = "peaks"
+"""The column of a target sheet that gives each target's peak file."""
+
+
+@dataclass(frozen=True)
+class TargetSheet:
+    """A target table with the peak file of every target."""
+
+    path: Path
+    targets: pd.DataFrame
+    """`name`, then the sheet's annotation; without the column `peaks`."""
+    peaks: tuple[Path, ...]
+    """One file a target, in the order of the table."""
+
 
 def read_target_table(path: str | Path) -> pd.DataFrame:
     """Read a tab-separated target table; every column as text, empty cells as "".
 
-    Raises BioqError if it is not a table, has no column `name`, or a name is empty or repeated.
+    A byte order mark and blank lines are passed over. Raises BioqError, with the line, if it is
+    not a table, has no column `name`, or a name is empty or repeated.
+    """
+    table, _ = _read_named_rows(Path(path), needed=(NAME,))
+    return table
+
+
+def read_target_sheet(path: str | Path) -> TargetSheet:
+    """Read a sheet of targets: `name`, `peaks` (a file, relative to the sheet) and annotation.
+
+    Raises BioqError, with the line, for what `read_target_table` refuses, a missing column
+    `peaks` and a peak file that is not there.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a tab-separated target table") from error
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().replace("\n", " ")
-        raise BioqError(f"{path}: is not a tab-separated UTF-8 table ({reason})") from error
-    if NAME not in table.columns:
-        found = ", ".join(table.columns[:5])
-        raise BioqError(
-            f"{path}:1: has no column 'name'; found {found!r}; "
-            "a target table is tab-separated and its first line names its columns"
-        )
-    if not len(table):
-        raise BioqError(f"{path}: has no rows; expected one target a row")
-    for row, name in enumerate(table[NAME]):
-        if not name.strip():
-            raise BioqError(f"{path}:{row + 2}: the name is empty; every target needs a name")
-    repeated = table[NAME][table[NAME].duplicated(keep=False)]
-    if len(repeated):
-        first, second = repeated.index[repeated == repeated.iloc[0]][:2]
-        raise BioqError(
-            f"{path}:{second + 2}: the name {repeated.iloc[0]!r} stands on line {first + 2} too; "
-            "every target needs a name of its own"
-        )
-    return table[[NAME, *(column for column in table.columns if column != NAME)]]
+    table, lines = _read_named_rows(path, needed=(NAME, PEAKS))
+    peaks = []
+    for name, cell, line in zip(table[NAME], table[PEAKS], lines, strict=True):
+        if not cell.strip():
+            raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
+        file = path.parent / cell
+        if not file.is_file():
+            raise BioqError(
+                f"{path}:{line}: the peak file of {name!r} is not there: {file}; paths are "
+                "relative to the sheet's folder, or absolute"
+            )
+        peaks.append(file)
+    return TargetSheet(path, table.drop(columns=PEAKS), tuple(peaks))
 
 
 def write_target_table(table: pd.DataFrame, path: Path) -> None:
     """Write a target table as tab-separated text."""
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
+
+
+def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> tuple[pd.DataFrame, list[int]]:
+    """Return a table whose first column is `name`, and the line of every row."""
+    header, rows = _read_rows(path)
+    for column in needed:
+        if column not in header:
+            raise BioqError(
+                f"{path}:1: has no column {column!r}; found {', '.join(header[:5])!r}; a target "
+                "table is tab-separated and its first line names its columns"
+            )
+    for column in header:
+        if header.count(column) > 1:
+            raise BioqError(f"{path}:1: has two columns {column!r}; every column needs a name")
+    if not rows:
+        raise BioqError(f"{path}: has no rows; expected one target a row")
+    at = header.index(NAME)
+    line_of: dict[str, int] = {}
+    for line, row in rows:
+        if len(row) > len(header):
+            raise BioqError(
+                f"{path}:{line}: has {len(row)} columns, but line 1 names {len(header)}; "
+                "columns are separated by tabs"
+            )
+        row += [""] * (len(header) - len(row))
+        name = row[at]
+        if not name.strip():
+            raise BioqError(f"{path}:{line}: the name is empty; every target needs a name")
+        if name in line_of:
+            raise BioqError(
+                f"{path}:{line}: the name {name!r} stands on line {line_of[name]} too; "
+                "every target needs a name of its own"
+            )
+        line_of[name] = line
+    table = pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
+    columns = [NAME, *(column for column in header if column != NAME)]
+    return table[columns], [line for line, _ in rows]
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the first line's fields, and (line, fields) of every other line that is not blank."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter="\t", strict=True)
+            header = next(reader, [])
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected a tab-separated target table") from error
+    except (ValueError, OSError, csv.Error) as error:
+        raise BioqError(f"{path}: is not a tab-separated UTF-8 table ({error})") from error
+    return header, rows

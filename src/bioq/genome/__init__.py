@@ -1,0 +1,19 @@
+"""Genomes, intervals and the files that hold them. Coordinates are 0-based and half-open."""
+
+from bioq.genome.bed import Bed, read_bed
+from bioq.genome.fasta import Genome, open_genome, some
+from bioq.genome.interval import Interval
+from bioq.genome.names import ContigNames, Located, locate, read_chrom_alias
+
+__all__ = [
+    "Bed",
+    "ContigNames",
+    "Genome",
+    "Interval",
+    "Located",
+    "locate",
+    "open_genome",
+    "read_bed",
+    "read_chrom_alias",
+    "some",
+]

@@ -1,0 +1,242 @@
+"""Genomes on disk: FASTA plain, bgzip or gzip, and 2bit, told apart by content.
+
+Plain and bgzip FASTA are read in place through htslib's index; 2bit in place through py2bit. A
+plain-gzip FASTA has no random access, and htslib refuses a FASTA whose lines differ in length:
+those are read once into memory at two bits a base.
+"""
+
+import contextlib
+import gzip
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import py2bit
+import pysam
+import pysam.utils
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome.fai import read_fresh_index
+from bioq.genome.packed import read_packed_fasta
+from bioq.progress import say
+
+_GZIP_MAGIC = b"\x1f\x8b"
+# The empty block that ends every BGZF file: SAM specification, section 4.1.2.
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_TWOBIT_MAGIC = 0x1A412743
+
+Kind = Literal["fasta", "bgzip", "gzip", "2bit"]
+
+
+class Genome:
+    """An open genome; a context manager. `lengths` maps contig name to bases, in file order."""
+
+    def __init__(
+        self,
+        path: Path,
+        lengths: dict[str, int],
+        read: Callable[[str, int, int], dna.Bytes],
+        close: Callable[[], None],
+    ):
+        self.path = path
+        self.lengths = lengths
+        self._read = read
+        self._close = close
+
+    def read(self, contig: str, start: int, end: int) -> dna.Bytes:
+        """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
+        `(end - start,)`; see `dna`. Letters other than A, C, G, T in either case are unknown.
+
+        Raises BioqError for a contig that is not here or bases outside it.
+        """
+        if contig not in self.lengths:
+            raise BioqError(f"{self.path}: has no contig {contig!r}; it has {some(self.lengths)}")
+        if not 0 <= start <= end <= self.lengths[contig]:
+            raise BioqError(
+                f"{self.path}: bases {start:,} to {end:,} of {contig} were asked for; "
+                f"it has bases 0 to {self.lengths[contig]:,}"
+            )
+        return self._read(contig, start, end)
+
+    def close(self) -> None:
+        """Close the file; reading afterwards is an error."""
+        self._close()
+
+    def __enter__(self) -> "Genome":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def some(names: Iterable[object], most: int = 8) -> str:
+    """Return up to `most` names for a message, and how many more there are."""
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
+def open_genome(path: str | Path) -> Genome:
+    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, whatever its name ends with.
+
+    An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
+    otherwise one is made in a temporary place, and nothing is written beside the genome.
+    Raises BioqError for a file that is empty, cut short, no FASTA, or names a contig twice.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "2bit":
+        return _open_twobit(path)
+    if kind in ("fasta", "bgzip"):
+        genome = _open_indexed(path, compressed=kind == "bgzip")
+        if genome is not None:
+            return genome
+    packed = read_packed_fasta(path, compressed=kind != "fasta")
+    if kind == "gzip":
+        say(
+            f"{path}: plain gzip has no random access, so it is held in memory "
+            f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
+        )
+    return Genome(path, packed.lengths, packed.read, lambda: None)
+
+
+def _kind(path: Path) -> Kind:
+    """Tell what a genome file is by its first bytes; refuse what is none."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+            file.seek(max(file.seek(0, 2) - len(_BGZF_END), 0))
+            tail = file.read()
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected a genome (FASTA or 2bit)") from error
+    except OSError as error:
+        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+    if not head:
+        raise BioqError(f"{path}: is empty; expected a genome (FASTA or 2bit)")
+    if _TWOBIT_MAGIC in (struct.unpack(f"{order}I", head[:4].ljust(4))[0] for order in "<>"):
+        return "2bit"
+    kind: Kind = "fasta"
+    if head.startswith(_GZIP_MAGIC):
+        is_bgzip = len(head) > 18 and head[3] & 4 and head[12:14] == b"BC"
+        if is_bgzip and tail != _BGZF_END:
+            raise BioqError(
+                f"{path}: is cut short: the block that ends every bgzip file is not there; "
+                "copy or download it again"
+            )
+        kind = "bgzip" if is_bgzip else "gzip"
+        head = _gunzip_head(path)
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        raise BioqError(f"{path}: holds nothing; expected a genome (FASTA or 2bit)")
+    if not text.startswith(b">"):
+        raise BioqError(
+            f"{path}:1: is not FASTA: it begins with {text[:20].decode('ascii', 'replace')!r}, "
+            "expected '>' and a contig's name"
+        )
+    return kind
+
+
+def _gunzip_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(1 << 12)
+    except (EOFError, OSError, zlib.error) as error:
+        raise BioqError(
+            f"{path}: its gzip compression is cut short or damaged ({error}); "
+            "copy or download it again"
+        ) from error
+
+
+def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
+    """Open a FASTA through htslib; None if htslib cannot index it or takes it for another."""
+    beside = Path(f"{path}.fai"), Path(f"{path}.gzi")
+    lengths = read_fresh_index(path, *beside, compressed=compressed)
+    if lengths is not None:
+        return _IndexedFasta(path, *beside, compressed=compressed).genome(lengths)
+    with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
+        made = Path(folder, "fai"), Path(folder, "gzi")
+        with _quiet_htslib():
+            try:
+                pysam.faidx(str(path), "--fai-idx", str(made[0]), "--gzi-idx", str(made[1]))
+            except pysam.utils.SamtoolsError:
+                return None
+        lengths = read_fresh_index(path, *made, compressed=compressed)
+        if lengths is None:
+            return None
+        return _IndexedFasta(path, *made, compressed=compressed).genome(lengths)
+
+
+class _IndexedFasta:
+    """A FASTA read in place through htslib."""
+
+    def __init__(self, path: Path, fai: Path, gzi: Path, *, compressed: bool):
+        self.path = path
+        try:
+            with _quiet_htslib():
+                self._fasta = pysam.FastaFile(
+                    str(path),
+                    filepath_index=str(fai),
+                    filepath_index_compressed=str(gzi) if compressed else None,
+                )
+        except (OSError, ValueError) as error:
+            raise BioqError(f"{path}: could not be opened as FASTA ({error})") from error
+
+    def genome(self, lengths: dict[str, int]) -> Genome:
+        return Genome(self.path, lengths, self.read, self._fasta.close)
+
+    def read(self, contig: str, start: int, end: int) -> dna.Bytes:
+        try:
+            codes = dna.encode(self._fasta.fetch(reference=contig, start=start, end=end))
+        except (OSError, ValueError) as error:
+            raise self._damaged(contig, start, end) from error
+        if len(codes) != end - start:
+            raise self._damaged(contig, start, end)
+        return codes
+
+    def _damaged(self, contig: str, start: int, end: int) -> BioqError:
+        return BioqError(
+            f"{self.path}: {contig}:{start}-{end} could not be read; the file is damaged or was "
+            "changed meanwhile, copy or download it again"
+        )
+
+
+@contextlib.contextmanager
+def _quiet_htslib() -> Iterator[None]:
+    before = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
+
+
+def _open_twobit(path: Path) -> Genome:
+    try:
+        file = py2bit.open(str(path))
+        lengths = {str(name): int(length) for name, length in file.chroms().items()}
+    except RuntimeError as error:
+        raise BioqError(f"{path}: its 2bit header or index is damaged; copy it again") from error
+    if not lengths:
+        raise BioqError(f"{path}: holds no contig; expected a genome")
+
+    def read(contig: str, start: int, end: int) -> dna.Bytes:
+        if start == end:
+            return dna.encode(b"")
+        try:
+            return dna.encode(file.sequence(contig, start, end))
+        except RuntimeError as error:
+            raise BioqError(
+                f"{path}: {contig}:{start}-{end} could not be read; the file is cut short or "
+                "damaged, copy or download it again"
+            ) from error
+
+    return Genome(path, lengths, read, file.close)

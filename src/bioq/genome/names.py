@@ -1,0 +1,119 @@
+"""Contig names: the same contig is chr1 in one file and 1 in the next."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.errors import BioqError
+from bioq.genome.bed import Bed
+from bioq.genome.fasta import Genome
+
+_NONE: Mapping[str, str] = {}
+
+
+class ContigNames:
+    """Finds a genome's contig by the name that another file gives it.
+
+    In this order: the alias table, the very name, and the name without `chr` where M and MT are
+    one (chr1 = 1, chrM = M = chrMT = MT). Two contigs that only differ in `chr` match only by
+    their very names.
+    """
+
+    def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
+        self.genome = genome
+        self.contigs = tuple(genome.lengths)
+        """The genome's own names, in file order."""
+        self._alias = alias
+        self._number = {name: number for number, name in enumerate(self.contigs)}
+        bare = [_bare(name) for name in self.contigs]
+        count = Counter(bare)
+        self._number_of_bare = {
+            name: number for number, name in enumerate(bare) if count[name] == 1
+        }
+
+    def find(self, name: str) -> int | None:
+        """Return the number of the contig called `name`, or None if the genome has none."""
+        name = self._alias.get(name, name)
+        number = self._number.get(name)
+        return number if number is not None else self._number_of_bare.get(_bare(name))
+
+
+def _bare(name: str) -> str:
+    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
+    return "MT" if bare.upper() in ("M", "MT") else bare
+
+
+def read_chrom_alias(path: str | Path) -> dict[str, str]:
+    """Read a table of two tab-separated columns: a name in the peak files, the genome's name.
+
+    Blank lines and lines that begin with # are passed over. Raises BioqError, with the line, for
+    another number of columns or a name that is given two genome names.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected a table of contig names") from error
+    except (OSError, ValueError) as error:
+        raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
+    alias: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        names = [name.strip() for name in line.split("\t")]
+        if len(names) != 2 or not all(names):
+            raise BioqError(
+                f"{path}:{number}: expected two names separated by a tab (the peak files' and the "
+                f"genome's), found {line[:60]!r}"
+            )
+        if alias.setdefault(names[0], names[1]) != names[1]:
+            raise BioqError(
+                f"{path}:{number}: {names[0]!r} is {names[1]!r} here and {alias[names[0]]!r} "
+                "above; a name can stand for one contig only"
+            )
+    return alias
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where the intervals of a BED file lie on a genome."""
+
+    rows: npt.NDArray[np.int64]
+    """`(n,)` rows of the BED whose contig the genome has, in file order."""
+    contig: npt.NDArray[np.int64]
+    """`(n,)` the genome's contig numbers of those rows."""
+    absent: dict[str, int]
+    """Contig name in the file -> intervals, for contigs that the genome does not have."""
+
+
+def locate(bed: Bed, names: ContigNames) -> Located:
+    """Find the genome's contig of every interval of a BED file.
+
+    Raises BioqError, with the line, for an interval past its contig's end.
+    """
+    found = [names.find(name) for name in bed.contigs]
+    counts = np.bincount(bed.contig, minlength=len(found))
+    absent = {
+        name: int(count)
+        for name, number, count in zip(bed.contigs, found, counts, strict=True)
+        if number is None and count
+    }
+    number_of = np.array([-1 if number is None else number for number in found], dtype=np.int64)
+    contig = number_of[bed.contig]
+    rows = np.flatnonzero(contig >= 0)
+    contig = contig[rows]
+    lengths = np.array(list(names.genome.lengths.values()), dtype=np.int64)
+    past = np.flatnonzero(bed.end[rows] > lengths[contig])
+    if len(past):
+        row = int(rows[past[0]])
+        name = names.contigs[contig[past[0]]]
+        raise BioqError(
+            f"{bed.path}:{bed.line(row)}: end {bed.end[row]} is past the end of {name}, which has "
+            f"{names.genome.lengths[name]} bases in {names.genome.path}; "
+            "is the file of another genome build?"
+        )
+    return Located(rows, contig, absent)

@@ -1,162 +1,310 @@
-"""What an evaluation found: its files in `RUN/evaluation/` and its table of text."""
+"""Scores a run on one split of a data set: per target, per group, macro and micro.
 
-import json
+Macro: one score a target, then the mean over the targets that have one. Micro: all windows and
+targets pooled into one curve. The DanQ and DeepSEA papers give macro averages, the BioQ paper micro
+ones; the two are not to be compared. Thresholds are chosen on the split `valid`, never on the one
+that is scored.
+"""
+
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from torch import nn
 
+from bioq import metrics
+from bioq.dataset import Dataset, Split
 from bioq.errors import BioqError
-from bioq.files import new_file
+from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_split
+from bioq.progress import progress, say
+from bioq.results import (
+    ALL,
+    VALID,
+    Evaluation,
+    make_folder,
+    published_columns,
+    without_nan,
+    write_evaluation,
+)
+from bioq.runs import load
+from bioq.targets import NAME
 
-FORMAT = "bioq-evaluation"
-FORMAT_VERSION = 1
-FOLDER = "evaluation"
-SUMMARY = "metrics.json"
-PER_TARGET = "per_target.tsv"
-CURVES = "curves.csv"
-CALIBRATION = "calibration.csv"
-VALID = "valid"
-ALL = "all"
-"""The name under which `curves.csv` holds all targets pooled."""
+_MEMORY_BYTES = 1 << 30
+"""Predictions larger than this go to a temporary file."""
 
-FIRST_SCORE = "positives"
-"""The first column of `per_target.tsv` that is a score and not the sheet's annotation."""
-
-_PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found, and what `read_evaluation` reads back."""
-
-    per_target: pd.DataFrame
-    """One row a target: name, the sheet's annotation, then the scores; NaN where undefined."""
-    summary: dict[str, Any]
-    """What `metrics.json` says; None where undefined."""
-    curves: pd.DataFrame
-    """Columns curve ("roc": x false, y true positive rate; "precision_recall": x recall,
-    y precision), group ("all" or a group's name), x, y, threshold (NaN for roc)."""
-    calibration: pd.DataFrame
-    """Bins of equal width: start, end, count, mean_probability, positive_rate."""
+Labels = npt.NDArray[np.uint8]
+Probability = npt.NDArray[np.float32]
 
 
-def read_evaluation(run: str | Path) -> Evaluation:
-    """Read what `evaluate` wrote. Raises BioqError if the run has not been evaluated."""
-    folder = Path(run) / FOLDER
-    file = folder / SUMMARY
-    if not file.is_file():
-        raise BioqError(f"{file}: no such file; run 'bioq evaluate {run} DATASET' first")
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-        version = summary["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BioqError(
-            f"{file}: is not an evaluation ({error!r}); evaluate the run again"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise BioqError(
-            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
-            "use the BioQ that wrote it, or evaluate the run again"
-        )
-    try:
-        per_target = _read_per_target(folder / PER_TARGET)
-        curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})
-        return Evaluation(per_target, summary, curves, pd.read_csv(folder / CALIBRATION))
-    except (OSError, ValueError, KeyError) as error:
-        raise BioqError(f"{folder}: cannot be read ({error}); evaluate the run again") from error
+def evaluate(
+    run: str | Path,
+    data: Dataset,
+    *,
+    split: str = "test",
+    strands: Strands = "both",
+    device: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    precision: Precision = "32",
+) -> Evaluation:
+    """Score the run's best model on one split, and write `RUN/evaluation/`.
 
-
-def evaluation_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the summary as rows of text, the first the heading: score, macro, micro."""
-    macro, micro = summary["macro"], summary["micro"]
-    targets = summary["targets"]
-    rows = [("score", "macro (mean of targets)", "micro (all pooled)")]
-    for key, name in (("roc_auc", "ROC AUC"), ("average_precision", "average precision")):
-        defined = targets - macro[f"undefined_{key}"]
-        of = f" ({defined} of {targets} targets)" if defined < targets else ""
-        rows.append((name, number(macro[key]) + of, number(micro[key])))
-    for group, scores in summary["groups"].items():
-        label = f"{group} ({scores['targets']} targets)"
-        for key, name in (("roc_auc", "ROC AUC"), ("average_precision", "average precision")):
-            rows.append(
-                (f"{name}, {label}", number(scores[f"macro_{key}"]), number(scores[f"micro_{key}"]))
-            )
-    for choice in summary["thresholds"]:
-        at = threshold_name(choice)
-        rows.append((f"accuracy {at}", "", number(choice["accuracy"])))
-        if choice["chosen"] != "always no":
-            rows.append((f"F1 {at}", "", number(choice["f1"])))
-    rows.append(("Brier score", number(macro["brier"]), number(micro["brier"])))
-    rows.append(("calibration error", "", number(micro["calibration_error"])))
-    return rows
-
-
-def threshold_name(choice: Mapping[str, Any]) -> str:
-    """Return how a table names one of `summary["thresholds"]`."""
-    if choice["chosen"] == "always no":
-        return 'of always answering "no"'
-    at = f"at {choice['threshold']:.3g}"
-    return at if choice["chosen"] == "fixed" else f"{at} ({choice['chosen']})"
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Return a number as text, a dash where it is undefined."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
-
-
-def published_columns(targets: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Yield (column, model, score) of columns such as `danq_roc_auc` and `deepsea_pr_auc`."""
-    for column in map(str, targets.columns):
-        for ending, key in _PUBLISHED.items():
-            if column.endswith(ending) and column != ending[1:]:
-                yield column, column.removesuffix(ending), key
-
-
-def without_nan(value: Any) -> Any:
-    """Put None for NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: without_nan(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def make_folder(run: Path) -> Path:
-    """Make `RUN/evaluation/` where it is not there yet, and return it."""
-    folder = run / FOLDER
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise BioqError(f"{folder}: could not be made: {error.strerror}") from error
-    return folder
-
-
-def write_evaluation(found: Evaluation, run: Path) -> None:
-    """Write the four files into `RUN/evaluation/`.
-
-    `metrics.json`, without which none of them is read, is removed first and written last.
+    With strands="both" the probabilities of the two strands are averaged. Without a device: the
+    first CUDA card, else the CPU. Raises BioqError if the run and the data set do not fit together
+    (targets, window length), or the split is missing or empty.
     """
+    run = Path(run)
+    model = load(run)
+    _check_fit(run, model, data)
+    if not len(data[split]):
+        raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
+    model = model.to(choose_device(device))
     folder = make_folder(run)
-    (folder / SUMMARY).unlink(missing_ok=True)
-    with new_file(folder / PER_TARGET) as partial:
-        found.per_target.to_csv(
-            partial, sep="\t", index=False, lineterminator="\n", float_format="%.9g", na_rep="NA"
+
+    def scored(name: str) -> tuple[Labels, Probability]:
+        part = data[name]
+        probability = predict_split(
+            model,
+            part,
+            strands=strands,
+            batch_size=batch_size,
+            precision=precision,
+            out=_room_for(part, len(data.targets), folder),
         )
-    for name, table in ((CURVES, found.curves), (CALIBRATION, found.calibration)):
-        with new_file(folder / name) as partial:
-            table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
-    summary = {"format": FORMAT, "format_version": FORMAT_VERSION, **found.summary}
-    with new_file(folder / SUMMARY) as partial:
-        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        return part.labels(), probability
+
+    notes = _notes(data, split, strands)
+    thresholds = pooled_threshold = None
+    if VALID in data and len(data[VALID]):
+        chosen_on = scored(VALID)
+        thresholds = metrics.best_thresholds(*chosen_on)
+        pooled_threshold = metrics.best_f1(metrics.operating_points(*chosen_on))
+        del chosen_on
+    labels, probability = scored(split)
+    about = {
+        "run": run.resolve().name,
+        "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint},
+        "split": split,
+        "windows": len(labels),
+        "targets": len(data.targets),
+        "strands": strands,
+        "precision": precision,
+        "notes": notes,
+    }
+    found = _score(labels, probability, data.targets, thresholds, pooled_threshold, about)
+    write_evaluation(found, run)
+    for note in notes:
+        say(f"note: {note}")
+    return found
 
 
-def _read_per_target(file: Path) -> pd.DataFrame:
-    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
-    first = list(table.columns).index(FIRST_SCORE)
-    for column in table.columns[first:]:
-        table[column] = pd.to_numeric(table[column].mask(table[column] == "NA"))
-    return table
+def _check_fit(run: Path, model: nn.Module, data: Dataset) -> None:
+    own, theirs = list(model.targets[NAME]), list(data.targets[NAME])  # type: ignore[index]
+    advice = "evaluate on a data set built with the target sheet that the run was trained on"
+    if len(own) != len(theirs):
+        raise BioqError(
+            f"{data.path}: has {len(theirs)} targets, the run {run} predicts {len(own)}; {advice}"
+        )
+    for place, (mine, other) in enumerate(zip(own, theirs, strict=True)):
+        if mine != other:
+            raise BioqError(
+                f"{data.path}: target {place + 1} is {other!r}, in the run {run} it is {mine!r}; "
+                f"{advice}"
+            )
+    window_bp: int = model.architecture["window_bp"]  # type: ignore[index, assignment]
+    if window_bp != data.description.window_bp:
+        raise BioqError(
+            f"{data.path}: has windows of {data.description.window_bp} bp, the run {run} takes "
+            f"{window_bp} bp; build the data set with --window-bp {window_bp}"
+        )
+
+
+def _notes(data: Dataset, split: str, strands: Strands) -> list[str]:
+    notes = []
+    if VALID not in data or not len(data[VALID]):
+        notes.append(
+            f"the data set has no split {VALID!r}, so no threshold could be chosen: "
+            "accuracy, F1, precision and recall are given at 0.5 only"
+        )
+    elif split == VALID:
+        notes.append(
+            f"the thresholds were chosen on the split {VALID!r} that is scored here: "
+            "the scores at them are too good"
+        )
+    if split == "train":
+        notes.append("the model has seen these windows: every score is too good")
+    if data[split].strands_folded and strands == "forward":
+        notes.append(
+            "the source holds every window on both strands; only the stored strand was scored"
+        )
+    return notes
+
+
+def _room_for(split: Split, targets: int, folder: Path) -> Probability | None:
+    """Return an array in a nameless temporary file for predictions too large for memory."""
+    size = len(split) * targets * np.dtype(np.float32).itemsize
+    if size <= _MEMORY_BYTES:
+        return None
+    with tempfile.TemporaryFile(dir=folder, prefix=".predictions.") as file:
+        try:
+            if hasattr(os, "posix_fallocate"):  # a hole filled on a full disk would be a crash
+                os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise BioqError(
+                f"{folder}: the predictions of split {split.name!r} need {size / 1e9:.1f} GB of "
+                f"disk for the time of the evaluation: {error.strerror}; make room there"
+            ) from error
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=(len(split), targets))
+
+
+def _score(
+    labels: Labels,
+    probability: Probability,
+    targets: pd.DataFrame,
+    thresholds: metrics.Floats | None,
+    pooled_threshold: float | None,
+    about: dict[str, Any],
+) -> Evaluation:
+    groups = _groups(targets)
+    with progress("score", 3 + len(groups), "steps") as advance:
+        scores = metrics.per_target(labels, probability, thresholds=thresholds)
+        advance(1)
+        pooled = metrics.operating_points(labels, probability)
+        advance(1)
+        curves = [_curves(ALL, pooled)]
+        by_group = {}
+        for group, columns in groups.items():
+            points = metrics.operating_points(labels, probability, columns=columns)
+            curves.append(_curves(group, points))
+            by_group[group] = _group_summary(scores.iloc[columns], points)
+            advance(1)
+        calibrated = metrics.calibration(labels, probability)
+        choices = [("fixed", metrics.HALF)]
+        if pooled_threshold is not None and not math.isnan(pooled_threshold):
+            choices.append((f"best F1 on {VALID}", pooled_threshold))
+        at = [
+            _at(chosen, threshold, metrics.at_threshold(labels, probability, threshold))
+            for chosen, threshold in choices
+        ]
+        positive_rate = pooled.positives / max(labels.size, 1)
+        at.append({"chosen": "always no", "threshold": None, "accuracy": 1 - positive_rate})
+        advance(1)
+    summary = about | {
+        "positive_rate": positive_rate,
+        "macro": _macro(scores),
+        "micro": {
+            "roc_auc": metrics.roc_auc(pooled),
+            "average_precision": metrics.average_precision(pooled),
+            "brier": metrics.brier(labels, probability),
+            "calibration_error": calibrated.expected_error,
+        },
+        "groups": by_group,
+        "thresholds": at,
+        "published": _published(targets, scores),
+    }
+    return Evaluation(
+        _with_annotation(targets, scores),
+        without_nan(summary),
+        pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True),
+        _calibration_table(calibrated),
+    )
+
+
+def _groups(targets: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
+    """Return the target numbers of every group, in the sheet's order; {} without groups."""
+    if "group" not in targets:
+        return {}
+    names = [name for name in targets["group"].unique() if name and name != ALL]
+    return {name: np.flatnonzero(targets["group"] == name) for name in names}
+
+
+def _macro(scores: pd.DataFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key in ("roc_auc", "average_precision"):
+        found[key], found[f"undefined_{key}"] = metrics.macro(scores[key])
+        found[f"median_{key}"] = float(scores[key].median())
+    for key in ("brier", "f1_at_0.5", "f1_at_threshold"):
+        if key in scores:
+            found[key] = metrics.macro(scores[key])[0]
+    return found
+
+
+def _group_summary(scores: pd.DataFrame, points: metrics.OperatingPoints) -> dict[str, Any]:
+    macro_roc_auc, undefined = metrics.macro(scores["roc_auc"])
+    return {
+        "targets": len(scores),
+        "positives": points.positives,
+        "undefined": undefined,
+        "macro_roc_auc": macro_roc_auc,
+        "micro_roc_auc": metrics.roc_auc(points),
+        "macro_average_precision": metrics.macro(scores["average_precision"])[0],
+        "micro_average_precision": metrics.average_precision(points),
+    }
+
+
+def _at(chosen: str, threshold: float, confusion: metrics.Confusion) -> dict[str, Any]:
+    return {
+        "chosen": chosen,
+        "threshold": threshold,
+        "accuracy": confusion.accuracy,
+        "f1": confusion.f1,
+        "precision": confusion.precision,
+        "recall": confusion.recall,
+    }
+
+
+def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Compare with the scores that the sheet gives, over the targets where both are defined."""
+    found = []
+    for column, model, key in published_columns(targets):
+        theirs = pd.to_numeric(targets[column], errors="coerce").to_numpy(dtype=float)
+        ours = scores[key].to_numpy()
+        both = np.isfinite(theirs) & np.isfinite(ours)
+        if both.any():
+            found.append(
+                {
+                    "model": model,
+                    "score": key,
+                    "targets": int(both.sum()),
+                    "published_mean": float(theirs[both].mean()),
+                    "mean_here": float(ours[both].mean()),
+                    "better_here": int((ours[both] > theirs[both]).sum()),
+                }
+            )
+    return found
+
+
+def _with_annotation(targets: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Put the sheet's columns before the scores; one named like a score becomes `sheet_NAME`."""
+    clash = {name: f"sheet_{name}" for name in targets.columns if name in scores.columns}
+    return pd.concat([targets.rename(columns=clash).reset_index(drop=True), scores], axis=1)
+
+
+def _curves(group: str, points: metrics.OperatingPoints) -> pd.DataFrame:
+    x, y = metrics.roc_curve(points, most=400)
+    recall, precision, thresholds = metrics.precision_recall_curve(points, most=400)
+    roc = pd.DataFrame({"curve": "roc", "x": x, "y": y, "threshold": np.nan})
+    other = pd.DataFrame(
+        {"curve": "precision_recall", "x": recall, "y": precision, "threshold": thresholds}
+    )
+    defined = [table for table in (roc.dropna(subset="x"), other) if len(table)]
+    both = pd.concat(defined or [roc[:0]], ignore_index=True)
+    both.insert(1, "group", group)
+    return both
+
+
+def _calibration_table(found: metrics.Calibration) -> pd.DataFrame:
+    edges = np.linspace(0, 1, len(found.count) + 1)
+    return pd.DataFrame(
+        {
+            "start": edges[:-1],
+            "end": edges[1:],
+            "count": found.count,
+            "mean_probability": found.mean_probability,
+            "positive_rate": found.positive_rate,
+        }
+    )

@@ -1,4 +1,4 @@
-"""`bioq.evaluate` on a small run, against scikit-learn on the same probabilities."""
+"""`bioq.evaluation` and `bioq.results` on a small run, against scikit-learn on the same probabilities."""
 
 import json
 import os
@@ -11,11 +11,10 @@ import pytest
 import sklearn.metrics
 import torch
 
-from bioq import evaluate as evaluate_module
-from bioq import evaluation, runs
+from bioq import evaluation, results, runs
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
-from bioq.evaluate import evaluate
+from bioq.evaluation import evaluate
 from bioq.inference import predict_split
 from bioq.models import ModelSizes, build_model
 
@@ -68,7 +67,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
 
 
 @pytest.fixture(scope="module")
-def found(trained) -> evaluation.Evaluation:
+def found(trained) -> results.Evaluation:
     run, data = trained
     return evaluate(run, data, batch_size=32)
 
@@ -139,7 +138,7 @@ def test_published_scores_are_compared_where_both_are_defined(found):
 
 
 def test_an_evaluation_is_read_back_as_it_was_written(trained, found):
-    back = evaluation.read_evaluation(trained[0])
+    back = results.read_evaluation(trained[0])
     pd.testing.assert_frame_equal(back.per_target, found.per_target, rtol=1e-8)
     pd.testing.assert_frame_equal(back.curves, found.curves, rtol=1e-5)
     pd.testing.assert_frame_equal(back.calibration, found.calibration, rtol=1e-5)
@@ -165,7 +164,7 @@ def test_metrics_json_is_strict_json(trained, found):
 
 
 def test_the_table_names_macro_and_micro_and_the_undefined(found):
-    rows = evaluation.evaluation_table(found.summary)
+    rows = results.evaluation_table(found.summary)
     scores = {row[0]: row[1:] for row in rows[1:]}
     assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
     assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
@@ -177,7 +176,7 @@ def test_the_table_names_macro_and_micro_and_the_undefined(found):
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
     trained, found, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(evaluate_module, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(evaluation, "_MEMORY_BYTES", 100)
     run = shutil.copytree(trained[0], tmp_path / "run")
     again = evaluate(run, trained[1], batch_size=32)
     pd.testing.assert_frame_equal(again.per_target, found.per_target)
@@ -193,7 +192,7 @@ def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluate_module, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(evaluation, "_MEMORY_BYTES", 100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     run = shutil.copytree(trained[0], tmp_path / "run")
     with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):
@@ -208,7 +207,7 @@ def test_without_a_validation_split_only_the_fixed_threshold_is_given(trained, t
     assert not [column for column in got.per_target if "threshold" in column]
     assert "has no split 'valid', so no threshold could be chosen" in got.summary["notes"][0]
     assert "note: the data set has no split 'valid'" in capsys.readouterr().err
-    assert evaluation.read_evaluation(run).summary["notes"] == got.summary["notes"]
+    assert results.read_evaluation(run).summary["notes"] == got.summary["notes"]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,7 @@ def test_a_run_without_an_evaluation_says_how_to_make_one(tmp_path):
     with pytest.raises(
         BioqError, match=r"metrics\.json: no such file; run 'bioq evaluate .* first"
     ):
-        evaluation.read_evaluation(tmp_path)
+        results.read_evaluation(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -258,10 +257,10 @@ def test_a_damaged_or_newer_evaluation_is_refused(tmp_path, text, message):
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation/metrics.json").write_text(text)
     with pytest.raises(BioqError, match=message):
-        evaluation.read_evaluation(tmp_path)
+        results.read_evaluation(tmp_path)
 
 
 def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(BioqError, match="evaluation: could not be made: File exists"):
-        evaluation.make_folder(tmp_path)
+        results.make_folder(tmp_path)

@@ -1,0 +1,97 @@
+"""A summary says of a model what the model itself does."""
+
+import matplotlib
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bioq.models import PUBLISHED, ModelSizes, build_model
+from bioq.models.summary import summarise
+from bioq.plots.model import plot_architecture
+
+
+def small_model(name):
+    sizes = ModelSizes(filters=4, dense_units=5, lstm_units=None if name == "deepsea" else 3)
+    return build_model(name, targets=2, window_bp=200, sizes=sizes)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_add_up_to_the_models(name):
+    model = small_model(name)
+    expected = sum(parameter.numel() for parameter in model.parameters())
+    assert summarise(model).parameters == expected
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_flops_are_those_that_pytorch_counts(name):
+    model = small_model(name).double()  # in double precision the LSTM is plain matrix products
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 4, 200, dtype=torch.float64))
+    assert summarise(model).flops == counter.get_total_flops()
+
+
+def test_published_bioq_has_the_layers_of_the_paper():
+    summary = summarise(build_model("bioq", targets=919))
+    assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
+        ("windows", (4, 1000), 0),
+        ("conv", (320, 975), 33_600),
+        ("pool", (320, 75), 0),
+        ("drop_conv", (320, 75), 0),
+        ("lstm", (75, 640), 1_643_520 + 2_462_720),
+        ("drop_head", (75, 640), 0),
+        ("dense", (925,), 44_400_925),
+        ("output", (919,), 850_994),
+    ]
+
+
+def test_table_names_every_axis_and_ends_in_the_total():
+    table = summarise(small_model("danq")).table()
+    assert list(table.columns) == ["layer", "kind", "output", "parameters", "flops"]
+    assert table["output"].tolist() == [
+        "4 bases x 200 positions",
+        "4 filters x 175 positions",
+        "4 filters x 13 positions",
+        "4 filters x 13 positions",
+        "13 positions x 6 units",
+        "13 positions x 6 units",
+        "5 units",
+        "2 targets",
+        "",
+    ]
+    total = table.iloc[-1]
+    assert total["layer"] == "total"
+    assert total["parameters"] == table["parameters"][:-1].sum()
+
+
+def test_a_summary_leaves_the_model_as_it_was():
+    model = small_model("bioq").train()
+    generator = torch.get_rng_state()
+    summarise(model)
+    assert model.training
+    assert not any(part._forward_hooks for part in model.modules())
+    assert torch.equal(generator, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_picture_holds_every_weight_and_shape_without_overlap(name):
+    summary = summarise(small_model(name))
+    figure = plot_architecture(summary)
+    figure.canvas.draw()
+    texts = [text for axes in figure.axes for text in axes.texts if text.get_text()]
+    shown = "\n".join(text.get_text() for text in texts)
+    for layer in summary.layers:
+        if layer.parameters:
+            assert f"{layer.parameters:,}" in shown
+        assert f"{layer.output[-1]:,}" in shown
+    boxes = [text.get_window_extent() for text in texts]
+    for number, box in enumerate(boxes):
+        assert figure.bbox.padded(1).fully_contains(*box.min), texts[number]
+        assert figure.bbox.padded(1).fully_contains(*box.max), texts[number]
+        for other in range(number):
+            assert not box.overlaps(boxes[other]), (texts[number], texts[other])
+
+
+def test_drawing_keeps_away_from_pyplot():
+    before = matplotlib.rcParams["backend"]
+    plot_architecture(summarise(small_model("danq")))
+    assert matplotlib.rcParams["backend"] == before

@@ -1,11 +1,14 @@
 """Tests of bioq.dataset: round trips against NumPy, and damage of every kind found and named."""
 
 import errno
+import hashlib
 import itertools
 import json
 import os
+import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -237,6 +240,49 @@ def test_a_split_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     write(tmp_path / "set", {"train": 2, "test": 2})
     with pytest.raises(BioqError, match=r"set: has no split 'valid'; it has train, test$"):
         open_dataset(tmp_path / "set")["valid"]
+
+
+# The format as docs/data-format.md specifies it
+
+
+def reader_of_the_documentation() -> Any:
+    """Run the Python block of docs/data-format.md; return the function that it defines."""
+    text = (Path(__file__).parents[1] / "docs" / "data-format.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["read_split"]
+
+
+@pytest.mark.parametrize("unknown", [0.0, 0.4])
+def test_the_reader_of_the_documentation_reads_the_same(tmp_path: Path, unknown: float) -> None:
+    written = write(tmp_path / "set", {"train": 9, "valid": 0}, unknown=unknown)
+    read_split = reader_of_the_documentation()
+    for name, (codes, labels, _) in written.items():
+        windows, found = read_split(tmp_path / "set", name)
+        np.testing.assert_array_equal(windows, one_hot_by_hand(codes))
+        np.testing.assert_array_equal(found, labels)
+
+
+def test_bytes_lie_where_the_documentation_says(made: tuple[Path, dict[str, Any]]) -> None:
+    codes, _, bins = made[1]["train"]
+    raw = (made[0] / "train" / "sequence.npy").read_bytes()
+    assert raw[:10] == b"\x93NUMPY\x01\x00\x76\x00"
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (23, 10), }"
+    assert raw[10:128] == header.ljust(117) + b"\n"
+    window = int.from_bytes(raw[128 + 3 * 10 : 128 + 4 * 10], "little")
+    assert [(window >> 2 * i) & 3 for i in range(40)] == [*(codes[3] & 3), 0, 0]
+    raw = (made[0] / "train" / "bins.npy").read_bytes()
+    assert b"'descr': '<i4'" in raw[:128]
+    assert struct.unpack_from("<2i", raw, 128 + 22 * 8) == tuple(bins[22])
+    assert b"'descr': '<i8'" in (made[0] / "train" / "mask_rows.npy").read_bytes()[:128]
+
+
+def test_the_fingerprint_is_the_one_that_the_documentation_defines(made: tuple[Path, Any]) -> None:
+    meta = json.loads((made[0] / "dataset.json").read_text())
+    found = meta.pop("fingerprint")
+    canonical = json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    assert hashlib.sha256(canonical.encode()).hexdigest() == found
 
 
 # Writing

@@ -15,7 +15,6 @@ class Advance(Protocol):
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
-
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Advance]:
     """Show how far a job of `total` units is; yields a function to call with each number done.
@@ -41,10 +40,10 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
-        TextColumn("{task.fields[rate]}{task.fields[note]}"),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}", markup=False),
+        TextColumn("{task.fields[rate]}{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
     started = time.monotonic()
@@ -54,7 +53,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
         def advance(done: int, note: str = "") -> None:
             completed = bar.tasks[task].completed + done
             rate = completed / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=done, rate=f"{rate:,.0f}/s", note=note and f", {note}")
+            bar.update(task, advance=done, rate=_per_second(rate), note=note and f", {note}")
 
         yield advance
 
@@ -73,8 +72,12 @@ def _plain(what: str, total: int, unit: str) -> Advance:
             left_s = max(total - completed, 0) / rate if rate else 0
             ending = note and f", {note}"
             say(
-                f"{what}: {completed:,}/{total:,} {unit}, {rate:,.0f}/s, "
+                f"{what}: {completed:,}/{total:,} {unit}, {_per_second(rate)}, "
                 f"{left_s:,.0f} s left{ending}"
             )
 
     return advance
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"

@@ -1,0 +1,95 @@
+"""Tests of bioq.progress: plain lines where stderr is no terminal, a bar where it is."""
+
+import io
+import re
+
+import pytest
+
+from bioq import progress as module
+from bioq.progress import progress, say
+
+
+class Clock:
+    """A clock that moves only when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 100.0
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now_s)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_comes_every_ten_seconds_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("encode", 10_000, "windows") as advance:
+        for _ in range(10):
+            clock.now_s += 4
+            advance(1000)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "encode: 3,000/10,000 windows, 250/s, 28 s left",
+        "encode: 6,000/10,000 windows, 250/s, 16 s left",
+        "encode: 9,000/10,000 windows, 250/s, 4 s left",
+    ]
+
+
+def test_a_note_ends_the_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("epoch 1", 10, "windows") as advance:
+        clock.now_s += 10
+        advance(5, "loss 0.25")
+    assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, 10 s left, loss 0.25\n"
+
+
+def test_a_short_job_says_nothing_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress("encode", 10, "windows") as advance:
+        advance(10)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("done", [0, 25])
+def test_no_units_and_too_many_units_are_counted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], done: int
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("read", 0, "rows") as advance:
+        clock.now_s += 20
+        advance(done)
+    assert capsys.readouterr().err == f"read: {done}/0 rows, {done / 20:.2g}/s, 0 s left\n"
+
+
+def test_a_bar_with_counts_and_rate_is_drawn_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("verify [all]", 4000, "bytes") as advance:
+        advance(1000, "fine")
+        advance(3000, "fine")
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "verify [all]" in drawn  # a name in brackets is no colour
+    assert re.search(r"4,000/4,000 bytes [\d,]+/s, fine", drawn)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_error_passes_through_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with pytest.raises(ValueError, match="mine"), progress("verify", 4, "bytes"):
+        raise ValueError("mine")
+
+
+def test_say_writes_a_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say("hello")
+    assert capsys.readouterr() == ("", "hello\n")

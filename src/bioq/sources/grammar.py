@@ -1,0 +1,221 @@
+"""The made-up regulation of a simulated genome: which motifs stand where, and what that does.
+
+An element is one site, or two with a gap between them, planted whole on either strand. Elements
+stand at least `MARGIN_BP` apart, so that no rule ever joins two of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.motifs import Floats, Motif
+
+CTCF, SPI1, REST, ESRRB, ZNF143, TAL1 = "CTCF", "SPI1", "REST", "ESRRB", "ZNF143", "TAL1"
+JASPAR_RELEASE = "JASPAR2024"
+# Motifs that differ from each other and from their own reverse complement, of 14 to 23 bits.
+MATRIX_IDS: Mapping[str, str] = {
+    CTCF: "MA0139.2",
+    SPI1: "MA0080.7",
+    REST: "MA0138.3",
+    ESRRB: "MA0141.4",
+    ZNF143: "MA0088.2",
+    TAL1: "MA0140.3",
+}
+
+NEAR_BP = 40
+"""Two sites with at most this between them act together."""
+SLOT_BP = 400
+"""At most one element stands in each stretch of this length."""
+MARGIN_BP = 60
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is measured, and the rule that makes it positive."""
+
+    name: str
+    group: str
+    rule: str
+    motifs: tuple[str, ...] = ()
+    """The motifs that must be there."""
+
+
+NEAR = Target(
+    "CTCF-near-SPI1", "pair", f"CTCF and SPI1 within {NEAR_BP} bp, any way round", (CTCF, SPI1)
+)
+ORDER = Target(
+    "REST-then-ESRRB", "pair", f"REST, then ESRRB on its strand within {NEAR_BP} bp", (REST, ESRRB)
+)
+FACING = Target(
+    "ZNF143-facing-TAL1",
+    "pair",
+    f"ZNF143 and TAL1 point at each other within {NEAR_BP} bp",
+    (ZNF143, TAL1),
+)
+ALONE = Target("CTCF-without-SPI1", "pair", f"CTCF without SPI1 within {NEAR_BP} bp", (CTCF,))
+OPEN = Target("open", "open", "any site of any motif", tuple(MATRIX_IDS))
+CONTROL = Target("control", "control", "nothing: its peaks lie at random")
+
+TARGETS: tuple[Target, ...] = (
+    *(Target(motif, "motif", f"a {motif} site", (motif,)) for motif in MATRIX_IDS),
+    NEAR,
+    ORDER,
+    FACING,
+    ALONE,
+    OPEN,
+    CONTROL,
+)
+
+
+@dataclass(frozen=True)
+class Element:
+    """A kind of element: its sites from left to right, on the strand on which it is written."""
+
+    share: float
+    """How many there are of this kind, beside the others' shares."""
+    motifs: tuple[str, ...]
+    strands: str = ""
+    """One sign a site; empty where every site takes either strand at random."""
+    gap_bp: tuple[int, int] = (0, 0)
+    """Least and most between the two sites."""
+    makes: Target | None = None
+    """The pair's target; None for a single site, or a decoy that breaks the rule."""
+
+
+_NEAR_GAP = (2, 20)
+_PAIR_GAP = (5, NEAR_BP)
+_FAR_GAP = (MARGIN_BP, 100)
+ELEMENTS: tuple[Element, ...] = (
+    *(Element(0.7, (motif,)) for motif in MATRIX_IDS),
+    Element(2.0, (CTCF, SPI1), "", _NEAR_GAP, NEAR),
+    Element(2.0, (CTCF, SPI1), "", _FAR_GAP),
+    Element(2.0, (REST, ESRRB), "++", _PAIR_GAP, ORDER),
+    Element(2.0, (ESRRB, REST), "++", _PAIR_GAP),
+    Element(2.0, (ZNF143, TAL1), "+-", _PAIR_GAP, FACING),
+    Element(1.0, (ZNF143, TAL1), "-+", _PAIR_GAP),
+    Element(0.5, (ZNF143, TAL1), "++", _PAIR_GAP),
+    Element(0.5, (ZNF143, TAL1), "--", _PAIR_GAP),
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One planted motif instance: 0-based, half-open."""
+
+    start: int
+    end: int
+    strand: str
+    motif: str
+
+    @property
+    def middle(self) -> int:
+        return (self.start + self.end) // 2
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One element on a contig: its sites from left to right."""
+
+    sites: tuple[Site, ...]
+    makes: Target | None
+
+    @property
+    def middle(self) -> int:
+        return (self.sites[0].start + self.sites[-1].end) // 2
+
+    def centres(self) -> list[tuple[Target, int]]:
+        """Return every (target, position) at which this element is bound."""
+        found = [(TARGETS[_NUMBER[site.motif]], site.middle) for site in self.sites]
+        found.append((OPEN, self.middle))
+        if self.makes is not None:
+            found.append((self.makes, self.middle))
+        if self.makes is not NEAR:
+            found += [(ALONE, site.middle) for site in self.sites if site.motif == CTCF]
+        return found
+
+
+_NUMBER = {target.name: number for number, target in enumerate(TARGETS)}
+
+# Rows: the base before; columns: A, C, G, T. About 42 % G+C, and CpG a quarter as frequent as by
+# chance, as in vertebrate genomes.
+_NEXT_BASE = np.array(
+    [
+        [0.33, 0.17, 0.27, 0.23],
+        [0.35, 0.26, 0.05, 0.34],
+        [0.27, 0.21, 0.26, 0.26],
+        [0.22, 0.21, 0.25, 0.32],
+    ]
+)
+_STRETCH_BP = 1000
+
+
+def background(length: int, random: np.random.Generator) -> dna.Bytes:
+    """Return random codes uint8 `(length,)` in which each base depends on the one before it.
+
+    Drawn in stretches of 1,000 bp side by side; the first base of each is drawn evenly.
+    """
+    stretches = -(-length // _STRETCH_BP)
+    draws = random.random((_STRETCH_BP, stretches))
+    codes = np.empty((_STRETCH_BP, stretches), dtype=np.uint8)
+    codes[0] = draws[0] * 4
+    cumulative = _NEXT_BASE.cumsum(axis=1)[:, :3]
+    for step in range(1, _STRETCH_BP):
+        codes[step] = (draws[step][:, None] > cumulative[codes[step - 1]]).sum(axis=1)
+    return np.ascontiguousarray(codes.T).reshape(-1)[:length]
+
+
+def plant(
+    codes: dna.Bytes,
+    motifs: Mapping[str, Motif],
+    random: np.random.Generator,
+    *,
+    element_rate: float,
+) -> list[Planted]:
+    """Write elements into a contig's codes `(length,)`, in place; returns them from left to right.
+
+    Each slot of 400 bp holds one with probability `element_rate`. Every instance of a motif is
+    drawn from its matrix, position by position.
+    """
+    slots = np.flatnonzero(random.random(len(codes) // SLOT_BP) < element_rate)
+    shares = np.array([element.share for element in ELEMENTS])
+    kinds = random.choice(len(ELEMENTS), size=len(slots), p=shares / shares.sum())
+    cumulative = {name: motif.probabilities.cumsum(axis=1) for name, motif in motifs.items()}
+    planted = []
+    for slot, kind in zip(slots, kinds, strict=True):
+        sites = _lay_out(ELEMENTS[kind], cumulative, random)
+        room = SLOT_BP - MARGIN_BP - sites[-1].end
+        shift = int(slot) * SLOT_BP + int(random.integers(0, room + 1))
+        moved = tuple(
+            Site(site.start + shift, site.end + shift, site.strand, site.motif) for site in sites
+        )
+        for site in moved:
+            codes[site.start : site.end] = _instance(cumulative[site.motif], site.strand, random)
+        planted.append(Planted(moved, ELEMENTS[kind].makes))
+    return planted
+
+
+def _lay_out(
+    element: Element, widths: Mapping[str, Floats], random: np.random.Generator
+) -> list[Site]:
+    """Return an element's sites from position 0, the whole turned round in half of the cases."""
+    strands = element.strands or "".join(random.choice(["+", "-"], size=len(element.motifs)))
+    gap_bp = int(random.integers(element.gap_bp[0], element.gap_bp[1] + 1))
+    order = list(zip(element.motifs, strands, strict=True))
+    if random.random() < 0.5:
+        order = [(motif, "-" if strand == "+" else "+") for motif, strand in reversed(order)]
+    sites, start = [], 0
+    for motif, strand in order:
+        end = start + len(widths[motif])
+        sites.append(Site(start, end, strand, motif))
+        start = end + gap_bp
+    return sites
+
+
+def _instance(cumulative: Floats, strand: str, random: np.random.Generator) -> dna.Bytes:
+    """Draw one instance of a motif, given its cumulative probabilities `(length, 4)`."""
+    draws: npt.NDArray[np.float64] = random.random((len(cumulative), 1))
+    codes = (draws > cumulative[:, :3]).sum(axis=1).astype(np.uint8)
+    return codes if strand == "+" else dna.reverse_complement(codes)

@@ -26,6 +26,7 @@ import pandas as pd
 from bioq import dna
 from bioq.dataset import SPLITS, DatasetWriter, Description, Source, SplitWriter, new_dataset
 from bioq.errors import BioqError, UsageError
+from bioq.files import require_absent
 from bioq.progress import Advance, progress, say
 from bioq.sources.deepsea_bed import BIN_BP, Bins, BinTable, read_bins
 from bioq.sources.deepsea_rows import (
@@ -62,6 +63,7 @@ def import_deepsea(
     paths = {split: Path(path) for split, path in given.items() if path is not None}
     if not paths:
         raise UsageError("no .mat file was given; give at least one of --train, --valid, --test")
+    require_absent(Path(out))
     with contextlib.ExitStack() as stack:
         files = {split: stack.enter_context(_open(split, path)) for split, path in paths.items()}
         first = _agree(files)
@@ -127,7 +129,7 @@ def _variable(variables: Mapping[str, Variable], name: str, split: str, path: Pa
     expected = f"{split}xdata and {split}data"
     if name not in variables:
         for other in SPLITS:
-            if f"{other}xdata" in variables:
+            if other != split and f"{other}xdata" in variables:
                 raise BioqError(
                     f"{path}: was given as --{split} but holds {other}xdata; expected {expected}; "
                     f"give this file as --{other}"

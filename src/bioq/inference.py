@@ -44,6 +44,11 @@ def predict(
             f"windows have shape {tuple(windows.shape)}; expected (n, 4, length), "
             "one-hot in the order A, C, G, T"
         )
+    expected = getattr(model, "architecture", {}).get("window_bp", windows.shape[2])
+    if windows.shape[2] != expected:
+        raise BioqError(
+            f"windows are {windows.shape[2]} bp long; this model reads windows of {expected} bp"
+        )
     tensor = windows if isinstance(windows, Tensor) else torch.from_numpy(np.asarray(windows))
 
     def read(start: int, end: int) -> Tensor:

@@ -109,7 +109,8 @@ def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.M
     or belong to another architecture.
     """
     config = read_config(run)
-    model = build_from_architecture(config.model)
+    with torch.device("meta"):  # no random weights: those of the file take their place
+        model: nn.Module = build_from_architecture(config.model)
     load_weights(model, Path(run) / {"best": BEST, "last": LAST}[weights])
     targets = read_target_table(Path(run) / TARGETS)
     if len(targets) != config.model["targets"]:
@@ -139,7 +140,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
                 f"{file}: weight {name} is {found}, the architecture in {CONFIG} has {expected}; "
                 "the two do not belong together"
             )
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, assign=True)
 
 
 def save_tensors(

@@ -24,6 +24,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.inference import choose_device, numerics, predict_split
 from bioq.metrics import quick_scores
 from bioq.models import ModelSizes, build_model
+from bioq.models.initialise import initialise_filters, starting_motifs
 from bioq.progress import progress, say
 from bioq.recipes import RUNTIME_OPTIONS, TrainConfig, learning_rate_at, make_optimizer
 from bioq.runs import (
@@ -55,10 +56,10 @@ def train(
 ) -> nn.Module:
     """Train a model on a data set, leave a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.MODELS`; `sizes` changes its layers; `motifs` (a JASPAR
-    release or a MEME file) starts its filters. With `resume` an interrupted run goes on from its
-    last checkpoint with the settings it was started with; on a CPU the result is the same, bit for
-    bit, as without the interruption.
+    `model` is a name of `bioq.models.PUBLISHED`; `sizes` changes its layers; `motifs` (a JASPAR
+    release, a MEME file, or "none") starts its filters. With `resume` an interrupted run goes on
+    from its last checkpoint with the settings it was started with; on a CPU the result is the
+    same, bit for bit, as without the interruption.
     Raises BioqError if `run` exists (or, with `resume`, is no run of this data), or the loss is
     no longer a number.
     """
@@ -82,6 +83,7 @@ def train(
             window_bp=data.description.window_bp,
             sizes=ModelSizes(**started["sizes"]),
         )
+        _start_filters(network, started["model"], started["motifs"], _seed(config.seed, "motifs"))
         if not resume:
             create_run(
                 run,
@@ -224,7 +226,9 @@ class _Training:
             "epoch": position.epoch + 1,
             "train_loss": position.loss_sum / self.shown,
             **self._validate(),
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": learning_rate_at(
+                self.recipe, (position.epoch + 1) * self.steps - 1, self.steps
+            ),
             "seconds": position.seconds,
             "windows_per_s": self.shown / position.seconds,
         }
@@ -309,6 +313,14 @@ def _settings_to_continue(
         )
     runtime = {name: given[name] for name in RUNTIME_OPTIONS if given[name] != standard[name]}
     return replace(before, **runtime), {name: training[name] for name in asked}
+
+
+def _start_filters(model: nn.Module, name: str, motifs: str | None, seed: int) -> None:
+    """Start the first filters from the motifs that the user, or else the paper, names."""
+    chosen = starting_motifs(name, motifs)
+    if chosen:
+        placed = initialise_filters(model, chosen, generator=torch.Generator().manual_seed(seed))
+        say(f"start {len(placed)} filters from motifs")
 
 
 def _start_at_positive_rates(model: nn.Module, split: Split) -> None:

@@ -1,0 +1,49 @@
+"""Batches decode to what the data set itself reads, wherever the packed rows lie."""
+
+import numpy as np
+import pytest
+import torch
+
+from bioq import dna
+from bioq.batches import Batches, DataIn, decode_windows, reverse_complement
+from bioq.dataset import Dataset
+
+
+@pytest.mark.parametrize("data_in", ["disk", "memory", "device", "auto"])
+def test_batches_equal_the_data_sets_own_reading(masked_data: Dataset, data_in: DataIn) -> None:
+    split = masked_data["train"]
+    rows = torch.tensor([5, 0, 3, 5, len(split) - 1])
+    windows, labels = Batches(split, torch.device("cpu"), data_in=data_in).read(rows)
+    expected = split.read(rows.numpy())
+    assert windows.dtype == labels.dtype == torch.float32
+    np.testing.assert_array_equal(windows.numpy(), expected.windows)
+    np.testing.assert_array_equal(labels.numpy(), expected.labels)
+    assert not expected.windows.any(axis=1).all(), "the data set was to hold unknown bases"
+
+
+def test_reverse_complement_of_windows_equals_that_of_codes() -> None:
+    codes = np.random.default_rng(0).integers(0, 5, (3, 37)).astype(np.uint8)
+    flipped = reverse_complement(torch.from_numpy(dna.one_hot(codes)))
+    np.testing.assert_array_equal(flipped.numpy(), dna.one_hot(dna.reverse_complement(codes)))
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 8, 9, 1000])
+def test_decoding_packed_rows_equals_one_hot_of_codes(length: int) -> None:
+    codes = np.random.default_rng(length).integers(0, 5, (6, length)).astype(np.uint8)
+    packed, mask = dna.pack(codes)
+    decoded = decode_windows(torch.from_numpy(packed), torch.from_numpy(mask), length)
+    np.testing.assert_array_equal(decoded.numpy(), dna.one_hot(codes))
+
+
+def test_reading_from_disk_gives_memory_back_to_the_system(
+    masked_data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bioq.batches._RELEASE_AFTER_BYTES", 1)
+    split = masked_data["train"]
+    released = []
+    monkeypatch.setattr(split, "release", lambda: released.append(True))
+    Batches(split, torch.device("cpu"), data_in="disk").read(torch.tensor([0]))
+    assert released
+    monkeypatch.undo()
+    split.release()
+    assert split.read([1]).windows.shape == (1, 4, split.window_bp), "pages come back from the file"

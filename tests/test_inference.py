@@ -1,0 +1,128 @@
+"""Inference: both strands, any batch size, any order, any precision."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bioq
+from bioq import ModelSizes, UsageError
+from bioq.dataset import Dataset
+from bioq.inference import choose_device, numerics, predict_split
+from bioq.models import build_model
+
+SMALL = ModelSizes(filters=8, lstm_units=4, dense_units=8)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return build_model("bioq", targets=3, window_bp=200, sizes=SMALL)
+
+
+@pytest.fixture
+def windows() -> np.ndarray:
+    codes = np.random.default_rng(0).integers(0, 4, (11, 200))
+    return np.eye(4, dtype=np.uint8)[codes].transpose(0, 2, 1)
+
+
+def test_probability_is_the_mean_of_both_strands(model: nn.Module, windows: np.ndarray) -> None:
+    model.eval()
+    with torch.no_grad():
+        forward = torch.sigmoid(model(torch.from_numpy(windows).float()))
+        # A<->T and C<->G swap places in the order A, C, G, T when it is read backwards.
+        backward = torch.sigmoid(model(torch.from_numpy(windows[:, ::-1, ::-1].copy()).float()))
+    both = bioq.predict(model, windows)
+    assert both.dtype == np.float32
+    np.testing.assert_allclose(both, (forward + backward) / 2, atol=1e-6)
+    np.testing.assert_allclose(bioq.predict(model, windows, strands="forward"), forward, atol=1e-6)
+    assert abs(forward - backward).max() > 1e-4, "the strands were to differ"
+
+
+def test_a_window_and_its_reverse_complement_get_the_same_probability(
+    model: nn.Module, windows: np.ndarray
+) -> None:
+    flipped = np.ascontiguousarray(windows[:, ::-1, ::-1])
+    np.testing.assert_allclose(
+        bioq.predict(model, windows), bioq.predict(model, flipped), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 11, 100])
+def test_batch_size_changes_nothing(model: nn.Module, windows: np.ndarray, batch_size: int) -> None:
+    reference = bioq.predict(model, windows)
+    np.testing.assert_allclose(
+        bioq.predict(model, windows, batch_size=batch_size), reference, atol=1e-6
+    )
+
+
+def test_order_of_windows_is_the_order_of_predictions(
+    model: nn.Module, windows: np.ndarray
+) -> None:
+    order = np.random.default_rng(1).permutation(len(windows))
+    np.testing.assert_allclose(
+        bioq.predict(model, windows[order]), bioq.predict(model, windows)[order], atol=1e-6
+    )
+
+
+def test_bf16_stays_within_a_hundredth(model: nn.Module, windows: np.ndarray) -> None:
+    exact = bioq.predict(model, windows)
+    rounded = bioq.predict(model, windows, precision="bf16")
+    assert rounded.dtype == np.float32
+    np.testing.assert_allclose(rounded, exact, atol=1e-2)
+
+
+def test_dropout_is_off_and_the_mode_is_restored(model: nn.Module, windows: np.ndarray) -> None:
+    model.train()
+    first = bioq.predict(model, windows)
+    np.testing.assert_array_equal(first, bioq.predict(model, windows))
+    assert model.training
+
+
+def test_no_windows_give_an_empty_table(model: nn.Module) -> None:
+    assert bioq.predict(model, np.empty((0, 4, 200), dtype=np.uint8)).shape == (0, 3)
+
+
+def test_a_tensor_is_taken_as_well_as_an_array(model: nn.Module, windows: np.ndarray) -> None:
+    np.testing.assert_array_equal(
+        bioq.predict(model, torch.from_numpy(windows)), bioq.predict(model, windows)
+    )
+
+
+def test_windows_of_a_wrong_shape_are_refused(model: nn.Module) -> None:
+    with pytest.raises(bioq.BioqError, match=r"shape \(2, 200, 4\); expected \(n, 4, length\)"):
+        bioq.predict(model, np.zeros((2, 200, 4)))
+
+
+def test_windows_of_a_wrong_length_are_refused(model: nn.Module) -> None:
+    with pytest.raises(bioq.BioqError, match="199 bp long; this model reads windows of 200 bp"):
+        bioq.predict(model, np.zeros((2, 4, 199)))
+
+
+def test_a_split_is_predicted_as_its_windows_are(masked_data: Dataset) -> None:
+    split = masked_data["train"]
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=split.window_bp, sizes=SMALL)
+    expected = bioq.predict(model, split.read(slice(None)).windows)
+    np.testing.assert_allclose(predict_split(model, split, batch_size=3), expected, atol=1e-6)
+    out = np.empty_like(expected)
+    assert predict_split(model, split, out=out) is out
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+
+
+def test_unknown_strands_precision_and_device_are_usage_errors(
+    model: nn.Module, windows: np.ndarray
+) -> None:
+    with pytest.raises(UsageError, match="strands 'reverse'; expected both or forward"):
+        bioq.predict(model, windows, strands="reverse")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="precision 'int8'; expected 32, tf32 or bf16"):
+        bioq.predict(model, windows, precision="int8")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="batch size 0"):
+        bioq.predict(model, windows, batch_size=0)
+    with pytest.raises(UsageError, match="device 'gpu' is not to be had here"):
+        choose_device("gpu")
+    with (
+        pytest.raises(UsageError, match="tf32 needs a CUDA device"),
+        numerics(torch.device("cpu"), "tf32"),
+    ):
+        pass

@@ -1,0 +1,78 @@
+"""Recipes: the papers' are as published, and every choice is checked."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bioq import TrainConfig, UsageError
+from bioq.recipes import RECIPES, learning_rate_at, make_optimizer
+
+
+def test_bioq_recipe_is_as_published() -> None:
+    recipe = TrainConfig(recipe="bioq").resolve()
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-5, 100)
+    assert (recipe.epochs, recipe.clip_norm, recipe.patience) == (55, 1.0, 0)
+    optimizer = make_optimizer(recipe, nn.Linear(2, 2))
+    assert isinstance(optimizer, torch.optim.RMSprop)
+    assert all(group["alpha"] == 0.9 for group in optimizer.param_groups)
+
+
+def test_danq_recipe_is_as_published() -> None:
+    recipe = TrainConfig(recipe="danq").resolve()
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-3, 100)
+    assert (recipe.epochs, recipe.patience, recipe.select_by) == (60, 5, "valid_loss")
+
+
+def test_a_choice_wins_over_the_recipe() -> None:
+    recipe = TrainConfig(recipe="bioq", lr=0.5, epochs=2, output_bias=True).resolve()
+    assert (recipe.learning_rate, recipe.epochs, recipe.output_bias) == (0.5, 2, True)
+    assert recipe.optimizer == RECIPES["bioq"].optimizer
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"lr": 0.0}, "--lr 0.0, expected more than 0"),
+        ({"batch_size": 0}, "--batch-size 0, expected 1 or more"),
+        ({"epochs": -1}, "--epochs -1, expected 1 or more"),
+        ({"patience": -1}, "--patience -1, expected 0 or more"),
+        ({"clip_norm": -0.5}, "--clip-norm -0.5, expected 0 or more"),
+        ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam, adamw"),
+        ({"lr": math.nan}, "--lr nan"),
+        ({"recipe": "best"}, "recipe 'best'; expected one of default"),
+    ],
+)
+def test_a_choice_out_of_range_is_named(choice: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        TrainConfig(**choice).resolve()  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+def test_cosine_schedule_agrees_with_pytorchs_own() -> None:
+    recipe = TrainConfig(lr=1.0, epochs=4, warmup_epochs=0.0, schedule="cosine").resolve()
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40, eta_min=0.01)
+    for step in range(40):
+        expected = optimizer.param_groups[0]["lr"]
+        assert learning_rate_at(recipe, step, 10) == pytest.approx(expected, rel=1e-9)
+        optimizer.step()
+        reference.step()
+
+
+def test_warm_up_rises_to_the_full_rate() -> None:
+    recipe = TrainConfig(lr=2.0, warmup_epochs=0.5, schedule="constant").resolve()
+    assert [learning_rate_at(recipe, step, 8) for step in range(6)] == [0.5, 1, 1.5, 2, 2, 2]
+
+
+def test_weight_decay_spares_the_biases() -> None:
+    recipe = TrainConfig(weight_decay=0.1, optimizer="adamw").resolve()
+    model = nn.Linear(3, 2)
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in make_optimizer(recipe, model).param_groups
+        for parameter in group["params"]
+    }
+    assert decays == {id(model.weight): 0.1, id(model.bias): 0.0}

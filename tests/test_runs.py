@@ -1,0 +1,97 @@
+"""The run folder: what is written is read again, and damage is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import bioq
+from bioq import BioqError, ModelSizes
+from bioq.dataset import Dataset
+from bioq.models import build_model
+from bioq.runs import create_run, load, read_config, read_history, save_weights
+
+SMALL = ModelSizes(filters=4, lstm_units=3, dense_units=5)
+
+
+@pytest.fixture
+def run(tmp_path: Path, masked_data: Dataset) -> Path:
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=200, sizes=SMALL)
+    folder = tmp_path / "run"
+    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
+    save_weights(model, folder / "model.safetensors")
+    return folder
+
+
+def test_a_saved_model_predicts_as_before(run: Path, masked_data: Dataset) -> None:
+    torch.manual_seed(0)
+    before = build_model("danq", targets=2, window_bp=200, sizes=SMALL)
+    windows = masked_data["test"].read(slice(None)).windows
+    after = bioq.load(run)
+    np.testing.assert_array_equal(bioq.predict(before, windows), bioq.predict(after, windows))
+    assert not after.training
+    assert list(after.targets["name"]) == ["first", "second"]  # type: ignore[index, arg-type]
+    assert after.config.data["fingerprint"] == masked_data.fingerprint  # type: ignore[union-attr]
+
+
+def test_an_existing_run_is_not_overwritten(run: Path, masked_data: Dataset) -> None:
+    with pytest.raises(BioqError, match="exists already"):
+        create_run(run, model={}, training={}, data=masked_data)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match=r"holds no config.json; expected a run folder"):
+        load(tmp_path)
+
+
+def test_a_newer_format_names_both_versions(run: Path) -> None:
+    file = run / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"format_version": 7}))
+    with pytest.raises(BioqError, match="format_version 7, this BioQ reads 1"):
+        read_config(run)
+    file.write_text(json.dumps(config | {"format": "other"}))
+    with pytest.raises(BioqError, match="format is 'other', expected 'bioq-run'"):
+        read_config(run)
+    file.write_text("{")
+    with pytest.raises(BioqError, match="is not a run's configuration"):
+        read_config(run)
+
+
+def test_truncated_weights_are_named(run: Path) -> None:
+    file = run / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(BioqError, match=r"model.safetensors: is not a readable safetensors"):
+        load(run)
+
+
+def test_missing_weights_are_named(run: Path) -> None:
+    with pytest.raises(BioqError, match=r"last.safetensors: no such file"):
+        load(run, weights="last")
+
+
+def test_a_pickle_in_place_of_the_weights_is_refused(run: Path) -> None:
+    torch.save({"conv.weight": torch.zeros(1)}, run / "model.safetensors")
+    with pytest.raises(BioqError, match="is not a readable safetensors file"):
+        load(run)
+
+
+def test_weights_of_another_architecture_are_named(run: Path) -> None:
+    other = build_model("danq", targets=2, window_bp=200, sizes=ModelSizes(filters=5))
+    save_weights(other, run / "model.safetensors")
+    with pytest.raises(BioqError, match=r"weight conv.bias is \(5,\), the architecture .* \(4,\)"):
+        load(run)
+
+
+def test_a_target_table_of_another_length_is_named(run: Path) -> None:
+    (run / "targets.tsv").write_text("name\nonly\n")
+    with pytest.raises(BioqError, match=r"has 1 targets, config.json says 2"):
+        load(run)
+
+
+def test_a_run_without_history_is_named(run: Path) -> None:
+    with pytest.raises(BioqError, match="is not a training history"):
+        read_history(run)

@@ -1,0 +1,303 @@
+"""Training learns, is seeded, resumes bit for bit, keeps the best weights and stops on NaN."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import nn
+
+import bioq
+from bioq import BioqError, ModelSizes, TrainConfig, UsageError
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.inference import predict_split
+from bioq.runs import read_history
+
+SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+QUICK = TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0)
+TIMINGS = ["seconds", "windows_per_s"]
+
+
+def files_of(run: Path) -> tuple[bytes, bytes, pd.DataFrame]:
+    weights = [(run / name).read_bytes() for name in ("model.safetensors", "last.safetensors")]
+    return weights[0], weights[1], read_history(run).drop(columns=TIMINGS)
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    best, last, history = files_of(first)
+    other_best, other_last, other_history = files_of(second)
+    assert best == other_best
+    assert last == other_last
+    pd.testing.assert_frame_equal(history, other_history, check_exact=True)
+
+
+@pytest.mark.parametrize("model", ["bioq", "danq", "deepsea"])
+def test_training_learns_a_planted_motif(model: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
+    motif = np.array([0, 3, 2, 0, 1, 3, 1, 0], dtype=np.uint8)
+    with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["motif"]})) as writer:
+        for name, windows in (("train", 800), ("valid", 200)):
+            codes = random.integers(0, 4, (windows, 100)).astype(np.uint8)
+            labels = random.random((windows, 1)) < 0.5
+            for row in np.flatnonzero(labels[:, 0]):
+                start = random.integers(40, 52)
+                codes[row, start : start + 8] = motif
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(labels))
+    sizes = (
+        ModelSizes(filters=16, filter_width=8, dense_units=16)
+        if model == "deepsea"
+        else ModelSizes(filters=16, filter_width=8, lstm_units=8, dense_units=16)
+    )
+    sizes = ModelSizes(**{**vars(sizes), "pool_width": 2 if model == "deepsea" else 10})
+    config = TrainConfig(epochs=12, batch_size=16, lr=2e-3, patience=0, strands="forward")
+    bioq.train(tmp_path / "data", tmp_path / "run", model=model, sizes=sizes, config=config)
+    assert read_history(tmp_path / "run")["valid_macro_roc_auc"].max() > 0.9
+
+
+def test_history_agrees_with_scikit_learn(masked_data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(epochs=1, patience=0)
+    model = bioq.train(masked_data, tmp_path / "run", model="bioq", sizes=SMALL, config=config)
+    split = masked_data["valid"]
+    probability, labels = predict_split(model, split), split.labels()
+    row = read_history(tmp_path / "run").iloc[0]
+    for kind in ("macro", "micro"):
+        auc = roc_auc_score(labels, probability, average=kind)
+        precision = average_precision_score(labels, probability, average=kind)
+        assert row[f"valid_{kind}_roc_auc"] == pytest.approx(auc, abs=1e-9)
+        assert row[f"valid_{kind}_average_precision"] == pytest.approx(precision, abs=1e-9)
+    loss = nn.functional.binary_cross_entropy(
+        torch.from_numpy(probability).double(), torch.from_numpy(labels).double()
+    )
+    assert row["valid_loss"] == pytest.approx(loss.item(), abs=1e-9)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    for name, seed in (("first", 1), ("second", 1), ("third", 2)):
+        config = TrainConfig(**{**vars(QUICK), "seed": seed})
+        bioq.train(masked_data, tmp_path / name, model="bioq", sizes=SMALL, config=config)
+    assert_same_run(tmp_path / "first", tmp_path / "second")
+    assert files_of(tmp_path / "first")[0] != files_of(tmp_path / "third")[0]
+
+
+@pytest.mark.parametrize("strands", ["random", "both", "forward"])
+def test_where_the_data_lies_changes_nothing(
+    masked_data: Dataset, tmp_path: Path, strands: str
+) -> None:
+    for place in ("disk", "memory", "device"):
+        config = TrainConfig(**{**vars(QUICK), "data_in": place, "strands": strands})
+        bioq.train(masked_data, tmp_path / place, model="danq", sizes=SMALL, config=config)
+    assert_same_run(tmp_path / "disk", tmp_path / "memory")
+    assert_same_run(tmp_path / "disk", tmp_path / "device")
+
+
+def test_training_leaves_the_callers_random_numbers_alone(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=TrainConfig(epochs=1))
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+SLOW_TRAINING = """
+import sys, time
+import bioq, bioq.training
+from bioq import ModelSizes, TrainConfig
+step = bioq.training._Training._step
+def slow(self, *batch):
+    time.sleep(0.03)
+    return step(self, *batch)
+bioq.training._Training._step = slow
+bioq.train(
+    sys.argv[1], sys.argv[2], model="bioq", resume=sys.argv[3] == "resume",
+    sizes=ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8),
+    config=TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0,
+                       checkpoint_min=0.0005),
+)
+"""
+
+
+def test_resume_after_kill_9_gives_the_same_bytes(masked_data: Dataset, tmp_path: Path) -> None:
+    bioq.train(masked_data, tmp_path / "whole", model="bioq", sizes=SMALL, config=QUICK)
+    run = tmp_path / "killed"
+    kills = 0
+    for attempt in range(8):
+        how = "resume" if run.exists() else "start"
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW_TRAINING, str(masked_data.path), str(run), how],
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        _wait_for_progress(process, run, attempt)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        if process.wait() == 0:
+            break
+    assert kills >= 2, "the training was to be killed while it ran"
+    bioq.train(masked_data, run, model="bioq", sizes=SMALL, resume=True)
+    assert_same_run(tmp_path / "whole", run)
+
+
+def _wait_for_progress(process: subprocess.Popen[bytes], run: Path, attempt: int) -> None:
+    """Wait until the process has written a checkpoint of its own, then a moment more."""
+    state = run / "resume" / "state.safetensors"
+    before = state.stat().st_mtime_ns if state.exists() else 0
+    while process.poll() is None:
+        if state.exists() and state.stat().st_mtime_ns != before:
+            time.sleep(0.01 * attempt)
+            return
+        time.sleep(0.005)
+
+
+def test_a_finished_run_is_left_as_it_is(masked_data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
+    before = files_of(run)
+    bioq.train(masked_data, run, sizes=SMALL, resume=True)
+    assert files_of(run)[:2] == before[:2]
+    pd.testing.assert_frame_equal(files_of(run)[2], before[2])
+
+
+def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
+    with pytest.raises(UsageError, match=r"started with epochs 3, not 9"):
+        bioq.train(masked_data, run, config=TrainConfig(epochs=9), resume=True)
+    with pytest.raises(UsageError, match=r"started with model 'bioq', not 'danq'"):
+        bioq.train(masked_data, run, model="danq", resume=True)
+
+
+def test_resume_with_another_data_set_is_refused(masked_data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
+    table = pd.DataFrame({"name": ["first", "second"]})
+    with new_dataset(tmp_path / "other", masked_data.description, table) as writer:
+        with writer.split("train") as split:
+            split.append(np.zeros((9, 200), np.uint8), pack_labels(np.zeros((9, 2))))
+    with pytest.raises(BioqError, match="resume with the data set that it was started with"):
+        bioq.train(tmp_path / "other", run, resume=True)
+
+
+def test_resume_of_no_run_and_start_over_a_run_are_refused(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(BioqError, match=r"holds no config.json"):
+        bioq.train(masked_data, tmp_path / "none", resume=True)
+    bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=TrainConfig(epochs=1))
+    with pytest.raises(BioqError, match="exists already"):
+        bioq.train(masked_data, tmp_path / "run", sizes=SMALL)
+
+
+def test_a_damaged_checkpoint_is_named(masked_data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
+    state = run / "resume" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(BioqError, match=r"state.safetensors: is not a readable safetensors file"):
+        bioq.train(masked_data, run, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_with_advice(masked_data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(lr=1e30, clip_norm=0.0, epochs=5, warmup_epochs=0.0, optimizer="rmsprop")
+    with pytest.raises(BioqError) as error:
+        bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    assert "the training loss is no longer a number in epoch" in str(error.value)
+    assert "try a lower --lr (it is 1e+30)" in str(error.value)
+
+
+def test_best_weights_are_those_of_the_best_epoch(masked_data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(**{**vars(QUICK), "epochs": 8, "lr": 0.05})
+    model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    history = read_history(tmp_path / "run")
+    split = masked_data["valid"]
+    precision = average_precision_score(split.labels(), predict_split(model, split))
+    best = history["valid_macro_average_precision"].max()
+    assert precision == pytest.approx(best, abs=1e-9)
+    last = bioq.load(tmp_path / "run", weights="last")
+    at_last = average_precision_score(split.labels(), predict_split(last, split))
+    expected = history["valid_macro_average_precision"].iloc[-1]
+    assert at_last == pytest.approx(expected, abs=1e-9)
+
+
+def test_patience_stops_early(masked_data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(**{**vars(QUICK), "epochs": 40, "patience": 2, "lr": 0.05})
+    bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    scores = read_history(tmp_path / "run")["valid_macro_average_precision"]
+    assert len(scores) < 40
+    assert len(scores) - 1 - scores.idxmax() == 2
+
+
+def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["one"]})) as writer:
+        with writer.split("train") as split:
+            codes = np.random.default_rng(0).integers(0, 4, (20, 200)).astype(np.uint8)
+            split.append(codes, pack_labels(codes[:, :1] == 0))
+    run = tmp_path / "run"
+    bioq.train(open_dataset(tmp_path / "data"), run, sizes=SMALL, config=QUICK)
+    assert (run / "model.safetensors").read_bytes() == (run / "last.safetensors").read_bytes()
+    assert read_history(run)["valid_loss"].isna().all()
+
+
+def test_an_empty_train_split_is_refused(tmp_path: Path) -> None:
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["one"]})) as writer:
+        with writer.split("train"):
+            pass
+    with pytest.raises(BioqError, match="the train split is empty"):
+        bioq.train(tmp_path / "data", tmp_path / "run")
+
+
+def test_outputs_start_at_the_positive_rates(masked_data: Dataset, tmp_path: Path) -> None:
+    config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0)
+    model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    rate = (masked_data["train"].labels().sum(axis=0) + 1) / (len(masked_data["train"]) + 2)
+    bias = model.output.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), rate, atol=1e-6)
+
+
+def test_bf16_trains_to_nearly_the_same_loss(masked_data: Dataset, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("32", "bf16"):
+        config = TrainConfig(**{**vars(QUICK), "precision": precision})
+        bioq.train(masked_data, tmp_path / precision, sizes=SMALL, config=config)
+        losses.append(read_history(tmp_path / precision)["train_loss"].iloc[-1])
+    assert math.isclose(*losses, rel_tol=0.05)
+
+
+def test_tensorboard_gets_what_the_history_gets(masked_data: Dataset, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = TrainConfig(**{**vars(QUICK), "tensorboard": True})
+    bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    events = accumulator.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    logged = [event.value for event in events.Scalars("valid_loss")]
+    np.testing.assert_allclose(logged, read_history(tmp_path / "run")["valid_loss"], rtol=1e-5)
+
+
+def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path: Path) -> None:
+    meme = tmp_path / "one.meme"
+    rows = "\n".join(["1 0 0 0", "0 1 0 0"] * 3)
+    meme.write_text(
+        "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF one\n"
+        f"letter-probability matrix: alength= 4 w= 6 nsites= 20 E= 0\n{rows}\n"
+    )
+    config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0)
+    model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, motifs=str(meme), config=config)
+    first = model.conv.weight[0].detach().numpy()  # type: ignore[union-attr, index]
+    expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0]] * 3).T - 0.25
+    found = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
+    assert min(found) < 1e-6

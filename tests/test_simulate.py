@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pysam
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bioq.dataset import Dataset, open_dataset, verify
 from bioq.errors import BioqError, UsageError
@@ -18,13 +17,12 @@ from bioq.sources.grammar import (
     TARGETS,
     background,
 )
-from bioq.sources.simulate import SimulationOptions, motif_content, simulate, truth
+from bioq.sources.simulate import SimulationOptions, simulate
 
 SMALL = SimulationOptions(train_contigs=2, contig_bp=80_000, element_rate=0.9)
 NOISELESS = SimulationOptions(
     train_contigs=1, contig_bp=20_000, element_rate=0.9, drop_rate=0, false_rate=0
 )
-PAIRS = ("CTCF-near-SPI1", "REST-then-ESRRB", "ZNF143-facing-TAL1")
 
 
 @pytest.fixture(scope="module")
@@ -157,28 +155,6 @@ def test_elements_stand_apart_by_the_margin(sites: pd.DataFrame) -> None:
         assert (spans["start"].to_numpy()[1:] - spans["end"].to_numpy()[:-1]).min() >= MARGIN_BP
 
 
-def test_truth_equals_a_slow_recount_of_the_clean_peaks(small: Dataset) -> None:
-    clean = truth(small, "test")
-    assert clean.shape == (400, len(TARGETS))
-    for column, target in enumerate(TARGETS):
-        covered: set[int] = set()
-        for chrom, start, end in read_bed(small.path / f"simulation/clean/{target.name}.bed"):
-            covered |= set(range(start, end)) if chrom == "chr4" else set()
-        bins = small["test"].bins()["start"]
-        slow = [len(covered & set(range(start, start + 200))) >= 100 for start in bins]
-        np.testing.assert_array_equal(clean[:, column], slow, err_msg=target.name)
-
-
-def test_without_noise_the_labels_are_the_truth(tmp_path: Path) -> None:
-    simulate(tmp_path / "out", NOISELESS)
-    data = open_dataset(tmp_path / "out")
-    for split in data:
-        clean, labels = truth(data, split), data[split].labels()
-        np.testing.assert_array_equal(clean[:, :-1], labels[:, :-1])
-        assert not clean[:, -1].any()
-        assert labels[:, -1].any()  # the control: peaks at random
-
-
 def test_noise_drops_and_adds_peaks_at_the_given_rates(tmp_path: Path) -> None:
     options = SimulationOptions(
         train_contigs=1, contig_bp=200_000, element_rate=1, drop_rate=0.3, false_rate=0.2
@@ -191,18 +167,6 @@ def test_noise_drops_and_adds_peaks_at_the_given_rates(tmp_path: Path) -> None:
         kept = len(clean & noisy) / len(clean)
         assert abs(kept - 0.7) < 5 * np.sqrt(0.21 / len(clean)), target.name
         assert len(noisy - clean) == pytest.approx(0.2 * len(clean), rel=0.1, abs=2), target.name
-
-
-def test_motifs_alone_do_not_tell_the_pair_targets(small: Dataset) -> None:
-    clean, content = truth(small, "train"), motif_content(small, "train")
-    labels = small["train"].labels()
-    for name in PAIRS:
-        column = list(small.targets["name"]).index(name)
-        noisy = labels[:, column]
-        assert average_precision_score(noisy, clean[:, column]) > 0.75
-        assert average_precision_score(noisy, content[:, column]) < 0.6
-        assert roc_auc_score(noisy, clean[:, column]) > roc_auc_score(noisy, content[:, column])
-    np.testing.assert_array_equal(content[:, :6], clean[:, :6])
 
 
 def test_every_pair_has_as_many_decoys_as_sites() -> None:
@@ -229,16 +193,6 @@ def test_an_existing_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(BioqError, match="exists already"):
         simulate(tmp_path, NOISELESS)
     assert (tmp_path / "mine").read_text() == "mine"
-
-
-def test_truth_of_a_data_set_that_was_not_simulated_is_refused(
-    small: Dataset, tmp_path: Path
-) -> None:
-    moved = Dataset(
-        tmp_path, small.description, small.targets, dict(small), small.fingerprint, small.files
-    )
-    with pytest.raises(BioqError, match=r"has no simulation/clean, so its truth is not known"):
-        truth(moved, "test")
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
-from bioq.dataset import Dataset
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
 from bioq.sources.grammar import (
@@ -33,6 +32,7 @@ from bioq.sources.grammar import (
 from bioq.sources.peaks import KEEP_ALL, PeakOptions, build_from_peaks
 from bioq.targets import NAME, PEAKS, write_target_table
 
+MADE_BY = "simulate"
 FOLDER = "simulation"
 """Where a simulated data set keeps its genome, peaks and truth."""
 MOTIFS = "motifs"
@@ -131,7 +131,7 @@ def simulate(out: Path, options: SimulationOptions = _DEFAULTS) -> None:
             targets=folder / "targets.tsv",
             options=options.peak_options(contigs),
             attach={FOLDER: folder},
-            made_by="simulate",
+            made_by=MADE_BY,
             more_options={"simulation": asdict(options)},
         )
 
@@ -163,47 +163,6 @@ def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOp
     (folder / "options.json").write_text(json.dumps(about, indent=2) + "\n", encoding="ascii")
 
 
-def truth(data: Dataset, split: str) -> dna.Bytes:
-    """Return the noise-free labels of a split of a simulated data set: uint8 `(windows, targets)`.
-
-    They follow the planted sites alone; a match that arose by chance in the background is none.
-    The control has no positive. Raises BioqError if the data set was not simulated.
-    """
-    folder = data.path / FOLDER / CLEAN
-    if data.description.made_by != "simulate" or not folder.is_dir():
-        raise BioqError(
-            f"{data.path}: has no {FOLDER}/{CLEAN}, so its truth is not known; expected a data set "
-            "made by 'bioq data simulate'"
-        )
-    bins = data[split].bins()
-    bin_bp = data.description.bin_bp
-    labels = np.zeros((len(bins), len(data.targets)), dtype=np.uint8)
-    for column, name in enumerate(data.targets[NAME]):
-        peaks = _read_peaks(folder / f"{name}.bed")
-        for chrom in bins["chrom"].unique():
-            here = np.flatnonzero(bins["chrom"] == chrom)
-            start = bins["start"].to_numpy()[here].astype(np.int64)
-            covered = _covered_bp(peaks[peaks["chrom"] == chrom], start, bin_bp)
-            labels[here, column] = covered * 2 >= bin_bp
-    return labels
-
-
-def motif_content(data: Dataset, split: str) -> npt.NDArray[np.float32]:
-    """Return how many sites' worth of each target's motifs the bin holds: `(windows, targets)`.
-
-    It is the score of an oracle that knows which motifs stand in the bin, but nothing of distance,
-    order or orientation: what a model scores above it on a pair target, it owes to grammar.
-    Raises BioqError as `truth` does.
-    """
-    clean = truth(data, split)
-    names = list(data.targets[NAME])
-    content = np.zeros(clean.shape, dtype=np.float32)
-    for column, motifs in enumerate(data.targets[MOTIFS]):
-        for motif in filter(None, motifs.split(",")):
-            content[:, column] += clean[:, names.index(motif)]
-    return content
-
-
 @cache
 def _motifs() -> dict[str, Motif]:
     """Return the planted motifs by the names used here."""
@@ -232,18 +191,6 @@ def _noisy(
     return np.sort(np.concatenate([kept, random.integers(0, options.contig_bp, false)]))
 
 
-def _covered_bp(peaks: pd.DataFrame, start: Centres, bin_bp: int) -> Centres:
-    """Return how many bases of the bins at `start` the peaks of one contig cover, each once."""
-    if not len(peaks):
-        return np.zeros(len(start), dtype=np.int64)
-    depth = np.zeros(max(int(peaks["end"].max()), int(start.max()) + bin_bp) + 1, dtype=np.int64)
-    np.add.at(depth, peaks["start"].to_numpy(), 1)
-    np.add.at(depth, peaks["end"].to_numpy(), -1)
-    before = np.concatenate([[0], np.cumsum(depth.cumsum() > 0)])
-    covered: Centres = before[start + bin_bp] - before[start]
-    return covered
-
-
 def _sheet() -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -269,11 +216,6 @@ def _write_peaks(path: Path, centres: Mapping[str, Centres], contig_bp: int) -> 
             for middle in middles.tolist():
                 start, end = middle - PEAK_BP // 2, middle + PEAK_BP // 2
                 bed.write(f"{contig}\t{max(start, 0)}\t{min(end, contig_bp)}\n")
-
-
-def _read_peaks(path: Path) -> pd.DataFrame:
-    types = {"chrom": "str", "start": "int64", "end": "int64"}
-    return pd.read_csv(path, sep="\t", header=None, names=list(types), dtype=types)
 
 
 def _write_sites(path: Path, planted: Mapping[str, Sequence[Planted]]) -> None:

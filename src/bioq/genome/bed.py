@@ -1,10 +1,9 @@
 """BED, narrowPeak and broadPeak files, plain or gzip."""
 
-import csv
 import gzip
-import io
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +15,8 @@ import pandas as pd
 from bioq.errors import BioqError
 
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MOST_DIGITS = 18
+_DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
 _NARROW_PEAK_COLUMNS = 10
 """A narrowPeak has exactly ten columns, the tenth its summit: UCSC, ENCODE narrowPeak format.
 BED12 has a tenth column too, which is something else."""
@@ -80,36 +80,84 @@ def _read(path: Path) -> bytes:
 
 
 def _parse_fast(path: Path, text: bytes) -> Bed | None:
-    """Parse a well-formed, tab-separated file; None for anything else."""
+    """Parse a file whose lines all have the same columns and no fault; None for anything else."""
     position = 0
     while _HEADER.match(text, position):
         position = text.find(b"\n", position) + 1 or len(text)
-    text = text[position:]
-    columns = text[: text.find(b"\n") + 1 or len(text)].count(b"\t") + 1
-    if columns < 3 or any(word in text for word in (b"\n#", b"\ntrack", b"\nbrowser")):
+    text = text[position:].rstrip(b"\r\n")
+    if not text:
         return None
-    wanted = [0, 1, 2, 9] if columns == _NARROW_PEAK_COLUMNS else [0, 1, 2]
-    try:
-        table = pd.read_csv(
-            io.BytesIO(text),
-            sep="\t",
-            header=None,
-            names=list(range(columns)),
-            usecols=wanted,
-            dtype={column: np.int64 if column else "category" for column in wanted},
-            quoting=csv.QUOTE_NONE,
-            na_filter=False,
-            index_col=False,
-        )
-    except ValueError:
+    letters = np.frombuffer(text + b"\n", dtype=np.uint8)
+    line_end = np.flatnonzero(letters == ord("\n"))
+    line_start = np.concatenate([[0], line_end[:-1] + 1])
+    may_be_header = np.isin(letters[line_start], np.frombuffer(b"#tb", dtype=np.uint8)).any()
+    if may_be_header and any(word in text for word in (b"\n#", b"\ntrack", b"\nbrowser")):
         return None
-    contig = table[0].cat
-    start, end = table[1].to_numpy(), table[2].to_numpy()
-    summit = table[9].to_numpy() if 9 in wanted else np.full(len(start), NO_SUMMIT, dtype=np.int64)
-    if not ((start >= 0) & (start < end) & (summit >= NO_SUMMIT)).all():
+    tab = np.flatnonzero(letters == ord("\t"))
+    columns = text[: line_end[0]].count(b"\t") + 1
+    if columns < 3 or len(tab) != len(line_end) * (columns - 1):
         return None
-    names = tuple(str(name) for name in contig.categories)
-    return Bed(path, names, contig.codes.to_numpy().astype(np.int64), start, end, summit)
+    tabs = tab.reshape(len(line_end), columns - 1)
+    if (tabs[:, 0] < line_start).any() or (tabs[:, -1] > line_end).any():
+        return None
+    line_end = line_end - (letters[line_end - 1] == ord("\r"))
+    stops = np.column_stack([tabs, line_end])
+    start = _whole_numbers(letters, tabs[:, 0] + 1, stops[:, 1])
+    end = _whole_numbers(letters, tabs[:, 1] + 1, stops[:, 2])
+    if start is None or end is None or (end <= start).any():
+        return None
+    summit = np.full(len(start), NO_SUMMIT, dtype=np.int64)
+    if columns == _NARROW_PEAK_COLUMNS:
+        begins = tabs[:, 8] + 1
+        given = (line_end - begins != 2) | (letters[begins] != ord("-"))  # anything but -1
+        numbers = _whole_numbers(letters, begins[given], line_end[given])
+        if numbers is None or (letters[begins[~given] + 1] != ord("1")).any():
+            return None
+        summit[given] = numbers
+    contig, example = _group_names(letters, line_start, tabs[:, 0])
+    names = _names(text[line_start[row] : tabs[row, 0]] for row in example)
+    return Bed(path, names, contig, start, end, summit)
+
+
+def _group_names(
+    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number the names at letters first .. last - 1 by first appearance.
+
+    Returns each row's number `(n,)` and, for each number, the first row that has it.
+    """
+    width = last - first
+    number = np.zeros(len(first), dtype=np.int64)
+    for begin in range(0, int(width.max()), 8):  # eight letters at a time, as one integer
+        word = np.zeros(len(first), dtype=np.uint64)
+        for place in range(begin, min(begin + 8, int(width.max()))):
+            letter = letters[np.minimum(first + place, last)].astype(np.uint64)
+            word |= np.where(width > place, letter, 0) << np.uint64(8 * (place - begin))
+        word_number, words = pd.factorize(word)
+        number = pd.factorize(number * len(words) + word_number)[0].astype(np.int64)
+    example = np.empty(int(number.max()) + 1, dtype=np.int64)
+    example[number[::-1]] = np.arange(len(number))[::-1]  # of equal numbers the last written stays
+    return number, example
+
+
+def _whole_numbers(
+    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64] | None:
+    """Return the numbers that stand at letters first .. last - 1; None if one is no number."""
+    width = last - first
+    if len(width) and (width.min() < 1 or width.max() > _MOST_DIGITS):
+        return None
+    numbers = np.zeros(len(first), dtype=np.int64)
+    for place in range(int(width.max(initial=0))):
+        digit = letters[np.minimum(first + place, last - 1)] - np.uint8(ord("0"))
+        if (digit > 9).any():
+            return None
+        numbers = np.where(width > place, numbers * 10 + digit, numbers)
+    return numbers
+
+
+def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(name.decode("utf-8", "replace") for name in contigs)
 
 
 def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
@@ -143,8 +191,7 @@ def _parse_exactly(path: Path, text: bytes) -> Bed:
             summit = _whole_number(fields[9], f"{where}: summit (column 10)")
         rows.append((numbers.setdefault(fields[0], len(numbers)), start, end, summit))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    names = tuple(name.decode("utf-8", "replace") for name in numbers)
-    return Bed(path, names, table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    return Bed(path, _names(numbers), table[:, 0], table[:, 1], table[:, 2], table[:, 3])
 
 
 def _whole_number(field: bytes, what: str) -> int:

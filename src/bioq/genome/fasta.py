@@ -1,13 +1,12 @@
 """Genomes on disk: FASTA plain, bgzip or gzip, and 2bit, told apart by content.
 
-Plain and bgzip FASTA are read in place through htslib's index; 2bit in place through py2bit. A
+Plain and bgzip FASTA are read in place through htslib's index, 2bit in place by `twobit`. A
 plain-gzip FASTA has no random access, and htslib refuses a FASTA whose lines differ in length:
 those are read once into memory at two bits a base.
 """
 
 import contextlib
 import gzip
-import struct
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-import py2bit
 import pysam
 import pysam.utils
 
@@ -23,12 +21,12 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome.fai import read_fresh_index
 from bioq.genome.packed import read_packed_fasta
+from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
 
 _GZIP_MAGIC = b"\x1f\x8b"
 # The empty block that ends every BGZF file: SAM specification, section 4.1.2.
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_TWOBIT_MAGIC = 0x1A412743
 
 Kind = Literal["fasta", "bgzip", "gzip", "2bit"]
 
@@ -64,7 +62,7 @@ class Genome:
         return self._read(contig, start, end)
 
     def close(self) -> None:
-        """Close the file; reading afterwards is an error."""
+        """Close the file; nothing can be read afterwards."""
         self._close()
 
     def __enter__(self) -> "Genome":
@@ -96,7 +94,7 @@ def open_genome(path: str | Path) -> Genome:
     path = Path(path)
     kind = _kind(path)
     if kind == "2bit":
-        return _open_twobit(path)
+        return Genome(path, *open_twobit(path))
     if kind in ("fasta", "bgzip"):
         genome = _open_indexed(path, compressed=kind == "bgzip")
         if genome is not None:
@@ -123,7 +121,7 @@ def _kind(path: Path) -> Kind:
         raise BioqError(f"{path}: could not be read: {error.strerror}") from error
     if not head:
         raise BioqError(f"{path}: is empty; expected a genome (FASTA or 2bit)")
-    if _TWOBIT_MAGIC in (struct.unpack(f"{order}I", head[:4].ljust(4))[0] for order in "<>"):
+    if byte_order(head) is not None:
         return "2bit"
     kind: Kind = "fasta"
     if head.startswith(_GZIP_MAGIC):
@@ -217,26 +215,3 @@ def _quiet_htslib() -> Iterator[None]:
         yield
     finally:
         pysam.set_verbosity(before)
-
-
-def _open_twobit(path: Path) -> Genome:
-    try:
-        file = py2bit.open(str(path))
-        lengths = {str(name): int(length) for name, length in file.chroms().items()}
-    except RuntimeError as error:
-        raise BioqError(f"{path}: its 2bit header or index is damaged; copy it again") from error
-    if not lengths:
-        raise BioqError(f"{path}: holds no contig; expected a genome")
-
-    def read(contig: str, start: int, end: int) -> dna.Bytes:
-        if start == end:
-            return dna.encode(b"")
-        try:
-            return dna.encode(file.sequence(contig, start, end))
-        except RuntimeError as error:
-            raise BioqError(
-                f"{path}: {contig}:{start}-{end} could not be read; the file is cut short or "
-                "damaged, copy or download it again"
-            ) from error
-
-    return Genome(path, lengths, read, file.close)

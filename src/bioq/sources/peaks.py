@@ -1,6 +1,6 @@
 """Data sets from a genome and a peak file for every target."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -143,7 +143,9 @@ def build_from_peaks(
         with new_dataset(out, description, sheet.targets) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
-            _write_splits(writer, plan, split_of_contig)
+            summary = _write_splits(writer, plan, split_of_contig)
+    for line in summary:
+        say(line)
 
 
 def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | None:
@@ -244,7 +246,8 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
 
 def _write_splits(
     writer: DatasetWriter, plan: _Plan, split_of_contig: npt.NDArray[np.int64]
-) -> None:
+) -> list[str]:
+    """Write every split; returns the lines that say what was written and left out."""
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
     summary = []
     with progress("write windows", len(plan.rows), "windows") as advance:
@@ -265,7 +268,7 @@ def _write_splits(
                         advance(len(kept))
             if windows or number == 0 or (split_of_contig == number).any():
                 summary.append(_split_summary(split, windows, positives))
-    _summarise(plan, summary)
+    return [*summary, *_left_out(plan)]
 
 
 def _windows(
@@ -298,13 +301,11 @@ def _split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -
     )
 
 
-def _summarise(plan: _Plan, splits: list[str]) -> None:
-    for line in splits:
-        say(line)
+def _left_out(plan: _Plan) -> Iterator[str]:
     if any(plan.dropped.values()):
-        say(f"left out: {_listed(plan.dropped)}")
+        yield f"left out: {_listed(plan.dropped)}"
     if plan.padded:
-        say(
+        yield (
             f"{plan.padded:,} windows reach past the end of their contig and are filled with "
             "unknown bases"
         )

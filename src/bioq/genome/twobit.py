@@ -1,0 +1,106 @@
+"""UCSC's 2bit genomes, read in place.
+
+The format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7. Bases are T, C, A, G = 0 .. 3, the
+first in the highest bits; runs of unknown bases and of lower case are listed apart.
+"""
+
+import mmap
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.errors import BioqError
+
+MAGIC = 0x1A412743
+_HEADER_BYTES = 16
+_SHIFTS = np.array([6, 4, 2, 0], dtype=np.uint8)
+# The four codes in each possible packed byte, out of T, C, A, G.
+_CODES_OF_BYTE = dna.encode("TCAG")[(np.arange(256, dtype=np.uint8)[:, None] >> _SHIFTS) & 3]
+
+Read = Callable[[str, int, int], dna.Bytes]
+
+
+def byte_order(head: bytes) -> str | None:
+    """Return how a 2bit file that begins with `head` orders bytes, or None if it is no 2bit."""
+    for order in "<>":
+        if len(head) >= 4 and struct.unpack_from(f"{order}I", head)[0] == MAGIC:
+            return order
+    return None
+
+
+def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
+    """Return the contigs' lengths, a function that reads their bases, and one that closes the file.
+
+    Raises BioqError for a file that is cut short or damaged, or names a contig twice.
+    """
+    with open(path, "rb") as file:
+        raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        order = byte_order(raw[:4]) or "<"
+        contigs = {
+            name: _Contig(path, raw, order, offset) for name, offset in _index(path, raw, order)
+        }
+    except (struct.error, ValueError) as error:
+        raise BioqError(
+            f"{path}: this 2bit file is cut short or damaged; copy or download it again"
+        ) from error
+    if not any(contig.length for contig in contigs.values()):
+        raise BioqError(f"{path}: holds no bases; expected a genome")
+    lengths = {name: contig.length for name, contig in contigs.items()}
+    return lengths, lambda name, start, end: contigs[name].read(start, end), lambda: None
+
+
+def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
+    """Return (name, offset of its record) of every contig."""
+    _, version, count, _ = struct.unpack_from(f"{order}4I", raw)
+    if version not in (0, 1):
+        raise BioqError(f"{path}: 2bit version {version}; expected 0, or 1 (64-bit offsets)")
+    word = struct.Struct(order + ("Q" if version else "I"))
+    at, entries, seen = _HEADER_BYTES, [], set()
+    for _ in range(count):
+        end = at + 1 + raw[at]
+        name = raw[at + 1 : end].decode("utf-8")
+        if name in seen:
+            raise BioqError(
+                f"{path}: holds the contig {name!r} twice; every contig needs a name of its own"
+            )
+        seen.add(name)
+        entries.append((name, word.unpack_from(raw, end)[0]))
+        at = end + word.size
+    return entries
+
+
+class _Contig:
+    """One record: sizes and unknown runs in memory, the bases left in the file."""
+
+    def __init__(self, path: Path, raw: mmap.mmap, order: str, offset: int):
+        word = np.dtype(f"{order}u4")
+
+        def words(count: int) -> npt.NDArray[np.int64]:
+            nonlocal offset
+            found = np.frombuffer(raw, dtype=word, count=count, offset=offset)
+            offset += count * word.itemsize
+            return found.astype(np.int64)
+
+        self.length, runs = (int(number) for number in words(2))
+        self._unknown_starts = words(runs)
+        self._unknown_ends = self._unknown_starts + words(runs)
+        (masked,) = (int(number) for number in words(1))
+        offset += 2 * masked * word.itemsize + word.itemsize  # lower case, and a reserved word
+        size = dna.packed_bytes(self.length)
+        self._packed: dna.Bytes = np.frombuffer(raw, dtype=np.uint8, count=size, offset=offset)
+
+    def read(self, start: int, end: int) -> dna.Bytes:
+        first = start // 4
+        packed = self._packed[first : dna.packed_bytes(end)]
+        codes: dna.Bytes = _CODES_OF_BYTE[packed].reshape(-1)[start - first * 4 : end - first * 4]
+        low = np.searchsorted(self._unknown_ends, start, side="right")
+        high = np.searchsorted(self._unknown_starts, end, side="left")
+        for run in range(int(low), int(high)):
+            run_start = max(int(self._unknown_starts[run]), start)
+            codes[run_start - start : int(self._unknown_ends[run]) - start] = dna.UNKNOWN
+        return codes

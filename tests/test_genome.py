@@ -1,0 +1,496 @@
+"""Genomes, BED files and contig names, against pysam, hand-written files and plain Python."""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import py2bit
+import pysam
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome import ContigNames, Interval, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome.bed import _parse_exactly, _parse_fast
+
+CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
+
+
+def as_fasta(contigs: dict[str, str], *, width: int = 7, newline: str = "\n") -> bytes:
+    lines = []
+    for name, bases in contigs.items():
+        lines.append(f">{name} a description")
+        lines += [bases[start : start + width] for start in range(0, len(bases), width)]
+    return (newline.join(lines) + newline).encode()
+
+
+def as_twobit(contigs: dict[str, str], *, order: str = "<") -> bytes:
+    """UCSC's 2bit format, written from its description: T C A G, first base in the high bits."""
+    words = struct.Struct(order + "I")
+    records = []
+    for bases in contigs.values():
+        upper = bases.upper()
+        runs, start = [], None
+        for at, base in enumerate(upper + "A"):
+            if base not in "ACGT" and at < len(upper):
+                start = at if start is None else start
+            elif start is not None:
+                runs.append((start, at - start))
+                start = None
+        known = "".join(base if base in "ACGT" else "T" for base in upper) + "T" * (-len(bases) % 4)
+        packed = bytes(
+            sum(
+                "TCAG".index(base) << (6 - 2 * place)
+                for place, base in enumerate(known[at : at + 4])
+            )
+            for at in range(0, len(known), 4)
+        )
+        numbers = [len(bases), len(runs), *(s for s, _ in runs), *(n for _, n in runs), 0, 0]
+        records.append(b"".join(map(words.pack, numbers)) + packed)
+    head = b"".join(map(words.pack, [0x1A412743, 0, len(contigs), 0]))
+    offset = 16 + sum(5 + len(name) for name in contigs)
+    index = b""
+    for name, record in zip(contigs, records, strict=True):
+        index += bytes([len(name)]) + name.encode() + words.pack(offset)
+        offset += len(record)
+    return head + index + b"".join(records)
+
+
+def write_genome(path: Path, kind: str, contigs: dict[str, str]) -> Path:
+    if kind == "2bit":
+        path.write_bytes(as_twobit(contigs))
+    elif kind == "gzip":
+        path.write_bytes(gzip.compress(as_fasta(contigs)))
+    elif kind == "bgzip":
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(as_fasta(contigs))
+    elif kind == "ragged":  # htslib cannot index lines of different lengths
+        path.write_bytes(as_fasta(contigs).replace(b"ACGTNNa\ncg", b"ACGTN\nNa\ncg"))
+    elif kind == "crlf":
+        path.write_bytes(as_fasta(contigs, newline="\r\n"))
+    elif kind == "no last newline":
+        path.write_bytes(as_fasta(contigs).rstrip())
+    elif kind == "byte order mark":
+        path.write_bytes(b"\xef\xbb\xbf" + as_fasta(contigs))
+    else:
+        path.write_bytes(as_fasta(contigs))
+    return path
+
+
+KINDS = ["fasta", "bgzip", "gzip", "2bit", "ragged", "crlf", "no last newline", "byte order mark"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_genome_gives_the_same_bases_whatever_its_name(
+    tmp_path: Path, kind: str
+) -> None:
+    path = write_genome(tmp_path / "genome.txt", kind, CONTIGS)
+    with open_genome(path) as genome:
+        assert list(genome.lengths.items()) == [(n, len(s)) for n, s in CONTIGS.items()]
+        for name, bases in CONTIGS.items():
+            for start in range(len(bases) + 1):
+                for end in range(start, len(bases) + 1):
+                    expected = dna.encode(bases[start:end])
+                    np.testing.assert_array_equal(genome.read(name, start, end), expected)
+    assert [file.name for file in tmp_path.iterdir()] == ["genome.txt"], "nothing written beside it"
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    contigs=st.lists(st.text("ACGTNacgtnRY", max_size=90), min_size=1, max_size=4),
+    width=st.integers(1, 40),
+    block=st.integers(1, 70),
+)
+def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contigs: list[str], width: int, block: int
+) -> None:
+    monkeypatch.setattr("bioq.genome.packed._BLOCK_BYTES", block)
+    named = {f"contig{number}": bases for number, bases in enumerate(contigs)}
+    path = tmp_path / "genome.fa.gz"
+    path.write_bytes(gzip.compress(as_fasta(named, width=width)))
+    if not any(contigs):
+        with pytest.raises(BioqError, match="holds no bases"):
+            open_genome(path)
+        return
+    with open_genome(path) as genome:
+        for name, bases in named.items():
+            for start in (0, 1, 5, len(bases) // 2):
+                if start <= len(bases):
+                    found = genome.read(name, start, len(bases))
+                    np.testing.assert_array_equal(found, dna.encode(bases[start:]))
+
+
+def test_a_plain_gzip_genome_says_that_it_is_held_in_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_genome(write_genome(tmp_path / "g.fa.gz", "gzip", CONTIGS)).close()
+    assert "held in memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["fasta", "bgzip"])
+def test_a_fresh_index_beside_the_genome_is_used(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_genome(tmp_path / "g.fa", kind, CONTIGS)
+    pysam.faidx(str(path))
+
+    def refuse(*_: str) -> None:
+        raise AssertionError("the index beside the genome is fresh")
+
+    monkeypatch.setattr(pysam, "faidx", refuse)
+    with open_genome(path) as genome:
+        np.testing.assert_array_equal(genome.read("chrM", 1, 6), dna.encode("GGCCC"))
+
+
+@pytest.mark.parametrize("kind", ["fasta", "bgzip"])
+@pytest.mark.parametrize("looks_newer", [True, False])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"chr1": "ACGTNNacgtRYACGTACC", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40},
+        {"chr2": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40},
+        {"chrM": "GGGCCC", "chr1": "ACGTNNacgtRYACGTA", "scaffold_3": "N" * 23 + "T" * 40},
+        {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "T" * 80, "more": "ACGT"},
+    ],
+)
+def test_a_stale_index_never_gives_wrong_bases(
+    tmp_path: Path, kind: str, looks_newer: bool, changed: dict[str, str]
+) -> None:
+    path = write_genome(tmp_path / "g.fa", kind, CONTIGS)
+    pysam.faidx(str(path))
+    write_genome(path, kind, changed)
+    age_s = -100 if looks_newer else 100
+    written = path.stat().st_mtime
+    for index in (tmp_path / "g.fa.fai", tmp_path / "g.fa.gzi"):
+        if index.exists():
+            os.utime(index, (written - age_s, written - age_s))
+    with open_genome(path) as genome:
+        assert list(genome.lengths) == list(changed)
+        for name, bases in changed.items():
+            np.testing.assert_array_equal(
+                genome.read(name, 0, len(bases)), dna.encode(bases), err_msg=name
+            )
+
+
+def test_a_large_bgzip_genome_with_many_blocks_uses_its_index(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    contigs = {f"c{n}": dna.decode(random.integers(0, 4, 150_000).astype(np.uint8)) for n in "abc"}
+    path = tmp_path / "g.fa.gz"
+    with pysam.BGZFile(str(path), "wb") as file:
+        file.write(as_fasta(contigs, width=60))
+    pysam.faidx(str(path))
+    from bioq.genome.fai import read_fresh_index
+
+    beside = tmp_path / "g.fa.gz.fai", tmp_path / "g.fa.gz.gzi"
+    assert read_fresh_index(path, *beside, compressed=True) == dict.fromkeys(contigs, 150_000)
+    raw = bytearray(beside[1].read_bytes())
+    raw[8] ^= 1  # the first block's place
+    beside[1].write_bytes(raw)
+    assert read_fresh_index(path, *beside, compressed=True) is None
+    with open_genome(path) as genome:
+        expected = dna.encode(contigs["cb"][70_000:140_000])
+        np.testing.assert_array_equal(genome.read("cb", 70_000, 140_000), expected)
+
+
+def test_a_genome_in_a_folder_without_write_permission_opens(tmp_path: Path) -> None:
+    path = write_genome(tmp_path / "g.fa", "fasta", CONTIGS)
+    tmp_path.chmod(0o500)
+    try:
+        with open_genome(path) as genome:
+            assert genome.lengths["chrM"] == 6
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize("kind", ["fasta", "gzip", "2bit"])
+def test_bases_outside_a_contig_are_refused(tmp_path: Path, kind: str) -> None:
+    with open_genome(write_genome(tmp_path / "g", kind, CONTIGS)) as genome:
+        for start, end in ((-1, 3), (0, 7), (4, 3)):
+            with pytest.raises(BioqError, match="of chrM were asked for; it has bases 0 to 6"):
+                genome.read("chrM", start, end)
+        with pytest.raises(BioqError, match="has no contig 'chr9'; it has chr1, chrM"):
+            genome.read("chr9", 0, 1)
+
+
+WRONG_GENOMES = {
+    "empty": (b"", "is empty"),
+    "blank": (b"\n \n", "holds nothing"),
+    "gzip of nothing": (gzip.compress(b""), "holds nothing"),
+    "a BED file": (b"chr1\t1\t2\n", r":1: is not FASTA: it begins with 'chr1"),
+    "no name": (b">a\nACGT\n>\nAC\n", r":3: '>' stands alone"),
+    "a contig twice": (
+        b">a x\nACGT\nAC\n>b\nGG\n>a y\nTT\n",
+        r":6: the contig 'a' stands on line 1 too",
+    ),
+    "a contig twice in gzip": (
+        gzip.compress(b">a\nACGT\n>a\nTT\n"),
+        r":3: the contig 'a' stands on line 1 too",
+    ),
+    "headers only": (b">a\n>b\n", "holds no bases"),
+    "truncated gzip": (gzip.compress(as_fasta(CONTIGS))[:-20], "cut short or damaged"),
+    "half a gzip header": (b"\x1f\x8b\x08", "cut short or damaged"),
+    "damaged gzip": (
+        gzip.compress(as_fasta(CONTIGS))[:-8] + b"\0" * 8,
+        "cut short or damaged",
+    ),
+    "2bit cut in its header": (as_twobit(CONTIGS)[:10], "2bit file is cut short or damaged"),
+    "2bit cut in its index": (as_twobit(CONTIGS)[:30], "2bit file is cut short or damaged"),
+    "2bit cut in its bases": (as_twobit(CONTIGS)[:-1], "2bit file is cut short or damaged"),
+    "2bit without bases": (as_twobit({"a": ""}), "holds no bases"),
+    "2bit of another version": (
+        as_twobit(CONTIGS)[:4] + struct.pack("<I", 2) + as_twobit(CONTIGS)[8:],
+        "2bit version 2; expected 0, or 1",
+    ),
+    "2bit with a contig twice": (
+        as_twobit(CONTIGS).replace(b"chrM", b"chr1"),
+        "holds the contig 'chr1' twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_GENOMES)
+def test_a_file_that_is_no_genome_is_refused_by_name(tmp_path: Path, wrong: str) -> None:
+    content, message = WRONG_GENOMES[wrong]
+    path = tmp_path / "genome.fa"
+    path.write_bytes(content)
+    with pytest.raises(BioqError, match=message) as caught:
+        open_genome(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_twobit_genome_equals_py2bit(tmp_path: Path, order: str) -> None:
+    random = np.random.default_rng(2)
+    bases = np.frombuffer(b"ACGTNacgt", dtype=np.uint8)
+    contigs = {
+        f"c{n}": bases[np.sort(random.integers(0, 9, n)) if n % 2 else random.integers(0, 9, n)]
+        for n in (1, 50, 401, 1002)
+    }
+    texts = {name: letters.tobytes().decode() for name, letters in contigs.items()}
+    little, path = tmp_path / "little.2bit", tmp_path / "g.2bit"
+    little.write_bytes(as_twobit(texts))
+    path.write_bytes(as_twobit(texts, order=order))
+    reference = py2bit.open(str(little))
+    with open_genome(path) as genome:
+        assert genome.lengths == reference.chroms()
+        for name, length in genome.lengths.items():
+            for start in range(0, length, 7):
+                end = int(random.integers(start + 1, length + 1))
+                expected = dna.encode(reference.sequence(name, start, end))
+                np.testing.assert_array_equal(genome.read(name, start, end), expected)
+
+
+def test_a_truncated_bgzip_is_refused(tmp_path: Path) -> None:
+    path = write_genome(tmp_path / "g.fa.gz", "bgzip", CONTIGS)
+    path.write_bytes(path.read_bytes()[:-28])
+    with pytest.raises(BioqError, match="block that ends every bgzip file is not there"):
+        open_genome(path)
+
+
+def test_a_genome_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match="no such file; expected a genome"):
+        open_genome(tmp_path / "none.fa")
+    with pytest.raises(BioqError, match="could not be read: Is a directory"):
+        open_genome(tmp_path)
+
+
+def test_an_interval_is_checked() -> None:
+    assert str(Interval("chr1", 0, 5)) == "chr1:0-5"
+    assert len(Interval("chr1", 2, 5)) == 3
+    with pytest.raises(BioqError, match="start -1 is negative"):
+        Interval("chr1", -1, 5)
+    with pytest.raises(BioqError, match="end 5 is not after start 5"):
+        Interval("chr1", 5, 5)
+    with pytest.raises(BioqError, match="has no contig name"):
+        Interval("", 1, 5)
+
+
+def bed_rows(path: Path) -> list[tuple[str, int, int, int]]:
+    bed = read_bed(path)
+    names = [bed.contigs[number] for number in bed.contig]
+    return list(zip(names, bed.start, bed.end, bed.summit, strict=True))
+
+
+def test_a_bed_file_is_read_past_headers_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    path.write_bytes(
+        b"\xef\xbb\xbfbrowser position chr1:1-9\r\ntrack name=x\r\n#comment\r\n\r\n"
+        b"chr2\t5\t9\tname\t0\t+\r\n# more\r\nchr1\t0\t1\r\n\ntrack name=y\nchr1 7  8 x\n  \n"
+    )
+    assert bed_rows(path) == [("chr2", 5, 9, -1), ("chr1", 0, 1, -1), ("chr1", 7, 8, -1)]
+    assert [read_bed(path).line(row) for row in range(3)] == [5, 7, 10]
+
+
+def test_a_narrow_peak_gives_summits_and_a_bed12_does_not(tmp_path: Path) -> None:
+    narrow = tmp_path / "a.narrowPeak.gz"
+    narrow.write_bytes(
+        gzip.compress(
+            b"chr1\t10\t30\t.\t0\t.\t1.5\t-1\t-1\t7\nchr1\t40\t60\t.\t0\t.\t1e3\t-1\t-1\t-1\n"
+        )
+    )
+    assert bed_rows(narrow) == [("chr1", 10, 30, 7), ("chr1", 40, 60, -1)]
+    bed12 = tmp_path / "b.bed"
+    bed12.write_bytes(b"chr1\t10\t30\tx\t0\t+\t10\t30\t0\t2\t3,4\t0,16\n")
+    assert bed_rows(bed12) == [("chr1", 10, 30, -1)]
+
+
+def test_a_file_without_peaks_has_no_rows(tmp_path: Path) -> None:
+    for content in (b"", b"track x\n", gzip.compress(b"")):
+        path = tmp_path / "a.bed"
+        path.write_bytes(content)
+        assert len(read_bed(path)) == 0
+
+
+fields = st.tuples(
+    st.sampled_from(["chr1", "1", "NA", "chrUn_x", "chrUn_y", "chrUn_xx", "", "atrack", '"q"']),
+    st.integers(0, 10**9),
+    st.integers(1, 10**6),
+    st.sampled_from(
+        [
+            (),
+            ("x",),
+            ("x", "0", "."),
+            (*"x0.", "1", "-1", "-1", "0"),
+            (*"x0.", "1", "-1", "-1", "-1"),
+        ]
+    ),
+)
+
+
+@given(rows=st.lists(fields, min_size=1, max_size=20), newline=st.sampled_from(["\n", "\r\n"]))
+def test_the_fast_and_the_exact_pass_over_a_bed_file_agree(
+    rows: list[tuple[str, int, int, tuple[str, ...]]], newline: str
+) -> None:
+    width = len(rows[0][3])
+    lines = ["\t".join([c, str(s), str(s + n), *x]) for c, s, n, x in rows if len(x) == width]
+    text = newline.join([*lines, ""]).encode()
+    fast, exact = _parse_fast(Path("x"), text), _parse_exactly(Path("x"), text)
+    assert fast is not None
+    assert [fast.contigs[n] for n in fast.contig] == [exact.contigs[n] for n in exact.contig]
+    for column in ("start", "end", "summit"):
+        np.testing.assert_array_equal(getattr(fast, column), getattr(exact, column))
+
+
+WRONG_BEDS = {
+    "two columns": (b"chr1\t1\t2\nchr1\t5\n", ":2: has 2 columns; BED needs at least three"),
+    "one column": (b"chr1\n", ":1: has 1 column; BED needs"),
+    "end before start": (
+        b"#x\nchr1\t1000\t900\n",
+        ":2: end 900 is before start 1000; BED intervals need start < end",
+    ),
+    "no bases": (b"chr1\t5\t5\n", ":1: end 5 is equal to start 5"),
+    "negative start": (b"chr1\t1\t2\nchr1\t-1\t5\n", ":2: start -1 is negative"),
+    "a float": (b"chr1\t1\t2\nchr1\t1.0\t5\n", ":2: start '1.0' is not a whole number"),
+    "scientific": (b"chr1\t1\t1e3\n", ":1: end '1e3' is not a whole number"),
+    "a header row": (b"chrom\tstart\tend\nchr1\t1\t2\n", ":1: start 'start' is not a whole"),
+    "thousands": (b"chr1\t1,000\t2,000\n", ":1: start '1,000' is not a whole number"),
+    "too large": (b"chr1\t1\t99999999999999999999\n", ":1: end '9+' is not a whole number"),
+    "empty cell": (b"chr1\t\t5\n", ":1: start '' is not a whole number"),
+    "bad summit": (
+        b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t1.5\n",
+        r":1: summit \(column 10\) '1.5' is not a whole number",
+    ),
+    "truncated gzip": (gzip.compress(b"chr1\t1\t2\n")[:-9], "cut short or damaged"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_BEDS)
+def test_a_wrong_bed_line_is_named(tmp_path: Path, wrong: str) -> None:
+    content, message = WRONG_BEDS[wrong]
+    path = tmp_path / "peaks.bed"
+    path.write_bytes(content)
+    with pytest.raises(BioqError, match=message) as caught:
+        read_bed(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bed_file_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match="no such file; expected a BED file"):
+        read_bed(tmp_path / "none.bed")
+    with pytest.raises(BioqError, match="could not be read: Is a directory"):
+        read_bed(tmp_path)
+
+
+def names_of(
+    tmp_path: Path, contigs: list[str], alias: dict[str, str] | None = None
+) -> ContigNames:
+    path = write_genome(tmp_path / "g.fa", "fasta", dict.fromkeys(contigs, "ACGTACGTAC"))
+    with open_genome(path) as genome:
+        return ContigNames(genome, alias or {})
+
+
+@pytest.mark.parametrize(
+    ("genome", "name", "expected"),
+    [
+        ("chr1", "1", 0),
+        ("1", "chr1", 0),
+        ("1", "Chr1", 0),
+        ("chrM", "MT", 0),
+        ("MT", "chrM", 0),
+        ("chrMT", "M", 0),
+        ("chr1", "chr11", None),
+        ("chr1", "I", None),
+        ("chr", "chr", 0),
+    ],
+)
+def test_contig_names_match_with_and_without_chr(
+    tmp_path: Path, genome: str, name: str, expected: int | None
+) -> None:
+    assert names_of(tmp_path, [genome]).find(name) == expected
+
+
+def test_names_that_only_differ_in_chr_match_exactly_or_not_at_all(tmp_path: Path) -> None:
+    names = names_of(tmp_path, ["chr1", "1", "chr2"])
+    assert (names.find("chr1"), names.find("1"), names.find("Chr1")) == (0, 1, None)
+
+
+def test_an_alias_goes_before_the_name_itself(tmp_path: Path) -> None:
+    names = names_of(tmp_path, ["chrI", "chrX"], {"chr10": "chrX", "chrX": "chrI"})
+    assert (names.find("chr10"), names.find("chrX"), names.find("chrI")) == (1, 0, 0)
+
+
+def test_an_alias_table_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "alias.tsv"
+    path.write_bytes(b"\xef\xbb\xbf# peaks\tgenome\r\nchr1\tchrI\r\n\nchr2\tchrII\nchr1\tchrI\n")
+    assert read_chrom_alias(path) == {"chr1": "chrI", "chr2": "chrII"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"chr1\tchrI\nchr2 chrII\n", ":2: expected two names separated by a tab"),
+        (b"chr1\tchrI\nchr1\tchrII\n", ":2: 'chr1' is 'chrII' here and 'chrI' above"),
+        (b"\xff\xfe\x00", "is not a readable UTF-8 table"),
+    ],
+)
+def test_a_wrong_alias_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "alias.tsv"
+    path.write_bytes(content)
+    with pytest.raises(BioqError, match=message):
+        read_chrom_alias(path)
+    with pytest.raises(BioqError, match="no such file; expected a table of contig names"):
+        read_chrom_alias(tmp_path / "none.tsv")
+
+
+def test_intervals_are_located_and_absent_contigs_counted(tmp_path: Path) -> None:
+    names = names_of(tmp_path, ["1", "2"])
+    path = tmp_path / "a.bed"
+    path.write_text("chr2\t0\t10\nchr3\t0\t99\nchr1\t2\t3\nchr3\t5\t6\n")
+    located = locate(read_bed(path), names)
+    assert located.rows.tolist() == [0, 2]
+    assert located.contig.tolist() == [1, 0]
+    assert located.absent == {"chr3": 2}
+
+
+def test_an_interval_past_the_end_of_its_contig_names_its_line(tmp_path: Path) -> None:
+    names = names_of(tmp_path, ["1"])
+    path = tmp_path / "a.bed"
+    path.write_text("track x\nchr1\t0\t10\nchr1\t9\t11\n")
+    with pytest.raises(BioqError, match=r"a.bed:3: end 11 is past the end of 1, which has 10 ba"):
+        locate(read_bed(path), names)

@@ -41,9 +41,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stop("interrupted", INTERRUPTED, debug)
     except CycloptsError as error:
-        command = " ".join(token for token in tokens[:2] if not token.startswith("-"))
         line = " ".join(str(error).split())
-        return _stop(f"{line} Try 'bioq {command} --help'.".replace("  ", " "), USAGE, debug)
+        return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
     except BioqError as error:
         return _stop(str(error), USAGE if isinstance(error, UsageError) else BAD_INPUT, debug)
     except BrokenPipeError:
@@ -64,8 +63,9 @@ def _make_app(tokens: Sequence[str]) -> App:
     words = [token for token in tokens if not token.startswith("-")]
     settings = {
         "version": __version__,
-        "help_format": "plaintext",
-        "default_parameter": Parameter(negative_iterable=()),
+        "help_format": "markdown",
+        "suppress_keyboard_interrupt": False,
+        "default_parameter": Parameter(negative_iterable=(), consume_multiple=True),
     }
     app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
     data = App(name="data", help="Make, fetch and check data sets.")
@@ -87,6 +87,14 @@ def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) ->
             app.command(place, name=name)
         else:
             app.command(place, name=name, help=short)
+
+
+def _command(tokens: Sequence[str]) -> str:
+    """Return the command that `tokens` begin with, as far as there is one."""
+    if tokens[:1] == ["data"]:
+        known = [token for token in tokens[1:2] if token in _DATA_COMMANDS]
+        return " ".join(["bioq data", *known])
+    return " ".join(["bioq", *(token for token in tokens[:1] if token in _COMMANDS)])
 
 
 def _stop(line: str, status: int, debug: bool) -> int:

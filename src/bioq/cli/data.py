@@ -1,15 +1,14 @@
 """`bioq data ...`: make, fetch and check data sets."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
 from bioq.sources.deepsea import import_deepsea
-from bioq.sources.fetch import DEEPSEA_BUNDLE
-from bioq.sources.fetch import fetch as fetch_file
+from bioq.sources.fetch import DEEPSEA_URL, fetch_deepsea
 from bioq.sources.peaks import PeakOptions, build_from_peaks
 from bioq.sources.simulate import SimulationOptions
 from bioq.sources.simulate import simulate as simulate_dataset
@@ -32,9 +31,11 @@ def peaks(
     The genome is cut into bins; a bin is positive for a target where the target's peaks say so
     (--label); each bin gives a window with the bin in its middle.
 
-    Example, yeast:
-      bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast --label midpoint
-        --chrom-alias chromAlias.tsv --exclude exclude.bed --valid-chrom chrII --test-chrom chrIV
+    For example:
+
+        bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast \\
+            --label midpoint --chrom-alias chromAlias.tsv --exclude exclude.bed \\
+            --valid-chrom chrII --test-chrom chrIV
 
     Parameters
     ----------
@@ -77,8 +78,9 @@ def deepsea(
     Any of the three may be left out. The reverse complements that make up the second half of
     each file are checked and left out; they are made again whenever they are needed.
 
-    Example:
-      bioq data deepsea --train train.mat --valid valid.mat --test test.mat --out deepsea
+    For example:
+
+        bioq data deepsea --train train.mat --valid valid.mat --test test.mat --out deepsea
 
     Parameters
     ----------
@@ -106,8 +108,9 @@ def simulate(
 
     OUT/simulation holds the genome, the peaks and the truth. The same seed gives the same bytes.
 
-    Example:
-      bioq data simulate --out simulated --seed 1
+    For example:
+
+        bioq data simulate --out simulated --seed 1
 
     Parameters
     ----------
@@ -121,8 +124,9 @@ def simulate(
 def info(dataset: Path, /) -> None:
     """Print what is in a data set.
 
-    Example:
-      bioq data info yeast
+    For example:
+
+        bioq data info yeast
 
     Parameters
     ----------
@@ -146,8 +150,9 @@ def info(dataset: Path, /) -> None:
 def verify(dataset: Path, /) -> None:
     """Check every checksum and shape of a data set.
 
-    Example:
-      bioq data verify yeast
+    For example:
+
+        bioq data verify yeast
 
     Parameters
     ----------
@@ -159,29 +164,34 @@ def verify(dataset: Path, /) -> None:
 
 
 def fetch(
-    name: str,
+    name: Literal["deepsea"],
     /,
     *,
     out: Path,
-    url: str = DEEPSEA_BUNDLE,
+    url: str = DEEPSEA_URL,
     sha256: str | None = None,
 ) -> None:
-    """Download the DeepSEA training bundle, with resume.
+    """Download the DeepSEA training bundle and unpack it.
 
-    Example:
-      bioq data fetch deepsea --out downloads
+    A download that broke off goes on where it stopped. Room on the disk is checked first.
+
+    For example:
+
+        bioq data fetch deepsea --out bundle
 
     Parameters
     ----------
     name
-        deepsea.
+        deepsea: the bundle of Zhou & Troyanskaya 2015, the only one there is.
     out
-        Folder for the download.
+        New folder for its files.
     url
         Where it lies.
     sha256
-        Checksum that the download must have.
+        Checksum that the download must have; the site publishes none.
     """
+    fetch_deepsea(out, url=url, sha256=sha256)
+    print(out)
 
 
 def _split_line(split: Split) -> str:

@@ -31,11 +31,12 @@ def train(
     Leaves a run folder: the best weights by validation, the last ones, the history and the
     configuration. A run that was interrupted goes on with --resume.
 
-    Examples:
-      bioq train yeast --out run
-      bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
-      bioq train deepsea --out paper --model bioq --recipe bioq
-      bioq train yeast --out run --resume
+    For example:
+
+        bioq train yeast --out run
+        bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
+        bioq train deepsea --out paper --model bioq --recipe bioq
+        bioq train yeast --out run --resume
 
     Parameters
     ----------

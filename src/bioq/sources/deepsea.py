@@ -76,7 +76,9 @@ def import_deepsea(
             bin_bp=BIN_BP,
             label_rule="half",
             contigs=() if bins is None else bins.contigs,
-            sources=tuple(_source(path) for path in [*paths.values(), *([bed] if bed else [])]),
+            sources=tuple(
+                _source(Path(path)) for path in [*paths.values(), *([bed] if bed else [])]
+            ),
         )
         with new_dataset(out, description, table) as writer:
             train_windows = None

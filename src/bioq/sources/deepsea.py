@@ -136,7 +136,8 @@ def _variable(variables: Mapping[str, Variable], name: str, split: str, path: Pa
                     f"{path}: was given as --{split} but holds {other}xdata; expected {expected}; "
                     f"give this file as --{other}"
                 )
-        found = ", ".join(sorted(variables)) or "nothing"
+        names = (other if other.isprintable() else ascii(other) for other in sorted(variables))
+        found = ", ".join(names) or "nothing"
         raise BioqError(f"{path}: has no variable {name!r}; found {found}; expected {expected}")
     variable = variables[name]
     if isinstance(variable, NotNumeric):

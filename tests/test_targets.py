@@ -1,0 +1,96 @@
+"""The target table and the sheet of targets."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bioq.errors import BioqError
+from bioq.targets import read_target_sheet, read_target_table, write_target_table
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "targets.tsv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_a_target_table_keeps_every_column_as_text_with_the_name_first(tmp_path: Path) -> None:
+    path = write(tmp_path, "cell\tname\tnumber\nK562\tCTCF\t007\n\tNA\t\nHeLa\tx y\n")
+    table = read_target_table(path)
+    assert table.columns.tolist() == ["name", "cell", "number"]
+    expected = [["CTCF", "K562", "007"], ["NA", "", ""], ["x y", "HeLa", ""]]
+    assert table.to_numpy().tolist() == expected
+
+
+def test_a_table_that_was_written_reads_back_the_same(tmp_path: Path) -> None:
+    table = pd.DataFrame({"name": ["a", 'say "x"', "tab\there"], "note": ["", "NA", "ü"]})
+    write_target_table(table, tmp_path / "t.tsv")
+    pd.testing.assert_frame_equal(read_target_table(tmp_path / "t.tsv"), table, check_dtype=False)
+
+
+def test_a_byte_order_mark_crlf_and_blank_lines_are_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path, b"\xef\xbb\xbfname\tcell\r\na\tK562\r\n\r\n\t\r\nb\tHeLa\r\n")
+    assert read_target_table(path)["name"].tolist() == ["a", "b"]
+
+
+WRONG_TABLES = {
+    "empty": ("", r":1: has no column 'name'"),
+    "no name column": ("id\tpeaks\na\tb\n", r":1: has no column 'name'; found 'id, peaks'"),
+    "commas": ("name,peaks\na,b\n", r":1: has no column 'name'; found 'name,peaks'"),
+    "no rows": ("name\tpeaks\n", "has no rows; expected one target a row"),
+    "empty name": ("name\tcell\na\tx\n\n \ty\n", r":4: the name is empty"),
+    "repeated name": ("name\na\nb\n\na\n", r":5: the name 'a' stands on line 2 too"),
+    "too many columns": ("name\tcell\na\tx\nb\ty\tz\n", r":3: has 3 columns, but line 1 names 2"),
+    "two columns alike": ("name\tcell\tcell\na\tx\ty\n", r":1: has two columns 'cell'"),
+    "an open quote": ('name\n"a\nb\n', "is not a tab-separated UTF-8 table"),
+    "not text": (b"name\n\xff\xfe\x00\n", "is not a tab-separated UTF-8 table"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_TABLES)
+def test_a_wrong_table_is_named_in_one_line(tmp_path: Path, wrong: str) -> None:
+    content, message = WRONG_TABLES[wrong]
+    path = write(tmp_path, content)
+    with pytest.raises(BioqError, match=message) as caught:
+        read_target_table(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match="no such file; expected a tab-separated target table"):
+        read_target_table(tmp_path / "none.tsv")
+    with pytest.raises(BioqError, match="is not a tab-separated UTF-8 table"):
+        read_target_table(tmp_path)
+
+
+def test_a_sheet_gives_each_target_its_peak_file_relative_to_the_sheet(tmp_path: Path) -> None:
+    (tmp_path / "peaks").mkdir()
+    (tmp_path / "peaks/a.bed").touch()
+    elsewhere = tmp_path / "b.bed"
+    elsewhere.touch()
+    sheet = read_target_sheet(
+        write(tmp_path, f"\ufeffname\tcell\tpeaks\na\tK562\tpeaks/a.bed\nb\t\t{elsewhere}\n")
+    )
+    assert sheet.peaks == (tmp_path / "peaks/a.bed", elsewhere)
+    assert sheet.targets.to_numpy().tolist() == [["a", "K562"], ["b", ""]]
+    assert sheet.targets.columns.tolist() == ["name", "cell"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name\tpeaks\na\ta.bed\nb\tnone.bed\n", r":3: the peak file of 'b' is not there: .*none"),
+        ("name\tpeaks\na\ta.bed\nb\t\n", r":3: 'b' has no peak file in column 'peaks'"),
+        ("name\tfile\na\ta.bed\n", r":1: has no column 'peaks'; found 'name, file'"),
+        ("name\tpeaks\na\ta.bed\na\ta.bed\n", r":3: the name 'a' stands on line 2 too"),
+        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' is not there"),
+    ],
+)
+def test_a_wrong_sheet_names_its_line(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.bed").touch()
+    (tmp_path / "folder").mkdir()
+    path = write(tmp_path, content)
+    with pytest.raises(BioqError, match=message):
+        read_target_sheet(path)

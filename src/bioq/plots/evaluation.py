@@ -1,0 +1,255 @@
+"""Figures of an evaluation: curves, targets, published scores, calibration."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bioq.plots.style import (
+    BLUE,
+    FAINT,
+    INK,
+    MOST_GROUPS,
+    STYLE,
+    frame_unit_square,
+    group_colours,
+    new_figure,
+)
+from bioq.results import ALL, published_columns
+
+SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
+PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}
+_MANY_DOTS = 200  # more are drawn as a picture inside the SVG, which would grow too large
+_GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly
+
+
+@matplotlib.rc_context(STYLE)
+def plot_roc(curves: pd.DataFrame, summary: Mapping[str, Any]) -> Figure:
+    """Draw the ROC curve of all targets pooled and of every group (the BioQ paper's Figure 4)."""
+    figure = new_figure(3.9)
+    axes = figure.axes[0]
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
+    axes.text(0.3, 0.27, "guessing", color=FAINT, va="top")
+    _draw_curves(axes, curves, summary, "roc", "roc_auc", corner=(0.98, 0.04))
+    frame_unit_square(axes, x="false positive rate", y="true positive rate")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> Figure:
+    """Draw precision over recall, all pooled and by group, with the chosen thresholds marked.
+
+    The BioQ paper's Figure 5. The points are what the thresholds reach on the split scored.
+    """
+    figure = new_figure(3.9)
+    axes = figure.axes[0]
+    rate = summary["positive_rate"]
+    axes.axhline(rate, color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
+    axes.text(0.01, rate + 0.015, f"guessing, {rate:.3f}", color=FAINT, va="bottom")
+    _draw_curves(
+        axes, curves, summary, "precision_recall", "average_precision", corner=(0.98, 0.97)
+    )
+    for choice in summary["thresholds"]:
+        if choice["threshold"] is None or choice["precision"] is None or choice["recall"] is None:
+            continue
+        axes.plot(choice["recall"], choice["precision"], "o", color=INK, markersize=6, zorder=5)
+        axes.annotate(
+            f"{choice['threshold']:.3g}: F1 {choice['f1']:.3f}",
+            (choice["recall"], choice["precision"]),
+            xytext=(7, 5),
+            textcoords="offset points",
+        )
+    frame_unit_square(axes, x="recall", y="precision")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_targets(per_target: pd.DataFrame) -> Figure:
+    """Draw ROC AUC and average precision of every target as a dot, a row for each group."""
+    rows = _rows(per_target)
+    figure = new_figure(1.5 + 1.1 * len(rows), rows=2)
+    colours = group_colours(list(rows))
+    for axes, (score, label) in zip(figure.axes, SCORES.items(), strict=True):
+        for height, (name, chosen) in enumerate(rows.items()):
+            values = np.sort(per_target.loc[chosen, score].dropna().to_numpy(dtype=float))
+            _draw_strip(axes, height, values, colours[name])
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_ylim(len(rows) - 0.45, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(label)
+        if score == "average_precision":
+            axes.set_xlim(-0.02, 1.02)
+        elif axes.get_xlim()[0] < 0.5:
+            axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_published(per_target: pd.DataFrame, model: str) -> Figure:
+    """Draw each target's scores over those that a published model reached on the same target.
+
+    `per_target` holds `MODEL_roc_auc` or `MODEL_pr_auc` columns, as `published_columns` finds.
+    """
+    found = [(column, score) for column, of, score in published_columns(per_target) if of == model]
+    figure = new_figure(3.1, columns=len(found))
+    rows = _rows(per_target)
+    for axes, (column, score) in zip(figure.axes, found, strict=True):
+        theirs = pd.to_numeric(per_target[column], errors="coerce")
+        _draw_scatter(axes, theirs, per_target[score], rows)
+        axes.set_xlabel(f"{PUBLISHED_NAMES.get(model, model)}, published")
+        better = (per_target[score] > theirs).sum()
+        both = (per_target[score].notna() & theirs.notna()).sum()
+        axes.set_title(f"{SCORES[score]}\nbetter here: {better} of {both}")
+    figure.axes[0].set_ylabel("this run")
+    if len(rows) > 1:
+        key = [(name, colour) for name, colour in group_colours(list(rows)).items()]
+        _write_key(figure.axes[0], key, (1.0, 0.03))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_calibration(calibration: pd.DataFrame) -> Figure:
+    """Draw the share of positives over the probability, and how many predictions each bin holds.
+
+    `calibration` has the columns start, end, count, mean_probability, positive_rate.
+    """
+    figure = new_figure(4.4, rows=2, sharex=True, height_ratios=(3, 1))
+    upper, lower = figure.axes
+    filled = calibration[calibration["count"] > 0]
+    upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
+    upper.text(0.62, 0.72, "as often as said", color=FAINT, ha="right", va="bottom")
+    spread = np.sqrt(filled["positive_rate"] * (1 - filled["positive_rate"]) / filled["count"])
+    upper.errorbar(
+        filled["mean_probability"],
+        filled["positive_rate"],
+        yerr=1.96 * spread,
+        color=BLUE,
+        marker="o",
+        markersize=4,
+        elinewidth=1,
+    )
+    frame_unit_square(upper, x="", y="share that is positive")
+    middle = (calibration["start"] + calibration["end"]) / 2
+    width = calibration["end"] - calibration["start"]
+    lower.bar(middle, calibration["count"], width * 0.85, color=BLUE)
+    lower.set_yscale("log")
+    lower.set_ylim(bottom=0.7)
+    lower.set_xlabel("predicted probability")
+    lower.set_ylabel("predictions")
+    return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    curves: pd.DataFrame,
+    summary: Mapping[str, Any],
+    curve: str,
+    score: str,
+    *,
+    corner: tuple[float, float],
+) -> None:
+    """Draw the curve of all, then of the largest groups, and name them with their micro score."""
+    groups = summary["groups"]
+    largest = sorted(groups, key=lambda name: -groups[name]["targets"])[:MOST_GROUPS]
+    shown = [name for name in groups if name in largest] if len(groups) > 1 else []
+    colours = group_colours(shown) | {ALL: INK}
+    lines = []
+    for name in [*shown, ALL]:  # all on top
+        points = curves[(curves["curve"] == curve) & (curves["group"] == name)]
+        value = summary["micro"][score] if name == ALL else groups[name][f"micro_{score}"]
+        if not len(points) or value is None:
+            continue
+        width = 2.2 if name == ALL else 1.4
+        axes.plot(points["x"], points["y"], color=colours[name], linewidth=width)
+        lines.append((f"{name}  {value:.3f}", colours[name]))
+    heading = (f"micro {SCORES[score]}", FAINT)
+    _write_key(axes, [heading, *lines[-1:], *lines[:-1]], corner)
+
+
+def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float, float]) -> None:
+    """Write coloured lines of text, right-aligned, down to or up from a corner of the axes."""
+    x, y = corner
+    step = 13.5
+    from_below = y < 0.5
+    for number, (text, colour) in enumerate(reversed(lines) if from_below else lines):
+        axes.annotate(
+            text,
+            (x, y),
+            xycoords="axes fraction",
+            xytext=(0, step * number if from_below else -step * number),
+            textcoords="offset points",
+            ha="right",
+            va="bottom" if from_below else "top",
+            color=colour,
+            weight="normal" if colour in (FAINT,) else "bold",
+        )
+
+
+def _rows(per_target: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return the targets of every group; of many groups the largest, the rest as one."""
+    if "group" not in per_target:
+        return {"all targets": np.ones(len(per_target), dtype=bool)}
+    names = per_target["group"].replace("", "no group")
+    largest = list(names.value_counts().index[:MOST_GROUPS])
+    rows = {name: (names == name).to_numpy() for name in names.unique() if name in largest}
+    rest = ~names.isin(largest).to_numpy()
+    return rows | ({"other groups": rest} if rest.any() else {})
+
+
+def _draw_scatter(
+    axes: Axes, theirs: pd.Series, ours: pd.Series, rows: Mapping[str, npt.NDArray[np.bool_]]
+) -> None:
+    """Draw targets as dots in a square with its diagonal; both axes begin at the same tenth."""
+    colours = group_colours(list(rows))
+    both = theirs.notna() & ours.notna()
+    lowest = min(theirs[both].min(), ours[both].min()) if both.any() else 0.0
+    low = float(np.clip(np.floor(lowest * 10) / 10, 0.0, 0.9))
+    axes.plot([low, 1], [low, 1], color=FAINT, linewidth=1, zorder=0)
+    for name, chosen in rows.items():
+        axes.plot(
+            theirs[both & chosen],
+            ours[both & chosen],
+            ".",
+            color=colours[name],
+            markersize=3.5,
+            alpha=0.7,
+            markeredgewidth=0,
+            rasterized=len(theirs) > _MANY_DOTS,
+        )
+    axes.set_aspect("equal")
+    axes.set_xlim(low - 0.01, 1.01)
+    axes.set_ylim(low - 0.01, 1.01)
+
+
+def _draw_strip(axes: Axes, height: float, values: npt.NDArray[np.float64], colour: str) -> None:
+    """Draw values as dots in a band, without chance, and their median as a line with its number."""
+    if not len(values):
+        return
+    band = 0.56 * ((np.arange(len(values)) * _GOLDEN) % 1 - 0.5)
+    size = 3.5 if len(values) > 60 else 6
+    axes.plot(
+        values,
+        height + band,
+        ".",
+        color=colour,
+        markersize=size,
+        alpha=0.6,
+        markeredgewidth=0,
+        rasterized=len(values) > _MANY_DOTS,
+    )
+    median = float(np.median(values))
+    axes.plot([median, median], [height - 0.34, height + 0.34], color=INK, linewidth=1.4)
+    axes.annotate(
+        f"{median:.3f}",
+        (median, height - 0.34),
+        xytext=(0, 1),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+    )

@@ -1,0 +1,104 @@
+"""How every figure of an evaluation looks, and figures as SVG and PNG bytes."""
+
+import html
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1a1a1b"
+"""The colour of text and axes; a page may put its own in its place."""
+FAINT = "#8a8f98"
+"""Grid, diagonals and remarks: readable on white and on black."""
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+GROUP_COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe & Ito 2008, told apart by colour-blind readers; those that are dark on white first."""
+MOST_GROUPS = len(GROUP_COLOURS)
+
+WIDTH = 4.8
+"""Inches. Small beside its text, so that a figure stays readable on a phone."""
+
+STYLE: Any = {
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "font.size": 9.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def new_figure(height: float, *, rows: int = 1, columns: int = 1, **options: Any) -> Figure:
+    """Return a figure `WIDTH` inches wide with a grid of axes; `options` go to `subplots`."""
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots(rows, columns, **options)
+    return figure
+
+
+def group_colours(groups: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each group; beyond the sixth all are grey."""
+    padded = [*GROUP_COLOURS, *([FAINT] * max(len(groups) - MOST_GROUPS, 0))]
+    return dict(zip(groups, padded, strict=False))
+
+
+def frame_unit_square(axes: Axes, *, x: str, y: str) -> None:
+    """Give axes from 0 to 1, a little air around them, and labels."""
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+
+
+def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
+    """Return heights moved apart so that neighbours are at least `gap` from each other."""
+    order = sorted(range(len(heights)), key=lambda number: heights[number])
+    placed = list(heights)
+    for below, number in itertools.pairwise(order):
+        placed[number] = max(placed[number], placed[below] + gap)
+    return placed
+
+
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as a PNG on white, at 200 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bioq"})
+def to_svg(figure: Figure) -> str:
+    """Return a figure as a transparent SVG; the same figure gives the same text."""
+    buffer = io.StringIO()
+    nameless = {"Date": None, "Creator": None}
+    figure.savefig(buffer, format="svg", dpi=200, transparent=True, metadata=nameless)
+    return buffer.getvalue()
+
+
+def inline_svg(svg: str, *, name: str, title: str) -> str:
+    """Return the text of an SVG file as an `<svg>` element for an HTML page.
+
+    Its ink is the page's text colour, its size the page's choice, and its ids begin with `name`,
+    so that two figures on one page do not mix.
+    """
+    svg = svg[svg.index("<svg") :].strip().replace(INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
+    head, rest = svg.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    label = html.escape(title, quote=True)
+    return head.replace("<svg", f'<svg role="img" aria-label="{label}"', 1) + ">" + rest

@@ -1,0 +1,97 @@
+"""Figures of a training run: losses and validation scores by epoch (the BioQ paper's Figure 3)."""
+
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bioq.plots.style import BLUE, FAINT, STYLE, VERMILION, new_figure, spread_labels
+
+
+class _Line(NamedTuple):
+    column: str
+    label: str
+    colour: str
+
+
+@matplotlib.rc_context(STYLE)
+def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
+    """Draw training and validation loss by epoch; `history` is as `history.csv` says."""
+    figure = new_figure(3.2)
+    axes = figure.axes[0]
+    lines = (_Line("train_loss", "training", BLUE), _Line("valid_loss", "validation", VERMILION))
+    _draw_lines(axes, history, lines)
+    axes.set_ylabel("loss (cross-entropy)")
+    _draw_epochs(axes, best_epoch, at_top=True)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_validation_scores(history: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
+    """Draw macro and micro ROC AUC, and below them average precision, on the validation split."""
+    figure = new_figure(4.4, rows=2, sharex=True)
+    scores = (("roc_auc", "ROC AUC"), ("average_precision", "average precision"))
+    for axes, (score, label) in zip(figure.axes, scores, strict=True):
+        lines = (
+            _Line(f"valid_macro_{score}", "macro", BLUE),
+            _Line(f"valid_micro_{score}", "micro", VERMILION),
+        )
+        _draw_lines(axes, history, lines)
+        axes.set_ylabel(f"{label}, validation")
+        _draw_epochs(axes, best_epoch, at_top=False)
+    figure.axes[0].set_xlabel("")
+    return figure
+
+
+def _draw_lines(axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...]) -> None:
+    """Draw columns over epochs, each named at its last point; a column of NaN is left out."""
+    drawn = [
+        line for line in lines if line.column in history and history[line.column].notna().any()
+    ]
+    marker = "o" if len(history) <= 30 else ""
+    for line in drawn:
+        axes.plot(
+            history["epoch"], history[line.column], color=line.colour, marker=marker, markersize=3.5
+        )
+    if not drawn:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT)
+        return
+    axes.margins(x=0.03, y=0.08)
+    low, high = axes.get_ylim()
+    ends = [float(history[line.column].dropna().iloc[-1]) for line in drawn]
+    heights = spread_labels(ends, (high - low) * 0.09)
+    for line, end, height in zip(drawn, ends, heights, strict=True):
+        axes.annotate(
+            f"{line.label} {end:.3f}",
+            (1.0, height),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=line.colour,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def _draw_epochs(axes: Axes, best_epoch: int | None, *, at_top: bool) -> None:
+    """Number the epochs and mark the best; its name stands where the lines leave room."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if best_epoch is None:
+        return
+    axes.axvline(best_epoch, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
+    late = best_epoch > float(np.mean(axes.get_xlim()))
+    axes.annotate(
+        f"best, epoch {best_epoch}",
+        (best_epoch, 1 if at_top else 0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(-4 if late else 4, -2 if at_top else 3),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        va="top" if at_top else "bottom",
+        color=FAINT,
+    )

@@ -1,0 +1,182 @@
+"""What the figures show, read back from their lines, dots and texts."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from bioq.plots import style
+from bioq.plots.evaluation import (
+    plot_calibration,
+    plot_precision_recall,
+    plot_published,
+    plot_roc,
+    plot_targets,
+)
+from bioq.plots.training import plot_loss, plot_validation_scores
+from bioq.results import ALL
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "train_loss": [0.5, 0.4, 0.3],
+        "valid_loss": [0.5, 0.45, 0.47],
+        "valid_macro_roc_auc": [0.6, 0.7, 0.8],
+        "valid_micro_roc_auc": [0.65, 0.75, 0.85],
+        "valid_macro_average_precision": [0.1, 0.2, 0.3],
+        "valid_micro_average_precision": [0.15, 0.25, 0.35],
+    }
+)
+SUMMARY = {
+    "positive_rate": 0.1,
+    "micro": {"roc_auc": 0.8, "average_precision": 0.4},
+    "groups": {
+        "TF": {"targets": 3, "micro_roc_auc": 0.9, "micro_average_precision": 0.5},
+        "histone": {"targets": 1, "micro_roc_auc": None, "micro_average_precision": None},
+    },
+    "thresholds": [
+        {"threshold": 0.5, "precision": 0.75, "recall": 0.25, "f1": 0.375},
+        {"threshold": 0.2, "precision": 0.5, "recall": 0.5, "f1": 0.5},
+        {"threshold": None},
+    ],
+}
+CURVES = pd.DataFrame(
+    {
+        "curve": ["roc"] * 6 + ["precision_recall"] * 4,
+        "group": [ALL] * 3 + ["TF"] * 3 + [ALL] * 2 + ["TF"] * 2,
+        "x": [0, 0.2, 1, 0, 0.1, 1, 0.25, 0.5, 0.5, 1],
+        "y": [0, 0.7, 1, 0, 0.8, 1, 0.75, 0.5, 1, 0.5],
+    }
+)
+PER_TARGET = pd.DataFrame(
+    {
+        "group": ["TF", "TF", "TF", "histone"],
+        "danq_roc_auc": ["0.8", "0.9", "NA", "0.7"],
+        "danq_pr_auc": ["0.3", "0.4", "0.5", "0.2"],
+        "roc_auc": [0.85, 0.88, 0.95, np.nan],
+        "average_precision": [0.35, 0.3, 0.6, np.nan],
+    }
+)
+CALIBRATION = pd.DataFrame(
+    {
+        "start": [0.0, 0.5],
+        "end": [0.5, 1.0],
+        "count": [100, 0],
+        "mean_probability": [0.2, np.nan],
+        "positive_rate": [0.25, np.nan],
+    }
+)
+
+
+def texts(figure: Figure, axes: int = 0) -> list[str]:
+    return [text.get_text() for text in figure.axes[axes].texts]
+
+
+def test_the_losses_are_drawn_over_the_epochs_and_named_with_their_last_value():
+    figure = plot_loss(HISTORY, best_epoch=2)
+    train, valid, best = figure.axes[0].lines
+    assert list(train.get_ydata()) == list(HISTORY["train_loss"])
+    assert list(valid.get_xdata()) == [1, 2, 3]
+    assert list(best.get_xdata()) == [2, 2]
+    assert texts(figure) == ["training 0.300", "validation 0.470", "best, epoch 2"]
+
+
+def test_a_run_without_validation_shows_its_training_loss_alone():
+    history = HISTORY.assign(valid_loss=np.nan, valid_macro_roc_auc=np.nan)
+    assert texts(plot_loss(history)) == ["training 0.300"]
+    assert texts(plot_validation_scores(history)) == ["micro 0.850"]
+
+
+def test_scores_that_were_never_taken_are_said_to_be_missing():
+    figure = plot_validation_scores(HISTORY[["epoch", "train_loss"]])
+    assert texts(figure) == ["not recorded"]
+    style.to_png(figure)
+
+
+def test_macro_and_micro_are_drawn_for_both_scores():
+    figure = plot_validation_scores(HISTORY, best_epoch=3)
+    drawn = [line.get_ydata()[-1] for axes in figure.axes for line in axes.lines[:2]]
+    assert drawn == [0.8, 0.85, 0.3, 0.35]
+
+
+def test_names_of_lines_that_end_close_together_do_not_overlap():
+    assert style.spread_labels([0.5, 0.51, 0.1], 0.1) == pytest.approx([0.5, 0.6, 0.1])
+
+
+def test_the_roc_figure_draws_every_defined_curve_and_gives_its_area():
+    figure = plot_roc(CURVES, SUMMARY)
+    _, group, pooled = figure.axes[0].lines
+    assert list(group.get_ydata()) == [0, 0.8, 1]
+    assert list(pooled.get_xdata()) == [0, 0.2, 1]
+    assert set(texts(figure)) == {"guessing", "micro ROC AUC", "all  0.800", "TF  0.900"}
+
+
+def test_the_precision_recall_figure_marks_each_threshold_where_it_lands():
+    figure = plot_precision_recall(CURVES, SUMMARY)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(0.25, 0.75), (0.5, 0.5)]
+    assert {"0.5: F1 0.375", "0.2: F1 0.500", "guessing, 0.100"} <= set(texts(figure))
+
+
+def test_every_defined_target_is_a_dot_and_every_group_has_its_median():
+    figure = plot_targets(PER_TARGET)
+    for axes, score, median in zip(
+        figure.axes, ("roc_auc", "average_precision"), ("0.880", "0.350"), strict=True
+    ):
+        dots = axes.lines[0].get_xdata()
+        assert list(dots) == sorted(PER_TARGET[score].dropna())
+        assert [text.get_text() for text in axes.texts] == [median]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["TF", "histone"]
+
+
+def test_targets_without_groups_share_one_row():
+    figure = plot_targets(PER_TARGET.drop(columns="group"))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["all targets"]
+
+
+def test_many_groups_keep_the_largest_and_pool_the_rest():
+    names = [f"g{number}" for number in range(9) for _ in range(9 - number)]
+    table = pd.DataFrame({"group": names, "roc_auc": 0.8, "average_precision": 0.4})
+    labels = [label.get_text() for label in plot_targets(table).axes[0].get_yticklabels()]
+    assert labels == [*(f"g{number}" for number in range(6)), "other groups"]
+
+
+def test_the_published_figure_compares_targets_where_both_are_defined():
+    figure = plot_published(PER_TARGET, "danq")
+    first, second = figure.axes
+    assert first.get_title(loc="left") == "ROC AUC\nbetter here: 1 of 2"
+    assert second.get_title(loc="left") == "average precision\nbetter here: 2 of 3"
+    assert first.get_xlabel() == "DanQ, published"
+    assert list(first.lines[1].get_xdata()) == [0.8, 0.9]
+    assert list(first.lines[1].get_ydata()) == [0.85, 0.88]
+
+
+def test_the_calibration_figure_leaves_out_empty_bins():
+    figure = plot_calibration(CALIBRATION)
+    points = figure.axes[0].lines[1]
+    assert (list(points.get_xdata()), list(points.get_ydata())) == ([0.2], [0.25])
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [100, 0]
+
+
+def test_the_same_figure_gives_the_same_svg():
+    assert style.to_svg(plot_roc(CURVES, SUMMARY)) == style.to_svg(plot_roc(CURVES, SUMMARY))
+
+
+def test_an_inline_svg_has_the_ink_of_its_page_and_ids_of_its_own():
+    svg = style.inline_svg(style.to_svg(plot_roc(CURVES, SUMMARY)), name="roc", title='a "b" <c>')
+    assert svg.startswith('<svg role="img" aria-label="a &quot;b&quot; &lt;c&gt;"')
+    assert svg.endswith("</svg>")
+    assert style.INK not in svg
+    assert "currentColor" in svg
+    ids = set(re.findall(r'\bid="([^"]*)"', svg))
+    assert all(found.startswith("roc-") for found in ids)
+    assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', svg)) <= ids
+    assert not re.search(r'^<svg[^>]* width="', svg)
+
+
+def test_a_png_is_white_and_200_dots_an_inch():
+    png = style.to_png(plot_loss(HISTORY))
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(png[16:20]) == round(style.WIDTH * 200)

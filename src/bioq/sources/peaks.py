@@ -10,12 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.dataset import SPLITS, DatasetWriter, Description, Source, new_dataset, unpack_labels
+from bioq.dataset import (
+    SPLITS,
+    DatasetWriter,
+    Description,
+    Source,
+    SplitWriter,
+    new_dataset,
+    unpack_labels,
+)
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
 from bioq.genome.names import locate
-from bioq.progress import progress, say
+from bioq.progress import Advance, progress, say
 from bioq.sources.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
 from bioq.sources.preflight import label_bins, regions_on_genome
 from bioq.sources.windows import read_windows
@@ -249,26 +257,41 @@ def _write_splits(
 ) -> list[str]:
     """Write every split; returns the lines that say what was written and left out."""
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
-    summary = []
+    summary, written = [], 0
     with progress("write windows", len(plan.rows), "windows") as advance:
         for number, split in enumerate(SPLITS):
             rows = plan.rows[split_of_row == number]
-            positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
-            windows = 0
-            if len(rows):
-                with writer.split(split) as out:
-                    packed = plan.labels.packed(rows)
-                    for first in range(0, len(rows), _ROWS_AT_ONCE):
-                        chunk = slice(first, first + _ROWS_AT_ONCE)
-                        codes, bins, kept = _windows(plan, rows[chunk])
-                        labels = packed[chunk][kept]
-                        out.append(codes[kept], labels, bins[kept])
-                        positives += unpack_labels(labels, len(positives)).sum(axis=0, dtype=int)
-                        windows += int(kept.sum())
-                        advance(len(kept))
-            if windows or number == 0 or (split_of_contig == number).any():
+            with writer.split(split) as out:
+                windows, positives = _write_split(out, plan, rows, advance)
+            if not windows:
+                writer.drop_split(split)
+            if windows or (split_of_contig == number).any():
                 summary.append(_split_summary(split, windows, positives))
+            written += windows
+    if not written:
+        raise BioqError(
+            f"{plan.names.genome.path}: no window is left ({_listed(plan.dropped)}); "
+            "is this the right genome?"
+        )
     return [*summary, *_left_out(plan)]
+
+
+def _write_split(
+    out: SplitWriter, plan: _Plan, rows: Numbers, advance: Advance
+) -> tuple[int, npt.NDArray[np.int64]]:
+    """Write one split; returns its windows and the positive ones of each target `(targets,)`."""
+    positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
+    windows = 0
+    packed = plan.labels.packed(rows)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        chunk = slice(first, first + _ROWS_AT_ONCE)
+        codes, bins, kept = _windows(plan, rows[chunk])
+        labels = packed[chunk][kept]
+        out.append(codes[kept], labels, bins[kept])
+        positives += unpack_labels(labels, len(positives)).sum(axis=0, dtype=np.int64)
+        windows += len(labels)
+        advance(len(kept))
+    return windows, positives
 
 
 def _windows(
@@ -292,7 +315,7 @@ def _windows(
 
 def _split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -> str:
     if not windows:
-        return f"warning: {split}: no window; the split is empty"
+        return f"warning: {split}: no window, so the data set has no such split"
     without = int((positives == 0).sum())
     rate = positives.sum() / (windows * len(positives))
     return (

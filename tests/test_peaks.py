@@ -1,0 +1,422 @@
+"""Data sets from peaks, against a slow recount of every base."""
+
+import gzip
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bioq import dna
+from bioq.dataset import open_dataset, verify
+from bioq.errors import BioqError, UsageError
+from bioq.sources.peaks import PeakOptions, build_from_peaks
+
+Peak = tuple[str, int, int, int]
+"""Contig, start, end, summit (-1 for none)."""
+
+NO_SPLIT = {"valid_chrom": ("none",), "test_chrom": ("none",)}
+
+
+@dataclass
+class World:
+    """A small genome and its peaks, on disk and in plain Python."""
+
+    folder: Path
+    contigs: dict[str, str]
+    peaks: dict[str, list[Peak]] = field(default_factory=dict)
+
+    def write(self) -> "World":
+        text = "".join(f">{name}\n{bases}\n" for name, bases in self.contigs.items())
+        (self.folder / "genome.fa").write_text(text)
+        for number, peaks in enumerate(self.peaks.values()):
+            lines = [f"{c}\t{s}\t{e}\t.\t0\t.\t0.5\t-1\t-1\t{p}\n" for c, s, e, p in peaks]
+            (self.folder / f"{number}.narrowPeak").write_text("".join(lines))
+        rows = [f"{name}\t{number}.narrowPeak\n" for number, name in enumerate(self.peaks)]
+        (self.folder / "targets.tsv").write_text("name\tpeaks\n" + "".join(rows))
+        return self
+
+    def build(self, *, out: str = "out", options: dict[str, Any] | None = None, **more: Any) -> Any:
+        chosen = PeakOptions(**({"window_bp": 12, "bin_bp": 4} | NO_SPLIT | (options or {})))
+        path = self.folder / out
+        genome, targets = self.folder / "genome.fa", self.folder / "targets.tsv"
+        build_from_peaks(path, genome=genome, targets=targets, options=chosen, **more)
+        return verify(path)
+
+    def is_positive(self, target: str, contig: str, start: int, bin_bp: int, label: str) -> bool:
+        """Decide one label base by base."""
+        covered = set()
+        for name, first, last, summit in self.peaks[target]:
+            if name == contig and label == "midpoint":
+                covered.add(first + summit if 0 <= summit < last - first else (first + last) // 2)
+            elif name == contig:
+                covered.update(range(first, last))
+        inside = sum(base in covered for base in range(start, start + bin_bp))
+        return 2 * inside >= bin_bp if label == "half" else inside > 0
+
+    def window(self, contig: str, start: int, end: int) -> str:
+        bases = self.contigs[contig]
+        return "".join(bases[at] if 0 <= at < len(bases) else "N" for at in range(start, end))
+
+
+def letters(windows: np.ndarray) -> list[str]:
+    """Return one-hot windows `(n, 4, length)` as text."""
+    codes = np.where(windows.any(axis=1), windows.argmax(axis=1), dna.UNKNOWN).astype(np.uint8)
+    return [dna.decode(row) for row in codes]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    contigs = {"chr1": "ACGTTGCAACGTAGGTCCAAGT", "chr2": "GGGGCCCCAAAATTTTACGT", "chr3": "NN" * 8}
+    peaks = {
+        "left": [("chr1", 0, 6, 1), ("chr2", 4, 6, -1)],
+        "right": [("chr1", 15, 22, 0), ("chr2", 0, 20, 19), ("chr3", 2, 9, -1)],
+    }
+    return World(tmp_path, contigs, peaks).write()
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, list[Peak]]]:
+    contigs = draw(st.lists(st.text("ACGTN", min_size=1, max_size=60), min_size=1, max_size=3))
+    named = {f"chr{number}": bases for number, bases in enumerate(contigs)}
+    peaks = {}
+    for target in range(draw(st.integers(1, 10))):
+        found = []
+        for _ in range(draw(st.integers(0, 6))):
+            contig = draw(st.sampled_from(sorted(named)))
+            start = draw(st.integers(0, len(named[contig]) - 1))
+            end = draw(st.integers(start + 1, len(named[contig])))
+            found.append((contig, start, end, draw(st.integers(-1, end - start))))
+        peaks[f"t{target}"] = found
+    return named, peaks
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    made=worlds(),
+    label=st.sampled_from(["half", "midpoint", "any"]),
+    keep=st.sampled_from(["any", "all"]),
+    bin_bp=st.integers(1, 9),
+    flank_bp=st.integers(0, 7),
+)
+def test_labels_and_windows_equal_a_recount_of_every_base(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: tuple[dict[str, str], dict[str, list[Peak]]],
+    label: str,
+    keep: str,
+    bin_bp: int,
+    flank_bp: int,
+) -> None:
+    world = World(tmp_path_factory.mktemp("world"), *made).write()
+    expected = []
+    for contig, bases in world.contigs.items():
+        for start in range(0, len(bases) - bin_bp + 1, bin_bp):
+            labels = [world.is_positive(t, contig, start, bin_bp, label) for t in world.peaks]
+            window = world.window(contig, start - flank_bp, start + bin_bp + flank_bp)
+            if (keep == "all" or any(labels)) and set(window) != {"N"}:
+                expected.append((contig, start, window, labels))
+    options = {"label": label, "keep": keep, "bin_bp": bin_bp, "window_bp": bin_bp + 2 * flank_bp}
+    if not expected or not any(world.peaks.values()):
+        refused(world, "none of its|no bin is left|no window is left|no contig", options=options)
+        return
+    split = world.build(options=options)["train"]
+    batch, bins = split.read(slice(None)), split.bins()
+    found = zip(bins["chrom"], bins["start"], letters(batch.windows), batch.labels, strict=True)
+    assert [(c, s, w, row.astype(bool).tolist()) for c, s, w, row in found] == expected
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(made=worlds(), label=st.sampled_from(["half", "midpoint", "any"]), draw=st.data())
+def test_given_bins_come_in_their_order_even_where_they_overlap(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: tuple[dict[str, str], dict[str, list[Peak]]],
+    label: str,
+    draw: st.DataObject,
+) -> None:
+    world = World(tmp_path_factory.mktemp("world"), *made).write()
+    places = [(c, s) for c, bases in world.contigs.items() for s in range(len(bases) - 3)]
+    if not places or not any(world.peaks.values()):
+        return
+    chosen = draw.draw(st.lists(st.sampled_from(places), min_size=1, max_size=30))
+    bins = world.folder / "bins.bed"
+    bins.write_text("".join(f"{contig}\t{start}\t{start + 4}\n" for contig, start in chosen))
+    split = world.build(options={"label": label}, bins=bins)["train"]
+    frame, batch = split.bins(), split.read(slice(None))
+    assert list(zip(frame["chrom"], frame["start"], strict=True)) == chosen
+    assert letters(batch.windows) == [world.window(c, s - 4, s + 8) for c, s in chosen]
+    expected = [[world.is_positive(t, c, s, 4, label) for t in world.peaks] for c, s in chosen]
+    np.testing.assert_array_equal(batch.labels, expected)
+
+
+def test_a_hand_worked_example_of_the_three_rules(tmp_path: Path) -> None:
+    # Bins of 4: [0,4) [4,8) [8,12). Two overlapping peaks cover 3..5 (1 + 2 bases), not 2 + 3.
+    peaks = {"t": [("chr1", 3, 5, -1), ("chr1", 4, 6, -1), ("chr1", 9, 10, -1)]}
+    world = World(tmp_path, {"chr1": "ACGTACGTACGTA"}, peaks).write()
+    for label, expected in (("half", [0, 1, 0]), ("midpoint", [0, 1, 1]), ("any", [1, 1, 1])):
+        data = world.build(out=label, options={"label": label, "keep": "all"})
+        assert data["train"].labels()[:, 0].tolist() == expected
+
+
+def test_the_half_rule_holds_at_exactly_half_and_peaks_are_not_counted_twice(
+    tmp_path: Path,
+) -> None:
+    peaks = {
+        "half": [("chr1", 0, 100, -1)],
+        "less": [("chr1", 0, 99, -1)],
+        "twice": [("chr1", 0, 60, -1), ("chr1", 0, 60, -1)],
+        "two parts": [("chr1", 150, 200, -1), ("chr1", 0, 50, -1)],
+    }
+    world = World(tmp_path, {"chr1": "ACGT" * 300}, peaks).write()
+    data = world.build(options={"window_bp": 1000, "bin_bp": 200})
+    assert data["train"].labels().tolist() == [[1, 0, 0, 1]]
+    assert data["train"].bins().to_numpy().tolist() == [["chr1", 0, 200]]
+
+
+def test_splits_follow_contigs_in_either_naming(world: World) -> None:
+    data = world.build(options={"valid_chrom": ("2",), "test_chrom": ("chr3",), "keep": "all"})
+    assert {name: set(split.bins()["chrom"]) for name, split in data.items()} == {
+        "train": {"chr1"},
+        "valid": {"chr2"},
+    }, "chr3 has unknown bases only, so the test split is empty and left out"
+
+
+def test_excluded_regions_take_out_every_bin_that_they_touch(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exclude = world.folder / "exclude.bed"
+    exclude.write_text("1\t3\t5\n2\t8\t12\n2\t7\t8\nchrUn\t0\t9\n")
+    data = world.build(options={"keep": "all"}, exclude=exclude)
+    bins = data["train"].bins()
+    assert bins.loc[bins["chrom"] == "chr1", "start"].tolist() == [8, 12, 16]
+    assert bins.loc[bins["chrom"] == "chr2", "start"].tolist() == [0, 12, 16]
+    said = capsys.readouterr().err
+    assert "4 bins excluded" in said
+    assert "1 excluded regions of exclude.bed lie on chrUn, which genome.fa does not have" in said
+
+
+def test_a_keep_pattern_keeps_the_bins_of_the_targets_that_it_names(world: World) -> None:
+    bins = world.build(options={"keep": "l*"})["train"].bins()
+    assert bins[["chrom", "start"]].to_numpy().tolist() == [["chr1", 0], ["chr1", 4], ["chr2", 4]]
+    with pytest.raises(BioqError, match=r"no target fits the keep pattern 'x\*'; its names"):
+        world.build(out="other", options={"keep": "x*"})
+
+
+def test_the_summary_counts_windows_positives_and_what_was_left_out(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.build(options={"valid_chrom": ("chr2",), "test_chrom": ("chr3",)})
+    said = capsys.readouterr().err.splitlines()
+    assert said[-5:] == [
+        "train: 3 windows, 3 positive labels (50.00%), 2 of 2 targets with a positive window",
+        "valid: 5 windows, 6 positive labels (60.00%), 2 of 2 targets with a positive window",
+        "warning: test: no window, so the data set has no such split",
+        "left out: 4 bins without a positive, 2 bins of unknown bases only",
+        "4 windows reach past the end of their contig and are filled with unknown bases",
+    ]
+
+
+def test_the_data_set_records_how_it_was_made(world: World, tmp_path: Path) -> None:
+    attached = tmp_path / "truth"
+    attached.mkdir()
+    (attached / "sites.tsv").write_text("x\n")
+    more = {"attach": {"truth": attached}, "made_by": "simulate", "more_options": {"seed": 3}}
+    data = world.build(**more)
+    about = data.description
+    assert (about.made_by, about.label_rule, about.window_bp, about.bin_bp) == (
+        "simulate",
+        "half",
+        12,
+        4,
+    )
+    names = [source.name for source in about.sources]
+    assert names == ["genome.fa", "targets.tsv", "0.narrowPeak", "1.narrowPeak"]
+    assert about.options == {
+        "keep": "any",
+        "seed": 3,
+        "valid_chrom": ["none"],
+        "test_chrom": ["none"],
+    }
+    assert (data.path / "truth/sites.tsv").read_text() == "x\n"
+    assert "truth/sites.tsv" in data.files
+
+
+def test_the_same_input_gives_the_same_bytes_wherever_it_lies(
+    world: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = World(tmp_path_factory.mktemp("elsewhere"), world.contigs, world.peaks).write()
+    assert world.build().fingerprint == other.build().fingerprint
+
+
+def test_peaks_on_absent_contigs_and_empty_files_are_reported_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks: dict[str, list[Peak]] = {
+        "good": [("1", 0, 4, -1), ("chr7", 0, 4, -1), ("chr7", 9, 12, -1)],
+        "empty": [],
+        "elsewhere": [("chrX", 0, 4, -1), ("chr7", 0, 4, -1)],
+    }
+    data = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write().build()
+    assert data["train"].labels().tolist() == [[1, 0, 0]]
+    said = capsys.readouterr().err
+    assert "3 peaks of 2 files lie on chr7, which genome.fa does not have; they are left" in said
+    assert "1 peaks of 1 file lie on chrX" in said
+    assert "no peak on the genome for empty (" in said
+    assert "1.narrowPeak): the file holds no peak; its labels are all 0" in said
+    assert "2.narrowPeak): the genome does not have chrX, chr7 (other names? another" in said
+
+
+def test_an_alias_names_contigs_for_peaks_exclusions_and_splits(tmp_path: Path) -> None:
+    contigs = {"chrI": "ACGTACGTACGT", "chrII": "ACGTACGTACGT"}
+    peaks = {"t": [("chr1", 0, 12, -1), ("chr2", 0, 12, -1)]}
+    world = World(tmp_path, contigs, peaks).write()
+    alias, exclude = tmp_path / "alias.tsv", tmp_path / "exclude.bed"
+    alias.write_text("chr1\tchrI\nchr2\tchrII\nchr3\tchrIII\n")
+    exclude.write_text("chr1\t0\t1\n")
+    options = {"valid_chrom": ("chr2",)}
+    data = world.build(options=options, chrom_alias=alias, exclude=exclude)
+    assert data["train"].bins()["start"].tolist() == [4, 8]
+    assert set(data["valid"].bins()["chrom"]) == {"chrII"}
+
+
+def refused(world: World, message: str, kind: type[BioqError] = BioqError, **more: Any) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        world.build(**more)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    left = [path.name for path in world.folder.iterdir() if path.is_dir()]
+    assert left == [], "nothing is left behind"
+
+
+def test_a_genome_without_any_of_the_peaks_contigs_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chrI": "ACGTACGT"}, {"a": [("chr1", 0, 4, -1)], "b": []}).write()
+    refused(
+        world,
+        "targets.tsv: none of its 2 peak files has a peak on .*genome.fa: their contigs are chr1, "
+        "the genome's are chrI; check the genome build, or give --chrom-alias",
+    )
+
+
+def test_sheets_whose_files_are_all_empty_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chrI": "ACGTACGT"}, {"a": [], "b": []}).write()
+    refused(world, "their contigs are none at all")
+
+
+def test_a_peak_past_the_end_of_its_contig_is_refused_by_line(tmp_path: Path) -> None:
+    peaks = {"a": [("chr1", 0, 4, -1), ("chr1", 5, 9, -1)]}
+    world = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write()
+    refused(world, "0.narrowPeak:2: end 9 is past the end of chr1, which has 8 bases")
+
+
+def test_an_unknown_split_contig_is_refused_with_the_genomes_contigs(world: World) -> None:
+    refused(
+        world,
+        "--valid-chrom chr7: .*genome.fa has no such contig; it has chr1, chr2, chr3; give "
+        "--valid-chrom one of them, or 'none'",
+        options={"valid_chrom": PeakOptions().valid_chrom},
+    )
+    refused(
+        world,
+        "2 is in both --valid-chrom and --test-chrom",
+        UsageError,
+        options={"valid_chrom": ("chr2",), "test_chrom": ("2",)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("chr1\t0\t4\nchr1\t4\t9\n", "bins.bed:2: the bin is 5 bp wide, expected 4"),
+        ("chr1\t0\t4\nchr4\t4\t8\n", "bins.bed:2: .*genome.fa has no contig 'chr4'; it has chr1"),
+        ("#x\nchr1\t20\t24\n", "bins.bed:2: end 24 is past the end of chr1, which has 22 bases"),
+        ("#x\n", "bins.bed: holds no bin"),
+    ],
+)
+def test_a_wrong_list_of_bins_is_refused_by_line(world: World, lines: str, message: str) -> None:
+    bins = world.folder / "bins.bed"
+    bins.write_text(lines)
+    refused(world, message, bins=bins)
+
+
+def test_a_list_of_bins_does_not_go_with_exclusions_or_a_keep_pattern(world: World) -> None:
+    bins = world.folder / "bins.bed"
+    bins.write_text("chr1\t0\t4\n")
+    for more in ({"exclude": bins}, {"options": {"keep": "l*"}}):
+        refused(world, "a list of bins names the very bins to use", UsageError, bins=bins, **more)
+
+
+def test_a_window_of_unknown_bases_is_kept_where_its_bin_was_given(world: World) -> None:
+    bins = world.folder / "bins.bed"
+    bins.write_text("chr3\t4\t8\n")
+    assert letters(world.build(bins=bins)["train"].read([0]).windows) == ["N" * 12]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_bp": 1001}, "window_bp 1001 with bin_bp 200: .* must be even"),
+        ({"window_bp": 100}, "window_bp 100 with bin_bp 200"),
+        ({"bin_bp": 0}, "bin_bp 0: a bin has at least 1 base"),
+        ({"label": "most"}, "label 'most': expected half, midpoint or any"),
+    ],
+)
+def test_options_that_cannot_go_together_are_wrong_usage(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        PeakOptions(**options)
+
+
+def test_contigs_shorter_than_a_bin_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chr1": "ACG"}, {"a": [("chr1", 0, 3, -1)]}).write()
+    refused(world, "no contig is as long as one bin of 4 bp")
+
+
+def test_peaks_that_make_no_bin_positive_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chr1": "ACGTACGT"}, {"a": [("chr1", 0, 1, -1)]}).write()
+    refused(world, r"no bin is left \(2 bins without a positive\)")
+
+
+def test_a_genome_of_unknown_bases_is_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chr1": "NNNNNNNN"}, {"a": [("chr1", 0, 8, -1)]}).write()
+    refused(world, r"no window is left \(2 bins of unknown bases only\)")
+
+
+def test_an_output_that_exists_is_refused_before_any_work(world: World) -> None:
+    (world.folder / "targets.tsv").unlink()
+    (world.folder / "out").write_text("mine")
+    refused(world, "out: exists already; give a folder that does not exist")
+    assert (world.folder / "out").read_text() == "mine"
+
+
+def test_an_interrupted_build_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bioq.sources.peaks.read_windows", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        world.build()
+    assert not any(path.is_dir() for path in world.folder.iterdir())
+
+
+def test_a_gzip_peak_file_and_genome_give_the_same_data_set(world: World, tmp_path: Path) -> None:
+    plain = world.build(out="plain")["train"]
+    for name in ("genome.fa", "0.narrowPeak"):
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    zipped = world.build(out="zipped")["train"]
+    np.testing.assert_array_equal(plain.labels(), zipped.labels())
+    a, b = plain.read(slice(None)), zipped.read(slice(None))
+    np.testing.assert_array_equal(a.windows, b.windows)
+
+
+def test_windows_written_in_several_chunks_keep_their_labels(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = world.build(out="whole")
+    monkeypatch.setattr("bioq.sources.peaks._ROWS_AT_ONCE", 2)
+    parts = world.build(out="parts")
+    assert whole.fingerprint == parts.fingerprint
+    assert open_dataset(parts.path)["train"].labels().sum() > 0

@@ -1,0 +1,118 @@
+"""Time and memory of a data set from peaks, on generated files.
+
+    python benchmarks/peaks_import.py                                            # small: seconds
+    python benchmarks/peaks_import.py --files 919 --peaks 100000 --genome-mb 3100  # a human genome
+
+The genome is random FASTA in 24 contigs, a twentieth of each unknown. As in real assays, the files
+share their sites: each draws its peaks, 150 to 900 bp wide, from one site in 2 kb. The build runs
+in a process of its own, so that its peak memory is its own. Everything is made in a temporary
+folder (--folder chooses where) and removed.
+"""
+
+import argparse
+import gzip
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+CONTIGS = 24
+SITE_EVERY_BP = 2000
+LINE_BASES = 60
+
+
+def write_genome(path: Path, contig_bp: int, random: np.random.Generator) -> None:
+    lines = contig_bp // LINE_BASES
+    letters = np.frombuffer(b"ACGTacgtACGTacgt", dtype=np.uint8)
+    with open(path, "wb") as file:
+        for contig in range(CONTIGS):
+            file.write(b">chr%d\n" % (contig + 1))
+            for first in range(0, lines, 1 << 17):
+                rows = min(1 << 17, lines - first)
+                text = np.full((rows, LINE_BASES + 1), ord("\n"), dtype=np.uint8)
+                drawn = np.frombuffer(random.bytes(rows * LINE_BASES), dtype=np.uint8) & 15
+                text[:, :LINE_BASES] = letters[drawn].reshape(rows, LINE_BASES)
+                text[: max(lines // 20 - first, 0), :LINE_BASES] = ord("N")
+                file.write(text.data)
+
+
+def write_peaks(
+    folder: Path, files: int, peaks: int, contig_bp: int, random: np.random.Generator
+) -> None:
+    (folder / "peaks").mkdir()
+    sites = max(CONTIGS * contig_bp // SITE_EVERY_BP, peaks)
+    contig = random.integers(1, CONTIGS + 1, sites).tolist()
+    start = random.integers(0, contig_bp - 1000, sites).tolist()
+    width = random.integers(150, 900, sites).tolist()
+    lines = [
+        b"chr%d\t%d\t%d\t.\t%d\t.\t17.0218\t-1\t2.6613\t%d\n" % (c, s, s + w, w, w // 2)
+        for c, s, w in zip(contig, start, width, strict=True)
+    ]
+    with open(folder / "targets.tsv", "w") as sheet:
+        sheet.write("name\tpeaks\n")
+        for number in range(files):
+            # Half of a file's peaks are at the sites that every assay shares, half anywhere.
+            shared = random.choice(sites // 20, min(peaks // 2, sites // 20), replace=False)
+            chosen = [*shared.tolist(), *random.integers(0, sites, peaks - len(shared)).tolist()]
+            text = b"".join([lines[site] for site in chosen])
+            name = f"peaks/{number}.narrowPeak.gz"
+            (folder / name).write_bytes(gzip.compress(text, 1))
+            sheet.write(f"target{number}\t{name}\n")
+
+
+def build(folder: Path, keep: str) -> None:
+    """Build the data set, and print what it took."""
+    from bioq.sources.peaks import PeakOptions, build_from_peaks
+
+    began = time.monotonic()
+    build_from_peaks(
+        folder / "out",
+        genome=folder / "genome.fa",
+        targets=folder / "targets.tsv",
+        options=PeakOptions(keep=keep),
+    )
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    result = {
+        "seconds": round(time.monotonic() - began, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_memory_mb": round(used.ru_maxrss / 1024),  # ru_maxrss: KiB on Linux
+        "data_set_mb": round(sum(f.stat().st_size for f in (folder / "out").rglob("*.*")) / 1e6),
+    }
+    print(json.dumps(result))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--peaks", type=int, default=20_000)
+    parser.add_argument("--genome-mb", type=float, default=60)
+    parser.add_argument("--keep", default="any")
+    parser.add_argument("--folder", type=Path, help="where to make the files")
+    parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.build:
+        build(chosen.build, chosen.keep)
+        return
+    contig_bp = int(chosen.genome_mb * 1e6) // CONTIGS
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="bioq-bench-", dir=chosen.folder) as name:
+        folder = Path(name)
+        began = time.monotonic()
+        write_genome(folder / "genome.fa", contig_bp, random)
+        write_peaks(folder, chosen.files, chosen.peaks, contig_bp, random)
+        size = (
+            f"{chosen.files} files x {chosen.peaks:,} peaks on {chosen.genome_mb:g} Mb, "
+            f"keep {chosen.keep}"
+        )
+        print(f"{size}: files made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        command = [sys.executable, __file__, "--build", name, "--keep", chosen.keep]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -100,7 +100,7 @@ def test_clean_peaks_follow_the_rules_when_recounted_from_the_sites(
             near = [
                 other
                 for other in rows
-                if other is not row and other.start - row.end <= 40 and row.start - other.end <= 40
+                if other is not row and other.start - row.end <= 25 and row.start - other.end <= 25
             ]
             if row.motif == "CTCF" and not any(other.motif == "SPI1" for other in near):
                 add("CTCF-without-SPI1", chrom, (row.start + row.end) // 2)
@@ -113,8 +113,8 @@ def test_clean_peaks_follow_the_rules_when_recounted_from_the_sites(
                     add("CTCF-near-SPI1", chrom, middle)
                 if (motifs, strands) in [(("REST", "ESRRB"), "++"), (("ESRRB", "REST"), "--")]:
                     add("REST-then-ESRRB", chrom, middle)
-                if set(motifs) == {"ZNF143", "TAL1"} and strands == "+-":
-                    add("ZNF143-facing-TAL1", chrom, middle)
+                if set(motifs) == {"ZNF143", "EGR3"} and strands == "+-":
+                    add("ZNF143-facing-EGR3", chrom, middle)
         for _, element in table.groupby("element"):
             add("open", chrom, (element["start"].min() + element["end"].max()) // 2)
     for name, peaks in expected.items():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.motifs import Floats, Motif
 
-CTCF, SPI1, REST, ESRRB, ZNF143, TAL1 = "CTCF", "SPI1", "REST", "ESRRB", "ZNF143", "TAL1"
+CTCF, SPI1, REST, ESRRB, ZNF143, EGR3 = "CTCF", "SPI1", "REST", "ESRRB", "ZNF143", "EGR3"
 JASPAR_RELEASE = "JASPAR2024"
 # Motifs that differ from each other and from their own reverse complement, of 14 to 23 bits.
 MATRIX_IDS: Mapping[str, str] = {
@@ -22,10 +22,10 @@ MATRIX_IDS: Mapping[str, str] = {
     REST: "MA0138.3",
     ESRRB: "MA0141.4",
     ZNF143: "MA0088.2",
-    TAL1: "MA0140.3",
+    EGR3: "MA0732.2",
 }
 
-NEAR_BP = 40
+NEAR_BP = 25
 """Two sites with at most this between them act together."""
 SLOT_BP = 400
 """At most one element stands in each stretch of this length."""
@@ -50,10 +50,10 @@ ORDER = Target(
     "REST-then-ESRRB", "pair", f"REST, then ESRRB on its strand within {NEAR_BP} bp", (REST, ESRRB)
 )
 FACING = Target(
-    "ZNF143-facing-TAL1",
+    "ZNF143-facing-EGR3",
     "pair",
-    f"ZNF143 and TAL1 point at each other within {NEAR_BP} bp",
-    (ZNF143, TAL1),
+    f"ZNF143 and EGR3 point at each other within {NEAR_BP} bp",
+    (ZNF143, EGR3),
 )
 ALONE = Target("CTCF-without-SPI1", "pair", f"CTCF without SPI1 within {NEAR_BP} bp", (CTCF,))
 OPEN = Target("open", "open", "any site of any motif", tuple(MATRIX_IDS))
@@ -85,19 +85,18 @@ class Element:
     """The pair's target; None for a single site, or a decoy that breaks the rule."""
 
 
-_NEAR_GAP = (2, 20)
-_PAIR_GAP = (5, NEAR_BP)
+_PAIR_GAP = (2, 20)
 _FAR_GAP = (MARGIN_BP, 100)
 ELEMENTS: tuple[Element, ...] = (
-    *(Element(0.7, (motif,)) for motif in MATRIX_IDS),
-    Element(2.0, (CTCF, SPI1), "", _NEAR_GAP, NEAR),
+    *(Element(0.5, (motif,)) for motif in MATRIX_IDS),
+    Element(2.0, (CTCF, SPI1), "", _PAIR_GAP, NEAR),
     Element(2.0, (CTCF, SPI1), "", _FAR_GAP),
     Element(2.0, (REST, ESRRB), "++", _PAIR_GAP, ORDER),
     Element(2.0, (ESRRB, REST), "++", _PAIR_GAP),
-    Element(2.0, (ZNF143, TAL1), "+-", _PAIR_GAP, FACING),
-    Element(1.0, (ZNF143, TAL1), "-+", _PAIR_GAP),
-    Element(0.5, (ZNF143, TAL1), "++", _PAIR_GAP),
-    Element(0.5, (ZNF143, TAL1), "--", _PAIR_GAP),
+    Element(2.0, (ZNF143, EGR3), "+-", _PAIR_GAP, FACING),
+    Element(1.0, (ZNF143, EGR3), "-+", _PAIR_GAP),
+    Element(0.5, (ZNF143, EGR3), "++", _PAIR_GAP),
+    Element(0.5, (ZNF143, EGR3), "--", _PAIR_GAP),
 )
 
 

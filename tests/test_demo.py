@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bioq.cli import main
+from bioq.cli.demo import run_demo, shown
+from bioq.dataset import open_dataset
+from bioq.models import ModelSizes
+from bioq.recipes import TrainConfig
+from bioq.results import read_evaluation
+from bioq.runs import read_history
+from bioq.sources.grammar import TARGETS
+from bioq.sources.simulate import SimulationOptions
+from bioq.sources.truth import compare_with_truth
+
+TINY_GENOME = SimulationOptions(train_contigs=1, contig_bp=12_000, element_rate=1.0)
+TINY_MODEL = ModelSizes(
+    filters=4, filter_width=20, pool_width=50, lstm_units=4, lstm_layers=1, dense_units=4
+)
+
+
+def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "deep" / "demo"
+    run_demo(out, TINY_GENOME, TINY_MODEL, TrainConfig(epochs=1, patience=0, device="cpu"))
+    data, found = open_dataset(out / "data"), read_evaluation(out / "run")
+    assert len(read_history(out / "run")) == 1
+    table = compare_with_truth(data, "test", found.per_target)
+    printed, progress = capsys.readouterr()
+    for target, row in zip(TARGETS, table.itertuples(), strict=True):
+        line = next(line for line in printed.splitlines() if line.startswith(f"{target.name}  "))
+        assert target.rule in line
+        for score in (row.roc_auc, row.truth_roc_auc, row.average_precision):
+            assert f"{score:.3f}" in line or pd.isna(score)
+    report = out / "run" / "evaluation" / "report.html"
+    assert f"The report: {report}" in printed
+    page = report.read_text(encoding="utf-8")
+    assert "The model beside the truth" in page
+    assert "motifs AP" in page
+    assert [line[:3] for line in progress.splitlines() if line[1:3] == "/4"] == [
+        "1/4",
+        "2/4",
+        "3/4",
+        "4/4",
+    ]
+
+
+def test_demo_refuses_a_folder_that_exists_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--out", str(tmp_path)]) == 1
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert error.count("\n") == 1
+    assert f"{tmp_path}: exists already" in error
+
+
+def test_a_score_that_is_not_defined_is_shown_as_a_dash() -> None:
+    scores = {
+        "roc_auc": [float("nan")],
+        "truth_roc_auc": [0.98765],
+        "motifs_roc_auc": [0.5],
+        "average_precision": [0.25],
+        "truth_average_precision": [1.0],
+        "motifs_average_precision": [0.0],
+    }
+    table = shown(pd.DataFrame({"name": ["one"], "rule": ["a site"], **scores}))
+    assert table.iloc[0].to_list() == ["one", "a site", "-", "0.988", "0.250", "1.000", "0.000"]

@@ -1,4 +1,4 @@
-# make demo   set up, then data -> training -> evaluation -> report on simulated data
+# make demo   set up, then data -> training -> evaluation -> report on simulated data, in bioq-demo/
 # make test   set up, then every test            make check   set up, then style, types and contracts
 # make bench  set up, then every benchmark       make clean   remove what these made
 #
@@ -15,7 +15,8 @@ TEST_WORKERS ?= 2
 .PHONY: demo test check bench install clean
 
 demo: $(INSTALLED)
-	@$(BIN)/bioq demo $(ARGS)
+	@rm -rf bioq-demo
+	@$(BIN)/bioq demo --out bioq-demo $(ARGS)
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)

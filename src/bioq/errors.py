@@ -1,4 +1,4 @@
-"""The errors that a user can cause. `cli.main` prints each as one line; nothing else catches them."""
+"""The errors that a user can cause. `cli.main` prints each as one line; nothing else catches any."""
 
 
 class BioqError(Exception):

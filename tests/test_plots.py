@@ -160,6 +160,28 @@ def test_the_calibration_figure_leaves_out_empty_bins():
     assert [bar.get_height() for bar in figure.axes[1].patches] == [100, 0]
 
 
+def test_bins_with_few_predictions_stand_off_the_line_with_wilson_intervals():
+    bins = CALIBRATION.assign(
+        count=[100, 5], positive_rate=[0.25, 1.0], mean_probability=[0.2, 0.7]
+    )
+    axes = plot_calibration(bins).axes[0]
+    line, hollow = axes.lines[1:3]
+    assert list(line.get_xdata()) == [0.2]
+    assert (list(hollow.get_xdata()), hollow.get_markerfacecolor()) == ([0.7], "none")
+    (intervals,) = axes.collections
+    # scipy.stats.binomtest(25, 100) and (5, 5), .proportion_ci(method="wilson")
+    expected = [[0.1754521, 0.3430446], [0.5655175, 1.0]]
+    found = [segment[:, 1] for segment in intervals.get_segments()]
+    assert found == pytest.approx(np.array(expected), abs=1e-4)
+
+
+def test_a_split_without_a_positive_says_that_its_curves_are_undefined():
+    summary = SUMMARY | {"micro": {"roc_auc": None, "average_precision": None}, "groups": {}}
+    summary["thresholds"] = [{"threshold": 0.5, "precision": None, "recall": None, "f1": None}]
+    for plot in (plot_roc, plot_precision_recall):
+        assert "undefined here" in texts(plot(CURVES[:0], summary))
+
+
 def test_the_same_figure_gives_the_same_svg():
     assert style.to_svg(plot_roc(CURVES, SUMMARY)) == style.to_svg(plot_roc(CURVES, SUMMARY))
 

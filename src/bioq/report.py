@@ -137,7 +137,8 @@ def _figures(run: Path, found: Evaluation, config: RunConfig) -> Iterator[_Drawn
         "Calibration",
         "Of the predictions near a probability, the share that is positive. On the dashed line "
         "a probability means what it says; below it the model is too sure. Bars: 95 % intervals "
-        "as if windows were independent. The lower panel counts predictions, logarithmically.",
+        "as if windows were independent; hollow dots: fewer than 30 predictions. The lower panel "
+        "counts predictions, logarithmically.",
     )
     yield _Drawn(
         "loss",

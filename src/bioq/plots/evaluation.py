@@ -25,6 +25,7 @@ from bioq.results import ALL, published_columns
 SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}
 _MANY_DOTS = 200  # more are drawn as a picture inside the SVG, which would grow too large
+_MANY_PREDICTIONS = 30
 _GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly
 
 
@@ -49,11 +50,18 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
     figure = new_figure(3.9)
     axes = figure.axes[0]
     rate = summary["positive_rate"]
+    good = (summary["micro"]["average_precision"] or 0) > 0.45
+    corner = (0.02, min(rate, 0.5) + 0.06) if good else (0.98, 0.97)  # where the curves are not
     axes.axhline(rate, color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
-    axes.text(0.01, rate + 0.015, f"guessing, {rate:.3f}", color=FAINT, va="bottom")
-    _draw_curves(
-        axes, curves, summary, "precision_recall", "average_precision", corner=(0.98, 0.97)
+    axes.text(
+        0.8 if good else 0.01,
+        rate + 0.015,
+        f"guessing, {rate:.3f}",
+        color=FAINT,
+        ha="right" if good else "left",
+        va="bottom",
     )
+    _draw_curves(axes, curves, summary, "precision_recall", "average_precision", corner=corner)
     for choice in summary["thresholds"]:
         if choice["threshold"] is None or choice["precision"] is None or choice["recall"] is None:
             continue
@@ -123,17 +131,8 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
     upper, lower = figure.axes
     filled = calibration[calibration["count"] > 0]
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
-    upper.text(0.62, 0.72, "as often as said", color=FAINT, ha="right", va="bottom")
-    spread = np.sqrt(filled["positive_rate"] * (1 - filled["positive_rate"]) / filled["count"])
-    upper.errorbar(
-        filled["mean_probability"],
-        filled["positive_rate"],
-        yerr=1.96 * spread,
-        color=BLUE,
-        marker="o",
-        markersize=4,
-        elinewidth=1,
-    )
+    upper.text(0.6, 0.56, "as often as said", color=FAINT, va="top")
+    _draw_reliability(upper, filled)
     frame_unit_square(upper, x="", y="share that is positive")
     middle = (calibration["start"] + calibration["end"]) / 2
     width = calibration["end"] - calibration["start"]
@@ -143,6 +142,19 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
     lower.set_xlabel("predicted probability")
     lower.set_ylabel("predictions")
     return figure
+
+
+def _draw_reliability(axes: Axes, bins: pd.DataFrame) -> None:
+    """Draw bins as dots with 95 % intervals (Wilson 1927); hollow and off the line if small."""
+    x, rate, count = (bins[name] for name in ("mean_probability", "positive_rate", "count"))
+    z = 1.96
+    middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z**2 / count)
+    reach = np.clip([rate - (middle - half), middle + half - rate], 0, None)
+    many = count >= _MANY_PREDICTIONS
+    axes.plot(x[many], rate[many], color=BLUE, marker="o", markersize=4)
+    axes.plot(x[~many], rate[~many], "o", color=BLUE, markersize=4, markerfacecolor="none")
+    axes.errorbar(x, rate, yerr=reach, fmt="none", ecolor=BLUE, elinewidth=1)
 
 
 def _draw_curves(
@@ -168,12 +180,14 @@ def _draw_curves(
         width = 2.2 if name == ALL else 1.4
         axes.plot(points["x"], points["y"], color=colours[name], linewidth=width)
         lines.append((f"{name}  {value:.3f}", colours[name]))
+    if not lines:
+        axes.text(0.25, 0.6, "undefined here", ha="center", color=FAINT)
     heading = (f"micro {SCORES[score]}", FAINT)
     _write_key(axes, [heading, *lines[-1:], *lines[:-1]], corner)
 
 
 def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float, float]) -> None:
-    """Write coloured lines of text, right-aligned, down to or up from a corner of the axes."""
+    """Write coloured lines of text down from, or up from, a corner of the axes."""
     x, y = corner
     step = 13.5
     from_below = y < 0.5
@@ -184,7 +198,7 @@ def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float
             xycoords="axes fraction",
             xytext=(0, step * number if from_below else -step * number),
             textcoords="offset points",
-            ha="right",
+            ha="right" if x > 0.5 else "left",
             va="bottom" if from_below else "top",
             color=colour,
             weight="normal" if colour in (FAINT,) else "bold",
@@ -232,7 +246,7 @@ def _draw_strip(axes: Axes, height: float, values: npt.NDArray[np.float64], colo
     if not len(values):
         return
     band = 0.56 * ((np.arange(len(values)) * _GOLDEN) % 1 - 0.5)
-    size = 3.5 if len(values) > 60 else 6
+    size = 3.5 if len(values) > 60 else 8
     axes.plot(
         values,
         height + band,

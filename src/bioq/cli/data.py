@@ -72,6 +72,7 @@ def deepsea(
     valid: Path | None = None,
     test: Path | None = None,
     bed: Path | None = None,
+    targets: Path | None = None,
 ) -> None:
     """Make a data set from DeepSEA's .mat files, as they are shipped.
 
@@ -94,8 +95,10 @@ def deepsea(
         test.mat (MATLAB v5).
     bed
         allTFs.pos.bed: gives every window its place in the genome.
+    targets
+        Target table for files in this layout with targets of one's own.
     """
-    import_deepsea(out, train=train, valid=valid, test=test, bed=bed)
+    import_deepsea(out, train=train, valid=valid, test=test, bed=bed, targets=targets)
     info(out)
 
 

@@ -113,12 +113,13 @@ class SimulationOptions:
 _DEFAULTS = SimulationOptions()
 
 
-def simulate(out: Path, options: SimulationOptions = _DEFAULTS) -> None:
+def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
     """Make a simulated data set: FASTA, peaks and sheet first, then built as peaks of any user's.
 
     The files that it was made from and the truth are kept in OUT/simulation. The same options give
     the same bytes. Raises BioqError if `out` exists.
     """
+    out = Path(out)
     require_absent(out)
     contigs = [f"chr{number + 1}" for number in range(options.train_contigs + 2)]
     with tempfile.TemporaryDirectory(prefix="bioq-simulation-") as name:

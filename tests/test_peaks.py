@@ -344,7 +344,7 @@ def test_a_list_of_bins_does_not_go_with_exclusions_or_a_keep_pattern(world: Wor
     bins = world.folder / "bins.bed"
     bins.write_text("chr1\t0\t4\n")
     for more in ({"exclude": bins}, {"options": {"keep": "l*"}}):
-        refused(world, "a list of bins names the very bins to use", UsageError, bins=bins, **more)
+        refused(world, "--bins names the very bins to use", UsageError, bins=bins, **more)
 
 
 def test_a_window_of_unknown_bases_is_kept_where_its_bin_was_given(world: World) -> None:

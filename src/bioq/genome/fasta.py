@@ -27,6 +27,8 @@ from bioq.progress import say
 _GZIP_MAGIC = b"\x1f\x8b"
 # The empty block that ends every BGZF file: SAM specification, section 4.1.2.
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+# Indexing takes longer than about 2 s from here on.
+_LARGE_BYTES = 200_000_000
 
 Kind = Literal["fasta", "bgzip", "gzip", "2bit"]
 
@@ -161,6 +163,8 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
     lengths = read_fresh_index(path, *beside, compressed=compressed)
     if lengths is not None:
         return _IndexedFasta(path, *beside, compressed=compressed).genome(lengths)
+    if path.stat().st_size > _LARGE_BYTES:
+        say(f"{path}: making its index in a temporary place; 'samtools faidx' makes one that stays")
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         made = Path(folder, "fai"), Path(folder, "gzi")
         with _quiet_htslib():

@@ -1,6 +1,6 @@
 """Data sets from a genome and a peak file for every target."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -122,7 +122,7 @@ def build_from_peaks(
     options = options or PeakOptions()
     if bins is not None and (exclude is not None or options.keep not in (KEEP_ANY, KEEP_ALL)):
         raise UsageError(
-            "a list of bins names the very bins to use; leave out exclude and a keep pattern"
+            "--bins names the very bins to use; leave out --exclude and a --keep pattern"
         )
     require_absent(Path(out))
     sheet = read_target_sheet(targets)
@@ -137,7 +137,7 @@ def build_from_peaks(
         if bins is None:
             _leave_out(plan, chosen, exclude)
         given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
-        sources = tuple(Source.of(path) for path in [*given, *sheet.peaks])
+        sources = _sources([*given, *sheet.peaks])
         recorded = _recorded(options, given_bins=bins is not None) | dict(more_options)
         description = Description(
             made_by=made_by,
@@ -154,6 +154,15 @@ def build_from_peaks(
             summary = _write_splits(writer, plan, split_of_contig)
     for line in summary:
         say(line)
+
+
+def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+    sources = []
+    with progress("checksums of the sources", len(paths), "files") as advance:
+        for path in paths:
+            sources.append(Source.of(path))
+            advance(1)
+    return tuple(sources)
 
 
 def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | None:

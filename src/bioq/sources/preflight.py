@@ -60,7 +60,7 @@ def regions_on_genome(path: Path, names: ContigNames, what: str) -> tuple[Bed, L
     located = locate(bed, names)
     for contig, count in located.absent.items():
         say(
-            f"warning: {count:,} {what} of {path.name} lie on {contig}, which "
+            f"warning: {count:,} {what} of {bed.path.name} lie on {contig}, which "
             f"{names.genome.path.name} does not have"
         )
     return bed, located

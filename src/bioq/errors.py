@@ -1,4 +1,4 @@
-"""The errors that a user can cause. `cli.main` prints each as one line; nothing else catches any."""
+"""The errors that a user can cause. `cli.main` prints each as one line; nothing else catches it."""
 
 
 class BioqError(Exception):

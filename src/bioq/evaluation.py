@@ -66,16 +66,15 @@ def evaluate(
     folder = make_folder(run)
 
     def scored(name: str) -> tuple[Labels, Probability]:
-        part = data[name]
-        probability = predict_split(
+        out = _room_for(data[name], len(data.targets), folder)
+        return data[name].labels(), predict_split(
             model,
-            part,
+            data[name],
             strands=strands,
             batch_size=batch_size,
             precision=precision,
-            out=_room_for(part, len(data.targets), folder),
+            out=out,
         )
-        return part.labels(), probability
 
     notes = _notes(data, split, strands)
     thresholds = pooled_threshold = None
@@ -85,16 +84,7 @@ def evaluate(
         pooled_threshold = metrics.best_f1(metrics.operating_points(*chosen_on))
         del chosen_on
     labels, probability = scored(split)
-    about = {
-        "run": run.resolve().name,
-        "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint},
-        "split": split,
-        "windows": len(labels),
-        "targets": len(data.targets),
-        "strands": strands,
-        "precision": precision,
-        "notes": notes,
-    }
+    about = _about(run, data, split) | {"strands": strands, "precision": precision, "notes": notes}
     found = _score(labels, probability, data.targets, thresholds, pooled_threshold, about)
     write_evaluation(found, run)
     for note in notes:
@@ -121,6 +111,16 @@ def _check_fit(run: Path, model: nn.Module, data: Dataset) -> None:
             f"{data.path}: has windows of {data.description.window_bp} bp, the run {run} takes "
             f"{window_bp} bp; build the data set with --window-bp {window_bp}"
         )
+
+
+def _about(run: Path, data: Dataset, split: str) -> dict[str, Any]:
+    return {
+        "run": run.resolve().name,
+        "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint},
+        "split": split,
+        "windows": len(data[split]),
+        "targets": len(data.targets),
+    }
 
 
 def _notes(data: Dataset, split: str, strands: Strands) -> list[str]:
@@ -183,18 +183,12 @@ def _score(
             by_group[group] = _group_summary(scores.iloc[columns], points)
             advance(1)
         calibrated = metrics.calibration(labels, probability)
-        choices = [("fixed", metrics.HALF)]
-        if pooled_threshold is not None and not math.isnan(pooled_threshold):
-            choices.append((f"best F1 on {VALID}", pooled_threshold))
-        at = [
-            _at(chosen, threshold, metrics.at_threshold(labels, probability, threshold))
-            for chosen, threshold in choices
-        ]
-        positive_rate = pooled.positives / max(labels.size, 1)
-        at.append({"chosen": "always no", "threshold": None, "accuracy": 1 - positive_rate})
+        at = _answers(labels, probability, pooled_threshold)
+        never = 1 - pooled.positives / max(labels.size, 1)
+        at.append({"chosen": "always no", "threshold": None, "accuracy": never})
         advance(1)
     summary = about | {
-        "positive_rate": positive_rate,
+        "positive_rate": 1 - never,
         "macro": _macro(scores),
         "micro": {
             "roc_auc": metrics.roc_auc(pooled),
@@ -246,15 +240,19 @@ def _group_summary(scores: pd.DataFrame, points: metrics.OperatingPoints) -> dic
     }
 
 
-def _at(chosen: str, threshold: float, confusion: metrics.Confusion) -> dict[str, Any]:
-    return {
-        "chosen": chosen,
-        "threshold": threshold,
-        "accuracy": confusion.accuracy,
-        "f1": confusion.f1,
-        "precision": confusion.precision,
-        "recall": confusion.recall,
-    }
+def _answers(
+    labels: Labels, probability: Probability, pooled_threshold: float | None
+) -> list[dict[str, Any]]:
+    """Return the rates of all answers together, at 0.5 and at the chosen threshold."""
+    choices = [("fixed", metrics.HALF)]
+    if pooled_threshold is not None and not math.isnan(pooled_threshold):
+        choices.append((f"best F1 on {VALID}", pooled_threshold))
+    found = []
+    for chosen, threshold in choices:
+        counted = metrics.at_threshold(labels, probability, threshold)
+        rates = {rate: getattr(counted, rate) for rate in metrics.RATES}
+        found.append({"chosen": chosen, "threshold": threshold, **rates})
+    return found
 
 
 def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ Indices = npt.NDArray[np.integer[Any]]
 
 HALF = 0.5
 """The threshold that the papers use where they name none."""
+RATES = ("accuracy", "f1", "precision", "recall")
+"""The rates of a `Confusion`."""
 
 _CHUNK_VALUES = 1 << 24  # 64 MiB of float32 for each thread
 _MOST_THREADS = 8
@@ -86,13 +88,14 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How often a probability came true, in bins of equal width from 0 to 1; each `(bins,)`."""
+    """How often a probability came true, in bins of equal width from 0 to 1.
+
+    Each array is `(bins,)`; in an empty bin mean and rate are NaN.
+    """
 
     count: Counts
     mean_probability: Floats
-    """NaN in an empty bin."""
     positive_rate: Floats
-    """NaN in an empty bin."""
 
     @property
     def expected_error(self) -> float:
@@ -110,19 +113,17 @@ def operating_points(
     `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, `(n, targets)` to pool
     all targets (the micro average), or those numbered in `columns`. Memory: about 40 bytes for
     each positive and 200 MB for each thread.
-
     Raises BioqError if a score is NaN or infinite.
     """
-    _check_shapes(labels, scores)
-    pieces = _pieces(labels, columns)
+    pieces = _pieces(labels, scores, columns)
 
     def positives_of(piece: slice) -> Array:
         label, scored = _flat(labels, scores, columns, piece)
         return scored[label]
 
-    found = np.concatenate(_in_threads(positives_of, pieces))
-    thresholds, counts = np.unique(found, return_counts=True)
-    del found
+    thresholds, counts = np.unique(
+        np.concatenate(_in_threads(positives_of, pieces)), return_counts=True
+    )
     below, equal = np.zeros(len(thresholds), np.int64), np.zeros(len(thresholds), np.int64)
     negatives = 0
     lock = threading.Lock()
@@ -208,15 +209,14 @@ def precision_recall_curve(
 
 def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
     """Count right and wrong answers where "yes" is a score of `threshold` or more."""
-    _check_shapes(labels, scores)
-    true_positives = said_yes = positives = total = 0
+    true_positives = said_yes = positives = 0
     for label, scored in _chunks(labels, scores):
         yes = scored >= np.asarray(threshold, dtype=np.float64)
         true_positives += int(np.count_nonzero(yes & label))
         said_yes += int(np.count_nonzero(yes))
         positives += int(np.count_nonzero(label))
-        total += len(label)
-    return Confusion(true_positives, said_yes - true_positives, positives, total - positives)
+    negatives = labels.size - positives
+    return Confusion(true_positives, said_yes - true_positives, positives, negatives)
 
 
 def per_target(
@@ -228,55 +228,40 @@ def per_target(
     positives, windows, roc_auc, average_precision, brier; accuracy, f1, precision and recall, each
     with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
     """
-    chosen = np.full(labels.shape[1], np.nan) if thresholds is None else thresholds
 
-    def score(target: int, label: Bools, scored: Array) -> Any:
+    def score(target: int, label: Bools, scored: Array) -> dict[str, float]:
         points = operating_points(label, scored)
-        row = {
-            "positives": points.positives,
-            "windows": len(label),
-            "roc_auc": roc_auc(points),
-            "average_precision": average_precision(points),
-            "brier": brier(label, scored),
-        }
-        row |= _rates(at_threshold(label, scored, HALF), "_at_0.5")
-        if thresholds is None:
-            return row
-        threshold = float(chosen[target])
-        confusion = at_threshold(label, scored, threshold)
-        rates = _rates(confusion, "_at_threshold")
-        if np.isnan(threshold):
-            rates = dict.fromkeys(rates, float("nan"))
-        return row | {"threshold": threshold} | rates
+        row: dict[str, float] = {"positives": points.positives, "windows": len(label)}
+        row["roc_auc"] = roc_auc(points)
+        row["average_precision"] = average_precision(points)
+        row["brier"] = brier(label, scored)
+        row |= _rates(label, scored, HALF, "_at_0.5")
+        if thresholds is not None:
+            row["threshold"] = float(thresholds[target])
+            row |= _rates(label, scored, row["threshold"], "_at_threshold")
+        return row
 
     return pd.DataFrame(_each_target(score, labels, probability))
 
 
 def best_thresholds(labels: Array, probability: Array) -> Floats:
     """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive."""
-
-    def best(_: int, label: Bools, scored: Array) -> float:
-        return best_f1(operating_points(label, scored))
-
-    return np.array(_each_target(best, labels, probability), dtype=np.float64)
+    found = _each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
+    return np.array(found, dtype=np.float64)
 
 
 def macro(values: Array | pd.Series) -> tuple[float, int]:
     """Return the mean over the targets where a score is defined, and how many are undefined."""
     scores = np.asarray(values, dtype=np.float64)
-    undefined = int(np.isnan(scores).sum())
-    if undefined == len(scores):
-        return float("nan"), undefined
-    return float(np.nanmean(scores)), undefined
+    defined = scores[~np.isnan(scores)]
+    mean = float(defined.mean()) if len(defined) else float("nan")
+    return mean, len(scores) - len(defined)
 
 
 def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
-    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays.
+    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays."""
 
-    Keys: macro_roc_auc, micro_roc_auc, macro_average_precision, micro_average_precision.
-    """
-
-    def areas(_: int, label: Bools, scored: Array) -> Any:
+    def areas(_: int, label: Bools, scored: Array) -> tuple[float, float]:
         points = operating_points(label, scored)
         return roc_auc(points), average_precision(points)
 
@@ -292,7 +277,6 @@ def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
 
 def brier(labels: Array, probability: Array) -> float:
     """Return the mean squared difference of probability and label, over all values."""
-    _check_shapes(labels, probability)
     total = 0.0
     for label, scored in _chunks(labels, probability):
         gap = scored.astype(np.float64) - label
@@ -305,7 +289,6 @@ def calibration(labels: Array, probability: Array, *, bins: int = 20) -> Calibra
 
     Bin b holds probabilities in [b / bins, (b + 1) / bins), the last one 1 too.
     """
-    _check_shapes(labels, probability)
     count, positives = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     total = np.zeros(bins)
     for label, scored in _chunks(labels, probability):
@@ -321,9 +304,12 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
-def _rates(confusion: Confusion, suffix: str) -> dict[str, float]:
-    names = ("accuracy", "f1", "precision", "recall")
-    return {name + suffix: float(getattr(confusion, name)) for name in names}
+def _rates(label: Array, scored: Array, threshold: float, suffix: str) -> dict[str, float]:
+    """Return the rates at a threshold; NaN without one."""
+    if np.isnan(threshold):
+        return {name + suffix: float("nan") for name in RATES}
+    confusion = at_threshold(label, scored, threshold)
+    return {name + suffix: float(getattr(confusion, name)) for name in RATES}
 
 
 def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]:
@@ -347,16 +333,13 @@ def _spread(precision_or_rate: Floats, points: OperatingPoints, most: int) -> In
     return np.unique(np.minimum(chosen, len(along) - 1))
 
 
-def _check_shapes(labels: Array, scores: Array) -> None:
+def _pieces(labels: Array, scores: Array, columns: Indices | None = None) -> list[slice]:
+    """Cut the rows into slices of at most `_CHUNK_VALUES` values; at least one slice."""
     if labels.shape != scores.shape or labels.ndim not in (1, 2):
         raise ValueError(
             f"labels {labels.shape} and scores {scores.shape}: "
             "expected the same shape, (windows,) or (windows, targets)"
         )
-
-
-def _pieces(labels: Array, columns: Indices | None = None) -> list[slice]:
-    """Cut the rows into slices of at most `_CHUNK_VALUES` values; at least one slice."""
     width = 1 if labels.ndim == 1 else labels.shape[1] if columns is None else len(columns)
     rows = max(_CHUNK_VALUES // max(width, 1), 1)
     return [slice(start, start + rows) for start in range(0, max(len(labels), 1), rows)]
@@ -374,7 +357,7 @@ def _flat(
 
 
 def _chunks(labels: Array, scores: Array) -> Iterator[tuple[Bools, Array]]:
-    for piece in _pieces(labels):
+    for piece in _pieces(labels, scores):
         yield _flat(labels, scores, None, piece)
 
 
@@ -395,7 +378,6 @@ def _each_target(
     score: Callable[[int, Bools, Array], _Result], labels: Array, scores: Array
 ) -> list[_Result]:
     """Call `score(target, labels, scores)` with each target's column, contiguous, in threads."""
-    _check_shapes(labels, scores)
     windows, targets = labels.shape
     width = max(_CHUNK_VALUES // max(windows, 1), 1)
     results: list[_Result] = []

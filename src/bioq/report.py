@@ -79,7 +79,9 @@ def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) ->
     run = Path(run)
     found = read_evaluation(run)
     config = read_config(run)
-    drawn = list(_figures(run, found, config))
+    drawn = [*_figures_of_scores(found), *_figures_of_training(run, config)]
+    drawn += _figures_of_published(found.per_target)
+    drawn.append(_figure_of_model(run))
     folder = run / FOLDER
     shown = []
     for figure in drawn:
@@ -104,9 +106,7 @@ def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) ->
     return folder / REPORT
 
 
-def _figures(run: Path, found: Evaluation, config: RunConfig) -> Iterator[_Drawn]:
-    history = read_history(run)
-    best = _best_epoch(history, config)
+def _figures_of_scores(found: Evaluation) -> Iterator[_Drawn]:
     split = found.summary["split"]
     yield _Drawn(
         "roc",
@@ -140,6 +140,11 @@ def _figures(run: Path, found: Evaluation, config: RunConfig) -> Iterator[_Drawn
         "as if windows were independent; hollow dots: fewer than 30 predictions. The lower panel "
         "counts predictions, logarithmically.",
     )
+
+
+def _figures_of_training(run: Path, config: RunConfig) -> Iterator[_Drawn]:
+    history = read_history(run)
+    best = _best_epoch(history, config)
     yield _Drawn(
         "loss",
         plot_loss(history, best_epoch=best),
@@ -155,15 +160,21 @@ def _figures(run: Path, found: Evaluation, config: RunConfig) -> Iterator[_Drawn
         "Macro: the mean over targets. Micro: all targets pooled. The weights of the epoch marked "
         "as best are the ones evaluated here.",
     )
-    for model in dict.fromkeys(model for _, model, _ in published_columns(found.per_target)):
+
+
+def _figures_of_published(per_target: pd.DataFrame) -> Iterator[_Drawn]:
+    for model in dict.fromkeys(model for _, model, _ in published_columns(per_target)):
         yield _Drawn(
             f"published_{model}",
-            plot_published(found.per_target, model),
+            plot_published(per_target, model),
             f"Compared with {PUBLISHED_NAMES.get(model, model)}",
             "A dot is a target: above the line this run scores higher than the published model. "
             "Fair only on DeepSEA's own test windows (chromosomes 8 and 9).",
         )
-    yield _Drawn(
+
+
+def _figure_of_model(run: Path) -> _Drawn:
+    return _Drawn(
         "model",
         plot_architecture(summarise(load(run))),
         "The model",

@@ -1,4 +1,4 @@
-"""`bioq.evaluation` and `bioq.results` on a small run, against scikit-learn on the same probabilities."""
+"""`bioq.evaluation` and `bioq.results` on a small run, beside scikit-learn."""
 
 import json
 import os
@@ -168,7 +168,7 @@ def test_the_table_names_macro_and_micro_and_the_undefined(found):
     scores = {row[0]: row[1:] for row in rows[1:]}
     assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
     assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
-    assert scores["ROC AUC, histone (1 targets)"][0] == "–"
+    assert scores["ROC AUC, histone (1 target)"][0] == "–"
     never = scores['accuracy of always answering "no"']
     assert never == ("", f"{1 - found.summary['positive_rate']:.4f}")
 

@@ -80,7 +80,8 @@ def evaluation_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         of = f" ({defined} of {targets} targets)" if defined < targets else ""
         rows.append((name, number(macro[key]) + of, number(micro[key])))
     for group, scores in summary["groups"].items():
-        label = f"{group} ({scores['targets']} targets)"
+        noun = "target" if scores["targets"] == 1 else "targets"
+        label = f"{group} ({scores['targets']} {noun})"
         for key, name in (("roc_auc", "ROC AUC"), ("average_precision", "average precision")):
             rows.append(
                 (f"{name}, {label}", number(scores[f"macro_{key}"]), number(scores[f"micro_{key}"]))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bioq.plots.style import (
     BLUE,
@@ -91,6 +92,7 @@ def plot_targets(per_target: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         if score == "average_precision":
             axes.set_xlim(-0.02, 1.02)
         elif axes.get_xlim()[0] < 0.5:
@@ -246,16 +248,17 @@ def _draw_strip(axes: Axes, height: float, values: npt.NDArray[np.float64], colo
     if not len(values):
         return
     band = 0.56 * ((np.arange(len(values)) * _GOLDEN) % 1 - 0.5)
-    size = 3.5 if len(values) > 60 else 8
+    few = len(values) <= 60
     axes.plot(
         values,
         height + band,
         ".",
         color=colour,
-        markersize=size,
+        markersize=8 if few else 3.5,
         alpha=0.6,
         markeredgewidth=0,
         rasterized=len(values) > _MANY_DOTS,
+        zorder=3 if few else 1,
     )
     median = float(np.median(values))
     axes.plot([median, median], [height - 0.34, height + 0.34], color=INK, linewidth=1.4)

@@ -100,19 +100,19 @@ def test_clean_peaks_follow_the_rules_when_recounted_from_the_sites(
             near = [
                 other
                 for other in rows
-                if other is not row and other.start - row.end <= 25 and row.start - other.end <= 25
+                if other is not row and other.start - row.end <= 40 and row.start - other.end <= 40
             ]
-            if row.motif == "CTCF" and not any(other.motif == "SPI1" for other in near):
-                add("CTCF-without-SPI1", chrom, (row.start + row.end) // 2)
+            if row.motif == "CTCF" and not any(other.motif == "SRF" for other in near):
+                add("CTCF-without-SRF", chrom, (row.start + row.end) // 2)
             for right in near:
                 if right.start < row.start:
                     continue
                 middle = (row.start + right.end) // 2
                 motifs, strands = (row.motif, right.motif), row.strand + right.strand
-                if set(motifs) == {"CTCF", "SPI1"}:
-                    add("CTCF-near-SPI1", chrom, middle)
-                if (motifs, strands) in [(("REST", "ESRRB"), "++"), (("ESRRB", "REST"), "--")]:
-                    add("REST-then-ESRRB", chrom, middle)
+                if set(motifs) == {"CTCF", "SRF"}:
+                    add("CTCF-near-SRF", chrom, middle)
+                if (motifs, strands) in [(("REST", "HNF4A"), "++"), (("HNF4A", "REST"), "--")]:
+                    add("REST-then-HNF4A", chrom, middle)
                 if set(motifs) == {"ZNF143", "EGR3"} and strands == "+-":
                     add("ZNF143-facing-EGR3", chrom, middle)
         for _, element in table.groupby("element"):

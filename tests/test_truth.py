@@ -11,7 +11,7 @@ from bioq.sources.grammar import TARGETS
 from bioq.sources.simulate import SimulationOptions, simulate
 from bioq.sources.truth import compare_with_truth, motif_content, truth
 
-PAIRS = ("CTCF-near-SPI1", "REST-then-ESRRB", "ZNF143-facing-EGR3")
+PAIRS = ("CTCF-near-SRF", "REST-then-HNF4A", "ZNF143-facing-EGR3")
 
 
 @pytest.fixture(scope="module")

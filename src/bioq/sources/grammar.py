@@ -13,19 +13,20 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.motifs import Floats, Motif
 
-CTCF, SPI1, REST, ESRRB, ZNF143, EGR3 = "CTCF", "SPI1", "REST", "ESRRB", "ZNF143", "EGR3"
+CTCF, SRF, REST, HNF4A, ZNF143, EGR3 = "CTCF", "SRF", "REST", "HNF4A", "ZNF143", "EGR3"
 JASPAR_RELEASE = "JASPAR2024"
-# Motifs that differ from each other and from their own reverse complement, of 14 to 23 bits.
+# Motifs of 16 to 23 bits that differ from each other and, but for SRF, from their own reverse
+# complement.
 MATRIX_IDS: Mapping[str, str] = {
     CTCF: "MA0139.2",
-    SPI1: "MA0080.7",
+    SRF: "MA0083.3",
     REST: "MA0138.3",
-    ESRRB: "MA0141.4",
+    HNF4A: "MA1494.2",
     ZNF143: "MA0088.2",
     EGR3: "MA0732.2",
 }
 
-NEAR_BP = 25
+NEAR_BP = 40
 """Two sites with at most this between them act together."""
 SLOT_BP = 400
 """At most one element stands in each stretch of this length."""
@@ -44,10 +45,10 @@ class Target:
 
 
 NEAR = Target(
-    "CTCF-near-SPI1", "pair", f"CTCF and SPI1 within {NEAR_BP} bp, any way round", (CTCF, SPI1)
+    "CTCF-near-SRF", "pair", f"CTCF and SRF within {NEAR_BP} bp, any way round", (CTCF, SRF)
 )
 ORDER = Target(
-    "REST-then-ESRRB", "pair", f"REST, then ESRRB on its strand within {NEAR_BP} bp", (REST, ESRRB)
+    "REST-then-HNF4A", "pair", f"REST, then HNF4A on its strand within {NEAR_BP} bp", (REST, HNF4A)
 )
 FACING = Target(
     "ZNF143-facing-EGR3",
@@ -55,7 +56,7 @@ FACING = Target(
     f"ZNF143 and EGR3 point at each other within {NEAR_BP} bp",
     (ZNF143, EGR3),
 )
-ALONE = Target("CTCF-without-SPI1", "pair", f"CTCF without SPI1 within {NEAR_BP} bp", (CTCF,))
+ALONE = Target("CTCF-without-SRF", "pair", f"CTCF without SRF within {NEAR_BP} bp", (CTCF,))
 OPEN = Target("open", "open", "any site of any motif", tuple(MATRIX_IDS))
 CONTROL = Target("control", "control", "nothing: its peaks lie at random")
 
@@ -85,18 +86,19 @@ class Element:
     """The pair's target; None for a single site, or a decoy that breaks the rule."""
 
 
-_PAIR_GAP = (2, 20)
+_SHORT_GAP = (2, 20)
+_ORDER_GAP = (10, NEAR_BP)
 _FAR_GAP = (MARGIN_BP, 100)
 ELEMENTS: tuple[Element, ...] = (
     *(Element(0.5, (motif,)) for motif in MATRIX_IDS),
-    Element(2.0, (CTCF, SPI1), "", _PAIR_GAP, NEAR),
-    Element(2.0, (CTCF, SPI1), "", _FAR_GAP),
-    Element(2.0, (REST, ESRRB), "++", _PAIR_GAP, ORDER),
-    Element(2.0, (ESRRB, REST), "++", _PAIR_GAP),
-    Element(2.0, (ZNF143, EGR3), "+-", _PAIR_GAP, FACING),
-    Element(1.0, (ZNF143, EGR3), "-+", _PAIR_GAP),
-    Element(0.5, (ZNF143, EGR3), "++", _PAIR_GAP),
-    Element(0.5, (ZNF143, EGR3), "--", _PAIR_GAP),
+    Element(2.0, (CTCF, SRF), "", _SHORT_GAP, NEAR),
+    Element(2.0, (CTCF, SRF), "", _FAR_GAP),
+    Element(2.0, (REST, HNF4A), "++", _ORDER_GAP, ORDER),
+    Element(2.0, (HNF4A, REST), "++", _ORDER_GAP),
+    Element(2.0, (ZNF143, EGR3), "+-", _SHORT_GAP, FACING),
+    Element(1.0, (ZNF143, EGR3), "-+", _SHORT_GAP),
+    Element(0.5, (ZNF143, EGR3), "++", _SHORT_GAP),
+    Element(0.5, (ZNF143, EGR3), "--", _SHORT_GAP),
 )
 
 

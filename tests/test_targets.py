@@ -5,8 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bioq.errors import BioqError
-from bioq.targets import read_target_sheet, read_target_table, write_target_table
+from bioq.errors import BioqError, UsageError
+from bioq.targets import (
+    read_target_sheet,
+    read_target_table,
+    select_targets,
+    write_target_table,
+)
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -94,3 +99,31 @@ def test_a_wrong_sheet_names_its_line(tmp_path: Path, content: str, message: str
     path = write(tmp_path, content)
     with pytest.raises(BioqError, match=message):
         read_target_sheet(path)
+
+
+CHOICE = pd.DataFrame(
+    {"name": ["CTCF", "GATA1", "x[1]", "cell=K562"], "cell": ["K562", "HeLa", "K562", ""]}
+)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "rows"),
+    [
+        ([], [0, 1, 2, 3]),
+        (["GATA1", "CTCF"], [0, 1]),
+        (["*T*"], [0, 1]),
+        (["cell=K*"], [0, 2]),
+        (["cell=K562"], [0, 2, 3]),
+        (["cell=K562", "GATA?"], [0, 1, 2, 3]),
+        (["x[1]"], [2]),
+    ],
+)
+def test_targets_are_chosen_by_name_or_annotation(patterns: list[str], rows: list[int]) -> None:
+    assert select_targets(CHOICE, patterns).tolist() == rows
+
+
+def test_a_pattern_that_fits_no_target_is_named() -> None:
+    with pytest.raises(UsageError, match=r"no target is called 'ctcf'; .* CTCF, GATA1.*by cell="):
+        select_targets(CHOICE, ["ctcf"])
+    with pytest.raises(UsageError, match=r"no target has 'cell=A\*'; column 'cell' holds K562, He"):
+        select_targets(CHOICE, ["CTCF", "cell=A*"])

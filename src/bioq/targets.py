@@ -1,12 +1,16 @@
 """The target table: one row for each thing a model predicts, in label order."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 
 NAME = "name"
 """The first column of every target table; the rest is annotation, kept as text."""
@@ -56,6 +60,50 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
             )
         peaks.append(file)
     return TargetSheet(path, table.drop(columns=PEAKS), tuple(peaks))
+
+
+def select_targets(table: pd.DataFrame, patterns: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the rows of a target table that fit any of the patterns, in table order.
+
+    A pattern is a glob (`*`, `?`, `[seq]`; case counts) on the name, or `column=glob` on a column
+    of annotation. Without patterns: every row. A name that is the pattern itself always fits.
+    Raises UsageError for a pattern that fits no target.
+    """
+    if not patterns:
+        return np.arange(len(table))
+    chosen = np.zeros(len(table), dtype=bool)
+    for pattern in patterns:
+        fits = _fits(table, pattern)
+        if not fits.any():
+            raise UsageError(_fits_none(table, pattern))
+        chosen |= fits
+    return np.flatnonzero(chosen)
+
+
+def _fits(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
+    column, glob = NAME, pattern
+    before, equals, after = pattern.partition("=")
+    if equals and before in table.columns:
+        column, glob = before, after
+    cells = zip(table[column], table[NAME], strict=True)
+    return np.array(
+        [fnmatchcase(cell, glob) or name == pattern for cell, name in cells], dtype=bool
+    )
+
+
+def _fits_none(table: pd.DataFrame, pattern: str) -> str:
+    before, equals, _ = pattern.partition("=")
+    if equals and before in table.columns:
+        values = list(dict.fromkeys(cell for cell in table[before] if cell))
+        return f"no target has {pattern!r}; column {before!r} holds {_some(values)}"
+    columns = [column for column in table.columns if column != NAME]
+    others = f", or choose by {'=, '.join(columns)}=" if columns else ""
+    return f"no target is called {pattern!r}; there are {_some(list(table[NAME]))}{others}"
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "nothing") + more
 
 
 def write_target_table(table: pd.DataFrame, path: Path) -> None:

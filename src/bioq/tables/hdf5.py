@@ -1,0 +1,135 @@
+"""HDF5: BioQ's own plain layout, and AnnData's on-disk layout (.h5ad), which `anndata` reads.
+
+Plain: `/rows/COLUMN` `(rows,)`, `/scores/SCORE` `(rows, targets)`, `/targets/COLUMN` `(targets,)`,
+attributes `format`, `format_version` and `metadata` (JSON).
+
+AnnData: X is the first score, the others are layers; obs are the rows, var the targets; the
+metadata are `uns["bioq"]`. Source: anndata.readthedocs.io, "On-disk format", versions 0.1.0 of
+`anndata` and `dict`, 0.2.0 of `dataframe`, `array` and `string-array`. The names of obs are the
+numbers of the rows: AnnData wants them unique, and names in an input need not be.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
+from bioq.targets import NAME
+
+FORMAT = "bioq-table"
+FORMAT_VERSION = 1
+_CHUNK_BYTES = 1 << 19
+"""Below HDF5's chunk cache of 1 MB, so that rows that fill a chunk in turn are packed once."""
+_COLUMN_CHUNK = 4096
+_INDEX = "_index"
+_TEXT = h5py.string_dtype("utf-8")
+
+
+class Hdf5Writer:
+    """Appends rows to growing data sets; only HDF5's chunk cache is in memory."""
+
+    def __init__(self, path: Path, layout: Layout, *, is_anndata: bool):
+        self._layout = layout
+        self._rows = 0
+        self._file = h5py.File(path, "w", libver=("earliest", "v110"))
+        self._columns: dict[str, Any] = {}
+        self._scores: dict[str, Any] = {}
+        self._index: Any = None
+        if is_anndata:
+            self._lay_out_anndata()
+        else:
+            self._lay_out_plain()
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        start = self._rows
+        self._rows += len(next(iter(columns.values())))
+        if self._index is not None:
+            self._append(self._index, [str(row) for row in range(start, self._rows)])
+        for name, values in columns.items():
+            self._append(self._columns[name], values)
+        for name, score in scores.items():
+            self._append(self._scores[name], score)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _append(self, dataset: Any, values: Any) -> None:
+        dataset.resize(self._rows, axis=0)
+        dataset[self._rows - len(values) :] = values
+
+    def _lay_out_plain(self) -> None:
+        self._file.attrs["format"] = FORMAT
+        self._file.attrs["format_version"] = FORMAT_VERSION
+        self._file.attrs["metadata"] = json.dumps(dict(self._layout.metadata))
+        rows, scores = self._file.create_group("rows"), self._file.create_group("scores")
+        rows.attrs["column-order"] = np.array(list(self._layout.columns), dtype=_TEXT)
+        self._make_columns(rows)
+        for name in self._layout.scores:
+            self._scores[name] = self._make_scores(scores, name)
+        targets = self._file.create_group("targets")
+        targets.attrs["column-order"] = np.array(list(self._layout.targets.columns), dtype=_TEXT)
+        for column in self._layout.targets.columns:
+            values = self._layout.targets[column].astype(str).to_list()
+            targets.create_dataset(column, data=values, dtype=_TEXT)
+
+    def _lay_out_anndata(self) -> None:
+        _encode(self._file, "anndata", "0.1.0")
+        obs, var = self._file.create_group("obs"), self._file.create_group("var")
+        groups = {
+            name: _encode(self._file.create_group(name), "dict", "0.1.0")
+            for name in ("layers", "obsm", "varm", "obsp", "varp", "uns")
+        }
+        _describe_frame(obs, _INDEX, list(self._layout.columns))
+        self._index = _encode(self._make(obs, _INDEX, _TEXT), "string-array", "0.2.0")
+        self._make_columns(obs)
+        for name, kind in self._layout.columns.items():
+            _encode(self._columns[name], "string-array" if kind == "text" else "array", "0.2.0")
+        for place, name in enumerate(self._layout.scores):
+            group, key = (self._file, "X") if place == 0 else (groups["layers"], name)
+            self._scores[name] = _encode(self._make_scores(group, key), "array", "0.2.0")
+        columns = [str(column) for column in self._layout.targets.columns]
+        _describe_frame(var, NAME, [column for column in columns if column != NAME])
+        for column in columns:
+            values = self._layout.targets[column].astype(str).to_list()
+            _encode(var.create_dataset(column, data=values, dtype=_TEXT), "string-array", "0.2.0")
+        text = json.dumps(dict(self._layout.metadata))
+        _encode(groups["uns"].create_dataset("bioq", data=text, dtype=_TEXT), "string", "0.2.0")
+
+    def _make_columns(self, group: Any) -> None:
+        for name, kind in self._layout.columns.items():
+            dtype = _TEXT if kind == "text" else np.dtype(NUMPY_TYPE[kind])
+            self._columns[name] = self._make(group, name, dtype)
+
+    def _make(self, group: Any, name: str, dtype: Any) -> Any:
+        return group.create_dataset(
+            name, shape=(0,), maxshape=(None,), chunks=(_COLUMN_CHUNK,), dtype=dtype
+        )
+
+    def _make_scores(self, group: Any, name: str) -> Any:
+        targets = len(self._layout.targets)
+        row_bytes = targets * np.dtype(self._layout.dtype).itemsize
+        return group.create_dataset(
+            name,
+            shape=(0, targets),
+            maxshape=(None, targets),
+            chunks=(max(1, _CHUNK_BYTES // row_bytes), targets),
+            dtype=self._layout.dtype,
+            shuffle=True,
+            compression="gzip",
+            compression_opts=1,
+        )
+
+
+def _encode(item: Any, kind: str, version: str) -> Any:
+    item.attrs["encoding-type"] = kind
+    item.attrs["encoding-version"] = version
+    return item
+
+
+def _describe_frame(group: Any, index: str, columns: list[str]) -> None:
+    _encode(group, "dataframe", "0.2.0")
+    group.attrs["_index"] = index
+    group.attrs["column-order"] = np.array(columns, dtype=_TEXT)

@@ -1,0 +1,70 @@
+"""Tab-separated text, plain or in bgzip blocks (which every gzip reader reads, and tabix too)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pysam
+
+from bioq.tables.layout import Columns, Layout, Scores, plain_text
+
+MISSING = "NA"
+"""What stands where a number is not defined."""
+
+_FLOAT16_DIGITS = 4
+"""Significant digits that tell any two float16 of the same exponent apart: 11 bits, 3.3 digits."""
+
+
+class TextWriter:
+    """Writes a header line, then one line a row: columns, then one field a score and target.
+
+    Numbers are the shortest text that reads back as the same float32; of float16, four digits.
+    """
+
+    def __init__(self, path: Path, layout: Layout, *, compressed: bool):
+        self._file: Any = pysam.BGZFile(str(path), "wb", None) if compressed else open(path, "wb")  # noqa: SIM115 closed by close()
+        self._layout = layout
+        fields = [*layout.columns]
+        for score in layout.scores:
+            fields += layout.score_columns(score)
+        self._file.write(("\t".join(plain_text(np.array(fields))) + "\n").encode())
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        fields = [
+            _text(columns[name], kind == "text") for name, kind in self._layout.columns.items()
+        ]
+        fields += [_joined(scores[name]) for name in self._layout.scores]
+        lines = pc.binary_join_element_wise(*fields, "\t")
+        self._file.write(("\n".join(lines.to_pylist()) + "\n").encode())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _text(values: npt.NDArray[Any], is_text: bool) -> Any:
+    if is_text:
+        return pa.array(plain_text(values), pa.string())
+    numbers = pa.array(values, from_pandas=True)  # NaN becomes null
+    return pc.fill_null(pc.cast(numbers, pa.string()), MISSING)
+
+
+def _joined(scores: npt.NDArray[np.floating[Any]]) -> Any:
+    """Return one text a row: its scores `(rows, targets)` with tabs between."""
+    rows, targets = scores.shape
+    flat = scores.ravel()
+    if flat.dtype == np.float16:
+        flat = _round(flat.astype(np.float32), _FLOAT16_DIGITS)
+    fields = _text(flat, False)
+    ends = np.arange(0, rows * targets + 1, targets, dtype=np.int32)
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), fields), "\t")
+
+
+def _round(values: npt.NDArray[np.float32], digits: int) -> npt.NDArray[np.float32]:
+    """Round to significant digits."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = np.floor(np.log10(np.abs(values.astype(np.float64))))
+        scale = 10.0 ** (digits - 1 - np.where(np.isfinite(exponent), exponent, 0))
+        return (np.round(values * scale) / scale).astype(np.float32)

@@ -1,0 +1,201 @@
+"""Tables of scores: every format reads back, with the library that people read it with."""
+
+import gzip
+import json
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from bioq.errors import BioqError, UsageError
+from bioq.tables import ENDINGS, Layout, Table, open_table, table_ending
+
+TARGETS = pd.DataFrame({"name": ["CTCF", "a|b/c"], "cell": ["K562", ""]})
+COLUMNS = {"name": "text", "start": "integer", "share": "number", "good": "flag"}
+LAYOUT = Layout(COLUMNS, TARGETS, ("probability",), {"run": "ä"})  # type: ignore[arg-type]
+PAIR = Layout(COLUMNS, TARGETS, ("diff", "ref"), {"run": 1})  # type: ignore[arg-type]
+
+
+def rows(count: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    random = np.random.default_rng(seed)
+    columns = {
+        "name": np.array([f"höhe {number % 7}" for number in range(count)], dtype=object),
+        "start": random.integers(0, 1 << 40, count),
+        "share": np.where(random.random(count) < 0.2, np.nan, random.random(count)),
+        "good": random.random(count) < 0.5,
+    }
+    scores = random.random((count, len(TARGETS))).astype(np.float32) ** 8
+    scores[::5, 1] = np.nan
+    return columns, scores
+
+
+def write(path: Path, layout: Layout, count: int = 100, batch: int = 13) -> Path:
+    columns, scores = rows(count)
+    with open_table(path, layout) as table:
+        for start in range(0, count, batch):
+            part = slice(start, start + batch)
+            table.write(
+                {name: values[part] for name, values in columns.items()},
+                {name: scores[part] + place for place, name in enumerate(layout.scores)},
+            )
+        assert table.rows == count
+    return path
+
+
+def expected_frame(count: int = 100) -> pd.DataFrame:
+    columns, scores = rows(count)
+    frame = pd.DataFrame(columns)
+    return frame.assign(**{"CTCF": scores[:, 0], "a|b/c": scores[:, 1]})
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".tsv.gz"])
+def test_text_reads_back_to_the_last_bit_with_pandas(ending: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"t{ending}", LAYOUT)
+    numbers = {"share": np.float64, "CTCF": np.float32, "a|b/c": np.float32}
+    found = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(numbers, str)).astype(numbers)
+    pd.testing.assert_frame_equal(found, expected_frame(), check_dtype=False, rtol=0, atol=0)
+    text = path.read_bytes()
+    lines = (gzip.decompress(text) if ending.endswith("gz") else text).decode().split("\n")
+    assert lines[0] == "name\tstart\tshare\tgood\tCTCF\ta|b/c"
+    assert lines[1].split("\t")[-1] == "NA"
+
+
+def test_parquet_reads_back_to_the_last_bit_with_pandas(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.parquet", LAYOUT)
+    found = pd.read_parquet(path)
+    pd.testing.assert_frame_equal(found, expected_frame(), check_dtype=False, rtol=0, atol=0)
+    schema = pq.read_schema(path)
+    assert json.loads(schema.metadata[b"bioq"]) == {"run": "ä"}
+    assert str(schema.field("CTCF").type) == "float"
+
+
+def test_hdf5_reads_back_to_the_last_bit_with_h5py(tmp_path: Path) -> None:
+    columns, scores = rows(100)
+    with h5py.File(write(tmp_path / "t.h5", PAIR)) as file:
+        np.testing.assert_array_equal(file["scores/diff"], scores)
+        np.testing.assert_array_equal(file["scores/ref"], scores + 1)
+        assert file["rows/name"].asstr()[:].tolist() == columns["name"].tolist()
+        np.testing.assert_array_equal(file["rows/share"], columns["share"])
+        assert file["targets/name"].asstr()[:].tolist() == TARGETS["name"].tolist()
+        assert json.loads(file.attrs["metadata"]) == {"run": 1}
+        assert (file.attrs["format"], file.attrs["format_version"]) == ("bioq-table", 1)
+
+
+@pytest.mark.parametrize("count", [0, 100])
+def test_anndata_reads_the_h5ad(count: int, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata")
+    columns, scores = rows(count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = anndata.read_h5ad(write(tmp_path / "t.h5ad", PAIR, count))
+    np.testing.assert_array_equal(found.X, scores)
+    np.testing.assert_array_equal(found.layers["ref"], scores + 1)
+    assert found.obs_names.tolist() == [str(row) for row in range(count)]
+    assert found.obs["name"].tolist() == columns["name"].tolist()
+    np.testing.assert_array_equal(found.obs["good"].to_numpy(), columns["good"])
+    assert list(found.obs.columns) == list(COLUMNS)
+    assert found.var_names.tolist() == TARGETS["name"].tolist()
+    assert found.var["cell"].tolist() == ["K562", ""]
+    assert json.loads(found.uns["bioq"]) == {"run": 1}
+
+
+def test_several_scores_are_told_apart_by_column(tmp_path: Path) -> None:
+    found = pd.read_parquet(write(tmp_path / "t.parquet", PAIR))
+    names = ["diff:CTCF", "diff:a|b/c", "ref:CTCF", "ref:a|b/c"]
+    assert list(found.columns) == [*COLUMNS, *names]
+    np.testing.assert_array_equal(found["ref:CTCF"], rows(100)[1][:, 0] + 1)
+
+
+def test_a_target_called_like_a_column_stays_apart_from_it(tmp_path: Path) -> None:
+    layout = Layout({"start": "integer"}, pd.DataFrame({"name": ["start"]}), ("probability",))
+    with open_table(tmp_path / "t.tsv", layout) as table:
+        table.write({"start": np.arange(2)}, {"probability": np.ones((2, 1), np.float32)})
+    assert (tmp_path / "t.tsv").read_text() == "start\tprobability:start\n0\t1\n1\t1\n"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_how_rows_are_batched_changes_nothing(ending: str, tmp_path: Path) -> None:
+    one = write(tmp_path / f"a{ending}", LAYOUT, batch=100)
+    many = write(tmp_path / f"b{ending}", LAYOUT, batch=1)
+    if ending in (".tsv", ".tsv.gz"):
+        assert one.read_bytes() == many.read_bytes()
+    elif ending == ".parquet":
+        pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(many))
+    else:
+        with h5py.File(one) as first, h5py.File(many) as second:
+            place = "X" if ending == ".h5ad" else "scores/probability"
+            np.testing.assert_array_equal(first[place], second[place])
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_float16_is_within_its_precision(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t{ending}"
+    scores = (np.random.default_rng(0).random((50, 2)) ** 4).astype(np.float32)
+    layout = Layout({"row": "integer"}, TARGETS, ("p",), dtype="float16")
+    with open_table(path, layout) as table:
+        table.write({"row": np.arange(50)}, {"p": scores})
+    if ending in (".h5", ".h5ad"):
+        with h5py.File(path) as file:
+            found = file["X" if ending == ".h5ad" else "scores/p"][:]
+        assert found.dtype == np.float16
+    elif ending == ".parquet":
+        found = pd.read_parquet(path)[["CTCF", "a|b/c"]].to_numpy()
+        assert found.dtype == np.float16
+    else:
+        found = pd.read_csv(path, sep="\t")[["CTCF", "a|b/c"]].to_numpy()
+    np.testing.assert_allclose(found.astype(float), scores, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_table_that_is_not_finished_leaves_nothing(ending: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_table(tmp_path / f"t{ending}", LAYOUT) as table:
+        columns, scores = rows(10)
+        table.write(columns, {"probability": scores})
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_table_has_no_scores(tmp_path: Path) -> None:
+    layout = Layout({"rank": "integer", "target": "text"}, TARGETS)
+    with open_table(tmp_path / "t.parquet", layout) as table:
+        table.write({"rank": np.arange(2), "target": np.array(["x", "y"])})
+    assert pd.read_parquet(tmp_path / "t.parquet").to_numpy().tolist() == [[0, "x"], [1, "y"]]
+
+
+def test_text_cells_hold_no_tab_or_line_break(tmp_path: Path) -> None:
+    layout = Layout({"name": "text"}, TARGETS)
+    with open_table(tmp_path / "t.tsv", layout) as table:
+        table.write({"name": np.array(["a\tb\nc"], dtype=object)})
+    assert (tmp_path / "t.tsv").read_text() == "name\na b c\n"
+
+
+def test_an_unknown_ending_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"t.csv: expected a name that ends in .tsv, .tsv.gz"):
+        table_ending(tmp_path / "t.csv")
+    assert table_ending("X.TSV.GZ") == ".tsv.gz"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_that_is_not_there_is_named(ending: str, tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match="could not be written: No such file or directory"):
+        with open_table(tmp_path / "none" / f"t{ending}", LAYOUT):
+            pass
+
+
+def test_rows_that_do_not_fit_the_layout_are_refused(tmp_path: Path) -> None:
+    columns, scores = rows(3)
+    path = tmp_path / "t.tsv"
+
+    def attempt(columns: dict[str, np.ndarray], scores: dict[str, np.ndarray]) -> None:
+        with open_table(path, LAYOUT) as table:
+            assert isinstance(table, Table)
+            table.write(columns, scores)
+
+    with pytest.raises(ValueError, match="the layout has"):
+        attempt(columns, {})
+    with pytest.raises(ValueError, match="for 2 targets"):
+        attempt(columns, {"probability": scores[:2]})

@@ -8,7 +8,8 @@ from torch import nn
 import bioq
 from bioq import ModelSizes, UsageError
 from bioq.dataset import Dataset
-from bioq.inference import choose_device, numerics, predict_split
+from bioq.dna import one_hot
+from bioq.inference import Strands, choose_device, numerics, predict_codes, predict_split
 from bioq.models import build_model
 
 SMALL = ModelSizes(filters=8, lstm_units=4, dense_units=8)
@@ -37,6 +38,17 @@ def test_probability_is_the_mean_of_both_strands(model: nn.Module, windows: np.n
     np.testing.assert_allclose(both, (forward + backward) / 2, atol=1e-6)
     np.testing.assert_allclose(bioq.predict(model, windows, strands="forward"), forward, atol=1e-6)
     assert abs(forward - backward).max() > 1e-4, "the strands were to differ"
+
+
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_codes_get_the_probabilities_of_their_one_hot_windows(
+    model: nn.Module, strands: Strands
+) -> None:
+    codes = np.random.default_rng(2).integers(0, 5, (6, 200)).astype(np.uint8)
+    model.train()
+    found = predict_codes(model, codes, strands=strands)
+    np.testing.assert_array_equal(found, bioq.predict(model, one_hot(codes), strands=strands))
+    assert model.training, "the mode is as before"
 
 
 def test_a_window_and_its_reverse_complement_get_the_same_probability(

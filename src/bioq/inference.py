@@ -87,6 +87,31 @@ def predict_split(
     )
 
 
+def predict_codes(
+    model: nn.Module,
+    codes: npt.NDArray[np.uint8],
+    *,
+    strands: Strands = "both",
+    device: str | torch.device | None = None,
+    precision: Precision = "32",
+) -> npt.NDArray[np.float32]:
+    """Return probabilities float32 `(n, targets)` of codes uint8 `(n, length)` (see `dna.encode`).
+
+    One forward pass, without progress: for callers that stream batches and put the model on its
+    device themselves. The codes travel to the device as they are.
+    """
+    place = _place(model, device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), numerics(place, precision):
+            bases = torch.arange(4, dtype=torch.uint8, device=place).view(1, 4, 1)
+            windows = (torch.from_numpy(codes).to(place).unsqueeze(1) == bases).float()
+            return _probability(model, windows, strands).cpu().numpy()
+    finally:
+        model.train(was_training)
+
+
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast."""

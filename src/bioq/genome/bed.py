@@ -163,7 +163,7 @@ def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
 def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
     """Return (number, line) of the lines that hold an interval."""
     lines = enumerate(text.replace(b"\r\n", b"\n").split(b"\n"), start=1)
-    return [(number, line) for number, line in lines if line.strip() and not _HEADER.match(line)]
+    return [(number, line) for number, line in lines if is_interval(line)]
 
 
 def _parse_exactly(path: Path, text: bytes) -> Bed:
@@ -171,27 +171,41 @@ def _parse_exactly(path: Path, text: bytes) -> Bed:
     numbers: dict[bytes, int] = {}
     rows = []
     for number, line in _data_lines(text):
-        fields = line.split(b"\t") if b"\t" in line else line.split()
         where = f"{path}:{number}"
-        if len(fields) < 3:
-            raise BioqError(
-                f"{where}: has {len(fields)} column{'s' * (len(fields) != 1)}; "
-                "BED needs at least three: contig, start and end, separated by tabs"
-            )
-        start = _whole_number(fields[1], f"{where}: start")
-        end = _whole_number(fields[2], f"{where}: end")
-        if end <= start:
-            place = "before" if end < start else "equal to"
-            raise BioqError(
-                f"{where}: end {end} is {place} start {start}; "
-                "BED intervals need start < end (0-based, end not included)"
-            )
+        fields, start, end = parse_interval(line, where)
         summit = NO_SUMMIT
         if len(fields) == _NARROW_PEAK_COLUMNS and fields[9] != b"-1":
             summit = _whole_number(fields[9], f"{where}: summit (column 10)")
         rows.append((numbers.setdefault(fields[0], len(numbers)), start, end, summit))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     return Bed(path, _names(numbers), table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+
+
+def is_interval(line: bytes) -> bool:
+    """Whether a line is not blank, a comment, `track` or `browser`."""
+    return bool(line.strip()) and not _HEADER.match(line)
+
+
+def parse_interval(line: bytes, where: str) -> tuple[list[bytes], int, int]:
+    """Return (fields, start, end) of a line; `where` is FILE:LINE, for the errors.
+
+    Raises BioqError as `read_bed` does.
+    """
+    fields = line.split(b"\t") if b"\t" in line else line.split()
+    if len(fields) < 3:
+        raise BioqError(
+            f"{where}: has {len(fields)} column{'s' * (len(fields) != 1)}; "
+            "BED needs at least three: contig, start and end, separated by tabs"
+        )
+    start = _whole_number(fields[1], f"{where}: start")
+    end = _whole_number(fields[2], f"{where}: end")
+    if end <= start:
+        place = "before" if end < start else "equal to"
+        raise BioqError(
+            f"{where}: end {end} is {place} start {start}; "
+            "BED intervals need start < end (0-based, end not included)"
+        )
+    return fields, start, end
 
 
 def _whole_number(field: bytes, what: str) -> int:

@@ -1,8 +1,5 @@
 """A FASTA held in memory at two bits a base, for files that cannot be read at random."""
 
-import gzip
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +8,8 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.progress import progress
+from bioq.genome.pieces import fasta_pieces
 
-_BLOCK_BYTES = 1 << 22
 _CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
 _BLANKS = b"\r\n \t"
 
@@ -99,7 +95,7 @@ def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
     lines: dict[str, int] = {}
     contig: _Contig | None = None
     name = ""
-    for line, text, is_header in _pieces(path, compressed=compressed):
+    for line, text, is_header in fasta_pieces(path, compressed=compressed):
         if not is_header:
             if contig is not None:
                 codes = np.frombuffer(text.translate(_CODE_OF_BYTE, _BLANKS), dtype=np.uint8)
@@ -123,50 +119,3 @@ def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
     if not any(contig.length for contig in contigs.values()):
         raise BioqError(f"{path}: holds no bases; expected a genome")
     return PackedFasta(contigs)
-
-
-def _pieces(path: Path, *, compressed: bool) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield (line number, text, is a header): whole header lines, sequence in large pieces."""
-    line, at_line_start, rest = 1, True, b""
-    for block in _blocks(path, compressed=compressed):
-        text, position, rest = rest + block, 0, b""
-        while position < len(text):
-            is_header = at_line_start and text[position] == ord(">")
-            if is_header:
-                end = text.find(b"\n", position) + 1
-                if not end:
-                    rest = text[position:]
-                    break
-            else:
-                next_header = text.find(b"\n>", position)
-                end = next_header + 1 if next_header >= 0 else len(text)
-            piece = text[position:end]
-            yield line, piece, is_header
-            line += piece.count(b"\n")
-            at_line_start = piece.endswith(b"\n")
-            position = end
-    if rest:
-        yield line, rest, True
-
-
-def _blocks(path: Path, *, compressed: bool) -> Iterator[bytes]:
-    """Yield the text of a file in blocks, with progress; the first without a byte order mark."""
-    try:
-        with (
-            open(path, "rb") as raw,
-            progress(f"read {path.name}", path.stat().st_size, "bytes") as advance,
-        ):
-            text = gzip.GzipFile(fileobj=raw) if compressed else raw
-            done, mark = 0, b"\xef\xbb\xbf"
-            while block := text.read(_BLOCK_BYTES):
-                yield block.removeprefix(mark)
-                mark = b""
-                advance(raw.tell() - done)
-                done = raw.tell()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error

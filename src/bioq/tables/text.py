@@ -14,6 +14,9 @@ from bioq.tables.layout import Columns, Layout, Scores, plain_text
 MISSING = "NA"
 """What stands where a number is not defined."""
 
+_BGZIP_MODE = "w1"
+"""Level 1: six times as fast as the usual 6, for a file one tenth larger."""
+
 _FLOAT16_DIGITS = 4
 """Significant digits that tell any two float16 of the same exponent apart: 11 bits, 3.3 digits."""
 
@@ -25,7 +28,9 @@ class TextWriter:
     """
 
     def __init__(self, path: Path, layout: Layout, *, compressed: bool):
-        self._file: Any = pysam.BGZFile(str(path), "wb", None) if compressed else open(path, "wb")  # noqa: SIM115 closed by close()
+        self._file: Any = (
+            pysam.BGZFile(str(path), _BGZIP_MODE, None) if compressed else open(path, "wb")  # noqa: SIM115
+        )
         self._layout = layout
         fields = [*layout.columns]
         for score in layout.scores:

@@ -1,0 +1,70 @@
+"""The text of a FASTA in pieces of bounded size, plain or gzip."""
+
+import contextlib
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from bioq.errors import BioqError
+from bioq.progress import Advance, progress
+
+_BLOCK_BYTES = 1 << 22
+
+
+def fasta_pieces(
+    path: Path, *, compressed: bool, show_progress: bool = True
+) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (line number, text, is a header): whole header lines, sequence in large pieces.
+
+    A byte order mark is passed over. Raises BioqError for a file that cannot be read or whose
+    compression is damaged.
+    """
+    line, at_line_start, rest = 1, True, b""
+    for block in _blocks(path, compressed, show_progress):
+        text, position, rest = rest + block, 0, b""
+        while position < len(text):
+            is_header = at_line_start and text[position] == ord(">")
+            if is_header:
+                end = text.find(b"\n", position) + 1
+                if not end:
+                    rest = text[position:]
+                    break
+            else:
+                next_header = text.find(b"\n>", position)
+                end = next_header + 1 if next_header >= 0 else len(text)
+            piece = text[position:end]
+            yield line, piece, is_header
+            line += piece.count(b"\n")
+            at_line_start = piece.endswith(b"\n")
+            position = end
+    if rest:
+        yield line, rest, True
+
+
+def _silent(done: int, note: str = "") -> None:
+    """Report nothing."""
+
+
+def _blocks(path: Path, compressed: bool, show_progress: bool) -> Iterator[bytes]:
+    """Yield the text of a file in blocks, with progress; the first without a byte order mark."""
+    try:
+        with open(path, "rb") as raw, contextlib.ExitStack() as stack:
+            advance: Advance = _silent
+            if show_progress:
+                size = path.stat().st_size
+                advance = stack.enter_context(progress(f"read {path.name}", size, "bytes"))
+            text = gzip.GzipFile(fileobj=raw) if compressed else raw
+            done, mark = 0, b"\xef\xbb\xbf"
+            while block := text.read(_BLOCK_BYTES):
+                yield block.removeprefix(mark)
+                mark = b""
+                advance(raw.tell() - done)
+                done = raw.tell()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BioqError(
+            f"{path}: its gzip compression is cut short or damaged ({error}); "
+            "copy or download it again"
+        ) from error
+    except OSError as error:
+        raise BioqError(f"{path}: could not be read: {error.strerror}") from error

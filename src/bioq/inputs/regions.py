@@ -1,0 +1,210 @@
+"""Windows of the regions of a BED file on a genome, read line by line in small memory."""
+
+import gzip
+import heapq
+import itertools
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Literal
+
+import numpy as np
+
+from bioq.errors import BioqError
+from bioq.genome import ContigNames, Genome, some
+from bioq.genome.bed import is_interval, parse_interval
+from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
+from bioq.sources.windows import read_windows
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_STRETCH = 256
+"""Windows that are read from the genome at a time."""
+
+Tile = tuple[int, int, str, str]
+"""(the genome's contig number, start of the bin, the BED's contig name, the region's name)"""
+
+
+class RegionWindows:
+    """The windows around the bins of every region of a BED file.
+
+    A region has a bin every `stride_bp` from its start until the region is covered; the last may
+    reach past its end. A region that is no longer than a bin has one bin, around its middle. The
+    window has the bin in its middle; bases before and after the contig are unknown.
+
+    With `ordered` the bins come in the genome's order and each only once, as bigWig needs them.
+    The regions are then held in memory (24 bytes each), and go by
+    the genome's contig names and without names of their own.
+
+    Columns: `contig` (as the BED calls it), `start` and `end` of the bin (0-based, half-open),
+    `name` (the BED's fourth column), `n_share`.
+    """
+
+    columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
+        "contig": "text",
+        "start": "integer",
+        "end": "integer",
+        "name": "text",
+        N_SHARE: "number",
+    }
+
+    def __init__(
+        self,
+        path: Path,
+        genome: Genome,
+        *,
+        window_bp: int,
+        bin_bp: int,
+        stride_bp: int,
+        ordered: bool = False,
+        label: str = "",
+    ):
+        self.path = path
+        self.label = label or str(path)
+        """What messages call the file."""
+        self.past_end = 0
+        """Bins that reach past their contig's end, counted by `count`."""
+        self._genome = genome
+        self._names = ContigNames(genome)
+        self._window_bp = window_bp
+        self._bin_bp = bin_bp
+        self._stride_bp = stride_bp
+        self._ordered = ordered
+
+    def count(self) -> int:
+        """Return the number of windows. Raises BioqError, with the line, for what is no BED and
+        for a contig that the genome does not have."""
+        lengths = list(self._genome.lengths.values())
+        windows = self.past_end = 0
+        for contig, start, _, _ in self._tiles():
+            windows += 1
+            self.past_end += start + self._bin_bp > lengths[contig]
+        if not windows:
+            raise BioqError(f"{self.label}: holds no regions; expected BED")
+        return windows
+
+    def batches(self, size: int) -> Iterator[WindowBatch]:
+        """Yield every window in order, `size` at a time."""
+        return in_batches(self._stretches(), size)
+
+    def _stretches(self) -> Iterator[WindowBatch]:
+        tiles = self._tiles()
+        before = (self._window_bp - self._bin_bp) // 2
+        while some_tiles := list(itertools.islice(tiles, _STRETCH)):
+            contig, start, contig_name, name = zip(*some_tiles, strict=True)
+            starts = np.array(start, dtype=np.int64)
+            codes = read_windows(
+                self._genome,
+                np.array(contig, dtype=np.int64),
+                starts - before,
+                window_bp=self._window_bp,
+            )
+            columns = {
+                "contig": np.array(contig_name, dtype=object),
+                "start": starts,
+                "end": starts + self._bin_bp,
+                "name": np.array(name, dtype=object),
+            }
+            yield WindowBatch(columns, codes)
+
+    def _tiles(self) -> Iterator[Tile]:
+        if self._ordered:
+            return _merged(self._tiles_of(*region) for region in self._ordered_regions())
+        return (tile for region in self._regions() for tile in self._tiles_of(*region))
+
+    def _tiles_of(
+        self, contig: int, start: int, end: int, contig_name: str, name: str
+    ) -> Iterator[Tile]:
+        spare = end - start - self._bin_bp
+        if spare <= 0:
+            yield contig, max(start + spare // 2, 0), contig_name, name
+            return
+        for place in range(start, start + spare + self._stride_bp, self._stride_bp):
+            yield contig, place, contig_name, name
+
+    def _ordered_regions(self) -> Iterator[tuple[int, int, int, str, str]]:
+        """Yield the regions by contig and the start of their first bin."""
+        numbers = array("q")
+        for region in self._regions():
+            numbers.extend(region[:3])
+        contig, start, end = np.frombuffer(numbers, dtype=np.int64).reshape(-1, 3).T
+        spare = end - start - self._bin_bp
+        first = np.where(spare <= 0, np.maximum(start + spare // 2, 0), start)
+        contigs = list(self._genome.lengths)
+        for row in np.lexsort((first, contig)):
+            number = int(contig[row])
+            yield number, int(start[row]), int(end[row]), contigs[number], ""
+
+    def _regions(self) -> Iterator[tuple[int, int, int, str, str]]:
+        found: dict[bytes, tuple[int, str]] = {}
+        with _open(self.path, self.label) as file:
+            for number, line in enumerate(_lines(file, self.label), start=1):
+                if not is_interval(line):
+                    continue
+                fields, start, end = parse_interval(line, f"{self.label}:{number}")
+                if fields[0] not in found:
+                    found[fields[0]] = self._find(fields[0], number)
+                name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
+                contig, contig_name = found[fields[0]]
+                yield contig, start, end, contig_name, "" if name == "." else name
+
+    def _find(self, field: bytes, line: int) -> tuple[int, str]:
+        name = field.decode("utf-8", "replace")
+        contig = self._names.find(name)
+        if contig is None:
+            raise BioqError(
+                f"{self.label}:{line}: {self._genome.path} has no contig {name!r}; "
+                f"it has {some(self._genome.lengths)}"
+            )
+        return contig, name
+
+
+def _merged(tiles_of_region: Iterable[Iterator[Tile]]) -> Iterator[Tile]:
+    """Yield the tiles of all regions in order, each place once.
+
+    The regions come by the place of their first tile, so only those that overlap are open.
+    """
+    opened: list[tuple[Tile, int, Iterator[Tile]]] = []
+    last: tuple[int, int] | None = None
+    for number, tiles in enumerate(itertools.chain(tiles_of_region, [iter(())])):
+        first = next(tiles, None)
+        while opened and (first is None or opened[0][0] < first):
+            tile, order, rest = opened[0]
+            if tile[:2] != last:
+                yield tile
+                last = tile[:2]
+            following = next(rest, None)
+            if following is None:
+                heapq.heappop(opened)
+            else:
+                heapq.heapreplace(opened, (following, order, rest))
+        if first is not None:
+            heapq.heappush(opened, (first, number, tiles))
+
+
+def _open(path: Path, label: str) -> BinaryIO:
+    try:
+        file = open(path, "rb")  # noqa: SIM115 the caller closes it
+    except FileNotFoundError as error:
+        raise BioqError(f"{label}: no such file; expected a BED file") from error
+    except OSError as error:
+        raise BioqError(f"{label}: could not be read: {error.strerror}") from error
+    return file
+
+
+def _lines(file: BinaryIO, label: str) -> Iterator[bytes]:
+    """Yield the lines of a plain or gzip file, without line ends and byte order mark."""
+    is_gzip = file.read(2) == _GZIP_MAGIC
+    file.seek(0)
+    mark = b"\xef\xbb\xbf"
+    try:
+        for line in gzip.GzipFile(fileobj=file) if is_gzip else file:
+            yield line.removeprefix(mark).rstrip(b"\r\n")
+            mark = b""
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BioqError(
+            f"{label}: its gzip compression is cut short or damaged ({error}); "
+            "copy or download it again"
+        ) from error
+    except OSError as error:
+        raise BioqError(f"{label}: could not be read: {error.strerror}") from error

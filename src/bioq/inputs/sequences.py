@@ -1,0 +1,164 @@
+"""Windows of the sequences in a FASTA, plain, gzip or bgzip, in one pass and small memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome.pieces import fasta_pieces
+from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
+
+_BLANKS = b"\r\n \t"
+_LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
+"""IUPAC's letters for DNA."""
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class SequenceWindows:
+    """The windows of every sequence of a FASTA, in file order.
+
+    A sequence of the window's length is one window. A longer one has a window every `stride_bp`
+    from its first base, and one more that ends with its last base if the others leave bases over.
+    A shorter one is an error, or, with `pad`, in the middle of a window of unknown bases.
+
+    Columns: `sequence` (its name, the first word), `start` and `end` of the window's bases in it
+    (0-based, half-open), `n_share`.
+    """
+
+    columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
+        "sequence": "text",
+        "start": "integer",
+        "end": "integer",
+        N_SHARE: "number",
+    }
+
+    def __init__(
+        self, path: Path, *, window_bp: int, stride_bp: int, pad: bool = False, label: str = ""
+    ):
+        self.path = path
+        self.label = label or str(path)
+        """What messages call the file."""
+        self._window_bp = window_bp
+        self._stride_bp = stride_bp
+        self._pad = pad
+
+    def count(self) -> int:
+        """Return the number of windows. Raises BioqError, with the line or the sequence, for what
+        is no DNA FASTA, and for a sequence shorter than the window if it is not to be padded."""
+        windows, length, name, header_line = 0, 0, "", 0
+        for line, text, is_header in self._pieces():
+            if is_header:
+                if header_line:
+                    windows += self._count_of(name, length, header_line)
+                name, header_line, length = self._name(line, text), line, 0
+            elif header_line:
+                self._check_letters(name, line, text)
+                length += len(text.translate(None, _BLANKS))
+            elif text.strip():
+                start = text.strip()[:20].decode("ascii", "replace")
+                raise BioqError(
+                    f"{self.label}:1: is not FASTA: it begins with {start!r}, expected '>' and a "
+                    "sequence's name; for regions (BED) give the genome too"
+                )
+        if not header_line:
+            raise BioqError(f"{self.label}: holds no sequences; expected FASTA")
+        return windows + self._count_of(name, length, header_line)
+
+    def batches(self, size: int) -> Iterator[WindowBatch]:
+        """Yield every window in order, `size` at a time."""
+        return in_batches(self._stretches(), size)
+
+    def _stretches(self) -> Iterator[WindowBatch]:
+        cutter: _Cutter | None = None
+        for line, text, is_header in self._pieces():
+            if is_header:
+                if cutter is not None:
+                    yield from cutter.finish()
+                cutter = _Cutter(self._name(line, text), self._window_bp, self._stride_bp)
+            elif cutter is not None:
+                yield from cutter.add(dna.encode(text.translate(None, _BLANKS)))
+        if cutter is not None:
+            yield from cutter.finish()
+
+    def _pieces(self) -> Iterator[tuple[int, bytes, bool]]:
+        try:
+            with open(self.path, "rb") as file:
+                compressed = file.read(2) == _GZIP_MAGIC
+        except FileNotFoundError as error:
+            raise BioqError(f"{self.label}: no such file; expected FASTA") from error
+        except OSError as error:
+            raise BioqError(f"{self.label}: could not be read: {error.strerror}") from error
+        return fasta_pieces(self.path, compressed=compressed, show_progress=False)
+
+    def _name(self, line: int, header: bytes) -> str:
+        words = header[1:].decode("utf-8", "replace").split(maxsplit=1)
+        if not words:
+            raise BioqError(f"{self.label}:{line}: '>' stands alone; every sequence needs a name")
+        return words[0]
+
+    def _check_letters(self, name: str, line: int, text: bytes) -> None:
+        wrong = text.translate(None, _LETTERS + _BLANKS)
+        if wrong:
+            line += text[: text.index(wrong[:1])].count(b"\n")
+            advice = "; RNA? write T for U" if wrong[:1] in b"Uu" else ""
+            raise BioqError(
+                f"{self.label}:{line}: sequence {name!r} holds {chr(wrong[0])!r}; expected DNA: "
+                f"A, C, G, T, N and IUPAC's other letters{advice}"
+            )
+
+    def _count_of(self, name: str, length: int, line: int) -> int:
+        if length < self._window_bp:
+            if not self._pad:
+                raise BioqError(
+                    f"{self.label}:{line}: sequence {name!r} has {length:,} bases, the model reads "
+                    f"{self._window_bp:,}; give longer sequences, or --pad to fill them with N"
+                )
+            return 1
+        return 1 + -(-(length - self._window_bp) // self._stride_bp)
+
+
+class _Cutter:
+    """Cuts one sequence into windows while it is read; holds little more than a window of it."""
+
+    def __init__(self, name: str, window_bp: int, stride_bp: int):
+        self._name = name
+        self._window_bp = window_bp
+        self._stride_bp = stride_bp
+        self._held = np.empty(0, dtype=np.uint8)
+        self._held_start = 0
+        self._next_start = 0
+
+    def add(self, codes: dna.Bytes) -> Iterator[WindowBatch]:
+        self._held = np.concatenate([self._held, codes])
+        end = self._held_start + len(self._held)
+        starts = np.arange(self._next_start, end - self._window_bp + 1, self._stride_bp)
+        if len(starts):
+            yield self._windows(starts)
+            self._next_start = int(starts[-1]) + self._stride_bp
+        # The last window's bases stay too: the sequence may end in one that ends with its end.
+        keep = min(self._next_start, max(end - self._window_bp, 0))
+        self._held = self._held[max(keep - self._held_start, 0) :]
+        self._held_start = max(keep, self._held_start)
+
+    def finish(self) -> Iterator[WindowBatch]:
+        end = self._held_start + len(self._held)
+        if end < self._window_bp:
+            codes = np.full((1, self._window_bp), dna.UNKNOWN, dtype=np.uint8)
+            before = (self._window_bp - end) // 2
+            codes[0, before : before + end] = self._held
+            yield WindowBatch(self._columns(np.zeros(1, dtype=np.int64), end), codes)
+        elif self._next_start - self._stride_bp + self._window_bp < end:
+            yield self._windows(np.array([end - self._window_bp]))
+
+    def _windows(self, starts: np.ndarray) -> WindowBatch:
+        stretch = self._held[int(starts[0]) - self._held_start :]
+        views = np.lib.stride_tricks.sliding_window_view(stretch, self._window_bp)
+        codes = views[:: self._stride_bp][: len(starts)]  # a view: no window is copied yet
+        return WindowBatch(self._columns(starts, self._window_bp), codes)
+
+    def _columns(self, starts: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        names = np.full(len(starts), self._name, dtype=object)
+        return {"sequence": names, "start": starts, "end": starts + length}

@@ -11,7 +11,7 @@ from bioq.recipes import RECIPES, learning_rate_at, make_optimizer
 
 
 def test_bioq_recipe_is_as_published() -> None:
-    recipe = TrainConfig(recipe="bioq").resolve()
+    recipe = TrainConfig(recipe="bioq").resolve(1000)
     assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-5, 100)
     assert (recipe.epochs, recipe.clip_norm, recipe.patience) == (55, 1.0, 0)
     optimizer = make_optimizer(recipe, nn.Linear(2, 2))
@@ -20,13 +20,13 @@ def test_bioq_recipe_is_as_published() -> None:
 
 
 def test_danq_recipe_is_as_published() -> None:
-    recipe = TrainConfig(recipe="danq").resolve()
+    recipe = TrainConfig(recipe="danq").resolve(1000)
     assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-3, 100)
     assert (recipe.epochs, recipe.patience, recipe.select_by) == (60, 5, "valid_loss")
 
 
 def test_a_choice_wins_over_the_recipe() -> None:
-    recipe = TrainConfig(recipe="bioq", lr=0.5, epochs=2, output_bias=True).resolve()
+    recipe = TrainConfig(recipe="bioq", lr=0.5, epochs=2, output_bias=True).resolve(1000)
     assert (recipe.learning_rate, recipe.epochs, recipe.output_bias) == (0.5, 2, True)
     assert recipe.optimizer == RECIPES["bioq"].optimizer
 
@@ -41,17 +41,17 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"clip_norm": -0.5}, "--clip-norm -0.5, expected 0 or more"),
         ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam, adamw"),
         ({"lr": math.nan}, "--lr nan"),
-        ({"recipe": "best"}, "recipe 'best'; expected one of default"),
+        ({"recipe": "best"}, "recipe 'best'; expected one of auto, small, large, bioq, danq"),
     ],
 )
 def test_a_choice_out_of_range_is_named(choice: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        TrainConfig(**choice).resolve()  # type: ignore[arg-type]
+        TrainConfig(**choice).resolve(1000)  # type: ignore[arg-type]
     assert message in str(error.value)
 
 
 def test_cosine_schedule_agrees_with_pytorchs_own() -> None:
-    recipe = TrainConfig(lr=1.0, epochs=4, warmup_epochs=0.0, schedule="cosine").resolve()
+    recipe = TrainConfig(lr=1.0, epochs=4, warmup_epochs=0.0, schedule="cosine").resolve(1000)
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40, eta_min=0.01)
@@ -63,12 +63,12 @@ def test_cosine_schedule_agrees_with_pytorchs_own() -> None:
 
 
 def test_warm_up_rises_to_the_full_rate() -> None:
-    recipe = TrainConfig(lr=2.0, warmup_epochs=0.5, schedule="constant").resolve()
+    recipe = TrainConfig(lr=2.0, warmup_epochs=0.5, schedule="constant").resolve(1000)
     assert [learning_rate_at(recipe, step, 8) for step in range(6)] == [0.5, 1, 1.5, 2, 2, 2]
 
 
 def test_weight_decay_spares_the_biases() -> None:
-    recipe = TrainConfig(weight_decay=0.1, optimizer="adamw").resolve()
+    recipe = TrainConfig(weight_decay=0.1, optimizer="adamw").resolve(1000)
     model = nn.Linear(3, 2)
     decays = {
         id(parameter): group["weight_decay"]
@@ -76,3 +76,9 @@ def test_weight_decay_spares_the_biases() -> None:
         for parameter in group["params"]
     }
     assert decays == {id(model.weight): 0.1, id(model.bias): 0.0}
+
+
+def test_the_recipe_follows_the_size_of_the_data() -> None:
+    assert TrainConfig().resolve(199_999) == RECIPES["small"]
+    assert TrainConfig().resolve(200_000) == RECIPES["large"]
+    assert TrainConfig(recipe="large").resolve(10) == RECIPES["large"]

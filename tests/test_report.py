@@ -52,7 +52,7 @@ def run(tmp_path_factory) -> Path:
     model = build_model("bioq", targets=2, window_bp=60, sizes=SIZES)
     training = {"model": "bioq", "sizes": SIZES, "motifs": None}
     training |= {"epochs": 2, "lr": 2e-3, "output_bias": False, "seed": 0}
-    training["resolved"] = {**vars(config.resolve())}
+    training["resolved"] = {**vars(config.resolve(1000))}
     run = folder / "run"
     runs.create_run(run, model=model.architecture, training=training, data=data)
     runs.save_weights(model, run / runs.BEST)

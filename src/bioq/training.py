@@ -68,7 +68,7 @@ def train(
         raise BioqError(f"{data.path}: the train split is empty; there is nothing to learn from")
     run = Path(run)
     config = config or TrainConfig()
-    config.resolve()
+    config.resolve(len(data["train"]))
     asked = {"model": model, "sizes": asdict(sizes or ModelSizes()), "motifs": motifs}
     if resume:
         config, started = _settings_to_continue(run, data, asked, config)
@@ -88,7 +88,11 @@ def train(
             create_run(
                 run,
                 model=network.architecture,
-                training={**started, **asdict(config), "resolved": asdict(config.resolve())},
+                training={
+                    **started,
+                    **asdict(config),
+                    "resolved": asdict(config.resolve(len(data["train"]))),
+                },
                 data=data,
             )
         _Training(network.to(device), data, run, config, device).go()
@@ -104,7 +108,7 @@ class _Training:
         self.model = model
         self.run = run
         self.config = config
-        self.recipe = config.resolve()
+        self.recipe = config.resolve(len(data["train"]))
         self.device = device
         self.train_windows = len(data["train"])
         self.shown = self.train_windows * (2 if self.recipe.strands == "both" else 1)

@@ -18,7 +18,7 @@ import pandas as pd
 from torch import nn
 
 from bioq import metrics
-from bioq.dataset import Dataset, Split
+from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_split
 from bioq.progress import progress, say
@@ -43,7 +43,7 @@ Probability = npt.NDArray[np.float32]
 
 def evaluate(
     run: str | Path,
-    data: Dataset,
+    data: Dataset | str | Path,
     *,
     split: str = "test",
     strands: Strands = "both",
@@ -58,6 +58,7 @@ def evaluate(
     (targets, window length), or the split is missing or empty.
     """
     run = Path(run)
+    data = data if isinstance(data, Dataset) else open_dataset(data)
     model = load(run)
     _check_fit(run, model, data)
     if not len(data[split]):

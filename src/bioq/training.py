@@ -169,8 +169,9 @@ class _Training:
                 position.seconds = time.monotonic() - started
                 if len(pending) == _LOOK_EVERY_STEPS or position.step == self.steps:
                     self._look(pending)
-                seen = min(position.step * recipe.batch_size, self.shown)
-                advance(len(rows[batch]), f"loss {position.loss_sum / seen:.4f}")
+                seen = (position.step - len(pending)) * recipe.batch_size
+                note = f"loss {position.loss_sum / min(seen, self.shown):.4f}" if seen else ""
+                advance(len(rows[batch]), note)
                 if time.monotonic() - self.saved_at > self.config.checkpoint_min * 60:
                     self._look(pending)
                     self._save()

@@ -225,15 +225,16 @@ def per_target(
     """Score every target on its own; one row a target.
 
     `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
-    positives, windows, roc_auc, average_precision, brier; accuracy, f1, precision and recall, each
+    positives, roc_auc, average_precision, windows, brier; accuracy, f1, precision and recall, each
     with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
     """
 
     def score(target: int, label: Bools, scored: Array) -> dict[str, float]:
         points = operating_points(label, scored)
-        row: dict[str, float] = {"positives": points.positives, "windows": len(label)}
+        row: dict[str, float] = {"positives": points.positives}
         row["roc_auc"] = roc_auc(points)
         row["average_precision"] = average_precision(points)
+        row["windows"] = len(label)
         row["brier"] = brier(label, scored)
         row |= _rates(label, scored, HALF, "_at_0.5")
         if thresholds is not None:

@@ -1,4 +1,5 @@
-"""Yeast, real data: `bioq` and `deepsea` beside ridge regressions on k-mer counts.
+"""Yeast, real data: `bioq`, with and without motifs at the start, and `deepsea` beside ridge
+regressions on k-mer counts.
 
     python benchmarks/yeast.py                     everything; about an hour on two cores
     python benchmarks/yeast.py --parts baseline    the ridge regressions alone: minutes
@@ -30,9 +31,11 @@ from bioq.dataset import Dataset
 
 YEAST = Path(__file__).resolve().parents[2] / "shared" / "data" / "yeast"
 # Sizes that two cores train in minutes; the published ones are for a graphics card.
-SIZES = {
-    "bioq": ("--filters", "64", "--lstm-units", "32", "--dense-units", "128"),
-    "deepsea": ("--filters", "32", "--dense-units", "128"),
+BIOQ = ("--model", "bioq", "--filters", "64", "--lstm-units", "32", "--dense-units", "128")
+MODELS = {
+    "bioq": BIOQ,
+    "bioq-motifs": (*BIOQ, "--motifs", "JASPAR2024:fungi"),
+    "deepsea": ("--model", "deepsea", "--filters", "32", "--dense-units", "128"),
 }
 PENALTIES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)
 BIN = slice(400, 600)  # the bin's bases in its window
@@ -115,8 +118,7 @@ def train_and_score(
     if not summary_file.is_file():
         resume = ("--resume",) if run.is_dir() else ()
         _bioq(
-            "train", dataset, "--out", run, "--model", model, "--seed", seed, *SIZES[model],
-            *flags, *resume,
+            "train", dataset, "--out", run, "--seed", seed, *MODELS[model], *flags, *resume,
         )  # fmt: skip
         _bioq("evaluate", run, dataset, "--split", "test")
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
@@ -244,7 +246,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--parts", nargs="+", choices=("baseline", "neural"), default=("baseline", "neural")
     )
-    parser.add_argument("--models", nargs="+", choices=tuple(SIZES), default=tuple(SIZES))
+    parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=tuple(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
     parser.add_argument(
         "--work",

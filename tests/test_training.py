@@ -224,19 +224,19 @@ def test_best_weights_are_those_of_the_best_epoch(masked_data: Dataset, tmp_path
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
     history = read_history(tmp_path / "run")
     split = masked_data["valid"]
-    precision = average_precision_score(split.labels(), predict_split(model, split))
-    best = history["valid_macro_average_precision"].max()
-    assert precision == pytest.approx(best, abs=1e-9)
+    at_best = roc_auc_score(split.labels(), predict_split(model, split))
+    best = history["valid_macro_roc_auc"].max()
+    assert at_best == pytest.approx(best, abs=1e-9)
     last = bioq.load(tmp_path / "run", weights="last")
-    at_last = average_precision_score(split.labels(), predict_split(last, split))
-    expected = history["valid_macro_average_precision"].iloc[-1]
+    at_last = roc_auc_score(split.labels(), predict_split(last, split))
+    expected = history["valid_macro_roc_auc"].iloc[-1]
     assert at_last == pytest.approx(expected, abs=1e-9)
 
 
 def test_patience_stops_early(masked_data: Dataset, tmp_path: Path) -> None:
     config = TrainConfig(**{**vars(QUICK), "epochs": 40, "patience": 2, "lr": 0.05})
     bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
-    scores = read_history(tmp_path / "run")["valid_macro_average_precision"]
+    scores = read_history(tmp_path / "run")["valid_macro_roc_auc"]
     assert len(scores) < 40
     assert len(scores) - 1 - scores.idxmax() == 2
 

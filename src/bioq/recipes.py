@@ -50,11 +50,11 @@ RECIPES: dict[str, Recipe] = {
         schedule="cosine",
         warmup_epochs=1.0,
         batch_size=32,
-        epochs=16,
+        epochs=20,
         patience=0,
         clip_norm=1.0,
         strands="random",
-        select_by="valid_macro_average_precision",
+        select_by="valid_macro_roc_auc",
         output_bias=True,
     ),
     # The same for millions of windows, where an epoch has steps enough: larger batches, fewer
@@ -70,7 +70,7 @@ RECIPES: dict[str, Recipe] = {
         patience=0,
         clip_norm=1.0,
         strands="random",
-        select_by="valid_macro_average_precision",
+        select_by="valid_macro_roc_auc",
         output_bias=True,
     ),
     # Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.

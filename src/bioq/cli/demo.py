@@ -34,7 +34,7 @@ SIZES = ModelSizes(
 # rates leave nothing but noise to learn at first, which at this rate switches every unit of the
 # dense layer off for good; so they start at one half, and the rate rises slowly.
 TRAINING = TrainConfig(
-    lr=4e-3, batch_size=64, epochs=14, warmup_epochs=4, patience=0, output_bias=False
+    lr=4e-3, batch_size=64, epochs=10, warmup_epochs=4, patience=0, output_bias=False
 )
 SIMULATION = SimulationOptions()
 

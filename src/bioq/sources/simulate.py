@@ -61,7 +61,7 @@ class SimulationOptions:
     """Decides every base, site and peak: the same seed and options give the same bytes."""
     train_contigs: int = 4
     """Contigs for training, chr1 onwards; one more each follows for validation and testing."""
-    contig_bp: int = 600_000
+    contig_bp: int = 800_000
     """Bases of every contig."""
     element_rate: float = 0.6
     """Share of the genome's 400-bp slots in which one motif, or a pair of them, is planted."""

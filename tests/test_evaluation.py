@@ -248,9 +248,16 @@ def test_a_run_without_an_evaluation_says_how_to_make_one(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('{"format": "bioq-run", "format_version": 1}', r"format is 'bioq-run', expected 'bioq-ev"),
         ("{", r"metrics\.json: is not an evaluation .*; evaluate the run again"),
-        ('{"format_version": 2}', r"format_version 2, this BioQ reads 1; use the BioQ that wrote"),
-        ('{"format_version": 1}', r"evaluation: cannot be read .*; evaluate the run again"),
+        (
+            '{"format": "bioq-evaluation", "format_version": 2}',
+            r"format_version 2, this BioQ reads 1; use the BioQ that wrote",
+        ),
+        (
+            '{"format": "bioq-evaluation", "format_version": 1}',
+            r"evaluation: cannot be read .*; evaluate the run again",
+        ),
     ],
 )
 def test_a_damaged_or_newer_evaluation_is_refused(tmp_path, text, message):

@@ -2,11 +2,13 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bioq.errors import BioqError
 
@@ -62,6 +64,28 @@ def require_absent(path: Path) -> None:
         raise BioqError(
             f"{path}: exists already; give a folder that does not exist, or remove this one first"
         )
+
+
+def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
+    """Read a JSON object that says its `format` and `format_version`, and compare them.
+
+    Raises BioqError if `file` is not `what`, or of another version; it ends with `remedy`.
+    """
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found_kind, found_version = content["format"], content["format_version"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BioqError(
+            f"{file}: is not {what} ({type(error).__name__}: {error}); {remedy}"
+        ) from error
+    if found_kind != kind:
+        raise BioqError(f"{file}: format is {found_kind!r}, expected {kind!r}; {remedy}")
+    if found_version != version:
+        raise BioqError(
+            f"{file}: format_version {found_version}, this BioQ reads {version}; "
+            f"use the BioQ that wrote it, or {remedy}"
+        )
+    return content
 
 
 def sync(path: Path) -> None:

@@ -40,69 +40,46 @@ class Recipe:
 SMALL_WINDOWS = 200_000
 """Training sets with fewer windows than this get the recipe `small`."""
 
+# The best on validation of what docs/experiments.md lists, on 11,719 yeast windows. Steps count, so
+# batches are small; the cosine runs to its end, since its last epochs are the best.
+_SMALL = Recipe(
+    optimizer="adamw",
+    learning_rate=1e-3,
+    weight_decay=1e-2,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    batch_size=32,
+    epochs=20,
+    patience=0,
+    clip_norm=1.0,
+    strands="random",
+    select_by="valid_macro_roc_auc",
+    output_bias=True,
+)
+# Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
+_BIOQ = Recipe(
+    optimizer="rmsprop",
+    learning_rate=1e-5,
+    weight_decay=0.0,
+    schedule="constant",
+    warmup_epochs=0.0,
+    batch_size=100,
+    epochs=55,
+    patience=0,
+    clip_norm=1.0,
+    strands="both",
+    select_by="valid_loss",
+    output_bias=False,
+)
+
 RECIPES: dict[str, Recipe] = {
-    # The best on validation of what docs/experiments.md lists, on 11,719 yeast windows. Steps
-    # count, so batches are small; the cosine runs to its end, since its last epochs are the best.
-    "small": Recipe(
-        optimizer="adamw",
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        schedule="cosine",
-        warmup_epochs=1.0,
-        batch_size=32,
-        epochs=20,
-        patience=0,
-        clip_norm=1.0,
-        strands="random",
-        select_by="valid_macro_roc_auc",
-        output_bias=True,
-    ),
-    # The same for millions of windows, where an epoch has steps enough: larger batches, fewer
-    # epochs. Not measured at that size yet.
-    "large": Recipe(
-        optimizer="adamw",
-        learning_rate=1e-3,
-        weight_decay=1e-2,
-        schedule="cosine",
-        warmup_epochs=0.1,
-        batch_size=256,
-        epochs=10,
-        patience=0,
-        clip_norm=1.0,
-        strands="random",
-        select_by="valid_macro_roc_auc",
-        output_bias=True,
-    ),
-    # Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
-    "bioq": Recipe(
-        optimizer="rmsprop",
-        learning_rate=1e-5,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup_epochs=0.0,
-        batch_size=100,
-        epochs=55,
-        patience=0,
-        clip_norm=1.0,
-        strands="both",
-        select_by="valid_loss",
-        output_bias=False,
-    ),
+    "small": _SMALL,
+    # For millions of windows an epoch has steps enough: larger batches, fewer epochs. Not measured
+    # at that size yet.
+    "large": replace(_SMALL, batch_size=256, epochs=10, warmup_epochs=0.1),
+    "bioq": _BIOQ,
     # Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
-    "danq": Recipe(
-        optimizer="rmsprop",
-        learning_rate=1e-3,
-        weight_decay=0.0,
-        schedule="constant",
-        warmup_epochs=0.0,
-        batch_size=100,
-        epochs=60,
-        patience=5,
-        clip_norm=0.0,
-        strands="both",
-        select_by="valid_loss",
-        output_bias=False,
-    ),
+    "danq": replace(_BIOQ, learning_rate=1e-3, epochs=60, patience=5, clip_norm=0.0),
 }
 
 

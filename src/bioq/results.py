@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bioq.errors import BioqError
-from bioq.files import new_file
+from bioq.files import new_file, read_json
 
 FORMAT = "bioq-evaluation"
 FORMAT_VERSION = 1
@@ -50,18 +50,13 @@ def read_evaluation(run: str | Path) -> Evaluation:
     file = folder / SUMMARY
     if not file.is_file():
         raise BioqError(f"{file}: no such file; run 'bioq evaluate {run} DATASET' first")
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-        version = summary["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BioqError(
-            f"{file}: is not an evaluation ({error!r}); evaluate the run again"
-        ) from error
-    if version != FORMAT_VERSION:
-        raise BioqError(
-            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
-            "use the BioQ that wrote it, or evaluate the run again"
-        )
+    summary = read_json(
+        file,
+        what="an evaluation",
+        kind=FORMAT,
+        version=FORMAT_VERSION,
+        remedy="evaluate the run again",
+    )
     try:
         per_target = _read_per_target(folder / PER_TARGET)
         curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})

@@ -7,7 +7,7 @@ resume/state.safetensors. Weights are never pickled.
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bioq import __version__
 from bioq.dataset import Dataset
 from bioq.errors import BioqError
-from bioq.files import new_file, new_folder
+from bioq.files import new_file, new_folder, read_json
 from bioq.models import build_from_architecture
 from bioq.targets import read_target_table, write_target_table
 
@@ -82,23 +82,17 @@ def read_config(run: str | Path) -> RunConfig:
     file = Path(run) / CONFIG
     if not file.is_file():
         raise BioqError(f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'")
+    config = read_json(
+        file,
+        what="a run's configuration",
+        kind=FORMAT,
+        version=FORMAT_VERSION,
+        remedy="train again or restore the file",
+    )
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-        kind, version = config["format"], config["format_version"]
-        parts = {name: config[name] for name in ("model", "training", "data", "versions")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise BioqError(
-            f"{file}: is not a run's configuration ({type(error).__name__}: {error}); "
-            "train again or restore the file"
-        ) from error
-    if kind != FORMAT:
-        raise BioqError(f"{file}: format is {kind!r}, expected {FORMAT!r}")
-    if version != FORMAT_VERSION:
-        raise BioqError(
-            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
-            "use the BioQ that wrote it, or train again"
-        )
-    return RunConfig(**parts)
+        return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
+    except KeyError as error:
+        raise BioqError(f"{file}: says nothing of {error}; train again") from error
 
 
 def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.Module:

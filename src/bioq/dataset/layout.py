@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files import sha256
+from bioq.files import read_json, sha256
 
 FORMAT = "bioq-dataset"
 FORMAT_VERSION = 1
@@ -81,20 +81,13 @@ def read_metadata(path: Path) -> Any:
         raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
     if not file.is_file():
         raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        kind, version = meta["format"], meta["format_version"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise BioqError(
-            f"{file}: is not a data set's metadata ({error}); copy or build it again"
-        ) from error
-    if kind != FORMAT:
-        raise BioqError(f"{file}: format is {kind!r}, expected {FORMAT!r}")
-    if version != FORMAT_VERSION:
-        raise BioqError(
-            f"{file}: format_version {version}, this BioQ reads {FORMAT_VERSION}; "
-            "use the BioQ that wrote it, or build the data set again"
-        )
+    meta = read_json(
+        file,
+        what="a data set's metadata",
+        kind=FORMAT,
+        version=FORMAT_VERSION,
+        remedy="copy or build the data set again",
+    )
     if meta.get("fingerprint") != fingerprint(meta):
         raise BioqError(
             f"{file}: was changed after it was written (its fingerprint does not match); "

@@ -177,6 +177,8 @@ def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: P
     bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
     with pytest.raises(UsageError, match=r"started with epochs 3, not 9"):
         bioq.train(masked_data, run, config=TrainConfig(epochs=9), resume=True)
+    with pytest.raises(UsageError, match=r"started with filters 8, not 9; resume it without"):
+        bioq.train(masked_data, run, sizes=ModelSizes(filters=9), resume=True)
     with pytest.raises(UsageError, match=r"started with model 'bioq', not 'danq'"):
         bioq.train(masked_data, run, model="danq", resume=True)
 

@@ -298,20 +298,16 @@ def _settings_to_continue(
         )
     training = stored.training
     before = TrainConfig(**{name: training[name] for name in asdict(config)})
-    standard = {
-        **asdict(TrainConfig()),
-        "model": "bioq",
-        "sizes": asdict(ModelSizes()),
-        "motifs": None,
-    }
-    given = {**asdict(config), **asked}
+    standard = {"model": "bioq", "motifs": None, **asdict(ModelSizes()), **asdict(TrainConfig())}
+    given = {**asked, **asked["sizes"], **asdict(config)}
+    used = {**training, **training["sizes"]}
     changed = [
         name
-        for name, value in given.items()
-        if name not in RUNTIME_OPTIONS and value not in (standard[name], training[name])
+        for name, usual in standard.items()
+        if name not in RUNTIME_OPTIONS and given[name] not in (usual, used[name])
     ]
     if changed:
-        settings = "; ".join(f"{name} {training[name]!r}, not {given[name]!r}" for name in changed)
+        settings = "; ".join(f"{name} {used[name]!r}, not {given[name]!r}" for name in changed)
         raise UsageError(
             f"{run / CONFIG}: this run was started with {settings}; "
             "resume it without these options, or start a new run"

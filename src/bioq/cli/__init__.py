@@ -39,7 +39,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except KeyboardInterrupt:
-        return _stop("interrupted", INTERRUPTED, debug)
+        advice = "; --resume goes on from the last checkpoint" if tokens[:1] == ["train"] else ""
+        return _stop(f"interrupted{advice}", INTERRUPTED, debug)
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)

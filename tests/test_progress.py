@@ -49,6 +49,16 @@ def test_a_note_ends_the_line(
     assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, 10 s left, loss 0.25\n"
 
 
+def test_a_stream_shows_what_is_done_without_a_total(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+    with progress("variants", None, "alleles") as advance:
+        clock.now_s += 10
+        advance(2000)
+    assert capsys.readouterr().err == "variants: 2,000 alleles, 200/s\n"
+
+
 def test_a_short_job_says_nothing_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -82,6 +92,17 @@ def test_a_bar_with_counts_and_rate_is_drawn_on_a_terminal(
     assert "verify [all]" in drawn  # a name in brackets is no colour
     assert re.search(r"4,000/4,000 bytes [\d,]+/s, fine", drawn)
     assert capsys.readouterr().out == ""
+
+
+def test_a_bar_of_a_stream_shows_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress("variants", None, "alleles") as advance:
+        advance(2000)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "2,000 alleles" in drawn
 
 
 def test_an_error_passes_through_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:

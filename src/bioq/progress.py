@@ -16,11 +16,11 @@ class Advance(Protocol):
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Advance]:
+def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show how far a job of `total` units is; yields a function to call with each number done.
 
     On a terminal: a bar with rate and time left. Elsewhere: a plain line every 10 s, none for a
-    job that ends sooner.
+    job that ends sooner. Of a stream, whose total is not known (None), only what is done.
     """
     if sys.stderr.isatty():
         with _bar(what, total, unit) as advance:
@@ -35,20 +35,23 @@ def say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
+def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}", markup=False),
+        TextColumn(
+            "{task.completed:,.0f}{task.fields[of_total]} {task.fields[unit]}", markup=False
+        ),
         TextColumn("{task.fields[rate]}{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, unit=unit, rate="", note="")
+        of_total = "" if total is None else f"/{total:,}"
+        task = bar.add_task(what, total=total, unit=unit, of_total=of_total, rate="", note="")
 
         def advance(done: int, note: str = "") -> None:
             completed = bar.tasks[task].completed + done
@@ -58,7 +61,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Advance]:
         yield advance
 
 
-def _plain(what: str, total: int, unit: str) -> Advance:
+def _plain(what: str, total: int | None, unit: str) -> Advance:
     started = spoke = time.monotonic()
     completed = 0
 
@@ -69,12 +72,12 @@ def _plain(what: str, total: int, unit: str) -> Advance:
         if now - spoke >= PLAIN_LINE_EVERY_S:
             spoke = now
             rate = completed / (now - started)
-            left_s = max(total - completed, 0) / rate if rate else 0
             ending = note and f", {note}"
-            say(
-                f"{what}: {completed:,}/{total:,} {unit}, {_per_second(rate)}, "
-                f"{left_s:,.0f} s left{ending}"
-            )
+            of_total = left = ""
+            if total is not None:
+                left_s = max(total - completed, 0) / rate if rate else 0
+                of_total, left = f"/{total:,}", f", {left_s:,.0f} s left"
+            say(f"{what}: {completed:,}{of_total} {unit}, {_per_second(rate)}{left}{ending}")
 
     return advance
 

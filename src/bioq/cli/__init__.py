@@ -17,6 +17,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Evaluate a run; draw figures and a report."),
+    "predict": ("bioq.cli.predict:predict", "Predict the windows of sequences or regions."),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -39,7 +40,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except KeyboardInterrupt:
-        advice = "; --resume goes on from the last checkpoint" if tokens[:1] == ["train"] else ""
+        resumes = tokens[:1] in (["train"], ["predict"])
+        advice = "; --resume goes on from there" if resumes else ""
         return _stop(f"interrupted{advice}", INTERRUPTED, debug)
     except CycloptsError as error:
         line = " ".join(str(error).split())

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ class WindowBatch:
 class Windows(Protocol):
     """Windows that can be read any number of times, in small memory."""
 
-    columns: Mapping[str, Literal["text", "integer", "number"]]
+    columns: ClassVar[dict[str, Literal["text", "integer", "number"]]]
 
     def count(self) -> int:
         """Return the number of windows, after a check of the whole input."""

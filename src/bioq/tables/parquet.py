@@ -12,7 +12,7 @@ from bioq.tables.layout import Columns, Kind, Layout, Scores
 
 _ROW_GROUP_BYTES = 64 << 20
 _ROW_GROUP_ROWS = 1 << 18
-_ARROW_TYPE: dict[Kind, Any] = {
+ARROW_TYPE: dict[Kind, Any] = {
     "text": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
@@ -30,7 +30,7 @@ class ParquetWriter:
         width = pa.float16() if layout.dtype == "float16" else pa.float32()
         score_fields = [name for score in layout.scores for name in layout.score_columns(score)]
         self._schema = pa.schema(
-            [pa.field(name, _ARROW_TYPE[kind]) for name, kind in layout.columns.items()]
+            [pa.field(name, ARROW_TYPE[kind]) for name, kind in layout.columns.items()]
             + [pa.field(name, width) for name in score_fields],
             metadata={"bioq": json.dumps(dict(layout.metadata))},
         )
@@ -49,7 +49,7 @@ class ParquetWriter:
 
     def write(self, columns: Columns, scores: Scores) -> None:
         arrays = [
-            pa.array(columns[name].tolist() if kind == "text" else columns[name], _ARROW_TYPE[kind])
+            pa.array(columns[name].tolist() if kind == "text" else columns[name], ARROW_TYPE[kind])
             for name, kind in self._layout.columns.items()
         ]
         for name in self._layout.scores:

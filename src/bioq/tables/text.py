@@ -14,7 +14,7 @@ from bioq.tables.layout import Columns, Layout, Scores, plain_text
 MISSING = "NA"
 """What stands where a number is not defined."""
 
-_BGZIP_MODE = "w1"
+_BGZIP_MODE: Any = "w1"
 """Level 1: six times as fast as the usual 6, for a file one tenth larger."""
 
 _FLOAT16_DIGITS = 4

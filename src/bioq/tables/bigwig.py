@@ -1,0 +1,140 @@
+"""bigWig: the mean of the probabilities of the bins that cover a base, one file a target."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyBigWig
+
+from bioq.errors import UsageError
+from bioq.files import new_file
+
+ENDING = ".bw"
+_FILES_AT_ONCE = 64
+
+Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.floating]]
+"""(contig, start `(n,)`, end `(n,)`, probability `(n, targets)`)."""
+
+
+def bigwig_paths(out: Path, names: Sequence[str]) -> list[Path]:
+    """Return the file of every target: OUT without .bw, the target's name, .bw.
+
+    Letters that have a meaning in paths become `_`. Raises UsageError if two become the same.
+    """
+    stem = out.name[: -len(ENDING)]
+    of: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w.+-]", "_", name)
+        if of.setdefault(plain, name) != name:
+            raise UsageError(
+                f"{out}: the targets {of[plain]!r} and {name!r} would both go to "
+                f"{stem}.{plain}.bw; choose one of them with --targets"
+            )
+    return [out.with_name(f"{stem}.{plain}{ENDING}") for plain in of]
+
+
+def write_bigwigs(
+    paths: Sequence[Path], lengths: Mapping[str, int], read: Callable[[], Iterator[Bins]]
+) -> None:
+    """Write one bigWig a target; each appears whole or not at all.
+
+    `read` yields the bins, contig by contig in the order of `lengths`, by start, all of one
+    length; it is called once for every 64 targets.
+    """
+    for first in range(0, len(paths), _FILES_AT_ONCE):
+        chosen = slice(first, first + _FILES_AT_ONCE)
+        with contextlib.ExitStack() as stack:
+            partials = [stack.enter_context(new_file(path)) for path in paths[chosen]]
+            files = [stack.enter_context(_opened(partial)) for partial in partials]
+            for file in files:
+                file.addHeader(list(lengths.items()))
+            averages = _Averages(lengths)
+            for contig, start, end, values in read():
+                _write(files, *averages.add(contig, start, end, values[:, chosen]))
+            _write(files, *averages.finish())
+
+
+Segments = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+
+@dataclass
+class _Averages:
+    """Turns overlapping bins into segments that do not overlap, as they come."""
+
+    lengths: Mapping[str, int]
+    contig: str = ""
+    start: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    end: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    values: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+
+    done: int = 0
+    """Everything before this base of the contig has been given out."""
+
+    def add(
+        self,
+        contig: str,
+        start: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
+        values: npt.NDArray[np.floating],
+    ) -> list[Segments]:
+        """Take bins of one contig; return the segments that no later bin can touch."""
+        finished = []
+        if contig != self.contig:
+            finished = self.finish()
+            self.contig, self.done = contig, 0
+            self.values = np.empty((0, values.shape[1]))
+        inside = start < self.lengths[contig]
+        self.start = np.concatenate([self.start, start[inside]])
+        self.end = np.concatenate([self.end, end[inside]])
+        self.values = np.concatenate([self.values, values[inside].astype(np.float64)])
+        if len(self.start):
+            finished += self._segments(int(self.start[-1]))
+            needed = self.end > self.done
+            self.start, self.end = self.start[needed], self.end[needed]
+            self.values = self.values[needed]
+        return finished
+
+    def finish(self) -> list[Segments]:
+        """Return the segments that are left of the contig."""
+        finished = self._segments(self.lengths[self.contig]) if len(self.start) else []
+        self.start = self.end = np.empty(0, dtype=np.int64)
+        self.values = self.values[:0]
+        return finished
+
+    def _segments(self, until: int) -> list[Segments]:
+        """Return the segments from `done` to `until`; both starts and ends ascend."""
+        edges = np.unique(np.concatenate([self.start, self.end, [self.done, until]]))
+        edges = edges[(edges >= self.done) & (edges <= until)]
+        self.done = until
+        left, right = edges[:-1], edges[1:]
+        first = np.searchsorted(self.end, left, side="right")
+        last = np.searchsorted(self.start, left, side="right")
+        covered = np.flatnonzero(last > first)
+        if not len(covered):
+            return []
+        sums = np.concatenate([np.zeros((1, self.values.shape[1])), self.values.cumsum(axis=0)])
+        first, last = first[covered], last[covered]
+        means = (sums[last] - sums[first]) / (last - first)[:, None]
+        return [(self.contig, left[covered], right[covered], means)]
+
+
+def _write(files: Sequence[Any], *segments: Segments) -> None:
+    for contig, start, end, means in segments:
+        for file, values in zip(files, means.T, strict=True):
+            file.addEntries(
+                [contig] * len(start), start.tolist(), ends=end.tolist(), values=values.tolist()
+            )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    file = pyBigWig.open(str(path), "w")
+    try:
+        yield file
+    finally:
+        file.close()

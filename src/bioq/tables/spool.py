@@ -1,0 +1,167 @@
+"""Rows that wait in a folder of parts until their table can be written whole.
+
+No table format can be continued safely where a killed program left it: so the rows go to parts
+first, each of which appears whole or not at all, and the table is written from them at the end.
+A part also says how many units of the input it ends after, and a digest of the input up to there.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bioq.errors import BioqError, UsageError
+from bioq.files import new_file
+from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
+from bioq.tables.parquet import ARROW_TYPE
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+_PART_BYTES = 32 << 20
+_PART_EVERY_S = 30.0
+_SUFFIX = ".arrow"
+_STATE = b"bioq"
+_SCORE = "score:"
+
+
+class Spool:
+    """Parts of a table in the folder `OUT.partial`."""
+
+    def __init__(self, out: Path, layout: Layout, identity: Mapping[str, Any], *, resume: bool):
+        """Make the folder, or go on with one that is there.
+
+        `identity` holds JSON values that must be the same when an output is continued. Raises
+        UsageError if the folder is there without `resume`, or is of another identity.
+        """
+        self.folder = folder_of(out)
+        self._layout = layout
+        self._schema = _schema(layout)
+        self._waiting: list[Any] = []
+        self._waiting_bytes = 0
+        self._written_at = time.monotonic()
+        manifest = self.folder / MANIFEST
+        identity = {"format_version": FORMAT_VERSION, **identity}
+        if not manifest.is_file():
+            self._make(manifest, identity)
+        elif not resume:
+            raise UsageError(
+                f"{self.folder}: holds an interrupted output; add --resume to go on with it, or "
+                "remove this folder"
+            )
+        else:
+            _compare(manifest, identity)
+        self._parts = sorted(self.folder.glob(f"*{_SUFFIX}"))
+        self.units, self.rows, self.digest = 0, 0, ""
+        if self._parts:
+            state = _state(self._parts[-1])
+            self.units, self.rows, self.digest = state["units"], state["rows"], state["digest"]
+
+    def write(self, columns: Columns, scores: Scores, *, units: int, digest: str) -> None:
+        """Append rows, which end after `units` more units of the input, of that digest so far."""
+        arrays = [
+            pa.array(list(columns[name]) if kind == "text" else columns[name], ARROW_TYPE[kind])
+            for name, kind in self._layout.columns.items()
+        ]
+        for name in self._layout.scores:
+            flat = np.ascontiguousarray(scores[name], dtype=self._layout.dtype).ravel()
+            arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), scores[name].shape[1]))
+        batch = pa.record_batch(arrays, schema=self._schema)
+        self._waiting.append(batch)
+        self._waiting_bytes += batch.nbytes
+        self.units += units
+        self.rows += batch.num_rows
+        self.digest = digest
+        late = time.monotonic() - self._written_at > _PART_EVERY_S
+        if late or self._waiting_bytes > _PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put the rows that wait in memory into a part of their own."""
+        if self._waiting:
+            part = self.folder / f"{self.units:015d}{_SUFFIX}"
+            state = {"units": self.units, "rows": self.rows, "digest": self.digest}
+            schema = self._schema.with_metadata({_STATE: json.dumps(state)})
+            with (
+                new_file(part) as partial,
+                pa.OSFile(str(partial), "wb") as file,
+                pa.ipc.new_file(file, schema) as writer,
+            ):
+                writer.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
+            self._parts.append(part)
+            self._waiting, self._waiting_bytes = [], 0
+        self._written_at = time.monotonic()
+
+    def read(self) -> Iterator[tuple[Columns, Scores]]:
+        """Yield the columns and scores of every part in order, one part in memory at a time."""
+        for part in self._parts:
+            with _opened(part) as reader:
+                table = reader.read_all()
+            columns = {}
+            for name, kind in self._layout.columns.items():
+                dtype = object if kind == "text" else NUMPY_TYPE[kind]
+                columns[name] = np.asarray(table[name].to_pylist(), dtype=dtype)
+            scores = {}
+            for name in self._layout.scores:
+                flat = table[_SCORE + name].combine_chunks().flatten().to_numpy()
+                scores[name] = flat.reshape(len(table), -1)
+            yield columns, scores
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _make(self, manifest: Path, identity: Mapping[str, Any]) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise BioqError(f"{self.folder}: could not be made: {error.strerror}") from error
+        with new_file(manifest) as partial:
+            partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+
+
+def folder_of(out: Path) -> Path:
+    """Return the folder of an output's parts."""
+    return out.with_name(f"{out.name}.partial")
+
+
+def _schema(layout: Layout) -> Any:
+    width = pa.float16() if layout.dtype == "float16" else pa.float32()
+    scores = pa.list_(width, len(layout.targets))
+    return pa.schema(
+        [pa.field(name, ARROW_TYPE[kind]) for name, kind in layout.columns.items()]
+        + [pa.field(_SCORE + name, scores) for name in layout.scores]
+    )
+
+
+def _compare(manifest: Path, identity: Mapping[str, Any]) -> None:
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BioqError(f"{manifest}: is damaged ({error}); remove its folder") from error
+    for name in identity.keys() | found.keys():
+        if found.get(name) != identity.get(name):
+            raise UsageError(
+                f"{manifest.parent}: was begun with {name} {found.get(name)!r}, not "
+                f"{identity.get(name)!r}; go on with the same, or remove this folder"
+            )
+
+
+@contextlib.contextmanager
+def _opened(part: Path) -> Iterator[Any]:
+    try:
+        with pa.OSFile(str(part)) as file, pa.ipc.open_file(file) as reader:
+            yield reader
+    except (OSError, pa.ArrowException) as error:
+        raise BioqError(f"{part}: is damaged ({error}); remove its folder") from error
+
+
+def _state(part: Path) -> dict[str, Any]:
+    with _opened(part) as reader:
+        state: dict[str, Any] = json.loads(reader.schema.metadata[_STATE])
+    return state

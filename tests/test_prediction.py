@@ -1,0 +1,429 @@
+"""Predictions of files: the right windows, in order, in every format, whole after an interrupt."""
+
+import io
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyBigWig
+import pytest
+import torch
+
+import bioq
+from bioq import BioqError, ModelSizes, UsageError, dna
+from bioq import prediction as module
+from bioq.cli import main
+from bioq.dataset import Dataset
+from bioq.models import build_model
+from bioq.prediction import PredictOptions, predict_file
+from bioq.runs import create_run, save_weights
+
+TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+WINDOW, BIN = 200, 40
+SMALL_BATCH = PredictOptions(batch_size=7)
+
+
+@pytest.fixture
+def run(tmp_path: Path, masked_data: Dataset) -> Path:
+    """A run whose model says something else of every window."""
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=WINDOW, sizes=TINY)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    folder = tmp_path / "run"
+    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
+    save_weights(model, folder / "model.safetensors")
+    return folder
+
+
+def random_bases(length: int, seed: int) -> str:
+    return "".join(np.random.default_rng(seed).choice(list("ACGTN"), length))
+
+
+RECORDS = {f"s{n}": random_bases(WINDOW + 30 * n, n) for n in range(9)}
+
+
+def fasta(path: Path, records: dict[str, str] = RECORDS) -> Path:
+    path.write_text("".join(f">{name} words\n{bases}\n" for name, bases in records.items()))
+    return path
+
+
+def windows_of(records: dict[str, str]) -> list[tuple[str, int, str]]:
+    found = []
+    for name, bases in records.items():
+        last = len(bases) - WINDOW
+        starts = [*range(0, last, BIN), last]
+        found += [(name, start, bases[start : start + WINDOW]) for start in starts]
+    return found
+
+
+def expected(run: Path, bases: list[str], **options: str) -> np.ndarray:
+    codes = np.stack([dna.encode(text.encode()) for text in bases])
+    one_hot = (codes[:, None] == np.arange(4)[:, None]).astype(np.float32)
+    return bioq.predict(bioq.load(run), one_hot, **options)  # type: ignore[arg-type]
+
+
+def read_back(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the columns and the probabilities of an output."""
+    if path.suffix in (".h5", ".h5ad"):
+        plain = path.suffix == ".h5"
+        with h5py.File(path) as file:
+            group = file["rows" if plain else "obs"]
+            columns = {
+                name: group[name].asstr()[:] if group[name].dtype == object else group[name][:]
+                for name in group.attrs["column-order"]
+            }
+            return pd.DataFrame(columns), file["scores/probability" if plain else "X"][:]
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    else:
+        frame = pd.read_csv(path, sep="\t", keep_default_na=False)
+    scores = [name for name in ("first", "second") if name in frame]
+    return frame.drop(columns=scores), frame[scores].to_numpy()
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".tsv.gz", ".parquet", ".h5", ".h5ad"])
+def test_every_window_of_a_fasta_is_predicted_in_order(
+    ending: str, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"out{ending}"
+    assert predict_file(run, fasta(tmp_path / "x.fa"), out, options=SMALL_BATCH) == [out]
+    columns, scores = read_back(out)
+    windows = windows_of(RECORDS)
+    assert len({round(float(score), 4) for score in scores[:, 0]}) > len(windows) // 2
+    assert list(zip(columns["sequence"], columns["start"], strict=True)) == [w[:2] for w in windows]
+    assert (columns["end"] == columns["start"] + WINDOW).all()
+    shares = [bases.count("N") / WINDOW for _, _, bases in windows]
+    np.testing.assert_allclose(columns["n_share"], shares)
+    np.testing.assert_allclose(scores, expected(run, [w[2] for w in windows]), atol=1e-6)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_forward_strand_alone_and_half_precision(run: Path, tmp_path: Path) -> None:
+    options = PredictOptions(strands="forward", dtype="float16")
+    predict_file(run, fasta(tmp_path / "x.fa"), tmp_path / "o.h5", options=options)
+    _, scores = read_back(tmp_path / "o.h5")
+    assert scores.dtype == np.float16
+    forward = expected(run, [w[2] for w in windows_of(RECORDS)], strands="forward")
+    np.testing.assert_allclose(scores, forward, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 1000])
+def test_the_batch_size_changes_nothing(batch_size: int, run: Path, tmp_path: Path) -> None:
+    source = fasta(tmp_path / "x.fa")
+    predict_file(run, source, tmp_path / "a.parquet", options=SMALL_BATCH)
+    predict_file(run, source, tmp_path / "b.parquet", options=PredictOptions(batch_size=batch_size))
+    first, second = read_back(tmp_path / "a.parquet"), read_back(tmp_path / "b.parquet")
+    pd.testing.assert_frame_equal(first[0], second[0])
+    np.testing.assert_allclose(first[1], second[1], atol=1e-6)
+
+
+def test_short_sequences_are_refused_unless_they_are_padded(run: Path, tmp_path: Path) -> None:
+    bases = random_bases(51, 3)
+    source, out = fasta(tmp_path / "x.fa", {"short": bases}), tmp_path / "o.tsv"
+    with pytest.raises(BioqError, match="sequence 'short' has 51 bases, the model reads 200"):
+        predict_file(run, source, out)
+    assert not list(tmp_path.glob("o.tsv*"))
+    predict_file(run, source, out, options=PredictOptions(pad=True))
+    padded = ("N" * 74 + bases).ljust(WINDOW, "N")
+    np.testing.assert_allclose(read_back(out)[1], expected(run, [padded]), atol=1e-6)
+
+
+CONTIGS = {"chr1": random_bases(900, 5), "chr2": random_bases(430, 6)}
+BED = "2\t300\t340\tb\nchr1\t100\t200\ta\nchr1\t120\t200\t.\nchr1\t890\t910\tend\n"
+
+
+def regions(folder: Path, text: str = BED) -> tuple[Path, Path]:
+    (folder / "r.bed").write_text(text)
+    return folder / "r.bed", fasta(folder / "g.fa", CONTIGS)
+
+
+def around(contig: str, start: int) -> str:
+    before = (WINDOW - BIN) // 2
+    return ("N" * 200 + CONTIGS[contig] + "N" * 300)[200 + start - before :][:WINDOW]
+
+
+BINS = [("chr2", 300), ("chr1", 100), ("chr1", 140), ("chr1", 180), ("chr1", 120), ("chr1", 160),
+        ("chr1", 880)]  # fmt: skip
+
+
+def test_regions_are_predicted_bin_by_bin(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed, genome = regions(tmp_path)
+    predict_file(run, bed, tmp_path / "o.tsv", genome=genome, options=SMALL_BATCH)
+    columns, scores = read_back(tmp_path / "o.tsv")
+    assert columns["contig"].tolist() == ["2"] + ["chr1"] * 6
+    assert columns["name"].tolist() == ["b", "a", "a", "a", "", "", "end"]
+    assert columns["start"].tolist() == [start for _, start in BINS]
+    np.testing.assert_allclose(scores, expected(run, [around(*b) for b in BINS]), atol=1e-6)
+    assert "1 of 7 bins reach past their contig's end" in capsys.readouterr().err
+
+
+def test_an_unknown_contig_stops_before_any_work(run: Path, tmp_path: Path) -> None:
+    bed, genome = regions(tmp_path, "chr1\t0\t9\nchr7\t0\t9\n")
+    with pytest.raises(BioqError, match=r"r.bed:2: .*g.fa has no contig 'chr7'; it has chr1"):
+        predict_file(run, bed, tmp_path / "o.tsv", genome=genome)
+    assert not list(tmp_path.glob("o.tsv*"))
+
+
+def test_only_the_chosen_targets_are_written(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    predict_file(run, source, out, options=PredictOptions(targets=("sec*",)))
+    found = pd.read_csv(out, sep="\t")
+    assert list(found.columns) == ["sequence", "start", "end", "n_share", "second"]
+    whole = expected(run, [w[2] for w in windows_of(RECORDS)])
+    np.testing.assert_allclose(found["second"], whole[:, 1], atol=1e-6)
+    with pytest.raises(UsageError, match="no target is called 'third'; there are first, second"):
+        predict_file(run, source, out, options=PredictOptions(targets=("third",)))
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_best_targets_of_each_window_are_those_of_pandas(
+    most: int, run: Path, tmp_path: Path
+) -> None:
+    source = fasta(tmp_path / "x.fa")
+    predict_file(run, source, tmp_path / "all.tsv", options=SMALL_BATCH)
+    options = replace(SMALL_BATCH, top=most)
+    predict_file(run, source, tmp_path / "top.tsv", options=options)
+    whole = pd.read_csv(tmp_path / "all.tsv", sep="\t")
+    long = whole.rename_axis("window").reset_index().melt(
+        id_vars=["window", "sequence", "start", "end", "n_share"],
+        var_name="target", value_name="probability",
+    )  # fmt: skip
+    long = long.sort_values(["window", "probability"], ascending=[True, False])
+    long = long.groupby("window").head(most)
+    long.insert(5, "rank", long.groupby("window").cumcount() + 1)
+    found = pd.read_csv(tmp_path / "top.tsv", sep="\t")
+    pd.testing.assert_frame_equal(found, long.reset_index(drop=True), check_dtype=False)
+
+
+def interrupt_after(batches: int) -> Callable[..., np.ndarray]:
+    done = 0
+
+    def predict_codes(*args: object, **options: object) -> np.ndarray:
+        nonlocal done
+        if done == batches:
+            raise KeyboardInterrupt
+        done += 1
+        return bioq.inference.predict_codes(*args, **options)  # type: ignore[arg-type]
+
+    return predict_codes
+
+
+def interrupted(run: Path, source: Path, out: Path, batches: int, **options: object) -> None:
+    """Predict some batches of 7 and stop there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioq.tables.spool._PART_BYTES", 150)
+        patch.setattr(module, "predict_codes", interrupt_after(batches))
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(run, source, out, options=replace(SMALL_BATCH, **options))
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".tsv.gz", ".parquet", ".h5", ".h5ad"])
+@pytest.mark.parametrize("batches", [0, 1, 4])
+def test_an_interrupted_output_is_continued_without_doubled_or_missing_rows(
+    batches: int, ending: str, run: Path, tmp_path: Path
+) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / f"out{ending}"
+    interrupted(run, source, out, batches)
+    assert not out.exists()
+    predicted = []
+
+    def count(model: object, codes: np.ndarray, **options: object) -> np.ndarray:
+        predicted.append(len(codes))
+        return bioq.inference.predict_codes(model, codes, **options)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", count)
+        predict_file(run, source, out, options=PredictOptions(batch_size=5), resume=True)
+    windows = windows_of(RECORDS)
+    assert sum(predicted) == len(windows) - 7 * batches
+    predict_file(run, source, tmp_path / f"whole{ending}", options=SMALL_BATCH)
+    found, whole = read_back(out), read_back(tmp_path / f"whole{ending}")
+    pd.testing.assert_frame_equal(found[0], whole[0])
+    np.testing.assert_allclose(found[1], whole[1], atol=1e-6)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_an_interrupt_while_the_table_is_written_loses_nothing(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioq.tables.Table.write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(run, source, out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", stop)
+        predict_file(run, source, out, resume=True)
+    assert len(pd.read_csv(out, sep="\t")) == len(windows_of(RECORDS))
+
+
+def test_a_long_table_is_continued_too(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    interrupted(run, source, out, 2, top=1)
+    options = replace(SMALL_BATCH, top=1)
+    predict_file(run, source, out, options=options, resume=True)
+    predict_file(run, source, tmp_path / "whole.tsv", options=options)
+    assert out.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    interrupted(run, source, out, 2)
+    with pytest.raises(UsageError, match=r"o.tsv.partial: holds an interrupted output; add --re"):
+        predict_file(run, source, out)
+    with pytest.raises(UsageError, match="was begun with strands 'both', not 'forward'"):
+        predict_file(run, source, out, options=PredictOptions(strands="forward"), resume=True)
+    with pytest.raises(UsageError, match="was begun with targets '2, "):
+        predict_file(run, source, out, options=PredictOptions(targets=("first",)), resume=True)
+    other = fasta(tmp_path / "y.fa", RECORDS | {"s1": random_bases(230, 99)})
+    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+        predict_file(run, other, out, options=SMALL_BATCH, resume=True)
+    renamed = fasta(tmp_path / "y.fa", {f"x{name}": bases for name, bases in RECORDS.items()})
+    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+        predict_file(run, renamed, out, options=SMALL_BATCH, resume=True)
+    fewer = fasta(tmp_path / "y.fa", {"s0": RECORDS["s0"]})
+    with pytest.raises(UsageError, match="was begun with another input, of more than 1 windows"):
+        predict_file(run, fewer, out, options=SMALL_BATCH, resume=True)
+    predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+    with pytest.raises(UsageError, match=r"o.tsv: is whole, there is nothing to resume"):
+        predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+
+
+def test_damaged_parts_are_named(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    interrupted(run, source, out, 2)
+    part = max((tmp_path / "o.tsv.partial").glob("*.arrow"))
+    part.write_bytes(part.read_bytes()[:-50])
+    with pytest.raises(BioqError, match=r"14.arrow: is damaged .*; remove its folder"):
+        predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+    (tmp_path / "o.tsv.partial/manifest.json").write_text("{")
+    with pytest.raises(BioqError, match=r"manifest.json: is damaged .*; remove its folder"):
+        predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+
+
+@pytest.mark.parametrize("stride_bp", [BIN, 15, 70])
+def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
+    stride_bp: int, run: Path, tmp_path: Path
+) -> None:
+    bed, genome = regions(tmp_path, BED + "chr1\t100\t200\tagain\nchr1\t870\t900\tx\n")
+    options = replace(SMALL_BATCH, stride_bp=stride_bp)
+    predict_file(run, bed, tmp_path / "o.tsv", genome=genome, options=options)
+    columns, scores = read_back(tmp_path / "o.tsv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioq.tables.spool._PART_BYTES", 150)
+        patch.setattr("bioq.tables.bigwig._FILES_AT_ONCE", 1)
+        paths = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=options)
+    assert paths == [tmp_path / "o.first.bw", tmp_path / "o.second.bw"]
+    once = ~columns.assign(contig=columns["contig"].replace("2", "chr2")).duplicated(
+        ["contig", "start"]
+    )
+    for number, path in enumerate(paths):
+        with pyBigWig.open(str(path)) as file:
+            assert file.chroms() == {name: len(bases) for name, bases in CONTIGS.items()}
+            for contig, bases in CONTIGS.items():
+                total, covers = np.zeros(len(bases)), np.zeros(len(bases))
+                own = once & columns["contig"].isin([contig, contig[3:]])
+                for row in np.flatnonzero(own):
+                    total[columns["start"][row] : columns["end"][row]] += scores[row, number]
+                    covers[columns["start"][row] : columns["end"][row]] += 1
+                with np.errstate(invalid="ignore"):
+                    means = total / covers
+                found = np.array(file.values(contig, 0, len(bases)))
+                np.testing.assert_allclose(found, means, atol=1e-6)
+
+
+def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) -> None:
+    from bioq.tables.bigwig import bigwig_paths
+
+    assert bigwig_paths(tmp_path / "o.bw", ["a|b/c"]) == [tmp_path / "o.a_b_c.bw"]
+    with pytest.raises(UsageError, match=r"'a\|b' and 'a/b' would both go to o.a_b.bw"):
+        bigwig_paths(tmp_path / "o.bw", ["a|b", "a/b"])
+
+
+WRONG_OPTIONS = {
+    "o.csv": (PredictOptions(), "expected a name that ends in .tsv"),
+    "o.bw": (PredictOptions(), "bigWig needs places on a genome; give regions and --genome"),
+    "o.h5ad": (PredictOptions(top=2), "--top makes a long table"),
+    "o.tsv": (PredictOptions(top=2, dtype="float16"), "--dtype is for a matrix"),
+    "a.tsv": (PredictOptions(top=0), "--top 0: expected at least 1"),
+    "b.tsv": (PredictOptions(stride_bp=0), "--stride-bp 0: expected at least 1"),
+    "c.tsv": (PredictOptions(batch_size=-1), "--batch-size -1: expected at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_OPTIONS)
+def test_options_that_do_not_go_together_are_refused(name: str, tmp_path: Path) -> None:
+    options, message = WRONG_OPTIONS[name]
+    with pytest.raises(UsageError, match=message):
+        predict_file(tmp_path / "run", tmp_path / "x.fa", tmp_path / name, options=options)
+
+
+def test_options_that_regions_cannot_have_are_refused(tmp_path: Path) -> None:
+    bed, genome = regions(tmp_path)
+    with pytest.raises(UsageError, match="--pad is for sequences"):
+        options = PredictOptions(pad=True)
+        predict_file(tmp_path, bed, tmp_path / "o.tsv", genome=genome, options=options)
+    for options in (PredictOptions(top=1), PredictOptions(dtype="float16")):
+        with pytest.raises(UsageError, match="bigWig holds one float32 a base"):
+            predict_file(tmp_path, bed, tmp_path / "o.bw", genome=genome, options=options)
+    with pytest.raises(BioqError, match=r"there is no folder .*none; make it first"):
+        predict_file(tmp_path, bed, tmp_path / "none" / "o.tsv", genome=genome)
+
+
+def test_memory_does_not_grow_with_the_windows(run: Path, tmp_path: Path) -> None:
+    def peak(windows: int) -> int:
+        bases = random_bases(WINDOW, 1)
+        source = fasta(tmp_path / "x.fa", {f"s{n}": bases for n in range(windows)})
+        tracemalloc.start()
+        try:
+            predict_file(run, source, tmp_path / "o.h5", options=PredictOptions(batch_size=64))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    def constant(model: object, codes: np.ndarray, **options: object) -> np.ndarray:
+        return np.zeros((len(codes), 2), dtype=np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", constant)
+        patch.setattr("bioq.tables.spool._PART_BYTES", 20_000)
+        patch.setattr("bioq.genome.pieces._BLOCK_BYTES", 50_000)
+        peak(100)
+        assert peak(8000) < peak(800) + 500_000  # 8,000 windows as codes: 1,600,000 bytes
+
+
+def test_the_command_reads_stdin_and_prints_what_it_wrote(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = fasta(tmp_path / "x.fa")
+    stdin = SimpleNamespace(buffer=io.BytesIO(source.read_bytes()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    piped, out = tmp_path / "piped.tsv", tmp_path / "o.tsv"
+    assert main(["predict", str(run), "-", "--out", str(piped), "--batch-size", "7"]) == 0
+    assert capsys.readouterr().out == f"{piped}\n"
+    assert main(["predict", str(run), str(source), "--out", str(out), "--batch-size", "7"]) == 0
+    assert piped.read_bytes() == out.read_bytes()
+    capsys.readouterr()
+    stdin.buffer = io.BytesIO(b"ACGT\n")
+    assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
+    assert "bioq: stdin:1: is not FASTA" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    monkeypatch.setattr(module, "predict_codes", interrupt_after(0))
+    assert main(["predict", str(run), str(source), "--out", str(out)]) == 130
+    assert capsys.readouterr().err == "bioq: interrupted; --resume goes on from there\n"

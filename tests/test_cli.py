@@ -13,7 +13,7 @@ from bioq.dataset import Dataset
 from bioq.runs import read_config, read_history
 
 COMMANDS = [
-    ["demo"], ["train"], ["evaluate"], ["summary"], ["data"],
+    ["demo"], ["train"], ["evaluate"], ["variants"], ["background"], ["summary"], ["data"],
     ["predict"],
     *(["data", name] for name in ("peaks", "deepsea", "simulate", "fetch", "info", "verify")),
 ]  # fmt: skip

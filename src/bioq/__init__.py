@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bioq.recipes import TrainConfig as TrainConfig
     from bioq.runs import load as load
     from bioq.training import train as train
+    from bioq.variants import VariantOptions as VariantOptions
+    from bioq.variants import score_variants as score_variants
 
 __version__ = "0.1.0"
 
@@ -27,11 +29,13 @@ __version__ = "0.1.0"
 _HOME = {
     "ModelSizes": "bioq.models",
     "TrainConfig": "bioq.recipes",
+    "VariantOptions": "bioq.variants",
     "build_model": "bioq.models",
     "evaluate": "bioq.evaluation",
     "load": "bioq.runs",
     "open_dataset": "bioq.dataset",
     "predict": "bioq.inference",
+    "score_variants": "bioq.variants",
     "train": "bioq.training",
 }
 

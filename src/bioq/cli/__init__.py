@@ -18,6 +18,11 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Evaluate a run; draw figures and a report."),
     "predict": ("bioq.cli.predict:predict", "Predict the windows of sequences or regions."),
+    "variants": ("bioq.cli.variants:variants", "Score the variants of a VCF."),
+    "background": (
+        "bioq.cli.background:background",
+        "Measure the effects of common variants, for E-values and z-scores.",
+    ),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {

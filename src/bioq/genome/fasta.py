@@ -26,7 +26,7 @@ from bioq.progress import say
 
 _GZIP_MAGIC = b"\x1f\x8b"
 # The empty block that ends every BGZF file: SAM specification, section 4.1.2.
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # Indexing takes longer than about 2 s from here on.
 _LARGE_BYTES = 200_000_000
 
@@ -115,7 +115,7 @@ def _kind(path: Path) -> Kind:
     try:
         with open(path, "rb") as file:
             head = file.read(1 << 16)
-            file.seek(max(file.seek(0, 2) - len(_BGZF_END), 0))
+            file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
             tail = file.read()
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected a genome (FASTA or 2bit)") from error
@@ -128,7 +128,7 @@ def _kind(path: Path) -> Kind:
     kind: Kind = "fasta"
     if head.startswith(_GZIP_MAGIC):
         is_bgzip = len(head) > 18 and head[3] & 4 and head[12:14] == b"BC"
-        if is_bgzip and tail != _BGZF_END:
+        if is_bgzip and tail != BGZF_END:
             raise BioqError(
                 f"{path}: is cut short: the block that ends every bgzip file is not there; "
                 "copy or download it again"
@@ -167,7 +167,7 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
         say(f"{path}: making its index in a temporary place; 'samtools faidx' makes one that stays")
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         made = Path(folder, "fai"), Path(folder, "gzi")
-        with _quiet_htslib():
+        with quiet_htslib():
             try:
                 pysam.faidx(str(path), "--fai-idx", str(made[0]), "--gzi-idx", str(made[1]))
             except pysam.utils.SamtoolsError:
@@ -184,7 +184,7 @@ class _IndexedFasta:
     def __init__(self, path: Path, fai: Path, gzi: Path, *, compressed: bool):
         self.path = path
         try:
-            with _quiet_htslib():
+            with quiet_htslib():
                 self._fasta = pysam.FastaFile(
                     str(path),
                     filepath_index=str(fai),
@@ -213,7 +213,7 @@ class _IndexedFasta:
 
 
 @contextlib.contextmanager
-def _quiet_htslib() -> Iterator[None]:
+def quiet_htslib() -> Iterator[None]:
     before = pysam.set_verbosity(0)
     try:
         yield

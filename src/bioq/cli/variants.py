@@ -1,0 +1,75 @@
+"""`bioq variants`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bioq.progress import say
+from bioq.variants import Format, VariantOptions, write_variants
+
+_Flags = Parameter(name="*")
+
+
+def variants(
+    run: Path,
+    vcf: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    genome: Path,
+    out: Path,
+    targets: tuple[str, ...] = (),
+    scores: tuple[str, ...] = (),
+    background: Path | None = None,
+    format: Format = "table",
+    chrom_alias: Path | None = None,
+    options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
+) -> None:
+    """Score the variants of a VCF: what every allele does to every target.
+
+    Every allele of the input gives one row, in input order, with a status: scored, or why not. A
+    table of the statuses is shown at the end. Per target: the probability with either allele,
+    their difference (diff) and the log2 odds ratio; with --background also E-value and z-score.
+
+    For example:
+
+        bioq variants run variants.vcf.gz --genome hg19.fa --out scores.tsv
+        bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
+        bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
+
+    Parameters
+    ----------
+    run
+        Run folder, made by 'bioq train'.
+    vcf
+        VCF or BCF, compressed or not; - is standard input.
+    genome
+        FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
+    out
+        File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
+    targets
+        Targets to report: globs on the name, or COLUMN=GLOB on an annotation; all by default.
+    scores
+        Some of diff, log2_odds_ratio, ref, alt, evalue, zscore; all by default.
+    background
+        File made by 'bioq background' with this model; gives E-values and z-scores.
+    format
+        deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue.
+    chrom_alias
+        Tab-separated: contig name in the VCF, contig name in the genome.
+    """
+    summary = write_variants(
+        run,
+        vcf,
+        out,
+        genome=genome,
+        targets=targets,
+        scores=scores,
+        background=background,
+        format=format,
+        chrom_alias=chrom_alias,
+        options=options,
+    )
+    for line in summary.lines():
+        say(line)
+    print(out)

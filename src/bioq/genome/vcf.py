@@ -1,0 +1,218 @@
+"""Variants as a VCF or BCF gives them: the first five columns, streamed.
+
+VCF text (plain, gzip, bgzip; a file or standard input) is read by our own reader, which names the
+line of whatever is wrong; BCF through htslib. Positions are the file's own, **1-based**.
+"""
+
+import contextlib
+import gzip
+import io
+import re
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pysam
+
+from bioq.errors import BioqError
+from bioq.genome.fasta import BGZF_END, quiet_htslib
+
+STDIN = Path("-")
+COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
+_GZIP_MAGIC = b"\x1f\x8b"
+_BCF_MAGIC = b"BCF\x02"
+_BUFFER_BYTES = 1 << 20
+# Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
+_BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
+# "*" an allele that an upstream deletion removes, "." none, "<ID>" symbolic, and breakends.
+_OTHER_ALT = re.compile(r"\*|\.|<[^<>\s]+>|[^\s,]*[\[\]][^\s,]*|\.[A-Za-z]+|[A-Za-z]+\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One allele of one record; a record without an ALT gives one with alt "."."""
+
+    where: str
+    """file:line (BCF: file, record), for messages."""
+    chrom: str
+    pos: int
+    """1-based, as in the file."""
+    id: str
+    """As in the file; "." where there is none."""
+    ref: str
+    alt: str
+
+
+def is_bases(allele: str) -> bool:
+    """Tell whether an allele is spelt out, in bases or IUPAC codes."""
+    return _BASES.fullmatch(allele) is not None
+
+
+def read_variants(path: str | Path) -> Iterator[Variant]:
+    """Yield every allele of a VCF or BCF in file order; "-" is standard input.
+
+    Raises BioqError, with the line, at the first one that is malformed.
+    """
+    path = Path(path)
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(_open(path))
+        tail = _Tail(raw)
+        stack.callback(tail.detach)  # standard input stays open
+        head = tail.peek(18)
+        if not head:
+            raise BioqError(f"{_name(path)}: is empty; expected VCF or BCF")
+        compressed = head.startswith(_GZIP_MAGIC)
+        is_bgzip = compressed and len(head) >= 18 and bool(head[3] & 4) and head[12:14] == b"BC"
+        text: BinaryIO = cast(BinaryIO, tail)
+        if compressed:
+            text = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=tail), _BUFFER_BYTES))
+        try:
+            if cast(io.BufferedReader, text).peek(4)[:4] == _BCF_MAGIC:
+                yield from _read_bcf(path, text if path == STDIN else None)
+                return
+            yield from _read_text(_name(path), text)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BioqError(
+                f"{_name(path)}: its gzip compression is cut short or damaged ({error}); "
+                "copy or download it again"
+            ) from error
+        if is_bgzip and tail.last != BGZF_END:
+            raise BioqError(
+                f"{_name(path)}: is cut short: the block that ends every bgzip file is not there; "
+                "copy or download it again"
+            )
+
+
+@dataclass(frozen=True)
+class VcfContent:
+    """What a VCF or BCF holds."""
+
+    alleles: int
+    contigs: tuple[str, ...]
+    """The contigs that have alleles, in order of appearance."""
+
+
+def survey_variants(path: str | Path) -> VcfContent:
+    """Check every line of a VCF or BCF, and count its alleles.
+
+    Raises BioqError, with the line, at the first one that is malformed.
+    """
+    alleles = 0
+    contigs: dict[str, None] = {}
+    for variant in read_variants(path):
+        alleles += 1
+        contigs[variant.chrom] = None
+    return VcfContent(alleles, tuple(contigs))
+
+
+class _Tail(io.BufferedReader):
+    """A buffered file that remembers its last bytes, by which a bgzip file is known to be whole."""
+
+    def __init__(self, raw: io.RawIOBase):
+        super().__init__(raw, _BUFFER_BYTES)
+        self.last = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if found:
+            self.last = (self.last + found[-len(BGZF_END) :])[-len(BGZF_END) :]
+        return found
+
+
+def _name(path: Path) -> str:
+    return "standard input" if path == STDIN else str(path)
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[io.RawIOBase]:
+    if path == STDIN:
+        yield cast(io.RawIOBase, sys.stdin.buffer)
+        return
+    try:
+        with open(path, "rb", buffering=0) as raw:
+            yield raw
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected VCF or BCF") from error
+    except OSError as error:
+        raise BioqError(f"{path}: could not be read: {error.strerror or error}") from error
+
+
+def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
+    for number, line in enumerate(text, start=1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.startswith(b"#"):
+            if line.startswith(b"#CHROM"):
+                _check_header(f"{name}:{number}", line)
+            continue
+        if line.isspace():
+            continue
+        where = f"{name}:{number}"
+        cells = line.split(b"\t", 5)[:5]
+        if len(cells) < 5:
+            raise BioqError(
+                f"{where}: has {len(cells)} tab-separated columns; a VCF line has at least five: "
+                f"{' '.join(COLUMNS)}"
+            )
+        try:
+            chrom, pos, ids, ref, alts = b"\t".join(cells).decode("utf-8").split("\t")
+        except UnicodeDecodeError as error:
+            raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
+        yield from _checked(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
+
+
+def _check_header(where: str, line: bytes) -> None:
+    columns = line.decode("utf-8", "replace").strip("#\r\n").split("\t")
+    if tuple(columns[:5]) != COLUMNS:
+        raise BioqError(
+            f"{where}: the columns are {' '.join(columns[:5])[:60]!r}; "
+            f"expected {' '.join(COLUMNS)}, separated by tabs"
+        )
+
+
+def _checked(where: str, chrom: str, pos: str, ids: str, ref: str, alts: str) -> Iterator[Variant]:
+    """Yield the alleles of a record whose columns are well formed."""
+    if not chrom or any(letter.isspace() for letter in chrom):
+        raise BioqError(f"{where}: CHROM is {chrom!r}; expected a contig's name without blanks")
+    if not (pos.isascii() and pos.isdigit()):
+        raise BioqError(f"{where}: POS is {pos[:40]!r}; expected a whole number of at least 0")
+    if _BASES.fullmatch(ref) is None:
+        raise BioqError(f"{where}: REF is {ref[:40]!r}; expected bases (A, C, G, T, N)")
+    for alt in alts.split(","):
+        if _BASES.fullmatch(alt) is None and _OTHER_ALT.fullmatch(alt) is None:
+            raise BioqError(
+                f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
+                "or . for none, separated by commas"
+            )
+        yield Variant(where, chrom, int(pos), ids or ".", ref, alt)
+
+
+def _read_bcf(path: Path, stdin: BinaryIO | None) -> Iterator[Variant]:
+    """Yield the alleles of a BCF; htslib needs a file, so standard input is copied into one."""
+    with contextlib.ExitStack() as stack:
+        place = str(path)
+        if stdin is not None:
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-", suffix=".bcf"))
+            place = copy.name
+            with pysam.BGZFile(place, "wb", None) as packed:
+                shutil.copyfileobj(stdin, packed)
+        number = 0
+        stack.enter_context(quiet_htslib())
+        try:
+            file = stack.enter_context(pysam.VariantFile(place))
+            for number, record in enumerate(file, start=1):
+                alts = ",".join(record.alts or (".",))
+                where = f"{_name(path)}: record {number}"
+                yield from _checked(
+                    where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
+                )
+        except (OSError, ValueError) as error:
+            raise BioqError(
+                f"{_name(path)}: the BCF is damaged or cut short after record {number} "
+                f"({' '.join(str(error).split())}); copy or download it again"
+            ) from error

@@ -1,0 +1,149 @@
+"""How large effects are among many variants: what E-values and z-scores are measured against.
+
+A background is one `.npz` of a size that does not grow with the number of variants: for each
+target, how many of them have an effect of each size. Sizes are told apart at 9 significant bits
+(0.4 %), from 2^-64 up.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.errors import BioqError
+from bioq.files import new_file
+from bioq.variants.scores import Floats, effect
+
+FORMAT = "bioq-background"
+FORMAT_VERSION = 1
+# A float32 without its last 15 bits: a sign, 8 bits of exponent, 8 of mantissa.
+_DROPPED_BITS = 15
+_FIRST_KEY = (127 - 64) << 8
+_KEYS = (64 + 8) << 8
+
+
+class EffectCounts:
+    """Counts the effects of variants as they come."""
+
+    def __init__(self, targets: int):
+        self.variants = 0
+        self.counts = np.zeros((targets, _KEYS), dtype=np.uint32)
+        self.square_sum = np.zeros(targets, dtype=np.float64)
+
+    def add(self, scores: Mapping[str, Floats]) -> None:
+        """Count alleles by their scores, each `(alleles, targets)`."""
+        sizes = effect(scores)
+        self.variants += len(sizes)
+        np.add.at(self.counts, (np.arange(sizes.shape[1])[None, :], size_keys(sizes)), 1)
+        self.square_sum += (scores["diff"].astype(np.float64) ** 2).sum(axis=0)
+
+
+def size_keys(sizes: Floats) -> npt.NDArray[np.int64]:
+    """Return the number of each size's step; larger sizes have larger numbers."""
+    keys = (np.ascontiguousarray(sizes).view(np.uint32) >> _DROPPED_BITS).astype(np.int64)
+    clipped: npt.NDArray[np.int64] = np.clip(keys - _FIRST_KEY, 0, _KEYS - 1)
+    return clipped
+
+
+@dataclass(frozen=True)
+class Background:
+    """The effects of a set of variants, target by target."""
+
+    path: Path
+    targets: tuple[str, ...]
+    model: str
+    """Fingerprint of the weights that made it."""
+    variants: int
+    root_mean_square: npt.NDArray[np.float64]
+    """`(targets,)` of diff."""
+    larger: Floats
+    """`(targets, steps)`: share of the variants whose effect is of a higher step."""
+    provenance: Mapping[str, Any]
+
+    def scores(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return E-values and z-scores of alleles, `(alleles, targets)` over all targets.
+
+        The E-value is the share of background variants with a larger effect (DeepSEA 0.94,
+        3_h5ToOutput.py); where there is none, one over their number (DeepSEA: 1e-6, of a million).
+        The z-score is diff over its root mean square in the background (HumanBase's DeepSEA).
+        """
+        rows = np.arange(len(self.targets))[None, :]
+        share = self.larger[rows, size_keys(effect(scores))]
+        floor = np.float32(1 / self.variants)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = (scores["diff"] / self.root_mean_square).astype(np.float32)
+        return {"evalue": np.where(share == 0, floor, share), "zscore": z}
+
+
+def write_background(
+    path: Path, found: EffectCounts, targets: list[str], provenance: Mapping[str, Any]
+) -> None:
+    """Write a background as `.npz`; raises BioqError if there is nothing to write."""
+    if not found.variants:
+        raise BioqError(
+            f"{path}: not written: no variant could be scored; see the table of statuses"
+        )
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **provenance}
+    with new_file(path) as partial, open(partial, "wb") as file:
+        np.savez_compressed(
+            file,
+            about=np.array(json.dumps(about)),
+            targets=np.array(targets),
+            variants=np.int64(found.variants),
+            counts=found.counts,
+            square_sum=found.square_sum,
+        )
+
+
+def read_background(path: Path) -> Background:
+    """Read a background. Raises BioqError if it is none, damaged or of a newer format."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            about = json.loads(str(stored["about"]))
+            kind, version = about.pop("format"), about.pop("format_version")
+            targets, counts = stored["targets"].tolist(), stored["counts"]
+            variants, square_sum = int(stored["variants"]), stored["square_sum"]
+    except FileNotFoundError as error:
+        raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError) as error:
+        raise BioqError(
+            f"{path}: is not a background ({type(error).__name__}); "
+            "expected a file made by 'bioq background'"
+        ) from error
+    if kind != FORMAT or version != FORMAT_VERSION:
+        raise BioqError(
+            f"{path}: is {kind!r}, format_version {version}; this BioQ reads {FORMAT!r}, "
+            f"{FORMAT_VERSION}: make it again"
+        )
+    if counts.shape != (len(targets), _KEYS) or variants < 1:
+        raise BioqError(f"{path}: its parts do not belong together; make it again")
+    above = np.cumsum(counts[:, ::-1], axis=1, dtype=np.int64)[:, ::-1] - counts
+    return Background(
+        path=path,
+        targets=tuple(targets),
+        model=about["model"],
+        variants=variants,
+        root_mean_square=np.sqrt(square_sum / variants),
+        larger=(above / variants).astype(np.float32),
+        provenance=about,
+    )
+
+
+def require_same_model(background: Background, model: str, targets: list[str]) -> None:
+    """Raise BioqError if a background was made by other weights or for other targets."""
+    if background.targets != tuple(targets):
+        raise BioqError(
+            f"{background.path}: is a background of {len(background.targets)} targets, the first "
+            f"{background.targets[0]!r}; the model has {len(targets)}, the first {targets[0]!r}; "
+            "make one with this model"
+        )
+    if background.model != model:
+        raise BioqError(
+            f"{background.path}: was made with other weights ({background.model[:12]}) than the "
+            f"model has ({model[:12]}); make one with this model: 'bioq background'"
+        )

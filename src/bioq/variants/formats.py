@@ -1,0 +1,152 @@
+"""Tables of variants in two formats that only variants have: VCF, and DeepSEA's own files."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import pysam
+
+from bioq import __version__
+from bioq.files import new_file
+from bioq.tables import Columns, Layout, Scores
+from bioq.targets import NAME
+from bioq.variants.scores import MEANING
+from bioq.variants.windows import STATUSES
+
+DEEPSEA_SCORES: Mapping[str, str] = {
+    "ref": "ref",
+    "alt": "alt",
+    "diff": "diff",
+    "log2_odds_ratio": "logfoldchange",
+    "evalue": "evalue",
+}
+"""Score -> how DeepSEA's file of it ends: NAME.out.logfoldchange (3_h5ToOutput.py)."""
+
+_DEEPSEA_COLUMNS = {"chrom": "chr", "pos": "pos", "id": "name", "ref": "ref", "alt": "alt"}
+_INFO = {
+    "status": ("String", "What became of this allele: " + ", ".join(STATUSES)),
+    "genome_ref": ("String", "What the genome has in place of REF, where that is something else"),
+    "max_abs_diff": ("Float", "Largest absolute diff of all targets"),
+    "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
+    "top_target": ("String", "Target with the largest absolute diff, percent-encoded"),
+}
+# What VCF 4.3, section 1.2, has percent-encoded in a value of INFO, and blanks.
+_ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
+
+
+class Rows(Protocol):
+    """Anything that takes rows: a table of `tables`, a VCF, DeepSEA's files."""
+
+    def write(self, columns: Columns, scores: Scores) -> None: ...
+
+
+def is_vcf(path: Path) -> bool:
+    """Tell whether a name asks for VCF."""
+    return path.name.lower().endswith((".vcf", ".vcf.gz"))
+
+
+@contextlib.contextmanager
+def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> Iterator[Rows]:
+    """Yield rows that become a VCF (bgzip if its name ends in .gz), one line an allele.
+
+    Every score is an INFO field with one value a target, in the order of the BIOQ_TARGET header
+    lines. `contigs` gives the header its contigs and their lengths.
+    """
+    with new_file(path) as partial:
+        file: Any
+        if path.name.lower().endswith(".gz"):
+            file = pysam.BGZFile(str(partial), "wb", None)
+        else:
+            file = open(partial, "wb")  # noqa: SIM115 closed below
+        with contextlib.closing(file):
+            file.write(_vcf_header(layout, contigs).encode())
+            yield _VcfRows(file, layout)
+
+
+class _VcfRows:
+    def __init__(self, file: Any, layout: Layout):
+        self._file = file
+        self._template = ",".join(["%.6g"] * len(layout.targets))
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        scored = np.isfinite(columns["max_abs_diff"])
+        lists = {name: values.astype(float).tolist() for name, values in scores.items()}
+        lines = []
+        for row, is_scored in enumerate(scored.tolist()):
+            info = [f"BIOQ_STATUS={columns['status'][row]}"]
+            if columns["genome_ref"][row]:
+                info.append(f"BIOQ_GENOME_REF={columns['genome_ref'][row]}")
+            if is_scored:
+                info.append(f"BIOQ_MAX_ABS_DIFF={columns['max_abs_diff'][row]:.6g}")
+                info.append(f"BIOQ_MEAN_ABS_DIFF={columns['mean_abs_diff'][row]:.6g}")
+                info.append(f"BIOQ_TOP_TARGET={columns['top_target'][row].translate(_ENCODED)}")
+                info += [
+                    f"BIOQ_{name.upper()}={self._template % tuple(values[row])}"
+                    for name, values in lists.items()
+                ]
+            fixed = [str(columns[name][row]) for name in _DEEPSEA_COLUMNS]
+            lines.append("\t".join([*fixed, ".", ".", ";".join(info)]) + "\n")
+        self._file.write("".join(lines).encode())
+
+
+def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
+    lines = ["##fileformat=VCFv4.3", f"##source=BioQ {__version__}"]
+    for name, length in contigs.items():
+        lines.append(f"##contig=<ID={name}{'' if length is None else f',length={length}'}>")
+    for name, (kind, text) in _INFO.items():
+        lines.append(f'##INFO=<ID=BIOQ_{name.upper()},Number=1,Type={kind},Description="{text}">')
+    number = len(layout.targets)
+    for name in layout.scores:
+        text = MEANING[name]
+        lines.append(
+            f"##INFO=<ID=BIOQ_{name.upper()},Number={number},Type=Float,"
+            f'Description="{text}; one value a target, see BIOQ_TARGET">'
+        )
+    for place, target in enumerate(layout.targets[NAME]):
+        quoted = target.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'##BIOQ_TARGET=<ID=T{place},Description="{quoted}">')
+    return "\n".join([*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", ""])
+
+
+def deepsea_files(path: Path, scores: tuple[str, ...]) -> dict[str, Path]:
+    """Return the file of each score in DeepSEA's format: PATH.out.diff and so on."""
+    return {
+        name: path.with_name(f"{path.name}.out.{ending}")
+        for name, ending in DEEPSEA_SCORES.items()
+        if name in scores
+    }
+
+
+@contextlib.contextmanager
+def open_deepsea(path: Path, layout: Layout) -> Iterator[Rows]:
+    """Yield rows that become DeepSEA's files: comma-separated, `%.4e`, numbered from 0.
+
+    Columns chr, pos, name, ref, alt and one a target, as DeepSEA 0.94 writes them. Alleles that
+    were not scored, which DeepSEA leaves out, are there with empty fields.
+    """
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for name, file in deepsea_files(path, layout.scores).items():
+            partial = stack.enter_context(new_file(file))
+            files[name] = stack.enter_context(open(partial, "w", encoding="utf-8", newline=""))
+        yield _DeepSeaRows(files, layout)
+
+
+class _DeepSeaRows:
+    def __init__(self, files: Mapping[str, Any], layout: Layout):
+        self._files = files
+        self._targets = list(layout.targets[NAME])
+        self._rows = 0
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        rows = len(columns["chrom"])
+        index = pd.RangeIndex(self._rows, self._rows + rows)
+        alleles = pd.DataFrame({new: columns[old] for old, new in _DEEPSEA_COLUMNS.items()})
+        for name, file in self._files.items():
+            values = pd.DataFrame(scores[name], columns=self._targets)
+            frame = pd.concat([alleles, values], axis=1).set_index(index)
+            frame.to_csv(file, header=not self._rows, float_format="%.4e", lineterminator="\n")
+        self._rows += rows

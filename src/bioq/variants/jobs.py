@@ -1,0 +1,250 @@
+"""The two jobs on a run and a VCF: a table of scores, and a background."""
+
+import contextlib
+import datetime
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bioq import __version__
+from bioq.errors import UsageError
+from bioq.files import sha256
+from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
+from bioq.genome.vcf import STDIN, VcfContent, read_variants, survey_variants
+from bioq.inference import choose_device
+from bioq.progress import progress, say
+from bioq.runs import load
+from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
+from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
+from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions, fingerprint
+from bioq.variants.windows import (
+    EDGE_PADDED,
+    NO_CONTIG,
+    OUTSIDE,
+    REF_MISMATCH,
+    SCORED,
+    STATUSES,
+    SWAPPED,
+)
+
+Format = Literal["table", "deepsea"]
+
+QUESTIONABLE_SHARE = 0.1
+"""From this share of alleles that do not fit the genome, ask whether it is the right one."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the alleles."""
+
+    statuses: Mapping[str, int]
+    """Status -> alleles."""
+    absent: Mapping[str, int]
+    """Contig that the genome does not have -> alleles."""
+    genome: str
+    genome_contigs: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return a table of the statuses, and the questions that they raise."""
+        total = sum(self.statuses.values())
+        lines = [f"{total:>12,}  alleles"]
+        for status, meaning in STATUSES.items():
+            if self.statuses.get(status):
+                lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
+        return [*lines, *self._questions(total)]
+
+    def _questions(self, total: int) -> Iterator[str]:
+        misfits = sum(self.statuses.get(name, 0) for name in (REF_MISMATCH, SWAPPED, OUTSIDE))
+        fits = sum(self.statuses.get(name, 0) for name in (SCORED, EDGE_PADDED))
+        if misfits > QUESTIONABLE_SHARE * (misfits + fits):
+            yield (
+                f"{misfits / (misfits + fits):.0%} of the alleles do not have the bases of "
+                f"{self.genome} as REF: is the VCF of another genome build?"
+            )
+        absent = self.statuses.get(NO_CONTIG, 0)
+        if absent > QUESTIONABLE_SHARE * total:
+            yield (
+                f"{absent / total:.0%} of the alleles lie on contigs that {self.genome} does not "
+                f"have ({some(self.absent, 3)}; it has {some(self.genome_contigs, 3)}): is it the "
+                "right genome? --chrom-alias tells which names are the same"
+            )
+
+
+def write_variants(
+    run: str | Path,
+    vcf: Path,
+    out: Path,
+    *,
+    genome: Path,
+    targets: Sequence[str] = (),
+    scores: Sequence[str] = (),
+    background: Path | None = None,
+    format: Format = "table",
+    chrom_alias: Path | None = None,
+    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
+) -> Summary:
+    """Score the alleles of a VCF with a run's model and write a table: one row an allele.
+
+    `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with format="deepsea" it
+    is what the names of DeepSEA's files begin with. `scores` are some of `SCORES` and, with a
+    background, `BACKGROUND_SCORES`; all by default. A file is checked to its end before anything
+    is computed. Raises BioqError for input that is malformed; then no output is left.
+    """
+    _check_output(vcf, out, format)
+    names = _choose_scores(scores, format, has_background=background is not None)
+    known = None if background is None else read_background(background)
+    with _open_scorer(
+        run, genome, chrom_alias, options, targets=targets, background=known
+    ) as scorer:
+        content = None if vcf == STDIN else survey_variants(vcf)
+        metadata = _provenance(scorer, vcf) | {
+            "scores": {name: MEANING[name] for name in names},
+            "statuses": dict(STATUSES),
+            "background": None if known is None else dict(known.provenance),
+        }
+        layout = scorer.layout(names, metadata)
+        with _open_rows(out, layout, format, _contigs(scorer.names, content)) as rows:
+            for block in _blocks(scorer, vcf, content):
+                rows.write(block.columns, {name: block.scores[name] for name in names})
+        return _summary(scorer)
+
+
+def make_background(
+    run: str | Path,
+    vcf: Path,
+    out: Path,
+    *,
+    genome: Path,
+    chrom_alias: Path | None = None,
+    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
+) -> Summary:
+    """Score a set of common variants and write how large their effects are, as `.npz`.
+
+    Raises BioqError for input that is malformed, or if no allele can be scored.
+    """
+    if out.suffix.lower() != ".npz":
+        raise UsageError(f"{out}: expected a name that ends in .npz")
+    with _open_scorer(run, genome, chrom_alias, options) as scorer:
+        content = None if vcf == STDIN else survey_variants(vcf)
+        found = EffectCounts(len(scorer.targets))
+        for block in _blocks(scorer, vcf, content):
+            scored = block.columns["max_abs_diff"] >= 0  # NaN where it is not
+            found.add({name: values[scored] for name, values in block.scores.items()})
+        about = _provenance(scorer, vcf) | {
+            "vcf_sha256": None if vcf == STDIN else sha256(vcf),
+            "statuses": dict(scorer.statuses),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        write_background(out, found, list(scorer.targets["name"]), about)
+        return _summary(scorer)
+
+
+@contextlib.contextmanager
+def _open_scorer(
+    run: str | Path,
+    genome: Path,
+    chrom_alias: Path | None,
+    options: VariantOptions,
+    *,
+    targets: Sequence[str] = (),
+    background: Background | None = None,
+) -> Iterator[Scorer]:
+    alias = {} if chrom_alias is None else read_chrom_alias(chrom_alias)
+    model = load(run).to(choose_device(options.device))
+    with open_genome(genome) as opened:
+        names = ContigNames(opened, alias)
+        scorer = Scorer(model, names, options, targets=targets, background=background)
+        if background is not None:
+            _compare_options(background, options)
+        yield scorer
+
+
+def _compare_options(background: Background, options: VariantOptions) -> None:
+    theirs = background.provenance.get("options", {})
+    for name in ("strands", "indel"):
+        mine = getattr(options, name)
+        if theirs.get(name, mine) != mine:
+            say(f"note: {background.path} was made with --{name} {theirs[name]}, not {mine}")
+
+
+def _blocks(scorer: Scorer, vcf: Path, content: VcfContent | None) -> Iterator[ScoredBlock]:
+    total = None if content is None else content.alleles
+    with progress("variants", total, "alleles") as advance:
+        for block in scorer.score(read_variants(vcf)):
+            yield block
+            advance(len(block.columns["chrom"]))
+
+
+def _contigs(names: ContigNames, content: VcfContent | None) -> dict[str, int | None]:
+    """Return the contigs of a VCF's header with their lengths: those of the input, where known."""
+    lengths = names.genome.lengths
+    if content is None:
+        return dict(lengths)
+    found = {name: names.find(name) for name in content.contigs}
+    return {
+        name: None if number is None else lengths[names.contigs[number]]
+        for name, number in found.items()
+    }
+
+
+def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
+    return {
+        "bioq": __version__,
+        "model": fingerprint(scorer.model),
+        "vcf": "standard input" if vcf == STDIN else vcf.name,
+        "genome": scorer.names.genome.path.name,
+        "options": asdict(scorer.options),
+    }
+
+
+def _summary(scorer: Scorer) -> Summary:
+    genome = scorer.names.genome
+    return Summary(
+        statuses=Counter(scorer.statuses),
+        absent=Counter(scorer.absent),
+        genome=genome.path.name,
+        genome_contigs=tuple(genome.lengths),
+    )
+
+
+def _check_output(vcf: Path, out: Path, format: Format) -> None:
+    if format not in ("table", "deepsea"):
+        raise UsageError(f"format {format!r}; expected table or deepsea")
+    if format == "table":
+        if not is_vcf(out):
+            try:
+                table_ending(out)
+            except UsageError as error:
+                endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
+                raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+        if vcf != STDIN and out.resolve() == vcf.resolve():
+            raise UsageError(f"{out}: is the input; give another name for the output")
+
+
+def _choose_scores(
+    scores: Sequence[str], format: Format, *, has_background: bool
+) -> tuple[str, ...]:
+    available = (*SCORES, *(BACKGROUND_SCORES if has_background else ()))
+    if format == "deepsea":
+        available = tuple(name for name in available if name in DEEPSEA_SCORES)
+    for name in scores:
+        if name not in available:
+            hint = ""
+            if name in BACKGROUND_SCORES and not has_background:
+                hint = f"; {name} needs --background"
+            raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+    return tuple(dict.fromkeys(scores)) or available
+
+
+def _open_rows(
+    out: Path, layout: Layout, format: Format, contigs: Mapping[str, int | None]
+) -> contextlib.AbstractContextManager[Rows]:
+    if format == "deepsea":
+        return open_deepsea(out, layout)
+    if is_vcf(out):
+        return open_vcf(out, layout, contigs)
+    return open_table(out, layout)

@@ -1,0 +1,55 @@
+"""What an allele does, in numbers: the formulas that DeepSEA published.
+
+`predictions` are probabilities float32 `(views, alleles, targets)`. A view is one strand (and, for
+an indel of which both flanks are kept, one flank); scores are computed for each and averaged, as
+DeepSEA does with the two strands.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+SCORES: Mapping[str, str] = {
+    "diff": "alt - ref",
+    "log2_odds_ratio": "log2 of the odds of alt over those of ref (DeepSEA's logfoldchange)",
+    "ref": "probability with the reference allele",
+    "alt": "probability with the alternative allele",
+}
+BACKGROUND_SCORES: Mapping[str, str] = {
+    "evalue": "share of background variants with a larger effect, |diff x log2_odds_ratio|",
+    "zscore": "diff over the root mean square of the background's diffs",
+}
+"""The scores that need a background."""
+MEANING: Mapping[str, str] = {**SCORES, **BACKGROUND_SCORES}
+"""Every score and what it means."""
+
+# DeepSEA 0.94, 3_h5ToOutput.py: log2(p / (1 - p + 1e-12)).
+EPSILON = 1e-12
+# log2 of 0 is not a number that one can go on with; no probability of float32 above 0 is smaller.
+_SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+
+
+def log2_odds(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return log2(p / (1 - p + 1e-12)), finite for every probability."""
+    p = probability.astype(np.float64)
+    odds: npt.NDArray[np.float64] = np.log2(np.maximum(p, _SMALLEST) / (1 - p + EPSILON))
+    return odds
+
+
+def compare(ref: Floats, alt: Floats) -> dict[str, Floats]:
+    """Return `SCORES` as float32 `(alleles, targets)` of two predictions of the same shape."""
+    return {
+        "ref": ref.mean(axis=0),
+        "alt": alt.mean(axis=0),
+        "diff": (alt - ref).mean(axis=0),
+        "log2_odds_ratio": (log2_odds(alt) - log2_odds(ref)).mean(axis=0).astype(np.float32),
+    }
+
+
+def effect(scores: Mapping[str, Floats]) -> Floats:
+    """Return |diff x log2_odds_ratio|: what DeepSEA's E-values rank variants by."""
+    size: Floats = np.abs(scores["diff"] * scores["log2_odds_ratio"])
+    return size

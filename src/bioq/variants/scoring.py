@@ -1,0 +1,311 @@
+"""Score the alleles of a VCF, block by block: one row an allele, in input order, none left out."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from bioq import dna
+from bioq.errors import UsageError
+from bioq.genome import ContigNames, Genome, open_genome
+from bioq.genome.vcf import Variant, read_variants
+from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_codes
+from bioq.tables import Kind, Layout
+from bioq.targets import NAME, select_targets
+from bioq.variants.background import Background, read_background, require_same_model
+from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
+from bioq.variants.windows import (
+    EDGE_PADDED,
+    SCORED,
+    SWAPPED,
+    Indel,
+    Placed,
+    Windows,
+    place,
+    read_windows,
+)
+
+BLOCK = 1024
+"""Alleles that are scored together."""
+
+COLUMNS: Mapping[str, Kind] = {
+    "chrom": "text",
+    "pos": "integer",
+    "id": "text",
+    "ref": "text",
+    "alt": "text",
+    "status": "text",
+    "genome_ref": "text",
+    "max_abs_diff": "number",
+    "mean_abs_diff": "number",
+    "top_target": "text",
+}
+"""The columns of every row, before the scores: the first five are the VCF's own."""
+
+
+@dataclass(frozen=True)
+class VariantOptions:
+    """How alleles are scored."""
+
+    indel: Indel = "left"
+    """The flank that stays where it is when an allele has another length: left, right, or both
+    (scores are averaged)."""
+    score_swapped: bool = False
+    """Score alleles whose ALT, not REF, is what the genome has; diff stays ALT minus REF."""
+    strands: Strands = "both"
+    """both: average over the two strands, as DeepSEA does."""
+    batch_size: int = BATCH_SIZE
+    """Windows a forward pass."""
+    device: str | None = None
+    """cpu, cuda, mps; by default the first CUDA card, else the CPU (from Python: where the model
+    is)."""
+    precision: Precision = "32"
+    """32, tf32 or bf16."""
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """Some consecutive alleles."""
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    """`COLUMNS`, each `(alleles,)`."""
+    scores: Mapping[str, Floats]
+    """Score name -> float32 `(alleles, targets)`; NaN where an allele was not scored."""
+
+
+@dataclass
+class _Known:
+    """The genome windows of the block before: those that alleles of the next one share."""
+
+    number: dict[tuple[str, int], int] = field(default_factory=dict)
+    predictions: Floats = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.float32))
+
+
+class Scorer:
+    """A model, a genome and how to score: what does not change from allele to allele."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        names: ContigNames,
+        options: VariantOptions,
+        *,
+        targets: Sequence[str] = (),
+        background: Background | None = None,
+    ):
+        if options.batch_size < 1:
+            raise UsageError(f"batch size {options.batch_size}; expected at least 1")
+        self.device = next(model.parameters()).device
+        if options.device is not None:
+            self.device = choose_device(options.device)
+        self.model = model.to(self.device)
+        self.names = names
+        self.options = options
+        self.background = background
+        architecture: Any = model.architecture
+        self.window_bp: int = architecture["window_bp"]
+        table: Any = getattr(model, "targets", None)
+        if table is None:
+            numbers = [f"target {number}" for number in range(architecture["targets"])]
+            table = pd.DataFrame({NAME: numbers})
+        self.all_targets: pd.DataFrame = table
+        self.chosen = select_targets(table, targets)
+        self.targets = table.iloc[self.chosen].reset_index(drop=True)
+        if background is not None:
+            require_same_model(background, fingerprint(model), list(table[NAME]))
+        self.statuses: Counter[str] = Counter()
+        """How many alleles got each status so far."""
+        self.absent: Counter[str] = Counter()
+        """Contigs that the genome does not have, and their alleles so far."""
+        self._known = _Known()
+
+    def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
+        """Return the layout of a table with some of the scores."""
+        return Layout(COLUMNS, self.targets, tuple(scores), metadata)
+
+    def score_names(self) -> tuple[str, ...]:
+        """Return the names of the scores that every block has."""
+        return (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
+
+    def score(self, variants: Iterable[Variant]) -> Iterator[ScoredBlock]:
+        """Yield the alleles with their scores, in order."""
+        stream = iter(variants)
+        while block := list(islice(stream, BLOCK)):
+            yield self._score_block(block)
+
+    def _score_block(self, block: list[Variant]) -> ScoredBlock:
+        placed = [place(variant, self.names, self.window_bp) for variant in block]
+        scored = [row for row, here in enumerate(placed) if self._is_scored(here)]
+        windows = [
+            read_windows(self.names.genome, placed[row], self.window_bp, self.options.indel)
+            for row in scored
+        ]
+        statuses = [here.status for here in placed]
+        for row, found in zip(scored, windows, strict=True):
+            if found.padded and statuses[row] == SCORED:
+                statuses[row] = EDGE_PADDED
+        self.statuses.update(statuses)
+        self.absent.update(
+            variant.chrom
+            for variant, status in zip(block, statuses, strict=True)
+            if status == "no_contig"
+        )
+        scores = {
+            name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
+            for name in self.score_names()
+        }
+        if scored:
+            found_scores = self._scores([placed[row] for row in scored], windows)
+            for name, values in found_scores.items():
+                scores[name][scored] = values[:, self.chosen]
+        return ScoredBlock(self._columns(block, placed, statuses, scored, scores["diff"]), scores)
+
+    def _is_scored(self, placed: Placed) -> bool:
+        wanted = placed.status != SWAPPED or self.options.score_swapped
+        return placed.other is not None and wanted
+
+    def _scores(self, placed: list[Placed], windows: list[Windows]) -> dict[str, Floats]:
+        """Return the scores of placed alleles, `(alleles, all targets)`."""
+        keys = [(here.contig, here.start) for here in placed]
+        fresh = {
+            key: found.genome
+            for key, found in zip(keys, windows, strict=True)
+            if key not in self._known.number
+        }
+        first = len(fresh) + np.cumsum([0, *(len(found.edited) for found in windows)])[:-1]
+        edited = [codes for found in windows for codes in found.edited]
+        predictions = self._predict(np.stack([*fresh.values(), *edited]))
+        self._remember(keys, list(fresh), predictions)
+        genome = self._known.predictions[:, [self._known.number[key] for key in keys]]
+        sides = [first]
+        if any(len(found.edited) > 1 for found in windows):
+            sides.append(first + [len(found.edited) - 1 for found in windows])
+        other = np.concatenate([predictions[:, side] for side in sides])
+        genome = np.concatenate([genome] * len(sides))
+        swapped = np.array([here.status == SWAPPED for here in placed])[None, :, None]
+        scores = compare(np.where(swapped, other, genome), np.where(swapped, genome, other))
+        if self.background is not None:
+            scores |= self.background.scores(scores)
+        return scores
+
+    def _remember(
+        self, keys: list[tuple[str, int]], fresh: list[tuple[str, int]], predictions: Floats
+    ) -> None:
+        """Keep the predictions of this block's genome windows, old ones and new ones."""
+        old = [key for key in dict.fromkeys(keys) if key in self._known.number]
+        parts = [predictions[:, : len(fresh)]]
+        if old:
+            rows = [self._known.number[key] for key in old]
+            parts.append(self._known.predictions[:, rows])
+        number = {key: row for row, key in enumerate([*fresh, *old])}
+        self._known = _Known(number, np.concatenate(parts, axis=1))
+
+    def _predict(self, codes: dna.Bytes) -> Floats:
+        """Return float32 `(strands, windows, targets)` of codes `(windows, window_bp)`."""
+        opposite = [dna.reverse_complement(codes)] if self.options.strands == "both" else []
+        step = self.options.batch_size
+        views = [
+            [
+                predict_codes(
+                    self.model,
+                    np.ascontiguousarray(strand[row : row + step]),
+                    strands="forward",
+                    device=self.device,
+                    precision=self.options.precision,
+                )
+                for row in range(0, len(codes), step)
+            ]
+            for strand in [codes, *opposite]
+        ]
+        return np.stack([np.concatenate(view) for view in views])
+
+    def _columns(
+        self,
+        block: list[Variant],
+        placed: list[Placed],
+        statuses: list[str],
+        scored: list[int],
+        diff: Floats,
+    ) -> dict[str, npt.NDArray[Any]]:
+        size = np.abs(diff[scored])
+        largest, mean = np.full((2, len(block)), np.nan)
+        top = np.full(len(block), "", dtype=object)
+        if scored:
+            largest[scored], mean[scored] = size.max(axis=1), size.mean(axis=1)
+            top[scored] = self.targets[NAME].to_numpy(dtype=object)[size.argmax(axis=1)]
+        return {
+            "chrom": _texts(variant.chrom for variant in block),
+            "pos": np.array([variant.pos for variant in block], dtype=np.int64),
+            "id": _texts(variant.id for variant in block),
+            "ref": _texts(variant.ref for variant in block),
+            "alt": _texts(variant.alt for variant in block),
+            "status": _texts(statuses),
+            "genome_ref": _texts(here.genome_ref for here in placed),
+            "max_abs_diff": largest,
+            "mean_abs_diff": mean,
+            "top_target": top,
+        }
+
+
+def score_variants(
+    model: nn.Module,
+    vcf: str | Path,
+    genome: str | Path | Genome,
+    *,
+    targets: Sequence[str] = (),
+    options: VariantOptions = VariantOptions(),
+    background: str | Path | None = None,
+    chrom_alias: Mapping[str, str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield tables of a VCF's alleles with their scores: one row an allele, in input order.
+
+    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` FASTA or 2bit, or an open
+    genome; `targets` are globs (see `select_targets`), all by default. The columns are `COLUMNS`,
+    then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
+    'bioq background', of `BACKGROUND_SCORES`), NaN where an allele could not be scored: its
+    `status` says why. A table has at most `BLOCK` rows; memory does not grow.
+    `model` should have been loaded by `bioq.load`, so that targets have names.
+    Raises BioqError, with the line, for a VCF that is malformed.
+    """
+    if not isinstance(genome, Genome):
+        with open_genome(genome) as opened:
+            yield from score_variants(
+                model,
+                vcf,
+                opened,
+                targets=targets,
+                options=options,
+                background=background,
+                chrom_alias=chrom_alias,
+            )
+        return
+    known = None if background is None else read_background(Path(background))
+    names = ContigNames(genome, chrom_alias or {})
+    scorer = Scorer(model, names, options, targets=targets, background=known)
+    for block in scorer.score(read_variants(vcf)):
+        frames = [pd.DataFrame(dict(block.columns))]
+        for name, values in block.scores.items():
+            columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
+            frames.append(pd.DataFrame(values, columns=columns))
+        yield pd.concat(frames, axis=1)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return the SHA-256 of a model's weights, by which a background knows its model."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _texts(values: Iterable[str]) -> npt.NDArray[Any]:
+    return np.array(list(values), dtype=object)

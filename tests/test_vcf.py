@@ -1,0 +1,215 @@
+"""Reading VCF and BCF: every allele, and one line for whatever is wrong."""
+
+import gzip
+import io
+from pathlib import Path
+
+import pysam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioq.errors import BioqError
+from bioq.genome.vcf import Variant, read_variants, survey_variants
+
+HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
+REAL = [HUMAN / "exac.chr22.vcf.gz", HUMAN / "1000g.chr22.vcf.gz"]
+HEADER = (
+    "##fileformat=VCFv4.2\n##contig=<ID=1>\n"
+    '##INFO=<ID=END,Number=1,Type=Integer,Description="End">\n'  # pysam writes it with a <DEL>
+    "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+)
+LINES = (
+    "1\t10\trs1;rs2\tA\tC,G\t.\t.\tX=\xe9\n"
+    "1\t10\t.\ta\t*,<DEL>,AT\t.\t.\t.\n"
+    "1\t12\t.\tGT\t.\t.\t.\t.\n"
+    "1\t15\t.\tG\tG]1:9],.A,C.\t.\t.\t.\n"
+)
+ALLELES = [
+    (10, "rs1;rs2", "A", "C"), (10, "rs1;rs2", "A", "G"),
+    (10, ".", "a", "*"), (10, ".", "a", "<DEL>"), (10, ".", "a", "AT"),
+    (12, ".", "GT", "."),
+    (15, ".", "G", "G]1:9]"), (15, ".", "G", ".A"), (15, ".", "G", "C."),
+]  # fmt: skip
+
+
+def written(tmp_path: Path, text: str | bytes, name: str = "in.vcf") -> Path:
+    path = tmp_path / name
+    path.write_bytes(text.encode("latin-1") if isinstance(text, str) else text)
+    return path
+
+
+def parts(variants: list[Variant]) -> list[tuple[int, str, str, str]]:
+    return [(variant.pos, variant.id, variant.ref, variant.alt) for variant in variants]
+
+
+def bgzip(path: Path) -> Path:
+    pysam.tabix_compress(str(path), f"{path}.bgz", force=True)
+    return Path(f"{path}.bgz")
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip", "crlf", "no header", "mark"])
+def test_every_allele_of_text_is_read_in_order(tmp_path: Path, kind: str) -> None:
+    text = HEADER + LINES
+    path = written(tmp_path, text)
+    if kind == "gzip":
+        path = written(tmp_path, gzip.compress(text.encode("latin-1")), "in.gz")
+    elif kind == "bgzip":
+        path = bgzip(path)
+    elif kind == "crlf":
+        path = written(tmp_path, text.replace("\n", "\r\n"))
+    elif kind == "no header":
+        path = written(tmp_path, LINES.rstrip("\n"))
+    elif kind == "mark":
+        path = written(tmp_path, b"\xef\xbb\xbf" + text.encode("latin-1"))
+    found = list(read_variants(path))
+    assert parts(found) == ALLELES
+    assert survey_variants(path).alleles == len(ALLELES)
+    assert {variant.chrom for variant in found} == set(survey_variants(path).contigs) == {"1"}
+
+
+def test_five_columns_are_enough(tmp_path: Path) -> None:
+    assert parts(list(read_variants(written(tmp_path, "1\t7\tx\tA\tC\r\n\n")))) == [
+        (7, "x", "A", "C")
+    ]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_standard_input_is_read_and_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compressed: bool
+) -> None:
+    content = (HEADER + LINES).encode("latin-1")
+    stream = io.BytesIO(gzip.compress(content) if compressed else content)
+    monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": stream}))
+    assert parts(list(read_variants("-"))) == ALLELES
+    assert not stream.closed
+
+
+def make_bcf(tmp_path: Path) -> Path:
+    path = tmp_path / "in.bcf"
+    text = "1\t10\trs1\tA\tC,G\t.\t.\t.\n1\t12\t.\tG\t<DEL>\t.\t.\t.\n1\t13\t.\tG\t.\t.\t.\t.\n"
+    with pysam.VariantFile(str(written(tmp_path, HEADER + text))) as lines:
+        with pysam.VariantFile(str(path), "wb", header=lines.header) as file:
+            for record in lines:
+                file.write(record)
+    return path
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_bcf_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdin: bool) -> None:
+    path = make_bcf(tmp_path)
+    if stdin:
+        stream = io.BytesIO(path.read_bytes())
+        monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": stream}))
+    assert parts(list(read_variants("-" if stdin else path))) == [
+        (10, "rs1", "A", "C"), (10, "rs1", "A", "G"), (12, ".", "G", "<DEL>"), (13, ".", "G", "."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_real_files_hold_what_htslib_reads(path: Path) -> None:
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    with pysam.VariantFile(str(path)) as file:
+        expected = [
+            (record.pos, record.id or ".", record.ref, alt)
+            for record in file
+            for alt in record.alts or (".",)
+        ]
+    assert parts(list(read_variants(path))) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**40),
+            st.text("rs0123456789;.é", min_size=1),
+            st.text("ACGTNacgt", min_size=1),
+            st.lists(
+                st.text("ACGTN", min_size=1) | st.sampled_from(["*", "<DEL>", "A[2:3["]),
+                min_size=1,
+                max_size=3,
+            ),
+        )
+    )
+)
+def test_whatever_is_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[tuple[int, str, str, list[str]]],
+) -> None:
+    path = tmp_path_factory.mktemp("vcf") / "in.vcf"
+    lines = [f"1\t{pos}\t{ids}\t{ref}\t{','.join(alts)}\t.\n" for pos, ids, ref, alts in records]
+    path.write_text("#CHROM\tPOS\tID\tREF\tALT\tQUAL\n" + "".join(lines), encoding="utf-8")
+    expected = [(pos, ids, ref, alt) for pos, ids, ref, alts in records for alt in alts]
+    assert parts(list(read_variants(path))) == expected
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("vcf") / "in.vcf"
+    path.write_bytes(content)
+    message = str(path)
+    try:
+        survey_variants(path)
+    except BioqError as error:
+        message = str(error)
+    assert str(path) in message
+    assert "\n" not in message
+
+
+GOOD = "1\t10\t.\tA\tC\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "in.vcf: is empty; expected VCF or BCF"),
+        ("1\t10\t.\tA\n", "in.vcf:1: has 4 tab-separated columns; a VCF line has at least five"),
+        (GOOD + "1 10 . A C\n", "in.vcf:2: has 1 tab-separated columns"),
+        (GOOD + "\t10\t.\tA\tC\n", "in.vcf:2: CHROM is ''; expected a contig's name"),
+        ("1 2\t10\t.\tA\tC\n", "in.vcf:1: CHROM is '1 2'"),
+        ("1\tten\t.\tA\tC\n", "in.vcf:1: POS is 'ten'; expected a whole number of at least 0"),
+        ("1\t-3\t.\tA\tC\n", "POS is '-3'"),
+        ("1\t1.5\t.\tA\tC\n", "POS is '1.5'"),
+        ("1\t\u00b2\t.\tA\tC\n", "in.vcf:1: is not UTF-8 text"),
+        ("1\t10\t.\t\tC\n", "in.vcf:1: REF is ''; expected bases"),
+        ("1\t10\t.\t.\tC\n", "REF is '.'"),
+        ("1\t10\t.\tA-\tC\n", "REF is 'A-'"),
+        ("1\t10\t.\tA\t\n", "ALT has the allele ''; expected bases, \\*, <ID>"),
+        ("1\t10\t.\tA\tC,,G\n", "ALT has the allele ''"),
+        ("1\t10\t.\tA\t-\n", "ALT has the allele '-'"),
+        ("1\t10\t.\tA\tC;G\n", "ALT has the allele 'C;G'"),
+        ("#CHROM\tPOS\tREF\tALT\n", "in.vcf:1: the columns are 'CHROM POS REF ALT'; expected CHR"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BioqError, match=message) as raised:
+        survey_variants(written(tmp_path, text))
+    assert "\n" not in str(raised.value)
+
+
+def test_compression_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress((HEADER + GOOD * 5000).encode())
+    with pytest.raises(BioqError, match="gzip compression is cut short or damaged"):
+        survey_variants(written(tmp_path, whole[:-20]))
+    with pytest.raises(BioqError, match="gzip compression is cut short or damaged"):
+        survey_variants(written(tmp_path, whole + b"rest"))
+    blocks = bgzip(written(tmp_path, HEADER + GOOD * 5000)).read_bytes()
+    with pytest.raises(BioqError, match="the block that ends every bgzip file is not there"):
+        survey_variants(written(tmp_path, blocks[:-28]))
+
+
+def test_a_damaged_bcf_is_named(tmp_path: Path) -> None:
+    path = make_bcf(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(BioqError, match=r"in\.bcf: .*(damaged|cut short)"):
+        survey_variants(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match=r"none\.vcf: no such file; expected VCF or BCF"):
+        survey_variants(tmp_path / "none.vcf")
+    with pytest.raises(BioqError, match="could not be read: Is a directory"):
+        survey_variants(tmp_path)

@@ -10,40 +10,28 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from variant_cases import make_chromosome, make_run, other_base, random_rows, read_tsv, write_vcf
 
 import bioq
-from bioq import BioqError, ModelSizes, dna
+from bioq import BioqError, dna
 from bioq.cli import main
-from bioq.dataset import Dataset
 from bioq.errors import UsageError
-from bioq.models import build_model
-from bioq.runs import create_run, save_weights
 from bioq.variants import COLUMNS, SCORES, VariantOptions, score_variants, write_variants
 from bioq.variants import scoring as scoring_module
 
-HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 WINDOW_BP = 200
 BOUND = 2e-6
 """How far scores may lie apart when batches are of another size: float32 sums in another order."""
 
 
 @pytest.fixture
-def run(tmp_path: Path, masked_data: Dataset) -> Path:
-    torch.manual_seed(1)
-    sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
-    model = build_model("danq", targets=2, window_bp=WINDOW_BP, sizes=sizes)
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights *= 3  # so that effects are far above rounding
-    folder = tmp_path / "run"
-    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
-    save_weights(model, folder / "model.safetensors")
-    return folder
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
 
 
 @pytest.fixture
 def chromosome() -> str:
-    return dna.decode(np.random.default_rng(3).integers(0, 4, 1000).astype(np.uint8))
+    return make_chromosome()
 
 
 @pytest.fixture
@@ -53,33 +41,8 @@ def genome(tmp_path: Path, chromosome: str) -> Path:
     return path
 
 
-def other_base(base: str) -> str:
-    return dna.BASES[(dna.BASES.index(base) + 1) % 4]
-
-
-def written(tmp_path: Path, rows: Sequence[tuple[object, ...]], name: str = "in.vcf") -> Path:
-    path = tmp_path / name
-    lines = ["\t".join(map(str, row)) + "\t.\t.\t.\n" for row in rows]
-    path.write_text(HEADER + "".join(lines))
-    return path
-
-
-def random_rows(chromosome: str, count: int = 40) -> list[tuple[object, ...]]:
-    """Return SNVs, insertions, deletions and several alleles at one place, not sorted."""
-    random = np.random.default_rng(4)
-    rows: list[tuple[object, ...]] = []
-    for number in range(count):
-        pos = int(random.integers(120, 880))
-        base = chromosome[pos - 1]
-        kind = number % 4
-        ref = chromosome[pos - 1 : pos + 3] if kind == 1 else base
-        alt = (other_base(base), base, base + "GATTACA", f"{other_base(base)},{base}TT")[kind]
-        rows.append(("chr1", pos, f"rs{number}", ref, alt))
-    return rows
-
-
-def read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t", dtype={"chrom": str}, keep_default_na=False, na_values="NA")
+def written(tmp_path: Path, rows: Sequence[tuple[object, ...]]) -> Path:
+    return write_vcf(tmp_path / "in.vcf", rows)
 
 
 def score(run: Path, vcf: Path, genome: Path, **options: object) -> pd.DataFrame:
@@ -121,7 +84,7 @@ def test_every_allele_gives_one_row_in_input_order(
     out = tmp_path / "out.tsv"
     assert main(["variants", str(run), str(vcf), "--genome", str(genome), "--out", str(out)]) == 0
     shown = capsys.readouterr()
-    table = read(out)
+    table = read_tsv(out)
     assert list(table)[: len(COLUMNS)] == list(COLUMNS)
     assert table["status"].tolist() == [
         "scored", "star", "symbolic", "scored", "scored", "ref_mismatch", "allele_swapped",
@@ -297,8 +260,8 @@ def test_targets_and_scores_are_chosen(
     vcf, out = written(tmp_path, random_rows(chromosome, 4)), tmp_path / "out.tsv"
     tokens = ["variants", str(run), str(vcf), "--genome", str(genome), "--out", str(out)]
     assert main([*tokens, "--targets", "sec*", "--scores", "diff", "alt"]) == 0
-    assert list(read(out))[len(COLUMNS) :] == ["diff:second", "alt:second"]
-    assert set(read(out)["top_target"]) == {"second"}
+    assert list(read_tsv(out))[len(COLUMNS) :] == ["diff:second", "alt:second"]
+    assert set(read_tsv(out)["top_target"]) == {"second"}
 
 
 def test_standard_input_gives_what_the_file_gives(
@@ -323,7 +286,7 @@ def test_a_vcf_without_alleles_gives_a_table_without_rows(
 ) -> None:
     out = tmp_path / "out.tsv"
     summary = write_variants(run, written(tmp_path, []), out, genome=genome)
-    assert len(read(out)) == 0
+    assert len(read_tsv(out)) == 0
     assert not summary.statuses
 
 

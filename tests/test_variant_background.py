@@ -1,0 +1,184 @@
+"""Backgrounds: E-values and z-scores against shares and means counted by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from variant_cases import make_chromosome, make_run, random_rows, read_tsv, write_vcf
+
+import bioq
+from bioq import BioqError
+from bioq.cli import main
+from bioq.errors import UsageError
+from bioq.files import sha256
+from bioq.variants import (
+    VariantOptions,
+    make_background,
+    read_background,
+    score_variants,
+    write_variants,
+)
+from bioq.variants.background import EffectCounts, size_keys, write_background
+from bioq.variants.scores import compare
+
+STEP = 2.0**-8
+"""How far apart two effects may lie and still be counted as one size, as a share of them."""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Path:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">1\n{make_chromosome()}\n")
+    return path
+
+
+@pytest.fixture
+def common(tmp_path: Path) -> Path:
+    rows = [*random_rows(make_chromosome(), 80), ("7", 1, ".", "A", "C"), ("1", 1, ".", "A", "*")]
+    return write_vcf(tmp_path / "common.vcf", rows)
+
+
+def whole(run: Path, vcf: Path, genome: Path) -> pd.DataFrame:
+    return pd.concat(score_variants(bioq.load(run), vcf, genome), ignore_index=True)
+
+
+def test_evalues_and_zscores_are_those_counted_by_hand(
+    run: Path, genome: Path, common: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    background = tmp_path / "background.npz"
+    tokens = ["--genome", str(genome), "--out"]
+    assert main(["background", str(run), str(common), *tokens, str(background)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{background}\n"
+    assert "no_contig" in shown.err
+    vcf = write_vcf(tmp_path / "mine.vcf", random_rows(make_chromosome(), 12))
+    out = tmp_path / "out.tsv"
+    tokens = [*tokens, str(out), "--background", str(background)]
+    assert main(["variants", str(run), str(vcf), *tokens]) == 0
+    table = read_tsv(out)
+    among = whole(run, common, genome).query("status == 'scored'")
+    assert len(among) == 100
+    for target in ("first", "second"):
+        sizes = np.abs(among[f"diff:{target}"] * among[f"log2_odds_ratio:{target}"]).to_numpy()
+        size = np.abs(table[f"diff:{target}"] * table[f"log2_odds_ratio:{target}"]).to_numpy()
+        most = (sizes[None, :] > size[:, None] * (1 - STEP)).mean(axis=1)
+        least = (sizes[None, :] > size[:, None] * (1 + STEP)).mean(axis=1)
+        evalue = table[f"evalue:{target}"].to_numpy()
+        assert (evalue <= np.maximum(most, 1 / 100) + 1e-6).all()
+        assert (evalue >= np.maximum(least, 1 / 100) - 1e-6).all()
+        root_mean_square = np.sqrt((among[f"diff:{target}"].astype(float) ** 2).mean())
+        np.testing.assert_allclose(
+            table[f"zscore:{target}"], table[f"diff:{target}"] / root_mean_square, rtol=1e-4
+        )
+    assert 0 < table["evalue:first"].min() < table["evalue:first"].max() < 1
+
+
+def test_a_background_knows_where_it_comes_from(
+    run: Path, genome: Path, common: Path, tmp_path: Path
+) -> None:
+    summary = make_background(run, common, tmp_path / "b.npz", genome=genome)
+    background = read_background(tmp_path / "b.npz")
+    about = background.provenance
+    assert background.variants == summary.statuses["scored"] == 100
+    assert about["vcf"] == "common.vcf"
+    assert about["vcf_sha256"] == sha256(common)
+    assert about["genome"] == "genome.fa"
+    assert about["options"]["indel"] == "left"
+    assert about["statuses"] == {"scored": 100, "no_contig": 1, "star": 1}
+    assert about["bioq"] == bioq.__version__
+    write_variants(run, common, tmp_path / "o.h5ad", genome=genome, background=tmp_path / "b.npz")
+
+
+@given(
+    arrays.arrays(
+        np.float32, st.integers(1, 30), elements=st.floats(0, 100, width=32, allow_subnormal=False)
+    )
+)
+def test_sizes_are_told_apart_in_order_and_to_four_in_a_thousand(sizes: np.ndarray) -> None:
+    keys = size_keys(sizes)
+    for left, left_key in zip(sizes.astype(float), keys, strict=True):
+        for right, right_key in zip(sizes.astype(float), keys, strict=True):
+            if left < right:
+                assert left_key <= right_key
+            if max(left, right) > 2.0**-63 and left < right * (1 - STEP):
+                assert left_key < right_key
+
+
+def test_effects_counted_in_parts_are_those_counted_at_once(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    ref, alt = random.random((2, 1, 50, 3), dtype=np.float32)
+    scores = compare(ref, alt)
+    once, parts = EffectCounts(3), EffectCounts(3)
+    once.add(scores)
+    for rows in (slice(0, 7), slice(7, 50)):
+        parts.add({name: values[rows] for name, values in scores.items()})
+    for counted, name in ((once, "once.npz"), (parts, "parts.npz")):
+        write_background(tmp_path / name, counted, ["a", "b", "c"], {"model": "m"})
+    left, right = (read_background(tmp_path / name) for name in ("once.npz", "parts.npz"))
+    np.testing.assert_array_equal(left.larger, right.larger)
+    np.testing.assert_allclose(left.root_mean_square, right.root_mean_square)
+
+
+def test_a_background_of_another_model_is_refused(
+    run: Path, genome: Path, common: Path, tmp_path: Path
+) -> None:
+    other = make_run(tmp_path / "other", seed=9)
+    background = tmp_path / "b.npz"
+    make_background(other, common, background, genome=genome)
+    with pytest.raises(BioqError, match="was made with other weights"):
+        write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+    targets = run / "targets.tsv"
+    targets.write_text("name\nthird\nsecond\n")
+    with pytest.raises(BioqError, match="of 2 targets, the first 'first'; the model has 2"):
+        write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+    assert not (tmp_path / "o.tsv").exists()
+
+
+def test_other_options_than_the_backgrounds_are_noted(
+    run: Path, genome: Path, common: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    background = tmp_path / "b.npz"
+    options = VariantOptions(strands="forward")
+    make_background(run, common, background, genome=genome, options=options)
+    write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+    assert "b.npz was made with --strands forward, not both" in capsys.readouterr().err
+
+
+def test_a_background_of_nothing_is_not_written(run: Path, genome: Path, tmp_path: Path) -> None:
+    with pytest.raises(BioqError, match="not written: no variant could be scored"):
+        make_background(run, write_vcf(tmp_path / "in.vcf", []), tmp_path / "b.npz", genome=genome)
+    assert not (tmp_path / "b.npz").exists()
+    with pytest.raises(UsageError, match=r"expected a name that ends in \.npz"):
+        make_background(run, tmp_path / "in.vcf", tmp_path / "b.txt", genome=genome)
+
+
+def test_what_is_no_background_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "b.npz"
+    with pytest.raises(BioqError, match=r"b\.npz: no such file; expected one made by"):
+        read_background(path)
+    path.write_text("hello")
+    with pytest.raises(BioqError, match="is not a background"):
+        read_background(path)
+    np.savez(path, counts=np.zeros(3))
+    with pytest.raises(BioqError, match=r"is not a background \(KeyError\)"):
+        read_background(path)
+    parts = {"targets": np.array(["a"]), "variants": 1, "square_sum": np.zeros(1)}
+    about = {"format": "bioq-background", "format_version": 9, "model": "m"}
+    np.savez(path, about=json.dumps(about), counts=np.zeros((1, 3)), **parts)
+    with pytest.raises(BioqError, match="format_version 9; this BioQ reads"):
+        read_background(path)
+    np.savez(
+        path, about=json.dumps(about | {"format_version": 1}), counts=np.zeros((1, 3)), **parts
+    )
+    with pytest.raises(BioqError, match="its parts do not belong together"):
+        read_background(path)

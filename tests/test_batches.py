@@ -33,17 +33,3 @@ def test_decoding_packed_rows_equals_one_hot_of_codes(length: int) -> None:
     packed, mask = dna.pack(codes)
     decoded = decode_windows(torch.from_numpy(packed), torch.from_numpy(mask), length)
     np.testing.assert_array_equal(decoded.numpy(), dna.one_hot(codes))
-
-
-def test_reading_from_disk_gives_memory_back_to_the_system(
-    masked_data: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bioq.batches._RELEASE_AFTER_BYTES", 1)
-    split = masked_data["train"]
-    released = []
-    monkeypatch.setattr(split, "release", lambda: released.append(True))
-    Batches(split, torch.device("cpu"), data_in="disk").read(torch.tensor([0]))
-    assert released
-    monkeypatch.undo()
-    split.release()
-    assert split.read([1]).windows.shape == (1, 4, split.window_bp), "pages come back from the file"

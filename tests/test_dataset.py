@@ -215,11 +215,10 @@ def test_an_empty_split_is_read_as_empty(tmp_path: Path, coordinates: bool) -> N
         assert split.bins().shape == (0, 3)
 
 
-def test_released_pages_can_be_read_again(made: tuple[Path, Any]) -> None:
+def test_reading_rows_in_any_order_maps_no_pages(made: tuple[Path, Any]) -> None:
     split = open_dataset(made[0])["train"]
-    before = split.read(slice(None))
-    split.release()
-    assert_batch(split.read(slice(None)), made[1]["train"][0], before.labels)
+    rows = [3, 4, 5, 1, 0, 0, 7, len(split) - 1]
+    assert_batch(split.read(rows), made[1]["train"][0][rows], split.labels()[rows])
 
 
 def test_packed_batches_are_writable_copies(made: tuple[Path, Any]) -> None:
@@ -575,3 +574,11 @@ def test_a_target_table_of_another_length_is_named(path: Path) -> None:
 def test_a_file_that_is_no_npy_is_named(path: Path) -> None:
     with pytest.raises(BioqError, match=r"train/mask\.npy: is not the \.npy file of"):
         rewrite(path, "train/mask.npy", b"MATLAB 5.0 MAT-file")
+
+
+def test_a_file_cut_short_while_open_is_named(made: tuple[Path, Any]) -> None:
+    split = open_dataset(made[0])["train"]
+    file = made[0] / "train" / "sequence.npy"
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.raises(BioqError, match=r"sequence\.npy: became shorter after it was opened"):
+        split.read([len(split) - 1])

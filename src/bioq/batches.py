@@ -1,6 +1,6 @@
 """Batches of windows from a split, decoded to one-hot on the device that uses them.
 
-The packed rows lie on disk (memory map), in memory or on the device. A window of 1,000 bp with 919
+The packed rows lie on disk, in memory or on the device. A window of 1,000 bp with 919
 labels travels as 365 bytes instead of 19,676 (float32 one-hot and labels).
 """
 
@@ -16,8 +16,7 @@ DataIn = Literal["auto", "disk", "memory", "device"]
 # Shares of what is free that the packed rows may take when the place is chosen automatically.
 _SHARE_OF_DEVICE = 0.5
 _SHARE_OF_MEMORY = 0.25
-# Pages of the memory map are given back after this many bytes read, so that memory stays bounded.
-_RELEASE_AFTER_BYTES = 64 << 20
+_LOAD_ROWS = 1 << 16
 
 
 def decode_windows(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
@@ -47,12 +46,9 @@ class Batches:
         self.device = device
         self.data_in = _choose_place(split, device) if data_in == "auto" else data_in
         self._split = split
-        self._read_bytes = 0
         if self.data_in != "disk":
             place = device if self.data_in == "device" else torch.device("cpu")
-            everything = split.read_packed(slice(None))
-            self._sequence = torch.from_numpy(everything.sequence).to(place)
-            self._labels = torch.from_numpy(everything.labels).to(place)
+            self._sequence, self._labels = _load(split, place)
             self._mask_number = torch.full((len(split),), -1, dtype=torch.int64, device=place)
             rows, mask = split.masks()
             self._mask_number[torch.from_numpy(rows).to(place)] = torch.arange(
@@ -73,10 +69,6 @@ class Batches:
 
     def _from_disk(self, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         packed = self._split.read_packed(rows.numpy())
-        self._read_bytes += len(rows) * 4096  # at the worst a page of its own for every row
-        if self._read_bytes > _RELEASE_AFTER_BYTES:
-            self._split.release()
-            self._read_bytes = 0
         mask = None if packed.mask is None else torch.from_numpy(packed.mask)
         return torch.from_numpy(packed.sequence), mask, torch.from_numpy(packed.labels)
 
@@ -87,6 +79,20 @@ class Batches:
             number = self._mask_number[rows]
             mask = self._mask[number.clamp(min=0)] * (number >= 0).unsqueeze(1)
         return self._sequence[rows], mask, self._labels[rows]
+
+
+def _load(split: Split, place: torch.device) -> tuple[Tensor, Tensor]:
+    """Return every packed sequence and label row of a split, copied piece by piece."""
+    first = split.read_packed(slice(0, 1))
+    sequence, labels = (
+        torch.empty((len(split), array.shape[1]), dtype=torch.uint8, device=place)
+        for array in (first.sequence, first.labels)
+    )
+    for start in range(0, len(split), _LOAD_ROWS):
+        piece = split.read_packed(slice(start, start + _LOAD_ROWS))
+        sequence[start : start + _LOAD_ROWS] = torch.from_numpy(piece.sequence)
+        labels[start : start + _LOAD_ROWS] = torch.from_numpy(piece.labels)
+    return sequence, labels
 
 
 def _unpack_bits(packed: Tensor, bits: int, count: int) -> Tensor:

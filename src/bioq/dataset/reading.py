@@ -1,6 +1,6 @@
 """Reading a data set folder by memory map, and checking that it is whole."""
 
-import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,6 @@ class Split:
         self._windows: int = windows
         self._contigs = description.contigs
         self._bin_bp = description.bin_bp
-        self._files: list[np.memmap[Any, Any]] = []
         width = description.window_bp
         self._sequence = self._map(folder, "sequence", (windows, dna.packed_bytes(width)), np.uint8)
         self._labels = self._map(folder, "labels", (windows, -(-targets // 8)), np.uint8)
@@ -86,7 +85,11 @@ class Split:
     def read_packed(self, rows: Rows) -> PackedBatch:
         """Return what is stored for `rows`, copied into memory."""
         wanted = self._row_numbers(rows)
-        return PackedBatch(self._sequence[wanted], self._mask_of(wanted), self._labels[wanted])
+        return PackedBatch(
+            _read_rows(self._sequence, wanted),
+            self._mask_of(wanted),
+            _read_rows(self._labels, wanted),
+        )
 
     def labels(self) -> dna.Bytes:
         """Return every label of the split: uint8 `(windows, targets)`."""
@@ -130,16 +133,11 @@ class Split:
         """Return how many windows are positive for each target: int64 `(targets,)`."""
         counts = np.zeros(self.targets, dtype=np.int64)
         for start in range(0, len(self), 1 << 16):
-            rows = np.asarray(self._labels[start : start + (1 << 16)])
-            counts += unpack_labels(rows, self.targets).sum(axis=0, dtype=np.int64)
+            rows = np.arange(start, min(start + (1 << 16), len(self)))
+            counts += unpack_labels(_read_rows(self._labels, rows), self.targets).sum(
+                axis=0, dtype=np.int64
+            )
         return counts
-
-    def release(self) -> None:
-        """Let the operating system take back the memory of pages read; all stays readable."""
-        for file in self._files:
-            base = getattr(file, "_mmap", None)
-            if base is not None and hasattr(base, "madvise"):
-                base.madvise(mmap.MADV_DONTNEED)
 
     def _row_numbers(self, rows: Rows) -> npt.NDArray[np.int64]:
         if isinstance(rows, slice):
@@ -174,10 +172,7 @@ class Split:
         return mask
 
     def _map(self, folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        array = _open_array(folder / self.name / f"{name}.npy", shape, np.dtype(dtype))
-        if isinstance(array, np.memmap):
-            self._files.append(array)
-        return array
+        return _open_array(folder / self.name / f"{name}.npy", shape, np.dtype(dtype))
 
 
 class Dataset(Mapping[str, Split]):
@@ -304,3 +299,24 @@ def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
         return np.memmap(path, dtype, mode="r", offset=len(header), shape=shape)
     except OSError as error:
         raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+
+
+def _read_rows(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Return a copy of rows of a mapped array, without touching the map.
+
+    A touched page maps everything around it that the system has in memory, up to megabytes, and
+    all of that counts as memory of this process: a thousand random rows map a whole data set.
+    """
+    if not isinstance(array, np.memmap) or not len(rows) or not hasattr(os, "pread"):
+        return np.array(array[rows])
+    row_bytes = array.strides[0]
+    new_run = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)  # runs of neighbours
+    lengths = np.diff(new_run, append=len(rows)) * row_bytes
+    starts = rows[new_run] * row_bytes + array.offset
+    with open(array.filename, "rb", buffering=0) as file:
+        runs = [
+            os.pread(file.fileno(), length, start)
+            for length, start in zip(lengths.tolist(), starts.tolist(), strict=True)
+        ]
+    values = np.frombuffer(bytearray().join(runs), array.dtype)
+    return values.reshape(len(rows), *array.shape[1:])

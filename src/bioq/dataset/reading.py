@@ -313,10 +313,13 @@ def _read_rows(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDAr
     new_run = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)  # runs of neighbours
     lengths = np.diff(new_run, append=len(rows)) * row_bytes
     starts = rows[new_run] * row_bytes + array.offset
-    with open(array.filename, "rb", buffering=0) as file:
+    path = str(array.filename)
+    with open(path, "rb", buffering=0) as file:
         runs = [
             os.pread(file.fileno(), length, start)
             for length, start in zip(lengths.tolist(), starts.tolist(), strict=True)
         ]
+    if sum(map(len, runs)) != len(rows) * row_bytes:
+        raise BioqError(f"{path}: became shorter after it was opened; build the data set again")
     values = np.frombuffer(bytearray().join(runs), array.dtype)
     return values.reshape(len(rows), *array.shape[1:])

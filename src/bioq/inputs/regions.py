@@ -15,11 +15,14 @@ from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
+from bioq.progress import progress
 from bioq.sources.windows import read_windows
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _STRETCH = 256
 """Windows that are read from the genome at a time."""
+_SHOWN_EVERY = 10_000
+"""Windows that are counted between two looks at the clock."""
 
 Tile = tuple[int, int, str, str]
 """(the genome's contig number, start of the bin, the BED's contig name, the region's name)"""
@@ -76,9 +79,12 @@ class RegionWindows:
         for a contig that the genome does not have."""
         lengths = list(self._genome.lengths.values())
         windows = self.past_end = 0
-        for contig, start, _, _ in self._tiles():
-            windows += 1
-            self.past_end += start + self._bin_bp > lengths[contig]
+        with progress(f"check {self.label}", None, "windows") as advance:
+            for contig, start, _, _ in self._tiles():
+                windows += 1
+                self.past_end += start + self._bin_bp > lengths[contig]
+                if windows % _SHOWN_EVERY == 0:
+                    advance(_SHOWN_EVERY)
         if not windows:
             raise BioqError(f"{self.label}: holds no regions; expected BED")
         return windows

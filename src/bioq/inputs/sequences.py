@@ -49,7 +49,7 @@ class SequenceWindows:
         """Return the number of windows. Raises BioqError, with the line or the sequence, for what
         is no DNA FASTA, and for a sequence shorter than the window if it is not to be padded."""
         windows, length, name, header_line = 0, 0, "", 0
-        for line, text, is_header in self._pieces():
+        for line, text, is_header in self._pieces(show_progress=True):
             if is_header:
                 if header_line:
                     windows += self._count_of(name, length, header_line)
@@ -83,7 +83,7 @@ class SequenceWindows:
         if cutter is not None:
             yield from cutter.finish()
 
-    def _pieces(self) -> Iterator[tuple[int, bytes, bool]]:
+    def _pieces(self, *, show_progress: bool = False) -> Iterator[tuple[int, bytes, bool]]:
         try:
             with open(self.path, "rb") as file:
                 compressed = file.read(2) == _GZIP_MAGIC
@@ -91,7 +91,7 @@ class SequenceWindows:
             raise BioqError(f"{self.label}: no such file; expected FASTA") from error
         except OSError as error:
             raise BioqError(f"{self.label}: could not be read: {error.strerror}") from error
-        return fasta_pieces(self.path, compressed=compressed, show_progress=False)
+        return fasta_pieces(self.path, compressed=compressed, show_progress=show_progress)
 
     def _name(self, line: int, header: bytes) -> str:
         words = header[1:].decode("utf-8", "replace").split(maxsplit=1)

@@ -172,6 +172,17 @@ def test_batch_size_order_and_grouping_change_nothing(
     )
 
 
+def test_bf16_gives_the_same_within_two_hundredths(
+    run: Path, genome: Path, chromosome: str, tmp_path: Path
+) -> None:
+    vcf = written(tmp_path, random_rows(chromosome))
+    exact, rough = (score(run, vcf, genome, precision=name) for name in ("32", "bf16"))
+    for name in ("ref", "alt", "diff"):
+        columns = [f"{name}:first", f"{name}:second"]
+        apart = np.abs(exact[columns] - rough[columns]).to_numpy()
+        assert 0 < apart.max() < 0.02
+
+
 class _Counting(nn.Module):
     """Counts the windows that it predicts."""
 

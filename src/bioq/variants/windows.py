@@ -25,8 +25,8 @@ OUTSIDE = "outside_contig"
 NO_CONTIG = "no_contig"
 
 STATUSES: Mapping[str, str] = {
-    SCORED: "scored",
-    EDGE_PADDED: "scored; the window reaches past the contig's end, where it is filled with N",
+    SCORED: "the genome has REF; both alleles were predicted",
+    EDGE_PADDED: "scored too; the window reaches past the contig's end, where it holds N",
     SWAPPED: "ALT is what the genome has, REF is not; scored only on request",
     REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
     NO_CONTIG: "the genome has no contig of this name",

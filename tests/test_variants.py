@@ -275,7 +275,9 @@ def test_targets_and_scores_are_chosen(
     assert set(read_tsv(out)["top_target"]) == {"second"}
 
 
+@pytest.mark.parametrize("ending", [".tsv", ".vcf"])
 def test_standard_input_gives_what_the_file_gives(
+    ending: str,
     run: Path,
     genome: Path,
     chromosome: str,
@@ -283,7 +285,7 @@ def test_standard_input_gives_what_the_file_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vcf = written(tmp_path, random_rows(chromosome, 8))
-    outs = [tmp_path / "a.tsv", tmp_path / "b.tsv"]
+    outs = [tmp_path / f"{name}{ending}" for name in "ab"]
     stdin = io.BytesIO(vcf.read_bytes())
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stdin))
     for source, out in zip([str(vcf), "-"], outs, strict=True):

@@ -21,12 +21,14 @@ import pysam
 
 from bioq.errors import BioqError
 from bioq.genome.fasta import BGZF_END, quiet_htslib
+from bioq.progress import progress
 
 STDIN = Path("-")
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 _GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
 _BUFFER_BYTES = 1 << 20
+_ADVANCE_EVERY = 1 << 14
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
 _BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
 # "*" an allele that an upstream deletion removes, "." none, "<ID>" symbolic, and breakends.
@@ -53,19 +55,21 @@ def is_bases(allele: str) -> bool:
     return _BASES.fullmatch(allele) is not None
 
 
-def read_variants(path: str | Path) -> Iterator[Variant]:
+def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
+    `label` is what messages call it, by default its path.
     Raises BioqError, with the line, at the first one that is malformed.
     """
     path = Path(path)
+    label = label or ("standard input" if path == STDIN else str(path))
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(_open(path))
         tail = _Tail(raw)
         stack.callback(tail.detach)  # standard input stays open
         head = tail.peek(18)
         if not head:
-            raise BioqError(f"{_name(path)}: is empty; expected VCF or BCF")
+            raise BioqError(f"{label}: is empty; expected VCF or BCF")
         compressed = head.startswith(_GZIP_MAGIC)
         is_bgzip = compressed and len(head) >= 18 and bool(head[3] & 4) and head[12:14] == b"BC"
         text: BinaryIO = cast(BinaryIO, tail)
@@ -73,17 +77,17 @@ def read_variants(path: str | Path) -> Iterator[Variant]:
             text = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=tail), _BUFFER_BYTES))
         try:
             if cast(io.BufferedReader, text).peek(4)[:4] == _BCF_MAGIC:
-                yield from _read_bcf(path, text if path == STDIN else None)
+                yield from _read_bcf(path, label, text if path == STDIN else None)
                 return
-            yield from _read_text(_name(path), text)
+            yield from _read_text(label, text)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise BioqError(
-                f"{_name(path)}: its gzip compression is cut short or damaged ({error}); "
+                f"{label}: its gzip compression is cut short or damaged ({error}); "
                 "copy or download it again"
             ) from error
         if is_bgzip and tail.last != BGZF_END:
             raise BioqError(
-                f"{_name(path)}: is cut short: the block that ends every bgzip file is not there; "
+                f"{label}: is cut short: the block that ends every bgzip file is not there; "
                 "copy or download it again"
             )
 
@@ -97,16 +101,19 @@ class VcfContent:
     """The contigs that have alleles, in order of appearance."""
 
 
-def survey_variants(path: str | Path) -> VcfContent:
+def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     """Check every line of a VCF or BCF, and count its alleles.
 
     Raises BioqError, with the line, at the first one that is malformed.
     """
     alleles = 0
     contigs: dict[str, None] = {}
-    for variant in read_variants(path):
-        alleles += 1
-        contigs[variant.chrom] = None
+    with progress("check the variants", None, "alleles") as advance:
+        for variant in read_variants(path, label=label):
+            contigs[variant.chrom] = None
+            alleles += 1
+            if alleles % _ADVANCE_EVERY == 0:
+                advance(_ADVANCE_EVERY)
     return VcfContent(alleles, tuple(contigs))
 
 
@@ -122,10 +129,6 @@ class _Tail(io.BufferedReader):
         if found:
             self.last = (self.last + found[-len(BGZF_END) :])[-len(BGZF_END) :]
         return found
-
-
-def _name(path: Path) -> str:
-    return "standard input" if path == STDIN else str(path)
 
 
 @contextlib.contextmanager
@@ -192,7 +195,7 @@ def _checked(where: str, chrom: str, pos: str, ids: str, ref: str, alts: str) ->
         yield Variant(where, chrom, int(pos), ids or ".", ref, alt)
 
 
-def _read_bcf(path: Path, stdin: BinaryIO | None) -> Iterator[Variant]:
+def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:
     """Yield the alleles of a BCF; htslib needs a file, so standard input is copied into one."""
     with contextlib.ExitStack() as stack:
         place = str(path)
@@ -207,12 +210,12 @@ def _read_bcf(path: Path, stdin: BinaryIO | None) -> Iterator[Variant]:
             file = stack.enter_context(pysam.VariantFile(place))
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
-                where = f"{_name(path)}: record {number}"
+                where = f"{label}: record {number}"
                 yield from _checked(
                     where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
                 )
         except (OSError, ValueError) as error:
             raise BioqError(
-                f"{_name(path)}: the BCF is damaged or cut short after record {number} "
+                f"{label}: the BCF is damaged or cut short after record {number} "
                 f"({' '.join(str(error).split())}); copy or download it again"
             ) from error

@@ -2,6 +2,9 @@
 
 import contextlib
 import datetime
+import shutil
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -91,16 +94,17 @@ def write_variants(
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with format="deepsea" it
     is what the names of DeepSEA's files begin with. `scores` are some of `SCORES` and, with a
-    background, `BACKGROUND_SCORES`; all by default. A file is checked to its end before anything
-    is computed. Raises BioqError for input that is malformed; then no output is left.
+    background, `BACKGROUND_SCORES`; all by default. The input is checked to its end before
+    anything is computed. Raises BioqError for input that is malformed; then no output is left.
     """
     _check_output(vcf, out, format)
     names = _choose_scores(scores, format, has_background=background is not None)
     known = None if background is None else read_background(background)
-    with _open_scorer(
-        run, genome, chrom_alias, options, targets=targets, background=known
-    ) as scorer:
-        content = None if vcf == STDIN else survey_variants(vcf)
+    with (
+        _open_scorer(run, genome, chrom_alias, options, targets, known) as scorer,
+        _input(vcf) as (path, label),
+    ):
+        content = survey_variants(path, label=label)
         metadata = _provenance(scorer, vcf) | {
             "scores": {name: MEANING[name] for name in names},
             "statuses": dict(STATUSES),
@@ -108,7 +112,7 @@ def write_variants(
         }
         layout = scorer.layout(names, metadata)
         with _open_rows(out, layout, format, _contigs(scorer.names, content)) as rows:
-            for block in _blocks(scorer, vcf, content):
+            for block in _blocks(scorer, path, label, content.alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
         return _summary(scorer)
 
@@ -128,14 +132,17 @@ def make_background(
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
-    with _open_scorer(run, genome, chrom_alias, options) as scorer:
-        content = None if vcf == STDIN else survey_variants(vcf)
+    with (
+        _open_scorer(run, genome, chrom_alias, options) as scorer,
+        _input(vcf) as (path, label),
+    ):
+        content = survey_variants(path, label=label)
         found = EffectCounts(len(scorer.targets))
-        for block in _blocks(scorer, vcf, content):
+        for block in _blocks(scorer, path, label, content.alleles):
             scored = block.columns["max_abs_diff"] >= 0  # NaN where it is not
             found.add({name: values[scored] for name, values in block.scores.items()})
         about = _provenance(scorer, vcf) | {
-            "vcf_sha256": None if vcf == STDIN else sha256(vcf),
+            "vcf_sha256": sha256(path),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
@@ -149,7 +156,6 @@ def _open_scorer(
     genome: Path,
     chrom_alias: Path | None,
     options: VariantOptions,
-    *,
     targets: Sequence[str] = (),
     background: Background | None = None,
 ) -> Iterator[Scorer]:
@@ -171,19 +177,29 @@ def _compare_options(background: Background, options: VariantOptions) -> None:
             say(f"note: {background.path} was made with --{name} {theirs[name]}, not {mine}")
 
 
-def _blocks(scorer: Scorer, vcf: Path, content: VcfContent | None) -> Iterator[ScoredBlock]:
-    total = None if content is None else content.alleles
-    with progress("variants", total, "alleles") as advance:
-        for block in scorer.score(read_variants(vcf)):
+@contextlib.contextmanager
+def _input(vcf: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the input's file and what messages call it; standard input goes to a temporary file
+    first, because the input is read twice: once to check it to its end."""
+    if vcf != STDIN:
+        yield vcf, str(vcf)
+        return
+    with tempfile.NamedTemporaryFile(prefix="bioq-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name), "standard input"
+
+
+def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
+    with progress("variants", alleles, "alleles") as advance:
+        for block in scorer.score(read_variants(path, label=label)):
             yield block
             advance(len(block.columns["chrom"]))
 
 
-def _contigs(names: ContigNames, content: VcfContent | None) -> dict[str, int | None]:
-    """Return the contigs of a VCF's header with their lengths: those of the input, where known."""
+def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
+    """Return the contigs of the input with their lengths, where the genome has them."""
     lengths = names.genome.lengths
-    if content is None:
-        return dict(lengths)
     found = {name: names.find(name) for name in content.contigs}
     return {
         name: None if number is None else lengths[names.contigs[number]]

@@ -1,5 +1,6 @@
 """Predictions of files: the right windows, in order, in every format, whole after an interrupt."""
 
+import gzip
 import io
 import tracemalloc
 from collections.abc import Callable
@@ -217,13 +218,22 @@ def interrupt_after(batches: int) -> Callable[..., np.ndarray]:
     return predict_codes
 
 
-def interrupted(run: Path, source: Path, out: Path, batches: int, **options: object) -> None:
+def interrupted(
+    run: Path,
+    source: Path,
+    out: Path,
+    batches: int,
+    *,
+    genome: Path | None = None,
+    **options: object,
+) -> None:
     """Predict some batches of 7 and stop there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bioq.tables.spool._PART_BYTES", 150)
         patch.setattr(module, "predict_codes", interrupt_after(batches))
         with pytest.raises(KeyboardInterrupt):
-            predict_file(run, source, out, options=replace(SMALL_BATCH, **options))
+            options_now = replace(SMALL_BATCH, **options)  # type: ignore[arg-type]
+            predict_file(run, source, out, genome=genome, options=options_now)
 
 
 @pytest.mark.parametrize("ending", [".tsv", ".tsv.gz", ".parquet", ".h5", ".h5ad"])
@@ -343,6 +353,23 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
                 np.testing.assert_allclose(found, means, atol=1e-6)
 
 
+def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
+    bed, genome = regions(tmp_path, "chr1\t0\t900\nchr2\t0\t430\n")
+    out = tmp_path / "o.bw"
+    interrupted(run, bed, out, 3, genome=genome)
+    assert not list(tmp_path.glob("*.bw"))
+    predict_file(run, bed, out, genome=genome, options=SMALL_BATCH, resume=True)
+    predict_file(run, bed, tmp_path / "whole.bw", genome=genome, options=SMALL_BATCH)
+    for name in ("first", "second"):
+        with (
+            pyBigWig.open(str(tmp_path / f"o.{name}.bw")) as found,
+            pyBigWig.open(str(tmp_path / f"whole.{name}.bw")) as whole,
+        ):
+            for contig in CONTIGS:
+                assert found.intervals(contig) == whole.intervals(contig)
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) -> None:
     from bioq.tables.bigwig import bigwig_paths
 
@@ -418,6 +445,9 @@ def test_the_command_reads_stdin_and_prints_what_it_wrote(
     stdin.buffer = io.BytesIO(b"ACGT\n")
     assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
     assert "bioq: stdin:1: is not FASTA" in capsys.readouterr().err
+    stdin.buffer = io.BytesIO(gzip.compress(source.read_bytes())[:-9])
+    assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
+    assert "bioq: stdin: its gzip compression is cut short" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_how_to_go_on(

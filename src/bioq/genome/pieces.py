@@ -13,15 +13,16 @@ _BLOCK_BYTES = 1 << 22
 
 
 def fasta_pieces(
-    path: Path, *, compressed: bool, show_progress: bool = True
+    path: Path, *, compressed: bool, show_progress: bool = True, label: str = ""
 ) -> Iterator[tuple[int, bytes, bool]]:
     """Yield (line number, text, is a header): whole header lines, sequence in large pieces.
 
+    `label` is what messages call the file, by default its path.
     A byte order mark is passed over. Raises BioqError for a file that cannot be read or whose
     compression is damaged.
     """
     line, at_line_start, rest = 1, True, b""
-    for block in _blocks(path, compressed, show_progress):
+    for block in _blocks(path, compressed, show_progress, label or str(path)):
         text, position, rest = rest + block, 0, b""
         while position < len(text):
             is_header = at_line_start and text[position] == ord(">")
@@ -46,14 +47,14 @@ def _silent(done: int, note: str = "") -> None:
     """Report nothing."""
 
 
-def _blocks(path: Path, compressed: bool, show_progress: bool) -> Iterator[bytes]:
+def _blocks(path: Path, compressed: bool, show_progress: bool, label: str) -> Iterator[bytes]:
     """Yield the text of a file in blocks, with progress; the first without a byte order mark."""
     try:
         with open(path, "rb") as raw, contextlib.ExitStack() as stack:
             advance: Advance = _silent
             if show_progress:
                 size = path.stat().st_size
-                advance = stack.enter_context(progress(f"read {path.name}", size, "bytes"))
+                advance = stack.enter_context(progress(f"read {Path(label).name}", size, "bytes"))
             text = gzip.GzipFile(fileobj=raw) if compressed else raw
             done, mark = 0, b"\xef\xbb\xbf"
             while block := text.read(_BLOCK_BYTES):
@@ -63,8 +64,8 @@ def _blocks(path: Path, compressed: bool, show_progress: bool) -> Iterator[bytes
                 done = raw.tell()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
+            f"{label}: its gzip compression is cut short or damaged ({error}); "
             "copy or download it again"
         ) from error
     except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+        raise BioqError(f"{label}: could not be read: {error.strerror}") from error

@@ -91,7 +91,9 @@ class SequenceWindows:
             raise BioqError(f"{self.label}: no such file; expected FASTA") from error
         except OSError as error:
             raise BioqError(f"{self.label}: could not be read: {error.strerror}") from error
-        return fasta_pieces(self.path, compressed=compressed, show_progress=show_progress)
+        return fasta_pieces(
+            self.path, compressed=compressed, show_progress=show_progress, label=self.label
+        )
 
     def _name(self, line: int, header: bytes) -> str:
         words = header[1:].decode("utf-8", "replace").split(maxsplit=1)

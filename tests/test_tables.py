@@ -131,6 +131,14 @@ def test_how_rows_are_batched_changes_nothing(ending: str, tmp_path: Path) -> No
             np.testing.assert_array_equal(first[place], second[place])
 
 
+def test_how_many_rows_become_text_at_once_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = write(tmp_path / "a.tsv", LAYOUT)
+    monkeypatch.setattr("bioq.tables.text._FIELDS_AT_ONCE", 20)  # three rows
+    assert write(tmp_path / "b.tsv", LAYOUT).read_bytes() == one.read_bytes()
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_float16_is_within_its_precision(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"t{ending}"

@@ -20,6 +20,9 @@ _BGZIP_MODE: Any = "w1"
 _FLOAT16_DIGITS = 4
 """Significant digits that tell any two float16 of the same exponent apart: 11 bits, 3.3 digits."""
 
+_FIELDS_AT_ONCE = 1 << 19
+"""Text takes many times the memory of its numbers: so many are turned into text in one go."""
+
 
 class TextWriter:
     """Writes a header line, then one line a row: columns, then one field a score and target.
@@ -35,13 +38,20 @@ class TextWriter:
         fields = [*layout.columns]
         for score in layout.scores:
             fields += layout.score_columns(score)
+        self._rows_at_once = max(1, _FIELDS_AT_ONCE // len(fields))
         self._file.write(("\t".join(plain_text(np.array(fields))) + "\n").encode())
 
     def write(self, columns: Columns, scores: Scores) -> None:
+        rows = len(next(iter(columns.values())))
+        for start in range(0, rows, self._rows_at_once):
+            self._write_rows(columns, scores, slice(start, start + self._rows_at_once))
+
+    def _write_rows(self, columns: Columns, scores: Scores, rows: slice) -> None:
         fields = [
-            _text(columns[name], kind == "text") for name, kind in self._layout.columns.items()
+            _text(columns[name][rows], kind == "text")
+            for name, kind in self._layout.columns.items()
         ]
-        fields += [_joined(scores[name]) for name in self._layout.scores]
+        fields += [_joined(scores[name][rows]) for name in self._layout.scores]
         lines = pc.binary_join_element_wise(*fields, "\t")
         self._file.write(("\n".join(lines.to_pylist()) + "\n").encode())
 

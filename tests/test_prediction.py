@@ -160,7 +160,7 @@ def test_regions_are_predicted_bin_by_bin(
     bed, genome = regions(tmp_path)
     predict_file(run, bed, tmp_path / "o.tsv", genome=genome, options=SMALL_BATCH)
     columns, scores = read_back(tmp_path / "o.tsv")
-    assert columns["contig"].tolist() == ["2"] + ["chr1"] * 6
+    assert columns["chrom"].tolist() == ["2"] + ["chr1"] * 6
     assert columns["name"].tolist() == ["b", "a", "a", "a", "", "", "end"]
     assert columns["start"].tolist() == [start for _, start in BINS]
     np.testing.assert_allclose(scores, expected(run, [around(*b) for b in BINS]), atol=1e-6)
@@ -335,15 +335,15 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
         patch.setattr("bioq.tables.bigwig._FILES_AT_ONCE", 1)
         paths = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=options)
     assert paths == [tmp_path / "o.first.bw", tmp_path / "o.second.bw"]
-    once = ~columns.assign(contig=columns["contig"].replace("2", "chr2")).duplicated(
-        ["contig", "start"]
+    once = ~columns.assign(chrom=columns["chrom"].replace("2", "chr2")).duplicated(
+        ["chrom", "start"]
     )
     for number, path in enumerate(paths):
         with pyBigWig.open(str(path)) as file:
             assert file.chroms() == {name: len(bases) for name, bases in CONTIGS.items()}
             for contig, bases in CONTIGS.items():
                 total, covers = np.zeros(len(bases)), np.zeros(len(bases))
-                own = once & columns["contig"].isin([contig, contig[3:]])
+                own = once & columns["chrom"].isin([contig, contig[3:]])
                 for row in np.flatnonzero(own):
                     total[columns["start"][row] : columns["end"][row]] += scores[row, number]
                     covers[columns["start"][row] : columns["end"][row]] += 1

@@ -174,7 +174,7 @@ def test_regions_are_tiled_by_bins_and_names_are_kept(tmp_path: Path) -> None:
         ("chr1", 890, "past"),
         ("chr1", 910, "past"),
     ]
-    assert list(zip(found["contig"], found["start"], found["name"], strict=True)) == expected
+    assert list(zip(found["chrom"], found["start"], found["name"], strict=True)) == expected
     assert (found["end"] == found["start"] + 20).all()
     genome_name = {"2": "chr2", "chr1": "chr1", "MT": "chrM"}
     bases = [window_around(genome_name[contig], start) for contig, start, _ in expected]
@@ -199,8 +199,8 @@ def test_ordered_bins_are_the_sorted_set_of_all_bins(
     text = "".join(f"{contig}\t{start}\t{start + length}\n" for contig, start, length in rows)
     plain = frame(regions(folder, text, stride_bp=stride_bp))
     ordered = frame(regions(folder, text, stride_bp=stride_bp, ordered=True))
-    expected = sorted(set(zip(plain["contig"], plain["start"], plain["bases"], strict=True)))
-    columns = (ordered["contig"], ordered["start"], ordered["bases"])
+    expected = sorted(set(zip(plain["chrom"], plain["start"], plain["bases"], strict=True)))
+    columns = (ordered["chrom"], ordered["start"], ordered["bases"])
     assert list(zip(*columns, strict=True)) == expected
 
 

@@ -304,7 +304,7 @@ def _top_rows(
 def _bins(spool: Spool) -> Iterator[Bins]:
     """Yield what the parts hold, a contig at a time."""
     for columns, scores in spool.read():
-        contig = columns["contig"]
+        contig = columns["chrom"]
         ends = [*(np.flatnonzero(contig[1:] != contig[:-1]) + 1), len(contig)]
         for start, end in itertools.pairwise([0, *ends]):
             rows = slice(start, end)

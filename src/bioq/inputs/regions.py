@@ -44,7 +44,7 @@ class RegionWindows:
     """
 
     columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
-        "contig": "text",
+        "chrom": "text",
         "start": "integer",
         "end": "integer",
         "name": "text",
@@ -106,7 +106,7 @@ class RegionWindows:
                 window_bp=self._window_bp,
             )
             columns = {
-                "contig": np.array(contig_name, dtype=object),
+                "chrom": np.array(contig_name, dtype=object),
                 "start": starts,
                 "end": starts + self._bin_bp,
                 "name": np.array(name, dtype=object),

@@ -23,6 +23,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.background:background",
         "Measure the effects of common variants, for E-values and z-scores.",
     ),
+    "mutagenesis": (
+        "bioq.cli.mutagenesis:mutagenesis",
+        "Put every other base at every place; arrays, a table, a figure.",
+    ),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {

@@ -1,0 +1,217 @@
+"""Mutagenesis: every substitution, at its place, in every format; figures and refusals."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import bioq
+from bioq import ModelSizes, dna
+from bioq.cli import main
+from bioq.dataset import Dataset
+from bioq.models import build_model
+from bioq.mutagenesis import WindowEffects, mutate_window
+from bioq.plots.mutagenesis import letter_heights, plot_effects
+from bioq.runs import create_run, save_weights
+
+TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+WINDOW, BIN = 200, 40
+CHROMOSOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 700))
+
+
+@pytest.fixture
+def run(tmp_path: Path, masked_data: Dataset) -> Path:
+    """A run whose model says something else of every window."""
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=WINDOW, sizes=TINY)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    folder = tmp_path / "run"
+    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
+    save_weights(model, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Path:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">chr1\n{CHROMOSOME}\n")
+    return path
+
+
+def probability(run: Path, bases: str) -> np.ndarray:
+    hot = dna.one_hot(dna.encode(bases)[None])
+    return bioq.predict(bioq.load(run), hot)[0]
+
+
+def mutated(bases: str, place: int, base: str) -> str:
+    return bases[:place] + base + bases[place + 1 :]
+
+
+def test_effects_are_differences_of_separate_predictions(run: Path) -> None:
+    bases = CHROMOSOME[:90] + "N" + CHROMOSOME[91:WINDOW]
+    reference, effects = mutate_window(
+        bioq.load(run), dna.encode(bases), start=85, end=95, batch_size=7
+    )
+    np.testing.assert_allclose(reference, probability(run, bases), atol=1e-6)
+    assert effects.shape == (4, 10, 2)
+    for place in range(10):
+        for number, base in enumerate("ACGT"):
+            expected = probability(run, mutated(bases, 85 + place, base)) - reference
+            np.testing.assert_allclose(effects[number, place], expected, atol=1e-6)
+    assert np.abs(effects).max() > 1e-3
+
+
+def test_mutants_of_the_opposite_strand_have_the_same_effects(run: Path) -> None:
+    codes = dna.encode(CHROMOSOME[:WINDOW])
+    model = bioq.load(run)
+    _, effects = mutate_window(model, codes, start=50, end=60)
+    _, reverse = mutate_window(model, dna.reverse_complement(codes), start=140, end=150)
+    np.testing.assert_allclose(effects, reverse[::-1, ::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+def test_arrays_of_a_fasta_hold_every_window_and_its_places(
+    run: Path, tmp_path: Path, ending: str
+) -> None:
+    fasta, out = tmp_path / "in.fa", tmp_path / f"out{ending}"
+    fasta.write_text(f">one\n{CHROMOSOME[:WINDOW]}\n>two\n{CHROMOSOME[300:500]}\n")
+    assert main(["mutagenesis", str(run), str(fasta), "--out", str(out), "--span-bp", "6"]) == 0
+    if ending == ".npz":
+        arrays = dict(np.load(out))
+        names = arrays["window_sequence"]
+    else:
+        with h5py.File(out) as file:
+            names = file["window_sequence"].asstr()[:]
+            arrays = {name: file[name][:] for name in file}
+    assert list(names) == ["one", "two"]
+    assert arrays["effects"].shape == (2, 4, 6, 2)
+    assert list(arrays["first_position"]) == [97, 97]
+    second = CHROMOSOME[300:500]
+    assert dna.decode(arrays["codes"][1]) == second[97:103]
+    expected = probability(run, mutated(second, 99, "G")) - probability(run, second)
+    np.testing.assert_allclose(arrays["effects"][1, 2, 2], expected, atol=1e-6)
+
+
+def test_a_padded_sequence_is_counted_from_its_own_first_base(run: Path, tmp_path: Path) -> None:
+    fasta, out = tmp_path / "in.fa", tmp_path / "out.tsv"
+    fasta.write_text(f">short\n{CHROMOSOME[:151]}\n")
+    tokens = ["mutagenesis", str(run), str(fasta), "--out", str(out), "--pad", "--span-bp", "20"]
+    assert main(tokens) == 0
+    table = pd.read_csv(out, sep="\t")
+    assert len(table) == 60
+    assert all(CHROMOSOME[row.position] == row.ref for row in table.itertuples())
+
+
+@pytest.mark.parametrize("place", ["chr1:301-400", "regions.bed", "1:5-20"])
+def test_a_region_is_covered_with_substitutions_of_the_genome(
+    run: Path, genome: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("regions.bed").write_text("chr1\t300\t400\n")
+    out = tmp_path / "out.tsv"
+    tokens = ["mutagenesis", str(run), place, "--genome", str(genome), "--out", str(out)]
+    assert main([*tokens, "--targets", "second"]) == 0
+    table = pd.read_csv(out, sep="\t")
+    assert all(CHROMOSOME[row.position] == row.ref for row in table.itertuples())
+    assert all(table.ref != table.alt)
+    covered = set(range(4, 20)) if place == "1:5-20" else set(range(300, 400))
+    assert covered <= set(table.position)
+    assert not table.duplicated(["position", "alt"]).any()
+    if place != "1:5-20":
+        row = table[(table.position == 331) & (table.alt != CHROMOSOME[331])].iloc[0]
+        start = 300 - 80  # the window has the bin 300 to 340 in its middle
+        window = CHROMOSOME[start : start + WINDOW]
+        mutant = mutated(window, 331 - start, row.alt)
+        expected = probability(run, mutant) - probability(run, window)
+        assert row["second"] == pytest.approx(expected[1], abs=1e-6)
+
+
+def test_a_variant_has_a_window_with_each_allele(run: Path, genome: Path, tmp_path: Path) -> None:
+    ref = CHROMOSOME[350]
+    alt = "A" if ref != "A" else "C"
+    out = tmp_path / "out.npz"
+    tokens = ["mutagenesis", str(run), f"chr1:351:{ref}>{alt}", "--genome", str(genome)]
+    assert main([*tokens, "--out", str(out), "--span-bp", "11"]) == 0
+    arrays = np.load(out)
+    assert list(arrays["window_name"]) == [f"ref {ref}", f"alt {alt}"]
+    assert list(arrays["first_position"]) == [345, 345]
+    assert [dna.decode(codes) for codes in arrays["codes"]] == [
+        CHROMOSOME[345:356],
+        mutated(CHROMOSOME, 350, alt)[345:356],
+    ]
+    # What the ref window says of the alt base is the difference of the two windows.
+    difference = arrays["reference"][1] - arrays["reference"][0]
+    np.testing.assert_allclose(arrays["effects"][0, "ACGT".index(alt), 5], difference, atol=1e-6)
+
+
+def test_figures_are_written_beside_a_table_or_alone(
+    run: Path, genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["mutagenesis", str(run), "chr1:301-330", "--genome", str(genome), "--out"]
+    svg, png, table = tmp_path / "map.svg", tmp_path / "map.png", tmp_path / "out.tsv"
+    assert main([*tokens, str(svg), "--targets", "first"]) == 0
+    assert main([*tokens, str(table), "--figure", str(png)]) == 0
+    assert svg.read_text().startswith("<?xml")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.split() == [str(svg), str(table), str(png)]
+
+
+def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() -> None:
+    codes = dna.encode("ACGTN" * 30)
+    effects = np.zeros((4, 150, 1), dtype=np.float32)
+    effects[1:, 0, 0] = -0.3, -0.6, -0.9
+    effects[:, 4, 0] = 0.5
+    heights = letter_heights(codes, effects[:, :, 0])
+    assert heights[0] == pytest.approx(0.6)
+    assert not heights[1:].any()
+    found = WindowEffects({"sequence": "s"}, 0, codes, np.ones(1, dtype=np.float32), effects)
+    figure = plot_effects([found], ["target"])
+    maps = [axes for axes in figure.subfigs[0].axes if axes.images]
+    assert [round(axes.get_xlim()[0] + 0.5) for axes in maps] == [1, 101]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        ({"--out": "x.csv"}, 2, "expected a name that ends in .npz"),
+        ({"--out": "absent/x.npz"}, 1, "there is no folder absent"),
+        ({"--span-bp": "201"}, 2, "--span-bp 201: expected 1 to 200"),
+        ({"--batch-size": "0"}, 2, "--batch-size 0: expected at least 1"),
+        ({"--figure": "x.pdf"}, 2, "--figure x.pdf: expected a name that ends in .png or .svg"),
+        ({"--out": "a.png", "--figure": "b.png"}, 2, "a.png is a figure already"),
+        ({"what": "chr1:1-700", "--figure": "b.png"}, 2, "a figure shows at most 6 windows"),
+        ({"what": "chr1:690-701"}, 1, "chr1 has the bases 1 to 700"),
+        ({"what": "chr9:1-10"}, 1, "has no contig 'chr9'; it has chr1"),
+        ({"what": "chr1:5:AC>A"}, 2, "is no substitution; for an insertion or deletion"),
+        ({"what": "chr1:5:A><DEL>"}, 2, "alleles are written with A, C, G and T"),
+        ({"what": f"chr1:5:{'A' * 41}>{'C' * 41}"}, 1, "is it the right genome"),
+        ({"what": f"chr1:1:{CHROMOSOME[:41]}>{'C' * 41}"}, 2, "longer than the 40 mutated bases"),
+        ({"--genome": None}, 2, "chr1:301-310: is a place on a genome; give --genome"),
+        ({"--pad": ""}, 2, "--pad is for sequences"),
+    ],
+)
+def test_what_cannot_be_mutated_is_refused_in_one_line(
+    run: Path,
+    genome: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, str | None],
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    flags: dict[str, str | None] = {"--genome": str(genome), "--out": "x.npz"} | change
+    what = flags.pop("what", None) or "chr1:301-310"
+    given = [part for name, value in flags.items() if value is not None for part in (name, value)]
+    assert main(["mutagenesis", str(run), what, *filter(None, given)]) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert set(tmp_path.iterdir()) <= before | {tmp_path / "genome.fa.fai"}

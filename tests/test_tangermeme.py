@@ -1,0 +1,84 @@
+"""Our models work with tangermeme unchanged, and its numbers are ours where they mean the same."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bioq
+from bioq import ModelSizes
+from bioq.models import build_model
+from bioq.mutagenesis import mutate_window
+
+pytest.importorskip("tangermeme", reason="tangermeme is not installed")
+
+from tangermeme.marginalize import marginalize
+from tangermeme.predict import predict
+from tangermeme.saturation_mutagenesis import saturation_mutagenesis
+from tangermeme.variant_effect import substitution_effect
+
+TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+
+
+@pytest.fixture(params=["danq", "deepsea"])
+def model(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    sizes = TINY if request.param == "danq" else ModelSizes(filters=8, dense_units=8)
+    built = build_model(request.param, targets=2, window_bp=200, sizes=sizes).eval()
+    with torch.no_grad():  # fresh weights hardly tell windows apart
+        for parameter in built.parameters():
+            parameter.mul_(3)
+    return built
+
+
+@pytest.fixture
+def codes() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 4, (3, 200)).astype(np.uint8)
+
+
+def one_hot(codes: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(bioq.dna.one_hot(codes)).float()
+
+
+def probability(logits: torch.Tensor) -> np.ndarray:
+    return torch.sigmoid(logits).numpy()
+
+
+def test_predict_gives_our_logits(model: nn.Module, codes: np.ndarray) -> None:
+    theirs = predict(model, one_hot(codes), batch_size=2, device="cpu")
+    ours = bioq.predict(model, one_hot(codes), strands="forward")
+    np.testing.assert_allclose(probability(theirs), ours, atol=1e-6)
+
+
+def test_saturation_mutagenesis_gives_our_effects(model: nn.Module, codes: np.ndarray) -> None:
+    before, after = saturation_mutagenesis(
+        model, one_hot(codes[:1]), start=80, end=90, raw_outputs=True, device="cpu"
+    )
+    reference, effects = mutate_window(model, codes[0], start=80, end=90, strands="forward")
+    np.testing.assert_allclose(probability(before)[0], reference, atol=1e-6)
+    theirs = probability(after)[0] - probability(before)[0]
+    assert theirs.shape == effects.shape
+    np.testing.assert_allclose(theirs, effects, atol=1e-6)
+    assert np.abs(effects).max() > 1e-4
+
+
+def test_substitution_effects_are_those_of_mutagenesis(model: nn.Module, codes: np.ndarray) -> None:
+    alt = (codes[:, 100] + 1) % 4
+    rows = torch.tensor([[number, 100, int(base)] for number, base in enumerate(alt)])
+    before, after = substitution_effect(model, one_hot(codes), rows, device="cpu")
+    for number, base in enumerate(alt):
+        _, effects = mutate_window(model, codes[number], start=100, end=101, strands="forward")
+        theirs = (probability(after) - probability(before))[number]
+        np.testing.assert_allclose(theirs, effects[base, 0], atol=1e-6)
+
+
+def test_marginalize_is_a_prediction_with_the_motif_inside(
+    model: nn.Module, codes: np.ndarray
+) -> None:
+    motif = "TGACTCA"
+    before, after = marginalize(model, one_hot(codes), motif, start=90, device="cpu")
+    planted = codes.copy()
+    planted[:, 90:97] = bioq.dna.encode(motif)
+    for theirs, mine in ((before, codes), (after, planted)):
+        ours = bioq.predict(model, one_hot(mine), strands="forward")
+        np.testing.assert_allclose(probability(theirs), ours, atol=1e-6)

@@ -34,7 +34,7 @@ def write_effects_figure(
 
 
 def plot_effects(windows: Sequence[WindowEffects], targets: Sequence[str]) -> Figure:
-    """Draw a panel for each window and target, all on one scale for each target.
+    """Draw a panel for each window and target; the heat maps of a target have one scale.
 
     A letter is as high as the mean fall of the probability when the base is replaced: the bases
     that a prediction needs stand up, those that hold it down hang. The heat map below has the

@@ -29,6 +29,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
 _BUFFER_BYTES = 1 << 20
 _ADVANCE_EVERY = 1 << 14
+# VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
+_LAST_POS = (1 << 31) - 1
+_POS_DIGITS = 40
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
 _BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
 # "*" an allele that an upstream deletion removes, "." none, "<ID>" symbolic, and breakends.
@@ -182,8 +185,13 @@ def _checked(where: str, chrom: str, pos: str, ids: str, ref: str, alts: str) ->
     """Yield the alleles of a record whose columns are well formed."""
     if not chrom or any(letter.isspace() for letter in chrom):
         raise BioqError(f"{where}: CHROM is {chrom!r}; expected a contig's name without blanks")
-    if not (pos.isascii() and pos.isdigit()):
-        raise BioqError(f"{where}: POS is {pos[:40]!r}; expected a whole number of at least 0")
+    if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
+        raise BioqError(
+            f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
+        )
+    for column, cell in (("CHROM", chrom), ("ID", ids), ("ALT", alts)):
+        if not cell.isprintable():
+            raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
     if _BASES.fullmatch(ref) is None:
         raise BioqError(f"{where}: REF is {ref[:40]!r}; expected bases (A, C, G, T, N)")
     for alt in alts.split(","):

@@ -170,6 +170,8 @@ GOOD = "1\t10\t.\tA\tC\n"
         (GOOD + "1 10 . A C\n", "in.vcf:2: has 1 tab-separated columns"),
         (GOOD + "\t10\t.\tA\tC\n", "in.vcf:2: CHROM is ''; expected a contig's name"),
         ("1 2\t10\t.\tA\tC\n", "in.vcf:1: CHROM is '1 2'"),
+        (",2\t10\t.\tA\tC\n", "CHROM is ',2'; expected a contig's name: letters, digits"),
+        ("HLA-A*01:01\t10\t.\tA\tC\n=1\t10\t.\tA\tC\n", "in.vcf:2: CHROM is '=1'"),
         (
             "1\tten\t.\tA\tC\n",
             "in.vcf:1: POS is 'ten'; expected a whole number from 0 to 2147483647",
@@ -179,7 +181,7 @@ GOOD = "1\t10\t.\tA\tC\n"
         ("1\t2147483648\t.\tA\tC\n", "POS is '2147483648'; expected a whole number from 0 to"),
         ("1\t" + "9" * 5000 + "\t.\tA\tC\n", "POS is '9{40}'; expected a whole number"),
         ("1\t10\tx\0y\tA\tC\n", r"ID is 'x\\x00y'; expected no control characters"),
-        ("1\0\t10\t.\tA\tC\n", r"CHROM is '1\\x00'; expected no control characters"),
+        ("1\0\t10\t.\tA\tC\n", r"CHROM is '1\\x00'; expected a contig's name"),
         ("1\t10\t.\tA\t<D\x01>\n", r"ALT is '<D\\x01>'; expected no control characters"),
         ("1\t\u00b2\t.\tA\tC\n", "in.vcf:1: is not UTF-8 text"),
         ("1\t10\t.\t\tC\n", "in.vcf:1: REF is ''; expected bases"),

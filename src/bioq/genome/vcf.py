@@ -29,6 +29,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
 _BUFFER_BYTES = 1 << 20
 _ADVANCE_EVERY = 1 << 14
+# VCF 4.3, section 1.4.7 (SAM has the same rule for the names of references).
+_CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
@@ -183,13 +185,16 @@ def _check_header(where: str, line: bytes) -> None:
 
 def _checked(where: str, chrom: str, pos: str, ids: str, ref: str, alts: str) -> Iterator[Variant]:
     """Yield the alleles of a record whose columns are well formed."""
-    if not chrom or any(letter.isspace() for letter in chrom):
-        raise BioqError(f"{where}: CHROM is {chrom!r}; expected a contig's name without blanks")
+    if _CONTIG.fullmatch(chrom) is None:
+        raise BioqError(
+            f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
+            "!#$%&*+./:;=?@^_|~- (the first is none of * =)"
+        )
     if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
         raise BioqError(
             f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
         )
-    for column, cell in (("CHROM", chrom), ("ID", ids), ("ALT", alts)):
+    for column, cell in (("ID", ids), ("ALT", alts)):
         if not cell.isprintable():
             raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
     if _BASES.fullmatch(ref) is None:

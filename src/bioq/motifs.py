@@ -3,7 +3,7 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError, UsageError
+from bioq.files import new_file
 
 Floats = npt.NDArray[np.float64]
 
@@ -203,3 +204,17 @@ def _normalised(matrix: Floats) -> Floats:
 
 def _listed(rows: Iterator[tuple[str]]) -> str:
     return ", ".join(sorted(value for (value,) in rows))
+
+
+def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
+    """Write motifs in MEME's minimal text format, with the number of sites behind each."""
+    lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
+    for motif, count in zip(motifs, sites, strict=True):
+        lines += [
+            f"MOTIF {motif.matrix_id} {motif.name}",
+            f"letter-probability matrix: alength= 4 w= {len(motif)} nsites= {count} E= 0",
+            *(" ".join(f"{p:.6f}" for p in row) for row in motif.probabilities),
+            "",
+        ]
+    with new_file(path) as partial:
+        partial.write_text("\n".join(lines), encoding="utf-8")

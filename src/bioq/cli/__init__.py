@@ -27,6 +27,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.mutagenesis:mutagenesis",
         "Put every other base at every place; arrays, a table, a figure.",
     ),
+    "motifs": ("bioq.cli.motifs:motifs", "Show the motifs that a run's filters look for."),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {

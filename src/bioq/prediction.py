@@ -218,6 +218,11 @@ def _predict(
     table: pd.DataFrame = model.targets  # type: ignore[assignment]
     names = table[NAME].to_numpy(dtype=object)[chosen]
     done = spool.units
+    if count < done:
+        raise UsageError(
+            f"{spool.folder}: was begun with another input, of more than {count:,} windows; "
+            "go on with the same input, or remove this folder"
+        )
     if done:
         say(f"{spool.folder}: going on after {done:,} of {count:,} windows")
     digest = _Digest()
@@ -246,11 +251,6 @@ def _predict(
                 rows = _top_rows(fresh, probability, names, spool.units, options.top), {}
             spool.write(*rows, units=len(fresh), digest=digest.text())
             advance(len(fresh))
-    if read < done:
-        raise UsageError(
-            f"{spool.folder}: was begun with another input, of more than {read:,} windows; "
-            "go on with the same input, or remove this folder"
-        )
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def main() -> None:
     for windows in arguments.windows:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             folder = Path(name)
-            _generate(folder, windows, arguments.targets)
+            generate(folder, windows, arguments.targets)
             for ending in arguments.endings:
                 own = [sys.executable, __file__, "--folder", folder, "--out", folder / f"o{ending}"]
                 output = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True)
@@ -49,7 +49,7 @@ def main() -> None:
                 )
 
 
-def _generate(folder: Path, windows: int, targets: int) -> None:
+def generate(folder: Path, windows: int, targets: int) -> None:
     import pandas as pd
     import torch
 

@@ -226,31 +226,41 @@ def _predict(
     if done:
         say(f"{spool.folder}: going on after {done:,} of {count:,} windows")
     digest = _Digest()
-    read = 0
+    batches = windows.batches(options.batch_size)
+    left = _skip(batches, done, spool, digest)
     with progress("predict", count - done, "windows") as advance, _kept(spool):
-        for batch in windows.batches(options.batch_size):
-            old = min(max(done - read, 0), len(batch))
-            read += len(batch)
-            if old:
-                digest.add(batch.rows(0, old))
-                if read >= done and digest.text() != spool.digest:
-                    raise UsageError(
-                        f"{spool.folder}: was begun with another input: its first {done:,} windows "
-                        "are not the same; go on with the same input, or remove this folder"
-                    )
-            fresh = batch.rows(old, len(batch))
-            if not len(fresh):
-                continue
-            digest.add(fresh)
+        for batch in itertools.chain(left, batches):
+            digest.add(batch)
             probability = predict_codes(
-                model, fresh.codes, strands=options.strands, precision=options.precision
+                model, batch.codes, strands=options.strands, precision=options.precision
             )[:, chosen]
             if options.top is None:
-                rows = fresh.columns, {PROBABILITY: probability}
+                rows = batch.columns, {PROBABILITY: probability}
             else:
-                rows = _top_rows(fresh, probability, names, spool.units, options.top), {}
-            spool.write(*rows, units=len(fresh), digest=digest.text())
-            advance(len(fresh))
+                rows = _top_rows(batch, probability, names, spool.units, options.top), {}
+            spool.write(*rows, units=len(batch), digest=digest.text())
+            advance(len(batch))
+
+
+def _skip(
+    batches: Iterator[WindowBatch], done: int, spool: Spool, digest: "_Digest"
+) -> list[WindowBatch]:
+    """Pass over the windows that are done and check that they are the same; return what is left
+    of the last batch that was read for that."""
+    with progress("compare with what is done", done, "windows") as advance:
+        read = 0
+        while read < done:
+            batch = next(batches)
+            old = min(done - read, len(batch))
+            digest.add(batch.rows(0, old))
+            read += old
+            advance(old)
+    if done and digest.text() != spool.digest:
+        raise UsageError(
+            f"{spool.folder}: was begun with another input: its first {done:,} windows "
+            "are not the same; go on with the same input, or remove this folder"
+        )
+    return [batch.rows(old, len(batch))] if done and old < len(batch) else []
 
 
 @contextlib.contextmanager

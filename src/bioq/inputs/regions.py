@@ -3,8 +3,9 @@
 import gzip
 import heapq
 import itertools
+import os
+import tempfile
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
@@ -20,7 +21,9 @@ from bioq.sources.windows import read_windows
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _STRETCH = 256
-"""Windows that are read from the genome at a time."""
+"""Windows that are read from the genome, or regions from a sorted stretch, at a time."""
+_SORTED_AT_ONCE = 1 << 17
+_ROW_BYTES = 32
 _SHOWN_EVERY = 10_000
 """Windows that are counted between two looks at the clock."""
 
@@ -36,8 +39,7 @@ class RegionWindows:
     window has the bin in its middle; bases before and after the contig are unknown.
 
     With `ordered` the bins come in the genome's order and each only once, as bigWig needs them.
-    The regions are then held in memory (24 bytes each), and go by
-    the genome's contig names and without names of their own.
+    They then go by the genome's contig names and without names of their own.
 
     Columns: `contig` (as the BED calls it), `start` and `end` of the bin (0-based, half-open),
     `name` (the BED's fourth column), `n_share`.
@@ -116,7 +118,7 @@ class RegionWindows:
     def _tiles(self) -> Iterator[Tile]:
         if self._ordered:
             return _merged(self._tiles_of(*region) for region in self._ordered_regions())
-        return (tile for region in self._regions() for tile in self._tiles_of(*region))
+        return (tile for region in self.regions() for tile in self._tiles_of(*region))
 
     def _tiles_of(
         self, contig: int, start: int, end: int, contig_name: str, name: str
@@ -129,19 +131,24 @@ class RegionWindows:
             yield contig, place, contig_name, name
 
     def _ordered_regions(self) -> Iterator[tuple[int, int, int, str, str]]:
-        """Yield the regions by contig and the start of their first bin."""
-        numbers = array("q")
-        for region in self._regions():
-            numbers.extend(region[:3])
-        contig, start, end = np.frombuffer(numbers, dtype=np.int64).reshape(-1, 3).T
-        spare = end - start - self._bin_bp
-        first = np.where(spare <= 0, np.maximum(start + spare // 2, 0), start)
+        """Yield the regions by contig and the start of their first bin, sorted by way of a file."""
         contigs = list(self._genome.lengths)
-        for row in np.lexsort((first, contig)):
-            number = int(contig[row])
-            yield number, int(start[row]), int(end[row]), contigs[number], ""
+        with tempfile.TemporaryFile(prefix="bioq-") as file:
+            stretches = []
+            regions = self.regions()
+            while rows := [region[:3] for region in itertools.islice(regions, _SORTED_AT_ONCE)]:
+                contig, start, end = np.array(rows, dtype=np.int64).T
+                spare = end - start - self._bin_bp
+                first = np.where(spare <= 0, np.maximum(start + spare // 2, 0), start)
+                order = np.lexsort((end, start, first, contig))
+                stretches.append(_stored(file.fileno(), file.tell(), len(rows)))
+                file.write(np.stack([contig, first, start, end], axis=1)[order].tobytes())
+            file.flush()
+            for number, _, first_base, last_base in heapq.merge(*stretches):
+                yield number, first_base, last_base, contigs[number], ""
 
-    def _regions(self) -> Iterator[tuple[int, int, int, str, str]]:
+    def regions(self) -> Iterator[tuple[int, int, int, str, str]]:
+        """Yield (the genome's contig number, start, end, the BED's contig name, name) a line."""
         found: dict[bytes, tuple[int, str]] = {}
         with _open(self.path, self.label) as file:
             for number, line in enumerate(_lines(file, self.label), start=1):
@@ -186,6 +193,14 @@ def _merged(tiles_of_region: Iterable[Iterator[Tile]]) -> Iterator[Tile]:
                 heapq.heapreplace(opened, (following, order, rest))
         if first is not None:
             heapq.heappush(opened, (first, number, tiles))
+
+
+def _stored(file: int, offset: int, rows: int) -> Iterator[list[int]]:
+    """Yield rows of four int64 that stand in a file, few of them in memory at a time."""
+    for row in range(0, rows, _STRETCH):
+        size = min(rows - row, _STRETCH) * _ROW_BYTES
+        block = os.pread(file, size, offset + row * _ROW_BYTES)
+        yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 4).tolist()
 
 
 def _open(path: Path, label: str) -> BinaryIO:

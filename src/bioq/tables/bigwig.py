@@ -16,6 +16,9 @@ from bioq.files import new_file
 
 ENDING = ".bw"
 _FILES_AT_ONCE = 64
+_FIXED_FROM = 256
+"""Segments of one width side by side that are written without their places: 4 bytes each in place
+of 12. Each such run is a compressed block, so it must not be short."""
 
 Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.floating]]
 """(contig, start `(n,)`, end `(n,)`, probability `(n, targets)`)."""
@@ -125,10 +128,36 @@ class _Averages:
 
 def _write(files: Sequence[Any], *segments: Segments) -> None:
     for contig, start, end, means in segments:
-        for file, values in zip(files, means.T, strict=True):
-            file.addEntries(
-                [contig] * len(start), start.tolist(), ends=end.tolist(), values=values.tolist()
-            )
+        for first, last in _runs(start, end):
+            rows = slice(first, last)
+            if last - first >= _FIXED_FROM:
+                width = int(end[first] - start[first])
+                for file, values in zip(files, means[rows].T, strict=True):
+                    file.addEntries(
+                        contig, int(start[first]), values=values.tolist(), span=width, step=width
+                    )
+            else:
+                places = [contig] * (last - first), start[rows].tolist()
+                ends = end[rows].tolist()
+                for file, values in zip(files, means[rows].T, strict=True):
+                    file.addEntries(*places, ends=ends, values=values.tolist())
+
+
+def _runs(start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the rows, first and last + 1, of long runs of segments side by side of one width, and
+    of what lies between such runs."""
+    width = end - start
+    same = (start[1:] == end[:-1]) & (width[1:] == width[:-1])
+    edges = np.concatenate([[0], np.flatnonzero(~same) + 1, [len(start)]])
+    done = 0
+    for run in np.flatnonzero(np.diff(edges) >= _FIXED_FROM):
+        first, last = int(edges[run]), int(edges[run + 1])
+        if first > done:
+            yield done, first
+        yield first, last
+        done = last
+    if done < len(start):
+        yield done, len(start)
 
 
 @contextlib.contextmanager

@@ -18,13 +18,15 @@ import pyarrow as pa
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
-from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
+from bioq.tables.layout import Columns, Layout, Scores
 from bioq.tables.parquet import ARROW_TYPE
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 _PART_BYTES = 32 << 20
 _PART_EVERY_S = 30.0
+_BATCH_BYTES = 2 << 20
+"""What `read` has in memory at a time, about."""
 _SUFFIX = ".arrow"
 _STATE = b"bioq"
 _SCORE = "score:"
@@ -87,30 +89,37 @@ class Spool:
             part = self.folder / f"{self.units:015d}{_SUFFIX}"
             state = {"units": self.units, "rows": self.rows, "digest": self.digest}
             schema = self._schema.with_metadata({_STATE: json.dumps(state)})
+            table = pa.Table.from_batches(self._waiting).combine_chunks()
+            row_bytes = self._waiting_bytes / len(table)
             with (
                 new_file(part) as partial,
                 pa.OSFile(str(partial), "wb") as file,
                 pa.ipc.new_file(file, schema) as writer,
             ):
-                writer.write_table(pa.Table.from_batches(self._waiting).combine_chunks())
+                writer.write_table(table, max_chunksize=max(1, int(_BATCH_BYTES / row_bytes)))
             self._parts.append(part)
             self._waiting, self._waiting_bytes = [], 0
         self._written_at = time.monotonic()
 
     def read(self) -> Iterator[tuple[Columns, Scores]]:
-        """Yield the columns and scores of every part in order, one part in memory at a time."""
+        """Yield the columns and scores of every row in order, some megabytes at a time."""
         for part in self._parts:
             with _opened(part) as reader:
-                table = reader.read_all()
-            columns = {}
-            for name, kind in self._layout.columns.items():
-                dtype = object if kind == "text" else NUMPY_TYPE[kind]
-                columns[name] = np.asarray(table[name].to_pylist(), dtype=dtype)
-            scores = {}
-            for name in self._layout.scores:
-                flat = table[_SCORE + name].combine_chunks().flatten().to_numpy()
-                scores[name] = flat.reshape(len(table), -1)
-            yield columns, scores
+                for number in range(reader.num_record_batches):
+                    yield self._arrays(reader.get_batch(number))
+
+    def _arrays(self, batch: Any) -> tuple[Columns, Scores]:
+        columns = {}
+        for name, kind in self._layout.columns.items():
+            if kind == "text":
+                columns[name] = np.array(batch[name].to_pylist(), dtype=object)
+            else:
+                columns[name] = batch[name].to_numpy(zero_copy_only=False)
+        scores = {}
+        for name in self._layout.scores:
+            flat = batch[_SCORE + name].flatten().to_numpy()
+            scores[name] = flat.reshape(batch.num_rows, -1)
+        return columns, scores
 
     def remove(self) -> None:
         """Remove the folder."""

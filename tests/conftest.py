@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
+import bioq
 from bioq import dna
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.models import ModelSizes
+from bioq.recipes import TrainConfig
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")
@@ -35,3 +39,45 @@ def masked_data(tmp_path: Path) -> Dataset:
             with writer.split(name) as split:
                 split.append(codes, pack_labels(labels))
     return open_dataset(tmp_path / "data")
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A small model that has learned two planted motifs, and where it comes from."""
+
+    run: Path
+    data: Path
+    motifs: dict[str, str]
+    """Target -> the consensus that makes it positive, on either strand."""
+    window_bp: int = 200
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    """A `danq` of 16 filters, trained for some seconds on windows that hold a motif or do not."""
+    folder = tmp_path_factory.mktemp("trained")
+    found = TrainedRun(
+        folder / "run", folder / "data", {"first": "TGACGTCACAT", "second": "CCAATCAGGCC"}
+    )
+    random = np.random.default_rng(0)
+    description = Description(
+        made_by="peaks", window_bp=found.window_bp, bin_bp=40, label_rule="half"
+    )
+    with new_dataset(found.data, description, pd.DataFrame({"name": list(found.motifs)})) as writer:
+        for name, windows in (("train", 2000), ("valid", 500), ("test", 500)):
+            codes = random.integers(0, 4, (windows, found.window_bp)).astype(np.uint8)
+            labels = random.random((windows, len(found.motifs))) < 0.5
+            for row, target in zip(*np.nonzero(labels), strict=True):
+                site = dna.encode(list(found.motifs.values())[target])
+                if random.random() < 0.5:
+                    site = dna.reverse_complement(site)
+                start = random.integers(80, 120 - len(site))
+                codes[row, start : start + len(site)] = site
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(labels))
+    sizes = ModelSizes(
+        filters=16, filter_width=14, pool_width=20, lstm_units=8, lstm_layers=1, dense_units=16
+    )
+    config = TrainConfig(epochs=8, lr=0.01, patience=0, device="cpu")
+    bioq.train(found.data, found.run, model="danq", sizes=sizes, config=config)
+    return found

@@ -7,8 +7,8 @@ from torch import nn
 
 import bioq
 from bioq import ModelSizes
+from bioq.interpretation import mutate_window
 from bioq.models import build_model
-from bioq.mutagenesis import mutate_window
 
 pytest.importorskip("tangermeme", reason="tangermeme is not installed")
 

@@ -5,9 +5,6 @@ One batch of windows and one part of the output are in memory at a time.
 
 import contextlib
 import itertools
-import shutil
-import sys
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import Genome, open_genome
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_codes
-from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
+from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
 from bioq.progress import progress, say
 from bioq.runs import BEST, RunConfig, load
 from bioq.tables import Dtype, Kind, Layout, open_table, table_ending
@@ -35,7 +32,6 @@ from bioq.targets import NAME, select_targets
 PROBABILITY = "probability"
 WINDOW, RANK, TARGET = "window", "rank", "target"
 """Columns of a long table; windows are counted from 0, ranks from 1."""
-STDIN = Path("-")
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def predict_file(
         model = load(run)
         targets: pd.DataFrame = model.targets  # type: ignore[assignment]
         chosen = select_targets(targets, options.targets)
-        path, label = stack.enter_context(_input(source))
+        path, label = stack.enter_context(input_file(source))
         opened = stack.enter_context(open_genome(genome)) if genome else None
         windows = _windows(path, label, model, opened, options, is_bigwig=_is_bigwig(out))
         layout = _layout(windows, targets.iloc[chosen].reset_index(drop=True), options, run)
@@ -128,19 +124,6 @@ def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool
 
 def _is_bigwig(out: Path) -> bool:
     return out.name.lower().endswith(BIGWIG)
-
-
-@contextlib.contextmanager
-def _input(source: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the input's file and what messages call it; stdin goes to a temporary file first,
-    because the input is read twice: once to check and count it."""
-    if source != STDIN:
-        yield source, str(source)
-        return
-    with tempfile.NamedTemporaryFile(prefix="bioq-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name), "stdin"
 
 
 def _windows(

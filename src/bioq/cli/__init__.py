@@ -27,6 +27,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.mutagenesis:mutagenesis",
         "Put every other base at every place; arrays, a table, a figure.",
     ),
+    "attribution": (
+        "bioq.cli.attribution:attribution",
+        "Say what each base adds to a target, by gradients.",
+    ),
     "motifs": ("bioq.cli.motifs:motifs", "Show the motifs that a run's filters look for."),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }

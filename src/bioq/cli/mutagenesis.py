@@ -6,22 +6,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bioq.errors import UsageError
-from bioq.mutagenesis import MutagenesisOptions, mutagenesis_file
-from bioq.plots.mutagenesis import write_effects_figure
-
-_FIGURES = (".png", ".svg")
+from bioq.cli.outputs import split_outputs
+from bioq.inference import Precision
+from bioq.interpretation import ExplainOptions, mutagenesis_file
+from bioq.plots.interpretation import write_effects_figure
 
 
 def mutagenesis(
     run: Path,
-    what: str,
+    what: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     out: Path,
     genome: Path | None = None,
     figure: Path | None = None,
-    options: Annotated[MutagenesisOptions, Parameter(name="*")] = MutagenesisOptions(),  # noqa: B008 frozen
+    options: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),  # noqa: B008 frozen
+    precision: Precision = "32",
 ) -> None:
     """Put every other base at every place, and see what the probabilities do.
 
@@ -40,8 +40,9 @@ def mutagenesis(
         Run folder, made by 'bioq train'.
     what
         FASTA (plain, gzip, bgzip; a sequence longer than the window has several windows); or with
-        --genome regions (BED), a place CONTIG:START-END, or a substitution
-        CONTIG:POSITION:REF>ALT, around which both alleles are mutated; places are counted from 1.
+        --genome regions (BED), a place CONTIG:START-END, or a variant CONTIG:POSITION:REF>ALT,
+        around which both alleles are mutated; places are counted from 1. - is FASTA or BED on
+        standard input.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (a row a substitution,
         positions counted from 0), .png or .svg (the figure).
@@ -49,15 +50,13 @@ def mutagenesis(
         Genome of the regions: FASTA (plain, gzip, bgzip) or 2bit.
     figure
         A heat map and a sequence logo too, .png or .svg; of at most 6 windows and targets.
+    precision
+        32, tf32 or bf16.
     """
-    tables = [out]
-    if out.suffix.lower() in _FIGURES:
-        if figure is not None:
-            raise UsageError(f"{out} is a figure already; leave --figure away")
-        tables, figure = [], out
-    elif figure is not None and figure.suffix.lower() not in _FIGURES:
-        raise UsageError(f"--figure {figure}: expected a name that ends in .png or .svg")
+    tables, figure = split_outputs(out, figure)
     draw = partial(write_effects_figure, figure) if figure else None
-    mutagenesis_file(run, what, tables, genome=genome, options=options, draw=draw)
+    mutagenesis_file(
+        run, what, tables, genome=genome, options=options, precision=precision, draw=draw
+    )
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

@@ -6,7 +6,7 @@ Both explain the logit of one target, the mean over both strands unless told oth
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,38 +21,47 @@ STEPS = 64
 """Points on the way from the baseline to the window."""
 
 
+Method = Literal["integrated-gradients", "input-x-gradient"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
 @dataclass(frozen=True)
 class Attribution:
     """What every base adds to a target's logit, compared with the baseline."""
 
-    values: npt.NDArray[np.float32]
-    """`(n, 4, length)`."""
-    logit: npt.NDArray[np.float32]
+    gradient: Floats
+    """The mean gradient on the way from the baseline to the window `(n, 4, length)`. From a
+    baseline of zeros it is what each of the four bases adds, or would add in place of the one that
+    is there: TF-MoDISco's hypothetical contributions."""
+    values: Floats
+    """`gradient` times (window minus baseline): `(n, 4, length)`."""
+    logit: Floats
     """Of each window `(n,)`."""
-    baseline_logit: npt.NDArray[np.float32]
+    baseline_logit: Floats
     """Of each baseline `(n,)`."""
 
     @property
-    def completeness_gap(self) -> npt.NDArray[np.float32]:
+    def completeness_gap(self) -> Floats:
         """Sum of the values minus the logit's difference `(n,)`: 0 if nothing is missing."""
-        gap: npt.NDArray[np.float32] = self.values.sum(axis=(1, 2)) - (
-            self.logit - self.baseline_logit
-        )
+        difference = self.logit.astype(np.float64) - self.baseline_logit
+        gap: Floats = self.values.sum(axis=(1, 2), dtype=np.float64) - difference
         return gap
 
 
 def input_x_gradient(
     model: nn.Module, windows: Tensor, *, target: int, strands: Strands = "both"
-) -> npt.NDArray[np.float32]:
-    """Return window times gradient of a target's logit: `(n, 4, length)`.
+) -> Attribution:
+    """Return the gradient of a target's logit, and the windows times it.
 
-    `windows` is one-hot `(n, 4, length)`. The model computes in eval mode, where it lies.
+    `windows` is one-hot `(n, 4, length)`; the baseline is all zeros. A linear estimate: the values
+    do not sum to the logit's difference. The model computes in eval mode, where it lies.
     Raises BioqError for another shape, UsageError for a target that the model does not have.
     """
     ready = _prepare(model, windows, target)
     with _explaining(model):
-        gradient, _ = _gradient(model, ready, target, strands)
-    return (ready * gradient).cpu().numpy()
+        gradient = _gradient(model, ready, target, strands)
+        return _attribution(model, ready, torch.zeros_like(ready), gradient, target, strands)
 
 
 def integrated_gradients(
@@ -81,19 +90,30 @@ def integrated_gradients(
             f"the baseline has shape {tuple(start.shape)}; expected the windows', "
             f"{tuple(ready.shape)}"
         )
-    shares = (torch.arange(steps, device=ready.device) + 0.5) / steps
-    values = torch.empty_like(ready)
+    shares = (torch.arange(steps, device=ready.device, dtype=ready.dtype) + 0.5) / steps
+    mean = torch.empty_like(ready)
     with _explaining(model):
         for row, (end, begin) in enumerate(zip(ready, start, strict=True)):
             total = torch.zeros_like(end, dtype=torch.float64)
             for some in torch.split(shares, batch_size):
                 path = begin + some.view(-1, 1, 1) * (end - begin)
-                gradient, _ = _gradient(model, path, target, strands)
-                total += gradient.double().sum(dim=0)
-            values[row] = (end - begin) * (total / steps)
-        with torch.no_grad():
-            logits = [_logit(model, some, target, strands).cpu().numpy() for some in (ready, start)]
-    return Attribution(values.cpu().numpy(), *logits)
+                total += _gradient(model, path, target, strands).double().sum(dim=0)
+            mean[row] = total / steps
+        return _attribution(model, ready, start, mean, target, strands)
+
+
+def _attribution(
+    model: nn.Module,
+    windows: Tensor,
+    baseline: Tensor,
+    gradient: Tensor,
+    target: int,
+    strands: Strands,
+) -> Attribution:
+    values = gradient * (windows - baseline)
+    with torch.no_grad():
+        logits = [_logit(model, some, target, strands) for some in (windows, baseline)]
+    return Attribution(*(tensor.cpu().numpy() for tensor in (gradient, values, *logits)))
 
 
 def _prepare(model: nn.Module, windows: Tensor, target: int) -> Tensor:
@@ -107,36 +127,35 @@ def _prepare(model: nn.Module, windows: Tensor, target: int) -> Tensor:
             f"windows have shape {tuple(windows.shape)}; expected (n, 4, {length}), "
             "one-hot in the order A, C, G, T"
         )
-    return windows.detach().to(next(model.parameters()).device).float()
+    weights = next(model.parameters())
+    return windows.detach().to(weights.device, weights.dtype)
 
 
 @contextlib.contextmanager
 def _explaining(model: nn.Module) -> Iterator[None]:
-    """Eval mode (no dropout) with gradients, of the windows only.
+    """Eval mode (no dropout) with gradients, of the windows only; all is as before afterwards.
 
     cuDNN's LSTM keeps what a backward pass needs in training mode only and refuses it in eval
     mode, so on CUDA PyTorch's own LSTM is used. It is slower, the numbers are the same.
     """
-    was_training = model.training
-    needed = [parameter.requires_grad for parameter in model.parameters()]
+    training = [(module, module.training) for module in model.modules()]
+    needed = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         with torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
             yield
     finally:
-        model.train(was_training)
-        for parameter, need in zip(model.parameters(), needed, strict=True):
-            parameter.requires_grad_(need)
+        for module, was_training in training:
+            module.training = was_training
+        for parameter, was_needed in needed:
+            parameter.requires_grad_(was_needed)
 
 
-def _gradient(
-    model: nn.Module, windows: Tensor, target: int, strands: Strands
-) -> tuple[Tensor, Tensor]:
-    """Return (gradient `(n, 4, length)`, logit `(n,)`)."""
+def _gradient(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:
+    """Return the gradient of each window's logit: `(n, 4, length)`."""
     leaf = windows.detach().requires_grad_(True)
-    logit = _logit(model, leaf, target, strands)
-    (gradient,) = torch.autograd.grad(logit.sum(), leaf)
-    return gradient, logit.detach()
+    (gradient,) = torch.autograd.grad(_logit(model, leaf, target, strands).sum(), leaf)
+    return gradient
 
 
 def _logit(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:

@@ -1,8 +1,6 @@
 """The effects of every substitution in one window."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +12,6 @@ from bioq.errors import UsageError
 from bioq.inference import BATCH_SIZE, Precision, Strands, predict_codes
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class WindowEffects:
-    """What every substitution in a part of a window does."""
-
-    columns: Mapping[str, Any]
-    """What the window is: names and places."""
-    first_position: int
-    """The place of the first mutated base in its sequence or contig, counted from 0."""
-    codes: dna.Bytes
-    """The bases that are mutated: uint8 `(length,)`, see `dna`."""
-    reference: Floats
-    """Probabilities of the window as it is: `(targets,)`."""
-    effects: Floats
-    """Probability with the base (A, C, G, T) minus `reference`: `(4, length, targets)`; 0 where
-    the window has that base already."""
 
 
 def mutate_window(

@@ -1,0 +1,209 @@
+"""Effects and contributions: a sequence logo above a heat map, in lines of 100 bases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.textpath import TextPath
+
+from bioq import dna
+from bioq.files import new_file
+from bioq.inputs import Place
+from bioq.interpretation import Explanation
+from bioq.interpretation.writing import LOGIT, REFERENCE, contributions
+from bioq.plots.style import FAINT, to_png, to_svg
+
+LINE_BP = 100
+"""Bases a line of the figure."""
+_BASE_COLOURS = ("#009E73", "#0072B2", "#E69F00", "#D55E00")
+_LINE_HIGH = 1.75
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One window and target."""
+
+    title: str
+    place: Place
+    heights: npt.NDArray[np.floating[Any]]
+    """Of the letters `(bases,)`."""
+    values: npt.NDArray[np.float32]
+    """Of the heat map: `(4, bases)`."""
+
+
+def write_effects_figure(out: Path, found: Sequence[Explanation], targets: Sequence[str]) -> None:
+    """Write the figure of all windows and targets of a mutagenesis as .png or .svg."""
+    _write(out, plot_effects(found, targets))
+
+
+def write_contributions_figure(
+    out: Path, found: Sequence[Explanation], targets: Sequence[str]
+) -> None:
+    """Write the figure of all windows and targets of an attribution as .png or .svg."""
+    _write(out, plot_contributions(found, targets))
+
+
+def plot_effects(found: Sequence[Explanation], targets: Sequence[str]) -> Figure:
+    """Draw a panel for each window and target; the heat maps of a target have one scale.
+
+    A letter is as high as the mean fall of the probability when the base is replaced: the bases
+    that a prediction needs stand up, those that hold it down hang. The heat map below has the
+    effect of every base; a dot marks the base that is there.
+    """
+    panels = [
+        [
+            _Panel(
+                f"{_title(one.place, target)}, probability {one.scores[REFERENCE][number]:.3f}",
+                one.place,
+                letter_heights(one.place.bases, one.values[:, :, number]),
+                one.values[:, :, number],
+            )
+            for one in found
+        ]
+        for number, target in enumerate(targets)
+    ]
+    return _plot(panels, "change of probability")
+
+
+def plot_contributions(found: Sequence[Explanation], targets: Sequence[str]) -> Figure:
+    """Draw a panel for each window and target; the heat maps of a target have one scale.
+
+    A letter is as high as what the base adds to the logit. The heat map below has what every base
+    adds or would add; a dot marks the base that is there.
+    """
+    panels = [
+        [
+            _Panel(
+                f"{_title(one.place, target)}, logit {one.scores[LOGIT][number]:.2f}",
+                one.place,
+                contributions(one.place.bases, one.values)[:, number],
+                one.values[:, :, number],
+            )
+            for one in found
+        ]
+        for number, target in enumerate(targets)
+    ]
+    return _plot(panels, "part of the logit")
+
+
+def _write(out: Path, figure: Figure) -> None:
+    image = to_svg(figure).encode() if out.suffix.lower() == ".svg" else to_png(figure)
+    with new_file(out) as partial:
+        partial.write_bytes(image)
+
+
+def _plot(targets: Sequence[Sequence[_Panel]], label: str) -> Figure:
+    panels = [panel for one in targets for panel in one]
+    lines = [-(-len(panel.heights) // LINE_BP) for panel in panels]
+    wide = 1.7 + 0.105 * min(max(len(panel.heights) for panel in panels), LINE_BP)
+    figure = Figure(figsize=(max(wide, 4.5), sum(lines) * _LINE_HIGH + 0.5 * len(panels)))
+    figure.set_layout_engine("constrained", hspace=0.02)
+    parts = iter(figure.subfigures(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0])
+    for same in targets:
+        most = max(float(np.abs(panel.values).max()) for panel in same) or 1.0
+        for panel in same:
+            part = next(parts)
+            count = -(-len(panel.heights) // LINE_BP)
+            part.suptitle(panel.title, x=0.01, ha="left", fontsize=10)
+            axes = part.subplots(2 * count, 1, height_ratios=[1.25, 1] * count, squeeze=False)
+            _draw_panel(axes[:, 0], panel, most, label)
+    return figure
+
+
+def letter_heights(codes: dna.Bytes, effects: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return minus the mean effect of the other bases `(length,)`; 0 where the base is unknown."""
+    heights: npt.NDArray[np.float64] = -effects.sum(axis=0, dtype=np.float64) / 3
+    return np.where(codes < dna.UNKNOWN, heights, 0.0)
+
+
+def draw_logo(
+    axes: Axes, codes: dna.Bytes, heights: npt.NDArray[np.floating[Any]], first: int
+) -> None:
+    """Draw letters one unit wide from `first` on; below 0 they stand on their heads."""
+    for code, letter in enumerate(dna.BASES):
+        outline = _letter(letter)
+        drawn = []
+        for place in np.flatnonzero((codes == code) & (heights != 0)):
+            corner = np.array([first + place - 0.46, 0.0])
+            drawn.append(
+                Outline(
+                    np.asarray(outline.vertices) * [0.92, heights[place]] + corner, outline.codes
+                )
+            )
+        if drawn:
+            path = Outline.make_compound_path(*drawn)
+            axes.add_patch(PathPatch(path, facecolor=_BASE_COLOURS[code], linewidth=0))
+
+
+def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label: str) -> None:
+    """Draw a logo and a heat map for each 100 bases; the bases are counted from 0, the ticks say
+    where they are."""
+    bases, heights = panel.place.bases, panel.heights
+    low, high = min(heights.min(), 0.0), max(heights.max(), 0.0)
+    air = 0.05 * (high - low or 1.0)
+    width = min(len(bases), LINE_BP)
+    for line, start in enumerate(range(0, len(bases), LINE_BP)):
+        rows = slice(start, start + LINE_BP)
+        codes = bases[rows]
+        logo, heat = axes[2 * line], axes[2 * line + 1]
+        draw_logo(logo, codes, heights[rows], start)
+        logo.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
+        logo.set_ylim(low - air, high + air)
+        logo.set_xticks([])
+        logo.tick_params(labelsize=7)
+        logo.spines[["top", "right", "bottom"]].set_visible(False)
+        image = heat.imshow(
+            panel.values[:, rows],
+            aspect="auto",
+            cmap="RdBu_r",
+            vmin=-most,
+            vmax=most,
+            extent=(start - 0.5, start + len(codes) - 0.5, 3.5, -0.5),
+            interpolation="nearest",
+        )
+        known = np.flatnonzero(codes < dna.UNKNOWN)
+        heat.plot(start + known, codes[known], ".", color=FAINT, markersize=2)
+        heat.set_yticks(range(4), list(dna.BASES), fontsize=7)
+        heat.set_xticks(*_ticks(panel.place, start, start + len(codes)), fontsize=8)
+        for one in (logo, heat):
+            one.set_xlim(start - 0.5, start + width - 0.5)
+    bar = axes[0].figure.colorbar(image, ax=list(axes), fraction=0.03, pad=0.01, shrink=0.9)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _ticks(place: Place, start: int, end: int) -> tuple[list[int], list[str]]:
+    """Return (indices, labels) of round positions, which people count from 1; an inserted base has
+    no position of its own."""
+    every = next(step for step in (1, 2, 5, 10, 20) if (end - start) / step <= 10 or step == 20)
+    shown = [
+        index
+        for index in range(start, end)
+        if not place.inserted[index] and (place.position[index] + 1) % every == 0
+    ]
+    return shown, [f"{place.position[index] + 1:,}" for index in shown]
+
+
+def _title(place: Place, target: str) -> str:
+    columns = place.columns
+    where = columns.get("sequence") or columns["chrom"]
+    name = f", {columns['name']}" if columns.get("name") else ""
+    return f"{target}: {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}{name}"
+
+
+def _letter(letter: str) -> Outline:
+    """Return the outline of a letter, stretched to the unit square."""
+    path = TextPath(
+        (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
+    )
+    box = path.get_extents()
+    vertices = (np.asarray(path.vertices) - box.min) / box.size
+    return Outline(vertices, path.codes)

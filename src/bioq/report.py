@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -24,6 +23,7 @@ from bioq.plots.evaluation import (
     plot_targets,
 )
 from bioq.plots.model import plot_architecture
+from bioq.plots.page import page_template
 from bioq.plots.style import inline_svg, to_png, to_svg
 from bioq.plots.training import plot_loss, plot_validation_scores
 from bioq.recipes import TrainConfig
@@ -91,7 +91,7 @@ def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) ->
         _write(folder / f"{figure.name}.png", to_png(figure.figure))
         element = inline_svg(svg, name=figure.name, title=figure.title)
         shown.append({"drawn": figure, "svg": Markup(element)})
-    page = _template().render(
+    page = page_template("report.html.j2", {"cell": _cell, "text_columns": _text_columns}).render(
         summary=found.summary,
         config=config,
         figures=shown,
@@ -263,20 +263,6 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
         if summary[name] != default:
             evaluate += [f"--{name}", summary[name]]
     return f"{shlex.join(train)}\n{shlex.join(evaluate)}\n"
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("bioq", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["cell"] = _cell
-    environment.filters["text_columns"] = _text_columns
-    return environment.get_template("report.html.j2")
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bioq import __version__
-from bioq.dataset import Dataset
+from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError
 from bioq.files import new_file, new_folder, read_json
 from bioq.models import build_from_architecture
@@ -44,7 +44,7 @@ class RunConfig:
     training: Mapping[str, Any]
     """The recipe in full, and how it was run."""
     data: Mapping[str, Any]
-    """The data set: its fingerprint, windows, bin and label rule."""
+    """The data set: where it lay, its fingerprint, windows, bin and label rule."""
     versions: Mapping[str, str]
 
 
@@ -59,6 +59,7 @@ def create_run(
         "training": dict(training),
         "data": {
             "name": data.path.resolve().name,
+            "path": str(data.path.resolve()),
             "fingerprint": data.fingerprint,
             "window_bp": data.description.window_bp,
             "bin_bp": data.description.bin_bp,
@@ -93,6 +94,30 @@ def read_config(run: str | Path) -> RunConfig:
         return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
     except KeyError as error:
         raise BioqError(f"{file}: says nothing of {error}; train again") from error
+
+
+def training_data(run: str | Path) -> Dataset:
+    """Open the data set that a run was trained on: where it lay then, else beside the run.
+
+    Raises BioqError if it is in neither place, or has another fingerprint.
+    """
+    data = read_config(run).data
+    places = [Path(run).resolve().parent / str(data["name"])]
+    if "path" in data:  # runs of before 2026-11-23 hold the name alone
+        places.insert(0, Path(data["path"]))
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        raise BioqError(
+            f"{run}: its data set is not in {' or '.join(map(str, dict.fromkeys(places)))}; name "
+            "the folder of the data set behind the run"
+        )
+    opened = open_dataset(found)
+    if opened.fingerprint != data["fingerprint"]:
+        raise BioqError(
+            f"{found}: has fingerprint {opened.fingerprint[:12]}, {run} was trained on "
+            f"{data['fingerprint'][:12]}; name the data set to read behind the run"
+        )
+    return opened
 
 
 def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.Module:

@@ -117,11 +117,12 @@ def _named_errors(path: Path, partial: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:  # zlib, gzip and friends: not the operating system's word
             raise
+        reason = os.strerror(error.errno)  # HDF5's and Arrow's own words are many lines
         culprit = Path(os.fsdecode(error.filename)) if error.filename else path
         if partial and not (culprit == path or culprit.is_relative_to(partial)):
-            message = f"{culprit}: could not be used: {error.strerror}; {path} was not written"
+            message = f"{culprit}: could not be used: {reason}; {path} was not written"
         else:
-            message = f"{path}: could not be written: {error.strerror}; nothing was left behind"
+            message = f"{path}: could not be written: {reason}; nothing was left behind"
         raise BioqError(message) from error
 
 

@@ -26,7 +26,7 @@ from bioq.runs import BEST, RunConfig, load
 from bioq.tables import Dtype, Kind, Layout, open_table, table_ending
 from bioq.tables.bigwig import ENDING as BIGWIG
 from bioq.tables.bigwig import Bins, bigwig_paths, write_bigwigs
-from bioq.tables.spool import Spool, folder_of
+from bioq.tables.spool import Spool, is_interrupted
 from bioq.targets import NAME, select_targets
 
 PROBABILITY = "probability"
@@ -88,12 +88,17 @@ def predict_file(
         count = windows.count()
         spool = Spool(out, layout, _identity(run, options, targets, chosen, genome), resume=resume)
         _predict(model.to(device), windows, count, chosen, spool, options)
-        if opened is not None and _is_bigwig(out):
-            write_bigwigs(paths, opened.lengths, lambda: _bins(spool))
-        else:
-            with open_table(out, layout) as table:
-                for rows in spool.read():
-                    table.write(*rows)
+        # Written inside the folder, so that a process that is killed leaves nothing beside it.
+        whole = [spool.folder / path.name for path in paths]
+        with spool.keeping():
+            if opened is not None and _is_bigwig(out):
+                write_bigwigs(whole, opened.lengths, lambda: _bins(spool))
+            else:
+                with open_table(whole[0], layout) as table:
+                    for rows in spool.read():
+                        table.write(*rows)
+        for path, final in zip(whole, paths, strict=True):
+            path.replace(final)
         spool.remove()
     _report(windows, count)
     return paths
@@ -118,7 +123,7 @@ def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool
         raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
     if not out.parent.is_dir():
         raise BioqError(f"{out}: there is no folder {out.parent}; make it first")
-    if resume and not folder_of(out).exists() and out.exists():
+    if resume and out.exists() and not is_interrupted(out):
         raise UsageError(f"{out}: is whole, there is nothing to resume; leave --resume away")
 
 

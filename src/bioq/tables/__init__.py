@@ -126,7 +126,7 @@ def _named_errors(path: Path) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())
         raise BioqError(
-            f"{path}: could not be written: {reason}; is the disk full? nothing was left behind"
+            f"{path}: could not be written: {reason} (is the disk full?); nothing was left behind"
         ) from error
 
 

@@ -1,7 +1,9 @@
 """bigWig: the mean of the probabilities of the bins that cover a base, one file a target."""
 
 import contextlib
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyBigWig
 
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
 
 ENDING = ".bw"
 _FILES_AT_ONCE = 64
+_MAGIC = (0x888FFC26).to_bytes(4, sys.byteorder)
 _FIXED_FROM = 256
 """Segments of one width side by side that are written without their places: 4 bytes each in place
 of 12. Each such run is a compressed block, so it must not be short."""
@@ -52,8 +55,10 @@ def write_bigwigs(
     for first in range(0, len(paths), _FILES_AT_ONCE):
         chosen = slice(first, first + _FILES_AT_ONCE)
         with contextlib.ExitStack() as stack:
-            partials = [stack.enter_context(new_file(path)) for path in paths[chosen]]
-            files = [stack.enter_context(_opened(partial)) for partial in partials]
+            files = []
+            for path in paths[chosen]:
+                partial = stack.enter_context(new_file(path))
+                files.append(stack.enter_context(_opened(partial, path)))
             for file in files:
                 file.addHeader(list(lengths.items()))
             averages = _Averages(lengths)
@@ -161,9 +166,27 @@ def _runs(start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Iterator[
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    file = pyBigWig.open(str(path), "w")
+def _opened(partial: Path, path: Path) -> Iterator[Any]:
+    """Yield a bigWig to write; `path` is what messages call it.
+
+    pyBigWig tells of a full disk with a RuntimeError, and at the end not at all: but a whole file
+    ends with the magic number that it begins with.
+    """
+    file = pyBigWig.open(str(partial), "w")
     try:
         yield file
+        file.close()
+        if not _ends_with(partial, _MAGIC):
+            raise RuntimeError("its end is missing")
+    except RuntimeError as error:
+        raise BioqError(
+            f"{path}: could not be written: {error} (is the disk full?); nothing was left behind"
+        ) from error
     finally:
         file.close()
+
+
+def _ends_with(path: Path, ending: bytes) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-min(len(ending), path.stat().st_size), os.SEEK_END)
+        return file.read() == ending

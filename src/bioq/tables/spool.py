@@ -26,10 +26,12 @@ FORMAT_VERSION = 1
 _PART_BYTES = 32 << 20
 _PART_EVERY_S = 30.0
 _BATCH_BYTES = 2 << 20
-"""What `read` has in memory at a time, about."""
+"""What `read` has in memory at a time, and what waits to be combined."""
 _SUFFIX = ".arrow"
 _STATE = b"bioq"
 _SCORE = "score:"
+_NOT_WRITTEN, _NOTHING_LEFT = "could not be written", "; nothing was left behind"
+"""Words of the errors of `files.new_file`."""
 
 
 class Spool:
@@ -41,11 +43,12 @@ class Spool:
         `identity` holds JSON values that must be the same when an output is continued. Raises
         UsageError if the folder is there without `resume`, or is of another identity.
         """
-        self.folder = folder_of(out)
+        self.folder = _folder_of(out)
         self._layout = layout
         self._schema = _schema(layout)
         self._waiting: list[Any] = []
-        self._waiting_bytes = 0
+        self._batches: list[Any] = []
+        self._waiting_bytes = self._bytes = 0
         self._written_at = time.monotonic()
         manifest = self.folder / MANIFEST
         identity = {"format_version": FORMAT_VERSION, **identity}
@@ -79,26 +82,29 @@ class Spool:
         self.units += units
         self.rows += batch.num_rows
         self.digest = digest
+        if self._waiting_bytes > _BATCH_BYTES:
+            self._combine()
         late = time.monotonic() - self._written_at > _PART_EVERY_S
-        if late or self._waiting_bytes > _PART_BYTES:
+        if late or self._bytes + self._waiting_bytes > _PART_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Put the rows that wait in memory into a part of their own."""
-        if self._waiting:
+        self._combine()
+        if self._batches:
             part = self.folder / f"{self.units:015d}{_SUFFIX}"
             state = {"units": self.units, "rows": self.rows, "digest": self.digest}
             schema = self._schema.with_metadata({_STATE: json.dumps(state)})
-            table = pa.Table.from_batches(self._waiting).combine_chunks()
-            row_bytes = self._waiting_bytes / len(table)
             with (
+                self.keeping(),
                 new_file(part) as partial,
                 pa.OSFile(str(partial), "wb") as file,
                 pa.ipc.new_file(file, schema) as writer,
             ):
-                writer.write_table(table, max_chunksize=max(1, int(_BATCH_BYTES / row_bytes)))
+                for batch in self._batches:
+                    writer.write_batch(batch)
             self._parts.append(part)
-            self._waiting, self._waiting_bytes = [], 0
+            self._batches, self._bytes = [], 0
         self._written_at = time.monotonic()
 
     def read(self) -> Iterator[tuple[Columns, Scores]]:
@@ -121,21 +127,53 @@ class Spool:
             scores[name] = flat.reshape(batch.num_rows, -1)
         return columns, scores
 
+    @contextlib.contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Say of a file that could not be written, to a full disk for one, how to go on."""
+        try:
+            yield
+        except BioqError as error:
+            if _NOT_WRITTEN not in str(error):
+                raise
+            raise BioqError(
+                f"{str(error).removesuffix(_NOTHING_LEFT)}; the rows so far are kept in "
+                f"{self.folder}, --resume goes on from there"
+            ) from error
+
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, first what says that there is something to go on with."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _combine(self) -> None:
+        """Copy the small batches that wait into one, in memory of Arrow's own.
+
+        Kept as they are, they lie scattered between the freed tensors of every forward pass, and
+        the process's memory grows by ten times their size.
+        """
+        if self._waiting:
+            table = pa.Table.from_batches(self._waiting).combine_chunks()
+            self._batches += table.to_batches()
+            self._bytes += self._waiting_bytes
+            self._waiting, self._waiting_bytes = [], 0
 
     def _make(self, manifest: Path, identity: Mapping[str, Any]) -> None:
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise BioqError(f"{self.folder}: could not be made: {error.strerror}") from error
+        for part in self.folder.glob(f"*{_SUFFIX}"):  # of a `remove` that was cut short
+            part.unlink()
         with new_file(manifest) as partial:
             partial.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
 
-def folder_of(out: Path) -> Path:
-    """Return the folder of an output's parts."""
+def is_interrupted(out: Path) -> bool:
+    """Whether there is something to go on with."""
+    return (_folder_of(out) / MANIFEST).is_file()
+
+
+def _folder_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
 
 

@@ -14,7 +14,7 @@ from bioq.tables.layout import Columns, Layout, Scores, plain_text
 MISSING = "NA"
 """What stands where a number is not defined."""
 
-_BGZIP_MODE: Any = "w1"
+BGZIP_MODE: Any = "w1"
 """Level 1: six times as fast as the usual 6, for a file one tenth larger."""
 
 _FLOAT16_DIGITS = 4
@@ -32,7 +32,7 @@ class TextWriter:
 
     def __init__(self, path: Path, layout: Layout, *, compressed: bool):
         self._file: Any = (
-            pysam.BGZFile(str(path), _BGZIP_MODE, None) if compressed else open(path, "wb")  # noqa: SIM115
+            pysam.BGZFile(str(path), BGZIP_MODE, None) if compressed else open(path, "wb")  # noqa: SIM115
         )
         self._layout = layout
         fields = [*layout.columns]
@@ -51,7 +51,7 @@ class TextWriter:
             _text(columns[name][rows], kind == "text")
             for name, kind in self._layout.columns.items()
         ]
-        fields += [_joined(scores[name][rows]) for name in self._layout.scores]
+        fields += [join_scores(scores[name][rows], "\t") for name in self._layout.scores]
         lines = pc.binary_join_element_wise(*fields, "\t")
         self._file.write(("\n".join(lines.to_pylist()) + "\n").encode())
 
@@ -66,15 +66,15 @@ def _text(values: npt.NDArray[Any], is_text: bool) -> Any:
     return pc.fill_null(pc.cast(numbers, pa.string()), MISSING)
 
 
-def _joined(scores: npt.NDArray[np.floating[Any]]) -> Any:
-    """Return one text a row: its scores `(rows, targets)` with tabs between."""
+def join_scores(scores: npt.NDArray[np.floating[Any]], separator: str) -> Any:
+    """Return one text a row, Arrow strings `(rows,)`, of scores `(rows, targets)`."""
     rows, targets = scores.shape
     flat = scores.ravel()
     if flat.dtype == np.float16:
         flat = _round(flat.astype(np.float32), _FLOAT16_DIGITS)
     fields = _text(flat, False)
     ends = np.arange(0, rows * targets + 1, targets, dtype=np.int32)
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), fields), "\t")
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), fields), separator)
 
 
 def _round(values: npt.NDArray[np.float32], digits: int) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ import pysam
 from bioq import __version__
 from bioq.files import new_file
 from bioq.tables import Columns, Layout, Scores
+from bioq.tables.text import BGZIP_MODE, join_scores
 from bioq.targets import NAME
 from bioq.variants.scores import MEANING
 from bioq.variants.windows import STATUSES
@@ -58,22 +59,21 @@ def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> I
     with new_file(path) as partial:
         file: Any
         if path.name.lower().endswith(".gz"):
-            file = pysam.BGZFile(str(partial), "wb", None)
+            file = pysam.BGZFile(str(partial), BGZIP_MODE, None)
         else:
             file = open(partial, "wb")  # noqa: SIM115 closed below
         with contextlib.closing(file):
             file.write(_vcf_header(layout, contigs).encode())
-            yield _VcfRows(file, layout)
+            yield _VcfRows(file)
 
 
 class _VcfRows:
-    def __init__(self, file: Any, layout: Layout):
+    def __init__(self, file: Any):
         self._file = file
-        self._template = ",".join(["%.6g"] * len(layout.targets))
 
     def write(self, columns: Columns, scores: Scores) -> None:
         scored = np.isfinite(columns["max_abs_diff"])
-        lists = {name: values.astype(float).tolist() for name, values in scores.items()}
+        lists = {name: join_scores(values, ",").to_pylist() for name, values in scores.items()}
         lines = []
         for row, is_scored in enumerate(scored.tolist()):
             info = [f"BIOQ_STATUS={columns['status'][row]}"]
@@ -83,10 +83,7 @@ class _VcfRows:
                 info.append(f"BIOQ_MAX_ABS_DIFF={columns['max_abs_diff'][row]:.6g}")
                 info.append(f"BIOQ_MEAN_ABS_DIFF={columns['mean_abs_diff'][row]:.6g}")
                 info.append(f"BIOQ_TOP_TARGET={columns['top_target'][row].translate(_ENCODED)}")
-                info += [
-                    f"BIOQ_{name.upper()}={self._template % tuple(values[row])}"
-                    for name, values in lists.items()
-                ]
+                info += [f"BIOQ_{name.upper()}={texts[row]}" for name, texts in lists.items()]
             fixed = [str(columns[name][row]) for name in _DEEPSEA_COLUMNS]
             lines.append("\t".join([*fixed, ".", ".", ";".join(info)]) + "\n")
         self._file.write("".join(lines).encode())

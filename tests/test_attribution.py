@@ -1,12 +1,20 @@
 """Attribution: gradients against finite differences, complete, in eval mode, model unchanged."""
 
+import re
+from pathlib import Path
+
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import TrainedRun
 from torch import nn
 
-from bioq import BioqError, ModelSizes, UsageError
+import bioq
+from bioq import BioqError, ModelSizes, UsageError, dna
 from bioq.batches import reverse_complement
+from bioq.cli import main
 from bioq.interpretation import input_x_gradient, integrated_gradients
 from bioq.models import build_model
 
@@ -66,11 +74,11 @@ def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> N
     model, windows = make(name)
     model, windows = model.double(), windows[:1].double()
     baseline = torch.full_like(windows, 0.25)
-    found = integrated_gradients(model, windows, target=0, baseline=baseline, steps=5, batch_size=2)
+    found = integrated_gradients(model, windows, target=0, baseline=baseline, steps=3, batch_size=2)
     mean = np.mean(
         [
             finite_gradient(model, (baseline + share * (windows - baseline))[0], 0)
-            for share in (0.1, 0.3, 0.5, 0.7, 0.9)
+            for share in (1 / 6, 1 / 2, 5 / 6)
         ],
         axis=0,
     )
@@ -149,3 +157,148 @@ def test_wrong_windows_targets_and_steps_are_refused() -> None:
         integrated_gradients(model, windows, target=0, steps=0)
     with pytest.raises(BioqError, match=r"the baseline has shape \(1, 4, 200\)"):
         integrated_gradients(model, windows, target=0, baseline=windows[:1])
+
+
+def explain(command: str, run: Path, *tokens: object) -> None:
+    assert main([command, str(run), *map(str, tokens)]) == 0
+
+
+@pytest.mark.parametrize("ending", [".npz", ".h5"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "input-x-gradient"])
+def test_the_command_writes_what_the_library_says_of_every_base(
+    trained: TrainedRun, tmp_path: Path, ending: str, method: str
+) -> None:
+    codes = np.random.default_rng(2).integers(0, 4, (2, 200)).astype(np.uint8)
+    codes[1, 90:95] = dna.UNKNOWN
+    fasta, out, table = tmp_path / "in.fa", tmp_path / f"out{ending}", tmp_path / "out.tsv"
+    fasta.write_text(f">one\n{dna.decode(codes[0])}\n>two\n{dna.decode(codes[1])}\n")
+    for file in (out, table):
+        explain("attribution", trained.run, fasta, "--out", file, "--method", method)
+    if ending == ".npz":
+        arrays = dict(np.load(out))
+    else:
+        with h5py.File(out) as file:
+            arrays = {name: file[name][:] for name in file}
+    np.testing.assert_array_equal(arrays["codes"], codes)
+    np.testing.assert_array_equal(arrays["position"], [range(200)] * 2)
+    rows = pd.read_csv(table, sep="\t")
+    assert list(rows["position"]) == [*range(200), *range(200)]
+    assert "".join(rows["base"]) == dna.decode(codes[0]) + dna.decode(codes[1])
+    windows = torch.from_numpy(dna.one_hot(codes))
+    is_path = method == "integrated-gradients"
+    explain_windows = integrated_gradients if is_path else input_x_gradient
+    for number, name in enumerate(trained.motifs):
+        found = explain_windows(bioq.load(trained.run), windows, target=number)
+        np.testing.assert_allclose(
+            arrays["hypothetical"][:, :, :, number], found.gradient, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            rows[name].to_numpy().reshape(2, 200), found.values.sum(axis=1), atol=1e-5
+        )
+        np.testing.assert_allclose(arrays["logit"][:, number], found.logit, atol=1e-5)
+        summed = rows[name].to_numpy().reshape(2, 200).sum(axis=1)
+        difference = arrays["logit"][:, number] - arrays["baseline_logit"][:, number]
+        np.testing.assert_allclose(
+            arrays["completeness_gap"][:, number], summed - difference, atol=1e-3
+        )
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("mutagenesis", []),
+        ("attribution", ["--method", "integrated-gradients"]),
+        ("attribution", ["--method", "input-x-gradient"]),
+    ],
+)
+@pytest.mark.parametrize("target", ["first", "second"])
+def test_the_bases_that_count_most_are_those_of_the_planted_motif(
+    trained: TrainedRun, tmp_path: Path, command: str, options: list[str], target: str
+) -> None:
+    motif = trained.motifs[target]
+    bases = dna.decode(np.random.default_rng(4).integers(0, 4, 200).astype(np.uint8))
+    bases = bases[:95] + motif + bases[95 + len(motif) :]
+    fasta, out = tmp_path / "in.fa", tmp_path / "out.tsv"
+    fasta.write_text(f">s\n{bases}\n")
+    explain(command, trained.run, fasta, "--out", out, "--targets", target, *options)
+    table = pd.read_csv(out, sep="\t")
+    sign = -1 if command == "mutagenesis" else 1
+    counts = sign * table.groupby("position")[target].mean()
+    inside = counts.loc[95 : 94 + len(motif)]
+    outside = counts.drop(inside.index)
+    assert inside.mean() > 10 * abs(outside).mean()
+    assert set(counts.nlargest(5).index) <= set(inside.index)
+
+
+def test_too_few_steps_are_said_with_the_number_to_try(
+    trained: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    motif = trained.motifs["first"]
+    fasta, out = tmp_path / "in.fa", tmp_path / "out.npz"
+    bases = dna.decode(np.random.default_rng(4).integers(0, 4, 200).astype(np.uint8))
+    fasta.write_text(f">s\n{bases[:95]}{motif}{bases[95 + len(motif) :]}\n")
+    gaps = []
+    for steps in ("1", "128"):
+        explain("attribution", trained.run, fasta, "--out", out, "--steps", steps)
+        arrays = np.load(out)
+        difference = np.abs(arrays["logit"] - arrays["baseline_logit"])
+        share = np.abs(arrays["completeness_gap"]) / np.maximum(difference, 1)
+        said = capsys.readouterr().err.splitlines()
+        gaps.append(share.max())
+        row = np.unravel_index(share.argmax(), share.shape)
+        assert f"completeness gap at most {abs(arrays['completeness_gap'][row]):.2g} " in said[0]
+        assert f"{share.max() * max(difference[row], 1) / difference[row]:.1%}" in said[0]
+        if share.max() > 0.05:
+            assert f"above 5% in {(share > 0.05).sum()} of 2 windows and targets" in said[1]
+            assert re.search(r"; try --steps \d+$", said[1])
+        else:
+            assert len(said) == 1
+    assert gaps[1] < 0.05 < gaps[0]
+
+
+def test_a_variant_is_attributed_with_both_alleles_in_a_figure(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    genome, out, figure = (tmp_path / name for name in ("g.fa", "out.parquet", "out.svg"))
+    bases = dna.decode(np.random.default_rng(6).integers(0, 4, 500).astype(np.uint8))
+    genome.write_text(f">chr1\n{bases}\n")
+    what = f"chr1:251:{bases[250:253]}>{bases[250]}"
+    tokens = [what, "--genome", genome, "--out", out, "--figure", figure, "--targets", "first"]
+    explain("attribution", trained.run, *tokens, "--steps", 8)
+    table = pd.read_parquet(out)
+    wild, mutant = (part for _, part in table.groupby("name", sort=False))
+    assert "".join(wild["base"]) == "".join(bases[place] for place in wild["position"])
+    assert "".join(mutant["base"]) == "".join(bases[place] for place in mutant["position"])
+    assert set(wild["position"]) - set(mutant["position"]) == {251, 252}
+    assert f"first: chr1:{wild['position'].min() + 1}" in comments(figure.read_text())
+
+
+def comments(svg: str) -> str:
+    """Return the texts of an SVG: matplotlib writes each as a comment beside its outlines."""
+    return "\n".join(re.findall(r"<!-- (.*?) -->", svg))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["--steps", "0"], "--steps 0: expected at least 1"),
+        (["--method", "gradients"], "--method"),
+        (["--targets", "third"], "third"),
+        (["--out", "out.csv"], "expected a name that ends in .npz"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(
+    trained: TrainedRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    tokens: list[str],
+    message: str,
+) -> None:
+    fasta = tmp_path / "in.fa"
+    fasta.write_text(f">s\n{'ACGT' * 50}\n")
+    out = [] if "--out" in tokens else ["--out", str(tmp_path / "out.npz")]
+    assert main(["attribution", str(trained.run), str(fasta), *out, *tokens]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out.npz").exists()

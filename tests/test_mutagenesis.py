@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from variant_cases import other_base, write_vcf
 
 import bioq
 from bioq import ModelSizes, dna
@@ -148,6 +149,53 @@ def test_a_variant_has_a_window_with_each_allele(run: Path, genome: Path, tmp_pa
     # What the ref window says of the alt base is the difference of the two windows.
     difference = arrays["reference"][1] - arrays["reference"][0]
     np.testing.assert_allclose(arrays["effects"][0, "ACGT".index(alt), 5], difference, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ref_bp", "alt"), [(1, "TTA"), (4, "G"), (2, "CAC"), (1, "another base")])
+def test_both_windows_of_a_variant_are_those_of_bioq_variants(
+    run: Path, genome: Path, tmp_path: Path, ref_bp: int, alt: str
+) -> None:
+    ref = CHROMOSOME[350 : 350 + ref_bp]
+    alt = ref[0] + alt if alt != "another base" else other_base(ref)
+    vcf = write_vcf(tmp_path / "in.vcf", [("chr1", 351, "v", ref, alt)])
+    expected, out = tmp_path / "variants.tsv", tmp_path / "out.npz"
+    tokens = [str(vcf), "--genome", str(genome), "--out", str(expected), "--scores", "ref", "alt"]
+    assert main(["variants", str(run), *tokens]) == 0
+    tokens = [f"chr1:351:{ref}>{alt}", "--genome", str(genome), "--out", str(out)]
+    assert main(["mutagenesis", str(run), *tokens]) == 0
+    row = pd.read_csv(expected, sep="\t").iloc[0]
+    scores = [
+        [row[f"{allele}:{name}"] for name in ("first", "second")] for allele in ("ref", "alt")
+    ]
+    np.testing.assert_allclose(np.load(out)["reference"], scores, atol=1e-5)
+    assert abs(np.diff(scores, axis=0)).max() > 1e-4
+
+
+def test_a_row_with_fewer_bases_ends_in_nan(run: Path, tmp_path: Path) -> None:
+    fasta, out, table = tmp_path / "in.fa", tmp_path / "out.npz", tmp_path / "out.tsv"
+    fasta.write_text(f">long\n{CHROMOSOME[:206]}\n>short\n{CHROMOSOME[:150]}\n")
+    for file in (out, table):
+        assert main(["mutagenesis", str(run), str(fasta), "--out", str(file), "--pad"]) == 0
+    arrays = np.load(out)
+    assert [(row >= 0).sum() for row in arrays["position"]] == [200, 6, 150]
+    np.testing.assert_array_equal(
+        np.isnan(arrays["effects"]).any(axis=(1, 3)), arrays["position"] < 0
+    )
+    assert (arrays["codes"][arrays["position"] < 0] == dna.UNKNOWN).all()
+    rows = pd.read_csv(table, sep="\t")
+    assert len(rows) == 3 * (206 + 150)
+    assert not rows.duplicated(["sequence", "position", "alt"]).any()
+
+
+def test_what_a_small_span_leaves_out_is_said(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fasta, out = tmp_path / "in.fa", tmp_path / "out.tsv"
+    fasta.write_text(f">one\n{CHROMOSOME[:230]}\n")
+    assert main(["mutagenesis", str(run), str(fasta), "--out", str(out), "--span-bp", "31"]) == 0
+    positions = set(pd.read_csv(out, sep="\t")["position"])
+    assert positions == set(range(84, 230 - 85))
+    assert "not the first 84 and the last 85 bases" in capsys.readouterr().err
 
 
 def test_figures_are_written_beside_a_table_or_alone(

@@ -222,18 +222,18 @@ class _WorstGap:
             self._target = names[most]
 
     def say(self) -> None:
-        of = f" ({self._gap / self._difference:.2%} of it)" if self._difference else ""
+        of = f", {self._gap / self._difference:.1%}" if self._difference else ""
         say(
-            f"attribution: the contributions miss a logit's difference from the baseline by at "
-            f"most {self._gap:.2g}, where it is {self._difference:.3g}{of}, target {self._target}"
+            f"attribution: completeness gap at most {self._gap:.2g} of a logit's difference of "
+            f"{self._difference:.3g} from the baseline{of} (target {self._target})"
         )
         if self._large:
             steps = 2 * self._steps
             while steps * GAP_LIMIT < self._steps * self._share:
                 steps *= 2
             say(
-                f"attribution: {self._large:,} of {self._all:,} windows and targets miss it by "
-                f"more than {GAP_LIMIT:.0%}; try --steps {steps}"
+                f"attribution: the gap is above {GAP_LIMIT:.0%} in {self._large:,} of "
+                f"{self._all:,} windows and targets; try --steps {steps}"
             )
 
 

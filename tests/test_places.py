@@ -1,0 +1,166 @@
+"""What is explained base by base: each base once, the alleles of indels, and where they are."""
+
+import io
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioq import BioqError, UsageError, dna
+from bioq.genome import open_genome
+from bioq.inputs import Place, open_places
+
+WINDOW = 20
+CHROMOSOME = "".join(np.random.default_rng(5).choice(list("ACGT"), 150))
+
+
+def places(
+    source: str | Path, genome: Path | None = None, *, span: int = WINDOW, pad: bool = False
+) -> list[Place]:
+    if genome is None:
+        with open_places(str(source), None, window_bp=WINDOW, span_bp=span, pad=pad) as opened:
+            found = list(opened.read())
+            assert len(found) == opened.count
+            return found
+    with (
+        open_genome(genome) as known,
+        open_places(str(source), known, window_bp=WINDOW, span_bp=span, pad=pad) as opened,
+    ):
+        found = list(opened.read())
+        assert len(found) == opened.count
+        return found
+
+
+@pytest.fixture
+def genome(tmp_path: Path) -> Path:
+    path = tmp_path / "genome.fa"
+    path.write_text(f">chr1\n{CHROMOSOME}\n")
+    return path
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.text("ACGTN", min_size=1, max_size=70)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, WINDOW),
+)
+def test_every_base_of_a_sequence_comes_once(sequences: list[tuple[str, str]], span: int) -> None:
+    """Names may come again; ends that the middle of no window reaches are left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        fasta = Path(folder) / "in.fa"
+        fasta.write_text("".join(f">{name}\n{bases}\n" for name, bases in sequences))
+        found = [
+            (place.columns["sequence"], int(position), dna.decode(place.bases)[index])
+            for place in places(fasta, span=span, pad=True)
+            for index, position in enumerate(place.position)
+        ]
+    before = (WINDOW - span) // 2
+    expected = []
+    for name, bases in sequences:
+        padding = max(WINDOW - len(bases), 0)
+        start = max(before - padding // 2, 0)
+        end = len(bases) - max(WINDOW - span - before - (padding - padding // 2), 0)
+        expected += [(name, place, bases[place]) for place in range(start, end)]
+    assert found == expected
+
+
+@given(st.integers(0, 149), st.integers(1, 100), st.integers(1, WINDOW))
+def test_a_region_is_covered_once_and_no_further(start: int, length: int, span: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        genome = Path(folder) / "genome.fa"
+        genome.write_text(f">chr1\n{CHROMOSOME}\n")
+        bed = Path(folder) / "in.bed"
+        bed.write_text(f"chr1\t{start}\t{start + length}\n")
+        found = places(bed, genome, span=span)
+        position = [int(one) for place in found for one in place.position]
+        inside = range(start, min(start + length, len(CHROMOSOME)))
+        if length > span:
+            assert position == list(inside)
+        else:
+            assert len(set(position)) == len(position) <= span
+            assert set(inside) <= set(position) <= set(range(len(CHROMOSOME)))
+        for place in found:
+            assert dna.decode(place.bases) == "".join(CHROMOSOME[one] for one in place.position)
+            before = int(place.position[0]) - place.start
+            known = [CHROMOSOME[one] for one in range(max(before, 0), min(before + WINDOW, 150))]
+            assert dna.decode(place.codes).strip("N") == "".join(known)
+
+
+@given(st.integers(0, 145), st.integers(1, 5), st.text("ACGT", min_size=1, max_size=5))
+def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_places(
+    start: int, ref_length: int, alt: str
+) -> None:
+    ref = CHROMOSOME[start : start + ref_length]
+    with tempfile.TemporaryDirectory() as folder:
+        genome = Path(folder) / "genome.fa"
+        genome.write_text(f">chr1\n{CHROMOSOME}\n")
+        wild, mutant = places(f"chr1:{start + 1}:{ref}>{alt}", genome, span=12)
+    assert (wild.columns["name"], mutant.columns["name"]) == (f"ref {ref}", f"alt {alt}")
+    padded = "N" * WINDOW + CHROMOSOME + "N" * 2 * WINDOW
+    at = start + WINDOW
+    edited = padded[:at] + alt + padded[at + len(ref) :]
+    first = at - (WINDOW // 2 - 1)
+    assert dna.decode(wild.codes) == padded[first : first + WINDOW]
+    assert dna.decode(mutant.codes) == edited[first : first + WINDOW]
+    for place in (wild, mutant):
+        for position, inserted, base in zip(
+            place.position, place.inserted, dna.decode(place.bases), strict=True
+        ):
+            if inserted:
+                assert position == start + len(ref) - 1
+                assert base == alt[len(ref) - 1 + inserted]
+            elif place is mutant and start <= position < start + len(ref):
+                assert base == alt[position - start]
+            else:
+                assert base == CHROMOSOME[position]
+    assert not wild.inserted.any()
+    assert mutant.inserted.max() == max(len(alt) - len(ref), 0)
+    gone = set(range(start + len(alt), start + len(ref)))
+    assert not gone & set(mutant.position.tolist())
+    pairs = list(zip(mutant.position.tolist(), mutant.inserted.tolist(), strict=True))
+    assert pairs == sorted(set(pairs))
+
+
+def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b">s\n" + b"ACGT" * 5)))
+    (place,) = places("-")
+    assert dna.decode(place.codes) == "ACGT" * 5
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"chr1\t40\t60\n")))
+    (place,) = places("-", genome)
+    assert dna.decode(place.bases) == CHROMOSOME[40:60]
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("chr1:1-151", BioqError, "chr1 has the bases 1 to 150"),
+        ("chr1:0-10", BioqError, "chr1 has the bases 1 to 150"),
+        ("past.bed", BioqError, r"chr1:161-170 lies past the end of chr1, which has 150 bases"),
+        (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
+        (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
+        (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "longer than the 12 explained bases"),
+        (f"chr1:5:{'A' * 9}>A", BioqError, f"has {CHROMOSOME[4:13]} there, not AAAAAAAAA"),
+    ],
+)
+def test_a_place_that_is_none_is_refused(
+    genome: Path, source: str, error: type[Exception], message: str
+) -> None:
+    if source.endswith(".bed"):
+        bed = genome.parent / source
+        bed.write_text("chr1\t0\t10\nchr1\t160\t170\n")
+        source = str(bed)
+    with pytest.raises(error, match=message):
+        places(source, genome, span=12)
+
+
+def test_an_empty_sequence_is_refused_even_if_it_is_to_be_padded(tmp_path: Path) -> None:
+    fasta = tmp_path / "in.fa"
+    fasta.write_text(">none\n>some\nACGT\n")
+    with pytest.raises(BioqError, match="sequence 'none' has no bases"):
+        places(fasta, pad=True)

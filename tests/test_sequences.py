@@ -14,6 +14,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import open_genome
 from bioq.inputs import RegionWindows, SequenceWindows, Windows
+from bioq.inputs import regions as regions_module
 from bioq.inputs import sequences as sequences_module
 
 BASES = "ACGTN"
@@ -196,9 +197,13 @@ def test_ordered_bins_are_the_sorted_set_of_all_bins(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, int]], stride_bp: int
 ) -> None:
     folder = tmp_path_factory.mktemp("r")
-    text = "".join(f"{contig}\t{start}\t{start + length}\n" for contig, start, length in rows)
+    places = [(contig, start % len(CONTIGS[contig]), length) for contig, start, length in rows]
+    text = "".join(f"{contig}\t{start}\t{start + length}\n" for contig, start, length in places)
     plain = frame(regions(folder, text, stride_bp=stride_bp))
-    ordered = frame(regions(folder, text, stride_bp=stride_bp, ordered=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions_module, "_SORTED_AT_ONCE", 3)
+        patch.setattr(regions_module, "_STRETCH", 2)
+        ordered = frame(regions(folder, text, stride_bp=stride_bp, ordered=True))
     expected = sorted(set(zip(plain["chrom"], plain["start"], plain["bases"], strict=True)))
     columns = (ordered["chrom"], ordered["start"], ordered["bases"])
     assert list(zip(*columns, strict=True)) == expected
@@ -209,6 +214,8 @@ WRONG_BED = {
     "columns": ("chr1\t0\n", "r.bed:1: has 2 columns; BED needs at least three"),
     "number": ("chr1\t0\tx\n", "r.bed:1: end 'x' is not a whole number"),
     "order": ("\nchr1\t5\t5\n", "r.bed:2: end 5 is equal to start 5"),
+    "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave the genome away"),
+    "outside": ("chr2\t400\t420\n", "r.bed:1: start 400 is past the end of chr2, which has 400"),
     "empty": ("# nothing\n", "r.bed: holds no regions; expected BED"),
 }
 

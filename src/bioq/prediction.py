@@ -19,7 +19,7 @@ from torch import nn
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import Genome, open_genome
-from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_codes
+from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, numerics, predict_codes
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
 from bioq.progress import progress, say
 from bioq.runs import BEST, RunConfig, load
@@ -77,6 +77,7 @@ def predict_file(
     _check(out, genome, options, resume)
     with contextlib.ExitStack() as stack:
         device = choose_device(options.device)
+        stack.enter_context(numerics(device, options.precision))  # refused before any work
         model = load(run)
         targets: pd.DataFrame = model.targets  # type: ignore[assignment]
         chosen = select_targets(targets, options.targets)
@@ -90,6 +91,8 @@ def predict_file(
         _predict(model.to(device), windows, count, chosen, spool, options)
         # Written inside the folder, so that a process that is killed leaves nothing beside it.
         whole = [spool.folder / path.name for path in paths]
+        if out.name.lower().endswith((".h5", ".h5ad")):
+            spool.require_room()
         with spool.keeping():
             if opened is not None and _is_bigwig(out):
                 write_bigwigs(whole, opened.lengths, lambda: _bins(spool))

@@ -150,15 +150,27 @@ class RegionWindows:
     def regions(self) -> Iterator[tuple[int, int, int, str, str]]:
         """Yield (the genome's contig number, start, end, the BED's contig name, name) a line."""
         found: dict[bytes, tuple[int, str]] = {}
+        lengths = list(self._genome.lengths.values())
         with _open(self.path, self.label) as file:
             for number, line in enumerate(_lines(file, self.label), start=1):
                 if not is_interval(line):
                     continue
+                if line.startswith(b">"):
+                    raise BioqError(
+                        f"{self.label}:{number}: begins with '>', as FASTA does; with a genome BED "
+                        "is expected, for sequences leave the genome away"
+                    )
                 fields, start, end = parse_interval(line, f"{self.label}:{number}")
                 if fields[0] not in found:
                     found[fields[0]] = self._find(fields[0], number)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 contig, contig_name = found[fields[0]]
+                if start >= lengths[contig]:
+                    raise BioqError(
+                        f"{self.label}:{number}: start {start} is past the end of {contig_name}, "
+                        f"which has {lengths[contig]} bases in {self._genome.path}; is the file of "
+                        "another genome build?"
+                    )
                 yield contig, start, end, contig_name, "" if name == "." else name
 
     def _find(self, field: bytes, line: int) -> tuple[int, str]:

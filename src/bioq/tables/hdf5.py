@@ -54,7 +54,10 @@ class Hdf5Writer:
             self._append(self._scores[name], score)
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except RuntimeError as error:  # what h5py makes of a full disk at the end
+            raise OSError(str(error).split(" (")[0]) from error
 
     def _append(self, dataset: Any, values: Any) -> None:
         dataset.resize(self._rows, axis=0)

@@ -1,29 +1,36 @@
 """The motifs of filters are those that were planted; matches and q-values are the outside ones."""
 
+import copy
+import json
+import shutil
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from memelite import tomtom
 from scipy.stats import false_discovery_control
 
-from bioq import dna
+import bioq
+from bioq import TrainConfig, dna
 from bioq.cli import main
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError, UsageError
 from bioq.filter_motifs import (
+    FilterMotif,
     MotifOptions,
     benjamini_hochberg,
     filter_effects,
     find_filter_motifs,
     match_motifs,
+    motif_table,
     spaced_rows,
 )
 from bioq.models import ModelSizes, build_model
 from bioq.models.initialise import initialise_filters
-from bioq.motifs import jaspar_motifs, read_meme, write_meme
-from bioq.runs import BEST, create_run, save_weights
+from bioq.motifs import Motif, jaspar_motifs, read_meme, write_meme
+from bioq.runs import BEST, create_run, load, save_weights, training_data
 
 PLANTED = ("MA0139.2", "MA0083.3")
 
@@ -71,19 +78,35 @@ def test_planted_motifs_are_found_again_and_matched_to_their_jaspar_entries(plan
 
 def test_sites_are_those_that_a_loop_counts_in_any_batch_size(planted):
     data, model, _ = planted
-    found = find_filter_motifs(model, data["test"], MotifOptions(device="cpu", batch_size=7))
-    windows = data["test"].read(slice(None)).windows.astype(np.float32)
+    options = MotifOptions(device="cpu", batch_size=7, windows=60)
+    found = find_filter_motifs(model, data["test"], options)
+    rows = spaced_rows(400, 60).numpy()
+    forward = data["test"].read(rows).windows.astype(np.float32)
+    windows = np.concatenate([forward, forward[:, ::-1, ::-1]])
     with torch.no_grad():
         activation = model.conv(torch.from_numpy(windows)).numpy()
     for each in found:
         own = activation[:, each.filter]
-        counted = [
-            windows[row, :, at : at + 26]
-            for row, at in enumerate(own.argmax(axis=1))
-            if own[row, at] > own.max() / 2 and windows[row, :, at : at + 26].sum() == 26
-        ]
-        assert each.sites == len(counted)
-        np.testing.assert_allclose(each.motif.probabilities, np.mean(counted, axis=0).T)
+        sites = [windows[row, :, at : at + 26] for row, at in np.argwhere(own > own.max() / 2)]
+        known = [site for site in sites if site.sum() == 26]
+        assert each.sites == len(known)
+        assert each.maximum == pytest.approx(own.max())
+        np.testing.assert_allclose(each.motif.probabilities, np.mean(known, axis=0).T)
+
+
+def test_motif_of_random_sites_has_no_information_beyond_chance(jaspar):
+    """Without the correction, ten random sites of 26 bp make a motif of about 6 bits."""
+    random = np.random.default_rng(0)
+    corrected, plain = [], []
+    for _ in range(100):
+        counts = random.multinomial(10, [0.25] * 4, size=26)
+        each = FilterMotif(0, Motif("", "", counts / 10), sites=10, maximum=1.0)
+        corrected.append(each.information_bits())
+        plain.append(each.motif.information_bits().sum())
+    assert np.mean(plain) > 5
+    assert np.mean(corrected) < 0.5 * np.mean(plain)
+    sure = FilterMotif(0, Motif("", "", np.eye(4)), sites=100_000, maximum=1.0)
+    assert sure.information_bits() == pytest.approx(8, abs=1e-3)
 
 
 def test_effect_of_a_filter_is_that_of_a_model_without_it(planted):
@@ -122,6 +145,46 @@ def test_filters_that_nothing_activates_are_an_error(planted):
         find_filter_motifs(dead, data["test"], MotifOptions(device="cpu"))
 
 
+def test_flat_motifs_match_nothing(jaspar):
+    """TOMTOM alone gives motifs of random windows a q-value below 0.05; a match must inform."""
+    random = np.random.default_rng(0)
+    flat = [
+        Motif(str(number), str(number), random.multinomial(1000, [0.25] * 4, size=26) / 1000)
+        for number in range(5)
+    ]
+    assert match_motifs(flat, jaspar).isna().all(axis=None)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("first", [-4, 0, 3])
+def test_match_says_where_the_motif_lies_on_which_strand(jaspar, strand, first):
+    """A query cut out of a known motif, or with flat columns before it, is found at its place."""
+    ctcf = next(motif for motif in jaspar if motif.matrix_id == PLANTED[0])
+    whole = ctcf if strand == "+" else ctcf.reverse_complement()
+    rows = np.concatenate(
+        [np.full((max(-first, 0), 4), 0.25), whole.probabilities[max(first, 0) :]]
+    )
+    row = match_motifs([Motif("query", "query", rows)], jaspar).iloc[0]
+    assert (row["matrix_id"], row["strand"], row["offset"]) == (PLANTED[0], strand, first)
+
+
+def test_p_values_and_strands_are_those_of_memelite(jaspar):
+    queries = [jaspar[number].reverse_complement() for number in (3, 50, 200)]
+    found = tomtom([q.probabilities.T.copy() for q in queries], [m.probabilities.T for m in jaspar])
+    ours = match_motifs(queries, jaspar)
+    best = found[0].argmin(axis=1)
+    np.testing.assert_array_equal(ours["p"], found[0][range(3), best])
+    np.testing.assert_array_equal(ours["strand"] == "-", found[4][range(3), best] == 1)
+    assert list(ours["matrix_id"]) == [jaspar[number].matrix_id for number in best]
+
+
+def test_few_motifs_to_match_against_are_called_unreliable(jaspar, capsys):
+    match_motifs(jaspar[:1], jaspar[:10])
+    assert capsys.readouterr().err == (
+        "10 motifs to match against are few: with fewer than 25 TOMTOM's p-values are unreliable\n"
+    )
+
+
 def test_missing_memelite_is_said_in_one_line(monkeypatch, jaspar):
     monkeypatch.setitem(sys.modules, "memelite", None)
     with pytest.raises(UsageError, match=r"bioq\[motifs\]"):
@@ -133,16 +196,118 @@ def test_no_windows_is_an_error():
         spaced_rows(10, 0)
 
 
-def test_command_writes_motifs_matches_and_effects(planted, tmp_path, capsys):
-    data, model, motifs = planted
-    run, out = tmp_path / "run", tmp_path / "out"
-    create_run(run, model=model.architecture, training={}, data=data)
-    save_weights(model, run / BEST)
-    words = ["motifs", str(run), str(data.path), "--out", str(out), "--device", "cpu"]
+@pytest.fixture
+def run(planted, tmp_path):
+    data, model, _ = planted
+    create_run(tmp_path / "run", model=model.architecture, training={}, data=data)
+    save_weights(model, tmp_path / "run" / BEST)
+    return tmp_path / "run"
+
+
+def test_command_writes_motifs_matches_effects_and_page(planted, run, tmp_path, capsys):
+    _, _, motifs = planted
+    out = tmp_path / "out"
+    words = ["motifs", str(run), "--out", str(out), "--device", "cpu"]
     assert main([*words, "--effect-windows", "10"]) == 0
+    printed = capsys.readouterr().out
     table = pd.read_csv(out / "motifs.tsv", sep="\t")
     assert list(table["matrix_id"][:2]) == [motif.matrix_id for motif in motifs]
-    assert len(read_meme(out / "motifs.meme")) == len(table)
+    assert f"{(table['q'] < 0.05).sum()} of 4 filters match JASPAR2024 with q < 0.05" in printed
+    assert len(read_meme(out / "motifs.meme")) == (table["sites"] > 0).sum()
     assert list(pd.read_csv(out / "effects.tsv", sep="\t")) == ["filter", "a", "b"]
+    page = (out / "motifs.html").read_text("utf-8")
+    assert page.count("<article") == 4
+    assert f"filter 0: {motifs[0].name}" in page
+    assert "http" not in page, "the page needs nothing but itself"
     assert main(words) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_filters_with_few_or_no_sites_stay_in_the_table_without_a_match(
+    planted, run, tmp_path, capsys
+):
+    _, model, _ = planted
+    with torch.no_grad():
+        changed = copy.deepcopy(model)
+        changed.conv.bias[3] = -100.0
+    save_weights(changed, run / BEST)
+    words = ["motifs", str(run), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*words, "--min-sites", "1000000", "--effect-windows", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 with fewer than 1000000 sites: no match sought" in printed
+    assert "1 that no window activates" in printed
+    table = pd.read_csv(tmp_path / "out" / "motifs.tsv", sep="\t")
+    assert list(table["filter"]) == [0, 1, 2, 3]
+    assert table["match"].isna().all()
+    assert table["sites"][3] == 0
+    assert (table["sites"][:3] > 0).all()
+    assert "too few sites to compare" in (tmp_path / "out" / "motifs.html").read_text("utf-8")
+
+
+def test_data_set_that_is_gone_or_another_is_named(planted, run, tmp_path, capsys):
+    data, _, _ = planted
+    config = json.loads((run / "config.json").read_text())
+    words = ["motifs", str(run), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    config["data"] |= {"path": str(tmp_path / "gone"), "name": "absent"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert f"its data set is not in {tmp_path / 'gone'} or {tmp_path / 'absent'}" in error
+    config["data"] |= {"path": str(data.path), "fingerprint": "0" * 64}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(words) == 1
+    assert f"was trained on {'0' * 12}" in capsys.readouterr().err
+    assert main([*words, "--against", "nothing"]) == 1  # the first error is the data set's
+    assert main([*words[:2], str(data.path), *words[2:], "--against", "nothing"]) == 2
+    assert "neither a file nor a JASPAR release" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_set_beside_a_run_of_before_paths_is_found(planted, run, tmp_path):
+    data, _, _ = planted
+    shutil.copytree(data.path, tmp_path / data.path.name)
+    config = json.loads((run / "config.json").read_text())
+    del config["data"]["path"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert training_data(run).path == tmp_path / data.path.name
+
+
+def test_windows_of_another_length_are_an_error(masked_data, planted, tmp_path, capsys):
+    model = build_model("danq", targets=2, window_bp=300, sizes=ModelSizes(2, 8, 10, 2))
+    create_run(tmp_path / "run", model=model.architecture, training={}, data=masked_data)
+    save_weights(model, tmp_path / "run" / BEST)
+    words = ["motifs", str(tmp_path / "run"), str(masked_data.path), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert "windows are 200 bp long; this model reads windows of 300 bp" in capsys.readouterr().err
+
+
+def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):
+    """Nobody tells this model the motif: it learns it from windows and labels alone."""
+    random = np.random.default_rng(0)
+    srf = next(motif for motif in jaspar if motif.matrix_id == PLANTED[1])
+    description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
+    with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["SRF"]})) as writer:
+        for name, windows in (("train", 2000), ("valid", 200), ("test", 500)):
+            codes = random.integers(0, 4, (windows, 100)).astype(np.uint8)
+            for row in range(0, windows, 2):
+                at = random.integers(20, 60)
+                site = [random.choice(4, p=p) for p in srf.probabilities]
+                codes[row, at : at + len(srf)] = site
+            labels = (np.arange(windows) % 2 == 0).astype(np.uint8)[:, np.newaxis]
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(labels))
+    sizes = ModelSizes(
+        filters=8, filter_width=18, pool_width=20, lstm_units=8, dense_units=8, dropout_conv=0.0
+    )
+    config = TrainConfig(epochs=4, batch_size=32, lr=4e-3, patience=0, device="cpu")
+    bioq.train(tmp_path / "data", tmp_path / "run", model="danq", sizes=sizes, config=config)
+    data = open_dataset(tmp_path / "data")
+
+    def filters_that_match(model):
+        found = find_filter_motifs(model, data["test"], MotifOptions(device="cpu"))
+        table = motif_table(model, found, jaspar, min_sites=30)
+        return int(((table["matrix_id"] == srf.matrix_id) & (table["q"] < 1e-4)).sum())
+
+    assert filters_that_match(load(tmp_path / "run")) >= 1
+    torch.manual_seed(0)
+    assert not filters_that_match(build_model("danq", targets=1, window_bp=100, sizes=sizes))

@@ -287,7 +287,7 @@ def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):
     srf = next(motif for motif in jaspar if motif.matrix_id == PLANTED[1])
     description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
     with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["SRF"]})) as writer:
-        for name, windows in (("train", 2000), ("valid", 200), ("test", 500)):
+        for name, windows in (("train", 1200), ("valid", 100), ("test", 400)):
             codes = random.integers(0, 4, (windows, 100)).astype(np.uint8)
             for row in range(0, windows, 2):
                 at = random.integers(20, 60)
@@ -299,7 +299,7 @@ def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):
     sizes = ModelSizes(
         filters=8, filter_width=18, pool_width=20, lstm_units=8, dense_units=8, dropout_conv=0.0
     )
-    config = TrainConfig(epochs=4, batch_size=32, lr=4e-3, patience=0, device="cpu")
+    config = TrainConfig(epochs=4, batch_size=16, lr=4e-3, patience=0, device="cpu")
     bioq.train(tmp_path / "data", tmp_path / "run", model="danq", sizes=sizes, config=config)
     data = open_dataset(tmp_path / "data")
 

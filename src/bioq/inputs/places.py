@@ -151,12 +151,7 @@ def _of_regions(
 
     def spans() -> Iterator[tuple[Region, int, int]]:
         for region in regions():
-            number, start, end, contig, _ = region
-            if start >= lengths[number]:
-                raise BioqError(
-                    f"{label}: the region {contig}:{start + 1:,}-{end:,} lies past the end of "
-                    f"{contig}, which has {lengths[number]:,} bases; is it the right genome?"
-                )
+            number, start, end, _, _ = region
             if end - start <= span_bp:
                 middle = max(start + (end - start - span_bp) // 2, 0)
                 yield region, middle, min(middle + span_bp, lengths[number])

@@ -322,10 +322,9 @@ def test_damaged_parts_are_named(run: Path, tmp_path: Path) -> None:
         predict_file(run, source, out, options=SMALL_BATCH, resume=True)
 
 
-@pytest.mark.parametrize("fixed_from", [2, 256])
 @pytest.mark.parametrize("stride_bp", [BIN, 15, 70])
 def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
-    stride_bp: int, fixed_from: int, run: Path, tmp_path: Path
+    stride_bp: int, run: Path, tmp_path: Path
 ) -> None:
     bed, genome = regions(tmp_path, BED + "chr1\t100\t200\tagain\nchr1\t870\t900\tx\n")
     options = replace(SMALL_BATCH, stride_bp=stride_bp)
@@ -335,7 +334,6 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
         patch.setattr("bioq.tables.spool._PART_BYTES", 700)
         patch.setattr("bioq.tables.spool._BATCH_BYTES", 150)
         patch.setattr("bioq.tables.bigwig._FILES_AT_ONCE", 1)
-        patch.setattr("bioq.tables.bigwig._FIXED_FROM", fixed_from)
         paths = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=options)
     assert paths == [tmp_path / "o.first.bw", tmp_path / "o.second.bw"]
     once = ~columns.assign(chrom=columns["chrom"].replace("2", "chr2")).duplicated(

@@ -19,9 +19,6 @@ from bioq.files import new_file
 ENDING = ".bw"
 _FILES_AT_ONCE = 64
 _MAGIC = (0x888FFC26).to_bytes(4, sys.byteorder)
-_FIXED_FROM = 256
-"""Segments of one width side by side that are written without their places: 4 bytes each in place
-of 12. Each such run is a compressed block, so it must not be short."""
 
 Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.floating]]
 """(contig, start `(n,)`, end `(n,)`, probability `(n, targets)`)."""
@@ -132,37 +129,16 @@ class _Averages:
 
 
 def _write(files: Sequence[Any], *segments: Segments) -> None:
+    """Append segments with their places, 12 bytes each.
+
+    Not in the form for equal bins side by side, of 4 bytes: pyBigWig 0.3.29 writes wrong places
+    where that follows this one in a file.
+    """
     for contig, start, end, means in segments:
-        for first, last in _runs(start, end):
-            rows = slice(first, last)
-            if last - first >= _FIXED_FROM:
-                width = int(end[first] - start[first])
-                for file, values in zip(files, means[rows].T, strict=True):
-                    file.addEntries(
-                        contig, int(start[first]), values=values.tolist(), span=width, step=width
-                    )
-            else:
-                places = [contig] * (last - first), start[rows].tolist()
-                ends = end[rows].tolist()
-                for file, values in zip(files, means[rows].T, strict=True):
-                    file.addEntries(*places, ends=ends, values=values.tolist())
-
-
-def _runs(start: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield the rows, first and last + 1, of long runs of segments side by side of one width, and
-    of what lies between such runs."""
-    width = end - start
-    same = (start[1:] == end[:-1]) & (width[1:] == width[:-1])
-    edges = np.concatenate([[0], np.flatnonzero(~same) + 1, [len(start)]])
-    done = 0
-    for run in np.flatnonzero(np.diff(edges) >= _FIXED_FROM):
-        first, last = int(edges[run]), int(edges[run + 1])
-        if first > done:
-            yield done, first
-        yield first, last
-        done = last
-    if done < len(start):
-        yield done, len(start)
+        places = [contig] * len(start), start.tolist()
+        ends = end.tolist()
+        for file, values in zip(files, means.T, strict=True):
+            file.addEntries(*places, ends=ends, values=values.tolist())
 
 
 @contextlib.contextmanager
@@ -180,7 +156,8 @@ def _opened(partial: Path, path: Path) -> Iterator[Any]:
             raise RuntimeError("its end is missing")
     except RuntimeError as error:
         raise BioqError(
-            f"{path}: could not be written: {error} (is the disk full?); nothing was left behind"
+            f"{path}: could not be written: {' '.join(str(error).split())} (is the disk full?); "
+            "nothing was left behind"
         ) from error
     finally:
         file.close()

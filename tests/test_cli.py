@@ -14,7 +14,7 @@ from bioq.runs import read_config, read_history
 
 COMMANDS = [
     ["demo"], ["train"], ["evaluate"], ["variants"], ["background"], ["summary"], ["data"],
-    ["predict"], ["mutagenesis"], ["attribution"],
+    ["predict"], ["mutagenesis"], ["attribution"], ["motifs"],
     *(["data", name] for name in ("peaks", "deepsea", "simulate", "fetch", "info", "verify")),
 ]  # fmt: skip
 SMALL = ["--filters", "8", "--filter-width", "8", "--pool-width", "10", "--lstm-units", "4",

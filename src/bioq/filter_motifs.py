@@ -36,7 +36,7 @@ two flat stretches alike, and a motif of random windows "matches" (measured in d
 FEW_MOTIFS = 25
 """TOMTOM's p-values rest on the columns of all motifs given; memelite warns below this number."""
 _MATCH_COLUMNS = ["match", "matrix_id", "p", "q", "strand", "offset", "shared_bits"]
-_PASS_VALUES = 1 << 23  # activations that are held at once: 32 MB
+_PASS_VALUES = 1 << 21  # activations that are held at once: more only costs memory
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,6 @@
 
 import contextlib
 import datetime
-import shutil
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +12,10 @@ from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import sha256
 from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
-from bioq.genome.vcf import STDIN, VcfContent, read_variants, survey_variants
+from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inference import choose_device
+from bioq.inputs import input_file
+from bioq.inputs.files import STDIN
 from bioq.progress import progress, say
 from bioq.runs import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
@@ -102,7 +101,7 @@ def write_variants(
     known = None if background is None else read_background(background)
     with (
         _open_scorer(run, genome, chrom_alias, options, targets, known) as scorer,
-        _input(vcf) as (path, label),
+        input_file(vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
         metadata = _provenance(scorer, vcf) | {
@@ -134,7 +133,7 @@ def make_background(
         raise UsageError(f"{out}: expected a name that ends in .npz")
     with (
         _open_scorer(run, genome, chrom_alias, options) as scorer,
-        _input(vcf) as (path, label),
+        input_file(vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
         found = EffectCounts(len(scorer.targets))
@@ -177,19 +176,6 @@ def _compare_options(background: Background, options: VariantOptions) -> None:
             say(f"note: {background.path} was made with --{name} {theirs[name]}, not {mine}")
 
 
-@contextlib.contextmanager
-def _input(vcf: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the input's file and what messages call it; standard input goes to a temporary file
-    first, because the input is read twice: once to check it to its end."""
-    if vcf != STDIN:
-        yield vcf, str(vcf)
-        return
-    with tempfile.NamedTemporaryFile(prefix="bioq-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name), "standard input"
-
-
 def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
     with progress("variants", alleles, "alleles") as advance:
         for block in scorer.score(read_variants(path, label=label)):
@@ -211,7 +197,7 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     return {
         "bioq": __version__,
         "model": fingerprint(scorer.model),
-        "vcf": "standard input" if vcf == STDIN else vcf.name,
+        "vcf": "stdin" if vcf == STDIN else vcf.name,
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
     }

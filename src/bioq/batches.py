@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bioq import dna
 from bioq.dataset import Split
 
 DataIn = Literal["auto", "disk", "memory", "device"]
@@ -21,12 +22,21 @@ _LOAD_ROWS = 1 << 16
 
 def decode_windows(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
     """Return one-hot bool `(n, 4, window_bp)` of packed rows (see `dna.pack`), where they lie."""
+    return one_hot(decode_codes(sequence, mask, window_bp))
+
+
+def decode_codes(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
+    """Return codes uint8 `(n, window_bp)` (see `dna.encode`) of packed rows, where they lie."""
     codes = _unpack_bits(sequence, 2, window_bp)
-    bases = torch.arange(4, dtype=torch.uint8, device=codes.device).view(1, 4, 1)
-    one_hot = codes.unsqueeze(1) == bases  # (n, 4, window_bp)
     if mask is not None:
-        one_hot &= _unpack_bits(mask, 1, window_bp).unsqueeze(1) == 0
-    return one_hot
+        codes = codes.masked_fill(_unpack_bits(mask, 1, window_bp).bool(), dna.UNKNOWN)
+    return codes
+
+
+def one_hot(codes: Tensor) -> Tensor:
+    """Return one-hot bool `(n, 4, window_bp)` of codes uint8 `(n, window_bp)`."""
+    bases = torch.arange(4, dtype=torch.uint8, device=codes.device).view(1, 4, 1)
+    return codes.unsqueeze(1) == bases
 
 
 def decode_labels(labels: Tensor, targets: int) -> Tensor:
@@ -37,6 +47,12 @@ def decode_labels(labels: Tensor, targets: int) -> Tensor:
 def reverse_complement(windows: Tensor) -> Tensor:
     """Return one-hot windows `(n, 4, length)` of the opposite strand: both axes flipped."""
     return windows.flip((1, 2))
+
+
+def reverse_complement_codes(codes: Tensor) -> Tensor:
+    """Return codes uint8 `(n, length)` of the opposite strand; unknown bases stay unknown."""
+    flipped = codes.flip(1)
+    return torch.where(flipped < dna.UNKNOWN, dna.UNKNOWN - 1 - flipped, flipped)
 
 
 class Batches:
@@ -59,13 +75,18 @@ class Batches:
     def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return (windows, labels) of `rows` (int64, on the CPU): float32 one-hot
         `(n, 4, window_bp)`, forward strand, and float32 0/1 `(n, targets)`, on the device."""
+        codes, labels = self.read_codes(rows)
+        return one_hot(codes).float(), labels
+
+    def read_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (codes uint8 `(n, window_bp)`, labels as `read` gives them) of `rows`."""
         sequence, mask, labels = (
             self._from_disk(rows) if self.data_in == "disk" else self._from_tensors(rows)
         )
         if mask is not None:
             mask = mask.to(self.device)
-        windows = decode_windows(sequence.to(self.device), mask, self._split.window_bp)
-        return windows.float(), decode_labels(labels.to(self.device), self._split.targets).float()
+        codes = decode_codes(sequence.to(self.device), mask, self._split.window_bp)
+        return codes, decode_labels(labels.to(self.device), self._split.targets).float()
 
     def _from_disk(self, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         packed = self._split.read_packed(rows.numpy())

@@ -9,9 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bioq.batches import Batches, reverse_complement
+from bioq import dna
+from bioq.batches import Batches, one_hot, reverse_complement, reverse_complement_codes
 from bioq.dataset import Split
 from bioq.errors import BioqError, UsageError
+from bioq.fast import prepare
 from bioq.progress import progress
 
 Strands = Literal["both", "forward"]
@@ -79,7 +81,7 @@ def predict_split(
     batches = Batches(split, place, data_in="disk")
 
     def read(start: int, end: int) -> Tensor:
-        return batches.read(torch.arange(start, end))[0]
+        return batches.read_codes(torch.arange(start, end))[0]
 
     label = f"predict {split.name}"
     return _forward_loop(
@@ -105,9 +107,8 @@ def predict_codes(
     model.eval()
     try:
         with torch.inference_mode(), numerics(place, precision):
-            bases = torch.arange(4, dtype=torch.uint8, device=place).view(1, 4, 1)
-            windows = (torch.from_numpy(codes).to(place).unsqueeze(1) == bases).float()
-            return _probability(model, windows, strands).cpu().numpy()
+            windows = torch.from_numpy(codes).to(place)
+            return _probability(model, windows, strands, precision).cpu().numpy()
     finally:
         model.train(was_training)
 
@@ -174,7 +175,7 @@ def _forward_loop(
         ):
             for start in range(0, windows, batch_size):
                 end = min(start + batch_size, windows)
-                probability = _probability(model, read(start, end), strands)
+                probability = _probability(model, read(start, end), strands, precision)
                 if out is None:
                     out = np.empty((windows, probability.shape[1]), dtype=np.float32)
                 out[start:end] = probability.cpu().numpy()
@@ -187,11 +188,29 @@ def _forward_loop(
     return out
 
 
-def _probability(model: nn.Module, windows: Tensor, strands: Strands) -> Tensor:
+def _probability(model: nn.Module, windows: Tensor, strands: Strands, how: Precision) -> Tensor:
+    """Return probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of any numbers
+    `(n, 4, length)`."""
+    engine = prepare(model, how)
+    if engine is not None:
+        codes = windows if windows.ndim == 2 else _codes(windows)
+        if codes is not None:
+            forward = torch.sigmoid(engine(codes))
+            if strands == "forward":
+                return forward
+            return (forward + torch.sigmoid(engine(reverse_complement_codes(codes)))) / 2
+    if windows.ndim == 2:
+        windows = one_hot(windows).float()
     forward = torch.sigmoid(model(windows).float())
     if strands == "forward":
         return forward
     return (forward + torch.sigmoid(model(reverse_complement(windows)).float())) / 2
+
+
+def _codes(windows: Tensor) -> Tensor | None:
+    """Return codes uint8 `(n, length)` of windows `(n, 4, length)`; None if not all are one-hot."""
+    codes = windows.argmax(dim=1).to(torch.uint8).masked_fill(windows.sum(dim=1) == 0, dna.UNKNOWN)
+    return codes if torch.equal(one_hot(codes).to(windows.dtype), windows) else None
 
 
 def _place(model: nn.Module, device: str | torch.device | None) -> torch.device:

@@ -1,0 +1,124 @@
+"""Which fast path a model has, prepared once and used until its weights change."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from bioq.fast.layers import FastDanQ, FastDeepSEA
+from bioq.models.danq import DanQ
+from bioq.models.deepsea import DeepSEA
+
+Engine = Callable[[Tensor], Tensor]
+"""Codes uint8 `(n, window_bp)` on the CPU (see `dna`) -> logits float32 `(n, targets)`."""
+
+SWITCH = "BIOQ_PLAIN"
+_FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {DanQ: FastDanQ, DeepSEA: FastDeepSEA}
+_LEAST_ROWS = 16
+"""Windows that are worth a thread of their own."""
+_MOST_ROWS = 64
+"""Windows that a thread computes at a time: more only take more memory."""
+_SAMPLED = 1024
+
+
+def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engine | None:
+    """Return what computes a model's logits from codes, faster; None where the model must itself.
+
+    That is: not on a CPU, another class than BioQ's own, hooks on a layer, weights that are not
+    float32, bf16 that the processor does not have, BIOQ_PLAIN. In float32 the logits differ as
+    float32 sums in another order do (tests: 1e-5); bf16 rounds as autocast does, and the first
+    layer's products too. Weights that change are noticed by their version counters and by samples
+    of their values.
+    """
+    family = _FAMILIES.get(type(model))
+    if family is None or os.environ.get(SWITCH, "0") not in ("", "0"):
+        return None
+    if not _is_plain(model) or (precision == "bf16" and not _has_bf16()):
+        return None
+    if precision not in ("32", "bf16"):
+        return None
+    state = _state(model)
+    known = _prepared.setdefault(model, {})
+    if precision not in known or known[precision].state != state:
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        with torch.no_grad():
+            known[precision] = _Prepared(_Threaded(family(model, dtype)), state)
+    return known[precision].engine
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    engine: Engine
+    state: tuple[object, ...]
+
+
+_prepared: WeakKeyDictionary[nn.Module, dict[str, _Prepared]] = WeakKeyDictionary()
+
+
+class _Threaded:
+    """Gives every thread windows of its own: it waits for no other and has its core's cache.
+
+    PyTorch's threads share every matrix product instead and wait for one another after each, 300
+    times in two LSTM layers; with few windows that is still the better way.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._pool: ThreadPoolExecutor | None = None
+        self._workers = 0
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        threads = torch.get_num_threads()
+        workers = min(threads, len(codes) // _LEAST_ROWS)
+        if workers < 2:
+            return torch.cat([self._compute(part) for part in torch.split(codes, _MOST_ROWS)])
+        if workers > self._workers or self._pool is None:
+            self._pool, self._workers = ThreadPoolExecutor(workers), workers
+        rounds = -(-len(codes) // (workers * _MOST_ROWS))
+        parts = codes.tensor_split(workers * rounds)
+        inner = threads // workers
+        try:
+            return torch.cat(list(self._pool.map(lambda part: self._alone(part, inner), parts)))
+        finally:
+            torch.set_num_threads(threads)  # which also is what threads made from now on start with
+
+    def _alone(self, codes: Tensor, threads: int) -> Tensor:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)  # of this thread
+        return self._compute(codes)
+
+    def _compute(self, codes: Tensor) -> Tensor:
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
+            return self._engine(codes)
+
+
+def _is_plain(model: nn.Module) -> bool:
+    weights = list(model.parameters())
+    as_expected = all(
+        weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.is_inference()
+        for weight in weights
+    )
+    hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
+    return as_expected and not hooked
+
+
+def _has_bf16() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def _state(model: nn.Module) -> tuple[object, ...]:
+    """Return what changes when a weight does: place, version, and the sum of some values."""
+    state: list[object] = []
+    for weight in model.parameters():
+        flat = weight.detach().flatten()
+        sample = flat[:: max(1, len(flat) // _SAMPLED)]
+        state += [weight.data_ptr(), weight._version, float(sample.double().sum())]
+    return tuple(state)

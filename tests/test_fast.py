@@ -1,0 +1,146 @@
+"""The fast paths give what the plain models give, and step aside where they cannot."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from bioq.batches import one_hot
+from bioq.fast import prepare
+from bioq.fast.kmers import KmerConvolution
+from bioq.inference import predict, predict_codes
+from bioq.models import ModelSizes, build_model
+
+BOUND = 1e-5
+"""What float32 sums in another order may differ by, in a logit."""
+
+
+def random_codes(windows: int, length: int, seed: int = 0) -> Tensor:
+    codes = np.random.default_rng(seed).integers(0, 5, (windows, length)).astype(np.uint8)
+    codes[0] = 4  # a window of unknown bases
+    return torch.from_numpy(codes)
+
+
+def small_model(name: str = "bioq", targets: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    sizes = ModelSizes(filters=6, filter_width=8, pool_width=5, dense_units=7)
+    if name != "deepsea":
+        sizes = ModelSizes(
+            filters=6, filter_width=8, pool_width=5, dense_units=7, lstm_units=4, lstm_layers=2
+        )
+    return build_model(name, targets=targets, window_bp=250, sizes=sizes).eval()
+
+
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 7), st.integers(0, 40), st.booleans())
+def test_the_convolution_by_table_is_torchs_convolution(
+    width: int, pool_width: int, filters: int, more: int, has_bias: bool
+) -> None:
+    torch.manual_seed(width)
+    layer = nn.Conv1d(4, filters, width, bias=has_bias)
+    codes = random_codes(3, width - 1 + pool_width + more, seed=more)
+    with torch.no_grad():
+        expected = nn.functional.max_pool1d(torch.relu(layer(one_hot(codes).float())), pool_width)
+        found = KmerConvolution(layer, pool_width, torch.float32)(codes)
+    assert found.shape == expected.transpose(1, 2).shape
+    assert torch.allclose(found, expected.transpose(1, 2), atol=BOUND)
+
+
+@pytest.mark.parametrize("name", ["bioq", "danq", "danq-jaspar", "deepsea"])
+def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, targets=919).eval()
+    codes = random_codes(9, 1000)
+    with torch.inference_mode():
+        expected = model(one_hot(codes).float())
+        exact, rounded = (prepare(model, precision) for precision in ("32", "bf16"))
+        assert exact is not None
+        assert (exact(codes) - expected).abs().max() < BOUND
+        if rounded is not None:
+            assert (rounded(codes) - expected).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("windows", [0, 1, 31, 32, 33, 200])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_number_of_windows_and_threads_gives_the_same(windows: int, threads: int) -> None:
+    model, codes = small_model(), random_codes(max(windows, 1), 250)[:windows]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            engine = prepare(model, "32")
+            assert engine is not None
+            found = engine(codes)
+            assert torch.allclose(found, model(one_hot(codes).float()), atol=BOUND)
+        assert torch.get_num_threads() == threads
+        seen: list[int] = []
+        other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert seen == [threads]
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_predictions_are_the_same_with_the_switch_on_and_off(
+    monkeypatch: pytest.MonkeyPatch, strands: str
+) -> None:
+    model, codes = small_model(), random_codes(20, 250)
+    windows = one_hot(codes).numpy()
+    fast = predict(model, windows, strands=strands)  # type: ignore[arg-type]
+    fast_codes = predict_codes(model, codes.numpy(), strands=strands)  # type: ignore[arg-type]
+    monkeypatch.setenv("BIOQ_PLAIN", "1")
+    assert prepare(model, "32") is None
+    plain = predict(model, windows, strands=strands)  # type: ignore[arg-type]
+    np.testing.assert_allclose(fast, plain, atol=BOUND)
+    np.testing.assert_array_equal(fast, fast_codes)
+
+
+def test_windows_that_are_not_one_hot_go_through_the_model() -> None:
+    model = small_model()
+    windows = torch.rand(3, 4, 250)
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(windows)).numpy()
+    np.testing.assert_array_equal(predict(model, windows, strands="forward"), expected)
+
+
+@pytest.mark.parametrize("change", ["in place", "behind its back", "loaded", "replaced"])
+def test_changed_weights_are_noticed(change: str) -> None:
+    model, codes = small_model(), random_codes(4, 250)
+    predict_codes(model, codes.numpy())
+    other = small_model()
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.mul_(1.5)
+        if change == "in place":
+            for weight in model.parameters():
+                weight.mul_(1.5)
+        elif change == "behind its back":
+            for weight in model.parameters():
+                weight.data.mul_(1.5)
+        elif change == "loaded":
+            model.load_state_dict(other.state_dict())
+        else:
+            model.load_state_dict(other.state_dict(), assign=True)
+    found, expected = (predict_codes(m, codes.numpy()) for m in (model, other))
+    np.testing.assert_allclose(found, expected, atol=BOUND)
+
+
+def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
+    assert prepare(small_model(), "32") is not None
+    assert prepare(small_model().double(), "32") is None
+    assert prepare(small_model(), "tf32") is None
+    hooked = small_model()
+    hooked.conv.register_forward_hook(lambda *_: None)  # type: ignore[operator,union-attr]
+    assert prepare(hooked, "32") is None
+
+    class Changed(type(small_model())):  # type: ignore[misc]
+        pass
+
+    changed = small_model()
+    changed.__class__ = Changed
+    assert prepare(changed, "32") is None

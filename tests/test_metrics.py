@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from bioq import metrics
 from bioq.errors import BioqError
+from bioq.metrics import pieces
 
 FEW_SCORES = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0]
 ANY_FLOAT32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -84,6 +85,41 @@ def test_rates_at_a_threshold_equal_scikit_learn(scored, threshold):
         assert np.isnan(found.precision)
 
 
+@given(
+    hnp.arrays(np.uint8, 60, elements=st.integers(0, 1)),
+    hnp.arrays(
+        np.float32,
+        60,
+        elements=st.floats(0, 1, width=32) | st.sampled_from([-0.0, 0.0, 1e-45, 0.5]),
+    ),
+)
+@settings(deadline=None, max_examples=50)
+def test_operating_points_equal_a_count_of_every_threshold(labels, scores):
+    points = metrics.operating_points(labels, scores)
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    assert list(points.thresholds) == sorted(set(positives.tolist()), reverse=True)
+    for number, threshold in enumerate(points.thresholds):
+        assert points.true_positives[number] == (positives >= threshold).sum()
+        assert points.false_positives[number] == (negatives >= threshold).sum()
+        assert points.false_positives_above[number] == (negatives > threshold).sum()
+
+
+@pytest.mark.parametrize("rate", [0.0001, 0.02, 0.6])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_many_scores_equal_scikit_learn_at_every_rate_of_positives(rate, sign):
+    generator = np.random.default_rng(0)
+    labels = generator.random(300_000) < rate
+    logits = generator.normal(size=len(labels)) + 2 * labels + np.log(rate)
+    scores = (sign / (1 + np.exp(-logits))).astype(np.float32)
+    points = metrics.operating_points(labels, scores)
+    assert metrics.roc_auc(points) == pytest.approx(
+        sklearn.metrics.roc_auc_score(labels, scores), abs=1e-9
+    )
+    assert metrics.average_precision(points) == pytest.approx(
+        sklearn.metrics.average_precision_score(labels, scores), abs=1e-9
+    )
+
+
 def simulated(windows: int, targets: int, seed: int = 0):
     """Labels with a rate that differs by target, and float32 probabilities rounded into ties."""
     generator = np.random.default_rng(seed)
@@ -96,7 +132,7 @@ def simulated(windows: int, targets: int, seed: int = 0):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Make a few hundred values fill many chunks."""
-    monkeypatch.setattr(metrics, "_CHUNK_VALUES", 97)
+    monkeypatch.setattr(pieces, "_CHUNK_VALUES", 97)
 
 
 @pytest.mark.usefixtures("small_chunks")

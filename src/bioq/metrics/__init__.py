@@ -1,0 +1,50 @@
+"""Exact scores of probabilities against 0/1 labels, ties included, in bounded memory.
+
+What is undefined (no positive, no negative, no "yes") is NaN.
+"""
+
+from bioq.metrics.pieces import Floats
+from bioq.metrics.points import (
+    OperatingPoints,
+    average_precision,
+    best_f1,
+    operating_points,
+    precision_recall_curve,
+    roc_auc,
+    roc_curve,
+)
+from bioq.metrics.scores import (
+    HALF,
+    RATES,
+    Calibration,
+    Confusion,
+    at_threshold,
+    best_thresholds,
+    brier,
+    calibration,
+    macro,
+    per_target,
+    quick_scores,
+)
+
+__all__ = [
+    "HALF",
+    "RATES",
+    "Calibration",
+    "Confusion",
+    "Floats",
+    "OperatingPoints",
+    "at_threshold",
+    "average_precision",
+    "best_f1",
+    "best_thresholds",
+    "brier",
+    "calibration",
+    "macro",
+    "operating_points",
+    "per_target",
+    "precision_recall_curve",
+    "quick_scores",
+    "roc_auc",
+    "roc_curve",
+]

@@ -1,0 +1,111 @@
+"""Labels and scores that may be larger than memory: piece by piece or target by target, checked."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.errors import BioqError
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.integer[Any]]
+
+_CHUNK_VALUES = 1 << 24  # 64 MiB of float32 for each thread
+_CHUNK_ROWS = 1024  # so many rows of a few columns stay in a core's cache
+_MOST_THREADS = 8
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def pieces_of(labels: Array, scores: Array, columns: Indices | None = None) -> list[slice]:
+    """Cut the rows into slices of at most `_CHUNK_VALUES` values; at least one slice."""
+    if labels.shape != scores.shape or labels.ndim not in (1, 2):
+        raise ValueError(
+            f"labels {labels.shape} and scores {scores.shape}: "
+            "expected the same shape, (windows,) or (windows, targets)"
+        )
+    width = 1 if labels.ndim == 1 else labels.shape[1] if columns is None else len(columns)
+    rows = max(_CHUNK_VALUES // max(width, 1), 1)
+    return [slice(start, start + rows) for start in range(0, max(len(labels), 1), rows)]
+
+
+def flat(
+    labels: Array, scores: Array, columns: Indices | None, piece: slice
+) -> tuple[Bools, Array]:
+    """Return (labels as bool, finite scores) of some rows, both flat."""
+    label, scored = labels[piece], np.asarray(scores[piece])
+    if columns is not None:
+        label, scored = label[:, columns], scored[:, columns]
+    _check_finite(scored, piece.start)
+    return label.astype(bool, copy=False).ravel(), scored.ravel()
+
+
+def chunks(labels: Array, scores: Array) -> Iterator[tuple[Bools, Array]]:
+    for piece in pieces_of(labels, scores):
+        yield flat(labels, scores, None, piece)
+
+
+def _check_finite(scored: Array, first_row: int, first_target: int = 0) -> None:
+    finite = np.isfinite(scored)
+    if finite.all():
+        return
+    where = np.argwhere(~finite)[0]
+    target = f", target {where[1] + first_target}" if len(where) > 1 else ""
+    raise BioqError(
+        f"window {where[0] + first_row}{target} (counted from 0): the score is "
+        f"{scored[tuple(where)]}, expected a finite number; the model has diverged, train it "
+        "again with a lower learning rate"
+    )
+
+
+def each_target(
+    score: Callable[[int, Bools, Array], _Result], labels: Array, scores: Array
+) -> list[_Result]:
+    """Call `score(target, labels, scores)` with each target's column, contiguous, in threads."""
+    windows, targets = labels.shape
+    # One sweep over the rows for many columns: the arrays may be larger than memory.
+    width = max(min(_CHUNK_VALUES // max(windows, 1), -(-targets // _threads())), 1)
+
+    def score_block(start: int) -> list[_Result]:
+        block = slice(start, start + width)
+        scored = _columns(scores, block, scores.dtype)
+        _check_finite(scored.T, 0, start)
+        label = _columns(labels, block, np.bool_)
+        return [score(start + row, label[row], scored[row]) for row in range(len(label))]
+
+    blocks = in_threads(score_block, range(0, targets, width))
+    return [result for block in blocks for result in block]
+
+
+def _columns(array: Array, block: slice, dtype: npt.DTypeLike) -> Array:
+    """Return columns of `(windows, targets)` as contiguous rows, `(columns, windows)`."""
+    columns = np.empty((len(range(array.shape[1])[block]), len(array)), dtype)
+    for start in range(0, len(array), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        columns[:, rows] = array[rows, block].T
+    return columns
+
+
+def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """Call `function` with each item, in threads if many (NumPy works without Python's lock)."""
+    threads = min(_threads(), len(items))
+    if threads < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
+
+
+def _threads() -> int:
+    return min(os.cpu_count() or 1, _MOST_THREADS)
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return part / whole; NaN of nothing."""
+    return part / whole if whole else float("nan")

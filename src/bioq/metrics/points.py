@@ -1,0 +1,189 @@
+"""Counts of right and wrong answers at every score of a positive, and what follows from them.
+
+Everything is counted at the distinct scores of the positives: only there do curves gain recall.
+So memory grows with the positives, not with all the windows times all the targets. A score counts
+as a "yes" at a threshold when it is equal to it or larger.
+"""
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from bioq.metrics.pieces import (
+    Array,
+    Counts,
+    Floats,
+    Indices,
+    flat,
+    in_threads,
+    pieces_of,
+    ratio,
+)
+
+_BINS_LOG2 = 18  # counts of 2^18 bins (2 MiB) stay in a core's cache
+
+
+@dataclass(frozen=True)
+class OperatingPoints:
+    """Counts at every distinct score of a positive, the highest first; arrays are `(points,)`."""
+
+    thresholds: Floats
+    true_positives: Counts
+    """Positives that score the threshold or more."""
+    false_positives: Counts
+    """Negatives that score the threshold or more."""
+    false_positives_above: Counts
+    """Negatives that score strictly more; fewer than `false_positives` where there are ties."""
+    positives: int
+    negatives: int
+
+
+def operating_points(
+    labels: Array, scores: Array, *, columns: Indices | None = None
+) -> OperatingPoints:
+    """Count true and false positives at every distinct score of a positive.
+
+    `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, `(n, targets)` to pool
+    all targets (the micro average), or those numbered in `columns`. Memory: about 40 bytes for
+    each positive and 200 MB for each thread.
+    Raises BioqError if a score is NaN or infinite.
+    """
+    pieces = pieces_of(labels, scores, columns)
+
+    def positives_of(piece: slice) -> Array:
+        label, scored = flat(labels, scores, columns, piece)
+        return scored[label]
+
+    thresholds, counts = np.unique(
+        np.concatenate(in_threads(positives_of, pieces)), return_counts=True
+    )
+    below, equal = np.zeros(len(thresholds), np.int64), np.zeros(len(thresholds), np.int64)
+    negatives = 0
+    lock = threading.Lock()
+
+    def count_negatives_of(piece: slice) -> None:
+        nonlocal negatives
+        label, scored = flat(labels, scores, columns, piece)
+        others = scored[~label]
+        left, ties, tied = _rank(others, thresholds)
+        with lock:
+            negatives += len(others)
+            below[:] += left
+            equal[ties] += tied
+
+    in_threads(count_negatives_of, pieces)
+    return OperatingPoints(
+        thresholds=thresholds[::-1].astype(np.float64),
+        true_positives=counts[::-1].cumsum(),
+        false_positives=(negatives - below)[::-1],
+        false_positives_above=(negatives - below - equal)[::-1],
+        positives=int(counts.sum()),
+        negatives=negatives,
+    )
+
+
+def roc_auc(points: OperatingPoints) -> float:
+    """Return the area under the ROC curve: how often a positive outscores a negative, ties half."""
+    gained = np.diff(points.true_positives, prepend=0)
+    lost_twice = points.false_positives + points.false_positives_above
+    won_twice = int(gained @ (2 * points.negatives - lost_twice))
+    return ratio(won_twice, 2 * points.positives * points.negatives)
+
+
+def average_precision(points: OperatingPoints) -> float:
+    """Return the area under the precision-recall curve as steps, sum of (R_k - R_k-1) P_k.
+
+    The same definition as scikit-learn's `average_precision_score`.
+    """
+    gained = np.diff(points.true_positives, prepend=0)
+    precision = points.true_positives / (points.true_positives + points.false_positives)
+    return ratio(float(gained @ precision), points.positives)
+
+
+def best_f1(points: OperatingPoints) -> float:
+    """Return the threshold with the highest F1, the highest such; NaN without a positive."""
+    if not points.positives:
+        return float("nan")
+    said_or_is_yes = points.true_positives + points.false_positives + points.positives
+    return float(points.thresholds[np.argmax(2 * points.true_positives / said_or_is_yes)])
+
+
+def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Floats]:
+    """Return (false positive rate, true positive rate) from (0, 0) to (1, 1), joined by lines.
+
+    Of more than `2 * most` points, about that many are kept, evenly spread along the curve.
+    """
+    if not points.positives or not points.negatives:
+        return np.full(2, np.nan), np.full(2, np.nan)
+    keep = _spread(points.false_positives / points.negatives, points, most)
+    before = np.concatenate([[0], points.true_positives[:-1]])[keep]
+    x = np.stack([points.false_positives_above[keep], points.false_positives[keep]], axis=1)
+    y = np.stack([before, points.true_positives[keep]], axis=1)
+    return (
+        np.concatenate([[0.0], x.ravel() / points.negatives, [1.0]]),
+        np.concatenate([[0.0], y.ravel() / points.positives, [1.0]]),
+    )
+
+
+def precision_recall_curve(
+    points: OperatingPoints, *, most: int = 1000
+) -> tuple[Floats, Floats, Floats]:
+    """Return (recall, precision, threshold) at about `most` of the points, recall rising."""
+    if not points.positives:
+        return np.empty(0), np.empty(0), np.empty(0)
+    said_yes = points.true_positives + points.false_positives
+    keep = _spread(points.true_positives / said_yes, points, most)
+    return (
+        points.true_positives[keep] / points.positives,
+        points.true_positives[keep] / said_yes[keep],
+        points.thresholds[keep],
+    )
+
+
+def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]:
+    """Return how many negatives are below each threshold (ascending); and the numbers of the
+    thresholds that negatives tie with, and how many negatives tie with each of those. The order of
+    `negatives` is lost."""
+    near, far_below = _near(negatives, thresholds)
+    near.sort()
+    left = np.searchsorted(near, thresholds, side="left")
+    if not len(near):
+        return left + far_below, np.empty(0, np.intp), np.empty(0, np.int64)
+    ties = np.flatnonzero(near.take(left, mode="clip") == thresholds)
+    right = np.searchsorted(near, thresholds[ties], side="right")
+    return left + far_below, ties, right - left[ties]
+
+
+def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
+    """Return the negatives that share a bin with a threshold, and how many of the others lie below
+    each threshold: a bin without a threshold need only be counted, and sorting is slow.
+
+    The bins are equal in the bits of float32, which rise with the number from 0.0 on: so they are
+    narrow where probabilities are small. For other numbers or many thresholds, all are near.
+    """
+    many = len(thresholds) > (1 << _BINS_LOG2) // 4
+    if negatives.dtype != np.float32 or many or not len(thresholds) or not len(negatives):
+        return negatives, 0
+    bits, marks = negatives.view(np.int32), thresholds.view(np.int32)
+    lowest = min(int(bits.min()), int(marks.min()))
+    if lowest < 0:  # the sign bit: bits of negative numbers fall, and -0.0 is not 0.0
+        return negatives, 0
+    span = max(int(bits.max()), int(marks[-1])) - lowest
+    shift = max(span.bit_length() - _BINS_LOG2, 0)
+    bins, marks = (bits - lowest) >> shift, (marks - lowest) >> shift
+    counts = np.bincount(bins, minlength=int(marks[-1]) + 1)
+    has_threshold = np.zeros(len(counts), np.bool_)
+    has_threshold[marks] = True
+    counts[has_threshold] = 0
+    return negatives[has_threshold[bins]], counts.cumsum()[marks]
+
+
+def _spread(precision_or_rate: Floats, points: OperatingPoints, most: int) -> Indices:
+    """Choose about `most` points, evenly spread along recall plus the other axis of a curve."""
+    if len(points.thresholds) <= most:
+        return np.arange(len(points.thresholds))
+    steps = np.abs(np.diff(precision_or_rate)) + np.diff(points.true_positives) / points.positives
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    chosen = np.searchsorted(along, np.linspace(0, along[-1], most))
+    return np.unique(np.minimum(chosen, len(along) - 1))

@@ -1,0 +1,169 @@
+"""Scores of probabilities at thresholds, of each target and of all pooled, and calibration."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bioq.metrics.pieces import Array, Bools, Counts, Floats, chunks, each_target, ratio
+from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
+
+HALF = 0.5
+"""The threshold that the papers use where they name none."""
+RATES = ("accuracy", "f1", "precision", "recall")
+"""The rates of a `Confusion`."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The four counts at one threshold, and the rates made of them."""
+
+    true_positives: int
+    false_positives: int
+    positives: int
+    negatives: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of answers that are right."""
+        right = self.true_positives + self.negatives - self.false_positives
+        return ratio(right, self.positives + self.negatives)
+
+    @property
+    def precision(self) -> float:
+        """Share of the "yes" answers that are right; NaN without one."""
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """Share of the positives that are found; NaN without a positive."""
+        return ratio(self.true_positives, self.positives)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN if no positive."""
+        if not self.positives:
+            return float("nan")
+        said_or_is_yes = self.true_positives + self.false_positives + self.positives
+        return ratio(2 * self.true_positives, said_or_is_yes)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often a probability came true, in bins of equal width from 0 to 1.
+
+    Each array is `(bins,)`; in an empty bin mean and rate are NaN.
+    """
+
+    count: Counts
+    mean_probability: Floats
+    positive_rate: Floats
+
+    @property
+    def expected_error(self) -> float:
+        """Mean of |mean probability - positive rate|, each bin weighted with its count (ECE)."""
+        filled = self.count > 0
+        gap = np.abs(self.mean_probability - self.positive_rate)[filled]
+        return ratio(float(gap @ self.count[filled]), int(self.count.sum()))
+
+
+def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
+    """Count right and wrong answers where "yes" is a score of `threshold` or more."""
+    true_positives = said_yes = positives = 0
+    for label, scored in chunks(labels, scores):
+        yes = scored >= np.asarray(threshold, dtype=np.float64)
+        true_positives += int(np.count_nonzero(yes & label))
+        said_yes += int(np.count_nonzero(yes))
+        positives += int(np.count_nonzero(label))
+    negatives = labels.size - positives
+    return Confusion(true_positives, said_yes - true_positives, positives, negatives)
+
+
+def per_target(
+    labels: Array, probability: Array, *, thresholds: Floats | None = None
+) -> pd.DataFrame:
+    """Score every target on its own; one row a target.
+
+    `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
+    positives, roc_auc, average_precision, windows, brier; accuracy, f1, precision and recall, each
+    with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
+    """
+
+    def score(target: int, label: Bools, scored: Array) -> dict[str, float]:
+        points = operating_points(label, scored)
+        row: dict[str, float] = {"positives": points.positives}
+        row["roc_auc"] = roc_auc(points)
+        row["average_precision"] = average_precision(points)
+        row["windows"] = len(label)
+        row["brier"] = brier(label, scored)
+        row |= _rates(label, scored, HALF, "_at_0.5")
+        if thresholds is not None:
+            row["threshold"] = float(thresholds[target])
+            row |= _rates(label, scored, row["threshold"], "_at_threshold")
+        return row
+
+    return pd.DataFrame(each_target(score, labels, probability))
+
+
+def best_thresholds(labels: Array, probability: Array) -> Floats:
+    """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive."""
+    found = each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
+    return np.array(found, dtype=np.float64)
+
+
+def macro(values: Array | pd.Series) -> tuple[float, int]:
+    """Return the mean over the targets where a score is defined, and how many are undefined."""
+    scores = np.asarray(values, dtype=np.float64)
+    defined = scores[~np.isnan(scores)]
+    mean = float(defined.mean()) if len(defined) else float("nan")
+    return mean, len(scores) - len(defined)
+
+
+def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
+    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays."""
+
+    def areas(_: int, label: Bools, scored: Array) -> tuple[float, float]:
+        points = operating_points(label, scored)
+        return roc_auc(points), average_precision(points)
+
+    each = np.array(each_target(areas, labels, probability), dtype=np.float64).reshape(-1, 2)
+    pooled = operating_points(labels, probability)
+    return {
+        "macro_roc_auc": macro(each[:, 0])[0],
+        "micro_roc_auc": roc_auc(pooled),
+        "macro_average_precision": macro(each[:, 1])[0],
+        "micro_average_precision": average_precision(pooled),
+    }
+
+
+def brier(labels: Array, probability: Array) -> float:
+    """Return the mean squared difference of probability and label, over all values."""
+    total = 0.0
+    for label, scored in chunks(labels, probability):
+        gap = scored.astype(np.float64) - label
+        total += float(gap @ gap)
+    return ratio(total, labels.size)
+
+
+def calibration(labels: Array, probability: Array, *, bins: int = 20) -> Calibration:
+    """Compare probability with the share of positives, in `bins` bins of equal width.
+
+    Bin b holds probabilities in [b / bins, (b + 1) / bins), the last one 1 too.
+    """
+    count, positives = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+    total = np.zeros(bins)
+    for label, scored in chunks(labels, probability):
+        which = np.clip(scored.astype(np.float64) * bins, 0, bins - 1).astype(np.intp)
+        count += np.bincount(which, minlength=bins)
+        positives += np.bincount(which[label], minlength=bins)
+        total += np.bincount(which, weights=scored, minlength=bins)
+    divisor = np.where(count > 0, count, np.nan)
+    return Calibration(count, total / divisor, positives / divisor)
+
+
+def _rates(label: Array, scored: Array, threshold: float, suffix: str) -> dict[str, float]:
+    """Return the rates at a threshold; NaN without one."""
+    if np.isnan(threshold):
+        return {name + suffix: float("nan") for name in RATES}
+    confusion = at_threshold(label, scored, threshold)
+    return {name + suffix: float(getattr(confusion, name)) for name in RATES}

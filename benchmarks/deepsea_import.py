@@ -91,7 +91,7 @@ def _step(step: str, layout: str, rows: int, folder: Path) -> None:
     elif layout == "v5":
         _write_v5(path, rows)
     else:
-        _write_hdf5(path, rows, CHUNKS[layout])
+        write_hdf5(path, rows, CHUNKS[layout])
 
 
 def _import(split: str, path: Path) -> None:
@@ -109,7 +109,7 @@ def _import(split: str, path: Path) -> None:
     print(peak_kib, time.process_time())
 
 
-def _write_hdf5(path: Path, rows: int, chunks: tuple[int, int, int]) -> None:
+def write_hdf5(path: Path, rows: int, chunks: tuple[int, int, int]) -> None:
     import h5py
     import numpy as np
 

@@ -43,18 +43,25 @@ class KmerConvolution:
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return `(n, position, filter)` of codes uint8 `(n, length)`."""
-        positions = (codes.shape[1] - self.width + 1) // self.pool_width
-        map_bytes = positions * self.pool_width * self.filters * self._table.element_size()
-        at_once = max(1, _MAP_BYTES // map_bytes)
-        found = self._table.new_empty((len(codes), positions, self.filters))
-        for start in range(0, len(codes), at_once):
-            rows = slice(start, start + at_once)
-            self._convolve(codes[rows], found[rows])
-        return found
+        pooled = self._table.new_empty((len(codes), self.positions(codes), self.filters))
+        for rows in self.pieces(codes):
+            self._convolve(codes[rows], pooled[rows])
+        return pooled.relu_()
 
-    def _convolve(self, codes: Tensor, out: Tensor) -> None:
-        windows, positions, filters = out.shape
-        length = positions * self.pool_width
+    def positions(self, codes: Tensor) -> int:
+        """Return how many positions pooling leaves of codes `(n, length)`."""
+        return (codes.shape[1] - self.width + 1) // self.pool_width
+
+    def pieces(self, codes: Tensor) -> list[slice]:
+        """Return slices of the windows: as many at a time as have a map that stays in cache."""
+        steps = self.positions(codes) * self.pool_width
+        at_once = max(1, _MAP_BYTES // (steps * self.filters * self._table.element_size()))
+        return [slice(start, start + at_once) for start in range(0, len(codes), at_once)]
+
+    def map(self, codes: Tensor) -> Tensor:
+        """Return what the filters find, before ReLU and pooling, at every position that pooling
+        reads: `(n, position * pool_width, filter)`."""
+        length = self.positions(codes) * self.pool_width
         letters = codes.int()
         kmers = []
         for number, start in enumerate(range(0, self.width, _BASES_AT_ONCE)):
@@ -64,6 +71,9 @@ class KmerConvolution:
             kmers.append(kmer + self._first_row[number])
         rows = torch.stack(kmers, dim=-1).flatten(0, 1)  # (window * length, k-mers of a filter)
         found = functional.embedding_bag(rows, self._table, mode="sum")
-        pooled = found.view(windows, positions, self.pool_width, filters)
-        torch.amax(pooled, dim=2, out=out)
-        out.relu_()
+        return found.view(len(codes), length, self.filters)
+
+    def _convolve(self, codes: Tensor, out: Tensor) -> None:
+        windows, positions, filters = out.shape  # on return the map's memory is free for the next
+        found = self.map(codes).view(windows, positions, self.pool_width, filters)
+        torch.amax(found, dim=2, out=out)

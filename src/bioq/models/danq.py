@@ -53,8 +53,11 @@ class DanQ(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
         found = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
-        found = self.drop_conv(self.pool(found))  # (batch, filter, position)
-        read, _ = self.lstm(found.transpose(1, 2))  # (batch, position, 2 * lstm_units)
+        return self.after_pooling(self.pool(found))
+
+    def after_pooling(self, found: Tensor) -> Tensor:
+        """Return logits `(batch, targets)` of what the filters found `(batch, filter, position)`."""
+        read, _ = self.lstm(self.drop_conv(found).transpose(1, 2))  # (batch, position, 2 * units)
         flat = torch.flatten(self.drop_head(read), 1)  # (batch, position * 2 * lstm_units)
         hidden = functional.relu(self.dense(flat))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)

@@ -51,8 +51,12 @@ class DeepSEA(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
+        return self.after_pooling(self.pool(functional.relu(self.conv1(windows))))
+
+    def after_pooling(self, found: Tensor) -> Tensor:
+        """Return logits `(batch, targets)` of what the first filters found, pooled."""
         # (batch, filter, position) from here to the last convolution, position ever shorter
-        found = self.drop_conv(self.pool(functional.relu(self.conv1(windows))))
+        found = self.drop_conv(found)
         found = self.drop_conv(self.pool(functional.relu(self.conv2(found))))
         found = self.drop_head(functional.relu(self.conv3(found)))
         flat = torch.flatten(found, 1)  # (batch, 3 * filters * position)

@@ -10,12 +10,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from bioq.fast.cuda import CudaDanQ, can_run_on
 from bioq.fast.layers import FastDanQ, FastDeepSEA
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 
 Engine = Callable[[Tensor], Tensor]
-"""Codes uint8 `(n, window_bp)` on the CPU (see `dna`) -> logits float32 `(n, targets)`."""
+"""Codes uint8 `(n, window_bp)` (see `dna`) -> logits float32 `(n, targets)`, where the model is."""
 
 SWITCH = "BIOQ_PLAIN"
 _FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {DanQ: FastDanQ, DeepSEA: FastDeepSEA}
@@ -29,26 +30,39 @@ _SAMPLED = 1024
 def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engine | None:
     """Return what computes a model's logits from codes, faster; None where the model must itself.
 
-    That is: not on a CPU, another class than BioQ's own, hooks on a layer, weights that are not
-    float32, bf16 that the processor does not have, BIOQ_PLAIN. In float32 the logits differ as
-    float32 sums in another order do (tests: 1e-5); bf16 rounds as autocast does, and the first
-    layer's products too. Weights that change are noticed by their version counters and by samples
-    of their values.
+    That is: another class than BioQ's own, hooks on a layer, weights that are not float32, bf16
+    that the processor does not have, BIOQ_PLAIN, and on a card all but a DanQ in bf16. In float32
+    the logits differ as float32 sums in another order do (tests: 1e-5); bf16 rounds as autocast
+    does, and the first layer's products too. Weights that change are noticed by their version
+    counters and by samples of their values.
     """
-    family = _FAMILIES.get(type(model))
-    if family is None or os.environ.get(SWITCH, "0") not in ("", "0"):
-        return None
-    if not _is_plain(model) or (precision == "bf16" and not _has_bf16()):
-        return None
-    if precision not in ("32", "bf16"):
+    make = _maker(model, precision)
+    if make is None:
         return None
     state = _state(model)
     known = _prepared.setdefault(model, {})
     if precision not in known or known[precision].state != state:
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         with torch.no_grad():
-            known[precision] = _Prepared(_Threaded(family(model, dtype)), state)
+            known[precision] = _Prepared(make(), state)
     return known[precision].engine
+
+
+def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
+    """Return what makes a model's engine; None where it has none."""
+    family = _FAMILIES.get(type(model))
+    if family is None or os.environ.get(SWITCH, "0") not in ("", "0") or not _is_plain(model):
+        return None
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        if isinstance(model, DanQ) and precision == "bf16" and can_run_on(device):
+            return lambda: CudaDanQ(model)
+        return None
+    if device.type != "cpu" or precision not in ("32", "bf16"):
+        return None
+    if precision == "bf16" and not _has_bf16():
+        return None
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return lambda: _Threaded(family(model, dtype))
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,8 @@ class _Threaded:
 
 def _is_plain(model: nn.Module) -> bool:
     weights = list(model.parameters())
-    as_expected = all(
-        weight.device.type == "cpu" and weight.dtype == torch.float32 and not weight.is_inference()
-        for weight in weights
+    as_expected = len({weight.device for weight in weights}) == 1 and all(
+        weight.dtype == torch.float32 and not weight.is_inference() for weight in weights
     )
     hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
     return as_expected and not hooked
@@ -117,8 +130,9 @@ def _has_bf16() -> bool:
 def _state(model: nn.Module) -> tuple[object, ...]:
     """Return what changes when a weight does: place, version, and the sum of some values."""
     state: list[object] = []
+    sums = []
     for weight in model.parameters():
         flat = weight.detach().flatten()
-        sample = flat[:: max(1, len(flat) // _SAMPLED)]
-        state += [weight.data_ptr(), weight._version, float(sample.double().sum())]
-    return tuple(state)
+        sums.append(flat[:: max(1, len(flat) // _SAMPLED)].sum(dtype=torch.float64))
+        state += [weight.data_ptr(), weight._version]
+    return (*state, *torch.stack(sums).tolist())  # all in one transfer from a card

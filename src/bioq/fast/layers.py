@@ -21,7 +21,7 @@ class FastDanQ:
     """A DanQ that reads codes."""
 
     def __init__(self, model: DanQ, dtype: torch.dtype):
-        self._convolution = KmerConvolution(model.conv, _width(model.pool), dtype)
+        self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
         self._lstm = _in_dtype(model.lstm, dtype)
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
@@ -37,7 +37,7 @@ class FastDeepSEA:
     """A DeepSEA that reads codes."""
 
     def __init__(self, model: DeepSEA, dtype: torch.dtype):
-        self._pool_width = _width(model.pool)
+        self._pool_width = pool_width(model.pool)
         self._first = KmerConvolution(model.conv1, self._pool_width, dtype)
         self._second, self._third = _in_dtype(model.conv2, dtype), _in_dtype(model.conv3, dtype)
         self._dense = PackedLinear(model.dense, dtype)
@@ -52,26 +52,39 @@ class FastDeepSEA:
         return self._output(hidden).float()
 
 
-class PackedLinear:
-    """A linear layer whose weights oneDNN has packed once, not at every call."""
+class PackedMatrix:
+    """Weights `(outputs, inputs)` that oneDNN has packed once, not at every call."""
 
-    def __init__(self, layer: nn.Linear, dtype: torch.dtype):
-        self._layer = _in_dtype(layer, dtype)
+    def __init__(self, weights: Tensor):
+        self._weights = weights
         self._packed: Any = None
         try:  # PyTorch's own, which torch.compile uses; not in every build
             reorder = torch.ops.mkldnn._reorder_linear_weight
-            self._packed = reorder(self._layer.weight.detach(), _PACK_FOR)
+            self._packed = reorder(weights.contiguous(), _PACK_FOR)
         except (AttributeError, NotImplementedError, RuntimeError):
             pass
 
-    def __call__(self, rows: Tensor) -> Tensor:
+    def __call__(self, rows: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return `(n, outputs)` of `(n, inputs)`."""
         if self._packed is None or len(rows) < _PACKED_FROM:
-            found: Tensor = self._layer(rows)
-            return found
-        linear = torch.ops.mkldnn._linear_pointwise
-        packed: Tensor = linear(rows, self._packed, self._layer.bias, "none", [], "")
+            return functional.linear(rows, self._weights, bias)
+        packed: Tensor = torch.ops.mkldnn._linear_pointwise(
+            rows, self._packed, bias, "none", [], ""
+        )
         return packed
+
+
+class PackedLinear:
+    """A linear layer of packed weights."""
+
+    def __init__(self, layer: nn.Linear, dtype: torch.dtype):
+        layer = _in_dtype(layer, dtype)
+        self._weights = PackedMatrix(layer.weight.detach())
+        self._bias = layer.bias
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return `(n, outputs)` of `(n, inputs)`."""
+        return self._weights(rows, self._bias)
 
 
 def _in_dtype(layer: Any, dtype: torch.dtype) -> Any:
@@ -81,6 +94,6 @@ def _in_dtype(layer: Any, dtype: torch.dtype) -> Any:
     return copy.deepcopy(layer).to(dtype)
 
 
-def _width(pool: nn.MaxPool1d) -> int:
+def pool_width(pool: nn.MaxPool1d) -> int:
     width = pool.kernel_size
     return width if isinstance(width, int) else width[0]

@@ -138,5 +138,18 @@ def test_every_dependency_is_pinned() -> None:
     assert "torch==2.13.0" in pins
 
 
+def test_every_dependency_is_imported() -> None:
+    # One that nothing imports still costs every user its size.
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module))
+    needed = {re.split(r"[<>=~!\[; ]", line)[0] for line in PROJECT["dependencies"]}
+    assert needed <= {name.partition(".")[0] for name in imported}
+
+
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,189 @@
+"""Start-up, installed size and dependencies of BioQ in an environment of its own.
+
+    python benchmarks/startup.py [--environment DIR] [--folder DIR]
+
+Installs BioQ and its pinned dependencies, no extras, into a new environment (minutes, about 1.5 GB;
+or takes the one in --environment), then times the commands: medians. "Cold" runs come after the
+files of the environment and of the run folder were put out of the system's file cache (Linux;
+Python's own library is not among them). The model is `bioq` at its published size with 919 targets
+and random weights. Tables go to stdout, in Markdown.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RUNS = 5
+
+LIST_DISTRIBUTIONS = """
+import json, re
+from importlib.metadata import distributions
+found = {}
+for one in distributions():
+    files = {str(file.locate()) for file in one.files or ()}
+    paths = [p for p in map(__import__("pathlib").Path, files) if p.is_file()]
+    needs = [n for n in one.requires or () if "extra ==" not in n]
+    names = [re.split(r"[<>=~!\\[; (]", need)[0] for need in needs]
+    size = sum(path.stat().st_size for path in paths)
+    found[re.sub(r"[-_.]+", "-", one.name).lower()] = (one.version, size, names)
+print(json.dumps(found))
+"""
+MAKE_RUN = """
+import sys
+from pathlib import Path
+import numpy as np
+import pandas as pd
+import torch
+from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
+from bioq.models import build_model
+from bioq.runs import create_run, save_weights
+folder, targets = Path(sys.argv[1]), 919
+table = pd.DataFrame({"name": [f"t{number}" for number in range(targets)]})
+description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
+with new_dataset(folder / "data", description, table) as writer:
+    for name in ("train", "valid", "test"):
+        with writer.split(name) as split:
+            labels = pack_labels(np.ones((1, targets), dtype=bool))
+            split.append(np.zeros((1, 1000), dtype=np.uint8), labels)
+torch.manual_seed(0)
+model = build_model("bioq", targets=targets)
+data = open_dataset(folder / "data")
+create_run(folder / "run", model=model.architecture, training={}, data=data)
+save_weights(model, folder / "run" / "model.safetensors")
+letters = np.random.default_rng(0).choice(list("ACGT"), 1000)
+(folder / "one.fa").write_text(">one\\n" + "".join(letters) + "\\n")
+"""
+MEMORY_OF_IMPORTS = {
+    "nothing": "",
+    "numpy": "import numpy",
+    "torch": "import torch",
+    "torch, pandas": "import torch, pandas",
+    "bioq.batches (torch, pandas)": "import bioq.batches",
+    "what bioq train imports": "import bioq.cli.train",
+    "what bioq predict imports": "import bioq.cli.predict",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environment", type=Path, default=None, help="BioQ is installed there")
+    parser.add_argument("--folder", type=Path, default=None, help="where files are written")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        environment = options.environment or install(folder / "environment")
+        bin_folder = environment / ("Scripts" if os.name == "nt" else "bin")
+        run(bin_folder / "python", "-c", MAKE_RUN, folder)
+        print_times(environment, bin_folder, folder)
+        print_imports(bin_folder / "python")
+        print_sizes(json.loads(run(bin_folder / "python", "-c", LIST_DISTRIBUTIONS)))
+
+
+def install(environment: Path) -> Path:
+    """Make a virtual environment with BioQ in it, as a user gets it: no extras."""
+    venv.create(environment, with_pip=True)
+    python = environment / "bin" / "python"
+    constraints = ROOT / "constraints.txt"
+    torch = re.search(r"^torch==.*$", constraints.read_text(), flags=re.MULTILINE)
+    pip = (python, "-m", "pip", "install", "--quiet", "-c", constraints)
+    if torch is not None:
+        run(*pip, torch[0])
+    run(*pip, ROOT)
+    return environment
+
+
+def print_times(environment: Path, bin_folder: Path, folder: Path) -> None:
+    print("| command | cold, s | warm, s | warm, CPU s |")
+    print("| --- | --- | --- | --- |")
+    predict = ("predict", folder / "run", folder / "one.fa", "--out", folder / "one.tsv")
+    for what, arguments in (("--help", ["--help"]), ("predict, one sequence", predict)):
+        cold, warm = [], []
+        for number in range(2 * RUNS):
+            if number < RUNS:
+                forget(environment)
+                forget(folder / "run")
+            (folder / "one.tsv").unlink(missing_ok=True)
+            times = timed(bin_folder / "bioq", *arguments)
+            (cold if number < RUNS else warm).append(times)
+        medians = [statistics.median(column) for column in zip(*warm, strict=True)]
+        cold_s = statistics.median(seconds for seconds, _ in cold)
+        print(f"| bioq {what} | {cold_s:.2f} | {medians[0]:.2f} | {medians[1]:.2f} |", flush=True)
+
+
+def forget(folder: Path) -> None:
+    """Put every file of a folder out of the system's file cache."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def print_imports(python: Path) -> None:
+    print("\n| imported | peak memory, MB | of it no file that is mapped, MB | CPU s |")
+    print("| --- | --- | --- | --- |")
+    ask = (
+        "\nimport time; cpu_s = time.process_time()\n"
+        "s = dict(l.split(':', 1) for l in open('/proc/self/status'))\n"
+        "peak, mapped = (int(s[n].split()[0]) / 1024 for n in ('VmHWM', 'RssFile'))\n"
+        "print(peak, peak - mapped, cpu_s)"
+    )
+    for what, statement in MEMORY_OF_IMPORTS.items():
+        peak, own, cpu_s = map(float, run(python, "-c", statement + ask).split())
+        print(f"| {what} | {peak:.0f} | {own:.0f} | {cpu_s:.2f} |", flush=True)
+
+
+def print_sizes(found: dict[str, tuple[str, int, list[str]]]) -> None:
+    """Print the size of every distribution that BioQ needs, and who needs it."""
+    needed_by: dict[str, set[str]] = {"bioq": set()}
+    waiting = ["bioq"]
+    while waiting:
+        name = waiting.pop()
+        for need in found[name][2]:
+            need = re.sub(r"[-_.]+", "-", need).lower()
+            if need in found:  # otherwise it is for another system or Python
+                if need not in needed_by:
+                    waiting.append(need)
+                needed_by.setdefault(need, set()).add(name)
+    sizes = {name: found[name][1] / 1e6 for name in needed_by}
+    direct = [name for name, by in needed_by.items() if "bioq" in by]
+    print(
+        f"\nInstalled: {sum(sizes.values()):,.0f} MB; {len(direct)} direct dependencies, "
+        f"{len(sizes) - 1} in all.\n"
+    )
+    print("| package | version | MB | needed by |")
+    print("| --- | --- | --- | --- |")
+    for name in sorted(sizes, key=lambda one: -sizes[one]):
+        print(
+            f"| {name} | {found[name][0]} | {sizes[name]:.1f} "
+            f"| {', '.join(sorted(needed_by[name]))} |"
+        )
+
+
+def timed(*command: object) -> tuple[float, float]:
+    """Run a command; return its seconds and its CPU seconds."""
+    before, started = os.times(), time.perf_counter()
+    run(*command)
+    seconds, after = time.perf_counter() - started, os.times()
+    cpu_s = after.children_user + after.children_system
+    return seconds, cpu_s - before.children_user - before.children_system
+
+
+def run(*command: object) -> str:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{command[0]} failed:\n{done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -181,7 +181,9 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate)
+    # One pass over the memory in place of a dozen; None, PyTorch's choice, where there is none.
+    fused = True if weights[0].device.type in ("cpu", "cuda") else None
+    return kind(groups, lr=recipe.learning_rate, fused=fused)
 
 
 def _check(recipe: Recipe) -> None:

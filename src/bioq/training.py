@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bioq.batches import Batches, reverse_complement
+from bioq.batches import Batches, reverse_complement_codes
 from bioq.checkpoint import Position, load_state, save_state
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError, UsageError
+from bioq.fast.memory import kept_memory
+from bioq.fast.training import training_forward
 from bioq.inference import choose_device, numerics, predict_split
 from bioq.metrics import quick_scores
 from bioq.models import ModelSizes, build_model
@@ -120,12 +122,15 @@ class _Training:
         if self.recipe.output_bias and not self.position.epoch and not self.position.step:
             _start_at_positive_rates(model, data["train"])
         self.batches = Batches(data["train"], device, data_in=config.data_in)
+        self.forward = training_forward(model, config.precision)
         self.saved_at = time.monotonic()
 
     def go(self) -> None:
         """Train until the last epoch, or until validation has stopped getting better."""
         self._announce()
         with ExitStack() as stack:
+            if self.device.type == "cpu":
+                stack.enter_context(kept_memory())
             log = _tensorboard(self.run, stack) if self.config.tensorboard else None
             while not self._finished():
                 self._epoch()
@@ -193,11 +198,11 @@ class _Training:
         rate = learning_rate_at(self.recipe, number, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        windows, labels = self.batches.read(rows)
-        opposite = flipped.to(self.device).view(-1, 1, 1)
-        windows = torch.where(opposite, reverse_complement(windows), windows)
+        codes, labels = self.batches.read_codes(rows)
+        opposite = flipped.to(self.device).view(-1, 1)
+        codes = torch.where(opposite, reverse_complement_codes(codes), codes)
         with numerics(self.device, self.config.precision):
-            loss = binary_cross_entropy_with_logits(self.model(windows).float(), labels)
+            loss = binary_cross_entropy_with_logits(self.forward(codes).float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:

@@ -1,6 +1,5 @@
 """Which fast path a model has, prepared once and used until its weights change."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from torch import Tensor, nn
 
 from bioq.fast.cuda import CudaDanQ, can_run_on
 from bioq.fast.layers import FastDanQ, FastDeepSEA
+from bioq.fast.switch import is_as_built, switched_off
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 
 Engine = Callable[[Tensor], Tensor]
 """Codes uint8 `(n, window_bp)` (see `dna`) -> logits float32 `(n, targets)`, where the model is."""
 
-SWITCH = "BIOQ_PLAIN"
 _FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {DanQ: FastDanQ, DeepSEA: FastDeepSEA}
 _LEAST_ROWS = 16
 """Windows that are worth a thread of their own."""
@@ -50,7 +49,7 @@ def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engin
 def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
     """Return what makes a model's engine; None where it has none."""
     family = _FAMILIES.get(type(model))
-    if family is None or os.environ.get(SWITCH, "0") not in ("", "0") or not _is_plain(model):
+    if family is None or switched_off() or not is_as_built(model):
         return None
     device = next(model.parameters()).device
     if device.type == "cuda":
@@ -109,15 +108,6 @@ class _Threaded:
     def _compute(self, codes: Tensor) -> Tensor:
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):
             return self._engine(codes)
-
-
-def _is_plain(model: nn.Module) -> bool:
-    weights = list(model.parameters())
-    as_expected = len({weight.device for weight in weights}) == 1 and all(
-        weight.dtype == torch.float32 and not weight.is_inference() for weight in weights
-    )
-    hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
-    return as_expected and not hooked
 
 
 def _has_bf16() -> bool:

@@ -1,6 +1,7 @@
 # make demo   set up, then data -> training -> evaluation -> report on simulated data, in bioq-demo/
 # make test   set up, then every test            make check   set up, then style, types and contracts
-# make bench  set up, then every benchmark       make clean   remove what these made
+# make bench  BioQ beside other tools, about 20 minutes on two cores; make bench-gpu  the same on CUDA
+# make clean  remove what these made
 #
 # Each sets up a .venv by itself, once: again only when pyproject.toml or constraints.txt change.
 
@@ -8,11 +9,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+INSTALL := python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/$(INSTALL) -c constraints.txt
+PEERS := benchmarks/.venv
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench bench-gpu install clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
@@ -27,9 +30,16 @@ check: $(INSTALLED)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(INSTALLED)
-	@for benchmark in benchmarks/*.py; do \
-		echo "== $$benchmark"; $(BIN)/python "$$benchmark" $(ARGS) || exit 1; done
+# Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
+# What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.
+bench: $(PEERS)/.installed
+	@for subject in inference training mutagenesis variants loading metrics; do \
+		$(PEERS)/bin/python benchmarks/peers/$$subject.py --out bench-results $(ARGS) || exit 1; done
+
+bench-gpu: $(PEERS)/.installed
+	@$(PEERS)/bin/python benchmarks/peers/inference.py --device cuda --batches 100 1024 8192 \
+		--out bench-results $(ARGS)
+	@$(PEERS)/bin/python benchmarks/peers/training.py --device cuda --out bench-results $(ARGS)
 
 install: $(INSTALLED)
 
@@ -42,7 +52,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PIP) -e '.[dev,tensorboard]'
 	@touch $@
 
+# Selene SDK asks for an old PyTorch, which it does not need, and a C compiler, which it does; without
+# it the tables say so.
+$(PEERS)/.installed: pyproject.toml benchmarks/peers.txt
+	@echo "Installing the peers into $(PEERS) (once)" >&2
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/$(INSTALL) -r benchmarks/peers.txt
+	@$(PEERS)/bin/$(INSTALL) -e .
+	@$(PEERS)/bin/$(INSTALL) --no-deps selene-sdk==0.6.0 pytabix==0.1 || \
+		 echo "Selene SDK: not installed" >&2
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist bioq-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis \
-		.import_linter_cache
+	rm -rf $(VENV) $(PEERS) build dist bioq-demo bench-results .pytest_cache .mypy_cache \
+		.ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

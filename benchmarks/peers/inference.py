@@ -1,0 +1,164 @@
+"""One batch of windows to probabilities: BioQ beside PyTorch, Keras, ONNX Runtime and OpenVINO.
+
+    python benchmarks/peers/inference.py [--model bioq] [--batches 1 32 100 256] [--threads 1]
+
+A published-size model with 919 targets, the same weights everywhere, one strand. The peers get
+float32 one-hot windows that lie ready in the layout they like; BioQ gets bases as codes and makes
+what it needs within its time.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from contest import Call, Contender, main, parser
+from lively import lively_model, one_hot, random_codes
+
+# A compiler is free to round otherwise than PyTorch; bf16 keeps 8 bits, and 919 x 256 answers
+# have a worst one.
+BF16_TOLERANCE = 0.1
+
+
+def eager(options: argparse.Namespace, batch: str, *, precision: Any = torch.float32) -> Call:
+    device = torch.device(options.device)
+    model, windows = _model(options).to(device), _windows(batch).to(device)
+
+    def call() -> Any:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16),
+        ):
+            return torch.sigmoid(model(windows).float()).cpu().numpy()
+
+    return call
+
+
+def eager_bf16(options: argparse.Namespace, batch: str) -> Call:
+    return eager(options, batch, precision=torch.bfloat16)
+
+
+def compiled(options: argparse.Namespace, batch: str) -> Call:
+    device = torch.device(options.device)
+    model, windows = _model(options).to(device), _windows(batch).to(device)
+    fast = torch.compile(model)
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return torch.sigmoid(fast(windows)).cpu().numpy()
+
+    return call
+
+
+def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> Call:
+    from bioq.inference import predict_codes
+
+    device = torch.device(options.device)
+    model, codes = _model(options).to(device), random_codes(_rows(batch))
+    return lambda: predict_codes(
+        model, codes, strands="forward", device=device, precision=precision
+    )
+
+
+def bioq_bf16(options: argparse.Namespace, batch: str) -> Call:
+    return bioq(options, batch, precision="bf16")
+
+
+def keras_model(options: argparse.Namespace, batch: str) -> Call:
+    from keras_danq import keras_danq
+
+    model = keras_danq(_model(options))
+    windows = _windows(batch).transpose(1, 2).contiguous().numpy()
+    return lambda: model.predict_on_batch(windows)
+
+
+def onnx_runtime(options: argparse.Namespace, batch: str) -> Call:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    path = str(_exported(options))
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    windows = _windows(batch).numpy()
+    return lambda: session.run(None, {"windows": windows})[0]
+
+
+def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32") -> Call:
+    import openvino
+
+    windows = _windows(batch)
+    network = openvino.convert_model(_probability(options), example_input=windows)
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": options.threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    ready = openvino.compile_model(network, "CPU", settings)
+    array = windows.numpy()
+    return lambda: ready(array)[0].copy()
+
+
+def openvino_bf16(options: argparse.Namespace, batch: str) -> Call:
+    return openvino(options, batch, precision="bf16")
+
+
+ON_ANY_DEVICE = (
+    Contender("PyTorch eager", eager, ("torch",)),
+    Contender("BioQ", bioq, ours=True),
+    Contender("torch.compile", compiled),
+    Contender("BioQ bf16", bioq_bf16, tolerance=BF16_TOLERANCE, ours=True),
+    Contender("PyTorch eager bf16", eager_bf16, tolerance=BF16_TOLERANCE),
+)
+ON_CPU = (
+    Contender("Keras on PyTorch", keras_model, ("keras",), environment={"KERAS_BACKEND": "torch"}),
+    Contender("Keras on JAX", keras_model, ("keras", "jax"), environment={"KERAS_BACKEND": "jax"}),
+    Contender("ONNX Runtime", onnx_runtime, ("onnxruntime",)),
+    Contender("OpenVINO", openvino, ("openvino",)),
+    Contender("OpenVINO bf16", openvino_bf16, tolerance=BF16_TOLERANCE),
+)
+
+
+def _model(options: argparse.Namespace) -> torch.nn.Module:
+    torch.set_num_threads(options.threads)
+    return lively_model(options.model)
+
+
+def _probability(options: argparse.Namespace) -> torch.nn.Module:
+    return torch.nn.Sequential(_model(options), torch.nn.Sigmoid()).eval()
+
+
+def _rows(batch: str) -> int:
+    return int(batch.split()[-1])
+
+
+def _windows(batch: str) -> torch.Tensor:
+    return one_hot(random_codes(_rows(batch))).contiguous()
+
+
+def _exported(options: argparse.Namespace) -> Path:
+    path: Path = options.folder / f"contender-{options.turns_of}" / "model.onnx"
+    torch.onnx.export(
+        _probability(options),
+        (one_hot(random_codes(2)),),
+        path,
+        dynamo=False,
+        input_names=["windows"],
+        output_names=["probability"],
+        dynamic_axes={"windows": {0: "batch"}, "probability": {0: "batch"}},
+    )
+    return path
+
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    arguments.add_argument("--batches", type=int, nargs="+", default=[1, 32, 100, 256])
+    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
+    chosen = arguments.parse_args()
+    main(
+        chosen,
+        ON_ANY_DEVICE if chosen.device != "cpu" else (*ON_ANY_DEVICE, *ON_CPU),
+        {f"batch {batch}": batch for batch in chosen.batches},
+        subject=f"inference of {chosen.model} on {chosen.device}",
+        unit="windows",
+    )

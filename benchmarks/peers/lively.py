@@ -1,0 +1,39 @@
+"""Models whose answers depend on the sequence, as trained ones do; fresh ones hardly differ."""
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bioq import dna
+from bioq.models import build_model
+
+TARGETS = 919
+
+
+@functools.cache
+def lively_model(name: str, *, targets: int = TARGETS) -> nn.Module:
+    """Return a model in eval mode, the same in every process, of which the logits of every target
+    vary between windows with a standard deviation of about one."""
+    torch.manual_seed(0)
+    model = build_model(name, targets=targets).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim > 1:
+                weight.mul_(2)
+        logits = model(one_hot(random_codes(8)))
+        model.output.weight.div_(logits.std(dim=0).mean())
+        model.output.bias.copy_(torch.linspace(-4, 0, targets))
+    return model
+
+
+def random_codes(windows: int, *, length: int = 1000, seed: int = 1) -> dna.Bytes:
+    """Return random bases uint8 `(windows, length)` as codes (see `dna`)."""
+    random = np.random.default_rng(seed)
+    return random.integers(0, 4, (windows, length), dtype=np.uint8)
+
+
+def one_hot(codes: dna.Bytes) -> Tensor:
+    """Return float32 one-hot `(windows, 4, length)`."""
+    return torch.from_numpy(dna.one_hot(codes)).float()

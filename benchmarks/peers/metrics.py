@@ -1,0 +1,117 @@
+"""Exact ROC AUC and average precision: BioQ beside scikit-learn and torchmetrics.
+
+    python benchmarks/peers/metrics.py [--windows 100000] [--targets 50] [--threads 1]
+
+uint8 labels and float32 probabilities `(windows, targets)` in memory, of every target by itself
+and of all pooled. BioQ gives F1, accuracy and the Brier score of every target in the same time.
+DeepSEA's test set is --windows 455024 --targets 919.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from contest import Call, Contender, main, parser
+
+EACH, POOLED = "every target", "all pooled"
+
+
+def scikit_learn(options: argparse.Namespace, case: str) -> Call:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    labels, probability = _load(options)
+
+    def areas(label: Any, scores: Any) -> list[float]:
+        return [roc_auc_score(label, scores), average_precision_score(label, scores)]
+
+    if case == POOLED:
+        return lambda: np.array(areas(labels.ravel(), probability.ravel()))
+    targets = range(labels.shape[1])
+    return lambda: np.array([areas(labels[:, one], probability[:, one]) for one in targets])
+
+
+def bioq(options: argparse.Namespace, case: str) -> Call:
+    from bioq import metrics
+
+    labels, probability = _load(options)
+
+    def pooled() -> Any:
+        points = metrics.operating_points(labels, probability)
+        return np.array([metrics.roc_auc(points), metrics.average_precision(points)])
+
+    def each() -> Any:
+        table = metrics.per_target(labels, probability)
+        return table[["roc_auc", "average_precision"]].to_numpy()
+
+    return pooled if case == POOLED else each
+
+
+def torchmetrics(options: argparse.Namespace, case: str) -> Call:
+    import torch
+    from torchmetrics.functional.classification import (
+        binary_auroc,
+        binary_average_precision,
+        multilabel_auroc,
+        multilabel_average_precision,
+    )
+
+    torch.set_num_threads(options.threads)
+    arrays = _load(options)
+    labels, probability = torch.from_numpy(arrays[0]).long(), torch.from_numpy(arrays[1])
+    count = labels.shape[1]
+
+    def pooled() -> Any:
+        scores, label = probability.flatten(), labels.flatten()
+        found = [binary_auroc(scores, label), binary_average_precision(scores, label)]
+        return torch.stack(found).numpy()
+
+    def each() -> Any:
+        found = [
+            function(probability, labels, num_labels=count, average=None)
+            for function in (multilabel_auroc, multilabel_average_precision)
+        ]
+        return torch.stack(found, dim=1).numpy()
+
+    return pooled if case == POOLED else each
+
+
+def generate(folder: Path, options: argparse.Namespace) -> None:
+    """Write labels of 0.1 to 4 % positives and probabilities that know something of them."""
+    random = np.random.default_rng(0)
+    shape = (options.windows, options.targets)
+    rates = random.uniform(0.001, 0.04, options.targets)
+    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
+    probability = np.lib.format.open_memmap(folder / "probability.npy", "w+", np.float32, shape)
+    for start in range(0, options.windows, 10_000):
+        rows = labels[start : start + 10_000]
+        rows[:] = random.random(rows.shape, dtype=np.float32) < rates
+        logits = random.standard_normal(rows.shape, dtype=np.float32)
+        logits += 2 * rows + np.log(rates).astype(np.float32)
+        probability[start : start + 10_000] = 1 / (1 + np.exp(-logits))
+
+
+def _load(options: argparse.Namespace) -> tuple[Any, Any]:
+    return np.load(options.folder / "labels.npy"), np.load(options.folder / "probability.npy")
+
+
+CONTENDERS = (
+    Contender("scikit-learn", scikit_learn, ("scikit-learn",)),
+    Contender("BioQ", bioq, tolerance=1e-9, ours=True),
+    # In float32, so that 1e-9 is not to be had.
+    Contender("torchmetrics", torchmetrics, ("torchmetrics",), tolerance=1e-3),
+)
+
+if __name__ == "__main__":
+    arguments = parser(__doc__)
+    arguments.add_argument("--windows", type=int, default=100_000)
+    arguments.add_argument("--targets", type=int, default=50)
+    chosen = arguments.parse_args()
+    main(
+        chosen,
+        CONTENDERS,
+        dict.fromkeys((EACH, POOLED), chosen.windows * chosen.targets),
+        subject="metrics",
+        unit="labels",
+        generate=generate,
+    )

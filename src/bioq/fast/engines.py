@@ -1,9 +1,8 @@
 """Which fast path a model has, prepared once and used until its weights change."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -12,11 +11,13 @@ from torch import Tensor, nn
 from bioq.fast.cuda import CudaDanQ, can_run_on
 from bioq.fast.layers import FastDanQ, FastDeepSEA
 from bioq.fast.switch import is_as_built, switched_off
+from bioq.fast.threads import Threads
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 
 Engine = Callable[[Tensor], Tensor]
 """Codes uint8 `(n, window_bp)` (see `dna`) -> logits float32 `(n, targets)`, where the model is."""
+Arranged = TypeVar("Arranged")
 
 _FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {DanQ: FastDanQ, DeepSEA: FastDeepSEA}
 _LEAST_ROWS = 16
@@ -36,14 +37,18 @@ def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engin
     counters and by samples of their values.
     """
     make = _maker(model, precision)
-    if make is None:
-        return None
+    return None if make is None else keep(model, precision, make)
+
+
+def keep(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arranged:
+    """Return what `make` makes of a model's weights; the same again until they change."""
     state = _state(model)
-    known = _prepared.setdefault(model, {})
-    if precision not in known or known[precision].state != state:
+    known = _kept.setdefault(model, {})
+    if name not in known or known[name].state != state:
         with torch.no_grad():
-            known[precision] = _Prepared(make(), state)
-    return known[precision].engine
+            known[name] = _Kept(make(), state)
+    found: Arranged = known[name].arranged
+    return found
 
 
 def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
@@ -65,49 +70,28 @@ def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    engine: Engine
+class _Kept:
+    arranged: Any
     state: tuple[object, ...]
 
 
-_prepared: WeakKeyDictionary[nn.Module, dict[str, _Prepared]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[nn.Module, dict[str, _Kept]] = WeakKeyDictionary()
 
 
 class _Threaded:
-    """Gives every thread windows of its own: it waits for no other and has its core's cache.
-
-    PyTorch's threads share every matrix product instead and wait for one another after each, 300
-    times in two LSTM layers; with few windows that is still the better way.
-    """
+    """An engine that gives every thread windows of its own."""
 
     def __init__(self, engine: Engine):
         self._engine = engine
-        self._pool: ThreadPoolExecutor | None = None
-        self._workers = 0
+        self._threads = Threads()
 
     def __call__(self, codes: Tensor) -> Tensor:
-        threads = torch.get_num_threads()
-        workers = min(threads, len(codes) // _LEAST_ROWS)
+        workers = min(torch.get_num_threads(), len(codes) // _LEAST_ROWS)
         if workers < 2:
-            return torch.cat([self._compute(part) for part in torch.split(codes, _MOST_ROWS)])
-        if workers > self._workers or self._pool is None:
-            self._pool, self._workers = ThreadPoolExecutor(workers), workers
-        rounds = -(-len(codes) // (workers * _MOST_ROWS))
-        parts = codes.tensor_split(workers * rounds)
-        inner = threads // workers
-        try:
-            return torch.cat(list(self._pool.map(lambda part: self._alone(part, inner), parts)))
-        finally:
-            torch.set_num_threads(threads)  # which also is what threads made from now on start with
-
-    def _alone(self, codes: Tensor, threads: int) -> Tensor:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)  # of this thread
-        return self._compute(codes)
-
-    def _compute(self, codes: Tensor) -> Tensor:
-        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            return self._engine(codes)
+            parts = torch.split(codes, _MOST_ROWS)
+        else:
+            parts = codes.tensor_split(workers * -(-len(codes) // (workers * _MOST_ROWS)))
+        return torch.cat(self._threads.map(self._engine, parts, workers))
 
 
 def _has_bf16() -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bioq import dna
-from bioq.fast.engines import Engine, prepare
+from bioq.fast.engines import keep
 from bioq.fast.mutants_danq import SharedDanQ
 from bioq.fast.mutants_deepsea import SharedDeepSEA
 from bioq.fast.reach import Codes, Cost, Numbers, Reach
+from bioq.fast.switch import is_as_built, switched_off
 from bioq.fast.threads import Threads
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
@@ -103,34 +103,21 @@ def open_mutants(
 ) -> Mutants | None:
     """Compute a window of codes `(length,)` and keep what that many mutants share with it.
 
-    None where the model must compute every mutant by itself: where `prepare` says so in float32,
-    with few mutants, and in windows so short that mutants have little in common. With precision
-    bf16 it is float32 all the same, which is about as fast here.
+    None where the model must compute every mutant by itself: on a card, where `is_as_built` says
+    no, with BIOQ_PLAIN, with few mutants, and in windows so short that mutants have little in
+    common. With precision bf16 it is float32 all the same, which is about as fast here.
     """
     family = _FAMILIES.get(type(model))
     if family is None or precision not in ("32", "bf16") or mutants < _LEAST_MUTANTS:
         return None
-    if next(model.parameters()).device.type != "cpu" or len(codes) != _window_bp(model):
+    if switched_off() or not is_as_built(model) or len(codes) != _window_bp(model):
         return None
-    shared = _share(model, family)
-    if shared is None or not shared.cost.gains or mutants < shared.cost.least_mutants:
+    if next(model.parameters()).device.type != "cpu":
+        return None
+    shared = keep(model, "mutants", lambda: family(model))
+    if not shared.cost.gains or mutants < shared.cost.least_mutants:
         return None
     return Mutants(shared, codes, both_strands=strands == "both")
-
-
-_known: WeakKeyDictionary[nn.Module, tuple[Engine, _Shared]] = WeakKeyDictionary()
-
-
-def _share(model: nn.Module, family: Callable[..., _Shared]) -> _Shared | None:
-    """Return a model's weights arranged; again the same ones until they change."""
-    engine = prepare(model, "32")  # the same one until then
-    if engine is None:
-        return None
-    known = _known.get(model)
-    if known is None or known[0] is not engine:
-        with torch.no_grad():
-            known = _known[model] = (engine, family(model))
-    return known[1]
 
 
 def _window_bp(model: nn.Module) -> object:

@@ -73,8 +73,9 @@ class Batches:
             self._mask = torch.from_numpy(mask).to(place)
 
     def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (windows, labels) of `rows` (int64, on the CPU): float32 one-hot
-        `(n, 4, window_bp)`, forward strand, and float32 0/1 `(n, targets)`, on the device."""
+        """Return (windows, labels) of `rows` (int64, on the CPU or where the data is): float32
+        one-hot `(n, 4, window_bp)`, forward strand, and float32 0/1 `(n, targets)`, on the
+        device."""
         codes, labels = self.read_codes(rows)
         return one_hot(codes).float(), labels
 

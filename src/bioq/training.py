@@ -23,6 +23,7 @@ from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError, UsageError
 from bioq.fast.memory import kept_memory
 from bioq.fast.training import training_forward
+from bioq.gradient_check import warn_of_wrong_gradients
 from bioq.inference import choose_device, numerics, predict_split
 from bioq.metrics import quick_scores
 from bioq.models import ModelSizes, build_model
@@ -128,6 +129,8 @@ class _Training:
     def go(self) -> None:
         """Train until the last epoch, or until validation has stopped getting better."""
         self._announce()
+        if self.device.type == "mps":
+            warn_of_wrong_gradients(self.model, self.device)
         with ExitStack() as stack:
             if self.device.type == "cpu":
                 stack.enter_context(kept_memory())
@@ -182,7 +185,17 @@ class _Training:
                     self._save()
 
     def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return the rows of an epoch in the order shown, and which of them on the other strand."""
+        """Return the rows of an epoch in the order shown, and which of them on the other strand.
+
+        With the data on the device they lie there too: copying them step by step would have every
+        step wait for the one before.
+        """
+        rows, flipped = self._draw_order(epoch)
+        if self.batches.data_in == "device":
+            return rows.to(self.device), flipped.to(self.device)
+        return rows, flipped
+
+    def _draw_order(self, epoch: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(_seed(self.config.seed, "order", epoch))
         order = torch.randperm(self.shown, generator=generator)
         if self.recipe.strands == "both":

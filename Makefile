@@ -40,6 +40,7 @@ bench-gpu: $(PEERS)/.installed
 	@$(PEERS)/bin/python benchmarks/peers/inference.py --device cuda --batches 100 1024 8192 \
 		--out bench-results $(ARGS)
 	@$(PEERS)/bin/python benchmarks/peers/training.py --device cuda --out bench-results $(ARGS)
+	@$(PEERS)/bin/python benchmarks/gpu.py --out bench-results
 
 install: $(INSTALLED)
 

@@ -42,8 +42,8 @@ class Way:
     build: Callable[[DanQ], Compute]
 
 
-_given_up: set[str] = set()
-"""Ways that failed in this process: not tried again, told once."""
+_given_up: dict[str, str] = {}
+"""Ways that failed in this process, and why: not tried again, told once."""
 
 
 class CudaDanQ:
@@ -105,12 +105,12 @@ class CudaDanQ:
             )
 
     def _give_up(self, way: Way, error: Exception) -> None:
-        _given_up.add(way.name)
+        reason = (str(error) or type(error).__name__).strip().split("\n")[0]
+        _given_up[way.name] = reason
         self._ways = self._ways[1:]
         self._compute = None
         self._graphs.clear()
         instead = f"{self._ways[0].name} instead" if self._ways else "the model computes itself"
-        reason = (str(error) or type(error).__name__).strip().split("\n")[0]
         say(f"no {way.name} for bf16 on this card ({reason}); {instead}")
 
     def _plain(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -133,9 +133,9 @@ def can_run_on(device: torch.device) -> bool:
     if (major, minor) >= _OLDEST:
         return True
     if "old" not in _given_up:
-        _given_up.add("old")
+        _given_up["old"] = f"compute capability {major}.{minor}"
         say(
-            f"{device} has compute capability {major}.{minor}; bf16 is only fast from "
+            f"{device} has {_given_up['old']}; bf16 is only fast from "
             f"{_OLDEST[0]}.{_OLDEST[1]} on, so the model computes itself"
         )
     return False

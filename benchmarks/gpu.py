@@ -1,0 +1,365 @@
+"""BioQ on a CUDA card: how near inference and training come to its matrix units.
+
+    python benchmarks/gpu.py --out bench-results              # about 10 minutes on a large card
+    python benchmarks/gpu.py --tune                           # also other tiles of the LSTM kernel
+    python benchmarks/gpu.py --device cpu --tiny              # only whether this script works
+
+Random weights and windows, 919 targets. Every rate is the median of turns, which the ways of one
+batch size take in alternating order (training: one way after the other). A share is of the bf16
+product of two large matrices measured in the same run, a window counting as the model's forward
+operations, three times those in training. A way that cannot be had here, or whose logits fail the
+check that BioQ makes before it uses one, says why in its row.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from gpu_steps import bioq_step, data_set, naive_step, network_of, random_codes
+from torch import Tensor, nn
+
+from bioq.batches import one_hot
+from bioq.fast import cuda
+from bioq.inference import numerics, predict_codes
+from bioq.models.summary import summarise
+
+EPOCH_WINDOWS = 4_400_000
+TURN_S, ROUNDS = 0.3, 5
+Row = dict[str, Any]
+
+
+def main() -> None:
+    options = parse()
+    device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("no CUDA card here; to try the script alone: --device cpu --tiny")
+    report: dict[str, Any] = {"machine": machine(device), "settings": {"model": options.model}}
+    write(report, options.out)
+    report["peak_tflops"] = matrix_peak(device, 256 if options.tiny else 8192) / 1e12
+    torch.manual_seed(0)
+    model = network_of(options).eval()
+    report["forward_mflop"] = summarise(model).flops / 1e6
+    for name, section in SECTIONS.items():
+        if name == "tiles" and not options.tune:
+            continue
+        say(name)
+        try:
+            report[name] = section(model, options, report)
+        except Exception as error:  # noqa: BLE001 the other sections are still worth their time
+            report[name] = [{"error": reason(error)}]
+        write(report, options.out)
+    print(as_markdown(report))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096, 16384])
+    parser.add_argument("--train-batches", type=int, nargs="+", default=[100, 1024, 4096, 8192])
+    parser.add_argument("--tiny", action="store_true", help="a tiny model, batches of 128")
+    parser.add_argument("--tune", action="store_true", help="also time tiles of the LSTM kernel")
+    parser.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md")
+    options = parser.parse_args()
+    if options.tiny:
+        options.batches, options.train_batches = [128], [16]
+    return options
+
+
+def matrix_peak(device: torch.device, size: int) -> float:
+    """Return operations a second of a bf16 product of random square matrices."""
+    left, right = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
+    return 2 * size**3 * rates({"product": lambda: left @ right}, 1, device)["product"]
+
+
+def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """Codes on the card to logits there, one strand."""
+    rows = []
+    for batch in options.batches:
+        codes = random_codes(batch).to(options.device)
+        with torch.inference_mode():
+            exact = torch.sigmoid(plain(model, "32")(codes))
+            calls, failed = {}, {}
+            for name, make in inference_ways(model, options.device).items():
+                say(f"{batch} windows: {name}")
+                try:
+                    calls[name] = make()
+                    calls[name](codes)
+                except Exception as error:  # noqa: BLE001 the row says why
+                    failed[name] = reason(error)
+                    calls.pop(name, None)
+            timed = {name: bind(call, codes) for name, call in calls.items()}
+            found = rates(timed, batch, torch.device(options.device))
+            for name, rate in found.items():
+                off = float((torch.sigmoid(calls[name](codes)) - exact).abs().max())
+                share = rate * report["forward_mflop"] * 1e6 / (report["peak_tflops"] * 1e12)
+                rows.append(
+                    {"batch": batch, "way": name, "windows_per_s": rate}
+                    | {"share_of_peak": share, "largest_difference": off}
+                )
+            rows += [{"batch": batch, "way": name, "error": why} for name, why in failed.items()]
+    return rows
+
+
+def inference_ways(
+    model: nn.Module, device: str
+) -> Mapping[str, Callable[[], Callable[[Tensor], Tensor]]]:
+    precisions = ("32", "tf32", "bf16") if device.startswith("cuda") else ("32", "bf16")
+    ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
+        f"plain {precision}": bind(plain, model, precision) for precision in precisions
+    }
+    for way in cuda.WAYS:
+        ways[f"{way.name}, bf16"] = bind(one_way, model, way, device)
+    return ways
+
+
+def one_way(model: Any, way: cuda.Way, device: str) -> Callable[[Tensor], Tensor]:
+    """Return BioQ's engine with only one way; what BioQ would only tell, this one raises."""
+    cuda._given_up.clear()
+    record = cuda.record_graph if device.startswith("cuda") else lambda compute, codes: compute
+    engine = cuda.CudaDanQ(model, [way], record)
+
+    def compute(codes: Tensor) -> Tensor:
+        logits = engine(codes)
+        if not engine._ways:
+            raise RuntimeError(cuda._given_up[way.name])
+        return logits
+
+    return compute
+
+
+def plain(model: nn.Module, precision: Any) -> Callable[[Tensor], Tensor]:
+    def compute(codes: Tensor) -> Tensor:
+        with numerics(codes.device, precision):
+            logits: Tensor = model(one_hot(codes).float())
+        return logits.float()
+
+    return compute
+
+
+def prediction(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """What `predict` does: codes in memory to probabilities in memory, both strands."""
+    rows = []
+    for batch in options.batches:
+        codes = random_codes(batch).numpy()
+        for precision in ("32", "bf16"):
+            call = bind(predict_codes, model, codes, precision=precision)
+            rate = rates({"": call}, batch, torch.device(options.device))[""]
+            rows.append({"batch": batch, "precision": precision, "windows_per_s": rate})
+    return rows
+
+
+def training_steps(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """BioQ's own steps, the data on the card; the recipe of its paper but for the batch size."""
+    rows = []
+    on_card = options.device.startswith("cuda")
+    with data_set(max(2 * max(options.train_batches), 1000)) as (data, by_row):
+        for batch in options.train_batches:
+            makers = {
+                f"BioQ {precision}": bind(bioq_step, data, batch, precision, options)
+                for precision in (("32", "tf32", "bf16") if on_card else ("32", "bf16"))
+            }
+            if batch == options.train_batches[0]:
+                makers["eager float32, h5py row by row"] = bind(naive_step, by_row, batch, options)
+            for name, make in makers.items():  # one at a time: large batches fill a card
+                say(f"training, {batch} windows: {name}")
+                row: Row = {"batch": batch, "way": name}
+                rows.append(row)
+                try:
+                    step = make()
+                    row["waits"] = waits(step)
+                    rate = rates({"": step}, batch, torch.device(options.device))[""]
+                except Exception as error:  # noqa: BLE001 the row says why
+                    row["error"] = reason(error)
+                    continue
+                share = 3 * rate * report["forward_mflop"] / (report["peak_tflops"] * 1e6)
+                row |= {"steps_per_s": rate / batch, "windows_per_s": rate}
+                row |= {"share_of_peak": share, "epoch_s": EPOCH_WINDOWS / rate}
+                del step
+    return rows
+
+
+def waits(step: Callable[[], Tensor]) -> str:
+    """Return whether a step has the processor wait for the card, by PyTorch's own account."""
+    if not torch.cuda.is_available():
+        return "no card"
+    for _ in range(3):
+        step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    except RuntimeError as error:
+        return f"yes: {reason(error)}"
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return "no"
+
+
+def profile(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """The ten kernels that take the most time: inference the first way that runs, and training."""
+    rows = []
+    codes = random_codes(options.batches[-1]).to(options.device)
+    jobs: dict[str, Callable[[], Any]] = {}
+    for way in cuda.WAYS:
+        with contextlib.suppress(Exception), torch.inference_mode():
+            engine = one_way(model, way, options.device)
+            engine(codes)
+            jobs[f"inference, batch {len(codes)}, {way.name}"] = bind(engine, codes)
+            break
+    with data_set(max(2 * max(options.train_batches), 1000)) as (data, _):
+        for batch in options.train_batches[:2]:
+            step = bioq_step(data, batch, "bf16", options)
+            jobs[f"training bf16, batch {batch}"] = step
+        for job, call in jobs.items():
+            rows += [{"job": job, **row} for row in top_ten(call, torch.device(options.device))]
+    return rows
+
+
+def top_ten(call: Callable[[], Any], device: torch.device) -> list[Row]:
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    if device.type == "cuda":
+        kinds.append(torch.profiler.ProfilerActivity.CUDA)
+    for _ in range(3):
+        call()
+    wait(device)
+    with torch.profiler.profile(activities=kinds) as found:
+        for _ in range(5):
+            call()
+        wait(device)
+    on = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = sorted(found.key_averages(), key=lambda event: getattr(event, on), reverse=True)
+    total = sum(getattr(event, on) for event in events) or 1
+    return [
+        {"kernel": event.key[:80], "calls": event.count / 5, "ms": getattr(event, on) / 5e3}
+        | {"share": getattr(event, on) / total}
+        for event in events[:10]
+    ]
+
+
+def tiles(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """Other tiles of the kernel of an LSTM step; `Tiles` in the source holds the default."""
+    from bioq.fast.danq_triton import Tiles, TritonDanQ
+
+    codes, rows = random_codes(4096).to(options.device), []
+    for windows, units, inner, warps in (
+        *((128, 32, 64, 8), (128, 32, 64, 4), (128, 64, 64, 8), (64, 32, 64, 4)),
+        *((64, 64, 64, 8), (256, 32, 64, 8), (128, 32, 32, 8), (64, 16, 64, 4)),
+    ):
+        for stages in (2, 3, 4):
+            tried = Tiles(windows, units, inner, warps, stages)
+            row: Row = {"tiles": str(tried)}
+            rows.append(row)
+            try:
+                with torch.inference_mode():
+                    graph = cuda.record_graph(TritonDanQ(model, torch.bfloat16, tried), codes)
+                    timed = {"": bind(graph, codes)}
+                    row["windows_per_s"] = rates(timed, 4096, codes.device, rounds=3)[""]
+            except Exception as error:  # noqa: BLE001 not every tile fits every card
+                row["error"] = reason(error)
+    return rows
+
+
+SECTIONS: dict[str, Callable[[Any, argparse.Namespace, Row], list[Row]]] = {
+    "inference": inference,
+    "prediction": prediction,
+    "training": training_steps,
+    "profile": profile,
+    "tiles": tiles,
+}
+
+
+def rates(
+    calls: Mapping[str, Callable[[], Any]], units: int, device: torch.device, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Return units a second by name: medians of turns of 0.3 s, in alternating order."""
+    repeats, found = {}, {name: list[float]() for name in calls}
+    for name, call in calls.items():
+        call()
+        repeats[name] = max(1, round(TURN_S / seconds(call, 1, device)))
+    for turn in range(rounds):
+        for name in list(calls)[:: -1 if turn % 2 else 1]:
+            found[name].append(seconds(calls[name], repeats[name], device) / repeats[name])
+    return {name: units / statistics.median(taken) for name, taken in found.items()}
+
+
+def seconds(call: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    wait(device)
+    started = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    wait(device)
+    return time.perf_counter() - started
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def bind(function: Callable[..., Any], *given: Any, **named: Any) -> Callable[[], Any]:
+    return lambda: function(*given, **named)
+
+
+def reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+
+
+def machine(device: torch.device) -> Row:
+    found: Row = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
+    found |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        found |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
+        found |= {"processors": about.multi_processor_count}
+        found["cudnn"] = torch.backends.cudnn.version()
+    return found
+
+
+def as_markdown(report: Row) -> str:
+    lines = [", ".join(f"{name} {value}" for name, value in report["machine"].items())]
+    if "peak_tflops" in report:
+        lines.append(
+            f"{report['settings']['model']}: {report.get('forward_mflop', 0):,.0f} MFLOP a window; "
+            f"bf16 product {report['peak_tflops']:,.1f} TFLOP/s"
+        )
+    for section in SECTIONS:
+        rows = report.get(section, [])
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        if rows:
+            lines += ["", f"## {section}", "", "| " + " | ".join(columns) + " |"]
+            lines += ["|" + " --- |" * len(columns)]
+        for row in rows:
+            lines.append("| " + " | ".join(cell(row.get(name, "")) for name in columns) + " |")
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return str(value).replace("|", "/")
+
+
+def write(report: Row, folder: Path | None) -> None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
+        (folder / "gpu.md").write_text(as_markdown(report) + "\n")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The training steps that `gpu.py` times, and the windows they read."""
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from bioq import training
+from bioq.batches import one_hot
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.models import ModelSizes, build_model
+from bioq.recipes import TrainConfig, make_optimizer
+
+TARGETS = 919
+TINY = ModelSizes(filters=8, lstm_units=8, dense_units=8)
+
+
+def network_of(options: argparse.Namespace) -> nn.Module:
+    sizes = TINY if options.tiny else ModelSizes()
+    return build_model(options.model, targets=TARGETS, sizes=sizes).to(options.device)
+
+
+def bioq_step(
+    data: Dataset, batch: int, precision: Any, options: argparse.Namespace
+) -> Callable[[], Tensor]:
+    device = torch.device(options.device)
+    data_in: Any = "device" if device.type == "cuda" else "memory"
+    config = TrainConfig(
+        recipe="bioq", strands="random", batch_size=batch, precision=precision, data_in=data_in
+    )
+    network = network_of(options).train()
+    with tempfile.TemporaryDirectory() as run:
+        work = training._Training(network, data, Path(run), config, device)
+    rows, flipped = work._order(0)
+    number = 0
+
+    def step() -> Tensor:
+        nonlocal number
+        start = number * batch % (len(rows) - batch + 1)
+        number += 1
+        return work._step(rows[start : start + batch], flipped[start : start + batch])
+
+    return step
+
+
+def naive_step(path: Path, batch: int, options: argparse.Namespace) -> Callable[[], float]:
+    """What published code does: a read of the file a window, float32, a look at every loss."""
+    device = torch.device(options.device)
+    network = network_of(options).train()
+    optimizer = make_optimizer(TrainConfig(recipe="bioq").resolve(1000), network)
+    file = h5py.File(path)
+    windows, labels, random = file["windows"], file["labels"], np.random.default_rng(0)
+
+    def step() -> float:
+        rows = random.integers(0, len(windows), batch)
+        read, wanted = (
+            torch.stack([torch.from_numpy(part[row].astype(np.float32)) for row in rows])
+            for part in (windows, labels)
+        )
+        loss = binary_cross_entropy_with_logits(network(read.to(device)), wanted.to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+@contextlib.contextmanager
+def data_set(windows: int) -> Iterator[tuple[Dataset, Path]]:
+    """Random windows with 2 % positives, as a data set of ours and as rows of HDF5 (the first)."""
+    table = pd.DataFrame({"name": [f"target {number}" for number in range(TARGETS)]})
+    described = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
+    codes = random_codes(windows)
+    labels = (torch.rand(windows, TARGETS) < 0.02).numpy().astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        with (
+            new_dataset(Path(folder) / "data", described, table) as writer,
+            writer.split("train") as split,
+        ):
+            split.append(codes.numpy(), pack_labels(labels))
+        path = Path(folder) / "rows.h5"
+        with h5py.File(path, "w") as file:
+            file["windows"] = one_hot(codes[:1000]).numpy().astype(np.uint8)
+            file["labels"] = labels[:1000]
+        yield open_dataset(Path(folder) / "data"), path
+
+
+def random_codes(windows: int) -> Tensor:
+    generator = torch.Generator().manual_seed(windows)
+    return torch.randint(0, 4, (windows, 1000), generator=generator, dtype=torch.uint8)

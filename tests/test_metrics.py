@@ -86,10 +86,10 @@ def test_rates_at_a_threshold_equal_scikit_learn(scored, threshold):
 
 
 @given(
-    hnp.arrays(np.uint8, 60, elements=st.integers(0, 1)),
+    hnp.arrays(np.uint8, 100, elements=st.integers(0, 1), fill=st.just(0)),
     hnp.arrays(
         np.float32,
-        60,
+        100,
         elements=st.floats(0, 1, width=32) | st.sampled_from([-0.0, 0.0, 1e-45, 0.5]),
     ),
 )

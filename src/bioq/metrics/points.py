@@ -21,7 +21,7 @@ from bioq.metrics.pieces import (
     ratio,
 )
 
-_BINS_LOG2 = 18  # counts of 2^18 bins (2 MiB) stay in a core's cache
+_MOST_BINS_LOG2 = 18  # counts of 2^18 bins (2 MiB) stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -162,15 +162,16 @@ def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
     The bins are equal in the bits of float32, which rise with the number from 0.0 on: so they are
     narrow where probabilities are small. For other numbers or many thresholds, all are near.
     """
-    many = len(thresholds) > (1 << _BINS_LOG2) // 4
-    if negatives.dtype != np.float32 or many or not len(thresholds) or not len(negatives):
+    bins_log2 = min((len(negatives) // 2).bit_length(), _MOST_BINS_LOG2)  # a value or two a bin
+    many = len(thresholds) > (1 << bins_log2) // 4
+    if negatives.dtype != np.float32 or not len(thresholds) or many:
         return negatives, 0
     bits, marks = negatives.view(np.int32), thresholds.view(np.int32)
     lowest = min(int(bits.min()), int(marks.min()))
     if lowest < 0:  # the sign bit: bits of negative numbers fall, and -0.0 is not 0.0
         return negatives, 0
     span = max(int(bits.max()), int(marks[-1])) - lowest
-    shift = max(span.bit_length() - _BINS_LOG2, 0)
+    shift = max(span.bit_length() - bins_log2, 0)
     bins, marks = (bits - lowest) >> shift, (marks - lowest) >> shift
     counts = np.bincount(bins, minlength=int(marks[-1]) + 1)
     has_threshold = np.zeros(len(counts), np.bool_)

@@ -77,10 +77,12 @@ def build(folder: Path, keep: str) -> None:
         options=PeakOptions(keep=keep),
     )
     used = resource.getrusage(resource.RUSAGE_SELF)
+    # VmHWM is this process's own peak; ru_maxrss would also count the parent's before exec (Linux).
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     result = {
         "seconds": round(time.monotonic() - began, 1),
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_memory_mb": round(used.ru_maxrss / 1024),  # ru_maxrss: KiB on Linux
+        "peak_memory_mb": round(int(status["VmHWM"].split()[0]) / 1024),
         "data_set_mb": round(sum(f.stat().st_size for f in (folder / "out").rglob("*.*")) / 1e6),
     }
     print(json.dumps(result))

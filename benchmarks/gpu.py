@@ -131,7 +131,8 @@ def one_way(model: Any, way: cuda.Way, device: str) -> Callable[[Tensor], Tensor
     engine = cuda.CudaDanQ(model, [way], record)
 
     def compute(codes: Tensor) -> Tensor:
-        logits = engine(codes)
+        with numerics(codes.device, "bf16"):
+            logits = engine(codes)
         if not engine._ways:
             raise RuntimeError(cuda._given_up[way.name])
         return logits

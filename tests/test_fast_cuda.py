@@ -61,6 +61,29 @@ def random_codes(windows: int, length: int) -> Tensor:
     return torch.from_numpy(codes)
 
 
+@needs_card
+@pytest.mark.parametrize("way", cuda.WAYS, ids=lambda way: way.name)
+def test_on_a_card_every_way_passes_its_check(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
+    model = build_model("bioq", targets=919).eval().cuda()
+    engine = CudaDanQ(model, [way])
+    for windows in (128, 300, 1024):
+        engine(random_codes(windows, 1000).cuda())
+    assert capsys.readouterr().err == ""
+
+
+@needs_card
+def test_on_a_card_bf16_is_the_same_with_the_switch_on_and_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_model("bioq", targets=919).eval().cuda()
+    codes = random_codes(300, 1000).numpy()
+    assert prepare(model, "bf16") is not None
+    assert prepare(model, "32") is None
+    fast = predict_codes(model, codes, precision="bf16")
+    monkeypatch.setenv("BIOQ_PLAIN", "1")
+    np.testing.assert_allclose(fast, predict_codes(model, codes, precision="bf16"), atol=0.01)
+
+
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of the kernels, computed by Triton's interpreter on the CPU."""
@@ -279,26 +302,3 @@ def test_cards_without_bf16_units_are_told_once(
     ]
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     assert cuda.can_run_on(torch.device("cuda:0"))
-
-
-@needs_card
-@pytest.mark.parametrize("way", cuda.WAYS, ids=lambda way: way.name)
-def test_on_a_card_every_way_passes_its_check(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
-    model = build_model("bioq", targets=919).eval().cuda()
-    engine = CudaDanQ(model, [way])
-    for windows in (128, 300, 1024):
-        engine(random_codes(windows, 1000).cuda())
-    assert capsys.readouterr().err == ""
-
-
-@needs_card
-def test_on_a_card_bf16_is_the_same_with_the_switch_on_and_off(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    model = build_model("bioq", targets=919).eval().cuda()
-    codes = random_codes(300, 1000).numpy()
-    assert prepare(model, "bf16") is not None
-    assert prepare(model, "32") is None
-    fast = predict_codes(model, codes, precision="bf16")
-    monkeypatch.setenv("BIOQ_PLAIN", "1")
-    np.testing.assert_allclose(fast, predict_codes(model, codes, precision="bf16"), atol=0.01)

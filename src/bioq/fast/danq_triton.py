@@ -84,7 +84,7 @@ class TritonDanQ:
             windows,
             length,
             positions,
-            self._filters,
+            FILTERS=self._filters,
             WIDTH=4 * self._filter_width,
             POOL=self._pool_width,
             SLOTS=slots,
@@ -118,9 +118,9 @@ class TritonDanQ:
                 step,
                 positions,
                 windows,
-                units,
                 position_stride,
                 window_stride,
+                UNITS=units,
                 WINDOWS_AT_ONCE=tiles.windows,
                 UNITS_AT_ONCE=tiles.units,
                 INNER=tiles.inner,
@@ -176,7 +176,7 @@ def _convolve_and_pool(
     windows,
     length,
     positions,
-    filters,
+    FILTERS: tl.constexpr,
     WIDTH: tl.constexpr,
     POOL: tl.constexpr,
     SLOTS: tl.constexpr,
@@ -201,20 +201,20 @@ def _convolve_and_pool(
     is_base = letters == (column % 4)[None, :]
     one_hot = tl.where(is_base, 1.0, 0.0).to(rows.dtype.element_ty)
     to = first + tl.arange(0, AT_ONCE)
-    for start in range(0, filters, FILTERS_AT_ONCE):
+    for start in range(0, FILTERS, FILTERS_AT_ONCE):
         filter_ = start + tl.arange(0, FILTERS_AT_ONCE)
-        known = (filter_ < filters)[None, :]
+        known = (filter_ < FILTERS)[None, :]
         weight = tl.load(
-            rows + column[:, None] * filters + filter_[None, :],
+            rows + column[:, None] * FILTERS + filter_[None, :],
             mask=(column < WIDTH)[:, None] & known,
             other=0.0,
         )
         found = tl.dot(one_hot, weight, input_precision="ieee")
         found = tl.where(used[:, None], found, float("-inf"))
         found = tl.reshape(found, (AT_ONCE, SLOTS, FILTERS_AT_ONCE))
-        best = tl.max(found, axis=1) + tl.load(bias + filter_, mask=filter_ < filters)[None, :]
+        best = tl.max(found, axis=1) + tl.load(bias + filter_, mask=filter_ < FILTERS)[None, :]
         best = tl.maximum(best, 0.0)
-        address = out + (to[:, None].to(tl.int64) * windows + window) * filters + filter_[None, :]
+        address = out + (to[:, None].to(tl.int64) * windows + window) * FILTERS + filter_[None, :]
         tl.store(address, best.to(out.dtype.element_ty), mask=(to < positions)[:, None] & known)
 
 
@@ -227,9 +227,9 @@ def _step(
     step,
     positions,
     windows,
-    units,
     position_stride,
     window_stride,
+    UNITS: tl.constexpr,
     WINDOWS_AT_ONCE: tl.constexpr,
     UNITS_AT_ONCE: tl.constexpr,
     INNER: tl.constexpr,
@@ -248,22 +248,22 @@ def _step(
     unit = tl.program_id(0) * UNITS_AT_ONCE + tl.arange(0, UNITS_AT_ONCE)
     column = tl.program_id(0) * (UNITS_AT_ONCE * 4) + tl.arange(0, UNITS_AT_ONCE * 4)
     in_batch = (window < windows)[:, None]
-    in_columns = (column < 4 * units)[None, :]
-    given = gates + ((position * windows + window) * 2 + direction)[:, None] * (4 * units)
+    in_columns = (column < 4 * UNITS)[None, :]
+    given = gates + ((position * windows + window) * 2 + direction)[:, None] * (4 * UNITS)
     total = tl.load(given + column[None, :], mask=in_batch & in_columns, other=0.0).to(tl.float32)
     if step > 0:
-        states = read + before * position_stride + direction * units
-        weights = of_states + direction * units * (4 * units)
-        for start in range(0, units, INNER):
+        states = read + before * position_stride + direction * UNITS
+        weights = of_states + direction * UNITS * (4 * UNITS)
+        for start in range(0, UNITS, INNER):
             inner = start + tl.arange(0, INNER)
             state = tl.load(
                 states + window[:, None] * window_stride + inner[None, :],
-                mask=in_batch & (inner < units)[None, :],
+                mask=in_batch & (inner < UNITS)[None, :],
                 other=0.0,
             )
             weight = tl.load(
-                weights + inner[:, None] * (4 * units) + column[None, :],
-                mask=(inner < units)[:, None] & in_columns,
+                weights + inner[:, None] * (4 * UNITS) + column[None, :],
+                mask=(inner < UNITS)[:, None] & in_columns,
                 other=0.0,
             )
             total = tl.dot(state, weight, total, input_precision="ieee")
@@ -271,12 +271,12 @@ def _step(
     in_and_cell, forget_and_out = tl.split(by_gate)
     let_in, new = tl.split(in_and_cell)
     forget, let_out = tl.split(forget_and_out)
-    known = in_batch & (unit < units)[None, :]
-    kept = cell + (direction * windows + window)[:, None] * units + unit[None, :]
+    known = in_batch & (unit < UNITS)[None, :]
+    kept = cell + (direction * windows + window)[:, None] * UNITS + unit[None, :]
     state = tl.sigmoid(let_in) * (2.0 * tl.sigmoid(2.0 * new) - 1.0)
     if step > 0:
         state += tl.sigmoid(forget) * tl.load(kept, mask=known, other=0.0)
     tl.store(kept, state, mask=known)
     shown = tl.sigmoid(let_out) * (2.0 * tl.sigmoid(2.0 * state) - 1.0)
-    to = read + position * position_stride + window[:, None] * window_stride + direction * units
+    to = read + position * position_stride + window[:, None] * window_stride + direction * UNITS
     tl.store(to + unit[None, :], shown.to(read.dtype.element_ty), mask=known)

@@ -1,7 +1,7 @@
 # make demo   set up, then data -> training -> evaluation -> report on simulated data, in bioq-demo/
 # make test   set up, then every test            make check   set up, then style, types and contracts
-# make bench  BioQ beside other tools, about 20 minutes on two cores; make bench-gpu  the same on CUDA
-# make clean  remove what these made
+# make bench  set up, then BioQ beside other tools, up to 20 minutes on two cores
+# make bench-gpu   set up, then BioQ on a CUDA card        make clean   remove what these made
 #
 # Each sets up a .venv by itself, once: again only when pyproject.toml or constraints.txt change.
 
@@ -36,11 +36,8 @@ bench: $(PEERS)/.installed
 	@for subject in inference training mutagenesis variants loading metrics; do \
 		$(PEERS)/bin/python benchmarks/peers/$$subject.py --out bench-results $(ARGS) || exit 1; done
 
-bench-gpu: $(PEERS)/.installed
-	@$(PEERS)/bin/python benchmarks/peers/inference.py --device cuda --batches 100 1024 8192 \
-		--out bench-results $(ARGS)
-	@$(PEERS)/bin/python benchmarks/peers/training.py --device cuda --out bench-results $(ARGS)
-	@$(PEERS)/bin/python benchmarks/gpu.py --out bench-results
+bench-gpu: $(INSTALLED)
+	@$(BIN)/python benchmarks/gpu.py --out bench-results $(ARGS)
 
 install: $(INSTALLED)
 

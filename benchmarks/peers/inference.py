@@ -21,15 +21,14 @@ BF16_TOLERANCE = 0.1
 
 
 def eager(options: argparse.Namespace, batch: str, *, precision: Any = torch.float32) -> Call:
-    device = torch.device(options.device)
-    model, windows = _model(options).to(device), _windows(batch).to(device)
+    model, windows = _model(options), _windows(batch)
 
     def call() -> Any:
         with (
             torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16),
+            torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
         ):
-            return torch.sigmoid(model(windows).float()).cpu().numpy()
+            return torch.sigmoid(model(windows).float()).numpy()
 
     return call
 
@@ -39,13 +38,12 @@ def eager_bf16(options: argparse.Namespace, batch: str) -> Call:
 
 
 def compiled(options: argparse.Namespace, batch: str) -> Call:
-    device = torch.device(options.device)
-    model, windows = _model(options).to(device), _windows(batch).to(device)
+    model, windows = _model(options), _windows(batch)
     fast = torch.compile(model)
 
     def call() -> Any:
         with torch.inference_mode():
-            return torch.sigmoid(fast(windows)).cpu().numpy()
+            return torch.sigmoid(fast(windows)).numpy()
 
     return call
 
@@ -53,11 +51,8 @@ def compiled(options: argparse.Namespace, batch: str) -> Call:
 def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> Call:
     from bioq.inference import predict_codes
 
-    device = torch.device(options.device)
-    model, codes = _model(options).to(device), random_codes(_rows(batch))
-    return lambda: predict_codes(
-        model, codes, strands="forward", device=device, precision=precision
-    )
+    model, codes = _model(options), random_codes(_rows(batch))
+    return lambda: predict_codes(model, codes, strands="forward", precision=precision)
 
 
 def bioq_bf16(options: argparse.Namespace, batch: str) -> Call:
@@ -102,14 +97,12 @@ def openvino_bf16(options: argparse.Namespace, batch: str) -> Call:
     return openvino(options, batch, precision="bf16")
 
 
-ON_ANY_DEVICE = (
+CONTENDERS = (
     Contender("PyTorch eager", eager, ("torch",)),
-    Contender("BioQ", bioq, ours=True),
+    Contender("BioQ", bioq, ours=True, tolerance=1e-5),
     Contender("torch.compile", compiled),
     Contender("BioQ bf16", bioq_bf16, tolerance=BF16_TOLERANCE, ours=True),
     Contender("PyTorch eager bf16", eager_bf16, tolerance=BF16_TOLERANCE),
-)
-ON_CPU = (
     Contender("Keras on PyTorch", keras_model, ("keras",), environment={"KERAS_BACKEND": "torch"}),
     Contender("Keras on JAX", keras_model, ("keras", "jax"), environment={"KERAS_BACKEND": "jax"}),
     Contender("ONNX Runtime", onnx_runtime, ("onnxruntime",)),
@@ -153,12 +146,11 @@ if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 32, 100, 256])
-    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     chosen = arguments.parse_args()
     main(
         chosen,
-        ON_ANY_DEVICE if chosen.device != "cpu" else (*ON_ANY_DEVICE, *ON_CPU),
+        CONTENDERS,
         {f"batch {batch}": batch for batch in chosen.batches},
-        subject=f"inference of {chosen.model} on {chosen.device}",
+        subject=f"inference of {chosen.model}",
         unit="windows",
     )

@@ -156,15 +156,7 @@ def _machine() -> dict[str, Any]:
     with contextlib.suppress(ValueError, OSError, AttributeError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         machine["memory_gib"] = round(memory / 2**30, 1)
-    if card := _graphics_card():
-        machine["graphics_card"] = card
     return machine
-
-
-def _graphics_card() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""
 
 
 def _version(package: str) -> str:

@@ -1,6 +1,6 @@
 """One training step of 100 windows: BioQ beside eager PyTorch, the papers' loop and Keras.
 
-    python benchmarks/peers/training.py [--model bioq] [--threads 1] [--device cpu]
+    python benchmarks/peers/training.py [--model bioq] [--threads 1]
 
 Published sizes, 919 targets, float32, the recipe of BioQ's paper: RMSprop at 1e-5, gradients
 clipped to norm 1, dropout. BioQ reads its windows from disk, the loop row by row from HDF5 with a
@@ -34,8 +34,7 @@ Step = Callable[[int], float]
 
 def eager(options: argparse.Namespace, case: str) -> Call:
     def make(model: nn.Module) -> Step:
-        step = _eager_step(model.to(options.device).train())
-        ready = [[part.to(options.device) for part in batch] for batch in _batches(options)]
+        step, ready = _eager_step(model.train()), _batches(options)
         return lambda number: step(*ready[number % len(ready)])
 
     return _call(options, make)
@@ -43,9 +42,9 @@ def eager(options: argparse.Namespace, case: str) -> Call:
 
 def row_by_row(options: argparse.Namespace, case: str) -> Call:
     def make(model: nn.Module) -> Step:
-        step = _eager_step(model.to(options.device).train())
+        step = _eager_step(model.train())
         stream = _endless(DataLoader(RowByRow(options.folder / "rows.h5"), BATCH))
-        return lambda number: step(*(part.to(options.device) for part in next(stream)))
+        return lambda number: step(*next(stream))
 
     return _call(options, make)
 
@@ -56,12 +55,10 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
 
     data = open_dataset(options.folder / "data")
     run = options.folder / f"contender-{options.turns_of}"
-    device = torch.device(options.device)
 
     def make(model: nn.Module) -> Step:
-        data_in: Any = "disk" if device.type == "cpu" else "device"
-        config = TrainConfig(recipe="bioq", data_in=data_in)
-        work = training._Training(model.to(device), data, run, config, device)
+        config = TrainConfig(recipe="bioq", data_in="disk")
+        work = training._Training(model, data, run, config, torch.device("cpu"))
         model.train()
         rows, forward = torch.arange(WINDOWS), torch.zeros(BATCH, dtype=torch.bool)
 
@@ -154,7 +151,7 @@ def _endless(loader: Any) -> Iterator[Any]:
 
 CONTENDERS = (
     Contender("PyTorch eager, windows ready", eager, ("torch",)),
-    Contender("BioQ, from disk", bioq, ours=True),
+    Contender("BioQ, from disk", bioq, ours=True, tolerance=1e-5),
     Contender("the papers' loop, h5py row by row", row_by_row, ("h5py",)),
     Contender(
         "Keras on PyTorch",
@@ -175,13 +172,12 @@ CONTENDERS = (
 if __name__ == "__main__":
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
-    arguments.add_argument("--device", default="cpu", help="cpu or cuda")
     chosen = arguments.parse_args()
     main(
         chosen,
         CONTENDERS,
         {f"{chosen.model}, batch {BATCH}": BATCH},
-        subject=f"training of {chosen.model} on {chosen.device}",
+        subject=f"training of {chosen.model}",
         unit="windows",
         generate=generate,
     )

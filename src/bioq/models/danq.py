@@ -56,7 +56,7 @@ class DanQ(nn.Module):
         return self.after_pooling(self.pool(found))
 
     def after_pooling(self, found: Tensor) -> Tensor:
-        """Return logits `(batch, targets)` of what the filters found `(batch, filter, position)`."""
+        """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
         read, _ = self.lstm(self.drop_conv(found).transpose(1, 2))  # (batch, position, 2 * units)
         flat = torch.flatten(self.drop_head(read), 1)  # (batch, position * 2 * lstm_units)
         hidden = functional.relu(self.dense(flat))  # (batch, dense_units)

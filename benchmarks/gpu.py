@@ -1,6 +1,6 @@
 """BioQ on a CUDA card: how near inference and training come to its matrix units.
 
-    python benchmarks/gpu.py --out bench-results              # about 10 minutes on a large card
+    python benchmarks/gpu.py --out bench-results
     python benchmarks/gpu.py --tune                           # also other tiles of the LSTM kernel
     python benchmarks/gpu.py --device cpu --tiny              # only whether this script works
 

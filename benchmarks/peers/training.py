@@ -9,6 +9,7 @@ before: three steps without dropout give the same losses.
 """
 
 import argparse
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def row_by_row(options: argparse.Namespace, case: str) -> Call:
 def bioq(options: argparse.Namespace, case: str) -> Call:
     from bioq import training
     from bioq.dataset import open_dataset
+    from bioq.fast.memory import kept_memory
+
+    contextlib.ExitStack().enter_context(kept_memory())  # as a run of `bioq.train` does throughout
 
     data = open_dataset(options.folder / "data")
     run = options.folder / f"contender-{options.turns_of}"

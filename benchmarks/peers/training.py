@@ -29,6 +29,9 @@ CONFIG = TrainConfig(recipe="bioq")
 # Keras's LSTM has one bias where PyTorch's has two, which RMSprop moves one by one.
 KERAS_TOLERANCE = 1e-3
 
+_PROCESS = contextlib.ExitStack()
+"""Holds what stays open until the process ends."""
+
 Step = Callable[[int], float]
 """Takes the step of a number, on rows 100 * number and on; returns its loss."""
 
@@ -55,8 +58,7 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
     from bioq.dataset import open_dataset
     from bioq.fast.memory import kept_memory
 
-    contextlib.ExitStack().enter_context(kept_memory())  # as a run of `bioq.train` does throughout
-
+    _PROCESS.enter_context(kept_memory())  # as a run of `bioq.train` does throughout
     data = open_dataset(options.folder / "data")
     run = options.folder / f"contender-{options.turns_of}"
 

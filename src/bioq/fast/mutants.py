@@ -46,14 +46,19 @@ _FAMILIES: dict[type[nn.Module], Callable[..., _Shared]] = {
 
 
 class Mutants:
-    """The probabilities of a window and of its mutants."""
+    """The probabilities of a window and of its mutants.
+
+    Every part has one thread: PyTorch's, which share each small product, wait more than they work.
+    """
 
     def __init__(self, shared: _Shared, codes: Codes, *, both_strands: bool):
         self._used, self._length = shared.reach.used, len(codes)
-        strands = [codes, dna.reverse_complement(codes)] if both_strands else [codes]
-        with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-            self._strands = [shared.open(np.ascontiguousarray(strand)) for strand in strands]
+        strands = [np.ascontiguousarray(codes)]
+        if both_strands:
+            strands.append(np.ascontiguousarray(dna.reverse_complement(codes)))
         self._threads = Threads()
+        workers = min(torch.get_num_threads(), len(strands))
+        self._strands = self._threads.map(shared.open, strands, workers, inner=1)
         self.at_once = max(_LEAST_ROWS, _BYTES // shared.cost.mutant_bytes)
         """Mutants that a thread computes at a time."""
         probabilities = [torch.sigmoid(strand.logits) for strand in self._strands]
@@ -66,7 +71,8 @@ class Mutants:
         Both are `(n,)`, by ascending place.
         """
         strands = len(self._strands)
-        workers = min(torch.get_num_threads(), strands * len(place) // _LEAST_ROWS)
+        parts_worth = max(strands, strands * len(place) // _LEAST_ROWS)
+        workers = min(torch.get_num_threads(), parts_worth)
         pieces = max(-(-len(place) // self.at_once), -(-workers // strands), 1)
         parts = [
             (strand, rows)
@@ -78,7 +84,7 @@ class Mutants:
             strand, rows = part
             return self._of_strand(strand, place[rows], base[rows])
 
-        found = self._threads.map(compute, parts, workers)
+        found = self._threads.map(compute, parts, workers, inner=1)
         return _mean([torch.cat(found[i : i + pieces]) for i in range(0, len(found), pieces)])
 
     def _of_strand(self, strand: int, place: Numbers, base: Numbers) -> Tensor:

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 class Threads:
@@ -22,28 +22,36 @@ class Threads:
         self._workers = 0
 
     def map(
-        self, compute: Callable[[Part], Tensor], parts: Sequence[Part], workers: int
-    ) -> list[Tensor]:
-        """Compute every part, without gradients; all PyTorch's threads share each for less than two
-        workers."""
+        self,
+        compute: Callable[[Part], Result],
+        parts: Sequence[Part],
+        workers: int,
+        *,
+        inner: int | None = None,
+    ) -> list[Result]:
+        """Compute every part, without gradients.
 
-        def alone(part: Part) -> Tensor:
+        The workers divide PyTorch's threads among them, or have `inner` each. Without `inner` less
+        than two workers are none: the caller's thread computes, with all of PyTorch's.
+        """
+        if workers < 2 and inner is None:
+            return [_compute(compute, part) for part in parts]
+        threads = torch.get_num_threads()
+        inner = inner or max(1, threads // workers)
+
+        def alone(part: Part) -> Result:
             if torch.get_num_threads() != inner:
                 torch.set_num_threads(inner)  # of this thread
             return _compute(compute, part)
 
-        if workers < 2:
-            return [_compute(compute, part) for part in parts]
         if workers > self._workers or self._pool is None:
             self._pool, self._workers = ThreadPoolExecutor(workers), workers
-        threads = torch.get_num_threads()
-        inner = max(1, threads // workers)
         try:
             return list(self._pool.map(alone, parts))
         finally:
             torch.set_num_threads(threads)  # which also is what threads made from now on start with
 
 
-def _compute(compute: Callable[[Part], Tensor], part: Part) -> Tensor:
+def _compute(compute: Callable[[Part], Result], part: Part) -> Result:
     with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         return compute(part)

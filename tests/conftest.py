@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import settings
 
 import bioq
@@ -19,6 +20,10 @@ from bioq import dna
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.models import ModelSizes
 from bioq.recipes import TrainConfig
+
+# Read when Triton is first imported, by whichever test makes PyTorch do so.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")

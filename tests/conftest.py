@@ -18,8 +18,9 @@ from hypothesis import settings
 import bioq
 from bioq import dna
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.models import ModelSizes
+from bioq.models import ModelSizes, build_model
 from bioq.recipes import TrainConfig
+from bioq.runs import create_run, save_weights
 
 # Read when Triton is first imported, by whichever test makes PyTorch do so.
 if not torch.cuda.is_available():
@@ -44,6 +45,21 @@ def masked_data(tmp_path: Path) -> Dataset:
             with writer.split(name) as split:
                 split.append(codes, pack_labels(labels))
     return open_dataset(tmp_path / "data")
+
+
+@pytest.fixture
+def run(tmp_path: Path, masked_data: Dataset) -> Path:
+    """A run on `masked_data` whose model says something else of every window."""
+    sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=200, sizes=sizes)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    folder = tmp_path / "run"
+    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
+    save_weights(model, folder / "model.safetensors")
+    return folder
 
 
 @dataclass(frozen=True)

@@ -6,36 +6,17 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from variant_cases import other_base, write_vcf
 
 import bioq
-from bioq import ModelSizes, dna
+from bioq import dna
 from bioq.cli import main
-from bioq.dataset import Dataset
 from bioq.inputs import Place
 from bioq.interpretation import Explanation, mutate_window
-from bioq.models import build_model
 from bioq.plots.interpretation import letter_heights, plot_effects
-from bioq.runs import create_run, save_weights
 
-TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 WINDOW, BIN = 200, 40
 CHROMOSOME = "".join(np.random.default_rng(3).choice(list("ACGT"), 700))
-
-
-@pytest.fixture
-def run(tmp_path: Path, masked_data: Dataset) -> Path:
-    """A run whose model says something else of every window."""
-    torch.manual_seed(0)
-    model = build_model("danq", targets=2, window_bp=WINDOW, sizes=TINY)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(4)
-    folder = tmp_path / "run"
-    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
-    save_weights(model, folder / "model.safetensors")
-    return folder
 
 
 @pytest.fixture

@@ -13,34 +13,15 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
-import torch
 
 import bioq
-from bioq import BioqError, ModelSizes, UsageError, dna
+from bioq import BioqError, UsageError, dna
 from bioq import prediction as module
 from bioq.cli import main
-from bioq.dataset import Dataset
-from bioq.models import build_model
 from bioq.prediction import PredictOptions, predict_file
-from bioq.runs import create_run, save_weights
 
-TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
-
-
-@pytest.fixture
-def run(tmp_path: Path, masked_data: Dataset) -> Path:
-    """A run whose model says something else of every window."""
-    torch.manual_seed(0)
-    model = build_model("danq", targets=2, window_bp=WINDOW, sizes=TINY)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(4)
-    folder = tmp_path / "run"
-    create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
-    save_weights(model, folder / "model.safetensors")
-    return folder
 
 
 def random_bases(length: int, seed: int) -> str:

@@ -66,6 +66,12 @@ def require_absent(path: Path) -> None:
         )
 
 
+def require_folder_for(path: Path) -> None:
+    """Raise BioqError if the folder that `path` is to be written into does not exist."""
+    if not path.parent.is_dir():
+        raise BioqError(f"{path}: there is no folder {path.parent}; make it first")
+
+
 def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
     """Read a JSON object that says its `format` and `format_version`, and compare them.
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from bioq.errors import BioqError, UsageError
-from bioq.files import sha256
+from bioq.errors import UsageError
+from bioq.files import require_folder_for, sha256
 from bioq.genome import Genome, open_genome
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, numerics, predict_codes
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
@@ -124,8 +124,7 @@ def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool
             raise UsageError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if genome is not None and options.pad:
         raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
-    if not out.parent.is_dir():
-        raise BioqError(f"{out}: there is no folder {out.parent}; make it first")
+    require_folder_for(out)
     if resume and out.exists() and not is_interrupted(out):
         raise UsageError(f"{out}: is whole, there is nothing to resume; leave --resume away")
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from bioq import dna
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
+from bioq.files import require_folder_for
 from bioq.genome import Genome, open_genome
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.inputs import Place, Places, open_places
@@ -251,8 +252,7 @@ def _open_job(
     """Check everything, then yield what to explain; files and figure are whole when it ends."""
     for out in outs:
         check_ending(out)
-        if not out.parent.is_dir():
-            raise BioqError(f"{out}: there is no folder {out.parent}; make it first")
+        require_folder_for(out)
     if options.batch_size < 1:
         raise UsageError(f"--batch-size {options.batch_size}: expected at least 1")
     with contextlib.ExitStack() as stack:

@@ -13,7 +13,7 @@ from bioq import dna
 from bioq.batches import Batches, one_hot, reverse_complement, reverse_complement_codes
 from bioq.dataset import Split
 from bioq.errors import BioqError, UsageError
-from bioq.fast import prepare
+from bioq.fast import Engine, prepare
 from bioq.progress import progress
 
 Strands = Literal["both", "forward"]
@@ -108,7 +108,8 @@ def predict_codes(
     try:
         with torch.inference_mode(), numerics(place, precision):
             windows = torch.from_numpy(codes).to(place)
-            return _probability(model, windows, strands, precision).cpu().numpy()
+            engine = prepare(model, precision)
+            return _probability(model, engine, windows, strands).cpu().numpy()
     finally:
         model.train(was_training)
 
@@ -173,9 +174,10 @@ def _forward_loop(
             numerics(device, precision),
             progress(label, windows, "windows") as advance,
         ):
+            engine = prepare(model, precision)
             for start in range(0, windows, batch_size):
                 end = min(start + batch_size, windows)
-                probability = _probability(model, read(start, end), strands, precision)
+                probability = _probability(model, engine, read(start, end), strands)
                 if out is None:
                     out = np.empty((windows, probability.shape[1]), dtype=np.float32)
                 out[start:end] = probability.cpu().numpy()
@@ -188,23 +190,30 @@ def _forward_loop(
     return out
 
 
-def _probability(model: nn.Module, windows: Tensor, strands: Strands, how: Precision) -> Tensor:
+def _probability(
+    model: nn.Module, engine: Engine | None, windows: Tensor, strands: Strands
+) -> Tensor:
     """Return probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of any numbers
-    `(n, 4, length)`."""
-    engine = prepare(model, how)
+    `(n, 4, length)`; `engine` is what `prepare` gives for the model."""
     if engine is not None:
         codes = windows if windows.ndim == 2 else _codes(windows)
         if codes is not None:
-            forward = torch.sigmoid(engine(codes))
-            if strands == "forward":
-                return forward
-            return (forward + torch.sigmoid(engine(reverse_complement_codes(codes)))) / 2
+            return _of_strands(engine, codes, reverse_complement_codes, strands)
     if windows.ndim == 2:
         windows = one_hot(windows).float()
-    forward = torch.sigmoid(model(windows).float())
+    return _of_strands(model, windows, reverse_complement, strands)
+
+
+def _of_strands(
+    compute: Callable[[Tensor], Tensor],
+    windows: Tensor,
+    opposite: Callable[[Tensor], Tensor],
+    strands: Strands,
+) -> Tensor:
+    forward = torch.sigmoid(compute(windows).float())
     if strands == "forward":
         return forward
-    return (forward + torch.sigmoid(model(reverse_complement(windows)).float())) / 2
+    return (forward + torch.sigmoid(compute(opposite(windows)).float())) / 2
 
 
 def _codes(windows: Tensor) -> Tensor | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bioq.fast.cuda import CudaDanQ, can_run_on
 from bioq.fast.layers import FastDanQ, FastDeepSEA
-from bioq.fast.switch import is_as_built, switched_off
+from bioq.fast.switch import may_stand_in
 from bioq.fast.threads import Threads
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
@@ -53,8 +53,7 @@ def keep(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arranged:
 
 def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
     """Return what makes a model's engine; None where it has none."""
-    family = _FAMILIES.get(type(model))
-    if family is None or switched_off() or not is_as_built(model):
+    if not may_stand_in(model):
         return None
     device = next(model.parameters()).device
     if device.type == "cuda":
@@ -65,6 +64,7 @@ def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
         return None
     if precision == "bf16" and not _has_bf16():
         return None
+    family = _FAMILIES[type(model)]
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return lambda: _Threaded(family(model, dtype))
 

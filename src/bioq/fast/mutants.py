@@ -13,7 +13,7 @@ from bioq.fast.engines import keep
 from bioq.fast.mutants_danq import SharedDanQ
 from bioq.fast.mutants_deepsea import SharedDeepSEA
 from bioq.fast.reach import Codes, Cost, Numbers, Reach
-from bioq.fast.switch import is_as_built, switched_off
+from bioq.fast.switch import may_stand_in
 from bioq.fast.threads import Threads
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
@@ -109,17 +109,17 @@ def open_mutants(
 ) -> Mutants | None:
     """Compute a window of codes `(length,)` and keep what that many mutants share with it.
 
-    None where the model must compute every mutant by itself: on a card, where `is_as_built` says
-    no, with BIOQ_PLAIN, with few mutants, and in windows so short that mutants have little in
+    None where the model must compute every mutant by itself: on a card, where `may_stand_in`
+    says no, with few mutants, and in windows so short that mutants have little in
     common. With precision bf16 it is float32 all the same, which is about as fast here.
     """
-    family = _FAMILIES.get(type(model))
-    if family is None or precision not in ("32", "bf16") or mutants < _LEAST_MUTANTS:
+    if precision not in ("32", "bf16") or mutants < _LEAST_MUTANTS or not may_stand_in(model):
         return None
-    if switched_off() or not is_as_built(model) or len(codes) != _window_bp(model):
+    if len(codes) != _window_bp(model):
         return None
     if next(model.parameters()).device.type != "cpu":
         return None
+    family = _FAMILIES[type(model)]
     shared = keep(model, "mutants", lambda: family(model))
     if not shared.cost.gains or mutants < shared.cost.least_mutants:
         return None

@@ -16,11 +16,14 @@ def switched_off() -> bool:
     return os.environ.get(SWITCH, "0") not in ("", "0")
 
 
-def is_as_built(model: nn.Module) -> bool:
-    """Return whether a model is of a class of `models`, in float32 on one device, without hooks."""
+def may_stand_in(model: nn.Module) -> bool:
+    """Return whether a fast path may compute for a model: one of a class of `models`, in float32 on
+    one device, without hooks, and not switched off."""
+    if switched_off() or type(model) not in (DanQ, DeepSEA):
+        return False
     weights = list(model.parameters())
     as_expected = len({weight.device for weight in weights}) == 1 and all(
         weight.dtype == torch.float32 and not weight.is_inference() for weight in weights
     )
     hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
-    return type(model) in (DanQ, DeepSEA) and as_expected and not hooked
+    return as_expected and not hooked

@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
-from test_prediction import CONTIGS, RECORDS, fasta, read_back, run, windows_of
+from test_prediction import CONTIGS, RECORDS, fasta, read_back, windows_of
 
 from bioq.errors import BioqError, UsageError
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables.bigwig import Bins, write_bigwigs
 
-__all__ = ["run"]
 ENDINGS = (".tsv.gz", ".parquet", ".h5", ".h5ad", ".bw")
 DRIVER = Path(__file__).with_name("killed_predictions.py")
 

@@ -566,6 +566,15 @@ def test_an_array_of_another_shape_is_named(path: Path) -> None:
         rewrite(path, "train/labels.npy", short)
 
 
+def test_random_rows_are_read_without_pandas_and_the_memory_it_takes(path: Path) -> None:
+    code = (
+        "import sys; from bioq import open_dataset; "
+        f"data = open_dataset({str(path)!r}); data['train'].read([2, 0]); "
+        "sys.exit('pandas was loaded' if 'pandas' in sys.modules else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_target_table_of_another_length_is_named(path: Path) -> None:
     with pytest.raises(BioqError, match=r"targets\.tsv: has 1 targets, dataset\.json says 11"):
         rewrite(path, "targets.tsv", b"name\nt0\n")

@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +65,8 @@ def test_motifs_alone_do_not_tell_the_pair_targets(small: Dataset) -> None:
 def test_truth_of_a_data_set_that_was_not_simulated_is_refused(
     small: Dataset, tmp_path: Path
 ) -> None:
-    moved = Dataset(
-        tmp_path, small.description, small.targets, dict(small), small.fingerprint, small.files
-    )
+    moved = copy.copy(small)
+    moved.path = tmp_path
     with pytest.raises(BioqError, match=r"has no simulation/clean, so its truth is not known"):
         truth(moved, "test")
 

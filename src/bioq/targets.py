@@ -1,14 +1,19 @@
 """The target table: one row for each thing a model predicts, in label order."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:  # 66 MB that reading batches does without
+    import pandas as pd
 
 from bioq.errors import BioqError, UsageError
 
@@ -17,6 +22,27 @@ NAME = "name"
 
 PEAKS = "peaks"
 """The column of a target sheet that gives each target's peak file."""
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """The checked cells of a target table; `len()` is the number of targets."""
+
+    columns: list[str]
+    """`name`, then the annotation."""
+    cells: list[list[str]]
+    """One list a target, in the order of the columns."""
+    lines: list[int]
+    """The line of every target in the file."""
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def table(self) -> pd.DataFrame:
+        """Return them as a table; pandas is imported here, for who wants one."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cells, columns=self.columns, dtype=str)
 
 
 @dataclass(frozen=True)
@@ -36,8 +62,12 @@ def read_target_table(path: str | Path) -> pd.DataFrame:
     A byte order mark and blank lines are passed over. Raises BioqError, with the line, if it is
     not a table, has no column `name`, or a name is empty or repeated.
     """
-    table, _ = _read_named_rows(Path(path), needed=(NAME,))
-    return table
+    return read_target_rows(path).table()
+
+
+def read_target_rows(path: str | Path) -> TargetRows:
+    """Read what `read_target_table` reads, with its checks, and make no table of it."""
+    return _read_named_rows(Path(path), needed=(NAME,))
 
 
 def read_target_sheet(path: str | Path) -> TargetSheet:
@@ -47,9 +77,10 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
     `peaks` and a peak file that is not there.
     """
     path = Path(path)
-    table, lines = _read_named_rows(path, needed=(NAME, PEAKS))
+    rows = _read_named_rows(path, needed=(NAME, PEAKS))
+    table = rows.table()
     peaks = []
-    for name, cell, line in zip(table[NAME], table[PEAKS], lines, strict=True):
+    for name, cell, line in zip(table[NAME], table[PEAKS], rows.lines, strict=True):
         if not cell.strip():
             raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
         file = path.parent / cell
@@ -111,8 +142,7 @@ def write_target_table(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
 
 
-def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> tuple[pd.DataFrame, list[int]]:
-    """Return a table whose first column is `name`, and the line of every row."""
+def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
     header, rows = _read_rows(path)
     for column in needed:
         if column not in header:
@@ -143,9 +173,9 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> tuple[pd.DataFra
                 "every target needs a name of its own"
             )
         line_of[name] = line
-    table = pd.DataFrame([row for _, row in rows], columns=header, dtype=str)
-    columns = [NAME, *(column for column in header if column != NAME)]
-    return table[columns], [line for line, _ in rows]
+        row.insert(0, row.pop(at))
+    header.insert(0, header.pop(at))
+    return TargetRows(header, [row for _, row in rows], [line for line, _ in rows])
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

@@ -1,14 +1,19 @@
 """Reading a data set folder by memory map, and checking that it is whole."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from bioq import dna
 from bioq.dataset.layout import (
@@ -24,7 +29,7 @@ from bioq.dataset.layout import (
 from bioq.errors import BioqError
 from bioq.files import sha256
 from bioq.progress import progress
-from bioq.targets import read_target_table
+from bioq.targets import TargetRows, read_target_rows
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -105,6 +110,8 @@ class Split:
                 f"split {self.name!r} has no coordinates: it was made from files that give none "
                 "(for DeepSEA's, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
             )
+        import pandas as pd
+
         contig, start = np.asarray(self._bins).T
         chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self._contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
@@ -182,20 +189,24 @@ class Dataset(Mapping[str, Split]):
         self,
         path: Path,
         description: Description,
-        targets: pd.DataFrame,
+        targets: TargetRows,
         splits: dict[str, Split],
         fingerprint: str,
         files: dict[str, Any],
     ):
         self.path = path
         self.description = description
-        self.targets = targets
-        """One row a target, in label order; the first column is `name`."""
+        self._targets = targets
         self.fingerprint = fingerprint
         """SHA-256 over everything that `dataset.json` says, the files' checksums included."""
         self.files = files
         """Relative path -> {"sha256", "bytes"} of every file."""
         self._splits = splits
+
+    @cached_property
+    def targets(self) -> pd.DataFrame:
+        """One row a target, in label order; the first column is `name`."""
+        return self._targets.table()
 
     def __getitem__(self, name: str) -> Split:
         if name not in self._splits:
@@ -227,7 +238,7 @@ def open_dataset(path: str | Path) -> Dataset:
     described["contigs"] = tuple(described["contigs"])
     described["sources"] = tuple(Source(**source) for source in described["sources"])
     description = Description(**described)
-    targets = read_target_table(path / TARGETS)
+    targets = read_target_rows(path / TARGETS)
     if len(targets) != meta["targets"]:
         raise BioqError(
             f"{path / TARGETS}: has {len(targets)} targets, {METADATA} says {meta['targets']}; "

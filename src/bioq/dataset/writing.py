@@ -1,15 +1,19 @@
 """Writing a data set folder, window by window; it appears whole or not at all."""
 
+from __future__ import annotations
+
 import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from bioq import dna
 from bioq.dataset.layout import (
@@ -104,7 +108,7 @@ class SplitWriter:
 @contextlib.contextmanager
 def new_dataset(
     path: str | Path, description: Description, targets: pd.DataFrame
-) -> Iterator["DatasetWriter"]:
+) -> Iterator[DatasetWriter]:
     """Write a data set folder; it appears only when the block ends without an error.
 
     >>> with new_dataset(path, description, targets) as writer:      # doctest: +SKIP

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from bioq import dna
 from bioq.batches import one_hot
 from bioq.fast import prepare
 from bioq.fast.kmers import KmerConvolution
+from bioq.fast.layers import PackedLSTM
 from bioq.inference import predict, predict_codes
 from bioq.models import ModelSizes, build_model
 
@@ -61,6 +63,42 @@ def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
         assert (exact(codes) - expected).abs().max() < BOUND
         if rounded is not None:
             assert (rounded(codes) - expected).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int) -> None:
+    torch.manual_seed(rows)
+    lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+    steps = torch.randn(rows, 11, 6)
+    with torch.inference_mode():
+        found = PackedLSTM(lstm, torch.float32)(steps)
+        torch.testing.assert_close(found, lstm(steps)[0], rtol=0, atol=1e-6)
+
+
+def test_an_lstm_that_cannot_be_packed_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+    steps = torch.randn(3, 11, 6)
+
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(PackedLSTM, "_packed", refuse)
+    with torch.inference_mode():
+        assert torch.equal(PackedLSTM(lstm, torch.float32)(steps), lstm(steps)[0])
+
+
+@pytest.mark.parametrize("windows", [1, 5, 16, 17])
+@pytest.mark.parametrize("switch", ["0", "1"])
+def test_strands_that_go_together_are_the_average_of_each_alone(
+    monkeypatch: pytest.MonkeyPatch, windows: int, switch: str
+) -> None:
+    monkeypatch.setenv("BIOQ_PLAIN", switch)
+    model, codes = small_model(), random_codes(windows, 250).numpy()
+    forward, opposite = (
+        predict_codes(model, strand, strands="forward")
+        for strand in (codes, dna.reverse_complement(codes))
+    )
+    np.testing.assert_allclose(predict_codes(model, codes), (forward + opposite) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("windows", [0, 1, 31, 32, 33, 200])

@@ -13,8 +13,10 @@ from bioq.models.deepsea import DeepSEA
 
 _PACK_FOR = 64
 """Rows that oneDNN is told to expect when it packs weights; any number may come."""
-_PACKED_FROM = 8
-"""With fewer rows than this, reading the weights is what takes the time, packed or not."""
+_PACKED_FROM = 2
+"""One row is a product of matrix and vector: reading the weights takes the time, packed or not."""
+_LSTM_MODE = 2
+"""PyTorch's number for an LSTM among its recurrent layers."""
 
 
 class FastDanQ:
@@ -22,13 +24,13 @@ class FastDanQ:
 
     def __init__(self, model: DanQ, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
-        self._lstm = _in_dtype(model.lstm, dtype)
+        self._lstm = PackedLSTM(model.lstm, dtype)
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
-        read, _ = self._lstm(self._convolution(codes))
+        read = self._lstm(self._convolution(codes))
         hidden = functional.relu(self._dense(torch.flatten(read, 1)))
         return self._output(hidden).float()
 
@@ -39,7 +41,7 @@ class FastDeepSEA:
     def __init__(self, model: DeepSEA, dtype: torch.dtype):
         self._pool_width = pool_width(model.pool)
         self._first = KmerConvolution(model.conv1, self._pool_width, dtype)
-        self._second, self._third = _in_dtype(model.conv2, dtype), _in_dtype(model.conv3, dtype)
+        self._second, self._third = in_dtype(model.conv2, dtype), in_dtype(model.conv3, dtype)
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
 
@@ -78,7 +80,7 @@ class PackedLinear:
     """A linear layer of packed weights."""
 
     def __init__(self, layer: nn.Linear, dtype: torch.dtype):
-        layer = _in_dtype(layer, dtype)
+        layer = in_dtype(layer, dtype)
         self._weights = PackedMatrix(layer.weight.detach())
         self._bias = layer.bias
 
@@ -87,7 +89,65 @@ class PackedLinear:
         return self._weights(rows, self._bias)
 
 
-def _in_dtype(layer: Any, dtype: torch.dtype) -> Any:
+class PackedLSTM:
+    """An LSTM of both directions whose weights oneDNN has packed once, not at every call."""
+
+    def __init__(self, lstm: nn.LSTM, dtype: torch.dtype):
+        self._lstm = in_dtype(lstm, dtype)
+        self._layers: list[list[Any]] = []
+        try:  # PyTorch's own, as above
+            self._layers = [
+                [self._packed(f"l{layer}{end}") for end in ("", "_reverse")]
+                for layer in range(lstm.num_layers)
+            ]
+            self(self._lstm.weight_ih_l0.new_zeros((1, 1, lstm.input_size)))
+        except (AttributeError, NotImplementedError, RuntimeError):
+            self._layers = []
+
+    def __call__(self, found: Tensor) -> Tensor:
+        """Return `(n, position, 2 * units)` of `(n, position, filter)`."""
+        if not self._layers or not len(found):
+            read: Tensor = self._lstm(found)[0]
+            return read
+        read = found.transpose(0, 1).contiguous()
+        for directions in self._layers:
+            read = torch.cat([self._one_way(read, *direction) for direction in directions], dim=2)
+        return read.transpose(0, 1)
+
+    def _packed(self, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor, bool]:
+        """Return the weights and biases of a direction of a layer, and whether it is backwards."""
+        of_input, of_state, *biases = (
+            getattr(self._lstm, f"{kind}_{name}").detach()
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        backwards, units = name.endswith("_reverse"), self._lstm.hidden_size
+        reorder = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight
+        return (*reorder(of_input, of_state, units, backwards, True, False), *biases, backwards)
+
+    def _one_way(self, read: Tensor, *direction: Any) -> Tensor:
+        """Return `(position, n, units)` of `(position, n, inputs)`."""
+        *weights, backwards = direction
+        units = self._lstm.hidden_size
+        start = read.new_zeros((1, read.shape[1], units))
+        states: Tensor = torch.ops.aten.mkldnn_rnn_layer(
+            read,
+            *weights,
+            start,
+            start,
+            backwards,
+            [],
+            _LSTM_MODE,
+            units,
+            1,
+            True,
+            False,
+            False,
+            False,
+        )[0]  # with biases; one direction, positions first, no training
+        return states
+
+
+def in_dtype(layer: Any, dtype: torch.dtype) -> Any:
     """Return the layer itself, or a copy of it in another dtype."""
     if next(layer.parameters()).dtype == dtype:
         return layer

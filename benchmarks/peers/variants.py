@@ -58,6 +58,14 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
     return call
 
 
+def each(options: argparse.Namespace, case: str) -> Call:
+    """BioQ with a forward pass of every window."""
+    from bioq import inference
+
+    inference.prepare_edits = lambda model, precision: None
+    return bioq(options, case)
+
+
 def tangermeme(options: argparse.Namespace, case: str) -> Call:
     from tangermeme.variant_effect import substitution_effect
 
@@ -118,6 +126,7 @@ def _edited(windows: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 CONTENDERS = (
     Contender("PyTorch eager loop", loop, ("torch",)),
     Contender("BioQ", bioq, ours=True, tolerance=2e-5),
+    Contender("BioQ, nothing shared", each, ours=True, tolerance=2e-5),
     Contender("tangermeme", tangermeme, ("tangermeme",)),
     Contender("Selene SDK", selene, ("selene-sdk",)),
 )

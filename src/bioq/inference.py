@@ -13,7 +13,7 @@ from bioq import dna
 from bioq.batches import Batches, one_hot, reverse_complement, reverse_complement_codes
 from bioq.dataset import Split
 from bioq.errors import BioqError, UsageError
-from bioq.fast import Engine, prepare
+from bioq.fast import Engine, prepare, prepare_edits
 from bioq.progress import progress
 
 Strands = Literal["both", "forward"]
@@ -115,6 +115,43 @@ def predict_codes(
             return _probability(model, engine, windows, strands).cpu().numpy()
     finally:
         model.train(was_training)
+
+
+def predict_edits(
+    model: nn.Module,
+    codes: npt.NDArray[np.uint8],
+    edited: npt.NDArray[np.uint8],
+    of: npt.NDArray[np.int64],
+    *,
+    batch_size: int = BATCH_SIZE,
+    device: str | torch.device | None = None,
+    precision: Precision = "32",
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the probabilities of windows and of edits of them, each float32 `(m, targets)`.
+
+    `codes` are uint8 `(n, length)`, `edited` `(m, length)`, `of` `(m,)` the window of each edit.
+    One strand. What an edit shares with its window is computed once where there is a way (see
+    `fast.prepare_edits`, which takes batches of its own); else every window is.
+    """
+    place = _place(model, device)
+    engine = prepare_edits(model, precision) if place.type == "cpu" else None
+    if engine is not None:
+        before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
+        return before, after
+    windows = np.concatenate([codes, edited])
+    found = np.concatenate(
+        [
+            predict_codes(
+                model,
+                windows[row : row + batch_size],
+                strands="forward",
+                device=place,
+                precision=precision,
+            )
+            for row in range(0, len(windows), batch_size)
+        ]
+    )
+    return found[of], found[len(codes) :]
 
 
 @contextlib.contextmanager

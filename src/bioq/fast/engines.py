@@ -60,13 +60,20 @@ def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
         if isinstance(model, DanQ) and precision == "bf16" and can_run_on(device):
             return lambda: CudaDanQ(model)
         return None
-    if device.type != "cpu" or precision not in ("32", "bf16"):
-        return None
-    if precision == "bf16" and not _has_bf16():
+    dtype = cpu_dtype(model, precision)
+    if dtype is None:
         return None
     family = _FAMILIES[type(model)]
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     return lambda: _Threaded(family(model, dtype))
+
+
+def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:
+    """Return what a model's fast path on this CPU computes in; None where it has none."""
+    if not may_stand_in(model) or next(model.parameters()).device.type != "cpu":
+        return None
+    if precision == "bf16":
+        return torch.bfloat16 if _has_bf16() else None
+    return torch.float32 if precision == "32" else None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from torch import Tensor
 
 Codes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
+Places = TypeVar("Places", int, Numbers)
 Change = Sequence[tuple[slice, Tensor]]
 """By position: the mutants that differ from the reference there, and by how much, `(n, width)`."""
 SAME = (slice(0, 0), torch.empty(0, 0))
@@ -48,6 +50,13 @@ class Reach:
         """Return the first of the changed positions of changes that start at `place`, `(n,)`."""
         first = -((self.pool_width + self.width - 2 - place) // self.pool_width)
         return np.clip(first, 0, self.positions - self.changed)
+
+    def span(self, low: Places, high: Places) -> tuple[Places, Places]:
+        """Return the first position after pooling that changes from place `low` to `high`, both
+        included, reach, and the one after the last; never none."""
+        first = -((self.pool_width + self.width - 2 - low) // self.pool_width)
+        first = np.clip(first, 0, self.positions - 1)
+        return first, np.clip(high // self.pool_width + 1, first + 1, self.positions)
 
 
 @dataclass(frozen=True)

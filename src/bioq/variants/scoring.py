@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
-from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_codes
+from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
 from bioq.tables import Kind, Layout
 from bioq.targets import NAME, select_targets
 from bioq.variants.background import Background, read_background, require_same_model
@@ -81,14 +81,6 @@ class ScoredBlock:
     """Score name -> float32 `(alleles, targets)`; NaN where an allele was not scored."""
 
 
-@dataclass
-class _Known:
-    """The genome windows of the block before: those that alleles of the next one share."""
-
-    number: dict[tuple[str, int], int] = field(default_factory=dict)
-    predictions: Floats = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.float32))
-
-
 class Scorer:
     """A model, a genome and how to score: what does not change from allele to allele."""
 
@@ -125,7 +117,6 @@ class Scorer:
         """How many alleles got each status so far."""
         self.absent: Counter[str] = Counter()
         """Contigs that the genome does not have, and their alleles so far."""
-        self._known = _Known()
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
@@ -174,58 +165,47 @@ class Scorer:
 
     def _scores(self, placed: list[Placed], windows: list[Windows]) -> dict[str, Floats]:
         """Return the scores of placed alleles, `(alleles, all targets)`."""
-        keys = [(here.contig, here.start) for here in placed]
-        fresh = {
-            key: found.genome
-            for key, found in zip(keys, windows, strict=True)
-            if key not in self._known.number
-        }
-        first = len(fresh) + np.cumsum([0, *(len(found.edited) for found in windows)])[:-1]
-        edited = [codes for found in windows for codes in found.edited]
-        predictions = self._predict(np.stack([*fresh.values(), *edited]))
-        self._remember(keys, list(fresh), predictions)
-        genome = self._known.predictions[:, [self._known.number[key] for key in keys]]
-        sides = [first]
-        if any(len(found.edited) > 1 for found in windows):
-            sides.append(first + [len(found.edited) - 1 for found in windows])
-        other = np.concatenate([predictions[:, side] for side in sides])
-        genome = np.concatenate([genome] * len(sides))
+        number: dict[tuple[str, int], int] = {}  # of the genome's windows, which alleles share
+        of = [number.setdefault((here.contig, here.start), len(number)) for here in placed]
+        starts = {of[row]: found.genome for row, found in enumerate(windows)}
+        counts = [len(found.edited) for found in windows]
+        genome, other = self._predict(
+            np.stack([starts[row] for row in range(len(number))]),
+            np.stack([codes for found in windows for codes in found.edited]),
+            np.repeat(of, counts),
+        )
+        first, last = np.cumsum([0, *counts[:-1]]), np.cumsum(counts) - 1
+        sides = [first] if max(counts) == 1 else [first, last]
+        genome, other = (
+            np.concatenate([found[:, side] for side in sides]) for found in (genome, other)
+        )
         swapped = np.array([here.status == SWAPPED for here in placed])[None, :, None]
         scores = compare(np.where(swapped, other, genome), np.where(swapped, genome, other))
         if self.background is not None:
             scores |= self.background.scores(scores)
         return scores
 
-    def _remember(
-        self, keys: list[tuple[str, int]], fresh: list[tuple[str, int]], predictions: Floats
-    ) -> None:
-        """Keep the predictions of this block's genome windows, old ones and new ones."""
-        old = [key for key in dict.fromkeys(keys) if key in self._known.number]
-        parts = [predictions[:, : len(fresh)]]
-        if old:
-            rows = [self._known.number[key] for key in old]
-            parts.append(self._known.predictions[:, rows])
-        number = {key: row for row, key in enumerate([*fresh, *old])}
-        self._known = _Known(number, np.concatenate(parts, axis=1))
-
-    def _predict(self, codes: dna.Bytes) -> Floats:
-        """Return float32 `(strands, windows, targets)` of codes `(windows, window_bp)`."""
-        opposite = [dna.reverse_complement(codes)] if self.options.strands == "both" else []
-        step = self.options.batch_size
-        views = [
-            [
-                predict_codes(
-                    self.model,
-                    np.ascontiguousarray(strand[row : row + step]),
-                    strands="forward",
-                    device=self.device,
-                    precision=self.options.precision,
-                )
-                for row in range(0, len(codes), step)
-            ]
-            for strand in [codes, *opposite]
+    def _predict(
+        self, genome: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """Return float32 `(strands, edits, targets)` of the genome's windows and of their edits."""
+        strands = [(genome, edited)]
+        if self.options.strands == "both":
+            strands.append((dna.reverse_complement(genome), dna.reverse_complement(edited)))
+        found = [
+            predict_edits(
+                self.model,
+                np.ascontiguousarray(windows),
+                np.ascontiguousarray(edits),
+                of,
+                batch_size=self.options.batch_size,
+                device=self.device,
+                precision=self.options.precision,
+            )
+            for windows, edits in strands
         ]
-        return np.stack([np.concatenate(view) for view in views])
+        before, after = (np.stack(views) for views in zip(*found, strict=True))
+        return before, after
 
     def _columns(
         self,

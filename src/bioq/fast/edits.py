@@ -118,8 +118,8 @@ class EditedDanQ:
         rows = torch.cat([torch.arange(len(codes)), of])
         forward = self._read(0, maps[:, :low], there, rows)
         backward = [read.flip(1) for read in self._read(1, maps[:, high:].flip(1), back, rows)]
-        hidden = self._hidden(forward, backward, rows)
-        return self._output(hidden.relu_()).float()
+        hidden = self._hidden(forward, backward, rows).relu_()
+        return self._output(hidden.to(maps.dtype)).float()
 
     def _read(self, way: int, shared: Tensor, own: Tensor, rows: Tensor) -> list[Tensor]:
         """Return what a direction of the LSTM makes of the positions that windows share
@@ -133,10 +133,10 @@ class EditedDanQ:
         return [read, _read_one_way(own, own_states, self._weights[way])[0]]
 
     def _hidden(self, forward: list[Tensor], backward: list[Tensor], rows: Tensor) -> Tensor:
-        """Return the dense layer before its ReLU, `(n + m, units)`."""
+        """Return the dense layer before its ReLU, float32 `(n + m, units)`."""
         there, back = self._into_dense
         split = forward[0][0].numel()
-        hidden = functional.linear(forward[0].flatten(1), there[:, :split], self._bias)
+        hidden = functional.linear(forward[0].flatten(1), there[:, :split], self._bias).float()
         end = backward[1][0].numel()
         hidden += functional.linear(backward[0].flatten(1), back[:, end:])
         hidden = hidden[rows]

@@ -1,0 +1,55 @@
+"""The web application: pages for people, an API for programs, and what stands before both."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+
+from bioq import __version__
+from bioq.errors import BioqError
+from bioq.web import api, pages
+from bioq.web.desk import Busy
+from bioq.web.guard import Guard
+from bioq.web.jobs import NoSuchJob
+from bioq.web.service import Service
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+"""The names under which a server on this machine is asked."""
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
+    """Return the application. `hosts` are the names that it answers to; others get a 400, so that
+    a foreign page cannot reach it by a name of its own (DNS rebinding)."""
+    app = FastAPI(
+        title="BioQ",
+        version=__version__,
+        summary="What DNA does, by a trained model",
+        docs_url=None,  # they load their scripts from elsewhere; /api is our own page
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.service = service
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(BioqError, _refuse)
+    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer an input with a fault by the one line that says what to change."""
+    status, headers = 422, {}
+    if isinstance(error, Busy):
+        status, headers = 429, {"Retry-After": "5"}
+    elif isinstance(error, NoSuchJob):
+        status = 404
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"detail": str(error)}, status, headers)
+    return pages.error_page(request, str(error), status, headers)

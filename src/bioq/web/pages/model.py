@@ -1,0 +1,5 @@
+"""The page: model."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

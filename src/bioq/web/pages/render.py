@@ -1,0 +1,44 @@
+"""Templates, and what every page is given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from bioq.web.service import Service
+
+_environment = Environment(
+    loader=PackageLoader("bioq.web", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def service_of(request: Request) -> Service:
+    """Return what the application serves."""
+    service: Service = request.app.state.service
+    return service
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> HTMLResponse:
+    """Answer with a page; text is escaped, a missing value is an error."""
+    page = _environment.get_template(template).render(service=service_of(request), **values)
+    return HTMLResponse(page, status, dict(headers or {}))
+
+
+def error_page(
+    request: Request, message: str, status: int, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """Answer with a page that says what went wrong and what to change."""
+    return render(request, "error.html.j2", status=status, headers=headers, message=message)

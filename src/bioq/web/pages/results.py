@@ -1,0 +1,5 @@
+"""The page: results."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""The page: sequence."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,5 @@
+"""The page: variant."""
+
+from fastapi import APIRouter
+
+router = APIRouter()

@@ -1,0 +1,258 @@
+"""What the server can do, apart from HTTP: answer questions about sequences and variants."""
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome import ContigNames, Genome, open_genome
+from bioq.genome.vcf import Variant, read_variants
+from bioq.inference import choose_device, predict_codes
+from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
+from bioq.interpretation import Explanation, mutate_window
+from bioq.interpretation.writing import REFERENCE
+from bioq.progress import no_progress
+from bioq.runs import RunConfig, load
+from bioq.targets import NAME
+from bioq.variants import VariantOptions
+from bioq.variants.scoring import Scorer
+from bioq.web import questions
+from bioq.web.answers import Alleles, Mutagenesis, Predictions
+from bioq.web.desk import Desk, GiveWay, Level
+from bioq.web.jobs import Job, JobBook
+from bioq.web.limits import Limits
+
+STEP_ALLELES = 32
+"""Alleles between two looks at who else waits: half a second or so on two cores."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model, perhaps a genome, and the queues before them."""
+
+    run: str
+    """The run's name."""
+    model: nn.Module
+    targets: pd.DataFrame
+    config: RunConfig
+    genome: Genome | None
+    desk: Desk
+    jobs: JobBook
+    limits: Limits
+
+    @property
+    def window_bp(self) -> int:
+        return int(self.config.model["window_bp"])
+
+    @property
+    def bin_bp(self) -> int:
+        return int(self.config.data["bin_bp"])
+
+    # Questions: text in, windows or alleles out. Raise BioqError.
+
+    def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
+        """Return the windows of pasted sequences; see `questions.read_sequences`."""
+        return questions.read_sequences(
+            text, window_bp=self.window_bp, stride_bp=self.bin_bp, pad=pad, limits=self.limits
+        )
+
+    def read_regions(self, text: str) -> WindowBatch:
+        """Return the windows of regions; see `questions.read_regions`."""
+        return questions.read_regions(
+            text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
+        )
+
+    def read_variant_lines(self, text: str) -> list[Variant]:
+        """Return pasted alleles; see `questions.read_variant_lines`."""
+        self._require_genome()
+        return questions.read_variant_lines(text, self.limits)
+
+    # Answers: queued, with the model's one thread.
+
+    def predict(self, windows: WindowBatch) -> Future[Predictions]:
+        """Predict windows, both strands averaged. Raises Busy."""
+        answer: Future[Predictions] = Future()
+        columns = SequenceWindows.columns
+        if "chrom" in windows.columns:
+            columns = RegionWindows.columns
+
+        def finish(found: Future[Any]) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            if found.cancelled() or found.exception():
+                answer.set_exception(found.exception() if not found.cancelled() else _stopped())
+            else:
+                answer.set_result(Predictions(windows, columns, found.result()))
+
+        self.desk.predict(windows.codes).add_done_callback(finish)
+        return answer
+
+    def predict_job(self, windows: WindowBatch) -> Job:
+        """Predict windows as a job that is found again."""
+        first = str(next(iter(windows.columns.values()))[0])
+        title = first if len(windows) == 1 else f"{first} and {len(windows) - 1:,} more windows"
+        job = Job("sequence", title, self.jobs.new_folder(), len(windows), "windows")
+        return self.jobs.adopt(job, self.predict(windows))
+
+    def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
+        """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
+        place = _place(windows, number, span_bp, self.window_bp)
+        kinds = RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
+        name = str(self.targets[NAME].iloc[target])
+        known = (place.bases[:, None] != np.arange(4)).sum()
+        where = place.columns.get("sequence") or place.columns.get("chrom")
+        title = f"{name}, {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}"
+        job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
+
+        def run(give_way: GiveWay) -> Mutagenesis:
+            def advance(done: int) -> None:
+                job.done += done
+                give_way()
+
+            reference, effects = mutate_window(
+                self.model,
+                place.codes,
+                start=place.start,
+                end=place.end,
+                targets=np.array([target]),
+                device=next(self.model.parameters()).device,
+                advance=advance,
+            )
+            explanation = Explanation(place, effects, {REFERENCE: reference})
+            return Mutagenesis(title, name, explanation, kinds)
+
+        return self.jobs.start(job, run, Level.SECONDS)
+
+    def score_job(self, alleles: Iterable[Variant], count: int, title: str) -> Job:
+        """Score alleles on the genome. Raises Busy."""
+        genome = self._require_genome()
+        job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
+        found = Alleles(job.folder, len(self.targets))
+
+        def run(give_way: GiveWay) -> Alleles:
+            device = str(next(self.model.parameters()).device)
+            scorer = Scorer(self.model, ContigNames(genome), VariantOptions(device=device))
+            stream = iter(alleles)
+            with found.filling():
+                while some := list(islice(stream, STEP_ALLELES)):
+                    for block in scorer.score(some):
+                        found.add(block.columns, block.scores)
+                    job.done += len(some)
+                    give_way()
+            return found
+
+        level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
+        return self.jobs.start(job, run, level)
+
+    def score_vcf_job(self, upload: bytes, title: str) -> Job:
+        """Check and score an uploaded VCF, which stays in the job's folder until it is read."""
+        self._require_genome()
+        file = self.jobs.new_folder() / "upload.vcf"
+        try:
+            count = questions.save_vcf(upload, file, self.limits)
+            return self.score_job(_read_once(file), count, title)
+        except BaseException:
+            _discard(file)
+            raise
+
+    def _require_genome(self) -> Genome:
+        if self.genome is None:
+            raise BioqError("variants need a genome: start the server with --genome")
+        return self.genome
+
+
+@contextlib.contextmanager
+def open_service(
+    run: Path,
+    genome: Path | None = None,
+    *,
+    device: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 frozen
+    batch_size: int | None = None,
+) -> Iterator[Service]:
+    """Yield what serves a run. Raises BioqError for a folder that is no run, or a bad genome."""
+    with contextlib.ExitStack() as stack:
+        place = choose_device(device)
+        model = load(run).to(place)
+        opened = None if genome is None else stack.enter_context(open_genome(genome))
+
+        def predict(codes: dna.Bytes) -> Any:
+            return predict_codes(model, codes, device=place)
+
+        window_bp = int(model.architecture["window_bp"])  # type: ignore[index]
+        predict(np.zeros((1, window_bp), dtype=np.uint8))  # makes ready what the first one needs
+        queues: dict[str, int] = {
+            "waiting_windows": limits.waiting_windows,
+            "waiting_jobs": limits.waiting_jobs,
+        }
+        if batch_size is not None:
+            queues["batch_size"] = batch_size
+        desk = stack.enter_context(Desk(predict, **queues))
+        jobs = JobBook(desk, kept=limits.kept_jobs, kept_seconds=limits.kept_seconds)
+        stack.callback(jobs.close)
+        yield Service(
+            run=run.resolve().name,
+            model=model,
+            targets=model.targets,  # type: ignore[arg-type]
+            config=model.config,  # type: ignore[arg-type]
+            genome=None if opened is None else _shared(opened),
+            desk=desk,
+            jobs=jobs,
+            limits=limits,
+        )
+
+
+def _shared(genome: Genome) -> Genome:
+    """Return the genome for use by several threads; visitors see its name without the folder."""
+    lock = threading.Lock()
+
+    def read(contig: str, start: int, end: int) -> dna.Bytes:
+        with lock:
+            return genome.read(contig, start, end)
+
+    return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
+
+
+def _place(windows: WindowBatch, number: int, span_bp: int, window_bp: int) -> Place:
+    """Return the middle of a window as what is to be explained, without what is only padding."""
+    columns = {name: values[number] for name, values in windows.columns.items()}
+    start, end = int(columns["start"]), int(columns["end"])
+    window_start = start - (window_bp - (end - start)) // 2
+    before = (window_bp - span_bp) // 2
+    position = window_start + before + np.arange(span_bp)
+    inside = position >= 0
+    if "sequence" in columns:
+        inside &= (position >= start) & (position < end)
+    position = position[inside]
+    return Place(
+        columns,
+        windows.codes[number],
+        int(position[0]) - window_start,
+        position,
+        np.zeros_like(position),
+    )
+
+
+def _read_once(file: Path) -> Iterator[Variant]:
+    with no_progress():
+        yield from read_variants(file, label="VCF")
+    _discard(file)
+
+
+def _discard(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    file.parent.rmdir()
+
+
+def _stopped() -> BioqError:
+    return BioqError("the server is stopping")

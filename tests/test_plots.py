@@ -198,6 +198,24 @@ def test_an_inline_svg_has_the_ink_of_its_page_and_ids_of_its_own():
     assert not re.search(r'^<svg[^>]* width="', svg)
 
 
+def test_an_inline_svg_is_the_same_picture_without_css():
+    drawn = style.to_svg(plot_targets(PER_TARGET))
+    svg = style.inline_svg(drawn, name="targets", title="Targets")
+    assert "style" not in svg
+    declared = [
+        sorted(part.strip().replace(style.INK, "currentColor") for part in one.split(";"))
+        for one in re.findall(r'style="([^"]*)"', drawn)
+    ]
+    names = "fill|fill-opacity|stroke|stroke-[a-z]+|opacity|image-rendering"
+    found = [
+        sorted(f"{name}: {value}" for name, value in re.findall(rf' ({names})="([^"]*)"', tag))
+        for tag in re.findall(r"<(?!svg)[^>]*>", svg)
+    ]
+    assert [one for one in found if one] == declared
+    assert "fill" in drawn
+    assert "*{stroke-linejoin: round; stroke-linecap: butt}" in drawn  # what _LINES says instead
+
+
 def test_a_png_is_white_and_200_dots_an_inch():
     png = style.to_png(plot_loss(HISTORY))
     assert png[:8] == b"\x89PNG\r\n\x1a\n"

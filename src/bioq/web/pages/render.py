@@ -7,7 +7,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from bioq import __version__
 from bioq.web.service import Service
+
+_HEADINGS = {404: "Not found", 429: "Busy"}
 
 _environment = Environment(
     loader=PackageLoader("bioq.web", "templates"),
@@ -16,6 +19,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters["integer"] = "{:,}".format
 
 
 def service_of(request: Request) -> Service:
@@ -33,7 +37,9 @@ def render(
     **values: Any,
 ) -> HTMLResponse:
     """Answer with a page; text is escaped, a missing value is an error."""
-    page = _environment.get_template(template).render(service=service_of(request), **values)
+    page = _environment.get_template(template).render(
+        service=service_of(request), version=__version__, **values
+    )
     return HTMLResponse(page, status, dict(headers or {}))
 
 
@@ -41,4 +47,7 @@ def error_page(
     request: Request, message: str, status: int, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
     """Answer with a page that says what went wrong and what to change."""
-    return render(request, "error.html.j2", status=status, headers=headers, message=message)
+    heading = _HEADINGS.get(status, "That did not work")
+    return render(
+        request, "error.html.j2", status=status, headers=headers, message=message, heading=heading
+    )

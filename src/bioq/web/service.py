@@ -42,6 +42,8 @@ class Service:
 
     run: str
     """The run's name."""
+    folder: Path
+    """The run's folder: what its evaluation left."""
     model: nn.Module
     targets: pd.DataFrame
     config: RunConfig
@@ -202,6 +204,7 @@ def open_service(
         stack.callback(jobs.close)
         yield Service(
             run=run.resolve().name,
+            folder=run,
             model=model,
             targets=model.targets,  # type: ignore[arg-type]
             config=model.config,  # type: ignore[arg-type]

@@ -11,12 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from bioq.plots.style import (
-    BLUE,
-    FAINT,
-    STYLE,
-    new_figure,
-)
+from bioq.plots.style import BLUE, FAINT, STYLE, new_figure
 
 Floats = npt.NDArray[np.floating[Any]]
 POINT = "point:"
@@ -58,14 +53,9 @@ def plot_allele(
     reach = float(np.abs(log2_odds_ratio).max()) * 1.08 or 1.0  # 0: nothing changes
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0, float(size.max()) * 1.08 or 1.0)
-    top = np.argsort(-size, kind="stable")[:LABELS]
     axes.set_xlabel("log2 odds ratio  (less likely with ALT ← 0 → more likely)")
     axes.set_ylabel("|ALT − REF|")
-    top = np.argsort(-size, kind="stable")[:LABELS]
-    axes.set_xlabel("log2 odds ratio  (less likely with ALT ← 0 → more likely)")
-    axes.set_ylabel("|ALT − REF|")
-    if len(found) > 1:
-        _write_key(figure, colours | ({_OTHERS: FAINT} if _OTHERS in named else {}))
+    top = np.argsort(-size, kind="stable")[:_OBSTACLES]
     labels = [
         _Label(float(log2_odds_ratio[n]), float(size[n]), names[n], colour[n])
         for n in top
@@ -135,6 +125,7 @@ def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
             va="center",
             color=one.colour,
             fontsize=8.5,
+            parse_math=False,
         )
         for ha, x, y in _BESIDE:
             text.set_horizontalalignment(ha)
@@ -161,6 +152,6 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
     middles = [(start + end + 1) / 2 for start, end in zip(starts, ends, strict=True)]
     wide = [end - start > len(contigs) / 16 for start, end in zip(starts, ends, strict=True)]
     names = [contigs[n] if shown else "" for n, shown in zip(starts, wide, strict=True)]
-    axes.set_xticks(middles, names)
+    axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel("alleles, in the order given, by contig")

@@ -36,6 +36,8 @@ class Job:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     """Cannot be guessed: whoever knows it may see the result."""
     done: int = 0
+    back: str = "/"
+    """The page from which it was asked."""
     created: float = field(default_factory=time.time)
     seen: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)

@@ -1,15 +1,21 @@
 """Templates, and what every page is given."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
+from bioq.web.jobs import Job
 from bioq.web.service import Service
 
+DRAWING = threading.Lock()
+"""Held while a figure is drawn: Matplotlib's settings belong to the whole process."""
 _HEADINGS = {404: "Not found", 429: "Busy"}
 
 _environment = Environment(
@@ -51,3 +57,11 @@ def error_page(
     return render(
         request, "error.html.j2", status=status, headers=headers, message=message, heading=heading
     )
+
+
+async def go_to(job: Job, seconds: float) -> RedirectResponse:
+    """Lead to a job's page, as soon as it has ended or some seconds are over."""
+    deadline = time.monotonic() + seconds
+    while not job.future.done() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return RedirectResponse(f"/jobs/{job.id}", 303)

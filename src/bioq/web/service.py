@@ -43,6 +43,8 @@ class Service:
     run: str
     """The run's name."""
     folder: Path
+    """Where the run lies; shown to nobody."""
+    folder: Path
     """The run's folder: what its evaluation left."""
     model: nn.Module
     targets: pd.DataFrame
@@ -204,6 +206,7 @@ def open_service(
         stack.callback(jobs.close)
         yield Service(
             run=run.resolve().name,
+            folder=run,
             folder=run,
             model=model,
             targets=model.targets,  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -15,6 +16,7 @@ from bioq.web import api, pages
 from bioq.web.desk import Busy
 from bioq.web.guard import Guard
 from bioq.web.jobs import NoSuchJob
+from bioq.web.schemas import one_line
 from bioq.web.service import Service
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -38,6 +40,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(BioqError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_form)
     app.add_middleware(Guard, body_bytes=service.limits.body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app
@@ -53,3 +56,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return JSONResponse({"detail": str(error)}, status, headers)
     return pages.error_page(request, str(error), status, headers)
+
+
+async def _refuse_form(request: Request, error: Exception) -> Response:
+    """Answer a request of another form than asked for by the field and what was expected."""
+    assert isinstance(error, RequestValidationError)
+    return await _refuse(request, BioqError(one_line(error)))

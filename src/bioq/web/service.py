@@ -207,7 +207,6 @@ def open_service(
         yield Service(
             run=run.resolve().name,
             folder=run,
-            folder=run,
             model=model,
             targets=model.targets,  # type: ignore[arg-type]
             config=model.config,  # type: ignore[arg-type]

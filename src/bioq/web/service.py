@@ -44,8 +44,6 @@ class Service:
     """The run's name."""
     folder: Path
     """Where the run lies; shown to nobody."""
-    folder: Path
-    """The run's folder: what its evaluation left."""
     model: nn.Module
     targets: pd.DataFrame
     config: RunConfig

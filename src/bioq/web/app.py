@@ -14,6 +14,7 @@ from bioq import __version__
 from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.desk import Busy
+from bioq.web.examples import add_examples
 from bioq.web.guard import Guard
 from bioq.web.jobs import NoSuchJob
 from bioq.web.schemas import one_line
@@ -38,6 +39,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.state.service = service
     app.include_router(api.router)
     app.include_router(pages.router)
+    add_examples(app.openapi(), service)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(BioqError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_form)

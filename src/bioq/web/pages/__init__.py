@@ -5,13 +5,13 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from bioq.web.pages import model, results, sequence, variant
+from bioq.web.pages import api, model, results, sequence, variant
 from bioq.web.pages.render import error_page
 
 __all__ = ["error_page", "router"]
 
 router = APIRouter(include_in_schema=False)
-for part in (sequence, variant, model, results):
+for part in (sequence, variant, model, results, api):
     router.include_router(part.router)
 
 

@@ -1,12 +1,13 @@
 """The web application: pages for people, an API for programs, and what stands before both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
@@ -43,6 +44,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(BioqError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_form)
+    app.add_exception_handler(HTTPException, _refuse_request)
     app.add_middleware(Guard, body_bytes=service.limits.body_bytes)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app
@@ -55,12 +57,26 @@ async def _refuse(request: Request, error: Exception) -> Response:
         status, headers = 429, {"Retry-After": "5"}
     elif isinstance(error, NoSuchJob):
         status = 404
-    if request.url.path.startswith("/api/"):
-        return JSONResponse({"detail": str(error)}, status, headers)
-    return pages.error_page(request, str(error), status, headers)
+    return _answer(request, str(error), status, headers)
 
 
 async def _refuse_form(request: Request, error: Exception) -> Response:
     """Answer a request of another form than asked for by the field and what was expected."""
     assert isinstance(error, RequestValidationError)
     return await _refuse(request, BioqError(one_line(error)))
+
+
+async def _refuse_request(request: Request, error: Exception) -> Response:
+    """Answer a request for what is not there, or that cannot be read."""
+    assert isinstance(error, HTTPException)
+    detail = "there is no such address" if error.status_code == 404 else str(error.detail)
+    return _answer(request, detail, error.status_code, error.headers)
+
+
+def _answer(
+    request: Request, detail: str, status: int, headers: Mapping[str, str] | None
+) -> Response:
+    """Answer a program with JSON, a person with a page."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"detail": detail}, status, headers)
+    return pages.error_page(request, detail, status, headers)

@@ -1,5 +1,6 @@
 """The first page: DNA or a region in, what the model predicts for it out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from bioq.web.pages.render import go_to, render, service_of
 from bioq.web.service import Service
 
 MOST_CHARTED = 20
+_LABELS = ("cell", "assay", "group")
+"""Columns of a target table that a bar's label names, where there are such."""
 _LINE_BP = 60
 _EXAMPLE_BINS = 5
 
@@ -46,7 +49,7 @@ def ask(request: Request, example: str = "") -> Response:
 async def predict(request: Request) -> Response:
     """Predict what stands in the form, or show it again with what is wrong."""
     service = service_of(request)
-    async with request.form() as form:
+    async with request.form(max_part_size=service.limits.body_bytes) as form:
         text, pad = str(form.get("text", "")), "pad" in form
     try:
         windows = await run_in_threadpool(_read, service, text, pad)
@@ -76,7 +79,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         title=found.title(number),
         overview=_overview(found, service),
         n_share=float(found.windows.columns[N_SHARE][number]),
-        top=[(_label(row, annotation.choices), row) for row in targets[:MOST_CHARTED]],
+        top=[(_label(row), row) for row in targets[:MOST_CHARTED]],
         targets=targets,
         annotation=annotation,
     )
@@ -122,11 +125,11 @@ def _overview(found: Predictions, service: Service) -> list[tuple[str, str, floa
     ]
 
 
-def _label(row: dict[str, object], choices: tuple[str, ...]) -> str:
-    """Return a target's name, and what its annotation adds to that."""
+def _label(row: Mapping[str, object]) -> str:
+    """Return a target's name, and what its cell, assay and group add to that."""
     name = str(row[NAME])
-    more = [str(row[column]) for column in choices if row[column] and str(row[column]) not in name]
-    return ", ".join([name, *more])
+    more = [str(row[column]) for column in _LABELS if row.get(column)]
+    return ", ".join([name, *(one for one in more if one not in name)])
 
 
 def _examples(service: Service) -> list[Example]:

@@ -57,7 +57,7 @@ function addFilter(table, headings, rows) {
     const select = document.createElement("select");
     const name = heading.textContent.trim();
     select.setAttribute("aria-label", `Only this ${name}`);
-    select.append(new Option(`every ${name}`, ""));
+    select.append(new Option(`${name}: all`, ""));
     values.sort(COLLATOR.compare).forEach(value => select.append(new Option(value || "(none)", `=${value}`)));
     select.addEventListener("change", () => { chosen.set(column, select.value); apply(); });
     tools.append(select);
@@ -89,6 +89,8 @@ function enhanceExample(link) {
     const field = document.getElementById(link.dataset.fills);
     field.value = link.dataset.example;
     field.focus();
+    field.setSelectionRange(0, 0);
+    field.scrollTop = 0;
   };
   link.addEventListener("click", fill);
   link.addEventListener("keydown", event => { if (event.key === " ") fill(event); });

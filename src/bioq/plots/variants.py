@@ -1,6 +1,8 @@
 """Figures of variants: what one allele does to every target, and the alleles of a job."""
 
-from collections.abc import Sequence
+import html
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
@@ -24,8 +26,10 @@ _OBSTACLES = 30
 """Points, the largest first, that no label may cover."""
 _CONTIGS = 12
 """Runs of alleles on one contig that have room for their names."""
-_SIDES: tuple[tuple[Literal["left", "right"], float], ...] = (("left", 6), ("right", -6))
-_BESIDE = tuple((ha, x, y) for y in (0, 8, -8) for ha, x in _SIDES)
+_Beside = tuple[Literal["left", "center", "right"], float, float]
+_RIGHT: tuple[_Beside, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
+_LEFT: tuple[_Beside, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
+_ABOVE: tuple[_Beside, ...] = (("center", 0, 9),)
 """Where a label may stand beside its point: alignment, and offset in points."""
 
 
@@ -34,6 +38,8 @@ class _Label(NamedTuple):
     y: float
     text: str
     colour: str
+    beside: tuple[_Beside, ...]
+    """Where its label may stand; the first place with room is taken."""
 
 
 @matplotlib.rc_context(STYLE)
@@ -57,8 +63,8 @@ def plot_allele(
     axes.set_ylabel("|ALT − REF|")
     top = np.argsort(-size, kind="stable")[:_OBSTACLES]
     labels = [
-        _Label(float(log2_odds_ratio[n]), float(size[n]), names[n], colour[n])
-        for n in top
+        _Label(float(x), float(size[n]), names[n], colour[n], _outwards(x))
+        for n, x in zip(top, log2_odds_ratio[top], strict=True)
         if size[n] > 0
     ]
     _write_labels(axes, labels)
@@ -79,7 +85,10 @@ def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) ->
     axes.set_xlim(0.5 - 0.02 * len(size), len(size) * 1.02 + 0.5)
     axes.set_ylim(0, (float(size[scored].max()) * 1.12 if len(scored) else 0.0) or 1.0)
     top = scored[np.argsort(-size[scored], kind="stable")][:_OBSTACLES]
-    chosen = [_Label(number[n], float(size[n]), labels[n], BLUE) for n in top if size[n] > 0]
+    beside = _ABOVE + _RIGHT + _LEFT
+    chosen = [
+        _Label(number[n], float(size[n]), labels[n], BLUE, beside) for n in top if size[n] > 0
+    ]
     axes.set_ylabel("largest |ALT − REF|")
     _name_contigs(axes, contigs)
     _write_labels(axes, chosen)
@@ -127,7 +136,7 @@ def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
             fontsize=8.5,
             parse_math=False,
         )
-        for ha, x, y in _BESIDE:
+        for ha, x, y in one.beside:
             text.set_horizontalalignment(ha)
             text.set_position((x, y))
             box = text.get_window_extent()
@@ -137,6 +146,11 @@ def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
                 break
         else:
             text.remove()
+
+
+def _outwards(x: float) -> tuple[_Beside, ...]:
+    """Return the places beside a point, those away from 0 first."""
+    return _LEFT + _RIGHT if x < 0 else _RIGHT + _LEFT
 
 
 def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
@@ -155,3 +169,17 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
     axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel("alleles, in the order given, by contig")
+
+
+def name_points(svg: str, link: Callable[[int], str], title: Callable[[int], str]) -> str:
+    """Give the points of an inline figure their links, and titles that a pointer shows.
+
+    The keyboard passes them over: a table beside the figure has the same links.
+    """
+
+    def named(match: re.Match[str]) -> str:
+        number = int(match[1])
+        address = html.escape(link(number), quote=True)
+        return f'<a href="{address}" tabindex="-1"><title>{html.escape(title(number))}</title>'
+
+    return re.sub(rf'<a xlink:href="{POINT}(\d+)"[^>]*>', named, svg)

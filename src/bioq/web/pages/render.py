@@ -26,6 +26,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["integer"] = "{:,}".format
+_environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
 
 
 def service_of(request: Request) -> Service:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from bioq.web.downloads import download
 from bioq.web.jobs import Job, JobBook
-from bioq.web.pages import mutagenesis, sequence
+from bioq.web.pages import mutagenesis, sequence, variant
 from bioq.web.pages.render import go_to, render, service_of
 from bioq.web.service import Service
 
@@ -17,6 +17,7 @@ Show = Callable[[Request, Service, Job], Response]
 VIEWS: Mapping[str, Show] = {
     "sequence": sequence.show,
     "mutagenesis": mutagenesis.show,
+    "variants": variant.show,
 }
 """The page of a result, by the kind of its job."""
 _HEADINGS = {

@@ -97,7 +97,7 @@ def test_headings_sort_and_the_filter_leaves_what_fits(page):
     assert shown_targets(page) == ["first", "second"]
     page.get_by_label("Filter the table").fill("SEC")
     assert shown_targets(page) == ["second"]
-    expect(page.get_by_text("1 of 2")).to_be_visible()
+    expect(page.get_by_text("1 of 2", exact=True)).to_be_visible()
 
 
 def test_mutagenesis_leads_to_its_figure_and_back(page):

@@ -112,9 +112,13 @@ async def _ask(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
         "query_string": b"",
         "headers": [(b"host", b"localhost"), (b"content-type", media_type)],
     }
-    status, body = 0, b""
+    status, body, is_sent = 0, b"", False
 
     async def receive() -> Message:
+        nonlocal is_sent
+        if is_sent:  # whoever asks again waits for the visitor to leave
+            await asyncio.Event().wait()
+        is_sent = True
         return {"type": "http.request", "body": example.body, "more_body": False}
 
     async def send(message: Message) -> None:

@@ -42,7 +42,7 @@ def ask(request: Request, example: str = "") -> Response:
 async def score(request: Request) -> Response:
     """Score lines or an uploaded VCF, or show the forms again with what is wrong."""
     service = service_of(request)
-    async with request.form() as form:
+    async with request.form(max_part_size=service.limits.body_bytes) as form:
         text, upload = str(form.get("text", "")), form.get("vcf")
         if isinstance(upload, UploadFile):
             content, name = await upload.read(), upload.filename or ""

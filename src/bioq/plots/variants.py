@@ -29,7 +29,7 @@ _CONTIGS = 12
 _Beside = tuple[Literal["left", "center", "right"], float, float]
 _RIGHT: tuple[_Beside, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
 _LEFT: tuple[_Beside, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
-_ABOVE: tuple[_Beside, ...] = (("center", 0, 9),)
+_ABOVE: tuple[_Beside, ...] = (("center", 0, 9), ("right", 6, 9), ("left", -6, 9))
 """Where a label may stand beside its point: alignment, and offset in points."""
 
 
@@ -150,7 +150,7 @@ def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
 
 def _outwards(x: float) -> tuple[_Beside, ...]:
     """Return the places beside a point, those away from 0 first."""
-    return _LEFT + _RIGHT if x < 0 else _RIGHT + _LEFT
+    return (_LEFT + _RIGHT if x < 0 else _RIGHT + _LEFT) + _ABOVE
 
 
 def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:

@@ -256,6 +256,7 @@ def test_a_job_that_runs_shows_progress_and_one_behind_it_its_place(client, serv
     page = client.get(f"/jobs/{held.id}").text
     assert 'max="100" value="40"' in page
     assert "40 of 100 mutants" in page
+    assert '<noscript><meta http-equiv="refresh"' in page
     assert "held &lt;up&gt;" in page
     waiting = [
         service.jobs.start(
@@ -267,7 +268,7 @@ def test_a_job_that_runs_shows_progress_and_one_behind_it_its_place(client, serv
     ]
     state = client.get(f"/jobs/{waiting[1].id}/state").json()
     assert state == {"state": "waiting", "done": 0, "line": "1 job before yours"}
-    assert "begins in a moment" in client.get(f"/jobs/{waiting[0].id}").text
+    assert "7 mutants; next in the queue" in client.get(f"/jobs/{waiting[0].id}").text
     for job in waiting:
         service.jobs.remove(job.id)
 

@@ -67,9 +67,11 @@ def examples(service: Service) -> list[Example]:
     found.append(
         Example("variants", "POST", "/api/variants", {"variants": lines, "targets": [target]})
     )
-    region = f"{contig}:{start + 1}-{start + service.bin_bp}"
-    mutate = {"region": region, "target": target, "span_bp": _SPAN_BP}
-    found.append(Example("region", "POST", "/api/mutagenesis", mutate))
+    window: dict[str, Any] = {"region": f"{contig}:{start + 1}-{start + service.bin_bp}"}
+    if service.genome is None:
+        window = {"sequence": sequence["sequence"]}
+    mutate = {**window, "target": target, "span_bp": _SPAN_BP}
+    found.append(Example("window", "POST", "/api/mutagenesis", mutate))
     rows = "".join(f"{contig}\t{pos}\t.\t{ref}\t{alt}\n" for pos, ref, alt in alleles)
     vcf = f"##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n{rows}"
     found.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))

@@ -26,7 +26,7 @@ from bioq.runs import create_run, save_weights
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-pytest_plugins = ["web_fixtures"]
+pytest_plugins = ["browser_fixtures", "web_fixtures"]
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")

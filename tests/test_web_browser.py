@@ -1,7 +1,6 @@
 """The pages in a real browser: scripts, keys, colours, widths, and what the policy lets through."""
 
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -9,50 +8,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from web_fixtures import SITE_START
 
 from bioq.web.desk import Level
 from bioq.web.jobs import Job
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 REGION = f"chr1:{SITE_START - 39}-{SITE_START + 40}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]
-        )
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A page on which nothing may go wrong unseen: no error in the console (so no breach of the
-    policy), no script's exception, no request to elsewhere."""
-    context = browser.new_context(base_url=address)
-    opened = context.new_page()
-    opened.set_default_timeout(10_000)
-    faults: list[str] = []
-    opened.on(
-        "console",
-        lambda line: faults.append(line.text) if line.type in ("error", "warning") else None,
-    )
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on(
-        "request",
-        lambda asked: (
-            None if asked.url.startswith((address, "data:")) else faults.append(asked.url)
-        ),
-    )
-    yield opened
-    context.close()
-    # A browser logs every answer that is no success, wanted or not.
-    assert [one for one in faults if "status of 422" not in one] == []
 
 
 def predict(page: Page, text: str) -> None:

@@ -21,8 +21,6 @@ VIEWS: Mapping[str, Show] = {
 }
 """The page of a result, by the kind of its job."""
 _HEADINGS = {
-    "waiting": "Waiting",
-    "running": "Working",
     "cancelled": "Cancelled",
     "failed": "That did not work",
 }
@@ -44,7 +42,7 @@ async def show_job(request: Request, id: str) -> Response:
         request,
         "job.html.j2",
         job=job,
-        heading=_HEADINGS.get(state, "Working"),
+        heading=_HEADINGS.get(state, "In progress"),
         line=_line(service.jobs, job),
         ended=state in ("failed", "cancelled"),
     )
@@ -96,4 +94,5 @@ def _line(jobs: JobBook, job: Job) -> str:
         return f"{before:,} {'job' if before == 1 else 'jobs'} before yours"
     if job.done:
         return f"{job.done:,} of {job.total:,} {job.units}"
-    return f"{job.total:,} {job.units}; begins in a moment"
+    queued = "; next in the queue" if job.work and job.state == "waiting" else ""
+    return f"{job.total:,} {job.units}{queued}"

@@ -143,7 +143,7 @@ def _overview(job: Job, found: Alleles) -> Markup:
             labels = [title_of(columns, number, 26) for number in range(len(found))]
             with DRAWING:
                 figure = plot_alleles(
-                    [short(str(name), 12) for name in columns["chrom"]],
+                    [short(str(name), 16) for name in columns["chrom"]],
                     columns["max_abs_diff"],
                     labels,
                 )

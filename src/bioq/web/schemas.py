@@ -255,14 +255,13 @@ def one_line(error: RequestValidationError) -> str:
     if first["type"] == "json_invalid":
         return f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1] + 1}"
     place = first["loc"][1:]
-    if not place:
+    if not place and first["type"] != "string_unicode":
         return "the body is no JSON object; send one, with 'Content-Type: application/json'"
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     found = "" if first["type"] == "missing" else f", found {_short(repr(first['input']))}"
     more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
     wanted = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
-    line = f"{_short(where[1:])}: {wanted[0].lower()}{wanted[1:]}{found}{more}"
-    return line.encode("utf-8", "backslashreplace").decode()  # a key may hold half a surrogate pair
+    return f"{_short(where[1:]) or 'a name'}: {wanted[0].lower()}{wanted[1:]}{found}{more}"
 
 
 def _short(text: str) -> str:

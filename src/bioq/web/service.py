@@ -1,6 +1,7 @@
 """What the server can do, apart from HTTP: answer questions about sequences and variants."""
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -21,7 +22,6 @@ from bioq.inference import choose_device, predict_codes
 from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
-from bioq.progress import no_progress
 from bioq.runs import RunConfig, load
 from bioq.targets import NAME
 from bioq.variants import VariantOptions
@@ -157,15 +157,17 @@ class Service:
         return self.jobs.start(job, run, level)
 
     def score_vcf_job(self, upload: bytes, title: str) -> Job:
-        """Check and score an uploaded VCF, which stays in the job's folder until it is read."""
+        """Check and score an uploaded VCF, which lies in a folder of its own until the job ends."""
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
         try:
             count = questions.save_vcf(upload, file, self.limits)
-            return self.score_job(_read_once(file), count, title)
+            job = self.score_job(read_variants(file, label="VCF"), count, title)
         except BaseException:
             _discard(file)
             raise
+        job.future.add_done_callback(lambda _: _discard(file))
+        return job
 
     def _require_genome(self) -> Genome:
         if self.genome is None:
@@ -246,15 +248,8 @@ def _place(windows: WindowBatch, number: int, span_bp: int, window_bp: int) -> P
     )
 
 
-def _read_once(file: Path) -> Iterator[Variant]:
-    with no_progress():
-        yield from read_variants(file, label="VCF")
-    _discard(file)
-
-
 def _discard(file: Path) -> None:
-    file.unlink(missing_ok=True)
-    file.parent.rmdir()
+    shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def _stopped() -> BioqError:

@@ -214,6 +214,13 @@ def test_mutagenesis_finds_the_planted_motif(client, trained, service):
     )
     table = pd.read_csv(io.BytesIO(client.get(f"{job}/result.tsv").content), sep="\t")
     assert len(table) == 3 * service.bin_bp
+    most = table.loc[table["first"].abs().idxmax()]
+    change = f"{most['first']:+.3g}"
+    assert strongest.iloc[0].tolist() == [
+        f"{most['position'] + 1:,}",
+        f"{most['ref']} → {most['alt']}",
+        change.replace("-", "−"),
+    ]
 
 
 def test_the_figure_of_a_mutagenesis_is_svg_and_png(client):

@@ -75,9 +75,10 @@ def chosen_rows(found: Alleles, asked: Asked) -> list[int]:
 
 def title_of(columns: Columns, number: int, most: int) -> str:
     """Return an allele as CONTIG:POS:REF>ALT, its parts shortened to about `most` letters."""
-    chrom, ref, alt = (str(columns[name][number]) for name in ("chrom", "ref", "alt"))
-    part = most // 4  # of each allele; a contig cut short could be taken for another
-    return f"{short(chrom, 2 * part)}:{columns['pos'][number]}:{short(ref, part)}>{short(alt, part)}"
+    part = most // 4
+    chrom = short(str(columns["chrom"][number]), 2 * part)
+    ref, alt = (short(str(columns[name][number]), part) for name in ("ref", "alt"))
+    return f"{chrom}:{columns['pos'][number]}:{ref}>{alt}"
 
 
 def short(text: str, most: int) -> str:

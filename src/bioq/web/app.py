@@ -16,7 +16,7 @@ from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.desk import Busy
 from bioq.web.examples import add_examples
-from bioq.web.guard import Guard
+from bioq.web.guard import HEADERS, Guard
 from bioq.web.jobs import NoSuchJob
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
@@ -45,8 +45,9 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.add_exception_handler(BioqError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_form)
     app.add_exception_handler(HTTPException, _refuse_request)
-    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)
+    app.add_exception_handler(Exception, _fail)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # the last is the first asked
     return app
 
 
@@ -71,6 +72,12 @@ async def _refuse_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = "there is no such address" if error.status_code == 404 else str(error.detail)
     return _answer(request, detail, error.status_code, error.headers)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer what nobody expected without a word of it; the server's log has the traceback."""
+    detail = "something went wrong in the server; its terminal says more"
+    return _answer(request, detail, 500, HEADERS)
 
 
 def _answer(

@@ -5,6 +5,7 @@ work gives way to short.
 >>> desk.predict(codes).result()        # (windows, targets)         # doctest: +SKIP
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from bioq.inference import BATCH_SIZE
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[dna.Bytes], Floats]
 """Codes `(windows, window_bp)` -> probabilities `(windows, targets)`."""
+_log = logging.getLogger(__name__)
 
 
 class Busy(BioqError):
@@ -94,7 +96,8 @@ class Desk:
         """
         asked = _Prediction(codes)
         with self._changed:
-            waiting = sum(len(one.codes) for one in self._predictions)
+            self._require_open()
+            waiting = sum(len(one.codes) for one in self._predictions if not one.future.cancelled())
             if waiting + len(codes) > self._waiting_windows:
                 raise Busy(f"{waiting:,} windows wait already; ask again in some seconds")
             self._predictions.append(asked)
@@ -105,10 +108,12 @@ class Desk:
         """Queue work that takes longer than a batch. Raises Busy if too much waits already."""
         work = Work(level, run)
         with self._changed:
-            waiting = sum(not one.is_cancelled for one in self._works[level])
-            if waiting >= self._waiting_jobs:
-                raise Busy(f"{waiting:,} jobs wait already; ask again in a minute")
-            self._works[level].append(work)
+            self._require_open()
+            queue = deque(one for one in self._works[level] if not one.is_cancelled)
+            if len(queue) >= self._waiting_jobs:
+                raise Busy(f"{len(queue):,} jobs wait already; ask again in a minute")
+            queue.append(work)
+            self._works[level] = queue
             self._changed.notify()
         return work
 
@@ -124,12 +129,13 @@ class Desk:
         """Cancel everything, and wait for the step that is running."""
         with self._changed:
             self._is_closed = True
-            for one in self._predictions:
-                one.future.cancel()
-            for queue in self._works.values():
-                for work in queue:
-                    work.cancel()
+            predictions = list(self._predictions)
+            works = [work for queue in self._works.values() for work in queue]
             self._changed.notify()
+        for one in predictions:
+            one.future.cancel()
+        for work in works:
+            work.cancel()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -144,8 +150,13 @@ class Desk:
                 self._changed.wait_for(lambda: self._is_closed or self._is_asked())
                 if self._is_closed:
                     return
-            self._do_batch()
-            self._do_work(max(Level))
+            for level in Level:
+                self._do_batch()
+                self._do_work(level)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Busy("the server is stopping")
 
     def _is_asked(self) -> bool:
         return bool(self._predictions) or any(self._works.values())
@@ -168,19 +179,19 @@ class Desk:
         try:
             found = self._predict(np.concatenate([one.codes for one in batch]))
         except Exception as error:  # noqa: BLE001 whoever asked is told; the thread goes on
+            _report(error)
             for one in batch:
                 one.future.set_exception(error)
             return
         start = 0
-        for one in batch:
-            one.future.set_result(found[start : start + len(one.codes)])
+        for one in batch:  # a copy: a view would keep everybody's for as long as one is kept
+            one.future.set_result(found[start : start + len(one.codes)].copy())
             start += len(one.codes)
 
-    def _do_work(self, most: Level) -> None:
-        """Do the first piece of the shortest work that waits, up to a level."""
+    def _do_work(self, level: Level) -> None:
+        """Do the first piece of work of a level, if one waits."""
         with self._changed:
-            level = next((one for one in Level if one <= most and self._works[one]), None)
-            if level is None:
+            if not self._works[level]:
                 return
             work = self._works[level].popleft()
         if not work.future.set_running_or_notify_cancel():
@@ -188,12 +199,22 @@ class Desk:
 
         def give_way() -> None:
             self._do_batch()
-            if level > min(Level):
-                self._do_work(Level(level - 1))
+            for shorter in Level:
+                if shorter < level:
+                    self._do_work(shorter)
             if work.is_cancelled or self._is_closed:
                 raise Cancelled
 
         try:
-            work.future.set_result(work.run(give_way))
+            result = work.run(give_way)
         except Exception as error:  # noqa: BLE001 whoever asked is told; the thread goes on
+            _report(error)
             work.future.set_exception(error)
+        else:
+            work.future.set_result(result)
+
+
+def _report(error: Exception) -> None:
+    """Write what nobody expected to the server's stderr; a visitor is told its type only."""
+    if not isinstance(error, (BioqError, Cancelled)):
+        _log.error("unexpected error in the work of a visitor", exc_info=error)

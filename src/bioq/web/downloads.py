@@ -32,8 +32,11 @@ async def download(service: Service, job: Job, ending: str) -> FileResponse:
 
     def write() -> None:
         with job.writing, no_progress():
+            if not job.folder.exists():
+                raise NoSuchJob("the job's result was removed meanwhile")
             if not file.exists():
                 job.answer.write(file, service.targets, metadata)
+        service.jobs.forget_old()
 
     await run_in_threadpool(write)
     return FileResponse(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")

@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,7 +20,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with no-referrer, our own forms would have no Origin
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -52,34 +53,48 @@ class Guard:
             await refusal(scope, receive, send_with_headers)
             return
         received = 0
+        declared = _length(Headers(scope=scope))
 
         async def receive_counted() -> Message:
             nonlocal received
+            if declared > self._body_bytes:
+                raise BodyTooLarge(self._body_bytes)
             message: MutableMapping[str, Any] = await receive()
             received += len(message.get("body", b""))
             if received > self._body_bytes:
-                raise BodyTooLarge
+                raise BodyTooLarge(self._body_bytes)
             return message
 
-        try:
-            await self._app(scope, receive_counted, send_with_headers)
-        except BodyTooLarge:
-            await self._too_large()(scope, receive, send_with_headers)
+        await self._app(scope, receive_counted, send_with_headers)
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        site = headers.get("sec-fetch-site", "same-origin")
-        if scope["method"] not in _SAFE and site not in ("same-origin", "none"):
+        if scope["method"] not in _SAFE and not _is_own(headers):
             return JSONResponse({"detail": "a page of another site may not ask this"}, 403)
-        length = headers.get("content-length", "0")
-        if not length.isdigit():
+        if _length(headers) < 0:
             return JSONResponse({"detail": "Content-Length is no number"}, 400)
-        return self._too_large() if int(length) > self._body_bytes else None
-
-    def _too_large(self) -> JSONResponse:
-        mib = self._body_bytes / (1 << 20)
-        return JSONResponse({"detail": f"the request is larger than {mib:g} MiB; send less"}, 413)
+        return None
 
 
-class BodyTooLarge(Exception):
-    """More bytes came than a request may have."""
+def _is_own(headers: Headers) -> bool:
+    """Tell whether a request comes from our own pages, or from no page at all."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")  # browsers leave Sec-Fetch-Site out where there is no https
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _length(headers: Headers) -> int:
+    """Return the length that a body is said to have, 0 if nothing is said, -1 for no number."""
+    text = headers.get("content-length", "0")
+    return int(text[:20]) if text.isascii() and text.isdigit() else -1
+
+
+class BodyTooLarge(HTTPException):
+    """More bytes came, or are to come, than a request may have."""
+
+    def __init__(self, body_bytes: int):
+        super().__init__(
+            413, f"the request is larger than {body_bytes / (1 << 20):g} MiB; send less"
+        )

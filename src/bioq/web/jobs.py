@@ -47,10 +47,10 @@ class Job:
 
     @property
     def state(self) -> State:
-        if self.future.cancelled():
-            return "cancelled"
         if not self.future.done():
             return "running" if self.future.running() else "waiting"
+        if self.future.cancelled():
+            return "cancelled"
         error = self.future.exception()
         if isinstance(error, (Cancelled, CancelledError)):
             return "cancelled"
@@ -75,10 +75,11 @@ class Job:
 class JobBook:
     """The jobs of a server; their folders lie in one temporary folder, which goes with it."""
 
-    def __init__(self, desk: Desk, *, kept: int, kept_seconds: float):
+    def __init__(self, desk: Desk, *, kept: int, kept_seconds: float, kept_bytes: int):
         self._desk = desk
         self._kept = kept
         self._kept_seconds = kept_seconds
+        self._kept_bytes = kept_bytes
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._folder = Path(tempfile.mkdtemp(prefix="bioq-serve-"))
@@ -93,8 +94,12 @@ class JobBook:
         run: Callable[[GiveWay], Any],
         level: Level,
     ) -> Job:
-        """Queue a job. Raises Busy if too many wait."""
-        job.work = self._desk.submit(level, run)
+        """Queue a job. Raises Busy, and removes the job's folder, if too many wait."""
+        try:
+            job.work = self._desk.submit(level, run)
+        except BioqError:
+            shutil.rmtree(job.folder, ignore_errors=True)
+            raise
         job.future = job.work.future
         return self._add(job)
 
@@ -107,11 +112,11 @@ class JobBook:
         """Return a job. Raises NoSuchJob for an id that is not known."""
         with self._lock:
             job = self._jobs.get(id)
-        if job is None:
-            raise NoSuchJob(
-                "there is no such job: results go after a day, or when the server stops"
-            )
-        job.seen = time.monotonic()
+            if job is None or (job.future.done() and job.seen < self._oldest()):
+                raise NoSuchJob(
+                    "there is no such job: results go after a day, or when the server stops"
+                )
+            job.seen = time.monotonic()
         return job
 
     def ahead(self, job: Job) -> int:
@@ -121,8 +126,7 @@ class JobBook:
     def cancel(self, id: str) -> Job:
         """Stop a job that waits or runs; one that has ended stays as it is."""
         job = self.find(id)
-        if job.work is not None:
-            job.work.cancel()
+        (job.work or job.future).cancel()
         return job
 
     def remove(self, id: str) -> None:
@@ -130,7 +134,7 @@ class JobBook:
         job = self.cancel(id)
         with self._lock:
             self._jobs.pop(id, None)
-        job.future.add_done_callback(lambda _: shutil.rmtree(job.folder, ignore_errors=True))
+        job.future.add_done_callback(lambda _: _delete(job))
 
     def close(self) -> None:
         """Remove every file."""
@@ -145,13 +149,37 @@ class JobBook:
     def _add(self, job: Job) -> Job:
         with self._lock:
             self._jobs[job.id] = job
-            ended = [one for one in self._jobs.values() if one.future.done()]
-            ended.sort(key=lambda one: one.seen)
-            oldest = time.monotonic() - self._kept_seconds
-            too_many = max(len(ended) - self._kept, 0)
-            gone = [one for n, one in enumerate(ended) if n < too_many or one.seen < oldest]
-            for one in gone:
-                del self._jobs[one.id]
-        for one in gone:
-            shutil.rmtree(one.folder, ignore_errors=True)
+        self.forget_old()
         return job
+
+    def _oldest(self) -> float:
+        return time.monotonic() - self._kept_seconds
+
+    def forget_old(self) -> None:
+        """Forget ended jobs that are too old, too many, or whose files are too large together; the
+        one that was looked at last stays."""
+        with self._lock:
+            ended = [one for one in self._jobs.values() if one.future.done()]
+            ended.sort(key=lambda one: one.seen, reverse=True)
+            gone, kept_bytes = [], 0
+            for number, one in enumerate(ended):
+                kept_bytes += _bytes_in(one.folder)
+                too_much = number >= self._kept or (number and kept_bytes > self._kept_bytes)
+                if too_much or one.seen < self._oldest():
+                    del self._jobs[one.id]
+                    gone.append(one)
+        for one in gone:
+            _delete(one)
+
+
+def _delete(job: Job) -> None:
+    """Remove a job's files, after the one that is being written."""
+    with job.writing:
+        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _bytes_in(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:  # it is being removed, or a file in it gets its last name
+        return 0

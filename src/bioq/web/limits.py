@@ -17,6 +17,8 @@ class Limits:
     """Windows of one prediction."""
     alleles: int = 10_000
     """Alleles of one job."""
+    allele_letters: int = 10_000_000
+    """Letters of REF and ALT of all alleles of one job."""
     direct_alleles: int = 100
     """Alleles that the API scores while its caller waits."""
     waiting_windows: int = 2_000
@@ -27,5 +29,7 @@ class Limits:
     """Finished jobs whose results are kept, the oldest goes first."""
     kept_seconds: float = 24 * 3600
     """How long a result is kept after it was last looked at."""
+    kept_bytes: int = 8 << 30
+    """Size of all results' files, the oldest goes first."""
     direct_seconds: float = 1.5
     """How long a page waits for a result before it shows progress instead."""

@@ -4,15 +4,19 @@ Text is copied into a temporary file of our own naming and read by the readers t
 line uses. Nothing that a visitor writes is ever taken for a path.
 """
 
+import gzip
+import io
 import re
 import tempfile
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bioq.errors import BioqError
 from bioq.genome import Genome
-from bioq.genome.vcf import Variant, check_record, survey_variants
+from bioq.genome.fasta import BGZF_END
+from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
@@ -25,6 +29,8 @@ _GZIP_MAGIC, _BCF_MAGIC = b"\x1f\x8b", b"BCF"
 _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
+_CHECKING = threading.Lock()
+"""Held while a VCF is checked: one whose lines are as long as can be takes a gigabyte."""
 
 
 def read_sequences(
@@ -36,14 +42,14 @@ def read_sequences(
     Raises BioqError for what is no DNA, for sequences shorter than the window without `pad`, and
     for more windows than the limit.
     """
-    _check_size(text, limits)
+    text = _checked(text, limits)
     if not text.strip():
         raise BioqError("there is no sequence; paste DNA letters, or FASTA")
     if not text.lstrip().startswith(">"):
         text = ">sequence\n" + _bare(text)
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "sequences.fa"
-        file.write_text(text.lstrip() + "\n", encoding="utf-8")
+        file.write_text(text.lstrip() + "\n", encoding="utf-8", errors="replace")
         windows = SequenceWindows(
             file, window_bp=window_bp, stride_bp=stride_bp, pad=pad, label="sequences"
         )
@@ -61,12 +67,13 @@ def read_regions(
     Raises BioqError for what is no region, for one outside the genome, and for more windows than
     the limit.
     """
-    _check_size(text, limits)
+    text = _checked(text, limits)
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
     lines, bins = [], 0
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
+            lines.append("\n")
             continue
         match = REGION.fullmatch(line.strip())
         if match is None:
@@ -79,12 +86,12 @@ def read_regions(
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
         bins += -(-(end - start) // bin_bp)
         lines.append(f"{match['contig']}\t{start}\t{end}\t{match['contig']}:{start + 1}-{end}\n")
-    if not lines:
+    if not bins:
         raise BioqError("there is no region; write CONTIG:START-END, as chr22:19711000-19711999")
     _check_windows(bins, limits)
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "regions.bed"
-        file.write_text("".join(lines), encoding="utf-8")
+        file.write_text("".join(lines), encoding="utf-8", errors="replace")
         windows = RegionWindows(
             file, genome, window_bp=window_bp, bin_bp=bin_bp, stride_bp=bin_bp, label="regions"
         )
@@ -97,14 +104,14 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
 
     Raises BioqError, with the line, for what is neither.
     """
-    _check_size(text, limits)
+    text = _checked(text, limits)
     alleles = [
         variant
         for number, line in enumerate(text.splitlines(), start=1)
         if line.strip() and not line.startswith("#")
         for variant in _variants_of(f"line {number}", line.strip())
     ]
-    _check_alleles(len(alleles), limits)
+    _check_alleles(alleles, limits)
     return alleles
 
 
@@ -133,10 +140,8 @@ def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"
         )
-    with no_progress():
-        alleles = survey_variants(file, label="VCF").alleles
-    _check_alleles(alleles, limits)
-    return alleles
+    with _CHECKING:
+        return _check_alleles(read_variants(file, label="VCF"), limits)
 
 
 def _decompressed(upload: bytes) -> Iterator[bytes]:
@@ -144,17 +149,16 @@ def _decompressed(upload: bytes) -> Iterator[bytes]:
     if not upload.startswith(_GZIP_MAGIC):
         yield upload
         return
-    left = upload
+    is_bgzip = len(upload) >= 18 and bool(upload[3] & 4) and upload[12:14] == b"BC"
     try:
-        while left:
-            member = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            while not member.eof:
-                piece = member.decompress(left, _PIECE_BYTES)
-                left = member.unconsumed_tail or member.unused_data
-                if not piece and not member.eof and not member.unconsumed_tail:
-                    raise BioqError("the gzip compression is cut short; upload the file again")
+        if is_bgzip and not upload.endswith(BGZF_END):
+            raise EOFError
+        with gzip.GzipFile(fileobj=io.BytesIO(upload)) as file:
+            while piece := file.read(_PIECE_BYTES):
                 yield piece
-    except zlib.error as error:
+    except EOFError as error:
+        raise BioqError("the gzip compression is cut short; upload the file again") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise BioqError(f"the gzip compression is damaged ({error}); upload again") from error
 
 
@@ -176,14 +180,24 @@ def _variants_of(where: str, line: str) -> Iterator[Variant]:
         )
 
 
-def _check_alleles(alleles: int, limits: Limits) -> None:
-    if not alleles:
+def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
+    """Return how many alleles there are; stops at the first that is too many."""
+    count = letters = 0
+    for count, allele in enumerate(alleles, start=1):
+        letters += len(allele.ref) + len(allele.alt)
+        if count > limits.alleles:
+            raise BioqError(
+                f"at least {count:,} alleles are more than the {limits.alleles:,} that the page "
+                "takes; score them with 'bioq variants'"
+            )
+        if letters > limits.allele_letters:
+            raise BioqError(
+                f"{allele.where}: the alleles up to here have {letters:,} letters; the page takes "
+                f"{limits.allele_letters:,}: score them with 'bioq variants'"
+            )
+    if not count:
         raise BioqError("there is no variant; write CONTIG:POS:REF>ALT, or upload a VCF")
-    if alleles > limits.alleles:
-        raise BioqError(
-            f"{alleles:,} alleles are more than the {limits.alleles:,} that the page takes; score "
-            "them with 'bioq variants'"
-        )
+    return count
 
 
 def _read_all(windows: Windows, limits: Limits) -> WindowBatch:
@@ -213,12 +227,14 @@ def _bare(text: str) -> str:
     return "".join(word for word in text.split() if not word.isdigit())
 
 
-def _check_size(text: str, limits: Limits) -> None:
+def _checked(text: str, limits: Limits) -> str:
+    """Return a text of a size that is taken, without the mark that some editors begin it with."""
     if len(text) > limits.text_bytes:
         raise BioqError(
             f"the text has {len(text):,} letters; the page takes {limits.text_bytes:,}: use the "
             "command line for more"
         )
+    return text.removeprefix("\ufeff")
 
 
 def _short(text: str) -> str:

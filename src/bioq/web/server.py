@@ -1,8 +1,10 @@
 """Runs the application until it is interrupted."""
 
 import contextlib
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from bioq.web.app import LOCAL, create_app
 from bioq.web.limits import Limits
 from bioq.web.service import open_service
 
-SHUTDOWN_SECONDS = 5
+SHUTDOWN_SECONDS = 1
+"""How long answers that are under way may still take when the server is stopped."""
 
 
 def serve(
@@ -32,10 +35,11 @@ def serve(
     address that is not to be had.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_terminated())
         listening = stack.enter_context(_listen(host, port))
         stack.enter_context(_temporary_folder())
         service = stack.enter_context(open_service(run, genome, device=device, limits=limits))
-        names = LOCAL if host in LOCAL else ("*",)
+        names = LOCAL if _shown(host) in LOCAL else ("*",)
         config = uvicorn.Config(
             create_app(service, hosts=names),
             log_level="warning",
@@ -47,12 +51,30 @@ def serve(
 
 
 @contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Leave by SystemExit(0) on SIGTERM, so that what is temporary is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
+            listening.listen()  # only now would a second server on this port be refused
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(

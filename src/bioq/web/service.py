@@ -34,6 +34,8 @@ from bioq.web.limits import Limits
 
 STEP_ALLELES = 32
 """Alleles between two looks at who else waits: half a second or so on two cores."""
+_MOST_SHOWN = 60
+"""Letters of a name in a job's title."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,26 @@ class Service:
             else:
                 answer.set_result(Predictions(windows, columns, found.result()))
 
-        self.desk.predict(windows.codes).add_done_callback(finish)
+        found = self.desk.predict(windows.codes)
+        answer.add_done_callback(lambda asked: asked.cancelled() and found.cancel())
+        found.add_done_callback(finish)
         return answer
 
     def predict_job(self, windows: WindowBatch) -> Job:
         """Predict windows as a job that is found again."""
-        first = str(next(iter(windows.columns.values()))[0])
+        answer = self.predict(windows)
+        first = _short(next(iter(windows.columns.values()))[0])
         title = first if len(windows) == 1 else f"{first} and {len(windows) - 1:,} more windows"
         job = Job("sequence", title, self.jobs.new_folder(), len(windows), "windows")
-        return self.jobs.adopt(job, self.predict(windows))
+        return self.jobs.adopt(job, answer)
 
     def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
         """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
-        place = _place(windows, number, span_bp, self.window_bp)
+        place = self._place(windows, number, span_bp)
         kinds = RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
         name = str(self.targets[NAME].iloc[target])
         known = (place.bases[:, None] != np.arange(4)).sum()
-        where = place.columns.get("sequence") or place.columns.get("chrom")
+        where = _short(place.columns.get("sequence") or place.columns.get("chrom"))
         title = f"{name}, {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}"
         job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
 
@@ -169,6 +174,31 @@ class Service:
         job.future.add_done_callback(lambda _: _discard(file))
         return job
 
+    def _place(self, windows: WindowBatch, number: int, span_bp: int) -> Place:
+        """Return the middle of a window, without what is only padding, as what is mutated."""
+        columns = {name: values[number] for name, values in windows.columns.items()}
+        start, end = int(columns["start"]), int(columns["end"])
+        window_start = start - (self.window_bp - (end - start)) // 2
+        before = (self.window_bp - span_bp) // 2
+        position = window_start + before + np.arange(span_bp)
+        first, last = start, end
+        if "chrom" in columns:
+            names = ContigNames(self._require_genome())
+            contig = names.contigs[names.find(columns["chrom"]) or 0]
+            first, last = 0, names.genome.lengths[contig]
+        position = position[(position >= first) & (position < last)]
+        if not len(position):
+            raise BioqError(
+                f"{_short(columns.get('sequence'))}: the sequence has no bases to mutate"
+            )
+        return Place(
+            columns,
+            windows.codes[number],
+            int(position[0]) - window_start,
+            position,
+            np.zeros_like(position),
+        )
+
     def _require_genome(self) -> Genome:
         if self.genome is None:
             raise BioqError("variants need a genome: start the server with --genome")
@@ -201,9 +231,15 @@ def open_service(
         }
         if batch_size is not None:
             queues["batch_size"] = batch_size
-        desk = stack.enter_context(Desk(predict, **queues))
-        jobs = JobBook(desk, kept=limits.kept_jobs, kept_seconds=limits.kept_seconds)
+        desk = Desk(predict, **queues)
+        jobs = JobBook(
+            desk,
+            kept=limits.kept_jobs,
+            kept_seconds=limits.kept_seconds,
+            kept_bytes=limits.kept_bytes,
+        )
         stack.callback(jobs.close)
+        stack.callback(desk.close)  # first, for what runs has its files in the jobs' folders
         yield Service(
             run=run.resolve().name,
             folder=run,
@@ -228,24 +264,9 @@ def _shared(genome: Genome) -> Genome:
     return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
 
 
-def _place(windows: WindowBatch, number: int, span_bp: int, window_bp: int) -> Place:
-    """Return the middle of a window as what is to be explained, without what is only padding."""
-    columns = {name: values[number] for name, values in windows.columns.items()}
-    start, end = int(columns["start"]), int(columns["end"])
-    window_start = start - (window_bp - (end - start)) // 2
-    before = (window_bp - span_bp) // 2
-    position = window_start + before + np.arange(span_bp)
-    inside = position >= 0
-    if "sequence" in columns:
-        inside &= (position >= start) & (position < end)
-    position = position[inside]
-    return Place(
-        columns,
-        windows.codes[number],
-        int(position[0]) - window_start,
-        position,
-        np.zeros_like(position),
-    )
+def _short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
 
 
 def _discard(file: Path) -> None:

@@ -182,6 +182,17 @@ def test_a_split_without_a_positive_says_that_its_curves_are_undefined():
         assert "undefined here" in texts(plot(CURVES[:0], summary))
 
 
+def test_labels_of_thresholds_near_each_other_do_not_overlap():
+    first, second = (
+        {"threshold": value, "precision": 0.8 + value / 50, "recall": 0.6, "f1": 0.7}
+        for value in (0.5, 0.4)
+    )
+    figure = plot_precision_recall(CURVES, SUMMARY | {"thresholds": [first, second]})
+    figure.draw_without_rendering()
+    one, other = (text for text in figure.axes[0].texts if "F1" in text.get_text())
+    assert not one.get_window_extent().overlaps(other.get_window_extent())
+
+
 def test_the_same_figure_gives_the_same_svg():
     assert style.to_svg(plot_roc(CURVES, SUMMARY)) == style.to_svg(plot_roc(CURVES, SUMMARY))
 

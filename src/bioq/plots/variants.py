@@ -140,7 +140,8 @@ def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
             text.set_horizontalalignment(ha)
             text.set_position((x, y))
             box = text.get_window_extent()
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and box.y1 <= frame.y1 + 2 * dot
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1 + 2 * dot
             if inside and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 break

@@ -1,6 +1,7 @@
 """The REST API: parse, ask the service, wait without holding a thread, answer."""
 
 import asyncio
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ async def variants(asked: schemas.VariantsRequest, request: Request) -> schemas.
     chosen, alleles = await run_in_threadpool(_read_alleles, service, asked)
     job = service.score_job(alleles, len(alleles), "variants")
     try:
-        found = await asyncio.wrap_future(job.future)
+        found = await _finished(job)
         return await run_in_threadpool(_scored, service, chosen, found)
     finally:
         service.jobs.remove(job.id)
@@ -81,7 +82,7 @@ async def mutagenesis(
     service = service_of(request)
     job = await run_in_threadpool(_start_mutagenesis, service, asked)
     try:
-        return _mutated(await asyncio.wrap_future(job.future))
+        return _mutated(await _finished(job))
     finally:
         service.jobs.remove(job.id)
 
@@ -152,6 +153,12 @@ async def result(
 def forget_job(id: str, request: Request) -> None:
     """Cancel a job and forget it with its result."""
     service_of(request).jobs.remove(id)
+
+
+async def _finished(job: Job) -> Any:
+    """Wait for a job that only this request knows; it never makes way for others' results."""
+    job.seen = math.inf
+    return await asyncio.wrap_future(job.future)
 
 
 def _read_windows(service: Service, asked: schemas.PredictRequest) -> tuple[Numbers, WindowBatch]:

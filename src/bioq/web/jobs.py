@@ -82,7 +82,7 @@ class JobBook:
         self._kept_bytes = kept_bytes
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._folder = Path(tempfile.mkdtemp(prefix="bioq-serve-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="bioq-jobs-"))
 
     def new_folder(self) -> Path:
         """Return a new folder for a job that is about to be made."""

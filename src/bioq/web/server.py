@@ -1,6 +1,7 @@
 """Runs the application until it is interrupted."""
 
 import contextlib
+import shutil
 import signal
 import socket
 import tempfile
@@ -15,8 +16,14 @@ from bioq.web.app import LOCAL, create_app
 from bioq.web.limits import Limits
 from bioq.web.service import open_service
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SHUTDOWN_SECONDS = 1
 """How long answers that are under way may still take when the server is stopped."""
+_PREFIX, _LOCK = "bioq-serve-", "lock"
 
 
 def serve(
@@ -86,13 +93,28 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[None]:
     """Put every temporary file of this process into one folder, and empty it at the end."""
+    _remove_left_over()
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="bioq-serve-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
+        open(Path(folder) / _LOCK, "wb") as lock,
+    ):
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
         tempfile.tempdir = folder
         try:
             yield
         finally:
             tempfile.tempdir = before
+
+
+def _remove_left_over() -> None:
+    """Remove the folders of servers that were killed: those whose lock nobody holds."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), open(folder / _LOCK, "rb") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
 
 
 def _shown(host: str) -> str:

@@ -1,6 +1,7 @@
 """The page of variants: lines or a VCF in, what each allele does to every target out."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import PurePath
 from urllib.parse import urlencode
 
@@ -16,11 +17,11 @@ from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.targets import NAME
 from bioq.variants import STATUSES
-from bioq.web.answers import Alleles
+from bioq.web.answers import Alleles, Floats
 from bioq.web.desk import Busy
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.allele_table import Asked, chosen_rows, short, title_of
-from bioq.web.pages.annotation import annotation_of
+from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render, service_of
 from bioq.web.pages.variant_examples import examples
 from bioq.web.service import Service
@@ -177,43 +178,22 @@ def _rows(service: Service, found: Alleles, numbers: list[int]) -> list[dict[str
 def _allele(request: Request, service: Service, job: Job, number: int) -> Response:
     """Show what one allele does to every target, or why it was not scored."""
     found: Alleles = job.answer
-    status = str(found.columns["status"][number])
-    is_scored = not np.isnan(found.columns["max_abs_diff"][number])
+    verdict = str(found.columns["status"][number])
     annotation = annotation_of(service.targets)
-    targets, figure = [], Markup()
-    if is_scored:
-        scores = {
-            name: values[0] for name, values in found.scores(slice(number, number + 1)).items()
-        }
-        order = np.argsort(-np.abs(scores["diff"]), kind="stable")
+    targets: list[dict[str, object]] = []
+    figure = Markup()
+    if not np.isnan(found.columns["max_abs_diff"][number]):
+        several = found.scores(slice(number, number + 1))
+        scores = {name: values[0] for name, values in several.items()}
         targets = [
             {
                 **service.targets.iloc[target].to_dict(),
                 "target": int(target),
                 **{f"score_{name}": float(values[target]) for name, values in scores.items()},
             }
-            for target in order
+            for target in np.argsort(-np.abs(scores["diff"]), kind="stable")
         ]
-        names = list(service.targets[NAME])
-        colours = [
-            annotation.colour(value)
-            for value in (service.targets[annotation.group] if annotation.group else ())
-        ]
-        with DRAWING:
-            drawn = plot_allele(
-                [short(name, 26) for name in names],
-                scores["diff"],
-                scores["log2_odds_ratio"],
-                colours,
-            )
-            svg = inline_svg(to_svg(drawn), name="allele", title="Change of every target")
-        figure = Markup(
-            name_points(
-                svg,
-                lambda n: f"#target-{n}",
-                lambda n: f"{names[n]}: {scores['ref'][n]:.4f} to {scores['alt'][n]:.4f}",
-            )
-        )
+        figure = _changes(service, annotation, scores)
     return render(
         request,
         "allele.html.j2",
@@ -222,10 +202,31 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         count=len(found),
         title=title_of(found.columns, number, _MOST_TITLE),
         id=str(found.columns["id"][number]),
-        verdict=status,
-        meaning=STATUSES[status],
+        verdict=verdict,
+        meaning=STATUSES[verdict],
         genome_ref=short(str(found.columns["genome_ref"][number]), _MOST_TITLE),
         figure=figure,
         targets=targets,
         annotation=annotation,
+    )
+
+
+def _changes(service: Service, annotation: Annotation, scores: Mapping[str, Floats]) -> Markup:
+    """Return the figure of an allele's targets; its dots lead to the rows of the table."""
+    names = list(service.targets[NAME])
+    groups = service.targets[annotation.group] if annotation.group else ()
+    with DRAWING:
+        figure = plot_allele(
+            [short(name, 26) for name in names],
+            scores["diff"],
+            scores["log2_odds_ratio"],
+            [annotation.colour(value) for value in groups],
+        )
+        svg = inline_svg(to_svg(figure), name="allele", title="Change of every target")
+    return Markup(
+        name_points(
+            svg,
+            lambda n: f"#target-{n}",
+            lambda n: f"{names[n]}: {scores['ref'][n]:.4f} to {scores['alt'][n]:.4f}",
+        )
     )

@@ -118,7 +118,7 @@ def model(request: Request) -> schemas.ModelAnswer:
     },
 )
 async def start_job(request: Request, response: Response) -> schemas.JobAnswer:
-    """Score a VCF while nobody waits."""
+    """Score a VCF, text or gzip, while nobody waits."""
     service = service_of(request)
     upload = await request.body()
     job = await run_in_threadpool(service.score_vcf_job, upload, "a VCF sent to the API")
@@ -144,7 +144,7 @@ def job(id: str, request: Request) -> schemas.JobAnswer:
 async def result(
     id: str, ending: Literal["tsv", "tsv.gz", "parquet"], request: Request
 ) -> FileResponse:
-    """The table of a job that is done."""
+    """The table of a job that is done, as tsv, tsv.gz or parquet."""
     service = service_of(request)
     return await download(service, service.jobs.find(id), ending)
 

@@ -19,16 +19,9 @@ Region = Annotated[
     Field(
         pattern="^[!-~][ -~–]*$",
         json_schema_extra={"pattern": "^[^:\\s]+:[0-9,]+-[0-9,]+$"},
-        description="CONTIG:START-END, counted from 1 with both ends, as genome browsers write it",
     ),
 ]
-VariantLine = Annotated[
-    str,
-    Field(
-        pattern='^[!"$-~][\\t -~]*$',
-        description="CONTIG:POS:REF>ALT, or a line of a VCF: CHROM POS ID REF ALT",
-    ),
-]
+VariantLine = Annotated[str, Field(pattern='^[!"$-~][\\t -~]*$')]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Targets = Annotated[list[Glob], Field(max_length=100)]
 
@@ -50,7 +43,8 @@ class PredictRequest(BaseModel):
     sequences: list[NamedSequence] = []
     """Each at least as long as the model's window; longer ones have a window every bin_bp."""
     regions: list[Region] = []
-    """Instead of sequences. Bins of bin_bp cover each."""
+    """Instead of sequences: CONTIG:START-END, counted from 1 with both ends, as genome browsers
+    write it. Bins of bin_bp cover each."""
     targets: Targets = []
     """Only these: names, with * and ? as wildcards, or COLUMN=VALUE of the target table."""
     pad: bool = False
@@ -70,7 +64,7 @@ class PredictedWindow(BaseModel):
     n_share: float
     """Share of the window's bases that are unknown."""
     probability: list[float]
-    """In the order of `targets`; both strands averaged."""
+    """In the order of targets; both strands averaged."""
 
 
 class PredictAnswer(BaseModel):
@@ -86,12 +80,13 @@ class VariantsRequest(BaseModel):
 
     model_config = _TAKEN
     variants: Annotated[list[VariantLine], Field(min_length=1)]
+    """Each CONTIG:POS:REF>ALT, or a line of a VCF: CHROM POS ID REF ALT."""
     targets: Targets = []
     """Only these: names, with * and ? as wildcards, or COLUMN=VALUE of the target table."""
 
 
 class AlleleScores(BaseModel):
-    """What an allele does, each in the order of `targets`."""
+    """What an allele does, each in the order of targets."""
 
     model_config = _GIVEN
     ref: list[float]
@@ -141,7 +136,7 @@ class MutagenesisRequest(BaseModel):
     sequence: Bases | None = None
     """No longer than the model's window; a shorter one is put in the middle of unknown bases."""
     region: Region | None = None
-    """Instead of a sequence: at most bin_bp of the server's genome."""
+    """Instead of a sequence: CONTIG:START-END of the server's genome, at most bin_bp."""
     target: Glob
     """Its name."""
     span_bp: Annotated[int, Field(ge=1)] | None = None

@@ -26,6 +26,8 @@ from bioq.runs import create_run, save_weights
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+pytest_plugins = ["browser_fixtures", "web_fixtures"]
+
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")
 

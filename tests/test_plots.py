@@ -182,6 +182,17 @@ def test_a_split_without_a_positive_says_that_its_curves_are_undefined():
         assert "undefined here" in texts(plot(CURVES[:0], summary))
 
 
+def test_labels_of_thresholds_near_each_other_do_not_overlap():
+    first, second = (
+        {"threshold": value, "precision": 0.8 + value / 50, "recall": 0.6, "f1": 0.7}
+        for value in (0.5, 0.4)
+    )
+    figure = plot_precision_recall(CURVES, SUMMARY | {"thresholds": [first, second]})
+    figure.draw_without_rendering()
+    one, other = (text for text in figure.axes[0].texts if "F1" in text.get_text())
+    assert not one.get_window_extent().overlaps(other.get_window_extent())
+
+
 def test_the_same_figure_gives_the_same_svg():
     assert style.to_svg(plot_roc(CURVES, SUMMARY)) == style.to_svg(plot_roc(CURVES, SUMMARY))
 
@@ -196,6 +207,24 @@ def test_an_inline_svg_has_the_ink_of_its_page_and_ids_of_its_own():
     assert all(found.startswith("roc-") for found in ids)
     assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', svg)) <= ids
     assert not re.search(r'^<svg[^>]* width="', svg)
+
+
+def test_an_inline_svg_is_the_same_picture_without_css():
+    drawn = style.to_svg(plot_targets(PER_TARGET))
+    svg = style.inline_svg(drawn, name="targets", title="Targets")
+    assert "style" not in svg
+    declared = [
+        sorted(part.strip().replace(style.INK, "currentColor") for part in one.split(";"))
+        for one in re.findall(r'style="([^"]*)"', drawn)
+    ]
+    names = "fill|fill-opacity|stroke|stroke-[a-z]+|opacity|image-rendering"
+    found = [
+        sorted(f"{name}: {value}" for name, value in re.findall(rf' ({names})="([^"]*)"', tag))
+        for tag in re.findall(r"<(?!svg)[^>]*>", svg)
+    ]
+    assert [one for one in found if one] == declared
+    assert "fill" in drawn
+    assert "*{stroke-linejoin: round; stroke-linecap: butt}" in drawn  # what _LINES says instead
 
 
 def test_a_png_is_white_and_200_dots_an_inch():

@@ -4,9 +4,11 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Protocol
 
 PLAIN_LINE_EVERY_S = 10.0
+_is_quiet = ContextVar("_is_quiet", default=False)
 
 
 class Advance(Protocol):
@@ -22,11 +24,23 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     On a terminal: a bar with rate and time left. Elsewhere: a plain line every 10 s, none for a
     job that ends sooner. Of a stream, whose total is not known (None), only what is done.
     """
-    if sys.stderr.isatty():
+    if _is_quiet.get():
+        yield lambda done, note="": None
+    elif sys.stderr.isatty():
         with _bar(what, total, unit) as advance:
             yield advance
     else:
         yield _plain(what, total, unit)
+
+
+@contextlib.contextmanager
+def no_progress() -> Iterator[None]:
+    """Show none inside this block, on this thread: for a server, whose visitors see their own."""
+    before = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(before)
 
 
 def say(line: str) -> None:

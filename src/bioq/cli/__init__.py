@@ -32,6 +32,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "Say what each base adds to a target, by gradients.",
     ),
     "motifs": ("bioq.cli.motifs:motifs", "Show the motifs that a run's filters look for."),
+    "serve": ("bioq.cli.serve:serve", "Open a page and a REST API for a trained model."),
     "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {

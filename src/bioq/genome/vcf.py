@@ -171,7 +171,7 @@ def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
             chrom, pos, ids, ref, alts = b"\t".join(cells).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
-        yield from _checked(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
+        yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
 
 
 def _check_header(where: str, line: bytes) -> None:
@@ -183,8 +183,13 @@ def _check_header(where: str, line: bytes) -> None:
         )
 
 
-def _checked(where: str, chrom: str, pos: str, ids: str, ref: str, alts: str) -> Iterator[Variant]:
-    """Yield the alleles of a record whose columns are well formed."""
+def check_record(
+    where: str, chrom: str, pos: str, ids: str, ref: str, alts: str
+) -> Iterator[Variant]:
+    """Yield the alleles of a record whose columns are well formed.
+
+    Raises BioqError, which begins with `where`, for a column that is not.
+    """
     if _CONTIG.fullmatch(chrom) is None:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
@@ -224,7 +229,7 @@ def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Varian
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"
-                yield from _checked(
+                yield from check_record(
                     where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
                 )
         except (OSError, ValueError) as error:

@@ -63,16 +63,22 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
         va="bottom",
     )
     _draw_curves(axes, curves, summary, "precision_recall", "average_precision", corner=corner)
+    last: tuple[float, float] | None = None
     for choice in summary["thresholds"]:
         if choice["threshold"] is None or choice["precision"] is None or choice["recall"] is None:
             continue
-        axes.plot(choice["recall"], choice["precision"], "o", color=INK, markersize=6, zorder=5)
+        point = (choice["recall"], choice["precision"])
+        near = last is not None and abs(point[0] - last[0]) < 0.4 and abs(point[1] - last[1]) < 0.06
+        axes.plot(*point, "o", color=INK, markersize=6, zorder=5)
         axes.annotate(
             f"{choice['threshold']:.3g}: F1 {choice['f1']:.3f}",
-            (choice["recall"], choice["precision"]),
-            xytext=(7, 5),
+            point,
+            xytext=(-7, -5) if near else (7, 5),
             textcoords="offset points",
+            ha="right" if near else "left",
+            va="top" if near else "baseline",
         )
+        last = point
     frame_unit_square(axes, x="recall", y="precision")
     return figure
 

@@ -92,13 +92,29 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     """Return the text of an SVG file as an `<svg>` element for an HTML page.
 
     Its ink is the page's text colour, its size the page's choice, and its ids begin with `name`,
-    so that two figures on one page do not mix.
+    so that two figures on one page do not mix. It holds no CSS, which a page may forbid (the
+    Content-Security-Policy of `bioq serve`): what it says of style is attributes.
     """
     svg = svg[svg.index("<svg") :].strip().replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style[^>]*>.*?</style>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bstyle="([^"]*)"', _attributes, svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
     head, rest = svg.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     label = html.escape(title, quote=True)
-    return head.replace("<svg", f'<svg role="img" aria-label="{label}"', 1) + ">" + rest
+    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + rest
+
+
+_LINES = 'stroke-linejoin="round" stroke-linecap="butt"'
+"""What the style sheet of Matplotlib's SVG files says."""
+
+
+def _attributes(style: re.Match[str]) -> str:
+    """Return CSS declarations as SVG's presentation attributes; the last of a name counts."""
+    declared = (one.split(":", 1) for one in style[1].split(";") if ":" in one)
+    return " ".join(
+        f'{name}="{value}"'
+        for name, value in {name.strip(): value.strip() for name, value in declared}.items()
+    )

@@ -1,0 +1,8 @@
+"""`bioq serve`: a local page and a REST API before a trained model."""
+
+from bioq.web.app import create_app
+from bioq.web.limits import Limits
+from bioq.web.server import serve
+from bioq.web.service import Service, open_service
+
+__all__ = ["Limits", "Service", "create_app", "open_service", "serve"]

@@ -1,0 +1,127 @@
+"""What comes back: predictions of windows, effects of substitutions, scores of alleles; and each as
+a file to download."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq.inputs import Places, WindowBatch
+from bioq.interpretation import Explanation
+from bioq.interpretation.writing import Effects, open_writer
+from bioq.tables import Kind, Layout, open_table
+from bioq.variants import COLUMNS, SCORES
+
+Floats = npt.NDArray[np.float32]
+PROBABILITY = "probability"
+ROWS = 256
+"""Rows of a table that are written at a time."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Windows and their probabilities."""
+
+    windows: WindowBatch
+    columns: Mapping[str, Kind]
+    """Kinds of the windows' columns."""
+    probability: Floats
+    """`(windows, targets)`."""
+
+    def title(self, number: int) -> str:
+        """Return what a window is called, with its place counted from 1."""
+        columns = self.windows.columns
+        name = columns["sequence" if "sequence" in columns else "chrom"][number]
+        return f"{name}:{columns['start'][number] + 1:,}-{columns['end'][number]:,}"
+
+    def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+        """Write a row a window."""
+        with open_table(out, Layout(self.columns, targets, (PROBABILITY,), metadata)) as table:
+            table.write(self.windows.columns, {PROBABILITY: self.probability})
+
+
+@dataclass(frozen=True)
+class Mutagenesis:
+    """The effects of every substitution in a window on one target."""
+
+    title: str
+    target: str
+    explanation: Explanation
+    columns: Mapping[str, Literal["text", "integer", "number"]]
+
+    def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+        """Write a row a substitution, or (`.npz`, `.h5`) arrays."""
+        place = self.explanation.place
+        places = Places(self.title, self.columns, 1, lambda: iter([place]))
+        chosen = targets[targets["name"] == self.target].reset_index(drop=True)
+        span_bp = len(place.position)
+        with open_writer(
+            out, Effects(), places, chosen, span_bp=span_bp, metadata=metadata
+        ) as writer:
+            writer.write(self.explanation)
+
+
+class Alleles:
+    """The alleles of a job and their scores; the scores lie in files of the job's folder."""
+
+    def __init__(self, folder: Path, targets: int):
+        self.columns: dict[str, npt.NDArray[Any]] = {}
+        """`variants.COLUMNS`, each `(alleles,)`."""
+        self._folder = folder
+        self._targets = targets
+        self._blocks: list[Mapping[str, npt.NDArray[Any]]] = []
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator["Alleles"]:
+        """Take blocks with `add` inside; whole when the block ends."""
+        with contextlib.ExitStack() as stack:
+            self._files = {
+                name: stack.enter_context(open(self._folder / f"{name}.float32", "wb"))
+                for name in SCORES
+            }
+            yield self
+        self.columns = {
+            name: np.concatenate([block[name] for block in self._blocks]) for name in COLUMNS
+        }
+        self._blocks.clear()
+
+    def add(self, columns: Mapping[str, npt.NDArray[Any]], scores: Mapping[str, Floats]) -> None:
+        """Append some alleles."""
+        self._blocks.append(columns)
+        for name, file in self._files.items():
+            file.write(np.ascontiguousarray(scores[name], dtype=np.float32).data)
+
+    def __len__(self) -> int:
+        return len(self.columns["chrom"])
+
+    def scores(self, rows: slice) -> dict[str, Floats]:
+        """Return every score of some alleles, `(rows, targets)`."""
+        shape = (len(self), self._targets)
+        return {
+            name: np.array(
+                np.memmap(self._folder / f"{name}.float32", np.float32, "r", shape=shape)[rows]
+            )
+            for name in SCORES
+        }
+
+    def title(self, number: int) -> str:
+        """Return an allele as CONTIG:POS:REF>ALT."""
+        chrom, pos, ref, alt = (
+            self.columns[name][number] for name in ("chrom", "pos", "ref", "alt")
+        )
+        return f"{chrom}:{pos}:{ref}>{alt}"
+
+    def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+        """Write a row an allele, with every score of every target."""
+        with open_table(out, Layout(COLUMNS, targets, tuple(SCORES), metadata)) as table:
+            for start in range(0, len(self), ROWS):
+                rows = slice(start, start + ROWS)
+                table.write(
+                    {name: values[rows] for name, values in self.columns.items()},
+                    self.scores(rows),
+                )

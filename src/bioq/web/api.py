@@ -1,0 +1,287 @@
+"""The REST API: parse, ask the service, wait without holding a thread, answer."""
+
+import asyncio
+import math
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from bioq import dna
+from bioq.errors import BioqError, UsageError
+from bioq.genome.vcf import Variant
+from bioq.inputs import WindowBatch
+from bioq.interpretation.writing import REFERENCE
+from bioq.results import FOLDER, SUMMARY, read_evaluation
+from bioq.targets import NAME, select_targets
+from bioq.variants import SCORES
+from bioq.web import schemas
+from bioq.web.answers import Alleles, Mutagenesis, Predictions
+from bioq.web.downloads import TYPES, download
+from bioq.web.jobs import Job
+from bioq.web.pages.render import service_of
+from bioq.web.service import Service
+
+router = APIRouter(prefix="/api", tags=["API"])
+
+Numbers = npt.NDArray[np.int64]
+_WHY: dict[int | str, str] = {
+    400: "The body cannot be read, or the Host is not this server's",
+    403: "A page of another site asks",
+    404: "There is no such job",
+    413: "The body is too large",
+    422: "A fault in what was sent",
+    429: "Too much waits already; ask again after Retry-After seconds",
+}
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what the documentation says of answers that are refusals."""
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"model": schemas.Detail, "description": _WHY[status]} for status in statuses
+    }
+    if 429 in found:
+        found[429]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return found
+
+
+_ASKED = _refusals(400, 403, 413, 422, 429)
+
+
+@router.post("/predict", responses=_ASKED)
+async def predict(asked: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
+    """Probability of every target for sequences or regions."""
+    service = service_of(request)
+    chosen, windows = await run_in_threadpool(_read_windows, service, asked)
+    found = await asyncio.wrap_future(service.predict(windows))
+    return await run_in_threadpool(_predicted, service, chosen, found)
+
+
+@router.post("/variants", responses=_ASKED)
+async def variants(asked: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
+    """What variants do to every target."""
+    service = service_of(request)
+    chosen, alleles = await run_in_threadpool(_read_alleles, service, asked)
+    job = service.score_job(alleles, len(alleles), "variants")
+    try:
+        found = await _finished(job)
+        return await run_in_threadpool(_scored, service, chosen, found)
+    finally:
+        service.jobs.remove(job.id)
+
+
+@router.post("/mutagenesis", responses=_ASKED)
+async def mutagenesis(
+    asked: schemas.MutagenesisRequest, request: Request
+) -> schemas.MutagenesisAnswer:
+    """What every substitution in a window does to one target."""
+    service = service_of(request)
+    job = await run_in_threadpool(_start_mutagenesis, service, asked)
+    try:
+        return _mutated(await _finished(job))
+    finally:
+        service.jobs.remove(job.id)
+
+
+@router.get("/model")
+def model(request: Request) -> schemas.ModelAnswer:
+    """What the model is, what it predicts and how well."""
+    service = service_of(request)
+    rows = service.targets.to_dict("records")
+    limits = schemas.LimitsAnswer.model_validate(service.limits, from_attributes=True)
+    return schemas.ModelAnswer(
+        name=service.run,
+        architecture=dict(service.config.model),
+        window_bp=service.window_bp,
+        bin_bp=service.bin_bp,
+        targets=[{str(key): cell for key, cell in row.items()} for row in rows],
+        has_genome=service.genome is not None,
+        evaluation=_evaluation(service),
+        limits=limits,
+    )
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    responses={202: {"headers": {"Location": {"schema": {"type": "string"}}}}, **_ASKED},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "A VCF, text or gzip",
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def start_job(request: Request, response: Response) -> schemas.JobAnswer:
+    """Score a VCF, text or gzip, while nobody waits."""
+    service = service_of(request)
+    upload = await request.body()
+    job = await run_in_threadpool(service.score_vcf_job, upload, "a VCF sent to the API")
+    response.headers["Location"] = f"/api/jobs/{job.id}"
+    return _told(service, job)
+
+
+@router.get("/jobs/{id}", responses=_refusals(404, 422))
+def job(id: str, request: Request) -> schemas.JobAnswer:
+    """How far a job is."""
+    service = service_of(request)
+    return _told(service, service.jobs.find(id))
+
+
+@router.get(
+    "/jobs/{id}/result.{ending}",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()}},
+        **_refusals(404, 422),
+    },
+)
+async def result(
+    id: str, ending: Literal["tsv", "tsv.gz", "parquet"], request: Request
+) -> FileResponse:
+    """The table of a job that is done, as tsv, tsv.gz or parquet."""
+    service = service_of(request)
+    return await download(service, service.jobs.find(id), ending)
+
+
+@router.delete("/jobs/{id}", status_code=204, responses=_refusals(403, 404, 422))
+def forget_job(id: str, request: Request) -> None:
+    """Cancel a job and forget it with its result."""
+    service_of(request).jobs.remove(id)
+
+
+async def _finished(job: Job) -> Any:
+    """Wait for a job that only this request knows; it never makes way for others' results."""
+    job.seen = math.inf
+    return await asyncio.wrap_future(job.future)
+
+
+def _read_windows(service: Service, asked: schemas.PredictRequest) -> tuple[Numbers, WindowBatch]:
+    chosen = select_targets(service.targets, asked.targets)
+    if bool(asked.sequences) == bool(asked.regions):
+        raise UsageError("expected either 'sequences' or 'regions', with at least one of them")
+    if asked.regions:
+        return chosen, service.read_regions("\n".join(asked.regions))
+    fasta = "".join(f">{one.name}\n{one.sequence}\n" for one in asked.sequences)
+    return chosen, service.read_sequences(fasta, pad=asked.pad)
+
+
+def _predicted(service: Service, chosen: Numbers, found: Predictions) -> schemas.PredictAnswer:
+    columns = found.windows.columns
+    names = columns["sequence" if "sequence" in columns else "chrom"]
+    windows = [
+        schemas.PredictedWindow(
+            name=names[row],
+            start=columns["start"][row],
+            end=columns["end"][row],
+            n_share=columns["n_share"][row],
+            probability=_numbers(probability[chosen]),
+        )
+        for row, probability in enumerate(found.probability)
+    ]
+    return schemas.PredictAnswer(targets=_names(service, chosen), windows=windows)
+
+
+def _read_alleles(
+    service: Service, asked: schemas.VariantsRequest
+) -> tuple[Numbers, list[Variant]]:
+    chosen = select_targets(service.targets, asked.targets)
+    alleles = service.read_variant_lines("\n".join(asked.variants))
+    most = service.limits.direct_alleles
+    if len(alleles) > most:
+        raise BioqError(
+            f"{len(alleles):,} alleles are more than the {most:,} that are scored while you wait; "
+            "send them as a VCF to /api/jobs"
+        )
+    return chosen, alleles
+
+
+def _scored(service: Service, chosen: Numbers, found: Alleles) -> schemas.VariantsAnswer:
+    names = _names(service, chosen)
+    scores = {name: values[:, chosen] for name, values in found.scores(slice(None)).items()}
+    alleles = []
+    for row in range(len(found)):
+        own: dict[str, Any] = {
+            name: found.columns[name][row]
+            for name in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
+        }
+        own |= {"max_abs_diff": None, "top_target": "", "scores": None}
+        size = np.abs(scores["diff"][row])
+        if not np.isnan(size).any():
+            own["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
+            own["top_target"] = names[size.argmax()]
+            own["scores"] = schemas.AlleleScores(
+                **{name: _numbers(scores[name][row]) for name in SCORES}
+            )
+        alleles.append(schemas.ScoredAllele(**own))
+    return schemas.VariantsAnswer(targets=names, alleles=alleles)
+
+
+def _start_mutagenesis(service: Service, asked: schemas.MutagenesisRequest) -> Job:
+    span_bp = service.bin_bp if asked.span_bp is None else asked.span_bp
+    if span_bp > service.window_bp:
+        raise UsageError(f"span_bp {span_bp:,}: the window has {service.window_bp:,} bases")
+    named = np.flatnonzero(service.targets[NAME] == asked.target)
+    chosen = named if len(named) else select_targets(service.targets, [asked.target])
+    if len(chosen) > 1:
+        raise UsageError(f"target {asked.target!r} fits {len(chosen):,} targets; expected one")
+    if asked.sequence is not None and asked.region is None:
+        windows = service.read_sequences(f">sequence\n{asked.sequence}\n", pad=True)
+    elif asked.region is not None and asked.sequence is None:
+        windows = service.read_regions(asked.region)
+    else:
+        raise UsageError("expected either 'sequence' or 'region'")
+    if len(windows) > 1:
+        raise UsageError(
+            f"there are {len(windows):,} windows; expected one: a sequence of at most "
+            f"{service.window_bp:,} bases, or a region of at most {service.bin_bp:,}"
+        )
+    return service.mutate_job(windows, 0, int(chosen[0]), span_bp)
+
+
+def _mutated(found: Mutagenesis) -> schemas.MutagenesisAnswer:
+    place, effects = found.explanation.place, found.explanation.values[..., 0]
+    return schemas.MutagenesisAnswer(
+        target=found.target,
+        reference=_numbers(found.explanation.scores[REFERENCE])[0],
+        bases=dna.decode(place.bases),
+        position=place.position.tolist(),
+        effects=schemas.Effects(
+            **{base: _numbers(row) for base, row in zip("ACGT", effects, strict=True)}
+        ),
+    )
+
+
+def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
+    if not (service.folder / FOLDER / SUMMARY).is_file():
+        return None
+    summary = read_evaluation(service.folder).summary
+    return schemas.EvaluationAnswer.model_validate(summary)
+
+
+def _told(service: Service, job: Job) -> schemas.JobAnswer:
+    return schemas.JobAnswer(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        done=job.done,
+        total=job.total,
+        before=service.jobs.ahead(job),
+        error=job.error,
+    )
+
+
+def _names(service: Service, chosen: Numbers) -> list[str]:
+    return list(service.targets[NAME].iloc[chosen])
+
+
+def _numbers(values: npt.NDArray[np.float32]) -> list[float]:
+    """Return float32s with the fewest digits that read back as the same float32."""
+    text = pa.array(values.astype(np.float32)).cast(pa.string())
+    numbers: list[float] = text.cast(pa.float64()).to_pylist()
+    return numbers

@@ -1,0 +1,89 @@
+"""The web application: pages for people, an API for programs, and what stands before both."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+
+from bioq import __version__
+from bioq.errors import BioqError
+from bioq.web import api, pages
+from bioq.web.desk import Busy
+from bioq.web.examples import add_examples
+from bioq.web.guard import HEADERS, Guard
+from bioq.web.jobs import NoSuchJob
+from bioq.web.schemas import one_line
+from bioq.web.service import Service
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+"""The names under which a server on this machine is asked."""
+STATIC = Path(__file__).parent / "static"
+
+
+def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
+    """Return the application. `hosts` are the names that it answers to; others get a 400, so that
+    a foreign page cannot reach it by a name of its own (DNS rebinding)."""
+    app = FastAPI(
+        title="BioQ",
+        version=__version__,
+        summary="What DNA does, by a trained model",
+        docs_url=None,  # they load their scripts from elsewhere; /api is our own page
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.service = service
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    add_examples(app.openapi(), service)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_exception_handler(BioqError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_form)
+    app.add_exception_handler(HTTPException, _refuse_request)
+    app.add_exception_handler(Exception, _fail)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # the last is the first asked
+    return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Answer an input with a fault by the one line that says what to change."""
+    status, headers = 422, {}
+    if isinstance(error, Busy):
+        status, headers = 429, {"Retry-After": "5"}
+    elif isinstance(error, NoSuchJob):
+        status = 404
+    return _answer(request, str(error), status, headers)
+
+
+async def _refuse_form(request: Request, error: Exception) -> Response:
+    """Answer a request of another form than asked for by the field and what was expected."""
+    assert isinstance(error, RequestValidationError)
+    return await _refuse(request, BioqError(one_line(error)))
+
+
+async def _refuse_request(request: Request, error: Exception) -> Response:
+    """Answer a request for what is not there, or that cannot be read."""
+    assert isinstance(error, HTTPException)
+    detail = "there is no such address" if error.status_code == 404 else str(error.detail)
+    return _answer(request, detail, error.status_code, error.headers)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer what nobody expected without a word of it; the server's log has the traceback."""
+    detail = "something went wrong in the server; its terminal says more"
+    return _answer(request, detail, 500, HEADERS)
+
+
+def _answer(
+    request: Request, detail: str, status: int, headers: Mapping[str, str] | None
+) -> Response:
+    """Answer a program with JSON, a person with a page."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"detail": detail}, status, headers)
+    return pages.error_page(request, detail, status, headers)

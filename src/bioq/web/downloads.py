@@ -1,0 +1,42 @@
+"""Results as files: made when they are first asked for, in the job's own folder."""
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from bioq.errors import BioqError
+from bioq.progress import no_progress
+from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.service import Service
+
+TYPES = {
+    "tsv": "text/tab-separated-values",
+    "tsv.gz": "application/gzip",
+    "parquet": "application/vnd.apache.parquet",
+}
+"""Endings and their media types."""
+
+
+async def download(service: Service, job: Job, ending: str) -> FileResponse:
+    """Answer with a job's result as a table.
+
+    Raises NoSuchJob for an ending that is not there, BioqError for a job that has no result yet.
+    """
+    if ending not in TYPES:
+        raise NoSuchJob(f"there is no .{ending} of a result; expected {', '.join(TYPES)}")
+    if job.state != "done":
+        raise BioqError(f"the job is {job.state}; it has a result when it is done")
+    file = job.folder / f"result.{ending}"
+    metadata: dict[str, Any] = {"run": service.run, "strands": "both", "source": job.title}
+
+    def write() -> None:
+        with job.writing, no_progress():
+            if not job.folder.exists():
+                raise NoSuchJob("the job's result was removed meanwhile")
+            if not file.exists():
+                job.answer.write(file, service.targets, metadata)
+        service.jobs.forget_old()
+
+    await run_in_threadpool(write)
+    return FileResponse(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")

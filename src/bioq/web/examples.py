@@ -1,0 +1,116 @@
+"""Requests to the API that this server answers: on its own targets and places of its own genome."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bioq import dna
+from bioq.targets import NAME
+from bioq.web.service import Service
+
+JSON, BYTES = "application/json", "application/octet-stream"
+_PLACES = 40
+"""How many places of a genome are tried for one without unknown bases."""
+_SEQUENCE_BP = 24
+_SPAN_BP = 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """One request."""
+
+    name: str
+    method: str
+    path: str
+    """As the OpenAPI has it, with {id} where a job's is."""
+    json: Mapping[str, Any] | None = None
+    vcf: str = ""
+
+    @property
+    def body(self) -> bytes:
+        return self.vcf.encode() if self.json is None else json.dumps(self.json).encode()
+
+    @property
+    def media_type(self) -> str:
+        return BYTES if self.json is None else JSON
+
+    def curl(self, address: str) -> str:
+        """Return the command that asks this."""
+        options = {"POST": [], "GET": [], "DELETE": ["-X DELETE"]}[self.method]
+        if self.json is not None:
+            options += [f"-H 'Content-Type: {JSON}'", f"-d {shlex.quote(json.dumps(self.json))}"]
+        if self.vcf:
+            options.append("--data-binary @variants.vcf.gz")
+        url = shlex.quote(f"{address}{self.path}".replace("{id}", "ID"))
+        return " \\\n  ".join([f"curl {url}", *options])
+
+
+def examples(service: Service) -> list[Example]:
+    """Return an example of every operation, and two where two kinds of input are taken."""
+    target = str(service.targets[NAME].iloc[0])
+    found = [Example("model", "GET", "/api/model")]
+    codes = np.random.default_rng(0).integers(0, 4, _SEQUENCE_BP).astype(np.uint8)
+    sequence = {"name": "mine", "sequence": dna.decode(codes)}
+    predict = {"sequences": [sequence], "targets": [target], "pad": True}
+    found.append(Example("sequence", "POST", "/api/predict", predict))
+    contig, start, base = _place(service)
+    region = f"{contig}:{start + 1}-{start + 2 * service.bin_bp}"
+    found.append(
+        Example("region", "POST", "/api/predict", {"regions": [region], "targets": [target]})
+    )
+    alleles = list(_alleles(contig, start + 1, base))
+    lines = [f"{contig}:{pos}:{ref}>{alt}" for pos, ref, alt in alleles]
+    found.append(
+        Example("variants", "POST", "/api/variants", {"variants": lines, "targets": [target]})
+    )
+    window: dict[str, Any] = {"region": f"{contig}:{start + 1}-{start + service.bin_bp}"}
+    if service.genome is None:
+        window = {"sequence": sequence["sequence"]}
+    mutate = {**window, "target": target, "span_bp": _SPAN_BP}
+    found.append(Example("window", "POST", "/api/mutagenesis", mutate))
+    rows = "".join(f"{contig}\t{pos}\t.\t{ref}\t{alt}\n" for pos, ref, alt in alleles)
+    vcf = f"##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n{rows}"
+    found.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))
+    found.append(Example("job", "GET", "/api/jobs/{id}"))
+    found.append(Example("result", "GET", "/api/jobs/{id}/result.tsv"))
+    found.append(Example("job", "DELETE", "/api/jobs/{id}"))
+    return found
+
+
+def add_examples(openapi: dict[str, Any], service: Service) -> None:
+    """Put the examples of request bodies into an OpenAPI description."""
+    for example in examples(service):
+        if example.body:
+            operation = openapi["paths"][example.path][example.method.lower()]
+            content = operation["requestBody"]["content"][example.media_type]
+            value = example.vcf or example.json
+            content.setdefault("examples", {})[example.name] = {"value": value}
+
+
+def _alleles(contig: str, pos: int, base: str) -> Iterator[tuple[int, str, str]]:
+    """Yield an allele that is scored and one whose REF is not what the genome has."""
+    following = dna.BASES[(dna.BASES.index(base) + 1) % 4]
+    yield pos, base, following
+    yield pos, following, dna.BASES[(dna.BASES.index(base) + 2) % 4]
+
+
+def _place(service: Service) -> tuple[str, int, str]:
+    """Return (contig, start, base) of a place of the genome with known bases around it; without
+    a genome, one that it might have."""
+    genome = service.genome
+    if genome is None:
+        return "chr22", 19_711_000, "A"
+    contig = max(genome.lengths, key=lambda name: genome.lengths[name])
+    length = genome.lengths[contig]
+    start = 0
+    for number in range(1, _PLACES):
+        start = length * number // _PLACES
+        codes = genome.read(contig, start, min(start + service.window_bp, length))
+        if len(codes) == service.window_bp and (codes < dna.UNKNOWN).all():
+            break
+    base = dna.decode(genome.read(contig, start, start + 1))
+    return contig, start, base if base in dna.BASES else "A"

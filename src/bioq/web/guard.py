@@ -1,0 +1,100 @@
+"""What stands before every request: a bound on its size, whose it may be, and safe headers.
+
+Plain ASGI, so that a body is counted while it comes in.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    # Everything comes from this server; nothing inline, nothing framed.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # with no-referrer, our own forms would have no Origin
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """Refuses a body that is too large and a request that another site's page sends."""
+
+    def __init__(self, app: ASGIApp, *, body_bytes: int):
+        self._app = app
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refuse(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
+        received = 0
+        declared = _length(Headers(scope=scope))
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            if declared > self._body_bytes:
+                raise BodyTooLarge(self._body_bytes)
+            message: MutableMapping[str, Any] = await receive()
+            received += len(message.get("body", b""))
+            if received > self._body_bytes:
+                raise BodyTooLarge(self._body_bytes)
+            return message
+
+        await self._app(scope, receive_counted, send_with_headers)
+
+    def _refuse(self, scope: Scope) -> JSONResponse | None:
+        headers = Headers(scope=scope)
+        if scope["method"] not in _SAFE and not _is_own(headers):
+            return JSONResponse({"detail": "a page of another site may not ask this"}, 403)
+        if _length(headers) < 0:
+            return JSONResponse({"detail": "Content-Length is no number"}, 400)
+        return None
+
+
+def _is_own(headers: Headers) -> bool:
+    """Tell whether a request comes from our own pages, or from no page at all."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")  # browsers leave Sec-Fetch-Site out where there is no https
+    return origin is None or origin.partition("://")[2] == headers.get("host")
+
+
+def _length(headers: Headers) -> int:
+    """Return the length that a body is said to have, 0 if nothing is said, -1 for no number."""
+    text = headers.get("content-length", "0")
+    return int(text[:20]) if text.isascii() and text.isdigit() else -1
+
+
+class BodyTooLarge(HTTPException):
+    """More bytes came, or are to come, than a request may have."""
+
+    def __init__(self, body_bytes: int):
+        super().__init__(
+            413, f"the request is larger than {body_bytes / (1 << 20):g} MiB; send less"
+        )

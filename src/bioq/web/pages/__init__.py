@@ -1,0 +1,21 @@
+"""The pages: server-rendered HTML; they work without scripts, which only add comfort."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from bioq.web.pages import api, model, results, sequence, variant
+from bioq.web.pages.render import error_page
+
+__all__ = ["error_page", "router"]
+
+router = APIRouter(include_in_schema=False)
+for part in (sequence, variant, model, results, api):
+    router.include_router(part.router)
+
+
+@router.get("/static/page.css")
+def page_style() -> Response:
+    """Answer with the style that the pages share with the reports."""
+    return Response(files("bioq").joinpath("page.css").read_bytes(), media_type="text/css")

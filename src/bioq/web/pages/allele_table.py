@@ -1,0 +1,93 @@
+"""Which alleles of a job a page lists, and in which order: sorted and chosen on the server, for
+there may be thousands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.web.answers import Alleles
+
+Columns = Mapping[str, npt.NDArray[Any]]
+SORTS = ("change", "number", "place", "status", "target")
+_MOST_FIND = 100
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address of the page asks for; what it does not know is passed over."""
+
+    sort: str = "change"
+    """One of `SORTS`: by largest change, in the order given, by place, status or top target."""
+    up: bool = False
+    """Smallest first."""
+    status: str = ""
+    """Only this status."""
+    find: str = ""
+    """Only alleles in whose text this stands."""
+    page: int = 1
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Self:
+        """Read an address."""
+        sort, page = query.get("sort", ""), query.get("page", "")
+        sort = sort if sort in SORTS else "change"
+        is_page = page.isascii() and page.isdigit()
+        return cls(
+            sort=sort,
+            up=query.get("up", "" if sort == "change" else "1") == "1",
+            status=query.get("status", ""),
+            find=query.get("find", "").strip()[:_MOST_FIND],
+            page=max(1, int(page[:9])) if is_page else 1,
+        )
+
+    @property
+    def query(self) -> dict[str, str | int]:
+        """The same in an address, from the first page on."""
+        return {"sort": self.sort, "up": int(self.up), "status": self.status, "find": self.find}
+
+
+def chosen_rows(found: Alleles, asked: Asked) -> list[int]:
+    """Return the alleles that a page lists, in its order; what was not scored is last by change."""
+    columns = found.columns
+    rows = [
+        number
+        for number in range(len(found))
+        if (not asked.status or columns["status"][number] == asked.status)
+        and (not asked.find or asked.find.lower() in _text(columns, number))
+    ]
+    change = np.nan_to_num(columns["max_abs_diff"], nan=-1.0)
+    contigs = {name: number for number, name in enumerate(dict.fromkeys(columns["chrom"]))}
+    keys = {
+        "number": lambda number: number,
+        "change": lambda number: change[number],
+        "place": lambda number: (contigs[columns["chrom"][number]], columns["pos"][number]),
+        "status": lambda number: columns["status"][number],
+        "target": lambda number: columns["top_target"][number],
+    }
+    rows.sort(key=keys[asked.sort], reverse=not asked.up)
+    if asked.sort in ("change", "target"):
+        rows.sort(key=lambda number: bool(change[number] < 0))
+    return rows
+
+
+def title_of(columns: Columns, number: int, most: int) -> str:
+    """Return an allele as CONTIG:POS:REF>ALT, its parts shortened to about `most` letters."""
+    part = most // 4
+    chrom = short(str(columns["chrom"][number]), 2 * part)
+    ref, alt = (short(str(columns[name][number]), part) for name in ("ref", "alt"))
+    return f"{chrom}:{columns['pos'][number]}:{ref}>{alt}"
+
+
+def short(text: str, most: int) -> str:
+    """Return a text cut to `most` letters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _text(columns: Columns, number: int) -> str:
+    chrom, pos, id, ref, alt, target = (
+        columns[name][number] for name in ("chrom", "pos", "id", "ref", "alt", "top_target")
+    )
+    return f"{chrom}:{pos}:{ref}>{alt} {id} {target}".lower()

@@ -1,0 +1,215 @@
+"""The page: the API, from its own description, with answers of this very server."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from bioq.web.examples import Example, examples
+from bioq.web.pages.render import render, service_of
+
+router = APIRouter()
+
+_MOST_ITEMS = 4
+_MOST_LETTERS = 400
+_MOST_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An example and what the server said to it."""
+
+    curl: str
+    status: int
+    answer: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a request or an answer."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that can be asked."""
+
+    method: str
+    path: str
+    meaning: str
+    takes: list[Field]
+    gives: list[Field]
+    asked: list[Asked]
+
+
+@router.get("/api")
+async def show(request: Request) -> Response:
+    """Show every operation with a command to copy and its answer."""
+    app: FastAPI = request.app
+    answers = getattr(app.state, "answers", None)
+    if answers is None:
+        answers = [answer async for answer in _answers(app)]
+        if all(status < 429 for _, status, _ in answers):  # else it was busy: the next visitor asks
+            app.state.answers = answers
+    address = str(request.base_url).rstrip("/")
+    asked: dict[tuple[str, str], list[Asked]] = {}
+    for example, status, answer in answers:
+        shown = Asked(example.curl(address), status, answer)
+        asked.setdefault((example.method, example.path), []).append(shown)
+    openapi = app.openapi()
+    operations = [
+        _operation(openapi, method.upper(), path, asked)
+        for path, methods in openapi["paths"].items()
+        for method in methods
+    ]
+    return render(
+        request,
+        "api.html.j2",
+        here="/api",
+        operations=operations,
+        refusals=_refusals(openapi),
+        limits=service_of(request).limits,
+    )
+
+
+async def _answers(app: FastAPI) -> Any:
+    """Ask every example, in order; yields (example, status, answer as text)."""
+    service = app.state.service
+    id = ""
+    for example in examples(service):
+        if "{id}" in example.path and not id:
+            yield example, 404, "(needs a job)"
+            continue
+        status, body = await _ask(app, example, id)
+        yield example, status, _shown(body)
+        if example.path == "/api/jobs" and status == 202:
+            id = json.loads(body)["id"]
+            future = asyncio.wrap_future(service.jobs.find(id).future)
+            await asyncio.wait([future], timeout=_MOST_SECONDS)
+
+
+async def _ask(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
+    """Return status and body of what the application answers, without a network."""
+    path = example.path.replace("{id}", id)
+    media_type = example.media_type.encode()
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": example.method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", media_type)],
+    }
+    status, body, is_sent = 0, b"", False
+
+    async def receive() -> Message:
+        nonlocal is_sent
+        if is_sent:  # whoever asks again waits for the visitor to leave
+            await asyncio.Event().wait()
+        is_sent = True
+        return {"type": "http.request", "body": example.body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status, body
+        status = message.get("status", status)
+        body += message.get("body", b"")
+
+    await app(scope, receive, send)
+    return status, body
+
+
+def _operation(
+    openapi: dict[str, Any], method: str, path: str, asked: dict[tuple[str, str], list[Asked]]
+) -> Operation:
+    operation = openapi["paths"][path][method.lower()]
+    takes = operation.get("requestBody", {}).get("content", {})
+    success = next(iter(operation["responses"].values())).get("content", {})
+    # The examples ask for one of the tables.
+    found = asked.get((method, path.replace("{ending}", "tsv")), [])
+    return Operation(
+        method,
+        path,
+        operation["description"],
+        list(_fields(openapi, takes.get("application/json", {}).get("schema", {}))),
+        list(_fields(openapi, success.get("application/json", {}).get("schema", {}))),
+        found,
+    )
+
+
+def _fields(openapi: dict[str, Any], schema: dict[str, Any], before: str = "") -> Iterator[Field]:
+    """Yield the fields of an object, those of objects inside it as well."""
+    schema = _resolved(openapi, schema)
+    needed = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        whole = before + name
+        optional = not before and "default" in field and name not in needed
+        kind = _kind(openapi, field) + (" (optional)" if optional else "")
+        inner = _resolved(openapi, field)
+        yield Field(whole, kind, field.get("description") or inner.get("description", ""))
+        yield from _fields(openapi, inner, whole + ".")
+        items = _resolved(openapi, inner.get("items", {}))
+        yield from _fields(openapi, items, whole + "[].")
+
+
+def _resolved(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Follow a reference, and "this or null"."""
+    for one in schema.get("anyOf", []):
+        if one.get("type") != "null":
+            return _resolved(openapi, one)
+    if "$ref" in schema:
+        found: dict[str, Any] = openapi["components"]["schemas"][schema["$ref"].split("/")[-1]]
+        return found
+    return schema
+
+
+def _kind(openapi: dict[str, Any], schema: dict[str, Any]) -> str:
+    or_null = (
+        " or null" if any(one.get("type") == "null" for one in schema.get("anyOf", [])) else ""
+    )
+    found = _resolved(openapi, schema)
+    if found.get("type") == "array":
+        return f"list of {_kind(openapi, found['items'])}s{or_null}"
+    return f"{found.get('type', 'object')}{or_null}"
+
+
+def _refusals(openapi: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return every status that is a refusal, and when it is given."""
+    found = {
+        status: response["description"]
+        for methods in openapi["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        if status >= "400"
+    }
+    return sorted(found.items())
+
+
+def _shown(body: bytes) -> str:
+    """Return an answer as text to read: long lists and long text are cut, and say so."""
+    text = body.decode("utf-8")
+    try:
+        text = json.dumps(_cut(json.loads(text)), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text if len(text) <= _MOST_LETTERS else text[:_MOST_LETTERS] + " …"
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda list_: f"[{' '.join(list_[1].split())}]", text)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _cut(part) for key, part in value.items()}
+    if isinstance(value, list):
+        more = [f"… {len(value) - _MOST_ITEMS + 1:,} more"] if len(value) > _MOST_ITEMS else []
+        return [_cut(part) for part in (value[: _MOST_ITEMS - 1] if more else value)] + more
+    return value

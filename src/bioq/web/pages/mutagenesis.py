@@ -1,0 +1,83 @@
+"""Mutagenesis of a predicted window: every substitution's effect on one target."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from fastapi import Request
+from starlette.responses import FileResponse, Response
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.interpretation.writing import REFERENCE
+from bioq.plots.interpretation import write_effects_figure
+from bioq.web.answers import Mutagenesis, Predictions
+from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.pages.render import DRAWING, render
+from bioq.web.pages.sequence import window_number
+from bioq.web.service import Service
+
+MOST_LISTED = 10
+_FIGURES = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+def start(service: Service, job: Job, fields: Mapping[str, str]) -> Job:
+    """Queue the mutagenesis that a form asks for: `window` from 1, `target` from 0, `span` "bin"
+    or "window". Raises BioqError for what is not there, Busy."""
+    if job.kind != "sequence" or job.state != "done":
+        raise BioqError("only a predicted window can be mutated; predict it first")
+    found: Predictions = job.answer
+    number = window_number(fields.get("window", ""), len(found.windows))
+    target = fields.get("target", "")
+    count = len(service.targets)
+    if not (target.isascii() and target.isdigit() and int(target[:9]) < count):
+        raise BioqError(f"there is no target {target[:20]!r}; choose one of the {count:,}")
+    span_bp = service.window_bp if fields.get("span") == "window" else service.bin_bp
+    begun = service.mutate_job(found.windows, number, int(target), span_bp)
+    begun.back = f"/jobs/{job.id}?window={number + 1}"
+    return begun
+
+
+def show(request: Request, service: Service, job: Job) -> Response:
+    """Show the heat map of a mutagenesis, and its strongest substitutions."""
+    found: Mutagenesis = job.answer
+    scores = found.explanation.scores[REFERENCE]
+    return render(
+        request,
+        "mutagenesis.html.j2",
+        job=job,
+        found=found,
+        reference=float(scores[0]),
+        strongest=_strongest(found),
+    )
+
+
+def figure(job: Job, ending: str) -> FileResponse:
+    """Answer with the heat map as .svg or .png. Raises NoSuchJob for another, or without one."""
+    if ending not in _FIGURES or job.kind != "mutagenesis" or job.state != "done":
+        raise NoSuchJob(f"there is no figure.{ending} here; expected one of a finished mutagenesis")
+    found: Mutagenesis = job.answer
+    file = job.folder / f"figure.{ending}"
+    with job.writing:
+        if not file.exists():
+            with DRAWING:
+                write_effects_figure(file, [found.explanation], [found.target])
+    name = f"bioq-mutagenesis.{ending}"
+    return FileResponse(file, media_type=_FIGURES[ending], filename=name)
+
+
+def _strongest(found: Mutagenesis) -> list[tuple[int, str, str, float]]:
+    """Return the substitutions that move the target most: (position from 1, ref, alt, change)."""
+    place = found.explanation.place
+    values = found.explanation.values[:, :, 0]
+    order = np.argsort(-np.abs(values), axis=None, kind="stable")[:MOST_LISTED]
+    bases, columns = np.unravel_index(order, values.shape)
+    return [
+        (
+            int(place.position[column]) + 1,
+            dna.decode(place.bases[[column]]),
+            dna.BASES[base],
+            float(values[base, column]),
+        )
+        for base, column in zip(bases, columns, strict=True)
+        if values[base, column] != 0
+    ]

@@ -1,0 +1,68 @@
+"""Templates, and what every page is given."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from bioq import __version__
+from bioq.web.jobs import Job
+from bioq.web.service import Service
+
+DRAWING = threading.Lock()
+"""Held while a figure is drawn: Matplotlib's settings belong to the whole process."""
+_HEADINGS = {404: "Not found", 429: "Busy"}
+
+_environment = Environment(
+    loader=PackageLoader("bioq.web", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters["integer"] = "{:,}".format
+_environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
+
+
+def service_of(request: Request) -> Service:
+    """Return what the application serves."""
+    service: Service = request.app.state.service
+    return service
+
+
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> HTMLResponse:
+    """Answer with a page; text is escaped, a missing value is an error."""
+    page = _environment.get_template(template).render(
+        service=service_of(request), version=__version__, **values
+    )
+    return HTMLResponse(page, status, dict(headers or {}))
+
+
+def error_page(
+    request: Request, message: str, status: int, headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
+    """Answer with a page that says what went wrong and what to change."""
+    heading = _HEADINGS.get(status, "That did not work")
+    return render(
+        request, "error.html.j2", status=status, headers=headers, message=message, heading=heading
+    )
+
+
+async def go_to(job: Job, seconds: float) -> RedirectResponse:
+    """Lead to a job's page, as soon as it has ended or some seconds are over."""
+    deadline = time.monotonic() + seconds
+    while not job.future.done() and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    return RedirectResponse(f"/jobs/{job.id}", 303)

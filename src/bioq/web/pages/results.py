@@ -1,0 +1,98 @@
+"""A job's page: its progress until it has ended, then its result; and its files."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from bioq.web.downloads import download
+from bioq.web.jobs import Job, JobBook
+from bioq.web.pages import mutagenesis, sequence, variant
+from bioq.web.pages.render import go_to, render, service_of
+from bioq.web.service import Service
+
+Show = Callable[[Request, Service, Job], Response]
+VIEWS: Mapping[str, Show] = {
+    "sequence": sequence.show,
+    "mutagenesis": mutagenesis.show,
+    "variants": variant.show,
+}
+"""The page of a result, by the kind of its job."""
+_HEADINGS = {
+    "cancelled": "Cancelled",
+    "failed": "That did not work",
+}
+CANCEL_SECONDS = 1.0
+"""How long the page waits for work to stop at its next step."""
+
+router = APIRouter()
+
+
+@router.get("/jobs/{id}")
+async def show_job(request: Request, id: str) -> Response:
+    """Answer with a job's result, its progress, or why it has none."""
+    service = service_of(request)
+    job = service.jobs.find(id)
+    if job.state == "done":
+        return await run_in_threadpool(VIEWS[job.kind], request, service, job)
+    state = job.state
+    return render(
+        request,
+        "job.html.j2",
+        job=job,
+        heading=_HEADINGS.get(state, "In progress"),
+        line=_line(service.jobs, job),
+        ended=state in ("failed", "cancelled"),
+    )
+
+
+@router.get("/jobs/{id}/state")
+async def job_state(request: Request, id: str) -> dict[str, Any]:
+    """Answer with how far a job is, for the page that shows it."""
+    jobs = service_of(request).jobs
+    job = jobs.find(id)
+    return {"state": job.state, "done": job.done, "line": _line(jobs, job)}
+
+
+@router.post("/jobs/{id}/cancel")
+async def cancel_job(request: Request, id: str) -> Response:
+    """Stop a job; its page says so."""
+    job = service_of(request).jobs.cancel(id)
+    return await go_to(job, CANCEL_SECONDS)
+
+
+@router.get("/jobs/{id}/result.{ending}")
+async def job_result(request: Request, id: str, ending: str) -> Response:
+    """Answer with a job's result as a table."""
+    service = service_of(request)
+    return await download(service, service.jobs.find(id), ending)
+
+
+@router.get("/jobs/{id}/figure.{ending}")
+async def job_figure(request: Request, id: str, ending: str) -> Response:
+    """Answer with the figure of a mutagenesis."""
+    return await run_in_threadpool(mutagenesis.figure, service_of(request).jobs.find(id), ending)
+
+
+@router.post("/jobs/{id}/mutagenesis")
+async def mutate(request: Request, id: str) -> Response:
+    """Mutate a window of a job's for one target."""
+    service = service_of(request)
+    async with request.form() as form:
+        fields = {name: str(value) for name, value in form.items()}
+    job = mutagenesis.start(service, service.jobs.find(id), fields)
+    return await go_to(job, service.limits.direct_seconds)
+
+
+def _line(jobs: JobBook, job: Job) -> str:
+    """Return how far a job is, or how it ended."""
+    if job.state in ("failed", "cancelled"):
+        return job.error or "The job was cancelled; there is no result."
+    if before := jobs.ahead(job):
+        return f"{before:,} {'job' if before == 1 else 'jobs'} before yours"
+    if job.done:
+        return f"{job.done:,} of {job.total:,} {job.units}"
+    queued = "; next in the queue" if job.work and job.state == "waiting" else ""
+    return f"{job.total:,} {job.units}{queued}"

@@ -1,0 +1,158 @@
+"""The first page: DNA or a region in, what the model predicts for it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.inputs import WindowBatch
+from bioq.inputs.windows import N_SHARE
+from bioq.targets import NAME
+from bioq.web.answers import Predictions
+from bioq.web.desk import Busy
+from bioq.web.jobs import Job
+from bioq.web.pages.annotation import annotation_of
+from bioq.web.pages.render import go_to, render, service_of
+from bioq.web.service import Service
+
+MOST_CHARTED = 20
+_LABELS = ("cell", "assay", "group")
+"""Columns of a target table that a bar's label names, where there are such."""
+_LINE_BP = 60
+_EXAMPLE_BINS = 5
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something to predict, for who has nothing at hand."""
+
+    key: str
+    name: str
+    text: str
+
+
+@router.get("/")
+def ask(request: Request, example: str = "") -> Response:
+    """Show the form; `?example=` fills it without a script."""
+    text = next((one.text for one in _examples(service_of(request)) if one.key == example), "")
+    return _form(request, text)
+
+
+@router.post("/sequence")
+async def predict(request: Request) -> Response:
+    """Predict what stands in the form, or show it again with what is wrong."""
+    service = service_of(request)
+    async with request.form(max_part_size=service.limits.body_bytes) as form:
+        text, pad = str(form.get("text", "")), "pad" in form
+    try:
+        windows = await run_in_threadpool(_read, service, text, pad)
+        job = service.predict_job(windows)
+    except BioqError as error:
+        status = 429 if isinstance(error, Busy) else 422
+        return _form(request, text, pad=pad, error=str(error), status=status)
+    return await go_to(job, service.limits.direct_seconds)
+
+
+def show(request: Request, service: Service, job: Job) -> Response:
+    """Show the predictions of one window of a job, `?window=`, counted from 1."""
+    found: Predictions = job.answer
+    number = window_number(request.query_params.get("window", "1"), len(found.windows))
+    probability = found.probability[number]
+    order = np.argsort(-probability, kind="stable")
+    annotation = annotation_of(service.targets)
+    targets = [
+        {**service.targets.iloc[target].to_dict(), "target": int(target), "p": probability[target]}
+        for target in order
+    ]
+    return render(
+        request,
+        "sequence_result.html.j2",
+        job=job,
+        number=number,
+        title=found.title(number),
+        overview=_overview(found, service),
+        n_share=float(found.windows.columns[N_SHARE][number]),
+        top=[(_label(row), row) for row in targets[:MOST_CHARTED]],
+        targets=targets,
+        annotation=annotation,
+    )
+
+
+def window_number(text: str, count: int) -> int:
+    """Return the place of a window, from 0. Raises BioqError for one that is not there."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= count):
+        raise BioqError(f"there is no window {text[:20]!r}; the result has 1 to {count:,}")
+    return int(text) - 1
+
+
+def _form(
+    request: Request, text: str, *, pad: bool = False, error: str = "", status: int = 200
+) -> Response:
+    return render(
+        request,
+        "sequence.html.j2",
+        status=status,
+        headers={"Retry-After": "5"} if status == 429 else None,
+        text=text,
+        pad=pad,
+        error=error,
+        examples=_examples(service_of(request)),
+    )
+
+
+def _read(service: Service, text: str, pad: bool) -> WindowBatch:
+    """Read regions where the first line looks like one, else sequences."""
+    first = text.lstrip().partition("\n")[0]
+    if ":" in first and not first.startswith(">"):
+        return service.read_regions(text)
+    return service.read_sequences(text, pad=pad)
+
+
+def _overview(found: Predictions, service: Service) -> list[tuple[str, str, float]]:
+    """Return each window's title, best target and its probability."""
+    best = found.probability.argmax(axis=1)
+    names = service.targets[NAME]
+    return [
+        (found.title(number), str(names.iloc[target]), float(found.probability[number, target]))
+        for number, target in enumerate(best)
+    ]
+
+
+def _label(row: Mapping[str, object]) -> str:
+    """Return a target's name, and what its cell, assay and group add to that."""
+    name = str(row[NAME])
+    more = [str(row[column]) for column in _LABELS if row.get(column)]
+    return ", ".join([name, *(one for one in more if one not in name)])
+
+
+def _examples(service: Service) -> list[Example]:
+    """Return a window of the genome as DNA and a region around it, or a random window."""
+    window_bp, bin_bp, genome = service.window_bp, service.bin_bp, service.genome
+    if genome is not None:
+        contig = max(genome.lengths, key=lambda name: genome.lengths[name])
+        length = genome.lengths[contig]
+        start = length // 2 // bin_bp * bin_bp
+        codes = genome.read(contig, start, min(start + window_bp, length))
+        if len(codes) == window_bp and (codes < dna.UNKNOWN).all():
+            bin_start = start + (window_bp - bin_bp) // 2
+            region = f"{contig}:{bin_start + 1}-{bin_start + _EXAMPLE_BINS * bin_bp}"
+            text = _fasta(f"{contig}_{start + 1}_{start + window_bp}", codes)
+            return [
+                Example("sequence", "Example sequence", text),
+                Example("region", "Example region", region),
+            ]
+    codes = np.random.default_rng(0).integers(0, 4, window_bp).astype(np.uint8)
+    return [Example("sequence", "Example: random bases", _fasta("random", codes))]
+
+
+def _fasta(name: str, codes: dna.Bytes) -> str:
+    bases = dna.decode(codes)
+    lines = [bases[start : start + _LINE_BP] for start in range(0, len(bases), _LINE_BP)]
+    return "\n".join([f">{name}", *lines])

@@ -1,0 +1,232 @@
+"""The page of variants: lines or a VCF in, what each allele does to every target out."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import PurePath
+from urllib.parse import urlencode
+
+import numpy as np
+from fastapi import APIRouter, Request
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.responses import Response
+
+from bioq.errors import BioqError
+from bioq.plots.style import inline_svg, to_svg
+from bioq.plots.variants import name_points, plot_allele, plot_alleles
+from bioq.targets import NAME
+from bioq.variants import STATUSES
+from bioq.web.answers import Alleles, Floats
+from bioq.web.desk import Busy
+from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.pages.allele_table import Asked, chosen_rows, short, title_of
+from bioq.web.pages.annotation import Annotation, annotation_of
+from bioq.web.pages.render import DRAWING, go_to, render, service_of
+from bioq.web.pages.variant_examples import examples
+from bioq.web.service import Service
+
+PAGE_ALLELES = 100
+_MOST_TITLE = 60
+
+router = APIRouter()
+
+
+@router.get("/variant")
+def ask(request: Request, example: str = "") -> Response:
+    """Show the forms; `?example=` fills the first without a script."""
+    found = examples(service_of(request))
+    return _form(request, next((one.text for one in found if one.key == example), ""))
+
+
+@router.post("/variant")
+async def score(request: Request) -> Response:
+    """Score lines or an uploaded VCF, or show the forms again with what is wrong."""
+    service = service_of(request)
+    async with request.form(max_part_size=service.limits.body_bytes) as form:
+        text, upload = str(form.get("text", "")), form.get("vcf")
+        if isinstance(upload, UploadFile):
+            content, name = await upload.read(), upload.filename or ""
+        else:
+            content, name = None, ""
+    try:
+        if content is None:
+            job = await run_in_threadpool(_score_lines, service, text)
+        else:
+            job = await run_in_threadpool(_score_file, service, content, name)
+    except BioqError as error:
+        status = 429 if isinstance(error, Busy) else 422
+        field = "text" if content is None else "vcf"
+        return _form(request, text, errors={field: str(error)}, status=status)
+    job.back = "/variant"
+    return await go_to(job, service.limits.direct_seconds)
+
+
+@router.get("/jobs/{id}/alleles/{number}")
+def show_allele(request: Request, id: str, number: str) -> Response:
+    """Show one allele of a job, counted from 1."""
+    service = service_of(request)
+    job = service.jobs.find(id)
+    if job.kind != "variants" or job.state != "done":
+        raise NoSuchJob("there are no alleles here; expected a finished job of variants")
+    count = len(job.answer)
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= count):
+        raise NoSuchJob(f"there is no allele {number[:20]!r}; the job has 1 to {count:,}")
+    return _allele(request, service, job, int(number) - 1)
+
+
+def show(request: Request, service: Service, job: Job) -> Response:
+    """Show the alleles of a job; the one allele, if there is no other."""
+    found: Alleles = job.answer
+    if len(found) == 1:
+        return _allele(request, service, job, 0)
+    counts = Counter(map(str, found.columns["status"]))
+    asked = Asked.of(request.query_params)
+    rows = chosen_rows(found, asked)
+    pages = max(1, -(-len(rows) // PAGE_ALLELES))
+    page = min(asked.page, pages)
+    first = (page - 1) * PAGE_ALLELES
+    return render(
+        request,
+        "variants_result.html.j2",
+        job=job,
+        found=len(found),
+        scored=int((~np.isnan(found.columns["max_abs_diff"])).sum()),
+        counts=[
+            (status, counts[status], STATUSES[status]) for status in STATUSES if counts[status]
+        ],
+        figure=_overview(job, found),
+        asked=asked,
+        matching=len(rows),
+        rows=_rows(service, found, rows[first : first + PAGE_ALLELES]),
+        page=page,
+        last_page=pages,
+        address=lambda **changed: "?" + urlencode({**asked.query, **changed}),
+    )
+
+
+def _form(
+    request: Request, text: str, *, errors: dict[str, str] | None = None, status: int = 200
+) -> Response:
+    return render(
+        request,
+        "variant.html.j2",
+        status=status,
+        headers={"Retry-After": "5"} if status == 429 else None,
+        text=text,
+        errors={"text": "", "vcf": ""} | (errors or {}),
+        examples=examples(service_of(request)),
+    )
+
+
+def _score_lines(service: Service, text: str) -> Job:
+    alleles = service.read_variant_lines(text)
+    first = alleles[0]
+    title = short(f"{first.chrom}:{first.pos}:{first.ref}>{first.alt}", _MOST_TITLE)
+    if len(alleles) > 1:
+        title += f" and {len(alleles) - 1:,} more"
+    return service.score_job(alleles, len(alleles), title)
+
+
+def _score_file(service: Service, content: bytes, name: str) -> Job:
+    if not content and not name:
+        raise BioqError("no file is chosen; choose a .vcf or .vcf.gz file")
+    printable = "".join(letter for letter in PurePath(name).name if letter.isprintable())
+    return service.score_vcf_job(content, short(printable or "VCF", _MOST_TITLE))
+
+
+def _overview(job: Job, found: Alleles) -> Markup:
+    """Return the figure of a job's alleles, drawn once."""
+    file = job.folder / "overview.svg"
+    with job.writing:
+        if not file.exists():
+            columns = found.columns
+            labels = [title_of(columns, number, 26) for number in range(len(found))]
+            with DRAWING:
+                figure = plot_alleles(
+                    [short(str(name), 16) for name in columns["chrom"]],
+                    columns["max_abs_diff"],
+                    labels,
+                )
+                svg = inline_svg(to_svg(figure), name="overview", title="Largest change by allele")
+            svg = name_points(
+                svg,
+                lambda n: f"/jobs/{job.id}/alleles/{n + 1}",
+                lambda n: (
+                    f"{labels[n]}: {columns['max_abs_diff'][n]:.4f}, {columns['top_target'][n]}"
+                ),
+            )
+            file.write_text(svg, encoding="utf-8")
+        return Markup(file.read_text(encoding="utf-8"))
+
+
+def _rows(service: Service, found: Alleles, numbers: list[int]) -> list[dict[str, object]]:
+    """Return what the table shows of some alleles."""
+    target_of = {name: number for number, name in enumerate(service.targets[NAME])}
+    rows = []
+    for number in numbers:
+        row = {name: values[number] for name, values in found.columns.items()}
+        row |= {"number": number + 1, "title": title_of(found.columns, number, 48), "change": None}
+        row["genome_ref"] = short(str(row["genome_ref"]), 12)
+        if row["top_target"]:
+            diff = found.scores(slice(number, number + 1))["diff"][0]
+            row["change"] = float(diff[target_of[row["top_target"]]])
+        rows.append(row)
+    return rows
+
+
+def _allele(request: Request, service: Service, job: Job, number: int) -> Response:
+    """Show what one allele does to every target, or why it was not scored."""
+    found: Alleles = job.answer
+    verdict = str(found.columns["status"][number])
+    annotation = annotation_of(service.targets)
+    targets: list[dict[str, object]] = []
+    figure = Markup()
+    if not np.isnan(found.columns["max_abs_diff"][number]):
+        several = found.scores(slice(number, number + 1))
+        scores = {name: values[0] for name, values in several.items()}
+        targets = [
+            {
+                **service.targets.iloc[target].to_dict(),
+                "target": int(target),
+                **{f"score_{name}": float(values[target]) for name, values in scores.items()},
+            }
+            for target in np.argsort(-np.abs(scores["diff"]), kind="stable")
+        ]
+        figure = _changes(service, annotation, scores)
+    return render(
+        request,
+        "allele.html.j2",
+        job=job,
+        number=number,
+        count=len(found),
+        title=title_of(found.columns, number, _MOST_TITLE),
+        id=str(found.columns["id"][number]),
+        verdict=verdict,
+        meaning=STATUSES[verdict],
+        genome_ref=short(str(found.columns["genome_ref"][number]), _MOST_TITLE),
+        figure=figure,
+        targets=targets,
+        annotation=annotation,
+    )
+
+
+def _changes(service: Service, annotation: Annotation, scores: Mapping[str, Floats]) -> Markup:
+    """Return the figure of an allele's targets; its dots lead to the rows of the table."""
+    names = list(service.targets[NAME])
+    groups = service.targets[annotation.group] if annotation.group else ()
+    with DRAWING:
+        figure = plot_allele(
+            [short(name, 26) for name in names],
+            scores["diff"],
+            scores["log2_odds_ratio"],
+            [annotation.colour(value) for value in groups],
+        )
+        svg = inline_svg(to_svg(figure), name="allele", title="Change of every target")
+    return Markup(
+        name_points(
+            svg,
+            lambda n: f"#target-{n}",
+            lambda n: f"{names[n]}: {scores['ref'][n]:.4f} to {scores['alt'][n]:.4f}",
+        )
+    )

@@ -1,0 +1,121 @@
+"""Runs the application until it is interrupted."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from bioq.errors import UsageError
+from bioq.web.app import LOCAL, create_app
+from bioq.web.limits import Limits
+from bioq.web.service import open_service
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+SHUTDOWN_SECONDS = 1
+"""How long answers that are under way may still take when the server is stopped."""
+_PREFIX, _LOCK = "bioq-serve-", "lock"
+
+
+def serve(
+    run: Path,
+    genome: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    device: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 frozen
+    ready: Callable[[str], None] = print,
+) -> None:
+    """Serve a run's model until SIGINT or SIGTERM; `ready` is told the address. Port 0 is any.
+
+    Everything temporary lies in one folder, which is removed at the end. Raises UsageError for an
+    address that is not to be had.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_terminated())
+        listening = stack.enter_context(_listen(host, port))
+        stack.enter_context(_temporary_folder())
+        service = stack.enter_context(open_service(run, genome, device=device, limits=limits))
+        names = LOCAL if _shown(host) in LOCAL else ("*",)
+        config = uvicorn.Config(
+            create_app(service, hosts=names),
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Leave by SystemExit(0) on SIGTERM, so that what is temporary is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+            listening.listen()  # only now would a second server on this port be refused
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"{host}:{port} cannot be served ({reason}); give another --port, or 0 for any"
+            ) from error
+        yield listening
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Put every temporary file of this process into one folder, and empty it at the end."""
+    _remove_left_over()
+    before = tempfile.tempdir
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
+        open(Path(folder) / _LOCK, "wb") as lock,
+    ):
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+def _remove_left_over() -> None:
+    """Remove the folders of servers that were killed: those whose lock nobody holds."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), open(folder / _LOCK, "rb") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,277 @@
+"""What the server can do, apart from HTTP: answer questions about sequences and variants."""
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome import ContigNames, Genome, open_genome
+from bioq.genome.vcf import Variant, read_variants
+from bioq.inference import choose_device, predict_codes
+from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
+from bioq.interpretation import Explanation, mutate_window
+from bioq.interpretation.writing import REFERENCE
+from bioq.runs import RunConfig, load
+from bioq.targets import NAME
+from bioq.variants import VariantOptions
+from bioq.variants.scoring import Scorer
+from bioq.web import questions
+from bioq.web.answers import Alleles, Mutagenesis, Predictions
+from bioq.web.desk import Desk, GiveWay, Level
+from bioq.web.jobs import Job, JobBook
+from bioq.web.limits import Limits
+
+STEP_ALLELES = 32
+"""Alleles between two looks at who else waits: half a second or so on two cores."""
+_MOST_SHOWN = 60
+"""Letters of a name in a job's title."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model, perhaps a genome, and the queues before them."""
+
+    run: str
+    """The run's name."""
+    folder: Path
+    """Where the run lies; shown to nobody."""
+    model: nn.Module
+    targets: pd.DataFrame
+    config: RunConfig
+    genome: Genome | None
+    desk: Desk
+    jobs: JobBook
+    limits: Limits
+
+    @property
+    def window_bp(self) -> int:
+        return int(self.config.model["window_bp"])
+
+    @property
+    def bin_bp(self) -> int:
+        return int(self.config.data["bin_bp"])
+
+    # Questions: text in, windows or alleles out. Raise BioqError.
+
+    def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
+        """Return the windows of pasted sequences; see `questions.read_sequences`."""
+        return questions.read_sequences(
+            text, window_bp=self.window_bp, stride_bp=self.bin_bp, pad=pad, limits=self.limits
+        )
+
+    def read_regions(self, text: str) -> WindowBatch:
+        """Return the windows of regions; see `questions.read_regions`."""
+        return questions.read_regions(
+            text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
+        )
+
+    def read_variant_lines(self, text: str) -> list[Variant]:
+        """Return pasted alleles; see `questions.read_variant_lines`."""
+        self._require_genome()
+        return questions.read_variant_lines(text, self.limits)
+
+    # Answers: queued, with the model's one thread.
+
+    def predict(self, windows: WindowBatch) -> Future[Predictions]:
+        """Predict windows, both strands averaged. Raises Busy."""
+        answer: Future[Predictions] = Future()
+        columns = SequenceWindows.columns
+        if "chrom" in windows.columns:
+            columns = RegionWindows.columns
+
+        def finish(found: Future[Any]) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            if found.cancelled() or found.exception():
+                answer.set_exception(found.exception() if not found.cancelled() else _stopped())
+            else:
+                answer.set_result(Predictions(windows, columns, found.result()))
+
+        found = self.desk.predict(windows.codes)
+        answer.add_done_callback(lambda asked: asked.cancelled() and found.cancel())
+        found.add_done_callback(finish)
+        return answer
+
+    def predict_job(self, windows: WindowBatch) -> Job:
+        """Predict windows as a job that is found again."""
+        answer = self.predict(windows)
+        first = _short(next(iter(windows.columns.values()))[0])
+        title = first if len(windows) == 1 else f"{first} and {len(windows) - 1:,} more windows"
+        job = Job("sequence", title, self.jobs.new_folder(), len(windows), "windows")
+        return self.jobs.adopt(job, answer)
+
+    def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
+        """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
+        place = self._place(windows, number, span_bp)
+        kinds = RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
+        name = str(self.targets[NAME].iloc[target])
+        known = (place.bases[:, None] != np.arange(4)).sum()
+        where = _short(place.columns.get("sequence") or place.columns.get("chrom"))
+        title = f"{name}, {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}"
+        job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
+
+        def run(give_way: GiveWay) -> Mutagenesis:
+            def advance(done: int) -> None:
+                job.done += done
+                give_way()
+
+            reference, effects = mutate_window(
+                self.model,
+                place.codes,
+                start=place.start,
+                end=place.end,
+                targets=np.array([target]),
+                device=next(self.model.parameters()).device,
+                advance=advance,
+            )
+            explanation = Explanation(place, effects, {REFERENCE: reference})
+            return Mutagenesis(title, name, explanation, kinds)
+
+        return self.jobs.start(job, run, Level.SECONDS)
+
+    def score_job(self, alleles: Iterable[Variant], count: int, title: str) -> Job:
+        """Score alleles on the genome. Raises Busy."""
+        genome = self._require_genome()
+        job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
+        found = Alleles(job.folder, len(self.targets))
+
+        def run(give_way: GiveWay) -> Alleles:
+            device = str(next(self.model.parameters()).device)
+            scorer = Scorer(self.model, ContigNames(genome), VariantOptions(device=device))
+            stream = iter(alleles)
+            with found.filling():
+                while some := list(islice(stream, STEP_ALLELES)):
+                    for block in scorer.score(some):
+                        found.add(block.columns, block.scores)
+                    job.done += len(some)
+                    give_way()
+            return found
+
+        level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
+        return self.jobs.start(job, run, level)
+
+    def score_vcf_job(self, upload: bytes, title: str) -> Job:
+        """Check and score an uploaded VCF, which lies in a folder of its own until the job ends."""
+        self._require_genome()
+        file = self.jobs.new_folder() / "upload.vcf"
+        try:
+            count = questions.save_vcf(upload, file, self.limits)
+            job = self.score_job(read_variants(file, label="VCF"), count, title)
+        except BaseException:
+            _discard(file)
+            raise
+        job.future.add_done_callback(lambda _: _discard(file))
+        return job
+
+    def _place(self, windows: WindowBatch, number: int, span_bp: int) -> Place:
+        """Return the middle of a window, without what is only padding, as what is mutated."""
+        columns = {name: values[number] for name, values in windows.columns.items()}
+        start, end = int(columns["start"]), int(columns["end"])
+        window_start = start - (self.window_bp - (end - start)) // 2
+        before = (self.window_bp - span_bp) // 2
+        position = window_start + before + np.arange(span_bp)
+        first, last = start, end
+        if "chrom" in columns:
+            names = ContigNames(self._require_genome())
+            contig = names.contigs[names.find(columns["chrom"]) or 0]
+            first, last = 0, names.genome.lengths[contig]
+        position = position[(position >= first) & (position < last)]
+        if not len(position):
+            raise BioqError(
+                f"{_short(columns.get('sequence'))}: the sequence has no bases to mutate"
+            )
+        return Place(
+            columns,
+            windows.codes[number],
+            int(position[0]) - window_start,
+            position,
+            np.zeros_like(position),
+        )
+
+    def _require_genome(self) -> Genome:
+        if self.genome is None:
+            raise BioqError("variants need a genome: start the server with --genome")
+        return self.genome
+
+
+@contextlib.contextmanager
+def open_service(
+    run: Path,
+    genome: Path | None = None,
+    *,
+    device: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 frozen
+    batch_size: int | None = None,
+) -> Iterator[Service]:
+    """Yield what serves a run. Raises BioqError for a folder that is no run, or a bad genome."""
+    with contextlib.ExitStack() as stack:
+        place = choose_device(device)
+        model = load(run).to(place)
+        opened = None if genome is None else stack.enter_context(open_genome(genome))
+
+        def predict(codes: dna.Bytes) -> Any:
+            return predict_codes(model, codes, device=place)
+
+        window_bp = int(model.architecture["window_bp"])  # type: ignore[index]
+        predict(np.zeros((1, window_bp), dtype=np.uint8))  # makes ready what the first one needs
+        queues: dict[str, int] = {
+            "waiting_windows": limits.waiting_windows,
+            "waiting_jobs": limits.waiting_jobs,
+        }
+        if batch_size is not None:
+            queues["batch_size"] = batch_size
+        desk = Desk(predict, **queues)
+        jobs = JobBook(
+            desk,
+            kept=limits.kept_jobs,
+            kept_seconds=limits.kept_seconds,
+            kept_bytes=limits.kept_bytes,
+        )
+        stack.callback(jobs.close)
+        stack.callback(desk.close)  # first, for what runs has its files in the jobs' folders
+        yield Service(
+            run=run.resolve().name,
+            folder=run,
+            model=model,
+            targets=model.targets,  # type: ignore[arg-type]
+            config=model.config,  # type: ignore[arg-type]
+            genome=None if opened is None else _shared(opened),
+            desk=desk,
+            jobs=jobs,
+            limits=limits,
+        )
+
+
+def _shared(genome: Genome) -> Genome:
+    """Return the genome for use by several threads; visitors see its name without the folder."""
+    lock = threading.Lock()
+
+    def read(contig: str, start: int, end: int) -> dna.Bytes:
+        with lock:
+            return genome.read(contig, start, end)
+
+    return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
+
+
+def _short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+
+
+def _discard(file: Path) -> None:
+    shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def _stopped() -> BioqError:
+    return BioqError("the server is stopping")

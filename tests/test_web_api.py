@@ -1,0 +1,496 @@
+"""The REST API says what the library says, and refuses in one line."""
+
+import gzip
+import io
+import json
+import os
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from web_fixtures import SITE_START
+
+import bioq
+from bioq import dna
+from bioq.batches import one_hot
+from bioq.genome import Genome, open_genome
+from bioq.interpretation import mutate_window
+from bioq.web import Service, create_app
+from bioq.web.desk import Busy
+from bioq.web.examples import examples
+from bioq.web.limits import Limits
+
+HEADER = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n"
+ROOT = Path(__file__).parents[1]
+
+
+def ask(client: TestClient, what: str, **fields: Any) -> dict[str, Any]:
+    answer = client.post(f"/api/{what}", json=fields)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def refusal(client: TestClient, what: str, status: int = 422, **fields: Any) -> str:
+    answer = client.post(f"/api/{what}", json=fields)
+    assert answer.status_code == status, answer.text
+    (line,) = answer.json().values()
+    assert "\n" not in line
+    return str(line)
+
+
+def other_app(service: Service, **changes: Any) -> TestClient:
+    return TestClient(create_app(replace(service, **changes)), base_url="http://127.0.0.1")
+
+
+def dna_one_hot(codes: dna.Bytes) -> np.ndarray:
+    return one_hot(torch.from_numpy(codes)).float().numpy()
+
+
+@pytest.fixture
+def codes(service: Service) -> dna.Bytes:
+    return np.random.default_rng(3).integers(0, 4, (3, service.window_bp)).astype(np.uint8)
+
+
+def test_predictions_are_those_of_the_library(
+    client: TestClient, service: Service, codes: dna.Bytes
+) -> None:
+    sequences = [
+        {"name": f"s{number}", "sequence": dna.decode(row)} for number, row in enumerate(codes)
+    ]
+    found = ask(client, "predict", sequences=sequences)
+    assert found["targets"] == list(service.targets["name"])
+    assert [window["name"] for window in found["windows"]] == ["s0", "s1", "s2"]
+    assert {(one["start"], one["end"], one["n_share"]) for one in found["windows"]} == {
+        (0, service.window_bp, 0)
+    }
+    expected = bioq.predict(service.model, dna_one_hot(codes))
+    answered = np.array([window["probability"] for window in found["windows"]], dtype=np.float32)
+    np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
+
+
+def test_a_region_is_counted_from_1_and_its_bins_from_0(
+    client: TestClient, service: Service, genome: Path
+) -> None:
+    bin_bp, window_bp = service.bin_bp, service.window_bp
+    found = ask(client, "predict", regions=[f"chr1:{SITE_START + 1}-{SITE_START + 2 * bin_bp}"])
+    starts = [SITE_START, SITE_START + bin_bp]
+    assert [(one["name"], one["start"], one["end"]) for one in found["windows"]] == [
+        ("chr1", start, start + bin_bp) for start in starts
+    ]
+    before = (window_bp - bin_bp) // 2
+    with open_genome(genome) as opened:
+        windows = [opened.read("chr1", s - before, s - before + window_bp) for s in starts]
+    expected = bioq.predict(service.model, dna_one_hot(np.stack(windows)))
+    answered = np.array([window["probability"] for window in found["windows"]])
+    np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
+    assert answered[0, 0] > 0.5  # the motif of target `first` is planted there
+
+
+def test_targets_are_chosen_by_glob_in_the_order_of_the_table(client: TestClient) -> None:
+    region = f"chr1:{SITE_START + 1}-{SITE_START + 10}"
+    everything = ask(client, "predict", regions=[region])["windows"][0]["probability"]
+    found = ask(client, "predict", regions=[region], targets=["sec*"])
+    assert found["targets"] == ["second"]
+    assert found["windows"][0]["probability"] == everything[1:]
+
+
+def test_short_sequences_are_padded_on_request_only(client: TestClient, service: Service) -> None:
+    short = [{"name": "short", "sequence": "ACGT" * 5}]
+    assert "pad" in refusal(client, "predict", sequences=short)
+    (window,) = ask(client, "predict", sequences=short, pad=True)["windows"]
+    assert (window["start"], window["end"]) == (0, 20)
+    assert window["n_share"] == 1 - 20 / service.window_bp
+
+
+def test_variants_are_scored_as_bioq_variants_does(
+    client: TestClient, service: Service, genome: Path, tmp_path: Path
+) -> None:
+    with open_genome(genome) as opened:
+        site = dna.decode(opened.read("chr1", SITE_START, SITE_START + 6))
+    pos = SITE_START + 1
+    rows = [
+        ("chr1", pos, "rs1", site[0], "AGCT".replace(site[0], "")[0]),
+        ("chr1", pos, ".", site[:4], site[0]),
+        ("chr1", pos + 1, ".", "N", "A"),
+        ("chr9", 5, ".", "A", "C"),
+        ("chr1", 3, ".", "A", "<DEL>"),
+    ]
+    vcf = tmp_path / "in.vcf"
+    vcf.write_text(HEADER + "".join("\t".join(map(str, row)) + "\n" for row in rows))
+    for targets in ([], ["second"]):
+        expected = pd.concat(bioq.score_variants(service.model, vcf, genome, targets=targets))
+        found = ask(
+            client, "variants", variants=[" ".join(map(str, row)) for row in rows], targets=targets
+        )
+        assert len(found["alleles"]) == len(expected) == 5
+        for allele, (_, row) in zip(found["alleles"], expected.iterrows(), strict=True):
+            for column in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref"):
+                assert allele[column] == row[column]
+            assert allele["top_target"] == row["top_target"]
+            if np.isnan(row["max_abs_diff"]):
+                assert allele["scores"] is None
+                assert allele["max_abs_diff"] is None
+                continue
+            assert allele["max_abs_diff"] == pytest.approx(row["max_abs_diff"], abs=1e-6)
+            for score, values in allele["scores"].items():
+                named = [row[f"{score}:{target}"] for target in found["targets"]]
+                np.testing.assert_allclose(values, named, rtol=0, atol=1e-5)
+    assert [allele["status"] for allele in found["alleles"]][3:] == ["no_contig", "symbolic"]
+
+
+def test_more_variants_than_one_waits_for_are_sent_to_jobs(
+    client: TestClient, service: Service
+) -> None:
+    many = ["chr1:5:A>C"] * (service.limits.direct_alleles + 1)
+    assert "/api/jobs" in refusal(client, "variants", variants=many)
+    assert "/api/jobs" in refusal(client, "variants", variants=["chr1 5 . A C,G,T"] * 50)
+
+
+def test_a_direct_answer_leaves_no_job_behind(client: TestClient, service: Service) -> None:
+    before = set(service.jobs._jobs)
+    ask(client, "variants", variants=["chr1:5:A>C"])
+    ask(client, "mutagenesis", sequence="ACGT", target="first")
+    assert set(service.jobs._jobs) == before
+
+
+def test_mutagenesis_is_that_of_the_library(client: TestClient, service: Service) -> None:
+    codes = np.random.default_rng(4).integers(0, 4, service.window_bp).astype(np.uint8)
+    found = ask(client, "mutagenesis", sequence=dna.decode(codes), target="second", span_bp=10)
+    start = (service.window_bp - 10) // 2
+    reference, effects = mutate_window(
+        service.model, codes, start=start, end=start + 10, targets=np.array([1])
+    )
+    assert found["reference"] == pytest.approx(reference[0], abs=1e-6)
+    assert found["bases"] == dna.decode(codes[start : start + 10])
+    assert found["position"] == list(range(start, start + 10))
+    for base, row in zip("ACGT", effects[:, :, 0], strict=True):
+        np.testing.assert_allclose(found["effects"][base], row, rtol=0, atol=1e-6)
+
+
+def test_mutagenesis_of_a_region_finds_the_planted_motif(
+    client: TestClient, service: Service
+) -> None:
+    bin_bp = service.bin_bp
+    found = ask(
+        client,
+        "mutagenesis",
+        region=f"chr1:{SITE_START - 9}-{SITE_START - 10 + bin_bp}",
+        target="first",
+    )
+    assert found["position"] == list(range(SITE_START - 10, SITE_START - 10 + bin_bp))
+    worst = np.array([found["effects"][base] for base in "ACGT"]).min(axis=0)
+    assert SITE_START <= found["position"][int(worst.argmin())] < SITE_START + 11
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"sequence": "ACGT", "region": "chr1:1-20"}, "either 'sequence' or 'region'"),
+        ({}, "either 'sequence' or 'region'"),
+        ({"sequence": "ACGT" * 1000}, "windows; expected one"),
+        ({"sequence": "ACGT", "span_bp": 100_000}, "span_bp 100,000"),
+        ({"sequence": "ACGT", "target": "*"}, "fits 2 targets"),
+        ({"sequence": "ACGT", "target": "third"}, "no target is called 'third'"),
+        ({"sequence": "ACGU"}, "'U'"),
+        ({"sequence": "AC>T"}, "sequence: should match"),
+    ],
+)
+def test_mutagenesis_refuses_what_it_cannot_do(
+    client: TestClient, fields: dict[str, Any], says: str
+) -> None:
+    assert says in refusal(client, "mutagenesis", **{"target": "first", **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "either 'sequences' or 'regions'"),
+        ({"regions": ["chr1:1-20"], "sequences": [{"name": "x", "sequence": "A"}]}, "either"),
+        ({"regions": ["chr7:1-20"]}, "no contig 'chr7'"),
+        ({"regions": ["chr1:20-1"]}, "1 <= START <= END"),
+        ({"regions": ["chr1:1-20\nchr1:40-50"]}, "regions[0]: should match"),
+        ({"regions": ["chr1:1-5000", "chr2:1-5000"] * 2}, "windows are more than"),
+        ({"sequences": [{"name": "a b", "sequence": "A"}]}, "sequences[0].name: should match"),
+        ({"sequences": [{"name": "a"}]}, "sequences[0].sequence: field required"),
+        ({"sequences": [{"name": "a", "sequence": "ACXGT"}], "pad": True}, "'X'"),
+        ({"regions": ["chr1:1-20"], "targets": ["third"]}, "no target is called 'third'"),
+        ({"regions": ["chr1:1-20"], "pad": "yes"}, "pad: should be a valid boolean, found 'yes'"),
+        ({"regionz": []}, "regionz: extra inputs are not permitted"),
+    ],
+)
+def test_predict_refuses_in_one_line_that_names_the_field(
+    client: TestClient, service: Service, fields: dict[str, Any], says: str
+) -> None:
+    assert says in refusal(client, "predict", **fields)
+
+
+def test_a_body_that_is_no_json_is_told_so(client: TestClient) -> None:
+    kind = {"Content-Type": "application/json"}
+    for body, headers, says in (
+        (b"{", kind, "no JSON: "),
+        (b"[1]", kind, "no JSON object"),
+        (b"{}", {}, "'Content-Type: application/json'"),
+        (b'{"\\ud800": 1}', kind, "a name: should be a valid string"),
+        (b'{"\\u2028": 1}', kind, "extra inputs are not permitted"),
+    ):
+        answer = client.post("/api/predict", content=body, headers=headers)
+        assert answer.status_code == 422
+        assert says in answer.json()["detail"]
+    answer = client.post("/api/predict", content=b"[" * 100_000, headers=kind)
+    assert answer.status_code == 400
+
+
+def test_without_a_genome_regions_and_variants_say_what_is_missing(service: Service) -> None:
+    client = other_app(service, genome=None)
+    assert "--genome" in refusal(client, "predict", regions=["chr1:1-20"])
+    assert "--genome" in refusal(client, "variants", variants=["chr1:5:A>C"])
+    assert not client.get("/api/model").json()["has_genome"]
+
+
+def test_the_model_says_what_it_is(client: TestClient, service: Service) -> None:
+    found = client.get("/api/model").json()
+    assert found["architecture"] == dict(service.config.model)
+    assert (found["window_bp"], found["bin_bp"]) == (200, 40)
+    assert found["targets"] == [{"name": "first"}, {"name": "second"}]
+    assert found["evaluation"] is None
+    assert found["limits"]["alleles"] == Limits().alleles
+
+
+def test_the_model_gives_the_scores_of_its_evaluation(service: Service, tmp_path: Path) -> None:
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    scores = {"roc_auc": 0.9, "average_precision": None}
+    summary = {"split": "test", "windows": 500, "macro": scores, "micro": scores}
+    head = {"format": "bioq-evaluation", "format_version": 1}
+    (folder / "metrics.json").write_text(json.dumps({**head, **summary}))
+    (folder / "per_target.tsv").write_text("name\tpositives\nfirst\t1\n")
+    (folder / "curves.csv").write_text("curve,group,x,y,threshold\n")
+    (folder / "calibration.csv").write_text("start,end\n")
+    found = other_app(service, folder=tmp_path).get("/api/model").json()
+    assert found["evaluation"] == summary
+
+
+def finished(client: TestClient, location: str) -> dict[str, Any]:
+    for _ in range(500):
+        found: dict[str, Any] = client.get(location).json()
+        if found["state"] not in ("waiting", "running"):
+            return found
+        time.sleep(0.01)
+    raise AssertionError(found)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_job_scores_a_vcf(
+    client: TestClient,
+    service: Service,
+    genome: Path,
+    tmp_path: Path,
+    pack: Callable[[bytes], bytes],
+) -> None:
+    text = HEADER + "".join(f"chr2\t{pos}\t.\tA\tC,G\n" for pos in range(1000, 1050))
+    started = client.post("/api/jobs", content=pack(text.encode()))
+    assert started.status_code == 202
+    location = started.headers["Location"]
+    assert location == f"/api/jobs/{started.json()['id']}"
+    assert started.json()["total"] == 100
+    found = finished(client, location)
+    assert (found["state"], found["done"], found["error"]) == ("done", 100, "")
+    vcf = tmp_path / "in.vcf"
+    vcf.write_text(text)
+    expected = pd.concat(bioq.score_variants(service.model, vcf, genome)).reset_index(drop=True)
+    table = pd.read_csv(
+        io.BytesIO(client.get(f"{location}/result.tsv").content),
+        sep="\t",
+        keep_default_na=False,
+        na_values=["NA"],
+    )
+    pd.testing.assert_frame_equal(
+        table[list(expected.columns)], expected, check_dtype=False, rtol=0, atol=1e-5
+    )
+    packed = client.get(f"{location}/result.tsv.gz").content
+    assert gzip.decompress(packed) == client.get(f"{location}/result.tsv").content
+    parquet = pd.read_parquet(io.BytesIO(client.get(f"{location}/result.parquet").content))
+    assert list(parquet["status"]) == list(expected["status"])
+    assert client.get(f"{location}/result.xlsx").status_code == 422
+    assert client.delete(location).status_code == 204
+    assert client.get(location).status_code == 404
+    assert client.get(f"{location}/result.tsv").status_code == 404
+    assert client.delete(location).status_code == 404
+
+
+def test_a_job_that_runs_has_no_result_and_can_be_cancelled(service: Service) -> None:
+    is_asked, is_begun, may_end = (threading.Event() for _ in range(3))
+
+    def read(contig: str, start: int, end: int) -> dna.Bytes:
+        if is_asked.is_set():
+            is_begun.set()
+            may_end.wait(20)
+        return np.zeros(end - start, dtype=np.uint8)
+
+    slow = Genome(Path("slow.fa"), {"chr1": 10_000}, read, lambda: None)
+    with other_app(service, genome=slow) as client:
+        is_asked.set()
+        rows = "".join(f"chr1\t{pos}\t.\tA\tC\n" for pos in range(1000, 2000))
+        location = client.post("/api/jobs", content=(HEADER + rows).encode()).headers["Location"]
+        try:
+            assert is_begun.wait(20)
+            assert client.get(location).json()["state"] == "running"
+            early = client.get(f"{location}/result.tsv")
+            assert early.status_code == 422
+            assert "running" in early.json()["detail"]
+            future = service.jobs.find(location.split("/")[-1]).future
+            assert client.delete(location).status_code == 204
+        finally:
+            may_end.set()
+        assert future.exception(20) is not None
+        assert client.get(location).status_code == 404
+        deadline = time.monotonic() + 10
+        while any("upload.vcf" in files for _, _, files in os.walk(service.jobs._folder)):
+            assert time.monotonic() < deadline, "the upload is still there"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "empty"),
+        (HEADER.encode(), "no variant"),
+        (b"BCF\2\2", "BCF"),
+        ((HEADER + "chr1\tx\t.\tA\tC\n").encode(), "POS is 'x'"),
+        (gzip.compress(HEADER.encode())[:-9], "cut short"),
+    ],
+)
+def test_jobs_refuse_what_is_no_vcf(client: TestClient, body: bytes, says: str) -> None:
+    answer = client.post("/api/jobs", content=body)
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+
+
+def test_a_full_queue_is_a_429_that_says_when_to_come_back(service: Service) -> None:
+    class FullDesk:
+        def predict(self, codes: dna.Bytes) -> Future[Any]:
+            raise Busy("1,900 windows wait already; ask again in some seconds")
+
+    client = other_app(service, desk=FullDesk())
+    answer = client.post("/api/predict", json={"regions": ["chr1:1-20"]})
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "wait already" in answer.json()["detail"]
+
+
+def test_requests_that_arrive_together_are_answered_with_their_own(
+    address: str, service: Service
+) -> None:
+    random = np.random.default_rng(5)
+    codes = random.integers(0, 4, (24, service.window_bp)).astype(np.uint8)
+    expected = bioq.predict(service.model, dna_one_hot(codes))
+    found: dict[int, list[float]] = {}
+
+    def one(number: int) -> None:
+        body = {"sequences": [{"name": f"s{number}", "sequence": dna.decode(codes[number])}]}
+        answer = httpx2.post(f"{address}/api/predict", json=body, timeout=30).json()
+        assert answer["windows"][0]["name"] == f"s{number}"
+        found[number] = answer["windows"][0]["probability"]
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(len(codes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    answered = np.array([found[number] for number in range(len(codes))])
+    np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
+
+
+def test_every_documented_example_is_answered(client: TestClient, service: Service) -> None:
+    openapi = client.get("/api/openapi.json").json()
+    asked = [example for example in examples(service) if example.body]
+    assert {example.path for example in asked} == {
+        path for path, methods in openapi["paths"].items() if "post" in methods
+    }
+    for example in asked:
+        operation = openapi["paths"][example.path]["post"]
+        documented = operation["requestBody"]["content"][example.media_type]["examples"]
+        assert documented[example.name]["value"] == (example.vcf or example.json)
+        answer = client.post(
+            example.path, content=example.body, headers={"Content-Type": example.media_type}
+        )
+        assert answer.is_success, answer.text
+        if answer.status_code == 202:
+            client.delete(answer.headers["Location"])
+
+
+@pytest.mark.parametrize("has_genome", [True, False])
+def test_the_api_page_shows_every_operation_and_real_answers(
+    service: Service, has_genome: bool
+) -> None:
+    changes = {} if has_genome else {"genome": None}
+    with other_app(service, **changes) as client:
+        before = set(service.jobs._jobs)
+        page = client.get("/api")
+        assert page.status_code == 200
+        assert set(service.jobs._jobs) == before
+        for path, methods in client.get("/api/openapi.json").json()["paths"].items():
+            for method in methods:
+                assert f"{method.upper()} {path}" in page.text
+        statuses = re.findall(r'class="soft">status (\d+)', page.text)
+        assert len(statuses) == len(examples(service))
+        assert (set(statuses) == {"200", "202", "204"}) == has_genome
+        assert ("start the server with --genome" in page.text) != has_genome
+        assert "&#34;probability&#34;: [0." in page.text
+
+
+def run_curl(client: TestClient, command: str) -> Any:
+    """Ask what a curl command asks."""
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words.pop(0) == "curl"
+    method, headers, body, url = "GET", {}, b"", ""
+    while words:
+        word = words.pop(0)
+        if word == "-X":
+            method = words.pop(0)
+        elif word == "-H":
+            name, _, value = words.pop(0).partition(": ")
+            headers[name] = value
+        elif word in ("-d", "--data-binary"):
+            method, value = "POST", words.pop(0)
+            vcf = gzip.compress(f"{HEADER}chr22\t19711000\t.\tA\tG\n".encode())
+            body = vcf if value.startswith("@") else value.encode()
+        elif word in ("-o", "-O"):
+            words = words[1:] if word == "-o" else words
+        else:
+            assert not url, word
+            url = word
+    path = url.removeprefix("http://127.0.0.1:8000")
+    assert path.startswith("/api/"), url
+    return client.request(method, path, content=body, headers=headers)
+
+
+def test_the_commands_of_the_serving_page_run_as_they_stand(service: Service) -> None:
+    def read(contig: str, start: int, end: int) -> dna.Bytes:
+        return (np.arange(start + 1, end + 1) % 4).astype(np.uint8)  # 19,711,000 is A
+
+    chr22 = Genome(Path("hg19.fa"), {"chr22": 51_304_566}, read, lambda: None)
+    targets = pd.DataFrame({"name": ["CTCF|K562", "GATA1|K562"]})
+    text = (ROOT / "docs" / "serve.md").read_text("utf-8").replace("\\\n", " ")
+    commands = re.findall(r"^curl .*", text, re.M)
+    assert len(commands) >= 7
+    with other_app(service, genome=chr22, targets=targets) as client:
+        id = ""
+        for command in commands:
+            answer = run_curl(client, command.replace("ID", id))
+            assert answer.is_success, (command, answer.text)
+            if answer.status_code == 202:
+                id = answer.json()["id"]
+                finished(client, answer.headers["Location"])

@@ -1,0 +1,73 @@
+"""A served model: the trained one, with a genome in which its motifs are planted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import numpy as np
+import pytest
+import uvicorn
+from fastapi.testclient import TestClient
+
+from bioq import dna
+from bioq.web import Service, create_app, open_service
+
+if TYPE_CHECKING:
+    from conftest import TrainedRun
+
+CONTIG_BP = 5_000
+SITE_START = 2_500
+"""0-based first base of the motif of target `first` in contig chr1."""
+
+
+@pytest.fixture(scope="session")
+def genome(tmp_path_factory: pytest.TempPathFactory, trained: TrainedRun) -> Path:
+    """Two contigs of random bases; chr1 has the motif of target `first` in its middle."""
+    random = np.random.default_rng(1)
+    file = tmp_path_factory.mktemp("genome") / "small.fa"
+    lines = []
+    for name in ("chr1", "chr2"):
+        bases = dna.decode(random.integers(0, 4, CONTIG_BP).astype(np.uint8))
+        if name == "chr1":
+            site = trained.motifs["first"]
+            bases = bases[:SITE_START] + site + bases[SITE_START + len(site) :]
+        lines.append(f">{name}\n{bases}\n")
+    file.write_text("".join(lines))
+    return file
+
+
+@pytest.fixture(scope="session")
+def service(trained: TrainedRun, genome: Path) -> Iterator[Service]:
+    """What serves the trained model and the genome; shared, so leave no limit changed."""
+    with open_service(trained.run, genome) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[TestClient]:
+    """Asks the application without a network."""
+    with TestClient(create_app(service), base_url="http://127.0.0.1") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def address(service: Service) -> Iterator[str]:
+    """The address of a real server on a free port."""
+    config = uvicorn.Config(create_app(service), port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    found = f"http://127.0.0.1:{port}"
+    httpx2.get(f"{found}/api/openapi.json").raise_for_status()
+    yield found
+    server.should_exit = True
+    thread.join()

@@ -97,10 +97,11 @@ def _temporary_folder() -> Iterator[None]:
     before = tempfile.tempdir
     with (
         tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
-        open(Path(folder) / _LOCK, "wb") as lock,
+        open(Path(folder) / "new", "wb") as lock,
     ):
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
+            Path(folder, "new").rename(Path(folder, _LOCK))  # never seen without its lock
         tempfile.tempdir = folder
         try:
             yield

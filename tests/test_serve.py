@@ -1,0 +1,203 @@
+"""`bioq serve` as a process of its own: how it begins, what it leaves, how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import bioq
+
+PACKAGE = Path(bioq.__file__).parents[1]
+START_S, STOP_S = 60, 2
+"""START_S is for a machine that does ten things at once; 10 s is what a person waits."""
+SEQUENCE = "ACGT" * 50
+
+
+class Server:
+    """A process, and its temporary folder."""
+
+    def __init__(self, arguments: list[object], folder: Path):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "bioq", "serve", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(PACKAGE)},
+            cwd=folder,
+        )
+
+    def address(self) -> str:
+        """Return the address that it prints."""
+        assert self.process.stdout is not None
+        watchdog = threading.Timer(START_S, self.process.kill)
+        watchdog.start()
+        line = self.process.stdout.readline()
+        watchdog.cancel()
+        match = re.fullmatch(r"(http://127\.0\.0\.1:\d+)  \(Ctrl-C stops it\)\n", line)
+        assert match, line + (self.process.communicate()[1] if not line else "")
+        return match[1]
+
+    def end(self, number: signal.Signals) -> tuple[int, str, float]:
+        """Send a signal; return the exit status, what it said on stderr, and the seconds."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said, time.monotonic() - started
+
+    def files(self) -> set[str]:
+        return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
+
+
+def alleles(genome: Path, count: int) -> bytes:
+    """Return a VCF of substitutions of the first contig."""
+    bases = genome.read_text().splitlines()[1]
+    lines = [
+        f"chr1\t{at + 1}\t.\t{base}\t{alt}\n" for alt in "ACGT" for at, base in enumerate(bases)
+    ]
+    return "".join(lines[:count]).encode()
+
+
+@pytest.fixture
+def start(trained, genome, tmp_path) -> Iterator:
+    """Start a server on any free port."""
+    started = []
+
+    def begin(*more: object) -> Server:
+        arguments = [trained.run, "--genome", genome, "--port", 0, "--device", "cpu", *more]
+        started.append(Server(arguments, tmp_path))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_writes_nowhere_else_and_leaves_nothing(start, genome, number):
+    server = start()
+    address = server.address()
+    before = server.files()
+    assert all(file.startswith("bioq-serve-") for file in before)
+    sequences = {"sequences": [{"name": "a", "sequence": SEQUENCE}]}
+    answer = httpx2.post(f"{address}/api/predict", json=sequences, timeout=60)
+    assert len(answer.json()["windows"]) == 1
+    job = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 9), timeout=60).json()["id"]
+    while httpx2.get(f"{address}/api/jobs/{job}").json()["state"] != "done":
+        time.sleep(0.02)
+    assert httpx2.get(f"{address}/api/jobs/{job}/result.tsv", timeout=60).text.startswith("chrom\t")
+    written = server.files() - before
+    assert any(file.endswith("result.tsv") for file in written)
+    assert all(file.startswith("bioq-serve-") for file in written)
+    with httpx2.stream("GET", f"{address}/"):  # a connection that stays open holds nothing up
+        status, said, seconds = server.end(number)
+    assert (status, said) == ((130, "bioq: interrupted\n") if number == signal.SIGINT else (0, ""))
+    assert seconds < STOP_S
+    assert server.files() == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_soon_while_a_job_runs(start, genome, number):
+    server = start()
+    address = server.address()
+    answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 10_000), timeout=60)
+    assert answer.status_code == 202, answer.text
+    place = f"{address}{answer.headers['location']}"
+    while httpx2.get(place).json()["done"] == 0:
+        time.sleep(0.01)
+    assert httpx2.get(place).json()["state"] == "running"
+    status, said, seconds = server.end(number)
+    assert status == (130 if number == signal.SIGINT else 0)
+    assert "Traceback" not in said
+    assert seconds < STOP_S
+    assert server.files() == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_the_files_of_a_killed_server_go_when_the_next_one_starts_but_no_living_ones(start):
+    killed, living = start(), start()
+    killed.address()
+    living.address()
+    both = {path.name for path in killed.folder.glob("bioq-serve-*")}
+    assert len(both) == 2
+    killed.end(signal.SIGKILL)
+    third = start()
+    third.address()
+    left = {path.name for path in killed.folder.glob("bioq-serve-*")}
+    assert len(left) == 2
+    assert len(left & both) == 1
+
+
+def test_only_this_machine_is_answered_unless_it_is_told_otherwise(start):
+    port = int(start().address().rpartition(":")[2])
+    others = [ip for ip in socket.gethostbyname_ex(socket.gethostname())[2] if ip[:4] != "127."]
+    for ip in [*others, "127.0.0.2"]:
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection((ip, port), timeout=5)
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"--port": -1}, 2, "127.0.0.1:-1 cannot be served"),
+        ({"--port": 70000}, 2, "127.0.0.1:70000 cannot be served"),
+        ({"--port": "http"}, 2, "--port"),
+        ({"--host": "nowhere.invalid"}, 2, "nowhere.invalid:0 cannot be served"),
+        ({"--host": "192.0.2.1"}, 2, "192.0.2.1:0 cannot be served"),
+        ({"run": "no/run"}, 1, "no/run"),
+        ({"--genome": "no.fa"}, 1, "no.fa: no such file; expected a genome"),
+        ({"--genome": "bad.fa"}, 1, "bad.fa:1: is not FASTA"),
+        ({"--device": "quantum"}, 2, "quantum"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(
+    trained, genome, tmp_path, monkeypatch, capsys, change, status, words
+):
+    from bioq.cli import main
+
+    (tmp_path / "bad.fa").write_text("no fasta\n")
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    given = {"run": trained.run, "--genome": genome, "--port": 0, "--device": "cpu"} | change
+    tokens = [str(given.pop("run"))]
+    tokens += [f"{name}={value}" for name, value in given.items()]
+    assert main(["serve", *tokens]) == status
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert error.count("\n") == 1
+    assert words in error
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(trained, capsys):
+    from bioq.cli import main
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(trained.run), "--port", str(port)]) == 2
+    error = capsys.readouterr().err
+    assert f"127.0.0.1:{port} cannot be served (Address already in use)" in error
+    assert "give another --port, or 0 for any" in error
+
+
+def test_two_servers_that_start_at_once_cannot_have_one_port(trained):
+    from bioq.errors import UsageError
+    from bioq.web.server import _listen
+
+    with _listen("127.0.0.1", 0) as first:
+        with pytest.raises(UsageError, match="cannot be served"):
+            with _listen("127.0.0.1", first.getsockname()[1]):
+                pass

@@ -1,0 +1,336 @@
+"""Jobs: how they are found, kept and forgotten, and that their files go with them."""
+
+import gzip
+import shutil
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from bioq.errors import BioqError
+from bioq.inputs import RegionWindows
+from bioq.web import create_app, jobs, open_service
+from bioq.web.desk import Busy, Desk, Level
+from bioq.web.jobs import Job, JobBook, NoSuchJob
+from bioq.web.limits import Limits
+
+LONG_S = 30
+
+
+class Clock:
+    """Tells the time that a test says it is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(jobs, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def desk():
+    with Desk(lambda codes: codes.astype(np.float32), waiting_jobs=1) as desk:
+        yield desk
+
+
+@pytest.fixture
+def book(desk, clock):
+    with JobBook(desk, kept=3, kept_seconds=60, kept_bytes=1000) as book:
+        yield book
+
+
+def new_job(book: JobBook, clock: Clock, size: int = 1) -> Job:
+    """Return a job that is not in the book yet; its folder holds one file."""
+    job = Job("sequence", "a job", book.new_folder(), 1, "windows", seen=clock.now)
+    (job.folder / "result").write_bytes(bytes(size))
+    return job
+
+
+def done(book: JobBook, clock: Clock, size: int = 1) -> Job:
+    """Return a job that has ended."""
+    future: Future[str] = Future()
+    future.set_result("the answer")
+    return book.adopt(new_job(book, clock, size), future)
+
+
+def test_an_id_cannot_be_guessed(book, clock):
+    ids = {new_job(book, clock).id for _ in range(100)}
+    assert len(ids) == 100
+    assert all(len(id) == 22 for id in ids)  # 16 random bytes in base64
+
+
+def test_an_unknown_job_is_told_from_a_known_one(book, clock):
+    job = done(book, clock)
+    assert book.find(job.id) is job
+    assert job.answer == "the answer"
+    with pytest.raises(NoSuchJob, match="no such job"):
+        book.find(job.id + "A")
+
+
+def test_a_result_goes_some_time_after_it_was_last_looked_at(book, clock):
+    first, second = done(book, clock), done(book, clock)
+    clock.now += 50
+    book.find(first.id)
+    clock.now += 50
+    assert book.find(first.id) is first
+    with pytest.raises(NoSuchJob):
+        book.find(second.id)
+    done(book, clock)
+    assert first.folder.exists()
+    assert not second.folder.exists()
+
+
+def test_only_the_results_looked_at_last_are_kept(book, clock):
+    made = []
+    for _ in range(3):
+        made.append(done(book, clock))
+        clock.now += 1
+    book.find(made[0].id)
+    clock.now += 1
+    made.append(done(book, clock))
+    assert [job.folder.exists() for job in made] == [True, False, True, True]
+
+
+def test_results_that_are_large_together_go_oldest_first_but_the_last_stays(book, clock):
+    made = []
+    for size in (400, 400, 400):
+        made.append(done(book, clock, size))
+        clock.now += 1
+    assert [job.folder.exists() for job in made] == [False, True, True]
+    made.append(done(book, clock, 5000))
+    assert [job.folder.exists() for job in made] == [False, False, False, True]
+
+
+def test_a_job_that_has_not_ended_is_never_forgotten(book, clock):
+    waiting = book.adopt(new_job(book, clock, 5000), Future())
+    clock.now += 1000
+    for _ in range(5):
+        done(book, clock)
+    assert book.find(waiting.id) is waiting
+    assert waiting.folder.exists()
+
+
+def test_a_refused_job_leaves_no_folder(desk, book, clock):
+    began, going = threading.Event(), threading.Event()
+
+    def run(give_way):
+        began.set()
+        assert going.wait(LONG_S)
+
+    desk.submit(Level.SECONDS, run)
+    assert began.wait(LONG_S)
+    try:
+        desk.submit(Level.SECONDS, lambda give_way: None)
+        job = new_job(book, clock)
+        with pytest.raises(Busy):
+            book.start(job, lambda give_way: None, Level.SECONDS)
+        assert not job.folder.exists()
+    finally:
+        going.set()
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_what_runs_is_cancelled_and_its_folder_goes_only_when_it_has_stopped(
+    book, clock, is_removed
+):
+    began, going = threading.Event(), threading.Event()
+    job = new_job(book, clock)
+
+    def run(give_way):
+        began.set()
+        assert going.wait(LONG_S)
+        assert job.folder.exists()
+        give_way()
+
+    book.start(job, run, Level.SECONDS)
+    assert began.wait(LONG_S)
+    assert job.state == "running"
+    ended = threading.Event()
+    if is_removed:
+        book.remove(job.id)
+        with pytest.raises(NoSuchJob):
+            book.find(job.id)
+    else:
+        book.cancel(job.id)
+    job.future.add_done_callback(lambda _: ended.set())
+    going.set()
+    assert ended.wait(LONG_S)
+    assert job.state == "cancelled"
+    assert job.error == ""
+    assert job.folder.exists() != is_removed
+
+
+def test_a_job_whose_result_another_computes_is_cancelled_too(book, clock):
+    job = book.adopt(new_job(book, clock), Future())
+    assert job.state == "waiting"
+    assert book.cancel(job.id).state == "cancelled"
+
+
+def test_cancelling_what_has_ended_changes_nothing(book, clock):
+    job = done(book, clock)
+    assert book.cancel(job.id).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (BioqError("chr9: is not there"), "chr9: is not there"),
+        (OSError("/secret/path"), "unexpected error (OSError); the server's terminal says more"),
+    ],
+)
+def test_an_error_is_told_in_words_and_an_unexpected_one_by_its_type_only(
+    book, clock, error, words
+):
+    future: Future[str] = Future()
+    future.set_exception(error)
+    job = book.adopt(new_job(book, clock), future)
+    assert job.state == "failed"
+    assert job.error == words
+
+
+def test_a_folder_is_removed_after_the_file_that_is_being_written(book, clock):
+    job = done(book, clock)
+    with job.writing:
+        removing = threading.Thread(target=book.remove, args=[job.id])
+        removing.start()
+        while job.id in book._jobs:
+            pass
+        assert job.folder.exists()
+    removing.join(LONG_S)
+    assert not job.folder.exists()
+
+
+def test_closing_removes_every_file(desk, clock):
+    with JobBook(desk, kept=3, kept_seconds=60, kept_bytes=1000) as book:
+        folder = done(book, clock).folder.parent
+        assert folder.exists()
+    assert not folder.exists()
+
+
+# With a model.
+
+
+@pytest.fixture(scope="module")
+def small(trained, genome):
+    """A service with small limits."""
+    limits = Limits(waiting_jobs=1, waiting_windows=3, direct_alleles=1, allele_letters=50_000)
+    with open_service(trained.run, genome, limits=limits) as service:
+        yield service
+
+
+@pytest.fixture
+def held(small):
+    """The desk is held up until the event is set."""
+    began, going = threading.Event(), threading.Event()
+
+    def run(give_way):
+        began.set()
+        assert going.wait(LONG_S)
+
+    work = small.desk.submit(Level.SECONDS, run)
+    assert began.wait(LONG_S)
+    yield going
+    going.set()
+    work.future.result(LONG_S)
+
+
+def folders(service) -> set[Path]:
+    new = service.jobs.new_folder()
+    new.rmdir()
+    return set(new.parent.iterdir())
+
+
+@pytest.mark.parametrize("end", ["cancelled", "scored"])
+def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
+    before = folders(small)
+    job = small.score_vcf_job(b"chr1\t5\t.\tA\tC\nchr1\t6\t.\tA\tC\n", "my.vcf")
+    assert list(next(iter(folders(small) - before)).parent.rglob("upload.vcf"))
+    if end == "cancelled":
+        small.jobs.cancel(job.id)
+    held.set()
+    if end == "scored":
+        assert len(job.future.result(LONG_S)) == 2
+    small.desk.submit(Level.MINUTES, lambda give_way: None).future.result(LONG_S)
+    assert folders(small) - before == {job.folder}
+    assert not list(job.folder.parent.rglob("upload.vcf"))
+    small.jobs.remove(job.id)
+    assert folders(small) == before
+
+
+def test_what_is_refused_leaves_no_file(small, held):
+    region = small.read_regions("chr1:1001-1040")
+    small.mutate_job(region, 0, 0, 40)
+    waiting = small.predict_job(small.read_regions("chr1:1001-1120"))
+    before = folders(small)
+    with pytest.raises(Busy):
+        small.mutate_job(region, 0, 0, 40)
+    with pytest.raises(Busy):
+        small.predict_job(region)
+    with pytest.raises(Busy):
+        small.score_vcf_job(b"chr1\t5\t.\tA\tC\n", "my.vcf")
+    with pytest.raises(BioqError, match="the alleles up to here have"):
+        small.score_vcf_job(gzip.compress(b"chr1\t5\t.\t" + b"A" * 60_000 + b"\tC\n"), "my.vcf")
+    assert folders(small) == before
+    small.jobs.cancel(waiting.id)
+    again = small.predict_job(region)  # what was cancelled takes no place
+    held.set()
+    assert again.future.result(LONG_S).probability.shape == (1, 2)
+
+
+@pytest.mark.parametrize(("place", "first", "last"), [("1-40", 1, 40), ("4990-5000", 4975, 5000)])
+def test_no_base_past_the_contigs_ends_is_mutated(small, place, first, last):
+    windows = small.read_regions(f"chr1:{place}")
+    assert set(RegionWindows.columns) == set(windows.columns)
+    job = small.mutate_job(windows, 0, 0, small.bin_bp)
+    position = job.future.result(LONG_S).explanation.place.position
+    assert list(position) == list(range(first - 1, last))
+    assert job.done == job.total == 3 * len(position)
+
+
+def test_a_sequence_without_bases_is_not_mutated(small):
+    windows = small.read_sequences(">nothing\n>other\nACGT\n", pad=True)
+    with pytest.raises(BioqError, match="nothing: the sequence has no bases to mutate"):
+        small.mutate_job(windows, 0, 0, small.bin_bp)
+    answer = small.mutate_job(windows, 1, 0, small.bin_bp).future.result(LONG_S)
+    assert list(answer.explanation.place.position) == [0, 1, 2, 3]
+
+
+def test_a_download_of_a_result_that_was_removed_is_not_found(small, trained):
+    with TestClient(create_app(small), base_url="http://127.0.0.1") as client:
+        job = small.predict_job(small.read_regions("chr1:1001-1040"))
+        job.future.result(LONG_S)
+        assert client.get(f"/api/jobs/{job.id}/result.tsv").status_code == 200
+        shutil.rmtree(job.folder)
+        answer = client.get(f"/api/jobs/{job.id}/result.parquet")
+    assert answer.status_code == 404
+    assert "was removed" in answer.json()["detail"]
+
+
+def test_limits_change_what_is_kept(trained):
+    limits = replace(Limits(), kept_jobs=1)
+    with open_service(trained.run, limits=limits) as service:
+        text = "ACGT" * 50
+        first, second = (
+            service.predict_job(service.read_sequences(text, pad=False)) for _ in range(2)
+        )
+        second.future.result(LONG_S)
+        third = service.predict_job(service.read_sequences(text, pad=False))
+        third.future.result(LONG_S)
+        service.jobs.forget_old()
+        with pytest.raises(NoSuchJob):
+            service.jobs.find(first.id)
+        assert service.jobs.find(third.id) is third

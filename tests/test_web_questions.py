@@ -1,0 +1,449 @@
+"""What visitors write and upload: every spelling, every fault in words, and never a path opened."""
+
+import gzip
+import resource
+import struct
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pysam
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome import open_genome
+from bioq.web import questions
+from bioq.web.limits import Limits
+
+WINDOW_BP, BIN_BP = 20, 4
+LIMITS = Limits()
+BASES = "ACGTTGCAACCGGTTAACGT"
+HEADER = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+RECORDS = "chr1\t5\trs1\tA\tC,G\t.\t.\t.\nchr1\t9\t.\tCA\tC\t.\t.\t.\n"
+VCF = (HEADER + RECORDS).encode()
+
+
+def sequences(text: str, *, pad: bool = False, limits: Limits = LIMITS):
+    return questions.read_sequences(
+        text, window_bp=WINDOW_BP, stride_bp=BIN_BP, pad=pad, limits=limits
+    )
+
+
+def regions(text: str, genome, limits: Limits = LIMITS):
+    return questions.read_regions(text, genome, window_bp=WINDOW_BP, bin_bp=BIN_BP, limits=limits)
+
+
+def spelt(text: str) -> list[tuple[str, int, str, str, str]]:
+    found = questions.read_variant_lines(text, LIMITS)
+    return [(one.chrom, one.pos, one.id, one.ref, one.alt) for one in found]
+
+
+@pytest.fixture(scope="module")
+def opened(genome):
+    with open_genome(genome) as opened:
+        yield opened
+
+
+# Sequences.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASES,
+        BASES.lower(),
+        f"\n  {BASES[:7]}\r\n{BASES[7:]}\r\n",
+        f"        1 {BASES[:10].lower()} {BASES[10:].lower()}",  # as GenBank writes it
+        f">name with words\n{BASES}\n",
+        f">name\r\n{BASES[:3]}\r\n{BASES[3:]}",
+        f"\n\n>name\n{BASES}",
+        f"\ufeff>name\n{BASES}",
+        f"\ufeff{BASES}",
+    ],
+)
+def test_a_sequence_is_read_in_every_spelling(text):
+    found = sequences(text)
+    assert [dna.decode(codes) for codes in found.codes] == [BASES]
+    assert list(found.columns["sequence"]) == ["name" if ">" in text else "sequence"]
+
+
+def test_letters_of_several_bases_are_unknown():
+    found = sequences("NRYSWKMBDHVnrysw" + "ACGT")
+    assert dna.decode(found.codes[0]) == "N" * 16 + "ACGT"
+    assert found.columns["n_share"][0] == 0.8
+
+
+def test_every_sequence_of_a_fasta_has_its_windows():
+    found = sequences(f">one\n{BASES}\n>two\n{BASES}ACGTA\n")
+    assert list(found.columns["sequence"]) == ["one", "two", "two", "two"]
+    assert list(found.columns["start"]) == [0, 0, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there is no sequence"),
+        (" \n\t\n", "there is no sequence"),
+        ("\ufeff", "there is no sequence"),
+        ("12 34", "'sequence' has 0 bases"),
+        ("ACGT", "has 4 bases, the model reads 20; .* choose “pad” to fill them"),
+        ("ACGU" * 5, "line 1: 'ACGUACGU.*' is no DNA"),
+        (BASES + "\nhello", "line 2: 'hello' is no DNA"),
+        (f">one\n{BASES}\n>two\nACGJ", "sequences:4: sequence 'two' holds 'J'"),
+        (">\nACGT", "sequences:1: '>' stands alone"),
+        ("A" * 2_000, "496 windows are more than the 200"),
+        ("A" * (LIMITS.text_bytes + 1), "the text has 2,097,153 letters; the page takes"),
+    ],
+)
+def test_what_is_no_sequence_is_refused_in_words(text, words):
+    with pytest.raises(BioqError, match=words):
+        sequences(text)
+
+
+def test_a_short_sequence_is_padded_on_request():
+    found = sequences("ACGT", pad=True)
+    assert dna.decode(found.codes[0]) == "N" * 8 + "ACGT" + "N" * 8
+
+
+# Regions.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1:1001-1004",
+        "1:1,001-1,004",
+        "  chr1:1001 - 1004  ",
+        "chr1:1001–1004",
+        "\ufeffchr1:1001-1004\r\n",
+        "\n\nchr1:01001-1004\n",
+    ],
+)
+def test_a_region_is_read_in_every_spelling(text, opened):
+    found = regions(text, opened)
+    expected = opened.read("chr1", 1000 - 8, 1004 + 8)  # the bin in the window's middle
+    np.testing.assert_array_equal(found.codes, [expected])
+    assert found.columns["start"][0] == 1000
+
+
+def test_bases_outside_the_contig_are_unknown(opened):
+    first, last = regions("chr2:1-4\nchr2:4997-5000", opened).codes
+    np.testing.assert_array_equal(first, [dna.UNKNOWN] * 8 + list(opened.read("chr2", 0, 12)))
+    np.testing.assert_array_equal(last, [*opened.read("chr2", 4988, 5000), *[dna.UNKNOWN] * 8])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there is no region"),
+        ("\n \n", "there is no region"),
+        ("chr1:10", "line 1: 'chr1:10' is no region"),
+        ("chr1:1-4\nchr1 1 4", "line 2: 'chr1 1 4' is no region"),
+        ("chr1:0-4", "expected 1 <= START <= END"),
+        ("chr1:9-4", "expected 1 <= START <= END"),
+        ("chr1:,-,", "expected 1 <= START <= END"),
+        ("chr9:1-4", "regions:1: small.fa has no contig 'chr9'"),
+        ("\nchr1:5001-5004", "regions:2: start 5000 is past the end of chr1"),
+        ("chr1:1-99999999999999999999", "windows are more than the 200"),
+        ("chr1:1-801", "201 windows are more than the 200"),
+    ],
+)
+def test_what_is_no_region_is_refused_in_words(text, words, opened):
+    with pytest.raises(BioqError, match=words) as error:
+        regions(text, opened_by_name(opened))
+    assert "/" not in str(error.value)  # the folder of the genome is nobody's business
+
+
+def opened_by_name(genome):
+    from bioq.web.service import _shared
+
+    return _shared(genome)
+
+
+def test_a_region_without_a_genome_says_what_is_missing():
+    with pytest.raises(BioqError, match="start the server with --genome"):
+        regions("chr1:1-4", None)
+
+
+# Variants.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1:1005:A>C",
+        "chr1:1,005:A>C",
+        "chr1:1005:A:C",
+        "chr1:1005:A/C",
+        "chr1-1005-A-C",
+        "chr1 1005 . A C",
+        "chr1\t1005\t.\tA\tC\t50\tPASS\tAC=1\tGT\t0/1",
+        "chr1 1005 A C",
+        "\ufeff#CHROM\tPOS\tID\tREF\tALT\n\nchr1:1005:A>C\r\n",
+    ],
+)
+def test_a_variant_is_read_in_every_spelling(text):
+    assert spelt(text) == [("chr1", 1005, ".", "A", "C")]
+
+
+def test_alleles_come_in_order_with_ids_and_case_as_written():
+    assert spelt("chr1:5:a>gT\nchrUn_1 7 rs9 CA C,*,<DEL>") == [
+        ("chr1", 5, ".", "a", "gT"),
+        ("chrUn_1", 7, "rs9", "CA", "C"),
+        ("chrUn_1", 7, "rs9", "CA", "*"),
+        ("chrUn_1", 7, "rs9", "CA", "<DEL>"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there is no variant"),
+        ("# a comment", "there is no variant"),
+        ("rs12345", "line 1: 'rs12345' is no variant"),
+        ("chr1:5:A>C\nchr1:5", "line 2: 'chr1:5' is no variant"),
+        ("chr1:5:X>C", "line 1: REF is 'X'"),
+        ("chr1:5:A>X", "line 1: ALT has the allele 'X'"),
+        ("chr1:9999999999:A>C", "POS is '9999999999'"),
+        ("chr1:,:A>C", "POS is ''"),
+        ("chr1:5:A>C\n" * 10_001, "10,001 alleles are more than the 10,000"),
+        ("chr1:5:A>C\n" * 200_000, "the text has 2,200,000 letters"),
+    ],
+)
+def test_what_is_no_variant_is_refused_in_words(text, words):
+    with pytest.raises(BioqError, match=words):
+        spelt(text)
+
+
+def test_letters_of_all_alleles_are_bounded():
+    limits = replace(LIMITS, allele_letters=100)
+    assert len(questions.read_variant_lines(f"chr1:5:{'A' * 49}>C", limits)) == 1
+    with pytest.raises(BioqError, match="line 2: the alleles up to here have 150 letters"):
+        questions.read_variant_lines(f"chr1:5:A>{'C' * 49}\nchr1:5:A>{'G' * 99}", limits)
+
+
+# Whatever is written.
+
+WORDS = [
+    "ACGT",
+    "acgtn",
+    "A>C",
+    "A",
+    ">",
+    ">x",
+    ":",
+    "-",
+    "–",
+    ",",
+    "#",
+    "1",
+    "5000",
+    "99999999999999999999",
+    "chr1",
+    "chr2",
+    "track",
+    "<DEL>",
+    "*",
+    ".",
+    "²",
+    "١",
+]
+STRANGE = [
+    "\n",
+    "\r\n",
+    "\t",
+    " ",
+    "\x00",
+    "\x1c",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "\x1f\x8b",
+    "\udc80",
+]
+PIECES = st.one_of(st.sampled_from([*WORDS, *STRANGE, "ACGT" * 30]), st.text(max_size=5))
+TEXTS = st.lists(PIECES, max_size=12).map("".join)
+
+
+def answer_or_refusal(ask: Callable[[], Any]) -> tuple[Any, str]:
+    """Return what is found, or the words of a refusal."""
+    try:
+        return ask(), ""
+    except BioqError as error:
+        return None, str(error)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.one_of(st.text(), TEXTS), pad=st.booleans())
+def test_no_text_whatever_does_anything_but_be_read_or_refused(opened, text, pad):
+    for ask in (
+        lambda: sequences(text, pad=pad),
+        lambda: regions(text, opened),
+        lambda: questions.read_variant_lines(text, LIMITS),
+    ):
+        found, words = answer_or_refusal(ask)
+        assert len(found) > 0 if found is not None else words
+        assert "\n" not in words
+        assert len(words) < 1000
+
+
+@pytest.fixture
+def watched(monkeypatch, tmp_path):
+    """The paths that are opened, by whatever layer of Python, outside a temporary folder."""
+    seen: list[str] = []
+    watching = [True]
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if watching[0] and event in ("open", "socket.connect", "socket.getaddrinfo"):
+            seen.append(str(arguments[0]))
+
+    sys.addaudithook(watch)  # there is no way to take one away again
+    yield seen
+    watching[0] = False
+
+
+def test_a_text_that_is_a_path_or_an_address_is_only_text(genome, opened, tmp_path, watched):
+    secret = tmp_path / "secret.fa"
+    secret.write_text(f">hidden\n{BASES}\n")
+    texts = [str(secret), str(genome), "/etc/passwd", "-", "http://127.0.0.1:9/x.fa", "../x.vcf"]
+    texts += [f">{text}\n{BASES}" for text in texts]
+    texts += [f"{secret}:1-4", f"{secret}:5:A>C", f"@{secret}", f"file://{secret}"]
+    watched.clear()
+    for text in texts:
+        for ask in (sequences, lambda text: regions(text, opened), spelt):
+            found, words = answer_or_refusal(lambda ask=ask, text=text: ask(text))
+            assert "hidden" not in str(found) + words
+    names = {Path(path).name for path in watched}
+    assert {name for name in names if not name.startswith("bioq-")} <= {
+        "sequences.fa",
+        "regions.bed",
+    }
+
+
+# Uploads.
+
+
+def bgzip(content: bytes, block: int) -> bytes:
+    """Return a bgzip of many blocks, written from the SAM specification, section 4.1."""
+    blocks = []
+    for start in [*range(0, len(content), block), len(content)]:
+        part = content[start : start + block]
+        deflate = zlib.compressobj(wbits=-15)
+        body = deflate.compress(part) + deflate.flush()
+        header = struct.pack("<4BI2BH2BHH", 31, 139, 8, 4, 0, 0, 255, 6, 66, 67, 2, len(body) + 25)
+        blocks.append(header + body + struct.pack("<II", zlib.crc32(part), len(part)))
+    return b"".join(blocks)
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        VCF,
+        VCF.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + VCF,
+        RECORDS.encode(),
+        VCF.rstrip(),
+        gzip.compress(VCF),
+        gzip.compress(VCF[:60]) + gzip.compress(VCF[60:]),
+        bgzip(VCF, 20),
+    ],
+    ids=["plain", "crlf", "bom", "no header", "no end", "gzip", "two gzips", "bgzip"],
+)
+def test_a_vcf_is_taken_however_it_is_packed(upload, tmp_path):
+    assert questions.save_vcf(upload, tmp_path / "v", LIMITS) == 3
+    unpacked = gzip.decompress(upload) if upload.startswith(b"\x1f\x8b") else upload
+    assert (tmp_path / "v").read_bytes() == unpacked
+
+
+def test_our_bgzip_is_what_htslib_reads(tmp_path):
+    (tmp_path / "v.vcf.gz").write_bytes(bgzip(VCF, 20))
+    with pysam.BGZFile(str(tmp_path / "v.vcf.gz")) as file:
+        assert file.read() == VCF
+
+
+def bcf(folder: Path) -> bytes:
+    plain, packed = folder / "in.vcf", folder / "in.bcf"
+    plain.write_bytes(VCF.replace(b"v4.3\n", b"v4.3\n##contig=<ID=chr1>\n"))
+    with pysam.VariantFile(str(plain)) as source:
+        with pysam.VariantFile(str(packed), "wb", header=source.header) as out:
+            for record in source:
+                out.write(record)
+    return packed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: b"", "the file is empty"),
+        (lambda folder: gzip.compress(b""), "the file is empty"),
+        (lambda folder: gzip.compress(VCF)[:-9], "is cut short"),
+        (lambda folder: bgzip(VCF, 20)[:-28], "is cut short"),
+        (lambda folder: bgzip(VCF, 20)[:90], "is cut short"),
+        (lambda folder: gzip.compress(VCF) + b"rubbish", "is damaged"),
+        (lambda folder: gzip.compress(VCF)[:-8] + bytes(8), "is damaged"),
+        (bcf, "BCF or compressed twice"),
+        (lambda folder: gzip.decompress(bcf(folder)), "BCF or compressed twice"),
+        (lambda folder: gzip.compress(gzip.compress(VCF)), "BCF or compressed twice"),
+        (lambda folder: b"CRAM\x03\x00" + bytes(50), "VCF:1"),
+        (lambda folder: b'{"htsget": {"urls": [{"url": "file:///etc/passwd"}]}}', "VCF:1"),
+        (lambda folder: b"\xff\xfe" + VCF.decode().encode("utf-16-le"), "VCF:1"),
+        (lambda folder: b"chr1\t5\t.\tA\t\xff\n", "VCF:1: is not UTF-8"),
+        (lambda folder: b"PK\x03\x04" + bytes(100), "VCF:1"),
+        (lambda folder: HEADER.encode(), "there is no variant"),
+        (lambda folder: (HEADER + "chr1\t5\t.\tA\n").encode(), "VCF:3: has 4"),
+    ],
+)
+def test_what_is_no_vcf_is_refused_in_words_and_htslib_never_sees_it(
+    make, words, tmp_path, monkeypatch
+):
+    upload = make(tmp_path)
+    monkeypatch.setattr(pysam, "VariantFile", lambda *_: pytest.fail("htslib saw it"))
+    with pytest.raises(BioqError, match=words):
+        questions.save_vcf(upload, tmp_path / "v", LIMITS)
+
+
+def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path):
+    deflate = zlib.compressobj(9, wbits=31)
+    start = deflate.compress(b"#") + deflate.flush(zlib.Z_FULL_FLUSH)
+    zeros = deflate.compress(bytes(1 << 24)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    bomb = start + zeros * 64  # 1 GiB in 1 MiB
+    assert len(bomb) < 2 << 20
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.process_time()
+    with pytest.raises(BioqError, match="larger than 128 MiB decompressed"):
+        questions.save_vcf(bomb, tmp_path / "v", LIMITS)
+    assert time.process_time() - started < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10  # KiB
+    assert (tmp_path / "v").stat().st_size <= LIMITS.vcf_bytes
+
+
+def test_many_small_members_take_time_in_proportion(tmp_path):
+    """Each member's rest was once copied whole: 200,000 of them would have been 400 GB."""
+    member = gzip.compress(b"#\n", mtime=0)
+    started = time.process_time()
+    upload = member * 200_000 + gzip.compress(RECORDS.encode())
+    assert questions.save_vcf(upload, tmp_path / "v", LIMITS) == 3
+    assert time.process_time() - started < 20
+
+
+def test_a_line_of_a_million_alleles_is_refused_at_the_first_too_many(tmp_path):
+    upload = gzip.compress(b"chr1\t5\t.\tA\t" + b"C," * 1_000_000 + b"C\n")
+    with pytest.raises(BioqError, match="more than the 10,000"):
+        questions.save_vcf(upload, tmp_path / "v", LIMITS)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(upload=st.one_of(st.binary(), st.binary().map(gzip.compress), st.text().map(str.encode)))
+def test_no_upload_whatever_does_anything_but_be_taken_or_refused(tmp_path, upload):
+    found, words = answer_or_refusal(lambda: questions.save_vcf(upload, tmp_path / "v", LIMITS))
+    assert found or words
+    assert "\n" not in words
+    assert str(tmp_path) not in words

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,15 @@ class Load:
 
     def summary(self) -> dict[str, object]:
         percentiles = statistics.quantiles(self.latencies_s, n=100)
-        return {key: value for key, value in asdict(self).items() if key != "latencies_s"} | {
-            "requests_per_s": self.statuses[200] / self.seconds,
+        return {
+            "model": self.model,
+            "load": self.what,
+            "clients": self.clients,
+            "seconds": self.seconds,
+            "statuses": {str(status): count for status, count in self.statuses.items()},
+            "wrong": self.wrong,
+            "lost": self.lost,
+            "answers_per_s": self.statuses[200] / self.seconds,
             "p50_s": percentiles[49],
             "p99_s": percentiles[98],
         }
@@ -192,7 +199,7 @@ def is_right(content: bytes, expected: np.ndarray) -> bool:
 
 def print_row(row: dict[str, object], statuses: Counter[int]) -> None:
     print(
-        f"| {row['model']} | {row['what']} | {row['clients']} | {row['requests_per_s']:,.1f} | "
+        f"| {row['model']} | {row['load']} | {row['clients']} | {row['answers_per_s']:,.1f} | "
         f"{1000 * row['p50_s']:,.0f} | {1000 * row['p99_s']:,.0f} | {statuses[429]:,} | "
         f"{row['wrong']} | {row['lost'] + sum(n for s, n in statuses.items() if s >= 500)} |",
         flush=True,

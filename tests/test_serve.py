@@ -85,11 +85,12 @@ def start(trained, genome, tmp_path) -> Iterator:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_writes_nowhere_else_and_leaves_nothing(start, genome, number):
+def test_it_writes_nowhere_else_ends_soon_while_a_job_runs_and_leaves_nothing(
+    start, genome, number
+):
     server = start()
     address = server.address()
     before = server.files()
-    assert all(file.startswith("bioq-serve-") for file in before)
     sequences = {"sequences": [{"name": "a", "sequence": SEQUENCE}]}
     answer = httpx2.post(f"{address}/api/predict", json=sequences, timeout=60)
     assert len(answer.json()["windows"]) == 1
@@ -97,30 +98,18 @@ def test_it_serves_writes_nowhere_else_and_leaves_nothing(start, genome, number)
     while httpx2.get(f"{address}/api/jobs/{job}").json()["state"] != "done":
         time.sleep(0.02)
     assert httpx2.get(f"{address}/api/jobs/{job}/result.tsv", timeout=60).text.startswith("chrom\t")
-    written = server.files() - before
-    assert any(file.endswith("result.tsv") for file in written)
-    assert all(file.startswith("bioq-serve-") for file in written)
-    with httpx2.stream("GET", f"{address}/"):  # a connection that stays open holds nothing up
-        status, said, seconds = server.end(number)
-    assert (status, said) == ((130, "bioq: interrupted\n") if number == signal.SIGINT else (0, ""))
-    assert seconds < STOP_S
-    assert server.files() == set()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_soon_while_a_job_runs(start, genome, number):
-    server = start()
-    address = server.address()
     answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 10_000), timeout=60)
-    assert answer.status_code == 202, answer.text
     place = f"{address}{answer.headers['location']}"
     while httpx2.get(place).json()["done"] == 0:
         time.sleep(0.01)
     assert httpx2.get(place).json()["state"] == "running"
-    status, said, seconds = server.end(number)
-    assert status == (130 if number == signal.SIGINT else 0)
-    assert "Traceback" not in said
+    written = server.files() - before
+    assert any(file.endswith("result.tsv") for file in written)
+    assert any(file.endswith("upload.vcf") for file in written)
+    assert all(file.startswith("bioq-serve-") for file in before | written)
+    with httpx2.stream("GET", f"{address}/"):  # a connection that stays open holds nothing up
+        status, said, seconds = server.end(number)
+    assert (status, said) == ((130, "bioq: interrupted\n") if number == signal.SIGINT else (0, ""))
     assert seconds < STOP_S
     assert server.files() == set()
 
@@ -140,13 +129,28 @@ def test_the_files_of_a_killed_server_go_when_the_next_one_starts_but_no_living_
     assert len(left & both) == 1
 
 
-def test_only_this_machine_is_answered_unless_it_is_told_otherwise(start):
-    port = int(start().address().rpartition(":")[2])
+def test_only_this_machine_is_answered_and_told_nothing_of_what_nobody_expected(start, genome):
+    server = start()
+    address = server.address()
     others = [ip for ip in socket.gethostbyname_ex(socket.gethostname())[2] if ip[:4] != "127."]
     for ip in [*others, "127.0.0.2"]:
         with pytest.raises(OSError, match="refused"):
-            socket.create_connection((ip, port), timeout=5)
-    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            socket.create_connection((ip, int(address.rpartition(":")[2])), timeout=5)
+    (jobs,) = server.folder.glob("bioq-serve-*/bioq-jobs-*")
+    jobs.rmdir()  # as if somebody had emptied the temporary folder
+    for path, is_page in (("/api/jobs", False), ("/variant", True)):
+        if is_page:
+            answer = httpx2.post(f"{address}{path}", data={"text": "chr1:5:A>C"}, timeout=60)
+        else:
+            answer = httpx2.post(f"{address}{path}", content=alleles(genome, 9), timeout=60)
+        assert answer.status_code == 500
+        assert "something went wrong in the server" in answer.text
+        assert "bioq-jobs" not in answer.text
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx2.get(f"{address}/api/model").status_code == 200
+    _, said, _ = server.end(signal.SIGTERM)
+    assert "Traceback" in said
+    assert "FileNotFoundError" in said
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
 _CHECKING = threading.Lock()
-"""Held while a VCF is checked: one whose lines are as long as can be takes a gigabyte."""
+"""Held while an upload is unpacked and checked: the largest take a gigabyte of memory."""
 
 
 def read_sequences(
@@ -121,6 +121,12 @@ def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
     Raises BioqError for what is too large or no VCF text; BCF and other formats that htslib would
     recognise are refused, for they can name further files.
     """
+    with _CHECKING:
+        _unpack(upload, file, limits)
+        return _check_alleles(read_variants(file, label="VCF"), limits)
+
+
+def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
     with open(file, "wb") as out:
         written = 0
         for piece in _decompressed(upload):
@@ -140,8 +146,6 @@ def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"
         )
-    with _CHECKING:
-        return _check_alleles(read_variants(file, label="VCF"), limits)
 
 
 def _decompressed(upload: bytes) -> Iterator[bytes]:

@@ -208,21 +208,16 @@ def print_row(row: dict[str, object], statuses: Counter[int]) -> None:
 
 def serve(run: Path, batch_size: int | None, waiting_windows: int) -> None:
     """Serve a run on any free port, which is printed."""
-    import socket
-
-    import uvicorn
-
-    from bioq.web import create_app, open_service
+    from bioq import web
     from bioq.web.limits import Limits
 
-    limits = Limits(waiting_windows=waiting_windows)
-    with (
-        open_service(run, limits=limits, batch_size=batch_size) as service,
-        socket.create_server(("127.0.0.1", 0)) as listening,
-    ):
-        print(listening.getsockname()[1], flush=True)
-        config = uvicorn.Config(create_app(service), log_level="warning")
-        uvicorn.Server(config).run(sockets=[listening])
+    web.serve(
+        run,
+        port=0,
+        limits=Limits(waiting_windows=waiting_windows),
+        batch_size=batch_size,
+        ready=lambda address: print(address.rpartition(":")[2], flush=True),
+    )
 
 
 def make_published(folder: Path, run: Path) -> None:

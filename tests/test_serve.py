@@ -202,6 +202,7 @@ def test_two_servers_that_start_at_once_cannot_have_one_port(trained):
     from bioq.web.server import _listen
 
     with _listen("127.0.0.1", 0) as first:
+        assert first.proto == socket.IPPROTO_TCP  # else asyncio does not turn Nagle off
         with pytest.raises(UsageError, match="cannot be served"):
             with _listen("127.0.0.1", first.getsockname()[1]):
                 pass

@@ -55,7 +55,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
     except KeyboardInterrupt:
-        resumes = tokens[:1] in (["train"], ["predict"])
+        resumes = tokens[:1] in (["train"], ["predict"]) or "--ray" in tokens
         advice = "; --resume goes on from there" if resumes else ""
         return _stop(f"interrupted{advice}", INTERRUPTED, debug)
     except CycloptsError as error:

@@ -87,7 +87,8 @@ def predict_file(
         layout = layout_of(windows, targets.iloc[chosen].reset_index(drop=True), options, run)
         paths = bigwig_paths(out, list(layout.targets[NAME])) if _is_bigwig(out) else [out]
         count = windows.count()
-        spool = Spool(out, layout, identity(run, options, targets, chosen, genome), resume=resume)
+        asked = identity(run, options, targets, chosen, genome)
+        spool = stack.enter_context(Spool(out, layout, asked, resume=resume))
         _predict(model.to(device), windows, count, chosen, spool, options)
         # Written inside the folder, so that a process that is killed leaves nothing beside it.
         whole = [spool.folder / path.name for path in paths]

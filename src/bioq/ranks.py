@@ -257,10 +257,11 @@ def _place(nodes: int) -> _Place | None:
 def _check(place: _Place, devices: int, nodes: int) -> None:
     found = place.local, place.world // place.local
     if devices not in (1, found[0]) or nodes not in (1, found[1]):
-        raise UsageError(
+        line = (
             f"--devices {devices} --nodes {nodes}, but {place.manager} started {place.world} "
             f"processes, {found[0]} on this machine; leave both options out, or make them agree"
         )
+        raise UsageError(line if place.rank % place.local == 0 else "")  # once a machine
 
 
 def _launch(place: _Place, kind: str) -> Any:

@@ -311,12 +311,13 @@ class _Training:
         row = self.ranks.first(lambda: self._row(predicted))
         history = [*self.position.history, row]
         self.position = Position(epoch=self.position.epoch + 1, history=history)
-        if self.ranks.is_first:
-            if self._best() is row:
-                save_weights(self.model, self.run / BEST)
-            save_weights(self.model, self.run / LAST)
-            write_history(self.run, history)
-        self._save()
+        with self.ranks.agreed():  # others wait: they may read what the first writes
+            if self.ranks.is_first:
+                if self._best() is row:
+                    save_weights(self.model, self.run / BEST)
+                save_weights(self.model, self.run / LAST)
+                write_history(self.run, history)
+            self._save()
         return row
 
     def _row(self, predicted: npt.NDArray[np.float32] | None) -> Row:

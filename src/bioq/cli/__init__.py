@@ -147,5 +147,6 @@ def _command(tokens: Sequence[str]) -> str:
 def _stop(line: str, status: int, debug: bool) -> int:
     if debug and status not in (INTERRUPTED, TERMINATED):
         raise
-    print(f"bioq: {line}", file=sys.stderr)
+    if line:  # empty where another process of the same training says it
+        print(f"bioq: {line}", file=sys.stderr)
     return status

@@ -56,11 +56,15 @@ def reverse_complement_codes(codes: Tensor) -> Tensor:
 
 
 class Batches:
-    """Reads rows of a split and decodes them on `device`."""
+    """Reads rows of a split and decodes them on `device`.
 
-    def __init__(self, split: Split, device: torch.device, *, data_in: DataIn = "auto"):
+    With data_in "memory" each of the `processes` that do the same on this machine has a copy."""
+
+    def __init__(
+        self, split: Split, device: torch.device, *, data_in: DataIn = "auto", processes: int = 1
+    ):
         self.device = device
-        self.data_in = _choose_place(split, device) if data_in == "auto" else data_in
+        self.data_in = _choose_place(split, device, processes) if data_in == "auto" else data_in
         self._split = split
         if self.data_in != "disk":
             place = device if self.data_in == "device" else torch.device("cpu")
@@ -124,12 +128,12 @@ def _unpack_bits(packed: Tensor, bits: int, count: int) -> Tensor:
     return fields.flatten(1)[:, :count]
 
 
-def _choose_place(split: Split, device: torch.device) -> DataIn:
+def _choose_place(split: Split, device: torch.device, processes: int) -> DataIn:
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if split.stored_bytes < _SHARE_OF_DEVICE * free_bytes:
             return "device"
-    if split.stored_bytes < _SHARE_OF_MEMORY * _available_memory_bytes():
+    if processes * split.stored_bytes < _SHARE_OF_MEMORY * _available_memory_bytes():
         return "memory"
     return "disk"
 

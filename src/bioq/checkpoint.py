@@ -1,18 +1,24 @@
-"""The state of a training run in one file: enough to go on, bit for bit, after a kill.
+"""The state of a training run in one file: enough to go on, bit for bit, after a kill; and the
+settings that it goes on with.
 
 Random numbers need no state: order, strands and dropout of a step follow from the seed, the epoch
 and the step alone.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from bioq.errors import BioqError
-from bioq.runs import STATE, read_tensors, save_tensors
+from bioq.dataset import Dataset
+from bioq.errors import BioqError, UsageError
+from bioq.models import ModelSizes
+from bioq.recipes import RUNTIME_OPTIONS, TrainConfig
+from bioq.runs import CONFIG, STATE, read_config, read_tensors, save_tensors
 
 _METADATA = "position"
 
@@ -69,3 +75,50 @@ def load_state(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
         raise BioqError(
             f"{file}: does not belong to this run ({reason}); remove {file.parent} to start over"
         ) from error
+
+
+def device_of_run(run: Path) -> str | None:
+    """Return the device that a run was started with, if one was named; None also where `run` is no
+    run, which `settings_to_continue` says."""
+    try:
+        device: str | None = read_config(run).training.get("device")
+    except BioqError:
+        return None
+    return device
+
+
+def settings_to_continue(
+    run: Path, data: Dataset, asked: Mapping[str, Any], config: TrainConfig
+) -> tuple[TrainConfig, Mapping[str, Any]]:
+    """Return the settings that a run was started with; only runtime options may change.
+
+    The number of devices is as `config` says now. Raises BioqError for another data set,
+    UsageError for another setting.
+    """
+    stored = read_config(run)
+    if stored.data["fingerprint"] != data.fingerprint:
+        raise BioqError(
+            f"{run}: was trained on a data set with fingerprint "
+            f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
+            "resume with the data set that it was started with"
+        )
+    training = stored.training
+    known = asdict(config).keys() & training.keys()  # older runs know fewer options
+    before = TrainConfig(**{name: training[name] for name in known})
+    standard = {"model": "bioq", "motifs": None, **asdict(ModelSizes()), **asdict(TrainConfig())}
+    given = {**asked, **asked["sizes"], **asdict(config)}
+    used = {**training, **training["sizes"]}
+    changed = [
+        name
+        for name, usual in standard.items()
+        if name not in RUNTIME_OPTIONS and given[name] not in (usual, used[name])
+    ]
+    if changed:
+        settings = "; ".join(f"{name} {used[name]!r}, not {given[name]!r}" for name in changed)
+        raise UsageError(
+            f"{run / CONFIG}: this run was started with {settings}; "
+            "resume it without these options, or start a new run"
+        )
+    runtime = {name: given[name] for name in RUNTIME_OPTIONS if given[name] != standard[name]}
+    runtime |= {"devices": config.devices, "nodes": config.nodes}
+    return replace(before, **runtime), {name: training[name] for name in asked}

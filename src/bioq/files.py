@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,36 @@ def require_folder_for(path: Path) -> None:
         raise BioqError(f"{path}: there is no folder {path.parent}; make it first")
 
 
+@contextlib.contextmanager
+def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a folder against other processes of BioQ's; yields whether that worked.
+
+    It does not without `wait` where another process holds it. The system lets go of it when the
+    process ends, however it ends. Where there is no folder, or no locks, nothing is held.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+    finally:
+        os.close(handle)
+
+
 def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
     """Read a JSON object that says its `format` and `format_version`, and compare them.
 
@@ -80,7 +111,7 @@ def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) ->
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         found_kind, found_version = content["format"], content["format_version"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise BioqError(
             f"{file}: is not {what} ({type(error).__name__}: {error}); {remedy}"
         ) from error

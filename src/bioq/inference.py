@@ -73,22 +73,25 @@ def predict_split(
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
     precision: Precision = "32",
+    rows: slice = slice(None),
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(len(split), targets)` of every window of a split, in order.
+    """Return probabilities float32 `(len(split), targets)` of every window of a split, in order,
+    or of `rows` that follow one another.
 
     They are written into `out` where one is given: a memory map for a split whose predictions do
     not fit in memory.
     """
     place = _place(model, device)
     batches = Batches(split, place, data_in="disk")
+    first, last, _ = rows.indices(len(split))
 
     def read(start: int, end: int) -> Tensor:
-        return batches.read_codes(torch.arange(start, end))[0]
+        return batches.read_codes(torch.arange(first + start, first + end))[0]
 
     label = f"predict {split.name}"
     return _forward_loop(
-        model.to(place), read, len(split), strands, batch_size, place, precision, label, out
+        model.to(place), read, last - first, strands, batch_size, place, precision, label, out
     )
 
 

@@ -167,7 +167,7 @@ def _matrix(lines: list[str], where: str, header: str) -> Floats:
     """Read the rows that follow a line `letter-probability matrix: alength= 4 w= 8 ...`."""
     rows = list(_rows(lines))
     width = header.partition("w=")[2].split()[:1]
-    if width and width[0].isdecimal() and int(width[0]) != len(rows):
+    if width and width[0].isdecimal() and width[0].lstrip("0") != str(len(rows)):
         raise BioqError(
             f"{where}: the matrix has {len(rows)} rows of four numbers, its first line says "
             f"w= {width[0]}; the file is damaged"
@@ -175,7 +175,8 @@ def _matrix(lines: list[str], where: str, header: str) -> Floats:
     if not rows:
         raise BioqError(f"{where}: the matrix has no rows; expected four numbers a position")
     matrix = np.array(rows)
-    wrong = (matrix < 0).any(axis=1) | (abs(matrix.sum(axis=1) - 1) > _SUM_TOLERANCE)
+    with np.errstate(over="ignore"):
+        wrong = (matrix < 0).any(axis=1) | (abs(matrix.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise BioqError(

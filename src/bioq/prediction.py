@@ -23,7 +23,7 @@ from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, numeri
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
 from bioq.progress import progress, say
 from bioq.runs import BEST, RunConfig, load
-from bioq.tables import Dtype, Kind, Layout, open_table, table_ending
+from bioq.tables import Columns, Dtype, Kind, Layout, Scores, open_table, table_ending
 from bioq.tables.bigwig import ENDING as BIGWIG
 from bioq.tables.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.tables.spool import Spool, is_interrupted
@@ -83,11 +83,12 @@ def predict_file(
         chosen = select_targets(targets, options.targets)
         path, label = stack.enter_context(input_file(source))
         opened = stack.enter_context(open_genome(genome)) if genome else None
-        windows = _windows(path, label, model, opened, options, is_bigwig=_is_bigwig(out))
-        layout = _layout(windows, targets.iloc[chosen].reset_index(drop=True), options, run)
+        windows = open_windows(path, label, model, opened, options, is_bigwig=_is_bigwig(out))
+        layout = layout_of(windows, targets.iloc[chosen].reset_index(drop=True), options, run)
         paths = bigwig_paths(out, list(layout.targets[NAME])) if _is_bigwig(out) else [out]
         count = windows.count()
-        spool = Spool(out, layout, _identity(run, options, targets, chosen, genome), resume=resume)
+        asked = identity(run, options, targets, chosen, genome)
+        spool = stack.enter_context(Spool(out, layout, asked, resume=resume))
         _predict(model.to(device), windows, count, chosen, spool, options)
         # Written inside the folder, so that a process that is killed leaves nothing beside it.
         whole = [spool.folder / path.name for path in paths]
@@ -103,44 +104,50 @@ def predict_file(
         for path, final in zip(whole, paths, strict=True):
             path.replace(final)
         spool.remove()
-    _report(windows, count)
+    report_past_end(windows, count)
     return paths
 
 
 def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool) -> None:
     if not _is_bigwig(out):
-        ending = table_ending(out)
-        if options.top is not None and ending == ".h5ad":
+        if table_ending(out) == ".h5ad" and options.top is not None:
             raise UsageError(f"{out}: .h5ad holds a matrix, --top makes a long table; leave --top")
-        if options.top is not None and options.dtype != "float32":
-            raise UsageError("--dtype is for a matrix, --top makes a long table; leave one away")
     elif genome is None:
         raise UsageError(f"{out}: bigWig needs places on a genome; give regions and --genome")
     elif options.top is not None or options.dtype != "float32":
         raise UsageError(f"{out}: bigWig holds one float32 a base; leave --top and --dtype away")
+    check_options(options, genome)
+    require_folder_for(out)
+    if resume and out.exists() and not is_interrupted(out):
+        raise UsageError(f"{out}: is whole, there is nothing to resume; leave --resume away")
+
+
+def check_options(options: PredictOptions, genome: Path | None) -> None:
+    """Raise UsageError for options that no output can have."""
+    if options.top is not None and options.dtype != "float32":
+        raise UsageError("--dtype is for a matrix, --top makes a long table; leave one away")
     for name in ("top", "stride_bp", "batch_size"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if genome is not None and options.pad:
         raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
-    require_folder_for(out)
-    if resume and out.exists() and not is_interrupted(out):
-        raise UsageError(f"{out}: is whole, there is nothing to resume; leave --resume away")
 
 
 def _is_bigwig(out: Path) -> bool:
     return out.name.lower().endswith(BIGWIG)
 
 
-def _windows(
+def open_windows(
     path: Path,
     label: str,
     model: nn.Module,
     genome: Genome | None,
     options: PredictOptions,
-    is_bigwig: bool,
+    *,
+    is_bigwig: bool = False,
 ) -> Windows:
+    """Return the windows of a FASTA, or, with a genome, of a BED; `label` is what messages say."""
     config: RunConfig = model.config  # type: ignore[assignment]
     window_bp: int = config.model["window_bp"]
     bin_bp: int = config.data["bin_bp"]
@@ -160,7 +167,10 @@ def _windows(
     )
 
 
-def _layout(windows: Windows, targets: pd.DataFrame, options: PredictOptions, run: Path) -> Layout:
+def layout_of(
+    windows: Windows, targets: pd.DataFrame, options: PredictOptions, run: Path
+) -> Layout:
+    """Return the layout of a table of windows, or, with `top`, of their best targets."""
     metadata = {"run": run.resolve().name, "strands": options.strands}
     if options.top is None:
         return Layout(windows.columns, targets, (PROBABILITY,), metadata, options.dtype)
@@ -174,7 +184,7 @@ def _layout(windows: Windows, targets: pd.DataFrame, options: PredictOptions, ru
     return Layout(columns, targets, (), metadata)
 
 
-def _identity(
+def identity(
     run: Path,
     options: PredictOptions,
     targets: pd.DataFrame,
@@ -221,15 +231,31 @@ def _predict(
     with progress("predict", count - done, "windows") as advance, _kept(spool):
         for batch in itertools.chain(left, batches):
             digest.add(batch)
-            probability = predict_codes(
-                model, batch.codes, strands=options.strands, precision=options.precision
-            )[:, chosen]
-            if options.top is None:
-                rows = batch.columns, {PROBABILITY: probability}
-            else:
-                rows = _top_rows(batch, probability, names, spool.units, options.top), {}
+            rows = predict_rows(model, batch, chosen, names, options, first=spool.units)
             spool.write(*rows, units=len(batch), digest=digest.text())
             advance(len(batch))
+
+
+def predict_rows(
+    model: nn.Module,
+    batch: WindowBatch,
+    chosen: npt.NDArray[np.int64],
+    names: npt.NDArray[Any],
+    options: PredictOptions,
+    *,
+    first: int,
+) -> tuple[Columns, Scores]:
+    """Return the rows of one batch: the columns and scores of `layout_of`.
+
+    `chosen` are the targets' numbers, `names` their names, `first` the number of the batch's first
+    window in the input.
+    """
+    probability = predict_codes(
+        model, batch.codes, strands=options.strands, precision=options.precision
+    )[:, chosen]
+    if options.top is None:
+        return batch.columns, {PROBABILITY: probability}
+    return _top_rows(batch, probability, names, first, options.top), {}
 
 
 def _skip(
@@ -312,7 +338,8 @@ def _bins(spool: Spool) -> Iterator[Bins]:
             yield contig[start], *bins
 
 
-def _report(windows: Windows, count: int) -> None:
+def report_past_end(windows: Windows, count: int) -> None:
+    """Say how many bins have unknown bases because their contig ends."""
     if isinstance(windows, RegionWindows) and windows.past_end:
         say(
             f"{windows.label}: {windows.past_end:,} of {count:,} bins reach past their contig's "

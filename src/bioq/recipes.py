@@ -1,5 +1,6 @@
 """How to train: the papers' recipes, BioQ's own, and what a user may change of them."""
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -121,6 +122,11 @@ class TrainConfig:
     """32: exact float32. tf32: matrix units of NVIDIA cards. bf16: mixed bfloat16."""
     device: str | None = None
     """cpu, cuda, cuda:1, mps; by default the first CUDA card, else the CPU."""
+    devices: int = 1
+    """Devices that train together on each machine, one process each (needs bioq[distributed]);
+    under torchrun and srun as many as they start."""
+    nodes: int = 1
+    """Machines that train together."""
     data_in: DataIn = "auto"
     """Where the packed windows lie: disk, memory, device (GPU memory), or auto."""
     checkpoint_min: float = 5.0
@@ -130,6 +136,7 @@ class TrainConfig:
 
     def resolve(self, train_windows: int) -> Recipe:
         """Return the recipe with every choice made. Raises UsageError for one out of range."""
+        self.check_devices()
         name: str = self.recipe
         if name == "auto":
             name = "small" if train_windows < SMALL_WINDOWS else "large"
@@ -147,11 +154,18 @@ class TrainConfig:
         _check(recipe)
         return recipe
 
+    def check_devices(self) -> None:
+        """Raise UsageError for a number of devices or nodes that is none."""
+        for flag, value in (("--devices", self.devices), ("--nodes", self.nodes)):
+            if value < 1:
+                raise UsageError(f"{flag} {value}, expected 1 or more")
+
 
 _OPTION_NAMES = {"lr": "learning_rate"}
-# What may differ between the start of a run and its continuation: it changes no result on one
-# machine, but for `device`, whose arithmetic may differ in the last bits.
-RUNTIME_OPTIONS = ("device", "data_in", "checkpoint_min", "tensorboard")
+# What may differ between the start of a run and its continuation: it changes no result, but for
+# `device`, whose arithmetic may differ in the last bits, and the number of devices, which also
+# decides what is dropped where.
+RUNTIME_OPTIONS = ("device", "devices", "nodes", "data_in", "checkpoint_min", "tensorboard")
 
 _LOWEST_LEARNING_RATE = 0.01
 """The cosine schedule ends at this share of the learning rate."""
@@ -184,6 +198,12 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     # One pass over the memory in place of a dozen; None, PyTorch's choice, where there is none.
     fused = True if weights[0].device.type in ("cpu", "cuda") else None
     return kind(groups, lr=recipe.learning_rate, fused=fused)
+
+
+def seed_of(seed: int, *what: str | int) -> int:
+    """Return a seed of its own for every use, from the one that the user gives."""
+    text = repr((seed, *what)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
 
 
 def _check(recipe: Recipe) -> None:

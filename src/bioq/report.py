@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from bioq.files import new_file
+from bioq.files import locked, new_file
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
 from bioq.plots.page import page_template
 from bioq.plots.run import (
@@ -58,7 +58,11 @@ def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) ->
     Each figure is written beside it as PNG and SVG. Raises BioqError if the run has not been
     evaluated, or cannot be read.
     """
-    run = Path(run)
+    with locked(Path(run) / FOLDER):  # another process may evaluate the same run
+        return _write_report(Path(run), extra_tables)
+
+
+def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     found = read_evaluation(run)
     config = read_config(run)
     drawn = [*figures_of_scores(found), *figures_of_training(run, config)]

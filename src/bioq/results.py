@@ -1,5 +1,6 @@
 """What an evaluation found: its files in `RUN/evaluation/` and its table of text."""
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bioq.errors import BioqError
-from bioq.files import new_file, read_json
+from bioq.files import locked, new_file, read_json, sync
 
 FORMAT = "bioq-evaluation"
 FORMAT_VERSION = 1
@@ -134,20 +135,30 @@ def make_folder(run: Path) -> Path:
 def write_evaluation(found: Evaluation, run: Path) -> None:
     """Write the four files into `RUN/evaluation/`.
 
-    `metrics.json`, without which none of them is read, is removed first and written last.
+    All of them are written first, under temporary names: a full disk leaves what was there.
+    `metrics.json`, without which none of them is read, is then removed first and put there last.
     """
     folder = make_folder(run)
-    (folder / SUMMARY).unlink(missing_ok=True)
-    with new_file(folder / PER_TARGET) as partial:
-        found.per_target.to_csv(
-            partial, sep="\t", index=False, lineterminator="\n", float_format="%.9g", na_rep="NA"
-        )
-    for name, table in ((CURVES, found.curves), (CALIBRATION, found.calibration)):
-        with new_file(folder / name) as partial:
-            table.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
     summary = {"format": FORMAT, "format_version": FORMAT_VERSION, **found.summary}
-    with new_file(folder / SUMMARY) as partial:
-        partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    with locked(folder), contextlib.ExitStack() as stack:  # renames in the opposite order
+        partial = {
+            name: stack.enter_context(new_file(folder / name))
+            for name in (SUMMARY, CALIBRATION, CURVES, PER_TARGET)
+        }
+        partial[SUMMARY].write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        for name, table in ((CURVES, found.curves), (CALIBRATION, found.calibration)):
+            table.to_csv(partial[name], index=False, lineterminator="\n", float_format="%.6g")
+        found.per_target.to_csv(
+            partial[PER_TARGET],
+            sep="\t",
+            index=False,
+            lineterminator="\n",
+            float_format="%.9g",
+            na_rep="NA",
+        )
+        for file in partial.values():
+            sync(file)
+        (folder / SUMMARY).unlink(missing_ok=True)
 
 
 def _read_per_target(file: Path) -> pd.DataFrame:

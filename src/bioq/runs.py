@@ -6,6 +6,7 @@ resume/state.safetensors. Weights are never pickled.
 
 import json
 import platform
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,6 +34,7 @@ BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
 STATE = "resume/state.safetensors"
+_CHECKSUM = "crc32"
 
 
 @dataclass(frozen=True)
@@ -165,12 +167,14 @@ def load_weights(model: nn.Module, file: Path) -> None:
 def save_tensors(
     tensors: Mapping[str, Tensor], file: Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write named tensors and text as one safetensors file, in one step."""
+    """Write named tensors and text as one safetensors file with a checksum, in one step."""
     file.parent.mkdir(exist_ok=True)
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata = dict(metadata or {})
+    metadata[_CHECKSUM] = _checksum(ready, metadata)
     with new_file(file) as partial:
         try:
-            save_file(ready, partial, dict(metadata or {}))
+            save_file(ready, partial, metadata)
         except SafetensorError as error:  # how safetensors says that the disk is full
             raise BioqError(f"{file}: could not be written: {error}") from error
 
@@ -179,9 +183,8 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return what `save_tensors` wrote. Raises BioqError if the file is missing or damaged."""
     try:
         with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, (  # noqa: SIM118
-                opened.metadata() or {}
-            )
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            metadata = opened.metadata() or {}
     except FileNotFoundError as error:
         raise BioqError(
             f"{file}: no such file; the training has not finished its first epoch, "
@@ -191,6 +194,23 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise BioqError(
             f"{file}: is not a readable safetensors file ({error}); restore it or train again"
         ) from error
+    checksum = metadata.pop(_CHECKSUM, None)  # none: written before 2026-11-23
+    if checksum is not None and checksum != _checksum(tensors, metadata):
+        raise BioqError(
+            f"{file}: its checksum does not match: it was damaged after it was written; "
+            "restore it or train again"
+        )
+    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the CRC-32 of names, types, shapes, bytes and text, whatever their order."""
+    total = zlib.crc32(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total = zlib.crc32(repr((name, tensor.dtype, tuple(tensor.shape))).encode(), total)
+        total = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, total)
+    return f"{total:08x}"
 
 
 def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -1,6 +1,6 @@
-"""Training: one readable loop, the same for every recipe, device and place of the data."""
+"""Training: one readable loop, the same for every recipe, device, number of devices and place of
+the data."""
 
-import hashlib
 import math
 import resource
 import sys
@@ -18,28 +18,27 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bioq.batches import Batches, reverse_complement_codes
-from bioq.checkpoint import Position, load_state, save_state
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.checkpoint import Position, device_of_run, load_state, save_state, settings_to_continue
+from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError, UsageError
 from bioq.fast.memory import kept_memory
 from bioq.fast.training import training_forward
 from bioq.gradient_check import warn_of_wrong_gradients
-from bioq.inference import choose_device, numerics, predict_split
-from bioq.metrics import quick_scores
-from bioq.models import ModelSizes, build_model
-from bioq.models.initialise import initialise_filters, starting_motifs
-from bioq.progress import progress, say
-from bioq.recipes import RUNTIME_OPTIONS, TrainConfig, learning_rate_at, make_optimizer
+from bioq.inference import numerics
+from bioq.launch import start_ranks
+from bioq.models import ModelSizes
+from bioq.progress import no_progress, progress, say
+from bioq.ranks import Ranks, is_rank, joined
+from bioq.recipes import TrainConfig, learning_rate_at, make_optimizer, seed_of
 from bioq.runs import (
     BEST,
-    CONFIG,
     LAST,
-    create_run,
     load,
-    read_config,
     save_weights,
     write_history,
 )
+from bioq.starting import start_at_positive_rates, start_model, start_run
+from bioq.validation import Validation
 
 # Steps between two looks at the loss: each look waits for the device.
 _LOOK_EVERY_STEPS = 50
@@ -63,67 +62,102 @@ def train(
     release, a MEME file, or "none") starts its filters. With `resume` an interrupted run goes on
     from its last checkpoint with the settings it was started with; on a CPU the result is the
     same, bit for bit, as without the interruption.
+    With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
+    torchrun or srun has started this one as one of them; `run` must lie where all machines see it.
     Raises BioqError if `run` exists (or, with `resume`, is no run of this data), or the loss is
     no longer a number.
     """
-    data = data if isinstance(data, Dataset) else open_dataset(data)
-    if not len(data["train"]):
-        raise BioqError(f"{data.path}: the train split is empty; there is nothing to learn from")
-    run = Path(run)
     config = config or TrainConfig()
-    config.resolve(len(data["train"]))
-    asked = {"model": model, "sizes": asdict(sizes or ModelSizes()), "motifs": motifs}
-    if resume:
-        config, started = _settings_to_continue(run, data, asked, config)
-    else:
-        started = asked
-    device = choose_device(config.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(_seed(config.seed, "weights"))
-        network = build_model(
-            started["model"],
-            targets=len(data.targets),
-            window_bp=data.description.window_bp,
-            sizes=ModelSizes(**started["sizes"]),
+    config.check_devices()
+    if resume and config.device is None:
+        config = replace(config, device=device_of_run(Path(run)))
+    settings = {"model": model, "sizes": asdict(sizes or ModelSizes()), "motifs": motifs}
+    if config.devices * config.nodes > 1 and not is_rank():
+        start_ranks(
+            "bioq.training:train_rank",
+            {
+                "data": str(data.path if isinstance(data, Dataset) else data),
+                "run": str(run),
+                "settings": settings,
+                "config": asdict(config),
+                "resume": resume,
+            },
+            device=config.device,
+            devices=config.devices,
+            nodes=config.nodes,
         )
-        _start_filters(network, started["model"], started["motifs"], _seed(config.seed, "motifs"))
-        if not resume:
-            create_run(
-                run,
-                model=network.architecture,
-                training={
-                    **started,
-                    **asdict(config),
-                    "resolved": asdict(config.resolve(len(data["train"]))),
-                },
-                data=data,
-            )
-        _Training(network.to(device), data, run, config, device).go()
+    else:
+        _train(data, Path(run), settings, config, resume)
     return load(run)
+
+
+def train_rank(
+    data: str, run: str, settings: dict[str, Any], config: dict[str, Any], resume: bool
+) -> None:
+    """Take part in a training, as one of the ranks that `train` starts."""
+    _train(data, Path(run), settings, TrainConfig(**config), resume)
+
+
+def _train(
+    data: Dataset | str | Path,
+    run: Path,
+    asked: Mapping[str, Any],
+    config: TrainConfig,
+    resume: bool,
+) -> None:
+    """Train in this process, with the other ranks if it has any."""
+    with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
+        if not ranks.is_first:
+            stack.enter_context(no_progress())
+        with ranks.agreed():
+            data = data if isinstance(data, Dataset) else open_dataset(data)
+            if not len(data["train"]):
+                raise BioqError(
+                    f"{data.path}: the train split is empty; there is nothing to learn from"
+                )
+            config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
+            config.resolve(len(data["train"]))
+            started = asked
+            if resume:
+                config, started = settings_to_continue(run, data, asked, config)
+        device = ranks.device
+        stack.enter_context(
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        )
+        with ranks.agreed():
+            network, note = start_model(started, data, config.seed)
+        if note and ranks.is_first:
+            say(note)
+        if not resume:
+            start_run(run, network, started, config, data, ranks)
+        _Training(network.to(device), data, run, config, ranks).go()
 
 
 class _Training:
     """A run in progress."""
 
     def __init__(
-        self, model: nn.Module, data: Dataset, run: Path, config: TrainConfig, device: torch.device
+        self, model: nn.Module, data: Dataset, run: Path, config: TrainConfig, ranks: Ranks
     ):
         self.model = model
         self.run = run
         self.config = config
         self.recipe = config.resolve(len(data["train"]))
-        self.device = device
+        self.ranks = ranks
+        self.device = ranks.device
         self.train_windows = len(data["train"])
         self.shown = self.train_windows * (2 if self.recipe.strands == "both" else 1)
         self.steps = math.ceil(self.shown / self.recipe.batch_size)
-        self.valid = data["valid"] if "valid" in data and len(data["valid"]) else None
-        self.valid_labels = None if self.valid is None else self.valid.labels()
+        self.valid = Validation(data, ranks, config.precision)
         self.optimizer = make_optimizer(self.recipe, model)
-        self.position = load_state(run, model, self.optimizer)
+        with ranks.agreed():
+            self.position = load_state(run, model, self.optimizer)
         if self.recipe.output_bias and not self.position.epoch and not self.position.step:
-            _start_at_positive_rates(model, data["train"])
-        self.batches = Batches(data["train"], device, data_in=config.data_in)
-        self.forward = training_forward(model, config.precision)
+            start_at_positive_rates(model, data["train"])
+        self.batches = Batches(
+            data["train"], self.device, data_in=config.data_in, processes=ranks.local
+        )
+        self.forward = ranks.wrap(model, training_forward(model, config.precision))
         self.saved_at = time.monotonic()
 
     def go(self) -> None:
@@ -134,30 +168,37 @@ class _Training:
         with ExitStack() as stack:
             if self.device.type == "cpu":
                 stack.enter_context(kept_memory())
-            log = _tensorboard(self.run, stack) if self.config.tensorboard else None
+            log = None
+            if self.config.tensorboard and self.ranks.is_first:
+                log = _tensorboard(self.run, stack)
             while not self._finished():
                 self._epoch()
                 row = self._finish_epoch()
-                say(_epoch_line(row, self.recipe.epochs))
+                self._say(_epoch_line(row, self.recipe.epochs))
                 if log is not None:
                     for name, value in row.items():
                         log.add_scalar(name, value, int(row["epoch"]))
         best = int(self._best()["epoch"])
-        say(
+        self._say(
             f"best epoch {best} of {self.position.epoch}; {self.run / BEST} holds its weights; "
             f"peak memory {_peak_memory_mb():,.0f} MB"
         )
 
+    def _say(self, line: str) -> None:
+        if self.ranks.is_first:
+            say(line)
+
     def _announce(self) -> None:
         weights = sum(parameter.numel() for parameter in self.model.parameters())
-        valid = "no validation split" if self.valid is None else f"{len(self.valid):,} to validate"
-        say(
+        valid = f"{len(self.valid):,} to validate" if len(self.valid) else "no validation split"
+        devices = "device" if self.ranks.is_alone else f"{self.ranks.world} ranks on"
+        self._say(
             f"train {weights:,} weights on {self.train_windows:,} windows ({valid}); "
-            f"device {self.device}, precision {self.config.precision}, "
+            f"{devices} {self.device}, precision {self.config.precision}, "
             f"data in {self.batches.data_in}, {self.steps:,} steps an epoch"
         )
         if self.position.epoch or self.position.step:
-            say(f"resume after epoch {self.position.epoch}, step {self.position.step}")
+            self._say(f"resume after epoch {self.position.epoch}, step {self.position.step}")
 
     def _epoch(self) -> None:
         """Take the steps of one epoch that are still to be taken."""
@@ -180,7 +221,9 @@ class _Training:
                 seen = (position.step - len(pending)) * recipe.batch_size
                 note = f"loss {position.loss_sum / min(seen, self.shown):.4f}" if seen else ""
                 advance(len(rows[batch]), note)
-                if time.monotonic() - self.saved_at > self.config.checkpoint_min * 60:
+                if time.monotonic() - self.saved_at > self.config.checkpoint_min * 60 and (
+                    self.ranks.is_alone or not pending  # ranks look together, clocks differ
+                ):
                     self._look(pending)
                     self._save()
 
@@ -196,7 +239,7 @@ class _Training:
         return rows, flipped
 
     def _draw_order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(_seed(self.config.seed, "order", epoch))
+        generator = torch.Generator().manual_seed(seed_of(self.config.seed, "order", epoch))
         order = torch.randperm(self.shown, generator=generator)
         if self.recipe.strands == "both":
             return order % self.train_windows, order >= self.train_windows
@@ -205,84 +248,95 @@ class _Training:
         return order, torch.zeros(self.shown, dtype=torch.bool)
 
     def _step(self, rows: Tensor, flipped: Tensor) -> Tensor:
-        """Take one step; return its mean loss times its windows, still on the device."""
+        """Take one step; return its mean loss times its windows, of this rank, still on the device.
+
+        `rows` and `flipped` are the whole batch, of which each rank takes its part. DDP means the
+        gradients over the ranks, so each rank's loss is weighted by its share of the batch.
+        """
         number = self.position.epoch * self.steps + self.position.step
-        torch.manual_seed(_seed(self.config.seed, "step", number))  # dropout of this step
+        rank = () if self.ranks.is_first else (self.ranks.rank,)
+        torch.manual_seed(seed_of(self.config.seed, "step", number, *rank))  # dropout of this step
         rate = learning_rate_at(self.recipe, number, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        rows, flipped, weight = self._own(rows, flipped)
         codes, labels = self.batches.read_codes(rows)
         opposite = flipped.to(self.device).view(-1, 1)
         codes = torch.where(opposite, reverse_complement_codes(codes), codes)
         with numerics(self.device, self.config.precision):
             loss = binary_cross_entropy_with_logits(self.forward(codes).float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * weight).backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
-        return loss.detach() * len(rows)
+        return loss.detach() * (len(rows) if weight else 0)
+
+    def _own(self, rows: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Return this rank's part of a batch and its weight: 1 where all have as many rows.
+
+        With fewer rows than ranks some have none; these take the first, with weight 0.
+        """
+        own = self.ranks.share(len(rows))
+        weight = (own.stop - own.start) * self.ranks.world / len(rows)
+        own = own if weight else slice(0, 1)
+        return rows[own], flipped[own], weight
 
     def _look(self, pending: list[Tensor]) -> None:
         """Add the losses of the steps since the last look; stop if one is no number."""
         if not pending:
             return
-        for loss in torch.stack(pending).tolist():
+        for loss in self.ranks.total(torch.stack(pending)):
             self.position.loss_sum += loss
         pending.clear()
         if not math.isfinite(self.position.loss_sum):
-            raise BioqError(
-                f"{self.run}: the training loss is no longer a number in epoch "
-                f"{self.position.epoch + 1}, before step {self.position.step}; try a lower --lr "
-                f"(it is {self.recipe.learning_rate:g}), --clip-norm 1, or --precision 32. "
-                "The last checkpoint and the best weights so far are kept"
-            )
+            raise self._not_a_number()
+
+    def _not_a_number(self) -> BioqError:
+        return self.ranks.error(
+            f"{self.run}: the training loss is no longer a number in epoch "
+            f"{self.position.epoch + 1}, before step {self.position.step}; try a lower --lr "
+            f"(it is {self.recipe.learning_rate:g}), --clip-norm 1, or --precision 32. "
+            "The last checkpoint and the best weights so far are kept"
+        )
 
     def _save(self) -> None:
-        save_state(self.run, self.model, self.optimizer, self.position)
+        if self.ranks.is_first:
+            save_state(self.run, self.model, self.optimizer, self.position)
         self.saved_at = time.monotonic()
 
     def _finish_epoch(self) -> Row:
         """Validate, keep the weights, write the history, then the checkpoint."""
+        predicted = self.valid.predict(self.model)
+        row = self.ranks.first(lambda: self._row(predicted))
+        history = [*self.position.history, row]
+        self.position = Position(epoch=self.position.epoch + 1, history=history)
+        with self.ranks.agreed():  # others wait: they may read what the first writes
+            if self.ranks.is_first:
+                if self._best() is row:
+                    save_weights(self.model, self.run / BEST)
+                save_weights(self.model, self.run / LAST)
+                write_history(self.run, history)
+            self._save()
+        return row
+
+    def _row(self, predicted: npt.NDArray[np.float32] | None) -> Row:
         position = self.position
-        row: Row = {
+        return {
             "epoch": position.epoch + 1,
             "train_loss": position.loss_sum / self.shown,
-            **self._validate(),
+            **self._valid_scores(predicted),
             "learning_rate": learning_rate_at(
                 self.recipe, (position.epoch + 1) * self.steps - 1, self.steps
             ),
             "seconds": position.seconds,
             "windows_per_s": self.shown / position.seconds,
         }
-        history = [*position.history, row]
-        self.position = Position(epoch=position.epoch + 1, history=history)
-        if self._best() is row:
-            save_weights(self.model, self.run / BEST)
-        save_weights(self.model, self.run / LAST)
-        write_history(self.run, history)
-        self._save()
-        return row
 
-    def _validate(self) -> Row:
-        names = (
-            "macro_roc_auc",
-            "micro_roc_auc",
-            "macro_average_precision",
-            "micro_average_precision",
-        )
-        if self.valid is None or self.valid_labels is None:
-            return {f"valid_{name}": math.nan for name in ("loss", *names)}
-        probability = predict_split(
-            self.model, self.valid, device=self.device, precision=self.config.precision
-        )
-        if not np.isfinite(probability).all():
-            self._look([torch.tensor(math.nan)])
-        scores = quick_scores(self.valid_labels, probability)
-        return {
-            "valid_loss": _cross_entropy(self.valid_labels, probability),
-            **{f"valid_{name}": scores[name] for name in names},
-        }
+    def _valid_scores(self, predicted: npt.NDArray[np.float32] | None) -> Row:
+        if predicted is not None and not np.isfinite(predicted).all():
+            raise self._not_a_number()
+        return self.valid.scores(predicted)
 
     def _best(self) -> Row:
         """Return the row of the best epoch so far; without validation the last one."""
@@ -303,69 +357,6 @@ class _Training:
         return position.epoch >= self.recipe.epochs or bool(patience and stale >= patience)
 
 
-def _settings_to_continue(
-    run: Path, data: Dataset, asked: Mapping[str, Any], config: TrainConfig
-) -> tuple[TrainConfig, Mapping[str, Any]]:
-    """Return the settings that a run was started with; only runtime options may change."""
-    stored = read_config(run)
-    if stored.data["fingerprint"] != data.fingerprint:
-        raise BioqError(
-            f"{run}: was trained on a data set with fingerprint "
-            f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
-            "resume with the data set that it was started with"
-        )
-    training = stored.training
-    before = TrainConfig(**{name: training[name] for name in asdict(config)})
-    standard = {"model": "bioq", "motifs": None, **asdict(ModelSizes()), **asdict(TrainConfig())}
-    given = {**asked, **asked["sizes"], **asdict(config)}
-    used = {**training, **training["sizes"]}
-    changed = [
-        name
-        for name, usual in standard.items()
-        if name not in RUNTIME_OPTIONS and given[name] not in (usual, used[name])
-    ]
-    if changed:
-        settings = "; ".join(f"{name} {used[name]!r}, not {given[name]!r}" for name in changed)
-        raise UsageError(
-            f"{run / CONFIG}: this run was started with {settings}; "
-            "resume it without these options, or start a new run"
-        )
-    runtime = {name: given[name] for name in RUNTIME_OPTIONS if given[name] != standard[name]}
-    return replace(before, **runtime), {name: training[name] for name in asked}
-
-
-def _start_filters(model: nn.Module, name: str, motifs: str | None, seed: int) -> None:
-    """Start the first filters from the motifs that the user, or else the paper, names."""
-    chosen = starting_motifs(name, motifs)
-    if chosen:
-        placed = initialise_filters(model, chosen, generator=torch.Generator().manual_seed(seed))
-        say(f"start {len(placed)} filters from motifs")
-
-
-def _start_at_positive_rates(model: nn.Module, split: Split) -> None:
-    """Set the last layer's bias to the log odds of each target's positive rate.
-
-    One positive and one negative are added to each count, so that the odds are finite.
-    """
-    head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    rate = (split.positives() + 1) / (len(split) + 2)
-    with torch.no_grad():
-        head.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
-
-
-def _cross_entropy(labels: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32]) -> float:
-    """Return the mean binary cross-entropy over all windows and targets, in nats.
-
-    Probabilities are kept 1e-7 away from 0 and 1, about float32's own step below 1.
-    """
-    total = 0.0
-    for start in range(0, len(labels), 4096):
-        answer = labels[start : start + 4096].astype(bool)
-        given = probability[start : start + 4096].astype(np.float64).clip(1e-7, 1 - 1e-7)
-        total -= float(np.log(np.where(answer, given, 1 - given)).sum())
-    return total / labels.size
-
-
 def _epoch_line(row: Row, epochs: int) -> str:
     return (
         f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.4f}, "
@@ -374,12 +365,6 @@ def _epoch_line(row: Row, epochs: int) -> str:
         f"AP macro {row['valid_macro_average_precision']:.4f} "
         f"micro {row['valid_micro_average_precision']:.4f}, {row['windows_per_s']:,.0f} windows/s"
     )
-
-
-def _seed(seed: int, *what: str | int) -> int:
-    """Return a seed of its own for every use, from the one that the user gives."""
-    text = repr((seed, *what)).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "little") >> 1
 
 
 def _tensorboard(run: Path, stack: ExitStack) -> Any:

@@ -3,15 +3,18 @@
 Commands are imported when they are called: `bioq --help` loads neither torch nor pandas.
 """
 
+import contextlib
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
 from bioq import __version__
 from bioq.errors import BioqError, UsageError
 
-USAGE, BAD_INPUT, INTERRUPTED = 2, 1, 130
+USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
@@ -46,18 +49,22 @@ _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run `bioq TOKENS`; return the exit status: 0, 1 bad input, 2 wrong usage, 130 interrupted."""
+    """Run `bioq TOKENS`; return the exit status: 0, 1 bad input, 2 wrong usage, 130 interrupted
+    by Ctrl-C, 143 terminated by SIGTERM."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
-        _make_app(tokens)(
-            tokens, exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except KeyboardInterrupt:
-        resumes = tokens[:1] in (["train"], ["predict"])
+        with _terminable():
+            _make_app(tokens)(
+                tokens, exit_on_error=False, print_error=False, result_action="return_value"
+            )
+    except KeyboardInterrupt as error:
+        resumes = tokens[:1] in (["train"], ["predict"]) or "--ray" in tokens
         advice = "; --resume goes on from there" if resumes else ""
-        return _stop(f"interrupted{advice}", INTERRUPTED, debug)
+        terminated = isinstance(error, _Terminated)
+        word, status = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
+        return _stop(f"{word}{advice}", status, debug)
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
@@ -74,6 +81,28 @@ def main(tokens: Sequence[str] | None = None) -> int:
         line = f"{type(error).__name__}: {error}".split("\n")[0]
         return _stop(f"unexpected error, run again with --debug to see where: {line}", 1, debug)
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: leaves as Ctrl-C does, so that what is temporary is removed."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM raise, unless the program around us wants it otherwise."""
+
+    def leave(*_: object) -> None:
+        raise _Terminated
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _make_app(tokens: Sequence[str]) -> App:
@@ -116,7 +145,8 @@ def _command(tokens: Sequence[str]) -> str:
 
 
 def _stop(line: str, status: int, debug: bool) -> int:
-    if debug and status != INTERRUPTED:
+    if debug and status not in (INTERRUPTED, TERMINATED):
         raise
-    print(f"bioq: {line}", file=sys.stderr)
+    if line:  # empty where another process of the same training says it
+        print(f"bioq: {line}", file=sys.stderr)
     return status

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cluster import ClusterOptions, predict_on_ray
 from bioq.prediction import PredictOptions, predict_file
 
 
@@ -16,6 +17,7 @@ def predict(
     out: Path,
     genome: Path | None = None,
     options: Annotated[PredictOptions, Parameter(name="*")] = PredictOptions(),  # noqa: B008 frozen
+    cluster: Annotated[ClusterOptions, Parameter(name="*")] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
     """Predict the windows of sequences or regions.
@@ -29,6 +31,7 @@ def predict(
         bioq predict run sequences.fa.gz --out probability.tsv
         bioq predict run peaks.bed --genome hg19.fa --out probability.h5ad --targets 'cell=K562'
         bioq predict run peaks.bed --genome hg19.fa --out tracks.bw --targets 'CTCF*'
+        bioq predict run genome.bed --genome hg38.2bit --out parts --ray local
         samtools faidx hg19.fa chr1:1-5000 | bioq predict run - --out best.tsv --top 5
 
     Parameters
@@ -40,10 +43,19 @@ def predict(
     out
         File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for regions
         .bw: one bigWig a target, OUT.TARGET.bw, with the mean of the bins over each base.
+        With --ray a folder of Parquet parts.
     genome
         Genome of the regions: FASTA (plain, gzip, bgzip) or 2bit.
     resume
         Go on with an output that was interrupted.
     """
+    if cluster.ray is not None:
+        print(
+            predict_on_ray(
+                run, sequences, out, genome=genome, options=options, cluster=cluster, resume=resume
+            )
+        )
+        return
+    cluster.require_none()
     for path in predict_file(run, sequences, out, genome=genome, options=options, resume=resume):
         print(path)

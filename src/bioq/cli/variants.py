@@ -5,6 +5,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cluster import ClusterOptions, write_variants_on_ray
+from bioq.errors import UsageError
 from bioq.progress import say
 from bioq.variants import Format, VariantOptions, write_variants
 
@@ -24,6 +26,8 @@ def variants(
     format: Format = "table",
     chrom_alias: Path | None = None,
     options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
+    cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
+    resume: bool = False,
 ) -> None:
     """Score the variants of a VCF: what every allele does to every target.
 
@@ -35,6 +39,7 @@ def variants(
 
         bioq variants run variants.vcf.gz --genome hg19.fa --out scores.tsv
         bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
+        bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
         bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
 
     Parameters
@@ -47,6 +52,7 @@ def variants(
         FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
     out
         File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
+        With --ray a folder of Parquet parts.
     targets
         Targets to report: globs on the name, or COLUMN=GLOB on an annotation; all by default.
     scores
@@ -57,19 +63,41 @@ def variants(
         deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue.
     chrom_alias
         Tab-separated: contig name in the VCF, contig name in the genome.
+    resume
+        With --ray: go on with an output that was interrupted.
     """
-    summary = write_variants(
-        run,
-        vcf,
-        out,
-        genome=genome,
-        targets=targets,
-        scores=scores,
-        background=background,
-        format=format,
-        chrom_alias=chrom_alias,
-        options=options,
-    )
+    if cluster.ray is None:
+        cluster.require_none()
+        if resume:
+            raise UsageError("--resume goes on with parts; give --ray too")
+        summary = write_variants(
+            run,
+            vcf,
+            out,
+            genome=genome,
+            targets=targets,
+            scores=scores,
+            background=background,
+            format=format,
+            chrom_alias=chrom_alias,
+            options=options,
+        )
+    else:
+        if format != "table":
+            raise UsageError(f"--format {format}: --ray writes a table; leave one away")
+        summary = write_variants_on_ray(
+            run,
+            vcf,
+            out,
+            genome=genome,
+            targets=targets,
+            scores=scores,
+            background=background,
+            chrom_alias=chrom_alias,
+            options=options,
+            cluster=cluster,
+            resume=resume,
+        )
     for line in summary.lines():
         say(line)
     print(out)

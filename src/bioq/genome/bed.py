@@ -14,6 +14,7 @@ import pandas as pd
 
 from bioq.errors import BioqError
 
+_MOST_BYTES = 1 << 30
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
 _MOST_DIGITS = 18
 _DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
@@ -64,9 +65,10 @@ def read_bed(path: str | Path) -> Bed:
 
 def _read(path: Path) -> bytes:
     try:
-        text = path.read_bytes()
-        if text.startswith(b"\x1f\x8b"):
-            text = gzip.decompress(text)
+        with open(path, "rb") as file:
+            is_gzip = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            text = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected a BED file") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -76,6 +78,12 @@ def _read(path: Path) -> bytes:
         ) from error
     except OSError as error:
         raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+    if len(text) > _MOST_BYTES:
+        raise BioqError(
+            f"{path}: holds more than {_MOST_BYTES:,} bytes{' once unpacked' * is_gzip}; a file of "
+            "peaks or bins is held in memory whole, so give the first three columns alone, or the "
+            "contigs in files of their own"
+        )
     return text.removeprefix(b"\xef\xbb\xbf")
 
 

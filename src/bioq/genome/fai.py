@@ -62,7 +62,7 @@ def read_fresh_index(
                     fits = _entries_fit(entries, _read_at_of_bgzip(text, blocks))
             else:
                 fits = _entries_fit(entries, _read_at_of_plain(file))
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError, ArithmeticError, struct.error):  # a damaged index: any number
         return None
     return {entry.name: entry.length for entry in entries} if fits else None
 

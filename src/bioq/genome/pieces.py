@@ -1,15 +1,33 @@
-"""The text of a FASTA in pieces of bounded size, plain or gzip."""
+"""Text in pieces of bounded size, plain or gzip: a FASTA's, and lines."""
 
 import contextlib
 import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from bioq.errors import BioqError
 from bioq.progress import Advance, progress
 
 _BLOCK_BYTES = 1 << 22
+LINE_BYTES = 1 << 26
+"""The longest line that is held in memory."""
+
+
+def bounded_lines(text: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    """Yield each line, and whether it is longer than LINE_BYTES: then its beginning alone."""
+    while line := text.readline(LINE_BYTES):
+        is_cut = rest = len(line) == LINE_BYTES and not line.endswith(b"\n")
+        while rest:
+            more = text.readline(LINE_BYTES)
+            rest = bool(more) and not more.endswith(b"\n")
+        yield line, is_cut
+
+
+def too_long(where: str) -> BioqError:
+    """Return the error for a line of which more is needed than its beginning."""
+    return BioqError(f"{where}: the line is longer than {LINE_BYTES:,} bytes; is the file damaged?")
 
 
 def fasta_pieces(
@@ -30,6 +48,8 @@ def fasta_pieces(
                 end = text.find(b"\n", position) + 1
                 if not end:
                     rest = text[position:]
+                    if len(rest) > LINE_BYTES:
+                        raise too_long(f"{label or path}:{line}")
                     break
             else:
                 next_header = text.find(b"\n>", position)

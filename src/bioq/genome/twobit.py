@@ -44,7 +44,7 @@ def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
         contigs = {
             name: _Contig(path, raw, order, offset) for name, offset in _index(path, raw, order)
         }
-    except (struct.error, ValueError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise BioqError(
             f"{path}: this 2bit file is cut short or damaged; copy or download it again"
         ) from error

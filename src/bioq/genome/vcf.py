@@ -21,6 +21,7 @@ import pysam
 
 from bioq.errors import BioqError
 from bioq.genome.fasta import BGZF_END, quiet_htslib
+from bioq.genome.pieces import bounded_lines, too_long
 from bioq.progress import progress
 
 STDIN = Path("-")
@@ -151,7 +152,7 @@ def _open(path: Path) -> Iterator[io.RawIOBase]:
 
 
 def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
-    for number, line in enumerate(text, start=1):
+    for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if line.startswith(b"#"):
@@ -161,7 +162,10 @@ def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
         if line.isspace():
             continue
         where = f"{name}:{number}"
-        cells = line.split(b"\t", 5)[:5]
+        cells = line.split(b"\t", 5)
+        if is_cut and len(cells) < 6:
+            raise too_long(where)
+        cells = cells[:5]
         if len(cells) < 5:
             raise BioqError(
                 f"{where}: has {len(cells)} tab-separated columns; a VCF line has at least five: "

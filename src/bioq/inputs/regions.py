@@ -8,13 +8,14 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal
+from typing import BinaryIO, ClassVar, Literal, cast
 
 import numpy as np
 
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
+from bioq.genome.pieces import bounded_lines, too_long
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
 from bioq.sources.windows import read_windows
@@ -230,8 +231,11 @@ def _lines(file: BinaryIO, label: str) -> Iterator[bytes]:
     is_gzip = file.read(2) == _GZIP_MAGIC
     file.seek(0)
     mark = b"\xef\xbb\xbf"
+    text = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
     try:
-        for line in gzip.GzipFile(fileobj=file) if is_gzip else file:
+        for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
+            if is_cut:
+                raise too_long(f"{label}:{number}")
             yield line.removeprefix(mark).rstrip(b"\r\n")
             mark = b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -201,6 +201,8 @@ _TYPE_OF_TAG = {
 }  # fmt: skip
 _KIND_OF_CLASS = {1: "cell array", 2: "structure", 3: "object", 4: "text", 5: "sparse matrix"}
 _FIRST_NUMERIC, _LAST_NUMERIC = 6, 15
+_MOST_HEAD_BYTES = 1 << 16
+"""Flags, dimensions and a name take less; compressed bytes could be inflated to gigabytes."""
 _COMPLEX = 0x0800
 
 
@@ -232,7 +234,7 @@ class _Stream:
         while missing:
             piece = self._some(missing)
             if not piece:
-                raise self._damaged("it ends too early")
+                raise self.damaged("it ends too early")
             pieces.append(piece)
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -247,7 +249,7 @@ class _Stream:
             while self._some(1 << 20):
                 pass
             if not self._inflate.eof:
-                raise self._damaged("it ends too early")
+                raise self.damaged("it ends too early")
 
     def _some(self, most: int) -> bytes:
         if self._inflate is None:
@@ -262,7 +264,7 @@ class _Stream:
             try:
                 piece = self._inflate.decompress(self._waiting, most)
             except zlib.error as error:
-                raise self._damaged(str(error)) from error
+                raise self.damaged(str(error)) from error
             self._waiting = self._inflate.unconsumed_tail
             if piece:
                 return piece
@@ -270,7 +272,7 @@ class _Stream:
                 break
         return b""
 
-    def _damaged(self, why: str) -> BioqError:
+    def damaged(self, why: str) -> BioqError:
         return BioqError(
             f"{self._path}: a variable cannot be read: {why}; "
             "the file is cut short or damaged, download it again"
@@ -307,11 +309,19 @@ def _v5_variable(stream: _Stream, path: Path, element: _Element) -> Variable:
         kind, _, _ = head.tag()
         if kind != _MATRIX:
             raise BioqError(f"{path}: holds a compressed element of type {kind}; it is damaged")
-    flags = struct.unpack(f"{element.order}I", head.value()[:4])[0]
+    first = head.value()[:4]
+    if len(first) < 4:
+        raise stream.damaged("it has no flags")
+    flags = struct.unpack(f"{element.order}I", first)[0]
     matlab_class = flags & 0xFF
     if matlab_class > _LAST_NUMERIC:
         return NotNumeric("(object)", "object")
-    dims = np.frombuffer(head.value(), dtype=f"{element.order}i4")
+    stored_dims = head.value()
+    if len(stored_dims) % 4:
+        raise stream.damaged("its dimensions are no whole numbers")
+    dims = np.frombuffer(stored_dims, dtype=f"{element.order}i4")
+    if (dims < 0).any():
+        raise stream.damaged("it has a negative dimension")
     name = head.value().rstrip(b"\x00").decode("latin-1")
     if matlab_class < _FIRST_NUMERIC:
         return NotNumeric(name, _KIND_OF_CLASS.get(matlab_class, "variable of an unknown kind"))
@@ -350,6 +360,8 @@ class _Head:
         _, size, packed = self.tag()
         if packed:
             return packed[:size]
+        if size > _MOST_HEAD_BYTES:
+            raise self._stream.damaged("its head is too long")
         return self._take(size + -size % 8)[:size]
 
     def _take(self, size: int) -> bytes:

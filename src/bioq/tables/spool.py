@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import new_file
+from bioq.files import locked, new_file
 from bioq.tables.layout import Columns, Layout, Scores
 from bioq.tables.parquet import ARROW_TYPE
 
@@ -52,6 +52,20 @@ class Spool:
         self._written_at = time.monotonic()
         manifest = self.folder / MANIFEST
         identity = {"format_version": FORMAT_VERSION, **identity}
+        self._lock = contextlib.ExitStack()
+        with self._lock as lock:  # let go of by an error in here
+            lock.enter_context(_held(self.folder))
+            self._open(manifest, identity, resume=resume)
+            self._lock = lock.pop_all()
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let other processes at the folder."""
+        self._lock.close()
+
+    def _open(self, manifest: Path, identity: Mapping[str, Any], *, resume: bool) -> None:
         if not manifest.is_file():
             self._make(manifest, identity)
         elif not resume:
@@ -171,10 +185,6 @@ class Spool:
             self._waiting, self._waiting_bytes = [], 0
 
     def _make(self, manifest: Path, identity: Mapping[str, Any]) -> None:
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise BioqError(f"{self.folder}: could not be made: {error.strerror}") from error
         for part in self.folder.glob(f"*{_SUFFIX}"):  # of a `remove` that was cut short
             part.unlink()
         with new_file(manifest) as partial:
@@ -184,6 +194,30 @@ class Spool:
 def is_interrupted(out: Path) -> bool:
     """Whether there is something to go on with."""
     return (_folder_of(out) / MANIFEST).is_file()
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it; raise UsageError if another process holds it."""
+    while True:
+        try:
+            folder.mkdir(exist_ok=True)
+            before = folder.stat().st_ino
+        except FileNotFoundError:  # removed in between, by a process that has finished
+            if folder.parent.is_dir():
+                continue
+            raise BioqError(f"{folder}: could not be made: no folder {folder.parent}") from None
+        except OSError as error:
+            raise BioqError(f"{folder}: could not be made: {error.strerror}") from error
+        with locked(folder, wait=False) as is_ours:
+            if not is_ours:
+                raise UsageError(
+                    f"{folder}: another process is writing this output; wait for it, or give "
+                    "another name"
+                )
+            if folder.is_dir() and folder.stat().st_ino == before:
+                yield
+                return
 
 
 def _folder_of(out: Path) -> Path:

@@ -10,7 +10,7 @@ import pandas as pd
 import pysam
 
 from bioq import __version__
-from bioq.files import new_file
+from bioq.files import locked, new_file
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.text import BGZIP_MODE, join_scores
 from bioq.targets import NAME
@@ -124,12 +124,17 @@ def open_deepsea(path: Path, layout: Layout) -> Iterator[Rows]:
     Columns chr, pos, name, ref, alt and one a target, as DeepSEA 0.94 writes them. Alleles that
     were not scored, which DeepSEA leaves out, are there with empty fields.
     """
-    with contextlib.ExitStack() as stack:
+    stacks = contextlib.ExitStack(), contextlib.ExitStack(), contextlib.ExitStack()
+    with stacks[0] as together, stacks[1] as put_in_place, stacks[2] as written:
         files = {}
         for name, file in deepsea_files(path, layout.scores).items():
-            partial = stack.enter_context(new_file(file))
-            files[name] = stack.enter_context(open(partial, "w", encoding="utf-8", newline=""))
+            partial = put_in_place.enter_context(new_file(file))
+            opened = open(partial, "w", encoding="utf-8", newline="")  # noqa: SIM115
+            files[name] = written.enter_context(opened)
         yield _DeepSeaRows(files, layout)
+        written.close()
+        # Of two processes that write the same files, one puts all of its own in place at a time.
+        together.enter_context(locked(path.parent))
 
 
 class _DeepSeaRows:

@@ -97,23 +97,18 @@ def write_variants(
     anything is computed. Raises BioqError for input that is malformed; then no output is left.
     """
     _check_output(vcf, out, format)
-    names = _choose_scores(scores, format, has_background=background is not None)
+    names = choose_scores(scores, format, has_background=background is not None)
     known = None if background is None else read_background(background)
     with (
-        _open_scorer(run, genome, chrom_alias, options, targets, known) as scorer,
+        open_scorer(run, genome, chrom_alias, options, targets, known) as scorer,
         input_file(vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
-        metadata = _provenance(scorer, vcf) | {
-            "scores": {name: MEANING[name] for name in names},
-            "statuses": dict(STATUSES),
-            "background": None if known is None else dict(known.provenance),
-        }
-        layout = scorer.layout(names, metadata)
+        layout = scorer.layout(names, table_metadata(scorer, vcf, names))
         with _open_rows(out, layout, format, _contigs(scorer.names, content)) as rows:
             for block in _blocks(scorer, path, label, content.alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
-        return _summary(scorer)
+        return summary_of(scorer)
 
 
 def make_background(
@@ -132,7 +127,7 @@ def make_background(
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
     with (
-        _open_scorer(run, genome, chrom_alias, options) as scorer,
+        open_scorer(run, genome, chrom_alias, options) as scorer,
         input_file(vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
@@ -146,11 +141,11 @@ def make_background(
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         write_background(out, found, list(scorer.targets["name"]), about)
-        return _summary(scorer)
+        return summary_of(scorer)
 
 
 @contextlib.contextmanager
-def _open_scorer(
+def open_scorer(
     run: str | Path,
     genome: Path,
     chrom_alias: Path | None,
@@ -158,6 +153,7 @@ def _open_scorer(
     targets: Sequence[str] = (),
     background: Background | None = None,
 ) -> Iterator[Scorer]:
+    """Yield a run's model on an open genome, ready to score."""
     alias = {} if chrom_alias is None else read_chrom_alias(chrom_alias)
     model = load(run).to(choose_device(options.device))
     with open_genome(genome) as opened:
@@ -193,6 +189,16 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
     }
 
 
+def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
+    """Return what a table says about itself, JSON values."""
+    known = scorer.background
+    return _provenance(scorer, vcf) | {
+        "scores": {name: MEANING[name] for name in scores},
+        "statuses": dict(STATUSES),
+        "background": None if known is None else dict(known.provenance),
+    }
+
+
 def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     return {
         "bioq": __version__,
@@ -203,7 +209,8 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     }
 
 
-def _summary(scorer: Scorer) -> Summary:
+def summary_of(scorer: Scorer) -> Summary:
+    """Return what became of the alleles that a scorer has counted."""
     genome = scorer.names.genome
     return Summary(
         statuses=Counter(scorer.statuses),
@@ -227,9 +234,10 @@ def _check_output(vcf: Path, out: Path, format: Format) -> None:
             raise UsageError(f"{out}: is the input; give another name for the output")
 
 
-def _choose_scores(
+def choose_scores(
     scores: Sequence[str], format: Format, *, has_background: bool
 ) -> tuple[str, ...]:
+    """Return the scores of a table, all by default. Raises UsageError for one that is not there."""
     available = (*SCORES, *(BACKGROUND_SCORES if has_background else ()))
     if format == "deepsea":
         available = tuple(name for name in available if name in DEEPSEA_SCORES)

@@ -1,0 +1,102 @@
+"""A connection to a Ray cluster, or a cluster of this machine's own, without Ray's noise."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bioq.cluster.options import LOCAL, ClusterOptions
+from bioq.errors import BioqError, UsageError
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a warning about CUDA_VISIBLE_DEVICES
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+_OBJECT_STORE_BYTES = 512 << 20
+"""Of a local cluster: weights and a few shards; Ray takes disk for what is more."""
+_SHORT_PATH = 30
+"""Ray puts sockets below its folder, and a socket's path has at most 107 characters."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that is connected."""
+
+    ray: Any
+    """The module."""
+    cpus: int
+    gpus: int
+
+
+def import_ray() -> Any:
+    """Return the module. Raises UsageError if it is not installed."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("--ray needs the package ray; pip install 'bioq[ray]'") from error
+    return ray
+
+
+@contextlib.contextmanager
+def connected(options: ClusterOptions) -> Iterator[Cluster]:
+    """Connect to the cluster of that address, or start one; leave it when the block ends.
+
+    Raises BioqError if there is none at that address.
+    """
+    ray = import_ray()
+    settings: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+        "include_dashboard": None,
+    }
+    with contextlib.ExitStack() as stack:
+        if options.ray == LOCAL:
+            folder = _temporary_folder()
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            settings |= {
+                "include_dashboard": False,
+                "num_cpus": options.ray_workers,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": folder,
+                "_node_ip_address": "127.0.0.1",
+            }
+        else:
+            settings["address"] = options.ray
+        # Ray prints on stdout, which is for results, when a worker dies; we say that ourselves.
+        nowhere = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(contextlib.redirect_stdout(nowhere))
+        stack.callback(ray.shutdown)
+        try:
+            with _own_sigterm():
+                ray.init(**settings)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BioqError(
+                f"--ray {options.ray}: could not be connected to ({reason}); give the address of "
+                "a cluster that runs, HOST:PORT, or local"
+            ) from error
+        found = ray.cluster_resources()
+        yield Cluster(ray, cpus=int(found.get("CPU", 0)), gpus=int(found.get("GPU", 0)))
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does here, which Ray would change."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _temporary_folder() -> str:
+    place = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="bioq-ray-", dir=place if len(place) < _SHORT_PATH else "/tmp")

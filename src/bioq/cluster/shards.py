@@ -1,0 +1,223 @@
+"""Sends shards to workers and puts the parts that come back into their places.
+
+Ray itself could restart workers and repeat calls, but a call that waits for a worker whose machine
+is gone would wait for ever. So a worker that dies is replaced here, its shards go to the others.
+"""
+
+import contextlib
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bioq.cluster.connection import Cluster, connected
+from bioq.cluster.options import ClusterOptions
+from bioq.cluster.parts import Part, Parts, part_name
+from bioq.cluster.workers import Computed, Job, Worker, software
+from bioq.errors import BioqError, UsageError
+from bioq.progress import Advance, progress, say
+
+_AHEAD = 2
+"""Shards that a worker has at a time: one that it computes, one that waits for it."""
+_MOST_DEATHS = 4
+"""Workers that may die at one shard; a machine may go, but not with every worker that gets it."""
+_MOST_FAILURES = 3
+"""Times that a shard may fail for another reason than bad input, as a full memory."""
+_WAIT_S, _SAY_EVERY_S = 5.0, 60.0
+
+
+@dataclass(eq=False)
+class Shard:
+    """A stretch of the input."""
+
+    number: int
+    units: int
+    """Windows or alleles in it."""
+    digest: str
+    """SHA-256 of what the part is computed from."""
+    payload: Any
+    deaths: int = 0
+    failures: int = 0
+
+
+def digest_of(*pieces: bytes) -> str:
+    """Return the SHA-256 of pieces, each with its length before it."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "little"))
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def compute_parts(
+    job: Job,
+    shards: Iterator[Shard],
+    parts: Parts,
+    *,
+    total: int,
+    unit: str,
+    device: str | None,
+    options: ClusterOptions,
+) -> list[Part]:
+    """Compute the parts of all shards that are not there yet; return all, in order.
+
+    `shards` is read as workers ask for more, so memory does not grow with the input. `total` counts
+    its units. Raises BioqError for a shard that fails again and again.
+    """
+    count = max(-(-total // options.ray_shard), 1)
+    with progress("compute", total, unit) as advance:
+        needed = _needed(shards, parts, advance)
+        first = next(needed, None)
+        if first is not None:
+            with connected(options) as cluster:
+                device = _device(cluster, device)
+                size = options.ray_workers or (cluster.gpus if device == "cuda" else cluster.cpus)
+                pool = _Pool(cluster, job, device, max(min(size, count), 1))
+                waiting = deque([first])
+                for shard, computed in pool.results(waiting, needed):
+                    parts.begin()
+                    parts.write(_part(shard, computed), computed.content)
+                    advance(shard.units)
+    return parts.finish(count)
+
+
+def _needed(shards: Iterator[Shard], parts: Parts, advance: Advance) -> Iterator[Shard]:
+    for shard in shards:
+        if parts.holds(shard.number, shard.digest):
+            advance(shard.units)
+        else:
+            yield shard
+
+
+def _part(shard: Shard, computed: Computed) -> Part:
+    if hashlib.sha256(computed.content).hexdigest() != computed.sha256:
+        raise BioqError(f"shard {shard.number}: changed on its way from the worker; run again")
+    return Part(
+        part_name(shard.number), computed.rows, computed.sha256, shard.digest, computed.notes
+    )
+
+
+def _device(cluster: Cluster, name: str | None) -> str:
+    if name not in (None, "cpu", "cuda"):
+        raise UsageError(f"--device {name}: on a cluster expected cpu or cuda")
+    if name == "cuda" and not cluster.gpus:
+        raise UsageError("--device cuda: the cluster has no GPU; use cpu")
+    return name or ("cuda" if cluster.gpus else "cpu")
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A worker and the calls that it has not answered, oldest first."""
+
+    actor: Any
+    opening: Any
+    """The call that gets it ready; None once that is answered."""
+    calls: deque[tuple[Any, Shard]] = field(default_factory=deque)
+
+
+class _Pool:
+    def __init__(self, cluster: Cluster, job: Job, device: str, size: int):
+        self._ray = cluster.ray
+        self._device = device
+        self._class = cluster.ray.remote(
+            num_cpus=1, num_gpus=int(device == "cuda"), max_restarts=0, max_task_retries=0
+        )(Worker)
+        self._job = cluster.ray.put(job)
+        self._slots = [self._start() for _ in range(size)]
+        self._deaths_unopened = 0
+        self._spoke = time.monotonic()
+
+    def results(
+        self, waiting: deque[Shard], more: Iterator[Shard]
+    ) -> Iterator[tuple[Shard, Computed]]:
+        """Yield the shards with their parts, in the order in which they are ready.
+
+        Shards in `waiting` go first; those of workers that die are put there.
+        """
+        while True:
+            self._feed(waiting, more)
+            if not waiting and not any(slot.calls for slot in self._slots):
+                return  # though some workers may never have started
+            for slot, answer in self._answers():
+                try:
+                    value = self._ray.get(answer)
+                except self._ray.exceptions.RayTaskError as error:
+                    self._failed(slot, error, waiting)
+                except self._ray.exceptions.RayError as error:
+                    self._died(slot, error, waiting)
+                else:
+                    if slot.opening is not None:
+                        slot.opening, self._deaths_unopened = None, 0
+                    else:
+                        yield slot.calls.popleft()[1], value
+
+    def _start(self) -> _Slot:
+        actor = self._class.remote()
+        return _Slot(actor, actor.open.remote(self._job, self._device, software()))
+
+    def _feed(self, waiting: deque[Shard], more: Iterator[Shard]) -> None:
+        """Give every worker that is ready one shard, then every one a second."""
+        for held in range(_AHEAD):
+            for slot in self._slots:
+                if slot.opening is None and len(slot.calls) == held:
+                    shard = waiting.popleft() if waiting else next(more, None)
+                    if shard is None:
+                        return
+                    slot.calls.append((slot.actor.compute.remote(shard.payload), shard))
+
+    def _answers(self) -> list[tuple[_Slot, Any]]:
+        """Wait; return the workers that have answered their oldest call, and the answers."""
+        oldest = {
+            slot.calls[0][0] if slot.opening is None else slot.opening: slot
+            for slot in self._slots
+            if slot.calls or slot.opening is not None
+        }
+        ready, _ = self._ray.wait(list(oldest), timeout=_WAIT_S)
+        now = time.monotonic()
+        if any(slot.opening is None for slot in self._slots) or ready:
+            self._spoke = now
+        elif now - self._spoke > _SAY_EVERY_S:
+            self._spoke = now
+            say("no worker has started yet: is the cluster busy?")
+        return [(oldest[call], call) for call in ready]
+
+    def _failed(self, slot: _Slot, error: Any, waiting: deque[Shard]) -> None:
+        """Stop for what is the user's to mend; have anything else tried again."""
+        cause = error.cause
+        if isinstance(cause, BioqError):
+            raise cause
+        reason = f"{type(cause).__name__}: {cause}".split("\n")[0]
+        if slot.opening is not None:
+            raise BioqError(f"a worker could not get ready: {reason}") from error
+        _, shard = slot.calls.popleft()
+        shard.failures += 1
+        if shard.failures == _MOST_FAILURES:
+            raise BioqError(
+                f"shard {shard.number} failed {_MOST_FAILURES} times, the last time with {reason}; "
+                "--resume goes on with the parts that are done"
+            ) from error
+        waiting.append(shard)
+
+    def _died(self, slot: _Slot, error: Any, waiting: deque[Shard]) -> None:
+        """Replace a worker; its shards go first."""
+        with contextlib.suppress(Exception):
+            self._ray.kill(slot.actor)
+        if slot.opening is not None:
+            self._deaths_unopened += 1
+            if self._deaths_unopened > _MOST_DEATHS * len(self._slots):
+                reason = " ".join(str(error).split())[:200]
+                raise BioqError(f"workers die before they are ready: {reason}") from error
+        else:
+            shard = slot.calls[0][1]
+            shard.deaths += 1
+            if shard.deaths == _MOST_DEATHS:
+                raise BioqError(
+                    f"shard {shard.number}: {_MOST_DEATHS} workers died of it; is their memory too "
+                    "small? try a smaller --batch-size. --resume goes on with the parts that are "
+                    "done"
+                ) from error
+            say(f"a worker died; shard {shard.number} is computed again")
+        waiting.extendleft(shard for _, shard in reversed(slot.calls))
+        self._slots[self._slots.index(slot)] = self._start()

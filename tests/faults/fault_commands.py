@@ -1,0 +1,213 @@
+"""Every command that writes, on inputs so small that it takes a fraction of a second."""
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.io
+
+from bioq import dna
+
+_SIZES = "--filters 8 --filter-width 8 --pool-width 10 --lstm-units 4 --dense-units 8"
+TIMES = ["seconds", "windows_per_s"]
+"""Columns of history.csv that no two trainings share."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended."""
+
+    code: int
+    errors: str
+    seconds: float
+
+    @property
+    def complaints(self) -> list[str]:
+        return [line for line in self.errors.splitlines() if line.startswith("bioq: ")]
+
+
+Processes = Callable[..., list[Answer]]
+
+
+@dataclass(frozen=True)
+class World:
+    """Inputs of every command."""
+
+    folder: Path
+
+    def arguments(self, command: "Command", out: Path, *, resume: bool = False) -> list[str]:
+        """Return the arguments of a command that writes into the folder `out`."""
+        places = {"in": str(self.folder), "out": str(out)}
+        words = (command.words + (" --resume" if resume else "")).split()
+        return [word.format_map(places) for word in words]
+
+    def prepare(self, command: "Command", out: Path) -> Path:
+        """Make the folder that a command writes into."""
+        out.mkdir()
+        if command.into_run:
+            shutil.copytree(self.folder / "run", out / "run")
+        return out
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line; {in} is the world's folder, {out} the one that is written into."""
+
+    name: str
+    words: str
+    resumes: bool = False
+    """Whether what was interrupted can be gone on with."""
+    into_run: bool = False
+    """Whether it writes into a run that is there."""
+    is_slow: bool = False
+    """Whether it takes seconds, and is tried by `make test-faults` only."""
+    at_once: bool = True
+    """Whether all that it writes appears in one step."""
+
+
+_VARIANTS = "variants {in}/run {in}/v.vcf --genome {in}/g.fa --batch-size 16"
+_PREDICT = "predict {in}/run {in}/r.bed --genome {in}/g.fa --batch-size 8"
+TRAIN = Command(
+    "train",
+    "train {in}/data --out {out}/run --model danq --epochs 3 --batch-size 16 --lr 0.005 "
+    f"--patience 0 --checkpoint-min 0.0005 --seed 3 {_SIZES}",
+    resumes=True,
+    is_slow=True,
+    at_once=False,
+)
+COMMANDS = (
+    Command(
+        "data peaks",
+        "data peaks --genome {in}/g.fa --targets {in}/sheet.tsv --out {out}/data --window-bp 200 "
+        "--bin-bp 40 --valid-chrom chr2 --test-chrom chr3 --keep all",
+    ),
+    Command("data deepsea", "data deepsea --train {in}/train.mat --out {out}/data"),
+    Command(
+        "data simulate",
+        "data simulate --out {out}/data --train-contigs 1 --contig-bp 40000",
+        is_slow=True,
+    ),
+    TRAIN,
+    Command("evaluate", "evaluate {out}/run {in}/data", into_run=True, is_slow=True, at_once=False),
+    *(
+        Command(f"predict {ending}", f"{_PREDICT} --out {{out}}/p{ending}", resumes=True)
+        for ending in (".tsv.gz", ".parquet", ".h5")
+    ),
+    Command("predict .bw", f"{_PREDICT} --out {{out}}/p.bw", resumes=True, at_once=False),
+    *(
+        Command(f"variants {ending}", f"{_VARIANTS} --out {{out}}/v{ending}")
+        for ending in (".tsv", ".h5", ".vcf.gz")
+    ),
+    Command(
+        "variants, DeepSEA's files",
+        f"{_VARIANTS} --out {{out}}/v --format deepsea",
+        at_once=False,
+    ),
+    Command("background", "background {in}/run {in}/v.vcf --genome {in}/g.fa --out {out}/b.npz"),
+    Command("mutagenesis", "mutagenesis {in}/run {in}/s.fa --out {out}/m.npz --span-bp 20"),
+    Command("mutagenesis .h5", "mutagenesis {in}/run {in}/s.fa --out {out}/m.h5 --span-bp 20"),
+    Command(
+        "attribution", "attribution {in}/run {in}/s.fa --out {out}/a.tsv --span-bp 20 --steps 8"
+    ),
+    Command(
+        "motifs", "motifs {in}/run {in}/data --out {out}/motifs --against {in}/m.meme", is_slow=True
+    ),
+)
+
+
+class Whole:
+    """What a command leaves when nobody disturbs it, and how long it takes."""
+
+    def __init__(self, world: World, command: Command, folder: Path, processes: Processes):
+        world.prepare(command, folder)
+        self.before = content(folder)
+        (answer,) = processes(world.arguments(command, folder))
+        assert answer.code == 0, answer.errors
+        self.seconds = answer.seconds
+        self.content = content(folder)
+        assert len(self.content) > len(self.before)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return what is under final names: relative path -> checksum of what counts in it."""
+    return {
+        file.relative_to(folder).as_posix(): _checksum(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not leftover(file.relative_to(folder))
+    }
+
+
+def leftover(name: Path) -> bool:
+    """Whether a file has a temporary name, or lies in a folder that has."""
+    return any(
+        (part.startswith(".") and part.endswith(".part")) or part.endswith(".partial")
+        for part in name.parts
+    )
+
+
+def _checksum(file: Path) -> str:
+    if file.name == "history.csv":
+        table = pd.read_csv(file)
+        return str(table[[name for name in table.columns if name not in TIMES]].to_csv())
+    if file.name == "state.safetensors":  # holds the times of the history
+        return "state"
+    if file.suffix == ".npz":  # a zip file, and a background, hold the time of writing
+        with zipfile.ZipFile(file) as opened:
+            members = [each for each in opened.infolist() if each.filename != "about.npy"]
+            return repr([(member.filename, member.CRC) for member in members])
+    if file.name in ("config.json", "report.html"):  # hold where things lie
+        return "text" if file.stat().st_size else "nothing"
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def make_world(folder: Path, processes: Processes) -> World:
+    """Write the inputs, then make the data set and the run with the commands themselves."""
+    random = np.random.default_rng(5)
+    contigs = {
+        name: dna.decode(random.integers(0, 4, 4000).astype(np.uint8))
+        for name in ("chr1", "chr2", "chr3")
+    }
+    text = "".join(f">{name}\n{bases}\n" for name, bases in contigs.items())
+    (folder / "g.fa").write_text(text)
+    for target in ("a", "b", "c"):
+        starts = [(name, int(start)) for name in contigs for start in random.integers(0, 3900, 25)]
+        lines = [f"{name}\t{start}\t{start + 60}\n" for name, start in starts]
+        (folder / f"{target}.bed").write_text("".join(lines))
+    sheet = "".join(f"{target}\t{target}.bed\n" for target in ("a", "b", "c"))
+    (folder / "sheet.tsv").write_text("name\tpeaks\n" + sheet)
+    regions = "chr1\t0\t2400\nchr2\t0\t830\n"
+    (folder / "r.bed").write_text(regions + "chr3\t100\t900\n")
+    (folder / "other.bed").write_text(regions + "chr3\t900\t1700\n")
+    for name, contig in (("s", "chr2"), ("other", "chr3")):
+        sequences = f">one\n{contigs['chr1'][:260]}\n>two\n{contigs[contig][:200]}\n"
+        (folder / f"{name}.fa").write_text(sequences)
+    variants = []
+    for place in range(200, 3700, 50):
+        ref = contigs["chr1"][place - 1]
+        variants.append(f"chr1\t{place}\t.\t{ref}\t{'ACGT'[('ACGT'.index(ref) + 1) % 4]}\n")
+    (folder / "v.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants))
+    (folder / "other.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants[:50]))
+    (folder / "m.meme").write_text(
+        "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 one\n"
+        "letter-probability matrix: alength= 4 w= 8 nsites= 20 E= 0\n" + "0.7 0.1 0.1 0.1\n" * 8
+    )
+    (folder / "other").mkdir()
+    _write_mat(folder / "train.mat", random)
+    _write_mat(folder / "other/train.mat", random)
+    world = World(folder)
+    for command in (COMMANDS[0], TRAIN):
+        (answer,) = processes(world.arguments(command, folder))
+        assert answer.code == 0, answer.errors
+    return world
+
+
+def _write_mat(path: Path, random: np.random.Generator) -> None:
+    codes = random.integers(0, 4, (200, 200)).astype(np.uint8)
+    labels = random.integers(0, 2, (200, 919)).astype(np.uint8)
+    arrays = {"trainxdata": dna.one_hot(codes)[:, [0, 2, 1, 3]], "traindata": labels}
+    scipy.io.savemat(path, arrays, do_compression=True)

@@ -1,0 +1,75 @@
+"""Runs BioQ's commands in processes made by forking, in milliseconds: started by conftest.py.
+
+Each line on stdin is a JSON object: `runs` (lists of arguments, begun together), and perhaps
+`signal` and `after_s`, `uid` (who runs them), `file_bytes` (the largest file they may write). Each
+line on stdout answers with one object a run: `code` (negative: the signal that ended it), `errors`,
+`seconds`.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from typing import IO, Any
+
+from bioq import evaluation, training
+from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
+from bioq.cli import evaluate as evaluate_command
+from bioq.tables import bigwig, hdf5, parquet, spool, text
+
+LOADED = (evaluation, training, background, data, motifs, mutagenesis, predict, train, variants)
+LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)
+"""Imported before the processes are made, not in each of them."""
+
+
+def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int:
+    """Run a command in a process of its own; return its number."""
+    process = os.fork()
+    if process:
+        return process
+    code = 99
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(0, 1)
+        os.dup2(errors.fileno(), 2)
+        if "file_bytes" in asked:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"],) * 2)
+        if "uid" in asked:
+            os.setgroups([])
+            os.setgid(asked["uid"])
+            os.setuid(asked["uid"])
+        spool._PART_BYTES = 100  # a part every few windows
+        code = main(arguments)
+        sys.stderr.flush()
+    except KeyboardInterrupt:  # before `main` could see it
+        code = 130
+    finally:
+        os._exit(code)
+
+
+def run_all(asked: dict[str, Any]) -> list[dict[str, Any]]:
+    logs = [tempfile.TemporaryFile() for _ in asked["runs"]]  # noqa: SIM115 closed below
+    begun = time.monotonic()
+    processes = [
+        start(arguments, log, asked) for arguments, log in zip(asked["runs"], logs, strict=True)
+    ]
+    if "signal" in asked:
+        time.sleep(asked["after_s"])
+        for process in processes:
+            os.kill(process, asked["signal"])
+    answers = []
+    for process, log in zip(processes, logs, strict=True):
+        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        log.seek(0)
+        errors = log.read().decode("utf-8", "replace")
+        log.close()
+        answers.append({"code": code, "errors": errors, "seconds": time.monotonic() - begun})
+    return answers
+
+
+if __name__ == "__main__":
+    answers_to = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        print(json.dumps(run_all(json.loads(line))), file=answers_to, flush=True)

@@ -24,7 +24,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.ranks import LostError, device_kind, require_fabric
 
 # How long the others have, once one has ended badly, to say what they know, then to end.
-_GRACE_S = 3.0
+_GRACE_S = 2.0
 _LOOK_EVERY_S = 0.1
 _PROGRAM = "from bioq.launch import run_rank; run_rank()"
 _KINDS = {kind.__name__: kind for kind in (BioqError, UsageError, LostError, MemoryError)}

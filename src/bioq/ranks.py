@@ -5,6 +5,7 @@ NCCL between CUDA cards and gloo between CPUs; everything else is small and goes
 process on its own is rank 0 of 1, and loads none of that.
 """
 
+import atexit
 import logging
 import os
 import socket
@@ -179,7 +180,7 @@ def rank_name() -> str:
 
 @contextmanager
 def joined(device: str | None, devices: int, nodes: int) -> Iterator[Ranks]:
-    """Meet the other ranks that the environment tells of, and part from them afterwards.
+    """Meet the other ranks that the environment tells of; later trainings find them still there.
 
     `device` is a name as `choose_device` takes it; `devices` a machine and `nodes` are what the
     user asked for, 1 where the environment is to say. Raises UsageError where the two disagree,
@@ -202,9 +203,6 @@ def joined(device: str | None, devices: int, nodes: int) -> Iterator[Ranks]:
             f"{rank_name()} lost the other ranks ({reason}); the one that stopped first says why. "
             "--resume goes on from the last checkpoint"
         ) from error
-    finally:
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
 
 
 def device_kind(device: str | None, devices: int) -> str:
@@ -286,12 +284,17 @@ def _launch(place: _Place, kind: str) -> Any:
         num_nodes=place.world // place.local,
         strategy=strategy,
     )
+    if distributed.is_initialized():  # meeting twice at one address is a race
+        fabric.launch()
+        return fabric
     if place.rank == 0:
         say(
             f"meet {place.world} ranks on {kind}, {place.local} a machine, at "
             f"{environment.main_address}:{environment.main_port}"
         )
     fabric.launch()
+    if kind == "cuda":
+        atexit.register(distributed.destroy_process_group)  # NCCL wants to be told
     return fabric
 
 

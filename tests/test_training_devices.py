@@ -1,0 +1,384 @@
+"""Training on many devices: each row once, one device's curve, one end for all; on CPUs."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+import bioq
+from bioq import BioqError, ModelSizes, TrainConfig, UsageError, ranks
+from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
+from bioq.inference import predict_split
+from bioq.ranks import Ranks, joined
+from bioq.runs import read_history
+
+# No dropout: its masks are the one thing that differs with the number of ranks.
+SIZES = ModelSizes(8, 8, 10, 4, 2, 8, dropout_conv=0.0, dropout_head=0.0)
+# 202 windows in batches of 20 in 3 parts: nothing divides, and the last batch has 2 windows, so
+# that one rank has none.
+CONFIG = TrainConfig(epochs=5, batch_size=20, lr=5e-3, warmup_epochs=0.0, device="cpu")
+WINDOWS, VALID = 202, 700
+# Largest relative difference of a training or validation loss between numbers of ranks: 55 steps
+# gave 2e-8 (float32 sums in another order).
+BOUND = 1e-5
+TRAIN = [sys.executable, "-m", "bioq", "train"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """202 windows of 200 bp to train and 700, three batches, to validate; two targets."""
+    folder = tmp_path_factory.mktemp("devices") / "data"
+    random = np.random.default_rng(0)
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    table = pd.DataFrame({"name": ["first", "second"]})
+    with new_dataset(folder, description, table) as writer:
+        for name, windows in (("train", WINDOWS), ("valid", VALID)):
+            codes = random.integers(0, 4, (windows, 200)).astype(np.uint8)
+            labels = np.stack([codes[:, 100] == 1, codes[:, 100] >= 2], axis=1)
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(labels))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path) -> Path:
+    """The run of one device."""
+    run = data.parent / "alone"
+    bioq.train(data, run, sizes=SIZES, config=CONFIG)
+    return run
+
+
+def assert_same_curve(run: Path, other: Path) -> None:
+    found, expected = read_history(run), read_history(other)
+    assert len(found) == len(expected)
+    for name in ("train_loss", "valid_loss"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=BOUND)
+    np.testing.assert_allclose(
+        found["valid_macro_roc_auc"], expected["valid_macro_roc_auc"], atol=1e-3
+    )
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+
+
+def flags(**more: int) -> list[str]:
+    """CONFIG and SIZES for the command line."""
+    given = {**asdict(CONFIG), **asdict(SIZES), **more, "tensorboard": None}
+    return [
+        word
+        for name, value in given.items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+# What each rank of torchrun runs: it notes the rows that it takes, its weights, what it was told.
+PROGRAM = """
+import hashlib, json, os, sys
+import bioq, bioq.training
+from bioq import BioqError, ModelSizes, TrainConfig
+data, folder, sizes, config = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
+taken, weights, told = [], [], None
+class Noted(bioq.training._Training):
+    def _own(self, rows, flipped):
+        found = super()._own(rows, flipped)
+        taken.append(found[0].tolist() if found[2] else [])
+        return found
+    def go(self):
+        super().go()
+        tensors = self.model.state_dict().values()
+        weights.append([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in tensors])
+bioq.training._Training = Noted
+sizes = ModelSizes(**sizes)
+bioq.train(data, folder + "/three", sizes=sizes, config=TrainConfig(**config))
+steps = len(taken)
+try:
+    worse = {**config, "lr": 1e30, "clip_norm": 0.0, "optimizer": "rmsprop"}
+    bioq.train(data, folder + "/worse", sizes=sizes, config=TrainConfig(**worse))
+except BioqError as error:
+    told = str(error)
+with open(f"{folder}/rank{os.environ['RANK']}.json", "w") as file:
+    json.dump({"taken": taken[:steps], "weights": weights[0], "told": told}, file)
+"""
+
+
+@pytest.fixture(scope="module")
+def three(data: Path) -> list[dict[str, Any]]:
+    """What three ranks, started by torchrun, report."""
+    folder = data.parent
+    (folder / "program.py").write_text(PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3"]
+    arguments = [data, folder, json.dumps(asdict(SIZES)), json.dumps(asdict(CONFIG))]
+    subprocess.run(
+        [*command, folder / "program.py", *arguments], env=environment(), check=True, timeout=120
+    )
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(3)]
+
+
+def test_every_row_is_taken_once_an_epoch(three: list[dict[str, Any]]) -> None:
+    steps = math.ceil(WINDOWS / CONFIG.batch_size)
+    assert [len(rank["taken"]) for rank in three] == [steps * CONFIG.epochs] * 3
+    for epoch in range(CONFIG.epochs):
+        of_epoch = slice(epoch * steps, (epoch + 1) * steps)
+        parts = [part for rank in three for part in rank["taken"][of_epoch]]
+        assert sorted(row for part in parts for row in part) == list(range(WINDOWS))
+        assert {len(part) for part in parts} == {0, 1, 6, 7}
+
+
+def test_all_ranks_end_with_the_same_weights(three: list[dict[str, Any]]) -> None:
+    assert three[0]["weights"] == three[1]["weights"] == three[2]["weights"]
+
+
+def test_three_ranks_of_torchrun_have_the_curve_of_one_device(
+    three: list[dict[str, Any]], data: Path, alone: Path
+) -> None:
+    assert_same_curve(data.parent / "three", alone)
+
+
+def test_shared_validation_has_the_auc_of_one_device(
+    three: list[dict[str, Any]], data: Path
+) -> None:
+    split = open_dataset(data)["valid"]
+    probability = predict_split(bioq.load(data.parent / "three", weights="last"), split)
+    scores = read_history(data.parent / "three").iloc[-1]
+    expected = roc_auc_score(split.labels(), probability, average="micro")
+    assert scores["valid_micro_roc_auc"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_loss_that_is_no_number_stops_all_ranks_and_is_said_once(
+    three: list[dict[str, Any]],
+) -> None:
+    assert "the training loss is no longer a number" in three[0]["told"]
+    assert three[1]["told"] == three[2]["told"] == ""
+
+
+def test_slurm_s_variables_are_understood(data: Path, alone: Path) -> None:
+    """Two tasks on one node, as srun would start them (see srun(1), "OUTPUT ENVIRONMENT")."""
+    run = data.parent / "slurm"
+    tasks = [
+        subprocess.Popen(
+            [*TRAIN, data, "--out", run, *flags()],
+            env=environment(
+                SLURM_JOB_ID=str(os.getpid()),
+                SLURM_JOB_NAME="train",
+                SLURM_NODELIST="localhost",
+                SLURM_NNODES="1",
+                SLURM_NTASKS="2",
+                SLURM_STEP_NUM_TASKS="2",
+                SLURM_NTASKS_PER_NODE="2",
+                SLURM_NODEID="0",
+                SLURM_PROCID=str(task),
+                SLURM_LOCALID=str(task),
+            ),
+            stdout=subprocess.DEVNULL,
+        )
+        for task in range(2)
+    ]
+    assert [task.wait(timeout=60) for task in tasks] == [0, 0]
+    assert_same_curve(run, alone)
+    assert bioq.load(run).config.training["devices"] == 2
+
+
+def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone: Path) -> None:
+    """1 device, stopped; 2, one of them killed; 3, Ctrl-C; 1 again: the curve of one device."""
+    run, long = data.parent / "changing", replace(CONFIG, epochs=16)
+    whole = data.parent / "whole"
+    bioq.train(data, whole, sizes=SIZES, config=long)
+    with pytest.MonkeyPatch.context() as patch:
+        finish = bioq.training._Training._finish_epoch
+
+        def stop(self: Any) -> dict[str, float]:
+            row = finish(self)
+            if row["epoch"] == 2:
+                raise KeyboardInterrupt
+            return row
+
+        patch.setattr(bioq.training._Training, "_finish_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            bioq.train(data, run, sizes=SIZES, config=long)
+    for devices, status, message in (
+        (2, 1, "rank 1 (process"),
+        (3, 130, "interrupted; --resume goes on"),
+    ):
+        started, said = _stop_in_the_middle(data, run, devices)
+        assert started == status
+        assert message in said
+        assert len(said.strip().splitlines()[-1:]) == 1
+        assert "Traceback" not in said
+    assert len(read_history(run)) < 16, "all of it was to be in pieces"
+    bioq.train(data, run, resume=True)
+    assert_same_curve(run, whole)
+
+
+def _stop_in_the_middle(data: Path, run: Path, devices: int) -> tuple[int, str]:
+    """Go on with a run; kill its last of 2 ranks, or send Ctrl-C to what started 3, after an epoch.
+    All of them must be gone within seconds."""
+    before = len(read_history(run))
+    process = subprocess.Popen(
+        [*TRAIN, data, "--out", run, "--resume", "--devices", str(devices)],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    while process.poll() is None and len(read_history(run)) == before:
+        time.sleep(0.01)
+    started = psutil.Process(process.pid).children()
+    assert len(started) == devices
+    if devices == 2:
+        next(rank for rank in started if rank.environ()["RANK"] == "1").kill()
+    else:
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=15)
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert not alive
+    return process.returncode, said
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[str]]:
+    """Two network namespaces, joined by a cable: two hosts, but for their disks. Their names."""
+    if shutil.which("ip") is None:
+        pytest.skip("no ip command: no network namespaces")
+    names = [f"bioq{os.getpid()}{end}" for end in "ab"]
+    cable = [f"bq{os.getpid() % 100000}{end}" for end in "ab"]
+    commands = [f"netns add {names[0]}", f"netns add {names[1]}"]
+    commands.append(
+        f"link add {cable[0]} netns {names[0]} type veth peer {cable[1]} netns {names[1]}"
+    )
+    for number, (name, end) in enumerate(zip(names, cable, strict=True), 1):
+        commands += [f"-n {name} link set {end} name cable", f"-n {name} link set lo up"]
+        commands += [f"-n {name} addr add 10.91.7.{number}/24 dev cable"]
+        commands += [f"-n {name} link set cable up"]
+    try:
+        for command in commands:
+            done = subprocess.run(["ip", *command.split()], capture_output=True, text=True)
+            if done.returncode:
+                pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+        yield names
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+
+
+def test_two_hosts_train_together(hosts: list[str], data: Path, alone: Path) -> None:
+    run = data.parent / "hosts"
+    started = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", host, *TRAIN, data, "--out", run, *flags(nodes=2)],
+            env=environment(
+                NODE_RANK=str(number),
+                MASTER_ADDR="10.91.7.1",
+                MASTER_PORT="29511",
+                GLOO_SOCKET_IFNAME="cable",
+            ),
+            stdout=subprocess.DEVNULL,
+        )
+        for number, host in enumerate(hosts)
+    ]
+    try:
+        assert [host.wait(timeout=60) for host in started] == [0, 0]
+    finally:
+        for host in started:
+            host.kill()
+    assert_same_curve(run, alone)
+
+
+def test_shares_are_each_row_once_for_any_numbers() -> None:
+    for world in (1, 2, 3, 8):
+        every = [Ranks(torch.device("cpu"), rank, world) for rank in range(world)]
+        for count in (0, 1, 2, 7, 8, 100, 257):
+            for together in (1, 4, 256):
+                parts = [np.arange(count)[one.share(count, together=together)] for one in every]
+                np.testing.assert_array_equal(np.concatenate(parts), np.arange(count))
+                groups = [-(-len(part) // together) for part in parts]
+                assert max(groups) - min(groups) <= 1
+                assert all(part[0] % together == 0 for part in parts if len(part))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devices": 0}, "--devices 0, expected 1 or more"),
+        ({"nodes": -1}, "--nodes -1, expected 1 or more"),
+        ({"devices": 2, "device": "cuda:1"}, "--device cuda:1 with several devices; expected cpu"),
+        ({"devices": 2, "device": "mps"}, "--device mps with several devices; expected cpu"),
+        ({"nodes": 2, "device": "cpu"}, "--nodes 2 without NODE_RANK, MASTER_ADDR, MASTER_PORT"),
+        ({"devices": 99, "device": "cuda"}, "--devices 99, but PyTorch sees"),
+    ],
+)
+def test_devices_that_cannot_be_are_refused(
+    options: dict[str, Any], message: str, data: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        bioq.train(data, data.parent / "none", config=TrainConfig(**options))
+
+
+def test_a_node_rank_out_of_range_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("NODE_RANK", "2"), ("MASTER_ADDR", "::1"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="NODE_RANK 2 with --nodes 2; expected 0 to 1"):
+        bioq.train(data, data.parent / "none", config=TrainConfig(nodes=2, device="cpu"))
+
+
+def test_what_the_user_asks_for_must_agree_with_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="--devices 4 --nodes 1, but torchrun started 4 processes"):
+        with joined("cpu", 4, 1):
+            pass
+
+
+def test_srun_without_tasks_per_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(UsageError, match="srun started 2 tasks without --ntasks-per-node"):
+        with joined("cpu", 1, 1):
+            pass
+
+
+def test_a_batch_script_without_srun_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0"), ("SLURM_JOB_ID", "7")):
+        monkeypatch.setenv(name, value)
+    with joined("cpu", 1, 1) as found:
+        assert found.is_alone
+
+
+def test_lightning_fabric_is_asked_for_where_it_is_missing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    with pytest.raises(UsageError, match=r"pip install 'bioq\[distributed\]'"):
+        bioq.train(data, data.parent / "none", config=TrainConfig(devices=2, device="cpu"))
+
+
+def test_ranks_that_do_not_come_are_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_TIMEOUT", ranks.timedelta(seconds=1))
+    for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "9")
+    with pytest.raises(BioqError, match="lost the other ranks"):
+        with joined("cpu", 1, 1):
+            pass
+
+
+def test_one_device_needs_no_lightning(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning_fabric", None)
+    bioq.train(data, data.parent / "plain", sizes=SIZES, config=replace(CONFIG, epochs=1))

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -79,18 +78,6 @@ def test_a_full_disk_is_one_line_and_what_was_done_is_gone_on_with(
         f"the rows so far are kept in {folder}, --resume goes on from there"
     ]
     assert_whole(tmp_path, ".parquet")
-
-
-def test_hdf5_is_not_begun_on_a_disk_without_room(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.h5"
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
-        with pytest.raises(BioqError, match=r"o.h5.partial: 0 MB are free for an output of up to"):
-            predict_file(run, source, out)
-    predict_file(run, source, out, resume=True)
-    assert len(read_back(out)[0]) == len(windows_of(RECORDS))
 
 
 def test_a_bigwig_without_its_end_is_no_success(tmp_path: Path) -> None:

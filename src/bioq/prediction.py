@@ -92,8 +92,6 @@ def predict_file(
         _predict(model.to(device), windows, count, chosen, spool, options)
         # Written inside the folder, so that a process that is killed leaves nothing beside it.
         whole = [spool.folder / path.name for path in paths]
-        if out.name.lower().endswith((".h5", ".h5ad")):
-            spool.require_room()
         with spool.keeping():
             if opened is not None and _is_bigwig(out):
                 write_bigwigs(whole, opened.lengths, lambda: _bins(spool))

@@ -4,6 +4,7 @@ Commands are imported when they are called: `bioq --help` loads neither torch no
 """
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -77,10 +78,19 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return _stop(
             "out of memory; try a smaller --batch-size, or --data-in disk", BAD_INPUT, debug
         )
+    except OSError as error:
+        if error.errno is None or not error.filename:
+            return _stop(_unexpected(error), BAD_INPUT, debug)
+        place, reason = os.fsdecode(error.filename), os.strerror(error.errno)
+        return _stop(f"{place}: could not be used: {reason}", BAD_INPUT, debug)
     except Exception as error:  # noqa: BLE001 the one place that catches everything
-        line = f"{type(error).__name__}: {error}".split("\n")[0]
-        return _stop(f"unexpected error, run again with --debug to see where: {line}", 1, debug)
+        return _stop(_unexpected(error), BAD_INPUT, debug)
     return 0
+
+
+def _unexpected(error: Exception) -> str:
+    line = f"{type(error).__name__}: {error}".split("\n")[0]
+    return f"unexpected error, run again with --debug to see where: {line}"
 
 
 class _Terminated(KeyboardInterrupt):
@@ -148,5 +158,5 @@ def _stop(line: str, status: int, debug: bool) -> int:
     if debug and status not in (INTERRUPTED, TERMINATED):
         raise
     if line:  # empty where another process of the same training says it
-        print(f"bioq: {line}", file=sys.stderr)
+        print(f"bioq: {' '.join(line.splitlines())}", file=sys.stderr)
     return status

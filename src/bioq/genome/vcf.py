@@ -236,7 +236,7 @@ def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Varian
                 yield from check_record(
                     where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
                 )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotImplementedError) as error:
             raise BioqError(
                 f"{label}: the BCF is damaged or cut short after record {number} "
                 f"({' '.join(str(error).split())}); copy or download it again"

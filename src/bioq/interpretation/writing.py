@@ -25,6 +25,7 @@ from bioq.errors import UsageError
 from bioq.files import new_file
 from bioq.inputs import Place, Places
 from bioq.tables import Columns, Kind, Layout, Table, open_table
+from bioq.tables.hdf5_file import Hdf5File
 from bioq.targets import NAME
 
 ARRAYS, TABLES = (".npz", ".h5"), (".tsv", ".tsv.gz", ".parquet")
@@ -151,8 +152,9 @@ def open_writer(
     }
     with new_file(out) as partial:
         if out.suffix.lower() == ".h5":
-            with h5py.File(partial, "w") as file:
-                file.attrs.update(about)
+            with contextlib.closing(Hdf5File(partial)) as file:
+                with file.writing() as root:
+                    root.attrs.update(about)
                 writer = _Hdf5Arrays(file, content.values, shape)
                 yield writer
                 writer.finish(names)
@@ -221,33 +223,36 @@ def _full(values: npt.NDArray[np.float32], span_bp: int) -> npt.NDArray[np.float
 
 
 class _Hdf5Arrays:
-    def __init__(self, file: Any, values: str, shape: tuple[int, ...]):
-        self._file = file
+    def __init__(self, opened: Hdf5File, values: str, shape: tuple[int, ...]):
+        self._opened = opened
         self._small = _Small(shape[2])
         self._span_bp = shape[2]
         self._row = 0
-        self._values = file.create_dataset(
-            values,
-            shape=shape,
-            chunks=(1, 4, min(shape[2], 64), min(shape[3], 64)),
-            dtype=np.float32,
-            shuffle=True,
-            compression="gzip",
-            compression_opts=1,
-        )
+        with opened.writing() as root:
+            self._values = root.create_dataset(
+                values,
+                shape=shape,
+                chunks=(1, 4, min(shape[2], 64), min(shape[3], 64)),
+                dtype=np.float32,
+                shuffle=True,
+                compression="gzip",
+                compression_opts=1,
+            )
 
     def write(self, found: Explanation) -> None:
-        self._values[self._row] = _full(found.values, self._span_bp)
+        with self._opened.writing():
+            self._values[self._row] = _full(found.values, self._span_bp)
         self._row += 1
         self._small.keep(found)
 
     def finish(self, targets: list[str]) -> None:
-        for name, values in self._small.arrays(targets).items():
-            if values.dtype.kind == "U":
-                text = h5py.string_dtype("utf-8")
-                self._file.create_dataset(name, data=values.astype(object), dtype=text)
-            else:
-                self._file[name] = values
+        with self._opened.writing() as root:
+            for name, values in self._small.arrays(targets).items():
+                if values.dtype.kind == "U":
+                    text = h5py.string_dtype("utf-8")
+                    root.create_dataset(name, data=values.astype(object), dtype=text)
+                else:
+                    root[name] = values
 
 
 class _NpzArrays:

@@ -34,6 +34,7 @@ __all__ = [
     "Scores",
     "Table",
     "TableWriter",
+    "named_errors",
     "open_table",
     "table_ending",
 ]
@@ -91,7 +92,7 @@ def open_table(path: Path, layout: Layout) -> Iterator[Table]:
     UsageError for another ending and BioqError if the file cannot be written.
     """
     table_ending(path)
-    with new_file(path) as partial, _named_errors(path):
+    with new_file(path) as partial, named_errors(path):
         writer = _open_writer(partial, table_ending(path), layout)
         try:
             yield Table(path, layout, writer)
@@ -117,8 +118,8 @@ def _open_writer(partial: Path, ending: str, layout: Layout) -> TableWriter:
 
 
 @contextlib.contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """HDF5 and htslib tell of a full disk without an error number; name the file all the same."""
+def named_errors(path: Path) -> Iterator[None]:
+    """htslib tells of a full disk without an error number; name the file all the same."""
     try:
         yield
     except OSError as error:

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from bioq.tables.hdf5_file import Hdf5File
 from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
 from bioq.targets import NAME
 
@@ -34,16 +35,21 @@ class Hdf5Writer:
     def __init__(self, path: Path, layout: Layout, *, is_anndata: bool):
         self._layout = layout
         self._rows = 0
-        self._file = h5py.File(path, "w", libver=("earliest", "v110"))
+        self._opened = Hdf5File(path, libver=("earliest", "v110"))
         self._columns: dict[str, Any] = {}
         self._scores: dict[str, Any] = {}
         self._index: Any = None
-        if is_anndata:
-            self._lay_out_anndata()
-        else:
-            self._lay_out_plain()
+        with self._opened.writing() as self._file:
+            if is_anndata:
+                self._lay_out_anndata()
+            else:
+                self._lay_out_plain()
 
     def write(self, columns: Columns, scores: Scores) -> None:
+        with self._opened.writing():
+            self._write(columns, scores)
+
+    def _write(self, columns: Columns, scores: Scores) -> None:
         start = self._rows
         self._rows += len(next(iter(columns.values())))
         if self._index is not None:
@@ -54,10 +60,7 @@ class Hdf5Writer:
             self._append(self._scores[name], score)
 
     def close(self) -> None:
-        try:
-            self._file.close()
-        except RuntimeError as error:  # what h5py makes of a full disk at the end
-            raise OSError(str(error).split(" (")[0]) from error
+        self._opened.close()
 
     def _append(self, dataset: Any, values: Any) -> None:
         dataset.resize(self._rows, axis=0)

@@ -141,19 +141,6 @@ class Spool:
             scores[name] = flat.reshape(batch.num_rows, -1)
         return columns, scores
 
-    def require_room(self) -> None:
-        """Raise BioqError unless the disk has room for the parts once more.
-
-        For HDF5, which crashes the whole process when a disk fills up. Its file is smaller.
-        """
-        needed = sum(part.stat().st_size for part in self._parts)
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise BioqError(
-                f"{self.folder}: {free / 1e6:,.0f} MB are free for an output of up to "
-                f"{needed / 1e6:,.0f} MB; make room, then --resume goes on from here"
-            )
-
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
         """Say of a file that could not be written, to a full disk for one, how to go on."""

@@ -1,5 +1,8 @@
 """Tab-separated text, plain or in bgzip blocks (which every gzip reader reads, and tabix too)."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,52 @@ import pysam
 
 from bioq.tables.layout import Columns, Layout, Scores, plain_text
 
-MISSING = "NA"
-"""What stands where a number is not defined."""
-
 BGZIP_MODE: Any = "w1"
 """Level 1: six times as fast as the usual 6, for a file one tenth larger."""
+
+MISSING = "NA"
+"""What stands where a number is not defined."""
 
 _FLOAT16_DIGITS = 4
 """Significant digits that tell any two float16 of the same exponent apart: 11 bits, 3.3 digits."""
 
 _FIELDS_AT_ONCE = 1 << 19
 """Text takes many times the memory of its numbers: so many are turned into text in one go."""
+
+
+class BgzipFile:
+    """A new file in bgzip blocks.
+
+    Of a full disk htslib would write lines of its own, and once more when the file is freed.
+    """
+
+    def __init__(self, path: Path):
+        with _silent():
+            self._file: Any = pysam.BGZFile(str(path), BGZIP_MODE, None)
+
+    def write(self, content: bytes) -> None:
+        with _silent():
+            self._file.write(content)
+
+    def close(self) -> None:
+        if self._file is None:
+            return
+        with _silent():
+            try:
+                self._file.close()
+            finally:
+                self._file = None  # freed here, where nobody hears that it fails once more
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    verbosity, hook = pysam.set_verbosity(0), sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        pysam.set_verbosity(verbosity)
 
 
 class TextWriter:
@@ -31,9 +69,7 @@ class TextWriter:
     """
 
     def __init__(self, path: Path, layout: Layout, *, compressed: bool):
-        self._file: Any = (
-            pysam.BGZFile(str(path), BGZIP_MODE, None) if compressed else open(path, "wb")  # noqa: SIM115
-        )
+        self._file: Any = BgzipFile(path) if compressed else open(path, "wb")  # noqa: SIM115
         self._layout = layout
         fields = [*layout.columns]
         for score in layout.scores:

@@ -7,12 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-import pysam
 
 from bioq import __version__
 from bioq.files import locked, new_file
-from bioq.tables import Columns, Layout, Scores
-from bioq.tables.text import BGZIP_MODE, join_scores
+from bioq.tables import Columns, Layout, Scores, named_errors
+from bioq.tables.text import BgzipFile, join_scores
 from bioq.targets import NAME
 from bioq.variants.scores import MEANING
 from bioq.variants.windows import STATUSES
@@ -56,12 +55,9 @@ def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> I
     Every score is an INFO field with one value a target, in the order of the BIOQ_TARGET header
     lines. `contigs` gives the header its contigs and their lengths.
     """
-    with new_file(path) as partial:
-        file: Any
-        if path.name.lower().endswith(".gz"):
-            file = pysam.BGZFile(str(partial), BGZIP_MODE, None)
-        else:
-            file = open(partial, "wb")  # noqa: SIM115 closed below
+    with new_file(path) as partial, named_errors(path):
+        is_packed = path.name.lower().endswith(".gz")
+        file: Any = BgzipFile(partial) if is_packed else open(partial, "wb")  # noqa: SIM115
         with contextlib.closing(file):
             file.write(_vcf_header(layout, contigs).encode())
             yield _VcfRows(file)

@@ -124,7 +124,7 @@ class Whole:
     """What a command leaves when nobody disturbs it, and how long it takes."""
 
     def __init__(self, world: World, command: Command, folder: Path, processes: Processes):
-        world.prepare(command, folder)
+        self.folder = world.prepare(command, folder)
         self.before = content(folder)
         (answer,) = processes(world.arguments(command, folder))
         assert answer.code == 0, answer.errors
@@ -156,7 +156,7 @@ def _checksum(file: Path) -> str:
         return str(table[[name for name in table.columns if name not in TIMES]].to_csv())
     if file.name == "state.safetensors":  # holds the times of the history
         return "state"
-    if file.suffix == ".npz":  # a zip file, and a background, hold the time of writing
+    if zipfile.is_zipfile(file):  # a zip file, and a background, hold the time of writing
         with zipfile.ZipFile(file) as opened:
             members = [each for each in opened.infolist() if each.filename != "about.npy"]
             return repr([(member.filename, member.CRC) for member in members])

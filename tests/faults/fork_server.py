@@ -22,6 +22,7 @@ from bioq.tables import bigwig, hdf5, parquet, spool, text
 LOADED = (evaluation, training, background, data, motifs, mutagenesis, predict, train, variants)
 LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)
 """Imported before the processes are made, not in each of them."""
+"".encode("utf-8-sig")  # so is the codec: another user may not be allowed to read it
 
 
 def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int:

@@ -168,31 +168,31 @@ def test_a_loss_that_is_no_number_stops_all_ranks_and_is_said_once(
     assert three[1]["told"] == three[2]["told"] == ""
 
 
-def test_slurm_s_variables_are_understood(data: Path, alone: Path) -> None:
-    """Two tasks on one node, as srun would start them (see srun(1), "OUTPUT ENVIRONMENT")."""
-    run = data.parent / "slurm"
-    tasks = [
-        subprocess.Popen(
-            [*TRAIN, data, "--out", run, *flags()],
-            env=environment(
-                SLURM_JOB_ID=str(os.getpid()),
-                SLURM_JOB_NAME="train",
-                SLURM_NODELIST="localhost",
-                SLURM_NNODES="1",
-                SLURM_NTASKS="2",
-                SLURM_STEP_NUM_TASKS="2",
-                SLURM_NTASKS_PER_NODE="2",
-                SLURM_NODEID="0",
-                SLURM_PROCID=str(task),
-                SLURM_LOCALID=str(task),
-            ),
-            stdout=subprocess.DEVNULL,
-        )
-        for task in range(2)
-    ]
-    assert [task.wait(timeout=60) for task in tasks] == [0, 0]
-    assert_same_curve(run, alone)
-    assert bioq.load(run).config.training["devices"] == 2
+def test_slurm_s_variables_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of 2 tasks on the second of 2 nodes; names and values as srun(1) gives them."""
+    for name, value in {
+        "SLURM_JOB_ID": "1234567",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NODELIST": "gpu[5-6]",
+        "SLURM_NNODES": "2",
+        "SLURM_NTASKS": "4",
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "1",
+        "SLURM_PROCID": "3",
+        "SLURM_LOCALID": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("MASTER_ADDR", "MASTER_PORT"):  # Fabric sets them; so they are restored
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    place = ranks._place(1)
+    assert place is not None
+    fabric = ranks._fabric(place, "cpu")
+    assert (fabric.global_rank, fabric.world_size, fabric.local_rank) == (3, 4, 1)
+    environment = fabric.strategy.cluster_environment
+    assert environment.main_address == "gpu5"
+    assert environment.main_port == 15000 + 4567  # Fabric's rule: the end of the job's number
 
 
 def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone: Path) -> None:

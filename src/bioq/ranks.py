@@ -263,6 +263,23 @@ def _check(place: _Place, devices: int, nodes: int) -> None:
 
 
 def _launch(place: _Place, kind: str) -> Any:
+    fabric = _fabric(place, kind)
+    if distributed.is_initialized():  # meeting twice at one address is a race
+        fabric.launch()
+        return fabric
+    if place.rank == 0:
+        environment = fabric.strategy.cluster_environment
+        say(
+            f"meet {place.world} ranks on {kind}, {place.local} a machine, at "
+            f"{environment.main_address}:{environment.main_port}"
+        )
+    fabric.launch()
+    if kind == "cuda":
+        atexit.register(distributed.destroy_process_group)  # NCCL wants to be told
+    return fabric
+
+
+def _fabric(place: _Place, kind: str) -> Any:
     require_fabric()
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -278,24 +295,12 @@ def _launch(place: _Place, kind: str) -> Any:
         timeout=_TIMEOUT,
         gradient_as_bucket_view=True,
     )
-    fabric = Fabric(
+    return Fabric(
         accelerator=kind,
         devices=place.local,
         num_nodes=place.world // place.local,
         strategy=strategy,
     )
-    if distributed.is_initialized():  # meeting twice at one address is a race
-        fabric.launch()
-        return fabric
-    if place.rank == 0:
-        say(
-            f"meet {place.world} ranks on {kind}, {place.local} a machine, at "
-            f"{environment.main_address}:{environment.main_port}"
-        )
-    fabric.launch()
-    if kind == "cuda":
-        atexit.register(distributed.destroy_process_group)  # NCCL wants to be told
-    return fabric
 
 
 def _is_of_the_network(error: Exception) -> bool:

@@ -1,0 +1,174 @@
+"""Training on several CPU processes of this machine beside one: steps, efficiency, all-reduce.
+
+    python benchmarks/devices.py                                 # bioq as published, 919 targets
+    python benchmarks/devices.py --processes 1 2 4 --steps 20
+    python benchmarks/devices.py --sizes filters=64 lstm_units=32 dense_units=128 \
+        --targets 399 --batch 32                                 # as on yeast
+
+Every number of processes trains twice: on the same global batch, of which each process takes a part
+(strong scaling), and on a batch for each (weak). One thread a process. The first steps (--warm) are
+not timed; "fastest" is what to compare where other work runs on the machine. Then the gradients of
+the model are summed over the processes alone, as gloo does it. Prints a table in Markdown.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+PROGRAM = "import json, sys, devices; devices.work(**json.loads(sys.argv[1]))"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="bioq")
+    parser.add_argument("--sizes", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--targets", type=int, default=919)
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--warm", type=int, default=3)
+    parser.add_argument("--processes", nargs="*", type=int, default=[1, 2])
+    arguments = parser.parse_args()
+    # Read by the processes that are started from here.
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
+    print(
+        "| batch | processes | windows a step | s a step | fastest | CPU s | windows/s | share of "
+        "linear |"
+    )
+    print("| --- " * 8 + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        windows = arguments.batch * max(arguments.processes) * arguments.steps
+        generate(Path(folder) / "data", windows, arguments.targets)
+        alone: dict[str, Any] = {}
+        for processes in arguments.processes:
+            for kind in ("shared", "each"):
+                if processes == 1 and kind == "each":
+                    continue
+                batch = arguments.batch * (processes if kind == "each" else 1)
+                found = measure(Path(folder), arguments, processes, batch)
+                alone = alone or found
+                show(found, alone, kind, processes, batch, arguments)
+    if "all_reduce_s" in found:
+        print(
+            f"\nall-reduce of {found['gradient_bytes'] / 1e6:.0f} MB over gloo, loopback, "
+            f"{arguments.processes[-1]} processes: {found['all_reduce_s']:.3f} s"
+        )
+
+
+def show(
+    found: dict[str, Any], alone: dict[str, Any], kind: str, processes: int, batch: int, a: Any
+) -> None:
+    seconds = found["step_s"][a.warm :]
+    rate, one = batch / min(seconds), a.batch / min(alone["step_s"][a.warm :])
+    print(
+        f"| {kind} | {processes} | {batch} | {statistics.median(seconds):.3f} | {min(seconds):.3f} "
+        f"| {statistics.median(found['cpu_s'][a.warm :]):.3f} | {rate:.1f} "
+        f"| {rate / one / processes:.0%} |",
+        flush=True,
+    )
+
+
+def measure(folder: Path, a: argparse.Namespace, processes: int, batch: int) -> dict[str, Any]:
+    """Train for the steps in processes of their own; return what the first wrote down."""
+    from bioq.launch import start_ranks
+
+    out = folder / f"{processes}-{batch}.json"
+    job = {
+        "folder": str(folder),
+        "out": str(out),
+        "model": a.model,
+        "sizes": {name: int(value) for name, value in (word.split("=") for word in a.sizes)},
+        "batch": batch,
+        "steps": a.steps,
+    }
+    if processes == 1:
+        subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(job)], check=True)
+    else:
+        start_ranks("devices:work", job, device="cpu", devices=processes, nodes=1)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def work(
+    *, folder: str, out: str, model: str, sizes: dict[str, int], batch: int, steps: int
+) -> None:
+    """Train as one rank and stop after some steps; the first rank writes down what they took."""
+    import torch
+
+    import bioq
+    from bioq import ModelSizes, TrainConfig, training
+
+    class Done(Exception):
+        pass
+
+    found: dict[str, Any] = {"step_s": [], "cpu_s": []}
+
+    class Timed(training._Training):
+        def _step(self, rows: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+            started, cpu = time.perf_counter(), time.process_time()
+            loss = super()._step(rows, flipped)
+            found["step_s"].append(time.perf_counter() - started)
+            found["cpu_s"].append(time.process_time() - cpu)
+            if len(found["step_s"]) == steps:
+                if not self.ranks.is_alone:
+                    found.update(time_all_reduce(self.model))
+                if self.ranks.is_first:
+                    Path(out).write_text(json.dumps(found))
+                raise Done
+            return loss
+
+    training._Training = Timed
+    config = TrainConfig(
+        batch_size=batch, optimizer="rmsprop", lr=1e-5, device="cpu", data_in="memory"
+    )
+    run = Path(out).with_suffix("")
+    with contextlib.suppress(Done):
+        bioq.train(
+            f"{folder}/data",
+            run,
+            model=model,
+            sizes=ModelSizes(**sizes),
+            motifs="none",
+            config=config,
+        )
+
+
+def time_all_reduce(model: Any) -> dict[str, Any]:
+    """Sum as many numbers as a model has weights over all ranks, five times; the median."""
+    import torch
+    from torch import distributed
+
+    gradients = torch.zeros(sum(weight.numel() for weight in model.parameters()))
+    times = []
+    for _ in range(5):
+        distributed.barrier()
+        started = time.perf_counter()
+        distributed.all_reduce(gradients)
+        times.append(time.perf_counter() - started)
+    return {"gradient_bytes": gradients.numel() * 4, "all_reduce_s": statistics.median(times)}
+
+
+def generate(path: Path, windows: int, targets: int) -> None:
+    """Write a data set of random windows of 1,000 bp and labels, 2 % of them positive."""
+    import numpy as np
+    import pandas as pd
+
+    from bioq.dataset import Description, new_dataset, pack_labels
+
+    random = np.random.default_rng(0)
+    description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
+    table = pd.DataFrame({"name": [f"target{number}" for number in range(targets)]})
+    with new_dataset(path, description, table) as writer, writer.split("train") as split:
+        codes = random.integers(0, 4, (windows, 1000)).astype(np.uint8)
+        split.append(codes, pack_labels(random.random((windows, targets)) < 0.02))
+
+
+if __name__ == "__main__":
+    main()

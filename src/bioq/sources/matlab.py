@@ -322,7 +322,7 @@ def _v5_variable(stream: _Stream, path: Path, element: _Element) -> Variable:
     dims = np.frombuffer(stored_dims, dtype=f"{element.order}i4")
     if len(dims) < 2 or (dims < 0).any():
         raise stream.damaged("it has less than two dimensions, or a negative one")
-    name = head.value().rstrip(b"\x00").decode("latin-1").encode("unicode_escape").decode()
+    name = ascii(head.value().rstrip(b"\x00").decode("latin-1"))[1:-1]
     if matlab_class < _FIRST_NUMERIC:
         return NotNumeric(name, _KIND_OF_CLASS.get(matlab_class, "variable of an unknown kind"))
     if flags & _COMPLEX:

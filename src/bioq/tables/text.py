@@ -53,12 +53,13 @@ class BgzipFile:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    verbosity, hook = pysam.set_verbosity(0), sys.unraisablehook
+    verbosity, hooks = pysam.set_verbosity(0), (sys.excepthook, sys.unraisablehook)
+    sys.excepthook = lambda *_: None  # Cython calls both when it frees a file
     sys.unraisablehook = lambda _: None
     try:
         yield
     finally:
-        sys.unraisablehook = hook
+        sys.excepthook, sys.unraisablehook = hooks
         pysam.set_verbosity(verbosity)
 
 

@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ _QUIET = {
 }
 _OBJECT_STORE_BYTES = 512 << 20
 """Of a local cluster: weights and a few shards; Ray takes disk for what is more."""
+_ANSWER_S = 10.0
 _SHORT_PATH = 30
 """Ray puts sockets below its folder, and a socket's path has at most 107 characters."""
 
@@ -35,10 +38,14 @@ class Cluster:
     gpus: int
 
 
-def import_ray() -> Any:
+def import_ray(options: ClusterOptions) -> Any:
     """Return the module. Raises UsageError if it is not installed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if options.ray == LOCAL:
+        # It listens on every network of the machine, and who gets in can run programs.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray
     except ImportError as error:
@@ -52,7 +59,7 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
 
     Raises BioqError if there is none at that address.
     """
-    ray = import_ray()
+    ray = import_ray(options)
     settings: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.CRITICAL,
@@ -63,6 +70,7 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
             folder = _temporary_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             settings |= {
+                "address": LOCAL,
                 "include_dashboard": False,
                 "num_cpus": options.ray_workers,
                 "object_store_memory": _OBJECT_STORE_BYTES,
@@ -70,6 +78,7 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
                 "_node_ip_address": "127.0.0.1",
             }
         else:
+            _require_answer(str(options.ray))
             settings["address"] = options.ray
         # Ray prints on stdout, which is for results, when a worker dies; we say that ourselves.
         nowhere = stack.enter_context(open(os.devnull, "w"))
@@ -80,12 +89,29 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
                 ray.init(**settings)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise BioqError(
-                f"--ray {options.ray}: could not be connected to ({reason}); give the address of "
-                "a cluster that runs, HOST:PORT, or local"
-            ) from error
+            raise _no_cluster(options.ray, reason) from error
         found = ray.cluster_resources()
         yield Cluster(ray, cpus=int(found.get("CPU", 0)), gpus=int(found.get("GPU", 0)))
+
+
+def _require_answer(address: str) -> None:
+    """Raise BioqError if nobody listens there, where Ray itself would try for many minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        raise UsageError(f"--ray {address}: expected HOST:PORT, auto or {LOCAL}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str | None, reason: str) -> BioqError:
+    return BioqError(
+        f"--ray {address}: could not be connected to ({reason}); give the address of a cluster "
+        f"that runs, HOST:PORT, or {LOCAL}"
+    )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from bioq.errors import UsageError
 
 LOCAL = "local"
 SHARD = 4096
-"""Windows or alleles a shard: benchmarks/ray.py measures what smaller and larger ones cost."""
+"""Windows or alleles a shard: benchmarks/cluster.py measures what smaller and larger ones cost."""
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def predict_on_ray(
     """
     cluster.check()
     check_options(options, genome)
-    import_ray()
+    import_ray(cluster)
     check_folder(out, resume=resume)
     with contextlib.ExitStack() as stack:
         stack.enter_context(numerics(torch.device("cpu"), _precision(options)))

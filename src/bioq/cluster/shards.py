@@ -207,7 +207,7 @@ class _Pool:
         if slot.opening is not None:
             self._deaths_unopened += 1
             if self._deaths_unopened > _MOST_DEATHS * len(self._slots):
-                reason = " ".join(str(error).split())[:200]
+                reason = str(error).strip().splitlines()[-1][:200]
                 raise BioqError(f"workers die before they are ready: {reason}") from error
         else:
             shard = slot.calls[0][1]

@@ -51,7 +51,7 @@ def write_variants_on_ray(
     `write_variants`. Raises BioqError for input that is malformed, before anything is written.
     """
     cluster.check()
-    import_ray()
+    import_ray(cluster)
     check_folder(out, resume=resume)
     if options.precision == "tf32" and options.device == "cpu":
         raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")

@@ -1,0 +1,121 @@
+"""What a Ray cluster costs: `bioq predict` and `bioq variants` with and without --ray local.
+
+    python benchmarks/cluster.py RUN GENOME.fa [--windows 20000] [--shards 1024 4096]
+        [--workers 1 2]
+    python benchmarks/cluster.py RUN GENOME.fa --memory 1000000
+
+Every row is a process of its own with one thread a model, and a cluster that is started and
+stopped in it; seconds are from start to end. Without --memory: one batch, which is what starting
+takes, then the plain command and the cluster on regions and random SNVs of the genome's first
+contig. With --memory: so many windows on the last of the clusters, for the driver's peak memory
+(Linux).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bioq import dna
+from bioq.genome import open_genome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("genome", type=Path)
+    parser.add_argument("--windows", type=int, default=20_000)
+    parser.add_argument("--alleles", type=int, default=10_000)
+    parser.add_argument("--shards", type=int, nargs="+", default=[1024, 4096])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--memory", type=int, nargs="+", default=[])
+    arguments = parser.parse_args()
+    clusters = [
+        ["--ray", "local", "--ray-workers", str(workers), "--ray-shard", str(shard)]
+        for workers in arguments.workers
+        for shard in arguments.shards
+    ]
+    print("| command | seconds | a second | driver's peak memory |")
+    print("| --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for windows in arguments.memory:
+            write_regions(folder / "r.bed", arguments.genome, windows)
+            measure(arguments, folder, "predict", "r.bed", windows, clusters[-1])
+        if arguments.memory:
+            return
+        write_regions(folder / "r.bed", arguments.genome, arguments.windows)
+        write_variants(folder / "v.vcf", arguments.genome, arguments.alleles)
+        for options in ([], clusters[-1]):
+            write_regions(folder / "one.bed", arguments.genome, 256)
+            measure(arguments, folder, "predict", "one.bed", 256, options)
+        for options in ([], *clusters):
+            measure(arguments, folder, "predict", "r.bed", arguments.windows, options)
+        for options in ([], *clusters):
+            measure(arguments, folder, "variants", "v.vcf", arguments.alleles, options)
+
+
+def measure(
+    arguments: argparse.Namespace,
+    folder: Path,
+    command: str,
+    source: str,
+    units: int,
+    options: list[str],
+) -> None:
+    out = folder / f"{command}{time.monotonic_ns()}.parquet"
+    tokens = [command, arguments.run, folder / source, "--genome", arguments.genome, "--out", out]
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN, *tokens, *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    )
+    seconds = time.monotonic() - started
+    words = " ".join([command, *options[:1], *options[2:]]) if options else command
+    print(
+        f"| {words} ({units:,}) | {seconds:.1f} | {units / seconds:,.0f} | "
+        f"{int(ended.stdout.split()[-1]) / 1024:,.0f} MiB |",
+        flush=True,
+    )
+
+
+RUN = (
+    "import resource, sys; from bioq.cli import main; status = main(sys.argv[1:]); "
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+)
+
+
+def write_regions(path: Path, genome: Path, windows: int, *, bin_bp: int = 200) -> None:
+    """Write one region over the first contig's bins, again from its start where it is too short."""
+    with open_genome(genome) as opened, open(path, "w") as file:
+        contig, length = next(iter(opened.lengths.items()))
+        while windows:
+            bins = min(windows, length // bin_bp)
+            file.write(f"{contig}\t0\t{bins * bin_bp}\n")
+            windows -= bins
+
+
+def write_variants(path: Path, genome: Path, alleles: int) -> None:
+    """Write SNVs at sorted random places of the first contig."""
+    random = np.random.default_rng(0)
+    with open_genome(genome) as opened, open(path, "w") as file:
+        contig, length = next(iter(opened.lengths.items()))
+        file.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n")
+        for place in np.sort(random.integers(1000, length - 1000, alleles)).tolist():
+            (code,) = opened.read(contig, place, place + 1).tolist()
+            if code != dna.UNKNOWN:
+                alt = dna.BASES[(code + 1) % 4]
+                file.write(f"{contig}\t{place + 1}\t.\t{dna.BASES[code]}\t{alt}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,560 @@
+"""Predictions and variants on a Ray cluster of two machines with one CPU each, all on this one."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pyarrow.dataset
+import pytest
+from test_prediction import fasta, random_bases
+from variant_cases import make_chromosome, make_run, random_rows, write_vcf
+
+from bioq.cli import main
+from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
+from bioq.cluster.connection import Cluster
+from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
+from bioq.cluster.shards import Shard, compute_parts
+from bioq.cluster.workers import Worker, software
+from bioq.errors import BioqError, UsageError
+from bioq.files import sha256
+from bioq.prediction import PredictOptions, predict_file
+from bioq.tables import Columns, Layout, Scores
+from bioq.variants import write_variants
+
+OPTIONS = PredictOptions(batch_size=4)
+SHARD = 8
+RECORDS = {f"s{n}": random_bases(200 + 90 * n, n) for n in range(14)}
+
+
+class Machines:
+    """A cluster whose head computes nothing, and what may be killed of it."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        common = {"object_store_memory": 80 << 20, "include_dashboard": False}
+        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+        head = {"num_cpus": 0, "_system_config": quick, **common}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self._common = common
+        self.nodes: list[Any] = []
+        self.complete()
+
+    def complete(self) -> None:
+        while len(self.nodes) < 2:
+            self.nodes.append(self.cluster.add_node(num_cpus=1, **self._common))
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def kill_workers(self) -> None:
+        """Kill every process that holds a model."""
+        for node in self.nodes:
+            for process in workers_of(node):
+                process.kill()
+
+    def kill_node(self) -> None:
+        """Kill a machine that has a model: its raylet, whose workers go with it."""
+        node = next(node for node in self.nodes if workers_of(node))
+        self.nodes.remove(node)
+        os.kill(raylet_of(node), signal.SIGKILL)
+        self.cluster.worker_nodes.discard(node)
+
+
+def raylet_of(node: Any) -> int:
+    return int(node.all_processes["raylet"][0].process.pid)
+
+
+def workers_of(node: Any) -> list[psutil.Process]:
+    """Return the processes of a machine that hold a model."""
+    children = psutil.Process(raylet_of(node)).children()
+    return [process for process in children if process.name().startswith("ray::Worker")]
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    pytest.importorskip("ray")
+    found = Machines()
+    yield found
+    found.cluster.shutdown()
+
+
+@pytest.fixture
+def at_part(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
+    """Do something when so many parts are in their places."""
+
+    def set_up(number: int, action: Callable[[], None]) -> None:
+        write, written = Parts.write, []
+
+        def write_and_act(self: Parts, part: Part, content: bytes) -> None:
+            write(self, part, content)
+            written.append(part)
+            if len(written) == number:
+                action()
+
+        monkeypatch.setattr(Parts, "write", write_and_act)
+
+    return set_up
+
+
+def on(machines: Machines, **changes: Any) -> ClusterOptions:
+    return dataclasses.replace(ClusterOptions(ray=machines.address, ray_shard=SHARD), **changes)
+
+
+def part_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("part-*.parquet"))}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    return found
+
+
+def without_progress(messages: str) -> list[str]:
+    """Return the lines but those of a machine so busy that this takes longer than 10 s."""
+    return [line for line in messages.splitlines() if not line.startswith("compute: ")]
+
+
+# The folder of parts
+
+
+def make_parts(folder: Path, *, resume: bool = False, **job: Any) -> Parts:
+    return Parts(folder, {"input": "a", "batch_size": 4, **job}, resume=resume)
+
+
+def fill(parts: Parts, folder: Path, *numbers: int) -> None:
+    parts.begin()
+    for number in numbers:
+        content = f"part {number}".encode()
+        (folder.parent / "copy").write_bytes(content)
+        digest = sha256(folder.parent / "copy")
+        parts.write(Part(part_name(number), 1, digest, f"input {number}", {}), content)
+
+
+def test_parts_are_found_again_and_damaged_ones_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    fill(make_parts(folder), folder, 0, 2, 3)
+    (folder / part_name(2)).write_bytes(b"part x")
+    (folder / part_name(3)).unlink()
+    (folder / ".part-00001.parquet.xyz.part").write_bytes(b"half")
+    with open(folder / JOURNAL, "a") as file:
+        file.write('{"name": "part-00001.parquet", "ro')  # killed while it wrote
+    parts = make_parts(folder, resume=True)
+    assert [parts.holds(number, f"input {number}") for number in range(5)] == [True] + 4 * [False]
+    fill(parts, folder, 1, 2, 3)
+    assert [part.name for part in parts.finish(4)] == [part_name(number) for number in range(4)]
+    assert {path.name for path in folder.iterdir()} == {
+        MANIFEST,
+        *(part_name(number) for number in range(4)),
+    }
+    assert read_manifest(folder)["rows"] == 4
+
+
+def test_a_whole_output_can_be_mended(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    parts = make_parts(folder)
+    fill(parts, folder, 0, 1)
+    parts.finish(2)
+    before = (folder / MANIFEST).read_bytes()
+    (folder / part_name(1)).write_bytes(b"part x")
+    parts = make_parts(folder, resume=True)
+    assert [parts.holds(number, f"input {number}") for number in range(2)] == [True, False]
+    parts.begin()
+    assert not (folder / MANIFEST).exists(), "it says that all is whole"
+    again = make_parts(folder, resume=True)
+    assert again.holds(0, "input 0")
+    fill(again, folder, 1)
+    again.finish(2)
+    assert (folder / MANIFEST).read_bytes() == before
+
+
+def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    fill(make_parts(folder), folder, 0)
+    with pytest.raises(UsageError, match=r"out: holds an interrupted output; add --resume"):
+        make_parts(folder)
+    with pytest.raises(UsageError, match=r"out: was begun with batch_size 4, not 8; go on with"):
+        make_parts(folder, resume=True, batch_size=8)
+    with pytest.raises(UsageError, match=r"out: part-00000.parquet was made from other windows"):
+        make_parts(folder, resume=True).holds(0, "other")
+    (folder / JOB).write_text("{")
+    with pytest.raises(BioqError, match=r"_job.json: is not an output's job .* begin anew"):
+        make_parts(folder, resume=True)
+    (folder / JOB).unlink()
+    with pytest.raises(BioqError, match=r"out: holds neither _job.json nor _manifest.json"):
+        make_parts(folder, resume=True)
+    with pytest.raises(BioqError, match=r"out: exists already"):
+        make_parts(folder)
+    (folder / MANIFEST).write_text(
+        '{"format": "bioq-parts", "format_version": 1, "job": {"input": "a", "batch_size": 4}, '
+        '"parts": [{"name": 1}]}'
+    )
+    with pytest.raises(BioqError, match=r"_manifest.json: its list of parts is damaged"):
+        make_parts(folder, resume=True)
+
+
+# What needs no cluster
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0].removeprefix("bioq: ")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "status", "message"),
+    [
+        (["predict", "x.fa", "--ray", "local", "--ray-workers", "0"], 2, "--ray-workers 0: expec"),
+        (["predict", "x.fa", "--ray", "local", "--ray-shard", "0"], 2, "--ray-shard 0: expected"),
+        (["predict", "x.fa", "--ray-shard", "9"], 2, "are for a cluster; give --ray too"),
+        (["predict", "x.fa", "--ray", "local", "--batch-size", "0"], 2, "--batch-size 0: expec"),
+        (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "leave one"),
+        (["predict", "no.fa", "--ray", "local"], 1, "no.fa: no such file; expected FASTA"),
+        (["predict", "x.fa", "--ray", "127.0.0.1:1"], 1, "--ray 127.0.0.1:1: could not be con"),
+        (["predict", "x.fa", "--ray", "ray://h:1"], 2, "--ray ray://h:1: expected HOST:PORT, auto"),
+        (["predict", "x.fa", "--ray", "local", "--precision", "tf32", "--device", "cpu"], 2,
+         "precision tf32 needs a CUDA device"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--resume"], 2, "give --ray too"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--format", "deepsea"], 2,
+         "--format deepsea: --ray writes a table"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--precision", "tf32",
+          "--device", "cpu"], 2, "precision tf32 needs a CUDA device"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local"], 1, "x.vcf:3: POS is 'x'"),
+    ],
+    ids=lambda value: " ".join(value[2:]) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_errors_are_one_line_and_nothing_is_written(
+    tokens: list[str],
+    status: int,
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fasta(tmp_path / "x.fa")
+    fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    write_vcf(tmp_path / "x.vcf", [("chr1", "x", ".", "A", "C")])
+    assert main([tokens[0], "run", *tokens[1:], "--out", "out"]) == status
+    assert message in told(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_ray_is_said_in_one_line(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    source = fasta(tmp_path / "x.fa")
+    assert main(["predict", str(run), str(source), "--out", "o", "--ray", "local"]) == 2
+    assert told(capsys) == "--ray needs the package ray; pip install 'bioq[ray]'"
+
+
+# On the cluster
+
+
+@pytest.mark.parametrize("changes", [{}, {"top": 1}], ids=["matrix", "top"])
+def test_predictions_are_those_of_the_plain_command(
+    changes: dict[str, Any], run: Path, tmp_path: Path, machines: Machines
+) -> None:
+    source, out = fasta(tmp_path / "x.fa", RECORDS), tmp_path / "parts"
+    options = dataclasses.replace(OPTIONS, **changes)
+    predict_file(run, source, tmp_path / "plain.parquet", options=options)
+    assert predict_on_ray(run, source, out, options=options, cluster=on(machines)) == out
+    plain = pd.read_parquet(tmp_path / "plain.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(out), plain, check_exact=True)
+    assert pyarrow.dataset.dataset(out).to_table().to_pandas().equals(plain)
+    manifest = read_manifest(out)
+    assert manifest["rows"] == len(plain) == sum(part["rows"] for part in manifest["parts"])
+    assert manifest["job"]["weights"] == sha256(run / "model.safetensors")
+    assert manifest["job"]["input_sha256"] == sha256(source)
+    assert {part["name"]: part["sha256"] for part in manifest["parts"]} == {
+        path.name: sha256(path) for path in out.glob("part-*")
+    }
+
+
+def test_regions_past_a_contigs_end_are_predicted_and_told(
+    run: Path, tmp_path: Path, machines: Machines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.bed").write_text("chr1\t0\t400\tpeak\n1\t900\t990\n")
+    genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    common = [str(run), str(tmp_path / "r.bed"), "--genome", str(genome), "--batch-size", "4"]
+    assert main(["predict", *common, "--out", str(tmp_path / "o.parquet")]) == 0
+    plain = capsys.readouterr()
+    ray = ["--ray", machines.address, "--ray-shard", "8", "--ray-workers", "1"]
+    assert main(["predict", *common, "--out", str(tmp_path / "parts"), *ray]) == 0
+    found = capsys.readouterr()
+    assert found.out == f"{tmp_path}/parts\n"
+    assert found.err == plain.err != ""
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "parts"),
+        pd.read_parquet(tmp_path / "o.parquet"),
+        check_exact=True,
+    )
+
+
+@pytest.mark.parametrize("kill", ["workers", "node"])
+def test_a_death_in_the_middle_changes_no_byte(
+    kill: str,
+    run: Path,
+    tmp_path: Path,
+    machines: Machines,
+    at_part: Callable[[int, Callable[[], None]], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    machines.complete()
+    source = fasta(tmp_path / "x.fa", RECORDS)
+    one, two = (on(machines, ray_shard=4, ray_workers=workers) for workers in (1, 2))
+    predict_on_ray(run, source, tmp_path / "calm", options=OPTIONS, cluster=one)
+    assert without_progress(capsys.readouterr().err) == []
+    action, cluster = (
+        (machines.kill_workers, two) if kill == "workers" else (machines.kill_node, one)
+    )
+    at_part(5, action)
+    predict_on_ray(run, source, tmp_path / "hit", options=OPTIONS, cluster=cluster)
+    assert "a worker died; shard " in capsys.readouterr().err
+    calm, hit = part_files(tmp_path / "calm"), part_files(tmp_path / "hit")
+    assert len(calm) > 30
+    assert hit == calm
+    assert (tmp_path / "hit" / MANIFEST).read_bytes() == (tmp_path / "calm" / MANIFEST).read_bytes()
+    machines.complete()
+
+
+def test_a_driver_that_died_is_gone_on_with_and_only_what_is_missing_is_computed(
+    run: Path, tmp_path: Path, machines: Machines
+) -> None:
+    source, out = fasta(tmp_path / "x.fa", RECORDS), tmp_path / "parts"
+    command = [
+        *(sys.executable, "-m", "bioq", "predict", str(run), str(source), "--out", str(out)),
+        *("--ray", machines.address, "--ray-shard", "4", "--batch-size", "4"),
+    ]
+    with subprocess.Popen(command) as driver:
+        deadline = time.monotonic() + 60
+        while len(part_files(out)) < 3:
+            assert driver.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        driver.kill()
+    done = json.loads("[" + ",".join((out / JOURNAL).read_text().split("\n\n")) + "]")
+    before = {part["name"]: (out / part["name"]).stat().st_mtime_ns for part in done}
+    assert not (out / MANIFEST).exists()
+    assert 0 < len(before) < 30
+    damaged = min(before)
+    (out / damaged).write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match=r"parts: was begun with batch_size 4, not 5"):
+        options = dataclasses.replace(OPTIONS, batch_size=5)
+        predict_on_ray(
+            run, source, out, options=options, cluster=on(machines, ray_shard=4), resume=True
+        )
+    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    assert (resumed.stdout, without_progress(resumed.stderr)) == (f"{out}\n", [])
+    after = {name: (out / name).stat().st_mtime_ns for name in before}
+    assert {name for name in before if before[name] != after[name]} == {damaged}
+    predict_file(run, source, tmp_path / "plain.parquet", options=OPTIONS)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), check_exact=True
+    )
+
+
+def test_variants_are_those_of_the_plain_command(
+    tmp_path: Path, machines: Machines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chromosome = make_chromosome()
+    genome = fasta(tmp_path / "g.fa", {"chr1": chromosome})
+    rows = random_rows(chromosome, 60)
+    rows += [("chr1", 3, ".", "A", "C"), ("chrX", 5, ".", "A", "C"), ("1", 400, ".", "N", "<DEL>")]
+    vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
+    plain = write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
+    out = tmp_path / "parts"
+    found = write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines, ray_shard=16))
+    assert found == plain
+    assert len(found.statuses) >= 4
+    assert len(part_files(out)) > 4
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5
+    )
+    again = write_variants_on_ray(
+        run, vcf, out, genome=genome, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16),
+        resume=True,
+    )  # fmt: skip
+    assert again == plain, "nothing is missing, so no cluster is needed"
+    (tmp_path / "other").mkdir()
+    changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
+    with pytest.raises(UsageError, match=r"part-00000.parquet was made from other windows or all"):
+        write_variants_on_ray(
+            run, vcf, out, genome=changed, cluster=on(machines, ray_shard=16), resume=True
+        )
+
+
+def test_a_vcf_without_alleles_is_a_table_without_rows(tmp_path: Path, machines: Machines) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
+    out = tmp_path / "parts"
+    write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines))
+    write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), check_exact=True
+    )
+
+
+# Shards that go wrong
+
+
+def job_of(compute: Callable[[int], int]) -> Any:
+    """Return a job that computes one number of another."""
+    layout = Layout({"value": "integer"}, pd.DataFrame({"name": []}))
+
+    class Open:  # local classes travel to the workers whole
+        def rows(self, payload: int) -> Iterator[tuple[Columns, Scores]]:
+            yield {"value": np.array([compute(payload)])}, {}
+
+        def notes(self) -> dict[str, Any]:
+            return {}
+
+    class Numbers:
+        def __init__(self) -> None:
+            self.layout = layout
+
+        def open(self, device: str) -> Open:
+            return Open()
+
+    return Numbers()
+
+
+def compute_numbers(
+    compute: Callable[[int], int], folder: Path, machines: Machines, shards: Iterator[Shard]
+) -> None:
+    compute_parts(
+        job_of(compute),
+        shards,
+        Parts(folder, {}, resume=False),
+        total=40,
+        unit="numbers",
+        device=None,
+        options=on(machines, ray_shard=1),
+    )
+
+
+def test_few_shards_are_read_ahead(tmp_path: Path, machines: Machines) -> None:
+    folder, ahead = tmp_path / "out", []
+
+    def shards() -> Iterator[Shard]:
+        for number in range(40):
+            done = len(part_files(folder)) if folder.exists() else 0
+            ahead.append(number + 1 - done)
+            yield Shard(number, 1, str(number), number)
+
+    compute_numbers(lambda number: number**2, folder, machines, shards())
+    assert pd.read_parquet(folder)["value"].tolist() == [number**2 for number in range(40)]
+    assert max(ahead) <= 2 * 2 + 1, "two for each worker, and one that came back meanwhile"
+
+
+def fails(number: int) -> int:
+    if number == 3:
+        raise ZeroDivisionError("no number\nis that")
+    return number
+
+
+def is_refused(number: int) -> int:
+    if number == 3:
+        raise BioqError("x.fa: has a fault")
+    return number
+
+
+def dies(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (is_refused, r"^x.fa: has a fault$"),
+        (fails, r"^shard 3 failed 3 times, the last time with ZeroDivisionError: no number; --res"),
+        (dies, r"^shard 3: 4 workers died of it; is their memory too small\? .* --resume goes on"),
+    ],
+    ids=["refused", "fails", "dies"],
+)
+def test_a_shard_that_always_fails_stops_all_with_one_line(
+    compute: Callable[[int], int], message: str, tmp_path: Path, machines: Machines
+) -> None:
+    import ray
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    folder = tmp_path / "out"
+    shards = (Shard(number, 1, str(number), number) for number in range(40))
+    try:
+        with pytest.raises(BioqError, match=message):
+            compute_numbers(compute, folder, machines, shards)
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert part_name(3) not in part_files(folder)
+    assert not (folder / MANIFEST).exists()
+
+
+def test_another_version_on_a_worker_is_refused() -> None:
+    with pytest.raises(BioqError, match=r"a worker has torch .*, this machine has 1.0; install"):
+        Worker().open(job_of(int), "cpu", {**software(), "torch": "1.0"})
+
+
+def test_a_card_that_no_machine_has_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = contextlib.nullcontext(Cluster(ray=None, cpus=2, gpus=0))
+    monkeypatch.setattr("bioq.cluster.shards.connected", lambda _: without)
+    source, out = fasta(tmp_path / "x.fa", RECORDS), tmp_path / "out"
+    for device, message in (
+        ("cuda", "--device cuda: the cluster has no GPU"),
+        ("mps", "--device mps: on a cluster expected cpu or cuda"),
+    ):
+        options = PredictOptions(device=device)
+        with pytest.raises(UsageError, match=message):
+            predict_on_ray(run, source, out, options=options, cluster=ClusterOptions(ray="a:1"))
+        assert not out.exists()
+
+
+def test_a_precision_that_a_worker_has_not_is_refused_before_anything_is_written(
+    run: Path, tmp_path: Path, machines: Machines
+) -> None:
+    source, out = fasta(tmp_path / "x.fa", RECORDS), tmp_path / "out"
+    options = PredictOptions(precision="tf32")
+    with pytest.raises(UsageError, match=r"^precision tf32 needs a CUDA device, this is cpu; use"):
+        predict_on_ray(run, source, out, options=options, cluster=on(machines))
+    assert not out.exists()
+
+
+def test_a_cluster_of_this_machine_leaves_nothing_but_the_folder(run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "parts"
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "bioq", "predict", run, source, "--out", out),
+            *("--ray", "local", "--ray-workers", "1"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    assert (ended.stdout, without_progress(ended.stderr)) == (f"{out}\n", [])
+    assert list(temporary.iterdir()) == []
+    assert {path.name for path in out.iterdir()} == {MANIFEST, part_name(0)}

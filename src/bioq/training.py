@@ -73,10 +73,11 @@ def train(
         config = replace(config, device=device_of_run(Path(run)))
     settings = {"model": model, "sizes": asdict(sizes or ModelSizes()), "motifs": motifs}
     if config.devices * config.nodes > 1 and not is_rank():
+        data = data if isinstance(data, Dataset) else open_dataset(data)
         start_ranks(
             "bioq.training:train_rank",
             {
-                "data": str(data.path if isinstance(data, Dataset) else data),
+                "data": str(data.path),
                 "run": str(run),
                 "settings": settings,
                 "config": asdict(config),

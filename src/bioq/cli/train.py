@@ -37,6 +37,7 @@ def train(
         bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
         bioq train deepsea --out paper --model bioq --recipe bioq
         bioq train yeast --out run --resume
+        bioq train deepsea --out run --devices 8
 
     Parameters
     ----------

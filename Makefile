@@ -1,5 +1,6 @@
 # make demo   set up, then data -> training -> evaluation -> report on simulated data, in bioq-demo/
 # make test   set up, then every test            make check   set up, then style, types and contracts
+# make test-faults   set up, then kill -9, full disks, damaged files, ...: minutes, with a summary
 # make bench  set up, then BioQ beside other tools, up to 20 minutes on two cores
 # make bench-gpu   set up, then BioQ on a CUDA card        make clean   remove what these made
 #
@@ -15,7 +16,7 @@ PEERS := benchmarks/.venv
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test check bench bench-gpu install clean
+.PHONY: demo test test-faults check bench bench-gpu install clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
@@ -23,6 +24,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+# Each fault so many times; `make test` tries each once, and none on the slow commands.
+FAULT_TRIALS ?= 12
+test-faults: $(INSTALLED)
+	@BIOQ_FAULT_TRIALS=$(FAULT_TRIALS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults \
+		-n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 check: $(INSTALLED)
 	@$(BIN)/ruff format --check .

@@ -17,10 +17,12 @@ Counted = Callable[[str, str, int], None]
 Undisturbed = Callable[[Command], Whole]
 
 
-@pytest.fixture(scope="session")
-def trials() -> int:
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> int:
     """How often each fault is tried; `make test-faults` asks for more than `make test`."""
-    return TRIALS
+    callspec = getattr(request.node, "callspec", None)
+    command = callspec.params.get("command") if callspec else None
+    return max(TRIALS // 4, 1) if command is not None and command.is_slow else TRIALS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

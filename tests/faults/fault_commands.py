@@ -25,6 +25,7 @@ class Answer:
     code: int
     errors: str
     seconds: float
+    peak_mb: float
 
     @property
     def complaints(self) -> list[str]:

@@ -1,9 +1,9 @@
 """Runs BioQ's commands in processes made by forking, in milliseconds: started by conftest.py.
 
 Each line on stdin is a JSON object: `runs` (lists of arguments, begun together), and perhaps
-`signal` and `after_s`, `uid` (who runs them), `file_bytes` (the largest file they may write). Each
-line on stdout answers with one object a run: `code` (negative: the signal that ended it), `errors`,
-`seconds`.
+`signal` and `after_s`, `uid` (who runs them), `file_bytes` (the largest file they may write),
+`clock_s` (how wrong the clock is). Each line on stdout answers with one object a run: `code`
+(negative: the signal that ended it), `errors`, `seconds`, `peak_mb`.
 """
 
 import json
@@ -37,6 +37,9 @@ def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int
         os.dup2(errors.fileno(), 2)
         if "file_bytes" in asked:
             resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"],) * 2)
+        if "clock_s" in asked:
+            right = time.time
+            time.time = lambda: right() + asked["clock_s"]
         if "uid" in asked:
             os.setgroups([])
             os.setgid(asked["uid"])
@@ -62,11 +65,18 @@ def run_all(asked: dict[str, Any]) -> list[dict[str, Any]]:
             os.kill(process, asked["signal"])
     answers = []
     for process, log in zip(processes, logs, strict=True):
-        code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        _, status, usage = os.wait4(process, 0)
         log.seek(0)
         errors = log.read().decode("utf-8", "replace")
         log.close()
-        answers.append({"code": code, "errors": errors, "seconds": time.monotonic() - begun})
+        answers.append(
+            {
+                "code": os.waitstatus_to_exitcode(status),
+                "errors": errors,
+                "seconds": time.monotonic() - begun,
+                "peak_mb": usage.ru_maxrss / 1024,
+            }
+        )
     return answers
 
 

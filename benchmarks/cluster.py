@@ -2,13 +2,13 @@
 
     python benchmarks/cluster.py RUN GENOME.fa [--windows 20000] [--shards 1024 4096]
         [--workers 1 2]
-    python benchmarks/cluster.py RUN GENOME.fa --memory 1000000
+    python benchmarks/cluster.py --memory 100000 1000000
 
 Every row is a process of its own with one thread a model, and a cluster that is started and
 stopped in it; seconds are from start to end. Without --memory: one batch, which is what starting
 takes, then the plain command and the cluster on regions and random SNVs of the genome's first
-contig. With --memory: so many windows on the last of the clusters, for the driver's peak memory
-(Linux).
+contig. With --memory: so many windows of a tiny model (that of predict_memory.py) on the last of
+the clusters, for the driver's peak memory (Linux).
 """
 
 import argparse
@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from predict_memory import generate
 
 from bioq import dna
 from bioq.genome import open_genome
@@ -27,8 +28,8 @@ from bioq.genome import open_genome
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("genome", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("genome", type=Path, nargs="?")
     parser.add_argument("--windows", type=int, default=20_000)
     parser.add_argument("--alleles", type=int, default=10_000)
     parser.add_argument("--shards", type=int, nargs="+", default=[1024, 4096])
@@ -45,23 +46,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for windows in arguments.memory:
-            write_regions(folder / "r.bed", arguments.genome, windows)
-            measure(arguments, folder, "predict", "r.bed", windows, clusters[-1])
+            (folder / str(windows)).mkdir()
+            generate(folder / str(windows), windows, 100)
+            measure(folder / str(windows), "predict", "r.bed", windows, clusters[-1])
         if arguments.memory:
             return
+        (folder / "run").symlink_to(arguments.run.resolve())
+        (folder / "g.fa").symlink_to(arguments.genome.resolve())
         write_regions(folder / "r.bed", arguments.genome, arguments.windows)
         write_variants(folder / "v.vcf", arguments.genome, arguments.alleles)
         for options in ([], clusters[-1]):
             write_regions(folder / "one.bed", arguments.genome, 256)
-            measure(arguments, folder, "predict", "one.bed", 256, options)
+            measure(folder, "predict", "one.bed", 256, options)
         for options in ([], *clusters):
-            measure(arguments, folder, "predict", "r.bed", arguments.windows, options)
+            measure(folder, "predict", "r.bed", arguments.windows, options)
         for options in ([], *clusters):
-            measure(arguments, folder, "variants", "v.vcf", arguments.alleles, options)
+            measure(folder, "variants", "v.vcf", arguments.alleles, options)
 
 
 def measure(
-    arguments: argparse.Namespace,
     folder: Path,
     command: str,
     source: str,
@@ -69,10 +72,10 @@ def measure(
     options: list[str],
 ) -> None:
     out = folder / f"{command}{time.monotonic_ns()}.parquet"
-    tokens = [command, arguments.run, folder / source, "--genome", arguments.genome, "--out", out]
+    common = [folder / "run", folder / source, "--genome", folder / "g.fa"]
     started = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-c", RUN, *tokens, *options],
+        [sys.executable, "-c", RUN, command, *common, "--out", out, *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

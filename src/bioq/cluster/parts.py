@@ -52,14 +52,16 @@ class Parts:
         self.folder = folder
         self._job = dict(job)
         self._known: dict[str, Part] = {}
-        self._is_begun = self._was_whole = False
+        self._is_begun = self._was_whole = self._is_ready = False
         if resume and folder.exists():
             self._read()
         else:
             check_folder(folder, resume=False)
 
     def begin(self) -> None:
-        """Make the folder, or make it ready to be gone on with."""
+        """Make the folder, or make it ready to be gone on with; once is enough."""
+        if self._is_ready:
+            return
         about = {"format": FORMAT, "format_version": FORMAT_VERSION, "job": self._job}
         if not self._is_begun:
             with new_folder(self.folder) as folder:
@@ -71,7 +73,7 @@ class Parts:
             (self.folder / MANIFEST).unlink()
         for left in self.folder.glob(".*.part"):  # by a driver that was killed while it wrote
             left.unlink(missing_ok=True)
-        self._is_begun, self._was_whole = True, False
+        self._is_ready = True
 
     def holds(self, number: int, input_sha256: str) -> bool:
         """Tell whether the part of a shard is there and undamaged.

@@ -172,9 +172,9 @@ class RegionWindows:
                         f"which has {lengths[contig]} bases in {self._genome.path}; is the file of "
                         "another genome build?"
                     )
-                if end > lengths[contig] + self._window_bp:  # 10**18 would take for ever
+                if end > 2 * lengths[contig] + self._window_bp:  # 10**18 would take for ever
                     raise BioqError(
-                        f"{self.label}:{number}: end {end} is more than a window past the end of "
+                        f"{self.label}:{number}: end {end} is far past the end of "
                         f"{contig_name}, which has {lengths[contig]} bases in {self._genome.path}; "
                         "is the file of another genome build?"
                     )

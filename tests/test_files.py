@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bioq.errors import BioqError
-from bioq.files import new_file, new_folder, sha256
+from bioq.files import locked, new_file, new_folder, sha256
 
 New = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
@@ -142,6 +142,15 @@ def test_an_input_that_cannot_be_read_is_named_as_such(tmp_path: Path, new: New)
     with pytest.raises(BioqError, match=message), new(tmp_path / "out"):
         Path("/no/such/input").read_bytes()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_is_held_by_one_until_it_lets_go(tmp_path: Path) -> None:
+    with locked(tmp_path) as first, locked(tmp_path, wait=False) as second:
+        assert first
+        assert not second
+    with locked(tmp_path, wait=False) as later, locked(tmp_path / "absent") as nothing:
+        assert later
+        assert nothing
 
 
 def test_sha256_agrees_with_hashlib_over_chunk_borders(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from test_prediction import CONTIGS, RECORDS, fasta, read_back, windows_of
 
 from bioq.errors import BioqError, UsageError
+from bioq.files import locked
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables.bigwig import Bins, write_bigwigs
 
@@ -102,6 +103,16 @@ def test_rows_of_a_folder_that_was_being_removed_are_not_taken_up(
     (tmp_path / "o.tsv.partial").mkdir()
     (tmp_path / "o.tsv.partial/000000000000014.arrow").write_bytes(b"old")
     predict_file(run, fasta(tmp_path / "x.fa"), out)
+    assert len(read_back(out)[0]) == len(windows_of(RECORDS))
+
+
+def test_an_output_that_another_process_writes_is_left_to_it(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    (tmp_path / "o.tsv.partial").mkdir()
+    with locked(tmp_path / "o.tsv.partial"):
+        with pytest.raises(UsageError, match=r"o.tsv.partial: another process is writing this"):
+            predict_file(run, source, out)
+    predict_file(run, source, out)
     assert len(read_back(out)[0]) == len(windows_of(RECORDS))
 
 

@@ -68,6 +68,15 @@ def test_truncated_weights_are_named(run: Path) -> None:
         load(run)
 
 
+def test_a_changed_weight_is_found_by_its_checksum(run: Path) -> None:
+    file = run / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BioqError, match=r"model.safetensors: its checksum does not match"):
+        load(run)
+
+
 def test_missing_weights_are_named(run: Path) -> None:
     with pytest.raises(BioqError, match=r"last.safetensors: no such file"):
         load(run, weights="last")

@@ -198,7 +198,8 @@ def joined(device: str | None, devices: int, nodes: int) -> Iterator[Ranks]:
     except (RuntimeError, ConnectionError) as error:
         if not _is_of_the_network(error):
             raise
-        reason = str(error).split("\n")[0]
+        # gloo's begin with a place in its source and may end with good wishes
+        reason = str(error).split("\n")[0].split("] ", 1)[-1].split(". This is")[0]
         raise LostError(
             f"{rank_name()} lost the other ranks ({reason}); the one that stopped first says why. "
             "--resume goes on from the last checkpoint"

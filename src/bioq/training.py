@@ -28,7 +28,7 @@ from bioq.inference import numerics
 from bioq.launch import start_ranks
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, progress, say
-from bioq.ranks import Ranks, is_rank, joined
+from bioq.ranks import Ranks, is_rank, joined, rank_name
 from bioq.recipes import TrainConfig, learning_rate_at, make_optimizer, seed_of
 from bioq.runs import (
     BEST,
@@ -116,6 +116,8 @@ def _train(
                 raise BioqError(
                     f"{data.path}: the train split is empty; there is nothing to learn from"
                 )
+        _check_same_data(data, ranks)
+        with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
             config.resolve(len(data["train"]))
             started = asked
@@ -132,6 +134,17 @@ def _train(
         if not resume:
             start_run(run, network, started, config, data, ranks)
         _Training(network.to(device), data, run, config, ranks).go()
+
+
+def _check_same_data(data: Dataset, ranks: Ranks) -> None:
+    """Raise BioqError unless the first rank's data set, which may be another copy, is the same."""
+    of_first = ranks.first(lambda: data.fingerprint)
+    with ranks.agreed():
+        if data.fingerprint != of_first:
+            raise BioqError(
+                f"{data.path}: has fingerprint {data.fingerprint[:12]} for {rank_name()}, "
+                f"{of_first[:12]} for the first rank; give all machines the same data set"
+            )
 
 
 class _Training:

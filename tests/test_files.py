@@ -113,11 +113,11 @@ def test_no_permission_is_one_line(
     tmp_path: Path, new: New, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".out.x.part"))
+        raise PermissionError(errno.EACCES, "Permission denied", str(args[0]))
 
     # Tests may run as root, whom no permission stops.
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
-    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    monkeypatch.setattr("os.open", refuse)
+    monkeypatch.setattr("os.mkdir", refuse)
     with pytest.raises(BioqError, match=r"out: could not be written: Permission denied; nothing"):
         with new(tmp_path / "out"):
             pytest.fail("the block must not run")

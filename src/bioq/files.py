@@ -4,9 +4,9 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,10 @@ def new_file(path: Path) -> Iterator[Path]:
     An existing file is replaced, in one step. The temporary name is `.NAME.XXXX.part`.
     """
     path = Path(path)
-    with _named_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
+    partial = _temporary(path)
+    try:  # named before it is made: a signal in between leaves nothing
         with _named_errors(path, partial):
+            os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             yield partial
             os.chmod(partial, 0o666 & ~_umask())
             sync(partial)
@@ -47,9 +45,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     with _named_errors(path):
         require_absent(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    partial = _temporary(path)
     try:
         with _named_errors(path, partial):
+            os.mkdir(partial, 0o700)
             yield partial
             os.chmod(partial, 0o777 & ~_umask())
             os.rename(partial, path)
@@ -57,6 +56,10 @@ def new_folder(path: Path) -> Iterator[Path]:
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def require_absent(path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -56,7 +57,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
-        with _terminable():
+        with _stoppable():
             _make_app(tokens)(
                 tokens, exit_on_error=False, print_error=False, result_action="return_value"
             )
@@ -98,21 +99,36 @@ class _Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Have SIGTERM raise, unless the program around us wants it otherwise."""
+def _stoppable() -> Iterator[None]:
+    """Have SIGTERM raise as Ctrl-C does, unless the program around us wants it otherwise.
 
-    def leave(*_: object) -> None:
-        raise _Terminated
+    Libraries written in C turn what a signal raises into errors of their own: after a signal every
+    error counts as it.
+    """
+    seen: list[type[KeyboardInterrupt]] = []
+    raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
 
+    def leave(number: int, _: object) -> None:
+        seen.append(raised[signal.Signals(number)])
+        raise seen[-1]
+
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, leave)
+    ours = [number for number in raised if is_main and signal.getsignal(number) == usual[number]]
     try:
+        for number in ours:
+            signal.signal(number, leave)
         yield
+    except Exception as error:
+        if seen:
+            raise seen[0] from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, usual[number])
 
 
 def _make_app(tokens: Sequence[str]) -> App:

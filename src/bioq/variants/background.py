@@ -102,7 +102,7 @@ def write_background(
 def read_background(path: Path) -> Background:
     """Read a background. Raises BioqError if it is none, damaged or of a newer format."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
             kind, version = about.pop("format"), about.pop("format_version")
             targets, counts = stored["targets"].tolist(), stored["counts"]

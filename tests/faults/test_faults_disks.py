@@ -90,7 +90,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_is_kept(
     needed = kilobytes(whole.folder)
     refused = 0
     for _ in range(trials):
-        at_start = kilobytes(world.folder / "run") if command.into_run else 4
+        earlier_kb = 4 * len(whole.content)
+        at_start = kilobytes(world.folder / "run") if command.into_run else 4 + earlier_kb
         size = at_start + 4 + int((needed - at_start) * shares.uniform(0, 0.8)) // 4 * 4
         disk = small_disk(size)
         out = world.prepare(command, disk / "o")

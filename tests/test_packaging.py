@@ -148,6 +148,7 @@ def test_every_dependency_is_imported() -> None:
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(str(node.module))
     needed = {re.split(r"[<>=~!\[; ]", line)[0] for line in PROJECT["dependencies"]}
+    needed.remove("python-multipart")  # Starlette imports it, for forms and uploads
     assert needed <= {name.partition(".")[0] for name in imported}
 
 

@@ -1,12 +1,16 @@
 """Settings of every test: one thread, no windows, no deadline that a busy machine breaks."""
 
 import os
+import signal
 
 # Before NumPy, torch or matplotlib are imported: they read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell that starts the tests in the background has Ctrl-C ignored, and so would every process of
+# theirs; tests interrupt some.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import settings
+from trained_run import TrainedRun
 
 import bioq
 from bioq import dna
@@ -62,17 +67,6 @@ def run(tmp_path: Path, masked_data: Dataset) -> Path:
     create_run(folder, model=model.architecture, training={"seed": 0}, data=masked_data)
     save_weights(model, folder / "model.safetensors")
     return folder
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A small model that has learned two planted motifs, and where it comes from."""
-
-    run: Path
-    data: Path
-    motifs: dict[str, str]
-    """Target -> the consensus that makes it positive, on either strand."""
-    window_bp: int = 200
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TrainedRun
 from torch import nn
+from trained_run import TrainedRun
 
 import bioq
 from bioq import BioqError, ModelSizes, UsageError, dna

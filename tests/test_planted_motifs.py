@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TrainedRun
+from trained_run import TrainedRun
 from variant_cases import other_base, write_vcf
 
 from bioq import dna

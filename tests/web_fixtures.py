@@ -18,7 +18,7 @@ from bioq import dna
 from bioq.web import Service, create_app, open_service
 
 if TYPE_CHECKING:
-    from conftest import TrainedRun
+    from trained_run import TrainedRun
 
 CONTIG_BP = 5_000
 SITE_START = 2_500

@@ -38,17 +38,27 @@ def wait(process: int) -> int:
 
 
 def kill_at_work(arguments: list[str], out: Path, kills: int, seconds: float) -> list[int]:
-    """Kill processes within `seconds` of their start; return how many parts there were."""
+    """Kill processes: the first once some parts are there, the others within `seconds` of their
+    start. Return how many parts there were."""
     moments = random.Random(out.name)
-    parts = []
-    for _ in range(kills):
+    parts: list[int] = []
+    for number in range(kills):
         process = start(arguments)
-        time.sleep(moments.uniform(0, 0.6 * seconds))
+        if number:
+            time.sleep(moments.uniform(0, 0.6 * seconds))
+        else:
+            first, deadline = moments.randint(1, 10), time.monotonic() + 60
+            while parts_of(out) < first and time.monotonic() < deadline:
+                time.sleep(0.001)
         os.kill(process, signal.SIGKILL)
         if wait(process) == 0:
             break
-        parts.append(len(list(out.with_name(out.name + ".partial").glob("*.arrow"))))
+        parts.append(parts_of(out))
     return parts
+
+
+def parts_of(out: Path) -> int:
+    return len(list(out.with_name(out.name + ".partial").glob("*.arrow")))
 
 
 def run_all(run: str, bed: str, genome: str, kills: int, outs: list[Path]) -> None:

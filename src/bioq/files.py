@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,31 @@ def require_folder_for(path: Path) -> None:
     """Raise BioqError if the folder that `path` is to be written into does not exist."""
     if not path.parent.is_dir():
         raise BioqError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM wait until the block ends, for libraries that they break.
+
+    HDF5 takes what a signal raises for a write that failed; a compiler of machine code crashes.
+    """
+    seen: list[int] = []
+
+    def wait(number: int, _: object) -> None:
+        seen.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are the main one's
+        yield
+        return
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
+    before = {number: signal.signal(number, wait) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for missed in seen:
+            signal.raise_signal(missed)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from bioq.batches import Batches, reverse_complement
 from bioq.dataset import Split
 from bioq.errors import BioqError, UsageError
+from bioq.files import uninterrupted
 from bioq.inference import BATCH_SIZE, choose_device
 from bioq.motifs import Motif
 from bioq.progress import progress, say
@@ -218,7 +219,8 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
     Raises UsageError if memelite is not installed.
     """
     try:
-        from memelite import tomtom
+        with uninterrupted():
+            from memelite import tomtom
     except ImportError as error:
         raise UsageError(
             "matching motifs needs the package memelite; pip install 'bioq[motifs]'"
@@ -230,7 +232,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         )
     if not queries:
         return pd.DataFrame(columns=_MATCH_COLUMNS)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), uninterrupted():  # it compiles itself when first called
         warnings.filterwarnings("ignore", "tomtom was given", UserWarning)  # the line above says it
         found = tomtom(
             [query.probabilities.T.copy() for query in queries],

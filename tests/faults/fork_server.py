@@ -6,6 +6,7 @@ Each line on stdin is a JSON object: `runs` (lists of arguments, begun together)
 (negative: the signal that ended it), `errors`, `seconds`, `peak_mb`.
 """
 
+import encodings.ascii  # noqa: F401 children that may read nothing could not import them
 import json
 import os
 import resource
@@ -13,6 +14,8 @@ import sys
 import tempfile
 import time
 from typing import IO, Any
+
+import pyjaspar  # noqa: F401
 
 from bioq import evaluation, training
 from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants

@@ -108,7 +108,8 @@ def test_a_full_disk_is_one_line_and_what_was_there_is_kept(
             (again,) = processes(world.arguments(command, out, resume=resume))
             assert again.code == 0, again.errors
         assert content(out) == whole.content
-    assert refused or trials < 5
+    # Of an output of some pages the smallest disk holds everything.
+    assert refused or trials < 5 or needed - at_start < 64
     counted("a full disk", "one line, the earlier output kept, then the same result", trials)
 
 

@@ -5,6 +5,7 @@ Commands are imported when they are called: `bioq --help` loads neither torch no
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -80,13 +81,20 @@ def main(tokens: Sequence[str] | None = None) -> int:
             "out of memory; try a smaller --batch-size, or --data-in disk", BAD_INPUT, debug
         )
     except OSError as error:
-        if error.errno is None or not error.filename:
-            return _stop(_unexpected(error), BAD_INPUT, debug)
-        place, reason = os.fsdecode(error.filename), os.strerror(error.errno)
-        return _stop(f"{place}: could not be used: {reason}", BAD_INPUT, debug)
+        return _stop(_of_the_system(error), BAD_INPUT, debug)
     except Exception as error:  # noqa: BLE001 the one place that catches everything
         return _stop(_unexpected(error), BAD_INPUT, debug)
     return 0
+
+
+def _of_the_system(error: OSError) -> str:
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        _, place, reason = error.args[0][0]  # the first file of a folder that could not be copied
+        return f"{place}: could not be written: {reason}"
+    if error.errno is None:
+        return _unexpected(error)
+    place = os.fsdecode(error.filename) if error.filename else "a file"
+    return f"{place}: could not be used: {os.strerror(error.errno)}"
 
 
 def _unexpected(error: Exception) -> str:

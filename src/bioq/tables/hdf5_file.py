@@ -6,13 +6,13 @@ HDF5 ends the whole process some time after a write that failed, when what it ho
 import contextlib
 import io
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
+
+from bioq.files import uninterrupted
 
 
 class Hdf5File:
@@ -20,18 +20,18 @@ class Hdf5File:
 
     def __init__(self, path: Path, **options: Any):
         self._place = _Place(path)
-        with _uninterrupted():
+        with uninterrupted():
             self._root = h5py.File(self._place, "w", **options)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[h5py.File]:
         """Yield the file's root; afterwards raise what the system said of a write that failed."""
-        with _uninterrupted():
+        with uninterrupted():
             yield self._root
         self._check()
 
     def close(self) -> None:
-        with _uninterrupted():
+        with uninterrupted():
             self._root.close()
             self._place.close()
         self._check()
@@ -90,25 +90,3 @@ class _Place(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM wait: HDF5 would take them, inside of it, for a write that failed."""
-    seen: list[int] = []
-
-    def wait(number: int, _: object) -> None:
-        seen.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # signals are the main one's
-        yield
-        return
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
-    before = {number: signal.signal(number, wait) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for missed in seen:
-            signal.raise_signal(missed)

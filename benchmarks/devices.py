@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from training_step import generate
+
 PROGRAM = "import json, sys, devices; devices.work(**json.loads(sys.argv[1]))"
 
 
@@ -153,21 +155,6 @@ def time_all_reduce(model: Any) -> dict[str, Any]:
         distributed.all_reduce(gradients)
         times.append(time.perf_counter() - started)
     return {"gradient_bytes": gradients.numel() * 4, "all_reduce_s": statistics.median(times)}
-
-
-def generate(path: Path, windows: int, targets: int) -> None:
-    """Write a data set of random windows of 1,000 bp and labels, 2 % of them positive."""
-    import numpy as np
-    import pandas as pd
-
-    from bioq.dataset import Description, new_dataset, pack_labels
-
-    random = np.random.default_rng(0)
-    description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
-    table = pd.DataFrame({"name": [f"target{number}" for number in range(targets)]})
-    with new_dataset(path, description, table) as writer, writer.split("train") as split:
-        codes = random.integers(0, 4, (windows, 1000)).astype(np.uint8)
-        split.append(codes, pack_labels(random.random((windows, targets)) < 0.02))
 
 
 if __name__ == "__main__":

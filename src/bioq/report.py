@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bioq.files import locked, new_file
+from bioq.models.summary import summarise
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
 from bioq.plots.page import page_template
 from bioq.plots.run import (
@@ -67,7 +68,7 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     config = read_config(run)
     drawn = [*figures_of_scores(found), *figures_of_training(run, config)]
     drawn += figures_of_published(found.per_target)
-    drawn.append(figure_of_model(load(run)))
+    drawn.append(figure_of_model(summarise(load(run))))
     folder = run / FOLDER
     shown = []
     for figure in drawn:

@@ -110,6 +110,11 @@ def open_genome(path: str | Path) -> Genome:
     return Genome(path, packed.lengths, packed.read, lambda: None)
 
 
+def is_bgzip(head: bytes) -> bool:
+    """Tell whether a file that begins so (18 bytes or more) is gzip in bgzip's blocks."""
+    return len(head) >= 18 and head[:2] == _GZIP_MAGIC and head[3] & 4 > 0 and head[12:14] == b"BC"
+
+
 def _kind(path: Path) -> Kind:
     """Tell what a genome file is by its first bytes; refuse what is none."""
     try:
@@ -127,13 +132,13 @@ def _kind(path: Path) -> Kind:
         return "2bit"
     kind: Kind = "fasta"
     if head.startswith(_GZIP_MAGIC):
-        is_bgzip = len(head) > 18 and head[3] & 4 and head[12:14] == b"BC"
-        if is_bgzip and tail != BGZF_END:
+        bgzip = is_bgzip(head)
+        if bgzip and tail != BGZF_END:
             raise BioqError(
                 f"{path}: is cut short: the block that ends every bgzip file is not there; "
                 "copy or download it again"
             )
-        kind = "bgzip" if is_bgzip else "gzip"
+        kind = "bgzip" if bgzip else "gzip"
         head = _gunzip_head(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 import pysam
 
 from bioq.errors import BioqError
-from bioq.genome.fasta import BGZF_END, quiet_htslib
+from bioq.genome.fasta import BGZF_END, is_bgzip, quiet_htslib
 from bioq.genome.pieces import bounded_lines, too_long
 from bioq.progress import progress
 
@@ -77,7 +77,6 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
         if not head:
             raise BioqError(f"{label}: is empty; expected VCF or BCF")
         compressed = head.startswith(_GZIP_MAGIC)
-        is_bgzip = compressed and len(head) >= 18 and bool(head[3] & 4) and head[12:14] == b"BC"
         text: BinaryIO = cast(BinaryIO, tail)
         if compressed:
             text = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=tail), _BUFFER_BYTES))
@@ -91,7 +90,7 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
                 f"{label}: its gzip compression is cut short or damaged ({error}); "
                 "copy or download it again"
             ) from error
-        if is_bgzip and tail.last != BGZF_END:
+        if is_bgzip(head) and tail.last != BGZF_END:
             raise BioqError(
                 f"{label}: is cut short: the block that ends every bgzip file is not there; "
                 "copy or download it again"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
-from torch import nn
 
-from bioq.models.summary import summarise
+from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
     PUBLISHED_NAMES,
     plot_calibration,
@@ -107,11 +106,11 @@ def figures_of_published(per_target: pd.DataFrame) -> Iterator[Drawn]:
         )
 
 
-def figure_of_model(model: nn.Module) -> Drawn:
+def figure_of_model(summary: Summary) -> Drawn:
     """Return the figure of a network."""
     return Drawn(
         "model",
-        plot_architecture(summarise(model)),
+        plot_architecture(summary),
         "The model",
         "From the window to one output for each target, and the parameters of each layer.",
         on_white=True,

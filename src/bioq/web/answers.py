@@ -109,13 +109,6 @@ class Alleles:
             for name in SCORES
         }
 
-    def title(self, number: int) -> str:
-        """Return an allele as CONTIG:POS:REF>ALT."""
-        chrom, pos, ref, alt = (
-            self.columns[name][number] for name in ("chrom", "pos", "ref", "alt")
-        )
-        return f"{chrom}:{pos}:{ref}>{alt}"
-
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write a row an allele, with every score of every target."""
         with open_table(out, Layout(COLUMNS, targets, tuple(SCORES), metadata)) as table:

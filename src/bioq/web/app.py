@@ -14,10 +14,9 @@ from starlette.responses import Response
 from bioq import __version__
 from bioq.errors import BioqError
 from bioq.web import api, pages
-from bioq.web.desk import Busy
 from bioq.web.examples import add_examples
 from bioq.web.guard import HEADERS, Guard
-from bioq.web.jobs import NoSuchJob
+from bioq.web.pages.render import refusal_status, retry_headers
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
 
@@ -53,12 +52,9 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """Answer an input with a fault by the one line that says what to change."""
-    status, headers = 422, {}
-    if isinstance(error, Busy):
-        status, headers = 429, {"Retry-After": "5"}
-    elif isinstance(error, NoSuchJob):
-        status = 404
-    return _answer(request, str(error), status, headers)
+    assert isinstance(error, BioqError)
+    status = refusal_status(error)
+    return _answer(request, str(error), status, retry_headers(status))
 
 
 async def _refuse_form(request: Request, error: Exception) -> Response:

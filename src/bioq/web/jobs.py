@@ -38,7 +38,6 @@ class Job:
     done: int = 0
     back: str = "/"
     """The page from which it was asked."""
-    created: float = field(default_factory=time.time)
     seen: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)
     work: Work | None = None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError
 from bioq.genome import Genome
-from bioq.genome.fasta import BGZF_END
+from bioq.genome.fasta import BGZF_END, is_bgzip
 from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.progress import no_progress
@@ -153,9 +153,8 @@ def _decompressed(upload: bytes) -> Iterator[bytes]:
     if not upload.startswith(_GZIP_MAGIC):
         yield upload
         return
-    is_bgzip = len(upload) >= 18 and bool(upload[3] & 4) and upload[12:14] == b"BC"
     try:
-        if is_bgzip and not upload.endswith(BGZF_END):
+        if is_bgzip(upload) and not upload.endswith(BGZF_END):
             raise EOFError
         with gzip.GzipFile(fileobj=io.BytesIO(upload)) as file:
             while piece := file.read(_PIECE_BYTES):
@@ -241,9 +240,13 @@ def _checked(text: str, limits: Limits) -> str:
     return text.removeprefix("\ufeff")
 
 
+def short(text: str, most: int) -> str:
+    """Return a text cut to `most` letters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def _short(text: str) -> str:
-    text = text.strip()
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+    return short(text.strip(), _MOST_SHOWN)
 
 
 def _number(text: str) -> int:

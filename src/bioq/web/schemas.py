@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from bioq.web.questions import short
+
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
 _DNA = "^[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+$"
@@ -260,4 +262,4 @@ def one_line(error: RequestValidationError) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+    return short(text, _MOST_SHOWN)

@@ -14,6 +14,7 @@ import torch
 import uvicorn
 
 from bioq.errors import UsageError
+from bioq.inference import BATCH_SIZE
 from bioq.web.app import LOCAL, create_app
 from bioq.web.limits import Limits
 from bioq.web.service import open_service
@@ -36,7 +37,7 @@ def serve(
     port: int = 8000,
     device: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 frozen
-    batch_size: int | None = None,
+    batch_size: int = BATCH_SIZE,
     ready: Callable[[str], None] = print,
 ) -> None:
     """Serve a run's model until SIGINT or SIGTERM; `ready` is told the address. Port 0 is any.

@@ -3,12 +3,12 @@
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
-from bioq.inference import choose_device, predict_codes
+from bioq.inference import BATCH_SIZE, choose_device, predict_codes
 from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
@@ -31,6 +31,7 @@ from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.desk import Desk, GiveWay, Level
 from bioq.web.jobs import Job, JobBook
 from bioq.web.limits import Limits
+from bioq.web.questions import short
 
 STEP_ALLELES = 32
 """Alleles between two looks at who else waits: half a second or so on two cores."""
@@ -86,9 +87,7 @@ class Service:
     def predict(self, windows: WindowBatch) -> Future[Predictions]:
         """Predict windows, both strands averaged. Raises Busy."""
         answer: Future[Predictions] = Future()
-        columns = SequenceWindows.columns
-        if "chrom" in windows.columns:
-            columns = RegionWindows.columns
+        kinds = _kinds(windows)
 
         def finish(found: Future[Any]) -> None:
             if not answer.set_running_or_notify_cancel():
@@ -96,7 +95,7 @@ class Service:
             if found.cancelled() or found.exception():
                 answer.set_exception(found.exception() if not found.cancelled() else _stopped())
             else:
-                answer.set_result(Predictions(windows, columns, found.result()))
+                answer.set_result(Predictions(windows, kinds, found.result()))
 
         found = self.desk.predict(windows.codes)
         answer.add_done_callback(lambda asked: asked.cancelled() and found.cancel())
@@ -114,7 +113,7 @@ class Service:
     def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
         """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
         place = self._place(windows, number, span_bp)
-        kinds = RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
+        kinds = _kinds(windows)
         name = str(self.targets[NAME].iloc[target])
         known = (place.bases[:, None] != np.arange(4)).sum()
         where = _short(place.columns.get("sequence") or place.columns.get("chrom"))
@@ -212,7 +211,7 @@ def open_service(
     *,
     device: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 frozen
-    batch_size: int | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[Service]:
     """Yield what serves a run. Raises BioqError for a folder that is no run, or a bad genome."""
     with contextlib.ExitStack() as stack:
@@ -225,13 +224,12 @@ def open_service(
 
         window_bp = int(model.architecture["window_bp"])  # type: ignore[index]
         predict(np.zeros((1, window_bp), dtype=np.uint8))  # makes ready what the first one needs
-        queues: dict[str, int] = {
-            "waiting_windows": limits.waiting_windows,
-            "waiting_jobs": limits.waiting_jobs,
-        }
-        if batch_size is not None:
-            queues["batch_size"] = batch_size
-        desk = Desk(predict, **queues)
+        desk = Desk(
+            predict,
+            waiting_windows=limits.waiting_windows,
+            waiting_jobs=limits.waiting_jobs,
+            batch_size=batch_size,
+        )
         jobs = JobBook(
             desk,
             kept=limits.kept_jobs,
@@ -264,9 +262,13 @@ def _shared(genome: Genome) -> Genome:
     return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
 
 
+def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "number"]]:
+    """Return the kinds of the columns of regions or sequences."""
+    return RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
+
+
 def _short(name: object) -> str:
-    text = str(name)
-    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+    return short(str(name), _MOST_SHOWN)
 
 
 def _discard(file: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.web.answers import Alleles
+from bioq.web.questions import short
 
 Columns = Mapping[str, npt.NDArray[Any]]
 SORTS = ("change", "number", "place", "status", "target")
@@ -79,11 +80,6 @@ def title_of(columns: Columns, number: int, most: int) -> str:
     chrom = short(str(columns["chrom"][number]), 2 * part)
     ref, alt = (short(str(columns[name][number]), part) for name in ("ref", "alt"))
     return f"{chrom}:{columns['pos'][number]}:{ref}>{alt}"
-
-
-def short(text: str, most: int) -> str:
-    """Return a text cut to `most` letters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _text(columns: Columns, number: int) -> str:

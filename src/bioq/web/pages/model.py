@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
-from bioq.models.summary import summarise
+from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
     Drawn,
     figure_of_model,
@@ -55,7 +55,7 @@ def show(request: Request) -> Response:
     return render(
         request,
         "model.html.j2",
-        layers=_layers(service.folder),
+        layers=_summary(service.folder).table(),
         settings=settings(service.config),
         windows=service.config.data.get("windows", {}),
         evaluation=found.summary if found else None,
@@ -70,9 +70,9 @@ def show(request: Request) -> Response:
 
 
 @lru_cache(maxsize=4)
-def _layers(folder: Path) -> pd.DataFrame:
-    """Return the network's layers and their total."""
-    return summarise(load(folder)).table()
+def _summary(folder: Path) -> Summary:
+    """Return the network's layers, from weights of their own: the desk's model is in use."""
+    return summarise(load(folder))
 
 
 @lru_cache(maxsize=4)
@@ -88,7 +88,7 @@ def _making_figures(folder: Path) -> list[_Shown]:
     drawn: list[Drawn] = []
     if (folder / HISTORY).is_file():
         drawn += figures_of_training(folder, read_config(folder))
-    return _shown([*drawn, figure_of_model(load(folder))])
+    return _shown([*drawn, figure_of_model(_summary(folder))])
 
 
 def _shown(figures: list[Drawn]) -> list[_Shown]:

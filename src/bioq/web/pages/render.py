@@ -11,7 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
-from bioq.web.jobs import Job
+from bioq.errors import BioqError
+from bioq.web.desk import Busy
+from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.service import Service
 
 DRAWING = threading.Lock()
@@ -43,11 +45,24 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """Answer with a page; text is escaped, a missing value is an error."""
+    """Answer with a page; text is escaped, a missing value is an error. One that says "busy" also
+    says when to come back."""
     page = _environment.get_template(template).render(
         service=service_of(request), version=__version__, **values
     )
-    return HTMLResponse(page, status, dict(headers or {}))
+    return HTMLResponse(page, status, {**retry_headers(status), **(headers or {})})
+
+
+def refusal_status(error: BioqError) -> int:
+    """Return the HTTP status of an answer that refuses."""
+    if isinstance(error, Busy):
+        return 429
+    return 404 if isinstance(error, NoSuchJob) else 422
+
+
+def retry_headers(status: int) -> dict[str, str]:
+    """Return the headers that say when to ask a busy server again."""
+    return {"Retry-After": "5"} if status == 429 else {}
 
 
 def error_page(

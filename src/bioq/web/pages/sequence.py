@@ -14,10 +14,9 @@ from bioq.inputs import WindowBatch
 from bioq.inputs.windows import N_SHARE
 from bioq.targets import NAME
 from bioq.web.answers import Predictions
-from bioq.web.desk import Busy
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
-from bioq.web.pages.render import go_to, render, service_of
+from bioq.web.pages.render import go_to, refusal_status, render, service_of
 from bioq.web.service import Service
 
 MOST_CHARTED = 20
@@ -55,7 +54,7 @@ async def predict(request: Request) -> Response:
         windows = await run_in_threadpool(_read, service, text, pad)
         job = service.predict_job(windows)
     except BioqError as error:
-        status = 429 if isinstance(error, Busy) else 422
+        status = refusal_status(error)
         return _form(request, text, pad=pad, error=str(error), status=status)
     return await go_to(job, service.limits.direct_seconds)
 
@@ -99,7 +98,6 @@ def _form(
         request,
         "sequence.html.j2",
         status=status,
-        headers={"Retry-After": "5"} if status == 429 else None,
         text=text,
         pad=pad,
         error=error,

@@ -18,12 +18,12 @@ from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.targets import NAME
 from bioq.variants import STATUSES
 from bioq.web.answers import Alleles, Floats
-from bioq.web.desk import Busy
 from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.pages.allele_table import Asked, chosen_rows, short, title_of
+from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
-from bioq.web.pages.render import DRAWING, go_to, render, service_of
+from bioq.web.pages.render import DRAWING, go_to, refusal_status, render, service_of
 from bioq.web.pages.variant_examples import examples
+from bioq.web.questions import short
 from bioq.web.service import Service
 
 PAGE_ALLELES = 100
@@ -55,7 +55,7 @@ async def score(request: Request) -> Response:
         else:
             job = await run_in_threadpool(_score_file, service, content, name)
     except BioqError as error:
-        status = 429 if isinstance(error, Busy) else 422
+        status = refusal_status(error)
         field = "text" if content is None else "vcf"
         return _form(request, text, errors={field: str(error)}, status=status)
     job.back = "/variant"
@@ -112,7 +112,6 @@ def _form(
         request,
         "variant.html.j2",
         status=status,
-        headers={"Retry-After": "5"} if status == 429 else None,
         text=text,
         errors={"text": "", "vcf": ""} | (errors or {}),
         examples=examples(service_of(request)),

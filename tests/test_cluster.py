@@ -44,7 +44,7 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         common = {"object_store_memory": 80 << 20, "include_dashboard": False}
-        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+        quick = {"health_check_period_ms": 1000, "health_check_failure_threshold": 5}
         head = {"num_cpus": 0, "_system_config": quick, **common}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self._common = common
@@ -66,11 +66,24 @@ class Machines:
                 process.kill()
 
     def kill_node(self) -> None:
-        """Kill a machine that has a model: its raylet, whose workers go with it."""
-        node = next(node for node in self.nodes if workers_of(node))
+        """Kill the machine that has the only model, with every process on it."""
+        node = self._node_of_the_only_model()
         self.nodes.remove(node)
-        os.kill(raylet_of(node), signal.SIGKILL)
+        raylet = psutil.Process(raylet_of(node))
+        for process in [raylet, *raylet.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.cluster.worker_nodes.discard(node)
+
+    def _node_of_the_only_model(self) -> Any:
+        """Wait for the end of the models of an earlier command, which Ray ends in its own time."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            having = [node for node in self.nodes if workers_of(node)]
+            if len(having) == 1:
+                return having[0]
+            time.sleep(0.05)
+        raise TimeoutError(f"{len(having)} machines have a model")
 
 
 def raylet_of(node: Any) -> int:

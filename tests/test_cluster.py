@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from variant_cases import make_chromosome, make_run, random_rows, write_vcf
 
 from bioq.cli import main
 from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
-from bioq.cluster.connection import Cluster
+from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
 from bioq.cluster.shards import Shard, compute_parts
 from bioq.cluster.workers import Worker, software
@@ -277,6 +278,88 @@ def test_a_missing_ray_is_said_in_one_line(
     source = fasta(tmp_path / "x.fa")
     assert main(["predict", str(run), str(source), "--out", "o", "--ray", "local"]) == 2
     assert told(capsys) == "--ray needs the package ray; pip install 'bioq[ray]'"
+
+
+class Stopped(Exception):
+    """What SIGTERM raises here."""
+
+
+@pytest.fixture
+def stops() -> Iterator[Callable[[int, object], None]]:
+    """Have SIGTERM raise Stopped; return its handler."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    yield stop
+    signal.signal(signal.SIGTERM, before)
+
+
+def sigterm_taking_ray(*, stopped_in: str = "") -> tuple[Any, list[str]]:
+    """Return a Ray that takes SIGTERM over whenever it is called, as the true one does, and what
+    was asked of it; the first call of that name is stopped in its middle."""
+    asked: list[str] = []
+
+    def call(name: str) -> None:
+        asked.append(name)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        if name == stopped_in and asked.count(name) == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    ray = SimpleNamespace(
+        init=lambda **_: call("init"),
+        shutdown=lambda: call("shutdown"),
+        cluster_resources=dict,
+    )
+    return ray, asked
+
+
+def test_sigterm_does_here_what_it_did_before_ray_was_connected(
+    stops: Callable[[int, object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray, asked = sigterm_taking_ray()
+    monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
+    with connected(ClusterOptions(ray="local")):
+        assert signal.getsignal(signal.SIGTERM) == stops
+    assert signal.getsignal(signal.SIGTERM) == stops
+    assert asked == ["init", "shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("stopped_in", "expected"),
+    [("init", ["init", "shutdown"]), ("shutdown", ["init", "shutdown", "shutdown"])],
+)
+def test_sigterm_while_ray_connects_or_leaves_is_ours_and_ray_is_left(
+    stopped_in: str,
+    expected: list[str],
+    stops: Callable[[int, object], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ray, asked = sigterm_taking_ray(stopped_in=stopped_in)
+    monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
+    (tmp_path / "ray").mkdir()
+    monkeypatch.setattr("bioq.cluster.connection._temporary_folder", lambda: str(tmp_path / "ray"))
+    with pytest.raises(Stopped), connected(ClusterOptions(ray="local")):
+        pass
+    assert asked == expected
+    assert signal.getsignal(signal.SIGTERM) == stops
+    assert not (tmp_path / "ray").exists()
+
+
+def test_a_signal_that_a_library_turns_into_ctrl_c_keeps_its_status_and_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def turn(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("of a library") from None
+
+    monkeypatch.setattr("bioq.cli.data.open_dataset", turn)
+    assert main(["data", "info", "x"]) == 143
+    assert told(capsys) == "terminated"
 
 
 # On the cluster

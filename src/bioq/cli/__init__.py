@@ -110,8 +110,8 @@ class _Terminated(KeyboardInterrupt):
 def _stoppable() -> Iterator[None]:
     """Have SIGTERM raise as Ctrl-C does, unless the program around us wants it otherwise.
 
-    Libraries written in C turn what a signal raises into errors of their own: after a signal every
-    error counts as it.
+    Libraries written in C turn what a signal raises into errors of their own, or into Ctrl-C: after
+    a signal everything that is raised counts as it.
     """
     seen: list[type[KeyboardInterrupt]] = []
     raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
@@ -130,7 +130,7 @@ def _stoppable() -> Iterator[None]:
         for number in ours:
             signal.signal(number, leave)
         yield
-    except Exception as error:
+    except BaseException as error:
         if seen:
             raise seen[0] from error
         raise

@@ -83,7 +83,7 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
         # Ray prints on stdout, which is for results, when a worker dies; we say that ourselves.
         nowhere = stack.enter_context(open(os.devnull, "w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))
-        stack.callback(ray.shutdown)
+        stack.callback(_leave, ray)
         try:
             with _own_sigterm():
                 ray.init(**settings)
@@ -116,11 +116,28 @@ def _no_cluster(address: str | None, reason: str) -> BioqError:
 
 @contextlib.contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep what SIGTERM does here, which Ray would change."""
+    """Keep what SIGTERM does here, which Ray changes whenever it connects or leaves."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
+    is_ours = before is not None and threading.current_thread() is threading.main_thread()
+    try:
+        yield
+    except SystemExit:  # what Ray makes of the signal
+        if is_ours:
+            signal.signal(signal.SIGTERM, before)
+            signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _leave(ray: Any) -> None:
+    with _own_sigterm():
+        try:
+            ray.shutdown()
+        except SystemExit:
+            ray.shutdown()
+            raise
 
 
 def _temporary_folder() -> str:

@@ -19,6 +19,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes
 from bioq.recipes import RUNTIME_OPTIONS, TrainConfig
 from bioq.runs import CONFIG, STATE, read_config, read_tensors, save_tensors
+from bioq.starting import DEFAULT_MODEL
 
 _METADATA = "position"
 
@@ -102,12 +103,20 @@ def settings_to_continue(
             f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
             "resume with the data set that it was started with"
         )
-    training = stored.training
-    known = asdict(config).keys() & training.keys()  # older runs know fewer options
-    before = TrainConfig(**{name: training[name] for name in known})
-    standard = {"model": "bioq", "motifs": None, **asdict(ModelSizes()), **asdict(TrainConfig())}
+    known = asdict(config).keys() & stored.training.keys()  # older runs know fewer options
+    before = TrainConfig(**{name: stored.training[name] for name in known})
+    training = {"from": None, "freeze": False, **stored.training}
+    start = training["from"]
+    standard = {
+        "model": DEFAULT_MODEL,
+        "motifs": None,
+        "from": None,
+        "freeze": False,
+        **asdict(ModelSizes()),
+        **asdict(TrainConfig()),
+    }
     given = {**asked, **asked["sizes"], **asdict(config)}
-    used = {**training, **training["sizes"]}
+    used = {**training, **training["sizes"], "from": start and start["path"]}
     changed = [
         name
         for name, usual in standard.items()

@@ -22,7 +22,7 @@ SelectBy = Literal["valid_loss", "valid_macro_average_precision", "valid_macro_r
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what training computes, but for the seed and the precision."""
+    """How the weights learn; `--from`, seed and precision decide the rest of what is computed."""
 
     optimizer: Optimizer
     learning_rate: float
@@ -82,6 +82,12 @@ RECIPES: dict[str, Recipe] = {
     # Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
     "danq": replace(_BIOQ, learning_rate=1e-3, epochs=60, patience=5, clip_norm=0.0),
 }
+
+
+FINE_TUNING_RATE = 3e-4
+"""Learning rate where a trained network learns on."""
+FROZEN_RATE = 3e-3
+"""Learning rate where only its output layer does."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,14 @@ class TrainConfig:
                 raise UsageError(f"{flag} {value}, expected 1 or more")
 
 
+def fine_tuning(config: TrainConfig, *, freeze: bool) -> TrainConfig:
+    """Return how to train from the weights of a run: BioQ's own recipe with a learning rate for
+    that, measured in docs/experiments.md; a rate or recipe that the user names is kept."""
+    if config.lr is not None or config.recipe != "auto":
+        return config
+    return replace(config, lr=FROZEN_RATE if freeze else FINE_TUNING_RATE)
+
+
 _OPTION_NAMES = {"lr": "learning_rate"}
 # What may differ between the start of a run and its continuation: it changes no result, but for
 # `device`, whose arithmetic may differ in the last bits, and the number of devices, which also
@@ -185,9 +199,11 @@ def learning_rate_at(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over a model's parameters; weight decay spares the biases."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    biases = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    """Return the recipe's optimizer over the parameters of a model that learn; weight decay spares
+    the biases."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in learning if parameter.ndim > 1]
+    biases = [parameter for parameter in learning if parameter.ndim <= 1]
     groups: Iterable[dict[str, Any]] = (
         {"params": weights, "weight_decay": recipe.weight_decay},
         {"params": biases, "weight_decay": 0.0},

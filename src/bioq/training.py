@@ -28,16 +28,16 @@ from bioq.inference import numerics
 from bioq.launch import start_ranks
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, progress, say
-from bioq.ranks import Ranks, is_rank, joined, rank_name
-from bioq.recipes import TrainConfig, learning_rate_at, make_optimizer, seed_of
-from bioq.runs import (
-    BEST,
-    LAST,
-    load,
-    save_weights,
-    write_history,
+from bioq.ranks import Ranks, is_rank, joined
+from bioq.recipes import TrainConfig, fine_tuning, learning_rate_at, make_optimizer, seed_of
+from bioq.runs import BEST, LAST, load, save_weights, write_history
+from bioq.starting import (
+    asked_settings,
+    check_same_data,
+    settings_of_start,
+    start_model,
+    start_run,
 )
-from bioq.starting import start_at_positive_rates, start_model, start_run
 from bioq.validation import Validation
 
 # Steps between two looks at the loss: each look waits for the device.
@@ -50,18 +50,22 @@ def train(
     data: Dataset | str | Path,
     run: str | Path,
     *,
-    model: str = "bioq",
+    model: str | None = None,
     sizes: ModelSizes | None = None,
     motifs: str | None = None,
+    from_run: str | Path | None = None,
+    freeze: bool = False,
     config: TrainConfig | None = None,
     resume: bool = False,
 ) -> nn.Module:
     """Train a model on a data set, leave a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.PUBLISHED`; `sizes` changes its layers; `motifs` (a JASPAR
-    release, a MEME file, or "none") starts its filters. With `resume` an interrupted run goes on
-    from its last checkpoint with the settings it was started with; on a CPU the result is the
-    same, bit for bit, as without the interruption.
+    `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
+    `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. With `from_run` the
+    network and the best weights of that run are the start instead, and with `freeze` only the
+    output layer learns. With `resume` an interrupted run goes on from its last checkpoint with the
+    settings it was started with; on a CPU the result is the same, bit for bit, as without the
+    interruption.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this one as one of them; `run` must lie where all machines see it.
     Raises BioqError if `run` exists (or, with `resume`, is no run of this data), or the loss is
@@ -71,7 +75,9 @@ def train(
     config.check_devices()
     if resume and config.device is None:
         config = replace(config, device=device_of_run(Path(run)))
-    settings = {"model": model, "sizes": asdict(sizes or ModelSizes()), "motifs": motifs}
+    settings = asked_settings(model, sizes, motifs, from_run, freeze)
+    if from_run is not None and not resume:
+        config = fine_tuning(config, freeze=freeze)
     if config.devices * config.nodes > 1 and not is_rank():
         data = data if isinstance(data, Dataset) else open_dataset(data)
         start_ranks(
@@ -79,7 +85,7 @@ def train(
             {
                 "data": str(data.path),
                 "run": str(run),
-                "settings": settings,
+                "settings": dict(settings),
                 "config": asdict(config),
                 "resume": resume,
             },
@@ -116,35 +122,25 @@ def _train(
                 raise BioqError(
                     f"{data.path}: the train split is empty; there is nothing to learn from"
                 )
-        _check_same_data(data, ranks)
+        check_same_data(data, ranks)
         with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
             config.resolve(len(data["train"]))
-            started = asked
             if resume:
                 config, started = settings_to_continue(run, data, asked, config)
+            else:
+                started = settings_of_start(asked, data)
         device = ranks.device
         stack.enter_context(
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
         )
         with ranks.agreed():
-            network, note = start_model(started, data, config.seed)
+            network, note = start_model(started, data, config, run)
         if note and ranks.is_first:
             say(note)
         if not resume:
             start_run(run, network, started, config, data, ranks)
         _Training(network.to(device), data, run, config, ranks).go()
-
-
-def _check_same_data(data: Dataset, ranks: Ranks) -> None:
-    """Raise BioqError unless the first rank's data set, which may be another copy, is the same."""
-    of_first = ranks.first(lambda: data.fingerprint)
-    with ranks.agreed():
-        if data.fingerprint != of_first:
-            raise BioqError(
-                f"{data.path}: has fingerprint {data.fingerprint[:12]} for {rank_name()}, "
-                f"{of_first[:12]} for the first rank; give all machines the same data set"
-            )
 
 
 class _Training:
@@ -154,6 +150,8 @@ class _Training:
         self, model: nn.Module, data: Dataset, run: Path, config: TrainConfig, ranks: Ranks
     ):
         self.model = model
+        self.learning = [weight for weight in model.parameters() if weight.requires_grad]
+        self.is_frozen = len(self.learning) < len(list(model.parameters()))
         self.run = run
         self.config = config
         self.recipe = config.resolve(len(data["train"]))
@@ -166,8 +164,6 @@ class _Training:
         self.optimizer = make_optimizer(self.recipe, model)
         with ranks.agreed():
             self.position = load_state(run, model, self.optimizer)
-        if self.recipe.output_bias and not self.position.epoch and not self.position.step:
-            start_at_positive_rates(model, data["train"])
         self.batches = Batches(
             data["train"], self.device, data_in=config.data_in, processes=ranks.local
         )
@@ -203,11 +199,13 @@ class _Training:
             say(line)
 
     def _announce(self) -> None:
-        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        total = sum(weight.numel() for weight in self.model.parameters())
+        learning = sum(weight.numel() for weight in self.learning)
+        weights = f"{learning:,} of {total:,}" if self.is_frozen else f"{total:,}"
         valid = f"{len(self.valid):,} to validate" if len(self.valid) else "no validation split"
         devices = "device" if self.ranks.is_alone else f"{self.ranks.world} ranks on"
         self._say(
-            f"train {weights:,} weights on {self.train_windows:,} windows ({valid}); "
+            f"train {weights} weights on {self.train_windows:,} windows ({valid}); "
             f"{devices} {self.device}, precision {self.config.precision}, "
             f"data in {self.batches.data_in}, {self.steps:,} steps an epoch"
         )
@@ -221,7 +219,8 @@ class _Training:
         pending: list[Tensor] = []
         started = time.monotonic() - position.seconds
         label = f"epoch {position.epoch + 1}/{recipe.epochs}"
-        self.model.train()
+        # A frozen network is given what it will be given when it predicts: nothing is dropped.
+        self.model.train(not self.is_frozen)
         with progress(label, self.shown, "windows") as advance:
             advance(min(position.step * recipe.batch_size, self.shown))
             while position.step < self.steps:
@@ -282,7 +281,7 @@ class _Training:
             self.optimizer.zero_grad(set_to_none=True)
             (loss * weight).backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+            nn.utils.clip_grad_norm_(self.learning, self.recipe.clip_norm)
         self.optimizer.step()
         return loss.detach() * (len(rows) if weight else 0)
 

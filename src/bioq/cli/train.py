@@ -19,8 +19,10 @@ def train(
     /,
     *,
     out: Path,
-    model: str = "bioq",
+    model: str | None = None,
     motifs: str | None = None,
+    from_run: Annotated[Path | None, Parameter(name="--from")] = None,
+    freeze: bool = False,
     resume: bool = False,
     config: Path | None = None,
     training: Annotated[TrainConfig, _Flags] = TrainConfig(),  # noqa: B008 frozen
@@ -38,6 +40,7 @@ def train(
         bioq train deepsea --out paper --model bioq --recipe bioq
         bioq train yeast --out run --resume
         bioq train deepsea --out run --devices 8
+        bioq train mine --from run --out tuned
 
     Parameters
     ----------
@@ -46,9 +49,14 @@ def train(
     out
         New folder for the run; with --resume the folder of the run to go on with.
     model
-        bioq, danq, danq-jaspar or deepsea.
+        bioq (the default), danq, danq-jaspar or deepsea.
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
+    from_run
+        Start from the network and the best weights of this run; targets of the same name keep
+        their output, the others start anew.
+    freeze
+        With --from: only the output layer learns; the layers before it stay as they are.
     resume
         Go on with an interrupted run.
     config
@@ -58,16 +66,25 @@ def train(
         chosen = _read_config(config)
         training = _filled(training, chosen)
         sizes = _filled(sizes, chosen)
-        model = chosen.pop("model", model) if model == "bioq" else model
-        motifs = motifs or chosen.pop("motifs", None)
+        in_file = {name: chosen.pop(name, None) for name in ("model", "motifs", "from", "freeze")}
+        model, motifs = model or in_file["model"], motifs or in_file["motifs"]
+        from_run, freeze = from_run or in_file["from"], freeze or bool(in_file["freeze"])
         if chosen:
             known = [field.name for kind in (TrainConfig, ModelSizes) for field in fields(kind)]
             raise UsageError(
                 f"{config}: unknown option {', '.join(chosen)}; "
-                f"expected some of model, motifs, {', '.join(known)}"
+                f"expected some of model, motifs, from, freeze, {', '.join(known)}"
             )
     train_model(
-        dataset, out, model=model, sizes=sizes, motifs=motifs, config=training, resume=resume
+        dataset,
+        out,
+        model=model,
+        sizes=sizes,
+        motifs=motifs,
+        from_run=from_run,
+        freeze=freeze,
+        config=training,
+        resume=resume,
     )
     print(out)
 

@@ -16,10 +16,10 @@ def switched_off() -> bool:
     return os.environ.get(SWITCH, "0") not in ("", "0")
 
 
-def may_stand_in(model: nn.Module) -> bool:
-    """Return whether a fast path may compute for a model: one of a class of `models`, in float32 on
-    one device, without hooks, and not switched off."""
-    if switched_off() or type(model) not in (DanQ, DeepSEA):
+def may_stand_in(model: nn.Module, families: tuple[type[nn.Module], ...] = (DanQ, DeepSEA)) -> bool:
+    """Return whether a fast path of these classes of `models` may compute for a model: one of them,
+    in float32 on one device, without hooks, and not switched off."""
+    if switched_off() or type(model) not in families:
         return False
     weights = list(model.parameters())
     as_expected = len({weight.device for weight in weights}) == 1 and all(

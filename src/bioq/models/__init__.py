@@ -12,6 +12,7 @@ from bioq.models.sizes import AS_PUBLISHED, PUBLISHED, ModelSizes, complete_size
 
 if TYPE_CHECKING:
     from bioq.models.danq import DanQ
+    from bioq.models.deepatt import DeepATT
     from bioq.models.deepsea import DeepSEA
 
 __all__ = ["AS_PUBLISHED", "PUBLISHED", "ModelSizes", "build_from_architecture", "build_model"]
@@ -23,7 +24,7 @@ def build_model(
     targets: int,
     window_bp: int = 1000,
     sizes: ModelSizes | Mapping[str, object] = AS_PUBLISHED,
-) -> "DanQ | DeepSEA":
+) -> "DanQ | DeepSEA | DeepATT":
     """Build a model with PyTorch's default random weights (from torch's global generator).
 
     The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G, T, and returns logits
@@ -34,10 +35,16 @@ def build_model(
     window that is too short.
     """
     from bioq.models.danq import DanQ
+    from bioq.models.deepatt import DeepATT
     from bioq.models.deepsea import DeepSEA
 
-    families: Mapping[str, type[DanQ] | type[DeepSEA]]
-    families = {"bioq": DanQ, "danq": DanQ, "danq-jaspar": DanQ, "deepsea": DeepSEA}
+    families: Mapping[str, type[DanQ] | type[DeepSEA] | type[DeepATT]] = {
+        "bioq": DanQ,
+        "danq": DanQ,
+        "danq-jaspar": DanQ,
+        "deepsea": DeepSEA,
+        "deepatt": DeepATT,
+    }
     wanted = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
     complete = asdict(complete_sizes(name, wanted))
     if targets < 1:
@@ -48,7 +55,7 @@ def build_model(
     return model
 
 
-def build_from_architecture(architecture: Mapping[str, object]) -> "DanQ | DeepSEA":
+def build_from_architecture(architecture: Mapping[str, object]) -> "DanQ | DeepSEA | DeepATT":
     """Build the network that a model's `architecture` describes, with random weights.
 
     Raises UsageError where a key is missing or unknown.

@@ -26,6 +26,10 @@ class ModelSizes:
     """Share dropped after pooling, while training."""
     dropout_head: float | None = None
     """Share dropped before the fully connected layer, while training."""
+    attention_units: int | None = None
+    """Units of deepatt's attention, all heads together."""
+    attention_heads: int | None = None
+    """Heads of deepatt's attention."""
 
 
 AS_PUBLISHED = ModelSizes()
@@ -39,6 +43,8 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     "danq-jaspar": ModelSizes(1024, 30, 15, 512, 1, 925, 0.2, 0.5),
     # Zhou & Troyanskaya 2015, supplementary note on the architecture
     "deepsea": ModelSizes(320, 8, 4, None, None, 925, 0.2, 0.5),
+    # Li et al. 2021, and model/model.py of the authors
+    "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
 }
 """Published sizes of every model, by name; None where the model has no such part."""
 

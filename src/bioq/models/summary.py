@@ -1,5 +1,6 @@
 """What a model is made of: its layers, what each gives, weighs and costs."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+
+from bioq.models.deepatt import TargetAttention
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,10 @@ def summarise(model: nn.Module) -> Summary:
                 Layer(
                     name,
                     _kind(module, is_last=is_last),
-                    _axes(module, layers[-1], is_last=is_last),
+                    _axes(module, layers[-1], shape, is_last=is_last),
                     shape,
                     sum(parameter.numel() for parameter in module.parameters()),
-                    _flops(module, shape),
+                    _flops(module, layers[-1].output, shape),
                 )
             )
 
@@ -116,28 +119,41 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
     if isinstance(module, nn.LSTM):
         layers = "1 layer" if module.num_layers == 1 else f"{module.num_layers} layers"
         return f"bidirectional LSTM, {layers} of 2 x {module.hidden_size}"
+    if isinstance(module, TargetAttention):
+        units = module.merge.out_features
+        return f"attention, a query a target, {module.heads} heads of {units // module.heads}"
     if isinstance(module, nn.Linear):
         return "dense" if is_last else "dense, ReLU"
     return type(module).__name__
 
 
-def _axes(module: nn.Module, before: Layer, *, is_last: bool) -> tuple[str, ...]:
+def _axes(
+    module: nn.Module, before: Layer, output: tuple[int, ...], *, is_last: bool
+) -> tuple[str, ...]:
     if isinstance(module, nn.Conv1d):
         return ("filter", "position")
     if isinstance(module, nn.LSTM):
         return ("position", "unit")
     if isinstance(module, nn.Linear):
-        return ("target",) if is_last else ("unit",)
+        return ("target",) if is_last else ("target", "unit")[-len(output) :]
+    if isinstance(module, TargetAttention):
+        return ("target", "unit")
     return before.axes
 
 
-def _flops(module: nn.Module, output: tuple[int, ...]) -> int:
-    """Return two for every use of a weight; a convolution and an LSTM use it at each position."""
+def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -> int:
+    """Return two for every use of a weight, or of a key or a value: a convolution and an LSTM use
+    weights at each position, a dense layer at each row that it is given."""
     if isinstance(module, nn.Conv1d):
         return 2 * module.weight.numel() * output[1]
     if isinstance(module, nn.LSTM):
         weights = (weight.numel() for weight in module.parameters() if weight.dim() == 2)
         return 2 * sum(weights) * output[0]
+    if isinstance(module, TargetAttention):
+        (positions, inputs), (targets, units) = given, output
+        attended = positions * inputs * units + targets * units * positions  # keys; and products
+        return 2 * (2 * attended + targets * units * units)  # values as keys; then `merge`
     if isinstance(module, nn.Linear):
-        return 2 * module.weight.numel()
+        rows = math.prod(output[:-1])
+        return 2 * rows * module.weight.numel()
     return 0

@@ -15,6 +15,7 @@ COLOURS = {
     "convolution": "#0072B2",
     "max": "#56B4E9",
     "bidirectional": "#D55E00",
+    "attention": "#CC79A7",
     "dense": "#009E73",
 }
 STEP = 1.9
@@ -136,6 +137,8 @@ def _block_size(layer: Layer, steps: Sequence[Layer]) -> tuple[float, float]:
 def _channels_positions(layer: Layer) -> tuple[int, int]:
     lengths = dict(zip(layer.axes, layer.output, strict=True))
     positions = lengths.pop("position", 1)
+    if len(lengths) > 1:  # units of every target
+        positions = lengths.pop("target")
     (channels,) = lengths.values()
     return channels, positions
 

@@ -180,7 +180,7 @@ def test_an_unknown_option_in_a_file_is_named(
     tokens = ["train", str(masked_data.path), "--out", str(tmp_path / "run")]
     options.write_text("speed = 9\n")
     assert main([*tokens, "--config", str(options)]) == 2
-    assert "options.toml: unknown option speed; expected some of model, motifs, recipe" in one_line(
+    assert "options.toml: unknown option speed; expected some of model, motifs, from, " in one_line(
         capsys
     )
     options.write_text("speed\n")

@@ -133,6 +133,15 @@ def test_attention_is_pytorchs_multihead_attention_of_the_identity_matrix() -> N
         torch.testing.assert_close(ours(read), expected)
 
 
+def test_attention_starts_as_pytorchs_does() -> None:
+    torch.manual_seed(0)
+    layer = TargetAttention(targets=300, inputs=100, units=200, heads=4).key
+    bound = (6 / (100 + 200)) ** 0.5  # Glorot & Bengio 2010
+    assert 0.99 * bound < layer.weight.abs().max() <= bound
+    assert layer.weight.std() == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not layer.bias.any()
+
+
 def test_a_target_reads_its_own_query_and_row_and_no_other_target_does() -> None:
     model, windows = small_model(targets=4), random_windows(3, 100)
     before = logits_of(model, windows)

@@ -90,6 +90,10 @@ class TargetAttention(nn.Module):
         self.key = nn.Linear(inputs, units)
         self.value = nn.Linear(inputs, units)
         self.merge = nn.Linear(units, units)
+        # As nn.MultiheadAttention starts, and the authors' Keras layers.
+        for layer in (self.query, self.key, self.value, self.merge):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, read: Tensor) -> Tensor:
         """Return `(batch, target, units)` of `(batch, position, inputs)`."""

@@ -225,4 +225,5 @@ def read_history(run: str | Path) -> pd.DataFrame:
     try:
         return pd.read_csv(file)
     except (OSError, ValueError) as error:
-        raise BioqError(f"{file}: is not a training history ({error})") from error
+        reason = " ".join(str(error).split())
+        raise BioqError(f"{file}: is not a training history ({reason})") from error

@@ -18,6 +18,7 @@ from bioq import __version__
 from bioq.errors import BioqError, UsageError
 
 USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+_MOST_SAID = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
@@ -178,9 +179,18 @@ def _command(tokens: Sequence[str]) -> str:
     return " ".join(["bioq", *(token for token in tokens[:1] if token in _COMMANDS)])
 
 
+def _cut(line: str) -> str:
+    """Return a line without its middle where it quotes a whole file, its advice kept."""
+    return (
+        line
+        if len(line) <= _MOST_SAID
+        else f"{line[: _MOST_SAID // 2]} ... {line[-_MOST_SAID // 4 :]}"
+    )
+
+
 def _stop(line: str, status: int, debug: bool) -> int:
     if debug and status not in (INTERRUPTED, TERMINATED):
         raise
     if line:  # empty where another process of the same training says it
-        print(f"bioq: {' '.join(line.splitlines())}", file=sys.stderr)
+        print(f"bioq: {_cut(' '.join(line.splitlines()))}", file=sys.stderr)
     return status

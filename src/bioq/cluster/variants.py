@@ -16,7 +16,7 @@ from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import ContigNames, Genome, read_chrom_alias
 from bioq.genome.vcf import Variant, read_variants, survey_variants
@@ -101,8 +101,14 @@ def write_variants_on_ray(
             options=cluster,
         )
         for part in parts:
-            scorer.statuses.update(part.notes["statuses"])
-            scorer.absent.update(part.notes["absent"])
+            try:
+                scorer.statuses.update(part.notes["statuses"])
+                scorer.absent.update(part.notes["absent"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise BioqError(
+                    f"{out}: what is noted of {part.name} is damaged; remove its folder and begin "
+                    "anew"
+                ) from error
         return summary_of(scorer)
 
 

@@ -59,23 +59,36 @@ def load_state(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) ->
     tensors, metadata = read_tensors(file)
     weights = {}
     states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        kind, rest = name.split(".", 1)
-        if kind == "model":
-            weights[rest] = tensor
-        else:
-            number, key = rest.split(".", 1)
-            states.setdefault(int(number), {})[key] = tensor
     try:
+        for name, tensor in tensors.items():
+            kind, rest = name.split(".", 1)
+            if kind == "model":
+                weights[rest] = tensor
+            else:
+                number, key = rest.split(".", 1)
+                states.setdefault(int(number), {})[key] = tensor
         model.load_state_dict(weights)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
-        return Position(**json.loads(metadata[_METADATA]))
+        return _position(metadata[_METADATA])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise BioqError(
             f"{file}: does not belong to this run ({reason}); remove {file.parent} to start over"
         ) from error
+
+
+def _position(text: str) -> Position:
+    found = Position(**json.loads(text))
+    counts, sums = (found.epoch, found.step), (found.loss_sum, found.seconds)
+    rows = found.history if isinstance(found.history, list) else [None]
+    if (
+        not all(isinstance(count, int) and count >= 0 for count in counts)
+        or not all(isinstance(number, int | float) for number in sums)
+        or not all(isinstance(row, dict) for row in rows)
+    ):
+        raise ValueError(f"the position is {text[:100]}")
+    return found
 
 
 def device_of_run(run: Path) -> str | None:

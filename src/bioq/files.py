@@ -16,6 +16,8 @@ from typing import Any
 from bioq.errors import BioqError
 
 _CHUNK_BYTES = 1 << 22
+SMALL_BYTES = 1 << 26
+"""The largest text that is read whole: of tables and motifs that somebody wrote or downloaded."""
 
 
 @contextlib.contextmanager
@@ -131,6 +133,19 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         yield True
     finally:
         os.close(handle)
+
+
+def read_small_text(path: Path, *, what: str) -> str:
+    """Return the text of a small UTF-8 file without its byte order mark.
+
+    Raises BioqError for one so large that it cannot be `what`, and OSError and UnicodeDecodeError
+    as Python does.
+    """
+    with open(path, "rb") as file:
+        content = file.read(SMALL_BYTES + 1)
+    if len(content) > SMALL_BYTES:
+        raise BioqError(f"{path}: is larger than {SMALL_BYTES:,} bytes; expected {what}")
+    return content.decode("utf-8-sig")
 
 
 def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 import contextlib
 import math
+import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import new_file
+from bioq.files import new_file, read_small_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,7 +115,7 @@ def motifs_from(text: str) -> list[Motif]:
 
     Raises UsageError if it is neither, BioqError if the file cannot be read.
     """
-    if Path(text).exists():
+    if os.path.exists(text):
         return read_meme(text)
     release, _, group = text.partition(":")
     if release.upper().startswith("JASPAR"):
@@ -132,7 +134,7 @@ def read_meme(path: str | Path) -> list[Motif]:
     # Bio.motifs reads the format too, but rounds the probabilities to counts of `nsites`.
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_small_text(path, what="motifs in MEME format").splitlines()
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected motifs in MEME format") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -142,15 +144,15 @@ def read_meme(path: str | Path) -> list[Motif]:
     motifs: list[Motif] = []
     matrix_id = name = ""
     for number, line in enumerate(lines, start=1):
-        words = line.split()
+        words = line.split(maxsplit=3)
         if line.startswith("ALPHABET"):
             _check_alphabet(line, f"{path}:{number}")
         elif words[:1] == ["MOTIF"]:
             matrix_id = words[1] if len(words) > 1 else f"motif {len(motifs) + 1}"
             name = words[2] if len(words) > 2 else matrix_id
         elif line.startswith("letter-probability matrix:"):
-            rows = _matrix(lines[number:], f"{path}:{number}", line)
-            motifs.append(Motif(name, matrix_id, rows))
+            below = (lines[at] for at in range(number, len(lines)))
+            motifs.append(Motif(name, matrix_id, _matrix(below, f"{path}:{number}", line)))
     if not motifs:
         raise BioqError(f"{path}: holds no motif; expected lines 'letter-probability matrix: ...'")
     return motifs
@@ -163,34 +165,33 @@ def _check_alphabet(line: str, where: str) -> None:
         raise BioqError(f"{where}: the alphabet is {given!r}; expected DNA, 'ALPHABET= ACGT'")
 
 
-def _matrix(lines: list[str], where: str, header: str) -> Floats:
+def _matrix(lines: Iterable[str], where: str, header: str) -> Floats:
     """Read the rows that follow a line `letter-probability matrix: alength= 4 w= 8 ...`."""
-    rows = list(_rows(lines))
-    width = header.partition("w=")[2].split()[:1]
+    rows = np.fromiter(chain.from_iterable(_rows(lines)), np.float64).reshape(-1, 4)
+    width = header.partition("w=")[2].split(maxsplit=1)[:1]
     if width and width[0].isdecimal() and width[0].lstrip("0") != str(len(rows)):
         raise BioqError(
             f"{where}: the matrix has {len(rows)} rows of four numbers, its first line says "
             f"w= {width[0]}; the file is damaged"
         )
-    if not rows:
+    if not len(rows):
         raise BioqError(f"{where}: the matrix has no rows; expected four numbers a position")
-    matrix = np.array(rows)
     with np.errstate(over="ignore"):
-        wrong = (matrix < 0).any(axis=1) | (abs(matrix.sum(axis=1) - 1) > _SUM_TOLERANCE)
+        wrong = (rows < 0).any(axis=1) | (abs(rows.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise BioqError(
-            f"{where}: row {row + 1} of the matrix is {' '.join(f'{p:g}' for p in matrix[row])}; "
+            f"{where}: row {row + 1} of the matrix is {' '.join(f'{p:g}' for p in rows[row])}; "
             "expected four probabilities with sum 1"
         )
-    return _normalised(matrix)
+    return _normalised(rows)
 
 
-def _rows(lines: list[str]) -> Iterator[list[float]]:
+def _rows(lines: Iterable[str]) -> Iterator[list[float]]:
     """Yield rows of four finite numbers up to the first line that is none."""
     for line in lines:
         try:
-            row = [float(word) for word in line.split()]
+            row = [float(word) for word in line.split(maxsplit=4)]
         except ValueError:
             return
         if len(row) != 4 or not all(map(math.isfinite, row)):

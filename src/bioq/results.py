@@ -63,7 +63,8 @@ def read_evaluation(run: str | Path) -> Evaluation:
         curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})
         return Evaluation(per_target, summary, curves, pd.read_csv(folder / CALIBRATION))
     except (OSError, ValueError, KeyError) as error:
-        raise BioqError(f"{folder}: cannot be read ({error}); evaluate the run again") from error
+        reason = " ".join(str(error).split())
+        raise BioqError(f"{folder}: cannot be read ({reason}); evaluate the run again") from error
 
 
 def evaluation_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does without
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
+from bioq.files import read_small_text
 
 NAME = "name"
 """The first column of every target table; the rest is annotation, kept as text."""
@@ -84,7 +88,7 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
         if not cell.strip():
             raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
         file = path.parent / cell
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise BioqError(
                 f"{path}:{line}: the peak file of {name!r} is not there: {file}; paths are "
                 "relative to the sheet's folder, or absolute"
@@ -150,8 +154,8 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
                 f"{path}:1: has no column {column!r}; found {', '.join(header[:5])!r}; a target "
                 "table is tab-separated and its first line names its columns"
             )
-    for column in header:
-        if header.count(column) > 1:
+    for column, count in Counter(header).items():
+        if count > 1:
             raise BioqError(f"{path}:1: has two columns {column!r}; every column needs a name")
     if not rows:
         raise BioqError(f"{path}: has no rows; expected one target a row")
@@ -181,10 +185,10 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the first line's fields, and (line, fields) of every other line that is not blank."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", strict=True)
-            header = next(reader, [])
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        text = read_small_text(path, what="a tab-separated target table")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+        header = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected a tab-separated target table") from error
     except (ValueError, OSError, csv.Error) as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from fault_parsers_own import OwnFiles
 
 from bioq import dna
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
@@ -61,6 +62,7 @@ class Parsers:
             "weights": lambda path: self._in_run("model.safetensors", path),
             "tensors": read_tensors,
             "background": read_background,
+            **OwnFiles(folder / "own").named,
         }
 
     def parse(self, name: str, content: bytes) -> str:

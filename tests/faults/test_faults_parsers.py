@@ -1,6 +1,8 @@
 """Every reader on bytes that are nearly right: it reads them or says one line."""
 
+import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +10,13 @@ import pytest
 from fault_parsers import CORPUS, Parsers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from bioq.cli import main
+from bioq.cli.train import _read_config
+from bioq.errors import BioqError
+from bioq.genome import read_chrom_alias
+from bioq.motifs import read_meme
+from bioq.targets import read_target_rows, read_target_table
 
 EXAMPLES = 30 * int(os.environ.get("BIOQ_FAULT_TRIALS", "1"))
 NAMES = sorted(folder.name for folder in CORPUS.iterdir() if folder.is_dir())
@@ -78,3 +87,53 @@ def test_what_is_nearly_right_is_read_or_refused_in_one_line(
 
     check()
     counted("files cut, flipped and edited", "read, or refused in one line", EXAMPLES)
+
+
+def test_the_time_to_read_a_table_or_motifs_grows_with_their_size_alone(tmp_path: Path) -> None:
+    columns = [f"c{number}" for number in range(30_000)]
+    (tmp_path / "t.tsv").write_text("name\t" + "\t".join(columns) + "\na\n")
+    matrix = "letter-probability matrix:\n0 0 0 1\n"
+    (tmp_path / "m.meme").write_text("MEME version 4\n" + matrix * 40_000)
+    began = time.process_time()
+    assert read_target_rows(tmp_path / "t.tsv").columns == ["name", *columns]
+    assert len(read_meme(tmp_path / "m.meme")) == 40_000
+    assert time.process_time() - began < 4, "1 s; 15 s where their numbers were squared"
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        (read_meme, "motifs in MEME format"),
+        (read_target_table, "a tab-separated target table"),
+        (read_chrom_alias, "a table of contig names"),
+        (_read_config, "options in TOML"),
+    ],
+)
+def test_a_file_too_large_to_be_what_it_should_is_not_read_whole(
+    read: Callable[[Path], object],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bioq.files.SMALL_BYTES", 1000)
+    file = tmp_path / "x"
+    file.write_text("# " + "c" * 998)  # the largest that is read
+    with contextlib.suppress(BioqError):
+        read(file)
+    file.write_text("# " + "c" * 999)
+    with pytest.raises(BioqError, match=rf"x: is larger than 1,000 bytes; expected {expected}$"):
+        read(file)
+
+
+def test_a_line_that_quotes_a_whole_file_is_said_without_its_middle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BioqError(f"m.meme:2: found {'X' * 100_000}; expected DNA, 'ALPHABET= ACGT'")
+
+    monkeypatch.setattr("bioq.cli.data.open_dataset", refuse)
+    assert main(["data", "info", "x"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("bioq: m.meme:2: found XXX")
+    assert said.endswith("X; expected DNA, 'ALPHABET= ACGT'\n")
+    assert len(said) < 5000

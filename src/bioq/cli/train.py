@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bioq.errors import BioqError, UsageError
+from bioq.files import read_small_text
 from bioq.models import ModelSizes
 from bioq.recipes import TrainConfig
 from bioq.training import train as train_model
@@ -93,9 +94,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        with open(path, "rb") as file:
-            options = tomllib.load(file)
-    except (OSError, ValueError) as error:
+        options = tomllib.loads(read_small_text(path, what="options in TOML"))
+    except (OSError, ValueError, RecursionError) as error:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
     return {name.replace("-", "_"): value for name, value in options.items()}
 

@@ -126,7 +126,9 @@ class Parts:
         about = read_json(
             file, what="an output's job", kind=FORMAT, version=FORMAT_VERSION, remedy=_REMEDY
         )
-        theirs = about.get("job", {})
+        theirs = about.get("job")
+        if not isinstance(theirs, dict):
+            raise BioqError(f"{file}: does not say what was computed; {_REMEDY}")
         for name in self._job.keys() | theirs.keys():
             if theirs.get(name) != self._job.get(name):
                 raise UsageError(
@@ -135,8 +137,8 @@ class Parts:
                 )
         lines = about.get("parts", []) if self._was_whole else self._journal()
         try:
-            self._known = {line["name"]: Part(**line) for line in lines}
-        except (TypeError, KeyError) as error:
+            self._known = {part.name: part for part in map(_part, lines)}
+        except (TypeError, ValueError) as error:
             raise BioqError(f"{file}: its list of parts is damaged ({error}); {_REMEDY}") from error
 
     def _journal(self) -> list[dict[str, Any]]:
@@ -144,7 +146,7 @@ class Parts:
         lines = []
         with contextlib.suppress(FileNotFoundError):
             for line in (self.folder / JOURNAL).read_bytes().splitlines():
-                with contextlib.suppress(ValueError):
+                with contextlib.suppress(ValueError, RecursionError):
                     lines.append(json.loads(line))
         return lines
 
@@ -157,6 +159,15 @@ class Parts:
                 os.fsync(file.fileno())
         except OSError as error:
             raise BioqError(f"{self.folder / JOURNAL}: could not be written: {error}") from error
+
+
+def _part(line: Any) -> Part:
+    part = Part(**line)
+    if not (isinstance(part.name, str) and isinstance(part.rows, int) and part.rows >= 0):
+        raise ValueError(f"name {part.name!r}, rows {part.rows!r}")
+    if not isinstance(part.notes, dict):
+        raise TypeError(f"notes of {part.name!r}")
+    return part
 
 
 def check_folder(folder: Path, *, resume: bool) -> None:

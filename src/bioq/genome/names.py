@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
+from bioq.files import read_small_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome
 
@@ -55,7 +56,7 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_small_text(path, what="a table of contig names").splitlines()
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected a table of contig names") from error
     except (OSError, ValueError) as error:
@@ -64,7 +65,7 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        names = [name.strip() for name in line.split("\t")]
+        names = [name.strip() for name in line.split("\t", maxsplit=2)]
         if len(names) != 2 or not all(names):
             raise BioqError(
                 f"{path}:{number}: expected two names separated by a tab (the peak files' and the "

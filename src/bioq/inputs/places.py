@@ -1,6 +1,7 @@
 """What is explained base by base: the sequences of a FASTA, regions, or a variant's two alleles."""
 
 import contextlib
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def open_places(
     variant whose REF is not what the genome has.
     """
     region, variant = _REGION.fullmatch(source), _VARIANT.fullmatch(source)
-    is_file = Path(source).exists() or not (region or variant)
+    is_file = os.path.exists(source) or not (region or variant)
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a place on a genome; give --genome")
     if genome is not None and pad:

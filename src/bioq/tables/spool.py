@@ -78,8 +78,7 @@ class Spool:
         self._parts = sorted(self.folder.glob(f"*{_SUFFIX}"))
         self.units, self.rows, self.digest = 0, 0, ""
         if self._parts:
-            state = _state(self._parts[-1])
-            self.units, self.rows, self.digest = state["units"], state["rows"], state["digest"]
+            self.units, self.rows, self.digest = _state(self._parts[-1])
 
     def write(self, columns: Columns, scores: Scores, *, units: int, digest: str) -> None:
         """Append rows, which end after `units` more units of the input, of that digest so far."""
@@ -125,8 +124,12 @@ class Spool:
         """Yield the columns and scores of every row in order, some megabytes at a time."""
         for part in self._parts:
             with _opened(part) as reader:
+                if not reader.schema.equals(self._schema):
+                    raise pa.ArrowInvalid("it has other columns")
                 for number in range(reader.num_record_batches):
-                    yield self._arrays(reader.get_batch(number))
+                    batch = reader.get_batch(number)
+                    batch.validate(full=True)
+                    yield self._arrays(batch)
 
     def _arrays(self, batch: Any) -> tuple[Columns, Scores]:
         columns = {}
@@ -222,8 +225,8 @@ def _schema(layout: Layout) -> Any:
 
 def _compare(manifest: Path, identity: Mapping[str, Any]) -> None:
     try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BioqError(f"{manifest}: is damaged ({error}); remove its folder") from error
     for name in identity.keys() | found.keys():
         if found.get(name) != identity.get(name):
@@ -239,10 +242,15 @@ def _opened(part: Path) -> Iterator[Any]:
         with pa.OSFile(str(part)) as file, pa.ipc.open_file(file) as reader:
             yield reader
     except (OSError, pa.ArrowException) as error:
-        raise BioqError(f"{part}: is damaged ({error}); remove its folder") from error
+        reason = " ".join(str(error).split())
+        raise BioqError(f"{part}: is damaged ({reason}); remove its folder") from error
 
 
-def _state(part: Path) -> dict[str, Any]:
+def _state(part: Path) -> tuple[int, int, str]:
+    """Return the units and rows up to a part's end, and the digest."""
     with _opened(part) as reader:
-        state: dict[str, Any] = json.loads(reader.schema.metadata[_STATE])
-    return state
+        try:
+            state = json.loads(reader.schema.metadata[_STATE])
+            return int(state["units"]), int(state["rows"]), str(state["digest"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise pa.ArrowInvalid("it does not say where it ends") from error

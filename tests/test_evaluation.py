@@ -11,7 +11,7 @@ import pytest
 import sklearn.metrics
 import torch
 
-from bioq import evaluation, results, runs
+from bioq import labelled, results, runs
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
 from bioq.evaluation import evaluate
@@ -176,7 +176,7 @@ def test_the_table_names_macro_and_micro_and_the_undefined(found):
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
     trained, found, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(evaluation, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
     run = shutil.copytree(trained[0], tmp_path / "run")
     again = evaluate(run, trained[1], batch_size=32)
     pd.testing.assert_frame_equal(again.per_target, found.per_target)
@@ -192,7 +192,7 @@ def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evaluation, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     run = shutil.copytree(trained[0], tmp_path / "run")
     with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):
@@ -222,10 +222,10 @@ def test_scores_that_are_too_good_are_noted(trained, tmp_path, split, note):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"targets": TARGETS[:3]}, r"has 3 targets, the run .*run predicts 4; evaluate on a data"),
+        ({"targets": TARGETS[:3]}, r"has 3 targets, the run .*run predicts 4; take a data"),
         (
             {"targets": TARGETS.assign(name=["a", "x", "c", "never"])},
-            r"target 2 is 'x', in the run .*run it is 'b'; evaluate on a data set built with",
+            r"target 2 is 'x', in the run .*run it is 'b'; take a data set built with",
         ),
         ({"window_bp": 40}, r"windows of 40 bp, the run .*run takes 60 bp; build .*--window-bp 60"),
         ({"splits": ("train", "valid")}, r"has no split 'test'; it has train, valid"),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bioq.errors import BioqError, UsageError
 
 if TYPE_CHECKING:
+    from bioq.calibrating import calibrate as calibrate
     from bioq.dataset import open_dataset as open_dataset
     from bioq.evaluation import evaluate as evaluate
     from bioq.inference import predict as predict
@@ -31,6 +32,7 @@ _HOME = {
     "TrainConfig": "bioq.recipes",
     "VariantOptions": "bioq.variants",
     "build_model": "bioq.models",
+    "calibrate": "bioq.calibrating",
     "evaluate": "bioq.evaluation",
     "load": "bioq.runs",
     "open_dataset": "bioq.dataset",

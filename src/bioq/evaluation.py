@@ -7,20 +7,19 @@ that is scored.
 """
 
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from bioq import metrics
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.calibration import Calibration
+from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError
-from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_split
+from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device
+from bioq.labelled import Labels, Probability, predict_labelled, require_fit
 from bioq.progress import progress, say
 from bioq.results import (
     ALL,
@@ -32,13 +31,6 @@ from bioq.results import (
     write_evaluation,
 )
 from bioq.runs import load
-from bioq.targets import NAME
-
-_MEMORY_BYTES = 1 << 30
-"""Predictions larger than this go to a temporary file."""
-
-Labels = npt.NDArray[np.uint8]
-Probability = npt.NDArray[np.float32]
 
 
 def evaluate(
@@ -60,24 +52,23 @@ def evaluate(
     run = Path(run)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     model = load(run)
-    _check_fit(run, model, data)
+    require_fit(run, model, data)
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
     model = model.to(choose_device(device))
     folder = make_folder(run)
 
     def scored(name: str) -> tuple[Labels, Probability]:
-        out = _room_for(data[name], len(data.targets), folder)
-        return data[name].labels(), predict_split(
+        return predict_labelled(
             model,
             data[name],
+            folder,
             strands=strands,
             batch_size=batch_size,
             precision=precision,
-            out=out,
         )
 
-    notes = _notes(data, split, strands)
+    notes = _notes(data, split, strands, model.calibration)  # type: ignore[arg-type]
     thresholds = pooled_threshold = None
     if VALID in data and len(data[VALID]):
         chosen_on = scored(VALID)
@@ -85,33 +76,17 @@ def evaluate(
         pooled_threshold = metrics.best_f1(metrics.operating_points(*chosen_on))
         del chosen_on
     labels, probability = scored(split)
-    about = _about(run, data, split) | {"strands": strands, "precision": precision, "notes": notes}
+    about = _about(run, data, split) | {
+        "calibrated": model.calibration is not None,
+        "strands": strands,
+        "precision": precision,
+        "notes": notes,
+    }
     found = _score(labels, probability, data.targets, thresholds, pooled_threshold, about)
     write_evaluation(found, run)
     for note in notes:
         say(f"note: {note}")
     return found
-
-
-def _check_fit(run: Path, model: nn.Module, data: Dataset) -> None:
-    own, theirs = list(model.targets[NAME]), list(data.targets[NAME])  # type: ignore[index]
-    advice = "evaluate on a data set built with the target sheet that the run was trained on"
-    if len(own) != len(theirs):
-        raise BioqError(
-            f"{data.path}: has {len(theirs)} targets, the run {run} predicts {len(own)}; {advice}"
-        )
-    for place, (mine, other) in enumerate(zip(own, theirs, strict=True)):
-        if mine != other:
-            raise BioqError(
-                f"{data.path}: target {place + 1} is {other!r}, in the run {run} it is {mine!r}; "
-                f"{advice}"
-            )
-    window_bp: int = model.architecture["window_bp"]  # type: ignore[index, assignment]
-    if window_bp != data.description.window_bp:
-        raise BioqError(
-            f"{data.path}: has windows of {data.description.window_bp} bp, the run {run} takes "
-            f"{window_bp} bp; build the data set with --window-bp {window_bp}"
-        )
 
 
 def _about(run: Path, data: Dataset, split: str) -> dict[str, Any]:
@@ -124,8 +99,17 @@ def _about(run: Path, data: Dataset, split: str) -> dict[str, Any]:
     }
 
 
-def _notes(data: Dataset, split: str, strands: Strands) -> list[str]:
+def _notes(
+    data: Dataset, split: str, strands: Strands, calibration: Calibration | None
+) -> list[str]:
     notes = []
+    if calibration is not None:
+        notes.append(f"the probabilities are calibrated: none is below {calibration.lowest:.3g}")
+        if split == VALID and calibration.data.get("fingerprint") == data.fingerprint:
+            notes.append(
+                f"the calibration was fitted on the split {VALID!r} that is scored here: "
+                "Brier score and calibration error are too good"
+            )
     if VALID not in data or not len(data[VALID]):
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "
@@ -143,23 +127,6 @@ def _notes(data: Dataset, split: str, strands: Strands) -> list[str]:
             "the source holds every window on both strands; only the stored strand was scored"
         )
     return notes
-
-
-def _room_for(split: Split, targets: int, folder: Path) -> Probability | None:
-    """Return an array in a nameless temporary file for predictions too large for memory."""
-    size = len(split) * targets * np.dtype(np.float32).itemsize
-    if size <= _MEMORY_BYTES:
-        return None
-    with tempfile.TemporaryFile(dir=folder, prefix=".predictions.") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):  # a hole filled on a full disk would be a crash
-                os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            raise BioqError(
-                f"{folder}: the predictions of split {split.name!r} need {size / 1e9:.1f} GB of "
-                f"disk for the time of the evaluation: {error.strerror}; make room there"
-            ) from error
-        return np.memmap(file, dtype=np.float32, mode="w+", shape=(len(split), targets))
 
 
 def _score(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bioq import dna
 from bioq.batches import Batches, one_hot, reverse_complement, reverse_complement_codes
+from bioq.calibration import calibrated
 from bioq.dataset import Split
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
@@ -140,7 +141,7 @@ def predict_edits(
     engine = prepare_edits(model, precision) if place.type == "cpu" else None
     if engine is not None:
         before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
-        return before, after
+        return calibrated(model, before), calibrated(model, after)
     windows = np.concatenate([codes, edited])
     found = np.concatenate(
         [
@@ -236,15 +237,16 @@ def _forward_loop(
 def _probability(
     model: nn.Module, engine: Engine | None, windows: Tensor, strands: Strands
 ) -> Tensor:
-    """Return probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of any numbers
-    `(n, 4, length)`; `engine` is what `prepare` gives for the model."""
+    """Return calibrated probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of
+    any numbers `(n, 4, length)`; `engine` is what `prepare` gives for the model."""
     if engine is not None:
         codes = windows if windows.ndim == 2 else _codes(windows)
         if codes is not None:
-            return _of_strands(engine, codes, reverse_complement_codes, strands)
+            found = _of_strands(engine, codes, reverse_complement_codes, strands)
+            return calibrated(model, found)
     if windows.ndim == 2:
         windows = one_hot(windows).float()
-    return _of_strands(model, windows, reverse_complement, strands)
+    return calibrated(model, _of_strands(model, windows, reverse_complement, strands))
 
 
 def _of_strands(

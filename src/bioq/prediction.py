@@ -17,12 +17,13 @@ import pandas as pd
 from torch import nn
 
 from bioq.errors import UsageError
-from bioq.files import require_folder_for, sha256
+from bioq.files import require_folder_for
 from bioq.genome import Genome, open_genome
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, numerics, predict_codes
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
 from bioq.progress import progress, say
-from bioq.runs import BEST, RunConfig, load
+from bioq.runs import RunConfig, load
+from bioq.runs import identity as identity_of_run
 from bioq.tables import Columns, Dtype, Kind, Layout, Scores, open_table, table_ending
 from bioq.tables.bigwig import ENDING as BIGWIG
 from bioq.tables.bigwig import Bins, bigwig_paths, write_bigwigs
@@ -192,7 +193,7 @@ def identity(
     """Return what must be the same when an output is continued."""
     names = "\n".join(targets[NAME].iloc[chosen])
     return {
-        "weights": sha256(run / BEST),
+        "weights": identity_of_run(run),
         "targets": f"{len(chosen)}, checksum {zlib.crc32(names.encode())}",
         "genome": genome is not None,
         "top": options.top,

@@ -68,7 +68,7 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     config = read_config(run)
     drawn = [*figures_of_scores(found), *figures_of_training(run, config)]
     drawn += figures_of_published(found.per_target)
-    drawn.append(figure_of_model(summarise(load(run))))
+    drawn.append(figure_of_model(summarise(load(run, calibrated=False))))
     folder = run / FOLDER
     shown = []
     for figure in drawn:

@@ -1,7 +1,7 @@
 """The run folder: what training leaves and every other command takes.
 
 RUN/model.safetensors (best by validation), last.safetensors, config.json, targets.tsv, history.csv,
-resume/state.safetensors. Weights are never pickled.
+calibration.json (once calibrated), resume/state.safetensors. Weights are never pickled.
 """
 
 import json
@@ -20,10 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bioq import __version__
+from bioq.calibration import CALIBRATION, read_calibration
 from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError
-from bioq.files import new_file, new_folder, read_json
+from bioq.files import new_file, new_folder, read_json, sha256
 from bioq.models import build_from_architecture
+from bioq.progress import say
 from bioq.targets import read_target_table, write_target_table
 
 FORMAT = "bioq-run"
@@ -122,12 +124,16 @@ def training_data(run: str | Path) -> Dataset:
     return opened
 
 
-def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.Module:
+def load(
+    run: str | Path, *, device: str = "cpu", weights: str = "best", calibrated: bool = True
+) -> nn.Module:
     """Return a run's model in eval mode: `(batch, 4, window_bp)` -> logits `(batch, targets)`.
 
-    `model.targets` is the target table, `model.config` the run's RunConfig. `weights` is "best"
-    (by validation) or "last". Raises BioqError if the folder is no run or the weights are damaged
-    or belong to another architecture.
+    `model.targets` is the target table, `model.config` the run's RunConfig, `model.calibration`
+    what `predict` and all else that gives probabilities does to them: None where the run is not
+    calibrated, or for other weights, which is said on stderr. `weights` is "best" (by validation)
+    or "last", which has no calibration. Raises BioqError if the folder is no run or the weights are
+    damaged or belong to another architecture.
     """
     config = read_config(run)
     with torch.device("meta"):  # no random weights: those of the file take their place
@@ -141,7 +147,29 @@ def load(run: str | Path, *, device: str = "cpu", weights: str = "best") -> nn.M
         )
     model.targets = targets  # type: ignore[assignment]
     model.config = config  # type: ignore[assignment]
+    model.calibration = None  # type: ignore[assignment]
+    if calibrated and weights == "best":
+        found = read_calibration(Path(run))
+        if found is not None and found.weights != weights_checksum(model):
+            say(
+                f"note: {Path(run) / CALIBRATION}: was fitted for other weights than this run has "
+                "now and is left aside; calibrate again ('bioq calibrate'), or remove it"
+            )
+            found = None
+        model.calibration = found  # type: ignore[assignment]
     return model.to(device).eval()
+
+
+def weights_checksum(model: nn.Module) -> str:
+    """Return the checksum of a model's weights by which a calibration knows them."""
+    return _checksum({name: part.detach().cpu() for name, part in model.state_dict().items()}, {})
+
+
+def identity(run: Path) -> str:
+    """Return what tells a run's probabilities from another's: the checksum of its weights' file
+    and, where it is calibrated, of that file."""
+    files = [run / BEST, run / CALIBRATION]
+    return "+".join(sha256(file) for file in files if file.is_file())
 
 
 def save_weights(model: nn.Module, file: Path) -> None:

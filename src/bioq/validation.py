@@ -8,7 +8,7 @@ from torch import nn
 
 from bioq.dataset import Dataset
 from bioq.inference import BATCH_SIZE, Precision, predict_split
-from bioq.metrics import quick_scores
+from bioq.metrics import log_loss, quick_scores
 from bioq.ranks import Ranks
 
 _NAMES = (
@@ -57,19 +57,6 @@ class Validation:
             return {f"valid_{name}": math.nan for name in ("loss", *_NAMES)}
         scores = quick_scores(self._labels, probability)
         return {
-            "valid_loss": _cross_entropy(self._labels, probability),
+            "valid_loss": log_loss(self._labels, probability),
             **{f"valid_{name}": scores[name] for name in _NAMES},
         }
-
-
-def _cross_entropy(labels: npt.NDArray[np.uint8], probability: npt.NDArray[np.float32]) -> float:
-    """Return the mean binary cross-entropy over all windows and targets, in nats.
-
-    Probabilities are kept 1e-7 away from 0 and 1, about float32's own step below 1.
-    """
-    total = 0.0
-    for start in range(0, len(labels), 4096):
-        answer = labels[start : start + 4096].astype(bool)
-        given = probability[start : start + 4096].astype(np.float64).clip(1e-7, 1 - 1e-7)
-        total -= float(np.log(np.where(answer, given, 1 - given)).sum())
-    return total / labels.size

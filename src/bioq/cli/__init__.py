@@ -24,6 +24,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Evaluate a run; draw figures and a report."),
+    "calibrate": (
+        "bioq.cli.calibrate:calibrate",
+        "Have a run's probabilities mean what they say.",
+    ),
     "predict": ("bioq.cli.predict:predict", "Predict the windows of sequences or regions."),
     "variants": ("bioq.cli.variants:variants", "Score the variants of a VCF."),
     "background": (

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bioq import dna
+from bioq.calibration import calibrated
 from bioq.errors import UsageError
 from bioq.fast import open_mutants
 from bioq.inference import BATCH_SIZE, Precision, Strands, predict_codes
@@ -52,14 +53,14 @@ def mutate_window(
     def predict(windows: dna.Bytes) -> Floats:
         return predict_codes(model, windows, strands=strands, device=device, precision=precision)
 
-    reference = predict(codes[None])[0] if shared is None else shared.reference
+    reference = calibrated(model, shared.reference) if shared else predict(codes[None])[0]
     chosen = np.arange(len(reference)) if targets is None else targets
     effects = np.zeros((4, end - start, len(chosen)), dtype=np.float32)
     for first in range(0, len(place), batch_size):
         rows = slice(first, first + batch_size)
         at, put = start + place[rows], base[rows]
         if shared is not None:
-            found = shared.probabilities(at, put)
+            found = calibrated(model, shared.probabilities(at, put))
         else:
             found = predict(_mutants(codes, at, put))
         effects[put, place[rows]] = (found - reference)[:, chosen]

@@ -12,6 +12,7 @@ HALF = 0.5
 """The threshold that the papers use where they name none."""
 RATES = ("accuracy", "f1", "precision", "recall")
 """The rates of a `Confusion`."""
+_CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,19 @@ def brier(labels: Array, probability: Array) -> float:
     for label, scored in chunks(labels, probability):
         gap = scored.astype(np.float64) - label
         total += float(gap @ gap)
+    return ratio(total, labels.size)
+
+
+def log_loss(labels: Array, probability: Array) -> float:
+    """Return the mean binary cross-entropy over all values, in nats.
+
+    Probabilities are kept 1e-7 away from 0 and 1, about float32's own step below 1.
+    """
+    total = 0.0
+    for start in range(0, len(labels), _CHUNK_ROWS):
+        answer = labels[start : start + _CHUNK_ROWS].astype(bool)
+        given = probability[start : start + _CHUNK_ROWS].astype(np.float64).clip(1e-7, 1 - 1e-7)
+        total -= float(np.log(np.where(answer, given, 1 - given)).sum())
     return ratio(total, labels.size)
 
 

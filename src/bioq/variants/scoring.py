@@ -279,11 +279,14 @@ def score_variants(
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Return the SHA-256 of a model's weights, by which a background knows its model."""
+    """Return the SHA-256 of a model's weights and calibration: how a background knows it."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    known = getattr(model, "calibration", None)
+    if known is not None:
+        digest.update(f"lowest {known.lowest!r}".encode())
     return digest.hexdigest()
 
 

@@ -9,17 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from bioq.fast.cuda import CudaDanQ, can_run_on
-from bioq.fast.layers import FastDanQ, FastDeepSEA
+from bioq.fast.layers import FastDanQ, FastDeepSEA, FastMarq
 from bioq.fast.switch import may_stand_in
 from bioq.fast.threads import Threads
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
 
 Engine = Callable[[Tensor], Tensor]
 """Codes uint8 `(n, window_bp)` (see `dna`) -> logits float32 `(n, targets)`, where the model is."""
 Arranged = TypeVar("Arranged")
 
-_FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {DanQ: FastDanQ, DeepSEA: FastDeepSEA}
+_FAMILIES: dict[type[nn.Module], Callable[..., Engine]] = {
+    DanQ: FastDanQ,
+    DeepSEA: FastDeepSEA,
+    Marq: FastMarq,
+}
 _LEAST_ROWS = 16
 """Windows that are worth a thread of their own."""
 _MOST_ROWS = 64
@@ -53,23 +58,26 @@ def keep(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arranged:
 
 def _maker(model: nn.Module, precision: str) -> Callable[[], Engine] | None:
     """Return what makes a model's engine; None where it has none."""
-    if not may_stand_in(model):
+    if not may_stand_in(model, tuple(_FAMILIES)):
         return None
     device = next(model.parameters()).device
     if device.type == "cuda":
         if isinstance(model, DanQ) and precision == "bf16" and can_run_on(device):
             return lambda: CudaDanQ(model)
         return None
-    dtype = cpu_dtype(model, precision)
+    dtype = cpu_dtype(model, precision, tuple(_FAMILIES))
     if dtype is None:
         return None
     family = _FAMILIES[type(model)]
     return lambda: _Threaded(family(model, dtype))
 
 
-def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:
-    """Return what a model's fast path on this CPU computes in; None where it has none."""
-    if not may_stand_in(model) or next(model.parameters()).device.type != "cpu":
+def cpu_dtype(
+    model: nn.Module, precision: str, families: tuple[type[nn.Module], ...] = (DanQ, DeepSEA)
+) -> torch.dtype | None:
+    """Return what the fast path of these classes computes in on this CPU; None where there is
+    none."""
+    if not may_stand_in(model, families) or next(model.parameters()).device.type != "cpu":
         return None
     if precision == "bf16":
         return torch.bfloat16 if _has_bf16() else None

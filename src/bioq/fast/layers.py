@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.batches import reverse_complement_codes
 from bioq.fast.kmers import KmerConvolution
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
 
 _PACK_FOR = 64
 """Rows that oneDNN is told to expect when it packs weights; any number may come."""
@@ -52,6 +54,22 @@ class FastDeepSEA:
         found = functional.relu(self._third(found))
         hidden = functional.relu(self._dense(torch.flatten(found, 1)))
         return self._output(hidden).float()
+
+
+class FastMarq:
+    """A Marq that reads codes: its first layer by table, the rest as it is."""
+
+    def __init__(self, model: Marq, dtype: torch.dtype):
+        self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
+        self._model = copy.deepcopy(model).eval()
+        self._dtype = dtype
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
+        both = torch.cat([codes, reverse_complement_codes(codes)])
+        found = self._convolution(both).transpose(1, 2)  # (2 * n, filter, position)
+        with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+            return self._model.after_pooling(found).float()
 
 
 class PackedMatrix:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.batches import one_hot
+from bioq.batches import one_hot, reverse_complement_codes
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.switch import may_stand_in
 from bioq.models.danq import DanQ
 from bioq.models.deepatt import DeepATT
 from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
 
 
 def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
@@ -28,15 +29,19 @@ def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Ten
     model itself. Both draw the same random numbers.
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
-    if on_cpu and precision == "32" and may_stand_in(model, (DanQ, DeepSEA, DeepATT)):
+    if on_cpu and precision == "32" and may_stand_in(model, (DanQ, DeepSEA, DeepATT, Marq)):
         if isinstance(model, DanQ | DeepATT):
             return lambda codes: model.after_pooling(_found(model, model.conv, codes))
         if isinstance(model, DeepSEA):
             return lambda codes: model.after_pooling(_found(model, model.conv1, codes))
+        if isinstance(model, Marq):
+            return lambda codes: model.after_pooling(
+                _found(model, model.conv, torch.cat([codes, reverse_complement_codes(codes)]))
+            )
     return lambda codes: model(one_hot(codes).float())
 
 
-def _found(model: DanQ | DeepSEA | DeepATT, first: nn.Conv1d, codes: Tensor) -> Tensor:
+def _found(model: DanQ | DeepSEA | DeepATT | Marq, first: nn.Conv1d, codes: Tensor) -> Tensor:
     kmers = KmerConvolution(first, model.architecture["sizes"]["pool_width"], torch.float32)
     found: Tensor = ConvolutionPooled.apply(  # type: ignore[no-untyped-call]
         first.weight, first.bias, codes, kmers

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bioq.models.danq import DanQ
     from bioq.models.deepatt import DeepATT
     from bioq.models.deepsea import DeepSEA
+    from bioq.models.marq import Marq
 
 __all__ = ["AS_PUBLISHED", "PUBLISHED", "ModelSizes", "build_from_architecture", "build_model"]
 
@@ -24,7 +25,7 @@ def build_model(
     targets: int,
     window_bp: int = 1000,
     sizes: ModelSizes | Mapping[str, object] = AS_PUBLISHED,
-) -> "DanQ | DeepSEA | DeepATT":
+) -> "DanQ | DeepSEA | DeepATT | Marq":
     """Build a model with PyTorch's default random weights (from torch's global generator).
 
     The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G, T, and returns logits
@@ -37,13 +38,15 @@ def build_model(
     from bioq.models.danq import DanQ
     from bioq.models.deepatt import DeepATT
     from bioq.models.deepsea import DeepSEA
+    from bioq.models.marq import Marq
 
-    families: Mapping[str, type[DanQ] | type[DeepSEA] | type[DeepATT]] = {
+    families: Mapping[str, type[DanQ] | type[DeepSEA] | type[DeepATT] | type[Marq]] = {
         "bioq": DanQ,
         "danq": DanQ,
         "danq-jaspar": DanQ,
         "deepsea": DeepSEA,
         "deepatt": DeepATT,
+        "marq": Marq,
     }
     wanted = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
     complete = asdict(complete_sizes(name, wanted))
@@ -55,7 +58,9 @@ def build_model(
     return model
 
 
-def build_from_architecture(architecture: Mapping[str, object]) -> "DanQ | DeepSEA | DeepATT":
+def build_from_architecture(
+    architecture: Mapping[str, object],
+) -> "DanQ | DeepSEA | DeepATT | Marq":
     """Build the network that a model's `architecture` describes, with random weights.
 
     Raises UsageError where a key is missing or unknown.

@@ -27,9 +27,13 @@ class ModelSizes:
     dropout_head: float | None = None
     """Share dropped before the fully connected layer, while training."""
     attention_units: int | None = None
-    """Units of deepatt's attention, all heads together."""
+    """Units of the attention, all heads together; of marq, everywhere after the filters."""
     attention_heads: int | None = None
-    """Heads of deepatt's attention."""
+    """Heads of the attention; deepatt and marq have them."""
+    blocks: int | None = None
+    """Blocks of convolution and attention, one after the other; marq has them."""
+    dropout_block: float | None = None
+    """Share dropped of what each part of a block adds, while training; marq."""
 
 
 AS_PUBLISHED = ModelSizes()
@@ -45,6 +49,18 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     "deepsea": ModelSizes(320, 8, 4, None, None, 925, 0.2, 0.5),
     # Li et al. 2021, and model/model.py of the authors
     "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
+    # docs/experiments.md
+    "marq": ModelSizes(
+        filters=64,
+        filter_width=20,
+        pool_width=16,
+        dropout_conv=0.1,
+        dropout_head=0.2,
+        attention_units=64,
+        attention_heads=4,
+        blocks=2,
+        dropout_block=0.05,
+    ),
 }
 """Published sizes of every model, by name; None where the model has no such part."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioq.models.deepatt import TargetAttention
+from bioq.models.marq import Block, Embedding, TargetMean
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,16 @@ def summarise(model: nn.Module) -> Summary:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             result: Tensor = output[0] if isinstance(output, tuple) else output
             is_last = module is model.output
-            shape = tuple(result.shape[1:])
+            strands, *lengths = result.shape  # of one window
+            shape = tuple(lengths)
             layers.append(
                 Layer(
                     name,
-                    _kind(module, is_last=is_last),
+                    _kind(module, is_last=is_last) + (", both strands" if strands > 1 else ""),
                     _axes(module, layers[-1], shape, is_last=is_last),
                     shape,
                     sum(parameter.numel() for parameter in module.parameters()),
-                    _flops(module, layers[-1].output, shape),
+                    strands * _flops(module, layers[-1].output, shape),
                 )
             )
 
@@ -124,6 +126,14 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
         return f"attention, a query a target, {module.heads} heads of {units // module.heads}"
     if isinstance(module, nn.Linear):
         return "dense" if is_last else "dense, ReLU"
+    if isinstance(module, nn.LayerNorm):
+        return "norm"
+    if isinstance(module, Embedding):
+        return "dense, norm before"
+    if isinstance(module, nn.Sequential):
+        return f"attention, {len(module)} blocks"
+    if isinstance(module, TargetMean):
+        return "attention, a query a target"
     return type(module).__name__
 
 
@@ -134,10 +144,16 @@ def _axes(
         return ("filter", "position")
     if isinstance(module, nn.LSTM):
         return ("position", "unit")
+    if isinstance(module, nn.Linear) and is_last:
+        return ("position", "target")[-len(output) :]
     if isinstance(module, nn.Linear):
-        return ("target",) if is_last else ("target", "unit")[-len(output) :]
+        return ("target", "unit")[-len(output) :]
     if isinstance(module, TargetAttention):
         return ("target", "unit")
+    if isinstance(module, Embedding):
+        return ("position", "unit")
+    if isinstance(module, TargetMean):
+        return ("target",)
     return before.axes
 
 
@@ -156,4 +172,16 @@ def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -
     if isinstance(module, nn.Linear):
         rows = math.prod(output[:-1])
         return 2 * rows * module.weight.numel()
+    if isinstance(module, Embedding):
+        return 2 * output[0] * module.dense.weight.numel()
+    if isinstance(module, nn.Sequential):
+        return sum(_flops(block, given, output) for block in module)
+    if isinstance(module, Block):
+        positions, units = output
+        weights = (weight.numel() for weight in module.parameters() if weight.dim() > 1)
+        return 2 * positions * (sum(weights) + 2 * positions * units)  # products; sums of values
+    if isinstance(module, TargetMean):
+        positions, _ = given
+        targets, rank = module.queries.shape
+        return 2 * positions * (module.keys.weight.numel() + targets * rank)
     return 0

@@ -1,0 +1,257 @@
+"""Marq agrees with a forward pass written here in NumPy, and its parts are what they say."""
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from test_models import logits_of, numpy_convolution, numpy_pool, random_windows
+from torch import nn
+
+from bioq.batches import one_hot
+from bioq.errors import BioqError, UsageError
+from bioq.fast import prepare, prepare_edits
+from bioq.fast.kmers import LETTERS
+from bioq.fast.training import training_forward
+from bioq.models import ModelSizes, build_from_architecture, build_model
+from bioq.models.marq import Marq, RotaryAttention, TargetMean
+from bioq.models.summary import summarise
+
+SMALL = ModelSizes(
+    filters=6, filter_width=5, pool_width=3, attention_units=8, attention_heads=2, blocks=2
+)
+Floats = npt.NDArray[np.float64]
+Weights = dict[str, Floats]
+
+
+def small_model(targets: int = 3, window_bp: int = 100) -> Marq:
+    """A small model with weights large enough for every part to matter."""
+    torch.manual_seed(0)
+    model = build_model("marq", targets=targets, window_bp=window_bp, sizes=SMALL).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(-0.7, 0.7)
+    assert isinstance(model, Marq)
+    return model
+
+
+def weights_of(model: nn.Module) -> Weights:
+    return {name: value.numpy().astype(float) for name, value in model.state_dict().items()}
+
+
+def part(weights: Weights, name: str) -> Weights:
+    return {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name)}
+
+
+def dense(rows: Floats, weights: Weights, name: str) -> Floats:
+    return rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def norm(rows: Floats, weights: Weights, name: str) -> Floats:
+    centred = rows - rows.mean(axis=-1, keepdims=True)
+    scale = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    return centred / scale * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def softmax(values: Floats, axis: int) -> Floats:
+    exponents = np.exp(values - values.max(axis=axis, keepdims=True))
+    return exponents / exponents.sum(axis=axis, keepdims=True)
+
+
+def turned(vectors: Floats) -> npt.NDArray[np.complex128]:
+    """Return vectors (position, unit) as complex numbers, each turned by its place times its
+    rate: the rotation of Su et al. 2021, equation 16, in the plane."""
+    half = vectors.shape[1] // 2
+    rates = 10_000.0 ** (-np.arange(half) / half)
+    complex_numbers = vectors[:, :half] + 1j * vectors[:, half:]
+    return complex_numbers * np.exp(1j * np.arange(len(vectors))[:, None] * rates)
+
+
+def numpy_attention(read: Floats, weights: Weights, heads: int) -> Floats:
+    """Return (position, unit) of one window's (position, unit)."""
+    query, key, value = np.split(dense(read, weights, "inputs"), 3, axis=1)
+    units = read.shape[1] // heads
+    seen = []
+    for head in range(heads):
+        own = slice(head * units, (head + 1) * units)
+        products = (turned(query[:, own]) @ turned(key[:, own]).conj().T).real / np.sqrt(units)
+        seen.append(softmax(products, axis=1) @ value[:, own])
+    return dense(np.concatenate(seen, axis=1), weights, "merge")
+
+
+def numpy_block(read: Floats, weights: Weights, heads: int) -> Floats:
+    normed = norm(read, weights, "near_norm")
+    kernel = weights["near.weight"]  # (unit, 1, width)
+    width = kernel.shape[2]
+    padded = np.pad(normed, ((width // 2, width // 2), (0, 0)))
+    near = sum(padded[k : k + len(read)] * kernel[:, 0, k] for k in range(width))
+    value, gate = np.split(dense(near + weights["near.bias"], weights, "near_gate"), 2, axis=1)
+    read = read + dense(value / (1 + np.exp(-gate)), weights, "near_out")
+    read = read + numpy_attention(norm(read, weights, "far_norm"), part(weights, "far"), heads)
+    hidden = dense(norm(read, weights, "dense_norm"), weights, "dense")
+    return read + dense(gelu(hidden), weights, "dense_out")
+
+
+def gelu(values: Floats) -> Floats:
+    return torch.nn.functional.gelu(torch.from_numpy(values)).numpy()
+
+
+def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
+    weights, sizes = weights_of(model), model.architecture["sizes"]
+    both = []
+    for strand in (windows, windows[:, ::-1, ::-1]):
+        found = numpy_convolution(
+            strand.astype(float), weights["conv.weight"], weights["conv.bias"]
+        )
+        both.append(numpy_pool(found, sizes["pool_width"]))
+    pooled = np.concatenate([both[0], both[1][:, :, ::-1]], axis=1).transpose(0, 2, 1)
+    logits = []
+    for window in pooled:
+        embed = part(weights, "embed")
+        read = dense(norm(window, embed, "norm"), embed, "dense") + embed["place"]
+        for number in range(sizes["blocks"]):
+            block = part(weights, f"blocks.{number}")
+            read = numpy_block(read, block, sizes["attention_heads"])
+        read = norm(read, weights, "norm")
+        keys = dense(read, weights, "mean.keys")
+        shares = softmax(keys @ weights["mean.queries"].T + weights["mean.place"], axis=0)
+        logits.append((shares * dense(read, weights, "output")).sum(axis=0))
+    return np.stack(logits)
+
+
+def test_small_model_equals_the_numpy_forward_pass() -> None:
+    model, windows = small_model(), random_windows(4, 100)
+    expected = numpy_logits(model, windows)
+    assert np.ptp(expected, axis=0).min() > 0.01, "windows differ"
+    assert np.ptp(expected, axis=1).min() > 0.01, "targets differ"
+    np.testing.assert_allclose(logits_of(model, windows), expected, atol=1e-5)
+
+
+def test_full_size_model_equals_the_numpy_forward_pass() -> None:
+    torch.manual_seed(1)
+    model, windows = build_model("marq", targets=5).eval(), random_windows(1, 1000)
+    assert isinstance(model, Marq)
+    np.testing.assert_allclose(logits_of(model, windows), numpy_logits(model, windows), atol=1e-5)
+
+
+def test_what_the_first_layer_finds_is_the_same_on_the_other_strand_the_other_way_round() -> None:
+    model, windows = small_model(), torch.from_numpy(random_windows(3, 100))
+    found = []
+    model.embed.register_forward_hook(lambda _module, inputs, _output: found.append(inputs[0]))
+    with torch.no_grad():
+        model(windows), model(windows.flip(1, 2))
+    (here, there), filters = found, 6
+    assert here.shape == (3, 32, 2 * filters)
+    torch.testing.assert_close(there.flip(1)[:, :, :filters], here[:, :, filters:])
+    torch.testing.assert_close(there.flip(1)[:, :, filters:], here[:, :, :filters])
+    assert not torch.equal(here[:, :, :filters], here[:, :, filters:])
+
+
+def test_attention_knows_distances_and_no_places() -> None:
+    torch.manual_seed(0)
+    attention, read = RotaryAttention(30, 8, 2), torch.zeros(1, 30, 8)
+    read[:, :4] = torch.randn(4, 8)
+    with torch.no_grad():
+        attention.inputs.bias.zero_()  # rows of zeros then ask and answer nothing
+        for shift in (1, 9, 26):
+            moved = attention(read.roll(shift, dims=1))
+            torch.testing.assert_close(moved, attention(read).roll(shift, dims=1))
+        spread = read[:, [0, 9, 1, 2, 3, *range(4, 9), *range(10, 30)]]
+        assert not torch.allclose(attention(spread)[:, 0], attention(read)[:, 0])
+
+
+def test_a_targets_logit_lies_between_its_scores_and_an_even_mean_is_one() -> None:
+    torch.manual_seed(0)
+    mean, read, scores = TargetMean(9, 8, 5), torch.randn(4, 9, 8), torch.randn(4, 9, 5)
+    with torch.no_grad():
+        found = mean(read, scores)
+        assert (found <= scores.amax(dim=1)).all()
+        assert (found >= scores.amin(dim=1)).all()
+        mean.queries.zero_()
+        torch.testing.assert_close(mean(read, scores), scores.mean(dim=1))
+        mean.place[3] = 50.0
+        torch.testing.assert_close(mean(read, scores), scores[:, 3])
+
+
+def test_scaling_the_last_layer_scales_and_shifts_the_logits() -> None:
+    model, windows = small_model(), random_windows(3, 100)
+    before = logits_of(model, windows)
+    with torch.no_grad():
+        model.output.weight *= 2
+        model.output.bias.mul_(2).add_(torch.tensor([1.0, 0, -3]))
+    np.testing.assert_allclose(logits_of(model, windows), 2 * before + [1, 0, -3], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_the_fast_path_gives_the_same_logits(precision: str) -> None:
+    torch.manual_seed(0)
+    model = build_model("marq", targets=4).eval()
+    codes = torch.randint(0, LETTERS, (70, 1000), dtype=torch.uint8)
+    engine = prepare(model, precision)  # type: ignore[arg-type]
+    if engine is None:
+        pytest.skip("no bf16 on this processor")
+    with torch.no_grad():
+        plain = model(one_hot(codes).float())
+        found = engine(codes)
+    assert found.dtype == torch.float32
+    difference = (torch.sigmoid(found) - torch.sigmoid(plain)).abs().max().item()
+    assert difference < (1e-6 if precision == "32" else 0.01)
+
+
+def test_the_fast_path_follows_the_weights_and_edits_have_none() -> None:
+    model, codes = small_model(), torch.randint(0, LETTERS, (3, 100), dtype=torch.uint8)
+    with torch.no_grad():
+        before = prepare(model, "32")(codes)  # type: ignore[misc]
+        model.blocks[1].near.weight.add_(1)  # type: ignore[union-attr, operator]
+        after = prepare(model, "32")(codes)  # type: ignore[misc]
+        torch.testing.assert_close(after, model(one_hot(codes).float()))
+    assert not torch.allclose(before, after)
+    assert prepare_edits(model, "32") is None
+
+
+def test_training_has_the_gradients_of_the_plain_model() -> None:
+    model, codes = small_model(), torch.randint(0, LETTERS, (5, 100), dtype=torch.uint8)
+    gradients = []
+    for forward in (training_forward(model, "32"), lambda c: model(one_hot(c).float())):
+        model.zero_grad()
+        forward(codes).square().sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})  # type: ignore[union-attr]
+    for name, gradient in gradients[1].items():
+        assert gradient.abs().max() > 0, name
+        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_the_layers_are_those_of_the_summary() -> None:
+    summary = summarise(build_model("marq", targets=399))
+    assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
+        ("windows", (4, 1000), 0),
+        ("conv", (64, 981), 64 * 81),
+        ("pool", (64, 61), 0),
+        ("embed", (61, 64), 2 * 128 + 129 * 64 + 61 * 64),
+        ("blocks", (61, 64), 2 * 46_464),
+        ("norm", (61, 64), 2 * 64),
+        ("drop_head", (61, 64), 0),
+        ("output", (61, 399), 65 * 399),
+        ("mean", (399,), 65 * 16 + 399 * 16 + 61),
+    ]
+    assert summary.layers[1].kind == "convolution 64 x 20, ReLU, both strands"
+    assert summary.layers[1].flops == 2 * (2 * 64 * 80 * 981)
+
+
+def test_architecture_survives_json_and_builds_the_same_network() -> None:
+    model, windows = small_model(), random_windows(2, 100)
+    again = build_from_architecture(json.loads(json.dumps(model.architecture)))
+    assert again.architecture == model.architecture
+    again.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(logits_of(again.eval(), windows), logits_of(model, windows))
+
+
+def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="attention_units is 10, attention_heads 4; expected"):
+        build_model("marq", targets=1, sizes=ModelSizes(attention_units=10))
+    with pytest.raises(UsageError, match=r"model marq has no lstm_units .found 4.*bioq"):
+        build_model("marq", targets=1, sizes=ModelSizes(lstm_units=4))
+    with pytest.raises(BioqError, match=r"window of 34 bp is too short.*at least 35 bp"):
+        build_model("marq", targets=1, window_bp=34)
+    build_model("marq", targets=1, window_bp=35)

@@ -1,4 +1,4 @@
-"""Scores a run on one split of a data set: per target, per group, macro and micro.
+"""Scores a run, or the mean of several, on a split: per target, per group, macro and micro.
 
 Macro: one score a target, then the mean over the targets that have one. Micro: all windows and
 targets pooled into one curve. The DanQ and DeepSEA papers give macro averages, the BioQ paper micro
@@ -7,17 +7,20 @@ that is scored.
 """
 
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from torch import nn
 
 from bioq import metrics
 from bioq.calibration import Calibration
 from bioq.dataset import Dataset, open_dataset
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.labelled import Labels, Probability, predict_labelled, require_fit
 from bioq.progress import progress, say
@@ -30,13 +33,14 @@ from bioq.results import (
     without_nan,
     write_evaluation,
 )
-from bioq.runs import load
+from bioq.runs import CONFIG, load
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     data: Dataset | str | Path,
     *,
+    out: str | Path | None = None,
     split: str = "test",
     strands: Strands = "both",
     device: str | None = None,
@@ -45,30 +49,37 @@ def evaluate(
 ) -> Evaluation:
     """Score the run's best model on one split, and write `RUN/evaluation/`.
 
+    Of several runs the mean of their probabilities is scored (an ensemble: Lakshminarayanan et al.
+    2017), with one model in memory at a time; they need `out`, and `OUT/evaluation/` is written.
     With strands="both" the probabilities of the two strands are averaged. Without a device: the
-    first CUDA card, else the CPU. Raises BioqError if the run and the data set do not fit together
-    (targets, window length), or the split is missing or empty.
+    first CUDA card, else the CPU. Raises BioqError if a run and the data set do not fit together
+    (targets, window length), or the split is missing or empty; UsageError for runs and an `out`
+    that do not go together.
     """
-    run = Path(run)
+    runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
+    whole = _home(runs, out)
     data = data if isinstance(data, Dataset) else open_dataset(data)
-    model = load(run)
-    require_fit(run, model, data)
+    members = [_Member(one, _checked(one, data)) for one in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
-    model = model.to(choose_device(device))
-    folder = make_folder(run)
+    place = choose_device(device)
+    folder = make_folder(whole)
 
     def scored(name: str) -> tuple[Labels, Probability]:
-        return predict_labelled(
-            model,
-            data[name],
-            folder,
-            strands=strands,
-            batch_size=batch_size,
-            precision=precision,
+        parts = (
+            predict_labelled(
+                member.load().to(place),
+                data[name],
+                folder,
+                strands=strands,
+                batch_size=batch_size,
+                precision=precision,
+            )
+            for member in members
         )
+        return _mean(parts, len(members))
 
-    notes = _notes(data, split, strands, model.calibration)  # type: ignore[arg-type]
+    notes = _notes(data, split, strands, [member.calibration for member in members])
     thresholds = pooled_threshold = None
     if VALID in data and len(data[VALID]):
         chosen_on = scored(VALID)
@@ -76,17 +87,65 @@ def evaluate(
         pooled_threshold = metrics.best_f1(metrics.operating_points(*chosen_on))
         del chosen_on
     labels, probability = scored(split)
-    about = _about(run, data, split) | {
-        "calibrated": model.calibration is not None,
+    about = _about(whole, data, split) | {
+        "members": [member.run.resolve().name for member in members],
+        "calibrated": all(member.calibration is not None for member in members),
         "strands": strands,
         "precision": precision,
         "notes": notes,
     }
     found = _score(labels, probability, data.targets, thresholds, pooled_threshold, about)
-    write_evaluation(found, run)
+    write_evaluation(found, whole)
     for note in notes:
         say(f"note: {note}")
     return found
+
+
+@dataclass(frozen=True)
+class _Member:
+    run: Path
+    calibration: Calibration | None
+
+    def load(self) -> nn.Module:
+        """Return the model as it was checked: what is wrong with its calibration was said then."""
+        model = load(self.run, calibrated=False)
+        model.calibration = self.calibration  # type: ignore[assignment]
+        return model
+
+
+def _checked(run: Path, data: Dataset) -> Calibration | None:
+    """Return the calibration of a run that fits a data set."""
+    model = load(run)
+    require_fit(run, model, data)
+    found: Calibration | None = model.calibration  # type: ignore[assignment]
+    return found
+
+
+def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
+    """Return the folder that `evaluation/` is to be in."""
+    if out is None:
+        if len(runs) != 1:
+            raise UsageError(f"{len(runs)} runs: say where their evaluation goes, with --out")
+        return runs[0]
+    seen: set[Path] = set()
+    for run in runs:
+        if run.resolve() in seen:
+            raise UsageError(f"{run}: is named twice; an ensemble is of different runs")
+        seen.add(run.resolve())
+    if (Path(out) / CONFIG).exists():
+        raise UsageError(f"--out {out}: is a run, whose evaluation is its own; give another folder")
+    return Path(out)
+
+
+def _mean(parts: Iterable[tuple[Labels, Probability]], members: int) -> tuple[Labels, Probability]:
+    """Return the labels and the mean probability, in the first part's place."""
+    remaining = iter(parts)
+    labels, total = next(remaining)
+    for _, probability in remaining:
+        total += probability
+    if members > 1:
+        total /= members
+    return labels, total
 
 
 def _about(run: Path, data: Dataset, split: str) -> dict[str, Any]:
@@ -100,12 +159,17 @@ def _about(run: Path, data: Dataset, split: str) -> dict[str, Any]:
 
 
 def _notes(
-    data: Dataset, split: str, strands: Strands, calibration: Calibration | None
+    data: Dataset, split: str, strands: Strands, calibrations: Sequence[Calibration | None]
 ) -> list[str]:
     notes = []
-    if calibration is not None:
-        notes.append(f"the probabilities are calibrated: none is below {calibration.lowest:.3g}")
-        if split == VALID and calibration.data.get("fingerprint") == data.fingerprint:
+    known = [one for one in calibrations if one is not None]
+    if known and len(known) < len(calibrations):
+        notes.append(f"{len(known)} of the {len(calibrations)} runs are calibrated, the rest not")
+    if known:
+        lowest = sum(one.lowest for one in known) / len(calibrations)
+        if len(known) == len(calibrations):
+            notes.append(f"the probabilities are calibrated: none is below {lowest:.3g}")
+        if split == VALID and any(one.data.get("fingerprint") == data.fingerprint for one in known):
             notes.append(
                 f"the calibration was fitted on the split {VALID!r} that is scored here: "
                 "Brier score and calibration error are too good"

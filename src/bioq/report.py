@@ -24,7 +24,7 @@ from bioq.plots.run import (
 from bioq.plots.style import inline_svg, to_png, to_svg
 from bioq.recipes import TrainConfig
 from bioq.results import FOLDER, Evaluation, number, read_evaluation
-from bioq.runs import RunConfig, load, read_config
+from bioq.runs import CONFIG, RunConfig, load, read_config
 
 REPORT = "report.html"
 
@@ -65,10 +65,14 @@ def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) ->
 
 def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     found = read_evaluation(run)
-    config = read_config(run)
-    drawn = [*figures_of_scores(found), *figures_of_training(run, config)]
+    is_run = (run / CONFIG).exists()  # else an evaluation of several, in a folder of its own
+    config = read_config(run) if is_run else None
+    drawn = list(figures_of_scores(found))
+    if config is not None:
+        drawn += figures_of_training(run, config)
     drawn += figures_of_published(found.per_target)
-    drawn.append(figure_of_model(summarise(load(run, calibrated=False))))
+    if config is not None:
+        drawn.append(figure_of_model(summarise(load(run, calibrated=False))))
     folder = run / FOLDER
     shown = []
     for figure in drawn:
@@ -86,8 +90,8 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
         scores=SCORES,
         published=_published(found),
         targets=_target_rows(found.per_target),
-        settings=settings(config),
-        commands=_commands(run, found.summary, config),
+        settings=settings(config) if config else [],
+        commands=_commands(run, found.summary, config) if config else "",
     )
     _write(folder / REPORT, page.encode())
     return folder / REPORT

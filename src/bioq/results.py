@@ -124,9 +124,10 @@ def without_nan(value: Any) -> Any:
 
 
 def make_folder(run: Path) -> Path:
-    """Make `RUN/evaluation/` where it is not there yet, and return it."""
+    """Make `RUN/evaluation/` where it is not there yet, and return it; RUN too, but no more."""
     folder = run / FOLDER
     try:
+        run.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise BioqError(f"{folder}: could not be made: {error.strerror}") from error

@@ -14,14 +14,15 @@ def evaluate(
     run: Path,
     dataset: Path,
     /,
-    *,
+    *more: Path,
+    out: Path | None = None,
     split: str = "test",
     strands: Strands = "both",
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
     precision: Precision = "32",
 ) -> None:
-    """Evaluate a run; draw figures and a report.
+    """Evaluate a run, or the mean of several; draw figures and a report.
 
     Writes RUN/evaluation: metrics.json, per_target.tsv, the figures and report.html. Thresholds
     are chosen on the validation split, never on the one that is scored.
@@ -29,13 +30,19 @@ def evaluate(
     For example:
 
         bioq evaluate run yeast
+        bioq evaluate run-0 run-1 run-2 yeast --out ensemble
 
     Parameters
     ----------
     run
         Run folder, made by 'bioq train'.
     dataset
-        Data set folder with the same targets.
+        Data set folder with the same targets; after several runs, the last of the folders.
+    more
+        With several runs: bioq evaluate RUN RUN ... DATASET --out FOLDER scores the mean of their
+        probabilities.
+    out
+        Folder for the evaluation of several runs: FOLDER/evaluation.
     split
         train, valid or test.
     strands
@@ -47,9 +54,11 @@ def evaluate(
     precision
         32, tf32 or bf16.
     """
+    folders = [run, dataset, *more]
     found = evaluate_run(
-        run,
-        open_dataset(dataset),
+        folders[:-1],
+        open_dataset(folders[-1]),
+        out=out,
         split=split,
         strands=strands,
         device=device,
@@ -57,4 +66,4 @@ def evaluate(
         precision=precision,
     )
     print_table(evaluation_table(found.summary))
-    print(f"report: {write_report(run)}")
+    print(f"report: {write_report(out or run)}")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bioq import TrainConfig, UsageError
-from bioq.recipes import RECIPES, learning_rate_at, make_optimizer
+from bioq.recipes import RECIPES, Recipe, learning_rate_at, make_optimizer, running_mean
 
 
 def test_bioq_recipe_is_as_published() -> None:
@@ -23,6 +23,33 @@ def test_danq_recipe_is_as_published() -> None:
     recipe = TrainConfig(recipe="danq").resolve(1000)
     assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-3, 100)
     assert (recipe.epochs, recipe.patience, recipe.select_by) == (60, 5, "valid_loss")
+
+
+def test_auto_takes_the_recipe_of_the_model_and_of_the_size() -> None:
+    def chosen(windows: int, model: str) -> Recipe:
+        return TrainConfig().resolve(windows, model)
+
+    assert chosen(1000, "bioq") == chosen(1000, "deepsea") == RECIPES["small"]
+    assert chosen(1000, "marq") == RECIPES["marq"]
+    assert chosen(200_000, "bioq") == chosen(200_000, "marq") == RECIPES["large"]
+
+
+def test_marq_recipe_reaches_optimizer_and_mean() -> None:
+    recipe = TrainConfig(recipe="marq").resolve(1000)
+    assert (recipe.learning_rate, recipe.average) == (4e-3, 0.995)
+    optimizer = make_optimizer(recipe, nn.Linear(2, 2))
+    assert all(group["betas"] == (0.9, 0.99) for group in optimizer.param_groups)
+
+
+def test_the_running_mean_weighs_the_past_by_powers() -> None:
+    model = nn.Linear(2, 2)
+    mean, seen = running_mean(model, 0.9), []
+    for _ in range(5):
+        nn.init.normal_(model.weight)
+        mean.update_parameters(model)
+        seen.append(model.weight.detach().clone())
+    expected = 0.9**4 * seen[0] + sum(0.1 * 0.9 ** (4 - n) * seen[n] for n in range(1, 5))
+    torch.testing.assert_close(mean.module.weight.detach(), expected)
 
 
 def test_a_choice_wins_over_the_recipe() -> None:
@@ -41,7 +68,8 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"clip_norm": -0.5}, "--clip-norm -0.5, expected 0 or more"),
         ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam, adamw"),
         ({"lr": math.nan}, "--lr nan"),
-        ({"recipe": "best"}, "recipe 'best'; expected one of auto, small, large, bioq, danq"),
+        ({"average": 1.0}, "--average 1.0, expected 0 or more, below 1"),
+        ({"recipe": "best"}, "recipe 'best'; expected one of auto, small, large, bioq, marq, danq"),
     ],
 )
 def test_a_choice_out_of_range_is_named(choice: dict[str, object], message: str) -> None:

@@ -41,33 +41,49 @@ class Position:
 
 
 def save_state(
-    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+    run: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    averaged: nn.Module | None = None,
 ) -> None:
-    """Replace RUN/resume/state.safetensors in one step."""
+    """Replace RUN/resume/state.safetensors in one step; `averaged` is the mean of the weights, if
+    one is kept."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    if averaged is not None:
+        tensors |= {f"averaged.{name}": value for name, value in averaged.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     save_tensors(tensors, run / STATE, {_METADATA: json.dumps(asdict(position))})
 
 
-def load_state(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-    """Put a saved state into model and optimizer; returns the position, the very start if none
+def load_state(
+    run: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    averaged: nn.Module | None = None,
+) -> Position:
+    """Put a saved state into what `save_state` took; returns the position, the very start if none
     was saved yet."""
     file = run / STATE
     if not file.exists():
         return Position()
     tensors, metadata = read_tensors(file)
-    weights = {}
+    weights, means = {}, {}
     states: dict[int, dict[str, torch.Tensor]] = {}
     try:
         for name, tensor in tensors.items():
             kind, rest = name.split(".", 1)
             if kind == "model":
                 weights[rest] = tensor
+            elif kind == "averaged":
+                means[rest] = tensor
             else:
                 number, key = rest.split(".", 1)
                 states.setdefault(int(number), {})[key] = tensor
         model.load_state_dict(weights)
+        if averaged is not None:
+            averaged.load_state_dict(means)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
         return _position(metadata[_METADATA])

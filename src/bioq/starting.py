@@ -122,7 +122,7 @@ def start_model(
         window_bp=data.description.window_bp,
         sizes=ModelSizes(**settings["sizes"]),
     )
-    if config.resolve(len(data["train"])).output_bias:
+    if config.resolve(len(data["train"]), settings["model"]).output_bias:
         start_at_positive_rates(model, data["train"])
     note = None
     if settings["from"] is None:
@@ -154,7 +154,7 @@ def start_run(
     ranks: Ranks,
 ) -> None:
     """Make the run folder on the first rank; the others look whether they see it."""
-    resolved = asdict(config.resolve(len(data["train"])))
+    resolved = asdict(config.resolve(len(data["train"]), settings["model"]))
     training = {**settings, **asdict(config), "resolved": resolved}
     architecture: Any = model.architecture
     ranks.first(lambda: create_run(run, model=architecture, training=training, data=data))

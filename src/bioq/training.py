@@ -29,20 +29,19 @@ from bioq.launch import start_ranks
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, progress, say
 from bioq.ranks import Ranks, is_rank, joined
-from bioq.recipes import TrainConfig, fine_tuning, learning_rate_at, make_optimizer, seed_of
-from bioq.runs import BEST, LAST, load, save_weights, write_history
-from bioq.starting import (
-    asked_settings,
-    check_same_data,
-    settings_of_start,
-    start_model,
-    start_run,
+from bioq.recipes import (
+    TrainConfig,
+    fine_tuning,
+    learning_rate_at,
+    make_optimizer,
+    running_mean,
+    seed_of,
 )
+from bioq.runs import BEST, LAST, load, save_weights, write_history
+from bioq.starting import asked_settings, check_same_data, settings_of_start, start_model, start_run
 from bioq.validation import Validation
 
-# Steps between two looks at the loss: each look waits for the device.
-_LOOK_EVERY_STEPS = 50
-
+_LOOK_EVERY_STEPS = 50  # at the loss: each look waits for the device
 Row = dict[str, float]
 
 
@@ -154,7 +153,8 @@ class _Training:
         self.is_frozen = len(self.learning) < len(list(model.parameters()))
         self.run = run
         self.config = config
-        self.recipe = config.resolve(len(data["train"]))
+        architecture: Any = model.architecture
+        self.recipe = config.resolve(len(data["train"]), architecture["name"])
         self.ranks = ranks
         self.device = ranks.device
         self.train_windows = len(data["train"])
@@ -162,8 +162,9 @@ class _Training:
         self.steps = math.ceil(self.shown / self.recipe.batch_size)
         self.valid = Validation(data, ranks, config.precision)
         self.optimizer = make_optimizer(self.recipe, model)
+        self.averaged = running_mean(model, self.recipe.average) if self.recipe.average else None
         with ranks.agreed():
-            self.position = load_state(run, model, self.optimizer)
+            self.position = load_state(run, model, self.optimizer, self.averaged)
         self.batches = Batches(
             data["train"], self.device, data_in=config.data_in, processes=ranks.local
         )
@@ -283,6 +284,8 @@ class _Training:
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.learning, self.recipe.clip_norm)
         self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
         return loss.detach() * (len(rows) if weight else 0)
 
     def _own(self, rows: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -315,20 +318,21 @@ class _Training:
 
     def _save(self) -> None:
         if self.ranks.is_first:
-            save_state(self.run, self.model, self.optimizer, self.position)
+            save_state(self.run, self.model, self.optimizer, self.position, self.averaged)
         self.saved_at = time.monotonic()
 
     def _finish_epoch(self) -> Row:
         """Validate, keep the weights, write the history, then the checkpoint."""
-        predicted = self.valid.predict(self.model)
+        model = self.model if self.averaged is None else self.averaged.module
+        predicted = self.valid.predict(model)
         row = self.ranks.first(lambda: self._row(predicted))
         history = [*self.position.history, row]
         self.position = Position(epoch=self.position.epoch + 1, history=history)
         with self.ranks.agreed():  # others wait: they may read what the first writes
             if self.ranks.is_first:
                 if self._best() is row:
-                    save_weights(self.model, self.run / BEST)
-                save_weights(self.model, self.run / LAST)
+                    save_weights(model, self.run / BEST)
+                save_weights(model, self.run / LAST)
                 write_history(self.run, history)
             self._save()
         return row

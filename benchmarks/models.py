@@ -57,6 +57,7 @@ PRESETS: Mapping[str, Sequence[str]] = {
         *("--model", "deepatt", "--filters", "128", "--lstm-units", "64"),
         *WIDE_ATTENTION,
     ),
+    "marq": ("--model", "marq"),
 }
 BLOCK_BP = 20_000
 """Genome that is drawn together: a hundred bins, as long as a broad histone domain."""

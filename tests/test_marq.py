@@ -116,7 +116,9 @@ def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
         read = norm(read, weights, "norm")
         keys = dense(read, weights, "mean.keys")
         shares = softmax(keys @ weights["mean.queries"].T + weights["mean.place"], axis=0)
-        logits.append((shares * dense(read, weights, "output")).sum(axis=0))
+        squeezed = dense(read, weights, "window.squeeze").reshape(-1)
+        whole = gelu(dense(squeezed, weights, "window.dense"))
+        logits.append((shares * dense(read + whole, weights, "output")).sum(axis=0))
     return np.stack(logits)
 
 
@@ -150,7 +152,7 @@ def test_what_the_first_layer_finds_is_the_same_on_the_other_strand_the_other_wa
 
 def test_attention_knows_distances_and_no_places() -> None:
     torch.manual_seed(0)
-    attention, read = RotaryAttention(30, 8, 2), torch.zeros(1, 30, 8)
+    attention, read = RotaryAttention(8, 2), torch.zeros(1, 30, 8)
     read[:, :4] = torch.randn(4, 8)
     with torch.no_grad():
         attention.inputs.bias.zero_()  # rows of zeros then ask and answer nothing
@@ -232,6 +234,7 @@ def test_the_layers_are_those_of_the_summary() -> None:
         ("blocks", (61, 64), 2 * 46_464),
         ("norm", (61, 64), 2 * 64),
         ("drop_head", (61, 64), 0),
+        ("window", (1, 64), 65 * 8 + (61 * 8 + 1) * 64),
         ("output", (61, 399), 65 * 399),
         ("mean", (399,), 65 * 16 + 399 * 16 + 61),
     ]

@@ -34,7 +34,8 @@ def summary(
     Parameters
     ----------
     model
-        bioq, danq, danq-jaspar or deepsea; or a run folder, for the model that was trained there.
+        bioq, danq, danq-jaspar, deepsea, deepatt or marq; or a run folder, for the model that was
+        trained there.
     targets
         Number of targets.
     window_bp

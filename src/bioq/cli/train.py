@@ -50,7 +50,7 @@ def train(
     out
         New folder for the run; with --resume the folder of the run to go on with.
     model
-        bioq (the default), danq, danq-jaspar or deepsea.
+        bioq (the default), danq, danq-jaspar, deepsea, deepatt or marq (docs/models.md).
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run

@@ -10,6 +10,8 @@ from bioq.errors import BioqError, UsageError
 
 KERNEL = 5
 """Pooled positions that the depth-wise convolution of a block spans."""
+SQUEEZED = 8
+"""Numbers that each position gives to the summary of the window."""
 ROTARY_BASE = 10_000.0
 """Longest wavelength of the rotary positions, over two pi: Su et al. 2021."""
 
@@ -23,7 +25,7 @@ class Marq(nn.Module):
     2017). A block is that of Conformer (Gulati et al. 2020) cut down: a depth-wise convolution with
     a gate (Dauphin et al. 2017), attention with rotary positions (Su et al. 2021) and a
     feed-forward layer, each after a norm and added to what came in. A query for each target is the
-    idea of DeepATT (Li et al. 2021), here with one head, low rank and a linear layer instead of
+    idea of DeepATT (Li et al. 2021), here with one head, low rank and a linear layer in place of
     dense ones. docs/experiments.md has the numbers behind each choice.
     """
 
@@ -61,13 +63,11 @@ class Marq(nn.Module):
         self.pool = nn.MaxPool1d(pool_width)
         self.embed = Embedding(positions, 2 * filters, attention_units, dropout_conv)
         self.blocks = nn.Sequential(
-            *(
-                Block(positions, attention_units, attention_heads, dropout_block)
-                for _ in range(blocks)
-            )
+            *(Block(attention_units, attention_heads, dropout_block) for _ in range(blocks))
         )
         self.norm = nn.LayerNorm(attention_units)
         self.drop_head = nn.Dropout(dropout_head)
+        self.window = WindowSummary(positions, attention_units, dropout_head)
         self.output = nn.Linear(attention_units, targets)
         self.mean = TargetMean(positions, attention_units, targets)
 
@@ -84,7 +84,8 @@ class Marq(nn.Module):
         strands = torch.cat([forward, reverse.flip(2)], dim=1)  # (batch, 2 * filter, position)
         read = self.norm(self.blocks(self.embed(strands.transpose(1, 2))))
         read = self.drop_head(read)  # (batch, position, unit)
-        logits: Tensor = self.mean(read, self.output(read))
+        scores = self.output(read + self.window(read))  # (batch, position, target)
+        logits: Tensor = self.mean(read, scores)
         return logits
 
 
@@ -107,14 +108,14 @@ class Embedding(nn.Module):
 class Block(nn.Module):
     """Neighbours by convolution, all positions by attention, each position by itself."""
 
-    def __init__(self, positions: int, units: int, heads: int, dropout: float):
+    def __init__(self, units: int, heads: int, dropout: float):
         super().__init__()
         self.near_norm = nn.LayerNorm(units)
         self.near = nn.Conv1d(units, units, KERNEL, padding=KERNEL // 2, groups=units)
         self.near_gate = nn.Linear(units, 2 * units)
         self.near_out = nn.Linear(units, units)
         self.far_norm = nn.LayerNorm(units)
-        self.far = RotaryAttention(positions, units, heads)
+        self.far = RotaryAttention(units, heads)
         self.dense_norm = nn.LayerNorm(units)
         self.dense = nn.Linear(units, 2 * units)
         self.dense_out = nn.Linear(2 * units, units)
@@ -134,38 +135,49 @@ class RotaryAttention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017) that knows distances by rotation (Su et al.
     2021): queries and keys are turned by an angle that grows with the position."""
 
-    cosine: Tensor
-    sine: Tensor
-
-    def __init__(self, positions: int, units: int, heads: int):
+    def __init__(self, units: int, heads: int):
         super().__init__()
         self.heads = heads
         self.inputs = nn.Linear(units, 3 * units)
         self.merge = nn.Linear(units, units)
-        pairs = units // heads // 2
-        rates = ROTARY_BASE ** (-torch.arange(pairs) / pairs)
-        angles = torch.arange(positions)[:, None] * rates  # (position, pair)
-        self.register_buffer("cosine", angles.cos(), persistent=False)
-        self.register_buffer("sine", angles.sin(), persistent=False)
 
     def forward(self, read: Tensor) -> Tensor:
         """Return `(batch, position, units)` of the same shape."""
         batch, positions, units = read.shape
         split = self.inputs(read).view(batch, positions, 3, self.heads, units // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)  # (batch, head, position, unit of head)
-        seen = functional.scaled_dot_product_attention(
-            self._turned(query), self._turned(key), value
-        )
+        seen = functional.scaled_dot_product_attention(_turned(query), _turned(key), value)
         merged: Tensor = self.merge(seen.transpose(1, 2).reshape(batch, positions, units))
         return merged
 
-    def _turned(self, vectors: Tensor) -> Tensor:
-        first, second = vectors.chunk(2, dim=-1)
-        turned = [
-            first * self.cosine - second * self.sine,
-            second * self.cosine + first * self.sine,
-        ]
-        return torch.cat(turned, dim=-1)
+
+def _turned(vectors: Tensor) -> Tensor:
+    """Return vectors `(batch, head, position, unit)`, each pair of units (the n-th of either half)
+    turned by the position times the pair's rate."""
+    first, second = vectors.chunk(2, dim=-1)
+    pairs = torch.arange(first.shape[-1], device=vectors.device)
+    rates = ROTARY_BASE ** (-pairs / len(pairs))
+    angles = torch.arange(vectors.shape[-2], device=vectors.device)[:, None] * rates
+    cosine, sine = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
+    turned = [first * cosine - second * sine, second * cosine + first * sine]
+    return torch.cat(turned, dim=-1)
+
+
+class WindowSummary(nn.Module):
+    """What the whole window adds to every position: a few numbers from each of them, side by side,
+    through a dense layer, as DanQ ends in one."""
+
+    def __init__(self, positions: int, units: int, dropout: float):
+        super().__init__()
+        self.squeeze = nn.Linear(units, SQUEEZED)
+        self.dense = nn.Linear(positions * SQUEEZED, units)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, read: Tensor) -> Tensor:
+        """Return `(batch, 1, units)` of what was read, `(batch, position, units)`."""
+        hidden = functional.gelu(self.dense(self.squeeze(read).flatten(1)))
+        summary: Tensor = self.drop(hidden)[:, None]
+        return summary
 
 
 class TargetMean(nn.Module):

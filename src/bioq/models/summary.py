@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioq.models.deepatt import TargetAttention
-from bioq.models.marq import Block, Embedding, TargetMean
+from bioq.models.marq import Block, Embedding, TargetMean, WindowSummary
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,8 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
         return "dense, norm before"
     if isinstance(module, nn.Sequential):
         return f"attention, {len(module)} blocks"
+    if isinstance(module, WindowSummary):
+        return "dense, added to all positions"
     if isinstance(module, TargetMean):
         return "attention, a query a target"
     return type(module).__name__
@@ -150,7 +152,7 @@ def _axes(
         return ("target", "unit")[-len(output) :]
     if isinstance(module, TargetAttention):
         return ("target", "unit")
-    if isinstance(module, Embedding):
+    if isinstance(module, Embedding | WindowSummary):
         return ("position", "unit")
     if isinstance(module, TargetMean):
         return ("target",)
@@ -180,6 +182,8 @@ def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -
         positions, units = output
         weights = (weight.numel() for weight in module.parameters() if weight.dim() > 1)
         return 2 * positions * (sum(weights) + 2 * positions * units)  # products; sums of values
+    if isinstance(module, WindowSummary):
+        return 2 * (given[0] * module.squeeze.weight.numel() + module.dense.weight.numel())
     if isinstance(module, TargetMean):
         positions, _ = given
         targets, rank = module.queries.shape

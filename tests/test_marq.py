@@ -229,14 +229,14 @@ def test_the_layers_are_those_of_the_summary() -> None:
     assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
         ("windows", (4, 1000), 0),
         ("conv", (64, 981), 64 * 81),
-        ("pool", (64, 61), 0),
-        ("embed", (61, 64), 2 * 128 + 129 * 64 + 61 * 64),
-        ("blocks", (61, 64), 2 * 46_464),
-        ("norm", (61, 64), 2 * 64),
-        ("drop_head", (61, 64), 0),
-        ("window", (1, 64), 65 * 8 + (61 * 8 + 1) * 64),
-        ("output", (61, 399), 65 * 399),
-        ("mean", (399,), 65 * 16 + 399 * 16 + 61),
+        ("pool", (64, 39), 0),
+        ("embed", (39, 64), 2 * 128 + 129 * 64 + 39 * 64),
+        ("blocks", (39, 64), 2 * 46_464),
+        ("norm", (39, 64), 2 * 64),
+        ("drop_head", (39, 64), 0),
+        ("window", (1, 64), 65 * 8 + (39 * 8 + 1) * 64),
+        ("output", (39, 399), 65 * 399),
+        ("mean", (399,), 65 * 16 + 399 * 16 + 39),
     ]
     assert summary.layers[1].kind == "convolution 64 x 20, ReLU, both strands"
     assert summary.layers[1].flops == 2 * (2 * 64 * 80 * 981)
@@ -255,6 +255,6 @@ def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
         build_model("marq", targets=1, sizes=ModelSizes(attention_units=10))
     with pytest.raises(UsageError, match=r"model marq has no lstm_units .found 4.*bioq"):
         build_model("marq", targets=1, sizes=ModelSizes(lstm_units=4))
-    with pytest.raises(BioqError, match=r"window of 34 bp is too short.*at least 35 bp"):
-        build_model("marq", targets=1, window_bp=34)
-    build_model("marq", targets=1, window_bp=35)
+    with pytest.raises(BioqError, match=r"window of 43 bp is too short.*at least 44 bp"):
+        build_model("marq", targets=1, window_bp=43)
+    build_model("marq", targets=1, window_bp=44)

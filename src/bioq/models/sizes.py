@@ -53,13 +53,13 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     "marq": ModelSizes(
         filters=64,
         filter_width=20,
-        pool_width=16,
-        dropout_conv=0.1,
-        dropout_head=0.2,
+        pool_width=25,
+        dropout_conv=0.2,
+        dropout_head=0.4,
         attention_units=64,
         attention_heads=4,
         blocks=2,
-        dropout_block=0.05,
+        dropout_block=0.1,
     ),
 }
 """Published sizes of every model, by name; None where the model has no such part."""

@@ -19,6 +19,7 @@ from bioq.errors import BioqError
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
+from bioq.inputs.files import STDIN
 from bioq.inputs.places import open_places
 from bioq.models import ModelSizes, build_model
 from bioq.motifs import read_meme
@@ -93,6 +94,8 @@ class Parsers:
     def _places(self, path: Path) -> None:
         text = path.read_bytes().decode("utf-8", "replace").replace("\0", "")
         source = text.split("\n")[0][:100] or "x"
+        if Path(source) == STDIN:
+            return  # what comes from there is read as a file is
         with open_places(source, self.genome, window_bp=20, span_bp=4, pad=False) as places:
             for _ in zip(range(50), places.read(), strict=False):
                 pass

@@ -76,7 +76,7 @@ _PREDICT = "predict {in}/run {in}/r.bed --genome {in}/g.fa --batch-size 8"
 TRAIN = Command(
     "train",
     "train {in}/data --out {out}/run --model danq --epochs 3 --batch-size 16 --lr 0.005 "
-    f"--patience 0 --checkpoint-min 0.0005 --seed 3 {_SIZES}",
+    f"--patience 0 --checkpoint-min 0.0005 --seed 3 --average 0.9 {_SIZES}",
     resumes=True,
     is_slow=True,
     at_once=False,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.errors import BioqError
+from bioq.models.sizes import pooled_positions
 
 
 class DanQ(nn.Module):
@@ -35,13 +35,7 @@ class DanQ(nn.Module):
         super().__init__()
         self.architecture: dict[str, Any] = {}
         """What `build_model` needs to build this network again."""
-        positions = (window_bp - filter_width + 1) // pool_width
-        if positions < 1:
-            raise BioqError(
-                f"window of {window_bp} bp is too short for this model; "
-                f"expected at least {filter_width + pool_width - 1} bp: "
-                "take longer windows, or a smaller filter_width or pool_width"
-            )
+        positions = pooled_positions(window_bp, filter_width, pool_width)
         self.conv = nn.Conv1d(4, filters, filter_width)
         self.pool = nn.MaxPool1d(pool_width)
         self.drop_conv = nn.Dropout(dropout_conv)

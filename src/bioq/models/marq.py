@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
+from bioq.models.sizes import pooled_positions
 
 KERNEL = 5
 """Pooled positions that the depth-wise convolution of a block spans."""
@@ -47,13 +48,7 @@ class Marq(nn.Module):
         super().__init__()
         self.architecture: dict[str, Any] = {}
         """What `build_model` needs to build this network again."""
-        positions = (window_bp - filter_width + 1) // pool_width
-        if positions < 1:
-            raise BioqError(
-                f"window of {window_bp} bp is too short for this model; "
-                f"expected at least {filter_width + pool_width - 1} bp: "
-                "take longer windows, or a smaller filter_width or pool_width"
-            )
+        positions = pooled_positions(window_bp, filter_width, pool_width)
         if attention_units % (2 * attention_heads):
             raise UsageError(
                 f"attention_units is {attention_units}, attention_heads {attention_heads}; "

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,21 @@ def sizes_from(values: Mapping[str, object]) -> ModelSizes:
             f"model size {unknown[0]!r} is unknown; the sizes of a model are {', '.join(known)}"
         )
     return ModelSizes(**values)  # type: ignore[arg-type]  # complete_sizes checks the values
+
+
+def pooled_positions(window_bp: int, filter_width: int, pool_width: int) -> int:
+    """Return the positions that a convolution and max pooling leave of a window.
+
+    Raises BioqError if there is none.
+    """
+    positions = (window_bp - filter_width + 1) // pool_width
+    if positions < 1:
+        raise BioqError(
+            f"window of {window_bp} bp is too short for this model; "
+            f"expected at least {filter_width + pool_width - 1} bp: "
+            "take longer windows, or a smaller filter_width or pool_width"
+        )
+    return positions
 
 
 def _models_with(size: str) -> list[str]:

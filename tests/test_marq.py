@@ -1,6 +1,7 @@
 """Marq agrees with a forward pass written here in NumPy, and its parts are what they say."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +9,16 @@ import pytest
 import torch
 from test_models import logits_of, numpy_convolution, numpy_pool, random_windows
 from torch import nn
+from variant_cases import make_run
 
+import bioq
 from bioq.batches import one_hot
 from bioq.errors import BioqError, UsageError
 from bioq.fast import prepare, prepare_edits
 from bioq.fast.kmers import LETTERS
 from bioq.fast.training import training_forward
+from bioq.inference import predict_codes, predict_edits
+from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.marq import Marq, RotaryAttention, TargetMean
 from bioq.models.summary import summarise
@@ -248,6 +253,32 @@ def test_architecture_survives_json_and_builds_the_same_network() -> None:
     assert again.architecture == model.architecture
     again.load_state_dict(model.state_dict())
     np.testing.assert_array_equal(logits_of(again.eval(), windows), logits_of(model, windows))
+
+
+def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -> None:
+    model = bioq.load(make_run(tmp_path / "run", model_name="marq", sizes=SMALL))
+    codes = np.random.default_rng(0).integers(0, 4, (3, 200), np.uint8)
+    edited = codes[:1].copy()
+    edited[0, 100] = (edited[0, 100] + 1) % 4
+
+    def expected(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        with torch.no_grad():
+            logits: torch.Tensor = model(one_hot(torch.from_numpy(windows.copy())).float())
+        found: npt.NDArray[np.float32] = torch.sigmoid(logits).numpy()
+        return found
+
+    def of_both(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        mean: npt.NDArray[np.float32] = (expected(windows) + expected(3 - windows[:, ::-1])) / 2
+        return mean
+
+    near = {"atol": 2e-5}  # the weights are large, so that effects are
+    np.testing.assert_allclose(predict_codes(model, codes), of_both(codes), **near)
+    reference, effects = mutate_window(model, codes[0], start=100, end=101)
+    mutant = reference + effects[edited[0, 100], 0]
+    np.testing.assert_allclose(mutant, of_both(edited)[0], **near)
+    _, of_edits = predict_edits(model, codes, edited, np.array([0]))
+    np.testing.assert_allclose(of_edits, expected(edited), **near)
+    assert np.abs(mutant - reference).max() > 1e-3
 
 
 def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:

@@ -18,11 +18,20 @@ HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 Row = tuple[object, ...]
 
 
-def make_run(folder: Path, *, window_bp: int = 200, seed: int = 1) -> Path:
+SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+
+
+def make_run(
+    folder: Path,
+    *,
+    window_bp: int = 200,
+    seed: int = 1,
+    model_name: str = "danq",
+    sizes: ModelSizes = SIZES,
+) -> Path:
     """Make a run of an untrained model of two targets, first and second."""
     torch.manual_seed(seed)
-    sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
-    model = build_model("danq", targets=2, window_bp=window_bp, sizes=sizes)
+    model = build_model(model_name, targets=2, window_bp=window_bp, sizes=sizes)
     with torch.no_grad():
         for weights in model.parameters():
             weights *= 3  # so that effects are far above rounding

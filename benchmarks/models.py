@@ -35,6 +35,7 @@ import torch
 from model_data import DATA_SETS, build, genome_blocks
 from model_scores import SCORES, compare
 from model_speed import costs
+from yeast import own_and_flags
 
 import bioq
 from bioq import dna, metrics
@@ -322,9 +323,7 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _options() -> argparse.Namespace:
-    own, flags = sys.argv[1:], []
-    if "--" in own:
-        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    own, flags = own_and_flags()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -236,10 +236,16 @@ def _bioq(*arguments: object) -> None:
     )
 
 
-def _options() -> argparse.Namespace:
+def own_and_flags() -> tuple[list[str], list[str]]:
+    """Return the words of the command line before `--`, and those after it, for `bioq train`."""
     own, flags = sys.argv[1:], []
     if "--" in own:
         own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    return own, flags
+
+
+def _options() -> argparse.Namespace:
+    own, flags = own_and_flags()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

@@ -9,6 +9,7 @@ that is scored.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,13 @@ def evaluate(
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
     place = choose_device(device)
     folder = make_folder(whole)
+    # A run alone stays at hand for its second split; of several one is in memory at a time.
+    network = lru_cache(maxsize=int(len(members) == 1))(_Member.load)
 
     def scored(name: str) -> tuple[Labels, Probability]:
         parts = (
             predict_labelled(
-                member.load().to(place),
+                network(member).to(place),
                 data[name],
                 folder,
                 strands=strands,
@@ -101,7 +104,7 @@ def evaluate(
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Member:
     run: Path
     calibration: Calibration | None

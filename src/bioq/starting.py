@@ -112,7 +112,8 @@ def start_model(
     """Return the model that a training of `data` into `run` starts with, and a line that says what
     it starts from, if from more than random numbers.
 
-    The weights of another run are not read where `run` has a checkpoint, which replaces them all.
+    Where `run` has a checkpoint, which replaces all weights, neither the labels nor the weights of
+    another run are read.
     Sets PyTorch's random numbers. Raises BioqError if the other run has changed.
     """
     torch.manual_seed(seed_of(config.seed, "weights"))
@@ -122,12 +123,14 @@ def start_model(
         window_bp=data.description.window_bp,
         sizes=ModelSizes(**settings["sizes"]),
     )
-    if config.resolve(len(data["train"]), settings["model"]).output_bias:
+    has_checkpoint = (run / STATE).is_file()
+    recipe = config.resolve(len(data["train"]), settings["model"])
+    if recipe.output_bias and not has_checkpoint:
         start_at_positive_rates(model, data["train"])
     note = None
     if settings["from"] is None:
         note = _start_filters(model, settings, config.seed)
-    elif not (run / STATE).is_file():
+    elif not has_checkpoint:
         note = _take_over(model, settings["from"], data, run)
     if settings["freeze"]:
         model.requires_grad_(False).output.requires_grad_(True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fault_parsers_own import OwnFiles
+from fault_parsers_own import OwnFiles, in_place_of
 
 from bioq import dna
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
@@ -111,18 +111,10 @@ class Parsers:
                 np.testing.assert_array_equal(found.read(name, 0, length), expected)
 
     def _in_data(self, name: str, path: Path) -> None:
-        self._with(self.data / name, path, lambda: (open_dataset(self.data), verify(self.data)))
+        in_place_of(self.data / name, path, lambda: (open_dataset(self.data), verify(self.data)))
 
     def _in_run(self, name: str, path: Path) -> None:
-        self._with(self.run / name, path, lambda: load(self.run))
-
-    def _with(self, place: Path, path: Path, work: Callable[[], object]) -> None:
-        own = place.read_bytes()
-        try:
-            place.write_bytes(path.read_bytes())
-            work()
-        finally:
-            place.write_bytes(own)
+        in_place_of(self.run / name, path, lambda: load(self.run))
 
 
 def _read_genome(path: Path) -> None:

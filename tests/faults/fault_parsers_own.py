@@ -97,17 +97,7 @@ class OwnFiles:
 
     def _in(self, name: str, work: Callable[[], object]) -> Callable[[Path], None]:
         """Return a reader of bytes that stand in the place of a file."""
-        place = self.folder / name
-
-        def read(path: Path) -> None:
-            own = place.read_bytes()
-            try:
-                place.write_bytes(path.read_bytes())
-                work()
-            finally:
-                place.write_bytes(own)
-
-        return read
+        return lambda path: in_place_of(self.folder / name, path, work)
 
     def _load_state(self) -> None:
         load_state(self.folder / "run", self.model, self.optimizer)
@@ -142,3 +132,13 @@ class OwnFiles:
 
 def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
+
+
+def in_place_of(place: Path, path: Path, work: Callable[[], object]) -> None:
+    """Do some work while what is in a file stands in the place of another, then put that back."""
+    own = place.read_bytes()
+    try:
+        place.write_bytes(path.read_bytes())
+        work()
+    finally:
+        place.write_bytes(own)

@@ -104,13 +104,8 @@ def gelu(values: Floats) -> Floats:
 
 def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
     weights, sizes = weights_of(model), model.architecture["sizes"]
-    both = []
-    for strand in (windows, windows[:, ::-1, ::-1]):
-        found = numpy_convolution(
-            strand.astype(float), weights["conv.weight"], weights["conv.bias"]
-        )
-        both.append(numpy_pool(found, sizes["pool_width"]))
-    pooled = np.concatenate([both[0], both[1][:, :, ::-1]], axis=1).transpose(0, 2, 1)
+    found = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
+    pooled = numpy_pool(found, sizes["pool_width"]).transpose(0, 2, 1)
     logits = []
     for window in pooled:
         embed = part(weights, "embed")
@@ -140,19 +135,6 @@ def test_full_size_model_equals_the_numpy_forward_pass() -> None:
     model, windows = build_model("marq", targets=5).eval(), random_windows(1, 1000)
     assert isinstance(model, Marq)
     np.testing.assert_allclose(logits_of(model, windows), numpy_logits(model, windows), atol=1e-5)
-
-
-def test_what_the_first_layer_finds_is_the_same_on_the_other_strand_the_other_way_round() -> None:
-    model, windows = small_model(), torch.from_numpy(random_windows(3, 100))
-    found = []
-    model.embed.register_forward_hook(lambda _module, inputs, _output: found.append(inputs[0]))
-    with torch.no_grad():
-        model(windows), model(windows.flip(1, 2))
-    (here, there), filters = found, 6
-    assert here.shape == (3, 32, 2 * filters)
-    torch.testing.assert_close(there.flip(1)[:, :, :filters], here[:, :, filters:])
-    torch.testing.assert_close(there.flip(1)[:, :, filters:], here[:, :, :filters])
-    assert not torch.equal(here[:, :, :filters], here[:, :, filters:])
 
 
 def test_attention_knows_distances_and_no_places() -> None:
@@ -233,8 +215,8 @@ def test_the_layers_are_those_of_the_summary() -> None:
     summary = summarise(build_model("marq", targets=399))
     assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
         ("windows", (4, 1000), 0),
-        ("conv", (64, 981), 64 * 81),
-        ("pool", (64, 39), 0),
+        ("conv", (128, 981), 128 * 81),
+        ("pool", (128, 39), 0),
         ("embed", (39, 64), 2 * 128 + 129 * 64 + 39 * 64),
         ("blocks", (39, 64), 2 * 46_464),
         ("norm", (39, 64), 2 * 64),
@@ -243,8 +225,8 @@ def test_the_layers_are_those_of_the_summary() -> None:
         ("output", (39, 399), 65 * 399),
         ("mean", (399,), 65 * 16 + 399 * 16 + 39),
     ]
-    assert summary.layers[1].kind == "convolution 64 x 20, ReLU, both strands"
-    assert summary.layers[1].flops == 2 * (2 * 64 * 80 * 981)
+    assert summary.layers[1].kind == "convolution 128 x 20, ReLU"
+    assert summary.layers[1].flops == 2 * (128 * 80 * 981)
 
 
 def test_architecture_survives_json_and_builds_the_same_network() -> None:

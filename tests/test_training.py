@@ -1,6 +1,7 @@
 """Training learns, is seeded, resumes bit for bit, keeps the best weights and stops on NaN."""
 
 import dataclasses
+import json
 import math
 import os
 import signal
@@ -126,13 +127,13 @@ bioq.train(
     sys.argv[1], sys.argv[2], model="bioq", resume=sys.argv[3] == "resume",
     sizes=ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8),
     config=TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0,
-                       checkpoint_min=0.0005, average=0.9),
+                       checkpoint_min=0.0005, average=0.9, shift=5),
 )
 """
 
 
 def test_resume_after_kill_9_gives_the_same_bytes(masked_data: Dataset, tmp_path: Path) -> None:
-    config = dataclasses.replace(QUICK, average=0.9)
+    config = dataclasses.replace(QUICK, average=0.9, shift=5)
     bioq.train(masked_data, tmp_path / "whole", model="bioq", sizes=SMALL, config=config)
     run = tmp_path / "killed"
     kills = 0
@@ -172,6 +173,23 @@ def test_a_finished_run_is_left_as_it_is(masked_data: Dataset, tmp_path: Path) -
     bioq.train(masked_data, run, sizes=SMALL, resume=True)
     assert files_of(run)[:2] == before[:2]
     pd.testing.assert_frame_equal(files_of(run)[2], before[2])
+
+
+def test_a_run_of_a_version_with_fewer_options_goes_on(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, sizes=SMALL, config=QUICK)
+    file = run / "config.json"
+    config = json.loads(file.read_text())
+    for name in ("shift", "average", "from", "freeze"):
+        del config["training"][name]
+    file.write_text(json.dumps(config))
+    before = files_of(run)
+    bioq.train(masked_data, run, sizes=SMALL, resume=True)
+    assert files_of(run)[:2] == before[:2]
+    with pytest.raises(UsageError, match=r"started with shift None, not 4"):
+        bioq.train(masked_data, run, config=TrainConfig(shift=4), resume=True)
 
 
 def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: Path) -> None:

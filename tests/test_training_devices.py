@@ -100,10 +100,10 @@ from bioq import BioqError, ModelSizes, TrainConfig
 data, folder, sizes, config = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 taken, weights, told = [], [], None
 class Noted(bioq.training._Training):
-    def _own(self, rows, flipped):
-        found = super()._own(rows, flipped)
-        taken.append(found[0].tolist() if found[2] else [])
-        return found
+    def _own(self, batch):
+        own, weight = super()._own(batch)
+        taken.append(own.rows.tolist() if weight else [])
+        return own, weight
     def go(self):
         super().go()
         tensors = self.model.state_dict().values()

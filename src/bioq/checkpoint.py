@@ -145,7 +145,7 @@ def settings_to_continue(
         **asdict(TrainConfig()),
     }
     given = {**asked, **asked["sizes"], **asdict(config)}
-    used = {**training, **training["sizes"], "from": start and start["path"]}
+    used = {**standard, **training, **training["sizes"], "from": start and start["path"]}
     changed = [
         name
         for name, usual in standard.items()

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bioq.batches import Batches, reverse_complement_codes
+from bioq.augmentation import Showing, draw_showing
+from bioq.batches import Batches
 from bioq.checkpoint import Position, device_of_run, load_state, save_state, settings_to_continue
 from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError, UsageError
@@ -216,7 +217,7 @@ class _Training:
     def _epoch(self) -> None:
         """Take the steps of one epoch that are still to be taken."""
         position, recipe = self.position, self.recipe
-        rows, flipped = self._order(position.epoch)
+        showing = self._showing(position.epoch)
         pending: list[Tensor] = []
         started = time.monotonic() - position.seconds
         label = f"epoch {position.epoch + 1}/{recipe.epochs}"
@@ -227,45 +228,34 @@ class _Training:
             while position.step < self.steps:
                 start = position.step * recipe.batch_size
                 batch = slice(start, start + recipe.batch_size)
-                pending.append(self._step(rows[batch], flipped[batch]))
+                pending.append(self._step(showing[batch]))
                 position.step += 1
                 position.seconds = time.monotonic() - started
                 if len(pending) == _LOOK_EVERY_STEPS or position.step == self.steps:
                     self._look(pending)
                 seen = (position.step - len(pending)) * recipe.batch_size
                 note = f"loss {position.loss_sum / min(seen, self.shown):.4f}" if seen else ""
-                advance(len(rows[batch]), note)
+                advance(len(showing[batch]), note)
                 if time.monotonic() - self.saved_at > self.config.checkpoint_min * 60 and (
                     self.ranks.is_alone or not pending  # ranks look together, clocks differ
                 ):
                     self._look(pending)
                     self._save()
 
-    def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        """Return the rows of an epoch in the order shown, and which of them on the other strand.
+    def _showing(self, epoch: int) -> Showing:
+        """Return what an epoch shows.
 
-        With the data on the device they lie there too: copying them step by step would have every
+        With the data on the device it lies there too: copying it step by step would have every
         step wait for the one before.
         """
-        rows, flipped = self._draw_order(epoch)
-        if self.batches.data_in == "device":
-            return rows.to(self.device), flipped.to(self.device)
-        return rows, flipped
+        showing = draw_showing(self.train_windows, self.recipe, self.config.seed, epoch)
+        return showing.to(self.device) if self.batches.data_in == "device" else showing
 
-    def _draw_order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed_of(self.config.seed, "order", epoch))
-        order = torch.randperm(self.shown, generator=generator)
-        if self.recipe.strands == "both":
-            return order % self.train_windows, order >= self.train_windows
-        if self.recipe.strands == "random":
-            return order, torch.rand(self.shown, generator=generator) < 0.5
-        return order, torch.zeros(self.shown, dtype=torch.bool)
-
-    def _step(self, rows: Tensor, flipped: Tensor) -> Tensor:
+    def _step(self, batch: Showing) -> Tensor:
         """Take one step; return its mean loss times its windows, of this rank, still on the device.
 
-        `rows` and `flipped` are the whole batch, of which each rank takes its part. DDP means the
-        gradients over the ranks, so each rank's loss is weighted by its share of the batch.
+        Each rank takes its part of the batch. DDP means the gradients over the ranks, so each
+        rank's loss is weighted by its share of the batch.
         """
         number = self.position.epoch * self.steps + self.position.step
         rank = () if self.ranks.is_first else (self.ranks.rank,)
@@ -273,10 +263,9 @@ class _Training:
         rate = learning_rate_at(self.recipe, number, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        rows, flipped, weight = self._own(rows, flipped)
-        codes, labels = self.batches.read_codes(rows)
-        opposite = flipped.to(self.device).view(-1, 1)
-        codes = torch.where(opposite, reverse_complement_codes(codes), codes)
+        own, weight = self._own(batch)
+        codes, labels = self.batches.read_codes(own.rows)
+        codes = own.view(codes)
         with numerics(self.device, self.config.precision):
             loss = binary_cross_entropy_with_logits(self.forward(codes).float(), labels)
             self.optimizer.zero_grad(set_to_none=True)
@@ -286,17 +275,16 @@ class _Training:
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        return loss.detach() * (len(rows) if weight else 0)
+        return loss.detach() * (len(own) if weight else 0)
 
-    def _own(self, rows: Tensor, flipped: Tensor) -> tuple[Tensor, Tensor, float]:
+    def _own(self, batch: Showing) -> tuple[Showing, float]:
         """Return this rank's part of a batch and its weight: 1 where all have as many rows.
 
         With fewer rows than ranks some have none; these take the first, with weight 0.
         """
-        own = self.ranks.share(len(rows))
-        weight = (own.stop - own.start) * self.ranks.world / len(rows)
-        own = own if weight else slice(0, 1)
-        return rows[own], flipped[own], weight
+        own = self.ranks.share(len(batch))
+        weight = (own.stop - own.start) * self.ranks.world / len(batch)
+        return batch[own if weight else slice(0, 1)], weight
 
     def _look(self, pending: list[Tensor]) -> None:
         """Add the losses of the steps since the last look; stop if one is no number."""

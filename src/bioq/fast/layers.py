@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.batches import reverse_complement_codes
 from bioq.fast.kmers import KmerConvolution
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
@@ -66,8 +65,7 @@ class FastMarq:
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
-        both = torch.cat([codes, reverse_complement_codes(codes)])
-        found = self._convolution(both).transpose(1, 2)  # (2 * n, filter, position)
+        found = self._convolution(codes).transpose(1, 2)  # (n, filter, position)
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
             return self._model.after_pooling(found).float()
 

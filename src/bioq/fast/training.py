@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.batches import one_hot, reverse_complement_codes
+from bioq.batches import one_hot
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.switch import may_stand_in
 from bioq.models.danq import DanQ
@@ -30,14 +30,10 @@ def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Ten
     """
     on_cpu = next(model.parameters()).device.type == "cpu"
     if on_cpu and precision == "32" and may_stand_in(model, (DanQ, DeepSEA, DeepATT, Marq)):
-        if isinstance(model, DanQ | DeepATT):
+        if isinstance(model, DanQ | DeepATT | Marq):
             return lambda codes: model.after_pooling(_found(model, model.conv, codes))
         if isinstance(model, DeepSEA):
             return lambda codes: model.after_pooling(_found(model, model.conv1, codes))
-        if isinstance(model, Marq):
-            return lambda codes: model.after_pooling(
-                _found(model, model.conv, torch.cat([codes, reverse_complement_codes(codes)]))
-            )
     return lambda codes: model(one_hot(codes).float())
 
 

@@ -1,4 +1,4 @@
-"""Marq: motifs on both strands, a few blocks that read how they are arranged, a query a target."""
+"""Marq: motifs, a few blocks that read how they are arranged, a query a target."""
 
 from typing import Any
 
@@ -18,16 +18,15 @@ ROTARY_BASE = 10_000.0
 
 
 class Marq(nn.Module):
-    """Convolution of both strands, max pooling, blocks of convolution and attention, and one
-    weighted mean over the positions for each target.
+    """Convolution, max pooling, blocks of convolution and attention, and one weighted mean over the
+    positions for each target.
 
     Where it comes from: the first layer is that of DanQ (Quang & Xie 2016), so that its filters can
-    be read as motifs, and every filter also reads the other strand (Shrikumar, Greenside & Kundaje
-    2017). A block is that of Conformer (Gulati et al. 2020) cut down: a depth-wise convolution with
-    a gate (Dauphin et al. 2017), attention with rotary positions (Su et al. 2021) and a
-    feed-forward layer, each after a norm and added to what came in. A query for each target is the
-    idea of DeepATT (Li et al. 2021), here with one head, low rank and a linear layer in place of
-    dense ones. docs/experiments.md has the numbers behind each choice.
+    be read as motifs. A block is that of Conformer (Gulati et al. 2020) cut down: a depth-wise
+    convolution with a gate (Dauphin et al. 2017), attention with rotary positions (Su et al. 2021)
+    and a feed-forward layer, each after a norm and added to what came in. A query for each target
+    is the idea of DeepATT (Li et al. 2021), here with one head, low rank and a linear layer in
+    place of dense ones. docs/experiments.md has the numbers behind each choice.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Marq(nn.Module):
             )
         self.conv = nn.Conv1d(4, filters, filter_width)
         self.pool = nn.MaxPool1d(pool_width)
-        self.embed = Embedding(positions, 2 * filters, attention_units, dropout_conv)
+        self.embed = Embedding(positions, filters, attention_units, dropout_conv)
         self.blocks = nn.Sequential(
             *(Block(attention_units, attention_heads, dropout_block) for _ in range(blocks))
         )
@@ -68,16 +67,12 @@ class Marq(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        both = torch.cat([windows, windows.flip(1, 2)])  # A, C, G, T backwards is T, G, C, A
-        found = functional.relu(self.conv(both))  # (2 * batch, filter, window_bp - width + 1)
+        found = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
         return self.after_pooling(self.pool(found))
 
     def after_pooling(self, found: Tensor) -> Tensor:
-        """Return logits `(batch, targets)` of pooled activations `(2 * batch, filter, position)`:
-        those of the windows, then those of their reverse complements."""
-        forward, reverse = found.chunk(2)
-        strands = torch.cat([forward, reverse.flip(2)], dim=1)  # (batch, 2 * filter, position)
-        read = self.norm(self.blocks(self.embed(strands.transpose(1, 2))))
+        """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
+        read = self.norm(self.blocks(self.embed(found.transpose(1, 2))))
         read = self.drop_head(read)  # (batch, position, unit)
         scores = self.output(read + self.window(read))  # (batch, position, target)
         logits: Tensor = self.mean(read, scores)

@@ -51,7 +51,7 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
     # docs/experiments.md
     "marq": ModelSizes(
-        filters=64,
+        filters=128,
         filter_width=20,
         pool_width=25,
         dropout_conv=0.2,

@@ -74,16 +74,15 @@ def summarise(model: nn.Module) -> Summary:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             result: Tensor = output[0] if isinstance(output, tuple) else output
             is_last = module is model.output
-            strands, *lengths = result.shape  # of one window
-            shape = tuple(lengths)
+            shape = tuple(result.shape[1:])  # of one window
             layers.append(
                 Layer(
                     name,
-                    _kind(module, is_last=is_last) + (", both strands" if strands > 1 else ""),
+                    _kind(module, is_last=is_last),
                     _axes(module, layers[-1], shape, is_last=is_last),
                     shape,
                     sum(parameter.numel() for parameter in module.parameters()),
-                    strands * _flops(module, layers[-1].output, shape),
+                    _flops(module, layers[-1].output, shape),
                 )
             )
 

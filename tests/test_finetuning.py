@@ -81,6 +81,41 @@ def test_layers_and_outputs_of_the_same_targets_are_taken_over(
     assert read_config(tuned).model == {**read_config(run).model, "targets": 3}
 
 
+PARTS_OF_TARGETS = {
+    "marq": {"output.weight": 0, "output.bias": 0, "mean.queries": 0},
+    "deepatt": {"output.weight": 0, "output.bias": 0, "attention.query.weight": 1},
+}
+"""Weights that belong to single targets, and the dimension that counts these."""
+
+
+@pytest.mark.parametrize("model", PARTS_OF_TARGETS)
+def test_queries_of_targets_are_taken_over_with_them(
+    masked_data: Dataset, data: Dataset, tmp_path: Path, model: str
+) -> None:
+    sizes = ModelSizes(
+        filters=8, filter_width=8, pool_width=10, attention_units=8, attention_heads=2
+    )
+    run, parts = tmp_path / "run", PARTS_OF_TARGETS[model]
+    bioq.train(masked_data, run, model=model, sizes=sizes, config=replace(QUICK, epochs=1))
+    before = weights_of(run, "model")
+    bioq.train(data, tmp_path / "tuned", from_run=run, config=STILL)
+    bioq.train(data, tmp_path / "frozen", from_run=run, freeze=True, config=QUICK)
+    tuned, frozen = weights_of(tmp_path / "tuned"), weights_of(tmp_path / "frozen")
+    for name, old in before.items():
+        if name not in parts:
+            torch.testing.assert_close(tuned[name], old, rtol=0, atol=1e-7)
+            assert torch.equal(frozen[name], old), name
+            continue
+        taken, learned = (now[name].movedim(parts[name], 0) for now in (tuned, frozen))
+        old = old.movedim(parts[name], 0)  # `second` is row 1 of both
+        torch.testing.assert_close(taken[1], old[1], rtol=0, atol=1e-7)
+        assert (taken[[0, 2]] != old[0]).any()
+        assert not torch.equal(learned[1], old[1]), name
+    bioq.train(data, tmp_path / "all", from_run=tmp_path / "tuned", config=STILL)
+    for name, now in weights_of(tmp_path / "all").items():
+        torch.testing.assert_close(now, tuned[name], rtol=0, atol=1e-7)
+
+
 def test_targets_are_told_apart_by_name_in_any_order(source: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path / "turned", ["second", "new", "first"])
     tuned = bioq.train(data, tmp_path / "tuned", from_run=source, config=STILL)

@@ -133,7 +133,9 @@ def start_model(
     elif not has_checkpoint:
         note = _take_over(model, settings["from"], data, run)
     if settings["freeze"]:
-        model.requires_grad_(False).output.requires_grad_(True)
+        of_targets = _target_dimensions(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in of_targets)
     return model, note
 
 
@@ -180,7 +182,8 @@ def _start_filters(model: nn.Module, settings: Settings, seed: int) -> str | Non
 
 
 def _take_over(model: nn.Module, start: Mapping[str, Any], data: Dataset, run: Path) -> str:
-    """Copy the best weights of a run; of its output layer the targets that `data` has too, by name.
+    """Copy the best weights of a run; of those that belong to single targets (the output layer, and
+    the queries of a model that has them) the targets that `data` has too, by name.
 
     They are the weights in the file, whatever has been fitted to them since.
     """
@@ -195,13 +198,28 @@ def _take_over(model: nn.Module, start: Mapping[str, Any], data: Dataset, run: P
         network: nn.Module = build_from_architecture(config.model)
     load_weights(network, source / BEST)
     old, new = _shared_targets(source, config.model["targets"], data)
-    weights = model.state_dict()
+    weights, of_targets = model.state_dict(), _target_dimensions(model)
     for name, tensor in network.state_dict().items():
-        if name.startswith("output."):
-            weights[name][new] = tensor[old]
+        if name in of_targets:
+            dimension = of_targets[name]
+            weights[name].movedim(dimension, 0)[new] = tensor.movedim(dimension, 0)[old]
         else:
             weights[name].copy_(tensor)
     return f"start from {source}: {len(new)} of {len(data.targets)} targets keep their output"
+
+
+def _target_dimensions(model: nn.Module) -> dict[str, int]:
+    """Return the weights that belong to single targets: their names, and which of their dimensions
+    counts the targets. It is the one that is another in the same model with one target more."""
+    architecture: Any = model.architecture
+    with torch.device("meta"):
+        larger = build_from_architecture({**architecture, "targets": architecture["targets"] + 1})
+    shapes = {name: weight.shape for name, weight in larger.state_dict().items()}
+    return {
+        name: next(d for d, length in enumerate(weight.shape) if length != shapes[name][d])
+        for name, weight in model.state_dict().items()
+        if weight.shape != shapes[name]
+    }
 
 
 def _shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], list[int]]:

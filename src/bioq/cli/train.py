@@ -57,7 +57,8 @@ def train(
         Start from the network and the best weights of this run; targets of the same name keep
         their output, the others start anew.
     freeze
-        With --from: only the output layer learns; the layers before it stay as they are.
+        With --from: only the output layer learns, and queries of targets; what all targets share
+        stays as it is.
     resume
         Go on with an interrupted run.
     config

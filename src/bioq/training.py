@@ -63,9 +63,9 @@ def train(
     `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
     `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. With `from_run` the
     network and the best weights of that run are the start instead, and with `freeze` only what
-    belongs to single targets learns. With `resume` an interrupted run goes on from its last checkpoint with the
-    settings it was started with; on a CPU the result is the same, bit for bit, as without the
-    interruption.
+    belongs to single targets learns. With `resume` an interrupted run goes on from its last
+    checkpoint with the settings it was started with; on a CPU the result is the same, bit for bit,
+    as without the interruption.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this one as one of them; `run` must lie where all machines see it.
     Raises BioqError if `run` exists (or, with `resume`, is no run of this data), or the loss is

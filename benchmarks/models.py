@@ -2,7 +2,7 @@
 
     python benchmarks/models.py                                 all three data sets, validation
     python benchmarks/models.py --data grammar --models danq marq --parallel 2
-    python benchmarks/models.py --models danq wide --variant wide "--model marq --filters 128"
+    python benchmarks/models.py --models danq wide --variant wide "--model marq --filters 256"
     python benchmarks/models.py --split test --out test.json    the test split, to be read once
     python benchmarks/models.py --data yeast --seeds 0 -- --epochs 2
 

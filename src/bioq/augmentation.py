@@ -44,7 +44,7 @@ class Showing:
 def draw_showing(windows: int, recipe: Recipe, seed: int, epoch: int) -> Showing:
     """Return an epoch (from 0) of a training, the same for the same seed."""
     generator = torch.Generator().manual_seed(seed_of(seed, "order", epoch))
-    shown = windows * (2 if recipe.strands == "both" else 1)
+    shown = windows * recipe.times_shown
     order = torch.randperm(shown, generator=generator)
     rows, opposite = order % windows, order >= windows
     if recipe.strands == "random":

@@ -41,6 +41,11 @@ class Recipe:
     average: float
     beta2: float
 
+    @property
+    def times_shown(self) -> int:
+        """How often an epoch shows each window."""
+        return 2 if self.strands == "both" else 1
+
 
 SMALL_WINDOWS = 200_000
 """Training sets with fewer windows than this get the recipe `small`."""

@@ -159,7 +159,7 @@ class _Training:
         self.ranks = ranks
         self.device = ranks.device
         self.train_windows = len(data["train"])
-        self.shown = self.train_windows * (2 if self.recipe.strands == "both" else 1)
+        self.shown = self.train_windows * self.recipe.times_shown
         self.steps = math.ceil(self.shown / self.recipe.batch_size)
         self.valid = Validation(data, ranks, config.precision)
         self.optimizer = make_optimizer(self.recipe, model)

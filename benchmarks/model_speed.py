@@ -9,6 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bioq.fast.switch import SWITCH
 from bioq.fast.training import training_forward
 from bioq.inference import predict_codes
-from bioq.recipes import Recipe, make_optimizer
+from bioq.recipes import RECIPES, Recipe, make_optimizer
 
 TURNS = 5
 STEPS = 4
@@ -49,7 +50,8 @@ def costs(
         ending = "" if device == "cpu" else " on the GPU"
         ways: dict[str, Ways] = {}
         for name, model in models.items():
-            recipe = Recipe(**configs[name]["resolved"])
+            # A run of an older BioQ says nothing of options that came later.
+            recipe = replace(RECIPES["small"], **configs[name]["resolved"])
             first = slice(0, recipe.batch_size)
             step = _training_step(model, recipe, codes[first], labels[first], device)
             there = copy.deepcopy(model).to(device)

@@ -192,6 +192,18 @@ def test_a_run_of_a_version_with_fewer_options_goes_on(
         bioq.train(masked_data, run, config=TrainConfig(shift=4), resume=True)
 
 
+def test_a_shift_that_leaves_nothing_of_a_window_is_refused(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    window_bp = masked_data.description.window_bp
+    config = dataclasses.replace(QUICK, shift=window_bp)
+    with pytest.raises(UsageError, match=f"--shift {window_bp} would move windows of {window_bp}"):
+        bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UsageError, match="--shift -1, expected 0 or more"):
+        bioq.train(masked_data, tmp_path / "run", config=TrainConfig(shift=-1))
+
+
 def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     bioq.train(masked_data, run, sizes=SMALL, config=QUICK)

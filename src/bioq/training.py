@@ -125,7 +125,12 @@ def _train(
         check_same_data(data, ranks)
         with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
-            config.resolve(len(data["train"]))
+            shift, window_bp = config.resolve(len(data["train"])).shift, data.description.window_bp
+            if shift >= window_bp:
+                raise UsageError(
+                    f"--shift {shift} would move windows of {window_bp:,} bp out of sight; "
+                    "expected less, such as 20"
+                )
             if resume:
                 config, started = settings_to_continue(run, data, asked, config)
             else:

@@ -134,8 +134,6 @@ def settings_to_continue(
         )
     known = asdict(config).keys() & stored.training.keys()  # older runs know fewer options
     before = TrainConfig(**{name: stored.training[name] for name in known})
-    training = {"from": None, "freeze": False, **stored.training}
-    start = training["from"]
     standard = {
         "model": DEFAULT_MODEL,
         "motifs": None,
@@ -144,8 +142,10 @@ def settings_to_continue(
         **asdict(ModelSizes()),
         **asdict(TrainConfig()),
     }
+    training = {**standard, **stored.training}
+    start = training["from"]
     given = {**asked, **asked["sizes"], **asdict(config)}
-    used = {**standard, **training, **training["sizes"], "from": start and start["path"]}
+    used = {**training, **training["sizes"], "from": start and start["path"]}
     changed = [
         name
         for name, usual in standard.items()

@@ -232,15 +232,15 @@ class _Training:
             advance(min(position.step * recipe.batch_size, self.shown))
             while position.step < self.steps:
                 start = position.step * recipe.batch_size
-                batch = slice(start, start + recipe.batch_size)
-                pending.append(self._step(showing[batch]))
+                batch = showing[start : start + recipe.batch_size]
+                pending.append(self._step(batch))
                 position.step += 1
                 position.seconds = time.monotonic() - started
                 if len(pending) == _LOOK_EVERY_STEPS or position.step == self.steps:
                     self._look(pending)
                 seen = (position.step - len(pending)) * recipe.batch_size
                 note = f"loss {position.loss_sum / min(seen, self.shown):.4f}" if seen else ""
-                advance(len(showing[batch]), note)
+                advance(len(batch), note)
                 if time.monotonic() - self.saved_at > self.config.checkpoint_min * 60 and (
                     self.ranks.is_alone or not pending  # ranks look together, clocks differ
                 ):

@@ -31,7 +31,14 @@ def test_auto_takes_the_recipe_of_the_model_and_of_the_size() -> None:
 
     assert chosen(1000, "bioq") == chosen(1000, "deepsea") == RECIPES["small"]
     assert chosen(1000, "marq") == RECIPES["marq"]
-    assert chosen(200_000, "bioq") == chosen(200_000, "marq") == RECIPES["large"]
+    assert chosen(1000, "deepatt") == RECIPES["deepatt"]
+    for model in ("bioq", "deepatt", "marq"):
+        assert chosen(200_000, model) == RECIPES["large"]
+
+
+def test_outputs_of_deepatt_never_start_at_the_positive_rates() -> None:
+    # Its ReLU units all die then: docs/experiments.md.
+    assert not any(TrainConfig().resolve(size, "deepatt").output_bias for size in (1000, 1 << 20))
 
 
 def test_marq_recipe_reaches_optimizer_and_mean() -> None:
@@ -69,7 +76,10 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam, adamw"),
         ({"lr": math.nan}, "--lr nan"),
         ({"average": 1.0}, "--average 1.0, expected 0 or more, below 1"),
-        ({"recipe": "best"}, "recipe 'best'; expected one of auto, small, large, bioq, marq, danq"),
+        (
+            {"recipe": "best"},
+            "recipe 'best'; expected one of auto, small, large, bioq, deepatt, marq, danq",
+        ),
     ],
 )
 def test_a_choice_out_of_range_is_named(choice: dict[str, object], message: str) -> None:

@@ -275,8 +275,8 @@ def _launch(place: _Place, kind: str) -> Any:
             f"{environment.main_address}:{environment.main_port}"
         )
     fabric.launch()
-    if kind == "cuda":
-        atexit.register(distributed.destroy_process_group)  # NCCL wants to be told
+    # NCCL wants to be told, and a thread of gloo that outlives the interpreter may abort the process.
+    atexit.register(distributed.destroy_process_group)
     return fabric
 
 

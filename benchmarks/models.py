@@ -329,7 +329,7 @@ def _options() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", nargs="+", choices=DATA_SETS, default=DATA_SETS)
-    add("--models", nargs="+", default=("danq", "bioq", "deepsea", "deepatt"),
+    add("--models", nargs="+", default=("danq", "bioq", "deepsea", "deepatt", "marq"),
         help=f"small sizes of {', '.join(PRESETS)}; published ones of other names")  # fmt: skip
     add("--variant", nargs=2, action="append", default=[], metavar=("NAME", "FLAGS"),
         help="a name for --models, and the flags of 'bioq train' that make it")  # fmt: skip

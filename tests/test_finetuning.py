@@ -82,19 +82,21 @@ def test_layers_and_outputs_of_the_same_targets_are_taken_over(
 
 
 PARTS_OF_TARGETS = {
-    "marq": {"output.weight": 0, "output.bias": 0, "mean.queries": 0},
+    "marq": {"output.weight": 0, "output.bias": 0, "mean.queries": 0, "window.output.weight": 0},
     "deepatt": {"output.weight": 0, "output.bias": 0, "attention.query.weight": 1},
 }
 """Weights that belong to single targets, and the dimension that counts these."""
+OWN_SIZES = {
+    "marq": ModelSizes(block_units=8, dense_units=8),
+    "deepatt": ModelSizes(attention_units=8, attention_heads=2),
+}
 
 
 @pytest.mark.parametrize("model", PARTS_OF_TARGETS)
 def test_queries_of_targets_are_taken_over_with_them(
     masked_data: Dataset, data: Dataset, tmp_path: Path, model: str
 ) -> None:
-    sizes = ModelSizes(
-        filters=8, filter_width=8, pool_width=10, attention_units=8, attention_heads=2
-    )
+    sizes = replace(OWN_SIZES[model], filters=8, filter_width=8, pool_width=10)
     run, parts = tmp_path / "run", PARTS_OF_TARGETS[model]
     bioq.train(masked_data, run, model=model, sizes=sizes, config=replace(QUICK, epochs=1))
     before = weights_of(run, "model")

@@ -20,12 +20,10 @@ from bioq.fast.training import training_forward
 from bioq.inference import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_from_architecture, build_model
-from bioq.models.marq import Marq, RotaryAttention, TargetMean
+from bioq.models.marq import KERNEL, Block, Marq, TargetMean, WindowHead
 from bioq.models.summary import summarise
 
-SMALL = ModelSizes(
-    filters=6, filter_width=5, pool_width=3, attention_units=8, attention_heads=2, blocks=2
-)
+SMALL = ModelSizes(filters=6, filter_width=5, pool_width=3, blocks=2, block_units=8, dense_units=7)
 Floats = npt.NDArray[np.float64]
 Weights = dict[str, Floats]
 
@@ -64,28 +62,7 @@ def softmax(values: Floats, axis: int) -> Floats:
     return exponents / exponents.sum(axis=axis, keepdims=True)
 
 
-def turned(vectors: Floats) -> npt.NDArray[np.complex128]:
-    """Return vectors (position, unit) as complex numbers, each turned by its place times its
-    rate: the rotation of Su et al. 2021, equation 16, in the plane."""
-    half = vectors.shape[1] // 2
-    rates = 10_000.0 ** (-np.arange(half) / half)
-    complex_numbers = vectors[:, :half] + 1j * vectors[:, half:]
-    return complex_numbers * np.exp(1j * np.arange(len(vectors))[:, None] * rates)
-
-
-def numpy_attention(read: Floats, weights: Weights, heads: int) -> Floats:
-    """Return (position, unit) of one window's (position, unit)."""
-    query, key, value = np.split(dense(read, weights, "inputs"), 3, axis=1)
-    units = read.shape[1] // heads
-    seen = []
-    for head in range(heads):
-        own = slice(head * units, (head + 1) * units)
-        products = (turned(query[:, own]) @ turned(key[:, own]).conj().T).real / np.sqrt(units)
-        seen.append(softmax(products, axis=1) @ value[:, own])
-    return dense(np.concatenate(seen, axis=1), weights, "merge")
-
-
-def numpy_block(read: Floats, weights: Weights, heads: int) -> Floats:
+def numpy_block(read: Floats, weights: Weights) -> Floats:
     normed = norm(read, weights, "near_norm")
     kernel = weights["near.weight"]  # (unit, 1, width)
     width = kernel.shape[2]
@@ -93,7 +70,6 @@ def numpy_block(read: Floats, weights: Weights, heads: int) -> Floats:
     near = sum(padded[k : k + len(read)] * kernel[:, 0, k] for k in range(width))
     value, gate = np.split(dense(near + weights["near.bias"], weights, "near_gate"), 2, axis=1)
     read = read + dense(value / (1 + np.exp(-gate)), weights, "near_out")
-    read = read + numpy_attention(norm(read, weights, "far_norm"), part(weights, "far"), heads)
     hidden = dense(norm(read, weights, "dense_norm"), weights, "dense")
     return read + dense(gelu(hidden), weights, "dense_out")
 
@@ -111,14 +87,14 @@ def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
         embed = part(weights, "embed")
         read = dense(norm(window, embed, "norm"), embed, "dense") + embed["place"]
         for number in range(sizes["blocks"]):
-            block = part(weights, f"blocks.{number}")
-            read = numpy_block(read, block, sizes["attention_heads"])
+            read = numpy_block(read, part(weights, f"blocks.{number}"))
         read = norm(read, weights, "norm")
         keys = dense(read, weights, "mean.keys")
         shares = softmax(keys @ weights["mean.queries"].T + weights["mean.place"], axis=0)
+        means = (shares * dense(read, weights, "output")).sum(axis=0)
         squeezed = dense(read, weights, "window.squeeze").reshape(-1)
         whole = gelu(dense(squeezed, weights, "window.dense"))
-        logits.append((shares * dense(read + whole, weights, "output")).sum(axis=0))
+        logits.append(means + weights["window.output.weight"] @ whole)
     return np.stack(logits)
 
 
@@ -137,17 +113,26 @@ def test_full_size_model_equals_the_numpy_forward_pass() -> None:
     np.testing.assert_allclose(logits_of(model, windows), numpy_logits(model, windows), atol=1e-5)
 
 
-def test_attention_knows_distances_and_no_places() -> None:
+def test_a_block_reads_as_far_as_its_kernel() -> None:
     torch.manual_seed(0)
-    attention, read = RotaryAttention(8, 2), torch.zeros(1, 30, 8)
-    read[:, :4] = torch.randn(4, 8)
+    block, read = Block(8, 0.0), torch.randn(1, 30, 8)
+    other = read.clone()
+    other[0, 15] = torch.randn(8)
     with torch.no_grad():
-        attention.inputs.bias.zero_()  # rows of zeros then ask and answer nothing
-        for shift in (1, 9, 26):
-            moved = attention(read.roll(shift, dims=1))
-            torch.testing.assert_close(moved, attention(read).roll(shift, dims=1))
-        spread = read[:, [0, 9, 1, 2, 3, *range(4, 9), *range(10, 30)]]
-        assert not torch.allclose(attention(spread)[:, 0], attention(read)[:, 0])
+        differs = (block(other) != block(read)).any(dim=2)[0]
+    reach = KERNEL // 2
+    assert differs.nonzero().flatten().tolist() == list(range(15 - reach, 15 + reach + 1))
+
+
+def test_what_the_whole_window_says_starts_at_nothing() -> None:
+    torch.manual_seed(0)
+    head, read = WindowHead(9, 8, 7, 5, 0.0), torch.randn(4, 9, 8)
+    assert not head(read).any()
+    with torch.no_grad():
+        head.output.weight.normal_()
+        assert head(read).std(dim=0).min() > 0
+        moved = head(read.roll(1, dims=1))
+    assert not torch.allclose(moved, head(read)), "it knows places"
 
 
 def test_a_targets_logit_lies_between_its_scores_and_an_even_mean_is_one() -> None:
@@ -163,13 +148,12 @@ def test_a_targets_logit_lies_between_its_scores_and_an_even_mean_is_one() -> No
         torch.testing.assert_close(mean(read, scores), scores[:, 3])
 
 
-def test_scaling_the_last_layer_scales_and_shifts_the_logits() -> None:
+def test_a_targets_bias_moves_its_logit_by_itself() -> None:
     model, windows = small_model(), random_windows(3, 100)
     before = logits_of(model, windows)
     with torch.no_grad():
-        model.output.weight *= 2
-        model.output.bias.mul_(2).add_(torch.tensor([1.0, 0, -3]))
-    np.testing.assert_allclose(logits_of(model, windows), 2 * before + [1, 0, -3], atol=1e-5)
+        model.output.bias.add_(torch.tensor([1.0, 0, -3]))
+    np.testing.assert_allclose(logits_of(model, windows), before + np.array([1, 0, -3]), atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
@@ -215,18 +199,20 @@ def test_the_layers_are_those_of_the_summary() -> None:
     summary = summarise(build_model("marq", targets=399))
     assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
         ("windows", (4, 1000), 0),
-        ("conv", (128, 981), 128 * 81),
-        ("pool", (128, 39), 0),
-        ("embed", (39, 64), 2 * 128 + 129 * 64 + 39 * 64),
-        ("blocks", (39, 64), 2 * 46_464),
+        ("conv", (64, 981), 64 * 81),
+        ("pool", (64, 39), 0),
+        ("embed", (39, 64), 2 * 64 + 65 * 64 + 39 * 64),
+        ("blocks", (39, 64), 2 * (128 + 10 * 64 + 65 * 192 + 128 + 65 * 128 + 129 * 64)),
         ("norm", (39, 64), 2 * 64),
         ("drop_head", (39, 64), 0),
-        ("window", (1, 64), 65 * 8 + (39 * 8 + 1) * 64),
         ("output", (39, 399), 65 * 399),
         ("mean", (399,), 65 * 16 + 399 * 16 + 39),
+        ("window", (399,), 65 * 8 + (39 * 8 + 1) * 128 + 128 * 399),
     ]
-    assert summary.layers[1].kind == "convolution 128 x 20, ReLU"
-    assert summary.layers[1].flops == 2 * (128 * 80 * 981)
+    assert summary.layers[1].kind == "convolution 64 x 20, ReLU"
+    assert summary.layers[1].flops == 2 * (64 * 80 * 981)
+    assert summary.layers[4].flops == 2 * 2 * 39 * (9 * 64 + 64 * (192 + 128) + 128 * 64)
+    assert summary.layers[-1].flops == 2 * (39 * 64 * 8 + 39 * 8 * 128 + 128 * 399)
 
 
 def test_architecture_survives_json_and_builds_the_same_network() -> None:
@@ -264,8 +250,8 @@ def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -
 
 
 def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="attention_units is 10, attention_heads 4; expected"):
-        build_model("marq", targets=1, sizes=ModelSizes(attention_units=10))
+    with pytest.raises(UsageError, match="block_units is 0; expected a whole number"):
+        build_model("marq", targets=1, sizes=ModelSizes(block_units=0))
     with pytest.raises(UsageError, match=r"model marq has no lstm_units .found 4.*bioq"):
         build_model("marq", targets=1, sizes=ModelSizes(lstm_units=4))
     with pytest.raises(BioqError, match=r"window of 43 bp is too short.*at least 44 bp"):

@@ -275,7 +275,7 @@ def _launch(place: _Place, kind: str) -> Any:
             f"{environment.main_address}:{environment.main_port}"
         )
     fabric.launch()
-    # NCCL wants to be told, and a thread of gloo that outlives the interpreter may abort the process.
+    # NCCL wants to be told; a thread of gloo that outlives the interpreter may abort the process.
     atexit.register(distributed.destroy_process_group)
     return fabric
 

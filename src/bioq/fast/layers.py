@@ -16,6 +16,8 @@ _PACK_FOR = 64
 """Rows that oneDNN is told to expect when it packs weights; any number may come."""
 _PACKED_FROM = 2
 """One row is a product of matrix and vector: reading the weights takes the time, packed or not."""
+_MARQ_WINDOWS = 16
+"""Windows whose scores, a number for each position and target, stay in cache."""
 _LSTM_MODE = 2
 """PyTorch's number for an LSTM among its recurrent layers."""
 
@@ -56,7 +58,8 @@ class FastDeepSEA:
 
 
 class FastMarq:
-    """A Marq that reads codes: its first layer by table, the rest as it is."""
+    """A Marq that reads codes: its first layer by table, the rest as it is, a few windows at a
+    time."""
 
     def __init__(self, model: Marq, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
@@ -67,7 +70,8 @@ class FastMarq:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
         found = self._convolution(codes).transpose(1, 2)  # (n, filter, position)
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
-            return self._model.after_pooling(found).float()
+            pieces = [self._model.after_pooling(piece) for piece in found.split(_MARQ_WINDOWS)]
+        return torch.cat(pieces).float()
 
 
 class PackedMatrix:

@@ -27,11 +27,13 @@ class ModelSizes:
     dropout_head: float | None = None
     """Share dropped before the fully connected layer, while training."""
     attention_units: int | None = None
-    """Units of the attention, all heads together; of marq, everywhere after the filters."""
+    """Units of the attention, all heads together; deepatt has it."""
     attention_heads: int | None = None
-    """Heads of the attention; deepatt and marq have them."""
+    """Heads of the attention; deepatt."""
     blocks: int | None = None
-    """Blocks of convolution and attention, one after the other; marq has them."""
+    """Blocks of depth-wise convolution and a dense layer, one after the other; marq has them."""
+    block_units: int | None = None
+    """Units of each position in the blocks; marq."""
     dropout_block: float | None = None
     """Share dropped of what each part of a block adds, while training; marq."""
 
@@ -51,14 +53,14 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
     # docs/experiments.md
     "marq": ModelSizes(
-        filters=128,
+        filters=64,
         filter_width=20,
         pool_width=25,
         dropout_conv=0.2,
         dropout_head=0.4,
-        attention_units=64,
-        attention_heads=4,
+        dense_units=128,
         blocks=2,
+        block_units=64,
         dropout_block=0.1,
     ),
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioq.models.deepatt import TargetAttention
-from bioq.models.marq import Block, Embedding, TargetMean, WindowSummary
+from bioq.models.marq import Block, Embedding, TargetMean, WindowHead
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
     if isinstance(module, Embedding):
         return "dense, norm before"
     if isinstance(module, nn.Sequential):
-        return f"attention, {len(module)} blocks"
-    if isinstance(module, WindowSummary):
-        return "dense, added to all positions"
+        return f"convolution, {len(module)} blocks"
     if isinstance(module, TargetMean):
         return "attention, a query a target"
+    if isinstance(module, WindowHead):
+        return f"dense {module.dense.out_features}, GELU, dense, added"
     return type(module).__name__
 
 
@@ -151,9 +151,9 @@ def _axes(
         return ("target", "unit")[-len(output) :]
     if isinstance(module, TargetAttention):
         return ("target", "unit")
-    if isinstance(module, Embedding | WindowSummary):
+    if isinstance(module, Embedding):
         return ("position", "unit")
-    if isinstance(module, TargetMean):
+    if isinstance(module, TargetMean | WindowHead):
         return ("target",)
     return before.axes
 
@@ -178,13 +178,15 @@ def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -
     if isinstance(module, nn.Sequential):
         return sum(_flops(block, given, output) for block in module)
     if isinstance(module, Block):
-        positions, units = output
         weights = (weight.numel() for weight in module.parameters() if weight.dim() > 1)
-        return 2 * positions * (sum(weights) + 2 * positions * units)  # products; sums of values
-    if isinstance(module, WindowSummary):
-        return 2 * (given[0] * module.squeeze.weight.numel() + module.dense.weight.numel())
+        return 2 * output[0] * sum(weights)
     if isinstance(module, TargetMean):
         positions, _ = given
         targets, rank = module.queries.shape
         return 2 * positions * (module.keys.weight.numel() + targets * rank)
+    if isinstance(module, WindowHead):
+        parts = (module.squeeze, module.dense, module.output)
+        squeeze, dense, out = (part.weight.numel() for part in parts)
+        positions = module.dense.in_features // module.squeeze.out_features
+        return 2 * (positions * squeeze + dense + out)
     return 0

@@ -21,6 +21,7 @@ import bioq
 from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.inference import predict_split
+from bioq.recipes import RECIPES
 from bioq.runs import read_history
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
@@ -190,6 +191,19 @@ def test_a_run_of_a_version_with_fewer_options_goes_on(
     assert files_of(run)[:2] == before[:2]
     with pytest.raises(UsageError, match=r"started with shift None, not 4"):
         bioq.train(masked_data, run, config=TrainConfig(shift=4), resume=True)
+
+
+def test_a_run_keeps_its_recipe_when_a_later_version_has_another(
+    masked_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recipe = tmp_path / "run", dataclasses.replace(RECIPES["small"], epochs=2)
+    monkeypatch.setitem(RECIPES, "small", recipe)
+    bioq.train(masked_data, run, sizes=SMALL)
+    before = files_of(run)
+    monkeypatch.setitem(RECIPES, "small", dataclasses.replace(recipe, epochs=3, average=0.5))
+    bioq.train(masked_data, run, sizes=SMALL, resume=True)
+    assert files_of(run)[:2] == before[:2]
+    assert len(files_of(run)[2]) == 2
 
 
 def test_a_shift_that_leaves_nothing_of_a_window_is_refused(

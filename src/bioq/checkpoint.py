@@ -17,7 +17,7 @@ from torch import nn
 from bioq.dataset import Dataset
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes
-from bioq.recipes import RUNTIME_OPTIONS, TrainConfig
+from bioq.recipes import RUNTIME_OPTIONS, TrainConfig, as_it_was
 from bioq.runs import CONFIG, STATE, read_config, read_tensors, save_tensors
 from bioq.starting import DEFAULT_MODEL
 
@@ -134,6 +134,7 @@ def settings_to_continue(
         )
     known = asdict(config).keys() & stored.training.keys()  # older runs know fewer options
     before = TrainConfig(**{name: stored.training[name] for name in known})
+    before = as_it_was(before, stored.training.get("resolved", {}))
     standard = {
         "model": DEFAULT_MODEL,
         "motifs": None,

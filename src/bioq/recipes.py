@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
@@ -205,6 +205,15 @@ def fine_tuning(config: TrainConfig, *, freeze: bool) -> TrainConfig:
     if config.lr is not None or config.recipe != "auto":
         return config
     return replace(config, lr=FROZEN_RATE if freeze else FINE_TUNING_RATE)
+
+
+def as_it_was(config: TrainConfig, resolved: Mapping[str, Any]) -> TrainConfig:
+    """Return a config with the choices that its recipe made when a run began, as the run keeps
+    them: recipes change between versions, a run does not."""
+    names = {option.name: _OPTION_NAMES.get(option.name, option.name) for option in fields(config)}
+    return replace(
+        config, **{option: resolved[name] for option, name in names.items() if name in resolved}
+    )
 
 
 _OPTION_NAMES = {"lr": "learning_rate"}

@@ -125,16 +125,16 @@ def _train(
         check_same_data(data, ranks)
         with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
-            shift, window_bp = config.resolve(len(data["train"])).shift, data.description.window_bp
-            if shift >= window_bp:
-                raise UsageError(
-                    f"--shift {shift} would move windows of {window_bp:,} bp out of sight; "
-                    "expected less, such as 20"
-                )
             if resume:
                 config, started = settings_to_continue(run, data, asked, config)
             else:
                 started = settings_of_start(asked, data)
+            shift = config.resolve(len(data["train"]), started["model"]).shift
+            if shift >= data.description.window_bp:
+                raise UsageError(
+                    f"--shift {shift} would move windows of {data.description.window_bp:,} bp out "
+                    "of sight; expected less, such as 20"
+                )
         device = ranks.device
         stack.enter_context(
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

@@ -70,7 +70,9 @@ class FastMarq:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
         found = self._convolution(codes).transpose(1, 2)  # (n, filter, position)
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
-            pieces = [self._model.after_pooling(piece) for piece in found.split(_MARQ_WINDOWS)]
+            pieces = [
+                self._model.after_pooling(piece) for piece in torch.split(found, _MARQ_WINDOWS)
+            ]
         return torch.cat(pieces).float()
 
 

@@ -28,7 +28,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     policy), no script's exception, no request to elsewhere."""
     context = browser.new_context(base_url=address)
     opened = context.new_page()
-    opened.set_default_timeout(10_000)
+    opened.set_default_timeout(30_000)
     faults: list[str] = []
     opened.on(
         "console",

@@ -313,7 +313,7 @@ def test_two_hosts_train_together(hosts: list[str], data: Path, alone: Path) -> 
         for number, host in enumerate(hosts)
     ]
     try:
-        assert [host.wait(timeout=60) for host in started] == [0, 0]
+        assert [host.wait(timeout=150) for host in started] == [0, 0]
     finally:
         for host in started:
             host.kill()

@@ -320,7 +320,7 @@ def test_an_allele_that_is_not_there_is_a_404(client, many, number):
 def test_a_job_of_another_kind_has_no_alleles(client, service):
     windows = service.read_sequences("A" * service.window_bp, pad=False)
     job = service.predict_job(windows)
-    job.future.result(timeout=10)
+    job.future.result(timeout=60)
     assert client.get(f"/jobs/{job.id}/alleles/1").status_code == 404
 
 

@@ -99,7 +99,7 @@ RECIPES: dict[str, Recipe] = {
     # silencing what varies, and every unit of its ReLU layer dies.
     "deepatt": replace(_SMALL, output_bias=False),
     # docs/experiments.md: it bears a higher rate if the second moments forget sooner; moved windows
-    # keep it from learning them by heart; a mean of the weights is steady enough to be chosen by AP.
+    # keep it from learning them by heart; their mean is steady enough to be chosen by AP.
     "marq": replace(
         _SMALL,
         learning_rate=4e-3,

@@ -17,7 +17,7 @@ _PACK_FOR = 64
 _PACKED_FROM = 2
 """One row is a product of matrix and vector: reading the weights takes the time, packed or not."""
 _MARQ_WINDOWS = 32
-"""Windows whose scores, a number for each position and target, stay in cache. Measured: 16 to 32."""
+"""Windows whose scores, a number for each position and target, stay in cache."""
 _LSTM_MODE = 2
 """PyTorch's number for an LSTM among its recurrent layers."""
 

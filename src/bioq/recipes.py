@@ -104,8 +104,8 @@ RECIPES: dict[str, Recipe] = {
     # silencing what varies, and every unit of its ReLU layer dies.
     "deepatt": replace(_SMALL, output_bias=False),
     # docs/experiments.md: it bears a higher rate if the second moments forget sooner; moved windows
-    # keep it from learning them by heart; micro AP, of all targets together, chooses the epoch. With
-    # a warm-up of one epoch one seed in three stayed on a plateau on the simulated grammar.
+    # keep it from learning them by heart; micro AP, of all targets together, chooses the epoch.
+    # With one epoch of warm-up a seed in three stayed on a plateau on the simulated grammar.
     "marq": replace(
         _SMALL,
         learning_rate=4e-3,

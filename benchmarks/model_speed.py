@@ -9,7 +9,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bioq.fast.switch import SWITCH
 from bioq.fast.training import training_forward
 from bioq.inference import predict_codes
-from bioq.recipes import RECIPES, Recipe, make_optimizer
+from bioq.recipes import Recipe, make_optimizer
 
 TURNS = 5
 STEPS = 4
@@ -33,12 +32,10 @@ Ways = dict[str, tuple[int, Callable[[], object]]]
 
 
 def costs(
-    models: Mapping[str, nn.Module], configs: Mapping[str, Any], codes: Tensor, labels: Tensor
+    models: Mapping[str, nn.Module], recipes: Mapping[str, Recipe], codes: Tensor, labels: Tensor
 ) -> dict[str, Costs]:
-    """Return what every model costs; of windows uint8 `(n, window_bp)` and their labels.
-
-    `configs` is, for every model, the `training` of its run's config.json.
-    """
+    """Return what every model costs, trained with its recipe; of windows uint8 `(n, window_bp)` and
+    their labels."""
     found = {
         name: {
             "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -50,8 +47,7 @@ def costs(
         ending = "" if device == "cpu" else " on the GPU"
         ways: dict[str, Ways] = {}
         for name, model in models.items():
-            # A run of an older BioQ says nothing of options that came later.
-            recipe = replace(RECIPES["small"], **configs[name]["resolved"])
+            recipe = recipes[name]
             first = slice(0, recipe.batch_size)
             step = _training_step(model, recipe, codes[first], labels[first], device)
             there = copy.deepcopy(model).to(device)

@@ -24,7 +24,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from bioq import dna, metrics
 from bioq.dataset import Dataset
 from bioq.files import new_file
 from bioq.inference import predict_split
+from bioq.recipes import RECIPES
 from bioq.sources.truth import compare_with_truth
 
 # Sizes that one core trains in minutes; the published ones are for a graphics card. A name that is
@@ -149,7 +150,7 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
     """Predict the split with every run, both strands averaged, and compare."""
     data = bioq.open_dataset(dataset)
     labels = data[split].labels()
-    models, configs, budgets = {}, {}, {}
+    models, recipes, budgets = {}, {}, {}
     predicted: dict[str, list[Probability]] = {}
     tables: dict[str, list[pd.DataFrame]] = {}
     scores: dict[str, dict[str, list[float]]] = {}
@@ -159,8 +160,11 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
         if config["data"]["fingerprint"] != data.fingerprint:
             raise SystemExit(f"{run.folder}: was trained on another data set than {dataset}; "
                              "remove the run, or give another --work")  # fmt: skip
-        models[run.model], configs[run.model] = model, config["training"]
-        budgets[run.model] = _budget(config["training"]["resolved"], len(data["train"]))
+        # A run of an older BioQ says nothing of options that came later.
+        recipe = replace(RECIPES["small"], **config["training"]["resolved"])
+        models[run.model], recipes[run.model] = model, recipe
+        times = recipe.epochs * recipe.times_shown
+        budgets[run.model] = f"{len(data['train']):,} windows, {times} times each"
         probability = predict_split(model, data[split])
         predicted.setdefault(run.model, []).append(probability)
         table = metrics.per_target(labels, probability)
@@ -185,7 +189,7 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
         budgets=budgets,
         scores=scores,
         per_target={model: _mean_per_target(of_model) for model, of_model in tables.items()},
-        costs=costs(models, configs, codes, first),
+        costs=costs(models, recipes, codes, first),
         differences={
             model: {key: asdict(value) for key, value in of_model.items()}
             for model, of_model in differences.items()
@@ -264,11 +268,6 @@ def _is_done(run: Run) -> bool:
             f"{shlex.join(run.flags)}; remove the run, or give another --work or name"
         )
     return True
-
-
-def _budget(resolved: Mapping[str, Any], windows: int) -> str:
-    times = resolved["epochs"] * (2 if resolved["strands"] == "both" else 1)
-    return f"{windows:,} windows, {times} times each"
 
 
 def _gaps(data: Dataset, split: str, table: pd.DataFrame) -> dict[str, float]:

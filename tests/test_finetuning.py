@@ -87,7 +87,7 @@ PARTS_OF_TARGETS = {
 }
 """Weights that belong to single targets, and the dimension that counts these."""
 OWN_SIZES = {
-    "marq": ModelSizes(block_units=8, dense_units=8),
+    "marq": ModelSizes(lstm_units=4, dense_units=8),
     "deepatt": ModelSizes(attention_units=8, attention_heads=2),
 }
 

@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from test_models import logits_of, numpy_convolution, numpy_pool, random_windows
+from test_models import (
+    logits_of,
+    numpy_convolution,
+    numpy_lstm,
+    numpy_pool,
+    random_windows,
+)
 from torch import nn
 from variant_cases import make_run
 
@@ -20,10 +26,10 @@ from bioq.fast.training import training_forward
 from bioq.inference import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_from_architecture, build_model
-from bioq.models.marq import KERNEL, Block, Marq, TargetMean, WindowHead
+from bioq.models.marq import Marq, TargetMean, WindowHead
 from bioq.models.summary import summarise
 
-SMALL = ModelSizes(filters=6, filter_width=5, pool_width=3, blocks=2, block_units=8, dense_units=7)
+SMALL = ModelSizes(filters=6, filter_width=5, pool_width=3, lstm_units=4, dense_units=7)
 Floats = npt.NDArray[np.float64]
 Weights = dict[str, Floats]
 
@@ -43,10 +49,6 @@ def weights_of(model: nn.Module) -> Weights:
     return {name: value.numpy().astype(float) for name, value in model.state_dict().items()}
 
 
-def part(weights: Weights, name: str) -> Weights:
-    return {key[len(name) + 1 :]: value for key, value in weights.items() if key.startswith(name)}
-
-
 def dense(rows: Floats, weights: Weights, name: str) -> Floats:
     return rows @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
 
@@ -62,18 +64,6 @@ def softmax(values: Floats, axis: int) -> Floats:
     return exponents / exponents.sum(axis=axis, keepdims=True)
 
 
-def numpy_block(read: Floats, weights: Weights) -> Floats:
-    normed = norm(read, weights, "near_norm")
-    kernel = weights["near.weight"]  # (unit, 1, width)
-    width = kernel.shape[2]
-    padded = np.pad(normed, ((width // 2, width // 2), (0, 0)))
-    near = sum(padded[k : k + len(read)] * kernel[:, 0, k] for k in range(width))
-    value, gate = np.split(dense(near + weights["near.bias"], weights, "near_gate"), 2, axis=1)
-    read = read + dense(value / (1 + np.exp(-gate)), weights, "near_out")
-    hidden = dense(norm(read, weights, "dense_norm"), weights, "dense")
-    return read + dense(gelu(hidden), weights, "dense_out")
-
-
 def gelu(values: Floats) -> Floats:
     return torch.nn.functional.gelu(torch.from_numpy(values)).numpy()
 
@@ -82,13 +72,11 @@ def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
     weights, sizes = weights_of(model), model.architecture["sizes"]
     found = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
     pooled = numpy_pool(found, sizes["pool_width"]).transpose(0, 2, 1)
+    normed = norm(pooled, weights, "norm")
+    ways = [("l0", False), ("l0_reverse", True)]
+    read_ways = [numpy_lstm(normed, weights, name, backwards=turned) for name, turned in ways]
     logits = []
-    for window in pooled:
-        embed = part(weights, "embed")
-        read = dense(norm(window, embed, "norm"), embed, "dense") + embed["place"]
-        for number in range(sizes["blocks"]):
-            read = numpy_block(read, part(weights, f"blocks.{number}"))
-        read = norm(read, weights, "norm")
+    for read in np.concatenate(read_ways, axis=2):
         keys = dense(read, weights, "mean.keys")
         shares = softmax(keys @ weights["mean.queries"].T + weights["mean.place"], axis=0)
         means = (shares * dense(read, weights, "output")).sum(axis=0)
@@ -111,17 +99,6 @@ def test_full_size_model_equals_the_numpy_forward_pass() -> None:
     model, windows = build_model("marq", targets=5).eval(), random_windows(1, 1000)
     assert isinstance(model, Marq)
     np.testing.assert_allclose(logits_of(model, windows), numpy_logits(model, windows), atol=1e-5)
-
-
-def test_a_block_reads_as_far_as_its_kernel() -> None:
-    torch.manual_seed(0)
-    block, read = Block(8, 0.0), torch.randn(1, 30, 8)
-    other = read.clone()
-    other[0, 15] = torch.randn(8)
-    with torch.no_grad():
-        differs = (block(other) != block(read)).any(dim=2)[0]
-    reach = KERNEL // 2
-    assert differs.nonzero().flatten().tolist() == list(range(15 - reach, 15 + reach + 1))
 
 
 def test_what_the_whole_window_says_starts_at_nothing() -> None:
@@ -176,7 +153,7 @@ def test_the_fast_path_follows_the_weights_and_edits_have_none() -> None:
     model, codes = small_model(), torch.randint(0, LETTERS, (3, 100), dtype=torch.uint8)
     with torch.no_grad():
         before = prepare(model, "32")(codes)  # type: ignore[misc]
-        model.blocks[1].near.weight.add_(1)  # type: ignore[union-attr, operator]
+        model.lstm.weight_hh_l0.add_(1)
         after = prepare(model, "32")(codes)  # type: ignore[misc]
         torch.testing.assert_close(after, model(one_hot(codes).float()))
     assert not torch.allclose(before, after)
@@ -200,19 +177,20 @@ def test_the_layers_are_those_of_the_summary() -> None:
     assert [(layer.layer, layer.output, layer.parameters) for layer in summary.layers] == [
         ("windows", (4, 1000), 0),
         ("conv", (64, 981), 64 * 81),
-        ("pool", (64, 39), 0),
-        ("embed", (39, 64), 2 * 64 + 65 * 64 + 39 * 64),
-        ("blocks", (39, 64), 2 * (128 + 10 * 64 + 65 * 192 + 128 + 65 * 128 + 129 * 64)),
-        ("norm", (39, 64), 2 * 64),
-        ("drop_head", (39, 64), 0),
-        ("output", (39, 399), 65 * 399),
-        ("mean", (399,), 65 * 16 + 399 * 16 + 39),
-        ("window", (399,), 65 * 8 + (39 * 8 + 1) * 128 + 128 * 399),
+        ("pool", (64, 49), 0),
+        ("norm", (49, 64), 2 * 64),
+        ("drop_conv", (49, 64), 0),
+        ("lstm", (49, 64), 2 * 4 * 32 * (64 + 32 + 2)),
+        ("drop_head", (49, 64), 0),
+        ("output", (49, 399), 65 * 399),
+        ("mean", (399,), 65 * 16 + 399 * 16 + 49),
+        ("window", (399,), 65 * 8 + (49 * 8 + 1) * 128 + 128 * 399),
     ]
     assert summary.layers[1].kind == "convolution 64 x 20, ReLU"
     assert summary.layers[1].flops == 2 * (64 * 80 * 981)
-    assert summary.layers[4].flops == 2 * 2 * 39 * (9 * 64 + 64 * (192 + 128) + 128 * 64)
-    assert summary.layers[-1].flops == 2 * (39 * 64 * 8 + 39 * 8 * 128 + 128 * 399)
+    assert summary.layers[3].axes == ("position", "filter")
+    assert summary.layers[5].flops == 2 * 49 * 2 * 4 * 32 * (64 + 32)
+    assert summary.layers[-1].flops == 2 * (49 * 64 * 8 + 49 * 8 * 128 + 128 * 399)
 
 
 def test_architecture_survives_json_and_builds_the_same_network() -> None:
@@ -250,10 +228,10 @@ def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -
 
 
 def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="block_units is 0; expected a whole number"):
-        build_model("marq", targets=1, sizes=ModelSizes(block_units=0))
-    with pytest.raises(UsageError, match=r"model marq has no lstm_units .found 4.*bioq"):
-        build_model("marq", targets=1, sizes=ModelSizes(lstm_units=4))
-    with pytest.raises(BioqError, match=r"window of 43 bp is too short.*at least 44 bp"):
-        build_model("marq", targets=1, window_bp=43)
-    build_model("marq", targets=1, window_bp=44)
+    with pytest.raises(UsageError, match="lstm_units is 0; expected a whole number"):
+        build_model("marq", targets=1, sizes=ModelSizes(lstm_units=0))
+    with pytest.raises(UsageError, match=r"model marq has no attention_heads .found 4.*deepatt"):
+        build_model("marq", targets=1, sizes=ModelSizes(attention_heads=4))
+    with pytest.raises(BioqError, match=r"window of 38 bp is too short.*at least 39 bp"):
+        build_model("marq", targets=1, window_bp=38)
+    build_model("marq", targets=1, window_bp=39)

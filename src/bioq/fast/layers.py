@@ -58,21 +58,20 @@ class FastDeepSEA:
 
 
 class FastMarq:
-    """A Marq that reads codes: its first layer by table, the rest as it is, a few windows at a
-    time."""
+    """A Marq that reads codes: its head as it is, a few windows at a time."""
 
     def __init__(self, model: Marq, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
+        self._lstm = PackedLSTM(model.lstm, dtype)
         self._model = copy.deepcopy(model).eval()
         self._dtype = dtype
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
-        found = self._convolution(codes).transpose(1, 2)  # (n, filter, position)
+        found = self._convolution(codes)  # (n, position, filter)
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
-            pieces = [
-                self._model.after_pooling(piece) for piece in torch.split(found, _MARQ_WINDOWS)
-            ]
+            read = self._lstm(self._model.norm(found).to(self._dtype))
+            pieces = [self._model.after_lstm(piece) for piece in torch.split(read, _MARQ_WINDOWS)]
         return torch.cat(pieces).float()
 
 

@@ -30,12 +30,6 @@ class ModelSizes:
     """Units of the attention, all heads together; deepatt has it."""
     attention_heads: int | None = None
     """Heads of the attention; deepatt."""
-    blocks: int | None = None
-    """Blocks of depth-wise convolution and a dense layer, one after the other; marq has them."""
-    block_units: int | None = None
-    """Units of each position in the blocks; marq."""
-    dropout_block: float | None = None
-    """Share dropped of what each part of a block adds, while training; marq."""
 
 
 AS_PUBLISHED = ModelSizes()
@@ -52,17 +46,7 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     # Li et al. 2021, and model/model.py of the authors
     "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
     # docs/experiments.md
-    "marq": ModelSizes(
-        filters=64,
-        filter_width=20,
-        pool_width=25,
-        dropout_conv=0.2,
-        dropout_head=0.4,
-        dense_units=128,
-        blocks=2,
-        block_units=64,
-        dropout_block=0.1,
-    ),
+    "marq": ModelSizes(64, 20, 20, 32, 1, 128, 0.2, 0.4),
 }
 """Published sizes of every model, by name; None where the model has no such part."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioq.models.deepatt import TargetAttention
-from bioq.models.marq import Block, Embedding, TargetMean, WindowHead
+from bioq.models.marq import TargetMean, WindowHead
 
 
 @dataclass(frozen=True)
@@ -127,10 +127,6 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
         return "dense" if is_last else "dense, ReLU"
     if isinstance(module, nn.LayerNorm):
         return "norm"
-    if isinstance(module, Embedding):
-        return "dense, norm before"
-    if isinstance(module, nn.Sequential):
-        return f"convolution, {len(module)} blocks"
     if isinstance(module, TargetMean):
         return "attention, a query a target"
     if isinstance(module, WindowHead):
@@ -151,8 +147,8 @@ def _axes(
         return ("target", "unit")[-len(output) :]
     if isinstance(module, TargetAttention):
         return ("target", "unit")
-    if isinstance(module, Embedding):
-        return ("position", "unit")
+    if isinstance(module, nn.LayerNorm):
+        return ("position", "filter")
     if isinstance(module, TargetMean | WindowHead):
         return ("target",)
     return before.axes
@@ -173,13 +169,6 @@ def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -
     if isinstance(module, nn.Linear):
         rows = math.prod(output[:-1])
         return 2 * rows * module.weight.numel()
-    if isinstance(module, Embedding):
-        return 2 * output[0] * module.dense.weight.numel()
-    if isinstance(module, nn.Sequential):
-        return sum(_flops(block, given, output) for block in module)
-    if isinstance(module, Block):
-        weights = (weight.numel() for weight in module.parameters() if weight.dim() > 1)
-        return 2 * output[0] * sum(weights)
     if isinstance(module, TargetMean):
         positions, _ = given
         targets, rank = module.queries.shape

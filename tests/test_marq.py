@@ -133,10 +133,11 @@ def test_a_targets_bias_moves_its_logit_by_itself() -> None:
     np.testing.assert_allclose(logits_of(model, windows), before + np.array([1, 0, -3]), atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("precision", ["32", "bf16"])
-def test_the_fast_path_gives_the_same_logits(precision: str) -> None:
+def test_the_fast_path_gives_the_same_logits(precision: str, layers: int) -> None:
     torch.manual_seed(0)
-    model = build_model("marq", targets=4).eval()
+    model = build_model("marq", targets=4, sizes=ModelSizes(lstm_layers=layers)).eval()
     codes = torch.randint(0, LETTERS, (70, 1000), dtype=torch.uint8)
     engine = prepare(model, precision)  # type: ignore[arg-type]
     if engine is None:

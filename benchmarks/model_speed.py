@@ -38,7 +38,7 @@ def costs(
     their labels."""
     found = {
         name: {
-            "parameters": sum(weight.numel() for weight in model.parameters()),
+            "parameters": sum(w.numel() for w in (*model.parameters(), *model.buffers())),
             "mflop": flops(model) / 1e6,
         }
         for name, model in models.items()

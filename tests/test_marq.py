@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from test_composition import counted
 from test_models import (
     logits_of,
     numpy_convolution,
@@ -38,10 +39,13 @@ def small_model(targets: int = 3, window_bp: int = 100) -> Marq:
     """A small model with weights large enough for every part to matter."""
     torch.manual_seed(0)
     model = build_model("marq", targets=targets, window_bp=window_bp, sizes=SMALL).eval()
+    assert isinstance(model, Marq)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.uniform_(-0.7, 0.7)
-    assert isinstance(model, Marq)
+        assert model.composition is not None
+        model.composition.weight.uniform_(-0.1, 0.1)
+        model.composition.bias.uniform_(-0.7, 0.7)
     return model
 
 
@@ -83,7 +87,15 @@ def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
         squeezed = dense(read, weights, "window.squeeze").reshape(-1)
         whole = gelu(dense(squeezed, weights, "window.dense"))
         logits.append(means + weights["window.output.weight"] @ whole)
-    return np.stack(logits)
+    return 0.7 * np.stack(logits) + 0.3 * numpy_composition(weights, windows)
+
+
+def numpy_composition(weights: Weights, windows: npt.NDArray[np.float32]) -> Floats:
+    """Counts of strings, and a linear layer."""
+    letters = np.where(windows.any(axis=1), windows.argmax(axis=1), 4)
+    counts = np.stack([counted("".join("ACGTN"[base] for base in row)) for row in letters])
+    read = 2 * np.sqrt(counts + 0.375)
+    return read @ weights["composition.weight"].T + weights["composition.bias"]
 
 
 def test_small_model_equals_the_numpy_forward_pass() -> None:
@@ -130,7 +142,9 @@ def test_a_targets_bias_moves_its_logit_by_itself() -> None:
     before = logits_of(model, windows)
     with torch.no_grad():
         model.output.bias.add_(torch.tensor([1.0, 0, -3]))
-    np.testing.assert_allclose(logits_of(model, windows), before + np.array([1, 0, -3]), atol=1e-5)
+    np.testing.assert_allclose(
+        logits_of(model, windows), before + 0.7 * np.array([1, 0, -3]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -161,10 +175,21 @@ def test_the_fast_path_follows_the_weights_and_edits_have_none() -> None:
     assert prepare_edits(model, "32") is None
 
 
-def test_training_has_the_gradients_of_the_plain_model() -> None:
+def test_training_has_the_gradients_of_the_network_alone() -> None:
     model, codes = small_model(), torch.randint(0, LETTERS, (5, 100), dtype=torch.uint8)
+    alone = build_from_architecture(
+        {**model.architecture, "sizes": {**model.architecture["sizes"], "composition_share": 0.0}}
+    ).eval()
+    assert [name for name, _ in alone.named_children()][-1] == "window", "no composition"
+    alone.load_state_dict(
+        {name: value for name, value in model.state_dict().items() if "composition" not in name}
+    )
+    torch.testing.assert_close(training_forward(model, "32")(codes), alone(one_hot(codes).float()))
+    torch.testing.assert_close(
+        training_forward(model, "bf16")(codes), alone(one_hot(codes).float())
+    )
     gradients = []
-    for forward in (training_forward(model, "32"), lambda c: model(one_hot(c).float())):
+    for forward in (training_forward(model, "32"), lambda c: model.network(one_hot(c).float())):
         model.zero_grad()
         forward(codes).square().sum().backward()
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})  # type: ignore[union-attr]
@@ -186,12 +211,14 @@ def test_the_layers_are_those_of_the_summary() -> None:
         ("output", (49, 399), 65 * 399),
         ("mean", (399,), 65 * 16 + 399 * 16 + 49),
         ("window", (399,), 65 * 8 + (49 * 8 + 1) * 128 + 128 * 399),
+        ("composition", (399,), 1025 * 399),
     ]
     assert summary.layers[1].kind == "convolution 64 x 20, ReLU"
     assert summary.layers[1].flops == 2 * (64 * 80 * 981)
     assert summary.layers[3].axes == ("position", "filter")
     assert summary.layers[5].flops == 2 * 49 * 2 * 4 * 32 * (64 + 32)
-    assert summary.layers[-1].flops == 2 * (49 * 64 * 8 + 49 * 8 * 128 + 128 * 399)
+    assert summary.layers[-2].flops == 2 * (49 * 64 * 8 + 49 * 8 * 128 + 128 * 399)
+    assert summary.layers[-1].flops == 2 * (1024 * 996 + 1024 * 399)
 
 
 def test_architecture_survives_json_and_builds_the_same_network() -> None:
@@ -235,4 +262,6 @@ def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
         build_model("marq", targets=1, sizes=ModelSizes(attention_heads=4))
     with pytest.raises(BioqError, match=r"window of 38 bp is too short.*at least 39 bp"):
         build_model("marq", targets=1, window_bp=38)
+    with pytest.raises(UsageError, match=r"composition_share is 1; expected a share, 0 <="):
+        build_model("marq", targets=1, sizes=ModelSizes(composition_share=1))
     build_model("marq", targets=1, window_bp=39)

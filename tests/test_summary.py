@@ -24,7 +24,8 @@ def small_model(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_add_up_to_the_models(name):
     model = small_model(name)
-    expected = sum(parameter.numel() for parameter in model.parameters())
+    weights = (*model.parameters(), *model.buffers())  # of a fitted layer
+    expected = sum(weight.numel() for weight in weights)
     assert summarise(model).parameters == expected
 
 

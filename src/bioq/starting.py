@@ -14,9 +14,11 @@ from bioq.dataset import Dataset, Split
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.models import ModelSizes, build_from_architecture, build_model
+from bioq.models.composition import Composition
 from bioq.models.initialise import initialise_filters, starting_motifs
 from bioq.ranks import Ranks, rank_name
 from bioq.recipes import TrainConfig, seed_of
+from bioq.ridge import fit_composition
 from bioq.runs import BEST, CONFIG, STATE, TARGETS, create_run, load_weights, read_config
 from bioq.targets import NAME, read_target_table
 
@@ -127,6 +129,9 @@ def start_model(
     recipe = config.resolve(len(data["train"]), settings["model"])
     if recipe.output_bias and not has_checkpoint:
         start_at_positive_rates(model, data["train"])
+    composition = getattr(model, "composition", None)
+    if isinstance(composition, Composition) and not has_checkpoint:
+        fit_composition(composition, data["train"])
     note = None
     if settings["from"] is None:
         note = _start_filters(model, settings, config.seed)

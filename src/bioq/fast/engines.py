@@ -120,7 +120,7 @@ def _state(model: nn.Module) -> tuple[object, ...]:
     """Return what changes when a weight does: place, version, and the sum of some values."""
     state: list[object] = []
     sums = []
-    for weight in model.parameters():
+    for weight in (*model.parameters(), *model.buffers()):
         flat = weight.detach().flatten()
         sums.append(flat[:: max(1, len(flat) // _SAMPLED)].sum(dtype=torch.float64))
         state += [weight.data_ptr(), weight._version]

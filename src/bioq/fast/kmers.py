@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.models.composition import KMER, KMERS, middle_fifth
+
 LETTERS = 5
 """A, C, G, T and unknown: the codes of `dna`."""
 _BASES_AT_ONCE = 3
@@ -77,3 +79,36 @@ class KmerConvolution:
         windows, positions, filters = out.shape  # on return the map's memory is free for the next
         found = self.map(codes).view(windows, positions, self.pool_width, filters)
         torch.amax(found, dim=2, out=out)
+
+
+def count_kmers(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `models.composition.kmer_counts` does, float32, of codes uint8 `(n, length)`."""
+    windows, length = codes.shape
+    starts = length - KMER + 1
+    letters, row = codes.long(), _rows_of_kmers(codes.device)
+    kmer = letters[:, :starts]
+    for place in range(1, KMER):
+        kmer = kmer * LETTERS + letters[:, place : place + starts]
+    start, end = middle_fifth(length)
+    first = torch.arange(starts, device=codes.device)
+    is_inside = (first >= start) & (first < end - KMER + 1)
+    of_window = 2 * torch.arange(windows, device=codes.device)[:, None] + is_inside
+    found = torch.bincount(
+        (of_window * (KMERS + 1) + row[kmer]).flatten(), minlength=windows * 2 * (KMERS + 1)
+    )
+    outside, inside = found.view(windows, 2, KMERS + 1)[:, :, :KMERS].float().unbind(1)
+    return outside + inside, inside
+
+
+def _rows_of_kmers(device: torch.device) -> Tensor:
+    """Return where each of the LETTERS ** KMER k-mers counts: the place of the one of it and its
+    reverse complement whose middle base is A or C; KMERS if a base is unknown."""
+    kmers = torch.arange(LETTERS**KMER, device=device)
+    bases = torch.stack([kmers // LETTERS**place % LETTERS for place in reversed(range(KMER))])
+    is_turned = (bases[KMER // 2] == 2) | (bases[KMER // 2] == 3)
+    bases = torch.where(is_turned, 3 - bases.flip(0), bases)
+    row = torch.zeros_like(kmers)
+    for place, base in enumerate(bases):
+        row = row * (2 if place == KMER // 2 else 4) + base
+    is_known = (bases >= 0).all(0) & (bases < 4).all(0)
+    return torch.where(is_known, row, KMERS)

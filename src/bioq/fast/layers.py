@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.fast.kmers import KmerConvolution
+from bioq.fast.kmers import KmerConvolution, count_kmers
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 from bioq.models.marq import Marq
@@ -72,7 +72,10 @@ class FastMarq:
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
             read = self._lstm(self._model.norm(found).to(self._dtype))
             pieces = [self._model.after_lstm(piece) for piece in torch.split(read, _MARQ_WINDOWS)]
-        return torch.cat(pieces).float()
+        own = torch.cat(pieces).float()
+        if self._model.composition is None:
+            return own
+        return self._model.mixed(own, self._model.composition.of_counts(*count_kmers(codes)))
 
 
 class PackedMatrix:

@@ -22,8 +22,9 @@ from bioq.models.marq import Marq
 
 
 def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
-    """Return what computes a model's logits `(n, targets)`, with gradients, from codes uint8
-    `(n, window_bp)` that lie where the model does.
+    """Return what computes the logits `(n, targets)` that a model learns by, with gradients, from
+    codes uint8 `(n, window_bp)` that lie where the model does: its own, of a Marq those of its
+    network without the composition.
 
     In float32 on a CPU that is the fast way; everywhere else, with hooks or with BIOQ_PLAIN=1, the
     model itself. Both draw the same random numbers.
@@ -34,7 +35,8 @@ def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Ten
             return lambda codes: model.after_pooling(_found(model, model.conv, codes))
         if isinstance(model, DeepSEA):
             return lambda codes: model.after_pooling(_found(model, model.conv1, codes))
-    return lambda codes: model(one_hot(codes).float())
+    learns = model.network if isinstance(model, Marq) else model
+    return lambda codes: learns(one_hot(codes).float())
 
 
 def _found(model: DanQ | DeepSEA | DeepATT | Marq, first: nn.Conv1d, codes: Tensor) -> Tensor:

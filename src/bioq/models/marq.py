@@ -1,4 +1,5 @@
-"""Marq: motifs, a recurrent network that reads how they are arranged, a query a target."""
+"""Marq: motifs, a recurrent network that reads how they are arranged, a query a target; and
+beside it what the window is made of."""
 
 from typing import Any
 
@@ -6,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.models.composition import Composition
 from bioq.models.sizes import pooled_positions
 
 SQUEEZED = 8
@@ -20,7 +22,11 @@ class Marq(nn.Module):
     norm between them, so that filters can be read as motifs. A query for each target is the idea of
     DeepATT (Li et al. 2021), here with one head, low rank and a linear layer in place of dense
     ones. The dense layer over all positions is that of DanQ, from few numbers a position.
-    docs/experiments.md has the numbers behind each choice.
+
+    The logits of all this are mixed with those of the window's composition, which has a share of
+    its own. Only the network learns by steps, as if it were alone (`network`): two that know
+    nothing of each other's errors make different ones. docs/experiments.md has the numbers behind
+    each choice.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Marq(nn.Module):
         dense_units: int,
         dropout_conv: float,
         dropout_head: float,
+        composition_share: float,
     ):
         super().__init__()
         self.architecture: dict[str, Any] = {}
@@ -50,9 +57,20 @@ class Marq(nn.Module):
         self.output = nn.Linear(units, targets)
         self.mean = TargetMean(positions, units, targets)
         self.window = WindowHead(positions, units, dense_units, targets, dropout_head)
+        self.composition_share = composition_share
+        self.composition = Composition(window_bp, targets) if composition_share else None
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
+        own = self.network(windows)
+        return own if self.composition is None else self.mixed(own, self.composition(windows))
+
+    def mixed(self, own: Tensor, of_composition: Tensor) -> Tensor:
+        """Return the logits of the network and of the composition by their shares."""
+        return torch.lerp(own, of_composition.to(own.dtype), self.composition_share)
+
+    def network(self, windows: Tensor) -> Tensor:
+        """Return the logits of what is trained, without the composition, as `forward`."""
         found = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
         return self.after_pooling(self.pool(found))
 

@@ -30,6 +30,8 @@ class ModelSizes:
     """Units of the attention, all heads together; deepatt has it."""
     attention_heads: int | None = None
     """Heads of the attention; deepatt."""
+    composition_share: float | None = None
+    """Share of the counts of 5-mers in the logits, 0 for none; marq."""
 
 
 AS_PUBLISHED = ModelSizes()
@@ -46,7 +48,7 @@ PUBLISHED: Mapping[str, ModelSizes] = {
     # Li et al. 2021, and model/model.py of the authors
     "deepatt": ModelSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4),
     # docs/experiments.md
-    "marq": ModelSizes(64, 20, 20, 32, 1, 128, 0.2, 0.4),
+    "marq": ModelSizes(64, 20, 20, 32, 1, 128, 0.2, 0.4, composition_share=0.3),
 }
 """Published sizes of every model, by name; None where the model has no such part."""
 
@@ -104,7 +106,7 @@ def _models_with(size: str) -> list[str]:
 
 
 def _checked(name: str, size: str, value: object) -> int | float:
-    if size.startswith("dropout"):
+    if size.startswith("dropout") or size.endswith("share"):
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
             return float(value)
         raise UsageError(f"model {name}: {size} is {value}; expected a share, 0 <= {size} < 1")

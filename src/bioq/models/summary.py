@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bioq.models.composition import KMER, Composition
 from bioq.models.deepatt import TargetAttention
 from bioq.models.marq import TargetMean, WindowHead
 
@@ -81,7 +82,7 @@ def summarise(model: nn.Module) -> Summary:
                     _kind(module, is_last=is_last),
                     _axes(module, layers[-1], shape, is_last=is_last),
                     shape,
-                    sum(parameter.numel() for parameter in module.parameters()),
+                    sum(weight.numel() for weight in (*module.parameters(), *module.buffers())),
                     _flops(module, layers[-1].output, shape),
                 )
             )
@@ -131,6 +132,8 @@ def _kind(module: nn.Module, *, is_last: bool) -> str:
         return "attention, a query a target"
     if isinstance(module, WindowHead):
         return f"dense {module.dense.out_features}, GELU, dense, added"
+    if isinstance(module, Composition):
+        return f"{KMER}-mers of the window, fitted, mixed in"
     return type(module).__name__
 
 
@@ -149,14 +152,15 @@ def _axes(
         return ("target", "unit")
     if isinstance(module, nn.LayerNorm):
         return ("position", "filter")
-    if isinstance(module, TargetMean | WindowHead):
+    if isinstance(module, TargetMean | WindowHead | Composition):
         return ("target",)
     return before.axes
 
 
 def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -> int:
-    """Return two for every use of a weight, or of a key or a value: a convolution and an LSTM use
-    weights at each position, a dense layer at each row that it is given."""
+    """Return two for every use of a weight, of a key or a value, or of a product of bases that is
+    counted: a convolution and an LSTM use weights at each position, a dense layer at each row that
+    it is given."""
     if isinstance(module, nn.Conv1d):
         return 2 * module.weight.numel() * output[1]
     if isinstance(module, nn.LSTM):
@@ -178,4 +182,7 @@ def _flops(module: nn.Module, given: tuple[int, ...], output: tuple[int, ...]) -
         squeeze, dense, out = (part.weight.numel() for part in parts)
         positions = module.dense.in_features // module.squeeze.out_features
         return 2 * (positions * squeeze + dense + out)
+    if isinstance(module, Composition):
+        products: int = 4**KMER * (module.window_bp - KMER + 1)  # of pairs and triples of bases
+        return 2 * (products + module.weight.numel())
     return 0

@@ -30,6 +30,13 @@ def test_parameters_add_up_to_the_models(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
+def test_the_summary_of_a_model_without_numbers_is_the_same(name):
+    with torch.device("meta"):  # as `bioq summary` builds it
+        on_meta = small_model(name)
+    assert summarise(on_meta).layers == summarise(small_model(name)).layers
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_flops_are_those_that_pytorch_counts(name):
     model = small_model(name).double()  # in double precision the LSTM is plain matrix products
     with (

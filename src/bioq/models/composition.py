@@ -1,5 +1,7 @@
 """What a window is made of, without order: how often each 5-mer occurs, and a linear layer."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,7 +43,10 @@ class Composition(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of one-hot windows `(batch, 4, window_bp)`."""
-        with torch.autocast(windows.device.type, enabled=False):  # bf16 knows no 257
+        device = windows.device.type
+        # bf16 knows no 257; a device without numbers knows no autocast.
+        exact = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+        with exact:
             return self.of_counts(*kmer_counts(windows.to(self.weight.dtype)))
 
     def of_counts(self, window: Tensor, middle: Tensor) -> Tensor:

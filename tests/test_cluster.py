@@ -397,7 +397,8 @@ def test_regions_past_a_contigs_end_are_predicted_and_told(
     assert main(["predict", *common, "--out", str(tmp_path / "parts"), *ray]) == 0
     found = capsys.readouterr()
     assert found.out == f"{tmp_path}/parts\n"
-    assert found.err == plain.err != ""
+    told = [line for line in found.err.splitlines() if not line.startswith("compute: ")]  # if slow
+    assert told == plain.err.splitlines() != []
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "parts"),
         pd.read_parquet(tmp_path / "o.parquet"),

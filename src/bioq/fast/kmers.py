@@ -6,6 +6,8 @@ a position in place of 104 multiplications, most of them by zero. A few windows 
 computed and pooled while their map is still in the processor's cache.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -100,6 +102,7 @@ def count_kmers(codes: Tensor) -> tuple[Tensor, Tensor]:
     return outside + inside, inside
 
 
+@cache
 def _rows_of_kmers(device: torch.device) -> Tensor:
     """Return where each of the LETTERS ** KMER k-mers counts: the place of the one of it and its
     reverse complement whose middle base is A or C; KMERS if a base is unknown."""

@@ -1,7 +1,7 @@
-"""How two models compare on the same windows: differences a target, and how sure they are.
+"""How two models compare on the same windows: differences of their scores, and how sure they are.
 
-Two bootstraps, both of the mean difference over targets: one draws targets again, which says what
-other assays might give, one draws stretches of the genome again, which says what other sequence
+Two bootstraps: one draws targets again, which says what other assays might give (of the mean over
+targets, macro, alone), one draws stretches of the genome again, which says what other sequence
 might. Neighbouring windows overlap and share their labels, so single windows are not drawn.
 Draws and intervals are SciPy's; what is counted here is the scores of thousands of draws at once,
 which tests hold to scikit-learn's.
@@ -30,11 +30,16 @@ class Difference:
     """One score of a model less that of the reference, means over the seeds of each."""
 
     mean: float
-    """Over the targets that have the score."""
-    by_targets: tuple[float, float]
-    """Its 95 % interval when targets are drawn again."""
     by_blocks: tuple[float, float]
     """Its 95 % interval when blocks of the genome are drawn again."""
+
+
+@dataclass(frozen=True)
+class MacroDifference(Difference):
+    """The same of a mean over targets, of those that have the score."""
+
+    by_targets: tuple[float, float]
+    """Its 95 % interval when targets are drawn again."""
     better: float
     """Share of targets where the model is better; a tie counts half."""
     targets: int
@@ -48,46 +53,64 @@ def compare(
     *,
     seed: int = 0,
 ) -> dict[str, dict[str, Difference]]:
-    """Compare every model with the reference: model -> score -> difference.
+    """Compare every model with the reference: model -> "macro_" or "micro_" and score ->
+    difference, a macro one a MacroDifference.
 
     `labels` are `(windows, targets)`, `block` the block of each window, `predicted` the
     probabilities `(windows, targets)` of each model, one array a training seed.
     """
-    blocks = np.arange(block.max() + 1)
-
-    def differences(drawn: npt.NDArray[np.int64], axis: int) -> Floats:
-        """Return `(model, score, draw)`, the draws `(draw, blocks)`."""
-        del axis  # the last one, always
-        counts = _times_drawn(drawn, len(blocks))
-        means = {name: _mean_over_seeds(labels, block, runs, counts) for name, runs in runs_of}
-        apart = [means[name] - means[reference] for name in others]
-        means_over_targets: Floats = np.nanmean(np.stack(apart), axis=2)
-        return means_over_targets
-
-    runs_of, others = list(predicted.items()), [name for name in predicted if name != reference]
+    blocks, of_label = np.arange(block.max() + 1), np.repeat(block, labels.shape[1])
+    others = [name for name in predicted if name != reference]
     if not others:
         return {}
+
+    def less_reference(counts: npt.NDArray[np.float32]) -> tuple[Floats, Floats]:
+        """Return the differences in every draw, `(model, score, target, draw)`, and of all targets
+        pooled, `(model, score, draw)`."""
+        each, pooled = {}, {}
+        for name, runs in predicted.items():
+            each[name] = _each_target(labels, block, runs, counts)
+            as_one = [run.reshape(-1, 1) for run in runs]
+            pooled[name] = _each_target(labels.reshape(-1, 1), of_label, as_one, counts)[:, 0]
+        return (
+            np.stack([each[name] - each[reference] for name in others]),
+            np.stack([pooled[name] - pooled[reference] for name in others]),
+        )
+
+    def redrawn(drawn: npt.NDArray[np.int64], axis: int) -> Floats:
+        """Return macro, then micro differences, `(2, model, score, draw)`, of `(draw, blocks)`."""
+        del axis  # the last one, always
+        each, pooled = less_reference(_times_drawn(drawn, len(blocks)))
+        return np.stack([np.nanmean(each, axis=2), pooled])
+
     random = np.random.default_rng(seed)
     drawn = bootstrap(
-        (blocks,), differences, n_resamples=BLOCK_DRAWS, method="percentile", rng=random
+        (blocks,), redrawn, n_resamples=BLOCK_DRAWS, method="percentile", rng=random
     ).confidence_interval
-    once = np.ones((1, len(blocks)), dtype=np.float32)
-    observed = {name: _mean_over_seeds(labels, block, runs, once)[..., 0] for name, runs in runs_of}
-    found: dict[str, dict[str, Difference]] = {}
+    each, pooled = less_reference(np.ones((1, len(blocks)), dtype=np.float32))
+    found: dict[str, dict[str, Difference]] = {name: {} for name in others}
     for number, name in enumerate(others):
-        found[name] = {}
         for place, score in enumerate(SCORES):
-            apart = observed[name][place] - observed[reference][place]
+            macro, micro = [
+                (float(low), float(high))
+                for low, high in zip(
+                    drawn.low[:, number, place], drawn.high[:, number, place], strict=True
+                )
+            ]
+            apart = each[number, place, :, 0]
             apart = apart[~np.isnan(apart)]
             again = bootstrap(
                 (apart,), np.mean, n_resamples=TARGET_DRAWS, method="percentile", rng=random
             ).confidence_interval
-            found[name][score] = Difference(
+            found[name][f"macro_{score}"] = MacroDifference(
                 mean=float(apart.mean()),
+                by_blocks=macro,
                 by_targets=(float(again.low), float(again.high)),
-                by_blocks=(float(drawn.low[number, place]), float(drawn.high[number, place])),
                 better=float(np.mean((apart > 0) + 0.5 * (apart == 0))),
                 targets=len(apart),
+            )
+            found[name][f"micro_{score}"] = Difference(
+                mean=float(pooled[number, place, 0]), by_blocks=micro
             )
     return found
 
@@ -98,10 +121,11 @@ def scores_of_draws(
     block: npt.NDArray[np.int64],
     counts: npt.NDArray[np.float32],
 ) -> Floats:
-    """Return ROC AUC and average precision of one target in every draw: `(2, draws)`.
+    """Return ROC AUC and average precision of labels and scores in every draw: `(2, draws)`.
 
-    `counts` `(draws, blocks)` says how often each block was drawn: the weight of its windows. NaN
-    where a draw holds no positive or no negative.
+    `label`, `scored` and `block` are of one target's windows, or of all targets' one after the
+    other. `counts` `(draws, blocks)` says how often each block was drawn: the weight of its
+    windows. NaN where a draw holds no positive or no negative.
     """
     threshold, of_positive = np.sort(scored[label]), block[label][np.argsort(scored[label])]
     blocks = counts.shape[1]
@@ -132,13 +156,14 @@ def scores_of_draws(
     return found
 
 
-def _mean_over_seeds(
+def _each_target(
     labels: Labels,
     block: npt.NDArray[np.int64],
     runs: Sequence[Probability],
     counts: npt.NDArray[np.float32],
 ) -> Floats:
-    """Return the scores of a model, `(score, target, draw)`; NaN where undefined."""
+    """Return the scores of a model, means over its runs: `(score, target, draw)`; NaN where
+    undefined."""
     found = np.zeros((len(SCORES), labels.shape[1], len(counts)))
     for target in range(labels.shape[1]):
         label = labels[:, target] == 1

@@ -13,7 +13,7 @@ interrupted one goes on.
 
 For every data set two tables in Markdown go to stdout, and with --out everything to a JSON file:
 scores (means over the seeds, macro with the standard deviation) and costs (`model_speed.py`), then
-every model less the reference, with two 95 % intervals (`model_scores.py`). Tune on `valid` alone.
+every model less the reference, with 95 % intervals (`model_scores.py`). Tune on `valid` alone.
 """
 
 import argparse
@@ -228,10 +228,11 @@ def as_markdown(found: Found) -> str:
         ],
     )
     heads = ["less " + found.reference]
-    for key in SCORES:
-        heads += [_words(f"macro_{key}"), "targets drawn", "blocks drawn", "targets better"]
+    for key in POOLED:
+        of_targets = ("targets drawn", "targets better") if key.startswith("macro") else ()
+        heads += [_words(key), "blocks drawn", *of_targets]
     rows = [
-        [model, *(cell for key in SCORES for cell in _difference(of_model[key]))]
+        [model, *(cell for key in POOLED for cell in _difference(of_model[key]))]
         for model, of_model in found.differences.items()
     ]
     return "\n".join([*lines, "", *(_rows(heads, rows) if rows else [])])
@@ -311,9 +312,16 @@ def _mean_and_spread(values: Sequence[float]) -> str:
 
 
 def _difference(found: Mapping[str, Any]) -> list[str]:
-    intervals = (found["by_targets"], found["by_blocks"])
-    drawn = [f"{low:+.4f} to {high:+.4f}" for low, high in intervals]
-    return [f"{found['mean']:+.4f}", *drawn, f"{found['better']:.0%} of {found['targets']}"]
+    """Return the cells of a MacroDifference or of a Difference as a dictionary."""
+    cells = [f"{found['mean']:+.4f}", _interval(found["by_blocks"])]
+    if "targets" in found:
+        better = f"{found['better']:.0%} of {found['targets']}"
+        cells += [_interval(found["by_targets"]), better]
+    return cells
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"{ends[0]:+.4f} to {ends[1]:+.4f}"
 
 
 def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -19,7 +19,7 @@ from bioq.models import ModelSizes, build_model
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import model_data
 import models
-from model_scores import SCORES, compare, scores_of_draws
+from model_scores import SCORES, MacroDifference, compare, scores_of_draws
 
 SKLEARN = {"roc_auc": roc_auc_score, "average_precision": average_precision_score}
 
@@ -54,7 +54,13 @@ def test_scores_of_a_draw_are_scikit_learns_with_the_counts_as_weights(
         assert np.isnan(found[:, 1]).all()
 
 
-def test_a_difference_is_the_mean_over_targets_of_means_over_seeds() -> None:
+def macro(found: Any, score: str) -> MacroDifference:
+    difference = found[f"macro_{score}"]
+    assert isinstance(difference, MacroDifference)
+    return difference
+
+
+def test_a_macro_difference_is_the_mean_over_targets_of_means_over_seeds() -> None:
     labels, block, ours = random_case(0)
     theirs = random_case(1)[2]
     found = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
@@ -64,27 +70,46 @@ def test_a_difference_is_the_mean_over_targets_of_means_over_seeds() -> None:
             - np.mean([SKLEARN[score](labels[:, target], run[:, target]) for run in theirs])
             for target in range(4)
         ]
-        assert found[score].mean == pytest.approx(np.mean(each), abs=1e-6)
-        assert found[score].better == np.mean(np.array(each) > 0)
-        for low, high in (found[score].by_targets, found[score].by_blocks):
+        difference = macro(found, score)
+        assert difference.mean == pytest.approx(np.mean(each), abs=1e-6)
+        assert difference.better == np.mean(np.array(each) > 0)
+        for low, high in (difference.by_targets, difference.by_blocks):
             assert low < high
+
+
+def test_a_micro_difference_is_that_of_all_targets_as_one() -> None:
+    labels, block, ours = random_case(0)
+    theirs = random_case(1)[2]
+    found = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
+    for score in SCORES:
+        our, their = (
+            np.mean([SKLEARN[score](labels.ravel(), run.ravel()) for run in runs])
+            for runs in (ours, theirs)
+        )
+        difference = found[f"micro_{score}"]
+        assert difference.mean == pytest.approx(our - their, abs=1e-6)
+        assert difference.by_blocks[0] < difference.mean < difference.by_blocks[1]
 
 
 def test_targets_without_a_positive_are_left_out_of_both_models() -> None:
     labels, block, ours = random_case(0)
     labels[:, 2] = 0
     found = compare(labels, block, {"ours": ours, "theirs": random_case(1)[2]}, "theirs")["ours"]
-    assert found["roc_auc"].targets == 3
-    assert np.isfinite([found["roc_auc"].mean, *found["roc_auc"].by_blocks]).all()
+    difference = macro(found, "roc_auc")
+    assert difference.targets == 3
+    assert np.isfinite([difference.mean, *difference.by_blocks]).all()
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
     labels, block, runs = random_case(3)
     found = compare(labels, block, {"one": runs, "same": runs[::-1]}, "one")["same"]
+    assert len(found) == 2 * len(SCORES)
     for difference in found.values():
-        values = (difference.mean, *difference.by_targets, *difference.by_blocks)
+        values = [difference.mean, *difference.by_blocks]
+        if isinstance(difference, MacroDifference):
+            values += difference.by_targets
+            assert difference.better == 0.5
         assert np.abs(values).max() < 1e-12
-        assert difference.better == 0.5
 
 
 def test_windows_told_twice_make_no_interval_narrower() -> None:
@@ -93,8 +118,8 @@ def test_windows_told_twice_make_no_interval_narrower() -> None:
     once = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
     doubled = {"ours": [run[again] for run in ours], "theirs": [run[again] for run in theirs]}
     twice = compare(labels[again], block[again], doubled, "theirs")["ours"]
-    for score in SCORES:
-        assert twice[score].by_blocks == pytest.approx(once[score].by_blocks, abs=1e-6)
+    for score, difference in once.items():
+        assert twice[score].by_blocks == pytest.approx(difference.by_blocks, abs=1e-6)
 
 
 def test_human_windows_of_two_splits_lie_20_kb_apart_and_nothing_else_is_left_out() -> None:
@@ -167,8 +192,16 @@ def test_a_run_with_other_flags_and_a_failed_one_are_no_results(
         models.train(tmp_path / "data", [run])
 
 
-def test_the_table_says_when_budgets_differ() -> None:
+def test_the_tables_show_scores_and_differences_and_say_when_budgets_differ() -> None:
     scores = {key: [0.5, 0.7] for key in models.POOLED}
+    pooled = {"mean": -0.02, "by_blocks": (-0.03, 0.01)}
+    each_target = {
+        "mean": 0.1,
+        "by_blocks": (0.05, 0.15),
+        "by_targets": (-0.05, 0.25),
+        "better": 0.75,
+        "targets": 4,
+    }
     cost = {"parameters": 12345.0, "mflop": 1.5, "training": 99.0}
     found = models.Found(
         data="yeast",
@@ -179,9 +212,20 @@ def test_the_table_says_when_budgets_differ() -> None:
         scores={"danq": scores, "new": scores},
         per_target={},
         costs={"danq": cost, "new": cost},
-        differences={},
+        differences={
+            "new": {
+                "macro_roc_auc": each_target,
+                "macro_average_precision": each_target,
+                "micro_roc_auc": pooled,
+                "micro_average_precision": pooled,
+            }
+        },
     )
     text = models.as_markdown(found)
+    assert (
+        "| new | +0.1000 | +0.0500 to +0.1500 | -0.0500 to +0.2500 | 75% of 4 "
+        "| -0.0200 | -0.0300 to +0.0100 |" in text
+    )
     assert "Every model was shown 10 windows, 20 times each." in text
     assert "| new | 0.6000 ± 0.1414 |" in text
     assert "| 12,345 | 1.5 | 99 |" in text

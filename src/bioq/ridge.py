@@ -23,8 +23,8 @@ def fit_composition(composition: Composition, split: Split) -> None:
 
     Ridge regression (Hoerl & Kennard 1970) of the labels on the standardised counts, all targets
     with one penalty. A linear score of a label is no logit: each target's is scaled to SPREAD
-    around its positive rate, with one positive and one negative added. A target without positives
-    keeps the bias alone. The split is read once; the sums are kept in double precision.
+    around the log odds of its positive rate. A target without positives keeps the bias alone. The
+    split is read once; the sums are kept in double precision.
     """
     batches = Batches(split, torch.device("cpu"), data_in="disk")
     targets, windows = len(composition.bias), len(split)
@@ -44,6 +44,15 @@ def fit_composition(composition: Composition, split: Split) -> None:
     composition.bias.copy_(bias)
 
 
+def log_odds(positives: Tensor, windows: int) -> Tensor:
+    """Return the log odds of each target's positive rate, from its positives among the windows.
+
+    Both `(targets,)`, float64. One positive and one negative are added, so that the odds are
+    finite.
+    """
+    return torch.logit((positives.double() + 1) / (windows + 2))
+
+
 def _solve(sums: Tensor, products: Tensor, windows: int) -> tuple[Tensor, Tensor]:
     """Return weights `(targets, features)` and bias `(targets,)` from the sums of features and
     labels, and of their products."""
@@ -61,5 +70,4 @@ def _solve(sums: Tensor, products: Tensor, windows: int) -> tuple[Tensor, Tensor
     spread = ((slope * (gram @ slope)).sum(dim=0) / windows).clamp(min=0).sqrt()
     slope *= torch.where(spread > 0, SPREAD / spread.clamp(min=np.finfo(float).tiny), 0)
     weight = (slope / scale[:, None]).t()
-    rate = (count + 1) / (windows + 2)
-    return weight, torch.log(rate / (1 - rate)) - weight @ mean[:FEATURES]
+    return weight, log_odds(count, windows) - weight @ mean[:FEATURES]

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -18,7 +17,7 @@ from bioq.models.composition import Composition
 from bioq.models.initialise import initialise_filters, starting_motifs
 from bioq.ranks import Ranks, rank_name
 from bioq.recipes import TrainConfig, seed_of
-from bioq.ridge import fit_composition
+from bioq.ridge import fit_composition, log_odds
 from bioq.runs import BEST, CONFIG, STATE, TARGETS, create_run, load_weights, read_config
 from bioq.targets import NAME, read_target_table
 
@@ -145,14 +144,10 @@ def start_model(
 
 
 def start_at_positive_rates(model: nn.Module, split: Split) -> None:
-    """Set the output layer's bias to the log odds of each target's positive rate.
-
-    One positive and one negative are added to each count, so that the odds are finite.
-    """
+    """Set the output layer's bias to the log odds of each target's positive rate."""
     output: Any = model.output
-    rate = (split.positives() + 1) / (len(split) + 2)
     with torch.no_grad():
-        output.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
+        output.bias.copy_(log_odds(torch.from_numpy(split.positives()), len(split)))
 
 
 def start_run(

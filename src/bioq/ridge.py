@@ -1,6 +1,5 @@
 """The composition of a model, fitted to a data set in closed form: ridge regression on counts."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,13 +60,13 @@ def _solve(sums: Tensor, products: Tensor, windows: int) -> tuple[Tensor, Tensor
     centred = products - windows * torch.outer(mean[:FEATURES], mean)
     variance = centred[:, :FEATURES].diagonal() / windows
     # A feature that never varies has no weight; rounding leaves it a variance of about 1e-7.
-    scale = torch.where(variance > 1e-6, variance.clamp(min=1e-6).sqrt(), torch.inf)
+    scale = torch.where(variance > 1e-6, variance.sqrt(), torch.inf)
     standard = centred / scale[:, None]
     gram = standard[:, :FEATURES] / scale
     slope = torch.linalg.solve(
         gram + PENALTY * torch.eye(FEATURES, dtype=torch.float64), standard[:, FEATURES:]
     )
     spread = ((slope * (gram @ slope)).sum(dim=0) / windows).clamp(min=0).sqrt()
-    slope *= torch.where(spread > 0, SPREAD / spread.clamp(min=np.finfo(float).tiny), 0)
+    slope *= SPREAD / torch.where(spread > 0, spread, torch.inf)
     weight = (slope / scale[:, None]).t()
     return weight, log_odds(count, windows) - weight @ mean[:FEATURES]

@@ -9,6 +9,7 @@ which tests hold to scikit-learn's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,12 +92,6 @@ def compare(
     found: dict[str, dict[str, Difference]] = {name: {} for name in others}
     for number, name in enumerate(others):
         for place, score in enumerate(SCORES):
-            macro, micro = [
-                (float(low), float(high))
-                for low, high in zip(
-                    drawn.low[:, number, place], drawn.high[:, number, place], strict=True
-                )
-            ]
             apart = each[number, place, :, 0]
             apart = apart[~np.isnan(apart)]
             again = bootstrap(
@@ -104,13 +99,14 @@ def compare(
             ).confidence_interval
             found[name][f"macro_{score}"] = MacroDifference(
                 mean=float(apart.mean()),
-                by_blocks=macro,
-                by_targets=(float(again.low), float(again.high)),
+                by_blocks=_ends(drawn, 0, number, place),
+                by_targets=_ends(again),
                 better=float(np.mean((apart > 0) + 0.5 * (apart == 0))),
                 targets=len(apart),
             )
             found[name][f"micro_{score}"] = Difference(
-                mean=float(pooled[number, place, 0]), by_blocks=micro
+                mean=float(pooled[number, place, 0]),
+                by_blocks=_ends(drawn, 1, number, place),
             )
     return found
 
@@ -170,6 +166,11 @@ def _each_target(
         for probability in runs:
             found[:, target] += scores_of_draws(label, probability[:, target], block, counts)
     return found / len(runs)
+
+
+def _ends(interval: Any, *place: int) -> tuple[float, float]:
+    """Return both ends of SciPy's interval, at one place of an interval of arrays."""
+    return float(interval.low[place]), float(interval.high[place])
 
 
 def _times_drawn(drawn: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.float32]:

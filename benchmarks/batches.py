@@ -84,8 +84,8 @@ def read(path: Path, place: str, batches: int) -> dict[str, float]:
     """Read random batches of a data set; return the rate and this process's memory."""
     import torch
 
-    from bioq.batches import Batches
     from bioq.dataset import open_dataset
+    from bioq.dataset.batches import Batches
 
     torch.set_num_threads(1)
     split = open_dataset(path)["train"]

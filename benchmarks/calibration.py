@@ -19,11 +19,11 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 
-from bioq.batches import reverse_complement
-from bioq.calibration import fit_lowest
 from bioq.dataset import Split, open_dataset
+from bioq.dataset.batches import reverse_complement
 from bioq.metrics import brier, calibration, log_loss, quick_scores
-from bioq.runs import load
+from bioq.runs.calibration import fit_lowest
+from bioq.runs.folder import load
 
 Floats = npt.NDArray[np.float64]
 Map = Callable[[Floats], Floats]

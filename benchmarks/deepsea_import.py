@@ -95,8 +95,8 @@ def _step(step: str, layout: str, rows: int, folder: Path) -> None:
 
 
 def _import(split: str, path: Path) -> None:
+    from bioq.builders.deepsea.build import import_deepsea
     from bioq.dataset import open_dataset
-    from bioq.sources.deepsea import import_deepsea
 
     out = path.with_name("data")
     import_deepsea(out, **{split: path})

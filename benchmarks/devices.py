@@ -79,7 +79,7 @@ def show(
 
 def measure(folder: Path, a: argparse.Namespace, processes: int, batch: int) -> dict[str, Any]:
     """Train for the steps in processes of their own; return what the first wrote down."""
-    from bioq.launch import start_ranks
+    from bioq.training.launch import start_ranks
 
     out = folder / f"{processes}-{batch}.json"
     job = {
@@ -105,7 +105,8 @@ def work(
     import torch
 
     import bioq
-    from bioq import ModelSizes, TrainConfig, training
+    from bioq import ModelSizes, TrainConfig
+    from bioq.training import loop as training
 
     class Done(Exception):
         pass

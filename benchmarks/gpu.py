@@ -27,9 +27,9 @@ import torch
 from gpu_steps import bioq_step, data_set, naive_step, network_of, random_codes
 from torch import Tensor, nn
 
-from bioq.batches import one_hot
+from bioq.dataset.batches import one_hot
 from bioq.fast import cuda
-from bioq.inference import numerics, predict_codes
+from bioq.forward import numerics, predict_codes
 from bioq.models.summary import summarise
 
 EPOCH_WINDOWS = 4_400_000

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bioq import training
-from bioq.batches import one_hot
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.dataset.batches import one_hot
 from bioq.models import ModelSizes, build_model
-from bioq.recipes import TrainConfig, make_optimizer
+from bioq.training import loop as training
+from bioq.training.recipes import TrainConfig, make_optimizer
 
 TARGETS = 919
 TINY = ModelSizes(filters=8, lstm_units=8, dense_units=8)

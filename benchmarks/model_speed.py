@@ -20,8 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bioq.fast.switch import SWITCH
 from bioq.fast.training import training_forward
-from bioq.inference import predict_codes
-from bioq.recipes import Recipe, make_optimizer
+from bioq.forward import predict_codes
+from bioq.training.recipes import Recipe, make_optimizer
 
 TURNS = 5
 STEPS = 4

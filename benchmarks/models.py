@@ -39,11 +39,11 @@ from yeast import own_and_flags
 
 import bioq
 from bioq import dna, metrics
+from bioq.builders.simulation.truth import compare_with_truth
 from bioq.dataset import Dataset
 from bioq.files import new_file
-from bioq.inference import predict_split
-from bioq.recipes import RECIPES
-from bioq.sources.truth import compare_with_truth
+from bioq.forward import predict_split
+from bioq.training.recipes import RECIPES
 
 # Sizes that one core trains in minutes; the published ones are for a graphics card. A name that is
 # not here is a model in its published size.

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import bioq
-from bioq.inference import predict_codes
+from bioq.forward import predict_codes
 from bioq.interpretation import mutate_window
 from bioq.models import build_model
 

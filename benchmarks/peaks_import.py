@@ -67,7 +67,7 @@ def write_peaks(
 
 def build(folder: Path, keep: str) -> None:
     """Build the data set, and print what it took."""
-    from bioq.sources.peaks import PeakOptions, build_from_peaks
+    from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 
     began = time.monotonic()
     build_from_peaks(

@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bioq
 from bioq.fast.switch import SWITCH
-from bioq.inference import predict_split
+from bioq.forward import predict_split
 
 WAYS = (("plain", "32"), ("fast", "32"), ("plain", "bf16"), ("fast", "bf16"))
 

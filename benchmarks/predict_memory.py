@@ -55,7 +55,7 @@ def generate(folder: Path, windows: int, targets: int) -> None:
 
     from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
     from bioq.models import ModelSizes, build_model
-    from bioq.runs import create_run, save_weights
+    from bioq.runs.folder import create_run, save_weights
 
     random = np.random.default_rng(0)
     genome = random.choice(np.frombuffer(b"ACGT", dtype=np.uint8), windows * BIN_BP)
@@ -82,7 +82,7 @@ def generate(folder: Path, windows: int, targets: int) -> None:
 
 
 def _predict(folder: Path, out: Path) -> None:
-    from bioq.prediction import predict_file
+    from bioq.prediction.job import predict_file
 
     started = time.monotonic()
     predict_file(folder / "run", folder / "r.bed", out, genome=folder / "g.fa")

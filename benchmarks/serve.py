@@ -124,7 +124,7 @@ def make_questions(run: Path, clients: int) -> list[list[tuple[bytes, np.ndarray
     """Return each client's requests with the probabilities expected, `(targets,)`."""
     import bioq
     from bioq import dna
-    from bioq.inference import predict_codes
+    from bioq.forward import predict_codes
 
     model = bioq.load(run)
     window_bp = model.architecture["window_bp"]
@@ -228,7 +228,7 @@ def make_published(folder: Path, run: Path) -> None:
 
     from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
     from bioq.models import build_model
-    from bioq.runs import create_run, save_weights
+    from bioq.runs.folder import create_run, save_weights
 
     table = pd.DataFrame({"name": [f"t{number}" for number in range(919)]})
     description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")

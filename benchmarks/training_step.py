@@ -116,12 +116,12 @@ def work(arguments: argparse.Namespace) -> None:
     import torch
 
     import bioq
-    import bioq.training
+    import bioq.training.loop
     from bioq import TrainConfig
     from bioq.models import sizes_from
 
     torch.set_num_threads(arguments.threads)
-    take_step = bioq.training._Training._step
+    take_step = bioq.training.loop._Training._step
 
     def measured(self: Any, *batch: Any) -> Any:
         if not sys.stdin.readline():
@@ -138,7 +138,7 @@ def work(arguments: argparse.Namespace) -> None:
         print(json.dumps(taken), flush=True)
         return loss
 
-    bioq.training._Training._step = measured  # type: ignore[method-assign]
+    bioq.training.loop._Training._step = measured  # type: ignore[method-assign]
     sizes = {name: int(value) for name, value in (size.split("=") for size in arguments.sizes)}
     bioq.train(
         arguments.worker.parent / "data",

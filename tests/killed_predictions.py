@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from bioq.cli import main, predict
-from bioq.tables import hdf5, parquet, spool, text
+from bioq.prediction import spool
+from bioq.tables import hdf5, parquet, text
 
 LOADED = (predict, hdf5, parquet, text)
 """Imported before the processes are made, not in each of them."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bioq import dna
-from bioq.augmentation import draw_showing, shifted_codes
-from bioq.recipes import RECIPES
+from bioq.training.augmentation import draw_showing, shifted_codes
+from bioq.training.recipes import RECIPES
 
 RECIPE = replace(RECIPES["small"], shift=3)
 

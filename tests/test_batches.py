@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bioq import dna
-from bioq.batches import Batches, DataIn, decode_windows, reverse_complement
 from bioq.dataset import Dataset
+from bioq.dataset.batches import Batches, DataIn, decode_windows, reverse_complement
 
 
 @pytest.mark.parametrize("data_in", ["disk", "memory", "device", "auto"])

@@ -13,15 +13,15 @@ from scipy.optimize import minimize_scalar
 
 import bioq
 from bioq import BioqError
-from bioq.calibration import CALIBRATION, Calibration, fit_lowest, read_calibration
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.inference import predict_codes, predict_edits
+from bioq.evaluation.files import read_evaluation
+from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.metrics import log_loss, roc_auc
 from bioq.metrics.points import operating_points
-from bioq.results import read_evaluation
-from bioq.runs import identity, load, save_weights
+from bioq.runs.calibration import CALIBRATION, Calibration, fit_lowest, read_calibration
+from bioq.runs.folder import identity, load, save_weights
 from bioq.variants.scoring import fingerprint
 
 

@@ -10,7 +10,7 @@ import bioq
 import bioq.cli
 from bioq.cli import main
 from bioq.dataset import Dataset
-from bioq.runs import read_config, read_history
+from bioq.runs.folder import read_config, read_history
 
 COMMANDS = [
     ["demo"], ["train"], ["evaluate"], ["variants"], ["background"], ["summary"], ["data"],

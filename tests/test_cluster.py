@@ -29,7 +29,7 @@ from bioq.cluster.shards import Shard, compute_parts
 from bioq.cluster.workers import Worker, software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
-from bioq.prediction import PredictOptions, predict_file
+from bioq.prediction.job import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
 from bioq.variants import write_variants
 

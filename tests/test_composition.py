@@ -13,13 +13,13 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 import bioq
-from bioq.batches import one_hot
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.dataset.batches import one_hot
 from bioq.errors import BioqError
 from bioq.fast.kmers import count_kmers
 from bioq.models import ModelSizes, build_model
 from bioq.models.composition import KMERS, Composition, kmer_counts, middle_fifth
-from bioq.ridge import PENALTY, SPREAD, fit_composition
+from bioq.training.composition import PENALTY, SPREAD, fit_composition
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 Floats = npt.NDArray[np.float64]

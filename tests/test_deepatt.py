@@ -8,17 +8,17 @@ import torch
 from test_models import logits_of, numpy_convolution, numpy_lstm, numpy_pool, random_windows
 from torch import nn
 
-from bioq.batches import one_hot
 from bioq.dataset import Dataset
+from bioq.dataset.batches import one_hot
 from bioq.errors import BioqError, UsageError
 from bioq.fast import prepare, prepare_edits
 from bioq.fast import training as fast_training
 from bioq.fast.training import training_forward
-from bioq.inference import predict, predict_codes
+from bioq.forward import predict, predict_codes
 from bioq.models import ModelSizes, build_model
 from bioq.models.deepatt import TargetAttention
 from bioq.models.summary import summarise
-from bioq.starting import start_at_positive_rates
+from bioq.training.start import start_at_positive_rates
 
 SMALL = ModelSizes(
     filters=6,

@@ -1,4 +1,4 @@
-"""bioq.sources.deepsea against arrays that the tests write with scipy and h5py."""
+"""bioq.builders.deepsea.build against arrays that the tests write with scipy and h5py."""
 
 import hashlib
 from pathlib import Path
@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bioq import dna
+from bioq.builders.deepsea import matlab
+from bioq.builders.deepsea import rows as deepsea_rows
+from bioq.builders.deepsea.build import DEEPSEA_TARGET_TABLE, import_deepsea
+from bioq.builders.deepsea.rows import bits_of_labels, codes_of_one_hot
 from bioq.dataset import open_dataset, pack_labels, verify
+from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError, UsageError
-from bioq.sources import deepsea_rows, matlab
-from bioq.sources.deepsea import DEEPSEA_TARGET_TABLE, import_deepsea
-from bioq.sources.deepsea_rows import bits_of_labels, codes_of_one_hot
-from bioq.targets import read_target_table
 
 REFERENCE = Path(__file__).parents[1].parent / "shared/reference/deepsea_targets.tsv"
 WINDOW_BP = 200

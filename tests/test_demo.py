@@ -3,16 +3,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bioq.builders.simulation.build import SimulationOptions
+from bioq.builders.simulation.grammar import TARGETS
+from bioq.builders.simulation.truth import compare_with_truth
 from bioq.cli import main
 from bioq.cli.demo import run_demo, shown
 from bioq.dataset import open_dataset
+from bioq.evaluation.files import read_evaluation
 from bioq.models import ModelSizes
-from bioq.recipes import TrainConfig
-from bioq.results import read_evaluation
-from bioq.runs import read_history
-from bioq.sources.grammar import TARGETS
-from bioq.sources.simulate import SimulationOptions
-from bioq.sources.truth import compare_with_truth
+from bioq.runs.folder import read_history
+from bioq.training.recipes import TrainConfig
 
 TINY_GENOME = SimulationOptions(train_contigs=1, contig_bp=12_000, element_rate=1.0)
 TINY_MODEL = ModelSizes(

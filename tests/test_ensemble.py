@@ -13,8 +13,8 @@ import bioq
 from bioq import BioqError, UsageError
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset
-from bioq.results import read_evaluation
-from bioq.runs import load, save_weights
+from bioq.evaluation.files import read_evaluation
+from bioq.runs.folder import load, save_weights
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`bioq.evaluation` and `bioq.results` on a small run, beside scikit-learn."""
+"""`bioq.evaluation.scoring` and `bioq.evaluation.files` on a small run, beside scikit-learn."""
 
 import json
 import os
@@ -11,12 +11,14 @@ import pytest
 import sklearn.metrics
 import torch
 
-from bioq import labelled, results, runs
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
-from bioq.evaluation import evaluate
-from bioq.inference import predict_split
+from bioq.evaluation import files as results
+from bioq.evaluation import split as labelled
+from bioq.evaluation.scoring import evaluate
+from bioq.forward import predict_split
 from bioq.models import ModelSizes, build_model
+from bioq.runs import folder as runs
 
 SIZES = ModelSizes(filters=4, filter_width=6, pool_width=10, lstm_units=3, dense_units=8)
 TARGETS = pd.DataFrame(

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bioq import dna
-from bioq.batches import one_hot
+from bioq.dataset.batches import one_hot
 from bioq.fast import prepare
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.layers import PackedLSTM
-from bioq.inference import predict, predict_codes
+from bioq.forward import predict, predict_codes
 from bioq.models import ModelSizes, build_model
 
 BOUND = 1e-5

@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bioq.batches import one_hot
+from bioq.dataset.batches import one_hot
 from bioq.fast import cuda, prepare
 from bioq.fast.cuda import CudaDanQ, CudnnDanQ, Way
-from bioq.inference import predict_codes
+from bioq.forward import predict_codes
 from bioq.models import ModelSizes, build_model
 from bioq.models.danq import DanQ
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from test_fast_mutants import random_codes, strong
 from torch import Tensor, nn
 
-from bioq import inference
-from bioq.batches import one_hot
+from bioq import forward as inference
+from bioq.dataset.batches import one_hot
 from bioq.fast import edits, prepare_edits
 from bioq.fast.edits import EditedDanQ, EditedDeepSEA
 from bioq.fast.engines import cpu_dtype
 from bioq.fast.reach import Codes, Numbers, Reach
-from bioq.inference import predict_edits
+from bioq.forward import predict_edits
 from bioq.models import ModelSizes, build_model
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA

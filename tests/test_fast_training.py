@@ -15,14 +15,14 @@ from torch.nn import functional
 
 import bioq
 from bioq import ModelSizes, TrainConfig
-from bioq.batches import one_hot
 from bioq.dataset import Dataset
+from bioq.dataset.batches import one_hot
 from bioq.fast import kmers as kmers_module
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.switch import SWITCH
 from bioq.fast.training import ConvolutionPooled, training_forward
 from bioq.models import build_model
-from bioq.runs import read_history
+from bioq.runs.folder import read_history
 
 SIZES = ModelSizes(filters=6, filter_width=8, pool_width=5, dense_units=7)
 LSTM = ModelSizes(**{**vars(SIZES), "lstm_units": 4, "lstm_layers": 2})

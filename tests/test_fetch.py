@@ -1,4 +1,4 @@
-"""bioq.sources.fetch against a local server that misbehaves in every way it is told to."""
+"""bioq.builders.deepsea.fetch against a local server that misbehaves in every way it is told to."""
 
 import hashlib
 import http.server
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from bioq.builders.deepsea import fetch as fetch_module
+from bioq.builders.deepsea.fetch import TRIES, fetch, fetch_deepsea
 from bioq.errors import BioqError
-from bioq.sources import fetch as fetch_module
-from bioq.sources.fetch import TRIES, fetch, fetch_deepsea
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes()
 

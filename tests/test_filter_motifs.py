@@ -17,7 +17,7 @@ from bioq import TrainConfig, dna
 from bioq.cli import main
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError, UsageError
-from bioq.filter_motifs import (
+from bioq.interpretation.filters import (
     FilterMotif,
     MotifOptions,
     benjamini_hochberg,
@@ -28,9 +28,9 @@ from bioq.filter_motifs import (
     spaced_rows,
 )
 from bioq.models import ModelSizes, build_model
-from bioq.models.initialise import initialise_filters
+from bioq.models.motif_start import initialise_filters
 from bioq.motifs import Motif, jaspar_motifs, read_meme, write_meme
-from bioq.runs import BEST, create_run, load, save_weights, training_data
+from bioq.runs.folder import BEST, create_run, load, save_weights, training_data
 
 PLANTED = ("MA0139.2", "MA0083.3")
 

@@ -12,14 +12,14 @@ import torch
 from sklearn.metrics import log_loss
 
 import bioq
-import bioq.training
+import bioq.training.loop
 from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.files import sha256
-from bioq.inference import predict_split
-from bioq.recipes import FINE_TUNING_RATE, FROZEN_RATE
-from bioq.runs import read_config, read_history, read_tensors
+from bioq.forward import predict_split
+from bioq.runs.folder import read_config, read_history, read_tensors
+from bioq.training.recipes import FINE_TUNING_RATE, FROZEN_RATE
 
 SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 QUICK = TrainConfig(epochs=3, batch_size=8, lr=5e-3, warmup_epochs=0.0, device="cpu")
@@ -185,7 +185,7 @@ def test_a_frozen_network_drops_nothing_while_its_output_learns(
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Have the next training stop as at Ctrl-C after so many steps, with a checkpoint at each."""
-    step, taken = bioq.training._Training._step, []
+    step, taken = bioq.training.loop._Training._step, []
 
     def counted(self: Any, *batch: Any) -> Any:
         if len(taken) == steps:
@@ -193,7 +193,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
         taken.append(1)
         return step(self, *batch)
 
-    monkeypatch.setattr(bioq.training._Training, "_step", counted)
+    monkeypatch.setattr(bioq.training.loop._Training, "_step", counted)
 
 
 @pytest.mark.parametrize("freeze", [False, True])

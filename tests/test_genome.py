@@ -108,7 +108,7 @@ def test_every_kind_of_genome_gives_the_same_bases_whatever_its_name(
 def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contigs: list[str], width: int, block: int
 ) -> None:
-    monkeypatch.setattr("bioq.genome.pieces._BLOCK_BYTES", block)
+    monkeypatch.setattr("bioq.genome.text._BLOCK_BYTES", block)
     named = {f"contig{number}": bases for number, bases in enumerate(contigs)}
     path = tmp_path / "genome.fa.gz"
     path.write_bytes(gzip.compress(as_fasta(named, width=width)))
@@ -183,7 +183,7 @@ def test_a_large_bgzip_genome_with_many_blocks_uses_its_index(tmp_path: Path) ->
     with pysam.BGZFile(str(path), "wb") as file:
         file.write(as_fasta(contigs, width=60))
     pysam.faidx(str(path))
-    from bioq.genome.fai import read_fresh_index
+    from bioq.genome.fasta_index import read_fresh_index
 
     beside = tmp_path / "g.fa.gz.fai", tmp_path / "g.fa.gz.gzi"
     assert read_fresh_index(path, *beside, compressed=True) == dict.fromkeys(contigs, 150_000)

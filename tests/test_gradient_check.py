@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from bioq.gradient_check import Gradients, gradients_on, warn_of_wrong_gradients
 from bioq.models import ModelSizes, build_model
+from bioq.training.gradient_check import Gradients, gradients_on, warn_of_wrong_gradients
 
 MPS = torch.device("mps")
 

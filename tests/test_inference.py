@@ -9,7 +9,7 @@ import bioq
 from bioq import ModelSizes, UsageError
 from bioq.dataset import Dataset
 from bioq.dna import one_hot
-from bioq.inference import Strands, choose_device, numerics, predict_codes, predict_split
+from bioq.forward import Strands, choose_device, numerics, predict_codes, predict_split
 from bioq.models import build_model
 
 SMALL = ModelSizes(filters=8, lstm_units=4, dense_units=8)

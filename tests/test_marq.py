@@ -19,12 +19,12 @@ from torch import nn
 from variant_cases import make_run
 
 import bioq
-from bioq.batches import one_hot
+from bioq.dataset.batches import one_hot
 from bioq.errors import BioqError, UsageError
 from bioq.fast import prepare, prepare_edits
 from bioq.fast.kmers import LETTERS
 from bioq.fast.training import training_forward
-from bioq.inference import predict_codes, predict_edits
+from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.marq import Marq, TargetMean, WindowHead

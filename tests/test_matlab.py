@@ -1,4 +1,4 @@
-"""bioq.sources.matlab against scipy.io and h5py."""
+"""bioq.builders.deepsea.matlab against scipy.io and h5py."""
 
 import struct
 import zlib
@@ -10,9 +10,9 @@ import pytest
 import scipy.io
 import scipy.sparse
 
+from bioq.builders.deepsea import matlab
+from bioq.builders.deepsea.matlab import Hdf5Array, NotNumeric, V5Array, open_mat
 from bioq.errors import BioqError
-from bioq.sources import matlab
-from bioq.sources.matlab import Hdf5Array, NotNumeric, V5Array, open_mat
 
 NUMERIC = ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "bool"]
 

@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from bioq import dna
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes, build_model
-from bioq.models.initialise import initialise_filters, most_informative, starting_motifs
+from bioq.models.motif_start import initialise_filters, most_informative, starting_motifs
 from bioq.motifs import Motif, danq_jaspar_motifs, jaspar_motifs, motifs_from, read_meme
 
 MEME = """MEME version 4

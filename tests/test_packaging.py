@@ -46,7 +46,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         for file in source.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert {"bioq/py.typed", "bioq/sources/deepsea_targets.tsv"} <= files
+    assert {"bioq/py.typed", "bioq/builders/deepsea/targets.tsv"} <= files
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}

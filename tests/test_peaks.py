@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioq import dna
+from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.dataset import open_dataset, verify
 from bioq.errors import BioqError, UsageError
-from bioq.sources.peaks import PeakOptions, build_from_peaks
 
 Peak = tuple[str, int, int, int]
 """Contig, start, end, summit (-1 for none)."""
@@ -395,7 +395,7 @@ def test_an_interrupted_build_leaves_nothing(world: World, monkeypatch: pytest.M
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bioq.sources.peaks.read_windows", interrupt)
+    monkeypatch.setattr("bioq.builders.peaks.build.read_windows", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.build()
     assert not any(path.is_dir() for path in world.folder.iterdir())
@@ -416,7 +416,7 @@ def test_windows_written_in_several_chunks_keep_their_labels(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = world.build(out="whole")
-    monkeypatch.setattr("bioq.sources.peaks._ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("bioq.builders.peaks.build._ROWS_AT_ONCE", 2)
     parts = world.build(out="parts")
     assert whole.fingerprint == parts.fingerprint
     assert open_dataset(parts.path)["train"].labels().sum() > 0

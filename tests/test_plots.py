@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from bioq.evaluation.files import ALL
 from bioq.plots import style
 from bioq.plots.evaluation import (
     plot_calibration,
@@ -16,7 +17,6 @@ from bioq.plots.evaluation import (
     plot_targets,
 )
 from bioq.plots.training import plot_loss, plot_validation_scores
-from bioq.results import ALL
 
 HISTORY = pd.DataFrame(
     {

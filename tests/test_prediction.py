@@ -16,9 +16,9 @@ import pytest
 
 import bioq
 from bioq import BioqError, UsageError, dna
-from bioq import prediction as module
 from bioq.cli import main
-from bioq.prediction import PredictOptions, predict_file
+from bioq.prediction import job as module
+from bioq.prediction.job import PredictOptions, predict_file
 
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
@@ -194,7 +194,7 @@ def interrupt_after(batches: int) -> Callable[..., np.ndarray]:
         if done == batches:
             raise KeyboardInterrupt
         done += 1
-        return bioq.inference.predict_codes(*args, **options)  # type: ignore[arg-type]
+        return bioq.forward.predict_codes(*args, **options)  # type: ignore[arg-type]
 
     return predict_codes
 
@@ -210,7 +210,7 @@ def interrupted(
 ) -> None:
     """Predict some batches of 7 and stop there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.tables.spool._PART_BYTES", 150)
+        patch.setattr("bioq.prediction.spool._PART_BYTES", 150)
         patch.setattr(module, "predict_codes", interrupt_after(batches))
         with pytest.raises(KeyboardInterrupt):
             options_now = replace(SMALL_BATCH, **options)  # type: ignore[arg-type]
@@ -229,7 +229,7 @@ def test_an_interrupted_output_is_continued_without_doubled_or_missing_rows(
 
     def count(model: object, codes: np.ndarray, **options: object) -> np.ndarray:
         predicted.append(len(codes))
-        return bioq.inference.predict_codes(model, codes, **options)  # type: ignore[arg-type]
+        return bioq.forward.predict_codes(model, codes, **options)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "predict_codes", count)
@@ -312,9 +312,9 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
     predict_file(run, bed, tmp_path / "o.tsv", genome=genome, options=options)
     columns, scores = read_back(tmp_path / "o.tsv")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.tables.spool._PART_BYTES", 700)
-        patch.setattr("bioq.tables.spool._BATCH_BYTES", 150)
-        patch.setattr("bioq.tables.bigwig._FILES_AT_ONCE", 1)
+        patch.setattr("bioq.prediction.spool._PART_BYTES", 700)
+        patch.setattr("bioq.prediction.spool._BATCH_BYTES", 150)
+        patch.setattr("bioq.prediction.bigwig._FILES_AT_ONCE", 1)
         paths = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=options)
     assert paths == [tmp_path / "o.first.bw", tmp_path / "o.second.bw"]
     once = ~columns.assign(chrom=columns["chrom"].replace("2", "chr2")).duplicated(
@@ -353,7 +353,7 @@ def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
 
 
 def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) -> None:
-    from bioq.tables.bigwig import bigwig_paths
+    from bioq.prediction.bigwig import bigwig_paths
 
     assert bigwig_paths(tmp_path / "o.bw", ["a|b/c"]) == [tmp_path / "o.a_b_c.bw"]
     with pytest.raises(UsageError, match=r"'a\|b' and 'a/b' would both go to o.a_b.bw"):
@@ -406,8 +406,8 @@ def test_memory_does_not_grow_with_the_windows(run: Path, tmp_path: Path) -> Non
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "predict_codes", constant)
-        patch.setattr("bioq.tables.spool._PART_BYTES", 20_000)
-        patch.setattr("bioq.genome.pieces._BLOCK_BYTES", 50_000)
+        patch.setattr("bioq.prediction.spool._PART_BYTES", 20_000)
+        patch.setattr("bioq.genome.text._BLOCK_BYTES", 50_000)
         peak(100)
         assert peak(8000) < peak(800) + 500_000  # 8,000 windows as codes: 1,600,000 bytes
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.dataset import Dataset, open_dataset
-from bioq.sources.peaks import PeakOptions, build_from_peaks
 
 SHARED = Path(__file__).parents[1].parent / "shared/data"
 YEAST, HUMAN = SHARED / "yeast", SHARED / "human"

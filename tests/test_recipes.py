@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bioq import TrainConfig, UsageError
-from bioq.recipes import RECIPES, Recipe, learning_rate_at, make_optimizer, running_mean
+from bioq.training.recipes import RECIPES, Recipe, learning_rate_at, make_optimizer, running_mean
 
 
 def test_bioq_recipe_is_as_published() -> None:

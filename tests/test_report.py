@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from bioq import runs
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
-from bioq.evaluation import evaluate
+from bioq.evaluation.files import number
+from bioq.evaluation.scoring import evaluate
 from bioq.models import build_model
-from bioq.recipes import TrainConfig
-from bioq.report import ExtraTable, write_report
-from bioq.results import number
+from bioq.reports.evaluation import ExtraTable, write_report
+from bioq.runs import folder as runs
+from bioq.training.recipes import TrainConfig
 
 TARGETS = pd.DataFrame(
     {

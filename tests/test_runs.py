@@ -11,7 +11,7 @@ import bioq
 from bioq import BioqError, ModelSizes
 from bioq.dataset import Dataset
 from bioq.models import build_model
-from bioq.runs import create_run, load, read_config, read_history, save_weights
+from bioq.runs.folder import create_run, load, read_config, read_history, save_weights
 
 SMALL = ModelSizes(filters=4, lstm_units=3, dense_units=5)
 

@@ -7,17 +7,17 @@ import pandas as pd
 import pysam
 import pytest
 
-from bioq.dataset import Dataset, open_dataset, verify
-from bioq.errors import BioqError, UsageError
-from bioq.motifs import jaspar_motifs
-from bioq.sources.grammar import (
+from bioq.builders.simulation.build import SimulationOptions, simulate
+from bioq.builders.simulation.grammar import (
     ELEMENTS,
     MARGIN_BP,
     MATRIX_IDS,
     TARGETS,
     background,
 )
-from bioq.sources.simulate import SimulationOptions, simulate
+from bioq.dataset import Dataset, open_dataset, verify
+from bioq.errors import BioqError, UsageError
+from bioq.motifs import jaspar_motifs
 
 SMALL = SimulationOptions(train_contigs=2, contig_bp=80_000, element_rate=0.9)
 NOISELESS = SimulationOptions(

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bioq.errors import BioqError, UsageError
-from bioq.targets import (
+from bioq.dataset.targets import (
     read_target_sheet,
     read_target_table,
     select_targets,
     write_target_table,
 )
+from bioq.errors import BioqError, UsageError
 
 
 def write(folder: Path, content: str | bytes) -> Path:

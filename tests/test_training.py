@@ -20,9 +20,9 @@ from torch import nn
 import bioq
 from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.inference import predict_split
-from bioq.recipes import RECIPES
-from bioq.runs import read_history
+from bioq.forward import predict_split
+from bioq.runs.folder import read_history
+from bioq.training.recipes import RECIPES
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 QUICK = TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0)
@@ -117,13 +117,13 @@ def test_training_leaves_the_callers_random_numbers_alone(
 
 SLOW_TRAINING = """
 import sys, time
-import bioq, bioq.training
+import bioq, bioq.training.loop
 from bioq import ModelSizes, TrainConfig
-step = bioq.training._Training._step
+step = bioq.training.loop._Training._step
 def slow(self, *batch):
     time.sleep(0.03)
     return step(self, *batch)
-bioq.training._Training._step = slow
+bioq.training.loop._Training._step = slow
 bioq.train(
     sys.argv[1], sys.argv[2], model="bioq", resume=sys.argv[3] == "resume",
     sizes=ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8),

@@ -21,11 +21,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import bioq
-from bioq import BioqError, ModelSizes, TrainConfig, UsageError, ranks
+from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
-from bioq.inference import predict_split
-from bioq.ranks import Ranks, joined
-from bioq.runs import read_history
+from bioq.forward import predict_split
+from bioq.runs.folder import read_history
+from bioq.training import distributed as ranks
+from bioq.training.distributed import Ranks, joined
 
 # No dropout: its masks are the one thing that differs with the number of ranks.
 SIZES = ModelSizes(8, 8, 10, 4, 2, 8, dropout_conv=0.0, dropout_head=0.0)
@@ -95,11 +96,11 @@ def flags(**more: int) -> list[str]:
 # What each rank of torchrun runs: it notes the rows that it takes, its weights, what it was told.
 PROGRAM = """
 import hashlib, json, os, sys
-import bioq, bioq.training
+import bioq, bioq.training.loop
 from bioq import BioqError, ModelSizes, TrainConfig
 data, folder, sizes, config = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 taken, weights, told = [], [], None
-class Noted(bioq.training._Training):
+class Noted(bioq.training.loop._Training):
     def _own(self, batch):
         own, weight = super()._own(batch)
         taken.append(own.rows.tolist() if weight else [])
@@ -108,7 +109,7 @@ class Noted(bioq.training._Training):
         super().go()
         tensors = self.model.state_dict().values()
         weights.append([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in tensors])
-bioq.training._Training = Noted
+bioq.training.loop._Training = Noted
 sizes = ModelSizes(**sizes)
 bioq.train(data, folder + "/three", sizes=sizes, config=TrainConfig(**config))
 steps = len(taken)
@@ -218,7 +219,7 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
     whole = data.parent / "whole"
     bioq.train(data, whole, sizes=SIZES, config=long)
     with pytest.MonkeyPatch.context() as patch:
-        finish = bioq.training._Training._finish_epoch
+        finish = bioq.training.loop._Training._finish_epoch
 
         def stop(self: Any) -> dict[str, float]:
             row = finish(self)
@@ -226,7 +227,7 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
                 raise KeyboardInterrupt
             return row
 
-        patch.setattr(bioq.training._Training, "_finish_epoch", stop)
+        patch.setattr(bioq.training.loop._Training, "_finish_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             bioq.train(data, run, sizes=SIZES, config=long)
     for devices, status, message in (

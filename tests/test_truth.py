@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bioq.builders.simulation.build import SimulationOptions, simulate
+from bioq.builders.simulation.grammar import TARGETS
+from bioq.builders.simulation.truth import compare_with_truth, motif_content, truth
 from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError
-from bioq.sources.grammar import TARGETS
-from bioq.sources.simulate import SimulationOptions, simulate
-from bioq.sources.truth import compare_with_truth, motif_content, truth
 
 PAIRS = ("CTCF-near-SRF", "REST-then-HNF4A", "ZNF143-facing-EGR3")
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.genome import ContigNames, Genome
+from bioq.genome.alleles import STATUSES, Indel, Placed, centre_index, place, read_windows
 from bioq.genome.vcf import Variant
-from bioq.variants.windows import STATUSES, Indel, Placed, centre_index, place, read_windows
 
 
 def genome_of(**contigs: str) -> Genome:

@@ -24,13 +24,13 @@ from web_fixtures import SITE_START
 
 import bioq
 from bioq import dna
-from bioq.batches import one_hot
+from bioq.dataset.batches import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
 from bioq.web import Service, create_app
-from bioq.web.desk import Busy
 from bioq.web.examples import examples
 from bioq.web.limits import Limits
+from bioq.web.queue import Busy
 
 HEADER = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n"
 ROOT = Path(__file__).parents[1]

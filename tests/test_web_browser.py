@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from web_fixtures import SITE_START
 
-from bioq.web.desk import Level
 from bioq.web.jobs import Job
+from bioq.web.queue import Level
 
 REGION = f"chr1:{SITE_START - 39}-{SITE_START + 40}"
 

@@ -10,8 +10,8 @@ from web_fixtures import SITE_START
 
 from bioq import dna
 from bioq.web import Service
-from bioq.web.desk import Level
 from bioq.web.jobs import Job
+from bioq.web.queue import Level
 
 OTHER = {"A": "G", "C": "T", "G": "A", "T": "C"}
 

@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bioq.web.desk import Busy, Cancelled, Desk, Level
+from bioq.web.queue import Busy, Cancelled, Desk, Level
 
 WINDOW_BP, LONG_S = 8, 30
 """LONG_S: how long a test waits for what comes at once, or never."""

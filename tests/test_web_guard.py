@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bioq.web import Service, create_app, open_service, pages
-from bioq.web.desk import Busy
 from bioq.web.guard import HEADERS
 from bioq.web.limits import Limits
+from bioq.web.queue import Busy
 
 EVIL = "<script>alert('1')</script>\"><img/src=x>"
 MIB = 1 << 20

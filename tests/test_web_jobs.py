@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from bioq.errors import BioqError
 from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
-from bioq.web.desk import Busy, Desk, Level
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
+from bioq.web.queue import Busy, Desk, Level
 
 LONG_S = 30
 

@@ -10,9 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 import bioq
+from bioq.evaluation.files import evaluation_table, number, read_evaluation
 from bioq.models.summary import summarise
-from bioq.results import evaluation_table, number, read_evaluation
-from bioq.runs import HISTORY, load
+from bioq.runs.folder import HISTORY, load
 from bioq.web import create_app, open_service
 
 

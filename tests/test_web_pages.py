@@ -19,11 +19,11 @@ import bioq
 from bioq import dna
 from bioq.inputs import SequenceWindows
 from bioq.plots.style import MOST_GROUPS
-from bioq.prediction import predict_file
+from bioq.prediction.job import predict_file
 from bioq.web import Service, create_app
-from bioq.web.desk import Level
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
+from bioq.web.queue import Level
 
 REGION = f"chr1:{SITE_START - 39}-{SITE_START + 40}"
 """Two bins around the planted motif."""
@@ -328,7 +328,7 @@ def test_no_page_holds_anything_that_the_policy_forbids(client):
 
 
 def test_the_pages_share_the_style_of_the_reports(client):
-    shared = Path(bioq.__file__).parent / "page.css"
+    shared = Path(bioq.__file__).parent / "reports/templates/page.css"
     answer = client.get("/static/page.css")
     assert answer.headers["content-type"].startswith("text/css")
     assert answer.text == shared.read_text()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import open_genome
-from bioq.web import questions
+from bioq.web import visitor_input as questions
 from bioq.web.limits import Limits
 
 WINDOW_BP, BIN_BP = 20, 4

@@ -12,7 +12,7 @@ import torch
 from bioq import ModelSizes, dna
 from bioq.dataset import Description
 from bioq.models import build_model
-from bioq.runs import create_run, save_weights
+from bioq.runs.folder import create_run, save_weights
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 Row = tuple[object, ...]

@@ -49,7 +49,7 @@ def compiled(options: argparse.Namespace, batch: str) -> Call:
 
 
 def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> Call:
-    from bioq.inference import predict_codes
+    from bioq.forward import predict_codes
 
     model, codes = _model(options), random_codes(_rows(batch))
     return lambda: predict_codes(model, codes, strands="forward", precision=precision)

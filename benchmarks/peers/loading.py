@@ -31,8 +31,8 @@ def mat_rows(options: argparse.Namespace, case: str) -> Call:
 
 
 def bioq(options: argparse.Namespace, case: str, *, data_in: Any = "disk") -> Call:
-    from bioq.batches import Batches
     from bioq.dataset import open_dataset
+    from bioq.dataset.batches import Batches
 
     torch.set_num_threads(options.threads)
     split = open_dataset(options.folder / "data")["train"]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bioq.models import ModelSizes, build_model
-from bioq.recipes import TrainConfig, make_optimizer
+from bioq.training.recipes import TrainConfig, make_optimizer
 
 BATCH, CHECKED, WINDOWS = 100, 3, 600
 CONFIG = TrainConfig(recipe="bioq")
@@ -54,9 +54,9 @@ def row_by_row(options: argparse.Namespace, case: str) -> Call:
 
 
 def bioq(options: argparse.Namespace, case: str) -> Call:
-    from bioq import training
     from bioq.dataset import open_dataset
     from bioq.fast.memory import kept_memory
+    from bioq.training import loop as training
 
     _PROCESS.enter_context(kept_memory())  # as a run of `bioq.train` does throughout
     data = open_dataset(options.folder / "data")

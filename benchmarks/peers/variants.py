@@ -60,7 +60,7 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
 
 def each(options: argparse.Namespace, case: str) -> Call:
     """BioQ with a forward pass of every window."""
-    from bioq import inference
+    from bioq import forward as inference
 
     inference.prepare_edits = lambda model, precision: None
     return bioq(options, case)

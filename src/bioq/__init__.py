@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from bioq.errors import BioqError, UsageError
 
 if TYPE_CHECKING:
-    from bioq.calibrating import calibrate as calibrate
     from bioq.dataset import open_dataset as open_dataset
-    from bioq.evaluation import evaluate as evaluate
-    from bioq.inference import predict as predict
+    from bioq.evaluation.fit_calibration import calibrate as calibrate
+    from bioq.evaluation.scoring import evaluate as evaluate
+    from bioq.forward import predict as predict
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
-    from bioq.recipes import TrainConfig as TrainConfig
-    from bioq.runs import load as load
-    from bioq.training import train as train
+    from bioq.runs.folder import load as load
+    from bioq.training.loop import train as train
+    from bioq.training.recipes import TrainConfig as TrainConfig
     from bioq.variants import VariantOptions as VariantOptions
     from bioq.variants import score_variants as score_variants
 
@@ -29,16 +29,16 @@ __version__ = "0.1.0"
 # Where the rest lies: imported when first asked for, so that `import bioq` never loads torch.
 _HOME = {
     "ModelSizes": "bioq.models",
-    "TrainConfig": "bioq.recipes",
+    "TrainConfig": "bioq.training.recipes",
     "VariantOptions": "bioq.variants",
     "build_model": "bioq.models",
-    "calibrate": "bioq.calibrating",
-    "evaluate": "bioq.evaluation",
-    "load": "bioq.runs",
+    "calibrate": "bioq.evaluation.fit_calibration",
+    "evaluate": "bioq.evaluation.scoring",
+    "load": "bioq.runs.folder",
     "open_dataset": "bioq.dataset",
-    "predict": "bioq.inference",
+    "predict": "bioq.forward",
     "score_variants": "bioq.variants",
-    "train": "bioq.training",
+    "train": "bioq.training.loop",
 }
 
 __all__ = ["BioqError", "UsageError", "__version__", *_HOME]

@@ -14,7 +14,9 @@ import torch
 from fault_parsers_own import OwnFiles, in_place_of
 
 from bioq import dna
+from bioq.builders.deepsea.matlab import Hdf5Array, V5Array, open_mat
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
+from bioq.dataset.targets import read_target_sheet, read_target_table
 from bioq.errors import BioqError
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
@@ -23,9 +25,7 @@ from bioq.inputs.files import STDIN
 from bioq.inputs.places import open_places
 from bioq.models import ModelSizes, build_model
 from bioq.motifs import read_meme
-from bioq.runs import create_run, load, read_tensors, save_weights
-from bioq.sources.matlab import Hdf5Array, V5Array, open_mat
-from bioq.targets import read_target_sheet, read_target_table
+from bioq.runs.folder import create_run, load, read_tensors, save_weights
 from bioq.variants.background import read_background
 
 CORPUS = Path(__file__).parents[1] / "corpus"

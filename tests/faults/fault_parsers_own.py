@@ -10,18 +10,19 @@ import pandas as pd
 import pysam
 import torch
 
-from bioq.checkpoint import Position, load_state, save_state
+from bioq.builders.deepsea.bins import read_bins
+from bioq.builders.deepsea.fetch import _unpack
 from bioq.cli.train import _read_config
 from bioq.cluster.parts import JOURNAL, MANIFEST, Part, Parts, part_name
+from bioq.evaluation.files import FOLDER, SUMMARY, Evaluation, read_evaluation, write_evaluation
 from bioq.genome import open_genome
 from bioq.models import ModelSizes, build_model
-from bioq.results import FOLDER, SUMMARY, Evaluation, read_evaluation, write_evaluation
-from bioq.runs import HISTORY, STATE, read_history, write_history
-from bioq.sources.deepsea_bed import read_bins
-from bioq.sources.fetch import _unpack
-from bioq.tables import Layout, spool
+from bioq.prediction import spool
+from bioq.runs.folder import HISTORY, STATE, read_history, write_history
+from bioq.tables import Layout
+from bioq.training.checkpoint import Position, load_state, save_state
 from bioq.web.limits import Limits
-from bioq.web.questions import read_regions, read_variant_lines, save_vcf
+from bioq.web.visitor_input import read_regions, read_variant_lines, save_vcf
 
 _JOB = {"input": "a", "batch_size": 4}
 _LIMITS = Limits(vcf_bytes=1 << 20, text_bytes=1 << 14, alleles=100, windows=50)

@@ -17,10 +17,12 @@ from typing import IO, Any
 
 import pyjaspar  # noqa: F401
 
-from bioq import evaluation, training
 from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
 from bioq.cli import evaluate as evaluate_command
-from bioq.tables import bigwig, hdf5, parquet, spool, text
+from bioq.evaluation import scoring as evaluation
+from bioq.prediction import bigwig, spool
+from bioq.tables import hdf5, parquet, text
+from bioq.training import loop as training
 
 LOADED = (evaluation, training, background, data, motifs, mutagenesis, predict, train, variants)
 LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)

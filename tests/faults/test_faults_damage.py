@@ -18,10 +18,11 @@ from fault_commands import TRAIN, Command, Processes, Whole, World, content
 from bioq.dataset import verify
 from bioq.errors import BioqError
 from bioq.genome import bed as bed_module
-from bioq.genome import open_genome, pieces, read_bed
+from bioq.genome import open_genome, read_bed
+from bioq.genome import text as pieces
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
-from bioq.runs import BEST, LAST, STATE, read_tensors
+from bioq.runs.folder import BEST, LAST, STATE, read_tensors
 
 Undisturbed = Callable[[Command], Whole]
 Counted = Callable[[str, str, int], None]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from bioq.cli import main
 from bioq.cli.train import _read_config
+from bioq.dataset.targets import read_target_rows, read_target_table
 from bioq.errors import BioqError
 from bioq.genome import read_chrom_alias
 from bioq.motifs import read_meme
-from bioq.targets import read_target_rows, read_target_table
 
 EXAMPLES = 30 * int(os.environ.get("BIOQ_FAULT_TRIALS", "1"))
 NAMES = sorted(folder.name for folder in CORPUS.iterdir() if folder.is_dir())

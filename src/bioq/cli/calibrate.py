@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from bioq.calibrating import calibrate as calibrate_run
-from bioq.calibration import CALIBRATION, Calibration
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.inference import BATCH_SIZE
+from bioq.evaluation.fit_calibration import calibrate as calibrate_run
+from bioq.forward import BATCH_SIZE
 from bioq.progress import say
+from bioq.runs.calibration import CALIBRATION, Calibration
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
 

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bioq.builders.deepsea.build import import_deepsea
+from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
+from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.builders.simulation.build import SimulationOptions
+from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
-from bioq.sources.deepsea import import_deepsea
-from bioq.sources.fetch import DEEPSEA_URL, fetch_deepsea
-from bioq.sources.peaks import PeakOptions, build_from_peaks
-from bioq.sources.simulate import SimulationOptions
-from bioq.sources.simulate import simulate as simulate_dataset
 
 _Flags = Parameter(name="*")
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from bioq.builders.simulation.build import SimulationOptions, simulate
+from bioq.builders.simulation.truth import compare_with_truth
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.evaluation import evaluate
+from bioq.evaluation.scoring import evaluate
 from bioq.files import require_absent
 from bioq.models import ModelSizes
 from bioq.progress import say
-from bioq.recipes import TrainConfig
-from bioq.report import ExtraTable, write_report
-from bioq.sources.simulate import SimulationOptions, simulate
-from bioq.sources.truth import compare_with_truth
-from bioq.training import train
+from bioq.reports.evaluation import ExtraTable, write_report
+from bioq.training.loop import train
+from bioq.training.recipes import TrainConfig
 
 # DanQ with a tenth of its filters and LSTM units.
 MODEL = "danq"

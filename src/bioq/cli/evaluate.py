@@ -4,10 +4,10 @@ from pathlib import Path
 
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.evaluation import evaluate as evaluate_run
-from bioq.inference import BATCH_SIZE, Precision, Strands
-from bioq.report import write_report
-from bioq.results import evaluation_table
+from bioq.evaluation.files import evaluation_table
+from bioq.evaluation.scoring import evaluate as evaluate_run
+from bioq.forward import BATCH_SIZE, Precision, Strands
+from bioq.reports.evaluation import write_report
 
 
 def evaluate(

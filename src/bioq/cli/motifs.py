@@ -12,7 +12,7 @@ from torch import nn
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError
 from bioq.files import new_folder, require_absent
-from bioq.filter_motifs import (
+from bioq.interpretation.filters import (
     MotifOptions,
     filter_effects,
     find_filter_motifs,
@@ -20,9 +20,9 @@ from bioq.filter_motifs import (
     spaced_rows,
 )
 from bioq.motifs import motifs_from, write_meme
-from bioq.plots.motifs import SHOWN_TARGETS, SIGNIFICANT_Q, motifs_page
 from bioq.progress import say
-from bioq.runs import load, read_config, training_data
+from bioq.reports.motifs import SHOWN_TARGETS, SIGNIFICANT_Q, motifs_page
+from bioq.runs.folder import load, read_config, training_data
 
 DEFAULTS = MotifOptions()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.outputs import split_outputs
-from bioq.inference import Precision
+from bioq.forward import Precision
 from bioq.interpretation import ExplainOptions, mutagenesis_file
 from bioq.plots.interpretation import write_effects_figure
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cluster import ClusterOptions, predict_on_ray
-from bioq.prediction import PredictOptions, predict_file
+from bioq.prediction.job import PredictOptions, predict_file
 
 
 def predict(

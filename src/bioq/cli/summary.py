@@ -11,7 +11,7 @@ from bioq.files import new_file
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.sizes import PUBLISHED
 from bioq.models.summary import summarise
-from bioq.runs import read_config
+from bioq.runs.folder import read_config
 
 
 def summary(

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
-from bioq.recipes import TrainConfig
-from bioq.training import train as train_model
+from bioq.training.loop import train as train_model
+from bioq.training.recipes import TrainConfig
 
 _Flags = Parameter(name="*")
 

@@ -18,12 +18,13 @@ from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
+from bioq.dataset.targets import NAME, select_targets
 from bioq.files import sha256
+from bioq.forward import choose_device, numerics
 from bioq.genome import open_genome
-from bioq.inference import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows, input_file
 from bioq.inputs.files import STDIN
-from bioq.prediction import (
+from bioq.prediction.job import (
     PredictOptions,
     check_options,
     identity,
@@ -32,9 +33,8 @@ from bioq.prediction import (
     predict_rows,
     report_past_end,
 )
-from bioq.runs import load
+from bioq.runs.folder import load
 from bioq.tables import Columns, Layout, Scores
-from bioq.targets import NAME, select_targets
 
 
 def predict_on_ray(

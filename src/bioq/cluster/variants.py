@@ -19,16 +19,16 @@ from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import ContigNames, Genome, read_chrom_alias
+from bioq.genome.alleles import place, read_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.inputs.files import STDIN
-from bioq.runs import identity
+from bioq.runs.folder import identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.variants import Summary, VariantOptions, read_background
 from bioq.variants.background import Background
 from bioq.variants.jobs import choose_scores, open_scorer, summary_of, table_metadata
 from bioq.variants.scoring import Scorer
-from bioq.variants.windows import place, read_windows
 
 
 def write_variants_on_ray(

@@ -26,10 +26,10 @@ from bioq.dataset.layout import (
     read_metadata,
     unpack_labels,
 )
+from bioq.dataset.targets import TargetRows, read_target_rows
 from bioq.errors import BioqError
 from bioq.files import sha256
 from bioq.progress import progress
-from bioq.targets import TargetRows, read_target_rows
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 

@@ -27,8 +27,8 @@ from bioq.dataset.layout import (
     fingerprint,
     npy_header,
 )
+from bioq.dataset.targets import write_target_table
 from bioq.files import new_folder, sha256, sync
-from bioq.targets import write_target_table
 
 
 class SplitWriter:

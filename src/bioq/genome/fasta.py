@@ -19,8 +19,8 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.fai import read_fresh_index
-from bioq.genome.packed import read_packed_fasta
+from bioq.genome.fasta_index import read_fresh_index
+from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
 

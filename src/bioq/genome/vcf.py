@@ -21,7 +21,7 @@ import pysam
 
 from bioq.errors import BioqError
 from bioq.genome.fasta import BGZF_END, is_bgzip, quiet_htslib
-from bioq.genome.pieces import bounded_lines, too_long
+from bioq.genome.text import bounded_lines, too_long
 from bioq.progress import progress
 
 STDIN = Path("-")

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError, UsageError
 from bioq.genome import ContigNames, Genome, some
+from bioq.genome.windows import read_windows
 from bioq.inputs.files import input_file
 from bioq.inputs.regions import RegionWindows
 from bioq.inputs.sequences import SequenceWindows
 from bioq.inputs.windows import N_SHARE
-from bioq.sources.windows import read_windows
 
 _REGION = re.compile(r"(?P<contig>[^:\s]+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
 _VARIANT = re.compile(r"(?P<contig>[^:\s]+):(?P<position>[\d,]+):(?P<ref>[A-Za-z]+)>(?P<alt>\S+)")

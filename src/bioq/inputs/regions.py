@@ -15,10 +15,10 @@ import numpy as np
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
-from bioq.genome.pieces import bounded_lines, too_long
+from bioq.genome.text import bounded_lines, too_long
+from bioq.genome.windows import read_windows
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
-from bioq.sources.windows import read_windows
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _STRETCH = 256

@@ -8,7 +8,7 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.pieces import fasta_pieces
+from bioq.genome.text import fasta_pieces
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 
 _BLANKS = b"\r\n \t"

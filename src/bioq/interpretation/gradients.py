@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bioq.batches import reverse_complement
+from bioq.dataset.batches import reverse_complement
 from bioq.errors import BioqError, UsageError
-from bioq.inference import BATCH_SIZE, Strands
+from bioq.forward import BATCH_SIZE, Strands
 
 STEPS = 64
 """Points on the way from the baseline to the window."""

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from bioq import dna
+from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
 from bioq.files import require_folder_for
+from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import Genome, open_genome
-from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.inputs import Place, Places, open_places
 from bioq.interpretation.gradients import (
     STEPS,
@@ -38,8 +39,7 @@ from bioq.interpretation.writing import (
     open_writer,
 )
 from bioq.progress import progress, say
-from bioq.runs import RunConfig, load
-from bioq.targets import NAME, select_targets
+from bioq.runs.folder import RunConfig, load
 
 Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
 """Draws windows and the names of their targets."""

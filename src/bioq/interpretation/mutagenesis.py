@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from bioq import dna
-from bioq.calibration import calibrated
 from bioq.errors import UsageError
 from bioq.fast import open_mutants
-from bioq.inference import BATCH_SIZE, Precision, Strands, predict_codes
+from bioq.forward import BATCH_SIZE, Precision, Strands, predict_codes
+from bioq.runs.calibration import calibrated
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]

@@ -21,12 +21,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
+from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import new_file
 from bioq.inputs import Place, Places
 from bioq.tables import Columns, Kind, Layout, Table, open_table
 from bioq.tables.hdf5_file import Hdf5File
-from bioq.targets import NAME
 
 ARRAYS, TABLES = (".npz", ".h5"), (".tsv", ".tsv.gz", ".parquet")
 FORMAT_VERSION = 2

@@ -21,10 +21,11 @@ _SHORTEST_BP = 5 * KMER
 class Composition(nn.Module):
     """Logits from the counts of 5-mers, by a linear layer that is not trained.
 
-    Weights and bias are fitted in closed form before the first step (`bioq.ridge`) and are buffers:
-    no gradient moves them. They are zero until then. The counts are those of the spectrum kernel
-    (Leslie et al. 2002), a k-mer and its reverse complement as one, after 2 * sqrt(count + 3/8),
-    which has a variance of one whatever the mean of a Poisson count is (Anscombe 1948).
+    Weights and bias are fitted in closed form before the first step (`training.composition`) and
+    are buffers: no gradient moves them. They are zero until then. The counts are those of the
+    spectrum kernel (Leslie et al. 2002), a k-mer and its reverse complement as one, after
+    2 * sqrt(count + 3/8), which has a variance of one whatever the mean of a Poisson count is
+    (Anscombe 1948).
     """
 
     weight: Tensor

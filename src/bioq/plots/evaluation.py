@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from bioq.evaluation.files import ALL, published_columns
 from bioq.plots.style import (
     BLUE,
     FAINT,
@@ -21,7 +22,6 @@ from bioq.plots.style import (
     group_colours,
     new_figure,
 )
-from bioq.results import ALL, published_columns
 
 SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bioq.evaluation.files import Evaluation, published_columns
 from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
     PUBLISHED_NAMES,
@@ -19,8 +20,7 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
-from bioq.results import Evaluation, published_columns
-from bioq.runs import RunConfig, read_history
+from bioq.runs.folder import RunConfig, read_history
 
 
 @dataclass(frozen=True)

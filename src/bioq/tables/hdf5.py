@@ -16,9 +16,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from bioq.dataset.targets import NAME
 from bioq.tables.hdf5_file import Hdf5File
 from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
-from bioq.targets import NAME
 
 FORMAT = "bioq-table"
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bioq.targets import NAME
+from bioq.dataset.targets import NAME
 
 Kind = Literal["text", "integer", "number", "flag"]
 """What a column holds: str, int64, float64 (NaN where there is none), bool."""

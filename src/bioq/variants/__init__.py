@@ -1,10 +1,10 @@
 """What the alleles of a VCF do, by a trained model: one row an allele, in input order."""
 
+from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
 from bioq.variants.jobs import Format, Summary, make_background, write_variants
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
-from bioq.variants.windows import STATUSES
 
 __all__ = [
     "BACKGROUND_SCORES",

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from bioq import __version__
+from bioq.dataset.targets import NAME
 from bioq.files import locked, new_file
+from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile, join_scores
-from bioq.targets import NAME
 from bioq.variants.scores import MEANING
-from bioq.variants.windows import STATUSES
 
 DEEPSEA_SCORES: Mapping[str, str] = {
     "ref": "ref",

@@ -11,19 +11,9 @@ from typing import Any, Literal
 from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import sha256
+from bioq.forward import choose_device
 from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
-from bioq.genome.vcf import VcfContent, read_variants, survey_variants
-from bioq.inference import choose_device
-from bioq.inputs import input_file
-from bioq.inputs.files import STDIN
-from bioq.progress import progress, say
-from bioq.runs import load
-from bioq.tables import ENDINGS, Layout, open_table, table_ending
-from bioq.variants.background import Background, EffectCounts, read_background, write_background
-from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
-from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
-from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions, fingerprint
-from bioq.variants.windows import (
+from bioq.genome.alleles import (
     EDGE_PADDED,
     NO_CONTIG,
     OUTSIDE,
@@ -32,6 +22,16 @@ from bioq.variants.windows import (
     STATUSES,
     SWAPPED,
 )
+from bioq.genome.vcf import VcfContent, read_variants, survey_variants
+from bioq.inputs import input_file
+from bioq.inputs.files import STDIN
+from bioq.progress import progress, say
+from bioq.runs.folder import load
+from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
+from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
+from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions, fingerprint
 
 Format = Literal["table", "deepsea"]
 

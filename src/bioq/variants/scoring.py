@@ -14,15 +14,11 @@ import pandas as pd
 from torch import nn
 
 from bioq import dna
+from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
+from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
 from bioq.genome import ContigNames, Genome, open_genome
-from bioq.genome.vcf import Variant, read_variants
-from bioq.inference import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
-from bioq.tables import Kind, Layout
-from bioq.targets import NAME, select_targets
-from bioq.variants.background import Background, read_background, require_same_model
-from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
-from bioq.variants.windows import (
+from bioq.genome.alleles import (
     EDGE_PADDED,
     SCORED,
     SWAPPED,
@@ -32,6 +28,10 @@ from bioq.variants.windows import (
     place,
     read_windows,
 )
+from bioq.genome.vcf import Variant, read_variants
+from bioq.tables import Kind, Layout
+from bioq.variants.background import Background, read_background, require_same_model
+from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
 
 BLOCK = 1024
 """Alleles that are scored together."""

@@ -12,12 +12,12 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from bioq import dna
+from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import BioqError, UsageError
+from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
-from bioq.results import FOLDER, SUMMARY, read_evaluation
-from bioq.targets import NAME, select_targets
 from bioq.variants import SCORES
 from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions

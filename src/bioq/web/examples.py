@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bioq import dna
-from bioq.targets import NAME
+from bioq.dataset.targets import NAME
 from bioq.web.service import Service
 
 JSON, BYTES = "application/json", "application/octet-stream"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from bioq.errors import BioqError
-from bioq.web.desk import Cancelled, Desk, GiveWay, Level, Work
+from bioq.web.queue import Cancelled, Desk, GiveWay, Level, Work
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
-from bioq.web.questions import short
+from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)

@@ -14,7 +14,7 @@ import torch
 import uvicorn
 
 from bioq.errors import UsageError
-from bioq.inference import BATCH_SIZE
+from bioq.forward import BATCH_SIZE
 from bioq.web.app import LOCAL, create_app
 from bioq.web.limits import Limits
 from bioq.web.service import open_service

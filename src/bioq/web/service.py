@@ -15,23 +15,23 @@ import pandas as pd
 from torch import nn
 
 from bioq import dna
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
+from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
-from bioq.inference import BATCH_SIZE, choose_device, predict_codes
 from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
-from bioq.runs import RunConfig, load
-from bioq.targets import NAME
+from bioq.runs.folder import RunConfig, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
-from bioq.web import questions
+from bioq.web import visitor_input as questions
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
-from bioq.web.desk import Desk, GiveWay, Level
 from bioq.web.jobs import Job, JobBook
 from bioq.web.limits import Limits
-from bioq.web.questions import short
+from bioq.web.queue import Desk, GiveWay, Level
+from bioq.web.visitor_input import short
 
 STEP_ALLELES = 32
 """Alleles between two looks at who else waits: half a second or so on two cores."""

@@ -5,7 +5,8 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from bioq.web.pages import api, model, results, sequence, variant
+from bioq.web.pages import api_page as api
+from bioq.web.pages import model, results, sequence, variant
 from bioq.web.pages.render import error_page
 
 __all__ = ["error_page", "router"]
@@ -18,4 +19,6 @@ for part in (sequence, variant, model, results, api):
 @router.get("/static/page.css")
 def page_style() -> Response:
     """Answer with the style that the pages share with the reports."""
-    return Response(files("bioq").joinpath("page.css").read_bytes(), media_type="text/css")
+    return Response(
+        files("bioq.reports").joinpath("templates/page.css").read_bytes(), media_type="text/css"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.web.answers import Alleles
-from bioq.web.questions import short
+from bioq.web.visitor_input import short
 
 Columns = Mapping[str, npt.NDArray[Any]]
 SORTS = ("change", "number", "place", "status", "target")

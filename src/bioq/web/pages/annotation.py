@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bioq.dataset.targets import NAME
 from bioq.plots.style import MOST_GROUPS, group_colours
-from bioq.targets import NAME
 
 _MOST_CHOICES = 40
 _GROUPS = ("group", "assay", "cell")

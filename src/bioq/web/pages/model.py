@@ -9,6 +9,15 @@ from fastapi import APIRouter, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
+from bioq.dataset.targets import NAME
+from bioq.evaluation.files import (
+    FOLDER,
+    SUMMARY,
+    Evaluation,
+    evaluation_table,
+    number,
+    read_evaluation,
+)
 from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
     Drawn,
@@ -19,9 +28,7 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_svg
-from bioq.results import FOLDER, SUMMARY, Evaluation, evaluation_table, number, read_evaluation
-from bioq.runs import HISTORY, load, read_config
-from bioq.targets import NAME
+from bioq.runs.folder import HISTORY, load, read_config
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render, service_of
 

@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
 from bioq.errors import BioqError
-from bioq.web.desk import Busy
 from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.queue import Busy
 from bioq.web.service import Service
 
 DRAWING = threading.Lock()

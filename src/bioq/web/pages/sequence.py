@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bioq import dna
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.inputs import WindowBatch
 from bioq.inputs.windows import N_SHARE
-from bioq.targets import NAME
 from bioq.web.answers import Predictions
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of

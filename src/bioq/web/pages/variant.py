@@ -12,10 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
-from bioq.targets import NAME
 from bioq.variants import STATUSES
 from bioq.web.answers import Alleles, Floats
 from bioq.web.jobs import Job, NoSuchJob
@@ -23,8 +23,8 @@ from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, refusal_status, render, service_of
 from bioq.web.pages.variant_examples import examples
-from bioq.web.questions import short
 from bioq.web.service import Service
+from bioq.web.visitor_input import short
 
 PAGE_ALLELES = 100
 _MOST_TITLE = 60

@@ -1,0 +1,1 @@
+"""Builders of data sets: from peaks, from DeepSEA's files, or simulated."""

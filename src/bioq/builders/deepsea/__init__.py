@@ -1,0 +1,1 @@
+"""From DeepSEA's files to a data set."""

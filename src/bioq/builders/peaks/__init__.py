@@ -1,0 +1,1 @@
+"""From peak files and a genome to a data set."""

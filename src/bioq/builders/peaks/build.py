@@ -1,0 +1,359 @@
+"""Data sets from a genome and a peak file for every target."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.builders.peaks.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
+from bioq.builders.peaks.peak_files import label_bins, regions_on_genome
+from bioq.dataset import (
+    SPLITS,
+    DatasetWriter,
+    Description,
+    Source,
+    SplitWriter,
+    new_dataset,
+    unpack_labels,
+)
+from bioq.dataset.targets import NAME, TargetSheet, read_target_sheet
+from bioq.errors import BioqError, UsageError
+from bioq.files import require_absent
+from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
+from bioq.genome.contigs import locate
+from bioq.genome.windows import read_windows
+from bioq.progress import Advance, progress, say
+
+KEEP_ANY = "any"
+KEEP_ALL = "all"
+NO_CHROM = "none"
+_ROWS_AT_ONCE = 1 << 14
+
+_NOTHING: Mapping[str, Any] = {}
+Numbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class PeakOptions:
+    """How peaks become labelled windows."""
+
+    label: Label = "half"
+    """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
+    middle (midpoint), or a peak covers one of its bases (any)."""
+    window_bp: int = 1000
+    """Bases that a model sees: the bin with equal flanks on both sides."""
+    bin_bp: int = 200
+    """Bases that a label speaks of. Bins lie end to end from each contig's first base; a shorter
+    rest at its end has none."""
+    valid_chrom: tuple[str, ...] = ("chr7",)
+    """Contigs for validation, in the genome's naming or the peaks'; none for no such split."""
+    test_chrom: tuple[str, ...] = ("chr8", "chr9")
+    """Contigs for testing, in the genome's naming or the peaks'; none for no such split."""
+    keep: str = KEEP_ANY
+    """Bins to keep: positive in any target (any), every bin (all), or positive in a target whose
+    name fits a pattern, such as '*Tfbs*'."""
+
+    def __post_init__(self) -> None:
+        if self.label not in ("half", "midpoint", "any"):
+            raise UsageError(f"label {self.label!r}: expected half, midpoint or any")
+        if self.bin_bp < 1:
+            raise UsageError(f"bin_bp {self.bin_bp}: a bin has at least 1 base")
+        if self.window_bp < self.bin_bp or (self.window_bp - self.bin_bp) % 2:
+            raise UsageError(
+                f"window_bp {self.window_bp} with bin_bp {self.bin_bp}: the window is the bin "
+                "with equal flanks, so their difference must be even and not negative"
+            )
+
+    @property
+    def flank_bp(self) -> int:
+        """Bases on each side of the bin."""
+        return (self.window_bp - self.bin_bp) // 2
+
+
+@dataclass
+class _Plan:
+    """What is to be written, and what was left out on the way."""
+
+    names: ContigNames
+    options: PeakOptions
+    sheet: TargetSheet
+    bins: Bins
+    labels: SparseLabels
+    rows: Numbers
+    """Numbers of the bins to write, in order."""
+    drop_unknown: bool
+    """Whether windows without a known base are left out."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reason -> bins left out."""
+    padded: int = 0
+    """Windows that reach past a contig's end."""
+
+
+def build_from_peaks(
+    out: Path,
+    *,
+    genome: Path,
+    targets: Path,
+    options: PeakOptions | None = None,
+    exclude: Path | None = None,
+    chrom_alias: Path | None = None,
+    bins: Path | None = None,
+    attach: Mapping[str, Path] = _NOTHING,
+    made_by: str = "peaks",
+    more_options: Mapping[str, Any] = _NOTHING,
+) -> None:
+    """Build a data set from a genome and a sheet of targets with their peak files.
+
+    A bin at s gives the window from s - flank to s + bin + flank; a window that reaches past its
+    contig's end is filled with unknown bases, and one without a known base is left out.
+    `exclude` is a BED of regions: bins that overlap one are left out. `bins` is a BED of the very
+    bins to use, in that order; none of them is left out. `chrom_alias` gives the genome's name for
+    contigs that the other files name otherwise. `attach` maps a name to a folder that is copied
+    into the data set under that name. `more_options` is added to the recorded options.
+
+    Raises UsageError for arguments that cannot go together and BioqError for bad input, before
+    anything is written.
+    """
+    options = options or PeakOptions()
+    if bins is not None and (exclude is not None or options.keep not in (KEEP_ANY, KEEP_ALL)):
+        raise UsageError(
+            "--bins names the very bins to use; leave out --exclude and a --keep pattern"
+        )
+    require_absent(Path(out))
+    sheet = read_target_sheet(targets)
+    chosen = _chosen_targets(sheet, options.keep)
+    alias = read_chrom_alias(chrom_alias) if chrom_alias else {}
+    with open_genome(genome) as opened:
+        names = ContigNames(opened, alias)
+        split_of_contig = _split_of_contig(names, options)
+        table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
+        labels = label_bins(table, names, sheet, options.label)
+        plan = _Plan(names, options, sheet, table, labels, rows, drop_unknown=bins is None)
+        if bins is None:
+            _leave_out(plan, chosen, exclude)
+        given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
+        sources = _sources([*given, *sheet.peaks])
+        recorded = _recorded(options, given_bins=bins is not None) | dict(more_options)
+        description = Description(
+            made_by=made_by,
+            window_bp=options.window_bp,
+            bin_bp=options.bin_bp,
+            label_rule=options.label,
+            contigs=names.contigs,
+            sources=sources,
+            options=recorded,
+        )
+        with new_dataset(out, description, sheet.targets) as writer:
+            for name, folder in attach.items():
+                writer.attach(name, folder)
+            summary = _write_splits(writer, plan, split_of_contig)
+    for line in summary:
+        say(line)
+
+
+def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+    sources = []
+    with progress("checksums of the sources", len(paths), "files") as advance:
+        for path in paths:
+            sources.append(Source.of(path))
+            advance(1)
+    return tuple(sources)
+
+
+def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | None:
+    """Return which targets decide whether a bin is kept: `(targets,)`; None to keep every bin."""
+    names = sheet.targets[NAME]
+    if keep == KEEP_ALL:
+        return None
+    if keep == KEEP_ANY:
+        return np.ones(len(names), dtype=bool)
+    chosen = np.array([fnmatchcase(name, keep) for name in names])
+    if not chosen.any():
+        raise BioqError(
+            f"{sheet.path}: no target fits the keep pattern {keep!r}; its names are {some(names)}"
+        )
+    return chosen
+
+
+def _split_of_contig(names: ContigNames, options: PeakOptions) -> npt.NDArray[np.int64]:
+    """Return the number of each contig's split in SPLITS: `(contigs,)`."""
+    split = np.zeros(len(names.contigs), dtype=np.int64)
+    for number, flag, chosen in (
+        (1, "--valid-chrom", options.valid_chrom),
+        (2, "--test-chrom", options.test_chrom),
+    ):
+        for name in chosen:
+            if name == NO_CHROM and len(chosen) == 1:
+                continue
+            contig = names.find(name)
+            if contig is None:
+                raise BioqError(
+                    f"{flag} {name}: {names.genome.path} has no such contig; it has "
+                    f"{some(names.contigs, 30)}; give {flag} one of them, or '{NO_CHROM}'"
+                )
+            if split[contig] not in (0, number):
+                raise UsageError(
+                    f"{name} is in both --valid-chrom and --test-chrom; a contig has one split"
+                )
+            split[contig] = number
+    return split
+
+
+def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, Numbers]:
+    bins = tile(names.genome.lengths, options.bin_bp)
+    if not len(bins):
+        raise BioqError(
+            f"{names.genome.path}: no contig is as long as one bin of {options.bin_bp} bp"
+        )
+    return bins, np.arange(len(bins), dtype=np.int32)
+
+
+def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[Bins, Numbers]:
+    """Read a list of bins; returns them ascending, and their numbers in the order of the file."""
+    bed = read_bed(path)
+    if not len(bed):
+        raise BioqError(f"{path}: holds no bin; expected one a line")
+    odd = np.flatnonzero(bed.end - bed.start != options.bin_bp)
+    if len(odd):
+        row = int(odd[0])
+        raise BioqError(
+            f"{path}:{bed.line(row)}: the bin is {bed.end[row] - bed.start[row]} bp wide, "
+            f"expected {options.bin_bp}; give its width as --bin-bp"
+        )
+    located = locate(bed, names)
+    if located.absent:
+        row = int(np.setdiff1d(np.arange(len(bed)), located.rows)[0])
+        raise BioqError(
+            f"{path}:{bed.line(row)}: {names.genome.path} has no contig "
+            f"{bed.contigs[bed.contig[row]]!r}; it has {some(names.contigs)}"
+        )
+    offsets = contig_offsets(names.genome.lengths)
+    start = bed.start + offsets[located.contig]
+    order = np.argsort(start, kind="stable")
+    number = np.empty(len(order), dtype=np.int32)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    return Bins(start[order], options.bin_bp, offsets), number
+
+
+def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path | None) -> None:
+    """Leave out bins in excluded regions, and those without a positive in the chosen targets."""
+    kept = np.ones(len(plan.bins), dtype=bool)
+    if exclude is not None:
+        bed, located = regions_on_genome(exclude, plan.names, "excluded regions")
+        offset = plan.bins.offsets[located.contig]
+        start, end = bed.start[located.rows] + offset, bed.end[located.rows] + offset
+        kept[bins_covered(plan.bins, start, end, needed_bp=1)] = False
+        plan.dropped["excluded"] = int((~kept).sum())
+    if chosen is not None:
+        positive = plan.labels.any_of(chosen)
+        plan.dropped["without a positive"] = int((kept & ~positive).sum())
+        kept &= positive
+    plan.rows = np.flatnonzero(kept).astype(np.int32)
+    if not len(plan.rows):
+        raise BioqError(
+            f"{plan.sheet.path}: no bin is left ({_listed(plan.dropped)}); check the peaks, and "
+            "what is kept and excluded"
+        )
+
+
+def _write_splits(
+    writer: DatasetWriter, plan: _Plan, split_of_contig: npt.NDArray[np.int64]
+) -> list[str]:
+    """Write every split; returns the lines that say what was written and left out."""
+    split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
+    summary, written = [], 0
+    with progress("write windows", len(plan.rows), "windows") as advance:
+        for number, split in enumerate(SPLITS):
+            rows = plan.rows[split_of_row == number]
+            with writer.split(split) as out:
+                windows, positives = _write_split(out, plan, rows, advance)
+            if not windows:
+                writer.drop_split(split)
+            if windows or (split_of_contig == number).any():
+                summary.append(_split_summary(split, windows, positives))
+            written += windows
+    if not written:
+        raise BioqError(
+            f"{plan.names.genome.path}: no window is left ({_listed(plan.dropped)}); "
+            "is this the right genome?"
+        )
+    return [*summary, *_left_out(plan)]
+
+
+def _write_split(
+    out: SplitWriter, plan: _Plan, rows: Numbers, advance: Advance
+) -> tuple[int, npt.NDArray[np.int64]]:
+    """Write one split; returns its windows and the positive ones of each target `(targets,)`."""
+    positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
+    windows = 0
+    packed = plan.labels.packed(rows)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        chunk = slice(first, first + _ROWS_AT_ONCE)
+        codes, bins, kept = _windows(plan, rows[chunk])
+        labels = packed[chunk][kept]
+        out.append(codes[kept], labels, bins[kept])
+        positives += unpack_labels(labels, len(positives)).sum(axis=0, dtype=np.int64)
+        windows += len(labels)
+        advance(len(kept))
+    return windows, positives
+
+
+def _windows(
+    plan: _Plan, rows: Numbers
+) -> tuple[dna.Bytes, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return codes `(n, window_bp)`, bins `(n, 2)` and which windows to keep `(n,)`."""
+    options, genome = plan.options, plan.names.genome
+    contig, bin_start = plan.bins.local(rows)
+    start = bin_start - options.flank_bp
+    codes = read_windows(genome, contig, start, window_bp=options.window_bp)
+    kept = np.ones(len(rows), dtype=bool)
+    if plan.drop_unknown:
+        kept = (codes != dna.UNKNOWN).any(axis=1)
+        reason = "of unknown bases only"
+        plan.dropped[reason] = plan.dropped.get(reason, 0) + int((~kept).sum())
+    lengths = np.array(list(genome.lengths.values()), dtype=np.int64)
+    past_end = (start < 0) | (start + options.window_bp > lengths[contig])
+    plan.padded += int((past_end & kept).sum())
+    return codes, np.stack([contig, bin_start], axis=1), kept
+
+
+def _split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -> str:
+    if not windows:
+        return f"warning: {split}: no window, so the data set has no such split"
+    without = int((positives == 0).sum())
+    rate = positives.sum() / (windows * len(positives))
+    return (
+        f"{split}: {windows:,} windows, {positives.sum():,} positive labels ({rate:.2%}), "
+        f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
+    )
+
+
+def _left_out(plan: _Plan) -> Iterator[str]:
+    if any(plan.dropped.values()):
+        yield f"left out: {_listed(plan.dropped)}"
+    if plan.padded:
+        yield (
+            f"{plan.padded:,} windows reach past the end of their contig and are filled with "
+            "unknown bases"
+        )
+
+
+def _listed(dropped: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} bins {reason}" for reason, count in dropped.items() if count)
+
+
+def _recorded(options: PeakOptions, *, given_bins: bool) -> dict[str, Any]:
+    """Return what the data set records of its making, without what it records elsewhere."""
+    recorded = asdict(options)
+    for elsewhere in ("label", "window_bp", "bin_bp"):
+        del recorded[elsewhere]
+    if given_bins:
+        recorded["keep"] = "the bins given"
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in recorded.items()
+    }

@@ -1,0 +1,143 @@
+"""Which bins of a genome a target's peaks make positive.
+
+Positions here are global: the contigs laid end to end, in file order. Bins lie within contigs and
+so do peaks, so no overlap reaches across the seam.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.genome.bed import NO_SUMMIT, Bed
+from bioq.genome.contigs import Located
+
+Label = Literal["half", "midpoint", "any"]
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Bins of one width, in ascending global position."""
+
+    start: Positions
+    """`(bins,)` global."""
+    bin_bp: int
+    offsets: Positions
+    """`(contigs + 1,)` global position of each contig's first base, and the genome's length."""
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def local(self, numbers: npt.NDArray[np.integer[Any]]) -> tuple[Positions, Positions]:
+        """Return (contig number, start on the contig) of bins."""
+        start = self.start[numbers]
+        contig = np.searchsorted(self.offsets, start, side="right") - 1
+        return contig, start - self.offsets[contig]
+
+
+def contig_offsets(lengths: Mapping[str, int]) -> Positions:
+    """Return the global position of every contig's first base, then the genome's length."""
+    return np.concatenate([[0], np.cumsum(list(lengths.values()), dtype=np.int64)])
+
+
+def tile(lengths: Mapping[str, int], bin_bp: int) -> Bins:
+    """Lay bins end to end from base 0 of every contig; a rest shorter than a bin has none."""
+    offsets = contig_offsets(lengths)
+    starts = [
+        np.arange(offset, offset + length - bin_bp + 1, bin_bp, dtype=np.int64)
+        for offset, length in zip(offsets, lengths.values(), strict=False)
+    ]
+    return Bins(np.concatenate([np.empty(0, dtype=np.int64), *starts]), bin_bp, offsets)
+
+
+def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.NDArray[np.int32]:
+    """Return the numbers of the bins that a target's peaks make positive, ascending.
+
+    `half`: the peaks, overlapping ones merged, cover at least half of the bin; `any`: they cover
+    a base of it; `midpoint`: it holds a peak's summit (start + column 10) where the file gives
+    one inside the peak, else the peak's middle base, (start + end) // 2.
+    """
+    offset = bins.offsets[located.contig]
+    start, end = bed.start[located.rows], bed.end[located.rows]
+    if label == "midpoint":
+        summit = bed.summit[located.rows]
+        in_peak = (summit > NO_SUMMIT) & (summit < end - start)
+        point = np.where(in_peak, start + summit, (start + end) // 2)
+        start, end = point, point + 1
+    needed_bp = -(-bins.bin_bp // 2) if label == "half" else 1
+    return bins_covered(bins, start + offset, end + offset, needed_bp=needed_bp)
+
+
+def bins_covered(
+    bins: Bins, start: Positions, end: Positions, *, needed_bp: int
+) -> npt.NDArray[np.int32]:
+    """Return the numbers of the bins of which intervals cover at least `needed_bp`, ascending."""
+    start, end = merge(start, end)
+    first = np.searchsorted(bins.start, start - bins.bin_bp, side="right")
+    last = np.searchsorted(bins.start, end, side="left")
+    # One entry for every (interval, bin) that touch: bin numbers first .. last - 1 of each.
+    touched = last - first
+    interval = np.repeat(np.arange(len(start)), touched)
+    number = np.arange(len(interval)) - np.repeat(np.cumsum(touched) - touched - first, touched)
+    bin_start = bins.start[number]
+    covered = np.minimum(end[interval], bin_start + bins.bin_bp)
+    covered -= np.maximum(start[interval], bin_start)
+    if len(number) and (number[1:] < number[:-1]).any():  # only where bins overlap each other
+        order = np.argsort(number, kind="stable")
+        number, covered = number[order], covered[order]
+    is_first = np.concatenate([[True], number[1:] != number[:-1]])[: len(number)]
+    sums = np.add.reduceat(covered, np.flatnonzero(is_first)) if len(number) else covered
+    positive: npt.NDArray[np.int32] = number[is_first][sums >= needed_bp].astype(np.int32)
+    return positive
+
+
+def merge(start: Positions, end: Positions) -> tuple[Positions, Positions]:
+    """Merge intervals that overlap or touch; returns them ascending and apart."""
+    if not len(start):
+        return start, end
+    order = np.argsort(start, kind="stable")
+    start, reach = start[order], np.maximum.accumulate(end[order])
+    begins = np.concatenate([[True], start[1:] > reach[:-1]])
+    return start[begins], reach[np.concatenate([begins[1:], [True]])]
+
+
+class SparseLabels:
+    """The positive (bin, target) pairs, eight targets to a byte, without the all-zero bytes."""
+
+    def __init__(self, bins: int, targets: int):
+        self._scratch = np.zeros(bins, dtype=np.uint8)
+        self._bytes: list[tuple[npt.NDArray[np.int32], dna.Bytes]] = []
+        self._targets = targets
+        self._added = 0
+
+    def add(self, positive: npt.NDArray[np.int32]) -> None:
+        """Add the next target's positive bins."""
+        self._scratch[positive] |= np.uint8(1 << (self._added % 8))
+        self._added += 1
+        if self._added % 8 == 0 or self._added == self._targets:
+            bins = np.flatnonzero(self._scratch).astype(np.int32)
+            self._bytes.append((bins, self._scratch[bins]))
+            self._scratch[bins] = 0
+
+    def any_of(self, targets: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which bins are positive in one of the chosen targets: `(bins,)`."""
+        found = np.zeros(len(self._scratch), dtype=bool)
+        chosen = np.packbits(targets, bitorder="little")
+        for (bins, bits), choice in zip(self._bytes, chosen, strict=True):
+            found[bins[(bits & choice) != 0]] = True
+        return found
+
+    def packed(self, rows: npt.NDArray[np.int32]) -> dna.Bytes:
+        """Return the packed labels of bins, in their order: uint8 `(n, ceil(targets / 8))`."""
+        row_of_bin = np.full(len(self._scratch), -1, dtype=np.int32)
+        row_of_bin[rows] = np.arange(len(rows), dtype=np.int32)
+        packed = np.zeros((len(rows), len(self._bytes)), dtype=np.uint8)
+        for column, (bins, bits) in enumerate(self._bytes):
+            row = row_of_bin[bins]
+            kept = row >= 0
+            packed[row[kept], column] = bits[kept]
+        return packed

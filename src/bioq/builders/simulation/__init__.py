@@ -1,0 +1,1 @@
+"""Simulated data sets with motifs planted by known rules."""

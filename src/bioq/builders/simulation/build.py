@@ -1,0 +1,232 @@
+"""A simulated data set: a random genome, motifs planted by known rules, noisy peaks, and the truth.
+
+`docs/simulation.md` describes what is planted and what OUT/simulation holds.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq import dna
+from bioq.builders.peaks.build import KEEP_ALL, PeakOptions, build_from_peaks
+from bioq.builders.simulation.grammar import (
+    CONTROL,
+    JASPAR_RELEASE,
+    MATRIX_IDS,
+    SLOT_BP,
+    TARGETS,
+    Planted,
+    Target,
+    background,
+    plant,
+)
+from bioq.dataset.targets import NAME, PEAKS, write_target_table
+from bioq.errors import UsageError
+from bioq.files import require_absent
+from bioq.motifs import Motif, jaspar_motifs
+
+MADE_BY = "simulate"
+FOLDER = "simulation"
+"""Where a simulated data set keeps its genome, peaks and truth."""
+MOTIFS = "motifs"
+"""The column of the target sheet with the motifs that a target needs, joined by commas."""
+SITES = "sites.tsv"
+CLEAN = "clean"
+BIN_BP = 200
+PEAK_BP = 200
+"""Width of every peak, its middle on the site: with bins of 200 bp and the rule `half`, a bin is
+positive where it holds the site's middle."""
+_CONTROL_SHARE = 10
+"""The control has one peak for so many elements."""
+_FASTA_LINE = 80
+
+# What each stream of random numbers is for: changing one option leaves the other streams alone.
+_GENOME, _NOISE = 0, 1
+
+Centres = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SimulationOptions:
+    """How large the genome is, how dense its sites and how noisy its peaks."""
+
+    seed: int = 0
+    """Decides every base, site and peak: the same seed and options give the same bytes."""
+    train_contigs: int = 4
+    """Contigs for training, chr1 onwards; one more each follows for validation and testing."""
+    contig_bp: int = 800_000
+    """Bases of every contig."""
+    element_rate: float = 0.6
+    """Share of the genome's 400-bp slots in which one motif, or a pair of them, is planted."""
+    drop_rate: float = 0.05
+    """Share of the true peaks that are missing from the peak files."""
+    false_rate: float = 0.05
+    """Peaks added at random places, as a share of the target's true peaks."""
+    window_bp: int = 1000
+    """Bases that a model sees: a bin of 200 bp with equal flanks on both sides."""
+
+    def __post_init__(self) -> None:
+        least_bp = 10 * SLOT_BP
+        wrong = [
+            f"{flag} {value}, expected {expected}"
+            for flag, value, expected, right in (
+                ("--seed", self.seed, "0 or more", self.seed >= 0),
+                ("--train-contigs", self.train_contigs, "1 or more", self.train_contigs >= 1),
+                ("--contig-bp", self.contig_bp, f"{least_bp} or more", self.contig_bp >= least_bp),
+                (
+                    "--element-rate",
+                    self.element_rate,
+                    "more than 0, at most 1",
+                    0 < self.element_rate <= 1,
+                ),
+                ("--drop-rate", self.drop_rate, "0 or more, below 1", 0 <= self.drop_rate < 1),
+                ("--false-rate", self.false_rate, "0 or more", self.false_rate >= 0),
+            )
+            if not right
+        ]
+        if wrong:
+            raise UsageError("; ".join(wrong))
+        self.peak_options(())
+
+    def peak_options(self, contigs: Sequence[str]) -> PeakOptions:
+        """Return how the peaks become a data set; the last two contigs validate and test.
+
+        Raises UsageError if the window does not fit around the bin.
+        """
+        return PeakOptions(
+            label="half",
+            window_bp=self.window_bp,
+            bin_bp=BIN_BP,
+            valid_chrom=tuple(contigs[-2:-1]),
+            test_chrom=tuple(contigs[-1:]),
+            keep=KEEP_ALL,
+        )
+
+
+_DEFAULTS = SimulationOptions()
+
+
+def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
+    """Make a simulated data set: FASTA, peaks and sheet first, then built as peaks of any user's.
+
+    The files that it was made from and the truth are kept in OUT/simulation. The same options give
+    the same bytes. Raises BioqError if `out` exists.
+    """
+    out = Path(out)
+    require_absent(out)
+    contigs = [f"chr{number + 1}" for number in range(options.train_contigs + 2)]
+    with tempfile.TemporaryDirectory(prefix="bioq-simulation-") as name:
+        folder = Path(name) / FOLDER
+        folder.mkdir()
+        write_simulation(folder, contigs, options)
+        build_from_peaks(
+            out,
+            genome=folder / "genome.fa",
+            targets=folder / "targets.tsv",
+            options=options.peak_options(contigs),
+            attach={FOLDER: folder},
+            made_by=MADE_BY,
+            more_options={"simulation": asdict(options)},
+        )
+
+
+def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOptions) -> None:
+    """Write genome.fa, peaks/, targets.tsv and the truth (sites.tsv, clean/) into a folder."""
+    motifs = _motifs()
+    planted: dict[str, list[Planted]] = {}
+    with open(folder / "genome.fa", "w", encoding="ascii", newline="\n") as fasta:
+        for number, contig in enumerate(contigs):
+            random = np.random.default_rng([options.seed, _GENOME, number])
+            codes = background(options.contig_bp, random)
+            planted[contig] = plant(codes, motifs, random, element_rate=options.element_rate)
+            _write_contig(fasta.write, contig, dna.decode(codes))
+    _write_sites(folder / SITES, planted)
+    (folder / CLEAN).mkdir()
+    (folder / "peaks").mkdir()
+    for number, target in enumerate(TARGETS):
+        random = np.random.default_rng([options.seed, _NOISE, number])
+        clean = {contig: _centres(planted[contig], target) for contig in contigs}
+        noisy = {
+            contig: _noisy(centres, len(planted[contig]), target, options, random)
+            for contig, centres in clean.items()
+        }
+        _write_peaks(folder / CLEAN / f"{target.name}.bed", clean, options.contig_bp)
+        _write_peaks(folder / "peaks" / f"{target.name}.bed", noisy, options.contig_bp)
+    write_target_table(_sheet(), folder / "targets.tsv")
+    about = asdict(options) | {"jaspar_release": JASPAR_RELEASE, "motifs": dict(MATRIX_IDS)}
+    (folder / "options.json").write_text(json.dumps(about, indent=2) + "\n", encoding="ascii")
+
+
+@cache
+def _motifs() -> dict[str, Motif]:
+    """Return the planted motifs by the names used here."""
+    by_id = {motif.matrix_id: motif for motif in jaspar_motifs(JASPAR_RELEASE)}
+    return {name: by_id[matrix_id] for name, matrix_id in MATRIX_IDS.items()}
+
+
+def _centres(planted: Iterable[Planted], target: Target) -> Centres:
+    """Return the positions at which a target is bound, ascending: `(sites,)`."""
+    found = [at for element in planted for bound, at in element.centres() if bound is target]
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _noisy(
+    centres: Centres,
+    elements: int,
+    target: Target,
+    options: SimulationOptions,
+    random: np.random.Generator,
+) -> Centres:
+    """Return a contig's centres without the dropped ones, with false ones, ascending."""
+    false = round(len(centres) * options.false_rate)
+    if target is CONTROL:
+        false = elements // _CONTROL_SHARE
+    kept = centres[random.random(len(centres)) >= options.drop_rate]
+    return np.sort(np.concatenate([kept, random.integers(0, options.contig_bp, false)]))
+
+
+def _sheet() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            NAME: [target.name for target in TARGETS],
+            PEAKS: [f"peaks/{target.name}.bed" for target in TARGETS],
+            "group": [target.group for target in TARGETS],
+            "rule": [target.rule for target in TARGETS],
+            MOTIFS: [",".join(target.motifs) for target in TARGETS],
+        }
+    )
+
+
+def _write_contig(write: Callable[[str], object], name: str, letters: str) -> None:
+    write(f">{name}\n")
+    for start in range(0, len(letters), _FASTA_LINE):
+        write(f"{letters[start : start + _FASTA_LINE]}\n")
+
+
+def _write_peaks(path: Path, centres: Mapping[str, Centres], contig_bp: int) -> None:
+    """Write peaks of 200 bp around their middles as BED, cut off at the contig's ends."""
+    with open(path, "w", encoding="ascii", newline="\n") as bed:
+        for contig, middles in centres.items():
+            for middle in middles.tolist():
+                start, end = middle - PEAK_BP // 2, middle + PEAK_BP // 2
+                bed.write(f"{contig}\t{max(start, 0)}\t{min(end, contig_bp)}\n")
+
+
+def _write_sites(path: Path, planted: Mapping[str, Sequence[Planted]]) -> None:
+    """Write every planted site: 0-based, half-open; `element` counts a contig's elements from 0."""
+    with open(path, "w", encoding="ascii", newline="\n") as table:
+        table.write("chrom\tstart\tend\tstrand\tmotif\telement\n")
+        for contig, elements in planted.items():
+            for number, element in enumerate(elements):
+                for site in element.sites:
+                    table.write(
+                        f"{contig}\t{site.start}\t{site.end}\t{site.strand}\t{site.motif}"
+                        f"\t{number}\n"
+                    )

@@ -1,0 +1,1 @@
+"""Scoring a run on a labelled split, and calibrating its probabilities."""

@@ -1,0 +1,121 @@
+"""A FASTA held in memory at two bits a base, for files that cannot be read at random."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.errors import BioqError
+from bioq.genome.text import fasta_pieces
+
+_CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
+_BLANKS = b"\r\n \t"
+
+
+@dataclass
+class _Contig:
+    """One contig while it is read: packed pieces, and up to three bases that wait for a fourth."""
+
+    length: int = 0
+    packed: list[dna.Bytes] = field(default_factory=list)
+    unknown: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    waiting: dna.Bytes = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+
+    def add(self, codes: dna.Bytes) -> None:
+        first = self.length - len(self.waiting)
+        self.length += len(codes)
+        codes = np.concatenate([self.waiting, codes])
+        whole = len(codes) // 4 * 4
+        self.waiting = codes[whole:]
+        self._pack(codes[:whole], first)
+
+    def finish(self) -> "_PackedContig":
+        self._pack(self.waiting, self.length - len(self.waiting))
+        runs = np.concatenate([np.empty((0, 2), dtype=np.int64), *self.unknown])
+        touching = runs[1:, 0] == runs[:-1, 1]
+        starts = runs[np.r_[True, ~touching][: len(runs)], 0]
+        ends = runs[np.r_[~touching, True][: len(runs)], 1]
+        packed = np.concatenate([np.empty(0, dtype=np.uint8), *self.packed])
+        return _PackedContig(self.length, packed, starts, ends)
+
+    def _pack(self, codes: dna.Bytes, first: int) -> None:
+        if not len(codes):
+            return
+        self.packed.append(dna.pack(codes[None, :])[0][0])
+        edges = np.flatnonzero(np.diff(codes == dna.UNKNOWN, prepend=False, append=False))
+        self.unknown.append(edges.reshape(-1, 2) + first)
+
+
+@dataclass(frozen=True)
+class _PackedContig:
+    length: int
+    packed: dna.Bytes
+    """uint8 `(ceil(length / 4),)`; see `dna.pack`."""
+    unknown_starts: npt.NDArray[np.int64]
+    unknown_ends: npt.NDArray[np.int64]
+    """The runs of unknown bases, ascending and apart."""
+
+    def read(self, start: int, end: int) -> dna.Bytes:
+        first = start // 4
+        packed = self.packed[first : dna.packed_bytes(end)]
+        unpacked = dna.unpack(packed[None, :], len(packed) * 4)[0]
+        codes: dna.Bytes = unpacked[start - first * 4 : end - first * 4]
+        low = np.searchsorted(self.unknown_ends, start, side="right")
+        high = np.searchsorted(self.unknown_starts, end, side="left")
+        for run in range(int(low), int(high)):
+            run_start = max(int(self.unknown_starts[run]), start)
+            codes[run_start - start : int(self.unknown_ends[run]) - start] = dna.UNKNOWN
+        return codes
+
+
+class PackedFasta:
+    """Every contig of a FASTA in memory."""
+
+    def __init__(self, contigs: dict[str, _PackedContig]):
+        self._contigs = contigs
+        self.lengths = {name: contig.length for name, contig in contigs.items()}
+        self.bytes = sum(
+            contig.packed.nbytes + contig.unknown_starts.nbytes + contig.unknown_ends.nbytes
+            for contig in contigs.values()
+        )
+
+    def read(self, contig: str, start: int, end: int) -> dna.Bytes:
+        """Return the codes of bases that are known to lie in the contig: uint8 `(end - start,)`."""
+        return self._contigs[contig].read(start, end)
+
+
+def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
+    """Read a FASTA, plain or gzip, into memory at two bits a base.
+
+    Raises BioqError for one that is cut short, has a nameless or repeated contig, or no bases.
+    """
+    contigs: dict[str, _PackedContig] = {}
+    lines: dict[str, int] = {}
+    contig: _Contig | None = None
+    name = ""
+    for line, text, is_header in fasta_pieces(path, compressed=compressed):
+        if not is_header:
+            if contig is not None:
+                codes = np.frombuffer(text.translate(_CODE_OF_BYTE, _BLANKS), dtype=np.uint8)
+                contig.add(codes)
+            continue
+        if contig is not None:
+            contigs[name] = contig.finish()
+        words = text[1:].decode("utf-8", "replace").split(maxsplit=1)
+        if not words:
+            raise BioqError(f"{path}:{line}: '>' stands alone; every contig needs a name")
+        name = words[0]
+        if name in lines:
+            raise BioqError(
+                f"{path}:{line}: the contig {name!r} stands on line {lines[name]} too; "
+                "every contig needs a name of its own"
+            )
+        lines[name] = line
+        contig = _Contig()
+    if contig is not None:
+        contigs[name] = contig.finish()
+    if not any(contig.length for contig in contigs.values()):
+        raise BioqError(f"{path}: holds no bases; expected a genome")
+    return PackedFasta(contigs)

@@ -1,0 +1,1 @@
+"""Probabilities for the windows of sequences and regions, into a file."""

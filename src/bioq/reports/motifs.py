@@ -1,0 +1,109 @@
+"""The page of a run's filter motifs: a logo of every filter above the logo of its best match."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from bioq import dna
+from bioq.motifs import Floats, Motif
+from bioq.reports.page import page_template
+
+SIGNIFICANT_Q = 0.05
+SHOWN_TARGETS = 3
+"""Targets named on the page for each filter: those that it moves most."""
+
+_COLUMN, _HIGH, _GAP = 8, 34, 5
+"""Width of a position, height of 2 bits and space between the two logos, in the SVG's units."""
+_LEAST_HIGH = 1
+"""Letters lower than this are left out: nobody sees them, and they are most of the letters."""
+_BEYOND = 8
+"""Positions of the match that are shown on either side of the filter."""
+
+
+def motifs_page(
+    table: pd.DataFrame,
+    own: Mapping[int, Motif],
+    against: Sequence[Motif],
+    targets: Mapping[int, Sequence[tuple[str, float]]],
+    about: Mapping[str, Any],
+) -> str:
+    """Return a self-contained HTML page, a card a filter, by q-value and then by information.
+
+    `table` is `motifs.tsv`; `own` holds the motif of each filter with sites, `targets` the names of
+    the targets that it moves most and how much. `about` is what the heading says: run, data, split,
+    windows, against, matched, few, min_sites, silent.
+    """
+    by_id = {motif.matrix_id: motif for motif in against}
+    ordered = table.sort_values(["q", "information_bits"], ascending=[True, False])
+    cards = []
+    for row in ordered.to_dict("records"):
+        match = by_id.get(row["matrix_id"])
+        if match is not None and row["strand"] == "-":
+            match = match.reverse_complement()
+        motif = own.get(row["filter"])
+        cards.append(
+            row
+            | {
+                "logo": Markup("" if motif is None else _logos(motif, match, row["offset"])),
+                "significant": row["q"] < SIGNIFICANT_Q,
+                "targets": targets.get(row["filter"], ()),
+            }
+        )
+    filters = {"short": _short, "integer": _integer}
+    return page_template("motifs.html.j2", filters).render(
+        about=about, cards=cards, significant_q=SIGNIFICANT_Q
+    )
+
+
+def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
+    """Return an SVG of a motif's logo and, below it and aligned with it, its match's."""
+    drawn = _letters(motif.probabilities, first=0, top=0)
+    start, end, high = 0, len(motif), _HIGH
+    if match is not None:
+        first = -int(offset)
+        begin, stop = max(0, -first - _BEYOND), len(motif) + _BEYOND - first
+        shown = match.probabilities[begin:stop]
+        first += begin
+        drawn += _letters(shown, first=first, top=_HIGH + _GAP)
+        start, end, high = min(0, first), max(end, first + len(shown)), 2 * _HIGH + _GAP
+    width = (end - start) * _COLUMN
+    lines = "".join(
+        f'<path class="base" d="M{start * _COLUMN} {top + _HIGH}h{width}"/>'
+        for top in range(0, high, _HIGH + _GAP)
+    )
+    label = motif.name if match is None else f"{motif.name} above {match.name}"
+    return (
+        f'<svg viewBox="{start * _COLUMN} 0 {width} {high + 1}" style="width:{width * 1.5:.0f}px" '
+        f'role="img" aria-label="{label}">{lines}{drawn}</svg>'
+    )
+
+
+def _letters(probabilities: Floats, *, first: int, top: int) -> str:
+    """Return the letters of a logo, each as high as its share of the position's information."""
+    bits = Motif("", "", probabilities).information_bits()
+    heights = np.round(probabilities * bits[:, np.newaxis] * _HIGH / 2, 1)
+    parts = []
+    for position, column in enumerate(heights):
+        foot = float(top + _HIGH)
+        for base in np.argsort(column):
+            high = float(column[base])
+            if high >= _LEAST_HIGH:
+                x, y = (first + position) * _COLUMN, foot - high
+                letter = dna.BASES[base]
+                parts.append(
+                    f'<use href="#{letter}" transform="matrix(1 0 0 {high:g} {x} {y:g})"/>'
+                )
+            foot -= high
+    return "".join(parts)
+
+
+def _short(value: float) -> str:
+    """Return a p- or q-value with two digits, a dash where there is none."""
+    return "–" if pd.isna(value) else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
+
+
+def _integer(value: float) -> str:
+    return f"{int(value):,}"

@@ -1,0 +1,22 @@
+"""The templates of BioQ's HTML pages; they share the style of `page.css`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from bioq.evaluation.files import number
+
+
+def page_template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:
+    """Return a template of the package; text is escaped, a missing value is an error."""
+    environment = Environment(
+        loader=PackageLoader("bioq.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters.update(filters)
+    return environment.get_template(name)

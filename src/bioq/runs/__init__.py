@@ -1,0 +1,1 @@
+"""The run folder: a trained model, its weights, its configuration and its calibration."""

@@ -1,0 +1,192 @@
+"""Starting the ranks of a training on this machine, and ending all of them when one ends badly.
+
+Every rank is a Python process of its own, with the environment that torchrun would give it, so it
+works the same from a shell, a script and a notebook. Its arguments come on its standard input,
+which closes when the process that started it is gone; what it raised goes out as JSON.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from typing import IO, Any
+
+from bioq.errors import BioqError, UsageError
+from bioq.training.distributed import LostError, device_kind, require_fabric
+
+# How long the others have, once one has ended badly, to say what they know, then to end.
+_GRACE_S = 2.0
+_LOOK_EVERY_S = 0.1
+_PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
+_KINDS = {kind.__name__: kind for kind in (BioqError, UsageError, LostError, MemoryError)}
+
+
+def start_ranks(
+    function: str, arguments: Mapping[str, Any], *, device: str | None, devices: int, nodes: int
+) -> None:
+    """Call a function, named "module:function", with JSON arguments on `devices` ranks here.
+
+    With several `nodes` the others are started the same way; NODE_RANK, MASTER_ADDR and MASTER_PORT
+    in the environment say how they meet. Returns when all have ended well; else ends all of them
+    and raises what the one that failed has raised.
+    """
+    require_fabric()
+    device_kind(device, devices)
+    environment = _environment(devices, nodes)
+    job = json.dumps({"function": function, "arguments": dict(arguments)}) + "\n"
+    with ExitStack() as stack:
+        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
+        ranks: list[subprocess.Popen[bytes]] = []
+        stack.callback(_end, ranks)
+        for local, file in enumerate(said):
+            ranks.append(_start(environment, local, file))
+        for rank in ranks:
+            _tell(rank, job)
+        _wait(ranks)
+        if any(rank.returncode != 0 for rank in ranks):
+            raise _reason(ranks, said, int(environment["GROUP_RANK"]) * devices)
+
+
+def run_rank() -> None:
+    """Be one rank: read the job on standard input, do it, say what was raised, and exit."""
+    # What is printed is for people; the report has the old standard output for itself.
+    report = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    status = 1
+    try:
+        module, name = job["function"].split(":")
+        getattr(import_module(module), name)(**job["arguments"])
+        status = 0
+    except KeyboardInterrupt:
+        status = 130
+    except (BioqError, MemoryError) as error:
+        json.dump({"kind": type(error).__name__, "message": str(error)}, report)
+    except Exception as error:  # noqa: BLE001 the end of this process, told to the one above
+        traceback.print_exc()
+        json.dump({"kind": "", "message": f"{type(error).__name__}: {error}"}, report)
+    for stream in (report, sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)  # nothing that is left to be torn down may wait for another rank
+
+
+def _environment(devices: int, nodes: int) -> dict[str, str]:
+    environment = dict(os.environ)
+    if nodes > 1:
+        names = ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT")
+        missing = [name for name in names if name not in environment]
+        if missing:
+            raise UsageError(
+                f"--nodes {nodes} without {', '.join(missing)} in the environment; start the same "
+                "command on every machine with NODE_RANK (from 0) and the first one's MASTER_ADDR "
+                "and MASTER_PORT, or use torchrun or srun"
+            )
+        node = int(environment["NODE_RANK"])
+        if not 0 <= node < nodes:
+            raise UsageError(f"NODE_RANK {node} with --nodes {nodes}; expected 0 to {nodes - 1}")
+    else:
+        node = 0
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    return environment | {
+        "GROUP_RANK": str(node),
+        "WORLD_SIZE": str(devices * nodes),
+        "LOCAL_WORLD_SIZE": str(devices),
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _start(environment: Mapping[str, str], local: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    rank = int(environment["GROUP_RANK"]) * int(environment["LOCAL_WORLD_SIZE"]) + local
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=said,
+        env={**environment, "RANK": str(rank), "LOCAL_RANK": str(local)},
+        start_new_session=True,  # Ctrl-C is for the process that started them, which ends them
+    )
+
+
+def _tell(rank: subprocess.Popen[bytes], job: str) -> None:
+    assert rank.stdin is not None
+    try:
+        rank.stdin.write(job.encode())
+        rank.stdin.flush()
+    except BrokenPipeError:
+        pass  # it has ended already; `_wait` sees that
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until all have ended well, or one badly and the others had time for their report."""
+    while any(rank.poll() is None for rank in ranks) and not any(rank.returncode for rank in ranks):
+        time.sleep(_LOOK_EVERY_S)
+    _wait_at_most(ranks, _GRACE_S)
+
+
+def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End the ranks that still run: by Ctrl-C, that files are left whole, then by force."""
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.send_signal(signal.SIGINT)
+    _wait_at_most(ranks, _GRACE_S)
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.kill()
+        rank.wait()
+        if rank.stdin is not None:
+            rank.stdin.close()
+
+
+def _wait_at_most(ranks: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _reason(
+    ranks: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]], first: int
+) -> Exception:
+    """Return the error of the rank that knows most: what it raised, else how it was ended, else
+    that it lost the others. `first` is the number of the first of these ranks."""
+    reports = [report for report in map(_read_report, said) if report.get("message")]
+    for report in reports:
+        if report["kind"] != LostError.__name__:
+            return _KINDS.get(report["kind"], RuntimeError)(report["message"])
+    for number, rank in enumerate(ranks, first):
+        if rank.returncode is not None and rank.returncode < 0:
+            return BioqError(
+                f"rank {number} (process {rank.pid}) was ended by "
+                f"{signal.Signals(-rank.returncode).name}, so all ranks were; if nobody did that, "
+                "memory may have run out. --resume goes on from the last checkpoint"
+            )
+    return LostError(reports[0]["message"]) if reports else BioqError("a rank ended; see above")
+
+
+def _read_report(said: IO[bytes]) -> dict[str, str]:
+    said.seek(0)
+    try:
+        report: dict[str, str] = json.loads(said.read())
+    except ValueError:  # it was ended before it could say anything
+        return {}
+    return report
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended."""
+    sys.stdin.read()
+    os._exit(143)

@@ -1,0 +1,62 @@
+"""Validation while a model trains: what `bioq evaluate` does, shared among the ranks."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from bioq.dataset import Dataset
+from bioq.forward import BATCH_SIZE, Precision, predict_split
+from bioq.metrics import log_loss, quick_scores
+from bioq.training.distributed import Ranks
+
+_NAMES = (
+    "macro_roc_auc",
+    "micro_roc_auc",
+    "macro_average_precision",
+    "micro_average_precision",
+)
+
+
+class Validation:
+    """The validation split of a data set; `len()` is its windows, 0 where there is none."""
+
+    def __init__(self, data: Dataset, ranks: Ranks, precision: Precision):
+        self._split = data["valid"] if "valid" in data and len(data["valid"]) else None
+        self._labels = self._split.labels() if self._split and ranks.is_first else None
+        self._ranks = ranks
+        self._precision = precision
+
+    def __len__(self) -> int:
+        return len(self._split) if self._split else 0
+
+    def predict(self, model: nn.Module) -> npt.NDArray[np.float32] | None:
+        """Return the probabilities `(windows, targets)`, whole on the first rank; None without a
+        split.
+
+        Each rank predicts whole batches, those that one device would predict: the same numbers.
+        """
+        if self._split is None:
+            return None
+        part = predict_split(
+            model,
+            self._split,
+            device=self._ranks.device,
+            precision=self._precision,
+            rows=self._ranks.share(len(self), together=BATCH_SIZE),
+        )
+        return self._ranks.gather(part, len(self), together=BATCH_SIZE)
+
+    def scores(self, probability: npt.NDArray[np.float32] | None) -> dict[str, float]:
+        """Return loss, ROC AUC and average precision of `(windows, targets)`; NaN without a split.
+
+        For the first rank, which alone has the labels.
+        """
+        if probability is None or self._labels is None:
+            return {f"valid_{name}": math.nan for name in ("loss", *_NAMES)}
+        scores = quick_scores(self._labels, probability)
+        return {
+            "valid_loss": log_loss(self._labels, probability),
+            **{f"valid_{name}": scores[name] for name in _NAMES},
+        }

@@ -20,7 +20,7 @@ from sklearn.isotonic import IsotonicRegression
 from torch import Tensor, nn
 
 from bioq.dataset import Split, open_dataset
-from bioq.dataset.batches import reverse_complement
+from bioq.dna.tensors import reverse_complement
 from bioq.metrics import brier, calibration, log_loss, quick_scores
 from bioq.runs.calibration import fit_lowest
 from bioq.runs.folder import load

@@ -27,7 +27,7 @@ import torch
 from gpu_steps import bioq_step, data_set, naive_step, network_of, random_codes
 from torch import Tensor, nn
 
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import cuda
 from bioq.forward import numerics, predict_codes
 from bioq.models.summary import summarise

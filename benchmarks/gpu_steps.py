@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.models import ModelSizes, build_model
 from bioq.training import loop as training
 from bioq.training.recipes import TrainConfig, make_optimizer

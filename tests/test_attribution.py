@@ -14,7 +14,7 @@ from trained_run import TrainedRun
 import bioq
 from bioq import BioqError, ModelSizes, UsageError, dna
 from bioq.cli import main
-from bioq.dataset.batches import reverse_complement
+from bioq.dna.tensors import reverse_complement
 from bioq.interpretation import input_x_gradient, integrated_gradients
 from bioq.models import build_model
 

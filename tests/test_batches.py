@@ -6,7 +6,8 @@ import torch
 
 from bioq import dna
 from bioq.dataset import Dataset
-from bioq.dataset.batches import Batches, DataIn, decode_windows, reverse_complement
+from bioq.dataset.batches import Batches, DataIn
+from bioq.dna.tensors import decode_codes, one_hot, reverse_complement
 
 
 @pytest.mark.parametrize("data_in", ["disk", "memory", "device", "auto"])
@@ -31,5 +32,5 @@ def test_reverse_complement_of_windows_equals_that_of_codes() -> None:
 def test_decoding_packed_rows_equals_one_hot_of_codes(length: int) -> None:
     codes = np.random.default_rng(length).integers(0, 5, (6, length)).astype(np.uint8)
     packed, mask = dna.pack(codes)
-    decoded = decode_windows(torch.from_numpy(packed), torch.from_numpy(mask), length)
+    decoded = one_hot(decode_codes(torch.from_numpy(packed), torch.from_numpy(mask), length))
     np.testing.assert_array_equal(decoded.numpy(), dna.one_hot(codes))

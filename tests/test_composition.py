@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import bioq
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.errors import BioqError
 from bioq.fast.kmers import count_kmers
 from bioq.models import ModelSizes, build_model

@@ -9,7 +9,7 @@ from test_models import logits_of, numpy_convolution, numpy_lstm, numpy_pool, ra
 from torch import nn
 
 from bioq.dataset import Dataset
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.errors import BioqError, UsageError
 from bioq.fast import prepare, prepare_edits
 from bioq.fast import training as fast_training

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bioq import dna
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import prepare
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.layers import PackedLSTM

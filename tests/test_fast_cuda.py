@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import cuda, prepare
 from bioq.fast.cuda import CudaDanQ, CudnnDanQ, Way
 from bioq.forward import predict_codes

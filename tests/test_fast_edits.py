@@ -9,7 +9,7 @@ from test_fast_mutants import random_codes, strong
 from torch import Tensor, nn
 
 from bioq import forward as inference
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import edits, prepare_edits
 from bioq.fast.edits import EditedDanQ, EditedDeepSEA
 from bioq.fast.engines import cpu_dtype

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bioq import dna
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import Mutants, mutants_danq, open_mutants
 from bioq.fast.mutants_danq import SharedDanQ
 from bioq.fast.mutants_deepsea import SharedDeepSEA

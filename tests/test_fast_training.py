@@ -16,7 +16,7 @@ from torch.nn import functional
 import bioq
 from bioq import ModelSizes, TrainConfig
 from bioq.dataset import Dataset
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast import kmers as kmers_module
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.switch import SWITCH

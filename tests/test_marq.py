@@ -19,7 +19,7 @@ from torch import nn
 from variant_cases import make_run
 
 import bioq
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.errors import BioqError, UsageError
 from bioq.fast import prepare, prepare_edits
 from bioq.fast.kmers import LETTERS

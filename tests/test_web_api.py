@@ -24,7 +24,7 @@ from web_fixtures import SITE_START
 
 import bioq
 from bioq import dna
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
 from bioq.web import Service, create_app

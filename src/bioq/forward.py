@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from bioq import dna
 from bioq.dataset import Split
-from bioq.dataset.batches import Batches, one_hot, reverse_complement, reverse_complement_codes
+from bioq.dataset.batches import Batches
+from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_codes
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
 from bioq.progress import progress

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bioq import dna
 from bioq.dataset import Split
+from bioq.dna.tensors import decode_codes, one_hot, unpack_bits
 
 DataIn = Literal["auto", "disk", "memory", "device"]
 
@@ -20,39 +20,9 @@ _SHARE_OF_MEMORY = 0.25
 _LOAD_ROWS = 1 << 16
 
 
-def decode_windows(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
-    """Return one-hot bool `(n, 4, window_bp)` of packed rows (see `dna.pack`), where they lie."""
-    return one_hot(decode_codes(sequence, mask, window_bp))
-
-
-def decode_codes(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
-    """Return codes uint8 `(n, window_bp)` (see `dna.encode`) of packed rows, where they lie."""
-    codes = _unpack_bits(sequence, 2, window_bp)
-    if mask is not None:
-        codes = codes.masked_fill(_unpack_bits(mask, 1, window_bp).bool(), dna.UNKNOWN)
-    return codes
-
-
-def one_hot(codes: Tensor) -> Tensor:
-    """Return one-hot bool `(n, 4, window_bp)` of codes uint8 `(n, window_bp)`."""
-    bases = torch.arange(4, dtype=torch.uint8, device=codes.device).view(1, 4, 1)
-    return codes.unsqueeze(1) == bases
-
-
 def decode_labels(labels: Tensor, targets: int) -> Tensor:
     """Return uint8 0/1 labels `(n, targets)` of packed rows (see `dataset.pack_labels`)."""
-    return _unpack_bits(labels, 1, targets)
-
-
-def reverse_complement(windows: Tensor) -> Tensor:
-    """Return one-hot windows `(n, 4, length)` of the opposite strand: both axes flipped."""
-    return windows.flip((1, 2))
-
-
-def reverse_complement_codes(codes: Tensor) -> Tensor:
-    """Return codes uint8 `(n, length)` of the opposite strand; unknown bases stay unknown."""
-    flipped = codes.flip(1)
-    return torch.where(flipped < dna.UNKNOWN, dna.UNKNOWN - 1 - flipped, flipped)
+    return unpack_bits(labels, 1, targets)
 
 
 class Batches:
@@ -119,13 +89,6 @@ def _load(split: Split, place: torch.device) -> tuple[Tensor, Tensor]:
         sequence[start : start + _LOAD_ROWS] = torch.from_numpy(piece.sequence)
         labels[start : start + _LOAD_ROWS] = torch.from_numpy(piece.labels)
     return sequence, labels
-
-
-def _unpack_bits(packed: Tensor, bits: int, count: int) -> Tensor:
-    """Return uint8 `(n, count)`: fields of `bits` bits of uint8 `(n, bytes)`, lowest first."""
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=packed.device)
-    fields: Tensor = (packed.unsqueeze(-1) >> shifts) & (2**bits - 1)
-    return fields.flatten(1)[:, :count]
 
 
 def _choose_place(split: Split, device: torch.device, processes: int) -> DataIn:

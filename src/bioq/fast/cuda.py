@@ -13,7 +13,7 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.models.danq import DanQ
 from bioq.progress import say
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.switch import may_stand_in
 from bioq.models.danq import DanQ

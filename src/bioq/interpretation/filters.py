@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from bioq.dataset import Split
-from bioq.dataset.batches import Batches, reverse_complement
+from bioq.dataset.batches import Batches
+from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.files import uninterrupted
 from bioq.forward import BATCH_SIZE, choose_device

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bioq.dataset.batches import reverse_complement
+from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands
 

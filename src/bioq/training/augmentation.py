@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bioq import dna
-from bioq.dataset.batches import reverse_complement_codes
+from bioq.dna.tensors import reverse_complement_codes
 from bioq.training.recipes import Recipe, seed_of
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from bioq.dataset.batches import one_hot
+from bioq.dna.tensors import one_hot
 from bioq.progress import say
 
 ALLOWED = 0.01

@@ -1,37 +1,42 @@
-# make demo   set up, then data -> training -> evaluation -> report on simulated data, in bioq-demo/
-# make test   set up, then every test            make check   set up, then style, types and contracts
-# make test-faults   set up, then kill -9, full disks, damaged files, ...: minutes, with a summary
-# make bench  set up, then BioQ beside other tools, up to 20 minutes on two cores
-# make bench-gpu   set up, then BioQ on a CUDA card        make clean   remove what these made
+# make demo   simulate data, train, evaluate, draw the report: in bioq-demo/
+# make test   every test                  make check   format, lint, types, import contract
+# make test-faults   kill -9, full disks, damaged files, ...: minutes, with a summary
+# make bench  BioQ beside other tools, up to 20 minutes on two cores
+# make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
-# Each sets up a .venv by itself, once: again only when pyproject.toml or constraints.txt change.
+# Each first installs what it needs into .venv: once, and again when pyproject.toml or
+# constraints.txt change. The demo needs no test tools. Some tests need a browser and bcftools:
+# as root on Debian or Ubuntu, make test installs them; elsewhere it prints what is missing.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALL := python -m pip --disable-pip-version-check install --quiet
 PIP := $(BIN)/$(INSTALL) -c constraints.txt
 PEERS := benchmarks/.venv
+PROGRAMS := chromium bcftools
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test test-faults check bench bench-gpu install clean
+.PHONY: demo test test-faults check bench bench-gpu install programs clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
 	@$(BIN)/bioq demo --out bioq-demo $(ARGS)
 
-test: $(INSTALLED)
+# One file: make test ARGS=tests/test_dna.py
+test: $(INSTALLED_DEV) programs
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 # Each fault so many times; `make test` tries each once, and none on the slow commands.
 FAULT_TRIALS ?= 12
-test-faults: $(INSTALLED)
+test-faults: $(INSTALLED_DEV)
 	@BIOQ_FAULT_TRIALS=$(FAULT_TRIALS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults \
 		-n $(TEST_WORKERS) --dist worksteal $(ARGS)
 
-check: $(INSTALLED)
+check: $(INSTALLED_DEV)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -46,7 +51,7 @@ bench: $(PEERS)/.installed
 bench-gpu: $(INSTALLED)
 	@$(BIN)/python benchmarks/gpu.py --out bench-results $(ARGS)
 
-install: $(INSTALLED)
+install: $(INSTALLED_DEV)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -54,8 +59,23 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once; PyTorch is the large part)" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch==2.13.0
+	@$(PIP) -e .
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo "Installing what the tests need (once)" >&2
 	@$(PIP) -e '.[dev,tensorboard]'
 	@touch $@
+
+programs:
+	@missing=; for program in $(PROGRAMS); do \
+		command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing$$missing (once)" >&2; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install --no-install-recommends $$missing >/dev/null; \
+	else echo "Not installed:$$missing; the tests that need them are skipped" >&2; fi
 
 # Selene SDK asks for an old PyTorch, which it does not need, and a C compiler, which it does; without
 # it the tables say so.

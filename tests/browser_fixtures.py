@@ -1,10 +1,15 @@
 """A real browser, in which nothing may go wrong unseen."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -16,6 +21,8 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium; skips where there is none."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-quic"]

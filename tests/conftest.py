@@ -1,37 +1,35 @@
 """Settings of every test: one thread, no windows, no deadline that a busy machine breaks."""
 
+from __future__ import annotations
+
 import os
+import shutil
 import signal
 
 # Before NumPy, torch or matplotlib are imported: they read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Read when Triton is first imported, by whichever test makes PyTorch do so.
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 # A shell that starts the tests in the background has Ctrl-C ignored, and so would every process of
 # theirs; tests interrupt some.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
 from hypothesis import settings
-from trained_run import TrainedRun
 
-import bioq
-from bioq import dna
-from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.models import ModelSizes, build_model
-from bioq.runs.folder import create_run, save_weights
-from bioq.training.recipes import TrainConfig
+# Fixtures import what they need: a test file without torch or pandas starts in two seconds.
+if TYPE_CHECKING:
+    from trained_run import TrainedRun
 
-# Read when Triton is first imported, by whichever test makes PyTorch do so.
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
+    from bioq.dataset import Dataset
 
-pytest_plugins = ["browser_fixtures", "web_fixtures"]
+pytest_plugins = ["browser_fixtures", "must_run", "web_fixtures"]
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")
@@ -40,6 +38,12 @@ settings.load_profile("bioq")
 @pytest.fixture
 def masked_data(tmp_path: Path) -> Dataset:
     """A small data set: three splits of windows of 200 bp, two targets, some unknown bases."""
+    import numpy as np
+    import pandas as pd
+
+    from bioq import dna
+    from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
+
     random = np.random.default_rng(0)
     description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
     table = pd.DataFrame({"name": ["first", "second"]})
@@ -57,6 +61,11 @@ def masked_data(tmp_path: Path) -> Dataset:
 @pytest.fixture
 def run(tmp_path: Path, masked_data: Dataset) -> Path:
     """A run on `masked_data` whose model says something else of every window."""
+    import torch
+
+    from bioq.models import ModelSizes, build_model
+    from bioq.runs.folder import create_run, save_weights
+
     sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
     torch.manual_seed(0)
     model = build_model("danq", targets=2, window_bp=200, sizes=sizes)
@@ -72,6 +81,14 @@ def run(tmp_path: Path, masked_data: Dataset) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     """A `danq` of 16 filters, trained for some seconds on windows that hold a motif or do not."""
+    import numpy as np
+    import pandas as pd
+    from trained_run import TrainedRun
+
+    import bioq
+    from bioq import ModelSizes, TrainConfig, dna
+    from bioq.dataset import Description, new_dataset, pack_labels
+
     folder = tmp_path_factory.mktemp("trained")
     found = TrainedRun(
         folder / "run", folder / "data", {"first": "TGACGTCACAT", "second": "CCAATCAGGCC"}

@@ -8,17 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx2
-import numpy as np
 import pytest
-import uvicorn
-from fastapi.testclient import TestClient
-
-from bioq import dna
-from bioq.web import Service, create_app, open_service
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
     from trained_run import TrainedRun
+
+    from bioq.web import Service
 
 CONTIG_BP = 5_000
 SITE_START = 2_500
@@ -28,6 +24,10 @@ SITE_START = 2_500
 @pytest.fixture(scope="session")
 def genome(tmp_path_factory: pytest.TempPathFactory, trained: TrainedRun) -> Path:
     """Two contigs of random bases; chr1 has the motif of target `first` in its middle."""
+    import numpy as np
+
+    from bioq import dna
+
     random = np.random.default_rng(1)
     file = tmp_path_factory.mktemp("genome") / "small.fa"
     lines = []
@@ -44,6 +44,8 @@ def genome(tmp_path_factory: pytest.TempPathFactory, trained: TrainedRun) -> Pat
 @pytest.fixture(scope="session")
 def service(trained: TrainedRun, genome: Path) -> Iterator[Service]:
     """What serves the trained model and the genome; shared, so leave no limit changed."""
+    from bioq.web import open_service
+
     with open_service(trained.run, genome) as opened:
         yield opened
 
@@ -51,6 +53,10 @@ def service(trained: TrainedRun, genome: Path) -> Iterator[Service]:
 @pytest.fixture
 def client(service: Service) -> Iterator[TestClient]:
     """Asks the application without a network."""
+    from fastapi.testclient import TestClient
+
+    from bioq.web import create_app
+
     with TestClient(create_app(service), base_url="http://127.0.0.1") as opened:
         yield opened
 
@@ -58,6 +64,11 @@ def client(service: Service) -> Iterator[TestClient]:
 @pytest.fixture(scope="session")
 def address(service: Service) -> Iterator[str]:
     """The address of a real server on a free port."""
+    import httpx2
+    import uvicorn
+
+    from bioq.web import create_app
+
     config = uvicorn.Config(create_app(service), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

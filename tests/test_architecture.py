@@ -1,0 +1,46 @@
+"""The architecture that docs/design.md draws is the one that the import contract holds."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).parents[1]
+CONTRACT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+
+def layers_of_contract() -> list[set[str]]:
+    layers = next(one["layers"] for one in CONTRACT["contracts"] if one["type"] == "layers")
+    return [set(re.findall(r"\w+", layer)) for layer in layers]
+
+
+def layers_of_drawing() -> list[set[str]]:
+    """The first column of the drawing: names apart by │ or :, the description after two spaces."""
+    drawing = (ROOT / "docs/design.md").read_text().split("```")[1]
+    columns = (re.split(r" {2,}", line.strip())[0] for line in drawing.strip().splitlines())
+    return [set(re.findall(r"\w+", column)) for column in columns if column.strip(" │")]
+
+
+def test_the_drawing_shows_the_layers_of_the_contract() -> None:
+    assert layers_of_drawing() == [layer for layer in layers_of_contract() if layer != {"__main__"}]
+
+
+def test_the_top_level_is_short_and_shared() -> None:
+    """What only one package imports belongs into that package; jobs and their faces are imported
+    by the command line alone."""
+    names = {path.stem for path in (ROOT / "src/bioq").iterdir() if path.suffix in ("", ".py")}
+    names -= {"__init__", "__main__", "__pycache__"}
+    assert len(names) <= 26, sorted(names)
+    graph = grimp.build_graph("bioq", cache_dir=None)
+    order = layers_of_contract()
+    jobs = next(number for number, layer in enumerate(order) if "training" in layer)
+    used_by = {name: set() for name in names}
+    for module in graph.modules:
+        for imported in graph.find_modules_directly_imported_by(module):
+            user, used = (name.split(".")[1] for name in (f"{module}.", f"{imported}."))
+            if used in names and user and user != used:
+                used_by[used].add(user)
+    below = set().union(*order[jobs + 1 :])
+    lonely = {name: users for name, users in used_by.items() if name in below and len(users) < 2}
+    assert not lonely

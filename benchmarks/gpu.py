@@ -1,21 +1,22 @@
 """BioQ on a CUDA card: how near inference and training come to its matrix units.
 
     python benchmarks/gpu.py --out bench-results
-    python benchmarks/gpu.py --tune                           # also other tiles of the LSTM kernel
+    python benchmarks/gpu.py --sections tiles                 # other tiles of the LSTM kernel
     python benchmarks/gpu.py --device cpu --tiny              # only whether this script works
+
+benchmarks/card.sh runs this script after the tests and after card_paths.py.
 
 Random weights and windows, 919 targets. Every rate is the median of turns, which the ways of one
 batch size take in alternating order (training: one way after the other). A share is of the bf16
 product of two large matrices measured in the same run, a window counting as the model's forward
-operations, three times those in training. A way that cannot be had here, or whose logits fail the
-check that BioQ makes before it uses one, says why in its row.
+operations, three times those in training. A way that is absent, or whose logits fail the check
+that BioQ makes before it uses one, says why in its row. The last part of the output compares the
+figures with what docs/performance.md claims (gpu_claims.py).
 """
 
 import argparse
 import contextlib
-import datetime
 import json
-import platform
 import statistics
 import sys
 import time
@@ -24,7 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_steps import bioq_step, data_set, naive_step, network_of, random_codes
+from gpu_claims import verdicts
+from gpu_steps import (
+    bioq_step,
+    data_set,
+    epoch_rate,
+    machine,
+    naive_prediction,
+    naive_step,
+    network_of,
+    random_codes,
+)
 from torch import Tensor, nn
 
 from bioq.dna.tensors import one_hot
@@ -33,7 +44,8 @@ from bioq.forward import numerics, predict_codes
 from bioq.models.summary import summarise
 
 EPOCH_WINDOWS = 4_400_000
-TURN_S, ROUNDS = 0.3, 5
+TURN_S, ROUNDS = 0.2, 5
+BATCHES = [1, 16, 64, 128, 256, 1024, 4096, 16384]
 Row = dict[str, Any]
 
 
@@ -43,20 +55,20 @@ def main() -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA card here; to try the script alone: --device cpu --tiny")
     report: dict[str, Any] = {"machine": machine(device), "settings": {"model": options.model}}
-    write(report, options.out)
+    write(report, options.out, options.name)
     report["peak_tflops"] = matrix_peak(device, 256 if options.tiny else 8192) / 1e12
     torch.manual_seed(0)
     model = network_of(options).eval()
     report["forward_mflop"] = summarise(model).flops / 1e6
     for name, section in SECTIONS.items():
-        if name == "tiles" and not options.tune:
+        if name not in options.sections:
             continue
         say(name)
         try:
             report[name] = section(model, options, report)
         except Exception as error:  # noqa: BLE001 the other sections are still worth their time
             report[name] = [{"error": reason(error)}]
-        write(report, options.out)
+        write(report, options.out, options.name)
     print(as_markdown(report))
 
 
@@ -66,14 +78,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
-    parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024, 4096, 16384])
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--train-batches", type=int, nargs="+", default=[100, 1024, 4096, 8192])
     parser.add_argument("--tiny", action="store_true", help="a tiny model, batches of 128")
-    parser.add_argument("--tune", action="store_true", help="also time tiles of the LSTM kernel")
+    parser.add_argument(
+        "--sections", nargs="+", choices=SECTIONS, default=[*SECTIONS][:-1], help="all but tiles"
+    )
     parser.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md")
+    parser.add_argument("--name", default="gpu", help="of the two files")
     options = parser.parse_args()
     if options.tiny:
-        options.batches, options.train_batches = [128], [16]
+        options.batches, options.train_batches = [16, 128], [16]
     return options
 
 
@@ -91,7 +106,7 @@ def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> lis
         with torch.inference_mode():
             exact = torch.sigmoid(plain(model, "32")(codes))
             calls, failed = {}, {}
-            for name, make in inference_ways(model, options.device).items():
+            for name, make in inference_ways(model, batch, options.device).items():
                 say(f"{batch} windows: {name}")
                 try:
                     calls[name] = make()
@@ -113,20 +128,22 @@ def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> lis
 
 
 def inference_ways(
-    model: nn.Module, device: str
+    model: nn.Module, batch: int, device: str
 ) -> Mapping[str, Callable[[], Callable[[Tensor], Tensor]]]:
     precisions = ("32", "tf32", "bf16") if device.startswith("cuda") else ("32", "bf16")
     ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
         f"plain {precision}": bind(plain, model, precision) for precision in precisions
     }
     for way in cuda.WAYS:
-        ways[f"{way.name}, bf16"] = bind(one_way, model, way, device)
+        ways[f"{way.name}, bf16"] = bind(one_way, model, way, batch, device)
     return ways
 
 
-def one_way(model: Any, way: cuda.Way, device: str) -> Callable[[Tensor], Tensor]:
-    """Return BioQ's engine with only one way; what BioQ would only tell, this one raises."""
+def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Tensor], Tensor]:
+    """Return BioQ's engine with only one way, which raises what BioQ would only print. A batch of
+    less than 256 windows has a graph of its own size."""
     cuda._given_up.clear()
+    cuda._LEAST_WINDOWS, cuda._SIZE_STEP = 1, min(batch, 256)
     record = cuda.record_graph if device.startswith("cuda") else lambda compute, codes: compute
     engine = cuda.CudaDanQ(model, [way], record)
 
@@ -151,13 +168,17 @@ def plain(model: nn.Module, precision: Any) -> Callable[[Tensor], Tensor]:
 
 def prediction(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
     """What `predict` does: codes in memory to probabilities in memory, both strands."""
-    rows = []
+    rows: list[Row] = []
+    on_card = options.device.startswith("cuda")
     for batch in options.batches:
         codes = random_codes(batch).numpy()
-        for precision in ("32", "bf16"):
+        for precision in ("32", "tf32", "bf16") if on_card else ("32", "bf16"):
             call = bind(predict_codes, model, codes, precision=precision)
             rate = rates({"": call}, batch, torch.device(options.device))[""]
-            rows.append({"batch": batch, "precision": precision, "windows_per_s": rate})
+            rows.append({"batch": batch, "way": f"BioQ {precision}", "windows_per_s": rate})
+        call = bind(naive_prediction, model, one_hot(torch.from_numpy(codes)).float())
+        rate = rates({"": call}, batch, torch.device(options.device))[""]
+        rows.append({"batch": batch, "way": "eager, as it comes", "windows_per_s": rate})
     return rows
 
 
@@ -191,6 +212,17 @@ def training_steps(model: nn.Module, options: argparse.Namespace, report: Row) -
     return rows
 
 
+def epoch(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
+    """`bioq train` itself on packed data, its second epoch; bf16, the recipe but for the batch."""
+    rows = []
+    with data_set(2_000 if options.tiny else 300_000) as (data, _):
+        for batch in options.train_batches:
+            rate, whole_s = epoch_rate(data, batch, options)
+            row = {"batch": batch, "windows_per_s": rate, "epoch_s": EPOCH_WINDOWS / rate}
+            rows.append(row | {"both_epochs_with_files_s": whole_s})
+    return rows
+
+
 def waits(step: Callable[[], Tensor]) -> str:
     """Return whether a step has the processor wait for the card, by PyTorch's own account."""
     if not torch.cuda.is_available():
@@ -214,7 +246,7 @@ def profile(model: nn.Module, options: argparse.Namespace, report: Row) -> list[
     jobs: dict[str, Callable[[], Any]] = {}
     for way in cuda.WAYS:
         with contextlib.suppress(Exception), torch.inference_mode():
-            engine = one_way(model, way, options.device)
+            engine = one_way(model, way, len(codes), options.device)
             engine(codes)
             jobs[f"inference, batch {len(codes)}, {way.name}"] = bind(engine, codes)
             break
@@ -255,9 +287,9 @@ def tiles(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Ro
     codes, rows = random_codes(4096).to(options.device), []
     for windows, units, inner, warps in (
         *((128, 32, 64, 8), (128, 32, 64, 4), (128, 64, 64, 8), (64, 32, 64, 4)),
-        *((64, 64, 64, 8), (256, 32, 64, 8), (128, 32, 32, 8), (64, 16, 64, 4)),
+        *((64, 64, 64, 8), (256, 32, 64, 8), (128, 32, 32, 8), (64, 64, 64, 4)),
     ):
-        for stages in (2, 3, 4):
+        for stages in (3, 4) if inner == 64 else (4, 6):
             tried = Tiles(windows, units, inner, warps, stages)
             row: Row = {"tiles": str(tried)}
             rows.append(row)
@@ -275,6 +307,7 @@ SECTIONS: dict[str, Callable[[Any, argparse.Namespace, Row], list[Row]]] = {
     "inference": inference,
     "prediction": prediction,
     "training": training_steps,
+    "epoch": epoch,
     "profile": profile,
     "tiles": tiles,
 }
@@ -283,7 +316,7 @@ SECTIONS: dict[str, Callable[[Any, argparse.Namespace, Row], list[Row]]] = {
 def rates(
     calls: Mapping[str, Callable[[], Any]], units: int, device: torch.device, rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Return units a second by name: medians of turns of 0.3 s, in alternating order."""
+    """Return units a second by name: medians of turns of 0.2 s, in alternating order."""
     repeats, found = {}, {name: list[float]() for name in calls}
     for name, call in calls.items():
         call()
@@ -316,17 +349,6 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
 
 
-def machine(device: torch.device) -> Row:
-    found: Row = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
-    found |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
-    if device.type == "cuda":
-        about = torch.cuda.get_device_properties(device)
-        found |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
-        found |= {"processors": about.multi_processor_count}
-        found["cudnn"] = torch.backends.cudnn.version()
-    return found
-
-
 def as_markdown(report: Row) -> str:
     lines = [", ".join(f"{name} {value}" for name, value in report["machine"].items())]
     if "peak_tflops" in report:
@@ -342,6 +364,9 @@ def as_markdown(report: Row) -> str:
             lines += ["|" + " --- |" * len(columns)]
         for row in rows:
             lines.append("| " + " | ".join(cell(row.get(name, "")) for name in columns) + " |")
+    claims = verdicts(report)
+    if claims:
+        lines += ["", "## Claims of docs/performance.md", "", *(f"- {claim}" for claim in claims)]
     return "\n".join(lines)
 
 
@@ -351,11 +376,11 @@ def cell(value: object) -> str:
     return str(value).replace("|", "/")
 
 
-def write(report: Row, folder: Path | None) -> None:
+def write(report: Row, folder: Path | None, name: str) -> None:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "gpu.json").write_text(json.dumps(report, indent=1) + "\n")
-        (folder / "gpu.md").write_text(as_markdown(report) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+        (folder / f"{name}.md").write_text(as_markdown(report) + "\n")
 
 
 def say(line: str) -> None:

@@ -1,8 +1,11 @@
-"""The training steps that `gpu.py` times, and the windows they read."""
+"""What `gpu.py` times: training steps, BioQ's and plain ones, the windows they read, and where."""
 
 import argparse
 import contextlib
+import datetime
+import platform
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.dna.tensors import one_hot
-from bioq.models import ModelSizes, build_model
+from bioq.models import AS_PUBLISHED, ModelSizes, build_model
+from bioq.runs.folder import read_history
 from bioq.training import loop as training
+from bioq.training.distributed import Ranks
 from bioq.training.recipes import TrainConfig, make_optimizer
 
 TARGETS = 919
@@ -25,8 +30,11 @@ TINY = ModelSizes(filters=8, lstm_units=8, dense_units=8)
 
 
 def network_of(options: argparse.Namespace) -> nn.Module:
-    sizes = TINY if options.tiny else ModelSizes()
-    return build_model(options.model, targets=TARGETS, sizes=sizes).to(options.device)
+    return build_model(options.model, targets=TARGETS, sizes=sizes_of(options)).to(options.device)
+
+
+def sizes_of(options: argparse.Namespace) -> ModelSizes:
+    return TINY if options.tiny else AS_PUBLISHED
 
 
 def bioq_step(
@@ -39,15 +47,15 @@ def bioq_step(
     )
     network = network_of(options).train()
     with tempfile.TemporaryDirectory() as run:
-        work = training._Training(network, data, Path(run), config, device)
-    rows, flipped = work._order(0)
+        work = training._Training(network, data, Path(run), config, Ranks(device))
+    showing = work._showing(0)
     number = 0
 
     def step() -> Tensor:
         nonlocal number
-        start = number * batch % (len(rows) - batch + 1)
+        start = number * batch % (len(showing) - batch + 1)
         number += 1
-        return work._step(rows[start : start + batch], flipped[start : start + batch])
+        return work._step(showing[start : start + batch])
 
     return step
 
@@ -76,6 +84,33 @@ def naive_step(path: Path, batch: int, options: argparse.Namespace) -> Callable[
     return step
 
 
+@torch.no_grad()
+def naive_prediction(model: nn.Module, windows: Tensor) -> Tensor:
+    """What a user of PyTorch writes: float32 windows in memory, PyTorch's own settings."""
+    windows = windows.to(next(model.parameters()).device)
+    both = torch.sigmoid(model(windows)) + torch.sigmoid(model(windows.flip(1, 2)))
+    return (both / 2).cpu()
+
+
+def epoch_rate(data: Dataset, batch: int, options: argparse.Namespace) -> tuple[float, float]:
+    """Train two epochs in bf16; return the windows/s of the second and the seconds of all."""
+    config = TrainConfig(
+        recipe="bioq",
+        strands="random",
+        batch_size=batch,
+        epochs=2,
+        patience=0,
+        precision="bf16",
+        device=options.device,
+    )
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        run, sizes = Path(folder) / "run", sizes_of(options)
+        training.train(data, run, model=options.model, sizes=sizes, config=config)
+        rate = float(read_history(run)["windows_per_s"].iloc[-1])
+    return rate, time.monotonic() - started
+
+
 @contextlib.contextmanager
 def data_set(windows: int) -> Iterator[tuple[Dataset, Path]]:
     """Random windows with 2 % positives, as a data set of ours and as rows of HDF5 (the first)."""
@@ -99,3 +134,17 @@ def data_set(windows: int) -> Iterator[tuple[Dataset, Path]]:
 def random_codes(windows: int) -> Tensor:
     generator = torch.Generator().manual_seed(windows)
     return torch.randint(0, 4, (windows, 1000), generator=generator, dtype=torch.uint8)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+    }
+    found |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        found |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
+        found |= {"processors": about.multi_processor_count}
+        found["cudnn"] = torch.backends.cudnn.version()
+    return found

@@ -161,7 +161,8 @@ def predict_edits(
 
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast."""
+    """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast, in
+    which a card's LSTM uses TF32 (see `models.recurrent`)."""
     if precision not in ("32", "tf32", "bf16"):
         raise UsageError(f"precision {precision!r}; expected 32, tf32 or bf16")
     if precision == "tf32" and device.type != "cuda":
@@ -170,7 +171,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
         )
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision != "32"
     try:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             yield

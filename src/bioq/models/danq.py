@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.models.recurrent import read_in_order
 from bioq.models.sizes import pooled_positions
 
 
@@ -51,7 +52,9 @@ class DanQ(nn.Module):
 
     def after_pooling(self, found: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
-        read, _ = self.lstm(self.drop_conv(found).transpose(1, 2))  # (batch, position, 2 * units)
+        read = read_in_order(
+            self.lstm, self.drop_conv(found).transpose(1, 2)
+        )  # (batch, position, 2 * units)
         flat = torch.flatten(self.drop_head(read), 1)  # (batch, position * 2 * lstm_units)
         hidden = functional.relu(self.dense(flat))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)

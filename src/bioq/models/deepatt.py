@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.errors import UsageError
+from bioq.models.recurrent import read_in_order
 from bioq.models.sizes import pooled_positions
 
 
@@ -60,7 +61,9 @@ class DeepATT(nn.Module):
 
     def after_pooling(self, found: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
-        read, _ = self.lstm(self.drop_conv(found).transpose(1, 2))  # (batch, position, 2 * units)
+        read = read_in_order(
+            self.lstm, self.drop_conv(found).transpose(1, 2)
+        )  # (batch, position, 2 * units)
         got = self.attention(read)  # (batch, target, attention_units)
         hidden = functional.relu(self.dense(self.drop_head(got)))  # (batch, target, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.models.composition import Composition
+from bioq.models.recurrent import read_in_order
 from bioq.models.sizes import pooled_positions
 
 SQUEEZED = 8
@@ -76,7 +77,7 @@ class Marq(nn.Module):
 
     def after_pooling(self, found: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
-        read, _ = self.lstm(self.drop_conv(self.norm(found.transpose(1, 2))))
+        read = read_in_order(self.lstm, self.drop_conv(self.norm(found.transpose(1, 2))))
         return self.after_lstm(read)
 
     def after_lstm(self, read: Tensor) -> Tensor:

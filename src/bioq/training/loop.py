@@ -247,9 +247,9 @@ class _Training:
                 batch = showing[start : start + recipe.batch_size]
                 pending.append(self._step(batch))
                 position.step += 1
-                position.seconds = time.monotonic() - started
                 if len(pending) == _LOOK_EVERY_STEPS or position.step == self.steps:
                     self._look(pending)
+                position.seconds = time.monotonic() - started
                 seen = (position.step - len(pending)) * recipe.batch_size
                 note = f"loss {position.loss_sum / min(seen, self.shown):.4f}" if seen else ""
                 advance(len(batch), note)

@@ -169,7 +169,8 @@ class TrainConfig:
     seed: int = 0
     """Decides initial weights, order, strands and dropout."""
     precision: Precision = "32"
-    """32: exact float32. tf32: matrix units of NVIDIA cards. bf16: mixed bfloat16."""
+    """32: exact float32. tf32: matrix units of NVIDIA cards. bf16: mixed bfloat16, with tf32 in
+    the LSTM on NVIDIA cards."""
     device: str | None = None
     """cpu, cuda, cuda:1, mps; by default the first CUDA card, else the CPU."""
     devices: int = 1

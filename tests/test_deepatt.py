@@ -117,7 +117,7 @@ def test_published_model_has_the_layers_of_the_paper() -> None:
         ("output", (919,), 92_819),
     ]
     kinds = [layer.kind for layer in summary.layers]
-    assert kinds[5] == "attention, a query a target, 4 heads of 100"
+    assert kinds[5] == "attention, a query per target, 4 heads of 100"
 
 
 def test_attention_is_pytorchs_multihead_attention_of_the_identity_matrix() -> None:

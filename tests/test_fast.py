@@ -82,7 +82,7 @@ def test_an_lstm_that_cannot_be_packed_is_used_as_it_is(monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr(PackedLSTM, "_packed", refuse)
+    monkeypatch.setattr(PackedLSTM, "_pack", refuse)
     with torch.inference_mode():
         assert torch.equal(PackedLSTM(lstm, torch.float32)(steps), lstm(steps)[0])
 

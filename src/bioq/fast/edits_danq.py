@@ -14,7 +14,7 @@ class EditedDanQ:
     """A DanQ of one LSTM layer that computes windows and their edits together.
 
     The forward LSTM reads the positions before the edits once per window, and continues from the
-    state of the window for every edit; the backward LSTM does the same from the other end.
+    state of the window for every edit; the backward LSTM does the same from the end.
     """
 
     def __init__(self, model: DanQ, dtype: torch.dtype):
@@ -53,7 +53,7 @@ class EditedDanQ:
 
         `shared` are the positions that edits share with their window, `(n, position, filter)`,
         `rest` the following positions of windows and edits, `(n + m, position, filter)`. Returns
-        the outputs at both.
+        the outputs for `shared` and for `rest`.
         """
         zeros = shared.new_zeros((1, len(shared), self._units))
         states = [zeros, zeros]

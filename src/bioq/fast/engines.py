@@ -17,11 +17,12 @@ _MOST_ROWS = 64
 
 
 def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engine | None:
-    """Return a faster function from codes to a model's logits, or None if there is none.
+    """Return a faster function from codes to a model's logits, or None if the model has no fast
+    path.
 
-    There is none for a class that is not of `models`, with hooks on a layer, for weights that are
-    not float32, for bf16 on a processor without bf16, with BIOQ_PLAIN=1, and on a card for
-    everything but a DanQ in bf16. In float32 the logits differ from the model's by the rounding of
+    A model has none if its class has no entry in `paths`, if a layer has hooks, if its weights are
+    not float32, for bf16 on a processor without bf16, with BIOQ_PLAIN=1, and on a card unless it
+    is a DanQ in bf16. In float32 the logits differ from the model's by the rounding of
     float32 sums in another order (tests: 1e-5). bf16 rounds as autocast does, and also rounds the
     products of the first layer. The function is prepared again when weights change, which is
     noticed by their version counters and by samples of their values.

@@ -2,7 +2,7 @@
 
 A filter of width w over one-hot bases adds w numbers, one per base. The sums over 3 bases are a
 table of 5 ** 3 rows (A, C, G, T and unknown), so a filter of width 26 costs 9 additions per
-position in place of 104 multiplications, most of them by zero. A few windows at a time are
+position instead of 104 multiplications, most of them by zero. A few windows at a time are
 computed and pooled while their map is in the processor's cache.
 """
 

@@ -73,7 +73,7 @@ def read_lstm(
 
     `states` are the hidden and the cell state to start from, each `(directions, n, units)`;
     `weights` are those of one or both directions, as `nn.LSTM.all_weights` has them. Returns the
-    output `(n, position, directions * units)` and both states at the end.
+    output `(n, position, directions * units)` and the two states at the end.
     """
     read: tuple[Tensor, Tensor, Tensor] = torch.lstm(
         inputs,

@@ -161,7 +161,7 @@ class _Direction:
 
         A mutant equals the reference before step `join`, which ascends for the forward direction
         and descends for the backward direction. `changes` are the changes of the inputs: one in
-        the first layer, one per direction of the layer before in the others.
+        the first layer, one per direction of the layer before in the layers after it.
         """
         steps, mutants = len(reference.gates), len(join)
         hidden, cell = (

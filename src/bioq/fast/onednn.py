@@ -1,7 +1,7 @@
 """Weights in the order that oneDNN wants, arranged once instead of at every call.
 
 The operators are private to PyTorch (torch.compile uses them), and any version may change them:
-this is the only module that names them. Without them the layers compute as PyTorch's.
+this is the only module that names them. Without them the layers use PyTorch's public functions.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,8 @@ _LSTM_MODE = 2
 def packed(pack: Callable[[], Packed]) -> Packed | None:
     """Return the result of `pack()`; None if PyTorch has no oneDNN for this processor.
 
-    Also returns None if this PyTorch has oneDNN but other operators, and says so on stderr once.
+    Also returns None, and prints one note on stderr, if this PyTorch has oneDNN but not these
+    operators.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None

@@ -61,7 +61,7 @@ class SharedNetwork(Protocol):
 
 @dataclass(frozen=True)
 class FastPaths:
-    """The fast paths of a network, each None if the network has none. All take the network."""
+    """The fast paths of a network; None where it has no such path. All take the network."""
 
     windows: Callable[[Any, torch.dtype], Engine] | None = None
     """Windows on a CPU, in a dtype."""
@@ -90,15 +90,15 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
 
 
 def paths_of(model: nn.Module) -> FastPaths | None:
-    """Return the fast paths that may compute in place of a model: those of its class (not of the
+    """Return the fast paths that may compute instead of a model: those of its class (not of the
     classes that it inherits from). None if it has none or `switch.is_replaceable` is False."""
     paths = PATHS.get(type(model))
     return paths if paths is not None and is_replaceable(model) else None
 
 
 def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:
-    """Return the dtype of a fast path on a CPU; None if there is no fast path for the model's
-    device and that precision."""
+    """Return the dtype in which a fast path computes on a CPU; None if the model is on another
+    device or the processor does not have that precision."""
     if next(model.parameters()).device.type != "cpu":
         return None
     if precision == "bf16":

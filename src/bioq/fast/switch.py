@@ -1,4 +1,4 @@
-"""Whether a fast path may compute in place of a model."""
+"""Whether a fast path may compute instead of a model."""
 
 import os
 
@@ -14,7 +14,7 @@ def switched_off() -> bool:
 
 
 def is_replaceable(model: nn.Module) -> bool:
-    """Return whether a fast path may compute in place of a model, if the class of the model has
+    """Return whether a fast path may compute instead of a model, if the class of the model has
     one: float32 weights on one device, no hooks, not switched off."""
     if switched_off():
         return False

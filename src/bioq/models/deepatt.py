@@ -1,4 +1,4 @@
-"""DeepATT: attention with one query per target, in place of a dense layer over all positions."""
+"""DeepATT: attention with one query per target instead of a dense layer over all positions."""
 
 from dataclasses import dataclass, replace
 

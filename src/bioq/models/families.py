@@ -1,4 +1,4 @@
-"""Every family of models, and what follows from their records."""
+"""Every family of models, with the names, sizes and recipes in their records."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace

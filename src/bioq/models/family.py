@@ -1,7 +1,7 @@
-"""What a family of models states about itself, in the file of its network.
+"""The record of a family of models, which is in the file of its network.
 
-`families` collects the records: a new model is its file and one line there. For speed alone it
-also has a line in `fast.paths`.
+`families.FAMILIES` collects the records: a new model is a file with a network and its record, and
+one name in that tuple. An entry in `fast.paths.PATHS` makes it faster and may be missing.
 """
 
 from collections.abc import Callable, Mapping

@@ -38,7 +38,7 @@ class Marq(nn.Module):
 
     The convolution and the LSTM are those of DanQ (Quang & Xie 2016), with a norm between them, so
     that filters can be read as motifs. A query per target is the idea of DeepATT (Li et al. 2021),
-    here with one head, low rank and a linear layer in place of dense layers. The dense layer over
+    here with one head, low rank and a linear layer instead of dense layers. The dense layer over
     all positions is that of DanQ, with few inputs per position.
 
     The logits of this network are mixed with those of the window's composition, weighted by
@@ -166,7 +166,7 @@ def _head_flops(layer: WindowHead, _given: Shape, _output: Shape) -> int:
 
 # docs/experiments.md: Marq bears a higher rate if the second moments forget faster; shifted windows
 # keep it from memorising them; micro AP, of all targets together, chooses the epoch. Three epochs
-# of warm-up: with one, an earlier Marq with convolutional blocks in place of the LSTM stayed on a
+# of warm-up: with one, an earlier Marq with convolutional blocks instead of the LSTM stayed on a
 # plateau on the simulated grammar for one seed in three.
 _RECIPE = replace(
     SMALL,

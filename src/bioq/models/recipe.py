@@ -1,7 +1,7 @@
-"""What a training recipe is, and the recipe that the models' own recipes change.
+"""Training recipes, and the recipe `small` that the recipes of single models start from.
 
-A model's own recipe is in the model's file; `training.recipes` collects them. Does not import
-torch.
+The recipe of a model is in the model's file; `training.recipes` collects the recipes. Does not
+import torch.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SelectBy = Literal[
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the weights learn; `--from`, seed and precision decide the rest of what is computed."""
+    """How the weights are trained. `--from`, seed and precision complete the computation."""
 
     optimizer: Optimizer
     learning_rate: float

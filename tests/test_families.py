@@ -65,6 +65,30 @@ def test_a_network_built_without_build_model_has_its_architecture() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bioq", [("drop_conv", (4, 21)), ("drop_head", (21, 6))]),
+        ("deepsea", [("drop_conv", (4, 73)), ("drop_conv", (6, 16)), ("drop_head", (12, 9))]),
+        ("deepatt", [("drop_conv", (4, 18)), ("drop_head", (2, 400))]),
+        ("marq", [("drop_conv", (14, 4)), ("drop_head", (14, 6)), ("window.drop", (5,))]),
+    ],
+)
+def test_every_dropout_runs_in_its_position(
+    name: str, expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    sizes = ModelSizes(filters=4, dense_units=5, lstm_units=None if name == "deepsea" else 3)
+    model = build_model(name, targets=2, window_bp=300, sizes=sizes)
+    seen = []
+    for part, layer in model.named_modules():
+        if isinstance(layer, nn.Dropout):
+            layer.register_forward_hook(
+                lambda _, inputs, __, part=part: seen.append((part, tuple(inputs[0].shape[1:])))
+            )
+    model(torch.zeros(1, 4, 300))
+    assert seen == expected
+
+
 @dataclass(frozen=True)
 class TinySizes:
     filters: int

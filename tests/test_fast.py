@@ -241,3 +241,14 @@ def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
     changed = small_model()
     changed.__class__ = Changed
     assert prepare(changed, "32") is None
+
+
+def test_weights_without_version_counters_compute_themselves() -> None:
+    with torch.inference_mode():  # tensors made here have no counters
+        model = small_model()
+    codes = random_codes(3, 250)
+    assert prepare(model, "32") is None
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
+    found = predict_codes(model, codes.numpy(), strands="forward")
+    np.testing.assert_allclose(found, expected, atol=BOUND)

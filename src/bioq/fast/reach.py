@@ -9,9 +9,10 @@ A substitution at base 5 (x), a convolution of width 3 and pooling of width 2:
     LSTM forward       .     #     #     #     #               from the first change to the end
     LSTM backward      #     #     #     .     .               from the last change to the start
 
-Everything at a "." is that of the window without the change, and is computed once. `Reach` counts
-the "#" after a convolution and its pooling. In DeepSEA a second and a third convolution follow:
-there the two changed positions are the next layer's changed inputs (`before` = 2), and so on.
+The values at "." are those of the window without the change, and are computed once. `Reach` counts
+the "#" after a convolution and its pooling. The LSTM of the figure is the first layer; a second
+layer reads changes everywhere. In DeepSEA a second and a third convolution follow: the two changed
+positions are the changed inputs of the next convolution (`before` = 2), and so on.
 """
 
 from collections.abc import Sequence

@@ -117,7 +117,7 @@ def test_published_model_has_the_layers_of_the_paper() -> None:
         ("output", (919,), 92_819),
     ]
     kinds = [layer.kind for layer in summary.layers]
-    assert kinds[5] == "attention, a query a target, 4 heads of 100"
+    assert kinds[5] == "attention, a query per target, 4 heads of 100"
 
 
 def test_attention_is_pytorchs_multihead_attention_of_the_identity_matrix() -> None:
@@ -189,8 +189,10 @@ def test_training_computes_the_first_layer_fast_with_the_plain_gradients(
     model = small_model(window_bp=250).train()
     codes = torch.from_numpy(np.random.default_rng(3).integers(0, 5, (20, 250)).astype(np.uint8))
     used = []
-    found = fast_training._found
-    monkeypatch.setattr(fast_training, "_found", lambda *given: used.append(given) or found(*given))
+    pooled = fast_training._pooled
+    monkeypatch.setattr(
+        fast_training, "_pooled", lambda *given: used.append(given) or pooled(*given)
+    )
     results = []
     for forward in (training_forward(model, "32"), lambda codes: model(one_hot(codes).float())):
         model.zero_grad()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bioq import dna
 from bioq.dna.tensors import one_hot
-from bioq.fast import prepare
+from bioq.fast import onednn, prepare
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.layers import PackedLSTM
 from bioq.forward import predict, predict_codes
@@ -82,9 +82,68 @@ def test_an_lstm_that_cannot_be_packed_is_used_as_it_is(monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr(PackedLSTM, "_packed", refuse)
+    monkeypatch.setattr(PackedLSTM, "_pack", refuse)
     with torch.inference_mode():
         assert torch.equal(PackedLSTM(lstm, torch.float32)(steps), lstm(steps)[0])
+
+
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+    reason="this PyTorch has no oneDNN for this processor",
+)
+
+
+@needs_onednn
+@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
+def test_packed_weights_are_in_use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, codes = small_model(name), random_codes(3, 250)
+    with torch.inference_mode():
+        expected = model(one_hot(codes).float())
+    engine = prepare(model, "32")
+    assert engine is not None
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("weights that are not packed were used")
+
+    monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    monkeypatch.setattr(nn.functional, "linear", refuse)
+    assert torch.allclose(engine(codes), expected, atol=BOUND)
+
+
+@needs_onednn
+def test_the_lstm_of_marq_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, codes = small_model("marq"), random_codes(3, 250)
+    engine = prepare(model, "32")
+    assert engine is not None
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("weights that are not packed were used")
+
+    monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    assert engine(codes).shape == (3, 3)
+
+
+@needs_onednn
+@pytest.mark.parametrize("missing", ["_reorder_linear_weight", "mkldnn_rnn_layer"])
+def test_a_pytorch_without_the_operators_is_named_once_and_gives_the_same(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = onednn._operator
+    monkeypatch.setattr(
+        onednn,
+        "_operator",
+        lambda space, name: operator(space, f"no{name}" if name == missing else name),
+    )
+    onednn._say_slower.cache_clear()
+    model, codes = small_model(), random_codes(3, 250)
+    engine = prepare(model, "32")
+    assert engine is not None
+    with torch.inference_mode():
+        assert torch.allclose(engine(codes), model(one_hot(codes).float()), atol=BOUND)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cannot pack weights (no operator {'aten' if 'rnn' in missing else 'mkldnn'}.no" in line
+    assert "predictions on this CPU are slower" in line
+    onednn._say_slower.cache_clear()
 
 
 @pytest.mark.parametrize("windows", [1, 5, 16, 17])
@@ -182,3 +241,14 @@ def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
     changed = small_model()
     changed.__class__ = Changed
     assert prepare(changed, "32") is None
+
+
+def test_weights_without_version_counters_compute_themselves() -> None:
+    with torch.inference_mode():  # tensors made here have no counters
+        model = small_model()
+    codes = random_codes(3, 250)
+    assert prepare(model, "32") is None
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
+    found = predict_codes(model, codes.numpy(), strands="forward")
+    np.testing.assert_allclose(found, expected, atol=BOUND)

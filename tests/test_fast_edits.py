@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from bioq import forward as inference
 from bioq.dna.tensors import one_hot
 from bioq.fast import edits, prepare_edits
-from bioq.fast.edits import EditedDanQ, EditedDeepSEA
-from bioq.fast.engines import cpu_dtype
+from bioq.fast.edits_danq import EditedDanQ
+from bioq.fast.edits_deepsea import EditedDeepSEA
+from bioq.fast.paths import cpu_dtype
 from bioq.fast.reach import Codes, Numbers, Reach
 from bioq.forward import predict_edits
 from bioq.models import ModelSizes, build_model

@@ -78,7 +78,7 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"average": 1.0}, "--average 1.0, expected 0 or more, below 1"),
         (
             {"recipe": "best"},
-            "recipe 'best'; expected one of auto, small, large, bioq, deepatt, marq, danq",
+            "recipe 'best'; expected one of auto, small, large, bioq, danq, deepatt, marq",
         ),
     ],
 )

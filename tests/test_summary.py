@@ -6,7 +6,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bioq.models import PUBLISHED, ModelSizes, build_model
+from bioq.models import ModelSizes, build_model
+from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.plots.model import plot_architecture
 
@@ -15,8 +16,8 @@ def small_model(name):
     published = PUBLISHED[name]
     sizes = ModelSizes(
         filters=4,
-        dense_units=5 if published.dense_units else None,
-        lstm_units=3 if published.lstm_units else None,
+        dense_units=5,
+        lstm_units=3 if hasattr(published, "lstm_units") else None,
     )
     return build_model(name, targets=2, window_bp=200, sizes=sizes)
 

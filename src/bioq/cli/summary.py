@@ -9,13 +9,18 @@ from bioq.cli.tables import print_table
 from bioq.errors import UsageError
 from bioq.files import new_file
 from bioq.models import ModelSizes, build_from_architecture, build_model
-from bioq.models.sizes import PUBLISHED
+from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.runs.folder import read_config
 
+_MODEL_HELP = (
+    f"Name of a model ({', '.join(PUBLISHED)}), or a run folder, which has the model that was "
+    "trained."
+)
+
 
 def summary(
-    model: str,
+    model: Annotated[str, Parameter(help=_MODEL_HELP)],
     /,
     *,
     targets: int = 919,
@@ -23,7 +28,7 @@ def summary(
     out: Path | None = None,
     sizes: Annotated[ModelSizes, Parameter(name="*")] = ModelSizes(),  # noqa: B008 frozen
 ) -> None:
-    """Show the layers of a model, shapes and parameters.
+    """Show the layers of a model, their shapes and their parameters.
 
     For example:
 
@@ -33,15 +38,12 @@ def summary(
 
     Parameters
     ----------
-    model
-        bioq, danq, danq-jaspar, deepsea, deepatt or marq; or a run folder, for the model that was
-        trained there.
     targets
         Number of targets.
     window_bp
-        Bases that the model sees.
+        Length of the window in bases.
     out
-        Also draw the layers: a file ending in .png, .svg or .pdf.
+        Also draw the layers into this file, ending in .png, .svg or .pdf.
     """
     import torch
 
@@ -51,14 +53,14 @@ def summary(
             if model in PUBLISHED
             else build_from_architecture(read_config(model).model)
         )
-    found = summarise(network)
-    table = found.table()
+    layers = summarise(network)
+    table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
-    print(f"{found.parameters:,} parameters, {found.flops / 1e6:,.0f} MFLOP a window")
+    print(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
     if out is not None:
         from bioq.plots.model import plot_architecture
 
         if out.suffix not in (".png", ".svg", ".pdf"):
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         with new_file(out) as partial:
-            plot_architecture(found).savefig(partial, format=out.suffix[1:], dpi=150)
+            plot_architecture(layers).savefig(partial, format=out.suffix[1:], dpi=150)

@@ -9,10 +9,12 @@ from cyclopts import Parameter
 from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
+from bioq.models.families import PUBLISHED
 from bioq.training.loop import train as train_model
 from bioq.training.recipes import TrainConfig
 
 _Flags = Parameter(name="*")
+_MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
 
 
 def train(
@@ -20,7 +22,7 @@ def train(
     /,
     *,
     out: Path,
-    model: str | None = None,
+    model: Annotated[str | None, Parameter(help=_MODEL_HELP)] = None,
     motifs: str | None = None,
     from_run: Annotated[Path | None, Parameter(name="--from")] = None,
     freeze: bool = False,
@@ -49,8 +51,6 @@ def train(
         Data set folder, made by 'bioq data ...'.
     out
         New folder for the run; with --resume the folder of the run to go on with.
-    model
-        bioq (the default), danq, danq-jaspar, deepsea, deepatt or marq (docs/models.md).
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run

@@ -1,4 +1,4 @@
-"""Memory that is kept between the steps of a job instead of given back to the system."""
+"""Memory that the process keeps between the steps of a job."""
 
 import contextlib
 import ctypes
@@ -11,17 +11,18 @@ from bioq.fast.switch import switched_off
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _NEVER = -1
 _USUAL_MMAP_MAX = 65536
-# Where the library's own thresholds end up after it has seen large blocks come and go.
+# The values that the library's adaptive thresholds reach after large blocks were freed.
 _USUAL_MMAP_BYTES, _USUAL_TRIM_BYTES = 32 << 20, 64 << 20
 
 
 @contextlib.contextmanager
 def kept_memory() -> Iterator[None]:
-    """Keep what is freed within the block for what is allocated next; give it back at the end.
+    """Keep memory that is freed within the block for the next tensors; return it at the end.
 
-    The GNU C library takes every large tensor from the system anew, page by page, each page
-    cleared and mapped by a fault, and gives it back when it is freed: a quarter of a training step
-    of `bioq`. With another C library nothing changes. BIOQ_PLAIN=1 switches this off.
+    The GNU C library requests the memory of every large tensor from the system and returns it when
+    the tensor is freed. The system clears and maps it page by page, each by a page fault: a
+    quarter of a training step of `bioq`. With another C library nothing changes. BIOQ_PLAIN=1
+    switches this off.
     """
     library = _gnu_library()
     if library is None:

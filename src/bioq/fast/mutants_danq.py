@@ -1,8 +1,9 @@
 """Mutants of a window through a DanQ.
 
-The forward states of the first LSTM layer before the first changed position are the reference's,
-and so are the backward ones after the last: mutants join when they change. Of the projections into
-a layer and into the dense layer, only what differs from the reference is computed and added.
+In the first LSTM layer a mutant has the forward states of the reference before the first changed
+position, and the backward states of the reference after the last: computation of a mutant begins
+there. Of the products with the weights of a layer and of the dense layer, only the difference from
+the reference is computed and added.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,21 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedMatrix, pool_width
+from bioq.fast.layers import PackedMatrix, pool_width, read_lstm
 from bioq.fast.reach import SAME, Change, Codes, Cost, Numbers, Reach, by_position, cut_mutants
 from bioq.models.danq import DanQ
 
 _STEP_FLOPS = 5_000_000
-"""What a matrix product could do in the time that a step takes for one mutant."""
+"""Operations that a matrix product does in the time of one LSTM step of one mutant."""
 
 
 class SharedDanQ:
-    """A DanQ's weights, arranged for `open`."""
+    """A DanQ whose weights are arranged to compute mutants."""
 
     def __init__(self, model: DanQ):
         lstm, self.dense, self.output = model.lstm, model.dense, model.output
-        units = lstm.hidden_size
-        positions = model.dense.in_features // (2 * units)
+        units, positions = lstm.hidden_size, model.positions
         self.convolution = KmerConvolution(model.conv, pool_width(model.pool), torch.float32)
         self.reach = Reach(self.convolution.width, self.convolution.pool_width, positions)
         self.layers = [
@@ -39,7 +39,7 @@ class SharedDanQ:
             [*lstm.all_weights[2 * layer], *lstm.all_weights[2 * layer + 1]]
             for layer in range(lstm.num_layers)
         ]
-        """Of each layer, both directions, as PyTorch takes them."""
+        """Weights of each layer in both directions, in the order of `read_lstm`."""
         weights = model.dense.weight.detach().reshape(-1, positions, 2, units)
         self.into_dense = [
             [PackedMatrix(weights[:, position, direction]) for position in range(positions)]
@@ -54,13 +54,13 @@ class SharedDanQ:
             gains=2 * self.reach.changed <= positions,
         )
 
-    def open(self, codes: Codes) -> "_Window":
-        """Compute the reference: codes `(length,)`."""
-        return _Window(self, codes)
+    def reference(self, codes: Codes) -> "DanQReference":
+        """Compute a window of codes `(length,)`."""
+        return DanQReference(self, codes)
 
 
-class _Window:
-    """A reference, and its mutants."""
+class DanQReference:
+    """A window, and the states of every layer that its mutants share."""
 
     def __init__(self, shared: SharedDanQ, codes: Codes):
         self._shared, self._codes = shared, codes
@@ -68,17 +68,18 @@ class _Window:
         self._states = []
         read = self._maps  # (position, filter), then (position, 2 * units)
         for (forward, backward), weights in zip(shared.layers, shared.weights, strict=True):
-            inputs, read = read, _read_layer(read, weights)
-            there, back = read.chunk(2, dim=1)
-            self._states.append((forward.follow(inputs, there), backward.follow(inputs, back)))
+            inputs, zeros = read, read.new_zeros((2, 1, weights[1].shape[1]))
+            read = read_lstm(inputs[None], (zeros, zeros), weights)[0][0]
+            onward, back = read.chunk(2, dim=1)
+            self._states.append((forward.follow(inputs, onward), backward.follow(inputs, back)))
         self._hidden = shared.dense(read.flatten()[None])  # before its ReLU
         self.logits: Tensor = shared.output(self._hidden.relu())
-        """Of the reference `(1, targets)`."""
+        """Of the window itself `(1, targets)`."""
 
-    def mutate(self, place: Numbers, base: Numbers) -> Tensor:
-        """Return logits `(n, targets)` of single substitutions, by ascending place."""
+    def mutate(self, position: Numbers, base: Numbers) -> Tensor:
+        """See `paths.Reference`."""
         shared, reach = self._shared, self._shared.reach
-        first, pieces = cut_mutants(self._codes, reach, place, base)
+        first, pieces = cut_mutants(self._codes, reach, position, base)
         maps = shared.convolution(torch.from_numpy(pieces))
         maps -= self._maps[torch.from_numpy(first)[:, None] + torch.arange(reach.changed)]
         changes: list[Change] = [by_position(first, maps, reach.positions)]
@@ -87,32 +88,33 @@ class _Window:
             after: list[Change] = []
             for direction, reference, join in zip(directions, states, joins, strict=True):
                 change = [SAME] * reach.positions
-                for position, rows, by in direction.read_mutants(reference, join, changes):
-                    change[position] = (rows, by)
+                for at, rows, by in direction.read_mutants(reference, join, changes):
+                    change[at] = (rows, by)
                 after.append(change)
             changes, joins = after, (np.zeros_like(first), np.zeros_like(first))
-        hidden = self._hidden.repeat(len(place), 1)
+        hidden = self._hidden.repeat(len(position), 1)
         last = zip(shared.layers[-1], self._states[-1], joins, shared.into_dense, strict=True)
         for direction, reference, join, weights in last:
-            for position, rows, by in direction.read_mutants(reference, join, changes):
-                hidden[rows] += weights[position](by)
+            for at, rows, by in direction.read_mutants(reference, join, changes):
+                hidden[rows] += weights[at](by)
         logits: Tensor = shared.output(hidden.relu_())
         return logits
 
 
 @dataclass(frozen=True)
 class _States:
-    """What one direction of one layer computes of a reference, by step."""
+    """The states of one direction of one layer for a reference, by step."""
 
     gates: Tensor
-    """The input's part of them, and the biases: `(step, 4 * units)`."""
+    """Part of the gates that comes from the inputs and biases: `(step, 4 * units)`."""
     hidden: Tensor
-    """`(step + 1, units)`: first the zeros that it starts from."""
+    """`(step + 1, units)`; the first row is the zeros at the start."""
     cell: Tensor
+    """Of the same shape as `hidden`."""
 
 
 class _Direction:
-    """One direction of one LSTM layer. A step is a position in the order that it reads them.
+    """One direction of one LSTM layer. Steps count positions in the order of reading.
 
     The weights of the third gate are doubled: tanh(x) = 2 sigmoid(2 x) - 1, and PyTorch computes a
     sigmoid in a sixth of the time of a tanh.
@@ -129,14 +131,16 @@ class _Direction:
         self._is_backward = is_backward
         self._bias = (biases[0] + biases[1]) * scale
         self._into = into * scale[:, None]
-        parts = [self._into] if layer == 0 else self._into.chunk(2, dim=1)  # one a direction before
+        parts = (
+            [self._into] if layer == 0 else self._into.chunk(2, dim=1)
+        )  # one per direction of the layer before
         self._into_parts = [PackedMatrix(part) for part in parts]
         self._recurrent_weights = recurrent * scale[:, None]
         self._recurrent = PackedMatrix(self._recurrent_weights)
 
     def follow(self, inputs: Tensor, read: Tensor) -> _States:
-        """Return the states of a reference: of what it reads `(position, width)` and what this
-        direction made of it `(position, units)`."""
+        """Return the states of a reference from the inputs `(position, width)` and the outputs
+        `(position, units)` of this direction."""
         gates = functional.linear(inputs, self._into, self._bias)
         if self._is_backward:
             gates, read = gates.flip(0), read.flip(0)
@@ -152,10 +156,12 @@ class _Direction:
     def read_mutants(
         self, reference: _States, join: Numbers, changes: Sequence[Change]
     ) -> Iterator[tuple[int, slice, Tensor]]:
-        """Yield (position, mutants, by how much their states differ there), in reading order.
+        """Yield (position, mutants, difference of their hidden states from the reference's), in
+        the order of reading.
 
-        A mutant is the reference until step `join`, which ascends for the forward direction and
-        descends for the backward one. `changes` are those of the inputs, in parts.
+        A mutant equals the reference before step `join`, which ascends for the forward direction
+        and descends for the backward direction. `changes` are the changes of the inputs: one in
+        the first layer, one per direction of the layer before in the layers after it.
         """
         steps, mutants = len(reference.gates), len(join)
         hidden, cell = (
@@ -175,25 +181,8 @@ class _Direction:
             yield position, rows, hidden[rows] - reference.hidden[step + 1]
 
 
-def _read_layer(inputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """Return `(position, 2 * units)` of a reference `(position, width)`, as PyTorch computes it."""
-    zeros = inputs.new_zeros((2, 1, weights[1].shape[1]))
-    read, _, _ = torch.lstm(
-        inputs[None],
-        (zeros, zeros),
-        list(weights),
-        has_biases=True,
-        num_layers=1,
-        dropout=0.0,
-        train=False,
-        bidirectional=True,
-        batch_first=True,
-    )
-    return read[0]
-
-
 def _advance(gates: Tensor, hidden: Tensor, cell: Tensor) -> None:
-    """Write the next states `(n, units)` over the last ones; `gates` is lost."""
+    """Replace the states `(n, units)` by those of the next step; overwrites `gates`."""
     entry, keep, new, out = gates.sigmoid_().chunk(4, dim=1)
     cell.mul_(keep).addcmul_(entry, new, value=2).sub_(entry)
     torch.mul(cell, 2, out=hidden)

@@ -1,5 +1,5 @@
-"""Mutants of a window through a DeepSEA: each convolution of the change alone, added to the
-reference before its ReLU."""
+"""Mutants of a window through a DeepSEA: each layer convolves the change alone and adds it to the
+reference before the ReLU."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,18 @@ from bioq.fast.reach import Codes, Cost, Numbers, Reach, by_position, cut_mutant
 from bioq.models.deepsea import DeepSEA
 
 _POSITION_FLOPS = 2_000_000
-"""What a matrix product could do in the time that a position of the dense layer takes."""
+"""Operations that a matrix product does in the time of one position of the dense layer."""
 
 
 class SharedDeepSEA:
-    """A DeepSEA's weights, arranged for `open`."""
+    """A DeepSEA whose weights are arranged to compute mutants."""
 
     def __init__(self, model: DeepSEA):
         self.dense, self.output = model.dense, model.output
         pool = pool_width(model.pool)
         self.convolution = KmerConvolution(model.conv1, pool, torch.float32)
         filters, width = model.conv3.out_channels, self.convolution.width
-        # From the last layer's positions to those before: at least so many, and so many count.
-        third = model.dense.in_features // filters
-        second = third + width - 1
-        first = second * pool + width - 1
+        first, second, third = model.positions
         self.reach = Reach(width, pool, first)
         after_first = self.reach.changed
         self.second = _Layer(model.conv2, Reach(width, pool, second, after_first))
@@ -44,13 +41,13 @@ class SharedDeepSEA:
             gains=2 * reach.changed <= third,
         )
 
-    def open(self, codes: Codes) -> "_Window":
-        """Compute the reference: codes `(length,)`."""
-        return _Window(self, codes)
+    def reference(self, codes: Codes) -> "DeepSEAReference":
+        """Compute a window of codes `(length,)`."""
+        return DeepSEAReference(self, codes)
 
 
-class _Window:
-    """A reference, and its mutants."""
+class DeepSEAReference:
+    """A window, and the maps of every layer that its mutants share."""
 
     def __init__(self, shared: SharedDeepSEA, codes: Codes):
         self._shared, self._codes = shared, codes
@@ -60,17 +57,17 @@ class _Window:
         self._third = shared.third.read(self._second.pooled)
         self._hidden = shared.dense(self._third.pooled.T.flatten()[None])  # before its ReLU
         self.logits: Tensor = shared.output(self._hidden.relu())
-        """Of the reference `(1, targets)`."""
+        """Of the window itself `(1, targets)`."""
 
-    def mutate(self, place: Numbers, base: Numbers) -> Tensor:
-        """Return logits `(n, targets)` of single substitutions, by ascending place."""
+    def mutate(self, position: Numbers, base: Numbers) -> Tensor:
+        """See `paths.Reference`."""
         shared = self._shared
-        first, pieces = cut_mutants(self._codes, shared.reach, place, base)
+        first, pieces = cut_mutants(self._codes, shared.reach, position, base)
         change = shared.convolution(torch.from_numpy(pieces))
         change -= self._maps[torch.from_numpy(first)[:, None] + torch.arange(change.shape[1])]
         first, change = shared.second.read_mutants(self._second, first, change)
         first, change = shared.third.read_mutants(self._third, first, change)
-        hidden = self._hidden.repeat(len(place), 1)
+        hidden = self._hidden.repeat(len(position), 1)
         changes = by_position(first, change, shared.third.reach.positions)
         for (rows, by), weights in zip(changes, shared.into_dense, strict=True):
             if len(by):
@@ -81,12 +78,12 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Maps:
-    """What one convolution computes of a reference."""
+    """The outputs of one convolution for a reference, each `(position, filter)`."""
 
     sums: Tensor
-    """Before ReLU and pooling: `(position, filter)`."""
+    """Before ReLU and pooling."""
     pooled: Tensor
-    """After them."""
+    """After ReLU and pooling."""
 
 
 class _Layer:
@@ -95,20 +92,23 @@ class _Layer:
     def __init__(self, convolution: nn.Conv1d, reach: Reach):
         self.reach = reach
         self._convolution = convolution
-        # Position i of the input is added to i - width + 1 .. i, by the taps from the last on.
+        # Input position i contributes to outputs i - width + 1 .. i, by the last tap first.
         taps = convolution.weight.detach().flip(2).permute(2, 0, 1)  # (tap, filter, input)
         self._taps = PackedMatrix(taps.flatten(0, 1))
 
     def read(self, inputs: Tensor) -> _Maps:
-        """Read a reference `(position, input)`."""
+        """Return the maps of a reference's inputs `(position, input)`."""
         sums = self._convolution(inputs.T[None])[0].T
         return _Maps(sums, sums.view(-1, self.reach.pool_width, sums.shape[1]).amax(1).relu_())
 
     def read_mutants(
         self, reference: _Maps, first: Numbers, change: Tensor
     ) -> tuple[Numbers, Tensor]:
-        """Return where the change of the outputs begins, and that change `(n, changed, filter)`,
-        of a change of the inputs `(n, before, input)` that begins at `first`."""
+        """Return the change of the outputs: its first position `(n,)` and its values
+        `(n, changed, filter)`.
+
+        The inputs change by `change`, `(n, before, input)`, from position `first` on.
+        """
         mutants, before, _ = change.shape
         reach = self.reach
         products = self._taps(change.flatten(0, 1)).view(mutants, before, reach.width, -1)

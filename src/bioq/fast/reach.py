@@ -1,4 +1,19 @@
-"""Which positions a substitution changes, layer by layer."""
+"""Which positions a change of bases changes, layer by layer.
+
+A substitution at base 5 (x), a convolution of width 3 and pooling of width 2:
+
+    bases             0  1  2  3  4  x  6  7  8  9 10 11 12    base 5 changes
+    convolution       .  .  .  #  #  #  .  .  .  .  .          outputs 3 to 5 read base 5
+    pooling          [.  .][.  #][#  #][.  .][.  .]            positions 1 and 2 contain them
+                       0     1     2     3     4
+    LSTM forward       .     #     #     #     #               from the first change to the end
+    LSTM backward      #     #     #     .     .               from the last change to the start
+
+The values at "." are those of the window without the change, and are computed once. `Reach` counts
+the "#" after a convolution and its pooling. The LSTM of the figure is the first layer; a second
+layer reads changes everywhere. In DeepSEA a second and a third convolution follow: the two changed
+positions are the changed inputs of the next convolution (`before` = 2), and so on.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,49 +26,50 @@ from torch import Tensor
 
 Codes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
-Places = TypeVar("Places", int, Numbers)
+Positions = TypeVar("Positions", int, Numbers)
 Change = Sequence[tuple[slice, Tensor]]
-"""By position: the mutants that differ from the reference there, and by how much, `(n, width)`."""
+"""By position: the mutants that differ from the reference there, and the differences
+`(n, width)`."""
 SAME = (slice(0, 0), torch.empty(0, 0))
 """A position at which no mutant differs."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The positions after a convolution and max pooling that a change before them reaches.
+    """The positions after a convolution and max pooling that a change of the inputs reaches.
 
-    For a change of neighbouring positions that are as many for every mutant, the number of
-    positions after it is the same for every mutant too: `changed`, which may take in some that do
-    not change.
+    If every mutant changes the same number of adjacent input positions, the output changes in at
+    most `changed` adjacent positions.
     """
 
     width: int
-    """Of a filter."""
+    """Width of a filter."""
     pool_width: int
     positions: int
-    """After pooling."""
+    """Positions after pooling."""
     before: int = 1
-    """Neighbouring positions that change before the convolution."""
+    """Adjacent input positions that change."""
 
     @property
     def changed(self) -> int:
-        """How many positions after pooling are computed again."""
+        """Number of positions after pooling that are computed again for every mutant."""
         reached = self.before + self.width - 2
         return min(-(-reached // self.pool_width) + 1, self.positions)
 
     @property
     def used(self) -> int:
-        """Positions before the convolution that a filter reads and pooling keeps."""
+        """Number of input positions that reach a position after pooling."""
         return self.positions * self.pool_width + self.width - 1
 
-    def first(self, place: Numbers) -> Numbers:
-        """Return the first of the changed positions of changes that start at `place`, `(n,)`."""
-        first = -((self.pool_width + self.width - 2 - place) // self.pool_width)
+    def first(self, position: Numbers) -> Numbers:
+        """Return the first of the `changed` positions, for changes that start at the input
+        `position`, `(n,)`."""
+        first = -((self.pool_width + self.width - 2 - position) // self.pool_width)
         return np.clip(first, 0, self.positions - self.changed)
 
-    def span(self, low: Places, high: Places) -> tuple[Places, Places]:
-        """Return the first position after pooling that changes from place `low` to `high`, both
-        included, reach, and the one after the last; never none."""
+    def span(self, low: Positions, high: Positions) -> tuple[Positions, Positions]:
+        """Return the half-open interval of the positions after pooling that change if the inputs
+        from `low` to `high`, inclusive, change. It has at least one position."""
         first = -((self.pool_width + self.width - 2 - low) // self.pool_width)
         first = np.clip(first, 0, self.positions - 1)
         return first, np.clip(high // self.pool_width + 1, first + 1, self.positions)
@@ -61,37 +77,41 @@ class Reach:
 
 @dataclass(frozen=True)
 class Cost:
-    """What sharing costs, to know when it gains."""
+    """The cost of sharing computation between mutants."""
 
     mutant_bytes: int
-    """Of memory for each mutant that is computed at a time, about."""
+    """Memory of each mutant that is computed at a time, about."""
     least_mutants: int
-    """With fewer, a forward pass of each is sooner done."""
+    """With fewer mutants, a forward pass of each is faster."""
     gains: bool
-    """Whether mutants of this model have enough in common."""
+    """Whether mutants of this model share enough."""
 
 
-def cut_mutants(codes: Codes, reach: Reach, place: Numbers, base: Numbers) -> tuple[Numbers, Codes]:
-    """Return (first, pieces): of each mutant, the bases that its changed positions see.
+def cut_mutants(
+    codes: Codes, reach: Reach, position: Numbers, base: Numbers
+) -> tuple[Numbers, Codes]:
+    """Return (first, pieces): for each mutant, the bases that its changed positions read.
 
-    `first` is `reach.first(place)`; `pieces` is `(n, changed * pool_width + width - 1)`.
+    A mutant has `base` at `position`. `first` is `reach.first(position)`; `pieces` is
+    `(n, changed * pool_width + width - 1)`.
     """
-    first = reach.first(place)
+    first = reach.first(position)
     starts = first * reach.pool_width
     length = reach.changed * reach.pool_width + reach.width - 1
     pieces = np.lib.stride_tricks.sliding_window_view(codes, length)[starts]
-    pieces[np.arange(len(place)), place - starts] = base
+    pieces[np.arange(len(position)), position - starts] = base
     return first, pieces
 
 
 def by_position(first: Numbers, change: Tensor, positions: int) -> Change:
-    """Return a change `(n, changed, width)` that starts at the ascending `first`, by position."""
+    """Return a change `(n, changed, width)` by position. The change of each mutant starts at its
+    `first`, which ascends."""
     changed = change.shape[1]
-    times = np.arange(positions)
-    lows = np.searchsorted(first, times - changed, side="right").tolist()
-    highs = np.searchsorted(first, times, side="right").tolist()
-    found = []
-    for time, low, high in zip(times, lows, highs, strict=True):
-        numbers = torch.from_numpy(time - first[low:high])
-        found.append((slice(low, high), change[low:high][torch.arange(high - low), numbers]))
-    return found
+    every = np.arange(positions)
+    lows = np.searchsorted(first, every - changed, side="right").tolist()
+    highs = np.searchsorted(first, every, side="right").tolist()
+    changes = []
+    for position, low, high in zip(every, lows, highs, strict=True):
+        numbers = torch.from_numpy(position - first[low:high])
+        changes.append((slice(low, high), change[low:high][torch.arange(high - low), numbers]))
+    return changes

@@ -1,4 +1,4 @@
-"""Every thread computes windows of its own."""
+"""Work divided between threads, each with separate windows."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +11,10 @@ Result = TypeVar("Result")
 
 
 class Threads:
-    """Gives every thread parts of its own: it waits for no other and has its core's cache.
+    """A pool of threads that compute separate parts, without waiting for one another.
 
-    PyTorch's threads share every matrix product instead and wait for one another after each, 300
-    times in two LSTM layers; with few windows that is still the better way.
+    PyTorch's threads divide every matrix product instead and wait for one another after each, 300
+    times in two LSTM layers. With few windows that is still faster.
     """
 
     def __init__(self) -> None:
@@ -31,15 +31,16 @@ class Threads:
     ) -> list[Result]:
         """Compute every part, without gradients.
 
-        The workers divide PyTorch's threads among them, or have `inner` each. Without `inner` less
-        than two workers are none: the caller's thread computes, with all of PyTorch's.
+        PyTorch's threads are divided between the workers, or each worker has `inner` of them. With
+        fewer than two workers and no `inner`, everything runs in the calling thread with all of
+        PyTorch's threads.
         """
         if workers < 2 and inner is None:
             return [_compute(compute, part) for part in parts]
         threads = torch.get_num_threads()
         inner = inner or max(1, threads // workers)
 
-        def alone(part: Part) -> Result:
+        def compute_part(part: Part) -> Result:
             if torch.get_num_threads() != inner:
                 torch.set_num_threads(inner)  # of this thread
             return _compute(compute, part)
@@ -47,9 +48,9 @@ class Threads:
         if workers > self._workers or self._pool is None:
             self._pool, self._workers = ThreadPoolExecutor(workers), workers
         try:
-            return list(self._pool.map(alone, parts))
+            return list(self._pool.map(compute_part, parts))
         finally:
-            torch.set_num_threads(threads)  # which also is what threads made from now on start with
+            torch.set_num_threads(threads)  # also the number for threads that start later
 
 
 def _compute(compute: Callable[[Part], Result], part: Part) -> Result:

@@ -1,8 +1,8 @@
-"""The training step on a CPU: the first convolution with gradients, its map never written out.
+"""The training step on a CPU: the first convolution with gradients, without its full map.
 
-The map before pooling is 13 times what pooling keeps (125 MB for 100 windows of `bioq`), and a
-plain step writes it four times. Here a few windows at a time are convolved and pooled while they
-are in cache; for the gradient only the place of each maximum is kept.
+The map before pooling has 13 times the size of the pooled map (125 MB for 100 windows of `bioq`),
+and a plain step writes it four times. Here a few windows at a time are convolved and pooled while
+they are in cache; for the gradient only the position of each maximum is kept.
 """
 
 from collections.abc import Callable
@@ -14,37 +14,39 @@ from torch.nn import functional
 
 from bioq.dna.tensors import one_hot
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.switch import may_stand_in
-from bioq.models.danq import DanQ
-from bioq.models.deepatt import DeepATT
-from bioq.models.deepsea import DeepSEA
-from bioq.models.marq import Marq
+from bioq.fast.layers import pool_width
+from bioq.fast.switch import is_replaceable
+from bioq.models.families import family_of
 
 
 def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
-    """Return what computes the logits `(n, targets)` that a model learns by, with gradients, from
-    codes uint8 `(n, window_bp)` that lie where the model does: its own, of a Marq those of its
-    network without the composition.
+    """Return a differentiable function from codes uint8 `(n, window_bp)`, on the model's device, to
+    the logits `(n, targets)` used for the loss. For Marq these are the logits of the network alone.
 
-    In float32 on a CPU that is the fast way; everywhere else, with hooks or with BIOQ_PLAIN=1, the
-    model itself. Both draw the same random numbers.
+    In float32 on a CPU the first convolution of every network of `models` is the fast one of this
+    module; elsewhere, with hooks or with BIOQ_PLAIN=1, it is the model's. Both draw the same random
+    numbers.
     """
+    family = family_of(model)
+    if family is None:
+        return lambda codes: model(one_hot(codes).float())
     on_cpu = next(model.parameters()).device.type == "cpu"
-    if on_cpu and precision == "32" and may_stand_in(model, (DanQ, DeepSEA, DeepATT, Marq)):
-        if isinstance(model, DanQ | DeepATT | Marq):
-            return lambda codes: model.after_pooling(_found(model, model.conv, codes))
-        if isinstance(model, DeepSEA):
-            return lambda codes: model.after_pooling(_found(model, model.conv1, codes))
-    learns = model.network if isinstance(model, Marq) else model
-    return lambda codes: learns(one_hot(codes).float())
+    is_exact = type(model) is family.network and is_replaceable(model)
+    if on_cpu and precision == "32" and is_exact:
+        network: Any = model
+        first = getattr(model, family.first_layer)
+        return lambda codes: network.after_pooling(_pooled(network, first, codes))
+    trained = family.trained(model)
+    return lambda codes: trained(one_hot(codes).float())
 
 
-def _found(model: DanQ | DeepSEA | DeepATT | Marq, first: nn.Conv1d, codes: Tensor) -> Tensor:
-    kmers = KmerConvolution(first, model.architecture["sizes"]["pool_width"], torch.float32)
-    found: Tensor = ConvolutionPooled.apply(  # type: ignore[no-untyped-call]
+def _pooled(network: Any, first: nn.Conv1d, codes: Tensor) -> Tensor:
+    """Return the pooled first convolution `(n, filter, position)`, with gradients."""
+    kmers = KmerConvolution(first, pool_width(network.pool), torch.float32)
+    pooled: Tensor = ConvolutionPooled.apply(  # type: ignore[no-untyped-call]
         first.weight, first.bias, codes, kmers
     )
-    return found
+    return pooled
 
 
 class ConvolutionPooled(torch.autograd.Function):
@@ -57,16 +59,16 @@ class ConvolutionPooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor, codes: Tensor, kmers: Any) -> Tensor:
         pooled = weight.new_empty((len(codes), len(weight), kmers.positions(codes)))
-        place = torch.empty(pooled.shape, dtype=torch.int64)  # of the maximum, in its window
+        highest = torch.empty(pooled.shape, dtype=torch.int64)  # position of each maximum
         for rows in kmers.pieces(codes):
-            _pool(kmers, codes[rows], pooled[rows], place[rows])
-        ctx.save_for_backward(codes, pooled.relu_(), place)
+            _pool(kmers, codes[rows], pooled[rows], highest[rows])
+        ctx.save_for_backward(codes, pooled.relu_(), highest)
         ctx.kmers = kmers
         return pooled
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        codes, pooled, place = ctx.saved_tensors
+        codes, pooled, highest = ctx.saved_tensors
         kmers: KmerConvolution = ctx.kmers
         gradient = gradients[0] * (pooled > 0)
         _, filters, positions = pooled.shape
@@ -74,20 +76,20 @@ class ConvolutionPooled(torch.autograd.Function):
         bases = one_hot(codes).to(pooled.dtype).transpose(1, 2).flatten(1)  # (n, length * 4)
         of_weight = pooled.new_zeros((filters, column))
         pieces = kmers.pieces(codes)
-        unpooled = pooled.new_empty((len(codes[pieces[0]]), steps, filters))  # one, used again
+        unpooled = pooled.new_empty((len(codes[pieces[0]]), steps, filters))  # used for every slice
         for rows in pieces:
             part = unpooled[: len(codes[rows])].zero_()
-            part.transpose(1, 2).scatter_(2, place[rows], gradient[rows])
-            # The 4 * width numbers that a filter reads at each step lie side by side in `bases`.
+            part.transpose(1, 2).scatter_(2, highest[rows], gradient[rows])
+            # The 4 * width numbers that a filter reads at each step are adjacent in `bases`.
             read = bases[rows].unfold(1, column, 4)[:, :steps].reshape(-1, column)
             of_weight.addmm_(part.flatten(0, 1).t(), read)
         of_weight = of_weight.view(filters, kmers.width, 4).transpose(1, 2)
         return of_weight, gradient.sum(dim=(0, 2)), None, None
 
 
-def _pool(kmers: KmerConvolution, codes: Tensor, pooled: Tensor, place: Tensor) -> None:
-    """Write the largest of every `pool_width` steps, and where it is, `(n, filter, position)`."""
-    image = kmers.map(codes).transpose(1, 2).unsqueeze(2)  # one row, which has a quicker pooling
+def _pool(kmers: KmerConvolution, codes: Tensor, pooled: Tensor, highest: Tensor) -> None:
+    """Write the maximum of every `pool_width` steps and its position, `(n, filter, position)`."""
+    image = kmers.map(codes).transpose(1, 2).unsqueeze(2)  # pooling of one row is faster in 2-D
     largest, where = functional.max_pool2d(image, (1, kmers.pool_width), return_indices=True)
     pooled.copy_(largest.squeeze(2))
-    place.copy_(where.squeeze(2))
+    highest.copy_(where.squeeze(2))

@@ -1,22 +1,19 @@
-"""The models: one-hot windows in, logits out. They know no genome and no data set.
+"""The models: one-hot windows in, logits out. They use no genome and no data set.
 
-Importing this package does not import torch; building a model does.
+`family.Family` is the record that each model's file states; `families` collects them. Importing
+this package does not import torch; building a model does.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bioq.errors import UsageError
-from bioq.models.sizes import AS_PUBLISHED, PUBLISHED, ModelSizes, complete_sizes, sizes_from
+from bioq.models.sizes import AS_PUBLISHED, ModelSizes, sizes_from
 
 if TYPE_CHECKING:
-    from bioq.models.danq import DanQ
-    from bioq.models.deepatt import DeepATT
-    from bioq.models.deepsea import DeepSEA
-    from bioq.models.marq import Marq
+    from torch import nn
 
-__all__ = ["AS_PUBLISHED", "PUBLISHED", "ModelSizes", "build_from_architecture", "build_model"]
+__all__ = ["AS_PUBLISHED", "ModelSizes", "build_from_architecture", "build_model"]
 
 
 def build_model(
@@ -25,42 +22,27 @@ def build_model(
     targets: int,
     window_bp: int = 1000,
     sizes: ModelSizes | Mapping[str, object] = AS_PUBLISHED,
-) -> "DanQ | DeepSEA | DeepATT | Marq":
+) -> "nn.Module":
     """Build a model with PyTorch's default random weights (from torch's global generator).
 
     The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G, T, and returns logits
-    `(batch, targets)`. Its attribute `architecture` is a dict of JSON values: the arguments with
-    which this function builds the same network again.
+    `(batch, targets)`. Its attribute `architecture` is a dict of JSON values: the arguments of
+    this function that build the same network again.
 
-    Raises UsageError for an unknown name or a size that does not go with it, BioqError for a
+    Raises UsageError for an unknown name or a size that the model does not have, BioqError for a
     window that is too short.
     """
-    from bioq.models.danq import DanQ
-    from bioq.models.deepatt import DeepATT
-    from bioq.models.deepsea import DeepSEA
-    from bioq.models.marq import Marq
+    from bioq.models.families import complete_sizes, family_named
+    from bioq.models.family import Architecture
 
-    families: Mapping[str, type[DanQ] | type[DeepSEA] | type[DeepATT] | type[Marq]] = {
-        "bioq": DanQ,
-        "danq": DanQ,
-        "danq-jaspar": DanQ,
-        "deepsea": DeepSEA,
-        "deepatt": DeepATT,
-        "marq": Marq,
-    }
-    wanted = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
-    complete = asdict(complete_sizes(name, wanted))
+    changes = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
+    complete = complete_sizes(name, changes)
     if targets < 1:
         raise UsageError(f"model {name}: targets is {targets}; expected at least 1")
-    used: dict[str, Any] = {size: value for size, value in complete.items() if value is not None}
-    model = families[name](targets=targets, window_bp=window_bp, **used)
-    model.architecture = {"name": name, "targets": targets, "window_bp": window_bp, "sizes": used}
-    return model
+    return family_named(name).network(Architecture(name, targets, window_bp, complete))
 
 
-def build_from_architecture(
-    architecture: Mapping[str, object],
-) -> "DanQ | DeepSEA | DeepATT | Marq":
+def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":
     """Build the network that a model's `architecture` describes, with random weights.
 
     Raises UsageError where a key is missing or unknown.

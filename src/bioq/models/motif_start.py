@@ -8,61 +8,64 @@ import torch
 from torch import nn
 
 from bioq.errors import UsageError
-from bioq.motifs import Motif, danq_jaspar_motifs, motifs_from
+from bioq.models.families import family_named
+from bioq.motifs import Motif, motifs_from
 
-# DanQ-JASPAR gives 525 of its 1,024 filters a motif (Quang & Xie 2016); every model the same share.
+# DanQ-JASPAR starts 525 of its 1,024 filters from motifs (Quang & Xie 2016). BioQ starts at most
+# the same share of the filters of every model.
 MOTIF_FILTERS, OF_FILTERS = 525, 1024
 MARGIN = 3
-"""Positions left free on either side of a motif, where the filter is wide enough."""
+"""Free positions on each side of a motif, if the filter is wide enough."""
 
 
 @dataclass(frozen=True)
 class PlacedMotif:
-    """A motif and where it was written."""
+    """A motif and its position in a filter."""
 
     motif: Motif
-    """As written: of a motif longer than the filter, the part that was kept."""
+    """The part of the motif that was written: shorter if the motif is longer than the filter."""
     filter: int
     start: int
     """Position of its first base in the filter."""
 
 
 def starting_motifs(name: str, motifs: str | None) -> list[Motif]:
-    """Return the motifs that model `name` starts from: the user's, or else the published ones.
+    """Return the motifs that the filters of model `name` start from.
 
-    `motifs` is what `motifs_from` takes. None means the published ones, which only danq-jaspar
-    has, and "none" means random filters: an empty list.
+    `motifs` is an argument of `motifs_from`. None means the published motifs of the model, if it
+    has any; "none" means random filters: an empty list.
     """
     if motifs is None:
-        return danq_jaspar_motifs() if name == "danq-jaspar" else []
+        published = family_named(name).motifs.get(name)
+        return [] if published is None else published()
     return [] if motifs == "none" else motifs_from(motifs)
 
 
 def initialise_filters(
     model: nn.Module, motifs: Sequence[Motif], *, generator: torch.Generator
 ) -> list[PlacedMotif]:
-    """Write motifs into the filters of a model's first convolution; returns what lies where.
+    """Write motifs into the filters of a model's first convolution; return their positions.
 
-    Filter i gets motif i: its probabilities minus 0.25 at a random offset that leaves three
-    positions free on either side, and a bias drawn evenly from [-1, 0). The rest of the filter
-    keeps its random weights, and so do the remaining filters. Source: DanQ-JASPAR_train.py of
-    Quang & Xie 2016 (30-wide filters: offsets 3 .. 30 - length - 3).
+    Filter i receives motif i: its probabilities minus 0.25 at a random offset that leaves three
+    positions free on each side, and a bias drawn uniformly from [-1, 0). The remaining positions
+    of the filter and the remaining filters keep their random weights. Source:
+    DanQ-JASPAR_train.py of Quang & Xie 2016 (30-wide filters: offsets 3 .. 30 - length - 3).
 
-    Where a filter is too narrow for margins of three, the margins shrink evenly; of a motif longer
-    than the filter the stretch with the most information is used. At most 525 in 1,024 filters
-    start from motifs; of more motifs than that, a random choice, in their order.
+    If a filter is too narrow for margins of three, both margins shrink equally. A motif longer than
+    the filter is cut to the positions with the most information. At most 525 of 1,024 filters
+    start from motifs; if there are more motifs, a random choice of them is used, in their order.
 
     `generator` must be on the CPU. The model may be on any device.
 
-    Raises UsageError if there is no motif.
+    Raises UsageError if `motifs` is empty.
     """
     if not motifs:
-        raise UsageError("no motif to start filters from; give at least one, or leave motifs out")
+        raise UsageError("no motif to start filters from; give at least one motif, or omit motifs")
     convolution = next(layer for layer in model.modules() if isinstance(layer, nn.Conv1d))
     filters, _, width = convolution.weight.shape
-    places = max(1, filters * MOTIF_FILTERS // OF_FILTERS)
-    if len(motifs) > places:
-        chosen = torch.randperm(len(motifs), generator=generator)[:places]
+    most = max(1, filters * MOTIF_FILTERS // OF_FILTERS)
+    if len(motifs) > most:
+        chosen = torch.randperm(len(motifs), generator=generator)[:most]
         motifs = [motifs[number] for number in sorted(chosen.tolist())]
     biases = torch.rand(len(motifs), generator=generator) - 1
     placed = []
@@ -81,8 +84,7 @@ def initialise_filters(
 
 
 def most_informative(motif: Motif, width: int) -> Motif:
-    """Return the `width` neighbouring positions with the most information, or all if there are
-    no more."""
+    """Return a motif cut to its `width` adjacent positions with the most information."""
     if len(motif) <= width:
         return motif
     sums = np.convolve(motif.information_bits(), np.ones(width), mode="valid")

@@ -1,4 +1,4 @@
-"""Pictures of a model: what happens to a window, and where the parameters are."""
+"""Figures of a model: its layers with their shapes, and the parameters of every layer."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from bioq.models.summary import Layer, Summary, shape_text
 
-# Okabe & Ito's colours, told apart by colour-blind readers, one for each kind of layer.
+# Okabe & Ito's colours, which colour-blind readers can distinguish; one per kind of layer.
 COLOURS = {
     "one-hot": "#999999",
     "convolution": "#0072B2",
@@ -28,10 +28,10 @@ SCALE = "Height of a block: its positions; width: its filters or units; both as 
 
 
 def plot_architecture(summary: Summary) -> Figure:
-    """Draw the data flow as blocks with shapes (BioQ's Figure 2), and below it the parameters of
-    every layer on a logarithmic axis (its Figure 1).
+    """Draw the layers as blocks with shapes (Figure 2 of Conboy & Konka 2024), and below them the
+    parameters of every layer on a logarithmic axis (their Figure 1).
 
-    A block is as high as the logarithm of its positions and as wide as that of its channels.
+    The height of a block is the logarithm of its positions, the width that of its channels.
     """
     steps = [layer for layer in summary.layers if not layer.kind.startswith("dropout")]
     weighted = [layer for layer in steps if layer.parameters]
@@ -40,7 +40,7 @@ def plot_architecture(summary: Summary) -> Figure:
     width, height = figure.get_size_inches()
     figure.suptitle(
         f"{summary.name}: {summary.parameters:,} parameters, "
-        f"{_millions(summary.flops)} million operations for a window",
+        f"{_millions(summary.flops)} million operations per window",
         x=0.2 / width,
         y=1 - 0.18 / height,
         ha="left",
@@ -57,7 +57,7 @@ def plot_architecture(summary: Summary) -> Figure:
 def _draw_flow(
     axes: Axes, steps: Sequence[Layer], *, dropouts: dict[int, str], width: float
 ) -> None:
-    """Draw one block a step, in inches, on axes without a frame."""
+    """Draw one block per step, in inches, on axes without a frame."""
     axes.set_axis_off()
     axes.text(0.2, 4.12, SCALE, ha="left", va="top", color="#555555", fontsize=9)
     axes.set_xlim(0, width)
@@ -90,7 +90,7 @@ def _draw_flow(
 
 
 def _draw_parameters(axes: Axes, weighted: Sequence[Layer]) -> None:
-    """Draw a horizontal bar a layer with weights, first layer on top."""
+    """Draw one horizontal bar per layer with weights, first layer on top."""
     rows = np.arange(len(weighted))
     counts = [layer.parameters for layer in weighted]
     axes.barh(rows, counts, height=0.65, color=[_colour(layer) for layer in weighted])
@@ -113,15 +113,15 @@ def _draw_parameters(axes: Axes, weighted: Sequence[Layer]) -> None:
 
 
 def _dropouts(layers: Sequence[Layer]) -> dict[int, str]:
-    """Return the dropout that follows a step, by the number of the step among the other layers."""
-    found: dict[int, str] = {}
+    """Return number of a step -> text of the dropout after it; dropouts are not steps."""
+    dropouts: dict[int, str] = {}
     steps = 0
     for layer in layers:
         if layer.kind.startswith("dropout"):
-            found[steps - 1] = "then " + layer.kind.partition(",")[0]
+            dropouts[steps - 1] = "then " + layer.kind.partition(",")[0]
         else:
             steps += 1
-    return found
+    return dropouts
 
 
 def _block_size(layer: Layer, steps: Sequence[Layer]) -> tuple[float, float]:
@@ -148,7 +148,7 @@ def _colour(layer: Layer) -> str:
 
 
 def _operation(layer: Layer) -> str:
-    """Return what a step does, broken into short lines."""
+    """Return the operation of a step in short lines."""
     words = layer.kind.replace("bidirectional LSTM", "bidirectional\nLSTM")
     words = words.replace("convolution ", "convolution\n").replace("max pooling ", "max pooling\n")
     if layer.layer == "windows":
@@ -157,7 +157,7 @@ def _operation(layer: Layer) -> str:
 
 
 def _shape(layer: Layer) -> str:
-    """Return the lengths of what a step gives, positions last."""
+    """Return the shape of a step's output in lines, positions last."""
     return "\n".join(sorted(shape_text(layer).split(" x "), key=lambda part: "position" in part))
 
 

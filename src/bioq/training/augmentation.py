@@ -7,7 +7,8 @@ from torch import Tensor
 
 from bioq import dna
 from bioq.dna.tensors import reverse_complement_codes
-from bioq.training.recipes import Recipe, seed_of
+from bioq.models.recipe import Recipe
+from bioq.training.recipes import seed_of
 
 
 @dataclass(frozen=True)

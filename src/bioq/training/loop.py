@@ -72,7 +72,7 @@ def train(
 ) -> nn.Module:
     """Train a model on a data set, leave a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
+    `model` is a name of `models.families.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
     `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. With `from_run` the
     network and the best weights of that run are the start instead, and with `freeze` only what
     belongs to single targets learns. With `resume` an interrupted run goes on from its last

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -13,112 +13,24 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bioq.dataset.batches import DataIn
 from bioq.errors import UsageError
 from bioq.forward import Precision
+from bioq.models import families as models
+from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, TrainStrands
 
-RecipeName = Literal["auto", "small", "large", "deepatt", "marq", "bioq", "danq"]
-Optimizer = Literal["rmsprop", "adam", "adamw"]
-Schedule = Literal["constant", "cosine"]
-TrainStrands = Literal["random", "both", "forward"]
-SelectBy = Literal[
-    "valid_loss",
-    "valid_macro_average_precision",
-    "valid_macro_roc_auc",
-    "valid_micro_average_precision",
-]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the weights learn; `--from`, seed and precision decide the rest of what is computed."""
-
-    optimizer: Optimizer
-    learning_rate: float
-    weight_decay: float
-    schedule: Schedule
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
-    patience: int
-    clip_norm: float
-    strands: TrainStrands
-    shift: int
-    select_by: SelectBy
-    output_bias: bool
-    average: float
-    beta2: float
-
-    @property
-    def times_shown(self) -> int:
-        """How often an epoch shows each window."""
-        return 2 if self.strands == "both" else 1
-
+if TYPE_CHECKING:
+    RecipeName = str
+else:  # the choices of `--recipe` follow from the models' records
+    RecipeName = Literal[("auto", "small", "large", *models.RECIPES)]
 
 SMALL_WINDOWS = 200_000
 """Training sets with fewer windows than this get the recipe `small`."""
 
-# The best on validation of what docs/experiments.md lists, on 11,719 yeast windows. Steps count, so
-# batches are small; the cosine runs to its end, since its last epochs are the best.
-_SMALL = Recipe(
-    optimizer="adamw",
-    learning_rate=1e-3,
-    weight_decay=1e-2,
-    schedule="cosine",
-    warmup_epochs=1.0,
-    batch_size=32,
-    epochs=20,
-    patience=0,
-    clip_norm=1.0,
-    strands="random",
-    shift=0,
-    select_by="valid_macro_roc_auc",
-    output_bias=True,
-    average=0.0,
-    beta2=0.999,
-)
-# Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
-_BIOQ = Recipe(
-    optimizer="rmsprop",
-    learning_rate=1e-5,
-    weight_decay=0.0,
-    schedule="constant",
-    warmup_epochs=0.0,
-    batch_size=100,
-    epochs=55,
-    patience=0,
-    clip_norm=1.0,
-    strands="both",
-    shift=0,
-    select_by="valid_loss",
-    output_bias=False,
-    average=0.0,
-    beta2=0.999,
-)
-
 RECIPES: dict[str, Recipe] = {
-    "small": _SMALL,
+    "small": SMALL,
     # For millions of windows an epoch has steps enough: larger batches, fewer epochs. Not measured
     # at that size yet. Where outputs start matters to the first steps of very many, and harms
-    # deepatt (below).
-    "large": replace(_SMALL, batch_size=256, epochs=10, warmup_epochs=0.1, output_bias=False),
-    "bioq": _BIOQ,
-    # docs/experiments.md: with outputs that start at the positive rates, the first steps pay for
-    # silencing what varies, and every unit of its ReLU layer dies.
-    "deepatt": replace(_SMALL, output_bias=False),
-    # docs/experiments.md: it bears a higher rate if the second moments forget sooner; moved windows
-    # keep it from learning them by heart; micro AP, of all targets together, chooses the epoch.
-    # With one epoch of warm-up a seed in three stayed on a plateau on the simulated grammar, while
-    # it had convolutional blocks in place of the LSTM.
-    "marq": replace(
-        _SMALL,
-        learning_rate=4e-3,
-        warmup_epochs=3.0,
-        beta2=0.99,
-        weight_decay=5e-2,
-        shift=20,
-        average=0.995,
-        select_by="valid_micro_average_precision",
-    ),
-    # Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
-    "danq": replace(_BIOQ, learning_rate=1e-3, epochs=60, patience=5, clip_norm=0.0),
+    # deepatt.
+    "large": replace(SMALL, batch_size=256, epochs=10, warmup_epochs=0.1, output_bias=False),
+    **models.RECIPES,
 }
 
 
@@ -191,8 +103,8 @@ class TrainConfig:
         self.check_devices()
         name: str = self.recipe
         if name == "auto":
-            own = model if model in ("deepatt", "marq") else "small"
-            name = own if train_windows < SMALL_WINDOWS else "large"
+            small = models.family_named(model).small_recipe if model else "small"
+            name = small if train_windows < SMALL_WINDOWS else "large"
         if name not in RECIPES:
             raise UsageError(f"recipe {name!r}; expected one of auto, {', '.join(RECIPES)}")
         names = {field.name for field in fields(Recipe)}

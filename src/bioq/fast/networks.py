@@ -1,0 +1,74 @@
+"""The networks of `models` on a CPU: from codes instead of one-hot windows, with less memory
+traffic."""
+
+import copy
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bioq.fast.kmers import KmerConvolution, count_kmers
+from bioq.fast.layers import PackedLinear, PackedLSTM, in_dtype, pool_width
+from bioq.models.danq import DanQ
+from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
+
+_MARQ_WINDOWS = 32
+"""Windows whose scores, one per position and target, stay in the processor's cache."""
+
+
+class FastDanQ:
+    """A DanQ that reads codes."""
+
+    def __init__(self, model: DanQ, dtype: torch.dtype):
+        self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
+        self._lstm = PackedLSTM(model.lstm, dtype)
+        self._dense = PackedLinear(model.dense, dtype)
+        self._output = PackedLinear(model.output, dtype)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
+        read = self._lstm(self._convolution(codes))
+        hidden = functional.relu(self._dense(torch.flatten(read, 1)))
+        return self._output(hidden).float()
+
+
+class FastDeepSEA:
+    """A DeepSEA that reads codes."""
+
+    def __init__(self, model: DeepSEA, dtype: torch.dtype):
+        self._pool_width = pool_width(model.pool)
+        self._first = KmerConvolution(model.conv1, self._pool_width, dtype)
+        self._second, self._third = in_dtype(model.conv2, dtype), in_dtype(model.conv3, dtype)
+        self._dense = PackedLinear(model.dense, dtype)
+        self._output = PackedLinear(model.output, dtype)
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
+        maps = self._first(codes).transpose(1, 2)  # (n, filter, position)
+        maps = functional.relu(functional.max_pool1d(self._second(maps), self._pool_width))
+        maps = functional.relu(self._third(maps))
+        hidden = functional.relu(self._dense(torch.flatten(maps, 1)))
+        return self._output(hidden).float()
+
+
+class FastMarq:
+    """A Marq that reads codes. The layers after the LSTM are the model's, a few windows at a
+    time."""
+
+    def __init__(self, model: Marq, dtype: torch.dtype):
+        self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
+        self._lstm = PackedLSTM(model.lstm, dtype)
+        self._model = copy.deepcopy(model).eval()
+        self._dtype = dtype
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
+        maps = self._convolution(codes)  # (n, position, filter)
+        with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
+            read = self._lstm(self._model.norm(maps).to(self._dtype))
+            pieces = [self._model.after_lstm(piece) for piece in torch.split(read, _MARQ_WINDOWS)]
+        logits = torch.cat(pieces).float()
+        if self._model.composition is None:
+            return logits
+        return self._model.mixed(logits, self._model.composition.of_counts(*count_kmers(codes)))

@@ -1,0 +1,59 @@
+"""Every family of models, with the names, sizes and recipes in their records."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from torch import nn
+
+from bioq.errors import UsageError
+from bioq.models import danq, deepatt, deepsea, marq
+from bioq.models.family import Family
+from bioq.models.recipe import Recipe
+from bioq.models.sizes import ModelSizes, checked_size
+
+FAMILIES: tuple[Family, ...] = (danq.FAMILY, deepsea.FAMILY, deepatt.FAMILY, marq.FAMILY)
+
+PUBLISHED: Mapping[str, Any] = {
+    name: sizes for family in FAMILIES for name, sizes in family.published.items()
+}
+"""Name of every model -> its published sizes."""
+RECIPES: Mapping[str, Recipe] = {
+    name: recipe for family in FAMILIES for name, recipe in family.recipes.items()
+}
+"""Name of every recipe that belongs to a family -> that recipe."""
+
+
+def family_named(name: str) -> Family:
+    """Return the family of the model with that name; raises UsageError for an unknown name."""
+    for family in FAMILIES:
+        if name in family.published:
+            return family
+    raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(PUBLISHED)}")
+
+
+def family_of(network: nn.Module) -> Family | None:
+    """Return the family that a network is of; None for a network that is not of `models`."""
+    return next((family for family in FAMILIES if isinstance(network, family.network)), None)
+
+
+def complete_sizes(name: str, sizes: ModelSizes) -> Any:
+    """Return the published sizes of model `name` with those that `sizes` changes.
+
+    Raises UsageError for an unknown model, a size that the model does not have, an integer below
+    1 or a share outside [0, 1).
+    """
+    published = family_named(name).published[name]
+    changes = {size: value for size, value in asdict(sizes).items() if value is not None}
+    for size, value in changes.items():
+        if not hasattr(published, size):
+            raise UsageError(
+                f"model {name} has no {size} (found {value}); "
+                f"leave it out, or choose a model that has: {', '.join(_models_with(size))}"
+            )
+        changes[size] = checked_size(name, size, value)
+    return replace(published, **changes)
+
+
+def _models_with(size: str) -> list[str]:
+    return [name for name, sizes in PUBLISHED.items() if hasattr(sizes, size)]

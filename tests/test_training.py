@@ -119,11 +119,11 @@ SLOW_TRAINING = """
 import sys, time
 import bioq, bioq.training.loop
 from bioq import ModelSizes, TrainConfig
-step = bioq.training.loop._Training._step
+step = bioq.training.loop.TrainingLoop._step
 def slow(self, *batch):
     time.sleep(0.03)
     return step(self, *batch)
-bioq.training.loop._Training._step = slow
+bioq.training.loop.TrainingLoop._step = slow
 bioq.train(
     sys.argv[1], sys.argv[2], model="bioq", resume=sys.argv[3] == "resume",
     sizes=ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8),

@@ -46,6 +46,9 @@ NotNegative = Annotated[float, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(least=0, below=1)]
 
+FLAG = "flag"
+"""Key in the metadata of a field whose flag does not follow from its name."""
+
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -66,9 +69,8 @@ def check_types(options: Any) -> None:
     for field in fields(options):
         value, annotation = getattr(options, field.name), hints[field.name]
         if not _fits(value, annotation):
-            wrong.append(
-                f"{flag_of(field.name)} {value!r}, expected {_expected(value, annotation)}"
-            )
+            flag = field.metadata.get(FLAG, flag_of(field.name))
+            wrong.append(f"{flag} {value!r}, expected {_expected(value, annotation)}")
     if wrong:
         raise UsageError("; ".join(wrong))
 

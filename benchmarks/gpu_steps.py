@@ -17,7 +17,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.dna.tensors import one_hot
 from bioq.models import ModelSizes, build_model
-from bioq.training import loop as training
+from bioq.training.distributed import Ranks
+from bioq.training.job import make_loop
+from bioq.training.plan import TrainingRequest, make_plan
 from bioq.training.recipes import TrainConfig, make_optimizer
 
 TARGETS = 919
@@ -39,15 +41,16 @@ def bioq_step(
     )
     network = network_of(options).train()
     with tempfile.TemporaryDirectory() as run:
-        work = training._Training(network, data, Path(run), config, device)
-    rows, flipped = work._order(0)
+        plan = make_plan(TrainingRequest(config=config), data)
+        loop = make_loop(plan, network, data, Path(run), Ranks(device))
+    order = loop._epoch_order(0)
     number = 0
 
     def step() -> Tensor:
         nonlocal number
-        start = number * batch % (len(rows) - batch + 1)
+        start = number * batch % (len(order) - batch + 1)
         number += 1
-        return work._step(rows[start : start + batch], flipped[start : start + batch])
+        return loop._step(order[start : start + batch])
 
     return step
 

@@ -105,7 +105,7 @@ def _train(data: Dataset | str | Path, run: Path, request: TrainingRequest, resu
             say(note)
         if not resume:
             _create_run(run, plan, network, data, ranks)
-        _make_loop(plan, network, data, run, ranks).run()
+        make_loop(plan, network, data, run, ranks).run()
 
 
 def _open_data(data: Dataset | str | Path, ranks: Ranks) -> Dataset:
@@ -141,7 +141,7 @@ def _create_run(run: Path, plan: Plan, network: nn.Module, data: Dataset, ranks:
             )
 
 
-def _make_loop(
+def make_loop(
     plan: Plan, network: nn.Module, data: Dataset, run: Path, ranks: Ranks
 ) -> TrainingLoop:
     """Return the loop, with the state of the run's last checkpoint if it has one."""

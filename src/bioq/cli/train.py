@@ -59,7 +59,7 @@ def train(
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
         Start from the network and the best weights of this run; targets of the same name keep
-        their output, new targets start with random weights.
+        their output, new targets start as in a new run.
     freeze
         With --from: train only the output layer and the queries of targets; the weights that all
         targets share do not change.

@@ -134,8 +134,8 @@ class TrainConfig:
     """How to train. For an option that is None the recipe decides."""
 
     recipe: RecipeName = "auto"
-    """auto: small or large, by the number of training windows; for the models deepatt and marq
-    deepatt or marq in place of small. bioq: Conboy & Konka 2024. danq: Quang & Xie 2016."""
+    """auto: large from 200,000 training windows; below that small or, for the models deepatt and
+    marq, the recipe of that name. bioq: Conboy & Konka 2024. danq: Quang & Xie 2016."""
     optimizer: Optimizer | None = None
     """rmsprop (smoothing 0.9), adam or adamw."""
     lr: Positive | None = None

@@ -106,28 +106,28 @@ def work(
 
     import bioq
     from bioq import ModelSizes, TrainConfig
-    from bioq.training import loop as training
+    from bioq.training import job
 
     class Done(Exception):
         pass
 
     found: dict[str, Any] = {"step_s": [], "cpu_s": []}
 
-    class Timed(training._Training):
-        def _step(self, rows: torch.Tensor, flipped: torch.Tensor) -> torch.Tensor:
+    class Timed(job.TrainingLoop):
+        def _step(self, batch: Any) -> torch.Tensor:
             started, cpu = time.perf_counter(), time.process_time()
-            loss = super()._step(rows, flipped)
+            loss = super()._step(batch)
             found["step_s"].append(time.perf_counter() - started)
             found["cpu_s"].append(time.process_time() - cpu)
             if len(found["step_s"]) == steps:
                 if not self.ranks.is_alone:
-                    found.update(time_all_reduce(self.model))
+                    found.update(time_all_reduce(self.state.network))
                 if self.ranks.is_first:
                     Path(out).write_text(json.dumps(found))
                 raise Done
             return loss
 
-    training._Training = Timed
+    job.TrainingLoop = Timed
     config = TrainConfig(
         batch_size=batch, optimizer="rmsprop", lr=1e-5, device="cpu", data_in="memory"
     )

@@ -21,8 +21,9 @@ from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_l
 from bioq.dna.tensors import one_hot
 from bioq.models import AS_PUBLISHED, ModelSizes, build_model
 from bioq.runs.folder import read_history
-from bioq.training import loop as training
 from bioq.training.distributed import Ranks
+from bioq.training.job import make_loop, train
+from bioq.training.plan import TrainingRequest, make_plan
 from bioq.training.recipes import TrainConfig, make_optimizer
 
 TARGETS = 919
@@ -47,15 +48,16 @@ def bioq_step(
     )
     network = network_of(options).train()
     with tempfile.TemporaryDirectory() as run:
-        work = training._Training(network, data, Path(run), config, Ranks(device))
-    showing = work._showing(0)
+        plan = make_plan(TrainingRequest(config=config), data)
+        loop = make_loop(plan, network, data, Path(run), Ranks(device))
+    order = loop._epoch_order(0)
     number = 0
 
     def step() -> Tensor:
         nonlocal number
-        start = number * batch % (len(showing) - batch + 1)
+        start = number * batch % (len(order) - batch + 1)
         number += 1
-        return work._step(showing[start : start + batch])
+        return loop._step(order[start : start + batch])
 
     return step
 
@@ -106,7 +108,7 @@ def epoch_rate(data: Dataset, batch: int, options: argparse.Namespace) -> tuple[
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run, sizes = Path(folder) / "run", sizes_of(options)
-        training.train(data, run, model=options.model, sizes=sizes, config=config)
+        train(data, run, model=options.model, sizes=sizes, config=config)
         rate = float(read_history(run)["windows_per_s"].iloc[-1])
     return rate, time.monotonic() - started
 

@@ -121,7 +121,7 @@ def work(arguments: argparse.Namespace) -> None:
     from bioq.models import sizes_from
 
     torch.set_num_threads(arguments.threads)
-    take_step = bioq.training.loop._Training._step
+    take_step = bioq.training.loop.TrainingLoop._step
 
     def measured(self: Any, *batch: Any) -> Any:
         if not sys.stdin.readline():
@@ -138,7 +138,7 @@ def work(arguments: argparse.Namespace) -> None:
         print(json.dumps(taken), flush=True)
         return loss
 
-    bioq.training.loop._Training._step = measured  # type: ignore[method-assign]
+    bioq.training.loop.TrainingLoop._step = measured  # type: ignore[method-assign]
     sizes = {name: int(value) for name, value in (size.split("=") for size in arguments.sizes)}
     bioq.train(
         arguments.worker.parent / "data",

@@ -281,7 +281,7 @@ def comments(svg: str) -> str:
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
-        (["--steps", "0"], "--steps 0: expected at least 1"),
+        (["--steps", "0"], "--steps 0, expected 1 or more"),
         (["--method", "gradients"], "--method"),
         (["--targets", "third"], "third"),
         (["--out", "out.csv"], "expected a name that ends in .npz"),

@@ -188,6 +188,37 @@ def test_an_unknown_option_in_a_file_is_named(
     assert "is not a readable TOML file" in one_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('select_by = "macro"', "--select-by 'macro', expected valid_loss, valid_macro_average_"),
+        ('lr = "fast"', "--lr 'fast', expected a number, more than 0"),
+        ("lr = nan", "--lr nan, expected a number, more than 0"),
+        ('data_in = "disc"', "--data-in 'disc', expected auto, disk, memory, device"),
+        ('precision = "16"', "--precision '16', expected 32, tf32, bf16"),
+        ("epochs = true", "--epochs True, expected a whole number, 1 or more"),
+        ("devices = 1.0", "--devices 1.0, expected a whole number, 1 or more"),
+        ("checkpoint_min = inf", "--checkpoint-min inf, expected a number, 0 or more"),
+        ('output_bias = "no"', "--output-bias 'no', expected true or false"),
+        ('freeze = "no"', "--freeze 'no', expected true or false"),
+        ("model = 1", "--model 1, expected text"),
+        ("from = 1", "--from 1, expected a path"),
+        ("epoch = 3", "unknown option epoch; expected some of model, motifs, from, freeze, recip"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_named_before_any_work(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tmp_path / "options.toml"
+    options.write_text(f"{line}\n")
+    tokens = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
+    assert main([*tokens, "--config", str(options)]) == 2
+    said = one_line(capsys)
+    assert message in said
+    assert ("did you mean epochs?" in said) == line.startswith("epoch =")
+    assert not (tmp_path / "run").exists()
+
+
 def test_summary_prints_the_published_counts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "bioq"]) == 0
     assert "49,391,759 parameters" in capsys.readouterr().out

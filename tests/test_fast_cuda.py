@@ -1,7 +1,7 @@
 """The path for NVIDIA cards: its kernels by Triton's interpreter, its choices without a card.
 
-Tests that need a card are skipped without a card. Triton (1 GB) is installed for tests, on Linux and
-x86-64, and is no dependency of BioQ.
+Tests that need a card are skipped without a card. Triton (1 GB) is installed for tests, on Linux
+and x86-64, and is no dependency of BioQ.
 """
 
 import copy

@@ -185,7 +185,7 @@ def test_a_frozen_network_drops_nothing_while_its_output_learns(
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Have the next training stop as at Ctrl-C after so many steps, with a checkpoint at each."""
-    step, taken = bioq.training.loop._Training._step, []
+    step, taken = bioq.training.loop.TrainingLoop._step, []
 
     def counted(self: Any, *batch: Any) -> Any:
         if len(taken) == steps:
@@ -193,7 +193,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
         taken.append(1)
         return step(self, *batch)
 
-    monkeypatch.setattr(bioq.training.loop._Training, "_step", counted)
+    monkeypatch.setattr(bioq.training.loop.TrainingLoop, "_step", counted)
 
 
 @pytest.mark.parametrize("freeze", [False, True])

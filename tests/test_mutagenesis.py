@@ -215,7 +215,7 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
         ({"--out": "x.csv"}, 2, "expected a name that ends in .npz"),
         ({"--out": "absent/x.npz"}, 1, "there is no folder absent"),
         ({"--span-bp": "201"}, 2, "--span-bp 201: expected 1 to 200"),
-        ({"--batch-size": "0"}, 2, "--batch-size 0: expected at least 1"),
+        ({"--batch-size": "0"}, 2, "--batch-size 0, expected 1 or more"),
         ({"--figure": "x.pdf"}, 2, "--figure x.pdf: expected a name that ends in .png or .svg"),
         ({"--out": "a.png", "--figure": "b.png"}, 2, "a.png is a figure already"),
         ({"what": "chr1:1-700", "--figure": "b.png"}, 2, "a figure shows at most 6 windows"),

@@ -75,16 +75,20 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"clip_norm": -0.5}, "--clip-norm -0.5, expected 0 or more"),
         ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam, adamw"),
         ({"lr": math.nan}, "--lr nan"),
+        ({"select_by": "macro"}, "--select-by 'macro', expected valid_loss, valid_macro_average"),
+        ({"data_in": "disc"}, "--data-in 'disc', expected auto, disk, memory, device"),
+        ({"strands": "reverse"}, "--strands 'reverse', expected random, both, forward"),
+        ({"schedule": "linear"}, "--schedule 'linear', expected constant, cosine"),
         ({"average": 1.0}, "--average 1.0, expected 0 or more, below 1"),
         (
             {"recipe": "best"},
-            "recipe 'best'; expected one of auto, small, large, bioq, danq, deepatt, marq",
+            "--recipe 'best', expected auto, small, large, bioq, danq, deepatt, marq",
         ),
     ],
 )
 def test_a_choice_out_of_range_is_named(choice: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as error:
-        TrainConfig(**choice).resolve(1000)  # type: ignore[arg-type]
+        TrainConfig(**choice)  # type: ignore[arg-type]
     assert message in str(error.value)
 
 

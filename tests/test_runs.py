@@ -11,8 +11,10 @@ import bioq
 from bioq import BioqError, ModelSizes
 from bioq.dataset import Dataset
 from bioq.models import build_model
+from bioq.runs.best_epoch import best_epoch
 from bioq.runs.folder import create_run, load, read_config, read_history, save_weights
 
+NAN = float("nan")
 SMALL = ModelSizes(filters=4, lstm_units=3, dense_units=5)
 
 
@@ -104,3 +106,29 @@ def test_a_target_table_of_another_length_is_named(run: Path) -> None:
 def test_a_run_without_history_is_named(run: Path) -> None:
     with pytest.raises(BioqError, match="is not a training history"):
         read_history(run)
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        ([0.5, 0.7, 0.6], [3.0, 2.0, 1.0], 2),
+        ([0.7, 0.7, 0.6], [3.0, 2.0, 1.0], 1),
+        ([NAN, NAN, NAN], [3.0, 1.0, 2.0], 2),
+        ([NAN, 0.6, 0.7], [3.0, 1.0, 2.0], 3),
+        ([NAN, NAN, NAN], [NAN, NAN, NAN], None),
+    ],
+)
+def test_the_best_epoch_is_the_first_of_the_best_score(
+    scores: list[float], losses: list[float], best: int | None
+) -> None:
+    history = [
+        {"epoch": epoch, "valid_macro_roc_auc": score, "valid_loss": loss}
+        for epoch, (score, loss) in enumerate(zip(scores, losses, strict=True), 1)
+    ]
+    assert best_epoch(history, "valid_macro_roc_auc") == best
+
+
+def test_the_best_epoch_by_loss_is_the_lowest_and_a_missing_score_falls_back_to_it() -> None:
+    history = [{"epoch": 1, "valid_loss": 0.2}, {"epoch": 2, "valid_loss": 0.1}]
+    assert best_epoch(history, "valid_loss") == best_epoch(history, "valid_micro_roc_auc") == 2
+    assert best_epoch([], "valid_loss") is None

@@ -1,6 +1,7 @@
 """Training learns, is seeded, resumes bit for bit, keeps the best weights and stops on NaN."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -115,15 +116,61 @@ def test_training_leaves_the_callers_random_numbers_alone(
     torch.testing.assert_close(torch.rand(3), expected)
 
 
+def gradient_norms(data: Dataset, run: Path, clip_norm: float) -> list[float]:
+    """The norm of the gradient by which each step of an epoch moves the weights."""
+    norms, take_step = [], torch.optim.AdamW.step
+
+    def noted(optimizer: torch.optim.AdamW) -> None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        norms.append(math.sqrt(sum(float((weight.grad**2).sum()) for weight in weights)))
+        take_step(optimizer)
+
+    config = dataclasses.replace(QUICK, epochs=1, clip_norm=clip_norm)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", noted)
+        bioq.train(data, run, model="danq", sizes=SMALL, config=config)
+    return norms
+
+
+def test_gradients_are_clipped_to_the_norm(masked_data: Dataset, tmp_path: Path) -> None:
+    free = gradient_norms(masked_data, tmp_path / "free", 0.0)
+    clipped = gradient_norms(masked_data, tmp_path / "clipped", 0.01)
+    assert len(free) == len(clipped) == 5
+    assert min(free) > 0.02, "without clipping the gradients are larger"
+    np.testing.assert_allclose(clipped, 0.01, rtol=1e-3)
+
+
+def test_every_step_drops_other_units(
+    masked_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[torch.Tensor] = []
+    dropout = nn.functional.dropout
+
+    def noted(values: torch.Tensor, p: float, training: bool, inplace: bool) -> torch.Tensor:
+        state = torch.get_rng_state()
+        masks.append(dropout(torch.ones_like(values), p, training).bool())
+        torch.set_rng_state(state)
+        return dropout(values, p, training, inplace)
+
+    monkeypatch.setattr(nn.functional, "dropout", noted)
+    one_layer = dataclasses.replace(SMALL, dropout_conv=0.0)
+    config = dataclasses.replace(QUICK, epochs=2)
+    bioq.train(masked_data, tmp_path / "run", model="danq", sizes=one_layer, config=config)
+    drops = [mask for mask in masks if not mask.all()]
+    assert len(drops) == 10, "five steps per epoch"
+    pairs = itertools.combinations(drops, 2)
+    assert not any(torch.equal(first, second) for first, second in pairs)
+
+
 SLOW_TRAINING = """
 import sys, time
 import bioq, bioq.training.loop
 from bioq import ModelSizes, TrainConfig
-step = bioq.training.loop._Training._step
+step = bioq.training.loop.TrainingLoop._step
 def slow(self, *batch):
     time.sleep(0.03)
     return step(self, *batch)
-bioq.training.loop._Training._step = slow
+bioq.training.loop.TrainingLoop._step = slow
 bioq.train(
     sys.argv[1], sys.argv[2], model="bioq", resume=sys.argv[3] == "resume",
     sizes=ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8),

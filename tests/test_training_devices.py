@@ -96,20 +96,20 @@ def flags(**more: int) -> list[str]:
 # What each rank of torchrun runs: it notes the rows that it takes, its weights, what it was told.
 PROGRAM = """
 import hashlib, json, os, sys
-import bioq, bioq.training.loop
+import bioq, bioq.training.job
 from bioq import BioqError, ModelSizes, TrainConfig
 data, folder, sizes, config = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 taken, weights, told = [], [], None
-class Noted(bioq.training.loop._Training):
-    def _own(self, batch):
-        own, weight = super()._own(batch)
-        taken.append(own.rows.tolist() if weight else [])
-        return own, weight
-    def go(self):
-        super().go()
-        tensors = self.model.state_dict().values()
+class Noted(bioq.training.job.TrainingLoop):
+    def _local_share(self, batch):
+        share, weight = super()._local_share(batch)
+        taken.append(share.rows.tolist() if weight else [])
+        return share, weight
+    def run(self):
+        super().run()
+        tensors = self.state.network.state_dict().values()
         weights.append([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in tensors])
-bioq.training.loop._Training = Noted
+bioq.training.job.TrainingLoop = Noted
 sizes = ModelSizes(**sizes)
 bioq.train(data, folder + "/three", sizes=sizes, config=TrainConfig(**config))
 steps = len(taken)
@@ -204,9 +204,9 @@ def test_slurm_s_variables_are_understood(monkeypatch: pytest.MonkeyPatch) -> No
     for name in ("MASTER_ADDR", "MASTER_PORT"):  # Fabric sets them; so they are restored
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    place = ranks._place(1)
-    assert place is not None
-    fabric = ranks._fabric(place, "cpu")
+    info = ranks._rank_info(1)
+    assert info is not None
+    fabric = ranks._make_fabric(info, "cpu")
     assert (fabric.global_rank, fabric.world_size, fabric.local_rank) == (3, 4, 1)
     environment = fabric.strategy.cluster_environment
     assert environment.main_address == "gpu5"
@@ -219,7 +219,7 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
     whole = data.parent / "whole"
     bioq.train(data, whole, sizes=SIZES, config=long)
     with pytest.MonkeyPatch.context() as patch:
-        finish = bioq.training.loop._Training._finish_epoch
+        finish = bioq.training.loop.TrainingLoop._finish_epoch
 
         def stop(self: Any) -> dict[str, float]:
             row = finish(self)
@@ -227,7 +227,7 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
                 raise KeyboardInterrupt
             return row
 
-        patch.setattr(bioq.training.loop._Training, "_finish_epoch", stop)
+        patch.setattr(bioq.training.loop.TrainingLoop, "_finish_epoch", stop)
         with pytest.raises(KeyboardInterrupt):
             bioq.train(data, run, sizes=SIZES, config=long)
     for devices, status, message in (

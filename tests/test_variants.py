@@ -348,7 +348,6 @@ def test_malformed_input_leaves_no_output(
         ("out.tsv", {"scores": ["zscore"]}, "zscore needs --background"),
         ("out.tsv", {"targets": ["third"]}, "no target is called 'third'"),
         ("out.tsv", {"format": "xml"}, "format 'xml'; expected table or deepsea"),
-        ("out.tsv", {"options": VariantOptions(batch_size=0)}, "batch size 0; expected at least 1"),
     ],
 )
 def test_wrong_options_are_named(
@@ -357,6 +356,13 @@ def test_wrong_options_are_named(
     vcf = written(tmp_path, [])
     with pytest.raises(UsageError, match=message):
         write_variants(run, vcf, tmp_path / out, genome=genome, **options)  # type: ignore[arg-type]
+
+
+def test_an_option_out_of_range_is_named() -> None:
+    with pytest.raises(UsageError, match="--batch-size 0, expected 1 or more"):
+        VariantOptions(batch_size=0)
+    with pytest.raises(UsageError, match="--indel 'right side', expected left, right, both"):
+        VariantOptions(indel="right side")  # type: ignore[arg-type]
 
 
 def test_the_python_function_yields_tables_of_flat_size(

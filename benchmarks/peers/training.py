@@ -56,7 +56,10 @@ def row_by_row(options: argparse.Namespace, case: str) -> Call:
 def bioq(options: argparse.Namespace, case: str) -> Call:
     from bioq.dataset import open_dataset
     from bioq.fast.memory import kept_memory
-    from bioq.training import loop as training
+    from bioq.training.augmentation import EpochOrder
+    from bioq.training.distributed import Ranks
+    from bioq.training.job import make_loop
+    from bioq.training.plan import TrainingRequest, make_plan
 
     _PROCESS.enter_context(kept_memory())  # as a run of `bioq.train` does throughout
     data = open_dataset(options.folder / "data")
@@ -64,13 +67,14 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
 
     def make(model: nn.Module) -> Step:
         config = TrainConfig(recipe="bioq", data_in="disk")
-        work = training._Training(model, data, run, config, torch.device("cpu"))
+        plan = make_plan(TrainingRequest(config=config), data)
+        loop = make_loop(plan, model, data, run, Ranks(torch.device("cpu")))
         model.train()
-        rows, forward = torch.arange(WINDOWS), torch.zeros(BATCH, dtype=torch.bool)
+        order = EpochOrder(torch.arange(WINDOWS), torch.zeros(WINDOWS, dtype=torch.bool), None)
 
         def step(number: int) -> float:
             start = number * BATCH % WINDOWS
-            return float(work._step(rows[start : start + BATCH], forward)) / BATCH
+            return float(loop._step(order[start : start + BATCH])) / BATCH
 
         return step
 

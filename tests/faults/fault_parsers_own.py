@@ -20,7 +20,7 @@ from bioq.models import ModelSizes, build_model
 from bioq.prediction import spool
 from bioq.runs.folder import HISTORY, STATE, read_history, write_history
 from bioq.tables import Layout
-from bioq.training.checkpoint import Position, load_state, save_state
+from bioq.training.state import Position, TrainingState, load_state, save_state
 from bioq.web.limits import Limits
 from bioq.web.visitor_input import read_regions, read_variant_lines, save_vcf
 
@@ -81,7 +81,8 @@ class OwnFiles:
         self.optimizer = torch.optim.RMSprop(self.model.parameters(), lr=0.001)
         history = [{"epoch": 1, "train_loss": 0.5, "valid_loss": 0.25}]
         write_history(run, history)
-        save_state(run, self.model, self.optimizer, Position(epoch=1, history=history))
+        position = Position(epoch=1, history=history)
+        save_state(run, TrainingState(self.model, self.optimizer, position=position))
         table = pd.DataFrame({"name": ["first"], "positives": [3], "roc_auc": [0.75]})
         curve = {"curve": ["roc"], "group": ["all"], "x": [0.5], "y": [0.5], "threshold": [""]}
         bins = pd.DataFrame({"start": [0.0], "end": [0.1], "count": [7]})
@@ -101,7 +102,7 @@ class OwnFiles:
         return lambda path: in_place_of(self.folder / name, path, work)
 
     def _load_state(self) -> None:
-        load_state(self.folder / "run", self.model, self.optimizer)
+        load_state(self.folder / "run", TrainingState(self.model, self.optimizer))
 
     def _go_on(self, name: str) -> None:
         Parts(self.folder / name, _JOB, resume=True).holds(0, "1" * 64)

@@ -22,7 +22,7 @@ from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
 from bioq.prediction import bigwig, spool
 from bioq.tables import hdf5, parquet, text
-from bioq.training import loop as training
+from bioq.training import job as training
 
 LOADED = (evaluation, training, background, data, motifs, mutagenesis, predict, train, variants)
 LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)

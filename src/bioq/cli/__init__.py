@@ -15,7 +15,7 @@ from typing import Any
 from cyclopts import App, CycloptsError, Parameter
 
 from bioq import __version__
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, SaidElsewhere, UsageError
 
 USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 _MOST_SAID = 4000
@@ -76,6 +76,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
+    except SaidElsewhere:
+        return BAD_INPUT
     except BioqError as error:
         return _stop(str(error), USAGE if isinstance(error, UsageError) else BAD_INPUT, debug)
     except BrokenPipeError:
@@ -195,6 +197,5 @@ def _cut(line: str) -> str:
 def _stop(line: str, status: int, debug: bool) -> int:
     if debug and status not in (INTERRUPTED, TERMINATED):
         raise
-    if line:  # empty where another process of the same training says it
-        print(f"bioq: {_cut(' '.join(line.splitlines()))}", file=sys.stderr)
+    print(f"bioq: {_cut(' '.join(line.splitlines()))}", file=sys.stderr)
     return status

@@ -1,8 +1,10 @@
 """`bioq train`."""
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -10,11 +12,13 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
-from bioq.training.loop import train as train_model
+from bioq.training.job import train as train_model
+from bioq.training.plan import TrainingRequest
 from bioq.training.recipes import TrainConfig
 
 _Flags = Parameter(name="*")
 _MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
+Options = TypeVar("Options", TrainConfig, ModelSizes)
 
 
 def train(
@@ -33,8 +37,8 @@ def train(
 ) -> None:
     """Train a model on a data set.
 
-    Leaves a run folder: the best weights by validation, the last ones, the history and the
-    configuration. A run that was interrupted goes on with --resume.
+    Writes a run folder: the best weights by validation, the last weights, the history and the
+    configuration. --resume continues a run that was interrupted.
 
     For example:
 
@@ -50,45 +54,59 @@ def train(
     dataset
         Data set folder, made by 'bioq data ...'.
     out
-        New folder for the run; with --resume the folder of the run to go on with.
+        New folder for the run; with --resume the folder of the run to continue.
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
         Start from the network and the best weights of this run; targets of the same name keep
-        their output, the others start anew.
+        their output, new targets start as in a new run.
     freeze
-        With --from: only the output layer learns, and queries of targets; what all targets share
-        stays as it is.
+        With --from: train only the output layer and the queries of targets; the weights that all
+        targets share do not change.
     resume
-        Go on with an interrupted run.
+        Continue an interrupted run.
     config
-        TOML file with any of these options (lr = 1e-3, filters = 64, ...); flags win over it.
+        TOML file with any of these options (lr = 1e-3, filters = 64, ...); a flag that differs
+        from its default wins over the file.
     """
+    options = {
+        "model": model,
+        "motifs": motifs,
+        "from": from_run,
+        "freeze": freeze,
+        **asdict(training),
+        **asdict(sizes),
+    }
     if config is not None:
-        chosen = _read_config(config)
-        training = _filled(training, chosen)
-        sizes = _filled(sizes, chosen)
-        in_file = {name: chosen.pop(name, None) for name in ("model", "motifs", "from", "freeze")}
-        model, motifs = model or in_file["model"], motifs or in_file["motifs"]
-        from_run, freeze = from_run or in_file["from"], freeze or bool(in_file["freeze"])
-        if chosen:
-            known = [field.name for kind in (TrainConfig, ModelSizes) for field in fields(kind)]
-            raise UsageError(
-                f"{config}: unknown option {', '.join(chosen)}; "
-                f"expected some of model, motifs, from, freeze, {', '.join(known)}"
-            )
+        options = _with_file(options, config)
     train_model(
         dataset,
         out,
-        model=model,
-        sizes=sizes,
-        motifs=motifs,
-        from_run=from_run,
-        freeze=freeze,
-        config=training,
+        model=options["model"],
+        sizes=_part(ModelSizes, options),
+        motifs=options["motifs"],
+        from_run=options["from"],
+        freeze=options["freeze"],
+        config=_part(TrainConfig, options),
         resume=resume,
     )
     print(out)
+
+
+def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return options with the values of a TOML file in place of defaults."""
+    in_file, default = _read_config(path), TrainingRequest().options()
+    unknown = [name for name in in_file if name not in default]
+    if unknown:
+        near = get_close_matches(unknown[0], default, n=1)
+        raise UsageError(
+            f"{path}: unknown option {', '.join(unknown)}; expected some of {', '.join(default)}"
+            + (f"; did you mean {near[0]}?" if near else "")
+        )
+    return {
+        name: in_file.get(name, value) if value == default[name] else value
+        for name, value in options.items()
+    }
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -101,18 +119,5 @@ def _read_config(path: Path) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in options.items()}
 
 
-def _filled(options: Any, chosen: dict[str, Any]) -> Any:
-    """Return `options` with the file's choices where the command line left the standard ones.
-
-    What belongs here is taken out of `chosen`."""
-    standard = type(options)()
-    mine = {field.name for field in fields(options)} & chosen.keys()
-    values = {name: chosen.pop(name) for name in mine}
-    return replace(
-        options,
-        **{
-            name: value
-            for name, value in values.items()
-            if getattr(options, name) == getattr(standard, name)
-        },
-    )
+def _part(kind: type[Options], options: Mapping[str, Any]) -> Options:
+    return kind(**{field.name: options[field.name] for field in fields(kind)})

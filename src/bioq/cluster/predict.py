@@ -53,7 +53,6 @@ def predict_on_ray(
     returns `out`. Raises UsageError for options that do not go together and BioqError, before
     anything is written, for an input with a fault.
     """
-    cluster.check()
     check_options(options, genome)
     import_ray(cluster)
     check_folder(out, resume=resume)

@@ -50,7 +50,6 @@ def write_variants_on_ray(
     Writes the folder `out` of Parquet parts (see `parts`), whose rows are those of
     `write_variants`. Raises BioqError for input that is malformed, before anything is written.
     """
-    cluster.check()
     import_ray(cluster)
     check_folder(out, resume=resume)
     if options.precision == "tf32" and options.device == "cpu":

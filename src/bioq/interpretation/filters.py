@@ -26,6 +26,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import uninterrupted
 from bioq.forward import BATCH_SIZE, choose_device
 from bioq.motifs import Motif
+from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import progress, say
 
 Floats = npt.NDArray[np.float64]
@@ -47,18 +48,21 @@ class MotifOptions:
 
     split: str = "test"
     """train, valid or test."""
-    windows: int | None = None
+    windows: AtLeastOne | None = None
     """Read so many windows, evenly spaced in the split; by default all."""
-    effect_windows: int = 256
+    effect_windows: AtLeastZero = 256
     """Windows, evenly spaced, over which a filter's effect on each target is averaged; 0: none."""
-    min_sites: int = 30
+    min_sites: AtLeastZero = 30
     """Filters with fewer sites are listed, but no match is sought: so few give a random one."""
     against: str = "JASPAR2024"
     """A JASPAR release, JASPAR2024:fungi say, or the path of a MEME file, to match against."""
-    batch_size: int = BATCH_SIZE
+    batch_size: AtLeastOne = BATCH_SIZE
     """Windows a forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)

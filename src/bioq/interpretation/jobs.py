@@ -38,6 +38,7 @@ from bioq.interpretation.writing import (
     check_ending,
     open_writer,
 )
+from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import RunConfig, load
 
@@ -58,17 +59,20 @@ class ExplainOptions:
     targets: tuple[str, ...] = ()
     """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
     Can be given again for more."""
-    span_bp: int | None = None
+    span_bp: AtLeastOne | None = None
     """Bases in the middle of each window that are explained; by default the whole window of a
     sequence, and the bin's length of a region or around a variant."""
     pad: bool = False
     """Put sequences that are shorter than the window in the middle of unknown bases."""
     strands: Strands = "both"
     """both: average the predictions of a window and its reverse complement."""
-    batch_size: int = BATCH_SIZE
+    batch_size: AtLeastOne = BATCH_SIZE
     """Windows a forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,11 @@ class AttributionOptions:
     method: Method = "integrated-gradients"
     """integrated-gradients: contributions that sum to the logit minus that of unknown bases;
     input-x-gradient: the gradient at the window itself, a quick estimate that does not."""
-    steps: int = STEPS
+    steps: AtLeastOne = STEPS
     """Points of the integral: more are more exact."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -144,8 +151,6 @@ def attribution_file(
     Contributions are computed for whole windows, also where only a span of them is written. Says
     at the end how far integrated gradients are from complete.
     """
-    if attribution.steps < 1:
-        raise UsageError(f"--steps {attribution.steps}: expected at least 1")
     is_path = attribution.method == "integrated-gradients"
     steps = attribution.steps if is_path else 1
     worst = _WorstGap(steps)
@@ -253,8 +258,6 @@ def _open_job(
     for out in outs:
         check_ending(out)
         require_folder_for(out)
-    if options.batch_size < 1:
-        raise UsageError(f"--batch-size {options.batch_size}: expected at least 1")
     with contextlib.ExitStack() as stack:
         device = choose_device(options.device)
         model = load(run).to(device)

@@ -4,6 +4,7 @@ page of `bioq serve` both show."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
+from bioq.runs.best_epoch import best_epoch
 from bioq.runs.folder import RunConfig, read_history
 
 
@@ -76,7 +78,9 @@ def figures_of_scores(found: Evaluation) -> Iterator[Drawn]:
 def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
     """Yield the figures of how a run was trained. Raises BioqError without a history."""
     history = read_history(run)
-    best = _best_epoch(history, config)
+    select_by = config.training.get("resolved", {}).get("select_by", "valid_loss")
+    rows: Any = history.to_dict("records")
+    best = best_epoch(rows, select_by)
     yield Drawn(
         "loss",
         plot_loss(history, best_epoch=best),
@@ -115,17 +119,6 @@ def figure_of_model(summary: Summary) -> Drawn:
         "From the window to one output for each target, and the parameters of each layer.",
         on_white=True,
     )
-
-
-def _best_epoch(history: pd.DataFrame, config: RunConfig) -> int | None:
-    """Return the epoch whose weights are kept; None where nothing was validated."""
-    name = config.training.get("resolved", {}).get("select_by", "valid_loss")
-    if name not in history or not history[name].notna().any():
-        name = "valid_loss"
-    if name not in history or not history[name].notna().any():
-        return None
-    scores = history[name]
-    return int(history["epoch"][scores.idxmin() if name == "valid_loss" else scores.idxmax()])
 
 
 def settings(config: RunConfig) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from bioq.files import require_folder_for
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, numerics, predict_codes
 from bioq.genome import Genome, open_genome
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
+from bioq.options import AtLeastOne, check_types
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.spool import Spool, is_interrupted
@@ -42,22 +43,25 @@ class PredictOptions:
     targets: tuple[str, ...] = ()
     """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
     Can be given again for more."""
-    top: int | None = None
+    top: AtLeastOne | None = None
     """A long table: only this many targets a window, the most probable first."""
     strands: Strands = "both"
     """both: average the probabilities of a window and its reverse complement."""
-    stride_bp: int | None = None
+    stride_bp: AtLeastOne | None = None
     """Bases from window to window in a long sequence or region; by default the bin's length."""
     pad: bool = False
     """Put sequences that are shorter than the window in the middle of unknown bases."""
     dtype: Dtype = "float32"
     """Type of the probabilities in the file: float32, or float16 for half the size."""
-    batch_size: int = BATCH_SIZE
+    batch_size: AtLeastOne = BATCH_SIZE
     """Windows a forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
     precision: Precision = "32"
     """32, tf32 or bf16."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 def predict_file(
@@ -125,10 +129,6 @@ def check_options(options: PredictOptions, genome: Path | None) -> None:
     """Raise UsageError for options that no output can have."""
     if options.top is not None and options.dtype != "float32":
         raise UsageError("--dtype is for a matrix, --top makes a long table; leave one away")
-    for name in ("top", "stride_bp", "batch_size"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if genome is not None and options.pad:
         raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
 

@@ -1,4 +1,4 @@
-"""How an epoch shows the training windows: in which order, on which strand, moved how far."""
+"""How an epoch shows the training windows: their order, strands and shifts."""
 
 from dataclasses import dataclass
 
@@ -12,38 +12,38 @@ from bioq.training.recipes import seed_of
 
 
 @dataclass(frozen=True)
-class Showing:
-    """Windows in the order in which they are shown; tensors of one length."""
+class EpochOrder:
+    """The windows of an epoch, or of a batch, in the order in which they are shown."""
 
     rows: Tensor
-    """Which window of the split; int64."""
+    """Number of each window in its split; int64 `(n,)`."""
     opposite: Tensor
-    """Whether it is shown on the opposite strand; bool."""
+    """Whether the window is shown on the opposite strand; bool `(n,)`."""
     shift: Tensor | None
-    """By how many bases it is then moved to the right; int64. None: as it is."""
+    """Bases by which the window is then moved to the right; int64 `(n,)`. None: not moved."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part: slice) -> "Showing":
+    def __getitem__(self, part: slice) -> "EpochOrder":
         shift = None if self.shift is None else self.shift[part]
-        return Showing(self.rows[part], self.opposite[part], shift)
+        return EpochOrder(self.rows[part], self.opposite[part], shift)
 
-    def to(self, device: torch.device) -> "Showing":
-        """Return the same on a device."""
+    def to(self, device: torch.device) -> "EpochOrder":
+        """Return the same order with its tensors on a device."""
         shift = None if self.shift is None else self.shift.to(device)
-        return Showing(self.rows.to(device), self.opposite.to(device), shift)
+        return EpochOrder(self.rows.to(device), self.opposite.to(device), shift)
 
-    def view(self, codes: Tensor) -> Tensor:
-        """Return the codes uint8 `(n, window_bp)` of `rows` (see `dna.encode`) as they are shown,
-        where they lie."""
+    def augment(self, codes: Tensor) -> Tensor:
+        """Return the codes uint8 `(n, window_bp)` of the windows `rows` (see `dna.encode`) with
+        their strands and shifts, on the device of `codes`."""
         opposite = self.opposite.to(codes.device)[:, None]
         codes = torch.where(opposite, reverse_complement_codes(codes), codes)
         return codes if self.shift is None else shifted_codes(codes, self.shift.to(codes.device))
 
 
-def draw_showing(windows: int, recipe: Recipe, seed: int, epoch: int) -> Showing:
-    """Return an epoch (from 0) of a training, the same for the same seed."""
+def draw_epoch_order(windows: int, recipe: Recipe, seed: int, epoch: int) -> EpochOrder:
+    """Return the order of an epoch (from 0); the same for the same seed."""
     generator = torch.Generator().manual_seed(seed_of(seed, "order", epoch))
     shown = windows * recipe.times_shown
     order = torch.randperm(shown, generator=generator)
@@ -53,12 +53,13 @@ def draw_showing(windows: int, recipe: Recipe, seed: int, epoch: int) -> Showing
     shift = None
     if recipe.shift:
         shift = torch.randint(-recipe.shift, recipe.shift + 1, (shown,), generator=generator)
-    return Showing(rows, opposite, shift)
+    return EpochOrder(rows, opposite, shift)
 
 
 def shifted_codes(codes: Tensor, shift: Tensor) -> Tensor:
     """Return windows `(n, length)` of codes, each moved to the right by its `shift` `(n,)`, to the
-    left where that is negative; what comes in is unknown, for a data set holds windows only."""
+    left where that is negative. The bases that move in are unknown: a data set has no bases beyond
+    its windows."""
     length = codes.shape[1]
     source = torch.arange(length, device=codes.device) - shift[:, None]
     inside = (source >= 0) & (source < length)

@@ -1,4 +1,5 @@
-"""The composition of a model, fitted to a data set in closed form: ridge regression on counts."""
+"""Fits the composition term of a model to a data set in closed form, by ridge regression on counts
+of 5-mers."""
 
 import torch
 from torch import Tensor
@@ -12,18 +13,20 @@ from bioq.progress import progress
 PENALTY = 1e5
 """Ridge penalty of standardised features. docs/experiments.md."""
 SPREAD = 0.75
-"""Standard deviation of a target's logit over the windows of training. docs/experiments.md."""
+"""Standard deviation of a target's logit over the training windows. docs/experiments.md."""
 _ROWS = 1024
-"""Windows at a time."""
+"""Windows per read."""
 
 
 def fit_composition(composition: Composition, split: Split) -> None:
-    """Fit the weights and the bias of a composition to the windows of a split, as they are stored.
+    """Fit the weights and the bias of a composition term to the windows of a split, on their stored
+    strand.
 
-    Ridge regression (Hoerl & Kennard 1970) of the labels on the standardised counts, all targets
-    with one penalty. A linear score of a label is no logit: each target's is scaled to SPREAD
-    around the log odds of its positive rate. A target without positives keeps the bias alone. The
-    split is read once; the sums are kept in double precision.
+    Ridge regression (Hoerl & Kennard 1970) of the labels on the standardised counts, with the same
+    penalty for all targets. A linear prediction of a label is not a logit: the prediction of each
+    target is scaled to a standard deviation of SPREAD around the log odds of the target's positive
+    rate. A target without positives has zero weights. The split is read once; sums are in double
+    precision.
     """
     batches = Batches(split, torch.device("cpu"), data_in="disk")
     targets, windows = len(composition.bias), len(split)
@@ -33,10 +36,10 @@ def fit_composition(composition: Composition, split: Split) -> None:
         for start in range(0, windows, _ROWS):
             rows = torch.arange(start, min(start + _ROWS, windows))
             codes, labels = batches.read_codes(rows)
-            found = features(*count_kmers(codes))
-            both = torch.cat([found, labels], dim=1)
-            sums += both.sum(dim=0, dtype=torch.float64)
-            products += found.t() @ both
+            counts = features(*count_kmers(codes))
+            columns = torch.cat([counts, labels], dim=1)
+            sums += columns.sum(dim=0, dtype=torch.float64)
+            products += counts.t() @ columns
             advance(len(rows))
     weight, bias = _solve(sums, products, windows)
     composition.weight.copy_(weight)
@@ -44,22 +47,22 @@ def fit_composition(composition: Composition, split: Split) -> None:
 
 
 def log_odds(positives: Tensor, windows: int) -> Tensor:
-    """Return the log odds of each target's positive rate, from its positives among the windows.
+    """Return the log odds of each target's positive rate, float64 `(targets,)`.
 
-    Both `(targets,)`, float64. One positive and one negative are added, so that the odds are
-    finite.
+    `positives` `(targets,)` counts the positive windows. One positive and one negative window are
+    added, so that the odds are finite.
     """
     return torch.logit((positives.double() + 1) / (windows + 2))
 
 
 def _solve(sums: Tensor, products: Tensor, windows: int) -> tuple[Tensor, Tensor]:
     """Return weights `(targets, features)` and bias `(targets,)` from the sums of features and
-    labels, and of their products."""
+    labels, and the sums of their products."""
     count = sums[FEATURES:]
     mean = sums / windows
     centred = products - windows * torch.outer(mean[:FEATURES], mean)
     variance = centred[:, :FEATURES].diagonal() / windows
-    # A feature that never varies has no weight; rounding leaves it a variance of about 1e-7.
+    # A constant feature has no weight; rounding makes its variance about 1e-7.
     scale = torch.where(variance > 1e-6, variance.sqrt(), torch.inf)
     standard = centred / scale[:, None]
     gram = standard[:, :FEATURES] / scale

@@ -1,8 +1,8 @@
-"""The processes that train one model together: which of them this is, and what all must agree on.
+"""Ranks: the processes that train one model together, and how they exchange data and errors.
 
-A rank is one process with one device. Ranks meet through Lightning Fabric: gradients by DDP, over
-NCCL between CUDA cards and gloo between CPUs; everything else is small and goes over gloo. A
-process on its own is rank 0 of 1, and loads none of that.
+A rank is one process with one device. Ranks connect through Lightning Fabric: DDP averages the
+gradients, over NCCL between CUDA cards and over gloo between CPUs; all other exchanges are small
+and go over gloo. A training in a single process is rank 0 of 1 and does not load Fabric.
 """
 
 import atexit
@@ -20,24 +20,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, SaidElsewhere, UsageError
 from bioq.forward import choose_device
 from bioq.progress import say
 
-# How long ranks wait for one another where no connection breaks: a machine that vanished. The first
-# rank's scores and checkpoints, and a first read of the data, must fit in.
+# How long ranks wait for each other if no connection breaks, for example after a machine lost its
+# power. It must be longer than the first rank's scoring, a checkpoint or a first read of the data.
 _TIMEOUT = timedelta(minutes=5)
 
 Result = TypeVar("Result")
 
 
 class LostError(BioqError):
-    """The other ranks are gone; one of them knows why."""
+    """The connection to the other ranks is lost; the rank that stopped first reports why."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """The ranks of one training, seen from one of them."""
+    """This process as a rank of a training."""
 
     device: torch.device
     rank: int = 0
@@ -58,26 +58,27 @@ class Ranks:
         return self.world == 1
 
     def share(self, count: int, *, together: int = 1, rank: int | None = None) -> slice:
-        """Return a rank's part (this one's, if none is given) of `count` rows: contiguous, the
-        parts of all ranks each row once. Rows travel in groups of `together`; sizes differ by one
-        group at most, and may be 0."""
+        """Return the contiguous slice of `count` rows that belongs to `rank` (default: this one).
+
+        The slices of all ranks cover every row exactly once, in whole groups of `together` rows;
+        they differ by at most one group and may be empty."""
         rank = self.rank if rank is None else rank
         groups = -(-count // together)
-        start, end = (place * groups // self.world * together for place in (rank, rank + 1))
+        start, end = (number * groups // self.world * together for number in (rank, rank + 1))
         return slice(min(start, count), min(end, count))
 
     def wrap(
         self, model: nn.Module, compute: Callable[[Tensor], Tensor]
     ) -> Callable[[Tensor], Tensor]:
-        """Return what computes as `compute` does from the weights of `model`, whose gradients are
-        then the mean over all ranks."""
+        """Return a function like `compute`, which computes from the weights of `model`, with
+        gradients that are averaged over all ranks."""
         if self.is_alone:
             return compute
         wrapped: Callable[[Tensor], Tensor] = self.fabric.setup_module(_Computed(model, compute))
         return wrapped
 
     def total(self, values: Tensor) -> list[float]:
-        """Return the sums of float `(n,)` over all ranks; added in double precision."""
+        """Return the sums over all ranks of float `(n,)`; added in double precision."""
         if self.is_alone:
             return values.tolist()
         sums = values.double().cpu()
@@ -87,8 +88,8 @@ class Ranks:
     def gather(
         self, part: npt.NDArray[np.float32], count: int, *, together: int
     ) -> npt.NDArray[np.float32]:
-        """Return `(count, columns)` of every rank's `share` of its rows on the first rank, `part`
-        on the others."""
+        """Return `(count, columns)` on the first rank, assembled from the `share` of every rank;
+        on the other ranks `part`."""
         if self.is_alone:
             return part
         if not self.is_first:
@@ -104,22 +105,23 @@ class Ranks:
         return whole
 
     def first(self, function: Callable[[], Result]) -> Result:
-        """Call a function on the first rank and return its result on all; so with its BioqError."""
+        """Run a function on rank 0 and return its result on every rank. A BioqError that it raises
+        is raised on every rank, see `agreed`."""
         if self.is_alone:
             return function()
-        answer: list[Any] = [None]
+        result: list[Any] = [None]
         with self.agreed():
             if self.is_first:
-                answer = [function()]
-        distributed.broadcast_object_list(answer, 0)
-        return answer[0]  # type: ignore[no-any-return]
+                result = [function()]
+        distributed.broadcast_object_list(result, 0)
+        return result[0]  # type: ignore[no-any-return]
 
     @contextmanager
     def agreed(self) -> Iterator[None]:
-        """Go on after the block only if it raised no BioqError on any rank; all ranks enter it.
+        """Continue after the block only if it raised no BioqError on any rank; all ranks enter it.
 
-        The first rank with an error raises its own, the others an empty one of the same kind:
-        people read it once.
+        The first rank with an error raises it, every other rank SaidElsewhere: the user reads one
+        message.
         """
         if self.is_alone:
             yield
@@ -129,22 +131,22 @@ class Ranks:
             yield
         except BioqError as error:
             failure = error
-        failures: list[type[BioqError] | None] = [None] * self.world
-        distributed.all_gather_object(failures, type(failure) if failure else None)
-        loudest = next((rank for rank, kind in enumerate(failures) if kind), None)
-        if loudest is None:
+        has_failed = [False] * self.world
+        distributed.all_gather_object(has_failed, failure is not None)
+        if not any(has_failed):
             return
-        if loudest == self.rank and failure is not None:
+        if failure is not None and has_failed.index(True) == self.rank:
             raise failure
-        raise (failures[loudest] or BioqError)("")
+        raise SaidElsewhere
 
     def error(self, line: str) -> BioqError:
-        """Return the error that all ranks raise at the same place: empty but on the first."""
-        return BioqError(line if self.is_first else "")
+        """Return the error for a failure that all ranks detect at the same step: the message on the
+        first rank, SaidElsewhere on the others."""
+        return BioqError(line) if self.is_first else SaidElsewhere()
 
 
 class _Computed(nn.Module):
-    """A function of a model's weights as a module: DDP gets ready for gradients in its call."""
+    """A function of a model's weights as a module: DDP prepares the gradients in its call."""
 
     def __init__(self, model: nn.Module, compute: Callable[[Tensor], Tensor]):
         super().__init__()
@@ -156,60 +158,61 @@ class _Computed(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Place:
-    """What the environment says of this process."""
+class _RankInfo:
+    """The environment variables that describe this process as a rank."""
 
     rank: int
     world: int
     local: int
     manager: str
-    """torchrun or SLURM, as messages name it."""
+    """torchrun or srun: the program that started the ranks."""
 
 
 def is_rank() -> bool:
-    """Return whether the environment says that this process is one of several: torchrun or srun
-    has started it, or BioQ itself."""
-    return _place(1) is not None
+    """Return whether torchrun, srun or BioQ has started this process as one of several ranks,
+    by the environment variables."""
+    return _rank_info(1) is not None
 
 
 def rank_name() -> str:
-    """Return what to call this process in a message: its rank and machine."""
-    place = _place(1)
-    return f"rank {place.rank if place else 0} on {socket.gethostname()}"
+    """Return the name of this process in messages: its rank and machine."""
+    info = _rank_info(1)
+    return f"rank {info.rank if info else 0} on {socket.gethostname()}"
 
 
 @contextmanager
 def joined(device: str | None, devices: int, nodes: int) -> Iterator[Ranks]:
-    """Meet the other ranks that the environment tells of; later trainings find them still there.
+    """Connect to the other ranks in the environment; later trainings use the same connection.
 
-    `device` is a name as `choose_device` takes it; `devices` a machine and `nodes` are what the
-    user asked for, 1 where the environment is to say. Raises UsageError where the two disagree,
-    or this machine has fewer devices; LostError where the others do not come or go away.
+    `device` is a name for `choose_device`; `devices` (per machine) and `nodes` are the user's
+    options, where 1 leaves the number to the environment. Raises UsageError if options and
+    environment disagree, or this machine has fewer devices; LostError if the connection to the
+    other ranks fails.
     """
-    place = _place(nodes)
-    if place is None:
+    info = _rank_info(nodes)
+    if info is None:
         yield Ranks(choose_device(device))
         return
-    _check(place, devices, nodes)
-    kind = device_kind(device, place.local)
+    _check_counts(info, devices, nodes)
+    kind = device_kind(device, info.local)
     try:
-        fabric = _launch(place, kind)
-        yield Ranks(fabric.device, place.rank, place.world, place.local, fabric)
+        fabric = _connect(info, kind)
+        yield Ranks(fabric.device, info.rank, info.world, info.local, fabric)
     except (RuntimeError, ConnectionError) as error:
         if not _is_of_the_network(error):
             raise
-        # gloo's begin with a place in its source and may end with good wishes
+        # A message of gloo begins with a position in its source and may end with advice.
         reason = str(error).split("\n")[0].split("] ", 1)[-1].split(". This is")[0]
         raise LostError(
-            f"{rank_name()} lost the other ranks ({reason}); the one that stopped first says why. "
-            "--resume goes on from the last checkpoint"
+            f"{rank_name()} lost the other ranks ({reason}); the rank that stopped first reports "
+            "why. --resume continues from the last checkpoint"
         ) from error
 
 
 def device_kind(device: str | None, devices: int) -> str:
-    """Return the kind of device, cpu or cuda, of several on this machine.
+    """Return the kind of the `devices` on this machine: cpu or cuda.
 
-    Raises UsageError for one card's name, a kind that cannot work together, or too few cards.
+    Raises UsageError for the name of a single card, for mps, or if there are too few cards.
     """
     kind = choose_device(device).type if device in (None, "auto") else str(device)
     if kind not in ("cpu", "cuda"):
@@ -235,52 +238,56 @@ def require_fabric() -> None:
         ) from error
 
 
-def _place(nodes: int) -> _Place | None:
+def _rank_info(nodes: int) -> _RankInfo | None:
     environment = os.environ
     if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= environment.keys():
         world = int(environment["WORLD_SIZE"])
         local = int(environment.get("LOCAL_WORLD_SIZE", world // nodes))
-        return _Place(int(environment["RANK"]), world, local, "torchrun") if world > 1 else None
-    # srun sets these for every task; a batch script without srun is one process of its own.
+        return _RankInfo(int(environment["RANK"]), world, local, "torchrun") if world > 1 else None
+    # srun sets these variables for every task; a batch script without srun is a single process.
     world = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if world == 1 or environment.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return None
     if "SLURM_NTASKS_PER_NODE" not in environment:
         raise UsageError(
-            f"srun started {world} tasks without --ntasks-per-node; give it, one task a device"
+            f"srun started {world} tasks without --ntasks-per-node; add it, with one task per "
+            "device"
         )
     local = int(environment["SLURM_NTASKS_PER_NODE"])
-    return _Place(int(environment["SLURM_PROCID"]), world, local, "srun")
+    return _RankInfo(int(environment["SLURM_PROCID"]), world, local, "srun")
 
 
-def _check(place: _Place, devices: int, nodes: int) -> None:
-    found = place.local, place.world // place.local
-    if devices not in (1, found[0]) or nodes not in (1, found[1]):
-        line = (
-            f"--devices {devices} --nodes {nodes}, but {place.manager} started {place.world} "
-            f"processes, {found[0]} on this machine; leave both options out, or make them agree"
-        )
-        raise UsageError(line if place.rank % place.local == 0 else "")  # once a machine
+def _check_counts(info: _RankInfo, devices: int, nodes: int) -> None:
+    """Raise UsageError, on one rank per machine, if the options differ from the environment."""
+    if devices in (1, info.local) and nodes in (1, info.world // info.local):
+        return
+    if info.rank % info.local:
+        raise SaidElsewhere
+    raise UsageError(
+        f"--devices {devices} --nodes {nodes}, but {info.manager} started {info.world} "
+        f"processes, {info.local} on this machine; omit both options, or make them agree"
+    )
 
 
-def _launch(place: _Place, kind: str) -> Any:
-    fabric = _fabric(place, kind)
-    if distributed.is_initialized():  # meeting twice at one address is a race
+def _connect(info: _RankInfo, kind: str) -> Any:
+    """Return a Fabric that is connected to the other ranks."""
+    fabric = _make_fabric(info, kind)
+    if distributed.is_initialized():  # a second connection at the same address would be a race
         fabric.launch()
         return fabric
-    if place.rank == 0:
+    if info.rank == 0:
         environment = fabric.strategy.cluster_environment
         say(
-            f"meet {place.world} ranks on {kind}, {place.local} a machine, at "
+            f"connect {info.world} ranks on {kind}, {info.local} per machine, at "
             f"{environment.main_address}:{environment.main_port}"
         )
     fabric.launch()
-    # NCCL wants to be told; a thread of gloo that outlives the interpreter may abort the process.
+    # NCCL requires it; a thread of gloo that outlives the interpreter may abort the process.
     atexit.register(distributed.destroy_process_group)
     return fabric
 
 
-def _fabric(place: _Place, kind: str) -> Any:
+def _make_fabric(info: _RankInfo, kind: str) -> Any:
     require_fabric()
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -288,8 +295,8 @@ def _fabric(place: _Place, kind: str) -> Any:
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    slurm = place.manager == "srun"
-    environment = SLURMEnvironment(auto_requeue=False) if slurm else TorchElasticEnvironment()
+    is_slurm = info.manager == "srun"
+    environment = SLURMEnvironment(auto_requeue=False) if is_slurm else TorchElasticEnvironment()
     strategy = DDPStrategy(
         cluster_environment=environment,
         process_group_backend="cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
@@ -298,15 +305,15 @@ def _fabric(place: _Place, kind: str) -> Any:
     )
     return Fabric(
         accelerator=kind,
-        devices=place.local,
-        num_nodes=place.world // place.local,
+        devices=info.local,
+        num_nodes=info.world // info.local,
         strategy=strategy,
     )
 
 
 def _is_of_the_network(error: Exception) -> bool:
-    """Return whether an error of PyTorch is about the other ranks: gloo's have no type of their
-    own, only the name of its files in their text."""
+    """Return whether an error of PyTorch is about the connection to the other ranks. gloo raises
+    RuntimeError, which only the names of its files in the text tell from other errors."""
     return isinstance(error, ConnectionError | distributed.DistError) or any(
         word in str(error) for word in ("gloo", "Connection closed", "NCCL", "Connection reset")
     )

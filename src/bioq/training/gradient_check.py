@@ -1,8 +1,8 @@
-"""Whether a device computes the gradients that the CPU does.
+"""Compares the gradients of a device with those of the CPU, before a training on Apple's MPS.
 
-PyTorch on Apple's MPS once gave silently wrong ones, for a two-layer LSTM with dropout between its
-layers (BioQ's have none there). A training that learns nothing from them shows no error, so it is
-asked first.
+A version of PyTorch computed wrong gradients on MPS for a two-layer LSTM with dropout between its
+layers (the LSTMs of BioQ have no dropout there). A training with wrong gradients learns nothing,
+without any error.
 """
 
 import copy
@@ -19,9 +19,10 @@ from bioq.progress import say
 
 ALLOWED = 0.01
 """Difference of a weight's gradient, as a share of its norm: float32 devices agree to about 1e-4,
-a wrong formula does not to 1."""
+a wrong formula differs by about 1."""
 _LEAST_SHARE = 1e-4
-"""Of the norm of all gradients: smaller ones are compared with this, not with themselves."""
+"""Differences of gradients with a norm below this share of the norm of all gradients are compared
+with that share, not with their norm."""
 _WINDOWS = 4
 
 Gradients = dict[str, Tensor]
@@ -33,26 +34,26 @@ def warn_of_wrong_gradients(
     *,
     compute: Callable[[nn.Module, torch.device], Gradients] | None = None,
 ) -> None:
-    """Say so if one step's gradients of a model on `device` are not those of the CPU.
+    """Print a warning if the gradients of one step on `device` differ from those on the CPU.
 
-    `compute` gives the gradients by the name of the weight, on the CPU (by default
+    `compute` returns the gradients by the name of the weight, on the CPU (by default
     `gradients_on`).
     """
     compute = compute or gradients_on
-    found, expected = compute(model, device), compute(model, torch.device("cpu"))
+    gradients, expected = compute(model, device), compute(model, torch.device("cpu"))
     least = _LEAST_SHARE * float(torch.stack([g.norm() for g in expected.values()]).norm())
-    off = {name: _distance(found[name], expected[name], least) for name in expected}
-    worst = max(off, key=lambda name: off[name])
-    if off[worst] > ALLOWED:
+    distance = {name: _distance(gradients[name], expected[name], least) for name in expected}
+    worst = max(distance, key=lambda name: distance[name])
+    if distance[worst] > ALLOWED:
         say(
-            f"warning: {device} gives wrong gradients: {worst} is {off[worst]:.0%} from what the "
-            f"CPU computes, expected below {ALLOWED:.0%}; training would go wrong silently: "
+            f"warning: {device} gives wrong gradients: {worst} is {distance[worst]:.0%} from what "
+            f"the CPU computes, expected below {ALLOWED:.0%}; training would go wrong silently: "
             "take --device cpu, or another version of PyTorch"
         )
 
 
 def gradients_on(model: nn.Module, device: torch.device) -> Gradients:
-    """Return a small batch's gradients of every weight, computed on `device`, without dropout."""
+    """Return the gradients of every weight for a small batch, computed on `device`; no dropout."""
     copied = copy.deepcopy(model).to(device).train()
     for layer in copied.modules():
         if isinstance(layer, nn.Dropout):
@@ -71,7 +72,7 @@ def gradients_on(model: nn.Module, device: torch.device) -> Gradients:
     }
 
 
-def _distance(found: Tensor, expected: Tensor, least: float) -> float:
-    """Return the norm of the difference as a share of the expected norm; infinite if no number."""
-    share = float((found - expected).norm() / expected.norm().clamp(min=least))
+def _distance(gradient: Tensor, expected: Tensor, least: float) -> float:
+    """Return the norm of the difference as a share of the expected norm; infinite if NaN."""
+    share = float((gradient - expected).norm() / expected.norm().clamp(min=least))
     return float("inf") if math.isnan(share) else share

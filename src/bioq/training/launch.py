@@ -1,8 +1,8 @@
-"""Starting the ranks of a training on this machine, and ending all of them when one ends badly.
+"""Starts the ranks of a training on this machine, and ends all of them when one fails.
 
-Every rank is a Python process of its own, with the environment that torchrun would give it, so it
-works the same from a shell, a script and a notebook. Its arguments come on its standard input,
-which closes when the process that started it is gone; what it raised goes out as JSON.
+Every rank is a new Python process with the environment that torchrun would give it, so it works the
+same from a shell, a script and a notebook. It reads its arguments from standard input, which closes
+when the process that started it ends, however that ends; it reports an error as JSON.
 """
 
 import json
@@ -20,12 +20,12 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import IO, Any
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, SaidElsewhere, UsageError
 from bioq.training.distributed import LostError, device_kind, require_fabric
 
-# How long the others have, once one has ended badly, to say what they know, then to end.
+# Time for the other ranks, once a rank has failed, to report their errors, and then to end.
 _GRACE_S = 2.0
-_LOOK_EVERY_S = 0.1
+_POLL_S = 0.1
 _PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
 _KINDS = {kind.__name__: kind for kind in (BioqError, UsageError, LostError, MemoryError)}
 
@@ -35,30 +35,30 @@ def start_ranks(
 ) -> None:
     """Call a function, named "module:function", with JSON arguments on `devices` ranks here.
 
-    With several `nodes` the others are started the same way; NODE_RANK, MASTER_ADDR and MASTER_PORT
-    in the environment say how they meet. Returns when all have ended well; else ends all of them
-    and raises what the one that failed has raised.
+    With several `nodes` the same command starts the ranks of each machine; NODE_RANK, MASTER_ADDR
+    and MASTER_PORT in the environment connect them. Returns when all ranks have finished; if a rank
+    fails, ends all ranks and raises its error.
     """
     require_fabric()
     device_kind(device, devices)
     environment = _environment(devices, nodes)
     job = json.dumps({"function": function, "arguments": dict(arguments)}) + "\n"
     with ExitStack() as stack:
-        said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
+        reports = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(devices)]
         ranks: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, ranks)
-        for local, file in enumerate(said):
+        for local, file in enumerate(reports):
             ranks.append(_start(environment, local, file))
         for rank in ranks:
-            _tell(rank, job)
+            _send(rank, job)
         _wait(ranks)
         if any(rank.returncode != 0 for rank in ranks):
-            raise _reason(ranks, said, int(environment["GROUP_RANK"]) * devices)
+            raise _reason(ranks, reports, int(environment["GROUP_RANK"]) * devices)
 
 
 def run_rank() -> None:
-    """Be one rank: read the job on standard input, do it, say what was raised, and exit."""
-    # What is printed is for people; the report has the old standard output for itself.
+    """Run as a rank: read the job from standard input, do it, report an error, and exit."""
+    # Printed text is for people and goes to stderr; only the report goes to the first stdout.
     report = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job = json.loads(sys.stdin.readline())
@@ -70,14 +70,16 @@ def run_rank() -> None:
         status = 0
     except KeyboardInterrupt:
         status = 130
+    except SaidElsewhere:
+        pass
     except (BioqError, MemoryError) as error:
         json.dump({"kind": type(error).__name__, "message": str(error)}, report)
-    except Exception as error:  # noqa: BLE001 the end of this process, told to the one above
+    except Exception as error:  # noqa: BLE001 this process ends here and reports to its parent
         traceback.print_exc()
         json.dump({"kind": "", "message": f"{type(error).__name__}: {error}"}, report)
     for stream in (report, sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(status)  # nothing that is left to be torn down may wait for another rank
+    os._exit(status)  # without any clean-up, which might wait for another rank
 
 
 def _environment(devices: int, nodes: int) -> dict[str, str]:
@@ -111,35 +113,38 @@ def _free_port() -> int:
         return port
 
 
-def _start(environment: Mapping[str, str], local: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    environment: Mapping[str, str], local: int, report: IO[bytes]
+) -> subprocess.Popen[bytes]:
     rank = int(environment["GROUP_RANK"]) * int(environment["LOCAL_WORLD_SIZE"]) + local
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],
         stdin=subprocess.PIPE,
-        stdout=said,
+        stdout=report,
         env={**environment, "RANK": str(rank), "LOCAL_RANK": str(local)},
-        start_new_session=True,  # Ctrl-C is for the process that started them, which ends them
+        start_new_session=True,  # Ctrl-C reaches only the parent, which then ends its ranks
     )
 
 
-def _tell(rank: subprocess.Popen[bytes], job: str) -> None:
+def _send(rank: subprocess.Popen[bytes], job: str) -> None:
     assert rank.stdin is not None
     try:
         rank.stdin.write(job.encode())
         rank.stdin.flush()
     except BrokenPipeError:
-        pass  # it has ended already; `_wait` sees that
+        pass  # the rank has ended already; `_wait` handles that
 
 
 def _wait(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait until all have ended well, or one badly and the others had time for their report."""
+    """Wait until all ranks have finished, or one has failed and the others had time to report."""
     while any(rank.poll() is None for rank in ranks) and not any(rank.returncode for rank in ranks):
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
     _wait_at_most(ranks, _GRACE_S)
 
 
 def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End the ranks that still run: by Ctrl-C, that files are left whole, then by force."""
+    """End the ranks that still run: first by SIGINT, so that they finish their files, then by
+    SIGKILL."""
     for rank in ranks:
         if rank.poll() is None:
             rank.send_signal(signal.SIGINT)
@@ -155,15 +160,16 @@ def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 def _wait_at_most(ranks: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     until = time.monotonic() + seconds
     while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_POLL_S)
 
 
 def _reason(
-    ranks: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[bytes]], first: int
+    ranks: Sequence[subprocess.Popen[bytes]], files: Sequence[IO[bytes]], first: int
 ) -> Exception:
-    """Return the error of the rank that knows most: what it raised, else how it was ended, else
-    that it lost the others. `first` is the number of the first of these ranks."""
-    reports = [report for report in map(_read_report, said) if report.get("message")]
+    """Return the error that explains the failure best: an error that a rank raised, else the signal
+    that ended a rank, else the lost connection. `first` is the number of the first of these ranks.
+    """
+    reports = [report for report in map(_read_report, files) if report]
     for report in reports:
         if report["kind"] != LostError.__name__:
             return _KINDS.get(report["kind"], RuntimeError)(report["message"])
@@ -172,21 +178,21 @@ def _reason(
             return BioqError(
                 f"rank {number} (process {rank.pid}) was ended by "
                 f"{signal.Signals(-rank.returncode).name}, so all ranks were; if nobody did that, "
-                "memory may have run out. --resume goes on from the last checkpoint"
+                "memory may have run out. --resume continues from the last checkpoint"
             )
     return LostError(reports[0]["message"]) if reports else BioqError("a rank ended; see above")
 
 
-def _read_report(said: IO[bytes]) -> dict[str, str]:
-    said.seek(0)
+def _read_report(file: IO[bytes]) -> dict[str, str]:
+    file.seek(0)
     try:
-        report: dict[str, str] = json.loads(said.read())
-    except ValueError:  # it was ended before it could say anything
+        report: dict[str, str] = json.loads(file.read())
+    except ValueError:  # empty: another rank reports the error; cut: the rank was killed
         return {}
     return report
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however that ended."""
+    """End this process when its parent has ended, by whatever cause."""
     sys.stdin.read()
     os._exit(143)

@@ -1,4 +1,4 @@
-"""Validation while a model trains: what `bioq evaluate` does, shared among the ranks."""
+"""Validation during training: the computation of `bioq evaluate`, divided among the ranks."""
 
 import math
 
@@ -20,7 +20,7 @@ _NAMES = (
 
 
 class Validation:
-    """The validation split of a data set; `len()` is its windows, 0 where there is none."""
+    """The validation split of a data set; `len()` is its number of windows, 0 without a split."""
 
     def __init__(self, data: Dataset, ranks: Ranks, precision: Precision):
         self._split = data["valid"] if "valid" in data and len(data["valid"]) else None
@@ -32,10 +32,10 @@ class Validation:
         return len(self._split) if self._split else 0
 
     def predict(self, model: nn.Module) -> npt.NDArray[np.float32] | None:
-        """Return the probabilities `(windows, targets)`, whole on the first rank; None without a
-        split.
+        """Return the probabilities: on the first rank `(windows, targets)`, on the other ranks
+        only their share; None without a split.
 
-        Each rank predicts whole batches, those that one device would predict: the same numbers.
+        Each rank predicts whole batches, the same as a single device would: the numbers are equal.
         """
         if self._split is None:
             return None
@@ -49,9 +49,8 @@ class Validation:
         return self._ranks.gather(part, len(self), together=BATCH_SIZE)
 
     def scores(self, probability: npt.NDArray[np.float32] | None) -> dict[str, float]:
-        """Return loss, ROC AUC and average precision of `(windows, targets)`; NaN without a split.
-
-        For the first rank, which alone has the labels.
+        """Return loss, ROC AUC and average precision of probabilities `(windows, targets)`; NaN
+        without a split, and on every rank but the first, which has the labels.
         """
         if probability is None or self._labels is None:
             return {f"valid_{name}": math.nan for name in ("loss", *_NAMES)}

@@ -15,7 +15,6 @@ from torch import nn
 
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
-from bioq.errors import UsageError
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.alleles import (
@@ -29,6 +28,7 @@ from bioq.genome.alleles import (
     read_windows,
 )
 from bioq.genome.vcf import Variant, read_variants
+from bioq.options import AtLeastOne, check_types
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
@@ -62,13 +62,16 @@ class VariantOptions:
     """Score alleles whose ALT, not REF, is what the genome has; diff stays ALT minus REF."""
     strands: Strands = "both"
     """both: average over the two strands, as DeepSEA does."""
-    batch_size: int = BATCH_SIZE
+    batch_size: AtLeastOne = BATCH_SIZE
     """Windows a forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU (from Python: where the model
     is)."""
     precision: Precision = "32"
     """32, tf32 or bf16."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,6 @@ class Scorer:
         targets: Sequence[str] = (),
         background: Background | None = None,
     ):
-        if options.batch_size < 1:
-            raise UsageError(f"batch size {options.batch_size}; expected at least 1")
         self.device = next(model.parameters()).device
         if options.device is not None:
             self.device = choose_device(options.device)

@@ -27,6 +27,7 @@ from bioq.files import require_absent
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
 from bioq.genome.contigs import locate
 from bioq.genome.windows import read_windows
+from bioq.options import AtLeastOne, check_types
 from bioq.progress import Advance, progress, say
 
 KEEP_ANY = "any"
@@ -45,9 +46,9 @@ class PeakOptions:
     label: Label = "half"
     """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
     middle (midpoint), or a peak covers one of its bases (any)."""
-    window_bp: int = 1000
+    window_bp: AtLeastOne = 1000
     """Bases that a model sees: the bin with equal flanks on both sides."""
-    bin_bp: int = 200
+    bin_bp: AtLeastOne = 200
     """Bases that a label speaks of. Bins lie end to end from each contig's first base; a shorter
     rest at its end has none."""
     valid_chrom: tuple[str, ...] = ("chr7",)
@@ -59,10 +60,7 @@ class PeakOptions:
     name fits a pattern, such as '*Tfbs*'."""
 
     def __post_init__(self) -> None:
-        if self.label not in ("half", "midpoint", "any"):
-            raise UsageError(f"label {self.label!r}: expected half, midpoint or any")
-        if self.bin_bp < 1:
-            raise UsageError(f"bin_bp {self.bin_bp}: a bin has at least 1 base")
+        check_types(self)
         if self.window_bp < self.bin_bp or (self.window_bp - self.bin_bp) % 2:
             raise UsageError(
                 f"window_bp {self.window_bp} with bin_bp {self.bin_bp}: the window is the bin "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,9 @@ from bioq.builders.simulation.grammar import (
     plant,
 )
 from bioq.dataset.targets import NAME, PEAKS, write_target_table
-from bioq.errors import UsageError
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
+from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Range, Share, check_types
 
 MADE_BY = "simulate"
 FOLDER = "simulation"
@@ -57,42 +58,23 @@ Centres = npt.NDArray[np.int64]
 class SimulationOptions:
     """How large the genome is, how dense its sites and how noisy its peaks."""
 
-    seed: int = 0
+    seed: AtLeastZero = 0
     """Decides every base, site and peak: the same seed and options give the same bytes."""
-    train_contigs: int = 4
+    train_contigs: AtLeastOne = 4
     """Contigs for training, chr1 onwards; one more each follows for validation and testing."""
-    contig_bp: int = 800_000
+    contig_bp: Annotated[int, Range(least=10 * SLOT_BP)] = 800_000
     """Bases of every contig."""
-    element_rate: float = 0.6
+    element_rate: Annotated[float, Range(above=0, most=1)] = 0.6
     """Share of the genome's 400-bp slots in which one motif, or a pair of them, is planted."""
-    drop_rate: float = 0.05
+    drop_rate: Share = 0.05
     """Share of the true peaks that are missing from the peak files."""
-    false_rate: float = 0.05
+    false_rate: NotNegative = 0.05
     """Peaks added at random places, as a share of the target's true peaks."""
     window_bp: int = 1000
     """Bases that a model sees: a bin of 200 bp with equal flanks on both sides."""
 
     def __post_init__(self) -> None:
-        least_bp = 10 * SLOT_BP
-        wrong = [
-            f"{flag} {value}, expected {expected}"
-            for flag, value, expected, right in (
-                ("--seed", self.seed, "0 or more", self.seed >= 0),
-                ("--train-contigs", self.train_contigs, "1 or more", self.train_contigs >= 1),
-                ("--contig-bp", self.contig_bp, f"{least_bp} or more", self.contig_bp >= least_bp),
-                (
-                    "--element-rate",
-                    self.element_rate,
-                    "more than 0, at most 1",
-                    0 < self.element_rate <= 1,
-                ),
-                ("--drop-rate", self.drop_rate, "0 or more, below 1", 0 <= self.drop_rate < 1),
-                ("--false-rate", self.false_rate, "0 or more", self.false_rate >= 0),
-            )
-            if not right
-        ]
-        if wrong:
-            raise UsageError("; ".join(wrong))
+        check_types(self)
         self.peak_options(())
 
     def peak_options(self, contigs: Sequence[str]) -> PeakOptions:

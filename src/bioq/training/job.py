@@ -1,0 +1,155 @@
+"""`train`: from the caller's options to a plan, the network and its state, and the loop."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bioq.dataset import Dataset, open_dataset
+from bioq.dataset.batches import Batches
+from bioq.errors import BioqError
+from bioq.fast.training import training_forward
+from bioq.models import ModelSizes
+from bioq.progress import no_progress, say
+from bioq.runs.folder import CONFIG, create_run, load
+from bioq.training.distributed import Ranks, is_rank, joined, rank_name
+from bioq.training.launch import start_ranks
+from bioq.training.loop import TrainingLoop
+from bioq.training.plan import (
+    Plan,
+    TrainingRequest,
+    device_of_run,
+    make_plan,
+    plan_to_resume,
+    request_from_json,
+)
+from bioq.training.recipes import TrainConfig
+from bioq.training.start import start_network
+from bioq.training.state import load_state, start_state
+from bioq.training.validation import Validation
+
+
+def train(
+    data: Dataset | str | Path,
+    run: str | Path,
+    *,
+    model: str | None = None,
+    sizes: ModelSizes | None = None,
+    motifs: str | None = None,
+    from_run: str | Path | None = None,
+    freeze: bool = False,
+    config: TrainConfig | None = None,
+    resume: bool = False,
+) -> nn.Module:
+    """Train a model on a data set, write a run folder, and return the best model, in eval mode.
+
+    `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
+    `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run` starts from
+    the network and the best weights of that run instead; with `freeze` only the weights of single
+    targets learn. `resume` continues an interrupted run from its last checkpoint with the options
+    that it was started with; on a CPU the result is the same, bit for bit, as without the
+    interruption.
+    With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
+    torchrun or srun has started this process as a rank; all machines must see the folder `run`.
+    Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
+    (or, with `resume`, is no run of this data), or if the loss becomes NaN.
+    """
+    run, config = Path(run), config or TrainConfig()
+    if resume and config.device is None:
+        config = replace(config, device=device_of_run(run))
+    source = Path(from_run) if isinstance(from_run, str) else from_run
+    request = TrainingRequest(model, sizes or ModelSizes(), motifs, source, freeze, config)
+    if config.devices * config.nodes > 1 and not is_rank():
+        data = data if isinstance(data, Dataset) else open_dataset(data)
+        start_ranks(
+            "bioq.training.job:train_rank",
+            {
+                "data": str(data.path),
+                "run": str(run),
+                "request": request.to_json(),
+                "resume": resume,
+            },
+            device=config.device,
+            devices=config.devices,
+            nodes=config.nodes,
+        )
+    else:
+        _train(data, run, request, resume)
+    return load(run)
+
+
+def train_rank(data: str, run: str, request: dict[str, Any], resume: bool) -> None:
+    """Train as one of the ranks that `train` starts."""
+    _train(data, Path(run), request_from_json(request), resume)
+
+
+def _train(data: Dataset | str | Path, run: Path, request: TrainingRequest, resume: bool) -> None:
+    """Train in this process, together with the other ranks if it is one of several."""
+    config = request.config
+    with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
+        if not ranks.is_first:
+            stack.enter_context(no_progress())
+        data = _open_data(data, ranks)
+        with ranks.agreed():
+            config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
+            request = replace(request, config=config)
+            plan = plan_to_resume(run, request, data) if resume else make_plan(request, data)
+        cuda = [ranks.device] if ranks.device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(devices=cuda))
+        with ranks.agreed():
+            network, note = start_network(plan, data, run)
+        if note and ranks.is_first:
+            say(note)
+        if not resume:
+            _create_run(run, plan, network, data, ranks)
+        make_loop(plan, network, data, run, ranks).run()
+
+
+def _open_data(data: Dataset | str | Path, ranks: Ranks) -> Dataset:
+    """Return the data set. Raises BioqError if it has no training window, or differs from the
+    first rank's, which may be another copy."""
+    with ranks.agreed():
+        data = data if isinstance(data, Dataset) else open_dataset(data)
+        if not len(data["train"]):
+            raise BioqError(
+                f"{data.path}: the train split is empty; there is nothing to learn from"
+            )
+        fingerprint = data.fingerprint
+    of_first = ranks.first(lambda: fingerprint)
+    with ranks.agreed():
+        if fingerprint != of_first:
+            raise BioqError(
+                f"{data.path}: has fingerprint {fingerprint[:12]} for {rank_name()}, "
+                f"{of_first[:12]} for the first rank; give all machines the same data set"
+            )
+    return data
+
+
+def _create_run(run: Path, plan: Plan, network: nn.Module, data: Dataset, ranks: Ranks) -> None:
+    """Make the run folder on the first rank; check that the other ranks see it."""
+    architecture: Any = network.architecture
+    training = plan.to_json()
+    ranks.first(lambda: create_run(run, model=architecture, training=training, data=data))
+    with ranks.agreed():
+        if not (run / CONFIG).is_file():
+            raise BioqError(
+                f"{run}: the first rank has made it, {rank_name()} does not see it; put the run "
+                "on a file system that all machines share"
+            )
+
+
+def make_loop(
+    plan: Plan, network: nn.Module, data: Dataset, run: Path, ranks: Ranks
+) -> TrainingLoop:
+    """Return the loop, with the state of the run's last checkpoint if it has one."""
+    config = plan.config
+    validation = Validation(data, ranks, config.precision)
+    state = start_state(plan, network.to(ranks.device))
+    with ranks.agreed():
+        load_state(run, state)
+    batches = Batches(data["train"], ranks.device, data_in=config.data_in, processes=ranks.local)
+    logits_of = ranks.wrap(network, training_forward(network, config.precision))
+    return TrainingLoop(plan, state, batches, validation, logits_of, run, ranks)

@@ -1,0 +1,301 @@
+"""The plan of a training: made once, from the caller's options and the data set, before any step.
+
+`config.json` records it; `--resume` reads it from there and compares it with the caller's options.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioq.dataset import Dataset
+from bioq.dataset.targets import NAME, read_target_table
+from bioq.errors import BioqError, UsageError
+from bioq.files import sha256
+from bioq.models import ModelSizes, build_from_architecture
+from bioq.models.recipe import Recipe
+from bioq.options import FLAG, check_types, flag_of
+from bioq.runs.folder import BEST, CONFIG, TARGETS, RunConfig, read_config
+from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
+
+DEFAULT_MODEL = "bioq"
+"""The model that is trained if the caller names neither a model nor a run to start from."""
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """The caller's options of a training; None leaves a choice to BioQ."""
+
+    model: str | None = None
+    """A name of `bioq.models.PUBLISHED`."""
+    sizes: ModelSizes = field(default_factory=ModelSizes)
+    motifs: str | None = None
+    """Motifs to start the filters from, see `models.motif_start.starting_motifs`."""
+    from_run: Path | None = field(default=None, metadata={FLAG: "--from"})
+    """Run whose network and best weights the training starts from."""
+    freeze: bool = False
+    """Whether only the weights of single targets learn."""
+    config: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.from_run is None and self.freeze:
+            raise UsageError(
+                "--freeze without --from: random layers would stay random; "
+                "name the run whose layers are to be kept"
+            )
+        if self.from_run is not None:
+            network = {"model": self.model, "motifs": self.motifs, **asdict(self.sizes)}
+            given = [flag_of(name) for name, value in network.items() if value is not None]
+            if given:
+                raise UsageError(
+                    f"{', '.join(given)} with --from {self.from_run}: the network is that run's; "
+                    "omit these options, or train a new network without --from"
+                )
+
+    def options(self) -> dict[str, Any]:
+        """Return every option by its name, as `Plan.options` does."""
+        return {
+            "model": self.model,
+            "motifs": self.motifs,
+            "from": None if self.from_run is None else str(self.from_run.resolve()),
+            "freeze": self.freeze,
+            **asdict(self.config),
+            **asdict(self.sizes),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values of which `request_from_json` makes the request again."""
+        return {**asdict(self), "from_run": None if self.from_run is None else str(self.from_run)}
+
+
+def request_from_json(values: Mapping[str, Any]) -> TrainingRequest:
+    """Return the request that `to_json` was called on."""
+    from_run = values["from_run"]
+    parts = {
+        "sizes": ModelSizes(**values["sizes"]),
+        "from_run": None if from_run is None else Path(from_run),
+        "config": TrainConfig(**values["config"]),
+    }
+    return TrainingRequest(**{**values, **parts})
+
+
+@dataclass(frozen=True)
+class SourceRun:
+    """The run whose weights a training starts from."""
+
+    run: str
+    """The folder's name."""
+    path: str
+    sha256: str
+    """Checksum of its best weights."""
+    data_fingerprint: str
+    targets: int
+    targets_kept: int
+    """Targets that the two data sets share, by name."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The properties of the data set that decide what is computed."""
+
+    fingerprint: str
+    window_bp: int
+    targets: int
+    train_windows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a training."""
+
+    model: str
+    sizes: ModelSizes
+    """None: the published size."""
+    motifs: str | None
+    source: SourceRun | None
+    freeze: bool
+    config: TrainConfig
+    """The options of the recipe as the caller gave them, the seed, and how the run is computed."""
+    recipe: Recipe
+    """The recipe with every choice made."""
+    data: DataFacts
+
+    def __post_init__(self) -> None:
+        if self.recipe.shift >= self.data.window_bp:
+            raise UsageError(
+                f"--shift {self.recipe.shift} would move windows of {self.data.window_bp:,} bp out "
+                "of sight; expected less, such as 20"
+            )
+
+    @property
+    def windows_per_epoch(self) -> int:
+        """Windows shown in an epoch."""
+        return self.data.train_windows * self.recipe.times_shown
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch; the last may have fewer windows."""
+        return math.ceil(self.windows_per_epoch / self.recipe.batch_size)
+
+    def options(self) -> dict[str, Any]:
+        """Return every option by its name, as `TrainingRequest.options` does."""
+        return {
+            "model": self.model,
+            "motifs": self.motifs,
+            "from": None if self.source is None else self.source.path,
+            "freeze": self.freeze,
+            **asdict(self.config),
+            **asdict(self.sizes),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `training` of `config.json`."""
+        return {
+            "model": self.model,
+            "sizes": asdict(self.sizes),
+            "motifs": self.motifs,
+            "from": None if self.source is None else asdict(self.source),
+            "freeze": self.freeze,
+            **asdict(self.config),
+            "resolved": asdict(self.recipe),
+        }
+
+
+def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
+    """Return the plan of a new run.
+
+    Raises BioqError if the run to start from is no finished run, or its network reads windows of
+    another length.
+    """
+    facts, config = _facts_of(data), request.config
+    model, sizes, source = request.model or DEFAULT_MODEL, request.sizes, None
+    if request.from_run is not None:
+        folder = request.from_run.resolve()
+        stored = read_config(folder)
+        source = _source_run(folder, stored, data)
+        model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])
+        config = fine_tuning(config, freeze=request.freeze)
+    recipe = config.resolve(facts.train_windows, model)
+    return Plan(model, sizes, request.motifs, source, request.freeze, config, recipe, facts)
+
+
+def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
+    """Return the plan that a run was started with; only runtime options may differ in the request.
+
+    The number of devices is always the request's. Raises BioqError for another data set, UsageError
+    for an option with another value.
+    """
+    stored = read_config(run)
+    if stored.data["fingerprint"] != data.fingerprint:
+        raise BioqError(
+            f"{run}: was trained on a data set with fingerprint "
+            f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
+            "resume with the data set that it was started with"
+        )
+    plan = _recorded_plan(stored, _facts_of(data))
+    default, given, used = TrainingRequest().options(), request.options(), plan.options()
+    changed = [name for name in given if given[name] not in (default[name], used[name])]
+    changed = [name for name in changed if name not in RUNTIME_OPTIONS]
+    if changed:
+        settings = "; ".join(f"{name} {used[name]!r}, not {given[name]!r}" for name in changed)
+        raise UsageError(
+            f"{run / CONFIG}: this run was started with {settings}; "
+            "resume it without these options, or start a new run"
+        )
+    runtime = {name: given[name] for name in RUNTIME_OPTIONS if given[name] != default[name]}
+    runtime |= {"devices": request.config.devices, "nodes": request.config.nodes}
+    return replace(plan, config=replace(plan.config, **runtime))
+
+
+def device_of_run(run: Path) -> str | None:
+    """Return the device that a run was started with; None if none was named, or `run` is no run,
+    which `plan_to_resume` reports."""
+    try:
+        device: str | None = read_config(run).training.get("device")
+    except BioqError:
+        return None
+    return device
+
+
+def shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], list[int]]:
+    """Return the rows of the targets that a run of `count` targets and a data set share: the rows
+    in the run's table, and the rows in the data set's."""
+    names = list(read_target_table(run / TARGETS)[NAME])
+    if len(names) != count:
+        raise BioqError(
+            f"{run / TARGETS}: has {len(names)} targets, {CONFIG} says {count}; the run is damaged"
+        )
+    row_of = {name: row for row, name in enumerate(names)}
+    pairs = [(row_of[name], row) for row, name in enumerate(data.targets[NAME]) if name in row_of]
+    return [row for row, _ in pairs], [row for _, row in pairs]
+
+
+def checksum_of_best(run: Path) -> str:
+    """Return the SHA-256 of a run's best weights. Raises BioqError if the run has none yet."""
+    if not (run / BEST).is_file():
+        raise BioqError(
+            f"{run / BEST}: no such file; expected a run that has finished an epoch at least"
+        )
+    return sha256(run / BEST)
+
+
+def _facts_of(data: Dataset) -> DataFacts:
+    window_bp = data.description.window_bp
+    return DataFacts(data.fingerprint, window_bp, len(data.targets), len(data["train"]))
+
+
+def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
+    with torch.device("meta"):
+        build_from_architecture(stored.model)  # raises if this BioQ cannot build it
+    expected, window_bp = stored.model["window_bp"], data.description.window_bp
+    if window_bp != expected:
+        raise BioqError(
+            f"{folder / CONFIG}: its network reads windows of {expected:,} bp, {data.path} has "
+            f"{window_bp:,} bp; build the data set with --window-bp {expected}, or train without "
+            "--from"
+        )
+    targets = stored.model["targets"]
+    kept, _ = shared_targets(folder, targets, data)
+    return SourceRun(
+        run=folder.name,
+        path=str(folder),
+        sha256=checksum_of_best(folder),
+        data_fingerprint=stored.data["fingerprint"],
+        targets=targets,
+        targets_kept=len(kept),
+    )
+
+
+def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
+    """Return the plan in a `config.json`; an option that an older version did not have yet has its
+    default, and a recipe is the recorded one, whatever this version's is."""
+    values: Mapping[str, Any] = {
+        "model": DEFAULT_MODEL,
+        "sizes": {},
+        "motifs": None,
+        "from": None,
+        "freeze": False,
+        **stored.training,
+    }
+    config = TrainConfig(**_fields_in(TrainConfig, values))
+    recipe = config.resolve(facts.train_windows, values["model"])
+    recipe = replace(recipe, **_fields_in(Recipe, values.get("resolved", {})))
+    return Plan(
+        model=values["model"],
+        sizes=ModelSizes(**values["sizes"]),
+        motifs=values["motifs"],
+        source=None if values["from"] is None else SourceRun(**values["from"]),
+        freeze=values["freeze"],
+        config=config,
+        recipe=recipe,
+        data=facts,
+    )
+
+
+def _fields_in(kind: type[TrainConfig] | type[Recipe], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose names are fields of a dataclass."""
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -24,7 +24,8 @@ import bioq
 from bioq import dna
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.models import ModelSizes, build_model
-from bioq.runs.folder import create_run, save_weights
+from bioq.runs.folder import create_run
+from bioq.runs.weights import save_weights
 from bioq.training.recipes import TrainConfig
 
 # Read when Triton is first imported, by whichever test makes PyTorch do so.

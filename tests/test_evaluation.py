@@ -19,6 +19,8 @@ from bioq.evaluation.scoring import evaluate
 from bioq.forward import predict_split
 from bioq.models import ModelSizes, build_model
 from bioq.runs import folder as runs
+from bioq.runs.trained_model import load
+from bioq.runs.weights import save_weights
 
 SIZES = ModelSizes(filters=4, filter_width=6, pool_width=10, lstm_units=3, dense_units=8)
 TARGETS = pd.DataFrame(
@@ -64,7 +66,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
         for weights in model.parameters():
             weights.mul_(3)
     runs.create_run(folder / "run", model=model.architecture, training={}, data=data)
-    runs.save_weights(model, folder / "run" / runs.BEST)
+    save_weights(model, folder / "run" / runs.BEST)
     return folder / "run", data
 
 
@@ -77,7 +79,7 @@ def found(trained) -> results.Evaluation:
 @pytest.fixture(scope="module")
 def probability(trained) -> dict[str, np.ndarray]:
     run, data = trained
-    return {name: predict_split(runs.load(run), data[name]) for name in ("valid", "test")}
+    return {name: predict_split(load(run), data[name]) for name in ("valid", "test")}
 
 
 def test_every_target_is_scored_as_scikit_learn_does(trained, found, probability):

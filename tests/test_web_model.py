@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 import bioq
 from bioq.evaluation.files import evaluation_table, number, read_evaluation
 from bioq.models.summary import summarise
-from bioq.runs.folder import HISTORY, load
+from bioq.runs.folder import HISTORY
+from bioq.runs.trained_model import load
 from bioq.web import create_app, open_service
 
 

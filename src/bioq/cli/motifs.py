@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from cyclopts import Parameter
-from torch import nn
 
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError
@@ -22,7 +21,8 @@ from bioq.interpretation.filters import (
 from bioq.motifs import motifs_from, write_meme
 from bioq.progress import say
 from bioq.reports.motifs import SHOWN_TARGETS, SIGNIFICANT_Q, motifs_page
-from bioq.runs.folder import load, read_config, training_data
+from bioq.runs.folder import read_config, training_data
+from bioq.runs.trained_model import TrainedModel, load
 
 DEFAULTS = MotifOptions()
 
@@ -86,7 +86,7 @@ def motifs(
 
 def _add_effects(
     table: pd.DataFrame,
-    model: nn.Module,
+    model: TrainedModel,
     split: Split,
     filters: list[int],
     options: MotifOptions,
@@ -95,7 +95,7 @@ def _add_effects(
     """Write effects.tsv, name each filter's strongest target; return its strongest few."""
     if not options.effect_windows:
         return {}
-    names = list(model.targets["name"])  # type: ignore[index]
+    names = list(model.targets["name"])
     effects = filter_effects(model, split, filters, options)
     wide = pd.DataFrame(effects, columns=names)
     wide.insert(0, "filter", filters)

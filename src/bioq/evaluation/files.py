@@ -19,7 +19,7 @@ FOLDER = "evaluation"
 SUMMARY = "metrics.json"
 PER_TARGET = "per_target.tsv"
 CURVES = "curves.csv"
-CALIBRATION = "calibration.csv"
+RELIABILITY = "calibration.csv"
 VALID = "valid"
 ALL = "all"
 """The name under which `curves.csv` holds all targets pooled."""
@@ -61,7 +61,7 @@ def read_evaluation(run: str | Path) -> Evaluation:
     try:
         per_target = _read_per_target(folder / PER_TARGET)
         curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})
-        return Evaluation(per_target, summary, curves, pd.read_csv(folder / CALIBRATION))
+        return Evaluation(per_target, summary, curves, pd.read_csv(folder / RELIABILITY))
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BioqError(f"{folder}: cannot be read ({reason}); evaluate the run again") from error
@@ -145,10 +145,10 @@ def write_evaluation(found: Evaluation, run: Path) -> None:
     with locked(folder), contextlib.ExitStack() as stack:  # renames in the opposite order
         partial = {
             name: stack.enter_context(new_file(folder / name))
-            for name in (SUMMARY, CALIBRATION, CURVES, PER_TARGET)
+            for name in (SUMMARY, RELIABILITY, CURVES, PER_TARGET)
         }
         partial[SUMMARY].write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        for name, table in ((CURVES, found.curves), (CALIBRATION, found.calibration)):
+        for name, table in ((CURVES, found.curves), (RELIABILITY, found.calibration)):
             table.to_csv(partial[name], index=False, lineterminator="\n", float_format="%.6g")
         found.per_target.to_csv(
             partial[PER_TARGET],

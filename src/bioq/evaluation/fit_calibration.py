@@ -9,7 +9,8 @@ from bioq.evaluation.files import VALID
 from bioq.evaluation.split import Labels, Probability, predict_labelled, require_fit
 from bioq.forward import BATCH_SIZE, choose_device
 from bioq.runs.calibration import Calibration, fit_lowest, write_calibration
-from bioq.runs.folder import load, weights_checksum
+from bioq.runs.trained_model import load
+from bioq.runs.weights import weights_checksum
 
 
 def calibrate(
@@ -37,7 +38,7 @@ def calibrate(
             f"{len(split) * split.targets:,}; a calibration needs both kinds: "
             "take a data set with more windows to validate on"
         )
-    checksum = weights_checksum(model)
+    checksum = weights_checksum(model.network)
     labels, probability = predict_labelled(
         model.to(choose_device(device)),
         split,
@@ -71,5 +72,5 @@ def _scores(labels: Labels, probability: Probability) -> dict[str, float]:
     return {
         "log_loss": metrics.log_loss(labels, probability),
         "brier": metrics.brier(labels, probability),
-        "calibration_error": metrics.calibration(labels, probability).expected_error,
+        "calibration_error": metrics.reliability(labels, probability).expected_error,
     }

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from bioq import metrics
 from bioq.dataset import Dataset, open_dataset
@@ -34,7 +33,8 @@ from bioq.evaluation.split import Labels, Probability, predict_labelled, require
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.progress import progress, say
 from bioq.runs.calibration import Calibration
-from bioq.runs.folder import CONFIG, load
+from bioq.runs.folder import CONFIG
+from bioq.runs.trained_model import TrainedModel, load
 
 
 def evaluate(
@@ -109,19 +109,17 @@ class _Member:
     run: Path
     calibration: Calibration | None
 
-    def load(self) -> nn.Module:
-        """Return the model as it was checked: what is wrong with its calibration was said then."""
-        model = load(self.run, calibrated=False)
-        model.calibration = self.calibration  # type: ignore[assignment]
-        return model
+    def load(self) -> TrainedModel:
+        """Return the model with the calibration that was read before, so that a note about it is
+        printed once."""
+        return load(self.run, calibrated=False).with_calibration(self.calibration)
 
 
 def _checked(run: Path, data: Dataset) -> Calibration | None:
     """Return the calibration of a run that fits a data set."""
     model = load(run)
     require_fit(run, model, data)
-    found: Calibration | None = model.calibration  # type: ignore[assignment]
-    return found
+    return model.calibration
 
 
 def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
@@ -217,7 +215,7 @@ def _score(
             curves.append(_curves(group, points))
             by_group[group] = _group_summary(scores.iloc[columns], points)
             advance(1)
-        calibrated = metrics.calibration(labels, probability)
+        calibrated = metrics.reliability(labels, probability)
         at = _answers(labels, probability, pooled_threshold)
         never = 1 - pooled.positives / max(labels.size, 1)
         at.append({"chosen": "always no", "threshold": None, "accuracy": never})
@@ -239,7 +237,7 @@ def _score(
         _with_annotation(targets, scores),
         without_nan(summary),
         pd.concat([c for c in curves if len(c)] or curves[:1], ignore_index=True),
-        _calibration_table(calibrated),
+        _reliability_table(calibrated),
     )
 
 
@@ -330,7 +328,7 @@ def _curves(group: str, points: metrics.OperatingPoints) -> pd.DataFrame:
     return both
 
 
-def _calibration_table(found: metrics.Calibration) -> pd.DataFrame:
+def _reliability_table(found: metrics.Reliability) -> pd.DataFrame:
     edges = np.linspace(0, 1, len(found.count) + 1)
     return pd.DataFrame(
         {

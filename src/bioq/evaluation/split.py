@@ -12,6 +12,7 @@ from bioq.dataset import Dataset, Split
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.forward import Precision, Strands, predict_split
+from bioq.runs.trained_model import TrainedModel
 
 _MEMORY_BYTES = 1 << 30
 """Predictions larger than this go to a temporary file."""
@@ -20,9 +21,9 @@ Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
 
 
-def require_fit(run: Path, model: nn.Module, data: Dataset) -> None:
+def require_fit(run: Path, model: TrainedModel, data: Dataset) -> None:
     """Raise BioqError if a data set has other targets or windows than the model of a run."""
-    own, theirs = list(model.targets[NAME]), list(data.targets[NAME])  # type: ignore[index]
+    own, theirs = list(model.targets[NAME]), list(data.targets[NAME])
     advice = "take a data set built with the target sheet that the run was trained on"
     if len(own) != len(theirs):
         raise BioqError(
@@ -34,7 +35,7 @@ def require_fit(run: Path, model: nn.Module, data: Dataset) -> None:
                 f"{data.path}: target {place + 1} is {other!r}, in the run {run} it is {mine!r}; "
                 f"{advice}"
             )
-    window_bp: int = model.architecture["window_bp"]  # type: ignore[index, assignment]
+    window_bp = model.window_bp
     if window_bp != data.description.window_bp:
         raise BioqError(
             f"{data.path}: has windows of {data.description.window_bp} bp, the run {run} takes "

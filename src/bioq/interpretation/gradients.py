@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands
+from bioq.runs.trained_model import architecture_of
 
 STEPS = 64
 """Points on the way from the baseline to the window."""
@@ -117,7 +118,7 @@ def _attribution(
 
 
 def _prepare(model: nn.Module, windows: Tensor, target: int) -> Tensor:
-    architecture: Any = getattr(model, "architecture", {})
+    architecture = architecture_of(model)
     targets = architecture.get("targets", target + 1)
     if not 0 <= target < targets:
         raise UsageError(f"target {target}: the model has the targets 0 to {targets - 1}")

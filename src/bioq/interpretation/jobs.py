@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import nn
 
@@ -39,7 +38,7 @@ from bioq.interpretation.writing import (
     open_writer,
 )
 from bioq.progress import progress, say
-from bioq.runs.folder import RunConfig, load
+from bioq.runs.trained_model import TrainedModel, load
 
 Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
 """Draws windows and the names of their targets."""
@@ -84,7 +83,7 @@ class AttributionOptions:
 
 @dataclass(frozen=True)
 class _Job:
-    model: nn.Module
+    model: TrainedModel
     places: Places
     span_bp: int
     chosen: npt.NDArray[np.int64]
@@ -258,13 +257,11 @@ def _open_job(
     with contextlib.ExitStack() as stack:
         device = choose_device(options.device)
         model = load(run).to(device)
-        config: RunConfig = model.config  # type: ignore[assignment]
-        window_bp: int = config.model["window_bp"]
-        table: pd.DataFrame = model.targets  # type: ignore[assignment]
-        chosen = select_targets(table, options.targets)
-        targets = table.iloc[chosen].reset_index(drop=True)
+        window_bp = model.window_bp
+        chosen = select_targets(model.targets, options.targets)
+        targets = model.targets.iloc[chosen].reset_index(drop=True)
         opened = stack.enter_context(open_genome(genome)) if genome else None
-        span_bp = _span(options, config, opened)
+        span_bp = _span(options, model, opened)
         places = stack.enter_context(
             open_places(source, opened, window_bp=window_bp, span_bp=span_bp, pad=options.pad)
         )
@@ -306,9 +303,9 @@ def _open_job(
             draw(drawn, names)
 
 
-def _span(options: ExplainOptions, config: RunConfig, genome: Genome | None) -> int:
-    window_bp: int = config.model["window_bp"]
-    usual: int = window_bp if genome is None else config.data["bin_bp"]
+def _span(options: ExplainOptions, model: TrainedModel, genome: Genome | None) -> int:
+    window_bp = model.window_bp
+    usual = window_bp if genome is None else model.bin_bp
     span_bp = usual if options.span_bp is None else options.span_bp
     if not 1 <= span_bp <= window_bp:
         raise UsageError(f"--span-bp {span_bp}: expected 1 to {window_bp:,}, the window's length")

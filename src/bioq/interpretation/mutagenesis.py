@@ -11,7 +11,7 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.fast import open_mutants
 from bioq.forward import BATCH_SIZE, Precision, Strands, predict_codes
-from bioq.runs.calibration import calibrated
+from bioq.runs.trained_model import calibrated, module_to_compute
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -47,7 +47,9 @@ def mutate_window(
     place, base = np.nonzero(codes[start:end, None] != np.arange(4))
     shared = None
     if device is None or torch.device(device).type == "cpu":
-        shared = open_mutants(model, codes, len(place), strands=strands, precision=precision)
+        shared = open_mutants(
+            module_to_compute(model), codes, len(place), strands=strands, precision=precision
+        )
         batch_size = batch_size if shared is None else shared.at_once
 
     def predict(windows: dna.Bytes) -> Floats:

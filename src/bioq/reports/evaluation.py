@@ -23,7 +23,8 @@ from bioq.plots.run import (
 )
 from bioq.plots.style import inline_svg, to_png, to_svg
 from bioq.reports.page import page_template
-from bioq.runs.folder import CONFIG, RunConfig, load, read_config
+from bioq.runs.folder import CONFIG, RunConfig, read_config
+from bioq.runs.trained_model import load
 from bioq.training.recipes import TrainConfig
 
 REPORT = "report.html"
@@ -72,7 +73,7 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
         drawn += figures_of_training(run, config)
     drawn += figures_of_published(found.per_target)
     if config is not None:
-        drawn.append(figure_of_model(summarise(load(run, calibrated=False))))
+        drawn.append(figure_of_model(summarise(load(run, calibrated=False).network)))
     folder = run / FOLDER
     shown = []
     for figure in drawn:

@@ -17,7 +17,8 @@ from torch import nn
 from bioq.dataset import Dataset
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes
-from bioq.runs.folder import CONFIG, STATE, read_config, read_tensors, save_tensors
+from bioq.runs.folder import CONFIG, STATE, read_config
+from bioq.runs.weights import read_tensors, save_tensors
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, as_it_was
 from bioq.training.start import DEFAULT_MODEL
 

@@ -25,7 +25,9 @@ from bioq.fast.training import training_forward
 from bioq.forward import numerics
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, progress, say
-from bioq.runs.folder import BEST, LAST, load, save_weights, write_history
+from bioq.runs.folder import BEST, LAST, write_history
+from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.weights import save_weights
 from bioq.training.augmentation import Showing, draw_showing
 from bioq.training.checkpoint import (
     Position,
@@ -69,7 +71,7 @@ def train(
     freeze: bool = False,
     config: TrainConfig | None = None,
     resume: bool = False,
-) -> nn.Module:
+) -> TrainedModel:
     """Train a model on a data set, leave a run folder, and return the best model, in eval mode.
 
     `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;

@@ -12,11 +12,11 @@ from torch import nn
 from bioq.dataset import Dataset, Split
 from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
-from bioq.files import sha256
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.composition import Composition
 from bioq.models.motif_start import initialise_filters, starting_motifs
-from bioq.runs.folder import BEST, CONFIG, STATE, TARGETS, create_run, load_weights, read_config
+from bioq.runs.folder import BEST, CONFIG, STATE, TARGETS, create_run, read_config
+from bioq.runs.weights import load_weights, weights_sha256
 from bioq.training.composition import fit_composition, log_odds
 from bioq.training.distributed import Ranks, rank_name
 from bioq.training.recipes import TrainConfig, seed_of
@@ -98,7 +98,7 @@ def settings_of_start(asked: Settings, data: Dataset) -> Settings:
     start = {
         "run": run.name,
         "path": str(run),
-        "sha256": _weights_checksum(run),
+        "sha256": weights_sha256(run),
         "data_fingerprint": config.data["fingerprint"],
         "targets": config.model["targets"],
         "targets_kept": len(old),
@@ -188,7 +188,7 @@ def _take_over(model: nn.Module, start: Mapping[str, Any], data: Dataset, run: P
     They are the weights in the file, whatever has been fitted to them since.
     """
     source = Path(start["path"])
-    if _weights_checksum(source) != start["sha256"]:
+    if weights_sha256(source) != start["sha256"]:
         raise BioqError(
             f"{source / BEST}: has other weights than when {run} was started from it; "
             f"restore them, or remove {run} and start over"
@@ -232,12 +232,3 @@ def _shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], li
     row_of = {name: row for row, name in enumerate(names)}
     pairs = [(row_of[name], row) for row, name in enumerate(data.targets[NAME]) if name in row_of]
     return [old for old, _ in pairs], [new for _, new in pairs]
-
-
-def _weights_checksum(run: Path) -> str:
-    """Return the SHA-256 of a run's best weights."""
-    if not (run / BEST).is_file():
-        raise BioqError(
-            f"{run / BEST}: no such file; expected a run that has finished an epoch at least"
-        )
-    return sha256(run / BEST)

@@ -28,7 +28,8 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_svg
-from bioq.runs.folder import HISTORY, load, read_config
+from bioq.runs.folder import HISTORY, read_config
+from bioq.runs.trained_model import load
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render, service_of
 
@@ -79,7 +80,7 @@ def show(request: Request) -> Response:
 @lru_cache(maxsize=4)
 def _summary(folder: Path) -> Summary:
     """Return the network's layers, from weights of their own: the desk's model is in use."""
-    return summarise(load(folder))
+    return summarise(load(folder).network)
 
 
 @lru_cache(maxsize=4)

@@ -131,7 +131,7 @@ def test_unknown_strands_precision_and_device_are_usage_errors(
         bioq.predict(model, windows, precision="int8")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch size 0"):
         bioq.predict(model, windows, batch_size=0)
-    with pytest.raises(UsageError, match="device 'gpu' is not to be had here"):
+    with pytest.raises(UsageError, match="device 'gpu' is not available on this machine"):
         choose_device("gpu")
     with (
         pytest.raises(UsageError, match="tf32 needs a CUDA device"),

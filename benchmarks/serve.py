@@ -127,7 +127,7 @@ def make_questions(run: Path, clients: int) -> list[list[tuple[bytes, np.ndarray
     from bioq.forward import predict_codes
 
     model = bioq.load(run)
-    window_bp = model.architecture["window_bp"]
+    window_bp = model.window_bp
     random = np.random.default_rng(1)
     codes = random.integers(0, 4, (clients * SEQUENCES, window_bp)).astype(np.uint8)
     expected = np.concatenate([predict_codes(model, one[None]) for one in codes])

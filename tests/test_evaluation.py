@@ -14,8 +14,10 @@ import torch
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
 from bioq.evaluation import files as results
-from bioq.evaluation import split as labelled
+from bioq.evaluation import predictions
 from bioq.evaluation.scoring import evaluate
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import evaluation_table
 from bioq.forward import predict_split
 from bioq.models import ModelSizes, build_model
 from bioq.runs import folder as runs
@@ -71,7 +73,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
 
 
 @pytest.fixture(scope="module")
-def found(trained) -> results.Evaluation:
+def found(trained) -> Evaluation:
     run, data = trained
     return evaluate(run, data, batch_size=32)
 
@@ -168,7 +170,7 @@ def test_metrics_json_is_strict_json(trained, found):
 
 
 def test_the_table_names_macro_and_micro_and_the_undefined(found):
-    rows = results.evaluation_table(found.summary)
+    rows = evaluation_table(found.summary)
     scores = {row[0]: row[1:] for row in rows[1:]}
     assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
     assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
@@ -180,7 +182,7 @@ def test_the_table_names_macro_and_micro_and_the_undefined(found):
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
     trained, found, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     run = shutil.copytree(trained[0], tmp_path / "run")
     again = evaluate(run, trained[1], batch_size=32)
     pd.testing.assert_frame_equal(again.per_target, found.per_target)
@@ -196,7 +198,7 @@ def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     run = shutil.copytree(trained[0], tmp_path / "run")
     with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):

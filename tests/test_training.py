@@ -314,7 +314,7 @@ def test_outputs_start_at_the_positive_rates(masked_data: Dataset, tmp_path: Pat
     config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0)
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
     rate = (masked_data["train"].labels().sum(axis=0) + 1) / (len(masked_data["train"]) + 2)
-    bias = model.output.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    bias = model.network.output.bias.detach().numpy()  # type: ignore[union-attr, operator]
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), rate, atol=1e-6)
 
 

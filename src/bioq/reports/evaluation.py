@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from bioq.evaluation.files import FOLDER, Evaluation, number, read_evaluation
+from bioq.evaluation.files import FOLDER, read_evaluation
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import number
 from bioq.files import locked, new_file
 from bioq.models.summary import summarise
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
@@ -100,8 +102,8 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
 
 def _published(found: Evaluation) -> list[dict[str, Any]]:
     """Return the comparison with published models, their names as they write them."""
-    rows: list[dict[str, Any]] = found.summary["published"]
-    return [row | {"model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
+    rows = found.summary["published"]
+    return [{**row, "model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
 
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:

@@ -10,14 +10,9 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import (
-    FOLDER,
-    SUMMARY,
-    Evaluation,
-    evaluation_table,
-    number,
-    read_evaluation,
-)
+from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import evaluation_table, number
 from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
     Drawn,

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from bioq.models.composition import KMER, Composition
 from bioq.models.deepatt import TargetAttention
-from bioq.models.eval_mode import eval_mode
 from bioq.models.marq import TargetMean, WindowHead
 
 
@@ -91,11 +90,13 @@ def summarise(model: nn.Module) -> Summary:
         return hook
 
     hooks = [part.register_forward_hook(note(name)) for name, part in model.named_children()]
+    was_training = model.training
     try:
-        with torch.no_grad(), eval_mode(model):
+        with torch.no_grad():
             weight = next(model.parameters())
-            model(torch.zeros(1, 4, window_bp, device=weight.device, dtype=weight.dtype))
+            model.eval()(torch.zeros(1, 4, window_bp, device=weight.device, dtype=weight.dtype))
     finally:
+        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return Summary(architecture["name"], window_bp, architecture["targets"], tuple(layers))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands
+from bioq.models.eval_mode import eval_mode
 from bioq.runs.trained_model import architecture_of
 
 STEPS = 64

@@ -30,7 +30,7 @@ def mutate_window(
     precision: Precision = "32",
     advance: Callable[[int], None] = lambda done: None,
 ) -> tuple[Floats, Floats]:
-    """Predict every substitution at the positions `start` to `end` of a window of codes `(length,)`.
+    """Predict every substitution from `start` to `end` in a window of codes `(length,)`.
 
     Returns (reference `(targets,)`, effects `(4, end - start, targets)`): the probabilities of the
     window, and the differences from them with each base in the order A, C, G, T. An unknown base

@@ -76,10 +76,10 @@ def test_runs_and_places_that_do_not_go_together_are_refused(
 ) -> None:
     both = [str(run), str(other), str(masked_data.path)]
     assert main(["evaluate", *both]) == 2
-    assert "2 runs: say where their evaluation goes, with --out" in capsys.readouterr().err
+    assert "2 runs: give the folder for their evaluation with --out" in capsys.readouterr().err
     with pytest.raises(UsageError, match="run: is named twice; an ensemble is of different runs"):
         bioq.evaluate([run, run], masked_data, out=tmp_path / "both")
-    with pytest.raises(UsageError, match="other: is a run, whose evaluation is its own"):
+    with pytest.raises(UsageError, match="other: is a run folder, which holds its own evaluation"):
         bioq.evaluate([run, other], masked_data, out=other)
     with pytest.raises(BioqError, match="could not be made: No such file"):
         bioq.evaluate([run, other], masked_data, out=tmp_path / "no" / "both")

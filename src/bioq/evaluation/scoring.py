@@ -140,7 +140,7 @@ def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
     """Return the folder in which `evaluation/` is written."""
     if out is None:
         if len(runs) != 1:
-            raise UsageError(f"{len(runs)} runs: say where their evaluation goes, with --out")
+            raise UsageError(f"{len(runs)} runs: give the folder for their evaluation with --out")
         return runs[0]
     seen: set[Path] = set()
     for run in runs:
@@ -148,7 +148,9 @@ def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
             raise UsageError(f"{run}: is named twice; an ensemble is of different runs")
         seen.add(run.resolve())
     if (Path(out) / CONFIG).exists():
-        raise UsageError(f"--out {out}: is a run, whose evaluation is its own; give another folder")
+        raise UsageError(
+            f"--out {out}: is a run folder, which holds its own evaluation; give another folder"
+        )
     return Path(out)
 
 

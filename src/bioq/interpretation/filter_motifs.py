@@ -82,8 +82,8 @@ class FilterMotifs:
 
     def write(self, folder: Path) -> None:
         """Write motifs.meme, motifs.tsv and, if there are effects, effects.tsv."""
-        motifs = [found.motif for found in self.motifs]
-        write_meme(folder / "motifs.meme", motifs, [found.sites for found in self.motifs])
+        motifs = [each.motif for each in self.motifs]
+        write_meme(folder / "motifs.meme", motifs, [each.sites for each in self.motifs])
         tables = {"motifs.tsv": self.table, "effects.tsv": self.effects}
         for name, table in tables.items():
             if table is not None:
@@ -93,7 +93,7 @@ class FilterMotifs:
 def open_motif_inputs(run: Path, dataset: Path | None, options: MotifOptions) -> MotifInputs:
     """Open a run, a data set (by default the run's) and the motifs to match with.
 
-    Raises BioqError if one of them cannot be read, or the data set has windows of another length.
+    Raises BioqError if a file cannot be read, or the data set has windows of another length.
     """
     model = load(run)
     data = _open_data(run, model, dataset)

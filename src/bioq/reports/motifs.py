@@ -54,7 +54,7 @@ def motifs_page(result: FilterMotifs) -> str:
     """Return a self-contained HTML page: one card per filter, by q-value, then information."""
     inputs = result.inputs
     by_id = {motif.matrix_id: motif for motif in inputs.against}
-    motif_of = {found.filter: found.motif for found in result.motifs}
+    motif_of = {each.filter: each.motif for each in result.motifs}
     ordered = result.table.sort_values(["q", "information_bits"], ascending=[True, False])
     cards = []
     for row in ordered.to_dict("records"):

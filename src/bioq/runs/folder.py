@@ -90,7 +90,7 @@ def read_config(run: str | Path) -> RunConfig:
     try:
         return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
     except KeyError as error:
-        raise BioqError(f"{file}: says nothing of {error}; train again") from error
+        raise BioqError(f"{file}: has no {error}; train again") from error
 
 
 def training_data(run: str | Path) -> Dataset:

@@ -93,6 +93,26 @@ def test_dropout_is_off_and_the_mode_is_restored(model: nn.Module, windows: np.n
     assert model.training
 
 
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_dropout_is_off_in_a_model_without_a_fast_path(
+    windows: np.ndarray, strands: Strands
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(800, 3), nn.Dropout(0.5)).train()
+    with torch.no_grad():
+        logits = model.eval()(torch.from_numpy(windows).float())
+    model.train()
+    codes = windows.argmax(axis=1).astype(np.uint8)
+    for probability in (
+        bioq.predict(model, windows, strands=strands),
+        predict_codes(model, codes, strands=strands),
+    ):
+        if strands == "forward":
+            np.testing.assert_allclose(probability, torch.sigmoid(logits), atol=1e-6)
+        np.testing.assert_array_equal(probability, bioq.predict(model, windows, strands=strands))
+    assert model.training
+
+
 def test_no_windows_give_an_empty_table(model: nn.Module) -> None:
     assert bioq.predict(model, np.empty((0, 4, 200), dtype=np.uint8)).shape == (0, 3)
 

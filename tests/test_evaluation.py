@@ -15,6 +15,7 @@ from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_l
 from bioq.errors import BioqError
 from bioq.evaluation import files as results
 from bioq.evaluation import predictions
+from bioq.evaluation.fit_calibration import calibrate
 from bioq.evaluation.scoring import evaluate
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_table
@@ -43,6 +44,7 @@ def write_dataset(
     window_bp: int = 60,
     splits: tuple[str, ...] = ("train", "valid", "test"),
     windows: int = 80,
+    strands_folded: bool = False,
 ) -> Dataset:
     """A data set whose last target is never positive; the others follow how much A there is."""
     generator = np.random.default_rng(5)
@@ -52,7 +54,7 @@ def write_dataset(
             rich = (codes == 0).mean(axis=1)[:, None] + generator.normal(0, 0.05, (windows, 4))
             labels = rich[:, : len(targets)] > 0.3
             labels[:, -1] = False
-            with writer.split(name) as split:
+            with writer.split(name, strands_folded=strands_folded) as split:
                 split.append(codes, pack_labels(labels))
     return open_dataset(path)
 
@@ -277,3 +279,43 @@ def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(BioqError, match="evaluation: could not be made: File exists"):
         results.make_folder(tmp_path)
+
+
+def test_the_calibration_split_of_another_data_set_is_not_noted(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    calibrate(run, trained[1])
+    note = "the calibration was fitted on the split 'valid' that is scored here"
+    same = evaluate(run, trained[1], split="valid").summary["notes"]
+    assert any(note in text for text in same)
+    other = write_dataset(tmp_path / "data", windows=81)
+    assert other.fingerprint != trained[1].fingerprint
+    assert not any(note in text for text in evaluate(run, other, split="valid").summary["notes"])
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_forward_strand_alone_is_noted_if_the_source_has_both(trained, tmp_path, folded):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    data = write_dataset(tmp_path / "data", strands_folded=folded)
+    notes = evaluate(run, data, strands="forward").summary["notes"]
+    assert any("only the stored strand was scored" in text for text in notes) == folded
+    assert not evaluate(run, data, strands="both").summary["notes"]
+
+
+def test_a_group_named_all_is_not_taken_for_the_pool_of_all_targets(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    targets = TARGETS.assign(group=["all", "TF", "TF", ""])
+    result = evaluate(run, write_dataset(tmp_path / "data", targets=targets))
+    assert list(result.summary["groups"]) == ["TF"]
+    pooled = result.curves[(result.curves["group"] == "all") & (result.curves["curve"] == "roc")]
+    assert (pooled["x"].diff().dropna() >= 0).all(), "one curve, not two"
+
+
+def test_a_score_equal_to_the_published_score_is_not_better_here(trained, found, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    here = found.per_target["roc_auc"]
+    published = [repr(float(here[0])), repr(float(here[1]) - 0.01), "NA", "0.5"]
+    targets = TARGETS.assign(danq_roc_auc=published)
+    (compared,) = evaluate(run, write_dataset(tmp_path / "data", targets=targets)).summary[
+        "published"
+    ]
+    assert (compared["targets"], compared["better_here"]) == (2, 1)

@@ -319,3 +319,20 @@ def test_a_score_equal_to_the_published_score_is_not_better_here(trained, found,
         "published"
     ]
     assert (compared["targets"], compared["better_here"]) == (2, 1)
+
+
+def test_files_of_two_evaluations_are_never_read_as_one(trained, tmp_path, monkeypatch):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    evaluate(run, trained[1])
+    replace = os.replace
+
+    def fail_at_the_curves(source, path):
+        if Path(path).name == results.CURVES:
+            raise OSError(5, "Input/output error")
+        replace(source, path)
+
+    monkeypatch.setattr(os, "replace", fail_at_the_curves)
+    with pytest.raises(BioqError, match="Input/output error"):
+        evaluate(run, trained[1], split="valid")
+    with pytest.raises(BioqError, match=r"metrics\.json: no such file; run 'bioq evaluate"):
+        results.read_evaluation(run)

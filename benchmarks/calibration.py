@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from bioq.dataset import Split, open_dataset
 from bioq.dna.tensors import reverse_complement
-from bioq.metrics import brier, calibration, log_loss, quick_scores
+from bioq.metrics import brier, log_loss, quick_scores, reliability
 from bioq.runs.calibration import fit_lowest
-from bioq.runs.folder import load
+from bioq.runs.trained_model import load
 
 Floats = npt.NDArray[np.float64]
 Map = Callable[[Floats], Floats]
@@ -176,7 +176,7 @@ def main() -> None:
         for name, fit in MAPS.items():
             p, change = crossed(fit, z, y)
             labels = y.astype(np.uint8)
-            ece = calibration(labels, p).expected_error
+            ece = reliability(labels, p).expected_error
             rows[name].append((log_loss(labels, p), brier(labels, p), ece, change))
             print(run, name, rows[name][-1], file=sys.stderr, flush=True)
     none = np.array(rows["none"])[:, 0]

@@ -87,7 +87,7 @@ def _step(step: str, folder: Path, shape: tuple[int, int], reference: int) -> No
             labels, probability, thresholds=np.full(shape[1], 0.2)
         ),
         "micro": lambda: metrics.operating_points(labels, probability),
-        "calibration": lambda: metrics.calibration(labels, probability),
+        "calibration": lambda: metrics.reliability(labels, probability),
     }
     seconds, cpu_s = _time(steps[step])
     print(f"| {step} | {seconds:.1f} | {cpu_s:.1f} | {_peak_mb():,.0f} MB |", flush=True)

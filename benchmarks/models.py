@@ -162,7 +162,7 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
                              "remove the run, or give another --work")  # fmt: skip
         # A run of an older BioQ says nothing of options that came later.
         recipe = replace(RECIPES["small"], **config["training"]["resolved"])
-        models[run.model], recipes[run.model] = model, recipe
+        models[run.model], recipes[run.model] = model.network, recipe
         times = recipe.epochs * recipe.times_shown
         budgets[run.model] = f"{len(data['train']):,} windows, {times} times each"
         probability = predict_split(model, data[split])

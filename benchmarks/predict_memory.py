@@ -55,7 +55,8 @@ def generate(folder: Path, windows: int, targets: int) -> None:
 
     from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
     from bioq.models import ModelSizes, build_model
-    from bioq.runs.folder import create_run, save_weights
+    from bioq.runs.folder import create_run
+    from bioq.runs.weights import save_weights
 
     random = np.random.default_rng(0)
     genome = random.choice(np.frombuffer(b"ACGT", dtype=np.uint8), windows * BIN_BP)

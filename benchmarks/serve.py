@@ -127,7 +127,7 @@ def make_questions(run: Path, clients: int) -> list[list[tuple[bytes, np.ndarray
     from bioq.forward import predict_codes
 
     model = bioq.load(run)
-    window_bp = model.architecture["window_bp"]
+    window_bp = model.window_bp
     random = np.random.default_rng(1)
     codes = random.integers(0, 4, (clients * SEQUENCES, window_bp)).astype(np.uint8)
     expected = np.concatenate([predict_codes(model, one[None]) for one in codes])
@@ -228,7 +228,8 @@ def make_published(folder: Path, run: Path) -> None:
 
     from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
     from bioq.models import build_model
-    from bioq.runs.folder import create_run, save_weights
+    from bioq.runs.folder import create_run
+    from bioq.runs.weights import save_weights
 
     table = pd.DataFrame({"name": [f"t{number}" for number in range(919)]})
     description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")

@@ -45,7 +45,8 @@ import pandas as pd
 import torch
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.models import build_model
-from bioq.runs.folder import create_run, save_weights
+from bioq.runs.folder import create_run
+from bioq.runs.weights import save_weights
 folder, targets = Path(sys.argv[1]), 919
 table = pd.DataFrame({"name": [f"t{number}" for number in range(targets)]})
 description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")

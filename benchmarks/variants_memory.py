@@ -70,7 +70,7 @@ def _write_vcf(folder: Path, alleles: int) -> None:
 
 def _score(folder: Path, out: Path) -> None:
     from bioq.genome import open_genome
-    from bioq.runs.folder import load
+    from bioq.runs.trained_model import load
     from bioq.variants import write_variants
 
     load(folder / "run")

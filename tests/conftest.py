@@ -64,7 +64,8 @@ def run(tmp_path: Path, masked_data: Dataset) -> Path:
     import torch
 
     from bioq.models import ModelSizes, build_model
-    from bioq.runs.folder import create_run, save_weights
+    from bioq.runs.folder import create_run
+    from bioq.runs.weights import save_weights
 
     sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
     torch.manual_seed(0)

@@ -20,9 +20,9 @@ from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.metrics import log_loss, roc_auc
 from bioq.metrics.points import operating_points
-from bioq.runs.calibration import CALIBRATION, Calibration, fit_lowest, read_calibration
-from bioq.runs.folder import identity, load, save_weights
-from bioq.variants.scoring import fingerprint
+from bioq.runs.calibration import CALIBRATION_FILE, Calibration, fit_lowest, read_calibration
+from bioq.runs.trained_model import load
+from bioq.runs.weights import fingerprint, predictions_identity, save_weights
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def sure(run: Path) -> Path:
     """The small run of `conftest`, whose model now says that next to nothing is positive."""
     model = load(run)
     with torch.no_grad():
-        model.output.bias -= 8  # type: ignore[operator, union-attr]
-    save_weights(model, run / "model.safetensors")
+        model.network.output.bias -= 8  # type: ignore[operator, union-attr]
+    save_weights(model.network, run / "model.safetensors")
     return run
 
 
@@ -43,9 +43,14 @@ def calibrated(run: Path, masked_data: Dataset) -> Path:
 
 
 def rewritten(run: Path, **changes: object) -> Path:
-    file = run / CALIBRATION
+    file = run / CALIBRATION_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     return run
+
+
+def identities(run: Path) -> tuple[str, str]:
+    model = load(run)
+    return predictions_identity(run), fingerprint(model.network, model.calibration)
 
 
 def windows_of(data: Dataset) -> np.ndarray:
@@ -166,8 +171,8 @@ def test_a_calibration_for_other_weights_is_left_aside_and_said(
     assert model.calibration is not None
     assert not capsys.readouterr().err
     with torch.no_grad():
-        model.output.bias += 1  # type: ignore[operator, union-attr]
-    save_weights(model, calibrated / "model.safetensors")
+        model.network.output.bias += 1  # type: ignore[operator, union-attr]
+    save_weights(model.network, calibrated / "model.safetensors")
     assert load(calibrated).calibration is None
     (line,) = capsys.readouterr().err.splitlines()
     assert "calibration.json: was fitted for other weights than this run has now" in line
@@ -178,16 +183,16 @@ def test_a_calibration_for_other_weights_is_left_aside_and_said(
 
 
 def test_the_last_weights_have_no_calibration(calibrated: Path) -> None:
-    save_weights(load(calibrated), calibrated / "last.safetensors")
+    save_weights(load(calibrated).network, calibrated / "last.safetensors")
     assert load(calibrated, weights="last").calibration is None
 
 
 def test_a_calibrated_run_is_another_one_for_outputs_that_go_on(calibrated: Path) -> None:
-    first = identity(calibrated), fingerprint(load(calibrated))
+    first = identities(calibrated)
     rewritten(calibrated, lowest=0.25)
-    second = identity(calibrated), fingerprint(load(calibrated))
-    (calibrated / CALIBRATION).unlink()
-    third = identity(calibrated), fingerprint(load(calibrated))
+    second = identities(calibrated)
+    (calibrated / CALIBRATION_FILE).unlink()
+    third = identities(calibrated)
     for place in range(2):
         assert len({first[place], second[place], third[place]}) == 3
 
@@ -208,7 +213,7 @@ def test_a_damaged_calibration_is_refused(
     rewritten(calibrated, **changes)
     with pytest.raises(BioqError, match=message):
         load(calibrated)
-    (calibrated / CALIBRATION).write_text("{")
+    (calibrated / CALIBRATION_FILE).write_text("{")
     with pytest.raises(BioqError, match=r"calibration.json: is not a calibration"):
         load(calibrated)
 
@@ -220,7 +225,7 @@ def test_a_split_with_labels_of_one_kind_is_refused(run: Path, tmp_path: Path) -
             split.append(np.zeros((3, 200), np.uint8), pack_labels(np.zeros((3, 2), bool)))
     with pytest.raises(BioqError, match=r"'valid' has 0 positive labels of 6; .* both kinds"):
         bioq.calibrate(run, open_dataset(tmp_path / "none"))
-    assert not (run / CALIBRATION).exists()
+    assert not (run / CALIBRATION_FILE).exists()
 
 
 def test_the_command_prints_before_and_after_and_the_evaluation_says_it(
@@ -234,7 +239,7 @@ def test_the_command_prints_before_and_after_and_the_evaluation_says_it(
     found = read_calibration(run)
     assert found is not None
     assert f"{found.before['log_loss']:.5f}  {found.after['log_loss']:.5f}" in shown
-    assert shown.endswith(f"{run / CALIBRATION}\n")
+    assert shown.endswith(f"{run / CALIBRATION_FILE}\n")
     bioq.evaluate(run, masked_data, split="valid")
     said = capsys.readouterr().err
     assert f"note: the probabilities are calibrated: none is below {found.lowest:.3g}" in said
@@ -248,7 +253,7 @@ def test_a_data_set_of_other_targets_is_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
-    table = load(run).targets.assign(name=["first", "other"])  # type: ignore[operator]
+    table = load(run).targets.assign(name=["first", "other"])
     with new_dataset(tmp_path / "other", description, table):
         pass
     assert main(["calibrate", str(run), str(tmp_path / "other")]) == 1

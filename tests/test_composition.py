@@ -151,7 +151,7 @@ def test_training_fits_it_once_and_leaves_it_alone(tmp_path: Path) -> None:
     model = bioq.train(data, tmp_path / "run", model="marq", sizes=sizes, config=config)
     for name in ("weight", "bias"):
         torch.testing.assert_close(
-            getattr(model.composition, name), getattr(expected, name), rtol=0, atol=0
+            getattr(model.network.composition, name), getattr(expected, name), rtol=0, atol=0
         )
     assert build_model("marq", targets=2, sizes=ModelSizes(composition_share=0)).composition is None
     assert KMERS == 512

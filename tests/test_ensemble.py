@@ -14,7 +14,8 @@ from bioq import BioqError, UsageError
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset
 from bioq.evaluation.files import read_evaluation
-from bioq.runs.folder import load, save_weights
+from bioq.runs.trained_model import load
+from bioq.runs.weights import save_weights
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def other(run: Path, tmp_path: Path) -> Path:
     with torch.no_grad():
         for part in model.parameters():
             part.add_(torch.randn_like(part) * part.std())
-    save_weights(model, folder / "model.safetensors")
+    save_weights(model.network, folder / "model.safetensors")
     return folder
 
 
@@ -75,10 +76,10 @@ def test_runs_and_places_that_do_not_go_together_are_refused(
 ) -> None:
     both = [str(run), str(other), str(masked_data.path)]
     assert main(["evaluate", *both]) == 2
-    assert "2 runs: say where their evaluation goes, with --out" in capsys.readouterr().err
+    assert "2 runs: give the folder for their evaluation with --out" in capsys.readouterr().err
     with pytest.raises(UsageError, match="run: is named twice; an ensemble is of different runs"):
         bioq.evaluate([run, run], masked_data, out=tmp_path / "both")
-    with pytest.raises(UsageError, match="other: is a run, whose evaluation is its own"):
+    with pytest.raises(UsageError, match="other: is a run folder, which holds its own evaluation"):
         bioq.evaluate([run, other], masked_data, out=other)
     with pytest.raises(BioqError, match="could not be made: No such file"):
         bioq.evaluate([run, other], masked_data, out=tmp_path / "no" / "both")
@@ -87,7 +88,7 @@ def test_runs_and_places_that_do_not_go_together_are_refused(
 def test_every_run_must_fit_the_data_set(
     run: Path, other: Path, masked_data: Dataset, tmp_path: Path
 ) -> None:
-    table = load(run).targets.assign(name=["first", "third"])  # type: ignore[operator]
+    table = load(run).targets.assign(name=["first", "third"])
     description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
     with new_dataset(tmp_path / "third", description, table):
         pass

@@ -14,11 +14,16 @@ import torch
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
 from bioq.evaluation import files as results
-from bioq.evaluation import split as labelled
+from bioq.evaluation import predictions
+from bioq.evaluation.fit_calibration import calibrate
 from bioq.evaluation.scoring import evaluate
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import evaluation_table
 from bioq.forward import predict_split
 from bioq.models import ModelSizes, build_model
 from bioq.runs import folder as runs
+from bioq.runs.trained_model import load
+from bioq.runs.weights import save_weights
 
 SIZES = ModelSizes(filters=4, filter_width=6, pool_width=10, lstm_units=3, dense_units=8)
 TARGETS = pd.DataFrame(
@@ -39,6 +44,7 @@ def write_dataset(
     window_bp: int = 60,
     splits: tuple[str, ...] = ("train", "valid", "test"),
     windows: int = 80,
+    strands_folded: bool = False,
 ) -> Dataset:
     """A data set whose last target is never positive; the others follow how much A there is."""
     generator = np.random.default_rng(5)
@@ -48,7 +54,7 @@ def write_dataset(
             rich = (codes == 0).mean(axis=1)[:, None] + generator.normal(0, 0.05, (windows, 4))
             labels = rich[:, : len(targets)] > 0.3
             labels[:, -1] = False
-            with writer.split(name) as split:
+            with writer.split(name, strands_folded=strands_folded) as split:
                 split.append(codes, pack_labels(labels))
     return open_dataset(path)
 
@@ -64,12 +70,12 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
         for weights in model.parameters():
             weights.mul_(3)
     runs.create_run(folder / "run", model=model.architecture, training={}, data=data)
-    runs.save_weights(model, folder / "run" / runs.BEST)
+    save_weights(model, folder / "run" / runs.BEST)
     return folder / "run", data
 
 
 @pytest.fixture(scope="module")
-def found(trained) -> results.Evaluation:
+def found(trained) -> Evaluation:
     run, data = trained
     return evaluate(run, data, batch_size=32)
 
@@ -77,7 +83,7 @@ def found(trained) -> results.Evaluation:
 @pytest.fixture(scope="module")
 def probability(trained) -> dict[str, np.ndarray]:
     run, data = trained
-    return {name: predict_split(runs.load(run), data[name]) for name in ("valid", "test")}
+    return {name: predict_split(load(run), data[name]) for name in ("valid", "test")}
 
 
 def test_every_target_is_scored_as_scikit_learn_does(trained, found, probability):
@@ -166,7 +172,7 @@ def test_metrics_json_is_strict_json(trained, found):
 
 
 def test_the_table_names_macro_and_micro_and_the_undefined(found):
-    rows = results.evaluation_table(found.summary)
+    rows = evaluation_table(found.summary)
     scores = {row[0]: row[1:] for row in rows[1:]}
     assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
     assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
@@ -178,7 +184,7 @@ def test_the_table_names_macro_and_micro_and_the_undefined(found):
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
     trained, found, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     run = shutil.copytree(trained[0], tmp_path / "run")
     again = evaluate(run, trained[1], batch_size=32)
     pd.testing.assert_frame_equal(again.per_target, found.per_target)
@@ -194,7 +200,7 @@ def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(labelled, "_MEMORY_BYTES", 100)
+    monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     run = shutil.copytree(trained[0], tmp_path / "run")
     with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):
@@ -273,3 +279,60 @@ def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(BioqError, match="evaluation: could not be made: File exists"):
         results.make_folder(tmp_path)
+
+
+def test_the_calibration_split_of_another_data_set_is_not_noted(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    calibrate(run, trained[1])
+    note = "the calibration was fitted on the split 'valid' that is scored here"
+    same = evaluate(run, trained[1], split="valid").summary["notes"]
+    assert any(note in text for text in same)
+    other = write_dataset(tmp_path / "data", windows=81)
+    assert other.fingerprint != trained[1].fingerprint
+    assert not any(note in text for text in evaluate(run, other, split="valid").summary["notes"])
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_forward_strand_alone_is_noted_if_the_source_has_both(trained, tmp_path, folded):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    data = write_dataset(tmp_path / "data", strands_folded=folded)
+    notes = evaluate(run, data, strands="forward").summary["notes"]
+    assert any("only the stored strand was scored" in text for text in notes) == folded
+    assert not evaluate(run, data, strands="both").summary["notes"]
+
+
+def test_a_group_named_all_is_not_taken_for_the_pool_of_all_targets(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    targets = TARGETS.assign(group=["all", "TF", "TF", ""])
+    result = evaluate(run, write_dataset(tmp_path / "data", targets=targets))
+    assert list(result.summary["groups"]) == ["TF"]
+    pooled = result.curves[(result.curves["group"] == "all") & (result.curves["curve"] == "roc")]
+    assert (pooled["x"].diff().dropna() >= 0).all(), "one curve, not two"
+
+
+def test_a_score_equal_to_the_published_score_is_not_better_here(trained, found, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    here = found.per_target["roc_auc"]
+    published = [repr(float(here[0])), repr(float(here[1]) - 0.01), "NA", "0.5"]
+    targets = TARGETS.assign(danq_roc_auc=published)
+    (compared,) = evaluate(run, write_dataset(tmp_path / "data", targets=targets)).summary[
+        "published"
+    ]
+    assert (compared["targets"], compared["better_here"]) == (2, 1)
+
+
+def test_files_of_two_evaluations_are_never_read_as_one(trained, tmp_path, monkeypatch):
+    run = shutil.copytree(trained[0], tmp_path / "run")
+    evaluate(run, trained[1])
+    replace = os.replace
+
+    def fail_at_the_curves(source, path):
+        if Path(path).name == results.CURVES:
+            raise OSError(5, "Input/output error")
+        replace(source, path)
+
+    monkeypatch.setattr(os, "replace", fail_at_the_curves)
+    with pytest.raises(BioqError, match="Input/output error"):
+        evaluate(run, trained[1], split="valid")
+    with pytest.raises(BioqError, match=r"metrics\.json: no such file; run 'bioq evaluate"):
+        results.read_evaluation(run)

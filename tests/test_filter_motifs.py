@@ -17,20 +17,21 @@ from bioq import TrainConfig, dna
 from bioq.cli import main
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError, UsageError
+from bioq.interpretation.filter_motifs import motif_table
 from bioq.interpretation.filters import (
     FilterMotif,
     MotifOptions,
-    benjamini_hochberg,
     filter_effects,
     find_filter_motifs,
-    match_motifs,
-    motif_table,
     spaced_rows,
 )
+from bioq.interpretation.motif_matches import benjamini_hochberg, match_motifs
 from bioq.models import ModelSizes, build_model
 from bioq.models.motif_start import initialise_filters
 from bioq.motifs import Motif, jaspar_motifs, read_meme, write_meme
-from bioq.runs.folder import BEST, create_run, load, save_weights, training_data
+from bioq.runs.folder import BEST, create_run, training_data
+from bioq.runs.trained_model import load
+from bioq.runs.weights import save_weights
 
 PLANTED = ("MA0139.2", "MA0083.3")
 

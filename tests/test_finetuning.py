@@ -18,7 +18,8 @@ from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.files import sha256
 from bioq.forward import predict_split
-from bioq.runs.folder import read_config, read_history, read_tensors
+from bioq.runs.folder import read_config, read_history
+from bioq.runs.weights import read_tensors
 from bioq.training.recipes import FINE_TUNING_RATE, FROZEN_RATE
 
 SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)

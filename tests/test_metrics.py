@@ -246,7 +246,7 @@ def test_thinned_curves_keep_their_ends_and_their_area():
 @pytest.mark.usefixtures("small_chunks")
 def test_calibration_equals_a_count_by_hand():
     labels, probability = simulated(150, 4)
-    found = metrics.calibration(labels, probability, bins=10)
+    found = metrics.reliability(labels, probability, bins=10)
     edges = np.arange(11) / 10
     expected_error = 0.0
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
@@ -264,7 +264,7 @@ def test_calibration_equals_a_count_by_hand():
 
 
 def test_calibration_puts_one_into_the_last_bin():
-    found = metrics.calibration(np.array([1, 0]), np.array([1.0, 0.0]), bins=4)
+    found = metrics.reliability(np.array([1, 0]), np.array([1.0, 0.0]), bins=4)
     assert list(found.count) == [1, 0, 0, 1]
 
 

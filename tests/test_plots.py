@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from bioq.evaluation.files import ALL
+from bioq.evaluation.summary import ALL
 from bioq.plots import style
 from bioq.plots.evaluation import (
     plot_calibration,

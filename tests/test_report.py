@@ -13,11 +13,12 @@ import torch
 
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
-from bioq.evaluation.files import number
 from bioq.evaluation.scoring import evaluate
+from bioq.evaluation.table import number
 from bioq.models import build_model
 from bioq.reports.evaluation import ExtraTable, write_report
 from bioq.runs import folder as runs
+from bioq.runs.weights import save_weights
 from bioq.training.recipes import TrainConfig
 
 TARGETS = pd.DataFrame(
@@ -55,7 +56,7 @@ def run(tmp_path_factory) -> Path:
     training["resolved"] = {**vars(config.resolve(1000))}
     run = folder / "run"
     runs.create_run(run, model=model.architecture, training=training, data=data)
-    runs.save_weights(model, run / runs.BEST)
+    save_weights(model, run / runs.BEST)
     scores = {
         f"valid_{m}_{s}": 0.5 for m in ("macro", "micro") for s in ("roc_auc", "average_precision")
     }

@@ -12,7 +12,9 @@ from bioq import BioqError, ModelSizes
 from bioq.dataset import Dataset
 from bioq.models import build_model
 from bioq.runs.best_epoch import best_epoch
-from bioq.runs.folder import create_run, load, read_config, read_history, save_weights
+from bioq.runs.folder import create_run, read_config, read_history
+from bioq.runs.trained_model import load
+from bioq.runs.weights import save_weights
 
 NAN = float("nan")
 SMALL = ModelSizes(filters=4, lstm_units=3, dense_units=5)
@@ -35,8 +37,8 @@ def test_a_saved_model_predicts_as_before(run: Path, masked_data: Dataset) -> No
     after = bioq.load(run)
     np.testing.assert_array_equal(bioq.predict(before, windows), bioq.predict(after, windows))
     assert not after.training
-    assert list(after.targets["name"]) == ["first", "second"]  # type: ignore[index, arg-type]
-    assert after.config.data["fingerprint"] == masked_data.fingerprint  # type: ignore[union-attr]
+    assert list(after.targets["name"]) == ["first", "second"]
+    assert after.config.data["fingerprint"] == masked_data.fingerprint
 
 
 def test_an_existing_run_is_not_overwritten(run: Path, masked_data: Dataset) -> None:
@@ -99,7 +101,7 @@ def test_weights_of_another_architecture_are_named(run: Path) -> None:
 
 def test_a_target_table_of_another_length_is_named(run: Path) -> None:
     (run / "targets.tsv").write_text("name\nonly\n")
-    with pytest.raises(BioqError, match=r"has 1 targets, config.json says 2"):
+    with pytest.raises(BioqError, match=r"has 1 targets, config.json has 2"):
         load(run)
 
 

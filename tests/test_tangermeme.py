@@ -1,5 +1,7 @@
 """Our models work with tangermeme unchanged, and its numbers are ours where they mean the same."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -20,8 +22,11 @@ from tangermeme.variant_effect import substitution_effect
 TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 
 
-@pytest.fixture(params=["danq", "deepsea"])
+@pytest.fixture(params=["danq", "deepsea", "loaded"])
 def model(request: pytest.FixtureRequest) -> nn.Module:
+    if request.param == "loaded":  # `bioq.load` returns a network with its targets
+        run: Path = request.getfixturevalue("run")
+        return bioq.load(run)
     torch.manual_seed(0)
     sizes = TINY if request.param == "danq" else ModelSizes(filters=8, dense_units=8)
     built = build_model(request.param, targets=2, window_bp=200, sizes=sizes).eval()

@@ -361,7 +361,7 @@ def test_outputs_start_at_the_positive_rates(masked_data: Dataset, tmp_path: Pat
     config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0)
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
     rate = (masked_data["train"].labels().sum(axis=0) + 1) / (len(masked_data["train"]) + 2)
-    bias = model.output.bias.detach().numpy()  # type: ignore[union-attr, operator]
+    bias = model.network.output.bias.detach().numpy()  # type: ignore[union-attr, operator]
     np.testing.assert_allclose(1 / (1 + np.exp(-bias)), rate, atol=1e-6)
 
 
@@ -392,7 +392,7 @@ def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path:
     )
     config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0)
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, motifs=str(meme), config=config)
-    first = model.conv.weight[0].detach().numpy()  # type: ignore[union-attr, index]
+    first = model.network.conv.weight[0].detach().numpy()  # type: ignore[union-attr, index]
     expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0]] * 3).T - 0.25
     found = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
     assert min(found) < 1e-6

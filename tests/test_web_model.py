@@ -10,9 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 import bioq
-from bioq.evaluation.files import evaluation_table, number, read_evaluation
+from bioq.evaluation.files import read_evaluation
+from bioq.evaluation.table import evaluation_table, number
 from bioq.models.summary import summarise
-from bioq.runs.folder import HISTORY, load
+from bioq.runs.folder import HISTORY
+from bioq.runs.trained_model import load
 from bioq.web import create_app, open_service
 
 
@@ -40,7 +42,7 @@ def titles(page: str) -> list[str]:
 
 def test_the_page_says_what_the_model_is(page, trained):
     model = load(trained.run)
-    assert f"<b>{summarise(model).parameters:,}</b> parameters" in page
+    assert f"<b>{summarise(model.network).parameters:,}</b> parameters" in page
     assert "<b>200 bp</b> of DNA" in page
     assert "<b>40 bp</b> in the middle" in page
     assert "data set <b>data</b> (2,000 windows)" in page

@@ -12,7 +12,8 @@ import torch
 from bioq import ModelSizes, dna
 from bioq.dataset import Description
 from bioq.models import build_model
-from bioq.runs.folder import create_run, save_weights
+from bioq.runs.folder import create_run
+from bioq.runs.weights import save_weights
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 Row = tuple[object, ...]

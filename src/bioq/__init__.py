@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bioq.forward import predict as predict
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
-    from bioq.runs.folder import load as load
+    from bioq.runs.trained_model import load as load
     from bioq.training.job import train as train
     from bioq.training.recipes import TrainConfig as TrainConfig
     from bioq.variants import VariantOptions as VariantOptions
@@ -34,7 +34,7 @@ _HOME = {
     "build_model": "bioq.models",
     "calibrate": "bioq.evaluation.fit_calibration",
     "evaluate": "bioq.evaluation.scoring",
-    "load": "bioq.runs.folder",
+    "load": "bioq.runs.trained_model",
     "open_dataset": "bioq.dataset",
     "predict": "bioq.forward",
     "score_variants": "bioq.variants",

@@ -1,8 +1,8 @@
-"""The one batched forward loop: strands, precision, device. Everything that predicts calls it."""
+"""The batched forward loop of every prediction: strands, precision, device, calibration."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,18 @@ from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_codes
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
+from bioq.models.eval_mode import eval_mode
 from bioq.progress import progress
-from bioq.runs.calibration import calibrated
+from bioq.runs.trained_model import architecture_of, calibrated, module_to_compute
 
 Strands = Literal["both", "forward"]
 Precision = Literal["32", "tf32", "bf16"]
 BATCH_SIZE = 256
-"""Windows a forward pass."""
+"""Windows per forward pass."""
 _STRANDS_TOGETHER = 16
-"""Up to so many windows go with their opposite strands: reading the weights is what takes the time.
-More would take twice the memory and gain nothing."""
+"""Up to this many windows are computed in one pass with their opposite strands, because reading the
+weights takes most of the time. With more windows one pass needs twice the memory and is no faster.
+"""
 
 Windows = npt.NDArray[np.generic] | Tensor
 
@@ -40,31 +42,31 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Return probabilities float32 `(n, targets)` of one-hot windows `(n, 4, length)`.
 
-    `windows` is an array or tensor of any number type, in the order A, C, G, T. With
-    strands="both" the probabilities of a window and of its reverse complement are averaged, as
-    DeepSEA does. The model stays on its device unless `device` names another; its train or eval
-    mode is as before afterwards.
-    Raises BioqError if `windows` is not `(n, 4, length)`.
+    `model` is a model of `bioq.load`, whose probabilities are calibrated if its run is, or any
+    module from windows to logits. `windows` is an array or tensor of any number type, in the order
+    A, C, G, T. With strands="both" the probabilities of a window and of its reverse complement are
+    averaged, as DeepSEA does. The model stays on its device unless `device` is given; its train or
+    eval mode is restored afterwards.
+    Raises BioqError if `windows` is not `(n, 4, length)`, or not of the model's length.
     """
     if windows.ndim != 3 or windows.shape[1] != 4:
         raise BioqError(
             f"windows have shape {tuple(windows.shape)}; expected (n, 4, length), "
             "one-hot in the order A, C, G, T"
         )
-    expected = getattr(model, "architecture", {}).get("window_bp", windows.shape[2])
+    expected = architecture_of(model).get("window_bp", windows.shape[2])
     if windows.shape[2] != expected:
         raise BioqError(
             f"windows are {windows.shape[2]} bp long; this model reads windows of {expected} bp"
         )
     tensor = windows if isinstance(windows, Tensor) else torch.from_numpy(np.asarray(windows))
+    device = _device(model, device)
+    with _predicting(model.to(device), strands, device, precision) as probability_of:
 
-    def read(start: int, end: int) -> Tensor:
-        return tensor[start:end].to(place).float()
+        def predict_rows(start: int, end: int) -> Tensor:
+            return probability_of(tensor[start:end].to(device).float())
 
-    place = _place(model, device)
-    return _forward_loop(
-        model.to(place), read, len(tensor), strands, batch_size, place, precision, "predict"
-    )
+        return _in_batches(model, predict_rows, len(tensor), batch_size, label="predict")
 
 
 def predict_split(
@@ -78,23 +80,22 @@ def predict_split(
     rows: slice = slice(None),
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(len(split), targets)` of every window of a split, in order,
-    or of `rows` that follow one another.
+    """Return probabilities float32 `(windows, targets)` of the windows of a split, in order.
 
-    They are written into `out` where one is given: a memory map for a split whose predictions do
-    not fit in memory.
+    `rows` limits them to consecutive windows. They are written into `out` if it is given: a memory
+    map for a split whose predictions do not fit in memory.
     """
-    place = _place(model, device)
-    batches = Batches(split, place, data_in="disk")
+    device = _device(model, device)
+    batches = Batches(split, device, data_in="disk")
     first, last, _ = rows.indices(len(split))
+    with _predicting(model.to(device), strands, device, precision) as probability_of:
 
-    def read(start: int, end: int) -> Tensor:
-        return batches.read_codes(torch.arange(first + start, first + end))[0]
+        def predict_rows(start: int, end: int) -> Tensor:
+            codes, _ = batches.read_codes(torch.arange(first + start, first + end))
+            return probability_of(codes)
 
-    label = f"predict {split.name}"
-    return _forward_loop(
-        model.to(place), read, last - first, strands, batch_size, place, precision, label, out
-    )
+        label = f"predict {split.name}"
+        return _in_batches(model, predict_rows, last - first, batch_size, label=label, out=out)
 
 
 def predict_codes(
@@ -107,19 +108,12 @@ def predict_codes(
 ) -> npt.NDArray[np.float32]:
     """Return probabilities float32 `(n, targets)` of codes uint8 `(n, length)` (see `dna.encode`).
 
-    One forward pass, without progress: for callers that stream batches and put the model on its
-    device themselves. The codes travel to the device as they are.
+    One forward pass, without progress: for callers that stream batches and have put the model on
+    its device. The codes are copied to the device as uint8.
     """
-    place = _place(model, device)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), numerics(place, precision):
-            windows = torch.from_numpy(codes).to(place)
-            engine = prepare(model, precision)
-            return _probability(model, engine, windows, strands).cpu().numpy()
-    finally:
-        model.train(was_training)
+    device = _device(model, device)
+    with _predicting(model, strands, device, precision) as probability_of:
+        return probability_of(torch.from_numpy(codes).to(device)).cpu().numpy()
 
 
 def predict_edits(
@@ -135,34 +129,38 @@ def predict_edits(
     """Return the probabilities of windows and of edits of them, each float32 `(m, targets)`.
 
     `codes` are uint8 `(n, length)`, `edited` `(m, length)`, `of` `(m,)` the window of each edit.
-    One strand. What an edit shares with its window is computed once where there is a way (see
-    `fast.prepare_edits`, which takes batches of its own); else every window is.
+    One strand. If the model has a fast path for edits (`fast.prepare_edits`, with its own batch
+    size), the part that an edit shares with its window is computed once.
     """
-    place = _place(model, device)
-    engine = prepare_edits(model, precision) if place.type == "cpu" else None
+    device = _device(model, device)
+    engine = prepare_edits(module_to_compute(model), precision) if device.type == "cpu" else None
     if engine is not None:
         before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
         return calibrated(model, before), calibrated(model, after)
     windows = np.concatenate([codes, edited])
-    found = np.concatenate(
+    probability = np.concatenate(
         [
             predict_codes(
                 model,
                 windows[row : row + batch_size],
                 strands="forward",
-                device=place,
+                device=device,
                 precision=precision,
             )
             for row in range(0, len(windows), batch_size)
         ]
     )
-    return found[of], found[len(codes) :]
+    return probability[of], probability[len(codes) :]
 
 
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast, in
-    which a card's LSTM uses TF32 (see `models.recurrent`)."""
+    which an LSTM on a card uses TF32 (`models.recurrent`).
+
+    PyTorch's TF32 flags, which are global, are restored afterwards. Raises UsageError for an
+    unknown precision, or one that the device does not have.
+    """
     if precision not in ("32", "tf32", "bf16"):
         raise UsageError(f"precision {precision!r}; expected 32, tf32 or bf16")
     if precision == "tf32" and device.type != "cuda":
@@ -180,7 +178,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device of that name; the first CUDA card, else the CPU, where none is given.
+    """Return the device of that name; without a name the first CUDA card, else the CPU.
 
     Raises UsageError if this machine or this PyTorch does not have it.
     """
@@ -192,47 +190,51 @@ def choose_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
         raise UsageError(
-            f"device {name!r} is not to be had here ({reason}); use cpu, cuda or mps"
+            f"device {name!r} is not available on this machine ({reason}); use cpu, cuda or mps"
         ) from error
     return device
 
 
-def _forward_loop(
+@contextlib.contextmanager
+def _predicting(
+    model: nn.Module, strands: Strands, device: torch.device, precision: Precision
+) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Yield the function from windows, or their codes, on the device to calibrated probabilities.
+
+    The model, on that device, is in eval mode until the block ends.
+    """
+    if strands not in ("both", "forward"):
+        raise UsageError(f"strands {strands!r}; expected both or forward")
+    with eval_mode(model), torch.inference_mode(), numerics(device, precision):
+        engine = prepare(module_to_compute(model), precision)
+        yield lambda windows: _probability(model, engine, windows, strands)
+
+
+def _in_batches(
     model: nn.Module,
-    read: Callable[[int, int], Tensor],
+    predict_rows: Callable[[int, int], Tensor],
     windows: int,
-    strands: Strands,
     batch_size: int,
-    device: torch.device,
-    precision: Precision,
+    *,
     label: str,
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    if strands not in ("both", "forward"):
-        raise UsageError(f"strands {strands!r}; expected both or forward")
+    """Return the probabilities of all windows, which `predict_rows(start, end)` returns in parts.
+
+    `label` names the work in the line of progress.
+    """
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size}; expected at least 1")
-    was_training = model.training
-    model.eval()
-    try:
-        with (
-            torch.inference_mode(),
-            numerics(device, precision),
-            progress(label, windows, "windows") as advance,
-        ):
-            engine = prepare(model, precision)
-            for start in range(0, windows, batch_size):
-                end = min(start + batch_size, windows)
-                probability = _probability(model, engine, read(start, end), strands)
-                if out is None:
-                    out = np.empty((windows, probability.shape[1]), dtype=np.float32)
-                out[start:end] = probability.cpu().numpy()
-                advance(end - start)
-    finally:
-        model.train(was_training)
+    with progress(label, windows, "windows") as advance:
+        for start in range(0, windows, batch_size):
+            end = min(start + batch_size, windows)
+            probability = predict_rows(start, end)
+            if out is None:
+                out = np.empty((windows, probability.shape[1]), dtype=np.float32)
+            out[start:end] = probability.cpu().numpy()
+            advance(end - start)
     if out is None:
-        architecture: Any = model.architecture
-        out = np.empty((0, architecture["targets"]), dtype=np.float32)
+        out = np.empty((0, architecture_of(model)["targets"]), dtype=np.float32)
     return out
 
 
@@ -240,12 +242,12 @@ def _probability(
     model: nn.Module, engine: Engine | None, windows: Tensor, strands: Strands
 ) -> Tensor:
     """Return calibrated probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of
-    any numbers `(n, 4, length)`; `engine` is what `prepare` gives for the model."""
+    any numbers `(n, 4, length)`; `engine` is the model's fast path, if it has one."""
     if engine is not None:
         codes = windows if windows.ndim == 2 else _codes(windows)
         if codes is not None:
-            found = _of_strands(engine, codes, reverse_complement_codes, strands)
-            return calibrated(model, found)
+            probability = _of_strands(engine, codes, reverse_complement_codes, strands)
+            return calibrated(model, probability)
     if windows.ndim == 2:
         windows = one_hot(windows).float()
     return calibrated(model, _of_strands(model, windows, reverse_complement, strands))
@@ -257,9 +259,10 @@ def _of_strands(
     opposite: Callable[[Tensor], Tensor],
     strands: Strands,
 ) -> Tensor:
+    """Return the probabilities of the windows, or the mean of those of their two strands."""
     if strands == "both" and len(windows) <= _STRANDS_TOGETHER:
-        both = torch.sigmoid(compute(torch.cat([windows, opposite(windows)])).float())
-        return (both[: len(windows)] + both[len(windows) :]) / 2
+        stacked = torch.sigmoid(compute(torch.cat([windows, opposite(windows)])).float())
+        return (stacked[: len(windows)] + stacked[len(windows) :]) / 2
     forward = torch.sigmoid(compute(windows).float())
     if strands == "forward":
         return forward
@@ -272,7 +275,8 @@ def _codes(windows: Tensor) -> Tensor | None:
     return codes if torch.equal(one_hot(codes).to(windows.dtype), windows) else None
 
 
-def _place(model: nn.Module, device: str | torch.device | None) -> torch.device:
+def _device(model: nn.Module, device: str | torch.device | None) -> torch.device:
+    """Return the device that is given; the model's if none is."""
     if isinstance(device, torch.device):
         return device
     return choose_device(device) if device is not None else next(model.parameters()).device

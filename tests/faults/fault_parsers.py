@@ -25,7 +25,9 @@ from bioq.inputs.files import STDIN
 from bioq.inputs.places import open_places
 from bioq.models import ModelSizes, build_model
 from bioq.motifs import read_meme
-from bioq.runs.folder import create_run, load, read_tensors, save_weights
+from bioq.runs.folder import create_run
+from bioq.runs.trained_model import load
+from bioq.runs.weights import read_tensors, save_weights
 from bioq.variants.background import read_background
 
 CORPUS = Path(__file__).parents[1] / "corpus"

@@ -14,7 +14,8 @@ from bioq.builders.deepsea.bins import read_bins
 from bioq.builders.deepsea.fetch import _unpack
 from bioq.cli.train import _read_config
 from bioq.cluster.parts import JOURNAL, MANIFEST, Part, Parts, part_name
-from bioq.evaluation.files import FOLDER, SUMMARY, Evaluation, read_evaluation, write_evaluation
+from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation, write_evaluation
+from bioq.evaluation.summary import Evaluation
 from bioq.genome import open_genome
 from bioq.models import ModelSizes, build_model
 from bioq.prediction import spool

@@ -22,7 +22,8 @@ from bioq.genome import open_genome, read_bed
 from bioq.genome import text as pieces
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
-from bioq.runs.folder import BEST, LAST, STATE, read_tensors
+from bioq.runs.folder import BEST, LAST, STATE
+from bioq.runs.weights import read_tensors
 
 Undisturbed = Callable[[Command], Whole]
 Counted = Callable[[str, str, int], None]

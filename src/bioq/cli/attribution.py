@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.outputs import split_outputs
-from bioq.interpretation import AttributionOptions, ExplainOptions, attribution_file
+from bioq.interpretation import AttributionOptions, ExplainJob, ExplainOptions, attribution_file
 from bioq.plots.interpretation import write_contributions_figure
 
 
@@ -53,8 +53,7 @@ def attribution(
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_contributions_figure, figure) if figure else None
-    attribution_file(
-        run, what, tables, genome=genome, options=options, attribution=gradients, draw=draw
-    )
+    job = ExplainJob(run, what, tables, genome, options, draw)
+    attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

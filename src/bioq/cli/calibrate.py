@@ -7,7 +7,7 @@ from bioq.dataset import open_dataset
 from bioq.evaluation.fit_calibration import calibrate as calibrate_run
 from bioq.forward import BATCH_SIZE
 from bioq.progress import say
-from bioq.runs.calibration import CALIBRATION, Calibration
+from bioq.runs.calibration import CALIBRATION_FILE, Calibration
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
 
@@ -44,7 +44,7 @@ def calibrate(
     found = calibrate_run(run, open_dataset(dataset), device=device, batch_size=batch_size)
     print_table(_rows(found))
     say("on the windows it was fitted on: 'bioq evaluate' says what it is worth on others")
-    print(run / CALIBRATION)
+    print(run / CALIBRATION_FILE)
 
 
 def _rows(found: Calibration) -> list[list[str]]:

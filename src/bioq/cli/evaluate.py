@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.evaluation.files import evaluation_table
 from bioq.evaluation.scoring import evaluate as evaluate_run
+from bioq.evaluation.table import evaluation_table
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.reports.evaluation import write_report
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from bioq.cli.outputs import split_outputs
 from bioq.forward import Precision
-from bioq.interpretation import ExplainOptions, mutagenesis_file
+from bioq.interpretation import ExplainJob, ExplainOptions, mutagenesis_file
 from bioq.plots.interpretation import write_effects_figure
 
 
@@ -55,8 +55,7 @@ def mutagenesis(
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_effects_figure, figure) if figure else None
-    mutagenesis_file(
-        run, what, tables, genome=genome, options=options, precision=precision, draw=draw
-    )
+    job = ExplainJob(run, what, tables, genome, options, draw)
+    mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

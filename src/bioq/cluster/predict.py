@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
-from torch import nn
 
 from bioq import dna
 from bioq.cluster.connection import import_ray
@@ -33,7 +31,7 @@ from bioq.prediction.job import (
     predict_rows,
     report_past_end,
 )
-from bioq.runs.folder import load
+from bioq.runs.trained_model import TrainedModel, load
 from bioq.tables import Columns, Layout, Scores
 
 
@@ -59,7 +57,7 @@ def predict_on_ray(
     with contextlib.ExitStack() as stack:
         stack.enter_context(numerics(torch.device("cpu"), _precision(options)))
         model = load(run)
-        targets: pd.DataFrame = model.targets  # type: ignore[assignment]
+        targets = model.targets
         chosen = select_targets(targets, options.targets)
         path, label = stack.enter_context(input_file(source))
         opened = stack.enter_context(open_genome(genome)) if genome else None
@@ -121,7 +119,7 @@ def _shards(windows: Windows, size: int) -> Iterator[Shard]:
 class PredictJob:
     """What every worker is told of a prediction."""
 
-    model: nn.Module
+    model: TrainedModel
     layout: Layout
     chosen: npt.NDArray[np.int64]
     options: PredictOptions
@@ -134,7 +132,7 @@ class PredictJob:
 
 
 class _Open:
-    def __init__(self, model: nn.Module, job: PredictJob):
+    def __init__(self, model: TrainedModel, job: PredictJob):
         self._model = model
         self._job = job
         self._names = job.layout.targets[NAME].to_numpy(dtype=object)

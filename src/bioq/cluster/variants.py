@@ -23,7 +23,7 @@ from bioq.genome.alleles import place, read_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.inputs.files import STDIN
-from bioq.runs.folder import identity
+from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.variants import Summary, VariantOptions, read_background
 from bioq.variants.background import Background
@@ -68,7 +68,7 @@ def write_variants_on_ray(
         about = {
             "command": "variants",
             "run": Path(run).resolve().name,
-            "weights": identity(Path(run)),
+            "weights": predictions_identity(Path(run)),
             "input": "stdin" if vcf == STDIN else vcf.name,
             "input_sha256": sha256(path),
             "genome": genome.name,

@@ -1,15 +1,17 @@
-"""Fits the calibration of a run on the split `valid` of a data set, and keeps it in the run."""
+"""`calibrate`: fits the calibration of a run on the split `valid` of a data set."""
 
 from pathlib import Path
 
 from bioq import metrics
 from bioq.dataset import Dataset, open_dataset
 from bioq.errors import BioqError
-from bioq.evaluation.files import VALID
-from bioq.evaluation.split import Labels, Probability, predict_labelled, require_fit
+from bioq.evaluation.data_match import require_match
+from bioq.evaluation.predictions import predict_labelled
+from bioq.evaluation.summary import VALID, Labels, Probability
 from bioq.forward import BATCH_SIZE, choose_device
 from bioq.runs.calibration import Calibration, fit_lowest, write_calibration
-from bioq.runs.folder import load, weights_checksum
+from bioq.runs.trained_model import load
+from bioq.runs.weights import weights_checksum
 
 
 def calibrate(
@@ -21,14 +23,15 @@ def calibrate(
 ) -> Calibration:
     """Fit a run's calibration on the split `valid` and write RUN/calibration.json.
 
-    An earlier one is replaced. From then on `predict` and all that gives probabilities gives
-    calibrated ones, until the run's weights are others. Raises BioqError if the run and the data
-    set do not fit together, or the split is missing or has labels of one kind only.
+    It replaces an earlier calibration. `predict` and every other function that returns
+    probabilities then returns calibrated probabilities, as long as the run has the same weights.
+    Raises BioqError if the run and the data set do not fit together, or the split is missing or
+    has only positive or only negative labels.
     """
     run = Path(run)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     model = load(run, calibrated=False)
-    require_fit(run, model, data)
+    require_match(run, model, data)
     split = data[VALID]
     positives = int(split.positives().sum())
     if not 0 < positives < len(split) * split.targets:
@@ -37,7 +40,7 @@ def calibrate(
             f"{len(split) * split.targets:,}; a calibration needs both kinds: "
             "take a data set with more windows to validate on"
         )
-    checksum = weights_checksum(model)
+    checksum = weights_checksum(model.network)
     labels, probability = predict_labelled(
         model.to(choose_device(device)),
         split,
@@ -50,7 +53,7 @@ def calibrate(
     lowest = fit_lowest(labels, probability)
     probability *= 1 - lowest  # in place: the probabilities may be larger than memory
     probability += lowest
-    found = Calibration(
+    calibration = Calibration(
         lowest=lowest,
         weights=checksum,
         data={
@@ -63,13 +66,13 @@ def calibrate(
         before=before,
         after=_scores(labels, probability),
     )
-    write_calibration(found, run)
-    return found
+    write_calibration(calibration, run)
+    return calibration
 
 
 def _scores(labels: Labels, probability: Probability) -> dict[str, float]:
     return {
         "log_loss": metrics.log_loss(labels, probability),
         "brier": metrics.brier(labels, probability),
-        "calibration_error": metrics.calibration(labels, probability).expected_error,
+        "calibration_error": metrics.reliability(labels, probability).expected_error,
     }

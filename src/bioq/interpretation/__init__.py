@@ -1,8 +1,9 @@
-"""Which bases a prediction rests on: saturation mutagenesis, and attribution by gradients."""
+"""Which bases a prediction depends on: saturation mutagenesis, gradients, motifs of filters."""
 
 from bioq.interpretation.gradients import Attribution, input_x_gradient, integrated_gradients
 from bioq.interpretation.jobs import (
     AttributionOptions,
+    ExplainJob,
     ExplainOptions,
     attribution_file,
     mutagenesis_file,
@@ -13,6 +14,7 @@ from bioq.interpretation.writing import Explanation
 __all__ = [
     "Attribution",
     "AttributionOptions",
+    "ExplainJob",
     "ExplainOptions",
     "Explanation",
     "attribution_file",

@@ -1,6 +1,6 @@
-"""Which bases a prediction rests on, by gradients: input x gradient and integrated gradients.
+"""Which bases a prediction depends on, by gradients: input x gradient and integrated gradients.
 
-Both explain the logit of one target, the mean over both strands unless told otherwise.
+Each explains the logit of one target, by default the mean over both strands.
 """
 
 import contextlib
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands
+from bioq.models.eval_mode import eval_mode
+from bioq.runs.trained_model import architecture_of
 
 STEPS = 64
-"""Points on the way from the baseline to the window."""
-
+"""Points on the line from the baseline to the window."""
 
 Method = Literal["integrated-gradients", "input-x-gradient"]
 
@@ -28,12 +29,12 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Attribution:
-    """What every base adds to a target's logit, compared with the baseline."""
+    """The contribution of every base to a target's logit, compared with the baseline."""
 
     gradient: Floats
-    """The mean gradient on the way from the baseline to the window `(n, 4, length)`. From a
-    baseline of zeros it is what each of the four bases adds, or would add in place of the one that
-    is there: TF-MoDISco's hypothetical contributions."""
+    """The mean gradient on the line from the baseline to the window `(n, 4, length)`. From a
+    baseline of zeros it is the contribution of each of the four bases, if the window had it at this
+    position: TF-MoDISco's hypothetical contributions."""
     values: Floats
     """`gradient` times (window minus baseline): `(n, 4, length)`."""
     logit: Floats
@@ -43,7 +44,7 @@ class Attribution:
 
     @property
     def completeness_gap(self) -> Floats:
-        """Sum of the values minus the logit's difference `(n,)`: 0 if nothing is missing."""
+        """Sum of the values minus the logit's difference `(n,)`: 0 if they are complete."""
         difference = self.logit.astype(np.float64) - self.baseline_logit
         gap: Floats = self.values.sum(axis=(1, 2), dtype=np.float64) - difference
         return gap
@@ -55,13 +56,13 @@ def input_x_gradient(
     """Return the gradient of a target's logit, and the windows times it.
 
     `windows` is one-hot `(n, 4, length)`; the baseline is all zeros. A linear estimate: the values
-    do not sum to the logit's difference. The model computes in eval mode, where it lies.
+    do not sum to the logit's difference. The model computes in eval mode, on its device.
     Raises BioqError for another shape, UsageError for a target that the model does not have.
     """
-    ready = _prepare(model, windows, target)
+    ends = _checked(model, windows, target)
     with _explaining(model):
-        gradient = _gradient(model, ready, target, strands)
-        return _attribution(model, ready, torch.zeros_like(ready), gradient, target, strands)
+        gradient = _gradient(model, ends, target, strands)
+        return _attribution(model, ends, torch.zeros_like(ends), gradient, target, strands)
 
 
 def integrated_gradients(
@@ -74,32 +75,32 @@ def integrated_gradients(
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
 ) -> Attribution:
-    """Add up the gradients on the straight way from a baseline to each window.
+    """Integrate the gradients on the straight line from a baseline to each window.
 
-    `windows` and `baseline` are `(n, 4, length)`; without a baseline it is all zeros: unknown
-    bases. The integral is the midpoint rule with `steps` points, `batch_size` of them in memory
-    at a time. The values of a window sum to its logit minus the baseline's, but for the error of
-    the rule; `completeness_gap` says how large it is. Source: Sundararajan et al. 2017.
+    `windows` and `baseline` are `(n, 4, length)`; the default baseline is all zeros: unknown bases.
+    The integral is the midpoint rule with `steps` points, `batch_size` of them in memory at a time.
+    The values of a window sum to its logit minus the baseline's, except for the error of the rule,
+    which is `completeness_gap`. Source: Sundararajan et al. 2017.
     """
     if steps < 1 or batch_size < 1:
         raise UsageError(f"{steps} steps, batch size {batch_size}; expected at least 1")
-    ready = _prepare(model, windows, target)
-    start = torch.zeros_like(ready) if baseline is None else _prepare(model, baseline, target)
-    if start.shape != ready.shape:
+    ends = _checked(model, windows, target)
+    starts = torch.zeros_like(ends) if baseline is None else _checked(model, baseline, target)
+    if starts.shape != ends.shape:
         raise BioqError(
-            f"the baseline has shape {tuple(start.shape)}; expected the windows', "
-            f"{tuple(ready.shape)}"
+            f"the baseline has shape {tuple(starts.shape)}; expected the windows', "
+            f"{tuple(ends.shape)}"
         )
-    shares = (torch.arange(steps, device=ready.device, dtype=ready.dtype) + 0.5) / steps
-    mean = torch.empty_like(ready)
+    shares = (torch.arange(steps, device=ends.device, dtype=ends.dtype) + 0.5) / steps
+    mean = torch.empty_like(ends)
     with _explaining(model):
-        for row, (end, begin) in enumerate(zip(ready, start, strict=True)):
+        for row, (end, start) in enumerate(zip(ends, starts, strict=True)):
             total = torch.zeros_like(end, dtype=torch.float64)
-            for some in torch.split(shares, batch_size):
-                path = begin + some.view(-1, 1, 1) * (end - begin)
-                total += _gradient(model, path, target, strands).double().sum(dim=0)
+            for batch in torch.split(shares, batch_size):
+                points = start + batch.view(-1, 1, 1) * (end - start)
+                total += _gradient(model, points, target, strands).double().sum(dim=0)
             mean[row] = total / steps
-        return _attribution(model, ready, start, mean, target, strands)
+        return _attribution(model, ends, starts, mean, target, strands)
 
 
 def _attribution(
@@ -112,12 +113,13 @@ def _attribution(
 ) -> Attribution:
     values = gradient * (windows - baseline)
     with torch.no_grad():
-        logits = [_logit(model, some, target, strands) for some in (windows, baseline)]
+        logits = [_logit(model, inputs, target, strands) for inputs in (windows, baseline)]
     return Attribution(*(tensor.cpu().numpy() for tensor in (gradient, values, *logits)))
 
 
-def _prepare(model: nn.Module, windows: Tensor, target: int) -> Tensor:
-    architecture: Any = getattr(model, "architecture", {})
+def _checked(model: nn.Module, windows: Tensor, target: int) -> Tensor:
+    """Return the windows on the model's device. Raises as `input_x_gradient` does."""
+    architecture = architecture_of(model)
     targets = architecture.get("targets", target + 1)
     if not 0 <= target < targets:
         raise UsageError(f"target {target}: the model has the targets 0 to {targets - 1}")
@@ -133,22 +135,19 @@ def _prepare(model: nn.Module, windows: Tensor, target: int) -> Tensor:
 
 @contextlib.contextmanager
 def _explaining(model: nn.Module) -> Iterator[None]:
-    """Eval mode (no dropout) with gradients, of the windows only; all is as before afterwards.
+    """Eval mode (no dropout), with gradients of the windows and not of the weights.
 
-    cuDNN's LSTM keeps what a backward pass needs in training mode only and refuses it in eval
-    mode, so on CUDA PyTorch's own LSTM is used. It is slower, the numbers are the same.
+    Modes and `requires_grad` of the model are restored afterwards. cuDNN's LSTM supports a backward
+    pass in training mode only, so on CUDA PyTorch's own LSTM is used: slower, with equal numbers.
     """
-    training = [(module, module.training) for module in model.modules()]
-    needed = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval().requires_grad_(False)
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.requires_grad_(False)
     try:
-        with torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
+        with eval_mode(model), torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
             yield
     finally:
-        for module, was_training in training:
-            module.training = was_training
-        for parameter, was_needed in needed:
-            parameter.requires_grad_(was_needed)
+        for parameter, requires_grad in before:
+            parameter.requires_grad_(requires_grad)
 
 
 def _gradient(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:

@@ -1,4 +1,4 @@
-"""`mutagenesis_file` and `attribution_file`: from a run and an input to files and a figure."""
+"""`mutagenesis_file` and `attribution_file`: explain an input, write files and a figure."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import nn
 
@@ -31,34 +30,34 @@ from bioq.interpretation.writing import (
     GAP,
     LOGIT,
     REFERENCE,
+    AttributionValues,
     Content,
-    Contributions,
-    Effects,
     Explanation,
+    MutagenesisValues,
     check_ending,
     open_writer,
 )
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
-from bioq.runs.folder import RunConfig, load
+from bioq.runs.trained_model import TrainedModel, load
 
 Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
 """Draws windows and the names of their targets."""
 MOST_PANELS = 6
-"""A figure of more windows and targets would not be read."""
+"""A figure of more windows and targets is not readable."""
 GAP_LIMIT = 0.05
-"""The completeness gap that is called large: this share of the logit's difference from the
-baseline, and of 1 where the difference is smaller. 0.05 in a logit is 0.0125 in a probability, or
-less."""
+"""A completeness gap is reported as large above this share of the logit's difference from the
+baseline, or of 1 if the difference is smaller. 0.05 in a logit is at most 0.0125 in a
+probability."""
 
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """What is explained, and how it is predicted."""
+    """The targets and bases to explain, and how to predict."""
 
     targets: tuple[str, ...] = ()
     """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
-    Can be given again for more."""
+    Give it again for more targets."""
     span_bp: AtLeastOne | None = None
     """Bases in the middle of each window that are explained; by default the whole window of a
     sequence, and the bin's length of a region or around a variant."""
@@ -67,7 +66,7 @@ class ExplainOptions:
     strands: Strands = "both"
     """both: average the predictions of a window and its reverse complement."""
     batch_size: AtLeastOne = BATCH_SIZE
-    """Windows a forward pass."""
+    """Windows per forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
 
@@ -77,98 +76,101 @@ class ExplainOptions:
 
 @dataclass(frozen=True)
 class AttributionOptions:
-    """How gradients are made into contributions."""
+    """How contributions are computed from gradients."""
 
     method: Method = "integrated-gradients"
     """integrated-gradients: contributions that sum to the logit minus that of unknown bases;
-    input-x-gradient: the gradient at the window itself, a quick estimate that does not."""
+    input-x-gradient: the gradient at the window itself, a fast estimate that does not sum to it."""
     steps: AtLeastOne = STEPS
-    """Points of the integral: more are more exact."""
+    """Points of the integral: with more of them it is more exact."""
 
     def __post_init__(self) -> None:
         check_types(self)
 
 
 @dataclass(frozen=True)
-class _Job:
-    model: nn.Module
+class ExplainJob:
+    """Windows to explain, and the files to write."""
+
+    run: Path
+    source: str
+    """Sequences, regions or a variant: see `inputs.open_places`."""
+    outs: Sequence[Path]
+    """Tables and arrays: see `writing`."""
+    genome: Path | None = None
+    options: ExplainOptions = ExplainOptions()
+    draw: Draw | None = None
+    """Called at the end with all explanations and the names of their targets."""
+
+
+@dataclass(frozen=True)
+class _OpenJob:
+    model: TrainedModel
     places: Places
     span_bp: int
     chosen: npt.NDArray[np.int64]
     """Numbers of the targets."""
     names: list[str]
+    """Names of these targets."""
     write: Callable[[Explanation], None]
 
 
-def mutagenesis_file(
-    run: Path,
-    source: str,
-    outs: Sequence[Path],
-    *,
-    genome: Path | None = None,
-    options: ExplainOptions = ExplainOptions(),
-    precision: Precision = "32",
-    draw: Draw | None = None,
-) -> None:
-    """Mutate what `source` names (see `inputs.open_places`) and write every file of `outs`.
+def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
+    """Predict every substitution in the windows of a job, and write its files and its figure.
 
-    One window's effects are in memory at a time, except those that `draw` is given at the end.
-    Raises UsageError, before anything is computed, for options that do not go together, and for
-    more than 6 windows and targets to draw.
+    The effects of one window are in memory at a time; with a figure, those of all. Raises
+    UsageError, before anything is computed, for options that do not go together, or more than
+    6 windows and targets in a figure.
     """
-    with _open_job(run, source, outs, Effects(), genome, options, draw) as job:
-        usual = 3 * job.span_bp
-        with progress("mutagenesis", job.places.count * usual, "mutants") as advance:
-            for place in job.places.read():
+    options = job.options
+    with _open_job(job, MutagenesisValues()) as opened:
+        expected = 3 * opened.span_bp
+        with progress("mutagenesis", opened.places.count * expected, "mutants") as advance:
+            for place in opened.places.read():
                 reference, effects = mutate_window(
-                    job.model,
+                    opened.model,
                     place.codes,
                     start=place.start,
                     end=place.end,
-                    targets=job.chosen,
+                    targets=opened.chosen,
                     strands=options.strands,
                     batch_size=options.batch_size,
                     precision=precision,
                     advance=advance,
                 )
-                # Windows with fewer bases to mutate, or with unknown ones, have not `usual` many.
-                advance(usual - int((place.bases[:, None] != np.arange(4)).sum()))
-                job.write(Explanation(place, effects, {REFERENCE: reference}))
+                # A shorter span has fewer mutants than expected, unknown bases have more.
+                advance(expected - int((place.bases[:, None] != np.arange(4)).sum()))
+                opened.write(Explanation(place, effects, {REFERENCE: reference}))
 
 
 def attribution_file(
-    run: Path,
-    source: str,
-    outs: Sequence[Path],
-    *,
-    genome: Path | None = None,
-    options: ExplainOptions = ExplainOptions(),
-    attribution: AttributionOptions = AttributionOptions(),
-    draw: Draw | None = None,
+    job: ExplainJob, *, attribution: AttributionOptions = AttributionOptions()
 ) -> None:
-    """Attribute the logits of what `source` names to its bases, as `mutagenesis_file` does.
+    """Attribute the logits of the windows of a job to their bases, as `mutagenesis_file` does.
 
-    Contributions are computed for whole windows, also where only a span of them is written. Says
-    at the end how far integrated gradients are from complete.
+    Contributions are computed for whole windows, also if only a span of them is written. Prints at
+    the end how far integrated gradients are from complete.
     """
-    is_path = attribution.method == "integrated-gradients"
-    steps = attribution.steps if is_path else 1
-    worst = _WorstGap(steps)
+    is_integral = attribution.method == "integrated-gradients"
+    steps = attribution.steps if is_integral else 1
+    gaps = _CompletenessGaps(steps)
     about = {"method": attribution.method, "steps": steps}
-    with _open_job(run, source, outs, Contributions(), genome, options, draw, about) as job:
-        total = job.places.count * len(job.chosen) * steps
+    with _open_job(job, AttributionValues(), about) as opened:
+        total = opened.places.count * len(opened.chosen) * steps
         with progress("attribution", total, "gradients") as advance:
-            for place in job.places.read():
+            for place in opened.places.read():
                 window = torch.from_numpy(dna.one_hot(place.codes[None]))
-                found = []
-                for target in job.chosen.tolist():
-                    found.append(_attribute(job.model, window, target, options, attribution))
+                attributions = []
+                for target in opened.chosen.tolist():
+                    attributions.append(
+                        _attribute(opened.model, window, target, job.options, attribution)
+                    )
                     advance(steps)
-                result = _explanation(place, found)
-                worst.add(result, job.names)
-                job.write(result)
-    if is_path:
-        worst.say()
+                explanation = _explanation(place, attributions)
+                gaps.add(explanation, opened.names)
+                opened.write(explanation)
+    if is_integral:
+        gaps.report()
 
 
 def _attribute(
@@ -190,13 +192,14 @@ def _attribute(
     )
 
 
-def _explanation(place: Place, found: Sequence[Attribution]) -> Explanation:
-    part = slice(place.start, place.end)
-    hypothetical = np.stack([one.gradient[0, :, part] for one in found], axis=2)
+def _explanation(place: Place, attributions: Sequence[Attribution]) -> Explanation:
+    """Return the attributions of a window to each target as one explanation of its span."""
+    span = slice(place.start, place.end)
+    hypothetical = np.stack([each.gradient[0, :, span] for each in attributions], axis=2)
     scores = {
-        LOGIT: np.concatenate([one.logit for one in found]),
-        BASELINE_LOGIT: np.concatenate([one.baseline_logit for one in found]),
-        GAP: np.concatenate([one.completeness_gap for one in found]),
+        LOGIT: np.concatenate([each.logit for each in attributions]),
+        BASELINE_LOGIT: np.concatenate([each.baseline_logit for each in attributions]),
+        GAP: np.concatenate([each.completeness_gap for each in attributions]),
     }
     return Explanation(
         place,
@@ -205,33 +208,35 @@ def _explanation(place: Place, found: Sequence[Attribution]) -> Explanation:
     )
 
 
-class _WorstGap:
-    """The completeness gap that is largest for its logit's difference from the baseline."""
+class _CompletenessGaps:
+    """The largest completeness gap, relative to the logit's difference from the baseline."""
 
     def __init__(self, steps: int):
         self._steps = steps
         self._share = -1.0
         self._gap = self._difference = 0.0
         self._target = ""
-        self._large = self._all = 0
+        self._large = self._count = 0
 
-    def add(self, found: Explanation, names: Sequence[str]) -> None:
-        gap = np.abs(found.scores[GAP])
-        difference = np.abs(found.scores[LOGIT] - found.scores[BASELINE_LOGIT])
+    def add(self, explanation: Explanation, names: Sequence[str]) -> None:
+        scores = explanation.scores
+        gap = np.abs(scores[GAP])
+        difference = np.abs(scores[LOGIT] - scores[BASELINE_LOGIT])
         share = gap / np.maximum(difference, 1)
         self._large += int((share > GAP_LIMIT).sum())
-        self._all += len(share)
-        most = int(share.argmax())
-        if share[most] > self._share:
-            self._share = float(share[most])
-            self._gap, self._difference = float(gap[most]), float(difference[most])
-            self._target = names[most]
+        self._count += len(share)
+        largest = int(share.argmax())
+        if share[largest] > self._share:
+            self._share = float(share[largest])
+            self._gap, self._difference = float(gap[largest]), float(difference[largest])
+            self._target = names[largest]
 
-    def say(self) -> None:
-        of = f", {self._gap / self._difference:.1%}" if self._difference else ""
+    def report(self) -> None:
+        """Print the largest gap and, if it is too large, how many steps to use."""
+        percent = f", {self._gap / self._difference:.1%}" if self._difference else ""
         say(
             f"attribution: completeness gap at most {self._gap:.2g} of a logit's difference of "
-            f"{self._difference:.3g} from the baseline{of} (target {self._target})"
+            f"{self._difference:.3g} from the baseline{percent} (target {self._target})"
         )
         if self._large:
             steps = 2 * self._steps
@@ -239,80 +244,86 @@ class _WorstGap:
                 steps *= 2
             say(
                 f"attribution: the gap is above {GAP_LIMIT:.0%} in {self._large:,} of "
-                f"{self._all:,} windows and targets; try --steps {steps}"
+                f"{self._count:,} windows and targets; try --steps {steps}"
             )
 
 
 @contextlib.contextmanager
 def _open_job(
-    run: Path,
-    source: str,
-    outs: Sequence[Path],
-    content: Content,
-    genome: Path | None,
-    options: ExplainOptions,
-    draw: Draw | None,
-    about: Mapping[str, str | int] | None = None,
-) -> Iterator[_Job]:
-    """Check everything, then yield what to explain; files and figure are whole when it ends."""
-    for out in outs:
+    job: ExplainJob, content: Content, about: Mapping[str, str | int] | None = None
+) -> Iterator[_OpenJob]:
+    """Check a job, then yield its windows; its files and figure are complete when the block ends.
+
+    `about` is added to the metadata of the files.
+    """
+    options = job.options
+    for out in job.outs:
         check_ending(out)
         require_folder_for(out)
     with contextlib.ExitStack() as stack:
-        device = choose_device(options.device)
-        model = load(run).to(device)
-        config: RunConfig = model.config  # type: ignore[assignment]
-        window_bp: int = config.model["window_bp"]
-        table: pd.DataFrame = model.targets  # type: ignore[assignment]
-        chosen = select_targets(table, options.targets)
-        targets = table.iloc[chosen].reset_index(drop=True)
-        opened = stack.enter_context(open_genome(genome)) if genome else None
-        span_bp = _span(options, config, opened)
+        model = load(job.run).to(choose_device(options.device))
+        chosen = select_targets(model.targets, options.targets)
+        targets = model.targets.iloc[chosen].reset_index(drop=True)
+        names = [str(name) for name in targets[NAME]]
+        genome = stack.enter_context(open_genome(job.genome)) if job.genome else None
+        span_bp = _span(options, model, genome)
         places = stack.enter_context(
-            open_places(source, opened, window_bp=window_bp, span_bp=span_bp, pad=options.pad)
+            open_places(
+                job.source, genome, window_bp=model.window_bp, span_bp=span_bp, pad=options.pad
+            )
         )
-        if draw and places.count * len(chosen) > MOST_PANELS:
-            raise UsageError(
-                f"{source}: a figure shows at most {MOST_PANELS} windows and targets, this is "
-                f"{places.count:,} windows of {len(chosen):,} targets; choose with --targets"
-            )
-        if opened is None and span_bp < window_bp:
-            before = (window_bp - span_bp) // 2
-            say(
-                f"{places.label}: --span-bp {span_bp} explains the middle of windows only: not the "
-                f"first {before:,} and the last {window_bp - span_bp - before:,} bases of a "
-                "sequence (less where it is padded)"
-            )
+        _require_drawable(job, places, len(chosen))
+        if genome is None and span_bp < model.window_bp:
+            _report_skipped_ends(places.label, model.window_bp, span_bp)
         metadata = {
-            "run": run.resolve().name,
+            "run": job.run.resolve().name,
             "strands": options.strands,
-            "source": source,
+            "source": job.source,
             **(about or {}),
         }
         writers = [
             stack.enter_context(
                 open_writer(out, content, places, targets, span_bp=span_bp, metadata=metadata)
             )
-            for out in outs
+            for out in job.outs
         ]
         drawn: list[Explanation] = []
 
-        def write(found: Explanation) -> None:
+        def write(explanation: Explanation) -> None:
             for writer in writers:
-                writer.write(found)
-            if draw:
-                drawn.append(found)
+                writer.write(explanation)
+            if job.draw:
+                drawn.append(explanation)
 
-        names = [str(name) for name in targets[NAME]]
-        yield _Job(model, places, span_bp, chosen, names, write)
-        if draw:
-            draw(drawn, names)
+        yield _OpenJob(model, places, span_bp, chosen, names, write)
+        if job.draw:
+            job.draw(drawn, names)
 
 
-def _span(options: ExplainOptions, config: RunConfig, genome: Genome | None) -> int:
-    window_bp: int = config.model["window_bp"]
-    usual: int = window_bp if genome is None else config.data["bin_bp"]
-    span_bp = usual if options.span_bp is None else options.span_bp
-    if not 1 <= span_bp <= window_bp:
-        raise UsageError(f"--span-bp {span_bp}: expected 1 to {window_bp:,}, the window's length")
+def _span(options: ExplainOptions, model: TrainedModel, genome: Genome | None) -> int:
+    """Return the number of bases to explain in the middle of each window."""
+    default = model.window_bp if genome is None else model.bin_bp
+    span_bp = default if options.span_bp is None else options.span_bp
+    if not 1 <= span_bp <= model.window_bp:
+        raise UsageError(
+            f"--span-bp {span_bp}: expected 1 to {model.window_bp:,}, the window's length"
+        )
     return span_bp
+
+
+def _require_drawable(job: ExplainJob, places: Places, targets: int) -> None:
+    """Raise UsageError for a figure of too many windows and targets."""
+    if job.draw and places.count * targets > MOST_PANELS:
+        raise UsageError(
+            f"{job.source}: a figure shows at most {MOST_PANELS} windows and targets, this is "
+            f"{places.count:,} windows of {targets:,} targets; choose with --targets"
+        )
+
+
+def _report_skipped_ends(label: str, window_bp: int, span_bp: int) -> None:
+    before = (window_bp - span_bp) // 2
+    say(
+        f"{label}: --span-bp {span_bp} explains the middle of windows only: not the "
+        f"first {before:,} and the last {window_bp - span_bp - before:,} bases of a "
+        "sequence (less where it is padded)"
+    )

@@ -1,10 +1,10 @@
-"""Explanations as files, window by window: .npz and .h5 hold arrays, tables a row a base.
+"""Writes explanations, window by window: .npz and .h5 hold arrays, tables one row per base.
 
-Arrays: `effects` or `hypothetical` `(windows, 4, length, targets)`; a score a window and target:
-`reference`, or `logit`, `baseline_logit` and `completeness_gap` `(windows, targets)`; `codes`,
-`position` and `inserted` `(windows, length)`; `targets` (their names); and what the windows are in
-`window_COLUMN` `(windows,)`. `length` is the span; a window of which fewer bases are explained has
-position -1, the code of N and NaN behind them.
+Arrays: `effects` or `hypothetical` `(windows, 4, length, targets)`; scores `reference`, or `logit`,
+`baseline_logit` and `completeness_gap` `(windows, targets)`; `codes`, `position` and `inserted`
+`(windows, length)`; `targets` (their names); and the columns that identify a window as
+`window_COLUMN` `(windows,)`. `length` is the span. After the last base of a shorter span follow
+position -1, the code of N, and NaN.
 """
 
 import contextlib
@@ -36,40 +36,41 @@ REFERENCE, LOGIT, BASELINE_LOGIT, GAP = (
     "baseline_logit",
     "completeness_gap",
 )
-"""Scores of a window: the probability that effects are differences to; and of an attribution."""
+"""Names of a window's scores. `reference` is the probability of the window itself: effects are
+differences from it."""
 _LETTERS = np.array([*dna.BASES, "N"], dtype=object)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the bases of a place do."""
+    """The effects or contributions of the explained bases of one window."""
 
     place: Place
     values: npt.NDArray[np.float32]
-    """Of A, C, G and T at each base of the place: `(4, bases, targets)`."""
+    """Of A, C, G and T at each base: `(4, bases, targets)`."""
     scores: Mapping[str, npt.NDArray[np.float32]]
     """Of the window: name -> `(targets,)`."""
 
 
 class Content(Protocol):
-    """What the values are, and what is a row of a table."""
+    """The kind of the values, and the rows that they have in a table."""
 
     format: str
     values: str
-    """The name of their array."""
+    """Name of their array."""
     score: str
-    """The name of the number in a table."""
+    """Name of their column in a table."""
     columns: Mapping[str, Kind]
 
     def rows(
         self, bases: dna.Bytes, values: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.float32]]:
-        """Return of each row the index of its base, its columns, and its number `(targets,)`."""
+        """Return the rows of a window: index of the base, columns, and values `(targets,)`."""
         ...
 
 
-class Effects:
-    """Probability with the base minus that of the window as it is; a row a substitution."""
+class MutagenesisValues:
+    """Probability with another base minus that of the window; one row per substitution."""
 
     format = "bioq-mutagenesis"
     values = "effects"
@@ -84,8 +85,8 @@ class Effects:
         return index, columns, values[alt, index]
 
 
-class Contributions:
-    """What each base adds, or would add, to the logit; a row a base, with the one that is there."""
+class AttributionValues:
+    """Contribution of each of the four bases to the logit; one row per base of the window."""
 
     format = "bioq-attribution"
     values = "hypothetical"
@@ -102,18 +103,18 @@ class Contributions:
 def contributions(
     bases: dna.Bytes, hypothetical: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Return what the bases that are there add: `(bases, targets)`; an unknown base adds 0."""
+    """Return the contributions of the window's bases: `(bases, targets)`; 0 for an unknown base."""
     index = np.arange(len(bases))
-    there = hypothetical[np.minimum(bases, 3), index]
-    return np.where((bases < dna.UNKNOWN)[:, None], there, np.float32(0))
+    of_window = hypothetical[np.minimum(bases, 3), index]
+    return np.where((bases < dna.UNKNOWN)[:, None], of_window, np.float32(0))
 
 
 class ExplanationWriter(Protocol):
-    def write(self, found: Explanation) -> None: ...
+    def write(self, explanation: Explanation) -> None: ...
 
 
 def check_ending(out: Path) -> None:
-    """Raise UsageError if the name's ending is that of no file this module writes."""
+    """Raise UsageError for a name that ends like no file of this module."""
     if not out.name.lower().endswith((*ARRAYS, *TABLES)):
         raise UsageError(
             f"{out}: expected a name that ends in {', '.join((*ARRAYS, *TABLES))}, "
@@ -131,7 +132,7 @@ def open_writer(
     span_bp: int,
     metadata: Mapping[str, Any],
 ) -> Iterator[ExplanationWriter]:
-    """Yield a writer of all places; the file appears whole when the block ends."""
+    """Yield a writer for the windows of `places`; the complete file appears when the block ends."""
     if out.name.lower().endswith(TABLES):
         kept = [name for name in places.columns if name not in ("start", "end")]
         columns: dict[str, Kind] = {
@@ -175,34 +176,34 @@ class _TableRows:
         self._kept = kept
         self._has_insertions = has_insertions
 
-    def write(self, found: Explanation) -> None:
-        place = found.place
-        index, own, numbers = self._content.rows(place.bases, found.values)
+    def write(self, explanation: Explanation) -> None:
+        place = explanation.place
+        index, content_columns, values = self._content.rows(place.bases, explanation.values)
         columns = {
             name: np.full(len(index), place.columns[name], dtype=object) for name in self._kept
         }
         columns["position"] = place.position[index]
         if self._has_insertions:
             columns["inserted"] = place.inserted[index]
-        self._table.write({**columns, **own}, {self._content.score: numbers})
+        self._table.write({**columns, **content_columns}, {self._content.score: values})
 
 
-class _Small:
-    """Everything but the values, which is small."""
+class _SmallArrays:
+    """All arrays except the values: they fit in memory."""
 
     def __init__(self, span_bp: int) -> None:
         self._span_bp = span_bp
         self._places: list[Place] = []
         self._scores: list[Mapping[str, npt.NDArray[np.float32]]] = []
 
-    def keep(self, found: Explanation) -> None:
-        self._places.append(found.place)
-        self._scores.append(found.scores)
+    def keep(self, explanation: Explanation) -> None:
+        self._places.append(explanation.place)
+        self._scores.append(explanation.scores)
 
     def arrays(self, targets: list[str]) -> dict[str, Any]:
         places = self._places
         return {
-            **{name: np.stack([one[name] for one in self._scores]) for name in self._scores[0]},
+            **{name: np.stack([row[name] for row in self._scores]) for name in self._scores[0]},
             "codes": np.stack([self._row(place.bases, dna.UNKNOWN) for place in places]),
             "position": np.stack([self._row(place.position, -1) for place in places]),
             "inserted": np.stack([self._row(place.inserted, 0) for place in places]),
@@ -218,14 +219,15 @@ class _Small:
 
 
 def _full(values: npt.NDArray[np.float32], span_bp: int) -> npt.NDArray[np.float32]:
-    room = (0, 0), (0, span_bp - values.shape[1]), (0, 0)
-    return np.pad(values, room, constant_values=np.nan)
+    """Return the values of a shorter span, followed by NaN up to the span's length."""
+    added = (0, 0), (0, span_bp - values.shape[1]), (0, 0)
+    return np.pad(values, added, constant_values=np.nan)
 
 
 class _Hdf5Arrays:
     def __init__(self, opened: Hdf5File, values: str, shape: tuple[int, ...]):
         self._opened = opened
-        self._small = _Small(shape[2])
+        self._small = _SmallArrays(shape[2])
         self._span_bp = shape[2]
         self._row = 0
         with opened.writing() as root:
@@ -239,11 +241,11 @@ class _Hdf5Arrays:
                 compression_opts=1,
             )
 
-    def write(self, found: Explanation) -> None:
+    def write(self, explanation: Explanation) -> None:
         with self._opened.writing():
-            self._values[self._row] = _full(found.values, self._span_bp)
+            self._values[self._row] = _full(explanation.values, self._span_bp)
         self._row += 1
-        self._small.keep(found)
+        self._small.keep(explanation)
 
     def finish(self, targets: list[str]) -> None:
         with self._opened.writing() as root:
@@ -256,15 +258,15 @@ class _Hdf5Arrays:
 
 
 class _NpzArrays:
-    """Writes the values into the archive piece by piece: they need not fit in memory."""
+    """Writes the values into the archive window by window: they may be larger than memory."""
 
     def __init__(self, member: Any, shape: tuple[int, ...]):
-        self.small = _Small(shape[2])
+        self.small = _SmallArrays(shape[2])
         self._member = member
         self._span_bp = shape[2]
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(member, header)
 
-    def write(self, found: Explanation) -> None:
-        self._member.write(_full(found.values, self._span_bp).astype("<f4").tobytes())
-        self.small.keep(found)
+    def write(self, explanation: Explanation) -> None:
+        self._member.write(_full(explanation.values, self._span_bp).astype("<f4").tobytes())
+        self.small.keep(explanation)

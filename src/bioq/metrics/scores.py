@@ -50,7 +50,7 @@ class Confusion:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Reliability:
     """How often a probability came true, in bins of equal width from 0 to 1.
 
     Each array is `(bins,)`; in an empty bin mean and rate are NaN.
@@ -159,7 +159,7 @@ def log_loss(labels: Array, probability: Array) -> float:
     return ratio(total, labels.size)
 
 
-def calibration(labels: Array, probability: Array, *, bins: int = 20) -> Calibration:
+def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliability:
     """Compare probability with the share of positives, in `bins` bins of equal width.
 
     Bin b holds probabilities in [b / bins, (b + 1) / bins), the last one 1 too.
@@ -172,7 +172,7 @@ def calibration(labels: Array, probability: Array, *, bins: int = 20) -> Calibra
         positives += np.bincount(which[label], minlength=bins)
         total += np.bincount(which, weights=scored, minlength=bins)
     divisor = np.where(count > 0, count, np.nan)
-    return Calibration(count, total / divisor, positives / divisor)
+    return Reliability(count, total / divisor, positives / divisor)
 
 
 def _rates(label: Array, scored: Array, threshold: float, suffix: str) -> dict[str, float]:

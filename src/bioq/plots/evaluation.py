@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bioq.evaluation.files import ALL, published_columns
+from bioq.evaluation.summary import ALL, published_columns
 from bioq.plots.style import (
     BLUE,
     FAINT,

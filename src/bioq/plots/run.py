@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bioq.evaluation.files import Evaluation, published_columns
+from bioq.evaluation.summary import Evaluation, published_columns
 from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
     PUBLISHED_NAMES,

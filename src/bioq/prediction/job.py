@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
@@ -27,8 +26,8 @@ from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.spool import Spool, is_interrupted
 from bioq.progress import progress, say
-from bioq.runs.folder import RunConfig, load
-from bioq.runs.folder import identity as identity_of_run
+from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Dtype, Kind, Layout, Scores, open_table, table_ending
 
 PROBABILITY = "probability"
@@ -84,7 +83,7 @@ def predict_file(
         device = choose_device(options.device)
         stack.enter_context(numerics(device, options.precision))  # refused before any work
         model = load(run)
-        targets: pd.DataFrame = model.targets  # type: ignore[assignment]
+        targets = model.targets
         chosen = select_targets(targets, options.targets)
         path, label = stack.enter_context(input_file(source))
         opened = stack.enter_context(open_genome(genome)) if genome else None
@@ -140,16 +139,14 @@ def _is_bigwig(out: Path) -> bool:
 def open_windows(
     path: Path,
     label: str,
-    model: nn.Module,
+    model: TrainedModel,
     genome: Genome | None,
     options: PredictOptions,
     *,
     is_bigwig: bool = False,
 ) -> Windows:
     """Return the windows of a FASTA, or, with a genome, of a BED; `label` is what messages say."""
-    config: RunConfig = model.config  # type: ignore[assignment]
-    window_bp: int = config.model["window_bp"]
-    bin_bp: int = config.data["bin_bp"]
+    window_bp, bin_bp = model.window_bp, model.bin_bp
     stride_bp = options.stride_bp or bin_bp
     if genome is None:
         return SequenceWindows(
@@ -193,7 +190,7 @@ def identity(
     """Return what must be the same when an output is continued."""
     names = "\n".join(targets[NAME].iloc[chosen])
     return {
-        "weights": identity_of_run(run),
+        "weights": predictions_identity(run),
         "targets": f"{len(chosen)}, checksum {zlib.crc32(names.encode())}",
         "genome": genome is not None,
         "top": options.top,
@@ -206,7 +203,7 @@ def identity(
 
 
 def _predict(
-    model: nn.Module,
+    model: TrainedModel,
     windows: Windows,
     count: int,
     chosen: npt.NDArray[np.int64],
@@ -214,8 +211,7 @@ def _predict(
     options: PredictOptions,
 ) -> None:
     """Predict the windows that are not in the spool yet, and put them there."""
-    table: pd.DataFrame = model.targets  # type: ignore[assignment]
-    names = table[NAME].to_numpy(dtype=object)[chosen]
+    names = model.targets[NAME].to_numpy(dtype=object)[chosen]
     done = spool.units
     if count < done:
         raise UsageError(
@@ -236,7 +232,7 @@ def _predict(
 
 
 def predict_rows(
-    model: nn.Module,
+    model: TrainedModel,
     batch: WindowBatch,
     chosen: npt.NDArray[np.int64],
     names: npt.NDArray[Any],

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from bioq.evaluation.files import FOLDER, Evaluation, number, read_evaluation
+from bioq.evaluation.files import FOLDER, read_evaluation
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import number
 from bioq.files import locked, new_file
 from bioq.models.summary import summarise
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
@@ -23,7 +25,8 @@ from bioq.plots.run import (
 )
 from bioq.plots.style import inline_svg, to_png, to_svg
 from bioq.reports.page import page_template
-from bioq.runs.folder import CONFIG, RunConfig, load, read_config
+from bioq.runs.folder import CONFIG, RunConfig, read_config
+from bioq.runs.trained_model import load
 from bioq.training.recipes import TrainConfig
 
 REPORT = "report.html"
@@ -72,7 +75,7 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
         drawn += figures_of_training(run, config)
     drawn += figures_of_published(found.per_target)
     if config is not None:
-        drawn.append(figure_of_model(summarise(load(run, calibrated=False))))
+        drawn.append(figure_of_model(summarise(load(run, calibrated=False).network)))
     folder = run / FOLDER
     shown = []
     for figure in drawn:
@@ -99,8 +102,8 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
 
 def _published(found: Evaluation) -> list[dict[str, Any]]:
     """Return the comparison with published models, their names as they write them."""
-    rows: list[dict[str, Any]] = found.summary["published"]
-    return [row | {"model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
+    rows = found.summary["published"]
+    return [{**row, "model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
 
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:

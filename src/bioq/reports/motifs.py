@@ -1,19 +1,24 @@
 """The page of a run's filter motifs: a logo of every filter above the logo of its best match."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from bioq import dna
+from bioq.files import new_folder, require_absent
+from bioq.interpretation.filter_motifs import (
+    SIGNIFICANT_Q,
+    FilterMotifs,
+    explain_filters,
+    open_motif_inputs,
+)
+from bioq.interpretation.filters import MotifOptions
 from bioq.motifs import Floats, Motif
 from bioq.reports.page import page_template
 
-SIGNIFICANT_Q = 0.05
-SHOWN_TARGETS = 3
-"""Targets named on the page for each filter: those that it moves most."""
+PAGE = "motifs.html"
 
 _COLUMN, _HIGH, _GAP = 8, 34, 5
 """Width of a position, height of 2 bits and space between the two logos, in the SVG's units."""
@@ -23,35 +28,59 @@ _BEYOND = 8
 """Positions of the match that are shown on either side of the filter."""
 
 
-def motifs_page(
-    table: pd.DataFrame,
-    own: Mapping[int, Motif],
-    against: Sequence[Motif],
-    targets: Mapping[int, Sequence[tuple[str, float]]],
-    about: Mapping[str, Any],
-) -> str:
-    """Return a self-contained HTML page, a card a filter, by q-value and then by information.
+def write_motif_folder(
+    run: Path,
+    out: Path,
+    *,
+    dataset: Path | None = None,
+    options: MotifOptions = MotifOptions(),  # noqa: B008 frozen
+) -> FilterMotifs:
+    """Find the motifs of a run's filters and write the folder `out`; return them.
 
-    `table` is `motifs.tsv`; `own` holds the motif of each filter with sites, `targets` the names of
-    the targets that it moves most and how much. `about` is what the heading says: run, data, split,
-    windows, against, matched, few, min_sites, silent.
+    The folder has motifs.html, motifs.tsv, motifs.meme and effects.tsv. The windows are those of
+    `dataset`, by default of the data set that the run was trained on. Raises BioqError if `out`
+    exists, the data set does not fit the run, or no filter has a site.
     """
-    by_id = {motif.matrix_id: motif for motif in against}
-    ordered = table.sort_values(["q", "information_bits"], ascending=[True, False])
+    require_absent(out)
+    inputs = open_motif_inputs(run, dataset, options)
+    with new_folder(out) as folder:
+        result = explain_filters(inputs)
+        result.write(folder)
+        (folder / PAGE).write_text(motifs_page(result), encoding="utf-8")
+    return result
+
+
+def motifs_page(result: FilterMotifs) -> str:
+    """Return a self-contained HTML page: one card per filter, by q-value, then information."""
+    inputs = result.inputs
+    by_id = {motif.matrix_id: motif for motif in inputs.against}
+    motif_of = {each.filter: each.motif for each in result.motifs}
+    ordered = result.table.sort_values(["q", "information_bits"], ascending=[True, False])
     cards = []
     for row in ordered.to_dict("records"):
         match = by_id.get(row["matrix_id"])
         if match is not None and row["strand"] == "-":
             match = match.reverse_complement()
-        motif = own.get(row["filter"])
+        motif = motif_of.get(row["filter"])
         cards.append(
             row
             | {
                 "logo": Markup("" if motif is None else _logos(motif, match, row["offset"])),
                 "significant": row["q"] < SIGNIFICANT_Q,
-                "targets": targets.get(row["filter"], ()),
+                "targets": result.strongest.get(row["filter"], ()),
             }
         )
+    about = {
+        "run": inputs.run,
+        "data": inputs.data,
+        "split": inputs.split.name,
+        "windows": result.windows,
+        "against": inputs.options.against,
+        "matched": result.matched,
+        "few": result.few_sites,
+        "min_sites": inputs.options.min_sites,
+        "silent": result.silent,
+    }
     filters = {"short": _short, "integer": _integer}
     return page_template("motifs.html.j2", filters).render(
         about=about, cards=cards, significant_q=SIGNIFICANT_Q

@@ -14,7 +14,8 @@ from bioq.errors import BioqError
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, say
-from bioq.runs.folder import CONFIG, create_run, load
+from bioq.runs.folder import CONFIG, create_run
+from bioq.runs.trained_model import TrainedModel, load
 from bioq.training.distributed import Ranks, is_rank, joined, rank_name
 from bioq.training.launch import start_ranks
 from bioq.training.loop import TrainingLoop
@@ -43,7 +44,7 @@ def train(
     freeze: bool = False,
     config: TrainConfig | None = None,
     resume: bool = False,
-) -> nn.Module:
+) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
 
     `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;

@@ -25,7 +25,8 @@ from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
 from bioq.progress import progress, say
 from bioq.runs.best_epoch import best_epoch
-from bioq.runs.folder import BEST, LAST, save_weights, write_history
+from bioq.runs.folder import BEST, LAST, write_history
+from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
 from bioq.training.distributed import Ranks
 from bioq.training.gradient_check import warn_of_wrong_gradients

@@ -14,11 +14,11 @@ import torch
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
-from bioq.files import sha256
 from bioq.models import ModelSizes, build_from_architecture
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, check_types, flag_of
-from bioq.runs.folder import BEST, CONFIG, TARGETS, RunConfig, read_config
+from bioq.runs.folder import CONFIG, TARGETS, RunConfig, read_config
+from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
 DEFAULT_MODEL = "bioq"
@@ -234,15 +234,6 @@ def shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], lis
     return [row for row, _ in pairs], [row for _, row in pairs]
 
 
-def checksum_of_best(run: Path) -> str:
-    """Return the SHA-256 of a run's best weights. Raises BioqError if the run has none yet."""
-    if not (run / BEST).is_file():
-        raise BioqError(
-            f"{run / BEST}: no such file; expected a run that has finished an epoch at least"
-        )
-    return sha256(run / BEST)
-
-
 def _facts_of(data: Dataset) -> DataFacts:
     window_bp = data.description.window_bp
     return DataFacts(data.fingerprint, window_bp, len(data.targets), len(data["train"]))
@@ -263,7 +254,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     return SourceRun(
         run=folder.name,
         path=str(folder),
-        sha256=checksum_of_best(folder),
+        sha256=weights_sha256(folder),
         data_fingerprint=stored.data["fingerprint"],
         targets=targets,
         targets_kept=len(kept),

@@ -12,9 +12,10 @@ from bioq.errors import BioqError
 from bioq.models import build_from_architecture, build_model
 from bioq.models.composition import Composition
 from bioq.models.motif_start import initialise_filters, starting_motifs
-from bioq.runs.folder import BEST, STATE, load_weights, read_config
+from bioq.runs.folder import BEST, STATE, read_config
+from bioq.runs.weights import load_weights, weights_sha256
 from bioq.training.composition import fit_composition, log_odds
-from bioq.training.plan import Plan, SourceRun, checksum_of_best, shared_targets
+from bioq.training.plan import Plan, SourceRun, shared_targets
 from bioq.training.recipes import seed_of
 
 
@@ -76,7 +77,7 @@ def _copy_weights(network: nn.Module, source: SourceRun, data: Dataset, run: Pat
     These are the weights in the file: a calibration of the run is not part of them.
     """
     folder = Path(source.path)
-    if checksum_of_best(folder) != source.sha256:
+    if weights_sha256(folder) != source.sha256:
         raise BioqError(
             f"{folder / BEST}: has other weights than when {run} was started from it; "
             f"restore them, or remove {run} and start over"

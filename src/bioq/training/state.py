@@ -13,7 +13,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from bioq.errors import BioqError
-from bioq.runs.folder import STATE, read_tensors, save_tensors
+from bioq.runs.folder import STATE
+from bioq.runs.weights import read_tensors, save_tensors
 from bioq.training.plan import Plan
 from bioq.training.recipes import make_optimizer, running_mean
 

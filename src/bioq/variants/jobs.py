@@ -26,12 +26,12 @@ from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.inputs.files import STDIN
 from bioq.progress import progress, say
-from bioq.runs.folder import load
+from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
 from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
-from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions, fingerprint
+from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 
 Format = Literal["table", "deepsea"]
 
@@ -202,7 +202,7 @@ def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str
 def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     return {
         "bioq": __version__,
-        "model": fingerprint(scorer.model),
+        "model": scorer.fingerprint(),
         "vcf": "stdin" if vcf == STDIN else vcf.name,
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),

@@ -1,6 +1,5 @@
 """Score the alleles of a VCF, block by block: one row an allele, in input order, none left out."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import Variant, read_variants
 from bioq.options import AtLeastOne, check_types
+from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_of, network_of
+from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
@@ -103,21 +104,25 @@ class Scorer:
         self.names = names
         self.options = options
         self.background = background
-        architecture: Any = model.architecture
+        architecture = architecture_of(model)
         self.window_bp: int = architecture["window_bp"]
-        table: Any = getattr(model, "targets", None)
-        if table is None:
+        if isinstance(model, TrainedModel):
+            table = model.targets
+        else:
             numbers = [f"target {number}" for number in range(architecture["targets"])]
             table = pd.DataFrame({NAME: numbers})
-        self.all_targets: pd.DataFrame = table
         self.chosen = select_targets(table, targets)
         self.targets = table.iloc[self.chosen].reset_index(drop=True)
         if background is not None:
-            require_same_model(background, fingerprint(model), list(table[NAME]))
+            require_same_model(background, self.fingerprint(), list(table[NAME]))
         self.statuses: Counter[str] = Counter()
         """How many alleles got each status so far."""
         self.absent: Counter[str] = Counter()
         """Contigs that the genome does not have, and their alleles so far."""
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the model, by which a background refers to it."""
+        return fingerprint(network_of(self.model), calibration_of(self.model))
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
@@ -277,18 +282,6 @@ def score_variants(
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))
         yield pd.concat(frames, axis=1)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Return the SHA-256 of a model's weights and calibration: how a background knows it."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
-    known = getattr(model, "calibration", None)
-    if known is not None:
-        digest.update(f"lowest {known.lowest!r}".encode())
-    return digest.hexdigest()
 
 
 def _texts(values: Iterable[str]) -> npt.NDArray[Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bioq.inputs import Places, WindowBatch
 from bioq.interpretation import Explanation
-from bioq.interpretation.writing import Effects, open_writer
+from bioq.interpretation.writing import MutagenesisValues, open_writer
 from bioq.tables import Kind, Layout, open_table
 from bioq.variants import COLUMNS, SCORES
 
@@ -61,7 +61,7 @@ class Mutagenesis:
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
         span_bp = len(place.position)
         with open_writer(
-            out, Effects(), places, chosen, span_bp=span_bp, metadata=metadata
+            out, MutagenesisValues(), places, chosen, span_bp=span_bp, metadata=metadata
         ) as writer:
             writer.write(self.explanation)
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from bioq import dna
 from bioq.dataset.targets import NAME
@@ -23,7 +22,8 @@ from bioq.genome.vcf import Variant, read_variants
 from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
-from bioq.runs.folder import RunConfig, load
+from bioq.runs.folder import RunConfig
+from bioq.runs.trained_model import TrainedModel, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
 from bioq.web import visitor_input as questions
@@ -47,21 +47,27 @@ class Service:
     """The run's name."""
     folder: Path
     """Where the run lies; shown to nobody."""
-    model: nn.Module
-    targets: pd.DataFrame
-    config: RunConfig
+    model: TrainedModel
     genome: Genome | None
     desk: Desk
     jobs: JobBook
     limits: Limits
 
     @property
+    def targets(self) -> pd.DataFrame:
+        return self.model.targets
+
+    @property
+    def config(self) -> RunConfig:
+        return self.model.config
+
+    @property
     def window_bp(self) -> int:
-        return int(self.config.model["window_bp"])
+        return self.model.window_bp
 
     @property
     def bin_bp(self) -> int:
-        return int(self.config.data["bin_bp"])
+        return self.model.bin_bp
 
     # Questions: text in, windows or alleles out. Raise BioqError.
 
@@ -222,8 +228,9 @@ def open_service(
         def predict(codes: dna.Bytes) -> Any:
             return predict_codes(model, codes, device=place)
 
-        window_bp = int(model.architecture["window_bp"])  # type: ignore[index]
-        predict(np.zeros((1, window_bp), dtype=np.uint8))  # makes ready what the first one needs
+        predict(
+            np.zeros((1, model.window_bp), dtype=np.uint8)
+        )  # makes ready what the first one needs
         desk = Desk(
             predict,
             waiting_windows=limits.waiting_windows,
@@ -242,8 +249,6 @@ def open_service(
             run=run.resolve().name,
             folder=run,
             model=model,
-            targets=model.targets,  # type: ignore[arg-type]
-            config=model.config,  # type: ignore[arg-type]
             genome=None if opened is None else _shared(opened),
             desk=desk,
             jobs=jobs,

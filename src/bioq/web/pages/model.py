@@ -10,14 +10,9 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import (
-    FOLDER,
-    SUMMARY,
-    Evaluation,
-    evaluation_table,
-    number,
-    read_evaluation,
-)
+from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.table import evaluation_table, number
 from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
     Drawn,
@@ -28,7 +23,8 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_svg
-from bioq.runs.folder import HISTORY, load, read_config
+from bioq.runs.folder import HISTORY, read_config
+from bioq.runs.trained_model import load
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render, service_of
 
@@ -79,7 +75,7 @@ def show(request: Request) -> Response:
 @lru_cache(maxsize=4)
 def _summary(folder: Path) -> Summary:
     """Return the network's layers, from weights of their own: the desk's model is in use."""
-    return summarise(load(folder))
+    return summarise(load(folder).network)
 
 
 @lru_cache(maxsize=4)

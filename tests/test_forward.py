@@ -1,4 +1,6 @@
-"""Inference: both strands, any batch size, any order, any precision."""
+"""The forward loop: both strands, any batch size, any order, any precision."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -91,6 +93,26 @@ def test_dropout_is_off_and_the_mode_is_restored(model: nn.Module, windows: np.n
     assert model.training
 
 
+@pytest.mark.parametrize("strands", ["both", "forward"])
+def test_dropout_is_off_in_a_model_without_a_fast_path(
+    windows: np.ndarray, strands: Strands
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(800, 3), nn.Dropout(0.5)).train()
+    with torch.no_grad():
+        logits = model.eval()(torch.from_numpy(windows).float())
+    model.train()
+    codes = windows.argmax(axis=1).astype(np.uint8)
+    for probability in (
+        bioq.predict(model, windows, strands=strands),
+        predict_codes(model, codes, strands=strands),
+    ):
+        if strands == "forward":
+            np.testing.assert_allclose(probability, torch.sigmoid(logits), atol=1e-6)
+        np.testing.assert_array_equal(probability, bioq.predict(model, windows, strands=strands))
+    assert model.training
+
+
 def test_no_windows_give_an_empty_table(model: nn.Module) -> None:
     assert bioq.predict(model, np.empty((0, 4, 200), dtype=np.uint8)).shape == (0, 3)
 
@@ -131,10 +153,55 @@ def test_unknown_strands_precision_and_device_are_usage_errors(
         bioq.predict(model, windows, precision="int8")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch size 0"):
         bioq.predict(model, windows, batch_size=0)
-    with pytest.raises(UsageError, match="device 'gpu' is not to be had here"):
+    with pytest.raises(UsageError, match="device 'gpu' is not available on this machine"):
         choose_device("gpu")
     with (
         pytest.raises(UsageError, match="tf32 needs a CUDA device"),
         numerics(torch.device("cpu"), "tf32"),
     ):
         pass
+
+
+def tf32_flags() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+def set_tf32_flags(flags: tuple[bool, bool]) -> None:
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
+
+
+@pytest.fixture(params=[(True, True), (True, False), (False, True)])
+def flags(request: pytest.FixtureRequest) -> Iterator[tuple[bool, bool]]:
+    """The TF32 flags that the caller of a prediction has set."""
+    before = tf32_flags()
+    set_tf32_flags(request.param)
+    yield request.param
+    set_tf32_flags(before)
+
+
+def test_the_flags_of_tf32_are_set_for_the_block_and_then_restored(
+    flags: tuple[bool, bool],
+) -> None:
+    with numerics(torch.device("cpu"), "32"):
+        assert tf32_flags() == (False, False), "float32 is exact"
+    assert tf32_flags() == flags
+    with pytest.raises(ZeroDivisionError), numerics(torch.device("cpu"), "bf16"):
+        _ = 1 / 0
+    assert tf32_flags() == flags, "an error restores them too"
+
+
+def test_every_layer_gets_its_own_mode_back(model: nn.Module, windows: np.ndarray) -> None:
+    model.train()
+    frozen = next(layer for layer in model.modules() if isinstance(layer, nn.LSTM)).eval()
+    bioq.predict(model, windows)
+    assert model.training
+    assert not frozen.training
+
+
+def test_probabilities_of_rows_of_a_split_are_those_of_the_whole(masked_data: Dataset) -> None:
+    split = masked_data["train"]
+    torch.manual_seed(0)
+    model = build_model("danq", targets=2, window_bp=split.window_bp, sizes=SMALL)
+    whole = predict_split(model, split)
+    part = predict_split(model, split, rows=slice(5, 12), batch_size=4)
+    np.testing.assert_allclose(part, whole[5:12], atol=1e-6)

@@ -1,0 +1,131 @@
+"""A trained model: a network with its targets, its configuration and its calibration."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from bioq.dataset.targets import read_target_table
+from bioq.errors import BioqError
+from bioq.models import build_from_architecture
+from bioq.progress import say
+from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
+from bioq.runs.folder import BEST, CONFIG, LAST, TARGETS, RunConfig, read_config
+from bioq.runs.weights import load_weights, weights_checksum
+
+
+class TrainedModel(nn.Module):
+    """A network from `(batch, 4, window_bp)` to logits `(batch, targets)`, and what it predicts.
+
+    It is a module, so that other packages can use it. Calling it returns the network's logits;
+    `bioq.predict` returns calibrated probabilities. Its layers are those of `network`.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        targets: pd.DataFrame,
+        config: RunConfig,
+        calibration: Calibration | None = None,
+    ):
+        super().__init__()
+        self.network = network
+        self.targets: Final = targets
+        """The target table: one row per output."""
+        self.config: Final = config
+        """The run's `config.json`."""
+        self.calibration: Final = calibration
+        """Applied to every probability that BioQ reports; None for a model without one."""
+        self.training = network.training
+
+    def forward(self, windows: Tensor) -> Tensor:
+        logits: Tensor = self.network(windows)
+        return logits
+
+    @property
+    def window_bp(self) -> int:
+        """Length of the windows that the network reads."""
+        return int(self.config.model["window_bp"])
+
+    @property
+    def bin_bp(self) -> int:
+        """Length of the bin in the middle of a window that a label of the data set describes."""
+        return int(self.config.data["bin_bp"])
+
+    def with_calibration(self, calibration: Calibration | None) -> "TrainedModel":
+        """Return the same network, not a copy of it, with another calibration."""
+        return TrainedModel(
+            self.network, targets=self.targets, config=self.config, calibration=calibration
+        )
+
+
+def load(
+    run: str | Path, *, device: str = "cpu", weights: str = "best", calibrated: bool = True
+) -> TrainedModel:
+    """Return the trained model of a run folder, in eval mode.
+
+    `weights` is "best" (by validation) or "last", which has no calibration. The calibration of a
+    run is not used if it was fitted to other weights, which a note on stderr reports, or with
+    `calibrated=False`. Raises BioqError if the folder is no run, or the weights are damaged or
+    belong to another architecture.
+    """
+    run = Path(run)
+    config = read_config(run)
+    with torch.device("meta"):  # no random weights: those of the file replace them
+        network: nn.Module = build_from_architecture(config.model)
+    load_weights(network, run / {"best": BEST, "last": LAST}[weights])
+    targets = read_target_table(run / TARGETS)
+    if len(targets) != config.model["targets"]:
+        raise BioqError(
+            f"{run / TARGETS}: has {len(targets)} targets, "
+            f"{CONFIG} has {config.model['targets']}; the run is damaged"
+        )
+    calibration = _matching_calibration(run, network) if calibrated and weights == "best" else None
+    model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
+    return model.to(device).eval()
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """Return the network of a trained model; any other module is a network itself."""
+    return model.network if isinstance(model, TrainedModel) else model
+
+
+def module_to_compute(model: nn.Module) -> nn.Module:
+    """Return the module that a fast path may replace: the network of a trained model.
+
+    A trained model with hooks, which a fast path would not run, is returned itself.
+    """
+    return model if model._forward_hooks or model._forward_pre_hooks else network_of(model)
+
+
+def architecture_of(model: nn.Module) -> dict[str, Any]:
+    """Return the arguments that `build_model` was called with; {} for a module it did not build."""
+    return dict(getattr(network_of(model), "architecture", {}))
+
+
+def calibration_of(model: nn.Module) -> Calibration | None:
+    """Return the calibration of a trained model; a module without a run has none."""
+    return model.calibration if isinstance(model, TrainedModel) else None
+
+
+def calibrated(model: nn.Module, probability: Probability) -> Probability:
+    """Return a model's probabilities, calibrated if the model has a calibration."""
+    calibration = calibration_of(model)
+    return probability if calibration is None else calibration(probability)
+
+
+def _matching_calibration(run: Path, network: nn.Module) -> Calibration | None:
+    """Return the run's calibration; None, with a note, if it was fitted to other weights."""
+    calibration = read_calibration(run)
+    if calibration is None or calibration.weights == weights_checksum(network):
+        return calibration
+    say(
+        f"note: {run / CALIBRATION_FILE}: was fitted for other weights than this run has now and "
+        "is not used; calibrate again ('bioq calibrate'), or remove it"
+    )
+    return None

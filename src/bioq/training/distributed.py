@@ -130,7 +130,9 @@ class Ranks:
         except BioqError as error:
             failure = error
         failures: list[type[BioqError] | None] = [None] * self.world
-        distributed.all_gather_object(failures, type(failure) if failure else None)
+        kinds = (LostError, UsageError, BioqError)  # made from one text alone
+        kind = next((kind for kind in kinds if isinstance(failure, kind)), None)
+        distributed.all_gather_object(failures, kind)
         loudest = next((rank for rank, kind in enumerate(failures) if kind), None)
         if loudest is None:
             return

@@ -27,7 +27,8 @@ from bioq.training.distributed import LostError, device_kind, require_fabric
 _GRACE_S = 2.0
 _LOOK_EVERY_S = 0.1
 _PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
-_KINDS = {kind.__name__: kind for kind in (BioqError, UsageError, LostError, MemoryError)}
+_KINDS = {kind.__name__: kind for kind in (UsageError, LostError, BioqError, MemoryError)}
+"""The kinds of error that a rank reports: an error is of the first kind that it is an instance of."""
 
 
 def start_ranks(
@@ -71,7 +72,8 @@ def run_rank() -> None:
     except KeyboardInterrupt:
         status = 130
     except (BioqError, MemoryError) as error:
-        json.dump({"kind": type(error).__name__, "message": str(error)}, report)
+        kind = next(name for name, kind in _KINDS.items() if isinstance(error, kind))
+        json.dump({"kind": kind, "message": str(error)}, report)
     except Exception as error:  # noqa: BLE001 the end of this process, told to the one above
         traceback.print_exc()
         json.dump({"kind": "", "message": f"{type(error).__name__}: {error}"}, report)

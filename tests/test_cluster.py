@@ -29,9 +29,9 @@ from bioq.cluster.shards import Shard, compute_parts
 from bioq.cluster.workers import Worker, software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
-from bioq.prediction.job import PredictOptions, predict_file
+from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
-from bioq.variants import write_variants
+from bioq.variants import VariantJob, write_variants
 
 OPTIONS = PredictOptions(batch_size=4)
 SHARD = 8
@@ -204,7 +204,9 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"out: part-00000.parquet was made from other windows"):
         make_parts(folder, resume=True).holds(0, "other")
     (folder / JOB).write_text("{")
-    with pytest.raises(BioqError, match=r"_job.json: is not an output's job .* begin anew"):
+    with pytest.raises(
+        BioqError, match=r"_job.json: is not an output's job .* run the command again"
+    ):
         make_parts(folder, resume=True)
     (folder / JOB).unlink()
     with pytest.raises(BioqError, match=r"out: holds neither _job.json nor _manifest.json"):
@@ -235,7 +237,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
         (["predict", "x.fa", "--ray", "local", "--ray-shard", "0"], 2, "--ray-shard 0: expected"),
         (["predict", "x.fa", "--ray-shard", "9"], 2, "are for a cluster; give --ray too"),
         (["predict", "x.fa", "--ray", "local", "--batch-size", "0"], 2, "--batch-size 0: expec"),
-        (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "leave one"),
+        (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "cannot be"),
         (["predict", "no.fa", "--ray", "local"], 1, "no.fa: no such file; expected FASTA"),
         (["predict", "x.fa", "--ray", "127.0.0.1:1"], 1, "--ray 127.0.0.1:1: could not be con"),
         (["predict", "x.fa", "--ray", "ray://h:1"], 2, "--ray ray://h:1: expected HOST:PORT, auto"),
@@ -477,9 +479,9 @@ def test_variants_are_those_of_the_plain_command(
     rows = random_rows(chromosome, 60)
     rows += [("chr1", 3, ".", "A", "C"), ("chrX", 5, ".", "A", "C"), ("1", 400, ".", "N", "<DEL>")]
     vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
-    plain = write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
-    out = tmp_path / "parts"
-    found = write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines, ray_shard=16))
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    plain = write_variants(job, tmp_path / "plain.parquet")
+    found = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
     assert found == plain
     assert len(found.statuses) >= 4
     assert len(part_files(out)) > 4
@@ -487,24 +489,23 @@ def test_variants_are_those_of_the_plain_command(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5
     )
     again = write_variants_on_ray(
-        run, vcf, out, genome=genome, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16),
-        resume=True,
-    )  # fmt: skip
+        job, out, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16), resume=True
+    )
     assert again == plain, "nothing is missing, so no cluster is needed"
     (tmp_path / "other").mkdir()
     changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
     with pytest.raises(UsageError, match=r"part-00000.parquet was made from other windows or all"):
         write_variants_on_ray(
-            run, vcf, out, genome=changed, cluster=on(machines, ray_shard=16), resume=True
+            VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
         )
 
 
 def test_a_vcf_without_alleles_is_a_table_without_rows(tmp_path: Path, machines: Machines) -> None:
     genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
     vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
-    out = tmp_path / "parts"
-    write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines))
-    write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    write_variants_on_ray(job, out, cluster=on(machines))
+    write_variants(job, tmp_path / "plain.parquet")
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), check_exact=True
     )

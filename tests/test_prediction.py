@@ -17,8 +17,8 @@ import pytest
 import bioq
 from bioq import BioqError, UsageError, dna
 from bioq.cli import main
+from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction import job as module
-from bioq.prediction.job import PredictOptions, predict_file
 
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
@@ -287,7 +287,7 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="was begun with another input, of more than 1 windows"):
         predict_file(run, fewer, out, options=SMALL_BATCH, resume=True)
     predict_file(run, source, out, options=SMALL_BATCH, resume=True)
-    with pytest.raises(UsageError, match=r"o.tsv: is whole, there is nothing to resume"):
+    with pytest.raises(UsageError, match=r"o.tsv: is already complete; run without --resume"):
         predict_file(run, source, out, options=SMALL_BATCH, resume=True)
 
 
@@ -362,9 +362,12 @@ def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) 
 
 WRONG_OPTIONS = {
     "o.csv": (PredictOptions(), "expected a name that ends in .tsv"),
-    "o.bw": (PredictOptions(), "bigWig needs places on a genome; give regions and --genome"),
+    "o.bw": (
+        PredictOptions(),
+        "bigWig needs positions on a genome; give regions .BED. and --genome",
+    ),
     "o.h5ad": (PredictOptions(top=2), "--top makes a long table"),
-    "o.tsv": (PredictOptions(top=2, dtype="float16"), "--dtype is for a matrix"),
+    "o.tsv": (PredictOptions(top=2, dtype="float16"), "--dtype cannot be combined with --top"),
     "a.tsv": (PredictOptions(top=0), "--top 0: expected at least 1"),
     "b.tsv": (PredictOptions(stride_bp=0), "--stride-bp 0: expected at least 1"),
     "c.tsv": (PredictOptions(batch_size=-1), "--batch-size -1: expected at least 1"),
@@ -384,7 +387,7 @@ def test_options_that_regions_cannot_have_are_refused(tmp_path: Path) -> None:
         options = PredictOptions(pad=True)
         predict_file(tmp_path, bed, tmp_path / "o.tsv", genome=genome, options=options)
     for options in (PredictOptions(top=1), PredictOptions(dtype="float16")):
-        with pytest.raises(UsageError, match="bigWig holds one float32 a base"):
+        with pytest.raises(UsageError, match="bigWig holds one float32 per base"):
             predict_file(tmp_path, bed, tmp_path / "o.bw", genome=genome, options=options)
     with pytest.raises(BioqError, match=r"there is no folder .*none; make it first"):
         predict_file(tmp_path, bed, tmp_path / "none" / "o.tsv", genome=genome)

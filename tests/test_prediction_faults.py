@@ -14,8 +14,8 @@ from test_prediction import CONTIGS, RECORDS, fasta, read_back, windows_of
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import locked
+from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction.bigwig import Bins, write_bigwigs
-from bioq.prediction.job import PredictOptions, predict_file
 
 ENDINGS = (".tsv.gz", ".parquet", ".h5", ".h5ad", ".bw")
 DRIVER = Path(__file__).with_name("killed_predictions.py")

@@ -102,8 +102,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in delayed:
-            signal.raise_signal(number)
+        for received in delayed:
+            signal.raise_signal(received)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.progress import say
-from bioq.variants import VariantOptions, make_background
+from bioq.variants import VariantJob, VariantOptions, make_background
 
 _Flags = Parameter(name="*")
 
@@ -44,9 +44,7 @@ def background(
     chrom_alias
         Tab-separated: contig name in the VCF, contig name in the genome.
     """
-    summary = make_background(
-        run, vcf, out, genome=genome, chrom_alias=chrom_alias, options=options
-    )
+    summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out)
     for line in summary.lines():
         say(line)
     print(out)

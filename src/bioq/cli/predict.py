@@ -5,10 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.interrupts import resumable
 from bioq.cluster import ClusterOptions, predict_on_ray
-from bioq.prediction.job import PredictOptions, predict_file
+from bioq.prediction import PredictOptions, predict_file
 
 
+@resumable()
 def predict(
     run: Path,
     sequences: Annotated[Path, Parameter(allow_leading_hyphen=True)],

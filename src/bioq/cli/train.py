@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from bioq.cli.interrupts import resumable
 from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
@@ -15,6 +16,7 @@ from bioq.training.recipes import TrainConfig
 _Flags = Parameter(name="*")
 
 
+@resumable()
 def train(
     dataset: Path,
     /,

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.interrupts import resumable
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import UsageError
 from bioq.progress import say
-from bioq.variants import Format, VariantOptions, write_variants
+from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
 
 _Flags = Parameter(name="*")
 
@@ -20,11 +21,8 @@ def variants(
     *,
     genome: Path,
     out: Path,
-    targets: tuple[str, ...] = (),
-    scores: tuple[str, ...] = (),
-    background: Path | None = None,
-    format: Format = "table",
     chrom_alias: Path | None = None,
+    table: Annotated[VariantTableOptions, _Flags] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
@@ -53,51 +51,20 @@ def variants(
     out
         File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
         With --ray a folder of Parquet parts.
-    targets
-        Targets to report: globs on the name, or COLUMN=GLOB on an annotation; all by default.
-    scores
-        Some of diff, log2_odds_ratio, ref, alt, evalue, zscore; all by default.
-    background
-        File made by 'bioq background' with this model; gives E-values and z-scores.
-    format
-        deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue.
     chrom_alias
         Tab-separated: contig name in the VCF, contig name in the genome.
     resume
         With --ray: go on with an output that was interrupted.
     """
-    if cluster.ray is None:
+    job = VariantJob(run, vcf, genome, chrom_alias, options)
+    if cluster.ray is not None:
+        with resumable():
+            summary = write_variants_on_ray(job, out, table, cluster=cluster, resume=resume)
+    else:
         cluster.require_none()
         if resume:
             raise UsageError("--resume goes on with parts; give --ray too")
-        summary = write_variants(
-            run,
-            vcf,
-            out,
-            genome=genome,
-            targets=targets,
-            scores=scores,
-            background=background,
-            format=format,
-            chrom_alias=chrom_alias,
-            options=options,
-        )
-    else:
-        if format != "table":
-            raise UsageError(f"--format {format}: --ray writes a table; leave one away")
-        summary = write_variants_on_ray(
-            run,
-            vcf,
-            out,
-            genome=genome,
-            targets=targets,
-            scores=scores,
-            background=background,
-            chrom_alias=chrom_alias,
-            options=options,
-            cluster=cluster,
-            resume=resume,
-        )
+        summary = write_variants(job, out, table)
     for line in summary.lines():
         say(line)
     print(out)

@@ -28,7 +28,7 @@ _GRACE_S = 2.0
 _LOOK_EVERY_S = 0.1
 _PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
 _KINDS = {kind.__name__: kind for kind in (UsageError, LostError, BioqError, MemoryError)}
-"""The kinds of error that a rank reports: an error is of the first kind that it is an instance of."""
+"""What a rank reports: the first kind that its error is an instance of."""
 
 
 def start_ranks(

@@ -2,7 +2,14 @@
 
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
-from bioq.variants.jobs import Format, Summary, make_background, write_variants
+from bioq.variants.jobs import (
+    Format,
+    Summary,
+    VariantJob,
+    VariantTableOptions,
+    make_background,
+    write_variants,
+)
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
 
@@ -15,7 +22,9 @@ __all__ = [
     "Background",
     "Format",
     "Summary",
+    "VariantJob",
     "VariantOptions",
+    "VariantTableOptions",
     "make_background",
     "read_background",
     "score_variants",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,8 +27,9 @@ from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
 from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
 from bioq.cluster.shards import Shard, compute_parts
+from bioq.cluster.variants import _add_counts
 from bioq.cluster.workers import Worker, software
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import sha256
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
@@ -221,6 +223,16 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
         make_parts(folder, resume=True)
 
 
+def test_a_journal_that_cannot_be_written_says_how_to_resume(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    parts = make_parts(folder)
+    parts.begin()
+    (folder / JOURNAL).mkdir()
+    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume goes on from"
+    with pytest.raises(NotWrittenError, match=message):
+        fill(parts, folder, 0)
+
+
 # What needs no cluster
 
 
@@ -243,9 +255,9 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
         (["predict", "x.fa", "--ray", "ray://h:1"], 2, "--ray ray://h:1: expected HOST:PORT, auto"),
         (["predict", "x.fa", "--ray", "local", "--precision", "tf32", "--device", "cpu"], 2,
          "precision tf32 needs a CUDA device"),
-        (["variants", "x.vcf", "--genome", "g.fa", "--resume"], 2, "give --ray too"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--resume"], 2, "add --ray"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--format", "deepsea"], 2,
-         "--format deepsea: --ray writes a table"),
+         "--format deepsea cannot be combined with --ray"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--precision", "tf32",
           "--device", "cpu"], 2, "precision tf32 needs a CUDA device"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local"], 1, "x.vcf:3: POS is 'x'"),
@@ -268,6 +280,18 @@ def test_errors_are_one_line_and_nothing_is_written(
     assert main([tokens[0], "run", *tokens[1:], "--out", "out"]) == status
     assert message in told(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
+    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter())
+    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}}
+    _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
+    assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
+    damage: dict[str, Any]
+    for damage in ({}, {"statuses": 3, "absent": {}}, {"statuses": {}, "absent": 3}):
+        part = Part(part_name(1), 4, "", "", damage)
+        with pytest.raises(BioqError, match=r"notes of part-00001.parquet are damaged; remove"):
+            _add_counts(scorer, [part], tmp_path)
 
 
 def test_a_missing_ray_is_said_in_one_line(

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import pickle
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bioq.errors import BioqError
-from bioq.files import locked, new_file, new_folder, sha256
+from bioq.errors import BioqError, NotWrittenError
+from bioq.files import locked, new_file, new_folder, read_json, sha256, write_json
 
 New = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
@@ -158,3 +159,22 @@ def test_sha256_agrees_with_hashlib_over_chunk_borders(tmp_path: Path) -> None:
         content = os.urandom(size)
         (tmp_path / "a").write_bytes(content)
         assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_an_error_of_writing_travels_between_processes() -> None:
+    error = NotWrittenError(Path("out.tsv"), "No space left on device", "the parts are kept")
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == "out.tsv: could not be written: No space left on device; the parts are kept"
+    assert (copy.path, copy.reason, copy.kept) == (error.path, error.reason, error.kept)
+
+
+def test_json_is_written_in_one_step_and_reads_back(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    content = {"format": "x", "format_version": 1, "rows": [1, None]}
+    write_json(file, content)
+    write_json(file, content)
+    assert read_json(file, what="x", kind="x", version=1, remedy="stop") == content
+    assert file.read_text().endswith("]\n}\n")
+    with pytest.raises(NotWrittenError, match=r"a.json/b: could not be written: "):
+        write_json(file / "b", content)
+    assert os.listdir(tmp_path) == ["a.json"]

@@ -37,7 +37,8 @@ def new_file(path: Path) -> Iterator[Path]:
             sync(partial)
             os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # renamed, or never made
+            partial.unlink()
 
 
 @contextlib.contextmanager

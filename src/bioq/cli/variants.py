@@ -27,11 +27,12 @@ def variants(
     cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
-    """Score the variants of a VCF: what every allele does to every target.
+    """Score the variants of a VCF: the effect of every allele on every target.
 
-    Every allele of the input gives one row, in input order, with a status: scored, or why not. A
-    table of the statuses is shown at the end. Per target: the probability with either allele,
-    their difference (diff) and the log2 odds ratio; with --background also E-value and z-score.
+    The output has one row per allele, in the order of the input, with a status: scored, or the
+    reason why not. A table of the statuses is printed at the end. The scores per target are the
+    probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
+    ratio; with --background also E-value and z-score.
 
     For example:
 
@@ -43,18 +44,18 @@ def variants(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     vcf
-        VCF or BCF, compressed or not; - is standard input.
+        VCF or BCF, compressed or not; - reads standard input.
     genome
-        FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
+        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
-        File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
-        With --ray a folder of Parquet parts.
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
+        .vcf.gz. With --ray: folder for Parquet parts.
     chrom_alias
-        Tab-separated: contig name in the VCF, contig name in the genome.
+        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
     resume
-        With --ray: go on with an output that was interrupted.
+        With --ray: continue an interrupted output.
     """
     job = VariantJob(run, vcf, genome, chrom_alias, options)
     if cluster.ray is not None:
@@ -63,7 +64,7 @@ def variants(
     else:
         cluster.require_none()
         if resume:
-            raise UsageError("--resume goes on with parts; give --ray too")
+            raise UsageError("--resume continues the parts of --ray; add --ray")
         summary = write_variants(job, out, table)
     for line in summary.lines():
         say(line)

@@ -77,7 +77,9 @@ def write_variants_on_ray(
 
 def _check(options: VariantOptions, table: VariantTableOptions) -> None:
     if table.format != "table":
-        raise UsageError(f"--format {table.format}: --ray writes a table; run without --format")
+        raise UsageError(
+            f"--format {table.format} cannot be combined with --ray, which writes tables only"
+        )
     if options.precision == "tf32" and options.device == "cpu":
         raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")
 

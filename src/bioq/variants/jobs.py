@@ -61,11 +61,12 @@ class VariantTableOptions:
     """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
     Can be given again for more."""
     scores: tuple[str, ...] = ()
-    """Some of diff, log2_odds_ratio, ref, alt, evalue, zscore; all by default."""
+    """Scores to write: some of diff, log2_odds_ratio, ref, alt, evalue, zscore; by default all."""
     background: Path | None = None
-    """File made by 'bioq background' with this model; gives E-values and z-scores."""
+    """File written by 'bioq background' with this model; adds E-values and z-scores."""
     format: Format = "table"
-    """deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue."""
+    """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
+    .evalue."""
 
     def score_names(self) -> tuple[str, ...]:
         """Return the scores of the table. Raises UsageError for a score that is not available."""

@@ -49,11 +49,11 @@ def write_variants_on_ray(
     import_ray(cluster)
     check_folder(out, resume=resume)
     _check(job.options, table)
-    names, background = table.score_names(), table.read_background()
+    names = table.score_names()
     # This machine reads the genome and never predicts.
     local = replace(job, options=replace(job.options, device="cpu"))
     with (
-        open_scorer(local, table.targets, background) as scorer,
+        open_scorer(local, table) as scorer,
         input_file(job.vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
@@ -94,8 +94,8 @@ def _identity(
     """Return what must be the same to resume the output; `vcf` is the input as a file."""
     return {
         "command": "variants",
-        "run": Path(job.run).resolve().name,
-        "weights": identity(Path(job.run)),
+        "run": job.run.resolve().name,
+        "weights": identity(job.run),
         "input": "stdin" if job.vcf == STDIN else job.vcf.name,
         "input_sha256": sha256(vcf),
         "genome": job.genome.name,

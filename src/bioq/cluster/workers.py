@@ -54,8 +54,7 @@ class Computed:
 class Worker:
     """One model, in a separate process with one thread.
 
-    With one thread the results do not depend on the machine, and a machine can run one worker per
-    core.
+    With one thread its results are always the same, and a machine can run one worker per core.
     """
 
     def open(self, task: Task, device: str, versions: Mapping[str, str]) -> None:

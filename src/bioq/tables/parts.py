@@ -2,7 +2,7 @@
 
 Every part appears complete or not at all. The identity is a set of JSON values: the weights, the
 options, the input. An output is resumed only with the same identity. `prediction.spool` collects
-the rows of one table in such a folder, and `cluster.parts` fills one that is the output itself.
+the rows of one table in such a folder; in `cluster.parts` the folder itself is the output.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ REMEDY = "remove its folder and run the command again"
 def new_part(file: Path) -> Iterator[Path]:
     """Yield a temporary path that is renamed to `file`, a part, when the block ends.
 
-    Raises NotWrittenError, which says how to resume, if the part cannot be written.
+    Raises NotWrittenError, with the way to resume, if the part cannot be written.
     """
     with parts_are_kept(file.parent), new_file(file) as partial:
         yield partial

@@ -3,7 +3,6 @@
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
 from bioq.variants.jobs import (
-    Format,
     Summary,
     VariantJob,
     VariantTableOptions,
@@ -20,7 +19,6 @@ __all__ = [
     "SCORES",
     "STATUSES",
     "Background",
-    "Format",
     "Summary",
     "VariantJob",
     "VariantOptions",

@@ -80,10 +80,6 @@ class VariantTableOptions:
                 raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
         return tuple(dict.fromkeys(self.scores)) or available
 
-    def read_background(self) -> Background | None:
-        """Return the background, if there is one. Raises BioqError if the file is damaged."""
-        return None if self.background is None else read_background(self.background)
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -134,7 +130,7 @@ def write_variants(
     _check_output(job.vcf, out, table.format)
     names = table.score_names()
     with (
-        open_scorer(job, table.targets, table.read_background()) as scorer,
+        open_scorer(job, table) as scorer,
         input_file(job.vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
@@ -170,14 +166,16 @@ def make_background(job: VariantJob, out: Path) -> Summary:
 
 @contextlib.contextmanager
 def open_scorer(
-    job: VariantJob, targets: Sequence[str] = (), background: Background | None = None
+    job: VariantJob,
+    table: VariantTableOptions = VariantTableOptions(),
 ) -> Iterator[Scorer]:
-    """Yield a run's model on an open genome, ready to score."""
+    """Yield a run's model on an open genome, ready to score the targets of a table."""
+    background = None if table.background is None else read_background(table.background)
     alias = {} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
     model = load(job.run).to(choose_device(job.options.device))
     with open_genome(job.genome) as opened:
         names = ContigNames(opened, alias)
-        scorer = Scorer(model, names, job.options, targets=targets, background=background)
+        scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
         if background is not None:
             _compare_options(background, job.options)
         yield scorer

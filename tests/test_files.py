@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import pickle
+import signal
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from bioq.errors import BioqError, NotWrittenError
-from bioq.files import locked, new_file, new_folder, read_json, sha256, write_json
+from bioq.files import (
+    locked,
+    new_file,
+    new_folder,
+    read_json,
+    sha256,
+    uninterrupted,
+    write_json,
+)
 
 New = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
@@ -178,3 +187,37 @@ def test_json_is_written_in_one_step_and_reads_back(tmp_path: Path) -> None:
     with pytest.raises(NotWrittenError, match=r"a.json/b: could not be written: "):
         write_json(file / "b", content)
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_new_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    monkeypatch.setattr("bioq.files.sync", lambda path: steps.append(("sync", path.read_text())))
+    replace = os.replace
+    monkeypatch.setattr(
+        "bioq.files.os.replace", lambda *paths: (steps.append(("rename", "")), replace(*paths))
+    )
+    with new_file(tmp_path / "a.txt") as partial:
+        partial.write_text("whole")
+    assert steps == [("sync", "whole"), ("rename", "")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_an_uninterrupted_block(number: signal.Signals) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = signal.signal(number, stop)
+    try:
+        steps = []
+        with pytest.raises(Stopped), uninterrupted():
+            signal.raise_signal(number)
+            steps.append("after the signal")
+        assert steps == ["after the signal"]
+        assert signal.getsignal(number) == stop
+    finally:
+        signal.signal(number, before)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from variant_cases import make_run
 
 import bioq
 from bioq import BioqError, UsageError, dna
@@ -280,6 +281,10 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     other = fasta(tmp_path / "y.fa", RECORDS | {"s1": random_bases(230, 99)})
     with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
         predict_file(run, other, out, options=SMALL_BATCH, resume=True)
+    swapped = RECORDS["s1"].translate(str.maketrans("AC", "CA"))
+    edited = fasta(tmp_path / "y.fa", RECORDS | {"s1": swapped})
+    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+        predict_file(run, edited, out, options=SMALL_BATCH, resume=True)
     renamed = fasta(tmp_path / "y.fa", {f"x{name}": bases for name, bases in RECORDS.items()})
     with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
         predict_file(run, renamed, out, options=SMALL_BATCH, resume=True)
@@ -289,6 +294,38 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     predict_file(run, source, out, options=SMALL_BATCH, resume=True)
     with pytest.raises(UsageError, match=r"o.tsv: is already complete; run without --resume"):
         predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": ("first",)}, {"top": 1}, {"strands": "forward"}, {"stride_bp": 7},
+        {"pad": True}, {"dtype": "float16"}, {"precision": "bf16"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_option_that_changes_the_output_identifies_it(
+    changes: dict[str, object], run: Path, tmp_path: Path
+) -> None:
+    source = fasta(tmp_path / "x.fa")
+    same = replace(PredictOptions(), batch_size=3, device="cpu")
+    changed = replace(PredictOptions(), **changes)  # type: ignore[arg-type]
+    identities = []
+    for options in (PredictOptions(), same, changed):
+        with module.open_job(run, source, genome=None, options=options) as job:
+            identities.append(job.identity)
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_other_weights_are_another_output(tmp_path: Path) -> None:
+    source, options, identities = fasta(tmp_path / "x.fa"), PredictOptions(), []
+    for seed in (1, 2):
+        run = make_run(tmp_path / f"run{seed}", seed=seed)
+        with module.open_job(run, source, genome=None, options=options) as job:
+            identities.append(job.identity)
+    assert {name for name in identities[0] if identities[0][name] != identities[1][name]} == {
+        "weights"
+    }
 
 
 def test_damaged_parts_are_named(run: Path, tmp_path: Path) -> None:

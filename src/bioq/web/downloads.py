@@ -12,8 +12,8 @@ from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.service import Service
 
 TYPES = {format.ending[1:]: format.media_type for format in FORMATS if format.is_flat}
-"""Endings and their media types."""
-if TYPE_CHECKING:
+"""Ending of a file name -> media type."""
+if TYPE_CHECKING:  # mypy needs a fixed type; FastAPI documents the endings
     Ending = str
 else:
     Ending = Literal[tuple(TYPES)]

@@ -3,7 +3,7 @@
 import gzip
 import io
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from bioq import BioqError, UsageError, dna
 from bioq.cli import main
 from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction import job as module
+from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
@@ -260,6 +261,21 @@ def test_an_interrupt_while_the_table_is_written_loses_nothing(run: Path, tmp_pa
     assert len(pd.read_csv(out, sep="\t")) == len(windows_of(RECORDS))
 
 
+def test_equally_probable_targets_are_ranked_in_their_order(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def constant(model: object, codes: np.ndarray, **options: object) -> np.ndarray:
+        return np.full((len(codes), 2), 0.5, dtype=np.float32)
+
+    monkeypatch.setattr(module, "predict_codes", constant)
+    source = fasta(tmp_path / "x.fa")
+    for top in (1, 2):
+        predict_file(run, source, tmp_path / "o.tsv", options=PredictOptions(top=top))
+        table = pd.read_csv(tmp_path / "o.tsv", sep="\t")
+        names = ["first", "second"][:top]
+        assert table["target"].tolist() == names * len(windows_of(RECORDS))
+
+
 def test_a_long_table_is_continued_too(run: Path, tmp_path: Path) -> None:
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     interrupted(run, source, out, 2, top=1)
@@ -372,6 +388,19 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
                 np.testing.assert_allclose(found, means, atol=1e-6)
 
 
+def test_bigwig_leaves_out_what_is_past_the_end_of_a_contig(tmp_path: Path) -> None:
+    def bins() -> Iterator[Bins]:
+        start = np.array([820, 880, 940])
+        yield "chr1", start, start + 40, np.array([[0.25], [0.5], [1]], dtype=np.float32)
+        yield "chr2", start[:1] - 820, start[:1] - 780, np.ones((1, 1), dtype=np.float32)
+
+    path = tmp_path / "o.bw"
+    write_bigwigs([path], {"chr1": 900, "chr2": 430}, bins)
+    with pyBigWig.open(str(path)) as file:
+        assert file.intervals("chr1") == ((820, 860, 0.25), (880, 900, 0.5))
+        assert file.intervals("chr2") == ((0, 40, 1.0),)
+
+
 def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
     bed, genome = regions(tmp_path, "chr1\t0\t900\nchr2\t0\t430\n")
     out = tmp_path / "o.bw"
@@ -390,8 +419,6 @@ def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
 
 
 def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) -> None:
-    from bioq.prediction.bigwig import bigwig_paths
-
     assert bigwig_paths(tmp_path / "o.bw", ["a|b/c"]) == [tmp_path / "o.a_b_c.bw"]
     with pytest.raises(UsageError, match=r"'a\|b' and 'a/b' would both go to o.a_b.bw"):
         bigwig_paths(tmp_path / "o.bw", ["a|b", "a/b"])

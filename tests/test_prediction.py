@@ -245,6 +245,16 @@ def test_an_interrupted_output_is_continued_without_doubled_or_missing_rows(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_an_interrupt_keeps_the_rows_that_are_in_memory(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", interrupt_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(run, source, out, options=SMALL_BATCH)
+    parts = [path.name for path in (tmp_path / "o.tsv.partial").glob("*.arrow")]
+    assert parts == [f"{2 * SMALL_BATCH.batch_size:015d}.arrow"]
+
+
 def test_an_interrupt_while_the_table_is_written_loses_nothing(run: Path, tmp_path: Path) -> None:
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
 

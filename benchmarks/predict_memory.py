@@ -83,7 +83,7 @@ def generate(folder: Path, windows: int, targets: int) -> None:
 
 
 def _predict(folder: Path, out: Path) -> None:
-    from bioq.prediction.job import predict_file
+    from bioq.prediction import predict_file
 
     started = time.monotonic()
     predict_file(folder / "run", folder / "r.bed", out, genome=folder / "g.fa")

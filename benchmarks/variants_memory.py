@@ -71,13 +71,13 @@ def _write_vcf(folder: Path, alleles: int) -> None:
 def _score(folder: Path, out: Path) -> None:
     from bioq.genome import open_genome
     from bioq.runs.trained_model import load
-    from bioq.variants import write_variants
+    from bioq.variants import VariantJob, write_variants
 
     load(folder / "run")
     open_genome(folder / "g.fa").close()
     start_mib = _memory_mib("VmRSS")
     started = time.monotonic()
-    write_variants(folder / "run", folder / "v.vcf", out, genome=folder / "g.fa")
+    write_variants(VariantJob(folder / "run", folder / "v.vcf", folder / "g.fa"), out)
     print(time.monotonic() - started, start_mib, _memory_mib("VmHWM"))
 
 

@@ -1,5 +1,6 @@
 """The command line: help, exit statuses, one-line errors, and the road from files to a run."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import bioq.cli
 from bioq.cli import main
 from bioq.dataset import Dataset
 from bioq.runs.folder import read_config, read_history
+from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["demo"], ["train"], ["evaluate"], ["variants"], ["background"], ["summary"], ["data"],
@@ -224,3 +226,66 @@ def test_summary_prints_the_published_counts(capsys: pytest.CaptureFixture[str])
     assert "49,391,759 parameters" in capsys.readouterr().out
     assert main(["summary", "danq", "--out", "layers.txt"]) == 2
     assert "expected a name ending in .png, .svg or .pdf" in capsys.readouterr().err
+
+
+def test_only_commands_with_resume_say_that_they_continue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bioq.cli.train.train_model", interrupt)
+    monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
+    monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)
+    variants = ["variants", "run", "x.vcf", "--genome", "g.fa", "--out", "o"]
+    for tokens, line in (
+        (["train", "data", "--out", "run"], "bioq: interrupted; --resume goes on from there"),
+        (variants, "bioq: interrupted"),
+        ([*variants, "--ray", "local"], "bioq: interrupted; --resume goes on from there"),
+    ):
+        assert main(tokens) == 130
+        assert one_line(capsys) == line
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, OSError])
+def test_an_error_that_a_library_makes_of_sigterm_keeps_the_advice(
+    kind: type[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise kind("write failed") from None
+
+    monkeypatch.setattr("bioq.cli.train.train_model", stop)
+    assert main(["train", "data", "--out", "run"]) == 143
+    assert one_line(capsys) == "bioq: terminated; --resume goes on from there"
+
+
+def test_wrong_options_do_not_say_that_the_command_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(bioq.UsageError) as caught:
+        main(["predict", "run", "x.fa", "--out", "o.csv", "--debug"])
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize(
+    ("command", "endings"),
+    [
+        ("predict", ENDINGS),
+        ("variants", ENDINGS),
+        ("mutagenesis", FLAT_ENDINGS),
+        ("attribution", FLAT_ENDINGS),
+    ],
+)
+def test_help_names_every_format_of_tables(
+    command: str, endings: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert not [ending for ending in endings if f" {ending}" not in shown]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,12 +27,13 @@ from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
 from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
 from bioq.cluster.shards import Shard, compute_parts
+from bioq.cluster.variants import _add_counts
 from bioq.cluster.workers import Worker, software
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import sha256
-from bioq.prediction.job import PredictOptions, predict_file
+from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
-from bioq.variants import write_variants
+from bioq.variants import VariantJob, write_variants
 
 OPTIONS = PredictOptions(batch_size=4)
 SHARD = 8
@@ -204,7 +206,9 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
     with pytest.raises(UsageError, match=r"out: part-00000.parquet was made from other windows"):
         make_parts(folder, resume=True).holds(0, "other")
     (folder / JOB).write_text("{")
-    with pytest.raises(BioqError, match=r"_job.json: is not an output's job .* begin anew"):
+    with pytest.raises(
+        BioqError, match=r"_job.json: is not an output's job .* run the command again"
+    ):
         make_parts(folder, resume=True)
     (folder / JOB).unlink()
     with pytest.raises(BioqError, match=r"out: holds neither _job.json nor _manifest.json"):
@@ -217,6 +221,16 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
     )
     with pytest.raises(BioqError, match=r"_manifest.json: its list of parts is damaged"):
         make_parts(folder, resume=True)
+
+
+def test_a_journal_that_cannot_be_written_says_how_to_resume(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    parts = make_parts(folder)
+    parts.begin()
+    (folder / JOURNAL).mkdir()
+    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume goes on from"
+    with pytest.raises(NotWrittenError, match=message):
+        fill(parts, folder, 0)
 
 
 # What needs no cluster
@@ -235,15 +249,15 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
         (["predict", "x.fa", "--ray", "local", "--ray-shard", "0"], 2, "--ray-shard 0: expected"),
         (["predict", "x.fa", "--ray-shard", "9"], 2, "are for a cluster; give --ray too"),
         (["predict", "x.fa", "--ray", "local", "--batch-size", "0"], 2, "--batch-size 0: expec"),
-        (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "leave one"),
+        (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "cannot be"),
         (["predict", "no.fa", "--ray", "local"], 1, "no.fa: no such file; expected FASTA"),
         (["predict", "x.fa", "--ray", "127.0.0.1:1"], 1, "--ray 127.0.0.1:1: could not be con"),
         (["predict", "x.fa", "--ray", "ray://h:1"], 2, "--ray ray://h:1: expected HOST:PORT, auto"),
         (["predict", "x.fa", "--ray", "local", "--precision", "tf32", "--device", "cpu"], 2,
          "precision tf32 needs a CUDA device"),
-        (["variants", "x.vcf", "--genome", "g.fa", "--resume"], 2, "give --ray too"),
+        (["variants", "x.vcf", "--genome", "g.fa", "--resume"], 2, "add --ray"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--format", "deepsea"], 2,
-         "--format deepsea: --ray writes a table"),
+         "--format deepsea cannot be combined with --ray"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local", "--precision", "tf32",
           "--device", "cpu"], 2, "precision tf32 needs a CUDA device"),
         (["variants", "x.vcf", "--genome", "g.fa", "--ray", "local"], 1, "x.vcf:3: POS is 'x'"),
@@ -266,6 +280,18 @@ def test_errors_are_one_line_and_nothing_is_written(
     assert main([tokens[0], "run", *tokens[1:], "--out", "out"]) == status
     assert message in told(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
+    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter())
+    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}}
+    _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
+    assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
+    damage: dict[str, Any]
+    for damage in ({}, {"statuses": 3, "absent": {}}, {"statuses": {}, "absent": 3}):
+        part = Part(part_name(1), 4, "", "", damage)
+        with pytest.raises(BioqError, match=r"notes of part-00001.parquet are damaged; remove"):
+            _add_counts(scorer, [part], tmp_path)
 
 
 def test_a_missing_ray_is_said_in_one_line(
@@ -477,9 +503,9 @@ def test_variants_are_those_of_the_plain_command(
     rows = random_rows(chromosome, 60)
     rows += [("chr1", 3, ".", "A", "C"), ("chrX", 5, ".", "A", "C"), ("1", 400, ".", "N", "<DEL>")]
     vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
-    plain = write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
-    out = tmp_path / "parts"
-    found = write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines, ray_shard=16))
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    plain = write_variants(job, tmp_path / "plain.parquet")
+    found = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
     assert found == plain
     assert len(found.statuses) >= 4
     assert len(part_files(out)) > 4
@@ -487,24 +513,23 @@ def test_variants_are_those_of_the_plain_command(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5
     )
     again = write_variants_on_ray(
-        run, vcf, out, genome=genome, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16),
-        resume=True,
-    )  # fmt: skip
+        job, out, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16), resume=True
+    )
     assert again == plain, "nothing is missing, so no cluster is needed"
     (tmp_path / "other").mkdir()
     changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
     with pytest.raises(UsageError, match=r"part-00000.parquet was made from other windows or all"):
         write_variants_on_ray(
-            run, vcf, out, genome=changed, cluster=on(machines, ray_shard=16), resume=True
+            VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
         )
 
 
 def test_a_vcf_without_alleles_is_a_table_without_rows(tmp_path: Path, machines: Machines) -> None:
     genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
     vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
-    out = tmp_path / "parts"
-    write_variants_on_ray(run, vcf, out, genome=genome, cluster=on(machines))
-    write_variants(run, vcf, tmp_path / "plain.parquet", genome=genome)
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    write_variants_on_ray(job, out, cluster=on(machines))
+    write_variants(job, tmp_path / "plain.parquet")
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), check_exact=True
     )

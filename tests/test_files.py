@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import pickle
+import signal
 import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,8 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from bioq.errors import BioqError
-from bioq.files import locked, new_file, new_folder, sha256
+from bioq.errors import BioqError, NotWrittenError
+from bioq.files import (
+    locked,
+    new_file,
+    new_folder,
+    read_json,
+    sha256,
+    uninterrupted,
+    write_json,
+)
 
 New = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
@@ -158,3 +168,56 @@ def test_sha256_agrees_with_hashlib_over_chunk_borders(tmp_path: Path) -> None:
         content = os.urandom(size)
         (tmp_path / "a").write_bytes(content)
         assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_an_error_of_writing_travels_between_processes() -> None:
+    error = NotWrittenError(Path("out.tsv"), "No space left on device", "the parts are kept")
+    copy = pickle.loads(pickle.dumps(error))
+    assert str(copy) == "out.tsv: could not be written: No space left on device; the parts are kept"
+    assert (copy.path, copy.reason, copy.kept) == (error.path, error.reason, error.kept)
+
+
+def test_json_is_written_in_one_step_and_reads_back(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    content = {"format": "x", "format_version": 1, "rows": [1, None]}
+    write_json(file, content)
+    write_json(file, content)
+    assert read_json(file, what="x", kind="x", version=1, remedy="stop") == content
+    assert file.read_text().endswith("]\n}\n")
+    with pytest.raises(NotWrittenError, match=r"a.json/b: could not be written: "):
+        write_json(file / "b", content)
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_new_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    monkeypatch.setattr("bioq.files.sync", lambda path: steps.append(("sync", path.read_text())))
+    replace = os.replace
+    monkeypatch.setattr(
+        "bioq.files.os.replace", lambda *paths: (steps.append(("rename", "")), replace(*paths))
+    )
+    with new_file(tmp_path / "a.txt") as partial:
+        partial.write_text("whole")
+    assert steps == [("sync", "whole"), ("rename", "")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_an_uninterrupted_block(number: signal.Signals) -> None:
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = signal.signal(number, stop)
+    try:
+        steps = []
+        with pytest.raises(Stopped), uninterrupted():
+            signal.raise_signal(number)
+            steps.append("after the signal")
+        assert steps == ["after the signal"]
+        assert signal.getsignal(number) == stop
+    finally:
+        signal.signal(number, before)

@@ -9,7 +9,7 @@ from trained_run import TrainedRun
 from variant_cases import other_base, write_vcf
 
 from bioq import dna
-from bioq.variants import write_variants
+from bioq.variants import VariantJob, write_variants
 
 
 @pytest.mark.parametrize("target", ["first", "second"])
@@ -31,7 +31,7 @@ def test_alleles_that_destroy_a_planted_motif_have_the_most_negative_diffs_of_it
     rows.append(("chr1", start, "gone", bases[start - 1 : start + len(motif)], bases[start - 1]))
     out = tmp_path / "scores.tsv"
     vcf = write_vcf(tmp_path / "in.vcf", rows)
-    write_variants(trained.run, vcf, out, genome=tmp_path / "genome.fa")
+    write_variants(VariantJob(trained.run, vcf, tmp_path / "genome.fa"), out)
     table = pd.read_csv(out, sep="\t", keep_default_na=False)
     other = next(name for name in trained.motifs if name != target)
     diff, other_diff = (table[f"diff:{name}"].to_numpy(float) for name in (target, other))

@@ -3,7 +3,7 @@
 import gzip
 import io
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from variant_cases import make_run
 
 import bioq
 from bioq import BioqError, UsageError, dna
 from bioq.cli import main
+from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction import job as module
-from bioq.prediction.job import PredictOptions, predict_file
+from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
@@ -244,6 +246,16 @@ def test_an_interrupted_output_is_continued_without_doubled_or_missing_rows(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_an_interrupt_keeps_the_rows_that_are_in_memory(run: Path, tmp_path: Path) -> None:
+    source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", interrupt_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(run, source, out, options=SMALL_BATCH)
+    parts = [path.name for path in (tmp_path / "o.tsv.partial").glob("*.arrow")]
+    assert parts == [f"{2 * SMALL_BATCH.batch_size:015d}.arrow"]
+
+
 def test_an_interrupt_while_the_table_is_written_loses_nothing(run: Path, tmp_path: Path) -> None:
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
 
@@ -258,6 +270,21 @@ def test_an_interrupt_while_the_table_is_written_loses_nothing(run: Path, tmp_pa
         patch.setattr(module, "predict_codes", stop)
         predict_file(run, source, out, resume=True)
     assert len(pd.read_csv(out, sep="\t")) == len(windows_of(RECORDS))
+
+
+def test_equally_probable_targets_are_ranked_in_their_order(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def constant(model: object, codes: np.ndarray, **options: object) -> np.ndarray:
+        return np.full((len(codes), 2), 0.5, dtype=np.float32)
+
+    monkeypatch.setattr(module, "predict_codes", constant)
+    source = fasta(tmp_path / "x.fa")
+    for top in (1, 2):
+        predict_file(run, source, tmp_path / "o.tsv", options=PredictOptions(top=top))
+        table = pd.read_csv(tmp_path / "o.tsv", sep="\t")
+        names = ["first", "second"][:top]
+        assert table["target"].tolist() == names * len(windows_of(RECORDS))
 
 
 def test_a_long_table_is_continued_too(run: Path, tmp_path: Path) -> None:
@@ -281,6 +308,10 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     other = fasta(tmp_path / "y.fa", RECORDS | {"s1": random_bases(230, 99)})
     with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
         predict_file(run, other, out, options=SMALL_BATCH, resume=True)
+    swapped = RECORDS["s1"].translate(str.maketrans("AC", "CA"))
+    edited = fasta(tmp_path / "y.fa", RECORDS | {"s1": swapped})
+    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+        predict_file(run, edited, out, options=SMALL_BATCH, resume=True)
     renamed = fasta(tmp_path / "y.fa", {f"x{name}": bases for name, bases in RECORDS.items()})
     with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
         predict_file(run, renamed, out, options=SMALL_BATCH, resume=True)
@@ -288,8 +319,40 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="was begun with another input, of more than 1 windows"):
         predict_file(run, fewer, out, options=SMALL_BATCH, resume=True)
     predict_file(run, source, out, options=SMALL_BATCH, resume=True)
-    with pytest.raises(UsageError, match=r"o.tsv: is whole, there is nothing to resume"):
+    with pytest.raises(UsageError, match=r"o.tsv: is already complete; run without --resume"):
         predict_file(run, source, out, options=SMALL_BATCH, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"targets": ("first",)}, {"top": 1}, {"strands": "forward"}, {"stride_bp": 7},
+        {"pad": True}, {"dtype": "float16"}, {"precision": "bf16"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_option_that_changes_the_output_identifies_it(
+    changes: dict[str, object], run: Path, tmp_path: Path
+) -> None:
+    source = fasta(tmp_path / "x.fa")
+    same = replace(PredictOptions(), batch_size=3, device="cpu")
+    changed = replace(PredictOptions(), **changes)  # type: ignore[arg-type]
+    identities = []
+    for options in (PredictOptions(), same, changed):
+        with module.open_job(run, source, genome=None, options=options) as job:
+            identities.append(job.identity)
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_other_weights_are_another_output(tmp_path: Path) -> None:
+    source, options, identities = fasta(tmp_path / "x.fa"), PredictOptions(), []
+    for seed in (1, 2):
+        run = make_run(tmp_path / f"run{seed}", seed=seed)
+        with module.open_job(run, source, genome=None, options=options) as job:
+            identities.append(job.identity)
+    assert {name for name in identities[0] if identities[0][name] != identities[1][name]} == {
+        "weights"
+    }
 
 
 def test_damaged_parts_are_named(run: Path, tmp_path: Path) -> None:
@@ -336,6 +399,19 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
                 np.testing.assert_allclose(found, means, atol=1e-6)
 
 
+def test_bigwig_leaves_out_what_is_past_the_end_of_a_contig(tmp_path: Path) -> None:
+    def bins() -> Iterator[Bins]:
+        start = np.array([820, 880, 940])
+        yield "chr1", start, start + 40, np.array([[0.25], [0.5], [1]], dtype=np.float32)
+        yield "chr2", start[:1] - 820, start[:1] - 780, np.ones((1, 1), dtype=np.float32)
+
+    path = tmp_path / "o.bw"
+    write_bigwigs([path], {"chr1": 900, "chr2": 430}, bins)
+    with pyBigWig.open(str(path)) as file:
+        assert file.intervals("chr1") == ((820, 860, 0.25), (880, 900, 0.5))
+        assert file.intervals("chr2") == ((0, 40, 1.0),)
+
+
 def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
     bed, genome = regions(tmp_path, "chr1\t0\t900\nchr2\t0\t430\n")
     out = tmp_path / "o.bw"
@@ -354,8 +430,6 @@ def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
 
 
 def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) -> None:
-    from bioq.prediction.bigwig import bigwig_paths
-
     assert bigwig_paths(tmp_path / "o.bw", ["a|b/c"]) == [tmp_path / "o.a_b_c.bw"]
     with pytest.raises(UsageError, match=r"'a\|b' and 'a/b' would both go to o.a_b.bw"):
         bigwig_paths(tmp_path / "o.bw", ["a|b", "a/b"])
@@ -363,9 +437,12 @@ def test_bigwigs_of_names_that_become_the_same_file_are_refused(tmp_path: Path) 
 
 WRONG_OPTIONS = {
     "o.csv": (PredictOptions(), "expected a name that ends in .tsv"),
-    "o.bw": (PredictOptions(), "bigWig needs places on a genome; give regions and --genome"),
+    "o.bw": (
+        PredictOptions(),
+        "bigWig needs positions on a genome; give regions .BED. and --genome",
+    ),
     "o.h5ad": (PredictOptions(top=2), "--top makes a long table"),
-    "o.tsv": (PredictOptions(top=2, dtype="float16"), "--dtype is for a matrix"),
+    "o.tsv": (PredictOptions(top=2, dtype="float16"), "--dtype cannot be combined with --top"),
 }
 
 
@@ -396,7 +473,7 @@ def test_options_that_regions_cannot_have_are_refused(tmp_path: Path) -> None:
         options = PredictOptions(pad=True)
         predict_file(tmp_path, bed, tmp_path / "o.tsv", genome=genome, options=options)
     for options in (PredictOptions(top=1), PredictOptions(dtype="float16")):
-        with pytest.raises(UsageError, match="bigWig holds one float32 a base"):
+        with pytest.raises(UsageError, match="bigWig holds one float32 per base"):
             predict_file(tmp_path, bed, tmp_path / "o.bw", genome=genome, options=options)
     with pytest.raises(BioqError, match=r"there is no folder .*none; make it first"):
         predict_file(tmp_path, bed, tmp_path / "none" / "o.tsv", genome=genome)

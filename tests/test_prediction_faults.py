@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyBigWig
 import pytest
 from test_prediction import CONTIGS, RECORDS, fasta, read_back, windows_of
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import locked
+from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction.bigwig import Bins, write_bigwigs
-from bioq.prediction.job import PredictOptions, predict_file
+from bioq.prediction.spool import Spool
+from bioq.tables import Layout
 
 ENDINGS = (".tsv.gz", ".parquet", ".h5", ".h5ad", ".bw")
 DRIVER = Path(__file__).with_name("killed_predictions.py")
@@ -104,6 +107,27 @@ def test_rows_of_a_folder_that_was_being_removed_are_not_taken_up(
     (tmp_path / "o.tsv.partial/000000000000014.arrow").write_bytes(b"old")
     predict_file(run, fasta(tmp_path / "x.fa"), out)
     assert len(read_back(out)[0]) == len(windows_of(RECORDS))
+
+
+def test_parts_of_another_table_are_refused(tmp_path: Path) -> None:
+    targets = pd.DataFrame({"name": ["first"]})
+    before, after = Layout({"start": "integer"}, targets), Layout({"end": "integer"}, targets)
+    with Spool(tmp_path / "o", before, {}, resume=False) as spool:
+        spool.write({"start": np.arange(3)}, {}, units=3, digest="abc")
+        spool.flush()
+    with Spool(tmp_path / "o", before, {}, resume=True) as spool:
+        assert (spool.units, spool.rows, spool.digest) == (3, 3, "abc")
+        assert [columns["start"].tolist() for columns, _ in spool.read()] == [[0, 1, 2]]
+    with Spool(tmp_path / "o", after, {}, resume=True) as spool:
+        with pytest.raises(BioqError, match=r"3.arrow: is damaged \(it has other columns\); rem"):
+            list(spool.read())
+    (part,) = (tmp_path / "o.partial").glob("*.arrow")
+    with pa.ipc.open_file(part.read_bytes()) as reader:
+        table = reader.read_all()
+    with pa.ipc.new_file(str(part), table.schema.remove_metadata()) as writer:
+        writer.write_table(table)
+    with pytest.raises(BioqError, match=r"damaged \(its position in the input is missing\); rem"):
+        Spool(tmp_path / "o", before, {}, resume=True)
 
 
 def test_an_output_that_another_process_writes_is_left_to_it(run: Path, tmp_path: Path) -> None:

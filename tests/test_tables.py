@@ -15,7 +15,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.tables import ENDINGS, Layout, Table, open_table, table_ending
 
 TARGETS = pd.DataFrame({"name": ["CTCF", "a|b/c"], "cell": ["K562", ""]})
-COLUMNS = {"name": "text", "start": "integer", "share": "number", "good": "flag"}
+COLUMNS = {"name": "text", "start": "integer", "share": "number", "good": "integer"}
 LAYOUT = Layout(COLUMNS, TARGETS, ("probability",), {"run": "ä"})  # type: ignore[arg-type]
 PAIR = Layout(COLUMNS, TARGETS, ("diff", "ref"), {"run": 1})  # type: ignore[arg-type]
 
@@ -26,7 +26,7 @@ def rows(count: int, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
         "name": np.array([f"höhe {number % 7}" for number in range(count)], dtype=object),
         "start": random.integers(0, 1 << 40, count),
         "share": np.where(random.random(count) < 0.2, np.nan, random.random(count)),
-        "good": random.random(count) < 0.5,
+        "good": random.integers(0, 2, count),
     }
     scores = random.random((count, len(TARGETS))).astype(np.float32) ** 8
     scores[::5, 1] = np.nan

@@ -381,6 +381,19 @@ def test_a_batch_script_without_srun_is_one_process(monkeypatch: pytest.MonkeyPa
         assert found.is_alone
 
 
+def test_a_rank_reports_every_kind_of_error_as_one_that_can_be_raised(tmp_path: Path) -> None:
+    job = {"function": "bioq.files:write_json", "arguments": {"file": "/none/x", "content": {}}}
+    command = [sys.executable, "-c", "from bioq.training.launch import run_rank; run_rank()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as rank:
+        assert rank.stdin is not None
+        assert rank.stdout is not None
+        rank.stdin.write(json.dumps(job).encode() + b"\n")
+        rank.stdin.flush()
+        report = json.loads(rank.stdout.read())
+    assert report["kind"] == "BioqError"
+    assert report["message"].startswith("/none/x: could not be written: No such file")
+
+
 def test_lightning_fabric_is_asked_for_where_it_is_missing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,9 @@ from bioq.cli import main
 from bioq.errors import UsageError
 from bioq.files import sha256
 from bioq.variants import (
+    VariantJob,
     VariantOptions,
+    VariantTableOptions,
     make_background,
     read_background,
     score_variants,
@@ -86,7 +88,8 @@ def test_evalues_and_zscores_are_those_counted_by_hand(
 def test_a_background_knows_where_it_comes_from(
     run: Path, genome: Path, common: Path, tmp_path: Path
 ) -> None:
-    summary = make_background(run, common, tmp_path / "b.npz", genome=genome)
+    job = VariantJob(run, common, genome)
+    summary = make_background(job, tmp_path / "b.npz")
     background = read_background(tmp_path / "b.npz")
     about = background.provenance
     assert background.variants == summary.statuses["scored"] == 100
@@ -96,7 +99,7 @@ def test_a_background_knows_where_it_comes_from(
     assert about["options"]["indel"] == "left"
     assert about["statuses"] == {"scored": 100, "no_contig": 1, "star": 1}
     assert about["bioq"] == bioq.__version__
-    write_variants(run, common, tmp_path / "o.h5ad", genome=genome, background=tmp_path / "b.npz")
+    write_variants(job, tmp_path / "o.h5ad", VariantTableOptions(background=tmp_path / "b.npz"))
 
 
 @given(
@@ -134,13 +137,14 @@ def test_a_background_of_another_model_is_refused(
 ) -> None:
     other = make_run(tmp_path / "other", seed=9)
     background = tmp_path / "b.npz"
-    make_background(other, common, background, genome=genome)
+    make_background(VariantJob(other, common, genome), background)
+    job = VariantJob(run, common, genome)
     with pytest.raises(BioqError, match="was made with other weights"):
-        write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+        write_variants(job, tmp_path / "o.tsv", VariantTableOptions(background=background))
     targets = run / "targets.tsv"
     targets.write_text("name\nthird\nsecond\n")
     with pytest.raises(BioqError, match="of 2 targets, the first 'first'; the model has 2"):
-        write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+        write_variants(job, tmp_path / "o.tsv", VariantTableOptions(background=background))
     assert not (tmp_path / "o.tsv").exists()
 
 
@@ -149,17 +153,19 @@ def test_other_options_than_the_backgrounds_are_noted(
 ) -> None:
     background = tmp_path / "b.npz"
     options = VariantOptions(strands="forward")
-    make_background(run, common, background, genome=genome, options=options)
-    write_variants(run, common, tmp_path / "o.tsv", genome=genome, background=background)
+    make_background(VariantJob(run, common, genome, options=options), background)
+    job = VariantJob(run, common, genome)
+    write_variants(job, tmp_path / "o.tsv", VariantTableOptions(background=background))
     assert "b.npz was made with --strands forward, not both" in capsys.readouterr().err
 
 
 def test_a_background_of_nothing_is_not_written(run: Path, genome: Path, tmp_path: Path) -> None:
+    job = VariantJob(run, write_vcf(tmp_path / "in.vcf", []), genome)
     with pytest.raises(BioqError, match="not written: no variant could be scored"):
-        make_background(run, write_vcf(tmp_path / "in.vcf", []), tmp_path / "b.npz", genome=genome)
+        make_background(job, tmp_path / "b.npz")
     assert not (tmp_path / "b.npz").exists()
     with pytest.raises(UsageError, match=r"expected a name that ends in \.npz"):
-        make_background(run, tmp_path / "in.vcf", tmp_path / "b.txt", genome=genome)
+        make_background(job, tmp_path / "b.txt")
 
 
 def test_what_is_no_background_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ import pytest
 from variant_cases import make_chromosome, make_run, random_rows, read_tsv, write_vcf
 
 from bioq.cli import main
-from bioq.variants import COLUMNS, SCORES, VariantOptions, write_variants
+from bioq.variants import (
+    COLUMNS,
+    SCORES,
+    VariantJob,
+    VariantOptions,
+    VariantTableOptions,
+    write_variants,
+)
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 MIXED = [
@@ -51,7 +58,7 @@ def vcf(tmp_path: Path, chromosome: str) -> Path:
 
 @pytest.fixture
 def table(run: Path, vcf: Path, genome: Path, tmp_path: Path) -> pd.DataFrame:
-    write_variants(run, vcf, tmp_path / "table.tsv", genome=genome)
+    write_variants(VariantJob(run, vcf, genome), tmp_path / "table.tsv")
     return read_tsv(tmp_path / "table.tsv")
 
 
@@ -63,7 +70,7 @@ def test_parquet_and_hdf5_hold_what_the_text_holds(
     run: Path, vcf: Path, genome: Path, tmp_path: Path, table: pd.DataFrame
 ) -> None:
     for ending in (".parquet", ".h5", ".h5ad", ".tsv.gz"):
-        write_variants(run, vcf, tmp_path / f"out{ending}", genome=genome)
+        write_variants(VariantJob(run, vcf, genome), tmp_path / f"out{ending}")
     parquet = pd.read_parquet(tmp_path / "out.parquet")
     pd.testing.assert_frame_equal(parquet, table, check_dtype=False)
     zipped = read_tsv(tmp_path / "out.tsv.gz")
@@ -118,7 +125,7 @@ def test_bcftools_reads_every_row_of_the_vcf(
 def test_htslib_reads_the_header_and_the_scores_of_the_vcf(
     run: Path, vcf: Path, genome: Path, tmp_path: Path, table: pd.DataFrame
 ) -> None:
-    write_variants(run, vcf, tmp_path / "out.vcf", genome=genome)
+    write_variants(VariantJob(run, vcf, genome), tmp_path / "out.vcf")
     with pysam.VariantFile(str(tmp_path / "out.vcf")) as file:
         header, records = file.header, list(file)
     assert header.contigs["chr1"].length == 1000
@@ -138,7 +145,8 @@ def test_htslib_reads_the_header_and_the_scores_of_the_vcf(
 def test_deepsea_files_are_what_its_own_code_writes(
     run: Path, vcf: Path, genome: Path, tmp_path: Path, table: pd.DataFrame
 ) -> None:
-    write_variants(run, vcf, tmp_path / "in.vcf", genome=genome, format="deepsea")
+    table_options = VariantTableOptions(format="deepsea")
+    write_variants(VariantJob(run, vcf, genome), tmp_path / "in.vcf", table_options)
     endings = {"ref": "ref", "alt": "alt", "diff": "diff", "log2_odds_ratio": "logfoldchange"}
     files = sorted(path.name for path in tmp_path.glob("in.vcf.out.*"))
     assert files == sorted(f"in.vcf.out.{ending}" for ending in endings.values())
@@ -208,11 +216,13 @@ def test_real_vcfs_are_scored_whole(
 ) -> None:
     run = make_run(tmp_path / "run", window_bp=1000)
     summary = write_variants(
-        run,
-        HUMAN / name,
+        VariantJob(
+            run,
+            HUMAN / name,
+            HUMAN / "grch37_part.fa.gz",
+            options=VariantOptions(strands="forward"),
+        ),
         tmp_path / "out.tsv",
-        genome=HUMAN / "grch37_part.fa.gz",
-        options=VariantOptions(strands="forward"),
     )
     expected = expected_statuses(HUMAN / name, human, 1000)
     assert Counter(summary.statuses) == expected

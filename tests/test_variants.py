@@ -16,7 +16,15 @@ import bioq
 from bioq import BioqError, dna
 from bioq.cli import main
 from bioq.errors import UsageError
-from bioq.variants import COLUMNS, SCORES, VariantOptions, score_variants, write_variants
+from bioq.variants import (
+    COLUMNS,
+    SCORES,
+    VariantJob,
+    VariantOptions,
+    VariantTableOptions,
+    score_variants,
+    write_variants,
+)
 from bioq.variants import scoring as scoring_module
 
 WINDOW_BP = 200
@@ -298,7 +306,7 @@ def test_a_vcf_without_alleles_gives_a_table_without_rows(
     run: Path, genome: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.tsv"
-    summary = write_variants(run, written(tmp_path, []), out, genome=genome)
+    summary = write_variants(VariantJob(run, written(tmp_path, []), genome), out)
     assert len(read_tsv(out)) == 0
     assert not summary.statuses
 
@@ -310,14 +318,14 @@ def test_wrong_build_and_wrong_names_are_asked_about(
         ("1", pos, ".", other_base(chromosome[pos - 1]), "N") for pos in (300, 301)
     ]
     rows = [(*row[:4], other_base(str(row[3]))) for row in rows] + [("7", 5, ".", "A", "C")]
-    summary = write_variants(run, written(tmp_path, rows), tmp_path / "out.tsv", genome=genome)
+    summary = write_variants(VariantJob(run, written(tmp_path, rows), genome), tmp_path / "out.tsv")
     asked = summary.lines()[-2:]
     assert asked[0].startswith("100% of the alleles do not have the bases of genome.fa as REF")
     assert asked[1].startswith("33% of the alleles lie on contigs that genome.fa does not have (7;")
     alias = tmp_path / "alias.tsv"
     alias.write_text("7\t1\n")
     renamed = write_variants(
-        run, written(tmp_path, rows), tmp_path / "out.tsv", genome=genome, chrom_alias=alias
+        VariantJob(run, written(tmp_path, rows), genome, alias), tmp_path / "out.tsv"
     )
     assert "no_contig" not in renamed.statuses
 
@@ -335,7 +343,7 @@ def test_malformed_input_leaves_no_output(
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(vcf.read_bytes())))
     for source in (vcf, Path("-")):
         with pytest.raises(BioqError, match=r":11: POS is 'ten'"):
-            write_variants(run, source, tmp_path / "out.tsv", genome=genome)
+            write_variants(VariantJob(run, source, genome), tmp_path / "out.tsv")
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -355,7 +363,15 @@ def test_wrong_options_are_named(
 ) -> None:
     vcf = written(tmp_path, [])
     with pytest.raises(UsageError, match=message):
-        write_variants(run, vcf, tmp_path / out, genome=genome, **options)  # type: ignore[arg-type]
+        table = VariantTableOptions(**options)  # type: ignore[arg-type]
+        write_variants(VariantJob(run, vcf, genome), tmp_path / out, table)
+
+
+def test_a_batch_of_no_window_is_refused(run: Path, genome: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="batch size 0; expected at least 1"):
+        options = VariantOptions(batch_size=0)
+        vcf = written(tmp_path, [])
+        write_variants(VariantJob(run, vcf, genome, options=options), tmp_path / "out.tsv")
 
 
 def test_an_option_out_of_range_is_named() -> None:

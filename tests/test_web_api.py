@@ -27,6 +27,7 @@ from bioq import dna
 from bioq.dna.tensors import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
+from bioq.tables import FLAT_ENDINGS
 from bioq.web import Service, create_app
 from bioq.web.examples import examples
 from bioq.web.limits import Limits
@@ -329,6 +330,13 @@ def test_a_job_scores_a_vcf(
     assert client.get(location).status_code == 404
     assert client.get(f"{location}/result.tsv").status_code == 404
     assert client.delete(location).status_code == 404
+
+
+def test_results_are_offered_in_every_flat_format_of_tables(client: TestClient) -> None:
+    paths = client.get("/api/openapi.json").json()["paths"]
+    parameters = paths["/api/jobs/{id}/result.{ending}"]["get"]["parameters"]
+    schema = {parameter["name"]: parameter["schema"] for parameter in parameters}["ending"]
+    assert [f".{ending}" for ending in schema["enum"]] == list(FLAT_ENDINGS)
 
 
 def test_a_job_that_runs_has_no_result_and_can_be_cancelled(service: Service) -> None:

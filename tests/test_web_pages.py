@@ -19,7 +19,7 @@ import bioq
 from bioq import dna
 from bioq.inputs import SequenceWindows
 from bioq.plots.style import MOST_GROUPS
-from bioq.prediction.job import predict_file
+from bioq.prediction import predict_file
 from bioq.web import Service, create_app
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of

@@ -18,7 +18,7 @@ from web_fixtures import SITE_START
 from bioq import dna
 from bioq.genome import open_genome
 from bioq.plots.variants import plot_allele, plot_alleles
-from bioq.variants import write_variants
+from bioq.variants import VariantJob, write_variants
 from bioq.web import Service, create_app, open_service
 from bioq.web.answers import Alleles
 from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
@@ -52,7 +52,7 @@ def vcf(genome: Path, tmp_path: Path) -> Path:
 def expected(trained, genome: Path, vcf: Path, tmp_path: Path) -> pd.DataFrame:
     """What `bioq variants` writes for the same VCF."""
     out = tmp_path / "out.tsv"
-    write_variants(trained.run, vcf, out, genome=genome)
+    write_variants(VariantJob(trained.run, vcf, genome), out)
     return pd.read_csv(out, sep="\t", comment="#", keep_default_na=False, na_values="NA")
 
 

@@ -1,8 +1,10 @@
-"""The errors that a user can cause. `cli.main` prints each as one line; nothing else catches it."""
+"""The errors that a user can cause. `cli.main` prints each as one line."""
+
+from pathlib import Path
 
 
 class BioqError(Exception):
-    """Bad input: one line that says what, where, found, expected and what to do. Exit status 1."""
+    """Bad input: one line with what, where, found, expected and what to do. Exit status 1."""
 
 
 class SaidElsewhere(BioqError):
@@ -10,4 +12,18 @@ class SaidElsewhere(BioqError):
 
 
 class UsageError(BioqError):
-    """A command or a call with arguments that cannot go together. Exit status 2."""
+    """Arguments of a command or a call that do not go together. Exit status 2."""
+
+
+class NotWrittenError(BioqError):
+    """A file could not be written: the disk is full, or a permission is missing."""
+
+    def __init__(self, path: Path | str, reason: str, kept: str = "nothing was left behind"):
+        super().__init__(path, reason, kept)  # all three, so that the error can be pickled
+        self.path = path
+        self.reason = reason
+        self.kept = kept
+        """The end of the message: the output that remains, and how to continue from it."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: could not be written: {self.reason}; {self.kept}"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files and folders that appear complete or not at all; small text, JSON and checksums."""
 
 import contextlib
 import hashlib
@@ -9,26 +9,27 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, NotWrittenError
 
 _CHUNK_BYTES = 1 << 22
 SMALL_BYTES = 1 << 26
-"""The largest text that is read whole: of tables and motifs that somebody wrote or downloaded."""
+"""The largest text file that is read in one piece."""
 
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to `path` when the block ends without an error.
 
-    An existing file is replaced, in one step. The temporary name is `.NAME.XXXX.part`.
+    An existing file is replaced, in one step. The temporary name is `.NAME.XXXX.part`. Raises
+    NotWrittenError if the file cannot be written.
     """
     path = Path(path)
     partial = _temporary(path)
-    try:  # named before it is made: a signal in between leaves nothing
+    try:  # entered before the file exists: a signal in between leaves nothing
         with _named_errors(path, partial):
             os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             yield partial
@@ -36,14 +37,15 @@ def new_file(path: Path) -> Iterator[Path]:
             sync(partial)
             os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # renamed, or never made
+            partial.unlink()
 
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, renamed to it when the block ends without an error.
 
-    Raises BioqError if `path` exists already: nothing of the user's is ever overwritten.
+    Raises BioqError if `path` exists, and NotWrittenError if the folder cannot be written.
     """
     path = Path(path)
     with _named_errors(path):
@@ -67,50 +69,51 @@ def _temporary(path: Path) -> Path:
 
 
 def require_absent(path: Path) -> None:
-    """Raise BioqError if `path` exists: nothing of the user's is ever overwritten."""
+    """Raise BioqError if `path` exists: BioQ never overwrites a folder."""
     if path.exists() or path.is_symlink():
         raise BioqError(
-            f"{path}: exists already; give a folder that does not exist, or remove this one first"
+            f"{path}: exists already; give a folder that does not exist, or remove this folder"
         )
 
 
 def require_folder_for(path: Path) -> None:
-    """Raise BioqError if the folder that `path` is to be written into does not exist."""
+    """Raise BioqError if the parent folder of `path` does not exist."""
     if not path.parent.is_dir():
         raise BioqError(f"{path}: there is no folder {path.parent}; make it first")
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM wait until the block ends, for libraries that they break.
+    """Delay Ctrl-C and SIGTERM until the block ends, for libraries that fail when interrupted.
 
-    HDF5 takes what a signal raises for a write that failed; a compiler of machine code crashes.
+    HDF5 reports an exception in a signal handler as a failed write; Triton's compiler crashes.
     """
-    seen: list[int] = []
+    delayed: list[int] = []
 
-    def wait(number: int, _: object) -> None:
-        seen.append(number)
+    def delay(number: int, _: object) -> None:
+        delayed.append(number)
 
-    if threading.current_thread() is not threading.main_thread():  # signals are the main one's
+    if threading.current_thread() is not threading.main_thread():  # no other thread gets signals
         yield
         return
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
-    before = {number: signal.signal(number, wait) for number in numbers}
+    before = {number: signal.signal(number, delay) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for missed in seen:
-            signal.raise_signal(missed)
+        for received in delayed:
+            signal.raise_signal(received)
 
 
 @contextlib.contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a folder against other processes of BioQ's; yields whether that worked.
+    """Lock a folder against other BioQ processes; yield whether this process may use it.
 
-    It does not without `wait` where another process holds it. The system lets go of it when the
-    process ends, however it ends. Where there is no folder, or no locks, nothing is held.
+    Yields False if `wait` is False and another process holds the lock. The lock is released when
+    the process exits, for whatever reason. Yields True without locking if the folder does not exist
+    or the file system has no locks.
     """
     if sys.platform == "win32":
         yield True
@@ -138,8 +141,8 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
 def read_small_text(path: Path, *, what: str) -> str:
     """Return the text of a small UTF-8 file without its byte order mark.
 
-    Raises BioqError for one so large that it cannot be `what`, and OSError and UnicodeDecodeError
-    as Python does.
+    Raises BioqError for a file too large to be `what`, and OSError and UnicodeDecodeError as Python
+    does.
     """
     with open(path, "rb") as file:
         content = file.read(SMALL_BYTES + 1)
@@ -149,29 +152,35 @@ def read_small_text(path: Path, *, what: str) -> str:
 
 
 def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
-    """Read a JSON object that says its `format` and `format_version`, and compare them.
+    """Return a JSON object whose `format` and `format_version` are `kind` and `version`.
 
-    Raises BioqError if `file` is not `what`, or of another version; it ends with `remedy`.
+    Raises BioqError, which ends with `remedy`, if `file` is not `what` or has another version.
     """
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        found_kind, found_version = content["format"], content["format_version"]
+        recorded_kind, recorded_version = content["format"], content["format_version"]
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise BioqError(
             f"{file}: is not {what} ({type(error).__name__}: {error}); {remedy}"
         ) from error
-    if found_kind != kind:
-        raise BioqError(f"{file}: format is {found_kind!r}, expected {kind!r}; {remedy}")
-    if found_version != version:
+    if recorded_kind != kind:
+        raise BioqError(f"{file}: format is {recorded_kind!r}, expected {kind!r}; {remedy}")
+    if recorded_version != version:
         raise BioqError(
-            f"{file}: format_version {found_version}, this BioQ reads {version}; "
+            f"{file}: format_version {recorded_version}, this BioQ reads {version}; "
             f"use the BioQ that wrote it, or {remedy}"
         )
     return content
 
 
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object, in one step. Raises NotWrittenError if that fails."""
+    with new_file(file) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def sync(path: Path) -> None:
-    """Have the operating system write a file or folder through to the disk."""
+    """Flush a file or folder from the operating system's cache to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -190,22 +199,22 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def _named_errors(path: Path, partial: Path | None = None) -> Iterator[None]:
-    """Turn a full disk, a missing permission and the like into one line that names the file.
+    """Raise an error of the operating system as one line that names the file.
 
-    That is `path`, or, where `partial` is being written, another file that the block used.
+    NotWrittenError for `path` itself; BioqError if the error belongs to another file that the block
+    used while `partial`, the temporary name of `path`, was being written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # zlib, gzip and friends: not the operating system's word
+        if error.errno is None:  # from zlib or gzip, not from the operating system
             raise
-        reason = os.strerror(error.errno)  # HDF5's and Arrow's own words are many lines
+        reason = os.strerror(error.errno)  # the texts of HDF5 and Arrow have many lines
         culprit = Path(os.fsdecode(error.filename)) if error.filename else path
         if partial and not (culprit == path or culprit.is_relative_to(partial)):
             message = f"{culprit}: could not be used: {reason}; {path} was not written"
-        else:
-            message = f"{path}: could not be written: {reason}; nothing was left behind"
-        raise BioqError(message) from error
+            raise BioqError(message) from error
+        raise NotWrittenError(path, reason) from error
 
 
 def _umask() -> int:

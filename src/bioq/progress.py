@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line now and then anywhere else."""
+"""Progress on stderr: a bar on a terminal, otherwise a plain line every 10 s."""
 
 import contextlib
 import sys
@@ -12,17 +12,17 @@ _is_quiet = ContextVar("_is_quiet", default=False)
 
 
 class Advance(Protocol):
-    """Reports that some more units are done, with a few words on how it goes."""
+    """Reports that `done` more units are complete; `note` is shown at the end of the line."""
 
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
 @contextlib.contextmanager
 def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
-    """Show how far a job of `total` units is; yields a function to call with each number done.
+    """Show the progress of a job of `total` units; yield a function that reports completed units.
 
-    On a terminal: a bar with rate and time left. Elsewhere: a plain line every 10 s, none for a
-    job that ends sooner. Of a stream, whose total is not known (None), only what is done.
+    On a terminal: a bar with rate and time left. Otherwise a plain line every 10 s, and no line for
+    a job that ends within 10 s. If `total` is None, the line has no total and no time left.
     """
     if _is_quiet.get():
         yield lambda done, note="": None
@@ -35,7 +35,7 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
 
 @contextlib.contextmanager
 def no_progress() -> Iterator[None]:
-    """Show none inside this block, on this thread: for a server, whose visitors see their own."""
+    """Show no progress inside this block, on this thread: a server reports it on its pages."""
     before = _is_quiet.set(True)
     try:
         yield
@@ -76,15 +76,15 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
 
 
 def _plain(what: str, total: int | None, unit: str) -> Advance:
-    started = spoke = time.monotonic()
+    started = printed = time.monotonic()
     completed = 0
 
     def advance(done: int, note: str = "") -> None:
-        nonlocal completed, spoke
+        nonlocal completed, printed
         completed += done
         now = time.monotonic()
-        if now - spoke >= PLAIN_LINE_EVERY_S:
-            spoke = now
+        if now - printed >= PLAIN_LINE_EVERY_S:
+            printed = now
             rate = completed / (now - started)
             ending = note and f", {note}"
             of_total = left = ""

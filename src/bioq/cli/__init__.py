@@ -3,22 +3,19 @@
 Commands are imported when they are called: `bioq --help` loads neither torch nor pandas.
 """
 
-import contextlib
 import os
 import shutil
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
 from bioq import __version__
+from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
 from bioq.errors import BioqError, SaidElsewhere, UsageError
 
-USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 2, 1, 130, 143
-_MOST_SAID = 4000
+USAGE, BAD_INPUT = 2, 1
+_LONGEST_LINE = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
@@ -63,16 +60,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     try:
-        with _stoppable():
+        with stoppable():
             _make_app(tokens)(
                 tokens, exit_on_error=False, print_error=False, result_action="return_value"
             )
     except KeyboardInterrupt as error:
-        resumes = tokens[:1] in (["train"], ["predict"]) or "--ray" in tokens
-        advice = "; --resume goes on from there" if resumes else ""
-        terminated = isinstance(error, _Terminated)
-        word, status = ("terminated", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
-        return _stop(f"{word}{advice}", status, debug)
+        return _stop(*describe(error), debug)
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
@@ -81,69 +74,33 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except BioqError as error:
         return _stop(str(error), USAGE if isinstance(error, UsageError) else BAD_INPUT, debug)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of stdout has gone; there is nobody to tell
+        sys.stderr.close()  # the program that read stdout has ended; print nothing
         return BAD_INPUT
     except MemoryError:
         return _stop(
             "out of memory; try a smaller --batch-size, or --data-in disk", BAD_INPUT, debug
         )
     except OSError as error:
-        return _stop(_of_the_system(error), BAD_INPUT, debug)
+        return _stop(_system_line(error), BAD_INPUT, debug)
     except Exception as error:  # noqa: BLE001 the one place that catches everything
-        return _stop(_unexpected(error), BAD_INPUT, debug)
+        return _stop(_unexpected_line(error), BAD_INPUT, debug)
     return 0
 
 
-def _of_the_system(error: OSError) -> str:
+def _system_line(error: OSError) -> str:
+    """Return one line about an error of the operating system."""
     if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        _, place, reason = error.args[0][0]  # the first file of a folder that could not be copied
-        return f"{place}: could not be written: {reason}"
+        _, path, reason = error.args[0][0]  # the first file of a folder that could not be copied
+        return f"{path}: could not be written: {reason}"
     if error.errno is None:
-        return _unexpected(error)
-    place = os.fsdecode(error.filename) if error.filename else "a file"
-    return f"{place}: could not be used: {os.strerror(error.errno)}"
+        return _unexpected_line(error)
+    path = os.fsdecode(error.filename) if error.filename else "a file"
+    return f"{path}: could not be used: {os.strerror(error.errno)}"
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected_line(error: Exception) -> str:
     line = f"{type(error).__name__}: {error}".split("\n")[0]
     return f"unexpected error, run again with --debug to see where: {line}"
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: leaves as Ctrl-C does, so that what is temporary is removed."""
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Have SIGTERM raise as Ctrl-C does, unless the program around us wants it otherwise.
-
-    Libraries written in C turn what a signal raises into errors of their own, or into Ctrl-C: after
-    a signal everything that is raised counts as it.
-    """
-    seen: list[type[KeyboardInterrupt]] = []
-    raised = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: _Terminated}
-
-    def leave(number: int, _: object) -> None:
-        seen.append(raised[signal.Signals(number)])
-        raise seen[-1]
-
-    usual: dict[signal.Signals, Any] = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGTERM: signal.SIG_DFL,
-    }
-    is_main = threading.current_thread() is threading.main_thread()
-    ours = [number for number in raised if is_main and signal.getsignal(number) == usual[number]]
-    try:
-        for number in ours:
-            signal.signal(number, leave)
-        yield
-    except BaseException as error:
-        if seen:
-            raise seen[0] from error
-        raise
-    finally:
-        for number in ours:
-            signal.signal(number, usual[number])
 
 
 def _make_app(tokens: Sequence[str]) -> App:
@@ -178,7 +135,7 @@ def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) ->
 
 
 def _command(tokens: Sequence[str]) -> str:
-    """Return the command that `tokens` begin with, as far as there is one."""
+    """Return the command at the beginning of `tokens`, for advice."""
     if tokens[:1] == ["data"]:
         known = [token for token in tokens[1:2] if token in _DATA_COMMANDS]
         return " ".join(["bioq data", *known])
@@ -186,11 +143,11 @@ def _command(tokens: Sequence[str]) -> str:
 
 
 def _cut(line: str) -> str:
-    """Return a line without its middle where it quotes a whole file, its advice kept."""
+    """Return a line; a very long line, which quotes a whole file, without its middle."""
     return (
         line
-        if len(line) <= _MOST_SAID
-        else f"{line[: _MOST_SAID // 2]} ... {line[-_MOST_SAID // 4 :]}"
+        if len(line) <= _LONGEST_LINE
+        else f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 4 :]}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from bioq.cli.interrupts import resumable
 from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
@@ -21,6 +22,7 @@ _MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
 Options = TypeVar("Options", TrainConfig, ModelSizes)
 
 
+@resumable()
 def train(
     dataset: Path,
     /,

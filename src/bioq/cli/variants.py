@@ -5,10 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.interrupts import resumable
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import UsageError
 from bioq.progress import say
-from bioq.variants import Format, VariantOptions, write_variants
+from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
 
 _Flags = Parameter(name="*")
 
@@ -20,20 +21,18 @@ def variants(
     *,
     genome: Path,
     out: Path,
-    targets: tuple[str, ...] = (),
-    scores: tuple[str, ...] = (),
-    background: Path | None = None,
-    format: Format = "table",
     chrom_alias: Path | None = None,
+    table: Annotated[VariantTableOptions, _Flags] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
-    """Score the variants of a VCF: what every allele does to every target.
+    """Score the variants of a VCF: the effect of every allele on every target.
 
-    Every allele of the input gives one row, in input order, with a status: scored, or why not. A
-    table of the statuses is shown at the end. Per target: the probability with either allele,
-    their difference (diff) and the log2 odds ratio; with --background also E-value and z-score.
+    The output has one row per allele, in the order of the input, with a status: scored, or the
+    reason why not. A table of the statuses is printed at the end. The scores per target are the
+    probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
+    ratio; with --background also E-value and z-score.
 
     For example:
 
@@ -45,59 +44,28 @@ def variants(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     vcf
-        VCF or BCF, compressed or not; - is standard input.
+        VCF or BCF, compressed or not; - reads standard input.
     genome
-        FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
+        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
-        File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
-        With --ray a folder of Parquet parts.
-    targets
-        Targets to report: globs on the name, or COLUMN=GLOB on an annotation; all by default.
-    scores
-        Some of diff, log2_odds_ratio, ref, alt, evalue, zscore; all by default.
-    background
-        File made by 'bioq background' with this model; gives E-values and z-scores.
-    format
-        deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue.
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
+        .vcf.gz. With --ray: folder for Parquet parts.
     chrom_alias
-        Tab-separated: contig name in the VCF, contig name in the genome.
+        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
     resume
-        With --ray: go on with an output that was interrupted.
+        With --ray: continue an interrupted output.
     """
-    if cluster.ray is None:
+    job = VariantJob(run, vcf, genome, chrom_alias, options)
+    if cluster.ray is not None:
+        with resumable():
+            summary = write_variants_on_ray(job, out, table, cluster=cluster, resume=resume)
+    else:
         cluster.require_none()
         if resume:
-            raise UsageError("--resume goes on with parts; give --ray too")
-        summary = write_variants(
-            run,
-            vcf,
-            out,
-            genome=genome,
-            targets=targets,
-            scores=scores,
-            background=background,
-            format=format,
-            chrom_alias=chrom_alias,
-            options=options,
-        )
-    else:
-        if format != "table":
-            raise UsageError(f"--format {format}: --ray writes a table; leave one away")
-        summary = write_variants_on_ray(
-            run,
-            vcf,
-            out,
-            genome=genome,
-            targets=targets,
-            scores=scores,
-            background=background,
-            chrom_alias=chrom_alias,
-            options=options,
-            cluster=cluster,
-            resume=resume,
-        )
+            raise UsageError("--resume continues the parts of --ray; add --ray")
+        summary = write_variants(job, out, table)
     for line in summary.lines():
         say(line)
     print(out)

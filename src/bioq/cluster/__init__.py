@@ -1,8 +1,8 @@
-"""Predictions and variants on a Ray cluster: shards out, Parquet parts back, a manifest at the end.
+"""Predictions and variants on a Ray cluster: shards are sent, Parquet parts come back.
 
-The driver reads the input, so that no disk has to be shared; workers hold the model and give back
-finished parts. What a part holds depends on its shard alone: not on the number of workers, nor on
-which of them died.
+The driver reads the input, so the machines need no shared disk; workers have the model and return
+complete parts. The content of a part depends on its shard alone, not on the number of workers or
+on workers that died. A manifest is written last.
 """
 
 from bioq.cluster.options import ClusterOptions

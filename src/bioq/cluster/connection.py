@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster, or a cluster of this machine's own, without Ray's noise."""
+"""The connection to a Ray cluster, or a new cluster on this machine, without Ray's messages."""
 
 import contextlib
 import logging
@@ -22,28 +22,28 @@ _QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 _OBJECT_STORE_BYTES = 512 << 20
-"""Of a local cluster: weights and a few shards; Ray takes disk for what is more."""
-_ANSWER_S = 10.0
+"""Of a local cluster: enough for the weights and a few shards; Ray writes the excess to disk."""
+_CONNECT_S = 10.0
 _SHORT_PATH = 30
-"""Ray puts sockets below its folder, and a socket's path has at most 107 characters."""
+"""Ray makes sockets in its folder, and the path of a socket has at most 107 characters."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that is connected."""
+    """A connected cluster."""
 
     ray: Any
-    """The module."""
+    """The module `ray`."""
     cpus: int
     gpus: int
 
 
 def import_ray(options: ClusterOptions) -> Any:
-    """Return the module. Raises UsageError if it is not installed."""
+    """Return the module `ray`. Raises UsageError if it is not installed."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if options.ray == LOCAL:
-        # It listens on every network of the machine, and who gets in can run programs.
+        # It listens on every network of the machine, and a client can run programs.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
@@ -55,9 +55,9 @@ def import_ray(options: ClusterOptions) -> Any:
 
 @contextlib.contextmanager
 def connected(options: ClusterOptions) -> Iterator[Cluster]:
-    """Connect to the cluster of that address, or start one; leave it when the block ends.
+    """Connect to the cluster at an address, or start one; disconnect when the block ends.
 
-    Raises BioqError if there is none at that address.
+    Raises BioqError if no cluster answers at the address.
     """
     ray = import_ray(options)
     settings: dict[str, Any] = {
@@ -78,50 +78,50 @@ def connected(options: ClusterOptions) -> Iterator[Cluster]:
                 "_node_ip_address": "127.0.0.1",
             }
         else:
-            _require_answer(str(options.ray))
+            _require_listener(str(options.ray))
             settings["address"] = options.ray
-        # Ray prints on stdout, which is for results, when a worker dies; we say that ourselves.
-        nowhere = stack.enter_context(open(os.devnull, "w"))
-        stack.enter_context(contextlib.redirect_stdout(nowhere))
-        stack.callback(_leave, ray)
+        # Ray prints to stdout, which is for results, when a worker dies; `shards` reports it.
+        discard = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(contextlib.redirect_stdout(discard))
+        stack.callback(_disconnect, ray)
         try:
-            with _own_sigterm():
+            with _sigterm_kept():
                 ray.init(**settings)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise _no_cluster(options.ray, reason) from error
-        found = ray.cluster_resources()
-        yield Cluster(ray, cpus=int(found.get("CPU", 0)), gpus=int(found.get("GPU", 0)))
+        resources = ray.cluster_resources()
+        yield Cluster(ray, cpus=int(resources.get("CPU", 0)), gpus=int(resources.get("GPU", 0)))
 
 
-def _require_answer(address: str) -> None:
-    """Raise BioqError if nobody listens there, where Ray itself would try for many minutes."""
+def _require_listener(address: str) -> None:
+    """Raise BioqError if no program listens at the address: Ray would try for many minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
         raise UsageError(f"--ray {address}: expected HOST:PORT, auto or {LOCAL}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, str(error)) from error
 
 
 def _no_cluster(address: str | None, reason: str) -> BioqError:
     return BioqError(
-        f"--ray {address}: could not be connected to ({reason}); give the address of a cluster "
-        f"that runs, HOST:PORT, or {LOCAL}"
+        f"--ray {address}: could not be connected to ({reason}); give the address of a running "
+        f"cluster, HOST:PORT, or {LOCAL}"
     )
 
 
 @contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep what SIGTERM does here, which Ray changes whenever it connects or leaves."""
+def _sigterm_kept() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Ray replaces when it connects or disconnects."""
     before = signal.getsignal(signal.SIGTERM)
     is_ours = before is not None and threading.current_thread() is threading.main_thread()
     try:
         yield
-    except SystemExit:  # what Ray makes of the signal
+    except SystemExit:  # raised by Ray's handler of the signal
         if is_ours:
             signal.signal(signal.SIGTERM, before)
             signal.raise_signal(signal.SIGTERM)
@@ -131,8 +131,8 @@ def _own_sigterm() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _leave(ray: Any) -> None:
-    with _own_sigterm():
+def _disconnect(ray: Any) -> None:
+    with _sigterm_kept():
         try:
             ray.shutdown()
         except SystemExit:
@@ -141,5 +141,5 @@ def _leave(ray: Any) -> None:
 
 
 def _temporary_folder() -> str:
-    place = tempfile.gettempdir()
-    return tempfile.mkdtemp(prefix="bioq-ray-", dir=place if len(place) < _SHORT_PATH else "/tmp")
+    usual = tempfile.gettempdir()
+    return tempfile.mkdtemp(prefix="bioq-ray-", dir=usual if len(usual) < _SHORT_PATH else "/tmp")

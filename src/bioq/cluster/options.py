@@ -1,4 +1,4 @@
-"""Where the work goes, and how it is cut."""
+"""The cluster that computes, and the size of the shards."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ from bioq.options import AtLeastOne, check_types
 
 LOCAL = "local"
 SHARD = 4096
-"""Windows or alleles a shard: benchmarks/cluster.py measures what smaller and larger ones cost."""
+"""Windows or alleles per shard: benchmarks/cluster.py measures the cost of other sizes."""
 
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """A Ray cluster and the shards that are sent to it."""
+    """A Ray cluster, and how the input is divided for it."""
 
     ray: str | None = None
-    """Compute on a Ray cluster, into a folder of Parquet parts: its address (HOST:PORT, or auto on
-    one of its machines), or local for one on this machine while the command runs."""
+    """Compute on a Ray cluster, into a folder of Parquet parts: the address of the cluster
+    (HOST:PORT, or auto on one of its machines), or local to start one on this machine."""
     ray_workers: AtLeastOne | None = None
-    """Models that compute at the same time; by default one for every GPU of the cluster or, where
-    it has none, for every CPU. Each has one thread."""
+    """Models that compute at the same time, with one thread each; by default one per GPU of the
+    cluster or, without GPUs, one per CPU."""
     ray_shard: AtLeastOne = SHARD
-    """Windows or alleles a shard, which becomes one part."""
+    """Windows or alleles per shard; each shard becomes one part."""
 
     def __post_init__(self) -> None:
         check_types(self)
 
     def require_none(self) -> None:
-        """Raise UsageError for what has no meaning without `ray`."""
+        """Raise UsageError for options that need `ray`."""
         if self.ray_workers is not None or self.ray_shard != SHARD:
             raise UsageError("--ray-workers and --ray-shard are for a cluster; give --ray too")

@@ -1,7 +1,7 @@
-"""Sends shards to workers and puts the parts that come back into their places.
+"""Sends shards to workers and writes the parts that come back.
 
-Ray itself could restart workers and repeat calls, but a call that waits for a worker whose machine
-is gone would wait for ever. So a worker that dies is replaced here, its shards go to the others.
+Ray can restart workers and repeat calls, but a call to a worker whose machine has vanished would
+wait for ever. So this module replaces a worker that dies, and sends its shards to other workers.
 """
 
 import contextlib
@@ -15,35 +15,35 @@ from typing import Any
 from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Part, Parts, part_name
-from bioq.cluster.workers import Computed, Job, Worker, software
+from bioq.cluster.workers import Computed, Task, Worker, software
 from bioq.errors import BioqError, UsageError
 from bioq.progress import Advance, progress, say
 
 _AHEAD = 2
-"""Shards that a worker has at a time: one that it computes, one that waits for it."""
+"""Shards sent to a worker at a time: it computes one while the other waits."""
 _MOST_DEATHS = 4
-"""Workers that may die at one shard; a machine may go, but not with every worker that gets it."""
+"""Workers that may die while they compute the same shard, before the command stops."""
 _MOST_FAILURES = 3
-"""Times that a shard may fail for another reason than bad input, as a full memory."""
-_WAIT_S, _SAY_EVERY_S = 5.0, 60.0
+"""Times that a shard may fail for a reason other than bad input, such as too little memory."""
+_WAIT_S, _REPORT_EVERY_S = 5.0, 60.0
 
 
 @dataclass(eq=False)
 class Shard:
-    """A stretch of the input."""
+    """Consecutive windows or alleles of the input, which become one part."""
 
     number: int
     units: int
-    """Windows or alleles in it."""
+    """Number of windows or alleles."""
     digest: str
-    """SHA-256 of what the part is computed from."""
+    """SHA-256 of the input of the part."""
     payload: Any
     deaths: int = 0
     failures: int = 0
 
 
 def digest_of(*pieces: bytes) -> str:
-    """Return the SHA-256 of pieces, each with its length before it."""
+    """Return the SHA-256 of all pieces, each preceded by its length."""
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(len(piece).to_bytes(8, "little"))
@@ -52,7 +52,7 @@ def digest_of(*pieces: bytes) -> str:
 
 
 def compute_parts(
-    job: Job,
+    task: Task,
     shards: Iterator[Shard],
     parts: Parts,
     *,
@@ -61,10 +61,10 @@ def compute_parts(
     device: str | None,
     options: ClusterOptions,
 ) -> list[Part]:
-    """Compute the parts of all shards that are not there yet; return all, in order.
+    """Compute the parts that are missing; return the parts of all shards, in order.
 
-    `shards` is read as workers ask for more, so memory does not grow with the input. `total` counts
-    its units. Raises BioqError for a shard that fails again and again.
+    `shards` is read only as fast as workers compute, so memory does not grow with the input.
+    `total` is the number of units in all shards. Raises BioqError if a shard fails repeatedly.
     """
     count = max(-(-total // options.ray_shard), 1)
     with progress("compute", total, unit) as advance:
@@ -74,7 +74,7 @@ def compute_parts(
             with connected(options) as cluster:
                 device = _device(cluster, device)
                 size = options.ray_workers or (cluster.gpus if device == "cuda" else cluster.cpus)
-                pool = _Pool(cluster, job, device, max(min(size, count), 1))
+                pool = _Pool(cluster, task, device, max(min(size, count), 1))
                 waiting = deque([first])
                 for shard, computed in pool.results(waiting, needed):
                     parts.begin()
@@ -93,7 +93,7 @@ def _needed(shards: Iterator[Shard], parts: Parts, advance: Advance) -> Iterator
 
 def _part(shard: Shard, computed: Computed) -> Part:
     if hashlib.sha256(computed.content).hexdigest() != computed.sha256:
-        raise BioqError(f"shard {shard.number}: changed on its way from the worker; run again")
+        raise BioqError(f"shard {shard.number}: its part arrived damaged; run again with --resume")
     return Part(
         part_name(shard.number), computed.rows, computed.sha256, shard.digest, computed.notes
     )
@@ -109,40 +109,40 @@ def _device(cluster: Cluster, name: str | None) -> str:
 
 @dataclass(eq=False)
 class _Slot:
-    """A worker and the calls that it has not answered, oldest first."""
+    """A worker and the calls that wait for its results, oldest first."""
 
     actor: Any
     opening: Any
-    """The call that gets it ready; None once that is answered."""
+    """The call that prepares the worker; None after it has returned."""
     calls: deque[tuple[Any, Shard]] = field(default_factory=deque)
 
 
 class _Pool:
-    def __init__(self, cluster: Cluster, job: Job, device: str, size: int):
+    def __init__(self, cluster: Cluster, task: Task, device: str, size: int):
         self._ray = cluster.ray
         self._device = device
         self._class = cluster.ray.remote(
             num_cpus=1, num_gpus=int(device == "cuda"), max_restarts=0, max_task_retries=0
         )(Worker)
-        self._job = cluster.ray.put(job)
+        self._task = cluster.ray.put(task)
         self._slots = [self._start() for _ in range(size)]
         self._deaths_unopened = 0
-        self._spoke = time.monotonic()
+        self._reported_at = time.monotonic()
 
     def results(
         self, waiting: deque[Shard], more: Iterator[Shard]
     ) -> Iterator[tuple[Shard, Computed]]:
-        """Yield the shards with their parts, in the order in which they are ready.
+        """Yield the shards with their parts, in the order of completion.
 
-        Shards in `waiting` go first; those of workers that die are put there.
+        Shards in `waiting` are sent first; the shards of a worker that dies are added to it.
         """
         while True:
             self._feed(waiting, more)
             if not waiting and not any(slot.calls for slot in self._slots):
-                return  # though some workers may never have started
-            for slot, answer in self._answers():
+                return  # some workers may not have started yet
+            for slot, call in self._completed():
                 try:
-                    value = self._ray.get(answer)
+                    value = self._ray.get(call)
                 except self._ray.exceptions.RayTaskError as error:
                     self._failed(slot, error, waiting)
                 except self._ray.exceptions.RayError as error:
@@ -155,20 +155,20 @@ class _Pool:
 
     def _start(self) -> _Slot:
         actor = self._class.remote()
-        return _Slot(actor, actor.open.remote(self._job, self._device, software()))
+        return _Slot(actor, actor.open.remote(self._task, self._device, software()))
 
     def _feed(self, waiting: deque[Shard], more: Iterator[Shard]) -> None:
-        """Give every worker that is ready one shard, then every one a second."""
-        for held in range(_AHEAD):
+        """Send one shard to every worker that is ready, then a second shard to every worker."""
+        for sent in range(_AHEAD):
             for slot in self._slots:
-                if slot.opening is None and len(slot.calls) == held:
+                if slot.opening is None and len(slot.calls) == sent:
                     shard = waiting.popleft() if waiting else next(more, None)
                     if shard is None:
                         return
                     slot.calls.append((slot.actor.compute.remote(shard.payload), shard))
 
-    def _answers(self) -> list[tuple[_Slot, Any]]:
-        """Wait; return the workers that have answered their oldest call, and the answers."""
+    def _completed(self) -> list[tuple[_Slot, Any]]:
+        """Wait; return the workers whose oldest call has returned, and that call."""
         oldest = {
             slot.calls[0][0] if slot.opening is None else slot.opening: slot
             for slot in self._slots
@@ -177,20 +177,20 @@ class _Pool:
         ready, _ = self._ray.wait(list(oldest), timeout=_WAIT_S)
         now = time.monotonic()
         if any(slot.opening is None for slot in self._slots) or ready:
-            self._spoke = now
-        elif now - self._spoke > _SAY_EVERY_S:
-            self._spoke = now
+            self._reported_at = now
+        elif now - self._reported_at > _REPORT_EVERY_S:
+            self._reported_at = now
             say("no worker has started yet: is the cluster busy?")
         return [(oldest[call], call) for call in ready]
 
     def _failed(self, slot: _Slot, error: Any, waiting: deque[Shard]) -> None:
-        """Stop for what is the user's to mend; have anything else tried again."""
+        """Raise what the user must correct; retry the shard after any other error."""
         cause = error.cause
         if isinstance(cause, BioqError):
             raise cause
         reason = f"{type(cause).__name__}: {cause}".split("\n")[0]
         if slot.opening is not None:
-            raise BioqError(f"a worker could not get ready: {reason}") from error
+            raise BioqError(f"a worker could not start: {reason}") from error
         _, shard = slot.calls.popleft()
         shard.failures += 1
         if shard.failures == _MOST_FAILURES:
@@ -201,14 +201,14 @@ class _Pool:
         waiting.append(shard)
 
     def _died(self, slot: _Slot, error: Any, waiting: deque[Shard]) -> None:
-        """Replace a worker; its shards go first."""
+        """Replace a worker; its shards are sent next."""
         with contextlib.suppress(Exception):
             self._ray.kill(slot.actor)
         if slot.opening is not None:
             self._deaths_unopened += 1
             if self._deaths_unopened > _MOST_DEATHS * len(self._slots):
                 reason = str(error).strip().splitlines()[-1][:200]
-                raise BioqError(f"workers die before they are ready: {reason}") from error
+                raise BioqError(f"workers die while they start: {reason}") from error
         else:
             shard = slot.calls[0][1]
             shard.deaths += 1

@@ -13,7 +13,7 @@ from torch import nn
 from bioq import dna
 from bioq.cluster.connection import import_ray
 from bioq.cluster.options import ClusterOptions
-from bioq.cluster.parts import Parts, check_folder
+from bioq.cluster.parts import Part, Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
@@ -25,90 +25,97 @@ from bioq.inputs import input_file
 from bioq.inputs.files import STDIN
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
-from bioq.variants import Summary, VariantOptions, read_background
+from bioq.tables.parts import REMEDY
+from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
-from bioq.variants.jobs import choose_scores, open_scorer, summary_of, table_metadata
+from bioq.variants.jobs import open_scorer, summary_of, table_metadata
 from bioq.variants.scoring import Scorer
 
 
 def write_variants_on_ray(
-    run: str | Path,
-    vcf: Path,
+    job: VariantJob,
     out: Path,
+    table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
     *,
-    genome: Path,
-    targets: Sequence[str] = (),
-    scores: Sequence[str] = (),
-    background: Path | None = None,
-    chrom_alias: Path | None = None,
-    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
     cluster: ClusterOptions,
     resume: bool = False,
 ) -> Summary:
-    """Score the alleles of a VCF on a Ray cluster: one row an allele, in input order.
+    """Score the alleles of a VCF on a Ray cluster: one row per allele, in input order.
 
     Writes the folder `out` of Parquet parts (see `parts`), whose rows are those of
-    `write_variants`. Raises BioqError for input that is malformed, before anything is written.
+    `write_variants`. Raises BioqError for malformed input, before anything is written.
     """
     import_ray(cluster)
     check_folder(out, resume=resume)
-    if options.precision == "tf32" and options.device == "cpu":
-        raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")
-    known = None if background is None else read_background(background)
-    names = choose_scores(scores, "table", has_background=background is not None)
+    _check(job.options, table)
+    names = table.score_names()
     # This machine reads the genome and never predicts.
-    here = replace(options, device="cpu")
+    local = replace(job, options=replace(job.options, device="cpu"))
     with (
-        open_scorer(run, genome, chrom_alias, here, targets, known) as scorer,
-        input_file(vcf) as (path, label),
+        open_scorer(local, table) as scorer,
+        input_file(job.vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
-        metadata = table_metadata(scorer, vcf, names) | {"options": asdict(options)}
-        alias = {} if chrom_alias is None else read_chrom_alias(chrom_alias)
-        about = {
-            "command": "variants",
-            "run": Path(run).resolve().name,
-            "weights": predictions_identity(Path(run)),
-            "input": "stdin" if vcf == STDIN else vcf.name,
-            "input_sha256": sha256(path),
-            "genome": genome.name,
-            "targets": list(targets),
-            "scores": list(names),
-            "background": None if background is None else sha256(background),
-            "chrom_alias": None if chrom_alias is None else sha256(chrom_alias),
-            "shard": cluster.ray_shard,
-            **asdict(options),
-            **software(),
-        }
-        job = VariantJob(
-            scorer.model,
-            scorer.layout(names, metadata),
-            tuple(targets),
-            options,
-            known,
-            genome,
-            scorer.names.genome.lengths,
-            alias,
-        )
+        task = _task(job, table, names, scorer)
         parts = compute_parts(
-            job,
-            _shards(_Reader(scorer, alias), read_variants(path, label=label), cluster.ray_shard),
-            Parts(out, about, resume=resume),
+            task,
+            _shards(
+                _GenomeReader(scorer, task.alias),
+                read_variants(path, label=label),
+                cluster.ray_shard,
+            ),
+            Parts(out, _identity(job, table, names, path, cluster), resume=resume),
             total=content.alleles,
             unit="alleles",
-            device=options.device,
+            device=job.options.device,
             options=cluster,
         )
-        for part in parts:
-            try:
-                scorer.statuses.update(part.notes["statuses"])
-                scorer.absent.update(part.notes["absent"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise BioqError(
-                    f"{out}: what is noted of {part.name} is damaged; remove its folder and begin "
-                    "anew"
-                ) from error
+        _add_counts(scorer, parts, out)
         return summary_of(scorer)
+
+
+def _check(options: VariantOptions, table: VariantTableOptions) -> None:
+    if table.format != "table":
+        raise UsageError(
+            f"--format {table.format} cannot be combined with --ray, which writes tables only"
+        )
+    if options.precision == "tf32" and options.device == "cpu":
+        raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")
+
+
+def _identity(
+    job: VariantJob,
+    table: VariantTableOptions,
+    scores: Sequence[str],
+    vcf: Path,
+    cluster: ClusterOptions,
+) -> dict[str, Any]:
+    """Return what must be the same to resume the output; `vcf` is the input as a file."""
+    return {
+        "command": "variants",
+        "run": job.run.resolve().name,
+        "weights": predictions_identity(job.run),
+        "input": "stdin" if job.vcf == STDIN else job.vcf.name,
+        "input_sha256": sha256(vcf),
+        "genome": job.genome.name,
+        "targets": list(table.targets),
+        "scores": list(scores),
+        "background": None if table.background is None else sha256(table.background),
+        "chrom_alias": None if job.chrom_alias is None else sha256(job.chrom_alias),
+        "shard": cluster.ray_shard,
+        **asdict(job.options),
+        **software(),
+    }
+
+
+def _add_counts(scorer: Scorer, parts: Iterable[Part], out: Path) -> None:
+    """Add the counts that the workers noted to those of `scorer`."""
+    for part in parts:
+        try:
+            scorer.statuses.update(part.notes["statuses"])
+            scorer.absent.update(part.notes["absent"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BioqError(f"{out}: the notes of {part.name} are damaged; {REMEDY}") from error
 
 
 Bases = tuple[str, int, int]
@@ -117,12 +124,12 @@ Bases = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class _Alleles:
-    """The alleles of a shard, and the bases of the genome that their scoring asks for."""
+    """The alleles of a shard, and the bases of the genome that are needed to score them."""
 
     variants: Sequence[Variant]
     bases: Sequence[Bases]
     packed: dna.Bytes
-    """All of `bases` behind one another, at two bits a base."""
+    """All of `bases`, concatenated, at two bits per base."""
     mask: dna.Bytes
 
     def genome(self) -> dict[Bases, dna.Bytes]:
@@ -133,49 +140,49 @@ class _Alleles:
         return dict(zip(self.bases, np.split(codes, ends[:-1]), strict=True)) if total else {}
 
 
-def _shards(reader: "_Reader", variants: Iterable[Variant], size: int) -> Iterator[Shard]:
-    """Cut alleles into shards; no allele at all is one empty shard."""
+def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> Iterator[Shard]:
+    """Divide alleles into shards; without alleles yield one empty shard."""
     stream = iter(variants)
     for number in itertools.count():
         block = list(itertools.islice(stream, size))
         if not block and number:
             return
-        found = reader.read(block)
-        codes = np.concatenate([np.empty(0, dtype=np.uint8), *found.values()])[None, :]
+        bases = reader.read(block)
+        codes = np.concatenate([np.empty(0, dtype=np.uint8), *bases.values()])[None, :]
         packed, mask = dna.pack(codes)
-        texts = repr([astuple(variant)[1:] for variant in block]), repr(list(found))
+        texts = repr([astuple(variant)[1:] for variant in block]), repr(list(bases))
         digest = digest_of(packed.tobytes(), mask.tobytes(), *(text.encode() for text in texts))
-        yield Shard(number, len(block), digest, _Alleles(block, list(found), packed, mask))
+        yield Shard(number, len(block), digest, _Alleles(block, list(bases), packed, mask))
 
 
-class _Reader:
-    """Finds out what the scoring of alleles reads of the genome, by doing what it does first."""
+class _GenomeReader:
+    """Reads the bases that scoring will read: takes its first steps on a genome that records."""
 
     def __init__(self, scorer: Scorer, alias: Mapping[str, str]):
         self._scorer = scorer
         self._genome = scorer.names.genome
-        self._found: dict[Bases, dna.Bytes] = {}
-        recorded = Genome(self._genome.path, self._genome.lengths, self._record, lambda: None)
-        self._names = ContigNames(recorded, alias)
+        self._bases: dict[Bases, dna.Bytes] = {}
+        recording = Genome(self._genome.path, self._genome.lengths, self._record, lambda: None)
+        self._names = ContigNames(recording, alias)
 
     def read(self, block: Sequence[Variant]) -> dict[Bases, dna.Bytes]:
-        """Return the codes of all bases that are read for some alleles."""
-        self._found = {}
+        """Return the codes of all bases that scoring reads for some alleles."""
+        self._bases = {}
         window_bp, indel = self._scorer.window_bp, self._scorer.options.indel
         for variant in block:
             placed = place(variant, self._names, window_bp)
             if placed.other is not None:
                 read_windows(self._names.genome, placed, window_bp, indel)
-        return self._found
+        return self._bases
 
     def _record(self, contig: str, start: int, end: int) -> dna.Bytes:
-        codes = self._found[contig, start, end] = self._genome.read(contig, start, end)
+        codes = self._bases[contig, start, end] = self._genome.read(contig, start, end)
         return codes
 
 
 @dataclass(frozen=True)
-class VariantJob:
-    """What every worker is told of the scoring of variants."""
+class VariantTask:
+    """The scoring of variants, as it is sent to every worker."""
 
     model: nn.Module
     layout: Layout
@@ -187,29 +194,45 @@ class VariantJob:
     """Of the genome's contigs."""
     alias: Mapping[str, str]
 
-    def open(self, device: str) -> "_Open":
-        """Put the model on its device."""
-        return _Open(self, device)
+    def open(self, device: str) -> "_OpenScoring":
+        """Move the model to a device."""
+        return _OpenScoring(self, device)
 
 
-class _Open:
-    def __init__(self, job: VariantJob, device: str):
-        self._job = job
+def _task(
+    job: VariantJob, table: VariantTableOptions, scores: Sequence[str], scorer: Scorer
+) -> VariantTask:
+    metadata = table_metadata(scorer, job.vcf, scores) | {"options": asdict(job.options)}
+    return VariantTask(
+        model=scorer.model,
+        layout=scorer.layout(scores, metadata),
+        targets=table.targets,
+        options=job.options,
+        background=scorer.background,
+        genome=job.genome,
+        lengths=scorer.names.genome.lengths,
+        alias={} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias),
+    )
+
+
+class _OpenScoring:
+    def __init__(self, task: VariantTask, device: str):
+        self._scores = task.layout.scores
         self._bases: dict[Bases, dna.Bytes] = {}
-        genome = Genome(job.genome, dict(job.lengths), self._read, lambda: None)
+        genome = Genome(task.genome, dict(task.lengths), self._read, lambda: None)
         self._scorer = Scorer(
-            job.model.eval(),
-            ContigNames(genome, job.alias),
-            replace(job.options, device=device),
-            targets=job.targets,
-            background=job.background,
+            task.model.eval(),
+            ContigNames(genome, task.alias),
+            replace(task.options, device=device),
+            targets=task.targets,
+            background=task.background,
         )
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:
         self._bases = shard.genome()
         self._scorer.statuses, self._scorer.absent = Counter(), Counter()
         for block in self._scorer.score(shard.variants):
-            yield block.columns, {name: block.scores[name] for name in self._job.layout.scores}
+            yield block.columns, {name: block.scores[name] for name in self._scores}
 
     def notes(self) -> Mapping[str, Any]:
         return {"statuses": dict(self._scorer.statuses), "absent": dict(self._scorer.absent)}

@@ -1,4 +1,4 @@
-"""What runs on the cluster: a worker holds one model and turns shards into Parquet parts."""
+"""The processes on the cluster: a worker has one model and computes Parquet parts of shards."""
 
 import hashlib
 import tempfile
@@ -15,34 +15,34 @@ from bioq.errors import BioqError
 from bioq.tables import Columns, Layout, Scores, open_table
 
 
-class Job(Protocol):
-    """What a worker is told once; it travels by pickle."""
+class Task(Protocol):
+    """What a worker computes: sent to it once, by pickle."""
 
     @property
     def layout(self) -> Layout:
         """Of the parts."""
         ...
 
-    def open(self, device: str) -> "OpenJob":
-        """Put the model on its device. Raises UsageError for options that it cannot do."""
+    def open(self, device: str) -> "OpenTask":
+        """Move the model to a device. Raises UsageError for options that the device has not."""
         ...
 
 
-class OpenJob(Protocol):
-    """A job on a worker."""
+class OpenTask(Protocol):
+    """A task on a worker."""
 
     def rows(self, payload: Any) -> Iterator[tuple[Columns, Scores]]:
         """Yield the rows of a shard, in order."""
         ...
 
     def notes(self) -> Mapping[str, Any]:
-        """Return what is to be said of the shard that was last computed, JSON values."""
+        """Return JSON values about the last shard, for the manifest."""
         ...
 
 
 @dataclass(frozen=True)
 class Computed:
-    """A shard's part, not yet in its place."""
+    """The part of a shard, in memory."""
 
     content: bytes
     """The Parquet file."""
@@ -52,32 +52,34 @@ class Computed:
 
 
 class Worker:
-    """One model, in a process of its own, with one thread: what it computes is then always the
-    same, and a machine holds as many workers as it has cores."""
+    """One model, in a separate process with one thread.
 
-    def open(self, job: Job, device: str, versions: Mapping[str, str]) -> None:
-        """Get ready. Raises BioqError if this machine has other versions than the driver's."""
-        own = software()
+    With one thread its results are always the same, and a machine can run one worker per core.
+    """
+
+    def open(self, task: Task, device: str, versions: Mapping[str, str]) -> None:
+        """Prepare the task. Raises BioqError if versions differ from those of the driver."""
+        installed = software()
         for name, version in versions.items():
-            if own[name] != version:
+            if installed[name] != version:
                 raise BioqError(
-                    f"a worker has {name} {own[name]}, this machine has {version}; install the "
-                    "same on every machine of the cluster"
+                    f"a worker has {name} {installed[name]}, this machine has {version}; install "
+                    "the same version on every machine of the cluster"
                 )
         torch.set_num_threads(1)
-        self._layout = job.layout
+        self._layout = task.layout
         self._device = device
-        self._job = job.open(device)
+        self._task = task.open(device)
 
     def compute(self, payload: Any) -> Computed:
         """Return the part of a shard."""
         with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
             file = Path(folder, "part.parquet")
             with open_table(file, self._layout) as table:
-                for columns, scores in self._job.rows(payload):
+                for columns, scores in self._task.rows(payload):
                     table.write(columns, scores)
             content = file.read_bytes()
-        notes = {"device": self._device, **self._job.notes()}
+        notes = {"device": self._device, **self._task.notes()}
         return Computed(content, hashlib.sha256(content).hexdigest(), table.rows, notes)
 
 

@@ -25,10 +25,10 @@ from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import new_file
 from bioq.inputs import Place, Places
-from bioq.tables import Columns, Kind, Layout, Table, open_table
+from bioq.tables import FLAT_ENDINGS, Columns, Kind, Layout, Table, open_table
 from bioq.tables.hdf5_file import Hdf5File
 
-ARRAYS, TABLES = (".npz", ".h5"), (".tsv", ".tsv.gz", ".parquet")
+ARRAYS, TABLES = (".npz", ".h5"), FLAT_ENDINGS
 FORMAT_VERSION = 2
 REFERENCE, LOGIT, BASELINE_LOGIT, GAP = (
     "reference",

@@ -1,4 +1,4 @@
-"""bigWig: the mean of the probabilities of the bins that cover a base, one file a target."""
+"""bigWig files, one per target: at each base the mean probability of the bins that cover it."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyBigWig
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import NotWrittenError, UsageError
 from bioq.files import new_file
 
 ENDING = ".bw"
@@ -27,27 +27,27 @@ Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.f
 def bigwig_paths(out: Path, names: Sequence[str]) -> list[Path]:
     """Return the file of every target: OUT without .bw, the target's name, .bw.
 
-    Letters that have a meaning in paths become `_`. Raises UsageError if two become the same.
+    Letters that have a meaning in paths become `_`. Raises UsageError if two names become equal.
     """
     stem = out.name[: -len(ENDING)]
-    of: dict[str, str] = {}
+    name_of: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^\w.+-]", "_", name)
-        if of.setdefault(plain, name) != name:
+        if name_of.setdefault(plain, name) != name:
             raise UsageError(
-                f"{out}: the targets {of[plain]!r} and {name!r} would both go to "
+                f"{out}: the targets {name_of[plain]!r} and {name!r} would both go to "
                 f"{stem}.{plain}.bw; choose one of them with --targets"
             )
-    return [out.with_name(f"{stem}.{plain}{ENDING}") for plain in of]
+    return [out.with_name(f"{stem}.{plain}{ENDING}") for plain in name_of]
 
 
 def write_bigwigs(
     paths: Sequence[Path], lengths: Mapping[str, int], read: Callable[[], Iterator[Bins]]
 ) -> None:
-    """Write one bigWig a target; each appears whole or not at all.
+    """Write one bigWig per target; each appears complete or not at all.
 
-    `read` yields the bins, contig by contig in the order of `lengths`, by start, all of one
-    length; it is called once for every 64 targets.
+    `read` yields bins of equal length, by contig in the order of `lengths`, then by start; it is
+    called once per 64 targets. Raises NotWrittenError if a file cannot be written.
     """
     for first in range(0, len(paths), _FILES_AT_ONCE):
         chosen = slice(first, first + _FILES_AT_ONCE)
@@ -69,7 +69,7 @@ Segments = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[
 
 @dataclass
 class _Averages:
-    """Turns overlapping bins into segments that do not overlap, as they come."""
+    """Converts a stream of overlapping bins to segments that do not overlap."""
 
     lengths: Mapping[str, int]
     contig: str = ""
@@ -78,7 +78,7 @@ class _Averages:
     values: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
     done: int = 0
-    """Everything before this base of the contig has been given out."""
+    """The segments before this base of the contig have been returned."""
 
     def add(
         self,
@@ -87,7 +87,7 @@ class _Averages:
         end: npt.NDArray[np.int64],
         values: npt.NDArray[np.floating],
     ) -> list[Segments]:
-        """Take bins of one contig; return the segments that no later bin can touch."""
+        """Add bins of one contig; return the segments that no later bin can change."""
         finished = []
         if contig != self.contig:
             finished = self.finish()
@@ -105,14 +105,14 @@ class _Averages:
         return finished
 
     def finish(self) -> list[Segments]:
-        """Return the segments that are left of the contig."""
+        """Return the remaining segments of the contig."""
         finished = self._segments(self.lengths[self.contig]) if len(self.start) else []
         self.start = self.end = np.empty(0, dtype=np.int64)
         self.values = self.values[:0]
         return finished
 
     def _segments(self, until: int) -> list[Segments]:
-        """Return the segments from `done` to `until`; both starts and ends ascend."""
+        """Return the segments from `done` to `until`; the starts ascend, and so do the ends."""
         edges = np.unique(np.concatenate([self.start, self.end, [self.done, until]]))
         edges = edges[(edges >= self.done) & (edges <= until)]
         self.done = until
@@ -129,24 +129,24 @@ class _Averages:
 
 
 def _write(files: Sequence[Any], *segments: Segments) -> None:
-    """Append segments with their places, 12 bytes each.
+    """Append segments, each with its start and end: 12 bytes per segment.
 
-    Not in the form for equal bins side by side, of 4 bytes: pyBigWig 0.3.29 writes wrong places
-    where that follows this one in a file.
+    The 4-byte form for adjacent bins of equal length is not used: if it follows the 12-byte form in
+    a file, pyBigWig 0.3.29 writes wrong positions.
     """
     for contig, start, end, means in segments:
-        places = [contig] * len(start), start.tolist()
+        starts = [contig] * len(start), start.tolist()
         ends = end.tolist()
         for file, values in zip(files, means.T, strict=True):
-            file.addEntries(*places, ends=ends, values=values.tolist())
+            file.addEntries(*starts, ends=ends, values=values.tolist())
 
 
 @contextlib.contextmanager
 def _opened(partial: Path, path: Path) -> Iterator[Any]:
-    """Yield a bigWig to write; `path` is what messages call it.
+    """Yield a bigWig to write to `partial`; messages call it `path`.
 
-    pyBigWig tells of a full disk with a RuntimeError, and at the end not at all: but a whole file
-    ends with the magic number that it begins with.
+    pyBigWig raises RuntimeError if the disk is full, but not when it closes the file. A complete
+    file ends with the magic number that it begins with.
     """
     file = pyBigWig.open(str(partial), "w")
     try:
@@ -155,10 +155,8 @@ def _opened(partial: Path, path: Path) -> Iterator[Any]:
         if not _ends_with(partial, _MAGIC):
             raise RuntimeError("its end is missing")
     except RuntimeError as error:
-        raise BioqError(
-            f"{path}: could not be written: {' '.join(str(error).split())} (is the disk full?); "
-            "nothing was left behind"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise NotWrittenError(path, f"{reason} (is the disk full?)") from error
     finally:
         file.close()
 

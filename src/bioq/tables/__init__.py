@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import NotWrittenError, UsageError
 from bioq.files import new_file
+from bioq.tables import hdf5, parquet, text
 from bioq.tables.layout import (
     NUMPY_TYPE,
     Columns,
@@ -22,24 +23,30 @@ from bioq.tables.layout import (
     Kind,
     Layout,
     Scores,
+    TableFormat,
     TableWriter,
 )
 
 __all__ = [
     "ENDINGS",
+    "FLAT_ENDINGS",
+    "FORMATS",
     "Columns",
     "Dtype",
     "Kind",
     "Layout",
     "Scores",
     "Table",
+    "TableFormat",
     "TableWriter",
     "named_errors",
     "open_table",
     "table_ending",
 ]
 
-ENDINGS = (".tsv", ".tsv.gz", ".parquet", ".h5", ".h5ad")
+FORMATS: tuple[TableFormat, ...] = (*text.FORMATS, *parquet.FORMATS, *hdf5.FORMATS)
+ENDINGS = tuple(format.ending for format in FORMATS)
+FLAT_ENDINGS = tuple(format.ending for format in FORMATS if format.is_flat)
 
 
 class Table:
@@ -76,59 +83,47 @@ class Table:
 
 
 def table_ending(path: str | Path) -> str:
-    """Return which of ENDINGS a name has. Raises UsageError if it has none of them."""
+    """Return the one of ENDINGS that a name has. Raises UsageError for another ending."""
+    return _format_of(path).ending
+
+
+def _format_of(path: str | Path) -> TableFormat:
     name = Path(path).name.lower()
-    for ending in sorted(ENDINGS, key=len, reverse=True):
-        if name.endswith(ending):
-            return ending
+    for format in sorted(FORMATS, key=lambda format: len(format.ending), reverse=True):
+        if name.endswith(format.ending):
+            return format
     raise UsageError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}")
 
 
 @contextlib.contextmanager
 def open_table(path: Path, layout: Layout) -> Iterator[Table]:
-    """Yield a table that appears at `path` whole when the block ends, or not at all.
+    """Yield a table that appears complete at `path` when the block ends, or not at all.
 
-    The format follows from the name's ending. Memory does not grow with the rows. Raises
-    UsageError for another ending and BioqError if the file cannot be written.
+    The ending of the name selects the format. Memory does not grow with the rows. Raises UsageError
+    for another ending and NotWrittenError if the file cannot be written.
     """
-    table_ending(path)
+    format = _format_of(path)
     with new_file(path) as partial, named_errors(path):
-        writer = _open_writer(partial, table_ending(path), layout)
+        writer = format.open_writer(partial, layout)
         try:
             yield Table(path, layout, writer)
         except BaseException:
-            with contextlib.suppress(Exception):  # the file is thrown away, the first error counts
+            with contextlib.suppress(Exception):  # the file is deleted; the first error is raised
                 writer.close()
             raise
         writer.close()
 
 
-def _open_writer(partial: Path, ending: str, layout: Layout) -> TableWriter:
-    if ending == ".parquet":
-        from bioq.tables.parquet import ParquetWriter
-
-        return ParquetWriter(partial, layout)
-    if ending in (".tsv", ".tsv.gz"):
-        from bioq.tables.text import TextWriter
-
-        return TextWriter(partial, layout, compressed=ending == ".tsv.gz")
-    from bioq.tables.hdf5 import Hdf5Writer
-
-    return Hdf5Writer(partial, layout, is_anndata=ending == ".h5ad")
-
-
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """htslib tells of a full disk without an error number; name the file all the same."""
+    """Raise NotWrittenError for an OSError without number: htslib's error for a full disk."""
     try:
         yield
     except OSError as error:
         if error.errno is not None:
             raise
         reason = " ".join(str(error).split())
-        raise BioqError(
-            f"{path}: could not be written: {reason} (is the disk full?); nothing was left behind"
-        ) from error
+        raise NotWrittenError(path, f"{reason} (is the disk full?)") from error
 
 
 def _typed(values: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:

@@ -1,15 +1,16 @@
-"""HDF5: BioQ's own plain layout, and AnnData's on-disk layout (.h5ad), which `anndata` reads.
+"""HDF5 in two layouts: BioQ's plain layout (.h5), and AnnData's (.h5ad), which `anndata` reads.
 
 Plain: `/rows/COLUMN` `(rows,)`, `/scores/SCORE` `(rows, targets)`, `/targets/COLUMN` `(targets,)`,
 attributes `format`, `format_version` and `metadata` (JSON).
 
-AnnData: X is the first score, the others are layers; obs are the rows, var the targets; the
+AnnData: X is the first score, layers are the further scores; obs are the rows, var the targets; the
 metadata are `uns["bioq"]`. Source: anndata.readthedocs.io, "On-disk format", versions 0.1.0 of
 `anndata` and `dict`, 0.2.0 of `dataframe`, `array` and `string-array`. The names of obs are the
-numbers of the rows: AnnData wants them unique, and names in an input need not be.
+numbers of the rows: AnnData needs unique names, and the names in an input may repeat.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,19 @@ import numpy as np
 
 from bioq.dataset.targets import NAME
 from bioq.tables.hdf5_file import Hdf5File
-from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores
+from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores, TableFormat
 
 FORMAT = "bioq-table"
 FORMAT_VERSION = 1
 _CHUNK_BYTES = 1 << 19
-"""Below HDF5's chunk cache of 1 MB, so that rows that fill a chunk in turn are packed once."""
+"""Below HDF5's chunk cache of 1 MB: a chunk that is filled row by row is compressed once."""
 _COLUMN_CHUNK = 4096
 _INDEX = "_index"
 _TEXT = h5py.string_dtype("utf-8")
 
 
 class Hdf5Writer:
-    """Appends rows to growing data sets; only HDF5's chunk cache is in memory."""
+    """Appends rows to HDF5 datasets that grow; only HDF5's chunk cache is in memory."""
 
     def __init__(self, path: Path, layout: Layout, *, is_anndata: bool):
         self._layout = layout
@@ -93,8 +94,8 @@ class Hdf5Writer:
         self._make_columns(obs)
         for name, kind in self._layout.columns.items():
             _encode(self._columns[name], "string-array" if kind == "text" else "array", "0.2.0")
-        for place, name in enumerate(self._layout.scores):
-            group, key = (self._file, "X") if place == 0 else (groups["layers"], name)
+        for number, name in enumerate(self._layout.scores):
+            group, key = (self._file, "X") if number == 0 else (groups["layers"], name)
             self._scores[name] = _encode(self._make_scores(group, key), "array", "0.2.0")
         columns = [str(column) for column in self._layout.targets.columns]
         _describe_frame(var, NAME, [column for column in columns if column != NAME])
@@ -139,3 +140,9 @@ def _describe_frame(group: Any, index: str, columns: list[str]) -> None:
     _encode(group, "dataframe", "0.2.0")
     group.attrs["_index"] = index
     group.attrs["column-order"] = np.array(columns, dtype=_TEXT)
+
+
+FORMATS = (
+    TableFormat(".h5", "application/x-hdf5", False, partial(Hdf5Writer, is_anndata=False)),
+    TableFormat(".h5ad", "application/x-hdf5", False, partial(Hdf5Writer, is_anndata=True)),
+)

@@ -1,6 +1,7 @@
-"""HDF5 files on disks that may be full: an OSError, and no crash.
+"""HDF5 files on a disk that may be full: an OSError instead of a crash.
 
-HDF5 ends the whole process some time after a write that failed, when what it holds is freed.
+HDF5 can crash the process after a failed write, when it frees its objects. So it writes to a file
+object that hides the failure, and `Hdf5File` raises the error after each call.
 """
 
 import contextlib
@@ -16,16 +17,16 @@ from bioq.files import uninterrupted
 
 
 class Hdf5File:
-    """A new HDF5 file. What is done in a block of `writing` is whole, or raises an OSError."""
+    """A new HDF5 file. A block of `writing` either writes everything or raises an OSError."""
 
     def __init__(self, path: Path, **options: Any):
-        self._place = _Place(path)
+        self._file = _QuietFile(path)
         with uninterrupted():
-            self._root = h5py.File(self._place, "w", **options)
+            self._root = h5py.File(self._file, "w", **options)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[h5py.File]:
-        """Yield the file's root; afterwards raise what the system said of a write that failed."""
+        """Yield the root of the file; raise the OSError of a failed write when the block ends."""
         with uninterrupted():
             yield self._root
         self._check()
@@ -33,60 +34,60 @@ class Hdf5File:
     def close(self) -> None:
         with uninterrupted():
             self._root.close()
-            self._place.close()
+            self._file.close()
         self._check()
 
     def _check(self) -> None:
-        if self._place.error is not None:
-            raise self._place.error
+        if self._file.error is not None:
+            raise self._file.error
 
 
-class _Place(io.RawIOBase):
-    """What HDF5 takes for a file: writes that fail are kept in memory, until someone asks."""
+class _QuietFile(io.RawIOBase):
+    """A file for HDF5: after the first failed write, `error` is set and writes stay in memory."""
 
     def __init__(self, path: Path):
-        self._file = open(path, "w+b", buffering=0)  # noqa: SIM115 closed by close()
-        self._kept: list[tuple[int, bytes]] = []
+        self._disk = open(path, "w+b", buffering=0)  # noqa: SIM115 closed by close()
+        self._unwritten: list[tuple[int, bytes]] = []
         self.error: OSError | None = None
 
     def write(self, content: Any, /) -> int:
         view = memoryview(content).cast("B")
-        at, written = self._file.tell(), 0
+        at, written = self._disk.tell(), 0
         while written < len(view) and self.error is None:
             try:
-                written += self._file.write(view[written:])
+                written += self._disk.write(view[written:])
             except OSError as error:
                 self.error = error
         if written < len(view):
-            self._kept.append((at, bytes(view)))
-            self._file.seek(at + len(view))
+            self._unwritten.append((at, bytes(view)))
+            self._disk.seek(at + len(view))
         return len(view)
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer).cast("B")
-        at = self._file.tell()
-        found = self._file.readinto(view) or 0
-        for start, content in self._kept:
+        at = self._disk.tell()
+        length = self._disk.readinto(view) or 0
+        for start, content in self._unwritten:
             first, last = max(start, at), min(start + len(content), at + len(view))
             if first < last:
                 view[first - at : last - at] = content[first - start : last - start]
-                found = max(found, last - at)
-        self._file.seek(at + found)
-        return found
+                length = max(length, last - at)
+        self._disk.seek(at + length)
+        return length
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
+        return self._disk.seek(offset, whence)
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._disk.tell()
 
     def truncate(self, size: int | None = None, /) -> int:
         try:
-            return self._file.truncate(size)
+            return self._disk.truncate(size)
         except OSError as error:
             self.error = self.error or error
             return size or 0
 
     def close(self) -> None:
-        self._file.close()
+        self._disk.close()
         super().close()

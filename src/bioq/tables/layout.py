@@ -1,8 +1,9 @@
-"""What a table of scores holds: columns about its rows, and scores of rows and targets."""
+"""The content of a table of scores, and what a file format must provide to write it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,16 +12,12 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 
-Kind = Literal["text", "integer", "number", "flag"]
-"""What a column holds: str, int64, float64 (NaN where there is none), bool."""
+Kind = Literal["text", "integer", "number"]
+"""Type of a column: str, int64, float64 (NaN where a value is not defined)."""
 
 Dtype = Literal["float32", "float16"]
 
-NUMPY_TYPE: Mapping[Kind, type[np.generic]] = {
-    "integer": np.int64,
-    "number": np.float64,
-    "flag": np.bool_,
-}
+NUMPY_TYPE: Mapping[Kind, type[np.generic]] = {"integer": np.int64, "number": np.float64}
 
 Columns = Mapping[str, npt.NDArray[Any]]
 """Column name -> `(rows,)`; text is an array of str, of type object or a string type."""
@@ -31,23 +28,24 @@ Scores = Mapping[str, npt.NDArray[np.floating[Any]]]
 
 @dataclass(frozen=True)
 class Layout:
-    """What every row of a table holds."""
+    """The columns, scores and targets of a table."""
 
     columns: Mapping[str, Kind]
     """The columns that describe a row, in order."""
     targets: pd.DataFrame
     """The target table of the scores: their second axis."""
     scores: tuple[str, ...] = ()
-    """Names of the scores, each `(rows, targets)`; the first is AnnData's X, the others layers."""
+    """Names of the scores, each `(rows, targets)`; AnnData's X is the first score, its layers are
+    the rest."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values about the whole table; every format but text keeps them."""
+    """JSON values about the whole table; text files do not store them."""
     dtype: Dtype = "float32"
     """Type of the scores in the file."""
 
     def score_columns(self, score: str) -> list[str]:
-        """Return what the columns of a score are called in a format with one column a target.
+        """Return the column names of a score in a format with one column per target.
 
-        The targets' own names where there is one score, otherwise SCORE:TARGET.
+        They are the names of the targets if the table has one score, otherwise SCORE:TARGET.
         """
         names = [str(name) for name in self.targets[NAME]]
         if len(self.scores) == 1 and not set(names) & set(self.columns):
@@ -56,11 +54,22 @@ class Layout:
 
 
 class TableWriter(Protocol):
-    """Appends rows to a table; what is given has been checked and is of the layout's types."""
+    """Appends rows, which `Table` has checked and converted to the types of the layout."""
 
     def write(self, columns: Columns, scores: Scores) -> None: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """A file format of tables. To add a format, list it in `bioq.tables.FORMATS`."""
+
+    ending: str
+    media_type: str
+    is_flat: bool
+    """Whether the file has rows and columns alone, and no arrays."""
+    open_writer: Callable[[Path, Layout], TableWriter]
 
 
 def plain_text(values: npt.NDArray[Any]) -> list[str]:

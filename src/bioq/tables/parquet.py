@@ -1,4 +1,4 @@
-"""Parquet: one column a score and target, in row groups of bounded size."""
+"""Parquet: one column per score and target, in row groups of bounded size."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bioq.tables.layout import Columns, Kind, Layout, Scores
+from bioq.tables.layout import Columns, Kind, Layout, Scores, TableFormat
 
 _ROW_GROUP_BYTES = 64 << 20
 _ROW_GROUP_ROWS = 1 << 18
@@ -16,14 +16,13 @@ ARROW_TYPE: dict[Kind, Any] = {
     "text": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
-    "flag": pa.bool_(),
 }
 _COLUMN_BYTES = 32
-"""A guess of what a row's text or number takes."""
+"""An estimate of the memory of one text or number."""
 
 
 class ParquetWriter:
-    """Holds at most one row group in memory. The schema's key `bioq` holds the metadata as JSON."""
+    """Keeps at most one row group in memory. Key `bioq` of the schema has the metadata as JSON."""
 
     def __init__(self, path: Path, layout: Layout):
         self._layout = layout
@@ -69,3 +68,6 @@ class ParquetWriter:
             table = pa.Table.from_batches(self._waiting).combine_chunks()
             self._file.write_table(table, row_group_size=self._group_rows)
             self._waiting, self._waiting_rows = [], 0
+
+
+FORMATS = (TableFormat(".parquet", "application/vnd.apache.parquet", True, ParquetWriter),)

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
-from bioq.tables.layout import Columns, Layout, Scores, plain_text
+from bioq.tables.layout import Columns, Layout, Scores, TableFormat, plain_text
 
 BGZIP_MODE: Any = "w1"
-"""Level 1: six times as fast as the usual 6, for a file one tenth larger."""
+"""Level 1: six times faster than the usual level 6, for a file one tenth larger."""
 
 MISSING = "NA"
-"""What stands where a number is not defined."""
+"""The text for a number that is not defined (NaN)."""
 
 _FLOAT16_DIGITS = 4
-"""Significant digits that tell any two float16 of the same exponent apart: 11 bits, 3.3 digits."""
+"""Significant digits of float16: enough for its 11 bits, which are 3.3 digits."""
 
 _FIELDS_AT_ONCE = 1 << 19
-"""Text takes many times the memory of its numbers: so many are turned into text in one go."""
+"""Numbers that are converted to text at a time: text needs many times the memory of numbers."""
 
 
 class BgzipFile:
     """A new file in bgzip blocks.
 
-    Of a full disk htslib would write lines of its own, and once more when the file is freed.
+    If the disk is full, htslib prints messages, and prints again when the file object is freed:
+    both are suppressed, and the error is raised once.
     """
 
     def __init__(self, path: Path):
@@ -48,13 +50,13 @@ class BgzipFile:
             try:
                 self._file.close()
             finally:
-                self._file = None  # freed here, where nobody hears that it fails once more
+                self._file = None  # freed while messages are suppressed: it fails again
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     verbosity, hooks = pysam.set_verbosity(0), (sys.excepthook, sys.unraisablehook)
-    sys.excepthook = lambda *_: None  # Cython calls both when it frees a file
+    sys.excepthook = lambda *_: None  # Cython calls both hooks when it frees a file
     sys.unraisablehook = lambda _: None
     try:
         yield
@@ -64,9 +66,9 @@ def _silent() -> Iterator[None]:
 
 
 class TextWriter:
-    """Writes a header line, then one line a row: columns, then one field a score and target.
+    """Writes a header line, then one line per row: its columns, then a field per score and target.
 
-    Numbers are the shortest text that reads back as the same float32; of float16, four digits.
+    Numbers are the shortest text that reads back as the same float32; float16 has four digits.
     """
 
     def __init__(self, path: Path, layout: Layout, *, compressed: bool):
@@ -104,7 +106,7 @@ def _text(values: npt.NDArray[Any], is_text: bool) -> Any:
 
 
 def join_scores(scores: npt.NDArray[np.floating[Any]], separator: str) -> Any:
-    """Return one text a row, Arrow strings `(rows,)`, of scores `(rows, targets)`."""
+    """Return one text per row, Arrow strings `(rows,)`, from scores `(rows, targets)`."""
     rows, targets = scores.shape
     flat = scores.ravel()
     if flat.dtype == np.float16:
@@ -120,3 +122,9 @@ def _round(values: npt.NDArray[np.float32], digits: int) -> npt.NDArray[np.float
         exponent = np.floor(np.log10(np.abs(values.astype(np.float64))))
         scale = 10.0 ** (digits - 1 - np.where(np.isfinite(exponent), exponent, 0))
         return (np.round(values * scale) / scale).astype(np.float32)
+
+
+FORMATS = (
+    TableFormat(".tsv", "text/tab-separated-values", True, partial(TextWriter, compressed=False)),
+    TableFormat(".tsv.gz", "application/gzip", True, partial(TextWriter, compressed=True)),
+)

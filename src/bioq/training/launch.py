@@ -27,7 +27,8 @@ from bioq.training.distributed import LostError, device_kind, require_fabric
 _GRACE_S = 2.0
 _POLL_S = 0.1
 _PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
-_KINDS = {kind.__name__: kind for kind in (BioqError, UsageError, LostError, MemoryError)}
+_KINDS = {kind.__name__: kind for kind in (UsageError, LostError, BioqError, MemoryError)}
+"""What a rank reports: the first kind that its error is an instance of."""
 
 
 def start_ranks(
@@ -73,8 +74,9 @@ def run_rank() -> None:
     except SaidElsewhere:
         pass
     except (BioqError, MemoryError) as error:
-        json.dump({"kind": type(error).__name__, "message": str(error)}, report)
-    except Exception as error:  # noqa: BLE001 this process ends here and reports to its parent
+        kind = next(name for name, kind in _KINDS.items() if isinstance(error, kind))
+        json.dump({"kind": kind, "message": str(error)}, report)
+    except Exception as error:  # noqa: BLE001 the end of this process, told to the one above
         traceback.print_exc()
         json.dump({"kind": "", "message": f"{type(error).__name__}: {error}"}, report)
     for stream in (report, sys.stdout, sys.stderr):

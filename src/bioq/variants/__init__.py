@@ -2,7 +2,13 @@
 
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
-from bioq.variants.jobs import Format, Summary, make_background, write_variants
+from bioq.variants.jobs import (
+    Summary,
+    VariantJob,
+    VariantTableOptions,
+    make_background,
+    write_variants,
+)
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
 
@@ -13,9 +19,10 @@ __all__ = [
     "SCORES",
     "STATUSES",
     "Background",
-    "Format",
     "Summary",
+    "VariantJob",
     "VariantOptions",
+    "VariantTableOptions",
     "make_background",
     "read_background",
     "score_variants",

@@ -40,6 +40,48 @@ QUESTIONABLE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
+class VariantJob:
+    """The alleles that are scored, the model and the genome that score them, and how."""
+
+    run: Path
+    vcf: Path
+    """VCF or BCF, compressed or not; `-` is stdin."""
+    genome: Path
+    """FASTA or 2bit."""
+    chrom_alias: Path | None = None
+    """Table of contig names: in the VCF, in the genome."""
+    options: VariantOptions = VariantOptions()  # noqa: RUF009 frozen
+
+
+@dataclass(frozen=True)
+class VariantTableOptions:
+    """What a table of scored alleles contains."""
+
+    targets: tuple[str, ...] = ()
+    """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
+    Can be given again for more."""
+    scores: tuple[str, ...] = ()
+    """Scores to write: some of diff, log2_odds_ratio, ref, alt, evalue, zscore; by default all."""
+    background: Path | None = None
+    """File written by 'bioq background' with this model; adds E-values and z-scores."""
+    format: Format = "table"
+    """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
+    .evalue."""
+
+    def score_names(self) -> tuple[str, ...]:
+        """Return the scores of the table. Raises UsageError for a score that is not available."""
+        available = (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
+        if self.format == "deepsea":
+            available = tuple(name for name in available if name in DEEPSEA_SCORES)
+        for name in self.scores:
+            if name not in available:
+                needs = name in BACKGROUND_SCORES and self.background is None
+                hint = f"; {name} needs --background" if needs else ""
+                raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+        return tuple(dict.fromkeys(self.scores)) or available
+
+
+@dataclass(frozen=True)
 class Summary:
     """What became of the alleles."""
 
@@ -77,90 +119,65 @@ class Summary:
 
 
 def write_variants(
-    run: str | Path,
-    vcf: Path,
-    out: Path,
-    *,
-    genome: Path,
-    targets: Sequence[str] = (),
-    scores: Sequence[str] = (),
-    background: Path | None = None,
-    format: Format = "table",
-    chrom_alias: Path | None = None,
-    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
+    job: VariantJob, out: Path, table: VariantTableOptions = VariantTableOptions()
 ) -> Summary:
-    """Score the alleles of a VCF with a run's model and write a table: one row an allele.
+    """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
-    `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with format="deepsea" it
-    is what the names of DeepSEA's files begin with. `scores` are some of `SCORES` and, with a
-    background, `BACKGROUND_SCORES`; all by default. The input is checked to its end before
-    anything is computed. Raises BioqError for input that is malformed; then no output is left.
+    `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
+    is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
+    computed. Raises BioqError for malformed input; then no output is left.
     """
-    _check_output(vcf, out, format)
-    names = choose_scores(scores, format, has_background=background is not None)
-    known = None if background is None else read_background(background)
+    _check_output(job.vcf, out, table.format)
+    names = table.score_names()
     with (
-        open_scorer(run, genome, chrom_alias, options, targets, known) as scorer,
-        input_file(vcf) as (path, label),
+        open_scorer(job, table) as scorer,
+        input_file(job.vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
-        layout = scorer.layout(names, table_metadata(scorer, vcf, names))
-        with _open_rows(out, layout, format, _contigs(scorer.names, content)) as rows:
+        layout = scorer.layout(names, table_metadata(scorer, job.vcf, names))
+        contigs = _contigs(scorer.names, content)
+        with _open_rows(out, layout, table.format, contigs) as rows:
             for block in _blocks(scorer, path, label, content.alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
         return summary_of(scorer)
 
 
-def make_background(
-    run: str | Path,
-    vcf: Path,
-    out: Path,
-    *,
-    genome: Path,
-    chrom_alias: Path | None = None,
-    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
-) -> Summary:
-    """Score a set of common variants and write how large their effects are, as `.npz`.
+def make_background(job: VariantJob, out: Path) -> Summary:
+    """Score a set of common variants and write the distribution of their effects, as `.npz`.
 
-    Raises BioqError for input that is malformed, or if no allele can be scored.
+    Raises BioqError for malformed input, or if no allele can be scored.
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
-    with (
-        open_scorer(run, genome, chrom_alias, options) as scorer,
-        input_file(vcf) as (path, label),
-    ):
+    with open_scorer(job) as scorer, input_file(job.vcf) as (path, label):
         content = survey_variants(path, label=label)
-        found = EffectCounts(len(scorer.targets))
+        counts = EffectCounts(len(scorer.targets))
         for block in _blocks(scorer, path, label, content.alleles):
-            scored = block.columns["max_abs_diff"] >= 0  # NaN where it is not
-            found.add({name: values[scored] for name, values in block.scores.items()})
-        about = _provenance(scorer, vcf) | {
+            scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
+            counts.add({name: values[scored] for name, values in block.scores.items()})
+        about = _provenance(scorer, job.vcf) | {
             "vcf_sha256": sha256(path),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        write_background(out, found, list(scorer.targets["name"]), about)
+        write_background(out, counts, list(scorer.targets["name"]), about)
         return summary_of(scorer)
 
 
 @contextlib.contextmanager
 def open_scorer(
-    run: str | Path,
-    genome: Path,
-    chrom_alias: Path | None,
-    options: VariantOptions,
-    targets: Sequence[str] = (),
-    background: Background | None = None,
+    job: VariantJob,
+    table: VariantTableOptions = VariantTableOptions(),
 ) -> Iterator[Scorer]:
-    """Yield a run's model on an open genome, ready to score."""
-    alias = {} if chrom_alias is None else read_chrom_alias(chrom_alias)
-    model = load(run).to(choose_device(options.device))
-    with open_genome(genome) as opened:
+    """Yield a run's model on an open genome, ready to score the targets of a table."""
+    background = None if table.background is None else read_background(table.background)
+    alias = {} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
+    model = load(job.run).to(choose_device(job.options.device))
+    with open_genome(job.genome) as opened:
         names = ContigNames(opened, alias)
-        scorer = Scorer(model, names, options, targets=targets, background=background)
+        scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
         if background is not None:
-            _compare_options(background, options)
+            _compare_options(background, job.options)
         yield scorer
 
 
@@ -232,22 +249,6 @@ def _check_output(vcf: Path, out: Path, format: Format) -> None:
                 raise UsageError(f"{out}: expected a name that ends in {endings}") from error
         if vcf != STDIN and out.resolve() == vcf.resolve():
             raise UsageError(f"{out}: is the input; give another name for the output")
-
-
-def choose_scores(
-    scores: Sequence[str], format: Format, *, has_background: bool
-) -> tuple[str, ...]:
-    """Return the scores of a table, all by default. Raises UsageError for one that is not there."""
-    available = (*SCORES, *(BACKGROUND_SCORES if has_background else ()))
-    if format == "deepsea":
-        available = tuple(name for name in available if name in DEEPSEA_SCORES)
-    for name in scores:
-        if name not in available:
-            hint = ""
-            if name in BACKGROUND_SCORES and not has_background:
-                hint = f"; {name} needs --background"
-            raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
-    return tuple(dict.fromkeys(scores)) or available
 
 
 def _open_rows(

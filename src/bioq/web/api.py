@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from bioq.interpretation.writing import REFERENCE
 from bioq.variants import SCORES
 from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
-from bioq.web.downloads import TYPES, download
+from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.jobs import Job
 from bioq.web.pages.render import service_of
 from bioq.web.service import Service
@@ -141,9 +141,7 @@ def job(id: str, request: Request) -> schemas.JobAnswer:
         **_refusals(404, 422),
     },
 )
-async def result(
-    id: str, ending: Literal["tsv", "tsv.gz", "parquet"], request: Request
-) -> FileResponse:
+async def result(id: str, ending: Ending, request: Request) -> FileResponse:
     """The table of a job that is done, as tsv, tsv.gz or parquet."""
     service = service_of(request)
     return await download(service, service.jobs.find(id), ending)

@@ -1,21 +1,22 @@
 """Results as files: made when they are first asked for, in the job's own folder."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from bioq.errors import BioqError
 from bioq.progress import no_progress
+from bioq.tables import FORMATS
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.service import Service
 
-TYPES = {
-    "tsv": "text/tab-separated-values",
-    "tsv.gz": "application/gzip",
-    "parquet": "application/vnd.apache.parquet",
-}
-"""Endings and their media types."""
+TYPES = {format.ending[1:]: format.media_type for format in FORMATS if format.is_flat}
+"""Ending of a file name -> media type."""
+if TYPE_CHECKING:  # mypy needs a fixed type; FastAPI documents the endings
+    Ending = str
+else:
+    Ending = Literal[tuple(TYPES)]
 
 
 async def download(service: Service, job: Job, ending: str) -> FileResponse:

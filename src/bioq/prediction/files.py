@@ -1,0 +1,161 @@
+"""Predicts the windows of a FASTA or BED file on this machine; writes a table or bigWig files.
+
+One batch of windows and one part of the output are in memory at a time.
+"""
+
+import contextlib
+import itertools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bioq.dataset.targets import NAME
+from bioq.errors import UsageError
+from bioq.files import require_folder_for
+from bioq.forward import choose_device, numerics
+from bioq.inputs import WindowBatch
+from bioq.prediction.bigwig import ENDING as BIGWIG
+from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
+from bioq.prediction.job import PROBABILITY, PredictJob, PredictOptions, open_job
+from bioq.prediction.spool import Spool, is_interrupted
+from bioq.progress import progress, say
+from bioq.tables import open_table, table_ending
+from bioq.tables.parts import different
+
+
+def predict_file(
+    run: Path,
+    source: Path,
+    out: Path,
+    *,
+    genome: Path | None = None,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 frozen
+    resume: bool = False,
+) -> list[Path]:
+    """Predict every window of a FASTA or, with a genome, of a BED file; return the files written.
+
+    The rows are in input order. `source` may be `-`, for stdin. Until the output is complete its
+    rows are in the folder `OUT.partial`, from which `resume` continues. Raises UsageError for
+    options that do not go together and BioqError, before anything is written, for bad input.
+    """
+    _check(out, genome, options, resume)
+    is_bigwig = _is_bigwig(out)
+    device = choose_device(options.device)
+    with (
+        numerics(device, options.precision),  # raises before any work
+        open_job(run, source, genome=genome, options=options, ordered=is_bigwig) as job,
+    ):
+        layout = job.predictor.layout
+        outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
+        count = job.windows.count()
+        job.predictor.model.to(device)
+        with Spool(out, layout, job.identity, resume=resume) as spool:
+            _predict(job, count, spool)
+            with spool.finishing(outs) as files:
+                if job.genome is not None and is_bigwig:
+                    write_bigwigs(files, job.genome.lengths, lambda: _bins(spool))
+                else:
+                    with open_table(files[0], layout) as table:
+                        for rows in spool.read():
+                            table.write(*rows)
+    job.report_past_end(count)
+    return outs
+
+
+def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool) -> None:
+    if not _is_bigwig(out):
+        if table_ending(out) == ".h5ad" and options.top is not None:
+            raise UsageError(
+                f"{out}: .h5ad holds a matrix, --top makes a long table; run without --top"
+            )
+    elif genome is None:
+        raise UsageError(
+            f"{out}: bigWig needs positions on a genome; give regions (BED) and --genome"
+        )
+    elif options.top is not None or options.dtype != "float32":
+        raise UsageError(f"{out}: bigWig holds one float32 per base; run without --top and --dtype")
+    require_folder_for(out)
+    if resume and out.exists() and not is_interrupted(out):
+        raise UsageError(f"{out}: is already complete; run without --resume")
+
+
+def _is_bigwig(out: Path) -> bool:
+    return out.name.lower().endswith(BIGWIG)
+
+
+def _predict(job: PredictJob, count: int, spool: Spool) -> None:
+    """Predict the windows that are not in the spool yet, and add them to it."""
+    done = spool.units
+    if count < done:
+        raise different(spool.folder, f"another input, of more than {count:,} windows")
+    if done:
+        say(f"{spool.folder}: going on after {done:,} of {count:,} windows")
+    digest = _Digest()
+    batches = job.windows.batches(job.predictor.options.batch_size)
+    rest = _skip(batches, done, spool, digest)
+    with progress("predict", count - done, "windows") as advance, _flushed(spool):
+        for batch in itertools.chain(rest, batches):
+            digest.add(batch)
+            rows = job.predictor.rows(batch, first=spool.units)
+            spool.write(*rows, units=len(batch), digest=digest.text())
+            advance(len(batch))
+
+
+def _skip(
+    batches: Iterator[WindowBatch], done: int, spool: Spool, digest: "_Digest"
+) -> list[WindowBatch]:
+    """Read the windows that are done and compare their digest with that of the spool.
+
+    Returns the windows after them in the last batch that was read.
+    """
+    with progress("compare with what is done", done, "windows") as advance:
+        read = 0
+        while read < done:
+            batch = next(batches)
+            old = min(done - read, len(batch))
+            digest.add(batch.rows(0, old))
+            read += old
+            advance(old)
+    if done and digest.text() != spool.digest:
+        raise different(spool.folder, f"another input: its first {done:,} windows are not the same")
+    return [batch.rows(old, len(batch))] if done and old < len(batch) else []
+
+
+@contextlib.contextmanager
+def _flushed(spool: Spool) -> Iterator[None]:
+    """Write the predicted rows as a part when the block ends, also when Ctrl-C ends it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        spool.flush()
+        raise
+    spool.flush()
+
+
+class _Digest:
+    """A checksum of the windows so far, which does not depend on the size of the batches."""
+
+    def __init__(self) -> None:
+        self._codes = 0
+        self._columns = 0
+
+    def add(self, batch: WindowBatch) -> None:
+        self._codes = zlib.crc32(batch.codes.tobytes(), self._codes)
+        for row in zip(*(values.tolist() for values in batch.columns.values()), strict=True):
+            self._columns = zlib.crc32(repr(row).encode(), self._columns)
+
+    def text(self) -> str:
+        return f"{self._codes:08x}{self._columns:08x}"
+
+
+def _bins(spool: Spool) -> Iterator[Bins]:
+    """Yield the bins of the parts, those of one contig at a time."""
+    for columns, scores in spool.read():
+        contig = columns["chrom"]
+        ends = [*(np.flatnonzero(contig[1:] != contig[:-1]) + 1), len(contig)]
+        for start, end in itertools.pairwise([0, *ends]):
+            rows = slice(start, end)
+            bins = columns["start"][rows], columns["end"][rows], scores[PROBABILITY][rows]
+            yield contig[start], *bins

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Interval, locate, open_genome, read_bed, read_chrom_alias
-from bioq.genome.bed import _parse_exactly, _parse_fast
+from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
 
@@ -362,18 +362,68 @@ fields = st.tuples(
 )
 
 
-@given(rows=st.lists(fields, min_size=1, max_size=20), newline=st.sampled_from(["\n", "\r\n"]))
-def test_the_fast_and_the_exact_pass_over_a_bed_file_agree(
-    rows: list[tuple[str, int, int, tuple[str, ...]]], newline: str
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(fields, min_size=1, max_size=20),
+    newline=st.sampled_from(["\n", "\r\n", "\r"]),
+    header=st.sampled_from(["", "#a comment\n", "track name=x\n\n", "browser hide all\n"]),
+    last=st.booleans(),
+)
+def test_the_quick_and_the_exact_pass_over_a_bed_file_agree(
+    rows: list[tuple[str, int, int, tuple[str, ...]]],
+    newline: str,
+    header: str,
+    last: bool,
+    tmp_path: Path,
 ) -> None:
     width = len(rows[0][3])
     lines = ["\t".join([c, str(s), str(s + n), *x]) for c, s, n, x in rows if len(x) == width]
-    text = newline.join([*lines, ""]).encode()
-    fast, exact = _parse_fast(Path("x"), text), _parse_exactly(Path("x"), text)
-    assert fast is not None
-    assert [fast.contigs[n] for n in fast.contig] == [exact.contigs[n] for n in exact.contig]
-    for column in ("start", "end", "summit"):
-        np.testing.assert_array_equal(getattr(fast, column), getattr(exact, column))
+    file = tmp_path / "x.bed"
+    text = header + "\n".join(lines) + "\n" * last
+    file.write_bytes(text.replace("\n", newline).encode())
+    quick, exact = _parse_quickly(file, _read(file)), _parse_exactly(file, _read(file))
+    assert quick is not None
+    assert_equal_beds(quick, exact)
+
+
+def assert_equal_beds(quick: Bed, exact: Bed) -> None:
+    assert quick.contigs == exact.contigs
+    for column in ("contig", "start", "end", "summit"):
+        np.testing.assert_array_equal(getattr(quick, column), getattr(exact, column))
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                ["chr1", "", "#c", "track", '"', "5", "9", "0x1F", "007", "-0", "-1", "-01", "+5"]
+                + [" 5", "5 ", "1_0", "1e3", "0" * 30 + "7", "9" * 19, "9" * 18, "é", "\x00", "\x0b"]
+            ),
+            min_size=1,
+            max_size=11,
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from(["\t", " "]),
+)
+def test_what_pyarrow_reads_in_another_way_is_left_to_the_exact_parser(
+    rows: list[list[str]], separator: str
+) -> None:
+    text = "\n".join(separator.join(row) for row in rows).encode()
+    quick = _parse_quickly(Path("x"), text)
+    if quick is not None:
+        assert_equal_beds(quick, _parse_exactly(Path("x"), text))
+
+
+@pytest.mark.parametrize("number", ["0x1F", "-0", " 5", "5 ", "0" * 30 + "7", "9" * 19])
+@pytest.mark.parametrize("column", [1, 2, 9])
+def test_a_number_that_only_pyarrow_reads_is_not_taken(number: str, column: int) -> None:
+    row = ["chr1", "3", "40", "x", "0", ".", "1", "-1", "-1", "4"]
+    row[column] = number
+    for text in ("\t".join(row), "\t".join(row) + "\n"):
+        assert _parse_quickly(Path("x"), text.encode()) is None
 
 
 WRONG_BEDS = {

@@ -396,7 +396,7 @@ def bcf(folder: Path) -> bytes:
         (lambda folder: b'{"htsget": {"urls": [{"url": "file:///etc/passwd"}]}}', "VCF:1"),
         (lambda folder: b"\xff\xfe" + VCF.decode().encode("utf-16-le"), "VCF:1"),
         (lambda folder: b"chr1\t5\t.\tA\t\xff\n", "VCF:1: is not UTF-8"),
-        (lambda folder: b"PK\x03\x04" + bytes(100), "VCF:1"),
+        (lambda folder: b"PK\x03\x04" + bytes(100), "VCF: is compressed with zip; BioQ reads"),
         (lambda folder: HEADER.encode(), "there is no variant"),
         (lambda folder: (HEADER + "chr1\t5\t.\tA\n").encode(), "VCF:3: has 4"),
     ],

@@ -1,18 +1,16 @@
 """BED, narrowPeak and broadPeak files, plain or gzip."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from bioq.errors import BioqError
+from bioq.genome.text import open_content
 
 _MOST_BYTES = 1 << 30
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
@@ -21,6 +19,8 @@ _DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
 _NARROW_PEAK_COLUMNS = 10
 """A narrowPeak has exactly ten columns, the tenth its summit: UCSC, ENCODE narrowPeak format.
 BED12 has a tenth column too, which is something else."""
+_CONTIG, _START, _END, _SUMMIT = "f0", "f1", "f2", "f9"
+"""PyArrow's names of the columns that are read."""
 NO_SUMMIT = -1
 
 
@@ -59,109 +59,96 @@ def read_bed(path: str | Path) -> Bed:
     """
     path = Path(path)
     text = _read(path)
-    bed = _parse_fast(path, text)
+    bed = _parse_quickly(path, text)
     return bed if bed is not None else _parse_exactly(path, text)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            is_gzip = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            text = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(_MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a BED file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+    with open_content(path, "a BED file") as content:
+        text = content.text().read(_MOST_BYTES + 1)
     if len(text) > _MOST_BYTES:
+        unpacked = " once unpacked" if content.compression != "none" else ""
         raise BioqError(
-            f"{path}: holds more than {_MOST_BYTES:,} bytes{' once unpacked' * is_gzip}; a file of "
-            "peaks or bins is held in memory whole, so give the first three columns alone, or the "
-            "contigs in files of their own"
+            f"{path}: holds more than {_MOST_BYTES:,} bytes{unpacked}; a file of peaks or bins is "
+            "held in memory as a whole, so keep only its first three columns, or write each contig "
+            "to a file of its own"
         )
-    return text.removeprefix(b"\xef\xbb\xbf")
+    return text
 
 
-def _parse_fast(path: Path, text: bytes) -> Bed | None:
-    """Parse a file whose lines all have the same columns and no fault; None for anything else."""
-    position = 0
-    while _HEADER.match(text, position):
-        position = text.find(b"\n", position) + 1 or len(text)
-    text = text[position:].rstrip(b"\r\n")
-    if not text:
+def _parse_quickly(path: Path, text: bytes) -> Bed | None:
+    """Parse tab-separated lines with PyArrow; None for a text that `_parse_exactly` must read."""
+    import pyarrow as pa
+
+    first = _first_data(text)
+    end_of_line = text.find(b"\n", first)
+    columns = text.count(b"\t", first, end_of_line if end_of_line >= 0 else None) + 1
+    if columns < 3:
         return None
-    letters = np.frombuffer(text + b"\n", dtype=np.uint8)
-    line_end = np.flatnonzero(letters == ord("\n"))
-    line_start = np.concatenate([[0], line_end[:-1] + 1])
-    may_be_header = np.isin(letters[line_start], np.frombuffer(b"#tb", dtype=np.uint8)).any()
-    if may_be_header and any(word in text for word in (b"\n#", b"\ntrack", b"\nbrowser")):
-        return None
-    tab = np.flatnonzero(letters == ord("\t"))
-    columns = text[: line_end[0]].count(b"\t") + 1
-    if columns < 3 or len(tab) != len(line_end) * (columns - 1):
-        return None
-    tabs = tab.reshape(len(line_end), columns - 1)
-    if (tabs[:, 0] < line_start).any() or (tabs[:, -1] > line_end).any():
-        return None
-    line_end = line_end - (letters[line_end - 1] == ord("\r"))
-    stops = np.column_stack([tabs, line_end])
-    start = _whole_numbers(letters, tabs[:, 0] + 1, stops[:, 1])
-    end = _whole_numbers(letters, tabs[:, 1] + 1, stops[:, 2])
-    if start is None or end is None or (end <= start).any():
-        return None
-    summit = np.full(len(start), NO_SUMMIT, dtype=np.int64)
-    if columns == _NARROW_PEAK_COLUMNS:
-        begins = tabs[:, 8] + 1
-        given = (line_end - begins != 2) | (letters[begins] != ord("-"))  # anything but -1
-        numbers = _whole_numbers(letters, begins[given], line_end[given])
-        if numbers is None or (letters[begins[~given] + 1] != ord("1")).any():
+    lines = memoryview(text)[first:]
+    numbers = (_START, _END, *([_SUMMIT] if columns == _NARROW_PEAK_COLUMNS else []))
+    types = {_CONTIG: pa.dictionary(pa.int32(), pa.binary()), **dict.fromkeys(numbers, pa.int64())}
+    try:
+        table = _read_columns(lines, types)
+        if _may_be_misread(text) and not _are_digits(_read_columns(lines, numbers)):
             return None
-        summit[given] = numbers
-    contig, example = _group_names(letters, line_start, tabs[:, 0])
-    names = _names(text[line_start[row] : tabs[row, 0]] for row in example)
-    return Bed(path, names, contig, start, end, summit)
+    except pa.ArrowInvalid:
+        return None
+    contig = table[_CONTIG].unify_dictionaries().combine_chunks()
+    names = contig.dictionary.to_pylist()
+    start, end, *summits = (table[name].to_numpy() for name in numbers)
+    summit = summits[0] if summits else np.full(len(start), NO_SUMMIT, dtype=np.int64)
+    is_right = (start >= 0) & (start < end) & (summit >= NO_SUMMIT)
+    is_right &= np.maximum(end, summit) < 10**_MOST_DIGITS
+    if not is_right.all() or any(_HEADER.match(name) for name in names):
+        return None
+    return Bed(path, _names(names), contig.indices.to_numpy().astype(np.int64), start, end, summit)
 
 
-def _group_names(
-    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Number the names at letters first .. last - 1 by first appearance.
+def _read_columns(lines: memoryview, types: Any) -> Any:
+    """Return columns of tab-separated lines as a PyArrow table.
 
-    Returns each row's number `(n,)` and, for each number, the first row that has it.
+    `types` maps their names to types; a sequence of names gives text.
+    Raises pyarrow.ArrowInvalid for lines of different widths and cells of another type.
     """
-    width = last - first
-    number = np.zeros(len(first), dtype=np.int64)
-    for begin in range(0, int(width.max()), 8):  # eight letters at a time, as one integer
-        word = np.zeros(len(first), dtype=np.uint64)
-        for place in range(begin, min(begin + 8, int(width.max()))):
-            letter = letters[np.minimum(first + place, last)].astype(np.uint64)
-            word |= np.where(width > place, letter, 0) << np.uint64(8 * (place - begin))
-        word_number, words = pd.factorize(word)
-        number = pd.factorize(number * len(words) + word_number)[0].astype(np.int64)
-    example = np.empty(int(number.max()) + 1, dtype=np.int64)
-    example[number[::-1]] = np.arange(len(number))[::-1]  # of equal numbers the last written stays
-    return number, example
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = types if isinstance(types, dict) else dict.fromkeys(types, pa.string())
+    return csv.read_csv(
+        pa.BufferReader(pa.py_buffer(lines)),
+        read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(types), column_types=types, null_values=[]
+        ),
+    )
 
 
-def _whole_numbers(
-    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64] | None:
-    """Return the numbers that stand at letters first .. last - 1; None if one is no number."""
-    width = last - first
-    if len(width) and (width.min() < 1 or width.max() > _MOST_DIGITS):
-        return None
-    numbers = np.zeros(len(first), dtype=np.int64)
-    for place in range(int(width.max(initial=0))):
-        digit = letters[np.minimum(first + place, last - 1)] - np.uint8(ord("0"))
-        if (digit > 9).any():
-            return None
-        numbers = np.where(width > place, numbers * 10 + digit, numbers)
-    return numbers
+def _first_data(text: bytes) -> int:
+    """Return where the first line begins that is neither blank nor a header."""
+    position = 0
+    while text.startswith(b"\n", position) or _HEADER.match(text, position):
+        position = text.find(b"\n", position) + 1 or len(text)
+    return position
+
+
+def _may_be_misread(text: bytes) -> bool:
+    """Return whether some cell is written in a way that PyArrow reads as a number and BED does
+    not: with a space, in base 16, as -0, or with more zeros in front than `_MOST_DIGITS`."""
+    has_spaces = b" " in text and (
+        b"\t " in text or b" \t" in text or b" \n" in text or text.endswith(b" ")
+    )
+    return has_spaces or any(start in text for start in (b"\t00", b"\t-0", b"\t0x", b"\t0X"))
+
+
+def _are_digits(table: Any) -> bool:
+    """Return whether every cell of a table of text is a whole number, or -1."""
+    from pyarrow import compute
+
+    pattern = f"^(-1|[0-9]{{1,{_MOST_DIGITS}}})$"
+    matches = (compute.match_substring_regex(column, pattern) for column in table.columns)
+    return all(compute.all(match).as_py() for match in matches)
 
 
 def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
@@ -170,7 +157,7 @@ def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
 
 def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
     """Return (number, line) of the lines that hold an interval."""
-    lines = enumerate(text.replace(b"\r\n", b"\n").split(b"\n"), start=1)
+    lines = enumerate(text.split(b"\n"), start=1)
     return [(number, line) for number, line in lines if is_interval(line)]
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files import read_small_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome
+from bioq.genome.text import read_text
 
 _NONE: Mapping[str, str] = {}
 
@@ -56,10 +56,8 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     try:
-        lines = read_small_text(path, what="a table of contig names").splitlines()
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a table of contig names") from error
-    except (OSError, ValueError) as error:
+        lines = read_text(path, "a table of contig names").splitlines()
+    except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
     alias: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):

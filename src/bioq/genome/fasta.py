@@ -6,9 +6,7 @@ those are read once into memory at two bits a base.
 """
 
 import contextlib
-import gzip
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +19,12 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.packed_fasta import read_packed_fasta
+from bioq.genome.text import BGZF_END, open_content, without_bgzip_end
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
 
-_GZIP_MAGIC = b"\x1f\x8b"
-# The empty block that ends every BGZF file: SAM specification, section 4.1.2.
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_EXPECTED = "a genome (FASTA or 2bit)"
+_HEAD_BYTES = 1 << 16
 # Indexing takes longer than about 2 s from here on.
 _LARGE_BYTES = 200_000_000
 
@@ -101,7 +99,7 @@ def open_genome(path: str | Path) -> Genome:
         genome = _open_indexed(path, compressed=kind == "bgzip")
         if genome is not None:
             return genome
-    packed = read_packed_fasta(path, compressed=kind != "fasta")
+    packed = read_packed_fasta(path)
     if kind == "gzip":
         say(
             f"{path}: plain gzip has no random access, so it is held in memory "
@@ -110,56 +108,32 @@ def open_genome(path: str | Path) -> Genome:
     return Genome(path, packed.lengths, packed.read, lambda: None)
 
 
-def is_bgzip(head: bytes) -> bool:
-    """Tell whether a file that begins so (18 bytes or more) is gzip in bgzip's blocks."""
-    return len(head) >= 18 and head[:2] == _GZIP_MAGIC and head[3] & 4 > 0 and head[12:14] == b"BC"
-
-
 def _kind(path: Path) -> Kind:
-    """Tell what a genome file is by its first bytes; refuse what is none."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(1 << 16)
-            file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-            tail = file.read()
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a genome (FASTA or 2bit)") from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
-    if not head:
-        raise BioqError(f"{path}: is empty; expected a genome (FASTA or 2bit)")
-    if byte_order(head) is not None:
+    """Return the format of a genome file by its first bytes; raise BioqError if it is neither."""
+    with open_content(path, _EXPECTED) as content:
+        head = content.stream.read(_HEAD_BYTES)
+        compression = content.compression
+    if not head and compression == "none":
+        raise BioqError(f"{path}: is empty; expected {_EXPECTED}")
+    if compression == "none" and byte_order(head) is not None:
         return "2bit"
-    kind: Kind = "fasta"
-    if head.startswith(_GZIP_MAGIC):
-        bgzip = is_bgzip(head)
-        if bgzip and tail != BGZF_END:
-            raise BioqError(
-                f"{path}: is cut short: the block that ends every bgzip file is not there; "
-                "copy or download it again"
-            )
-        kind = "bgzip" if bgzip else "gzip"
-        head = _gunzip_head(path)
+    if compression == "bgzip" and _last_bytes(path) != BGZF_END:
+        raise without_bgzip_end(str(path))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
-        raise BioqError(f"{path}: holds nothing; expected a genome (FASTA or 2bit)")
+        raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
     if not text.startswith(b">"):
         raise BioqError(
             f"{path}:1: is not FASTA: it begins with {text[:20].decode('ascii', 'replace')!r}, "
             "expected '>' and a contig's name"
         )
-    return kind
+    return "fasta" if compression == "none" else compression
 
 
-def _gunzip_head(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read(1 << 12)
-    except (EOFError, OSError, zlib.error) as error:
-        raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
+def _last_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
+        return file.read()
 
 
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:

@@ -86,7 +86,7 @@ class PackedFasta:
         return self._contigs[contig].read(start, end)
 
 
-def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
+def read_packed_fasta(path: Path) -> PackedFasta:
     """Read a FASTA, plain or gzip, into memory at two bits a base.
 
     Raises BioqError for one that is cut short, has a nameless or repeated contig, or no bases.
@@ -95,7 +95,7 @@ def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
     lines: dict[str, int] = {}
     contig: _Contig | None = None
     name = ""
-    for line, text, is_header in fasta_pieces(path, compressed=compressed):
+    for line, text, is_header in fasta_pieces(path, "a genome (FASTA or 2bit)"):
         if not is_header:
             if contig is not None:
                 codes = np.frombuffer(text.translate(_CODE_OF_BYTE, _BLANKS), dtype=np.uint8)

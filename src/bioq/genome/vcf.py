@@ -5,30 +5,23 @@ line of whatever is wrong; BCF through htslib. Positions are the file's own, **1
 """
 
 import contextlib
-import gzip
-import io
 import re
 import shutil
-import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import pysam
 
 from bioq.errors import BioqError
-from bioq.genome.fasta import BGZF_END, is_bgzip, quiet_htslib
-from bioq.genome.text import bounded_lines, too_long
+from bioq.genome.fasta import quiet_htslib
+from bioq.genome.text import STDIN, bounded_lines, open_content, too_long
 from bioq.progress import progress
 
-STDIN = Path("-")
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
-_GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
-_BUFFER_BYTES = 1 << 20
 _ADVANCE_EVERY = 1 << 14
 # VCF 4.3, section 1.4.7 (SAM has the same rule for the names of references).
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
@@ -68,33 +61,15 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     Raises BioqError, with the line, at the first one that is malformed.
     """
     path = Path(path)
-    label = label or ("standard input" if path == STDIN else str(path))
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(_open(path))
-        tail = _Tail(raw)
-        stack.callback(tail.detach)  # standard input stays open
-        head = tail.peek(18)
-        if not head:
-            raise BioqError(f"{label}: is empty; expected VCF or BCF")
-        compressed = head.startswith(_GZIP_MAGIC)
-        text: BinaryIO = cast(BinaryIO, tail)
-        if compressed:
-            text = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=tail), _BUFFER_BYTES))
-        try:
-            if cast(io.BufferedReader, text).peek(4)[:4] == _BCF_MAGIC:
-                yield from _read_bcf(path, label, text if path == STDIN else None)
-                return
-            yield from _read_text(label, text)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise BioqError(
-                f"{label}: its gzip compression is cut short or damaged ({error}); "
-                "copy or download it again"
-            ) from error
-        if is_bgzip(head) and tail.last != BGZF_END:
-            raise BioqError(
-                f"{label}: is cut short: the block that ends every bgzip file is not there; "
-                "copy or download it again"
-            )
+    with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
+        head = content.stream.peek(len(_BCF_MAGIC))
+        if not head and content.compression == "none":
+            raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
+        if head.startswith(_BCF_MAGIC):
+            stdin = content.stream if path == STDIN else None
+            yield from _read_bcf(path, content.label, stdin)
+        else:
+            yield from _read_text(content.label, content.text())
 
 
 @dataclass(frozen=True)
@@ -122,38 +97,8 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     return VcfContent(alleles, tuple(contigs))
 
 
-class _Tail(io.BufferedReader):
-    """A buffered file that remembers its last bytes, by which a bgzip file is known to be whole."""
-
-    def __init__(self, raw: io.RawIOBase):
-        super().__init__(raw, _BUFFER_BYTES)
-        self.last = b""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(size)
-        if found:
-            self.last = (self.last + found[-len(BGZF_END) :])[-len(BGZF_END) :]
-        return found
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[io.RawIOBase]:
-    if path == STDIN:
-        yield cast(io.RawIOBase, sys.stdin.buffer)
-        return
-    try:
-        with open(path, "rb", buffering=0) as raw:
-            yield raw
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected VCF or BCF") from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror or error}") from error
-
-
 def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
                 _check_header(f"{name}:{number}", line)

@@ -1,26 +1,23 @@
 """Windows of the regions of a BED file on a genome, read line by line in small memory."""
 
-import gzip
 import heapq
 import itertools
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal, cast
+from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
 
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
-from bioq.genome.text import bounded_lines, too_long
+from bioq.genome.text import bounded_lines, open_text, too_long
 from bioq.genome.windows import read_windows
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _STRETCH = 256
 """Windows that are read from the genome, or regions from a sorted stretch, at a time."""
 _SORTED_AT_ONCE = 1 << 17
@@ -152,8 +149,8 @@ class RegionWindows:
         """Yield (the genome's contig number, start, end, the BED's contig name, name) a line."""
         found: dict[bytes, tuple[int, str]] = {}
         lengths = list(self._genome.lengths.values())
-        with _open(self.path, self.label) as file:
-            for number, line in enumerate(_lines(file, self.label), start=1):
+        with open_text(self.path, "a BED file", label=self.label) as text:
+            for number, line in enumerate(_lines(text, self.label), start=1):
                 if not is_interval(line):
                     continue
                 if line.startswith(b">"):
@@ -222,32 +219,9 @@ def _stored(file: int, offset: int, rows: int) -> Iterator[list[int]]:
         yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 4).tolist()
 
 
-def _open(path: Path, label: str) -> BinaryIO:
-    try:
-        file = open(path, "rb")  # noqa: SIM115 the caller closes it
-    except FileNotFoundError as error:
-        raise BioqError(f"{label}: no such file; expected a BED file") from error
-    except OSError as error:
-        raise BioqError(f"{label}: could not be read: {error.strerror}") from error
-    return file
-
-
-def _lines(file: BinaryIO, label: str) -> Iterator[bytes]:
-    """Yield the lines of a plain or gzip file, without line ends and byte order mark."""
-    is_gzip = file.read(2) == _GZIP_MAGIC
-    file.seek(0)
-    mark = b"\xef\xbb\xbf"
-    text = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
-    try:
-        for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
-            if is_cut:
-                raise too_long(f"{label}:{number}")
-            yield line.removeprefix(mark).rstrip(b"\r\n")
-            mark = b""
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BioqError(
-            f"{label}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
-    except OSError as error:
-        raise BioqError(f"{label}: could not be read: {error.strerror}") from error
+def _lines(text: BinaryIO, label: str) -> Iterator[bytes]:
+    """Yield the lines of a text without line ends."""
+    for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
+        if is_cut:
+            raise too_long(f"{label}:{number}")
+        yield line.removesuffix(b"\n")

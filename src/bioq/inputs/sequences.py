@@ -14,7 +14,6 @@ from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 _BLANKS = b"\r\n \t"
 _LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
 """IUPAC's letters for DNA."""
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 class SequenceWindows:
@@ -84,16 +83,7 @@ class SequenceWindows:
             yield from cutter.finish()
 
     def _pieces(self, *, show_progress: bool = False) -> Iterator[tuple[int, bytes, bool]]:
-        try:
-            with open(self.path, "rb") as file:
-                compressed = file.read(2) == _GZIP_MAGIC
-        except FileNotFoundError as error:
-            raise BioqError(f"{self.label}: no such file; expected FASTA") from error
-        except OSError as error:
-            raise BioqError(f"{self.label}: could not be read: {error.strerror}") from error
-        return fasta_pieces(
-            self.path, compressed=compressed, show_progress=show_progress, label=self.label
-        )
+        return fasta_pieces(self.path, show_progress=show_progress, label=self.label)
 
     def _name(self, line: int, header: bytes) -> str:
         words = header[1:].decode("utf-8", "replace").split(maxsplit=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError
 from bioq.genome import Genome
-from bioq.genome.fasta import BGZF_END, is_bgzip
+from bioq.genome.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.progress import no_progress
@@ -25,7 +25,7 @@ REGION = re.compile(r"(?P<contig>[^:\s]+):(?P<start>[\d,]+)\s*[-–]\s*(?P<end>[
 _VARIANT = re.compile(
     r"(?P<chrom>[^:\s]+)[:-](?P<pos>[\d,]+)[:-](?P<ref>[A-Za-z]+)[>:/-](?P<alt>[A-Za-z]+)"
 )
-_GZIP_MAGIC, _BCF_MAGIC = b"\x1f\x8b", b"BCF"
+_BCF_MAGIC = b"BCF"
 _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
@@ -141,7 +141,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
         head = content.read(4)
     if not head:
         raise BioqError("the file is empty; expected VCF")
-    if head.startswith((_GZIP_MAGIC, _BCF_MAGIC)):
+    if head.startswith((GZIP_MAGIC, _BCF_MAGIC)):
         raise BioqError(
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"
@@ -150,7 +150,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
 
 def _decompressed(upload: bytes) -> Iterator[bytes]:
     """Yield the bytes of a gzip or bgzip in pieces that are small whatever it expands to."""
-    if not upload.startswith(_GZIP_MAGIC):
+    if not upload.startswith(GZIP_MAGIC):
         yield upload
         return
     try:

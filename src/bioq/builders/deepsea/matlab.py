@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
+from bioq.genome.text import GZIP_MAGIC
 
 Numbers = npt.NDArray[Any]
 
@@ -164,7 +165,7 @@ def _guess(header: bytes) -> str:
     """Say what a file that is no .mat file seems to be."""
     if not header:
         return "is empty"
-    if header.startswith(b"\x1f\x8b"):
+    if header.startswith(GZIP_MAGIC):
         return "is gzip data, which must be unpacked first"
     if header.lstrip()[:1] == b"<":
         return "is a web page, so the download went wrong"

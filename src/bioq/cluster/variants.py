@@ -19,7 +19,7 @@ from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import ContigNames, Genome, read_chrom_alias
-from bioq.genome.alleles import place, read_windows
+from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.inputs.files import STDIN
@@ -164,9 +164,9 @@ class _Reader:
         self._found = {}
         window_bp, indel = self._scorer.window_bp, self._scorer.options.indel
         for variant in block:
-            placed = place(variant, self._names, window_bp)
-            if placed.other is not None:
-                read_windows(self._names.genome, placed, window_bp, indel)
+            site = locate_allele(variant, self._names, window_bp)
+            if site.inserted is not None:
+                read_allele_windows(self._names.genome, site, window_bp, indel)
         return self._found
 
     def _record(self, contig: str, start: int, end: int) -> dna.Bytes:

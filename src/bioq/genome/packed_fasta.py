@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome.text import fasta_pieces
+from bioq.genome.unknown_runs import UnknownRuns
 
 _CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
 _BLANKS = b"\r\n \t"
@@ -38,7 +39,7 @@ class _Contig:
         starts = runs[np.r_[True, ~touching][: len(runs)], 0]
         ends = runs[np.r_[~touching, True][: len(runs)], 1]
         packed = np.concatenate([np.empty(0, dtype=np.uint8), *self.packed])
-        return _PackedContig(self.length, packed, starts, ends)
+        return _PackedContig(self.length, packed, UnknownRuns(starts, ends))
 
     def _pack(self, codes: dna.Bytes, first: int) -> None:
         if not len(codes):
@@ -53,20 +54,14 @@ class _PackedContig:
     length: int
     packed: dna.Bytes
     """uint8 `(ceil(length / 4),)`; see `dna.pack`."""
-    unknown_starts: npt.NDArray[np.int64]
-    unknown_ends: npt.NDArray[np.int64]
-    """The runs of unknown bases, ascending and apart."""
+    unknown: UnknownRuns
 
     def read(self, start: int, end: int) -> dna.Bytes:
         first = start // 4
         packed = self.packed[first : dna.packed_bytes(end)]
         unpacked = dna.unpack(packed[None, :], len(packed) * 4)[0]
         codes: dna.Bytes = unpacked[start - first * 4 : end - first * 4]
-        low = np.searchsorted(self.unknown_ends, start, side="right")
-        high = np.searchsorted(self.unknown_starts, end, side="left")
-        for run in range(int(low), int(high)):
-            run_start = max(int(self.unknown_starts[run]), start)
-            codes[run_start - start : int(self.unknown_ends[run]) - start] = dna.UNKNOWN
+        self.unknown.mark(codes, start)
         return codes
 
 
@@ -77,8 +72,7 @@ class PackedFasta:
         self._contigs = contigs
         self.lengths = {name: contig.length for name, contig in contigs.items()}
         self.bytes = sum(
-            contig.packed.nbytes + contig.unknown_starts.nbytes + contig.unknown_ends.nbytes
-            for contig in contigs.values()
+            contig.packed.nbytes + contig.unknown.nbytes for contig in contigs.values()
         )
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.genome.unknown_runs import UnknownRuns
 
 MAGIC = 0x1A412743
 _HEADER_BYTES = 16
@@ -82,13 +83,13 @@ class _Contig:
 
         def words(count: int) -> npt.NDArray[np.int64]:
             nonlocal offset
-            found = np.frombuffer(raw, dtype=word, count=count, offset=offset)
+            numbers = np.frombuffer(raw, dtype=word, count=count, offset=offset)
             offset += count * word.itemsize
-            return found.astype(np.int64)
+            return numbers.astype(np.int64)
 
         self.length, runs = (int(number) for number in words(2))
-        self._unknown_starts = words(runs)
-        self._unknown_ends = self._unknown_starts + words(runs)
+        starts = words(runs)
+        self._unknown = UnknownRuns(starts, starts + words(runs))
         (masked,) = (int(number) for number in words(1))
         offset += 2 * masked * word.itemsize + word.itemsize  # lower case, and a reserved word
         size = dna.packed_bytes(self.length)
@@ -98,9 +99,5 @@ class _Contig:
         first = start // 4
         packed = self._packed[first : dna.packed_bytes(end)]
         codes: dna.Bytes = _CODES_OF_BYTE[packed].reshape(-1)[start - first * 4 : end - first * 4]
-        low = np.searchsorted(self._unknown_ends, start, side="right")
-        high = np.searchsorted(self._unknown_starts, end, side="left")
-        for run in range(int(low), int(high)):
-            run_start = max(int(self._unknown_starts[run]), start)
-            codes[run_start - start : int(self._unknown_ends[run]) - start] = dna.UNKNOWN
+        self._unknown.mark(codes, start)
         return codes

@@ -20,13 +20,14 @@ from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.alleles import (
     EDGE_PADDED,
+    NO_CONTIG,
     SCORED,
     SWAPPED,
+    AlleleSite,
+    AlleleWindows,
     Indel,
-    Placed,
-    Windows,
-    place,
-    read_windows,
+    locate_allele,
+    read_allele_windows,
 )
 from bioq.genome.vcf import Variant, read_variants
 from bioq.tables import Kind, Layout
@@ -108,7 +109,6 @@ class Scorer:
         if table is None:
             numbers = [f"target {number}" for number in range(architecture["targets"])]
             table = pd.DataFrame({NAME: numbers})
-        self.all_targets: pd.DataFrame = table
         self.chosen = select_targets(table, targets)
         self.targets = table.iloc[self.chosen].reset_index(drop=True)
         if background is not None:
@@ -133,54 +133,56 @@ class Scorer:
             yield self._score_block(block)
 
     def _score_block(self, block: list[Variant]) -> ScoredBlock:
-        placed = [place(variant, self.names, self.window_bp) for variant in block]
-        scored = [row for row, here in enumerate(placed) if self._is_scored(here)]
+        sites = [locate_allele(variant, self.names, self.window_bp) for variant in block]
+        scored = [row for row, site in enumerate(sites) if self._is_scored(site)]
         windows = [
-            read_windows(self.names.genome, placed[row], self.window_bp, self.options.indel)
+            read_allele_windows(self.names.genome, sites[row], self.window_bp, self.options.indel)
             for row in scored
         ]
-        statuses = [here.status for here in placed]
-        for row, found in zip(scored, windows, strict=True):
-            if found.padded and statuses[row] == SCORED:
+        statuses = [site.status for site in sites]
+        for row, allele in zip(scored, windows, strict=True):
+            if allele.is_padded and statuses[row] == SCORED:
                 statuses[row] = EDGE_PADDED
         self.statuses.update(statuses)
         self.absent.update(
             variant.chrom
             for variant, status in zip(block, statuses, strict=True)
-            if status == "no_contig"
+            if status == NO_CONTIG
         )
         scores = {
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
         }
         if scored:
-            found_scores = self._scores([placed[row] for row in scored], windows)
-            for name, values in found_scores.items():
+            computed = self._scores([sites[row] for row in scored], windows)
+            for name, values in computed.items():
                 scores[name][scored] = values[:, self.chosen]
-        return ScoredBlock(self._columns(block, placed, statuses, scored, scores["diff"]), scores)
+        return ScoredBlock(self._columns(block, sites, statuses, scored, scores["diff"]), scores)
 
-    def _is_scored(self, placed: Placed) -> bool:
-        wanted = placed.status != SWAPPED or self.options.score_swapped
-        return placed.other is not None and wanted
+    def _is_scored(self, site: AlleleSite) -> bool:
+        wanted = site.status != SWAPPED or self.options.score_swapped
+        return site.inserted is not None and wanted
 
-    def _scores(self, placed: list[Placed], windows: list[Windows]) -> dict[str, Floats]:
-        """Return the scores of placed alleles, `(alleles, all targets)`."""
-        number: dict[tuple[str, int], int] = {}  # of the genome's windows, which alleles share
-        of = [number.setdefault((here.contig, here.start), len(number)) for here in placed]
-        starts = {of[row]: found.genome for row, found in enumerate(windows)}
-        counts = [len(found.edited) for found in windows]
-        genome, other = self._predict(
-            np.stack([starts[row] for row in range(len(number))]),
-            np.stack([codes for found in windows for codes in found.edited]),
+    def _scores(self, sites: list[AlleleSite], windows: list[AlleleWindows]) -> dict[str, Floats]:
+        """Return the scores of alleles, `(alleles, all targets)`."""
+        # Alleles at the same position share the genome's window: (contig, start) -> its number.
+        number: dict[tuple[str, int], int] = {}
+        of = [number.setdefault((site.contig, site.start), len(number)) for site in sites]
+        genome_window = {of[row]: allele.genome for row, allele in enumerate(windows)}
+        counts = [len(allele.edited) for allele in windows]
+        genome, edited = self._predict(
+            np.stack([genome_window[row] for row in range(len(number))]),
+            np.stack([codes for allele in windows for codes in allele.edited]),
             np.repeat(of, counts),
         )
         first, last = np.cumsum([0, *counts[:-1]]), np.cumsum(counts) - 1
-        sides = [first] if max(counts) == 1 else [first, last]
-        genome, other = (
-            np.concatenate([found[:, side] for side in sides]) for found in (genome, other)
+        flanks = [first] if max(counts) == 1 else [first, last]
+        genome, edited = (
+            np.concatenate([probability[:, rows] for rows in flanks])
+            for probability in (genome, edited)
         )
-        swapped = np.array([here.status == SWAPPED for here in placed])[None, :, None]
-        scores = compare(np.where(swapped, other, genome), np.where(swapped, genome, other))
+        swapped = np.array([site.status == SWAPPED for site in sites])[None, :, None]
+        scores = compare(np.where(swapped, edited, genome), np.where(swapped, genome, edited))
         if self.background is not None:
             scores |= self.background.scores(scores)
         return scores
@@ -192,7 +194,7 @@ class Scorer:
         strands = [(genome, edited)]
         if self.options.strands == "both":
             strands.append((dna.reverse_complement(genome), dna.reverse_complement(edited)))
-        found = [
+        predictions = [
             predict_edits(
                 self.model,
                 np.ascontiguousarray(windows),
@@ -204,13 +206,13 @@ class Scorer:
             )
             for windows, edits in strands
         ]
-        before, after = (np.stack(views) for views in zip(*found, strict=True))
+        before, after = (np.stack(views) for views in zip(*predictions, strict=True))
         return before, after
 
     def _columns(
         self,
         block: list[Variant],
-        placed: list[Placed],
+        sites: list[AlleleSite],
         statuses: list[str],
         scored: list[int],
         diff: Floats,
@@ -228,7 +230,7 @@ class Scorer:
             "ref": _texts(variant.ref for variant in block),
             "alt": _texts(variant.alt for variant in block),
             "status": _texts(statuses),
-            "genome_ref": _texts(here.genome_ref for here in placed),
+            "genome_ref": _texts(site.genome_ref for site in sites),
             "max_abs_diff": largest,
             "mean_abs_diff": mean,
             "top_target": top,

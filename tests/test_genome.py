@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome import ContigNames, Interval, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
@@ -108,7 +108,7 @@ def test_every_kind_of_genome_gives_the_same_bases_whatever_its_name(
 def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contigs: list[str], width: int, block: int
 ) -> None:
-    monkeypatch.setattr("bioq.genome.text._BLOCK_BYTES", block)
+    monkeypatch.setattr("bioq.text._BLOCK_BYTES", block)
     named = {f"contig{number}": bases for number, bases in enumerate(contigs)}
     path = tmp_path / "genome.fa.gz"
     path.write_bytes(gzip.compress(as_fasta(named, width=width)))
@@ -299,17 +299,6 @@ def test_a_genome_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> No
         open_genome(tmp_path)
 
 
-def test_an_interval_is_checked() -> None:
-    assert str(Interval("chr1", 0, 5)) == "chr1:0-5"
-    assert len(Interval("chr1", 2, 5)) == 3
-    with pytest.raises(BioqError, match="start -1 is negative"):
-        Interval("chr1", -1, 5)
-    with pytest.raises(BioqError, match="end 5 is not after start 5"):
-        Interval("chr1", 5, 5)
-    with pytest.raises(BioqError, match="has no contig name"):
-        Interval("", 1, 5)
-
-
 def bed_rows(path: Path) -> list[tuple[str, int, int, int]]:
     bed = read_bed(path)
     names = [bed.contigs[number] for number in bed.contig]
@@ -382,8 +371,11 @@ def test_the_quick_and_the_exact_pass_over_a_bed_file_agree(
     text = header + "\n".join(lines) + "\n" * last
     file.write_bytes(text.replace("\n", newline).encode())
     quick, exact = _parse_quickly(file, _read(file)), _parse_exactly(file, _read(file))
-    assert quick is not None
-    assert_equal_beds(quick, exact)
+    if quick is None:  # PyArrow refuses a single line without an end
+        assert len(lines) == 1
+        assert not last
+    else:
+        assert_equal_beds(quick, exact)
 
 
 def assert_equal_beds(quick: Bed, exact: Bed) -> None:
@@ -392,14 +384,15 @@ def assert_equal_beds(quick: Bed, exact: Bed) -> None:
         np.testing.assert_array_equal(getattr(quick, column), getattr(exact, column))
 
 
+CELLS = ["chr1", "", "#c", "track", '"', "5", "9", "0x1F", "007", "-0", "-1", "-01", "+5", " 5"]
+CELLS += ["5 ", "1_0", "1e3", "0" * 30 + "7", "9" * 19, "9" * 18, "é", "\x00", "\x0b"]
+
+
 @settings(max_examples=500)
 @given(
     st.lists(
         st.lists(
-            st.sampled_from(
-                ["chr1", "", "#c", "track", '"', "5", "9", "0x1F", "007", "-0", "-1", "-01", "+5"]
-                + [" 5", "5 ", "1_0", "1e3", "0" * 30 + "7", "9" * 19, "9" * 18, "é", "\x00", "\x0b"]
-            ),
+            st.sampled_from(CELLS),
             min_size=1,
             max_size=11,
         ),

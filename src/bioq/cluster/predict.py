@@ -23,7 +23,6 @@ from bioq.files import sha256
 from bioq.forward import choose_device, numerics
 from bioq.genome import open_genome
 from bioq.inputs import WindowBatch, Windows, input_file
-from bioq.inputs.files import STDIN
 from bioq.prediction.job import (
     PredictOptions,
     check_options,
@@ -35,6 +34,7 @@ from bioq.prediction.job import (
 )
 from bioq.runs.folder import load
 from bioq.tables import Columns, Layout, Scores
+from bioq.text import STDIN
 
 
 def predict_on_ray(

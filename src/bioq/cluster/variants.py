@@ -22,9 +22,9 @@ from bioq.genome import ContigNames, Genome, read_chrom_alias
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
-from bioq.inputs.files import STDIN
 from bioq.runs.folder import identity
 from bioq.tables import Columns, Layout, Scores
+from bioq.text import STDIN
 from bioq.variants import Summary, VariantOptions, read_background
 from bioq.variants.background import Background
 from bioq.variants.jobs import choose_scores, open_scorer, summary_of, table_metadata

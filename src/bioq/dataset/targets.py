@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does without
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
-from bioq.genome.text import read_text
+from bioq.text import read_text
 
 NAME = "name"
 """The first column of every target table; the rest is annotation, kept as text."""

@@ -3,7 +3,7 @@
 from bioq.genome.bed import Bed, read_bed
 from bioq.genome.contigs import ContigNames, Located, locate, read_chrom_alias
 from bioq.genome.fasta import Genome, open_genome, some
-from bioq.genome.interval import Interval
+from bioq.genome.notation import Interval
 
 __all__ = [
     "Bed",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome
-from bioq.genome.text import read_text
+from bioq.text import read_text
 
 _NONE: Mapping[str, str] = {}
 

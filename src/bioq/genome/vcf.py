@@ -17,8 +17,8 @@ import pysam
 
 from bioq.errors import BioqError
 from bioq.genome.fasta import quiet_htslib
-from bioq.genome.text import STDIN, bounded_lines, open_content, too_long
 from bioq.progress import progress
+from bioq.text import STDIN, bounded_lines, open_content, too_long
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 _BCF_MAGIC = b"BCF\x02"
@@ -143,10 +143,7 @@ def check_record(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
             "!#$%&*+./:;=?@^_|~- (the first is none of * =)"
         )
-    if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
-        raise BioqError(
-            f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
-        )
+    position = parse_pos(where, pos)
     for column, cell in (("ID", ids), ("ALT", alts)):
         if not cell.isprintable():
             raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
@@ -158,7 +155,16 @@ def check_record(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
                 "or . for none, separated by commas"
             )
-        yield Variant(where, chrom, int(pos), ids or ".", ref, alt)
+        yield Variant(where, chrom, position, ids or ".", ref, alt)
+
+
+def parse_pos(where: str, pos: str) -> int:
+    """Return the number of a column POS. Raises BioqError, which begins with `where`."""
+    if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
+        raise BioqError(
+            f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
+        )
+    return int(pos)
 
 
 def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bioq.genome.text import STDIN
+from bioq.text import STDIN
 
 
 @contextlib.contextmanager

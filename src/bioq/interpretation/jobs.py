@@ -17,7 +17,7 @@ from bioq.errors import UsageError
 from bioq.files import require_folder_for
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import Genome, open_genome
-from bioq.inputs import Place, Places, open_places
+from bioq.inputs import Loci, Locus, open_loci
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -85,7 +85,7 @@ class AttributionOptions:
 @dataclass(frozen=True)
 class _Job:
     model: nn.Module
-    places: Places
+    places: Loci
     span_bp: int
     chosen: npt.NDArray[np.int64]
     """Numbers of the targets."""
@@ -103,7 +103,7 @@ def mutagenesis_file(
     precision: Precision = "32",
     draw: Draw | None = None,
 ) -> None:
-    """Mutate what `source` names (see `inputs.open_places`) and write every file of `outs`.
+    """Mutate what `source` names (see `inputs.open_loci`) and write every file of `outs`.
 
     One window's effects are in memory at a time, except those that `draw` is given at the end.
     Raises UsageError, before anything is computed, for options that do not go together, and for
@@ -185,7 +185,7 @@ def _attribute(
     )
 
 
-def _explanation(place: Place, found: Sequence[Attribution]) -> Explanation:
+def _explanation(place: Locus, found: Sequence[Attribution]) -> Explanation:
     part = slice(place.start, place.end)
     hypothetical = np.stack([one.gradient[0, :, part] for one in found], axis=2)
     scores = {
@@ -266,7 +266,7 @@ def _open_job(
         opened = stack.enter_context(open_genome(genome)) if genome else None
         span_bp = _span(options, config, opened)
         places = stack.enter_context(
-            open_places(source, opened, window_bp=window_bp, span_bp=span_bp, pad=options.pad)
+            open_loci(source, opened, window_bp=window_bp, span_bp=span_bp, pad=options.pad)
         )
         if draw and places.count * len(chosen) > MOST_PANELS:
             raise UsageError(

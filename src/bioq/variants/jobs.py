@@ -24,10 +24,10 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
-from bioq.inputs.files import STDIN
 from bioq.progress import progress, say
 from bioq.runs.folder import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.text import STDIN
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
 from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES

@@ -15,16 +15,13 @@ from pathlib import Path
 
 from bioq.errors import BioqError
 from bioq.genome import Genome
-from bioq.genome.text import BGZF_END, GZIP_MAGIC, is_bgzip
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.progress import no_progress
+from bioq.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.web.limits import Limits
 
-REGION = re.compile(r"(?P<contig>[^:\s]+):(?P<start>[\d,]+)\s*[-–]\s*(?P<end>[\d,]+)")
-_VARIANT = re.compile(
-    r"(?P<chrom>[^:\s]+)[:-](?P<pos>[\d,]+)[:-](?P<ref>[A-Za-z]+)[>:/-](?P<alt>[A-Za-z]+)"
-)
 _BCF_MAGIC = b"BCF"
 _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
@@ -75,19 +72,18 @@ def read_regions(
         if not line.strip():
             lines.append("\n")
             continue
-        match = REGION.fullmatch(line.strip())
-        if match is None:
+        region = parse_region(line)
+        if region is None:
             raise BioqError(
-                f"line {number}: {_short(line)!r} is no region; expected CONTIG:START-END, as "
+                f"line {number}: {_short(line)!r} is no region; expected {REGION_FORM}, as "
                 "chr22:19711000-19711999"
             )
-        start, end = _number(match["start"]) - 1, _number(match["end"])
-        if not 0 <= start < end:
+        if not region.is_within():
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
-        bins += -(-(end - start) // bin_bp)
-        lines.append(f"{match['contig']}\t{start}\t{end}\t{match['contig']}:{start + 1}-{end}\n")
+        bins += -(-len(region) // bin_bp)
+        lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:
-        raise BioqError("there is no region; write CONTIG:START-END, as chr22:19711000-19711999")
+        raise BioqError(f"there is no region; write {REGION_FORM}, as chr22:19711000-19711999")
     _check_windows(bins, limits)
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "regions.bed"
@@ -166,21 +162,13 @@ def _decompressed(upload: bytes) -> Iterator[bytes]:
 
 
 def _variants_of(where: str, line: str) -> Iterator[Variant]:
-    match = _VARIANT.fullmatch(line)
-    cells = line.split()
-    if match is not None:
-        pos = match["pos"].replace(",", "")
-        yield from check_record(where, match["chrom"], pos, ".", match["ref"], match["alt"])
-    elif len(cells) >= 5:
-        yield from check_record(where, *cells[:5])
-    elif len(cells) == 4:
-        chrom, pos, ref, alt = cells
-        yield from check_record(where, chrom, pos, ".", ref, alt)
-    else:
+    variant = parse_variant(line)
+    if variant is None:
         raise BioqError(
-            f"{where}: {_short(line)!r} is no variant; expected CONTIG:POS:REF>ALT, as "
+            f"{where}: {_short(line)!r} is no variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
+    yield from check_record(where, *variant)
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
@@ -199,7 +187,7 @@ def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
                 f"{limits.allele_letters:,}: score them with 'bioq variants'"
             )
     if not count:
-        raise BioqError("there is no variant; write CONTIG:POS:REF>ALT, or upload a VCF")
+        raise BioqError(f"there is no variant; write {VARIANT_FORM}, or upload a VCF")
     return count
 
 
@@ -247,8 +235,3 @@ def short(text: str, most: int) -> str:
 
 def _short(text: str) -> str:
     return short(text.strip(), _MOST_SHOWN)
-
-
-def _number(text: str) -> int:
-    digits = text.replace(",", "")
-    return int(digits[:12] or 0)

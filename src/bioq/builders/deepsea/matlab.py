@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.genome.text import GZIP_MAGIC
+from bioq.text import GZIP_MAGIC
 
 Numbers = npt.NDArray[Any]
 

@@ -210,7 +210,7 @@ def test_a_genome_in_a_folder_without_write_permission_opens(tmp_path: Path) -> 
 def test_bases_outside_a_contig_are_refused(tmp_path: Path, kind: str) -> None:
     with open_genome(write_genome(tmp_path / "g", kind, CONTIGS)) as genome:
         for start, end in ((-1, 3), (0, 7), (4, 3)):
-            with pytest.raises(BioqError, match="of chrM were asked for; it has bases 0 to 6"):
+            with pytest.raises(BioqError, match="of chrM do not exist; it has bases 0 to 6"):
                 genome.read("chrM", start, end)
         with pytest.raises(BioqError, match="has no contig 'chr9'; it has chr1, chrM"):
             genome.read("chr9", 0, 1)
@@ -224,11 +224,11 @@ WRONG_GENOMES = {
     "no name": (b">a\nACGT\n>\nAC\n", r":3: '>' stands alone"),
     "a contig twice": (
         b">a x\nACGT\nAC\n>b\nGG\n>a y\nTT\n",
-        r":6: the contig 'a' stands on line 1 too",
+        r":6: the contig 'a' is on line 1 too",
     ),
     "a contig twice in gzip": (
         gzip.compress(b">a\nACGT\n>a\nTT\n"),
-        r":3: the contig 'a' stands on line 1 too",
+        r":3: the contig 'a' is on line 1 too",
     ),
     "headers only": (b">a\n>b\n", "holds no bases"),
     "truncated gzip": (gzip.compress(as_fasta(CONTIGS))[:-20], "cut short or damaged"),

@@ -159,6 +159,37 @@ def test_a_place_that_is_none_is_refused(
         loci(source, genome, span=12)
 
 
+HLA = "HLA-A*01:01:01:01"
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "bases"),
+    [
+        (f"{HLA}:21-32", [""], [CHROMOSOME[20:32]]),
+        (f"{HLA}:1-12", [""], [CHROMOSOME[:12]]),
+        (f"{HLA}:26:{CHROMOSOME[25]}>GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+        (f"{HLA}-26-{CHROMOSOME[25]}-GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+        (f"{HLA} 26 {CHROMOSOME[25]} GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+    ],
+)
+def test_the_name_of_a_contig_may_have_colons_and_asterisks(
+    tmp_path: Path, source: str, names: list[str], bases: list[str] | None
+) -> None:
+    genome = tmp_path / "hla.fa"
+    genome.write_text(f">{HLA}\n{CHROMOSOME}\n>HLA-A*01\n{'A' * 50}\n")
+    found = loci(source, genome, span=12)
+    assert [locus.columns["chrom"] for locus in found] == [HLA] * len(names)
+    assert [locus.columns["name"] for locus in found] == names
+    if bases is not None:
+        assert [dna.decode(locus.bases) for locus in found] == bases
+
+
+def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:
+    for pos in ("x", "9" * 5000):
+        with pytest.raises(BioqError, match="POS is '"):
+            loci(f"chr1 {pos} A C", genome, span=12)
+
+
 def test_an_empty_sequence_is_refused_even_if_it_is_to_be_padded(tmp_path: Path) -> None:
     fasta = tmp_path / "in.fa"
     fasta.write_text(">none\n>some\nACGT\n")

@@ -1,4 +1,4 @@
-"""Genomes, intervals and the files that hold them. Coordinates are 0-based and half-open."""
+"""Genomes, intervals, variants and their files. Coordinates are 0-based and half-open."""
 
 from bioq.genome.bed import Bed, read_bed
 from bioq.genome.contigs import ContigNames, Located, locate, read_chrom_alias

@@ -1,4 +1,4 @@
-"""BED, narrowPeak and broadPeak files, plain or gzip."""
+"""BED, narrowPeak and broadPeak files."""
 
 import re
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
 _MOST_DIGITS = 18
 _DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
 _NARROW_PEAK_COLUMNS = 10
-"""A narrowPeak has exactly ten columns, the tenth its summit: UCSC, ENCODE narrowPeak format.
-BED12 has a tenth column too, which is something else."""
+"""A narrowPeak has exactly ten columns, and the tenth is the summit: UCSC, ENCODE narrowPeak
+format. The tenth column of BED12 has another meaning."""
 _CONTIG, _START, _END, _SUMMIT = "f0", "f1", "f2", "f9"
 """PyArrow's names of the columns that are read."""
 NO_SUMMIT = -1
@@ -30,32 +30,32 @@ class Bed:
 
     path: Path
     contigs: tuple[str, ...]
-    """The contig names that the file uses."""
+    """The contig names in the file, in order of appearance."""
     contig: npt.NDArray[np.int64]
     """`(n,)` numbers into `contigs`."""
     start: npt.NDArray[np.int64]
     """`(n,)`, 0-based."""
     end: npt.NDArray[np.int64]
-    """`(n,)`, not included; always after start."""
+    """`(n,)`, not included; always greater than start."""
     summit: npt.NDArray[np.int64]
-    """`(n,)` narrowPeak's summit counted from start, -1 where the file gives none. Real files hold
-    some that are not in their peak, so whoever uses it must check."""
+    """`(n,)` the summit of a narrowPeak, counted from start; -1 if the file has none. In real files
+    some summits are outside their peak: check before use."""
 
     def __len__(self) -> int:
         return len(self.start)
 
     def line(self, row: int) -> int:
-        """Return the line of the file that row `row` stands on, counted from 1."""
+        """Return the line number of row `row` in the file, counted from 1."""
         return _data_lines(_read(self.path))[row][0]
 
 
 def read_bed(path: str | Path) -> Bed:
     """Read the first three columns of a BED file, and the summit of a narrowPeak.
 
-    `track`, `browser`, `#` and blank lines are passed over; columns are separated by tabs, or by
-    spaces in a line without tabs. An interval of no bases (start = end) is an error.
-    Raises BioqError, with the line, for fewer than three columns, a number that is no whole
-    number, a negative start, or an end that is not after its start.
+    `track`, `browser`, `#` and blank lines are skipped. Columns are separated by tabs, or by
+    spaces in a line without tabs. Quotes are ordinary characters.
+    Raises BioqError, with the line, for fewer than three columns, a position that is not a whole
+    number, a negative start, or an end that is not greater than its start.
     """
     path = Path(path)
     text = _read(path)
@@ -156,13 +156,13 @@ def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
-    """Return (number, line) of the lines that hold an interval."""
+    """Return (line number, line) of the lines with an interval."""
     lines = enumerate(text.split(b"\n"), start=1)
     return [(number, line) for number, line in lines if is_interval(line)]
 
 
 def _parse_exactly(path: Path, text: bytes) -> Bed:
-    """Parse line by line, and name the first line that is wrong."""
+    """Parse line by line, and name the first wrong line."""
     numbers: dict[bytes, int] = {}
     rows = []
     for number, line in _data_lines(text):
@@ -177,7 +177,7 @@ def _parse_exactly(path: Path, text: bytes) -> Bed:
 
 
 def is_interval(line: bytes) -> bool:
-    """Whether a line is not blank, a comment, `track` or `browser`."""
+    """Return whether a line is not blank, a comment, `track` or `browser`."""
     return bool(line.strip()) and not _HEADER.match(line)
 
 
@@ -195,9 +195,9 @@ def parse_interval(line: bytes, where: str) -> tuple[list[bytes], int, int]:
     start = _whole_number(fields[1], f"{where}: start")
     end = _whole_number(fields[2], f"{where}: end")
     if end <= start:
-        place = "before" if end < start else "equal to"
+        order = "before" if end < start else "equal to"
         raise BioqError(
-            f"{where}: end {end} is {place} start {start}; "
+            f"{where}: end {end} is {order} start {start}; "
             "BED intervals need start < end (0-based, end not included)"
         )
     return fields, start, end
@@ -209,7 +209,7 @@ def _whole_number(field: bytes, what: str) -> int:
     return int(field)
 
 
-def _refuse(found: str, what: str) -> NoReturn:
-    if re.fullmatch(r"-[0-9]+", found):
-        raise BioqError(f"{what} {found} is negative; positions count from 0")
-    raise BioqError(f"{what} {found!r} is not a whole number; expected digits only")
+def _refuse(cell: str, what: str) -> NoReturn:
+    if re.fullmatch(r"-[0-9]+", cell):
+        raise BioqError(f"{what} {cell} is negative; positions count from 0")
+    raise BioqError(f"{what} {cell!r} is not a whole number; expected digits only")

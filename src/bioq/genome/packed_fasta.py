@@ -1,4 +1,4 @@
-"""A FASTA held in memory at two bits a base, for files that cannot be read at random."""
+"""A FASTA held in memory with two bits per base, for files without random access."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ _BLANKS = b"\r\n \t"
 
 @dataclass
 class _Contig:
-    """One contig while it is read: packed pieces, and up to three bases that wait for a fourth."""
+    """A contig while it is read: packed pieces, and up to three bases that wait for a fourth."""
 
     length: int = 0
     packed: list[dna.Bytes] = field(default_factory=list)
@@ -76,14 +76,15 @@ class PackedFasta:
         )
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
-        """Return the codes of bases that are known to lie in the contig: uint8 `(end - start,)`."""
+        """Return the codes of bases inside the contig, unchecked: uint8 `(end - start,)`."""
         return self._contigs[contig].read(start, end)
 
 
 def read_packed_fasta(path: Path) -> PackedFasta:
-    """Read a FASTA, plain or gzip, into memory at two bits a base.
+    """Read a FASTA into memory with two bits per base.
 
-    Raises BioqError for one that is cut short, has a nameless or repeated contig, or no bases.
+    Raises BioqError for a file that is cut short, has no bases, or has a contig without a name
+    or with the name of another contig.
     """
     contigs: dict[str, _PackedContig] = {}
     lines: dict[str, int] = {}
@@ -103,8 +104,8 @@ def read_packed_fasta(path: Path) -> PackedFasta:
         name = words[0]
         if name in lines:
             raise BioqError(
-                f"{path}:{line}: the contig {name!r} stands on line {lines[name]} too; "
-                "every contig needs a name of its own"
+                f"{path}:{line}: the contig {name!r} is on line {lines[name]} too; "
+                "every contig needs a different name"
             )
         lines[name] = line
         contig = _Contig()

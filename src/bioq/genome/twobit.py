@@ -1,7 +1,7 @@
 """UCSC's 2bit genomes, read in place.
 
 The format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7. Bases are T, C, A, G = 0 .. 3, the
-first in the highest bits; runs of unknown bases and of lower case are listed apart.
+first in the highest bits; runs of unknown bases and of lower case are listed separately.
 """
 
 import mmap
@@ -19,14 +19,14 @@ from bioq.genome.unknown_runs import UnknownRuns
 MAGIC = 0x1A412743
 _HEADER_BYTES = 16
 _SHIFTS = np.array([6, 4, 2, 0], dtype=np.uint8)
-# The four codes in each possible packed byte, out of T, C, A, G.
+# The four codes of each packed byte, from the order T, C, A, G.
 _CODES_OF_BYTE = dna.encode("TCAG")[(np.arange(256, dtype=np.uint8)[:, None] >> _SHIFTS) & 3]
 
 Read = Callable[[str, int, int], dna.Bytes]
 
 
 def byte_order(head: bytes) -> str | None:
-    """Return how a 2bit file that begins with `head` orders bytes, or None if it is no 2bit."""
+    """Return the byte order of a 2bit file that begins with `head`, or None if it is not 2bit."""
     for order in "<>":
         if len(head) >= 4 and struct.unpack_from(f"{order}I", head)[0] == MAGIC:
             return order
@@ -34,9 +34,9 @@ def byte_order(head: bytes) -> str | None:
 
 
 def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
-    """Return the contigs' lengths, a function that reads their bases, and one that closes the file.
+    """Return the lengths of the contigs, a function that reads bases, and one that closes the file.
 
-    Raises BioqError for a file that is cut short or damaged, or names a contig twice.
+    Raises BioqError for a file that is cut short, damaged, or has a contig twice.
     """
     with open(path, "rb") as file:
         raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -67,7 +67,7 @@ def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
         name = raw[at + 1 : end].decode("utf-8")
         if name in seen:
             raise BioqError(
-                f"{path}: holds the contig {name!r} twice; every contig needs a name of its own"
+                f"{path}: holds the contig {name!r} twice; every contig needs a different name"
             )
         seen.add(name)
         entries.append((name, word.unpack_from(raw, end)[0]))
@@ -76,7 +76,7 @@ def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
 
 
 class _Contig:
-    """One record: sizes and unknown runs in memory, the bases left in the file."""
+    """A contig's record: sizes and unknown runs in memory, bases read from the file."""
 
     def __init__(self, path: Path, raw: mmap.mmap, order: str, offset: int):
         word = np.dtype(f"{order}u4")

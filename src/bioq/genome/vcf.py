@@ -1,7 +1,7 @@
-"""Variants as a VCF or BCF gives them: the first five columns, streamed.
+"""The variants of a VCF or BCF: the first five columns, streamed.
 
-VCF text (plain, gzip, bgzip; a file or standard input) is read by our own reader, which names the
-line of whatever is wrong; BCF through htslib. Positions are the file's own, **1-based**.
+VCF text (plain, gzip or bgzip; a file or standard input) has a reader here that names the line of
+an error; BCF is read by htslib. Positions are those of the file, **1-based**.
 """
 
 import contextlib
@@ -23,42 +23,42 @@ from bioq.text import STDIN, bounded_lines, open_content, too_long
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 _BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
-# VCF 4.3, section 1.4.7 (SAM has the same rule for the names of references).
+# VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
 _BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
-# "*" an allele that an upstream deletion removes, "." none, "<ID>" symbolic, and breakends.
+# "*": removed by an upstream deletion; ".": no allele; "<ID>": symbolic; and breakends.
 _OTHER_ALT = re.compile(r"\*|\.|<[^<>\s]+>|[^\s,]*[\[\]][^\s,]*|\.[A-Za-z]+|[A-Za-z]+\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One allele of one record; a record without an ALT gives one with alt "."."""
+    """An allele of a record; a record without ALT gives an allele with alt "."."""
 
     where: str
-    """file:line (BCF: file, record), for messages."""
+    """FILE:LINE (BCF: file and record), for messages."""
     chrom: str
     pos: int
     """1-based, as in the file."""
     id: str
-    """As in the file; "." where there is none."""
+    """As in the file; "." if there is no ID."""
     ref: str
     alt: str
 
 
 def is_bases(allele: str) -> bool:
-    """Tell whether an allele is spelt out, in bases or IUPAC codes."""
+    """Return whether an allele is spelled in bases or IUPAC codes."""
     return _BASES.fullmatch(allele) is not None
 
 
 def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
-    `label` is what messages call it, by default its path.
-    Raises BioqError, with the line, at the first one that is malformed.
+    `label` is the name of the file in messages, by default its path.
+    Raises BioqError, with the line, at the first malformed line.
     """
     path = Path(path)
     with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
@@ -74,17 +74,17 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
 
 @dataclass(frozen=True)
 class VcfContent:
-    """What a VCF or BCF holds."""
+    """The size and the contigs of a VCF or BCF."""
 
     alleles: int
     contigs: tuple[str, ...]
-    """The contigs that have alleles, in order of appearance."""
+    """The contigs with alleles, in order of appearance."""
 
 
 def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     """Check every line of a VCF or BCF, and count its alleles.
 
-    Raises BioqError, with the line, at the first one that is malformed.
+    Raises BioqError, with the line, at the first malformed line.
     """
     alleles = 0
     contigs: dict[str, None] = {}
@@ -134,14 +134,14 @@ def _check_header(where: str, line: bytes) -> None:
 def check_record(
     where: str, chrom: str, pos: str, ids: str, ref: str, alts: str
 ) -> Iterator[Variant]:
-    """Yield the alleles of a record whose columns are well formed.
+    """Yield the alleles of a record, after a check of its columns.
 
-    Raises BioqError, which begins with `where`, for a column that is not.
+    Raises BioqError, which begins with `where`, for a malformed column.
     """
     if _CONTIG.fullmatch(chrom) is None:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
-            "!#$%&*+./:;=?@^_|~- (the first is none of * =)"
+            "!#$%&*+./:;=?@^_|~- (the first is not * or =)"
         )
     position = parse_pos(where, pos)
     for column, cell in (("ID", ids), ("ALT", alts)):
@@ -153,7 +153,7 @@ def check_record(
         if _BASES.fullmatch(alt) is None and _OTHER_ALT.fullmatch(alt) is None:
             raise BioqError(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
-                "or . for none, separated by commas"
+                "or . for no allele, separated by commas"
             )
         yield Variant(where, chrom, position, ids or ".", ref, alt)
 
@@ -168,18 +168,18 @@ def parse_pos(where: str, pos: str) -> int:
 
 
 def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:
-    """Yield the alleles of a BCF; htslib needs a file, so standard input is copied into one."""
+    """Yield the alleles of a BCF. htslib needs a file, so standard input is copied into a file."""
     with contextlib.ExitStack() as stack:
-        place = str(path)
+        file_name = str(path)
         if stdin is not None:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-", suffix=".bcf"))
-            place = copy.name
-            with pysam.BGZFile(place, "wb", None) as packed:
+            file_name = copy.name
+            with pysam.BGZFile(file_name, "wb", None) as packed:
                 shutil.copyfileobj(stdin, packed)
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(place))
+            file = stack.enter_context(pysam.VariantFile(file_name))
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"

@@ -1,4 +1,4 @@
-"""What a person brings to a trained model: sequences and regions, as a stream of windows."""
+"""The inputs of a trained model: sequences, regions and variants, as a stream of windows."""
 
 from bioq.inputs.files import input_file
 from bioq.inputs.loci import Loci, Locus, open_loci

@@ -1,4 +1,4 @@
-"""Windows of the sequences in a FASTA, plain, gzip or bgzip, in one pass and small memory."""
+"""The windows of the sequences of a FASTA, read in one pass and small memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +13,18 @@ from bioq.text import fasta_pieces
 
 _BLANKS = b"\r\n \t"
 _LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
-"""IUPAC's letters for DNA."""
+"""The IUPAC letters of DNA."""
 
 
 class SequenceWindows:
     """The windows of every sequence of a FASTA, in file order.
 
-    A sequence of the window's length is one window. A longer one has a window every `stride_bp`
-    from its first base, and one more that ends with its last base if the others leave bases over.
-    A shorter one is an error, or, with `pad`, in the middle of a window of unknown bases.
+    A sequence of the length of a window is one window. A longer sequence has a window every
+    `stride_bp` from its first base, and one more window at its end if bases are left. A shorter
+    sequence is an error or, with `pad`, in the middle of a window of unknown bases.
 
-    Columns: `sequence` (its name, the first word), `start` and `end` of the window's bases in it
-    (0-based, half-open), `n_share`.
+    Columns: `sequence` (its name, the first word of the header), `start` and `end` of the window in
+    the sequence (0-based, half-open), `n_share`.
     """
 
     columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
@@ -39,14 +39,17 @@ class SequenceWindows:
     ):
         self.path = path
         self.label = label or str(path)
-        """What messages call the file."""
+        """The name of the file in messages."""
         self._window_bp = window_bp
         self._stride_bp = stride_bp
         self._pad = pad
 
     def count(self) -> int:
-        """Return the number of windows. Raises BioqError, with the line or the sequence, for what
-        is no DNA FASTA, and for a sequence shorter than the window if it is not to be padded."""
+        """Return the number of windows, after a check of every line.
+
+        Raises BioqError, with the line, for a file that is not FASTA, letters that are not DNA,
+        and, without `pad`, a sequence that is shorter than a window.
+        """
         windows, length, name, header_line = 0, 0, "", 0
         for line, text, is_header in self._pieces(show_progress=True):
             if is_header:
@@ -98,7 +101,7 @@ class SequenceWindows:
             advice = "; RNA? write T for U" if wrong[:1] in b"Uu" else ""
             raise BioqError(
                 f"{self.label}:{line}: sequence {name!r} holds {chr(wrong[0])!r}; expected DNA: "
-                f"A, C, G, T, N and IUPAC's other letters{advice}"
+                f"A, C, G, T, N and the other IUPAC letters{advice}"
             )
 
     def _count_of(self, name: str, length: int, line: int) -> int:
@@ -113,7 +116,7 @@ class SequenceWindows:
 
 
 class _Cutter:
-    """Cuts one sequence into windows while it is read; holds little more than a window of it."""
+    """Cuts a sequence into windows while it is read; keeps little more than a window of it."""
 
     def __init__(self, name: str, window_bp: int, stride_bp: int):
         self._name = name
@@ -130,7 +133,7 @@ class _Cutter:
         if len(starts):
             yield self._windows(starts)
             self._next_start = int(starts[-1]) + self._stride_bp
-        # The last window's bases stay too: the sequence may end in one that ends with its end.
+        # The bases of the last window are kept too: the sequence may end with them.
         keep = min(self._next_start, max(end - self._window_bp, 0))
         self._held = self._held[max(keep - self._held_start, 0) :]
         self._held_start = max(keep, self._held_start)

@@ -1,4 +1,4 @@
-"""The two jobs on a run and a VCF: a table of scores, and a background."""
+"""The two jobs for a run and a VCF: a table of scores, and a background."""
 
 import contextlib
 import datetime
@@ -36,22 +36,22 @@ from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions, fingerpri
 Format = Literal["table", "deepsea"]
 
 QUESTIONABLE_SHARE = 0.1
-"""From this share of alleles that do not fit the genome, ask whether it is the right one."""
+"""If a larger share of the alleles does not fit the genome, the summary questions the genome."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the alleles."""
+    """How many alleles have each status."""
 
     statuses: Mapping[str, int]
     """Status -> alleles."""
     absent: Mapping[str, int]
-    """Contig that the genome does not have -> alleles."""
+    """Contig that the genome lacks -> alleles."""
     genome: str
     genome_contigs: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return a table of the statuses, and the questions that they raise."""
+        """Return a table of the statuses, and questions about a genome that does not fit."""
         total = sum(self.statuses.values())
         lines = [f"{total:>12,}  alleles"]
         for status, meaning in STATUSES.items():
@@ -70,9 +70,9 @@ class Summary:
         absent = self.statuses.get(NO_CONTIG, 0)
         if absent > QUESTIONABLE_SHARE * total:
             yield (
-                f"{absent / total:.0%} of the alleles lie on contigs that {self.genome} does not "
+                f"{absent / total:.0%} of the alleles are on contigs that {self.genome} does not "
                 f"have ({some(self.absent, 3)}; it has {some(self.genome_contigs, 3)}): is it the "
-                "right genome? --chrom-alias tells which names are the same"
+                "right genome? --chrom-alias gives the names that mean the same contig"
             )
 
 
@@ -89,12 +89,12 @@ def write_variants(
     chrom_alias: Path | None = None,
     options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
 ) -> Summary:
-    """Score the alleles of a VCF with a run's model and write a table: one row an allele.
+    """Score the alleles of a VCF with the model of a run and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with format="deepsea" it
-    is what the names of DeepSEA's files begin with. `scores` are some of `SCORES` and, with a
-    background, `BACKGROUND_SCORES`; all by default. The input is checked to its end before
-    anything is computed. Raises BioqError for input that is malformed; then no output is left.
+    is the beginning of the names of DeepSEA's files. `scores` are some of `SCORES` and, with a
+    background, of `BACKGROUND_SCORES`; all by default. The whole input is checked before anything
+    is computed. Raises BioqError for malformed input; then no output is left.
     """
     _check_output(vcf, out, format)
     names = choose_scores(scores, format, has_background=background is not None)
@@ -120,9 +120,9 @@ def make_background(
     chrom_alias: Path | None = None,
     options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
 ) -> Summary:
-    """Score a set of common variants and write how large their effects are, as `.npz`.
+    """Score a set of common variants and write the distribution of their effects as `.npz`.
 
-    Raises BioqError for input that is malformed, or if no allele can be scored.
+    Raises BioqError for malformed input, or if no allele can be scored.
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
@@ -131,16 +131,16 @@ def make_background(
         input_file(vcf) as (path, label),
     ):
         content = survey_variants(path, label=label)
-        found = EffectCounts(len(scorer.targets))
+        effects = EffectCounts(len(scorer.targets))
         for block in _blocks(scorer, path, label, content.alleles):
-            scored = block.columns["max_abs_diff"] >= 0  # NaN where it is not
-            found.add({name: values[scored] for name, values in block.scores.items()})
+            scored = block.columns["max_abs_diff"] >= 0  # NaN if not scored
+            effects.add({name: values[scored] for name, values in block.scores.items()})
         about = _provenance(scorer, vcf) | {
             "vcf_sha256": sha256(path),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        write_background(out, found, list(scorer.targets["name"]), about)
+        write_background(out, effects, list(scorer.targets["name"]), about)
         return summary_of(scorer)
 
 
@@ -153,7 +153,7 @@ def open_scorer(
     targets: Sequence[str] = (),
     background: Background | None = None,
 ) -> Iterator[Scorer]:
-    """Yield a run's model on an open genome, ready to score."""
+    """Yield a scorer with the model of a run and an open genome."""
     alias = {} if chrom_alias is None else read_chrom_alias(chrom_alias)
     model = load(run).to(choose_device(options.device))
     with open_genome(genome) as opened:
@@ -165,11 +165,11 @@ def open_scorer(
 
 
 def _compare_options(background: Background, options: VariantOptions) -> None:
-    theirs = background.provenance.get("options", {})
+    made_with = background.provenance.get("options", {})
     for name in ("strands", "indel"):
-        mine = getattr(options, name)
-        if theirs.get(name, mine) != mine:
-            say(f"note: {background.path} was made with --{name} {theirs[name]}, not {mine}")
+        value = getattr(options, name)
+        if made_with.get(name, value) != value:
+            say(f"note: {background.path} was made with --{name} {made_with[name]}, not {value}")
 
 
 def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
@@ -180,17 +180,17 @@ def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[Sc
 
 
 def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
-    """Return the contigs of the input with their lengths, where the genome has them."""
+    """Return {contig of the input: its length}, None for a contig that the genome lacks."""
     lengths = names.genome.lengths
-    found = {name: names.find(name) for name in content.contigs}
+    numbers = {name: names.find(name) for name in content.contigs}
     return {
         name: None if number is None else lengths[names.contigs[number]]
-        for name, number in found.items()
+        for name, number in numbers.items()
     }
 
 
 def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
-    """Return what a table says about itself, JSON values."""
+    """Return the metadata of a table, JSON values."""
     known = scorer.background
     return _provenance(scorer, vcf) | {
         "scores": {name: MEANING[name] for name in scores},
@@ -210,7 +210,7 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
 
 
 def summary_of(scorer: Scorer) -> Summary:
-    """Return what became of the alleles that a scorer has counted."""
+    """Return the summary of the alleles that a scorer has scored."""
     genome = scorer.names.genome
     return Summary(
         statuses=Counter(scorer.statuses),
@@ -237,7 +237,7 @@ def _check_output(vcf: Path, out: Path, format: Format) -> None:
 def choose_scores(
     scores: Sequence[str], format: Format, *, has_background: bool
 ) -> tuple[str, ...]:
-    """Return the scores of a table, all by default. Raises UsageError for one that is not there."""
+    """Return the scores of a table, all by default. Raises UsageError for an unknown score."""
     available = (*SCORES, *(BACKGROUND_SCORES if has_background else ()))
     if format == "deepsea":
         available = tuple(name for name in available if name in DEEPSEA_SCORES)

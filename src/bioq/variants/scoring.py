@@ -1,4 +1,4 @@
-"""Score the alleles of a VCF, block by block: one row an allele, in input order, none left out."""
+"""Score the alleles of a VCF, block by block: one row per allele, in input order."""
 
 import hashlib
 from collections import Counter
@@ -49,7 +49,7 @@ COLUMNS: Mapping[str, Kind] = {
     "mean_abs_diff": "number",
     "top_target": "text",
 }
-"""The columns of every row, before the scores: the first five are the VCF's own."""
+"""The columns before the scores; the first five are those of the VCF."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class VariantOptions:
     """How alleles are scored."""
 
     indel: Indel = "left"
-    """The flank that stays where it is when an allele has another length: left, right, or both
+    """The flank that keeps its position when an allele changes the length: left, right, or both
     (scores are averaged)."""
     score_swapped: bool = False
-    """Score alleles whose ALT, not REF, is what the genome has; diff stays ALT minus REF."""
+    """Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."""
     strands: Strands = "both"
     """both: average over the two strands, as DeepSEA does."""
     batch_size: int = BATCH_SIZE
-    """Windows a forward pass."""
+    """Windows per forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU (from Python: where the model
     is)."""
@@ -74,16 +74,16 @@ class VariantOptions:
 
 @dataclass(frozen=True)
 class ScoredBlock:
-    """Some consecutive alleles."""
+    """The scores of consecutive alleles."""
 
     columns: Mapping[str, npt.NDArray[Any]]
     """`COLUMNS`, each `(alleles,)`."""
     scores: Mapping[str, Floats]
-    """Score name -> float32 `(alleles, targets)`; NaN where an allele was not scored."""
+    """Score name -> float32 `(alleles, targets)`; NaN for alleles that were not scored."""
 
 
 class Scorer:
-    """A model, a genome and how to score: what does not change from allele to allele."""
+    """Scores alleles with a model, a genome and options."""
 
     def __init__(
         self,
@@ -114,16 +114,16 @@ class Scorer:
         if background is not None:
             require_same_model(background, fingerprint(model), list(table[NAME]))
         self.statuses: Counter[str] = Counter()
-        """How many alleles got each status so far."""
+        """Status -> alleles so far."""
         self.absent: Counter[str] = Counter()
-        """Contigs that the genome does not have, and their alleles so far."""
+        """Contig that the genome lacks -> alleles so far."""
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
         return Layout(COLUMNS, self.targets, tuple(scores), metadata)
 
     def score_names(self) -> tuple[str, ...]:
-        """Return the names of the scores that every block has."""
+        """Return the names of the scores of every block."""
         return (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
 
     def score(self, variants: Iterable[Variant]) -> Iterator[ScoredBlock]:
@@ -247,15 +247,15 @@ def score_variants(
     background: str | Path | None = None,
     chrom_alias: Mapping[str, str] | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Yield tables of a VCF's alleles with their scores: one row an allele, in input order.
+    """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
 
-    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` FASTA or 2bit, or an open
-    genome; `targets` are globs (see `select_targets`), all by default. The columns are `COLUMNS`,
-    then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
-    'bioq background', of `BACKGROUND_SCORES`), NaN where an allele could not be scored: its
-    `status` says why. A table has at most `BLOCK` rows; memory does not grow.
-    `model` should have been loaded by `bioq.load`, so that targets have names.
-    Raises BioqError, with the line, for a VCF that is malformed.
+    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` is FASTA or 2bit, or an
+    open genome; `targets` are globs (see `select_targets`), all by default. The columns are
+    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
+    'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
+    the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
+    Load `model` with `bioq.load`, so that targets have names.
+    Raises BioqError, with the line, for a malformed VCF.
     """
     if not isinstance(genome, Genome):
         with open_genome(genome) as opened:

@@ -207,7 +207,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "bundle.tar.gz"])
 def test_anything_but_a_web_address_is_refused(tmp_path, url):
-    with pytest.raises(BioqError, match="is no web address"):
+    with pytest.raises(BioqError, match="is not a web address"):
         fetch(url, tmp_path / "a")
 
 

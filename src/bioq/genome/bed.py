@@ -19,6 +19,7 @@ _DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
 _NARROW_PEAK_COLUMNS = 10
 """A narrowPeak has exactly ten columns, and the tenth is the summit: UCSC, ENCODE narrowPeak
 format. The tenth column of BED12 has another meaning."""
+_SCANNED_BYTES = 1 << 16
 _CONTIG, _START, _END, _SUMMIT = "f0", "f1", "f2", "f9"
 """PyArrow's names of the columns that are read."""
 NO_SUMMIT = -1
@@ -134,12 +135,18 @@ def _first_data(text: bytes) -> int:
 
 
 def _may_be_misread(text: bytes) -> bool:
-    """Return whether some cell is written in a way that PyArrow reads as a number and BED does
-    not: with a space, in base 16, as -0, or with more zeros in front than `_MOST_DIGITS`."""
-    has_spaces = b" " in text and (
-        b"\t " in text or b" \t" in text or b" \n" in text or text.endswith(b" ")
-    )
-    return has_spaces or any(start in text for start in (b"\t00", b"\t-0", b"\t0x", b"\t0X"))
+    """Return whether PyArrow may read as a number what BED does not have: a cell with a space, one
+    that begins with -0, or with 0 and another character (base 16, any number of zeros)."""
+    if b" " in text:
+        return True
+    letters = np.frombuffer(text, dtype=np.uint8)
+    for first in range(0, len(letters), _SCANNED_BYTES):
+        part = letters[first : first + _SCANNED_BYTES + 2]
+        tab = np.flatnonzero((part[:-2] == ord("\t")) & (part[1:-1] <= ord("0")))
+        has_minus, second = part[tab + 1] == ord("-"), part[tab + 2]
+        if np.where(has_minus, second == ord("0"), second >= ord("0")).any():
+            return True
+    return False
 
 
 def _are_digits(table: Any) -> bool:

@@ -118,7 +118,7 @@ def test_a_server_without_length_is_trusted_to_end_the_file_and_the_user_is_told
     site.gives_length = False
     fetch(site.url, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
-    assert "does not say how long the file is" in capsys.readouterr().err
+    assert "gives no length of the file" in capsys.readouterr().err
 
 
 def test_a_download_that_gave_up_is_kept_and_a_second_call_goes_on(site, tmp_path):

@@ -141,6 +141,7 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
     [
         ("chr1:1-151", BioqError, "chr1 has the bases 1 to 150"),
         ("chr1:0-10", BioqError, "chr1 has the bases 1 to 150"),
+        ("chr1:10-5", BioqError, "chr1 has the bases 1 to 150"),
         ("past.bed", BioqError, ":2: start 160 is past the end of chr1, which has 150 bases"),
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),

@@ -35,7 +35,8 @@ class Interval:
         """Return whether it has a base, and all of them are on a contig of `contig_bp` bases."""
         return 0 <= self.start < self.end and (contig_bp is None or self.end <= contig_bp)
 
-    def __len__(self) -> int:
+    @property
+    def length_bp(self) -> int:
         return self.end - self.start
 
     def __str__(self) -> str:

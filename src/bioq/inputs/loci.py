@@ -89,7 +89,7 @@ def open_loci(
     whose REF differs from the genome.
     """
     region, variant = parse_region(source), parse_variant(source)
-    is_file = os.path.exists(source) or not (region or variant)
+    is_file = os.path.exists(source) or (region is None and variant is None)
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a position on a genome; give --genome")
     if genome is not None and pad:

@@ -35,7 +35,14 @@ class SequenceWindows:
     }
 
     def __init__(
-        self, path: Path, *, window_bp: int, stride_bp: int, pad: bool = False, label: str = ""
+        self,
+        path: Path,
+        *,
+        window_bp: int,
+        stride_bp: int,
+        pad: bool = False,
+        pad_option: str = "--pad",
+        label: str = "",
     ):
         self.path = path
         self.label = label or str(path)
@@ -43,6 +50,7 @@ class SequenceWindows:
         self._window_bp = window_bp
         self._stride_bp = stride_bp
         self._pad = pad
+        self._pad_option = pad_option  # its name in messages
 
     def count(self) -> int:
         """Return the number of windows, after a check of every line.
@@ -109,7 +117,8 @@ class SequenceWindows:
             if not self._pad:
                 raise BioqError(
                     f"{self.label}:{line}: sequence {name!r} has {length:,} bases, the model reads "
-                    f"{self._window_bp:,}; give longer sequences, or --pad to fill them with N"
+                    f"{self._window_bp:,}; give longer sequences, or {self._pad_option} to fill "
+                    "them with N"
                 )
             return 1
         return 1 + -(-(length - self._window_bp) // self._stride_bp)

@@ -1,7 +1,7 @@
-"""What a visitor wrote or uploaded, checked: sequences, regions and variants.
+"""Checks the sequences, regions and variants that a visitor pastes or uploads.
 
-Text is copied into a temporary file of our own naming and read by the readers that the command
-line uses. Nothing that a visitor writes is ever taken for a path.
+Text is copied into a temporary file, whose name the visitor cannot choose, and read by the readers
+of the command line. No input of a visitor is ever used as a path.
 """
 
 import gzip
@@ -27,17 +27,17 @@ _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
 _CHECKING = threading.Lock()
-"""Held while an upload is unpacked and checked: the largest take a gigabyte of memory."""
+"""Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
 
 
 def read_sequences(
     text: str, *, window_bp: int, stride_bp: int, pad: bool, limits: Limits
 ) -> WindowBatch:
-    """Return the windows of a FASTA, or of one sequence without a header (numbers and blanks in
-    it are passed over).
+    """Return the windows of a FASTA, or of one sequence without a header, in which numbers and
+    blanks are skipped.
 
-    Raises BioqError for what is no DNA, for sequences shorter than the window without `pad`, and
-    for more windows than the limit.
+    Raises BioqError for letters that are not DNA, for sequences shorter than the window without
+    `pad`, and for more windows than the limit.
     """
     text = _checked(text, limits)
     if not text.strip():
@@ -48,21 +48,23 @@ def read_sequences(
         file = Path(folder) / "sequences.fa"
         file.write_text(text.lstrip() + "\n", encoding="utf-8", errors="replace")
         windows = SequenceWindows(
-            file, window_bp=window_bp, stride_bp=stride_bp, pad=pad, label="sequences"
+            file,
+            window_bp=window_bp,
+            stride_bp=stride_bp,
+            pad=pad,
+            pad_option="choose “pad”",
+            label="sequences",
         )
-        try:
-            return _read_all(windows, limits)
-        except BioqError as error:  # the words of the command line, in those of the page
-            raise BioqError(str(error).replace("--pad to fill", "choose “pad” to fill")) from error
+        return _read_all(windows, limits)
 
 
 def read_regions(
     text: str, genome: Genome | None, *, window_bp: int, bin_bp: int, limits: Limits
 ) -> WindowBatch:
-    """Return the windows of regions, CONTIG:START-END a line, counted from 1 with both ends.
+    """Return the windows of regions, one region per line; see `notation`.
 
-    Raises BioqError for what is no region, for one outside the genome, and for more windows than
-    the limit.
+    Raises BioqError for a line that is not a region, a region outside the genome, and more windows
+    than the limit.
     """
     text = _checked(text, limits)
     if genome is None:
@@ -80,7 +82,7 @@ def read_regions(
             )
         if not region.is_within():
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
-        bins += -(-len(region) // bin_bp)
+        bins += -(-region.length_bp // bin_bp)
         lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:
         raise BioqError(f"there is no region; write {REGION_FORM}, as chr22:19711000-19711999")
@@ -95,10 +97,10 @@ def read_regions(
 
 
 def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
-    """Return the alleles of pasted lines: CONTIG:POS:REF>ALT or a VCF's columns, with or without
-    the ID, separated by blanks; lines that begin with # are passed over.
+    """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
+    with # are skipped.
 
-    Raises BioqError, with the line, for what is neither.
+    Raises BioqError, with the line, for a line that is not a variant.
     """
     text = _checked(text, limits)
     alleles = [
@@ -112,10 +114,10 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
 
 
 def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
-    """Write an uploaded VCF, text or gzip, decompressed, check it, and return its alleles.
+    """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
-    Raises BioqError for what is too large or no VCF text; BCF and other formats that htslib would
-    recognise are refused, for they can name further files.
+    Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
+    htslib recognises are refused, because they can name further files.
     """
     with _CHECKING:
         _unpack(upload, file, limits)
@@ -145,7 +147,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
 
 
 def _decompressed(upload: bytes) -> Iterator[bytes]:
-    """Yield the bytes of a gzip or bgzip in pieces that are small whatever it expands to."""
+    """Yield the decompressed bytes of an upload in small pieces, however large it unpacks."""
     if not upload.startswith(GZIP_MAGIC):
         yield upload
         return
@@ -172,7 +174,7 @@ def _variants_of(where: str, line: str) -> Iterator[Variant]:
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
-    """Return how many alleles there are; stops at the first that is too many."""
+    """Return the number of alleles; raise BioqError at the first allele past a limit."""
     count = letters = 0
     for count, allele in enumerate(alleles, start=1):
         letters += len(allele.ref) + len(allele.alt)
@@ -207,19 +209,19 @@ def _check_windows(count: int, limits: Limits) -> None:
 
 
 def _bare(text: str) -> str:
-    """Return the letters of a sequence that stands without a header."""
+    """Return the letters of a sequence without a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in line.split():
             if not word.isdigit() and _BASES.fullmatch(word) is None:
                 raise BioqError(
                     f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
-                    "N and IUPAC's others, or FASTA, which begins with '>'"
+                    "N and the other IUPAC letters, or FASTA, which begins with '>'"
                 )
     return "".join(word for word in text.split() if not word.isdigit())
 
 
 def _checked(text: str, limits: Limits) -> str:
-    """Return a text of a size that is taken, without the mark that some editors begin it with."""
+    """Return a text without its byte order mark, after a check of its size."""
     if len(text) > limits.text_bytes:
         raise BioqError(
             f"the text has {len(text):,} letters; the page takes {limits.text_bytes:,}: use the "

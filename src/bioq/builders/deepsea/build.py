@@ -157,7 +157,7 @@ def _check_shapes(windows: NumericArray, labels: NumericArray) -> None:
         raise BioqError(f"{path}: {shapes}; {expected}")
     if windows.shape[-1] != labels.shape[-1]:
         if windows.shape[0] in labels.shape:
-            expected += "; the axes are in the opposite order, save the arrays transposed"
+            expected += "; the axes are in the opposite order, save them transposed"
         raise BioqError(f"{path}: {shapes}: their rows differ; {expected}")
     if 0 in windows.shape or 0 in labels.shape:
         raise BioqError(f"{path}: {shapes}: empty; {expected}")

@@ -118,7 +118,7 @@ def test_a_server_without_length_is_trusted_to_end_the_file_and_the_user_is_told
     site.gives_length = False
     fetch(site.url, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
-    assert "does not say how long the file is" in capsys.readouterr().err
+    assert "gives no length of the file" in capsys.readouterr().err
 
 
 def test_a_download_that_gave_up_is_kept_and_a_second_call_goes_on(site, tmp_path):
@@ -207,7 +207,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "bundle.tar.gz"])
 def test_anything_but_a_web_address_is_refused(tmp_path, url):
-    with pytest.raises(BioqError, match="is no web address"):
+    with pytest.raises(BioqError, match="is not a web address"):
         fetch(url, tmp_path / "a")
 
 

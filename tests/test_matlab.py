@@ -187,7 +187,7 @@ def test_dimensions_that_do_not_fit_the_bytes_are_refused(tmp_path):
     scipy.io.savemat(path, {"a": _numbers(11, 13)})
     content = path.read_bytes()
     path.write_bytes(content.replace(struct.pack("<ii", 11, 13), struct.pack("<ii", 11, 12), 1))
-    assert "a says shape (11, 12) but holds 143 bytes" in _refusal(path)
+    assert "a has shape (11, 12) but 143 bytes" in _refusal(path)
 
 
 # HDF5

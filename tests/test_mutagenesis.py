@@ -11,7 +11,7 @@ from variant_cases import other_base, write_vcf
 import bioq
 from bioq import dna
 from bioq.cli import main
-from bioq.inputs import Place
+from bioq.inputs import Locus
 from bioq.interpretation import Explanation, mutate_window
 from bioq.plots.interpretation import letter_heights, plot_effects
 
@@ -200,7 +200,7 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
     assert heights[0] == pytest.approx(0.6)
     assert not heights[1:].any()
     position = np.arange(150)
-    place = Place({"sequence": "s"}, codes, 0, position, np.zeros_like(position))
+    place = Locus({"sequence": "s"}, codes, 0, position, np.zeros_like(position))
     found = Explanation(place, effects, {"reference": np.ones(1, dtype=np.float32)})
     figure = plot_effects([found], ["target"])
     maps = [axes for axes in figure.subfigs[0].axes if axes.images]
@@ -224,7 +224,7 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
         ({"what": "chr1:5:A><DEL>"}, 2, "alleles are written with A, C, G and T"),
         ({"what": f"chr1:5:{'A' * 41}>{'C' * 41}"}, 1, "is it the right genome"),
         ({"what": f"chr1:1:{CHROMOSOME[:41]}>{'C' * 41}"}, 2, "longer than the 40 explained bases"),
-        ({"--genome": None}, 2, "chr1:301-310: is a place on a genome; give --genome"),
+        ({"--genome": None}, 2, "chr1:301-310: is a position on a genome; give --genome"),
         ({"--pad": ""}, 2, "--pad is for sequences"),
     ],
 )

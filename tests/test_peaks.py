@@ -194,7 +194,7 @@ def test_excluded_regions_take_out_every_bin_that_they_touch(
     assert bins.loc[bins["chrom"] == "chr2", "start"].tolist() == [0, 12, 16]
     said = capsys.readouterr().err
     assert "4 bins excluded" in said
-    assert "1 excluded regions of exclude.bed lie on chrUn, which genome.fa does not have" in said
+    assert "1 excluded regions of exclude.bed are on chrUn, which genome.fa does not have" in said
 
 
 def test_a_keep_pattern_keeps_the_bins_of_the_targets_that_it_names(world: World) -> None:
@@ -261,8 +261,8 @@ def test_peaks_on_absent_contigs_and_empty_files_are_reported_by_name(
     data = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write().build()
     assert data["train"].labels().tolist() == [[1, 0, 0]]
     said = capsys.readouterr().err
-    assert "3 peaks of 2 files lie on chr7, which genome.fa does not have; they are left" in said
-    assert "1 peaks of 1 file lie on chrX" in said
+    assert "3 peaks of 2 files are on chr7, which genome.fa does not have; they are left" in said
+    assert "1 peaks of 1 file are on chrX" in said
     assert "no peak on the genome for empty (" in said
     assert "1.narrowPeak): the file holds no peak; its labels are all 0" in said
     assert "2.narrowPeak): the genome does not have chrX, chr7 (other names? another" in said
@@ -344,7 +344,7 @@ def test_a_list_of_bins_does_not_go_with_exclusions_or_a_keep_pattern(world: Wor
     bins = world.folder / "bins.bed"
     bins.write_text("chr1\t0\t4\n")
     for more in ({"exclude": bins}, {"options": {"keep": "l*"}}):
-        refused(world, "--bins names the very bins to use", UsageError, bins=bins, **more)
+        refused(world, "--bins names the exact bins to use", UsageError, bins=bins, **more)
 
 
 def test_a_window_of_unknown_bases_is_kept_where_its_bin_was_given(world: World) -> None:

@@ -1,6 +1,7 @@
 """Data sets from real yeast and human peaks, recounted base by base without BioQ's code."""
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 
 from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.dataset import Dataset, open_dataset
+from bioq.genome.bed import _parse_exactly, _parse_quickly, _read
 
 SHARED = Path(__file__).parents[1].parent / "shared/data"
 YEAST, HUMAN = SHARED / "yeast", SHARED / "human"
+PEAKS = re.compile(r"(\.bed|Peak)(\.gz)?$")
 
 pytestmark = pytest.mark.skipif(
     not SHARED.is_dir(), reason="the real development data (../shared/data) is not here"
@@ -141,3 +144,18 @@ def test_every_human_bin_is_kept_but_those_of_unknown_bases_alone(human: Dataset
 
 def test_human_windows_equal_the_genome(human: Dataset) -> None:
     check_windows(human, read_fasta(HUMAN / "grch37_part.fa.gz"))
+
+
+def test_every_real_peak_file_is_read_the_same_quickly_and_exactly() -> None:
+    rows = 0
+    for file in sorted(path for path in SHARED.rglob("*") if PEAKS.search(path.name)):
+        text = _read(file)
+        quick, exact = _parse_quickly(file, text), _parse_exactly(file, text)
+        if not len(exact):
+            continue
+        assert quick is not None, f"{file} takes the slow path"
+        assert quick.contigs == exact.contigs
+        for column in ("contig", "start", "end", "summit"):
+            np.testing.assert_array_equal(getattr(quick, column), getattr(exact, column))
+        rows += len(exact)
+    assert rows > 100_000

@@ -74,7 +74,7 @@ def test_windows_are_those_of_a_plain_loop_over_strings(
             starts.append(len(bases) - window_bp)
         expected += [(name, s, s + window_bp, bases[s : s + window_bp]) for s in starts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.genome.text._BLOCK_BYTES", block)
+        patch.setattr("bioq.text._BLOCK_BYTES", block)
         windows = SequenceWindows(path, window_bp=window_bp, stride_bp=stride_bp, pad=True)
         found = frame(windows)
     assert list(zip(*(found[c] for c in ("sequence", "start", "end", "bases")), strict=True)) == [
@@ -105,7 +105,7 @@ def test_a_long_sequence_is_never_held_whole(tmp_path: Path) -> None:
         return add(cutter, codes)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.genome.text._BLOCK_BYTES", 512)
+        patch.setattr("bioq.text._BLOCK_BYTES", 512)
         patch.setattr(sequences_module._Cutter, "add", spy)
         assert len(frame(SequenceWindows(path, window_bp=100, stride_bp=10))) == 1991
     assert len(held) > 30
@@ -214,7 +214,7 @@ WRONG_BED = {
     "columns": ("chr1\t0\n", "r.bed:1: has 2 columns; BED needs at least three"),
     "number": ("chr1\t0\tx\n", "r.bed:1: end 'x' is not a whole number"),
     "order": ("\nchr1\t5\t5\n", "r.bed:2: end 5 is equal to start 5"),
-    "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave the genome away"),
+    "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave out the genome"),
     "outside": ("chr2\t400\t420\n", "r.bed:1: start 400 is past the end of chr2, which has 400"),
     "empty": ("# nothing\n", "r.bed: holds no regions; expected BED"),
 }

@@ -67,7 +67,7 @@ def test_truth_of_a_data_set_that_was_not_simulated_is_refused(
 ) -> None:
     moved = copy.copy(small)
     moved.path = tmp_path
-    with pytest.raises(BioqError, match=r"has no simulation/clean, so its truth is not known"):
+    with pytest.raises(BioqError, match=r"has no simulation/clean, so its truth is unknown"):
         truth(moved, "test")
 
 

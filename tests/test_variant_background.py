@@ -186,5 +186,5 @@ def test_what_is_no_background_is_named(tmp_path: Path) -> None:
     np.savez(
         path, about=json.dumps(about | {"format_version": 1}), counts=np.zeros((1, 3)), **parts
     )
-    with pytest.raises(BioqError, match="its parts do not belong together"):
+    with pytest.raises(BioqError, match="its arrays do not fit together"):
         read_background(path)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.genome import ContigNames, Genome
-from bioq.genome.alleles import STATUSES, Indel, Placed, centre_index, place, read_windows
+from bioq.genome.alleles import (
+    STATUSES,
+    AlleleSite,
+    Indel,
+    centre_index,
+    locate_allele,
+    read_allele_windows,
+)
 from bioq.genome.vcf import Variant
 
 
@@ -42,8 +49,8 @@ def random_dna(random: np.random.Generator, length: int) -> str:
 def test_the_variant_base_is_at_index_499_of_1000() -> None:
     assert centre_index(1000) == 499
     genome = genome_of(one="A" * 5000 + "C" + "A" * 5000)
-    here = place(Variant("f:1", "one", 5001, ".", "C", "T"), ContigNames(genome), 1000)
-    windows = read_windows(genome, here, 1000, "left")
+    here = locate_allele(Variant("f:1", "one", 5001, ".", "C", "T"), ContigNames(genome), 1000)
+    windows = read_allele_windows(genome, here, 1000, "left")
     assert np.flatnonzero(windows.genome == 1).tolist() == [499]
     assert np.flatnonzero(windows.edited[0] == 3).tolist() == [499]
     # DeepSEA's window of a variant: 1-based pos - 499 to pos + 500.
@@ -65,13 +72,13 @@ def test_thousands_of_random_alleles_are_what_a_string_edit_gives(window_bp: int
         ref_bp, alt_bp = random.integers(1, min(longest, 30) + 1, 2)
         pos = int(random.integers(1, len(chromosome) - ref_bp + 2))
         ref, alt = chromosome[pos - 1 : pos - 1 + ref_bp], random_dna(random, alt_bp)
-        here = place(Variant("f:1", "one", pos, ".", ref, alt), names, window_bp)
+        here = locate_allele(Variant("f:1", "one", pos, ".", ref, alt), names, window_bp)
         if here.status == "alt_is_ref":
             assert ref == alt
             continue
         assert here.status == "scored"
         indel: Indel = ("left", "right", "both")[checked % 3]  # type: ignore[assignment]
-        found = read_windows(genome, here, window_bp, indel)
+        found = read_allele_windows(genome, here, window_bp, indel)
         flanks = ["left", "right"] if indel == "both" else [indel]
         expected = [by_string(chromosome, pos, ref, alt, window_bp, flank) for flank in flanks]
         if ref_bp == alt_bp:
@@ -80,20 +87,20 @@ def test_thousands_of_random_alleles_are_what_a_string_edit_gives(window_bp: int
         assert [dna.decode(codes) for codes in found.edited] == expected
         genome_window = by_string(chromosome, pos, ref, ref, window_bp, "left")
         assert dna.decode(found.genome) == genome_window
-        assert found.padded == any("N" in window for window in [genome_window, *expected])
-        padded += found.padded
+        assert found.is_padded == any("N" in window for window in [genome_window, *expected])
+        padded += found.is_padded
         checked += 1
     assert 20 < padded < 2000
 
 
 def test_each_flank_stays_where_it_was() -> None:
     genome = genome_of(one="AAAAAAAAAACGTTTTTTTTTTTT")
-    here = place(Variant("f:1", "one", 11, ".", "CG", "C"), ContigNames(genome), 8)
-    both = read_windows(genome, here, 8, "both")
+    here = locate_allele(Variant("f:1", "one", 11, ".", "CG", "C"), ContigNames(genome), 8)
+    both = read_allele_windows(genome, here, 8, "both")
     assert dna.decode(both.genome) == "AAACGTTT"
     assert [dna.decode(codes) for codes in both.edited] == ["AAACTTTT", "AAAACTTT"]
-    here = place(Variant("f:1", "one", 11, ".", "C", "CC"), ContigNames(genome), 8)
-    both = read_windows(genome, here, 8, "both")
+    here = locate_allele(Variant("f:1", "one", 11, ".", "C", "CC"), ContigNames(genome), 8)
+    both = read_allele_windows(genome, here, 8, "both")
     assert [dna.decode(codes) for codes in both.edited] == ["AAACCGTT", "AACCGTTT"]
 
 
@@ -132,23 +139,23 @@ GENOME = genome_of(chr1="ACGTACGTNNACGTACGTAC", chrM="ACGT")
 def test_every_allele_has_its_status(
     chrom: str, pos: int, ref: str, alt: str, status: str, genome_ref: str
 ) -> None:
-    here = place(Variant("f:1", chrom, pos, ".", ref, alt), ContigNames(GENOME), 10)
+    here = locate_allele(Variant("f:1", chrom, pos, ".", ref, alt), ContigNames(GENOME), 10)
     assert (here.status, here.genome_ref) == (status, genome_ref)
     assert here.status in STATUSES
-    assert (here.other is not None) == (status in ("scored", "allele_swapped"))
+    assert (here.inserted is not None) == (status in ("scored", "allele_swapped"))
 
 
 def test_a_contig_shorter_than_the_window_is_padded_on_both_sides() -> None:
-    here = place(Variant("f:1", "chrM", 2, ".", "C", "T"), ContigNames(GENOME), 10)
-    windows = read_windows(GENOME, here, 10, "left")
+    here = locate_allele(Variant("f:1", "chrM", 2, ".", "C", "T"), ContigNames(GENOME), 10)
+    windows = read_allele_windows(GENOME, here, 10, "left")
     assert dna.decode(windows.genome) == "NNNACGTNNN"
     assert dna.decode(windows.edited[0]) == "NNNATGTNNN"
-    assert windows.padded
+    assert windows.is_padded
 
 
 def test_an_allele_without_windows_is_refused() -> None:
     with pytest.raises(ValueError, match="status star has no windows"):
-        read_windows(GENOME, Placed("star"), 10, "left")
+        read_allele_windows(GENOME, AlleleSite("star"), 10, "left")
 
 
 @given(st.data())
@@ -160,12 +167,12 @@ def test_any_allele_on_any_genome_has_a_status_and_whole_windows(data: st.DataOb
     own = chromosome[max(pos - 1, 0) : pos + 2] or "A"
     ref = data.draw(allele | st.just(own))
     alt = data.draw(allele | st.sampled_from(["*", ".", "<DEL>", "]1:2]A"]) | st.just(own))
-    here = place(Variant("f:1", "one", pos, ".", ref, alt), ContigNames(genome), 12)
+    here = locate_allele(Variant("f:1", "one", pos, ".", ref, alt), ContigNames(genome), 12)
     assert here.status in STATUSES
-    if here.other is None:
+    if here.inserted is None:
         return
     old, new = (ref, alt) if here.status == "scored" else (alt, ref)
-    found = read_windows(genome, here, 12, "both")
+    found = read_allele_windows(genome, here, 12, "both")
     flanks = ["left", "right"][: len(found.edited)]
     assert [dna.decode(codes) for codes in found.edited] == [
         by_string(chromosome, pos, old, new, 12, flank) for flank in flanks

@@ -321,7 +321,7 @@ def test_wrong_build_and_wrong_names_are_asked_about(
     summary = write_variants(VariantJob(run, written(tmp_path, rows), genome), tmp_path / "out.tsv")
     asked = summary.lines()[-2:]
     assert asked[0].startswith("100% of the alleles do not have the bases of genome.fa as REF")
-    assert asked[1].startswith("33% of the alleles lie on contigs that genome.fa does not have (7;")
+    assert asked[1].startswith("33% of the alleles are on contigs that genome.fa does not have (7;")
     alias = tmp_path / "alias.tsv"
     alias.write_text("7\t1\n")
     renamed = write_variants(

@@ -194,6 +194,20 @@ def test_a_variant_is_read_in_every_spelling(text):
     assert spelt(text) == [("chr1", 1005, ".", "A", "C")]
 
 
+@pytest.mark.parametrize("text", ["{}:700:A>C", "{}-700-A-C", "{}:700:A/C", "{} 700 rs1 A C"])
+def test_a_contig_of_a_variant_may_have_colons_and_asterisks(text):
+    hla = "HLA-A*01:01:01:01"
+    ((chrom, pos, _, ref, alt),) = spelt(text.format(hla))
+    assert (chrom, pos, ref, alt) == (hla, 700, "A", "C")
+
+
+def test_a_contig_of_a_region_may_have_colons_and_asterisks(tmp_path):
+    (tmp_path / "hla.fa").write_text(">HLA-A*01:01:01:01\n" + BASES * 2 + "\n")
+    with open_genome(tmp_path / "hla.fa") as genome:
+        (codes,) = regions("HLA-A*01:01:01:01:13-16", genome).codes
+        np.testing.assert_array_equal(codes, genome.read("HLA-A*01:01:01:01", 4, 24))
+
+
 def test_alleles_come_in_order_with_ids_and_case_as_written():
     assert spelt("chr1:5:a>gT\nchrUn_1 7 rs9 CA C,*,<DEL>") == [
         ("chr1", 5, ".", "a", "gT"),
@@ -396,7 +410,7 @@ def bcf(folder: Path) -> bytes:
         (lambda folder: b'{"htsget": {"urls": [{"url": "file:///etc/passwd"}]}}', "VCF:1"),
         (lambda folder: b"\xff\xfe" + VCF.decode().encode("utf-16-le"), "VCF:1"),
         (lambda folder: b"chr1\t5\t.\tA\t\xff\n", "VCF:1: is not UTF-8"),
-        (lambda folder: b"PK\x03\x04" + bytes(100), "VCF:1"),
+        (lambda folder: b"PK\x03\x04" + bytes(100), "VCF: is compressed with zip; BioQ reads"),
         (lambda folder: HEADER.encode(), "there is no variant"),
         (lambda folder: (HEADER + "chr1\t5\t.\tA\n").encode(), "VCF:3: has 4"),
     ],

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import new_file, read_small_text
+from bioq.files import new_file
+from bioq.text import read_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -134,10 +135,8 @@ def read_meme(path: str | Path) -> list[Motif]:
     # Bio.motifs reads the format too, but rounds the probabilities to counts of `nsites`.
     path = Path(path)
     try:
-        lines = read_small_text(path, what="motifs in MEME format").splitlines()
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected motifs in MEME format") from error
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path, "motifs in MEME format").splitlines()
+    except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a text file in MEME format ({error})") from error
     if not any(line.startswith("MEME version") for line in lines):
         raise BioqError(f"{path}: is not in MEME format: it has no line 'MEME version ...'")

@@ -21,13 +21,13 @@ from bioq.errors import BioqError
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
-from bioq.inputs.files import STDIN
-from bioq.inputs.places import open_places
+from bioq.inputs.loci import open_loci
 from bioq.models import ModelSizes, build_model
 from bioq.motifs import read_meme
 from bioq.runs.folder import create_run
 from bioq.runs.trained_model import load
 from bioq.runs.weights import read_tensors, save_weights
+from bioq.text import STDIN
 from bioq.variants.background import read_background
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -98,7 +98,7 @@ class Parsers:
         source = text.split("\n")[0][:100] or "x"
         if Path(source) == STDIN:
             return  # what comes from there is read as a file is
-        with open_places(source, self.genome, window_bp=20, span_bp=4, pad=False) as places:
+        with open_loci(source, self.genome, window_bp=20, span_bp=4, pad=False) as places:
             for _ in zip(range(50), places.read(), strict=False):
                 pass
 

@@ -15,11 +15,11 @@ import pysam
 import pytest
 from fault_commands import TRAIN, Command, Processes, Whole, World, content
 
+from bioq import text as pieces
 from bioq.dataset import verify
 from bioq.errors import BioqError
 from bioq.genome import bed as bed_module
 from bioq.genome import open_genome, read_bed
-from bioq.genome import text as pieces
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
 from bioq.runs.folder import BEST, LAST, STATE

@@ -17,9 +17,9 @@ from bioq.cluster.workers import software
 from bioq.files import sha256
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
-from bioq.inputs.files import STDIN
 from bioq.prediction.job import PredictOptions, Predictor, open_job
 from bioq.tables import Columns, Layout, Scores
+from bioq.text import STDIN
 
 
 def predict_on_ray(

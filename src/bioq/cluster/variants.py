@@ -19,13 +19,13 @@ from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.genome import ContigNames, Genome, read_chrom_alias
-from bioq.genome.alleles import place, read_windows
+from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
-from bioq.inputs.files import STDIN
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.parts import REMEDY
+from bioq.text import STDIN
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
 from bioq.variants.jobs import open_scorer, summary_of, table_metadata
@@ -170,9 +170,9 @@ class _GenomeReader:
         self._bases = {}
         window_bp, indel = self._scorer.window_bp, self._scorer.options.indel
         for variant in block:
-            placed = place(variant, self._names, window_bp)
-            if placed.other is not None:
-                read_windows(self._names.genome, placed, window_bp, indel)
+            site = locate_allele(variant, self._names, window_bp)
+            if site.inserted is not None:
+                read_allele_windows(self._names.genome, site, window_bp, indel)
         return self._bases
 
     def _record(self, contig: str, start: int, end: int) -> dna.Bytes:

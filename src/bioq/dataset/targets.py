@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does without
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import read_small_text
+from bioq.text import read_text
 
 NAME = "name"
 """The first column of every target table; the rest is annotation, kept as text."""
@@ -185,12 +185,10 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the first line's fields, and (line, fields) of every other line that is not blank."""
     try:
-        text = read_small_text(path, what="a tab-separated target table")
+        text = read_text(path, "a tab-separated target table")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
         header = next(reader, [])
         rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a tab-separated target table") from error
-    except (ValueError, OSError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise BioqError(f"{path}: is not a tab-separated UTF-8 table ({error})") from error
     return header, rows

@@ -1,9 +1,9 @@
-"""Genomes, intervals and the files that hold them. Coordinates are 0-based and half-open."""
+"""Genomes, intervals, variants and their files. Coordinates are 0-based and half-open."""
 
 from bioq.genome.bed import Bed, read_bed
 from bioq.genome.contigs import ContigNames, Located, locate, read_chrom_alias
 from bioq.genome.fasta import Genome, open_genome, some
-from bioq.genome.interval import Interval
+from bioq.genome.notation import Interval
 
 __all__ = [
     "Bed",

@@ -1,21 +1,25 @@
-"""Where an allele lies on the genome, and the windows with and without it.
+"""The position of an allele on the genome and in its window, and the windows with and without it.
 
-The first base of REF sits at window index `window_bp // 2 - 1` (499 of 1,000: DeepSEA's centring,
-1-based pos - 499 .. pos + 500). An allele is edited into a longer piece of the reference, which is
+The first base of REF is at window index `window_bp // 2 - 1` (499 of 1,000: DeepSEA's centring,
+1-based pos - 499 .. pos + 500). An allele is edited into a longer stretch of the genome, which is
 then cropped to the window.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from bioq import dna
-from bioq.genome import ContigNames, Genome
+from bioq.genome.contigs import ContigNames
+from bioq.genome.fasta import Genome
 from bioq.genome.vcf import Variant, is_bases
+from bioq.genome.windows import read_padded
 
 Indel = Literal["left", "right", "both"]
+_Values = npt.NDArray[Any]
 
 SCORED = "scored"
 EDGE_PADDED = "edge_padded"
@@ -42,105 +46,201 @@ STATUSES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """An allele on the genome; `other` is None where it cannot be scored."""
+class AlleleSite:
+    """Where an allele is on the genome, and which bases it puts there."""
 
     status: str
+    """A key of `STATUSES`."""
     genome_ref: str = ""
-    """What the genome has in place of REF, where that is something else."""
+    """The genome's bases at REF, if they differ from REF."""
     contig: str = ""
     start: int = 0
     """0-based first base of REF."""
-    replaced: int = 0
-    """Bases of the genome that the other allele takes the place of."""
-    other: dna.Bytes | None = None
-    """Codes of the allele that the genome does not have: ALT, or REF where the two are swapped."""
+    replaced_bp: int = 0
+    """Bases of the genome that `inserted` replaces."""
+    inserted: dna.Bytes | None = None
+    """Codes of the allele that the genome does not have: ALT, or REF if the two are swapped. None
+    if the allele cannot be scored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class WindowPositions:
+    """The position of every base of a window on its contig."""
+
+    position: npt.NDArray[np.int64]
+    """`(window_bp,)`, 0-based; negative or past the end for bases outside the contig."""
+    inserted: npt.NDArray[np.int64]
+    """`(window_bp,)`: 0, or 1, 2, ... for the bases that an allele inserts after `position`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlleleWindows:
     """The codes of an allele's windows."""
 
     genome: dna.Bytes
     """uint8 `(window_bp,)`."""
     edited: tuple[dna.Bytes, ...]
-    """The windows with the other allele, one or (left and right flank kept) two."""
-    padded: bool
-    """Whether any of them reaches past the contig's end."""
+    """The windows with the allele: one, or two if the left and the right flank are kept."""
+    is_padded: bool
+    """Whether a window reaches past the end of the contig."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """How the windows of an allele are cut from a stretch of the genome.
+
+    The stretch has the genome's window, `before` more bases on its left and `after` more on its
+    right, so that a window in which the allele has removed bases can be filled.
+    """
+
+    site: AlleleSite
+    window_bp: int
+    before: int
+    after: int
+    sides: tuple[Literal["left", "right"], ...]
+    """The flanks that keep their position, one for each edited window."""
+
+    @property
+    def index(self) -> int:
+        """Index of the first base of REF in the stretch."""
+        return centre_index(self.window_bp) + self.before
+
+    @property
+    def start(self) -> int:
+        """Position of the stretch's first base on the contig."""
+        return self.site.start - self.index
+
+    @property
+    def end(self) -> int:
+        return self.start + self.before + self.window_bp + self.after
+
+    def genome_window(self, stretch: _Values) -> _Values:
+        """Return the genome's window of values `(end - start,)`."""
+        return stretch[self.before : self.before + self.window_bp]
+
+    def edited_windows(self, stretch: _Values, inserted: _Values) -> tuple[_Values, ...]:
+        """Replace the values at the site by `inserted`, and return the edited windows."""
+        edited = np.concatenate(
+            [stretch[: self.index], inserted, stretch[self.index + self.site.replaced_bp :]]
+        )
+        right_end = len(edited) - self.after
+        windows = {
+            "left": edited[self.before : self.before + self.window_bp],
+            "right": edited[right_end - self.window_bp : right_end],
+        }
+        return tuple(windows[side] for side in self.sides)
 
 
 def centre_index(window_bp: int) -> int:
-    """Return the index of a window at which the first base of REF sits."""
+    """Return the index in a window of the first base of REF."""
     return window_bp // 2 - 1
 
 
-def place(variant: Variant, names: ContigNames, window_bp: int) -> Placed:
-    """Find an allele on the genome and tell whether it can be scored, and if not, why."""
-    for status, alts in (("star", "*"), ("no_alt", ".")):
-        if variant.alt == alts:
-            return Placed(status)
-    if not is_bases(variant.alt):
-        return Placed("symbolic")
+def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> AlleleSite:
+    """Locate an allele on the genome, with the status that says whether it can be scored."""
+    status = _status_of_alt(variant.alt)
+    if status:
+        return AlleleSite(status)
     number = names.find(variant.chrom)
     if number is None:
-        return Placed(NO_CONTIG)
+        return AlleleSite(NO_CONTIG)
     contig = names.contigs[number]
     start, end = variant.pos - 1, variant.pos - 1 + len(variant.ref)
-    length = names.genome.lengths[contig]
-    if start < 0 or end > length:
-        return Placed(OUTSIDE)
+    if start < 0 or end > names.genome.lengths[contig]:
+        return AlleleSite(OUTSIDE)
     ref, alt = dna.encode(variant.ref), dna.encode(variant.alt)
+    status = _status_of_bases(ref, alt)
+    if status:
+        return AlleleSite(status)
+    site = _compare_with_genome(names.genome, contig, start, ref, alt)
+    longest = max(len(ref), len(alt))
+    if site.inserted is not None and longest > max(centre_index(window_bp), 1):
+        return AlleleSite("too_long", site.genome_ref)
+    return site
+
+
+def _status_of_alt(alt: str) -> str:
+    """Return the status of an ALT that is not spelled in bases, or nothing."""
+    if alt in ("*", "."):
+        return "star" if alt == "*" else "no_alt"
+    return "" if is_bases(alt) else "symbolic"
+
+
+def _status_of_bases(ref: dna.Bytes, alt: dna.Bytes) -> str:
+    """Return the status of alleles that cannot be scored on any genome, or nothing."""
     if dna.UNKNOWN in ref or dna.UNKNOWN in alt:
-        return Placed("ambiguous")
-    if np.array_equal(ref, alt):
-        return Placed("alt_is_ref")
-    found = names.genome.read(contig, start, end)
-    replaced, other, status, genome_ref = len(ref), alt, SCORED, ""
-    if not np.array_equal(found, ref):
-        genome_ref = dna.decode(found)
-        alt_end = start + len(alt)
-        if alt_end > length or not np.array_equal(names.genome.read(contig, start, alt_end), alt):
-            return Placed(REF_MISMATCH, genome_ref)
-        replaced, other, status = len(alt), ref, SWAPPED
-    if max(len(ref), len(alt)) > max(centre_index(window_bp), 1):
-        return Placed("too_long", genome_ref)
-    return Placed(status, genome_ref, contig, start, replaced, other)
+        return "ambiguous"
+    return "alt_is_ref" if np.array_equal(ref, alt) else ""
 
 
-def read_windows(genome: Genome, placed: Placed, window_bp: int, indel: Indel) -> Windows:
-    """Return the genome's window around an allele and the windows with the other allele.
+def _compare_with_genome(
+    genome: Genome, contig: str, start: int, ref: dna.Bytes, alt: dna.Bytes
+) -> AlleleSite:
+    """Return the site of alleles whose REF is inside the contig, by which of them it has there."""
+    there = genome.read(contig, start, start + len(ref))
+    if np.array_equal(there, ref):
+        return AlleleSite(SCORED, "", contig, start, len(ref), alt)
+    genome_ref, alt_end = dna.decode(there), start + len(alt)
+    has_alt = alt_end <= genome.lengths[contig] and np.array_equal(
+        genome.read(contig, start, alt_end), alt
+    )
+    if not has_alt:
+        return AlleleSite(REF_MISMATCH, genome_ref)
+    return AlleleSite(SWAPPED, genome_ref, contig, start, len(alt), ref)
 
-    An allele of another length shifts one flank: indel="left" keeps the left flank where it is,
-    so that what lies to the right moves up or out; "right" keeps the right flank; "both" gives
-    both windows. Alleles of one length give one window, whatever `indel` says.
+
+def read_allele_windows(
+    genome: Genome, site: AlleleSite, window_bp: int, indel: Indel
+) -> AlleleWindows:
+    """Return the genome's window around an allele, and the windows with the allele.
+
+    An allele that changes the length shifts one flank: indel="left" keeps the position of the
+    left flank and moves the bases on the right; "right" keeps the right flank; "both" gives both
+    windows. An allele that keeps the length gives one window for every `indel`.
     """
-    other = placed.other
-    if other is None:
-        raise ValueError(f"an allele with status {placed.status} has no windows")
-    gone = placed.replaced - len(other)
-    before = max(gone, 0) if indel != "left" else 0
-    after = max(gone, 0) if indel != "right" else 0
-    at = centre_index(window_bp) + before
-    start = placed.start - at
-    codes, padded = _read_padded(genome, placed.contig, start, start + before + window_bp + after)
-    edited = np.concatenate([codes[:at], other, codes[at + placed.replaced :]])
-    right_end = len(edited) - after
-    kept = {
-        "left": edited[before : before + window_bp],
-        "right": edited[right_end - window_bp : right_end],
-    }
-    sides = ("left", "right") if indel == "both" else (indel,)
-    windows = tuple(kept[side] for side in sides[: None if gone else 1])
-    return Windows(codes[before : before + window_bp], windows, padded)
+    if site.inserted is None:
+        raise ValueError(f"an allele with status {site.status} has no windows")
+    edit = _edit_of(site, len(site.inserted), window_bp, indel)
+    codes = read_padded(genome, site.contig, edit.start, edit.end)
+    return AlleleWindows(
+        genome=edit.genome_window(codes),
+        edited=edit.edited_windows(codes, site.inserted),
+        is_padded=edit.start < 0 or edit.end > genome.lengths[site.contig],
+    )
 
 
-def _read_padded(genome: Genome, contig: str, start: int, end: int) -> tuple[dna.Bytes, bool]:
-    """Return the codes of `start` to `end`, unknown outside the contig, and whether there were."""
-    length = genome.lengths[contig]
-    inside = max(start, 0), min(end, length)
-    codes = genome.read(contig, *inside)
-    if inside == (start, end):
-        return codes, False
-    padded = np.full(end - start, dna.UNKNOWN, dtype=np.uint8)
-    padded[inside[0] - start : inside[1] - start] = codes
-    return padded, True
+def window_positions(
+    site: AlleleSite, window_bp: int, indel: Indel
+) -> tuple[WindowPositions, tuple[WindowPositions, ...]]:
+    """Return the positions of the bases of `read_allele_windows`: of the genome's window, and of
+    each edited window.
+
+    The bases of the allele have the positions of the bases that they replace, in order; the bases
+    that it has in addition are inserted after the last of them.
+    """
+    if site.inserted is None:
+        raise ValueError(f"an allele with status {site.status} has no windows")
+    edit = _edit_of(site, len(site.inserted), window_bp, indel)
+    position = np.arange(edit.start, edit.end)
+    inserted = np.zeros_like(position)
+    order = np.arange(len(site.inserted))
+    last = site.replaced_bp - 1
+    edited = zip(
+        edit.edited_windows(position, site.start + np.minimum(order, last)),
+        edit.edited_windows(inserted, np.maximum(order - last, 0)),
+        strict=True,
+    )
+    genome = WindowPositions(edit.genome_window(position), edit.genome_window(inserted))
+    return genome, tuple(WindowPositions(*window) for window in edited)
+
+
+def _edit_of(site: AlleleSite, inserted_bp: int, window_bp: int, indel: Indel) -> _Edit:
+    removed_bp = site.replaced_bp - inserted_bp
+    sides: tuple[Literal["left", "right"], ...] = ("left", "right") if indel == "both" else (indel,)
+    return _Edit(
+        site=site,
+        window_bp=window_bp,
+        before=max(removed_bp, 0) if indel != "left" else 0,
+        after=max(removed_bp, 0) if indel != "right" else 0,
+        sides=sides if removed_bp else sides[:1],
+    )

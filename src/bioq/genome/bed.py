@@ -1,26 +1,27 @@
-"""BED, narrowPeak and broadPeak files, plain or gzip."""
+"""BED, narrowPeak and broadPeak files."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from bioq.errors import BioqError
+from bioq.text import open_content
 
 _MOST_BYTES = 1 << 30
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
 _MOST_DIGITS = 18
 _DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
 _NARROW_PEAK_COLUMNS = 10
-"""A narrowPeak has exactly ten columns, the tenth its summit: UCSC, ENCODE narrowPeak format.
-BED12 has a tenth column too, which is something else."""
+"""A narrowPeak has exactly ten columns, and the tenth is the summit: UCSC, ENCODE narrowPeak
+format. The tenth column of BED12 has another meaning."""
+_SCANNED_BYTES = 1 << 16
+_CONTIG, _START, _END, _SUMMIT = "f0", "f1", "f2", "f9"
+"""PyArrow's names of the columns that are read."""
 NO_SUMMIT = -1
 
 
@@ -30,138 +31,131 @@ class Bed:
 
     path: Path
     contigs: tuple[str, ...]
-    """The contig names that the file uses."""
+    """The contig names in the file, in order of appearance."""
     contig: npt.NDArray[np.int64]
     """`(n,)` numbers into `contigs`."""
     start: npt.NDArray[np.int64]
     """`(n,)`, 0-based."""
     end: npt.NDArray[np.int64]
-    """`(n,)`, not included; always after start."""
+    """`(n,)`, not included; always greater than start."""
     summit: npt.NDArray[np.int64]
-    """`(n,)` narrowPeak's summit counted from start, -1 where the file gives none. Real files hold
-    some that are not in their peak, so whoever uses it must check."""
+    """`(n,)` the summit of a narrowPeak, counted from start; -1 if the file has none. In real files
+    some summits are outside their peak: check before use."""
 
     def __len__(self) -> int:
         return len(self.start)
 
     def line(self, row: int) -> int:
-        """Return the line of the file that row `row` stands on, counted from 1."""
+        """Return the line number of row `row` in the file, counted from 1."""
         return _data_lines(_read(self.path))[row][0]
 
 
 def read_bed(path: str | Path) -> Bed:
     """Read the first three columns of a BED file, and the summit of a narrowPeak.
 
-    `track`, `browser`, `#` and blank lines are passed over; columns are separated by tabs, or by
-    spaces in a line without tabs. An interval of no bases (start = end) is an error.
-    Raises BioqError, with the line, for fewer than three columns, a number that is no whole
-    number, a negative start, or an end that is not after its start.
+    `track`, `browser`, `#` and blank lines are skipped. Columns are separated by tabs, or by
+    spaces in a line without tabs. Quotes are ordinary characters.
+    Raises BioqError, with the line, for fewer than three columns, a position that is not a whole
+    number, a negative start, or an end that is not greater than its start.
     """
     path = Path(path)
     text = _read(path)
-    bed = _parse_fast(path, text)
+    bed = _parse_quickly(path, text)
     return bed if bed is not None else _parse_exactly(path, text)
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            is_gzip = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            text = (gzip.GzipFile(fileobj=file) if is_gzip else file).read(_MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a BED file") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
+    with open_content(path, "a BED file") as content:
+        text = content.text().read(_MOST_BYTES + 1)
     if len(text) > _MOST_BYTES:
+        unpacked = " once unpacked" if content.compression != "none" else ""
         raise BioqError(
-            f"{path}: holds more than {_MOST_BYTES:,} bytes{' once unpacked' * is_gzip}; a file of "
-            "peaks or bins is held in memory whole, so give the first three columns alone, or the "
-            "contigs in files of their own"
+            f"{path}: holds more than {_MOST_BYTES:,} bytes{unpacked}; a file of peaks or bins is "
+            "held in memory as a whole, so keep only its first three columns, or write each contig "
+            "to a file of its own"
         )
-    return text.removeprefix(b"\xef\xbb\xbf")
+    return text
 
 
-def _parse_fast(path: Path, text: bytes) -> Bed | None:
-    """Parse a file whose lines all have the same columns and no fault; None for anything else."""
-    position = 0
-    while _HEADER.match(text, position):
-        position = text.find(b"\n", position) + 1 or len(text)
-    text = text[position:].rstrip(b"\r\n")
-    if not text:
+def _parse_quickly(path: Path, text: bytes) -> Bed | None:
+    """Parse tab-separated lines with PyArrow; None for a text that `_parse_exactly` must read."""
+    import pyarrow as pa
+
+    first = _first_data(text)
+    end_of_line = text.find(b"\n", first)
+    columns = text.count(b"\t", first, end_of_line if end_of_line >= 0 else None) + 1
+    if columns < 3:
         return None
-    letters = np.frombuffer(text + b"\n", dtype=np.uint8)
-    line_end = np.flatnonzero(letters == ord("\n"))
-    line_start = np.concatenate([[0], line_end[:-1] + 1])
-    may_be_header = np.isin(letters[line_start], np.frombuffer(b"#tb", dtype=np.uint8)).any()
-    if may_be_header and any(word in text for word in (b"\n#", b"\ntrack", b"\nbrowser")):
-        return None
-    tab = np.flatnonzero(letters == ord("\t"))
-    columns = text[: line_end[0]].count(b"\t") + 1
-    if columns < 3 or len(tab) != len(line_end) * (columns - 1):
-        return None
-    tabs = tab.reshape(len(line_end), columns - 1)
-    if (tabs[:, 0] < line_start).any() or (tabs[:, -1] > line_end).any():
-        return None
-    line_end = line_end - (letters[line_end - 1] == ord("\r"))
-    stops = np.column_stack([tabs, line_end])
-    start = _whole_numbers(letters, tabs[:, 0] + 1, stops[:, 1])
-    end = _whole_numbers(letters, tabs[:, 1] + 1, stops[:, 2])
-    if start is None or end is None or (end <= start).any():
-        return None
-    summit = np.full(len(start), NO_SUMMIT, dtype=np.int64)
-    if columns == _NARROW_PEAK_COLUMNS:
-        begins = tabs[:, 8] + 1
-        given = (line_end - begins != 2) | (letters[begins] != ord("-"))  # anything but -1
-        numbers = _whole_numbers(letters, begins[given], line_end[given])
-        if numbers is None or (letters[begins[~given] + 1] != ord("1")).any():
+    lines = memoryview(text)[first:]
+    numbers = (_START, _END, *([_SUMMIT] if columns == _NARROW_PEAK_COLUMNS else []))
+    types = {_CONTIG: pa.dictionary(pa.int32(), pa.binary()), **dict.fromkeys(numbers, pa.int64())}
+    try:
+        table = _read_columns(lines, types)
+        if _may_be_misread(text) and not _are_digits(_read_columns(lines, numbers)):
             return None
-        summit[given] = numbers
-    contig, example = _group_names(letters, line_start, tabs[:, 0])
-    names = _names(text[line_start[row] : tabs[row, 0]] for row in example)
-    return Bed(path, names, contig, start, end, summit)
+    except pa.ArrowInvalid:
+        return None
+    contig = table[_CONTIG].unify_dictionaries().combine_chunks()
+    names = contig.dictionary.to_pylist()
+    start, end, *summits = (table[name].to_numpy() for name in numbers)
+    summit = summits[0] if summits else np.full(len(start), NO_SUMMIT, dtype=np.int64)
+    is_right = (start >= 0) & (start < end) & (summit >= NO_SUMMIT)
+    is_right &= np.maximum(end, summit) < 10**_MOST_DIGITS
+    if not is_right.all() or any(_HEADER.match(name) for name in names):
+        return None
+    return Bed(path, _names(names), contig.indices.to_numpy().astype(np.int64), start, end, summit)
 
 
-def _group_names(
-    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Number the names at letters first .. last - 1 by first appearance.
+def _read_columns(lines: memoryview, types: Any) -> Any:
+    """Return columns of tab-separated lines as a PyArrow table.
 
-    Returns each row's number `(n,)` and, for each number, the first row that has it.
+    `types` maps their names to types; a sequence of names gives text.
+    Raises pyarrow.ArrowInvalid for lines of different widths and cells of another type.
     """
-    width = last - first
-    number = np.zeros(len(first), dtype=np.int64)
-    for begin in range(0, int(width.max()), 8):  # eight letters at a time, as one integer
-        word = np.zeros(len(first), dtype=np.uint64)
-        for place in range(begin, min(begin + 8, int(width.max()))):
-            letter = letters[np.minimum(first + place, last)].astype(np.uint64)
-            word |= np.where(width > place, letter, 0) << np.uint64(8 * (place - begin))
-        word_number, words = pd.factorize(word)
-        number = pd.factorize(number * len(words) + word_number)[0].astype(np.int64)
-    example = np.empty(int(number.max()) + 1, dtype=np.int64)
-    example[number[::-1]] = np.arange(len(number))[::-1]  # of equal numbers the last written stays
-    return number, example
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types = types if isinstance(types, dict) else dict.fromkeys(types, pa.string())
+    return csv.read_csv(
+        pa.BufferReader(pa.py_buffer(lines)),
+        read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=True),
+        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(types), column_types=types, null_values=[]
+        ),
+    )
 
 
-def _whole_numbers(
-    letters: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64] | None:
-    """Return the numbers that stand at letters first .. last - 1; None if one is no number."""
-    width = last - first
-    if len(width) and (width.min() < 1 or width.max() > _MOST_DIGITS):
-        return None
-    numbers = np.zeros(len(first), dtype=np.int64)
-    for place in range(int(width.max(initial=0))):
-        digit = letters[np.minimum(first + place, last - 1)] - np.uint8(ord("0"))
-        if (digit > 9).any():
-            return None
-        numbers = np.where(width > place, numbers * 10 + digit, numbers)
-    return numbers
+def _first_data(text: bytes) -> int:
+    """Return where the first line begins that is neither blank nor a header."""
+    position = 0
+    while text.startswith(b"\n", position) or _HEADER.match(text, position):
+        position = text.find(b"\n", position) + 1 or len(text)
+    return position
+
+
+def _may_be_misread(text: bytes) -> bool:
+    """Return whether PyArrow may read as a number what BED does not have: a cell with a space, one
+    that begins with -0, or with 0 and another character (base 16, any number of zeros)."""
+    if b" " in text:
+        return True
+    letters = np.frombuffer(text, dtype=np.uint8)
+    for first in range(0, len(letters), _SCANNED_BYTES):
+        part = letters[first : first + _SCANNED_BYTES + 2]
+        tab = np.flatnonzero((part[:-2] == ord("\t")) & (part[1:-1] <= ord("0")))
+        has_minus, second = part[tab + 1] == ord("-"), part[tab + 2]
+        if np.where(has_minus, second == ord("0"), second >= ord("0")).any():
+            return True
+    return False
+
+
+def _are_digits(table: Any) -> bool:
+    """Return whether every cell of a table of text is a whole number, or -1."""
+    from pyarrow import compute
+
+    pattern = f"^(-1|[0-9]{{1,{_MOST_DIGITS}}})$"
+    matches = (compute.match_substring_regex(column, pattern) for column in table.columns)
+    return all(compute.all(match).as_py() for match in matches)
 
 
 def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
@@ -169,13 +163,13 @@ def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
 
 
 def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
-    """Return (number, line) of the lines that hold an interval."""
-    lines = enumerate(text.replace(b"\r\n", b"\n").split(b"\n"), start=1)
+    """Return (line number, line) of the lines with an interval."""
+    lines = enumerate(text.split(b"\n"), start=1)
     return [(number, line) for number, line in lines if is_interval(line)]
 
 
 def _parse_exactly(path: Path, text: bytes) -> Bed:
-    """Parse line by line, and name the first line that is wrong."""
+    """Parse line by line, and name the first wrong line."""
     numbers: dict[bytes, int] = {}
     rows = []
     for number, line in _data_lines(text):
@@ -190,7 +184,7 @@ def _parse_exactly(path: Path, text: bytes) -> Bed:
 
 
 def is_interval(line: bytes) -> bool:
-    """Whether a line is not blank, a comment, `track` or `browser`."""
+    """Return whether a line is not blank, a comment, `track` or `browser`."""
     return bool(line.strip()) and not _HEADER.match(line)
 
 
@@ -208,9 +202,9 @@ def parse_interval(line: bytes, where: str) -> tuple[list[bytes], int, int]:
     start = _whole_number(fields[1], f"{where}: start")
     end = _whole_number(fields[2], f"{where}: end")
     if end <= start:
-        place = "before" if end < start else "equal to"
+        order = "before" if end < start else "equal to"
         raise BioqError(
-            f"{where}: end {end} is {place} start {start}; "
+            f"{where}: end {end} is {order} start {start}; "
             "BED intervals need start < end (0-based, end not included)"
         )
     return fields, start, end
@@ -222,7 +216,7 @@ def _whole_number(field: bytes, what: str) -> int:
     return int(field)
 
 
-def _refuse(found: str, what: str) -> NoReturn:
-    if re.fullmatch(r"-[0-9]+", found):
-        raise BioqError(f"{what} {found} is negative; positions count from 0")
-    raise BioqError(f"{what} {found!r} is not a whole number; expected digits only")
+def _refuse(cell: str, what: str) -> NoReturn:
+    if re.fullmatch(r"-[0-9]+", cell):
+        raise BioqError(f"{what} {cell} is negative; positions count from 0")
+    raise BioqError(f"{what} {cell!r} is not a whole number; expected digits only")

@@ -1,4 +1,4 @@
-"""Contig names: the same contig is chr1 in one file and 1 in the next."""
+"""Contig names: files differ in their name of the same contig, for example chr1 and 1."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files import read_small_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome
+from bioq.text import read_text
 
 _NONE: Mapping[str, str] = {}
 
 
 class ContigNames:
-    """Finds a genome's contig by the name that another file gives it.
+    """Finds a contig of a genome by its name in another file.
 
-    In this order: the alias table, the very name, and the name without `chr` where M and MT are
-    one (chr1 = 1, chrM = M = chrMT = MT). Two contigs that only differ in `chr` match only by
-    their very names.
+    In this order: by the alias table, by the same name, and by the name without `chr`, where M
+    and MT are equal (chr1 = 1, chrM = M = chrMT = MT). Two contigs of the genome that differ only
+    in `chr` are found only by their exact names.
     """
 
     def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
         self.genome = genome
         self.contigs = tuple(genome.lengths)
-        """The genome's own names, in file order."""
+        """The names in the genome, in file order."""
         self._alias = alias
         self._number = {name: number for number, name in enumerate(self.contigs)}
         bare = [_bare(name) for name in self.contigs]
@@ -49,17 +49,15 @@ def _bare(name: str) -> str:
 
 
 def read_chrom_alias(path: str | Path) -> dict[str, str]:
-    """Read a table of two tab-separated columns: a name in the peak files, the genome's name.
+    """Read a table of two tab-separated columns: a name in other files, the name in the genome.
 
-    Blank lines and lines that begin with # are passed over. Raises BioqError, with the line, for
-    another number of columns or a name that is given two genome names.
+    Blank lines and lines that begin with # are skipped. Raises BioqError, with the line, for
+    another number of columns or a name with two different genome names.
     """
     path = Path(path)
     try:
-        lines = read_small_text(path, what="a table of contig names").splitlines()
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a table of contig names") from error
-    except (OSError, ValueError) as error:
+        lines = read_text(path, "a table of contig names").splitlines()
+    except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
     alias: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -81,14 +79,14 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Located:
-    """Where the intervals of a BED file lie on a genome."""
+    """The contigs of the intervals of a BED file in a genome."""
 
     rows: npt.NDArray[np.int64]
-    """`(n,)` rows of the BED whose contig the genome has, in file order."""
+    """`(n,)` rows of the BED file whose contig the genome has, in file order."""
     contig: npt.NDArray[np.int64]
-    """`(n,)` the genome's contig numbers of those rows."""
+    """`(n,)` the contig number of each of these rows in the genome."""
     absent: dict[str, int]
-    """Contig name in the file -> intervals, for contigs that the genome does not have."""
+    """Contig name in the file -> number of intervals, for contigs that the genome lacks."""
 
 
 def locate(bed: Bed, names: ContigNames) -> Located:
@@ -96,14 +94,14 @@ def locate(bed: Bed, names: ContigNames) -> Located:
 
     Raises BioqError, with the line, for an interval past its contig's end.
     """
-    found = [names.find(name) for name in bed.contigs]
-    counts = np.bincount(bed.contig, minlength=len(found))
+    numbers = [names.find(name) for name in bed.contigs]
+    counts = np.bincount(bed.contig, minlength=len(numbers))
     absent = {
         name: int(count)
-        for name, number, count in zip(bed.contigs, found, counts, strict=True)
+        for name, number, count in zip(bed.contigs, numbers, counts, strict=True)
         if number is None and count
     }
-    number_of = np.array([-1 if number is None else number for number in found], dtype=np.int64)
+    number_of = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
     contig = number_of[bed.contig]
     rows = np.flatnonzero(contig >= 0)
     contig = contig[rows]

@@ -1,14 +1,12 @@
-"""Genomes on disk: FASTA plain, bgzip or gzip, and 2bit, told apart by content.
+"""Genomes on disk: FASTA (plain, bgzip or gzip) and 2bit, recognised by their content.
 
-Plain and bgzip FASTA are read in place through htslib's index, 2bit in place by `twobit`. A
-plain-gzip FASTA has no random access, and htslib refuses a FASTA whose lines differ in length:
-those are read once into memory at two bits a base.
+Plain and bgzip FASTA are read in place with the index of htslib, 2bit in place by `twobit`. A
+FASTA in plain gzip has no random access, and htslib refuses a FASTA whose lines differ in length:
+both are read once into memory, with two bits per base.
 """
 
 import contextlib
-import gzip
 import tempfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +21,11 @@ from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
+from bioq.text import BGZF_END, open_content, without_bgzip_end
 
-_GZIP_MAGIC = b"\x1f\x8b"
-# The empty block that ends every BGZF file: SAM specification, section 4.1.2.
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-# Indexing takes longer than about 2 s from here on.
+_EXPECTED = "a genome (FASTA or 2bit)"
+_HEAD_BYTES = 1 << 16
+# Indexing a larger file takes more than about 2 s.
 _LARGE_BYTES = 200_000_000
 
 Kind = Literal["fasta", "bgzip", "gzip", "2bit"]
@@ -52,13 +50,13 @@ class Genome:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
         `(end - start,)`; see `dna`. Letters other than A, C, G, T in either case are unknown.
 
-        Raises BioqError for a contig that is not here or bases outside it.
+        Raises BioqError for an unknown contig or bases outside it.
         """
         if contig not in self.lengths:
             raise BioqError(f"{self.path}: has no contig {contig!r}; it has {some(self.lengths)}")
         if not 0 <= start <= end <= self.lengths[contig]:
             raise BioqError(
-                f"{self.path}: bases {start:,} to {end:,} of {contig} were asked for; "
+                f"{self.path}: bases {start:,} to {end:,} of {contig} do not exist; "
                 f"it has bases 0 to {self.lengths[contig]:,}"
             )
         return self._read(contig, start, end)
@@ -87,11 +85,11 @@ def some(names: Iterable[object], most: int = 8) -> str:
 
 
 def open_genome(path: str | Path) -> Genome:
-    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, whatever its name ends with.
+    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name.
 
     An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
-    otherwise one is made in a temporary place, and nothing is written beside the genome.
-    Raises BioqError for a file that is empty, cut short, no FASTA, or names a contig twice.
+    otherwise an index is made in a temporary folder. Nothing is written beside the genome.
+    Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice.
     """
     path = Path(path)
     kind = _kind(path)
@@ -101,75 +99,53 @@ def open_genome(path: str | Path) -> Genome:
         genome = _open_indexed(path, compressed=kind == "bgzip")
         if genome is not None:
             return genome
-    packed = read_packed_fasta(path, compressed=kind != "fasta")
+    packed = read_packed_fasta(path)
     if kind == "gzip":
         say(
-            f"{path}: plain gzip has no random access, so it is held in memory "
+            f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
         )
     return Genome(path, packed.lengths, packed.read, lambda: None)
 
 
-def is_bgzip(head: bytes) -> bool:
-    """Tell whether a file that begins so (18 bytes or more) is gzip in bgzip's blocks."""
-    return len(head) >= 18 and head[:2] == _GZIP_MAGIC and head[3] & 4 > 0 and head[12:14] == b"BC"
-
-
 def _kind(path: Path) -> Kind:
-    """Tell what a genome file is by its first bytes; refuse what is none."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(1 << 16)
-            file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-            tail = file.read()
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected a genome (FASTA or 2bit)") from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror}") from error
-    if not head:
-        raise BioqError(f"{path}: is empty; expected a genome (FASTA or 2bit)")
-    if byte_order(head) is not None:
+    """Return the format of a genome file by its first bytes; raise BioqError if it is neither."""
+    with open_content(path, _EXPECTED) as content:
+        head = content.stream.read(_HEAD_BYTES)
+        compression = content.compression
+    if not head and compression == "none":
+        raise BioqError(f"{path}: is empty; expected {_EXPECTED}")
+    if compression == "none" and byte_order(head) is not None:
         return "2bit"
-    kind: Kind = "fasta"
-    if head.startswith(_GZIP_MAGIC):
-        bgzip = is_bgzip(head)
-        if bgzip and tail != BGZF_END:
-            raise BioqError(
-                f"{path}: is cut short: the block that ends every bgzip file is not there; "
-                "copy or download it again"
-            )
-        kind = "bgzip" if bgzip else "gzip"
-        head = _gunzip_head(path)
+    if compression == "bgzip" and _last_bytes(path) != BGZF_END:
+        raise without_bgzip_end(str(path))
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
-        raise BioqError(f"{path}: holds nothing; expected a genome (FASTA or 2bit)")
+        raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
     if not text.startswith(b">"):
         raise BioqError(
             f"{path}:1: is not FASTA: it begins with {text[:20].decode('ascii', 'replace')!r}, "
             "expected '>' and a contig's name"
         )
-    return kind
+    return "fasta" if compression == "none" else compression
 
 
-def _gunzip_head(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read(1 << 12)
-    except (EOFError, OSError, zlib.error) as error:
-        raise BioqError(
-            f"{path}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
+def _last_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
+        return file.read()
 
 
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
-    """Open a FASTA through htslib; None if htslib cannot index it or takes it for another."""
+    """Open a FASTA with htslib; None if htslib cannot index it or finds other contigs in it."""
     beside = Path(f"{path}.fai"), Path(f"{path}.gzi")
     lengths = read_fresh_index(path, *beside, compressed=compressed)
     if lengths is not None:
         return _IndexedFasta(path, *beside, compressed=compressed).genome(lengths)
     if path.stat().st_size > _LARGE_BYTES:
-        say(f"{path}: making its index in a temporary place; 'samtools faidx' makes one that stays")
+        say(
+            f"{path}: making its index in a temporary folder; 'samtools faidx' makes one that stays"
+        )
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         made = Path(folder, "fai"), Path(folder, "gzi")
         with quiet_htslib():
@@ -184,7 +160,7 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
 
 
 class _IndexedFasta:
-    """A FASTA read in place through htslib."""
+    """A FASTA that htslib reads in place."""
 
     def __init__(self, path: Path, fai: Path, gzi: Path, *, compressed: bool):
         self.path = path
@@ -212,13 +188,14 @@ class _IndexedFasta:
 
     def _damaged(self, contig: str, start: int, end: int) -> BioqError:
         return BioqError(
-            f"{self.path}: {contig}:{start}-{end} could not be read; the file is damaged or was "
-            "changed meanwhile, copy or download it again"
+            f"{self.path}: {contig}:{start}-{end} could not be read; the file is damaged or has "
+            "changed since it was opened; copy or download it again"
         )
 
 
 @contextlib.contextmanager
 def quiet_htslib() -> Iterator[None]:
+    """Keep htslib from writing messages of its own to stderr."""
     before = pysam.set_verbosity(0)
     try:
         yield

@@ -1,6 +1,6 @@
-"""FASTA indexes: whether a .fai (and .gzi) fits the FASTA that it stands beside.
+"""FASTA indexes: whether a .fai (and .gzi) fits its FASTA.
 
-htslib trusts any index; one of another version of the file silently gives other bases.
+htslib accepts every index; the index of another version of the file silently gives wrong bases.
 """
 
 import struct
@@ -14,15 +14,15 @@ from typing import BinaryIO
 import pysam
 
 _MOST_BETWEEN_BYTES = 1 << 16
-"""The longest header line, blank lines included, that is looked at between two contigs."""
+"""The longest header line, blank lines included, that is read between two contigs."""
 
 ReadAt = Callable[[int, int], bytes]
-"""(offset, bytes) in the uncompressed text -> what is there."""
+"""(offset, number of bytes) in the uncompressed text -> the bytes."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A line of a .fai: where a contig's bases begin, and how its lines are laid out."""
+    """A line of a .fai: the offset of a contig's bases, and the layout of its lines."""
 
     name: str
     length: int
@@ -42,10 +42,10 @@ class _Entry:
 def read_fresh_index(
     fasta: Path, fai: Path, gzi: Path, *, compressed: bool
 ) -> dict[str, int] | None:
-    """Return the contigs' lengths if the index fits the FASTA, or None if it does not.
+    """Return the lengths of the contigs if the index fits the FASTA, or None if it does not.
 
-    It fits if it is not older, and between any two contigs that it lists the FASTA holds one
-    header line, of the right name, and nothing else.
+    The index fits if it is not older than the FASTA, and if the FASTA has exactly one header line,
+    with the right name, between any two contigs of the index.
     """
     try:
         needed = (fai, gzi) if compressed else (fai,)
@@ -62,7 +62,7 @@ def read_fresh_index(
                     fits = _entries_fit(entries, _read_at_of_bgzip(text, blocks))
             else:
                 fits = _entries_fit(entries, _read_at_of_plain(file))
-    except (OSError, ValueError, ArithmeticError, struct.error):  # a damaged index: any number
+    except (OSError, ValueError, ArithmeticError, struct.error):  # a damaged index has any number
         return None
     return {entry.name: entry.length for entry in entries} if fits else None
 
@@ -74,7 +74,7 @@ def _entry(line: str) -> _Entry:
 
 
 def _entries_fit(entries: list[_Entry], read_at: ReadAt) -> bool:
-    """Whether only the right headers stand before, between and after the contigs."""
+    """Return whether the text before, between and after the contigs is their headers only."""
     if not entries or len({entry.name for entry in entries}) != len(entries):
         return False
     ends = [0, *(entry.end for entry in entries)]
@@ -102,16 +102,16 @@ def _read_at_of_plain(file: BinaryIO) -> ReadAt:
 
 
 def _read_gzi(path: Path) -> list[tuple[int, int]]:
-    """Return (compressed, uncompressed) offset of every block: bgzip's manual page."""
+    """Return the (compressed, uncompressed) offset of every block: bgzip's manual page."""
     raw = path.read_bytes()
     (count,) = struct.unpack_from("<Q", raw)
     if len(raw) != 8 + 16 * count:
-        raise ValueError("the size of the .gzi is not the one that it states")
+        raise ValueError("the .gzi has another size than its first number")
     return [(0, 0), *struct.iter_unpack("<QQ", raw[8:])]
 
 
 def _blocks_fit(file: BinaryIO, blocks: list[tuple[int, int]]) -> bool:
-    """Whether every block begins where the .gzi says and the one before has the size it says."""
+    """Return whether every block has the offset and the size that the .gzi gives."""
     for (_, before), (compressed, uncompressed) in pairwise(blocks):
         file.seek(compressed - 4)
         around = file.read(8)

@@ -1,4 +1,4 @@
-"""A FASTA held in memory at two bits a base, for files that cannot be read at random."""
+"""A FASTA held in memory with two bits per base, for files without random access."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.text import fasta_pieces
+from bioq.genome.unknown_runs import UnknownRuns
+from bioq.text import fasta_pieces
 
 _CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
 _BLANKS = b"\r\n \t"
@@ -16,7 +17,7 @@ _BLANKS = b"\r\n \t"
 
 @dataclass
 class _Contig:
-    """One contig while it is read: packed pieces, and up to three bases that wait for a fourth."""
+    """A contig while it is read: packed pieces, and up to three bases that wait for a fourth."""
 
     length: int = 0
     packed: list[dna.Bytes] = field(default_factory=list)
@@ -38,7 +39,7 @@ class _Contig:
         starts = runs[np.r_[True, ~touching][: len(runs)], 0]
         ends = runs[np.r_[~touching, True][: len(runs)], 1]
         packed = np.concatenate([np.empty(0, dtype=np.uint8), *self.packed])
-        return _PackedContig(self.length, packed, starts, ends)
+        return _PackedContig(self.length, packed, UnknownRuns(starts, ends))
 
     def _pack(self, codes: dna.Bytes, first: int) -> None:
         if not len(codes):
@@ -53,20 +54,14 @@ class _PackedContig:
     length: int
     packed: dna.Bytes
     """uint8 `(ceil(length / 4),)`; see `dna.pack`."""
-    unknown_starts: npt.NDArray[np.int64]
-    unknown_ends: npt.NDArray[np.int64]
-    """The runs of unknown bases, ascending and apart."""
+    unknown: UnknownRuns
 
     def read(self, start: int, end: int) -> dna.Bytes:
         first = start // 4
         packed = self.packed[first : dna.packed_bytes(end)]
         unpacked = dna.unpack(packed[None, :], len(packed) * 4)[0]
         codes: dna.Bytes = unpacked[start - first * 4 : end - first * 4]
-        low = np.searchsorted(self.unknown_ends, start, side="right")
-        high = np.searchsorted(self.unknown_starts, end, side="left")
-        for run in range(int(low), int(high)):
-            run_start = max(int(self.unknown_starts[run]), start)
-            codes[run_start - start : int(self.unknown_ends[run]) - start] = dna.UNKNOWN
+        self.unknown.mark(codes, start)
         return codes
 
 
@@ -77,25 +72,25 @@ class PackedFasta:
         self._contigs = contigs
         self.lengths = {name: contig.length for name, contig in contigs.items()}
         self.bytes = sum(
-            contig.packed.nbytes + contig.unknown_starts.nbytes + contig.unknown_ends.nbytes
-            for contig in contigs.values()
+            contig.packed.nbytes + contig.unknown.nbytes for contig in contigs.values()
         )
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
-        """Return the codes of bases that are known to lie in the contig: uint8 `(end - start,)`."""
+        """Return the codes of bases inside the contig, unchecked: uint8 `(end - start,)`."""
         return self._contigs[contig].read(start, end)
 
 
-def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
-    """Read a FASTA, plain or gzip, into memory at two bits a base.
+def read_packed_fasta(path: Path) -> PackedFasta:
+    """Read a FASTA into memory with two bits per base.
 
-    Raises BioqError for one that is cut short, has a nameless or repeated contig, or no bases.
+    Raises BioqError for a file that is cut short, has no bases, or has a contig without a name
+    or with the name of another contig.
     """
     contigs: dict[str, _PackedContig] = {}
     lines: dict[str, int] = {}
     contig: _Contig | None = None
     name = ""
-    for line, text, is_header in fasta_pieces(path, compressed=compressed):
+    for line, text, is_header in fasta_pieces(path, "a genome (FASTA or 2bit)"):
         if not is_header:
             if contig is not None:
                 codes = np.frombuffer(text.translate(_CODE_OF_BYTE, _BLANKS), dtype=np.uint8)
@@ -109,8 +104,8 @@ def read_packed_fasta(path: Path, *, compressed: bool) -> PackedFasta:
         name = words[0]
         if name in lines:
             raise BioqError(
-                f"{path}:{line}: the contig {name!r} stands on line {lines[name]} too; "
-                "every contig needs a name of its own"
+                f"{path}:{line}: the contig {name!r} is on line {lines[name]} too; "
+                "every contig needs a different name"
             )
         lines[name] = line
         contig = _Contig()

@@ -1,7 +1,7 @@
 """UCSC's 2bit genomes, read in place.
 
 The format: https://genome.ucsc.edu/FAQ/FAQformat.html#format7. Bases are T, C, A, G = 0 .. 3, the
-first in the highest bits; runs of unknown bases and of lower case are listed apart.
+first in the highest bits; runs of unknown bases and of lower case are listed separately.
 """
 
 import mmap
@@ -14,18 +14,19 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.genome.unknown_runs import UnknownRuns
 
 MAGIC = 0x1A412743
 _HEADER_BYTES = 16
 _SHIFTS = np.array([6, 4, 2, 0], dtype=np.uint8)
-# The four codes in each possible packed byte, out of T, C, A, G.
+# The four codes of each packed byte, from the order T, C, A, G.
 _CODES_OF_BYTE = dna.encode("TCAG")[(np.arange(256, dtype=np.uint8)[:, None] >> _SHIFTS) & 3]
 
 Read = Callable[[str, int, int], dna.Bytes]
 
 
 def byte_order(head: bytes) -> str | None:
-    """Return how a 2bit file that begins with `head` orders bytes, or None if it is no 2bit."""
+    """Return the byte order of a 2bit file that begins with `head`, or None if it is not 2bit."""
     for order in "<>":
         if len(head) >= 4 and struct.unpack_from(f"{order}I", head)[0] == MAGIC:
             return order
@@ -33,9 +34,9 @@ def byte_order(head: bytes) -> str | None:
 
 
 def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
-    """Return the contigs' lengths, a function that reads their bases, and one that closes the file.
+    """Return the lengths of the contigs, a function that reads bases, and one that closes the file.
 
-    Raises BioqError for a file that is cut short or damaged, or names a contig twice.
+    Raises BioqError for a file that is cut short, damaged, or has a contig twice.
     """
     with open(path, "rb") as file:
         raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -66,7 +67,7 @@ def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
         name = raw[at + 1 : end].decode("utf-8")
         if name in seen:
             raise BioqError(
-                f"{path}: holds the contig {name!r} twice; every contig needs a name of its own"
+                f"{path}: holds the contig {name!r} twice; every contig needs a different name"
             )
         seen.add(name)
         entries.append((name, word.unpack_from(raw, end)[0]))
@@ -75,20 +76,20 @@ def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
 
 
 class _Contig:
-    """One record: sizes and unknown runs in memory, the bases left in the file."""
+    """A contig's record: sizes and unknown runs in memory, bases read from the file."""
 
     def __init__(self, path: Path, raw: mmap.mmap, order: str, offset: int):
         word = np.dtype(f"{order}u4")
 
         def words(count: int) -> npt.NDArray[np.int64]:
             nonlocal offset
-            found = np.frombuffer(raw, dtype=word, count=count, offset=offset)
+            numbers = np.frombuffer(raw, dtype=word, count=count, offset=offset)
             offset += count * word.itemsize
-            return found.astype(np.int64)
+            return numbers.astype(np.int64)
 
         self.length, runs = (int(number) for number in words(2))
-        self._unknown_starts = words(runs)
-        self._unknown_ends = self._unknown_starts + words(runs)
+        starts = words(runs)
+        self._unknown = UnknownRuns(starts, starts + words(runs))
         (masked,) = (int(number) for number in words(1))
         offset += 2 * masked * word.itemsize + word.itemsize  # lower case, and a reserved word
         size = dna.packed_bytes(self.length)
@@ -98,9 +99,5 @@ class _Contig:
         first = start // 4
         packed = self._packed[first : dna.packed_bytes(end)]
         codes: dna.Bytes = _CODES_OF_BYTE[packed].reshape(-1)[start - first * 4 : end - first * 4]
-        low = np.searchsorted(self._unknown_ends, start, side="right")
-        high = np.searchsorted(self._unknown_starts, end, side="left")
-        for run in range(int(low), int(high)):
-            run_start = max(int(self._unknown_starts[run]), start)
-            codes[run_start - start : int(self._unknown_ends[run]) - start] = dna.UNKNOWN
+        self._unknown.mark(codes, start)
         return codes

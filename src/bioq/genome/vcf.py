@@ -1,115 +1,90 @@
-"""Variants as a VCF or BCF gives them: the first five columns, streamed.
+"""The variants of a VCF or BCF: the first five columns, streamed.
 
-VCF text (plain, gzip, bgzip; a file or standard input) is read by our own reader, which names the
-line of whatever is wrong; BCF through htslib. Positions are the file's own, **1-based**.
+VCF text (plain, gzip or bgzip; a file or standard input) has a reader here that names the line of
+an error; BCF is read by htslib. Positions are those of the file, **1-based**.
 """
 
 import contextlib
-import gzip
-import io
 import re
 import shutil
-import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import pysam
 
 from bioq.errors import BioqError
-from bioq.genome.fasta import BGZF_END, is_bgzip, quiet_htslib
-from bioq.genome.text import bounded_lines, too_long
+from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
+from bioq.text import STDIN, bounded_lines, open_content, too_long
 
-STDIN = Path("-")
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
-_GZIP_MAGIC = b"\x1f\x8b"
 _BCF_MAGIC = b"BCF\x02"
-_BUFFER_BYTES = 1 << 20
 _ADVANCE_EVERY = 1 << 14
-# VCF 4.3, section 1.4.7 (SAM has the same rule for the names of references).
+# VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
 _BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
-# "*" an allele that an upstream deletion removes, "." none, "<ID>" symbolic, and breakends.
+# "*": removed by an upstream deletion; ".": no allele; "<ID>": symbolic; and breakends.
 _OTHER_ALT = re.compile(r"\*|\.|<[^<>\s]+>|[^\s,]*[\[\]][^\s,]*|\.[A-Za-z]+|[A-Za-z]+\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One allele of one record; a record without an ALT gives one with alt "."."""
+    """An allele of a record; a record without ALT gives an allele with alt "."."""
 
     where: str
-    """file:line (BCF: file, record), for messages."""
+    """FILE:LINE (BCF: file and record), for messages."""
     chrom: str
     pos: int
     """1-based, as in the file."""
     id: str
-    """As in the file; "." where there is none."""
+    """As in the file; "." if there is no ID."""
     ref: str
     alt: str
 
 
 def is_bases(allele: str) -> bool:
-    """Tell whether an allele is spelt out, in bases or IUPAC codes."""
+    """Return whether an allele is spelled in bases or IUPAC codes."""
     return _BASES.fullmatch(allele) is not None
 
 
 def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
-    `label` is what messages call it, by default its path.
-    Raises BioqError, with the line, at the first one that is malformed.
+    `label` is the name of the file in messages, by default its path.
+    Raises BioqError, with the line, at the first malformed line.
     """
     path = Path(path)
-    label = label or ("standard input" if path == STDIN else str(path))
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(_open(path))
-        tail = _Tail(raw)
-        stack.callback(tail.detach)  # standard input stays open
-        head = tail.peek(18)
-        if not head:
-            raise BioqError(f"{label}: is empty; expected VCF or BCF")
-        compressed = head.startswith(_GZIP_MAGIC)
-        text: BinaryIO = cast(BinaryIO, tail)
-        if compressed:
-            text = cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=tail), _BUFFER_BYTES))
-        try:
-            if cast(io.BufferedReader, text).peek(4)[:4] == _BCF_MAGIC:
-                yield from _read_bcf(path, label, text if path == STDIN else None)
-                return
-            yield from _read_text(label, text)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise BioqError(
-                f"{label}: its gzip compression is cut short or damaged ({error}); "
-                "copy or download it again"
-            ) from error
-        if is_bgzip(head) and tail.last != BGZF_END:
-            raise BioqError(
-                f"{label}: is cut short: the block that ends every bgzip file is not there; "
-                "copy or download it again"
-            )
+    with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
+        head = content.stream.peek(len(_BCF_MAGIC))
+        if not head and content.compression == "none":
+            raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
+        if head.startswith(_BCF_MAGIC):
+            stdin = content.stream if path == STDIN else None
+            yield from _read_bcf(path, content.label, stdin)
+        else:
+            yield from _read_text(content.label, content.text())
 
 
 @dataclass(frozen=True)
 class VcfContent:
-    """What a VCF or BCF holds."""
+    """The size and the contigs of a VCF or BCF."""
 
     alleles: int
     contigs: tuple[str, ...]
-    """The contigs that have alleles, in order of appearance."""
+    """The contigs with alleles, in order of appearance."""
 
 
 def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     """Check every line of a VCF or BCF, and count its alleles.
 
-    Raises BioqError, with the line, at the first one that is malformed.
+    Raises BioqError, with the line, at the first malformed line.
     """
     alleles = 0
     contigs: dict[str, None] = {}
@@ -122,38 +97,8 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     return VcfContent(alleles, tuple(contigs))
 
 
-class _Tail(io.BufferedReader):
-    """A buffered file that remembers its last bytes, by which a bgzip file is known to be whole."""
-
-    def __init__(self, raw: io.RawIOBase):
-        super().__init__(raw, _BUFFER_BYTES)
-        self.last = b""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        found = super().read(size)
-        if found:
-            self.last = (self.last + found[-len(BGZF_END) :])[-len(BGZF_END) :]
-        return found
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[io.RawIOBase]:
-    if path == STDIN:
-        yield cast(io.RawIOBase, sys.stdin.buffer)
-        return
-    try:
-        with open(path, "rb", buffering=0) as raw:
-            yield raw
-    except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected VCF or BCF") from error
-    except OSError as error:
-        raise BioqError(f"{path}: could not be read: {error.strerror or error}") from error
-
-
 def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
                 _check_header(f"{name}:{number}", line)
@@ -189,19 +134,16 @@ def _check_header(where: str, line: bytes) -> None:
 def check_record(
     where: str, chrom: str, pos: str, ids: str, ref: str, alts: str
 ) -> Iterator[Variant]:
-    """Yield the alleles of a record whose columns are well formed.
+    """Yield the alleles of a record, after a check of its columns.
 
-    Raises BioqError, which begins with `where`, for a column that is not.
+    Raises BioqError, which begins with `where`, for a malformed column.
     """
     if _CONTIG.fullmatch(chrom) is None:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
-            "!#$%&*+./:;=?@^_|~- (the first is none of * =)"
+            "!#$%&*+./:;=?@^_|~- (the first is not * or =)"
         )
-    if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
-        raise BioqError(
-            f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
-        )
+    position = parse_pos(where, pos)
     for column, cell in (("ID", ids), ("ALT", alts)):
         if not cell.isprintable():
             raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
@@ -211,24 +153,33 @@ def check_record(
         if _BASES.fullmatch(alt) is None and _OTHER_ALT.fullmatch(alt) is None:
             raise BioqError(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
-                "or . for none, separated by commas"
+                "or . for no allele, separated by commas"
             )
-        yield Variant(where, chrom, int(pos), ids or ".", ref, alt)
+        yield Variant(where, chrom, position, ids or ".", ref, alt)
+
+
+def parse_pos(where: str, pos: str) -> int:
+    """Return the number of a column POS. Raises BioqError, which begins with `where`."""
+    if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
+        raise BioqError(
+            f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
+        )
+    return int(pos)
 
 
 def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:
-    """Yield the alleles of a BCF; htslib needs a file, so standard input is copied into one."""
+    """Yield the alleles of a BCF. htslib needs a file, so standard input is copied into a file."""
     with contextlib.ExitStack() as stack:
-        place = str(path)
+        file_name = str(path)
         if stdin is not None:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-", suffix=".bcf"))
-            place = copy.name
-            with pysam.BGZFile(place, "wb", None) as packed:
+            file_name = copy.name
+            with pysam.BGZFile(file_name, "wb", None) as packed:
                 shutil.copyfileobj(stdin, packed)
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(place))
+            file = stack.enter_context(pysam.VariantFile(file_name))
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"

@@ -1,13 +1,27 @@
-"""The sequence of windows, read from a genome in few large pieces."""
+"""The bases of windows, read from a genome; bases outside a contig are unknown."""
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.genome import Genome
+from bioq.genome.fasta import Genome
 
 _MOST_SKIPPED_WINDOWS = 4
-"""Windows further apart than this many window lengths are read on their own."""
+"""Windows further apart than this many window lengths are read separately."""
+
+
+def read_padded(genome: Genome, contig: str, start: int, end: int) -> dna.Bytes:
+    """Return the codes of the bases `start` to `end`, uint8 `(end - start,)`.
+
+    `start` may be negative and `end` past the end of the contig: the bases there are unknown.
+    """
+    first, last = max(start, 0), min(end, genome.lengths[contig])
+    if (first, last) == (start, end):
+        return genome.read(contig, start, end)
+    codes = np.full(end - start, dna.UNKNOWN, dtype=np.uint8)
+    if first < last:
+        codes[first - start : last - start] = genome.read(contig, first, last)
+    return codes
 
 
 def read_windows(
@@ -17,10 +31,10 @@ def read_windows(
     *,
     window_bp: int,
 ) -> dna.Bytes:
-    """Return the codes of windows in any order: uint8 `(n, window_bp)`.
+    """Return the codes of windows in any order, uint8 `(n, window_bp)`, in few large reads.
 
     `contig` `(n,)` are numbers into `genome.lengths`; `start` `(n,)` may be negative, and windows
-    may reach past their contig's end: bases that do not exist are unknown.
+    may reach past the end of their contig: the bases there are unknown.
     """
     names = list(genome.lengths)
     codes = np.empty((len(start), window_bp), dtype=np.uint8)
@@ -30,17 +44,7 @@ def read_windows(
     for rows in np.split(order, np.flatnonzero(apart) + 1):
         if len(rows):
             first, last = int(start[rows[0]]), int(start[rows[-1]])
-            stretch = _read_padded(genome, names[contig[rows[0]]], first, last + window_bp)
+            stretch = read_padded(genome, names[contig[rows[0]]], first, last + window_bp)
             windows = np.lib.stride_tricks.sliding_window_view(stretch, window_bp)
             codes[rows] = windows[start[rows] - first]
-    return codes
-
-
-def _read_padded(genome: Genome, contig: str, start: int, end: int) -> dna.Bytes:
-    """Return codes `(end - start,)`, unknown where the contig has no bases."""
-    inside_start, inside_end = max(start, 0), min(end, genome.lengths[contig])
-    codes = np.full(end - start, dna.UNKNOWN, dtype=np.uint8)
-    if inside_start < inside_end:
-        known = genome.read(contig, inside_start, inside_end)
-        codes[inside_start - start : inside_end - start] = known
     return codes

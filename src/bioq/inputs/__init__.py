@@ -1,19 +1,18 @@
-"""What a person brings to a trained model: sequences and regions, as a stream of windows."""
+"""The inputs of a trained model: sequences, regions and variants, as a stream of windows."""
 
 from bioq.inputs.files import input_file
-from bioq.inputs.places import Place, Places, open_places
+from bioq.inputs.loci import Loci, Locus, open_loci
 from bioq.inputs.regions import RegionWindows
-from bioq.inputs.sequences import SequenceWindows, ShortSequenceError
+from bioq.inputs.sequences import SequenceWindows
 from bioq.inputs.windows import WindowBatch, Windows
 
 __all__ = [
-    "Place",
-    "Places",
+    "Loci",
+    "Locus",
     "RegionWindows",
     "SequenceWindows",
-    "ShortSequenceError",
     "WindowBatch",
     "Windows",
     "input_file",
-    "open_places",
+    "open_loci",
 ]

@@ -1,4 +1,4 @@
-"""The input's file, or standard input as one."""
+"""The file of an input, or standard input as a file."""
 
 import contextlib
 import shutil
@@ -7,13 +7,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-STDIN = Path("-")
+from bioq.text import STDIN
 
 
 @contextlib.contextmanager
 def input_file(source: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the input's file and what messages call it; `-`, stdin, goes to a temporary file first,
-    because an input is read twice: once to check and count it."""
+    """Yield (file, its name in messages) of an input.
+
+    Standard input, `-`, is copied to a temporary file, because an input is read twice: first to
+    check and count it.
+    """
     if source != STDIN:
         yield source, str(source)
         return

@@ -1,49 +1,64 @@
-"""Windows of the regions of a BED file on a genome, read line by line in small memory."""
+"""The windows of the regions of a BED file, read line by line in small memory."""
 
-import gzip
 import heapq
 import itertools
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal, cast
+from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
-from bioq.genome.text import bounded_lines, too_long
 from bioq.genome.windows import read_windows
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
+from bioq.text import bounded_lines, open_text, too_long
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _STRETCH = 256
-"""Windows that are read from the genome, or regions from a sorted stretch, at a time."""
+"""Windows per read from the genome, or regions per read from a sorted stretch."""
 _SORTED_AT_ONCE = 1 << 17
 _ROW_BYTES = 32
-_SHOWN_EVERY = 10_000
-"""Windows that are counted between two looks at the clock."""
+_ADVANCE_EVERY = 10_000
+"""Windows between two updates of the progress."""
 
-Tile = tuple[int, int, str, str]
-"""(the genome's contig number, start of the bin, the BED's contig name, the region's name)"""
+
+class Region(NamedTuple):
+    """A region of a BED file, 0-based and half-open."""
+
+    contig: int
+    """The genome's number of the contig."""
+    start: int
+    end: int
+    contig_name: str
+    """The BED file's name of the contig."""
+    name: str
+
+
+class Bin(NamedTuple):
+    """A bin of a region; bins order by contig and start."""
+
+    contig: int
+    start: int
+    contig_name: str
+    name: str
 
 
 class RegionWindows:
     """The windows around the bins of every region of a BED file.
 
-    A region has a bin every `stride_bp` from its start until the region is covered; the last may
-    reach past its end. A region that is no longer than a bin has one bin, around its middle. The
-    window has the bin in its middle; bases before and after the contig are unknown.
+    A region has a bin every `stride_bp` from its start until the region is covered; the last bin
+    may reach past the end of the region. A region that is no longer than a bin has one bin, around
+    its middle. The bin is in the middle of its window; bases outside the contig are unknown.
 
-    With `ordered` the bins come in the genome's order and each only once, as bigWig needs them.
-    They then go by the genome's contig names and without names of their own.
+    With `ordered` the bins are in the order of the genome and each comes once, as bigWig needs
+    them. Then `chrom` is the genome's name of the contig, and `name` is empty.
 
-    Columns: `contig` (as the BED calls it), `start` and `end` of the bin (0-based, half-open),
-    `name` (the BED's fourth column), `n_share`.
+    Columns: `chrom` (the BED file's name of the contig), `start` and `end` of the bin (0-based,
+    half-open), `name` (the fourth column of the BED file), `n_share`.
     """
 
     columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
@@ -67,27 +82,30 @@ class RegionWindows:
     ):
         self.path = path
         self.label = label or str(path)
-        """What messages call the file."""
+        """The name of the file in messages."""
         self.past_end = 0
-        """Bins that reach past their contig's end, counted by `count`."""
+        """Bins that reach past the end of their contig; set by `count`."""
         self._genome = genome
         self._names = ContigNames(genome)
+        self._lengths = list(genome.lengths.values())
         self._window_bp = window_bp
         self._bin_bp = bin_bp
         self._stride_bp = stride_bp
         self._ordered = ordered
 
     def count(self) -> int:
-        """Return the number of windows. Raises BioqError, with the line, for what is no BED and
-        for a contig that the genome does not have."""
-        lengths = list(self._genome.lengths.values())
+        """Return the number of windows, after a check of every line.
+
+        Raises BioqError, with the line, for a line that is not BED, a contig that the genome does
+        not have, and a region past the end of its contig.
+        """
         windows = self.past_end = 0
         with progress(f"check {self.label}", None, "windows") as advance:
-            for contig, start, _, _ in self._tiles():
+            for bin_ in self._bins():
                 windows += 1
-                self.past_end += start + self._bin_bp > lengths[contig]
-                if windows % _SHOWN_EVERY == 0:
-                    advance(_SHOWN_EVERY)
+                self.past_end += bin_.start + self._bin_bp > self._lengths[bin_.contig]
+                if windows % _ADVANCE_EVERY == 0:
+                    advance(_ADVANCE_EVERY)
         if not windows:
             raise BioqError(f"{self.label}: holds no regions; expected BED")
         return windows
@@ -97,10 +115,10 @@ class RegionWindows:
         return in_batches(self._stretches(), size)
 
     def _stretches(self) -> Iterator[WindowBatch]:
-        tiles = self._tiles()
+        bins = self._bins()
         before = (self._window_bp - self._bin_bp) // 2
-        while some_tiles := list(itertools.islice(tiles, _STRETCH)):
-            contig, start, contig_name, name = zip(*some_tiles, strict=True)
+        while stretch := list(itertools.islice(bins, _STRETCH)):
+            contig, start, contig_name, name = zip(*stretch, strict=True)
             starts = np.array(start, dtype=np.int64)
             codes = read_windows(
                 self._genome,
@@ -116,23 +134,22 @@ class RegionWindows:
             }
             yield WindowBatch(columns, codes)
 
-    def _tiles(self) -> Iterator[Tile]:
+    def _bins(self) -> Iterator[Bin]:
         if self._ordered:
-            return _merged(self._tiles_of(*region) for region in self._ordered_regions())
-        return (tile for region in self.regions() for tile in self._tiles_of(*region))
+            return _merged(self._bins_of(region) for region in self._ordered_regions())
+        return (bin_ for region in self.regions() for bin_ in self._bins_of(region))
 
-    def _tiles_of(
-        self, contig: int, start: int, end: int, contig_name: str, name: str
-    ) -> Iterator[Tile]:
+    def _bins_of(self, region: Region) -> Iterator[Bin]:
+        contig, start, end, contig_name, name = region
         spare = end - start - self._bin_bp
         if spare <= 0:
-            yield contig, max(start + spare // 2, 0), contig_name, name
+            yield Bin(contig, max(start + spare // 2, 0), contig_name, name)
             return
-        for place in range(start, start + spare + self._stride_bp, self._stride_bp):
-            yield contig, place, contig_name, name
+        for bin_start in range(start, start + spare + self._stride_bp, self._stride_bp):
+            yield Bin(contig, bin_start, contig_name, name)
 
-    def _ordered_regions(self) -> Iterator[tuple[int, int, int, str, str]]:
-        """Yield the regions by contig and the start of their first bin, sorted by way of a file."""
+    def _ordered_regions(self) -> Iterator[Region]:
+        """Yield the regions by contig and start of their first bin, sorted in a temporary file."""
         contigs = list(self._genome.lengths)
         with tempfile.TemporaryFile(prefix="bioq-") as file:
             stretches = []
@@ -146,108 +163,86 @@ class RegionWindows:
                 file.write(np.stack([contig, first, start, end], axis=1)[order].tobytes())
             file.flush()
             for number, _, first_base, last_base in heapq.merge(*stretches):
-                yield number, first_base, last_base, contigs[number], ""
+                yield Region(number, first_base, last_base, contigs[number], "")
 
-    def regions(self) -> Iterator[tuple[int, int, int, str, str]]:
-        """Yield (the genome's contig number, start, end, the BED's contig name, name) a line."""
-        found: dict[bytes, tuple[int, str]] = {}
-        lengths = list(self._genome.lengths.values())
-        with _open(self.path, self.label) as file:
-            for number, line in enumerate(_lines(file, self.label), start=1):
+    def regions(self) -> Iterator[Region]:
+        """Yield the region of every line, in the order of the file."""
+        contigs: dict[bytes, tuple[int, str]] = {}
+        with open_text(self.path, "a BED file", label=self.label) as text:
+            for number, line in enumerate(_lines(text, self.label), start=1):
                 if not is_interval(line):
                     continue
+                where = f"{self.label}:{number}"
                 if line.startswith(b">"):
                     raise BioqError(
-                        f"{self.label}:{number}: begins with '>', as FASTA does; with a genome BED "
-                        "is expected, for sequences leave the genome away"
+                        f"{where}: begins with '>', as FASTA does; with a genome BED is expected; "
+                        "for sequences leave out the genome"
                     )
-                fields, start, end = parse_interval(line, f"{self.label}:{number}")
-                if fields[0] not in found:
-                    found[fields[0]] = self._find(fields[0], number)
+                fields, start, end = parse_interval(line, where)
+                if fields[0] not in contigs:
+                    contigs[fields[0]] = self._find_contig(fields[0], where)
+                contig, contig_name = contigs[fields[0]]
+                self._check_ends(where, contig, contig_name, start, end)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
-                contig, contig_name = found[fields[0]]
-                if start >= lengths[contig]:
-                    raise BioqError(
-                        f"{self.label}:{number}: start {start} is past the end of {contig_name}, "
-                        f"which has {lengths[contig]} bases in {self._genome.path}; is the file of "
-                        "another genome build?"
-                    )
-                if end > 2 * lengths[contig] + self._window_bp:  # 10**18 would take for ever
-                    raise BioqError(
-                        f"{self.label}:{number}: end {end} is far past the end of "
-                        f"{contig_name}, which has {lengths[contig]} bases in {self._genome.path}; "
-                        "is the file of another genome build?"
-                    )
-                yield contig, start, end, contig_name, "" if name == "." else name
+                yield Region(contig, start, end, contig_name, "" if name == "." else name)
 
-    def _find(self, field: bytes, line: int) -> tuple[int, str]:
+    def _find_contig(self, field: bytes, where: str) -> tuple[int, str]:
+        """Return (the genome's number of a contig, the BED file's name of it)."""
         name = field.decode("utf-8", "replace")
         contig = self._names.find(name)
         if contig is None:
             raise BioqError(
-                f"{self.label}:{line}: {self._genome.path} has no contig {name!r}; "
+                f"{where}: {self._genome.path} has no contig {name!r}; "
                 f"it has {some(self._genome.lengths)}"
             )
         return contig, name
 
+    def _check_ends(self, where: str, contig: int, name: str, start: int, end: int) -> None:
+        length = self._lengths[contig]
+        # An end of 10**18 would give more bins than can be counted.
+        far_past_end = end > 2 * length + self._window_bp
+        if start >= length or far_past_end:
+            side = f"end {end} is far past" if start < length else f"start {start} is past"
+            raise BioqError(
+                f"{where}: {side} the end of {name}, which has {length} bases in "
+                f"{self._genome.path}; is the file of another genome build?"
+            )
 
-def _merged(tiles_of_region: Iterable[Iterator[Tile]]) -> Iterator[Tile]:
-    """Yield the tiles of all regions in order, each place once.
 
-    The regions come by the place of their first tile, so only those that overlap are open.
+def _merged(bins_of_region: Iterable[Iterator[Bin]]) -> Iterator[Bin]:
+    """Yield the bins of all regions in order, each position once.
+
+    The regions are ordered by their first bin, so only regions that overlap are held open.
     """
-    opened: list[tuple[Tile, int, Iterator[Tile]]] = []
+    opened: list[tuple[Bin, int, Iterator[Bin]]] = []
     last: tuple[int, int] | None = None
-    for number, tiles in enumerate(itertools.chain(tiles_of_region, [iter(())])):
-        first = next(tiles, None)
+    for number, bins in enumerate(itertools.chain(bins_of_region, [iter(())])):
+        first = next(bins, None)
         while opened and (first is None or opened[0][0] < first):
-            tile, order, rest = opened[0]
-            if tile[:2] != last:
-                yield tile
-                last = tile[:2]
+            bin_, order, rest = opened[0]
+            if bin_[:2] != last:
+                yield bin_
+                last = bin_[:2]
             following = next(rest, None)
             if following is None:
                 heapq.heappop(opened)
             else:
                 heapq.heapreplace(opened, (following, order, rest))
         if first is not None:
-            heapq.heappush(opened, (first, number, tiles))
+            heapq.heappush(opened, (first, number, bins))
 
 
 def _stored(file: int, offset: int, rows: int) -> Iterator[list[int]]:
-    """Yield rows of four int64 that stand in a file, few of them in memory at a time."""
+    """Yield rows of four int64 from a file, with few of them in memory at a time."""
     for row in range(0, rows, _STRETCH):
         size = min(rows - row, _STRETCH) * _ROW_BYTES
         block = os.pread(file, size, offset + row * _ROW_BYTES)
         yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 4).tolist()
 
 
-def _open(path: Path, label: str) -> BinaryIO:
-    try:
-        file = open(path, "rb")  # noqa: SIM115 the caller closes it
-    except FileNotFoundError as error:
-        raise BioqError(f"{label}: no such file; expected a BED file") from error
-    except OSError as error:
-        raise BioqError(f"{label}: could not be read: {error.strerror}") from error
-    return file
-
-
-def _lines(file: BinaryIO, label: str) -> Iterator[bytes]:
-    """Yield the lines of a plain or gzip file, without line ends and byte order mark."""
-    is_gzip = file.read(2) == _GZIP_MAGIC
-    file.seek(0)
-    mark = b"\xef\xbb\xbf"
-    text = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
-    try:
-        for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
-            if is_cut:
-                raise too_long(f"{label}:{number}")
-            yield line.removeprefix(mark).rstrip(b"\r\n")
-            mark = b""
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BioqError(
-            f"{label}: its gzip compression is cut short or damaged ({error}); "
-            "copy or download it again"
-        ) from error
-    except OSError as error:
-        raise BioqError(f"{label}: could not be read: {error.strerror}") from error
+def _lines(text: BinaryIO, label: str) -> Iterator[bytes]:
+    """Yield the lines of a text without line ends."""
+    for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
+        if is_cut:
+            raise too_long(f"{label}:{number}")
+        yield line.removesuffix(b"\n")

@@ -1,4 +1,4 @@
-"""Windows of the sequences in a FASTA, plain, gzip or bgzip, in one pass and small memory."""
+"""The windows of the sequences of a FASTA, read in one pass and small memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,37 +8,23 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.text import fasta_pieces
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
+from bioq.text import fasta_pieces
 
 _BLANKS = b"\r\n \t"
 _LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
-"""IUPAC's letters for DNA."""
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-class ShortSequenceError(BioqError):
-    """A sequence is shorter than the window, and is not to be padded."""
-
-    def __init__(self, problem: str, padding: str = "--pad"):
-        super().__init__(problem, padding)
-        self.problem = problem
-        self.padding = padding
-        """The option that pads the sequence."""
-
-    def __str__(self) -> str:
-        return f"{self.problem}; give longer sequences, or {self.padding} to fill them with N"
+"""The IUPAC letters of DNA."""
 
 
 class SequenceWindows:
     """The windows of every sequence of a FASTA, in file order.
 
-    A sequence of the window's length is one window. A longer one has a window every `stride_bp`
-    from its first base, and one more that ends with its last base if the others leave bases over.
-    A shorter one is an error, or, with `pad`, in the middle of a window of unknown bases.
+    A sequence of the length of a window is one window. A longer sequence has a window every
+    `stride_bp` from its first base, and one more window at its end if bases are left. A shorter
+    sequence is an error or, with `pad`, in the middle of a window of unknown bases.
 
-    Columns: `sequence` (its name, the first word), `start` and `end` of the window's bases in it
-    (0-based, half-open), `n_share`.
+    Columns: `sequence` (its name, the first word of the header), `start` and `end` of the window in
+    the sequence (0-based, half-open), `n_share`.
     """
 
     columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
@@ -49,18 +35,29 @@ class SequenceWindows:
     }
 
     def __init__(
-        self, path: Path, *, window_bp: int, stride_bp: int, pad: bool = False, label: str = ""
+        self,
+        path: Path,
+        *,
+        window_bp: int,
+        stride_bp: int,
+        pad: bool = False,
+        pad_option: str = "--pad",
+        label: str = "",
     ):
         self.path = path
         self.label = label or str(path)
-        """What messages call the file."""
+        """The name of the file in messages."""
         self._window_bp = window_bp
         self._stride_bp = stride_bp
         self._pad = pad
+        self._pad_option = pad_option  # its name in messages
 
     def count(self) -> int:
-        """Return the number of windows. Raises BioqError, with the line or the sequence, for what
-        is no DNA FASTA, and for a sequence shorter than the window if it is not to be padded."""
+        """Return the number of windows, after a check of every line.
+
+        Raises BioqError, with the line, for a file that is not FASTA, letters that are not DNA,
+        and, without `pad`, a sequence that is shorter than a window.
+        """
         windows, length, name, header_line = 0, 0, "", 0
         for line, text, is_header in self._pieces(show_progress=True):
             if is_header:
@@ -97,16 +94,7 @@ class SequenceWindows:
             yield from cutter.finish()
 
     def _pieces(self, *, show_progress: bool = False) -> Iterator[tuple[int, bytes, bool]]:
-        try:
-            with open(self.path, "rb") as file:
-                compressed = file.read(2) == _GZIP_MAGIC
-        except FileNotFoundError as error:
-            raise BioqError(f"{self.label}: no such file; expected FASTA") from error
-        except OSError as error:
-            raise BioqError(f"{self.label}: could not be read: {error.strerror}") from error
-        return fasta_pieces(
-            self.path, compressed=compressed, show_progress=show_progress, label=self.label
-        )
+        return fasta_pieces(self.path, show_progress=show_progress, label=self.label)
 
     def _name(self, line: int, header: bytes) -> str:
         words = header[1:].decode("utf-8", "replace").split(maxsplit=1)
@@ -121,22 +109,23 @@ class SequenceWindows:
             advice = "; RNA? write T for U" if wrong[:1] in b"Uu" else ""
             raise BioqError(
                 f"{self.label}:{line}: sequence {name!r} holds {chr(wrong[0])!r}; expected DNA: "
-                f"A, C, G, T, N and IUPAC's other letters{advice}"
+                f"A, C, G, T, N and the other IUPAC letters{advice}"
             )
 
     def _count_of(self, name: str, length: int, line: int) -> int:
         if length < self._window_bp:
             if not self._pad:
-                raise ShortSequenceError(
+                raise BioqError(
                     f"{self.label}:{line}: sequence {name!r} has {length:,} bases, the model reads "
-                    f"{self._window_bp:,}"
+                    f"{self._window_bp:,}; give longer sequences, or {self._pad_option} to fill "
+                    "them with N"
                 )
             return 1
         return 1 + -(-(length - self._window_bp) // self._stride_bp)
 
 
 class _Cutter:
-    """Cuts one sequence into windows while it is read; holds little more than a window of it."""
+    """Cuts a sequence into windows while it is read; keeps little more than a window of it."""
 
     def __init__(self, name: str, window_bp: int, stride_bp: int):
         self._name = name
@@ -153,7 +142,7 @@ class _Cutter:
         if len(starts):
             yield self._windows(starts)
             self._next_start = int(starts[-1]) + self._stride_bp
-        # The last window's bases stay too: the sequence may end in one that ends with its end.
+        # The bases of the last window are kept too: the sequence may end with them.
         keep = min(self._next_start, max(end - self._window_bp, 0))
         self._held = self._held[max(keep - self._held_start, 0) :]
         self._held_start = max(keep, self._held_start)

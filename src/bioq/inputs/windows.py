@@ -1,4 +1,4 @@
-"""A stream of windows in batches, with the columns that say what each window is."""
+"""A stream of windows in batches, with columns that describe each window."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import numpy.typing as npt
 from bioq import dna
 
 N_SHARE = "n_share"
-"""The column of every input: the share of a window's bases that are unknown."""
+"""A column of every input: the share of unknown bases in the window."""
 
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Some windows, in input order."""
+    """Consecutive windows, in input order."""
 
     columns: Mapping[str, npt.NDArray[Any]]
     """Column name -> `(n,)`."""
@@ -45,7 +45,7 @@ class Windows(Protocol):
 
 
 def in_batches(stretches: Iterable[WindowBatch], size: int) -> Iterator[WindowBatch]:
-    """Cut and join stretches of windows to batches of `size`, with the column `n_share`."""
+    """Cut and join stretches of windows into batches of `size`, with the column `n_share`."""
     waiting: list[WindowBatch] = []
     free = size
     for stretch in stretches:

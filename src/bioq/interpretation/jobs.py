@@ -16,7 +16,7 @@ from bioq.errors import UsageError
 from bioq.files import require_folder_for
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import Genome, open_genome
-from bioq.inputs import Place, Places, open_places
+from bioq.inputs import Loci, Locus, open_loci
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -94,7 +94,7 @@ class ExplainJob:
 
     run: Path
     source: str
-    """Sequences, regions or a variant: see `inputs.open_places`."""
+    """Sequences, regions or a variant: see `inputs.open_loci`."""
     outs: Sequence[Path]
     """Tables and arrays: see `writing`."""
     genome: Path | None = None
@@ -106,7 +106,7 @@ class ExplainJob:
 @dataclass(frozen=True)
 class _OpenJob:
     model: TrainedModel
-    places: Places
+    loci: Loci
     span_bp: int
     chosen: npt.NDArray[np.int64]
     """Numbers of the targets."""
@@ -125,13 +125,13 @@ def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
     options = job.options
     with _open_job(job, MutagenesisValues()) as opened:
         expected = 3 * opened.span_bp
-        with progress("mutagenesis", opened.places.count * expected, "mutants") as advance:
-            for place in opened.places.read():
+        with progress("mutagenesis", opened.loci.count * expected, "mutants") as advance:
+            for locus in opened.loci.read():
                 reference, effects = mutate_window(
                     opened.model,
-                    place.codes,
-                    start=place.start,
-                    end=place.end,
+                    locus.codes,
+                    start=locus.start,
+                    end=locus.end,
                     targets=opened.chosen,
                     strands=options.strands,
                     batch_size=options.batch_size,
@@ -139,8 +139,8 @@ def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
                     advance=advance,
                 )
                 # A shorter span has fewer mutants than expected, unknown bases have more.
-                advance(expected - int((place.bases[:, None] != np.arange(4)).sum()))
-                opened.write(Explanation(place, effects, {REFERENCE: reference}))
+                advance(expected - int((locus.bases[:, None] != np.arange(4)).sum()))
+                opened.write(Explanation(locus, effects, {REFERENCE: reference}))
 
 
 def attribution_file(
@@ -156,17 +156,17 @@ def attribution_file(
     gaps = _CompletenessGaps(steps)
     about = {"method": attribution.method, "steps": steps}
     with _open_job(job, AttributionValues(), about) as opened:
-        total = opened.places.count * len(opened.chosen) * steps
+        total = opened.loci.count * len(opened.chosen) * steps
         with progress("attribution", total, "gradients") as advance:
-            for place in opened.places.read():
-                window = torch.from_numpy(dna.one_hot(place.codes[None]))
+            for locus in opened.loci.read():
+                window = torch.from_numpy(dna.one_hot(locus.codes[None]))
                 attributions = []
                 for target in opened.chosen.tolist():
                     attributions.append(
                         _attribute(opened.model, window, target, job.options, attribution)
                     )
                     advance(steps)
-                explanation = _explanation(place, attributions)
+                explanation = _explanation(locus, attributions)
                 gaps.add(explanation, opened.names)
                 opened.write(explanation)
     if is_integral:
@@ -192,9 +192,9 @@ def _attribute(
     )
 
 
-def _explanation(place: Place, attributions: Sequence[Attribution]) -> Explanation:
+def _explanation(locus: Locus, attributions: Sequence[Attribution]) -> Explanation:
     """Return the attributions of a window to each target as one explanation of its span."""
-    span = slice(place.start, place.end)
+    span = slice(locus.start, locus.end)
     hypothetical = np.stack([each.gradient[0, :, span] for each in attributions], axis=2)
     scores = {
         LOGIT: np.concatenate([each.logit for each in attributions]),
@@ -202,7 +202,7 @@ def _explanation(place: Place, attributions: Sequence[Attribution]) -> Explanati
         GAP: np.concatenate([each.completeness_gap for each in attributions]),
     }
     return Explanation(
-        place,
+        locus,
         hypothetical.astype(np.float32),
         {name: values.astype(np.float32) for name, values in scores.items()},
     )
@@ -267,14 +267,14 @@ def _open_job(
         names = [str(name) for name in targets[NAME]]
         genome = stack.enter_context(open_genome(job.genome)) if job.genome else None
         span_bp = _span(options, model, genome)
-        places = stack.enter_context(
-            open_places(
+        loci = stack.enter_context(
+            open_loci(
                 job.source, genome, window_bp=model.window_bp, span_bp=span_bp, pad=options.pad
             )
         )
-        _require_drawable(job, places, len(chosen))
+        _require_drawable(job, loci, len(chosen))
         if genome is None and span_bp < model.window_bp:
-            _report_skipped_ends(places.label, model.window_bp, span_bp)
+            _report_skipped_ends(loci.label, model.window_bp, span_bp)
         metadata = {
             "run": job.run.resolve().name,
             "strands": options.strands,
@@ -283,7 +283,7 @@ def _open_job(
         }
         writers = [
             stack.enter_context(
-                open_writer(out, content, places, targets, span_bp=span_bp, metadata=metadata)
+                open_writer(out, content, loci, targets, span_bp=span_bp, metadata=metadata)
             )
             for out in job.outs
         ]
@@ -295,7 +295,7 @@ def _open_job(
             if job.draw:
                 drawn.append(explanation)
 
-        yield _OpenJob(model, places, span_bp, chosen, names, write)
+        yield _OpenJob(model, loci, span_bp, chosen, names, write)
         if job.draw:
             job.draw(drawn, names)
 
@@ -311,12 +311,12 @@ def _span(options: ExplainOptions, model: TrainedModel, genome: Genome | None) -
     return span_bp
 
 
-def _require_drawable(job: ExplainJob, places: Places, targets: int) -> None:
+def _require_drawable(job: ExplainJob, loci: Loci, targets: int) -> None:
     """Raise UsageError for a figure of too many windows and targets."""
-    if job.draw and places.count * targets > MOST_PANELS:
+    if job.draw and loci.count * targets > MOST_PANELS:
         raise UsageError(
             f"{job.source}: a figure shows at most {MOST_PANELS} windows and targets, this is "
-            f"{places.count:,} windows of {targets:,} targets; choose with --targets"
+            f"{loci.count:,} windows of {targets:,} targets; choose with --targets"
         )
 
 

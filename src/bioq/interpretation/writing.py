@@ -24,7 +24,7 @@ from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import new_file
-from bioq.inputs import Place, Places
+from bioq.inputs import Loci, Locus
 from bioq.tables import FLAT_ENDINGS, Columns, Kind, Layout, Table, open_table
 from bioq.tables.hdf5_file import Hdf5File
 
@@ -45,7 +45,7 @@ _LETTERS = np.array([*dna.BASES, "N"], dtype=object)
 class Explanation:
     """The effects or contributions of the explained bases of one window."""
 
-    place: Place
+    place: Locus
     values: npt.NDArray[np.float32]
     """Of A, C, G and T at each base: `(4, bases, targets)`."""
     scores: Mapping[str, npt.NDArray[np.float32]]
@@ -126,7 +126,7 @@ def check_ending(out: Path) -> None:
 def open_writer(
     out: Path,
     content: Content,
-    places: Places,
+    places: Loci,
     targets: pd.DataFrame,
     *,
     span_bp: int,
@@ -193,7 +193,7 @@ class _SmallArrays:
 
     def __init__(self, span_bp: int) -> None:
         self._span_bp = span_bp
-        self._places: list[Place] = []
+        self._places: list[Locus] = []
         self._scores: list[Mapping[str, npt.NDArray[np.float32]]] = []
 
     def keep(self, explanation: Explanation) -> None:

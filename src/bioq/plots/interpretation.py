@@ -16,7 +16,7 @@ from matplotlib.textpath import TextPath
 
 from bioq import dna
 from bioq.files import new_file
-from bioq.inputs import Place
+from bioq.inputs import Locus
 from bioq.interpretation import Explanation
 from bioq.interpretation.writing import LOGIT, REFERENCE, contributions
 from bioq.plots.style import FAINT, to_png, to_svg
@@ -32,7 +32,7 @@ class _Panel:
     """One window and target."""
 
     title: str
-    place: Place
+    place: Locus
     heights: npt.NDArray[np.floating[Any]]
     """Of the letters `(bases,)`."""
     values: npt.NDArray[np.float32]
@@ -180,7 +180,7 @@ def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label
     bar.ax.tick_params(labelsize=7)
 
 
-def _ticks(place: Place, start: int, end: int) -> tuple[list[int], list[str]]:
+def _ticks(place: Locus, start: int, end: int) -> tuple[list[int], list[str]]:
     """Return (indices, labels) of round positions, which people count from 1; an inserted base has
     no position of its own."""
     every = next(step for step in (1, 2, 5, 10, 20) if (end - start) / step <= 10 or step == 20)
@@ -192,7 +192,7 @@ def _ticks(place: Place, start: int, end: int) -> tuple[list[int], list[str]]:
     return shown, [f"{place.position[index] + 1:,}" for index in shown]
 
 
-def _title(place: Place, target: str) -> str:
+def _title(place: Locus, target: str) -> str:
     columns = place.columns
     where = columns.get("sequence") or columns["chrom"]
     name = f", {columns['name']}" if columns.get("name") else ""

@@ -1,4 +1,4 @@
-"""What the alleles of a VCF do, by a trained model: one row an allele, in input order."""
+"""Scores of the alleles of a VCF by a trained model: one row per allele, in input order."""
 
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background

@@ -1,8 +1,7 @@
-"""How large effects are among many variants: what E-values and z-scores are measured against.
+"""The distribution of effects among many variants: the reference of E-values and z-scores.
 
-A background is one `.npz` of a size that does not grow with the number of variants: for each
-target, how many of them have an effect of each size. Sizes are told apart at 9 significant bits
-(0.4 %), from 2^-64 up.
+A background is an `.npz` file whose size does not depend on the number of variants: for each
+target, a histogram of the sizes of effects. Its steps have 9 significant bits (0.4 %), from 2^-64.
 """
 
 import json
@@ -27,7 +26,7 @@ _KEYS = (64 + 8) << 8
 
 
 class EffectCounts:
-    """Counts the effects of variants as they come."""
+    """A histogram of effects for each target, filled block by block."""
 
     def __init__(self, targets: int):
         self.variants = 0
@@ -35,7 +34,7 @@ class EffectCounts:
         self.square_sum = np.zeros(targets, dtype=np.float64)
 
     def add(self, scores: Mapping[str, Floats]) -> None:
-        """Count alleles by their scores, each `(alleles, targets)`."""
+        """Count the effects of alleles; each score is `(alleles, targets)`."""
         sizes = effect(scores)
         self.variants += len(sizes)
         np.add.at(self.counts, (np.arange(sizes.shape[1])[None, :], size_keys(sizes)), 1)
@@ -43,7 +42,7 @@ class EffectCounts:
 
 
 def size_keys(sizes: Floats) -> npt.NDArray[np.int64]:
-    """Return the number of each size's step; larger sizes have larger numbers."""
+    """Return the histogram step of each size; a larger size has a larger or equal step."""
     keys = (np.ascontiguousarray(sizes).view(np.uint32) >> _DROPPED_BITS).astype(np.int64)
     clipped: npt.NDArray[np.int64] = np.clip(keys - _FIRST_KEY, 0, _KEYS - 1)
     return clipped
@@ -51,25 +50,26 @@ def size_keys(sizes: Floats) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Background:
-    """The effects of a set of variants, target by target."""
+    """The distribution of the effects of a set of variants, for each target."""
 
     path: Path
     targets: tuple[str, ...]
     model: str
-    """Fingerprint of the weights that made it."""
+    """Fingerprint of the weights that computed it."""
     variants: int
     root_mean_square: npt.NDArray[np.float64]
     """`(targets,)` of diff."""
     larger: Floats
-    """`(targets, steps)`: share of the variants whose effect is of a higher step."""
+    """`(targets, steps)`: share of the variants whose effect is in a higher step."""
     provenance: Mapping[str, Any]
 
     def scores(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return E-values and z-scores of alleles, `(alleles, targets)` over all targets.
 
         The E-value is the share of background variants with a larger effect (DeepSEA 0.94,
-        3_h5ToOutput.py); where there is none, one over their number (DeepSEA: 1e-6, of a million).
-        The z-score is diff over its root mean square in the background (HumanBase's DeepSEA).
+        3_h5ToOutput.py). If no variant has a larger effect, it is 1 / variants (DeepSEA: 1e-6, of
+        a million). The z-score is diff divided by its root mean square in the background
+        (HumanBase's DeepSEA).
         """
         rows = np.arange(len(self.targets))[None, :]
         share = self.larger[rows, size_keys(effect(scores))]
@@ -80,10 +80,10 @@ class Background:
 
 
 def write_background(
-    path: Path, found: EffectCounts, targets: list[str], provenance: Mapping[str, Any]
+    path: Path, effects: EffectCounts, targets: list[str], provenance: Mapping[str, Any]
 ) -> None:
-    """Write a background as `.npz`; raises BioqError if there is nothing to write."""
-    if not found.variants:
+    """Write a background as `.npz`; raises BioqError if no variant was counted."""
+    if not effects.variants:
         raise BioqError(
             f"{path}: not written: no variant could be scored; see the table of statuses"
         )
@@ -93,14 +93,17 @@ def write_background(
             file,
             about=np.array(json.dumps(about)),
             targets=np.array(targets),
-            variants=np.int64(found.variants),
-            counts=found.counts,
-            square_sum=found.square_sum,
+            variants=np.int64(effects.variants),
+            counts=effects.counts,
+            square_sum=effects.square_sum,
         )
 
 
 def read_background(path: Path) -> Background:
-    """Read a background. Raises BioqError if it is none, damaged or of a newer format."""
+    """Read a background.
+
+    Raises BioqError for a file that is not a background, is damaged or has another format version.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
@@ -109,7 +112,7 @@ def read_background(path: Path) -> Background:
             variants, square_sum = int(stored["variants"]), stored["square_sum"]
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
-    except Exception as error:  # of zipfile, zlib and NumPy's header parser
+    except Exception as error:  # errors of zipfile, zlib and NumPy's header parser
         raise BioqError(
             f"{path}: is not a background ({type(error).__name__}); "
             "expected a file made by 'bioq background'"
@@ -117,10 +120,12 @@ def read_background(path: Path) -> Background:
     if kind != FORMAT or version != FORMAT_VERSION:
         raise BioqError(
             f"{path}: is {kind!r}, format_version {version}; this BioQ reads {FORMAT!r}, "
-            f"{FORMAT_VERSION}: make it again"
+            f"{FORMAT_VERSION}: make it again with 'bioq background'"
         )
     if counts.shape != (len(targets), _KEYS) or variants < 1:
-        raise BioqError(f"{path}: its parts do not belong together; make it again")
+        raise BioqError(
+            f"{path}: its arrays do not fit together; make it again with 'bioq background'"
+        )
     above = np.cumsum(counts[:, ::-1], axis=1, dtype=np.int64)[:, ::-1] - counts
     return Background(
         path=path,
@@ -134,7 +139,7 @@ def read_background(path: Path) -> Background:
 
 
 def require_same_model(background: Background, model: str, targets: list[str]) -> None:
-    """Raise BioqError if a background was made by other weights or for other targets."""
+    """Raise BioqError if a background was made with other weights or for other targets."""
     if background.targets != tuple(targets):
         raise BioqError(
             f"{background.path}: is a background of {len(background.targets)} targets, the first "

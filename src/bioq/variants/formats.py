@@ -1,4 +1,4 @@
-"""Tables of variants in two formats that only variants have: VCF, and DeepSEA's own files."""
+"""Tables of variants in the two formats that exist only for variants: VCF and DeepSEA's files."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ DEEPSEA_SCORES: Mapping[str, str] = {
     "log2_odds_ratio": "logfoldchange",
     "evalue": "evalue",
 }
-"""Score -> how DeepSEA's file of it ends: NAME.out.logfoldchange (3_h5ToOutput.py)."""
+"""Score -> ending of its file in DeepSEA: NAME.out.logfoldchange (3_h5ToOutput.py)."""
 
 _DEEPSEA_COLUMNS = {"chrom": "chr", "pos": "pos", "id": "name", "ref": "ref", "alt": "alt"}
 _INFO = {
@@ -33,27 +33,27 @@ _INFO = {
     "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
     "top_target": ("String", "Target with the largest absolute diff, percent-encoded"),
 }
-# What VCF 4.3, section 1.2, has percent-encoded in a value of INFO, and blanks.
+# Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
 _ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 class Rows(Protocol):
-    """Anything that takes rows: a table of `tables`, a VCF, DeepSEA's files."""
+    """An output of rows: a table of `tables`, a VCF, or the files of DeepSEA."""
 
     def write(self, columns: Columns, scores: Scores) -> None: ...
 
 
 def is_vcf(path: Path) -> bool:
-    """Tell whether a name asks for VCF."""
+    """Return whether a file name ends as a VCF does."""
     return path.name.lower().endswith((".vcf", ".vcf.gz"))
 
 
 @contextlib.contextmanager
 def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> Iterator[Rows]:
-    """Yield rows that become a VCF (bgzip if its name ends in .gz), one line an allele.
+    """Yield rows that become a VCF (bgzip if its name ends in .gz), one line per allele.
 
-    Every score is an INFO field with one value a target, in the order of the BIOQ_TARGET header
-    lines. `contigs` gives the header its contigs and their lengths.
+    Every score is an INFO field with one value per target, in the order of the BIOQ_TARGET header
+    lines. `contigs` are the contigs of the header and their lengths, None if unknown.
     """
     with new_file(path) as partial, named_errors(path):
         is_packed = path.name.lower().endswith(".gz")
@@ -98,14 +98,14 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
             f"##INFO=<ID=BIOQ_{name.upper()},Number={number},Type=Float,"
             f'Description="{text}; one value a target, see BIOQ_TARGET">'
         )
-    for place, target in enumerate(layout.targets[NAME]):
+    for index, target in enumerate(layout.targets[NAME]):
         quoted = target.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'##BIOQ_TARGET=<ID=T{place},Description="{quoted}">')
+        lines.append(f'##BIOQ_TARGET=<ID=T{index},Description="{quoted}">')
     return "\n".join([*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", ""])
 
 
 def deepsea_files(path: Path, scores: tuple[str, ...]) -> dict[str, Path]:
-    """Return the file of each score in DeepSEA's format: PATH.out.diff and so on."""
+    """Return the file of each score in DeepSEA's format, for example PATH.out.diff."""
     return {
         name: path.with_name(f"{path.name}.out.{ending}")
         for name, ending in DEEPSEA_SCORES.items()
@@ -115,10 +115,10 @@ def deepsea_files(path: Path, scores: tuple[str, ...]) -> dict[str, Path]:
 
 @contextlib.contextmanager
 def open_deepsea(path: Path, layout: Layout) -> Iterator[Rows]:
-    """Yield rows that become DeepSEA's files: comma-separated, `%.4e`, numbered from 0.
+    """Yield rows that become the files of DeepSEA: comma-separated, `%.4e`, numbered from 0.
 
-    Columns chr, pos, name, ref, alt and one a target, as DeepSEA 0.94 writes them. Alleles that
-    were not scored, which DeepSEA leaves out, are there with empty fields.
+    Columns chr, pos, name, ref, alt and one per target, as DeepSEA 0.94 writes them. Alleles that
+    were not scored, which DeepSEA leaves out, have a row with empty fields.
     """
     stacks = contextlib.ExitStack(), contextlib.ExitStack(), contextlib.ExitStack()
     with stacks[0] as together, stacks[1] as put_in_place, stacks[2] as written:
@@ -129,7 +129,7 @@ def open_deepsea(path: Path, layout: Layout) -> Iterator[Rows]:
             files[name] = written.enter_context(opened)
         yield _DeepSeaRows(files, layout)
         written.close()
-        # Of two processes that write the same files, one puts all of its own in place at a time.
+        # If two processes write the same files, only one of them renames its files at a time.
         together.enter_context(locked(path.parent))
 
 

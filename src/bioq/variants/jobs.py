@@ -1,4 +1,4 @@
-"""The two jobs on a run and a VCF: a table of scores, and a background."""
+"""The two jobs for a run and a VCF: a table of scores, and a background."""
 
 import contextlib
 import datetime
@@ -24,10 +24,10 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
-from bioq.inputs.files import STDIN
 from bioq.progress import progress, say
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.text import STDIN
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
 from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
@@ -36,7 +36,7 @@ from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 Format = Literal["table", "deepsea"]
 
 QUESTIONABLE_SHARE = 0.1
-"""From this share of alleles that do not fit the genome, ask whether it is the right one."""
+"""If a larger share of the alleles does not fit the genome, the summary questions the genome."""
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,17 @@ class VariantTableOptions:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the alleles."""
+    """How many alleles have each status."""
 
     statuses: Mapping[str, int]
     """Status -> alleles."""
     absent: Mapping[str, int]
-    """Contig that the genome does not have -> alleles."""
+    """Contig that the genome lacks -> alleles."""
     genome: str
     genome_contigs: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """Return a table of the statuses, and the questions that they raise."""
+        """Return a table of the statuses, and questions about a genome that does not fit."""
         total = sum(self.statuses.values())
         lines = [f"{total:>12,}  alleles"]
         for status, meaning in STATUSES.items():
@@ -112,9 +112,9 @@ class Summary:
         absent = self.statuses.get(NO_CONTIG, 0)
         if absent > QUESTIONABLE_SHARE * total:
             yield (
-                f"{absent / total:.0%} of the alleles lie on contigs that {self.genome} does not "
+                f"{absent / total:.0%} of the alleles are on contigs that {self.genome} does not "
                 f"have ({some(self.absent, 3)}; it has {some(self.genome_contigs, 3)}): is it the "
-                "right genome? --chrom-alias tells which names are the same"
+                "right genome? --chrom-alias gives the names that mean the same contig"
             )
 
 
@@ -143,7 +143,7 @@ def write_variants(
 
 
 def make_background(job: VariantJob, out: Path) -> Summary:
-    """Score a set of common variants and write the distribution of their effects, as `.npz`.
+    """Score a set of common variants and write the distribution of their effects as `.npz`.
 
     Raises BioqError for malformed input, or if no allele can be scored.
     """
@@ -151,16 +151,16 @@ def make_background(job: VariantJob, out: Path) -> Summary:
         raise UsageError(f"{out}: expected a name that ends in .npz")
     with open_scorer(job) as scorer, input_file(job.vcf) as (path, label):
         content = survey_variants(path, label=label)
-        counts = EffectCounts(len(scorer.targets))
+        effects = EffectCounts(len(scorer.targets))
         for block in _blocks(scorer, path, label, content.alleles):
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
-            counts.add({name: values[scored] for name, values in block.scores.items()})
+            effects.add({name: values[scored] for name, values in block.scores.items()})
         about = _provenance(scorer, job.vcf) | {
             "vcf_sha256": sha256(path),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        write_background(out, counts, list(scorer.targets["name"]), about)
+        write_background(out, effects, list(scorer.targets["name"]), about)
         return summary_of(scorer)
 
 
@@ -182,11 +182,11 @@ def open_scorer(
 
 
 def _compare_options(background: Background, options: VariantOptions) -> None:
-    theirs = background.provenance.get("options", {})
+    made_with = background.provenance.get("options", {})
     for name in ("strands", "indel"):
-        mine = getattr(options, name)
-        if theirs.get(name, mine) != mine:
-            say(f"note: {background.path} was made with --{name} {theirs[name]}, not {mine}")
+        value = getattr(options, name)
+        if made_with.get(name, value) != value:
+            say(f"note: {background.path} was made with --{name} {made_with[name]}, not {value}")
 
 
 def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
@@ -197,17 +197,17 @@ def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[Sc
 
 
 def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
-    """Return the contigs of the input with their lengths, where the genome has them."""
+    """Return {contig of the input: its length}, None for a contig that the genome lacks."""
     lengths = names.genome.lengths
-    found = {name: names.find(name) for name in content.contigs}
+    numbers = {name: names.find(name) for name in content.contigs}
     return {
         name: None if number is None else lengths[names.contigs[number]]
-        for name, number in found.items()
+        for name, number in numbers.items()
     }
 
 
 def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
-    """Return what a table says about itself, JSON values."""
+    """Return the metadata of a table, JSON values."""
     known = scorer.background
     return _provenance(scorer, vcf) | {
         "scores": {name: MEANING[name] for name in scores},
@@ -227,7 +227,7 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
 
 
 def summary_of(scorer: Scorer) -> Summary:
-    """Return what became of the alleles that a scorer has counted."""
+    """Return the summary of the alleles that a scorer has scored."""
     genome = scorer.names.genome
     return Summary(
         statuses=Counter(scorer.statuses),

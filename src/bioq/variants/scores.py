@@ -1,8 +1,8 @@
-"""What an allele does, in numbers: the formulas that DeepSEA published.
+"""The scores of an allele, by the formulas that DeepSEA published.
 
-`predictions` are probabilities float32 `(views, alleles, targets)`. A view is one strand (and, for
-an indel of which both flanks are kept, one flank); scores are computed for each and averaged, as
-DeepSEA does with the two strands.
+Predictions are probabilities, float32 `(views, alleles, targets)`. A view is a strand or, for an
+indel with indel="both", a strand and the flank that is kept. Scores are computed for each view and
+averaged, as DeepSEA averages the two strands.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ MEANING: Mapping[str, str] = {**SCORES, **BACKGROUND_SCORES}
 
 # DeepSEA 0.94, 3_h5ToOutput.py: log2(p / (1 - p + 1e-12)).
 EPSILON = 1e-12
-# log2 of 0 is not a number that one can go on with; no probability of float32 above 0 is smaller.
+# In place of 0, whose log2 is infinite: the smallest float32 above 0.
 _SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
 
@@ -40,7 +40,7 @@ def log2_odds(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def compare(ref: Floats, alt: Floats) -> dict[str, Floats]:
-    """Return `SCORES` as float32 `(alleles, targets)` of two predictions of the same shape."""
+    """Return `SCORES`, each float32 `(alleles, targets)`, of predictions with REF and with ALT."""
     return {
         "ref": ref.mean(axis=0),
         "alt": alt.mean(axis=0),
@@ -50,6 +50,6 @@ def compare(ref: Floats, alt: Floats) -> dict[str, Floats]:
 
 
 def effect(scores: Mapping[str, Floats]) -> Floats:
-    """Return |diff x log2_odds_ratio|: what DeepSEA's E-values rank variants by."""
+    """Return |diff x log2_odds_ratio|, by which DeepSEA's E-values rank variants."""
     size: Floats = np.abs(scores["diff"] * scores["log2_odds_ratio"])
     return size

@@ -1,4 +1,4 @@
-"""Score the alleles of a VCF, block by block: one row an allele, in input order, none left out."""
+"""Score the alleles of a VCF, block by block: one row per allele, in input order."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,14 @@ from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.alleles import (
     EDGE_PADDED,
+    NO_CONTIG,
     SCORED,
     SWAPPED,
+    AlleleSite,
+    AlleleWindows,
     Indel,
-    Placed,
-    Windows,
-    place,
-    read_windows,
+    locate_allele,
+    read_allele_windows,
 )
 from bioq.genome.vcf import Variant, read_variants
 from bioq.options import AtLeastOne, check_types
@@ -49,7 +50,7 @@ COLUMNS: Mapping[str, Kind] = {
     "mean_abs_diff": "number",
     "top_target": "text",
 }
-"""The columns of every row, before the scores: the first five are the VCF's own."""
+"""The columns before the scores; the first five are those of the VCF."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class VariantOptions:
     """How alleles are scored."""
 
     indel: Indel = "left"
-    """The flank that stays where it is when an allele has another length: left, right, or both
+    """The flank that keeps its position when an allele changes the length: left, right, or both
     (scores are averaged)."""
     score_swapped: bool = False
-    """Score alleles whose ALT, not REF, is what the genome has; diff stays ALT minus REF."""
+    """Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."""
     strands: Strands = "both"
     """both: average over the two strands, as DeepSEA does."""
     batch_size: AtLeastOne = BATCH_SIZE
-    """Windows a forward pass."""
+    """Windows per forward pass."""
     device: str | None = None
     """cpu, cuda, mps; by default the first CUDA card, else the CPU (from Python: where the model
     is)."""
@@ -77,16 +78,16 @@ class VariantOptions:
 
 @dataclass(frozen=True)
 class ScoredBlock:
-    """Some consecutive alleles."""
+    """The scores of consecutive alleles."""
 
     columns: Mapping[str, npt.NDArray[Any]]
     """`COLUMNS`, each `(alleles,)`."""
     scores: Mapping[str, Floats]
-    """Score name -> float32 `(alleles, targets)`; NaN where an allele was not scored."""
+    """Score name -> float32 `(alleles, targets)`; NaN for alleles that were not scored."""
 
 
 class Scorer:
-    """A model, a genome and how to score: what does not change from allele to allele."""
+    """Scores alleles with a model, a genome and options."""
 
     def __init__(
         self,
@@ -116,9 +117,9 @@ class Scorer:
         if background is not None:
             require_same_model(background, self.fingerprint(), list(table[NAME]))
         self.statuses: Counter[str] = Counter()
-        """How many alleles got each status so far."""
+        """Status -> alleles so far."""
         self.absent: Counter[str] = Counter()
-        """Contigs that the genome does not have, and their alleles so far."""
+        """Contig that the genome lacks -> alleles so far."""
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the model, by which a background refers to it."""
@@ -129,7 +130,7 @@ class Scorer:
         return Layout(COLUMNS, self.targets, tuple(scores), metadata)
 
     def score_names(self) -> tuple[str, ...]:
-        """Return the names of the scores that every block has."""
+        """Return the names of the scores of every block."""
         return (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
 
     def score(self, variants: Iterable[Variant]) -> Iterator[ScoredBlock]:
@@ -139,54 +140,56 @@ class Scorer:
             yield self._score_block(block)
 
     def _score_block(self, block: list[Variant]) -> ScoredBlock:
-        placed = [place(variant, self.names, self.window_bp) for variant in block]
-        scored = [row for row, here in enumerate(placed) if self._is_scored(here)]
+        sites = [locate_allele(variant, self.names, self.window_bp) for variant in block]
+        scored = [row for row, site in enumerate(sites) if self._is_scored(site)]
         windows = [
-            read_windows(self.names.genome, placed[row], self.window_bp, self.options.indel)
+            read_allele_windows(self.names.genome, sites[row], self.window_bp, self.options.indel)
             for row in scored
         ]
-        statuses = [here.status for here in placed]
-        for row, found in zip(scored, windows, strict=True):
-            if found.padded and statuses[row] == SCORED:
+        statuses = [site.status for site in sites]
+        for row, allele in zip(scored, windows, strict=True):
+            if allele.is_padded and statuses[row] == SCORED:
                 statuses[row] = EDGE_PADDED
         self.statuses.update(statuses)
         self.absent.update(
             variant.chrom
             for variant, status in zip(block, statuses, strict=True)
-            if status == "no_contig"
+            if status == NO_CONTIG
         )
         scores = {
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
         }
         if scored:
-            found_scores = self._scores([placed[row] for row in scored], windows)
-            for name, values in found_scores.items():
+            computed = self._scores([sites[row] for row in scored], windows)
+            for name, values in computed.items():
                 scores[name][scored] = values[:, self.chosen]
-        return ScoredBlock(self._columns(block, placed, statuses, scored, scores["diff"]), scores)
+        return ScoredBlock(self._columns(block, sites, statuses, scored, scores["diff"]), scores)
 
-    def _is_scored(self, placed: Placed) -> bool:
-        wanted = placed.status != SWAPPED or self.options.score_swapped
-        return placed.other is not None and wanted
+    def _is_scored(self, site: AlleleSite) -> bool:
+        wanted = site.status != SWAPPED or self.options.score_swapped
+        return site.inserted is not None and wanted
 
-    def _scores(self, placed: list[Placed], windows: list[Windows]) -> dict[str, Floats]:
-        """Return the scores of placed alleles, `(alleles, all targets)`."""
-        number: dict[tuple[str, int], int] = {}  # of the genome's windows, which alleles share
-        of = [number.setdefault((here.contig, here.start), len(number)) for here in placed]
-        starts = {of[row]: found.genome for row, found in enumerate(windows)}
-        counts = [len(found.edited) for found in windows]
-        genome, other = self._predict(
-            np.stack([starts[row] for row in range(len(number))]),
-            np.stack([codes for found in windows for codes in found.edited]),
+    def _scores(self, sites: list[AlleleSite], windows: list[AlleleWindows]) -> dict[str, Floats]:
+        """Return the scores of alleles, `(alleles, all targets)`."""
+        # Alleles at the same position share the genome's window: (contig, start) -> its number.
+        number: dict[tuple[str, int], int] = {}
+        of = [number.setdefault((site.contig, site.start), len(number)) for site in sites]
+        genome_window = {of[row]: allele.genome for row, allele in enumerate(windows)}
+        counts = [len(allele.edited) for allele in windows]
+        genome, edited = self._predict(
+            np.stack([genome_window[row] for row in range(len(number))]),
+            np.stack([codes for allele in windows for codes in allele.edited]),
             np.repeat(of, counts),
         )
         first, last = np.cumsum([0, *counts[:-1]]), np.cumsum(counts) - 1
-        sides = [first] if max(counts) == 1 else [first, last]
-        genome, other = (
-            np.concatenate([found[:, side] for side in sides]) for found in (genome, other)
+        flanks = [first] if max(counts) == 1 else [first, last]
+        genome, edited = (
+            np.concatenate([probability[:, rows] for rows in flanks])
+            for probability in (genome, edited)
         )
-        swapped = np.array([here.status == SWAPPED for here in placed])[None, :, None]
-        scores = compare(np.where(swapped, other, genome), np.where(swapped, genome, other))
+        swapped = np.array([site.status == SWAPPED for site in sites])[None, :, None]
+        scores = compare(np.where(swapped, edited, genome), np.where(swapped, genome, edited))
         if self.background is not None:
             scores |= self.background.scores(scores)
         return scores
@@ -198,7 +201,7 @@ class Scorer:
         strands = [(genome, edited)]
         if self.options.strands == "both":
             strands.append((dna.reverse_complement(genome), dna.reverse_complement(edited)))
-        found = [
+        predictions = [
             predict_edits(
                 self.model,
                 np.ascontiguousarray(windows),
@@ -210,13 +213,13 @@ class Scorer:
             )
             for windows, edits in strands
         ]
-        before, after = (np.stack(views) for views in zip(*found, strict=True))
+        before, after = (np.stack(views) for views in zip(*predictions, strict=True))
         return before, after
 
     def _columns(
         self,
         block: list[Variant],
-        placed: list[Placed],
+        sites: list[AlleleSite],
         statuses: list[str],
         scored: list[int],
         diff: Floats,
@@ -234,7 +237,7 @@ class Scorer:
             "ref": _texts(variant.ref for variant in block),
             "alt": _texts(variant.alt for variant in block),
             "status": _texts(statuses),
-            "genome_ref": _texts(here.genome_ref for here in placed),
+            "genome_ref": _texts(site.genome_ref for site in sites),
             "max_abs_diff": largest,
             "mean_abs_diff": mean,
             "top_target": top,
@@ -251,15 +254,15 @@ def score_variants(
     background: str | Path | None = None,
     chrom_alias: Mapping[str, str] | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Yield tables of a VCF's alleles with their scores: one row an allele, in input order.
+    """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
 
-    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` FASTA or 2bit, or an open
-    genome; `targets` are globs (see `select_targets`), all by default. The columns are `COLUMNS`,
-    then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
-    'bioq background', of `BACKGROUND_SCORES`), NaN where an allele could not be scored: its
-    `status` says why. A table has at most `BLOCK` rows; memory does not grow.
-    `model` should have been loaded by `bioq.load`, so that targets have names.
-    Raises BioqError, with the line, for a VCF that is malformed.
+    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` is FASTA or 2bit, or an
+    open genome; `targets` are globs (see `select_targets`), all by default. The columns are
+    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
+    'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
+    the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
+    Load `model` with `bioq.load`, so that targets have names.
+    Raises BioqError, with the line, for a malformed VCF.
     """
     if not isinstance(genome, Genome):
         with open_genome(genome) as opened:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bioq.inputs import Places, WindowBatch
+from bioq.inputs import Loci, WindowBatch
 from bioq.interpretation import Explanation
 from bioq.interpretation.writing import MutagenesisValues, open_writer
 from bioq.tables import Kind, Layout, open_table
@@ -57,7 +57,7 @@ class Mutagenesis:
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write a row a substitution, or (`.npz`, `.h5`) arrays."""
         place = self.explanation.place
-        places = Places(self.title, self.columns, 1, lambda: iter([place]))
+        places = Loci(self.title, self.columns, 1, lambda: iter([place]))
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
         span_bp = len(place.position)
         with open_writer(

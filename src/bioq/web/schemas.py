@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from bioq.genome.notation import REGION_PATTERN
 from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -20,7 +21,7 @@ Region = Annotated[
     str,
     Field(
         pattern="^[!-~][ -~–]*$",
-        json_schema_extra={"pattern": "^[^:\\s]+:[0-9,]+-[0-9,]+$"},
+        json_schema_extra={"pattern": f"^{REGION_PATTERN}$"},
     ),
 ]
 VariantLine = Annotated[str, Field(pattern='^[!"$-~][\\t -~]*$')]

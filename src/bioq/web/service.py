@@ -19,7 +19,8 @@ from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
-from bioq.inputs import Place, RegionWindows, SequenceWindows, WindowBatch
+from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
+from bioq.inputs.loci import locus_in_window, window_start
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
 from bioq.runs.folder import RunConfig
@@ -118,12 +119,12 @@ class Service:
 
     def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
         """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
-        place = self._place(windows, number, span_bp)
+        locus = self._locus(windows, number, span_bp)
         kinds = _kinds(windows)
         name = str(self.targets[NAME].iloc[target])
-        known = (place.bases[:, None] != np.arange(4)).sum()
-        where = _short(place.columns.get("sequence") or place.columns.get("chrom"))
-        title = f"{name}, {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}"
+        known = (locus.bases[:, None] != np.arange(4)).sum()
+        where = _short(locus.columns.get("sequence") or locus.columns.get("chrom"))
+        title = f"{name}, {where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}"
         job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
 
         def run(give_way: GiveWay) -> Mutagenesis:
@@ -133,14 +134,14 @@ class Service:
 
             reference, effects = mutate_window(
                 self.model,
-                place.codes,
-                start=place.start,
-                end=place.end,
+                locus.codes,
+                start=locus.start,
+                end=locus.end,
                 targets=np.array([target]),
                 device=next(self.model.parameters()).device,
                 advance=advance,
             )
-            explanation = Explanation(place, effects, {REFERENCE: reference})
+            explanation = Explanation(locus, effects, {REFERENCE: reference})
             return Mutagenesis(title, name, explanation, kinds)
 
         return self.jobs.start(job, run, Level.SECONDS)
@@ -179,30 +180,28 @@ class Service:
         job.future.add_done_callback(lambda _: _discard(file))
         return job
 
-    def _place(self, windows: WindowBatch, number: int, span_bp: int) -> Place:
-        """Return the middle of a window, without what is only padding, as what is mutated."""
+    def _locus(self, windows: WindowBatch, number: int, span_bp: int) -> Locus:
+        """Return the middle of a window, without padding, as the bases to mutate."""
         columns = {name: values[number] for name, values in windows.columns.items()}
         start, end = int(columns["start"]), int(columns["end"])
-        window_start = start - (self.window_bp - (end - start)) // 2
-        before = (self.window_bp - span_bp) // 2
-        position = window_start + before + np.arange(span_bp)
         first, last = start, end
         if "chrom" in columns:
             names = ContigNames(self._require_genome())
             contig = names.contigs[names.find(columns["chrom"]) or 0]
             first, last = 0, names.genome.lengths[contig]
-        position = position[(position >= first) & (position < last)]
-        if not len(position):
+        locus = locus_in_window(
+            columns,
+            windows.codes[number],
+            window_start=window_start(start, end, self.window_bp),
+            span_bp=span_bp,
+            first=first,
+            last=last,
+        )
+        if locus is None:
             raise BioqError(
                 f"{_short(columns.get('sequence'))}: the sequence has no bases to mutate"
             )
-        return Place(
-            columns,
-            windows.codes[number],
-            int(position[0]) - window_start,
-            position,
-            np.zeros_like(position),
-        )
+        return locus
 
     def _require_genome(self) -> Genome:
         if self.genome is None:

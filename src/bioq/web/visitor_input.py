@@ -1,7 +1,7 @@
-"""What a visitor wrote or uploaded, checked: sequences, regions and variants.
+"""Checks the sequences, regions and variants that a visitor pastes or uploads.
 
-Text is copied into a temporary file of our own naming and read by the readers that the command
-line uses. Nothing that a visitor writes is ever taken for a path.
+Text is copied into a temporary file, whose name the visitor cannot choose, and read by the readers
+of the command line. No input of a visitor is ever used as a path.
 """
 
 import gzip
@@ -15,38 +15,34 @@ from pathlib import Path
 
 from bioq.errors import BioqError
 from bioq.genome import Genome
-from bioq.genome.fasta import BGZF_END, is_bgzip
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
-    ShortSequenceError,
     WindowBatch,
     Windows,
 )
 from bioq.progress import no_progress
+from bioq.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.web.limits import Limits
 
-REGION = re.compile(r"(?P<contig>[^:\s]+):(?P<start>[\d,]+)\s*[-–]\s*(?P<end>[\d,]+)")
-_VARIANT = re.compile(
-    r"(?P<chrom>[^:\s]+)[:-](?P<pos>[\d,]+)[:-](?P<ref>[A-Za-z]+)[>:/-](?P<alt>[A-Za-z]+)"
-)
-_GZIP_MAGIC, _BCF_MAGIC = b"\x1f\x8b", b"BCF"
+_BCF_MAGIC = b"BCF"
 _BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
 _CHECKING = threading.Lock()
-"""Held while an upload is unpacked and checked: the largest take a gigabyte of memory."""
+"""Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
 
 
 def read_sequences(
     text: str, *, window_bp: int, stride_bp: int, pad: bool, limits: Limits
 ) -> WindowBatch:
-    """Return the windows of a FASTA, or of one sequence without a header (numbers and blanks in
-    it are passed over).
+    """Return the windows of a FASTA, or of one sequence without a header, in which numbers and
+    blanks are skipped.
 
-    Raises BioqError for what is no DNA, for sequences shorter than the window without `pad`, and
-    for more windows than the limit.
+    Raises BioqError for letters that are not DNA, for sequences shorter than the window without
+    `pad`, and for more windows than the limit.
     """
     text = _checked(text, limits)
     if not text.strip():
@@ -57,21 +53,23 @@ def read_sequences(
         file = Path(folder) / "sequences.fa"
         file.write_text(text.lstrip() + "\n", encoding="utf-8", errors="replace")
         windows = SequenceWindows(
-            file, window_bp=window_bp, stride_bp=stride_bp, pad=pad, label="sequences"
+            file,
+            window_bp=window_bp,
+            stride_bp=stride_bp,
+            pad=pad,
+            pad_option="choose “pad”",
+            label="sequences",
         )
-        try:
-            return _read_all(windows, limits)
-        except ShortSequenceError as error:  # the page has a box in place of the option
-            raise ShortSequenceError(error.problem, "choose “pad”") from error
+        return _read_all(windows, limits)
 
 
 def read_regions(
     text: str, genome: Genome | None, *, window_bp: int, bin_bp: int, limits: Limits
 ) -> WindowBatch:
-    """Return the windows of regions, CONTIG:START-END a line, counted from 1 with both ends.
+    """Return the windows of regions, one region per line; see `notation`.
 
-    Raises BioqError for what is no region, for one outside the genome, and for more windows than
-    the limit.
+    Raises BioqError for a line that is not a region, a region outside the genome, and more windows
+    than the limit.
     """
     text = _checked(text, limits)
     if genome is None:
@@ -81,19 +79,18 @@ def read_regions(
         if not line.strip():
             lines.append("\n")
             continue
-        match = REGION.fullmatch(line.strip())
-        if match is None:
+        region = parse_region(line)
+        if region is None:
             raise BioqError(
-                f"line {number}: {_short(line)!r} is no region; expected CONTIG:START-END, as "
+                f"line {number}: {_short(line)!r} is no region; expected {REGION_FORM}, as "
                 "chr22:19711000-19711999"
             )
-        start, end = _number(match["start"]) - 1, _number(match["end"])
-        if not 0 <= start < end:
+        if not region.is_within():
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
-        bins += -(-(end - start) // bin_bp)
-        lines.append(f"{match['contig']}\t{start}\t{end}\t{match['contig']}:{start + 1}-{end}\n")
+        bins += -(-region.length_bp // bin_bp)
+        lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:
-        raise BioqError("there is no region; write CONTIG:START-END, as chr22:19711000-19711999")
+        raise BioqError(f"there is no region; write {REGION_FORM}, as chr22:19711000-19711999")
     _check_windows(bins, limits)
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "regions.bed"
@@ -105,10 +102,10 @@ def read_regions(
 
 
 def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
-    """Return the alleles of pasted lines: CONTIG:POS:REF>ALT or a VCF's columns, with or without
-    the ID, separated by blanks; lines that begin with # are passed over.
+    """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
+    with # are skipped.
 
-    Raises BioqError, with the line, for what is neither.
+    Raises BioqError, with the line, for a line that is not a variant.
     """
     text = _checked(text, limits)
     alleles = [
@@ -122,10 +119,10 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
 
 
 def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
-    """Write an uploaded VCF, text or gzip, decompressed, check it, and return its alleles.
+    """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
-    Raises BioqError for what is too large or no VCF text; BCF and other formats that htslib would
-    recognise are refused, for they can name further files.
+    Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
+    htslib recognises are refused, because they can name further files.
     """
     with _CHECKING:
         _unpack(upload, file, limits)
@@ -147,7 +144,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
         head = content.read(4)
     if not head:
         raise BioqError("the file is empty; expected VCF")
-    if head.startswith((_GZIP_MAGIC, _BCF_MAGIC)):
+    if head.startswith((GZIP_MAGIC, _BCF_MAGIC)):
         raise BioqError(
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"
@@ -155,8 +152,8 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
 
 
 def _decompressed(upload: bytes) -> Iterator[bytes]:
-    """Yield the bytes of a gzip or bgzip in pieces that are small whatever it expands to."""
-    if not upload.startswith(_GZIP_MAGIC):
+    """Yield the decompressed bytes of an upload in small pieces, however large it unpacks."""
+    if not upload.startswith(GZIP_MAGIC):
         yield upload
         return
     try:
@@ -172,25 +169,17 @@ def _decompressed(upload: bytes) -> Iterator[bytes]:
 
 
 def _variants_of(where: str, line: str) -> Iterator[Variant]:
-    match = _VARIANT.fullmatch(line)
-    cells = line.split()
-    if match is not None:
-        pos = match["pos"].replace(",", "")
-        yield from check_record(where, match["chrom"], pos, ".", match["ref"], match["alt"])
-    elif len(cells) >= 5:
-        yield from check_record(where, *cells[:5])
-    elif len(cells) == 4:
-        chrom, pos, ref, alt = cells
-        yield from check_record(where, chrom, pos, ".", ref, alt)
-    else:
+    variant = parse_variant(line)
+    if variant is None:
         raise BioqError(
-            f"{where}: {_short(line)!r} is no variant; expected CONTIG:POS:REF>ALT, as "
+            f"{where}: {_short(line)!r} is no variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
+    yield from check_record(where, *variant)
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
-    """Return how many alleles there are; stops at the first that is too many."""
+    """Return the number of alleles; raise BioqError at the first allele past a limit."""
     count = letters = 0
     for count, allele in enumerate(alleles, start=1):
         letters += len(allele.ref) + len(allele.alt)
@@ -205,7 +194,7 @@ def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
                 f"{limits.allele_letters:,}: score them with 'bioq variants'"
             )
     if not count:
-        raise BioqError("there is no variant; write CONTIG:POS:REF>ALT, or upload a VCF")
+        raise BioqError(f"there is no variant; write {VARIANT_FORM}, or upload a VCF")
     return count
 
 
@@ -225,19 +214,19 @@ def _check_windows(count: int, limits: Limits) -> None:
 
 
 def _bare(text: str) -> str:
-    """Return the letters of a sequence that stands without a header."""
+    """Return the letters of a sequence without a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in line.split():
             if not word.isdigit() and _BASES.fullmatch(word) is None:
                 raise BioqError(
                     f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
-                    "N and IUPAC's others, or FASTA, which begins with '>'"
+                    "N and the other IUPAC letters, or FASTA, which begins with '>'"
                 )
     return "".join(word for word in text.split() if not word.isdigit())
 
 
 def _checked(text: str, limits: Limits) -> str:
-    """Return a text of a size that is taken, without the mark that some editors begin it with."""
+    """Return a text without its byte order mark, after a check of its size."""
     if len(text) > limits.text_bytes:
         raise BioqError(
             f"the text has {len(text):,} letters; the page takes {limits.text_bytes:,}: use the "
@@ -253,8 +242,3 @@ def short(text: str, most: int) -> str:
 
 def _short(text: str) -> str:
     return short(text.strip(), _MOST_SHOWN)
-
-
-def _number(text: str) -> int:
-    digits = text.replace(",", "")
-    return int(digits[:12] or 0)

@@ -1,6 +1,6 @@
-"""Where DeepSEA's windows lie: `allTFs.pos.bed`, whose lines are in the order of the .mat rows.
+"""The positions of DeepSEA's windows: `allTFs.pos.bed`, with lines in the order of the .mat rows.
 
-Training windows are its first lines, validation windows the next ones, test windows its lines on
+Training windows are its first lines, validation windows the next lines, test windows its lines on
 chr8 and chr9 (README of the DeepSEA training bundle v0.9; Zhou & Troyanskaya, Nature Methods 2015).
 """
 
@@ -18,7 +18,8 @@ TEST_CONTIGS = ("chr8", "chr9")
 TRAIN_LINES = 2_200_000
 """Lines of the training windows in the shipped bundle: 4,400,000 rows on two strands."""
 
-Bins = npt.NDArray[np.int32]
+BinArray = npt.NDArray[np.int32]
+"""`(n, 2)`: contig number, start."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +28,24 @@ class BinTable:
 
     path: Path
     contigs: tuple[str, ...]
-    bins: Bins
+    bins: BinArray
     """`(lines, 2)`: number of the contig in `contigs`, start (0-based)."""
 
-    def of_split(self, split: str, windows: int, train_windows: int | None) -> Bins:
-        """Return the bins `(windows, 2)` of a split; `train_windows` None: train is not given.
+    def of_split(self, split: str, windows: int, train_windows: int | None) -> BinArray:
+        """Return the bins `(windows, 2)` of a split; `train_windows` is None without a train file.
 
-        Raises BioqError if the lines for this split are too few, too many or on a contig that
-        belongs to another split.
+        Raises BioqError if the file has too few or too many lines for this split, or lines on a
+        contig of another split.
         """
         on_test = np.isin(self.bins[:, 0], [self.contigs.index(name) for name in self._test()])
         if split == "test":
-            found = self.bins[on_test]
-            if len(found) != windows:
+            bins = self.bins[on_test]
+            if len(bins) != windows:
                 raise BioqError(
-                    f"{self.path}: has {len(found):,} lines on {' and '.join(TEST_CONTIGS)}, but "
+                    f"{self.path}: has {len(bins):,} lines on {' and '.join(TEST_CONTIGS)}, but "
                     f"the test file has {windows:,} windows; {_USE_RIGHT_BED}"
                 )
-            return found
+            return bins
         known = TRAIN_LINES if train_windows is None else train_windows
         start = 0 if split == "train" else known
         end = start + windows
@@ -64,13 +65,13 @@ class BinTable:
 
 
 _USE_RIGHT_BED = "give the allTFs.pos.bed that came with these .mat files, or leave the BED out"
-_GIVE_TRAIN = "give the train file too, so that its size is known, or leave the BED out"
+_GIVE_TRAIN = "give the train file too, because its size is needed, or leave the BED out"
 
 
 def read_bins(path: Path) -> BinTable:
-    """Read the bins of a BED file, 200 bp wide each.
+    """Read the bins of a BED file, each 200 bp wide.
 
-    Raises BioqError, naming the line, if one is no interval or not 200 bp wide.
+    Raises BioqError, with the line, for a line that is not an interval of 200 bp.
     """
     bed = read_bed(path)
     wrong = np.flatnonzero((bed.end - bed.start != BIN_BP) | (bed.end >= 2**31))

@@ -1,15 +1,14 @@
-"""Makes a data set of DeepSEA's .mat files, or of files in the same layout.
+"""Makes a data set from DeepSEA's .mat files, or from files in the same layout.
 
 The bundle (http://deepsea.princeton.edu, training bundle v0.9) holds `train.mat` (MATLAB v7.3, that
 is HDF5), `valid.mat` and `test.mat` (MATLAB v5): windows one-hot in the order A, G, C, T, and 0/1
 labels of 919 targets. The second half of each file is the reverse complement of the first half.
 
-`targets.tsv` names the 919 targets in column order, with the peak file of each, its rate of
+`targets.tsv` has the names of the 919 targets in column order, the peak file of each, its rate of
 positives in training and the published test AUCs of DeepSEA, DanQ and DanQ-JASPAR. Sources: the
 sample table of jakublipinski/build-deepsea-training-dataset (Apache-2.0) and the DanQ authors'
-`aucs.txt`.
-A name is cell|target|treatment; where several experiments share these, the peak file's short name
-follows.
+`aucs.txt`. A name is cell|target|treatment, followed by the short name of the peak file if several
+experiments share these three.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
-from bioq.builders.deepsea.bins import BIN_BP, Bins, BinTable, read_bins
+from bioq.builders.deepsea.bins import BIN_BP, BinArray, BinTable, read_bins
 from bioq.builders.deepsea.matlab import NotNumeric, V5Array, Variable, open_mat
 from bioq.builders.deepsea.rows import (
     NumericArray,
@@ -51,11 +50,12 @@ def import_deepsea(
     bed: Path | None = None,
     targets: Path | None = None,
 ) -> None:
-    """Make the data set folder `out` of any of the three .mat files, in bounded memory.
+    """Make the data set folder `out` from one or more of the three .mat files, in bounded memory.
 
-    Where the second half of a file is the reverse complement of its first, checked row by row, only
-    the first is stored. `bed` (allTFs.pos.bed) gives coordinates. `targets` is a target table for
-    files whose targets are not DeepSEA's 919. Each file may be v5 or v7.3; its content tells.
+    If the second half of a file is the reverse complement of the first half (every row is
+    checked), only the first half is stored. `bed` (allTFs.pos.bed) gives coordinates. `targets` is
+    a target table for files whose targets are not DeepSEA's 919. Each file may be v5 or v7.3,
+    recognised by its content.
 
     Raises UsageError if no file is given, BioqError if a file is not in DeepSEA's layout.
     """
@@ -90,7 +90,7 @@ def import_deepsea(
 
 @dataclass(frozen=True)
 class _MatFile:
-    """One open .mat file: the windows and labels of a split."""
+    """An open .mat file: the windows and labels of a split."""
 
     split: str
     path: Path
@@ -100,7 +100,7 @@ class _MatFile:
     windows: RowStream
     labels: RowStream
     planes_to_load: int
-    """How many planes are read into memory first (v5); 0 for HDF5."""
+    """Planes to read into memory first (v5); 0 for HDF5."""
 
     def blocks(self, start: int, stop: int) -> Iterator[tuple[dna.Bytes, dna.Bytes]]:
         """Yield (codes `(n, window_bp)`, packed labels `(n, ceil(targets / 8))`)."""
@@ -109,7 +109,7 @@ class _MatFile:
 
 @contextlib.contextmanager
 def _open(split: str, path: Path) -> Iterator[_MatFile]:
-    """Open the file of a split; check names and shapes."""
+    """Open the file of a split, and check names and shapes."""
     with open_mat(path) as variables:
         windows = _variable(variables, f"{split}xdata", split, path)
         labels = _variable(variables, f"{split}data", split, path)
@@ -136,39 +136,39 @@ def _variable(variables: Mapping[str, Variable], name: str, split: str, path: Pa
                     f"{path}: was given as --{split} but holds {other}xdata; expected {expected}; "
                     f"give this file as --{other}"
                 )
-        names = (other if other.isprintable() else ascii(other) for other in sorted(variables))
-        found = ", ".join(names) or "nothing"
-        raise BioqError(f"{path}: has no variable {name!r}; found {found}; expected {expected}")
+        names = (known if known.isprintable() else ascii(known) for known in sorted(variables))
+        listed = ", ".join(names) or "nothing"
+        raise BioqError(f"{path}: has no variable {name!r}; found {listed}; expected {expected}")
     variable = variables[name]
     if isinstance(variable, NotNumeric):
         raise BioqError(
             f"{path}: {name} is a {variable.kind}; expected a full array of 0 and 1; "
-            "save it anew as such, e.g. uint8(full(...))"
+            "save it as a full array, for example uint8(full(...))"
         )
     return variable
 
 
 def _check_shapes(windows: NumericArray, labels: NumericArray) -> None:
-    """Check shapes; messages name them as MATLAB does, axes reversed."""
+    """Check shapes; messages show them as MATLAB does, with the axes reversed."""
     path, name = windows.path, windows.name
-    found = f"{name} is {windows.shape[::-1]} and {labels.name} {labels.shape[::-1]}"
+    shapes = f"{name} is {windows.shape[::-1]} and {labels.name} {labels.shape[::-1]}"
     expected = "expected (windows, 4, length) and (windows, targets), as MATLAB shows them"
     if len(windows.shape) != 3 or len(labels.shape) != 2 or windows.shape[1] != 4:
-        raise BioqError(f"{path}: {found}; {expected}")
+        raise BioqError(f"{path}: {shapes}; {expected}")
     if windows.shape[-1] != labels.shape[-1]:
         if windows.shape[0] in labels.shape:
-            expected += "; the axes are the other way round, save them transposed"
-        raise BioqError(f"{path}: {found}: their rows differ; {expected}")
+            expected += "; the axes are in the opposite order, save them transposed"
+        raise BioqError(f"{path}: {shapes}: their rows differ; {expected}")
     if 0 in windows.shape or 0 in labels.shape:
-        raise BioqError(f"{path}: {found}: empty; {expected}")
+        raise BioqError(f"{path}: {shapes}: empty; {expected}")
     if windows.shape[0] < BIN_BP:
         raise BioqError(
-            f"{path}: {found}; the windows are shorter than the bin of {BIN_BP} bp in their middle"
+            f"{path}: {shapes}; the windows are shorter than the bin of {BIN_BP} bp in their middle"
         )
 
 
 def _agree(files: Mapping[str, _MatFile]) -> _MatFile:
-    """Return the first file, once all have the same targets and window length."""
+    """Return the first file, after a check that all files have the same targets and windows."""
     first, *others = files.values()
     for other in others:
         if (other.targets, other.window_bp) != (first.targets, first.window_bp):
@@ -186,7 +186,7 @@ def _target_table(file: _MatFile, targets: Path | None) -> pd.DataFrame:
         if len(table) != file.targets:
             raise BioqError(
                 f"{targets}: names {len(table)} targets, but {file.path} has {file.targets}; "
-                "give one row a target, in column order"
+                "give one row per target, in column order"
             )
         return table
     if file.targets == DEEPSEA_TARGETS:
@@ -199,9 +199,9 @@ def _target_table(file: _MatFile, targets: Path | None) -> pd.DataFrame:
 
 
 def _plans(files: Mapping[str, _MatFile], bins: BinTable | None) -> dict[str, list[bool]]:
-    """Return, for each split, whether to try folded and whole: what the BED file allows.
+    """Return, for each split, the ways to store it that the BED file allows: True is folded.
 
-    Raises BioqError, before any long work, if the BED file allows neither.
+    Raises BioqError, before any long work, if the BED file allows no way.
     """
     plans: dict[str, list[bool]] = {}
     train_windows = None
@@ -230,7 +230,7 @@ def _write(
     bins: BinTable | None,
     train_windows: int | None,
 ) -> int:
-    """Write a split, folded if it folds; return how many windows it has."""
+    """Write a split, folded if its halves are two strands; return its number of windows."""
     if file.planes_to_load:
         with progress(
             f"{file.split}: read {file.path.name}", file.planes_to_load, "planes"
@@ -270,11 +270,11 @@ def _append(
     split: SplitWriter,
     file: _MatFile,
     folded: bool,
-    bins: Bins | None,
+    bins: BinArray | None,
     unknown: "_UnknownCount",
     advance: Advance,
 ) -> int | None:
-    """Append the rows, or the first half of them; return the first row whose strands differ."""
+    """Append all rows, or the first half; return the first row whose strands differ."""
     stop = file.rows // 2 if folded else file.rows
     opposite = file.blocks(stop, 2 * stop) if folded else repeat(None)
     done = 0
@@ -302,7 +302,7 @@ def _first_difference(
 
 
 class _UnknownCount:
-    """Counts the windows with unknown bases, to report them."""
+    """Counts the windows with unknown bases."""
 
     def __init__(self) -> None:
         self._some = 0
@@ -322,7 +322,7 @@ class _UnknownCount:
 
 
 def _source(path: Path) -> Source:
-    """Describe a file as `Source.of` does, with progress: the files are large."""
+    """Describe a file as `Source.of` does, with progress, because the files are large."""
     digest = hashlib.sha256()
     size = path.stat().st_size
     with open(path, "rb") as file, progress(f"checksum of {path.name}", size, "bytes") as advance:

@@ -1,7 +1,7 @@
-"""Downloads a large file, resumes where it broke off, and unpacks the DeepSEA bundle.
+"""Downloads a large file, resumes an interrupted download, and unpacks the DeepSEA bundle.
 
-The DeepSEA site publishes no checksum of its bundle: the length is always checked, a SHA-256 where
-the caller knows one, and the one found is printed.
+The DeepSEA site publishes no checksum of its bundle. The length is always checked; the SHA-256 is
+checked if the caller gives one, and always printed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from bioq.progress import progress, say
 
 DEEPSEA_URL = "http://deepsea.princeton.edu/media/code/deepsea_train_bundle.v0.9.tar.gz"
 TRIES = 6
-"""Tries in a row that bring nothing new before the download gives up."""
+"""Consecutive tries without a new byte after which the download fails."""
 TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 _BUSY = (408, 425, 429)
@@ -37,9 +37,9 @@ Sleep = Callable[[float], None]
 def fetch_deepsea(out: Path, *, url: str = DEEPSEA_URL, sha256: str | None = None) -> None:
     """Download the DeepSEA training bundle and unpack it as the folder `out`.
 
-    The archive lies beside `out` until it is unpacked; a broken-off download resumes from it. The
-    .mat files inside are compressed already, so about as much room again is needed to unpack.
-    Raises BioqError if `out` exists, the disk has no room or the server does not answer.
+    The archive is stored beside `out` until it is unpacked; an interrupted download is resumed. The
+    .mat files in it are already compressed, so unpacking needs about the same space again.
+    Raises BioqError if `out` exists, the disk has too little space or the server does not answer.
     """
     out = Path(out)
     files.require_absent(out)
@@ -63,17 +63,17 @@ def fetch(
     free_bytes: FreeBytes = lambda folder: shutil.disk_usage(folder).free,
     sleep: Sleep = time.sleep,
 ) -> None:
-    """Download `url` as the file `out`, which appears only when it is whole.
+    """Download `url` as the file `out`, which appears only when it is complete.
 
-    What has come so far stays as `out` + `.part`; a later call goes on from there if the server
-    still has the same file. The disk must have `room_factor` times the length free.
-    Raises BioqError if `out` exists, the server refuses or keeps breaking off, the disk has no
-    room, or the length or checksum is not the expected one.
+    An incomplete download is kept as `out` + `.part`; a later call resumes it if the server still
+    has the same file. The disk must have `room_factor` times the length free.
+    Raises BioqError if `out` exists, the server refuses or keeps closing the connection, the disk
+    has too little space, or the length or checksum differs from the expected value.
     """
     out = Path(out)
     files.require_absent(out)
     if not url.startswith(("http://", "https://")):
-        raise BioqError(f"{url}: is no web address; expected one that begins with http")
+        raise BioqError(f"{url}: is not a web address; expected http://... or https://...")
     part = _Part(out, url)
     with _disk_errors(part):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def fetch(
 
 
 def _download_all(part: "_Part", room_factor: float, free_bytes: FreeBytes, sleep: Sleep) -> None:
-    """Download what is missing, again and again as long as something new comes."""
+    """Download the missing bytes; try again until `TRIES` consecutive tries bring no new byte."""
     most = part.bytes_done()
     tries = 0
     while True:
@@ -96,19 +96,19 @@ def _download_all(part: "_Part", room_factor: float, free_bytes: FreeBytes, slee
                 raise BioqError(
                     f"{part.url}: {TRIES} tries in a row brought nothing new ({broken}); "
                     f"{part.bytes_done():,} bytes are kept in {part.path}; "
-                    "run the same command again to go on"
+                    "run the same command again to continue"
                 ) from broken
             say(f"{part.url}: {broken}; trying again from byte {part.bytes_done():,}")
             sleep(min(2.0**tries, 60.0))
 
 
 class _Broken(Exception):
-    """The connection failed in a way that another try may mend."""
+    """The connection failed, but another try may succeed."""
 
 
 @dataclass(frozen=True)
 class _Version:
-    """What the server calls the file that a `.part` is the beginning of."""
+    """The server's identifiers of the file of which a `.part` is the beginning."""
 
     url: str
     length: int | None
@@ -123,7 +123,7 @@ class _Version:
 
 
 class _Part:
-    """The unfinished file `out` + `.part`, and beside it a note of what it is the beginning of."""
+    """The incomplete file `out` + `.part`, and a note beside it with the version of the file."""
 
     def __init__(self, out: Path, url: str):
         self.out = out
@@ -135,7 +135,7 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> _Version | None:
-        """Return what was noted; None if there is nothing to go on from."""
+        """Return the noted version; None if there is no download to resume."""
         try:
             version = _Version(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -143,7 +143,7 @@ class _Part:
         return version if version.url == self.url and self.bytes_done() else None
 
     def start(self, version: _Version) -> None:
-        """Begin anew."""
+        """Start from the first byte."""
         self.remove()
         self._note.write_text(json.dumps(asdict(version)), encoding="utf-8")
 
@@ -152,7 +152,7 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
     def finish(self, sha256: str | None) -> None:
-        """Check the checksum and give the file its name."""
+        """Check the checksum and rename the file to `out`."""
         _check_sha256(self.path, sha256, self.url)
         files.sync(self.path)
         self.path.rename(self.out)
@@ -160,7 +160,7 @@ class _Part:
 
 
 def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
-    """Ask for what is missing and append it. Raises _Broken where another try may help."""
+    """Request the missing bytes and append them. Raises _Broken if another try may succeed."""
     version = part.version()
     done = part.bytes_done() if version else 0
     if version and version.length == done:
@@ -170,10 +170,10 @@ def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
         request.add_header("Range", f"bytes={done}-")
         if version.validator:
             request.add_header("If-Range", version.validator)
-    with _asked(request, part) as answer:
+    with _send(request, part) as answer:
         start, total = _range_of(answer)
         if version is None or (start, total) != (done, version.length):
-            if start:  # a piece of another file than the one begun
+            if start:  # a piece of another file than that of the .part
                 part.remove()
                 raise _Broken("the file on the server has changed")
             version = _Version.of(part.url, total, answer.headers)
@@ -183,13 +183,13 @@ def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
         _append(part, answer, done, total)
 
 
-def _asked(request: urllib.request.Request, part: _Part) -> http.client.HTTPResponse:
-    """Send the request; tell the answers that are final from those worth another try."""
+def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPResponse:
+    """Send a request. Raises _Broken if another try may succeed, else BioqError."""
     try:
         answer: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # the range begins behind the end: the file is another one now
+        if error.code == 416:  # the range begins past the end: the file has changed
             part.remove()
             raise _Broken("the file on the server has changed") from error
         if error.code >= 500 or error.code in _BUSY:
@@ -203,7 +203,7 @@ def _asked(request: urllib.request.Request, part: _Part) -> http.client.HTTPResp
 
 
 def _range_of(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Return where the bytes of this answer begin and the length of the whole file."""
+    """Return the offset of the first byte of an answer and the length of the whole file."""
     if answer.status == 206:
         try:
             span, total = answer.headers["Content-Range"].removeprefix("bytes ").split("/")
@@ -218,19 +218,19 @@ def _check_room(
     part: _Part, total: int | None, done: int, room_factor: float, free_bytes: FreeBytes
 ) -> None:
     if total is None:
-        say(f"{part.url}: the server does not say how long the file is; its end is taken on trust")
+        say(f"{part.url}: the server gives no length of the file, so its length is not checked")
         return
     needed = int(total * room_factor) - done
     free = free_bytes(part.out.parent)
     if free < needed:
         raise BioqError(
             f"{part.out.parent}: has {free:,} bytes free, {needed:,} are needed for {part.url}; "
-            "make room or choose another disk"
+            "free space or choose another disk"
         )
 
 
 def _append(part: _Part, answer: http.client.HTTPResponse, done: int, total: int | None) -> None:
-    """Append the answer to the part. Raises _Broken if it ends before its length."""
+    """Append an answer to the part. Raises _Broken if it ends before its length."""
     with (
         open(part.path, "ab") as file,
         progress(f"download {part.out.name}", total or 0, "bytes") as advance,
@@ -253,30 +253,30 @@ def _piece(answer: http.client.HTTPResponse) -> bytes:
 
 @contextlib.contextmanager
 def _disk_errors(part: _Part) -> Iterator[None]:
-    """Turn a full disk, a missing permission and the like into one line."""
+    """Raise a BioqError for an error of the disk, such as a full disk or a missing permission."""
     try:
         yield
     except OSError as error:
         raise BioqError(
             f"{part.out}: could not be written: {error.strerror or error}; "
-            f"{part.bytes_done():,} bytes are kept; mend this and run the same command again"
+            f"{part.bytes_done():,} bytes are kept; correct this and run the same command again"
         ) from error
 
 
 def _check_sha256(path: Path, expected: str | None, url: str) -> None:
-    found = files.sha256(path)
-    if expected is not None and found != expected.lower():
+    actual = files.sha256(path)
+    if expected is not None and actual != expected.lower():
         path.unlink()
         raise BioqError(
-            f"{url}: the SHA-256 of the download is {found}, expected {expected}; it was "
+            f"{url}: the SHA-256 of the download is {actual}, expected {expected}; it was "
             "removed; download it again, or check the expected value"
         )
     state = "as expected" if expected else "not compared: no expected value was given"
-    say(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {found} ({state})")
+    say(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {actual} ({state})")
 
 
 def _unpack(archive: Path, out: Path) -> None:
-    """Unpack a tar archive as the new folder `out`; no member may leave it."""
+    """Unpack a tar archive as the new folder `out`; refuse members outside it."""
     try:
         with (
             files.new_folder(out) as folder,

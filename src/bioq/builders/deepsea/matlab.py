@@ -1,8 +1,8 @@
-"""Reads one numeric array of a MATLAB file piece by piece, never the whole array.
+"""Reads a numeric array of a MATLAB file in pieces, never the whole array.
 
-A .mat file is either HDF5 (MATLAB's "v7.3") or the older tagged format (v5 .. v7); the content
-tells which, not the name. Shapes here are in C order, MATLAB's axes reversed: what MATLAB calls
-(windows, 4, length) is (length, 4, windows), with windows fastest in the file, in both formats.
+A .mat file is either HDF5 (MATLAB's "v7.3") or the older tagged format (v5 .. v7), recognised by
+its content, not its name. Shapes here are in C order, the reverse of MATLAB's: MATLAB's
+(windows, 4, length) is (length, 4, windows) here. In both formats windows are fastest in the file.
 
 The tags are those of "MAT-File Format", The MathWorks (mat-file level 5).
 """
@@ -21,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
+from bioq.text import GZIP_MAGIC
 
-Numbers = npt.NDArray[Any]
+AnyArray = npt.NDArray[Any]
 
 BLOCK_BYTES = 48 << 20
-"""A block of rows aims at this size."""
+"""The usual size of a block of rows."""
 MOST_BLOCK_BYTES = 384 << 20
-"""A block grows this far to hold whole chunks, so that each chunk is inflated once."""
+"""The largest size of a block. Blocks have whole chunks, so that each chunk is inflated once."""
 MOST_CHUNK_BYTES = 512 << 20
-"""HDF5 inflates a chunk in one piece, so one larger than this is refused."""
+"""HDF5 inflates a chunk in one piece, so a larger chunk is refused."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Hdf5Array:
     dataset: h5py.Dataset
 
     def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
-        """Yield the borders of blocks that cover rows start .. stop of the last axis.
+        """Yield (start, stop) of blocks that cover rows start .. stop of the last axis.
 
-        They lie on chunk borders, but for the first and the last one.
+        All borders but the first and the last are borders of chunks.
         """
         step = self.block_rows()
         while start < stop:
@@ -53,7 +54,7 @@ class Hdf5Array:
             yield start, end
             start = end
 
-    def read(self, start: int, stop: int) -> Numbers:
+    def read(self, start: int, stop: int) -> AnyArray:
         """Return rows start .. stop of the last axis: `(..., stop - start)`.
 
         Raises BioqError if the file is damaged.
@@ -67,7 +68,7 @@ class Hdf5Array:
             ) from error
 
     def block_rows(self) -> int:
-        """Return how many rows make a block: whole chunks, in bounded memory."""
+        """Return the rows per block: whole chunks, in bounded memory."""
         itemsize = int(self.dataset.dtype.itemsize)
         row_bytes = max(math.prod(self.shape[:-1]) * itemsize, 1)
         wanted = max(BLOCK_BYTES // row_bytes, 1)
@@ -99,9 +100,9 @@ class V5Array:
     dtype: np.dtype[Any]
     element: "_Element"
     data_at: int
-    """Where the numbers begin in the (inflated) element."""
+    """Offset of the numbers in the (inflated) element."""
 
-    def planes(self, step: int) -> Iterator[tuple[int, Numbers]]:
+    def planes(self, step: int) -> Iterator[tuple[int, AnyArray]]:
         """Yield (first plane, piece `(n, ...)`) over the first axis, `n` a multiple of `step`.
 
         Raises BioqError if the file is cut short or damaged.
@@ -132,9 +133,9 @@ Variable = Hdf5Array | V5Array | NotNumeric
 
 @contextlib.contextmanager
 def open_mat(path: Path) -> Iterator[Mapping[str, Variable]]:
-    """Open a .mat file; yields its variables by name, good until the block ends.
+    """Open a .mat file and yield its variables by name; they are valid until the block ends.
 
-    Raises BioqError if it is missing, no .mat file, cut short or damaged.
+    Raises BioqError for a file that is missing, not a .mat file, cut short or damaged.
     """
     path = Path(path)
     try:
@@ -161,10 +162,10 @@ def open_mat(path: Path) -> Iterator[Mapping[str, Variable]]:
 
 
 def _guess(header: bytes) -> str:
-    """Say what a file that is no .mat file seems to be."""
+    """Return a description of a file that is not a .mat file."""
     if not header:
         return "is empty"
-    if header.startswith(b"\x1f\x8b"):
+    if header.startswith(GZIP_MAGIC):
         return "is gzip data, which must be unpacked first"
     if header.lstrip()[:1] == b"<":
         return "is a web page, so the download went wrong"
@@ -208,7 +209,7 @@ _COMPLEX = 0x0800
 
 @dataclass(frozen=True)
 class _Element:
-    """A top-level element: where its bytes are, how many, whether deflated, in which order."""
+    """A top-level element: the offset and number of its bytes, their compression and order."""
 
     at: int
     size: int
@@ -217,7 +218,7 @@ class _Element:
 
 
 class _Stream:
-    """The bytes of one element, inflated on the way where they are compressed."""
+    """The bytes of an element, inflated if they are compressed."""
 
     def __init__(self, file: BinaryIO, path: Path, element: _Element):
         file.seek(element.at)
@@ -244,7 +245,7 @@ class _Stream:
             size -= len(self.read(min(size, 1 << 20)))
 
     def finish(self) -> None:
-        """Read to the end, where the checksum of compressed bytes is."""
+        """Read to the end, which checks the checksum of compressed bytes."""
         if self._inflate is not None:
             while self._some(1 << 20):
                 pass
@@ -332,14 +333,14 @@ def _v5_variable(stream: _Stream, path: Path, element: _Element) -> Variable:
     shape = tuple(int(length) for length in dims[::-1])
     if dtype.kind == "V" or size != math.prod(shape) * dtype.itemsize:
         raise BioqError(
-            f"{path}: {name} says shape {shape[::-1]} but holds {size:,} bytes of type {kind}; "
+            f"{path}: {name} has shape {shape[::-1]} but {size:,} bytes of type {kind}; "
             "the file is damaged, download it again"
         )
     return V5Array(path, name, shape, dtype, element, head.done)
 
 
 class _Head:
-    """Reads the small sub-elements at the head of a matrix, counting the bytes."""
+    """Reads the small sub-elements at the head of a matrix, and counts the bytes."""
 
     def __init__(self, stream: _Stream, order: str):
         self._stream = stream
@@ -347,7 +348,7 @@ class _Head:
         self.done = 0
 
     def tag(self) -> tuple[int, int, bytes]:
-        """Return type, size and, where it is packed into the tag itself, the value."""
+        """Return type, size and value; the value is empty unless it is part of the tag."""
         first = self._take(4)
         kind: int = struct.unpack(f"{self._order}I", first)[0]
         if kind >> 16:

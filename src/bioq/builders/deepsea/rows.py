@@ -1,7 +1,7 @@
-"""Streams the windows and labels of DeepSEA's .mat files: checked, compact and row by row.
+"""Streams the windows and labels of DeepSEA's .mat files, checked and in compact form, by rows.
 
-One-hot windows are (length, 4, windows) in C order with the channels A, G, C, T, labels are
-(targets, windows); see `matlab`.
+One-hot windows are (length, 4, windows) in C order with the channels A, G, C, T; labels are
+(targets, windows). See `matlab`.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.builders.deepsea.matlab import Hdf5Array, Numbers, V5Array
+from bioq.builders.deepsea.matlab import AnyArray, Hdf5Array, V5Array
 from bioq.errors import BioqError
 from bioq.progress import Advance
 
@@ -22,17 +22,17 @@ BLOCK_ROWS = 4096
 _CACHED_BYTES = 1 << 16
 _RAM_ROWS = 16384
 
-Compact = Callable[[NumericArray, Numbers, int, int], dna.Bytes]
+Compact = Callable[[NumericArray, AnyArray, int, int], dna.Bytes]
 """(array, piece, number of its first plane, of its first row) -> uint8 `(m, rows)`."""
 
 
 def codes_of_one_hot(
-    array: NumericArray, planes: Numbers, first_plane: int = 0, first_row: int = 0
+    array: NumericArray, planes: AnyArray, first_plane: int = 0, first_row: int = 0
 ) -> dna.Bytes:
     """Return the codes (`dna`), uint8 `(k, n)`, of one-hot planes `(k, 4, n)` in order A, G, C, T.
 
-    A position without a one is unknown. Raises BioqError, naming row and position, where a value
-    is neither 0 nor 1 or a position has two ones.
+    A position without a 1 is unknown. Raises BioqError, with row and position, for a value other
+    than 0 and 1 and for a position with two ones.
     """
     ones = _as_zero_one(array, planes, first_plane, first_row)
     count, _, rows = ones.shape
@@ -56,33 +56,33 @@ def codes_of_one_hot(
 
 
 def bits_of_labels(
-    array: NumericArray, planes: Numbers, first_plane: int = 0, first_row: int = 0
+    array: NumericArray, planes: AnyArray, first_plane: int = 0, first_row: int = 0
 ) -> dna.Bytes:
     """Return labels `(k, n)` as bits, uint8 `(ceil(k / 8), n)`, target t in bit t mod 8.
 
-    Raises BioqError, naming row and target, where a value is neither 0 nor 1.
+    Raises BioqError, with row and target, for a value other than 0 and 1.
     """
     ones = _as_zero_one(array, planes, first_plane, first_row)
     return np.packbits(ones, axis=0, bitorder="little")
 
 
 class RowStream:
-    """The rows of one array in compact form, in any range and order of ranges.
+    """The rows of an array in compact form, in any range and order of ranges.
 
-    HDF5 is read block by block. MATLAB v5 stores a position of every window before the next
-    position, so it is read once into memory in compact form: at most a quarter of the 2 GB that a
-    v5 variable can have.
+    HDF5 is read block by block. MATLAB v5 stores the first position of every window, then the
+    second position of every window, and so on. So a v5 array is read once into memory in compact
+    form: at most a quarter of the 2 GB that a v5 variable can have.
     """
 
     def __init__(self, array: NumericArray, compact: Compact, *, planes_per_row: int):
         self._array = array
         self._compact = compact
         self._planes_per_row = planes_per_row
-        """How many planes make one row of the compact form."""
+        """Planes per row of the compact form."""
         self._loaded: dna.Bytes | None = None
 
     def load(self, advance: Advance | None = None) -> None:
-        """Read a v5 array into memory; `advance` is told of each plane. HDF5 needs no loading."""
+        """Read a v5 array into memory; `advance` receives the planes read. HDF5 is not loaded."""
         if isinstance(self._array, V5Array):
             self._in_memory(self._array, advance)
 
@@ -102,11 +102,12 @@ class RowStream:
         return loaded
 
     def release(self) -> None:
-        """Let go of what `load` read."""
+        """Free the memory of `load`."""
         self._loaded = None
 
     def blocks(self, start: int, stop: int) -> Iterator[dna.Bytes]:
-        """Yield rows start .. stop as uint8 `(n, m)`, `BLOCK_ROWS` in each but the last."""
+        """Yield rows start .. stop as uint8 `(n, m)`, `BLOCK_ROWS` rows in each block but the
+        last."""
         return _evenly(self._blocks(start, stop))
 
     def _blocks(self, start: int, stop: int) -> Iterator[dna.Bytes]:
@@ -114,7 +115,7 @@ class RowStream:
             for first, end in self._array.spans(start, stop):
                 planes = self._array.read(first, end)
                 compact = self._compact(self._array, planes, 0, first)
-                del planes  # a block can be large: let go of it before handing on
+                del planes  # a block can be large: free it before the caller uses the result
                 yield _transposed(compact)
         else:
             loaded = self._in_memory(self._array)
@@ -136,7 +137,8 @@ def _evenly(blocks: Iterator[dna.Bytes]) -> Iterator[dna.Bytes]:
 
 
 def _transposed(compact: dna.Bytes) -> dna.Bytes:
-    """Return a contiguous `(n, m)` of `(m, n)`; in strips of 8, three times as fast as at once."""
+    """Return the transpose of `(m, n)`, contiguous; copied in strips of 8, which is three times as
+    fast as one copy."""
     height, width = compact.shape
     rows = np.empty((width, height), dtype=np.uint8)
     for start in range(0, height, 8):
@@ -145,7 +147,7 @@ def _transposed(compact: dna.Bytes) -> dna.Bytes:
 
 
 def _as_zero_one(
-    array: NumericArray, planes: Numbers, first_plane: int, first_row: int
+    array: NumericArray, planes: AnyArray, first_plane: int, first_row: int
 ) -> npt.NDArray[np.uint8]:
     if planes.dtype == np.bool_:
         return planes.view(np.uint8)
@@ -158,7 +160,7 @@ def _as_zero_one(
     return planes.astype(np.uint8, copy=False)
 
 
-def _refuse_value(array: NumericArray, planes: Numbers, first_plane: int, first_row: int) -> None:
+def _refuse_value(array: NumericArray, planes: AnyArray, first_plane: int, first_row: int) -> None:
     bad = (planes != 0) & (planes != 1)
     row = int(np.flatnonzero(bad.any(axis=tuple(range(bad.ndim - 1))))[0])
     plane, *channel = (int(number) for number in np.argwhere(bad[..., row])[0])

@@ -1,1 +1,1 @@
-"""From peak files and a genome to a data set."""
+"""Builds a data set from peak files and a genome."""

@@ -1,4 +1,4 @@
-"""Data sets from a genome and a peak file for every target."""
+"""Builds data sets from a genome and a peak file per target."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.builders.peaks.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
-from bioq.builders.peaks.peak_files import label_bins, regions_on_genome
+from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
     SPLITS,
     DatasetWriter,
@@ -36,7 +36,7 @@ NO_CHROM = "none"
 _ROWS_AT_ONCE = 1 << 14
 
 _NOTHING: Mapping[str, Any] = {}
-Numbers = npt.NDArray[np.int32]
+BinNumbers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,21 @@ class PeakOptions:
 
 @dataclass
 class _Plan:
-    """What is to be written, and what was left out on the way."""
+    """The bins to write, and the counts of bins that were left out."""
 
     names: ContigNames
     options: PeakOptions
     sheet: TargetSheet
     bins: Bins
     labels: SparseLabels
-    rows: Numbers
-    """Numbers of the bins to write, in order."""
+    rows: BinNumbers
+    """The numbers of the bins to write, in order."""
     drop_unknown: bool
     """Whether windows without a known base are left out."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Reason -> bins left out."""
     padded: int = 0
-    """Windows that reach past a contig's end."""
+    """Windows that reach past the end of their contig."""
 
 
 def build_from_peaks(
@@ -107,20 +107,20 @@ def build_from_peaks(
 ) -> None:
     """Build a data set from a genome and a sheet of targets with their peak files.
 
-    A bin at s gives the window from s - flank to s + bin + flank; a window that reaches past its
-    contig's end is filled with unknown bases, and one without a known base is left out.
-    `exclude` is a BED of regions: bins that overlap one are left out. `bins` is a BED of the very
-    bins to use, in that order; none of them is left out. `chrom_alias` gives the genome's name for
-    contigs that the other files name otherwise. `attach` maps a name to a folder that is copied
-    into the data set under that name. `more_options` is added to the recorded options.
+    A bin at s has the window from s - flank to s + bin + flank. A window that reaches past the end
+    of its contig is filled with unknown bases; a window without a known base is left out.
+    `exclude` is a BED file of regions: bins that overlap a region are left out. `bins` is a BED
+    file of the exact bins to use, in that order; no bin of it is left out. `chrom_alias` is a table
+    of contig names, see `read_chrom_alias`. `attach` maps a name to a folder that is copied into
+    the data set under that name. `more_options` is added to the recorded options.
 
-    Raises UsageError for arguments that cannot go together and BioqError for bad input, before
+    Raises UsageError for arguments that cannot be combined and BioqError for bad input, before
     anything is written.
     """
     options = options or PeakOptions()
     if bins is not None and (exclude is not None or options.keep not in (KEEP_ANY, KEEP_ALL)):
         raise UsageError(
-            "--bins names the very bins to use; leave out --exclude and a --keep pattern"
+            "--bins names the exact bins to use; leave out --exclude and a --keep pattern"
         )
     require_absent(Path(out))
     sheet = read_target_sheet(targets)
@@ -130,7 +130,7 @@ def build_from_peaks(
         names = ContigNames(opened, alias)
         split_of_contig = _split_of_contig(names, options)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
-        labels = label_bins(table, names, sheet, options.label)
+        labels = read_labels(table, names, sheet, options.label)
         plan = _Plan(names, options, sheet, table, labels, rows, drop_unknown=bins is None)
         if bins is None:
             _leave_out(plan, chosen, exclude)
@@ -164,7 +164,8 @@ def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
 
 
 def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | None:
-    """Return which targets decide whether a bin is kept: `(targets,)`; None to keep every bin."""
+    """Return the targets for which a kept bin must be positive, bool `(targets,)`; None to keep
+    every bin."""
     names = sheet.targets[NAME]
     if keep == KEEP_ALL:
         return None
@@ -179,7 +180,7 @@ def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | No
 
 
 def _split_of_contig(names: ContigNames, options: PeakOptions) -> npt.NDArray[np.int64]:
-    """Return the number of each contig's split in SPLITS: `(contigs,)`."""
+    """Return the number in SPLITS of the split of each contig: `(contigs,)`."""
     split = np.zeros(len(names.contigs), dtype=np.int64)
     for number, flag, chosen in (
         (1, "--valid-chrom", options.valid_chrom),
@@ -202,7 +203,7 @@ def _split_of_contig(names: ContigNames, options: PeakOptions) -> npt.NDArray[np
     return split
 
 
-def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, Numbers]:
+def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, BinNumbers]:
     bins = tile(names.genome.lengths, options.bin_bp)
     if not len(bins):
         raise BioqError(
@@ -211,11 +212,11 @@ def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, Numbers
     return bins, np.arange(len(bins), dtype=np.int32)
 
 
-def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[Bins, Numbers]:
-    """Read a list of bins; returns them ascending, and their numbers in the order of the file."""
+def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[Bins, BinNumbers]:
+    """Read a list of bins; return them ascending, and their numbers in the order of the file."""
     bed = read_bed(path)
     if not len(bed):
-        raise BioqError(f"{path}: holds no bin; expected one a line")
+        raise BioqError(f"{path}: holds no bin; expected one bin per line")
     odd = np.flatnonzero(bed.end - bed.start != options.bin_bp)
     if len(odd):
         row = int(odd[0])
@@ -239,10 +240,10 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
 
 
 def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path | None) -> None:
-    """Leave out bins in excluded regions, and those without a positive in the chosen targets."""
+    """Leave out bins in excluded regions, and bins without a positive label of a chosen target."""
     kept = np.ones(len(plan.bins), dtype=bool)
     if exclude is not None:
-        bed, located = regions_on_genome(exclude, plan.names, "excluded regions")
+        bed, located = read_regions(exclude, plan.names, "excluded regions")
         offset = plan.bins.offsets[located.contig]
         start, end = bed.start[located.rows] + offset, bed.end[located.rows] + offset
         kept[bins_covered(plan.bins, start, end, needed_bp=1)] = False
@@ -254,15 +255,15 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
     plan.rows = np.flatnonzero(kept).astype(np.int32)
     if not len(plan.rows):
         raise BioqError(
-            f"{plan.sheet.path}: no bin is left ({_listed(plan.dropped)}); check the peaks, and "
-            "what is kept and excluded"
+            f"{plan.sheet.path}: no bin is left ({_listed(plan.dropped)}); check the peaks, --keep "
+            "and --exclude"
         )
 
 
 def _write_splits(
     writer: DatasetWriter, plan: _Plan, split_of_contig: npt.NDArray[np.int64]
 ) -> list[str]:
-    """Write every split; returns the lines that say what was written and left out."""
+    """Write every split; return lines that report the windows written and left out."""
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
     summary, written = [], 0
     with progress("write windows", len(plan.rows), "windows") as advance:
@@ -284,9 +285,9 @@ def _write_splits(
 
 
 def _write_split(
-    out: SplitWriter, plan: _Plan, rows: Numbers, advance: Advance
+    out: SplitWriter, plan: _Plan, rows: BinNumbers, advance: Advance
 ) -> tuple[int, npt.NDArray[np.int64]]:
-    """Write one split; returns its windows and the positive ones of each target `(targets,)`."""
+    """Write a split; return its windows and the positive windows of each target `(targets,)`."""
     positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
     windows = 0
     packed = plan.labels.packed(rows)
@@ -302,9 +303,9 @@ def _write_split(
 
 
 def _windows(
-    plan: _Plan, rows: Numbers
+    plan: _Plan, rows: BinNumbers
 ) -> tuple[dna.Bytes, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return codes `(n, window_bp)`, bins `(n, 2)` and which windows to keep `(n,)`."""
+    """Return codes `(n, window_bp)`, bins `(n, 2)` and whether to keep each window `(n,)`."""
     options, genome = plan.options, plan.names.genome
     contig, bin_start = plan.bins.local(rows)
     start = bin_start - options.flank_bp
@@ -346,7 +347,7 @@ def _listed(dropped: Mapping[str, int]) -> str:
 
 
 def _recorded(options: PeakOptions, *, given_bins: bool) -> dict[str, Any]:
-    """Return what the data set records of its making, without what it records elsewhere."""
+    """Return the options for the description of the data set, without those in its other fields."""
     recorded = asdict(options)
     for elsewhere in ("label", "window_bp", "bin_bp"):
         del recorded[elsewhere]

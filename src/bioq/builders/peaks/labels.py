@@ -1,7 +1,7 @@
-"""Which bins of a genome a target's peaks make positive.
+"""The bins of a genome that are positive for a target, from its peaks.
 
-Positions here are global: the contigs laid end to end, in file order. Bins lie within contigs and
-so do peaks, so no overlap reaches across the seam.
+Positions here are global: the contigs are laid end to end, in file order. Every bin and every peak
+is within a contig, so none of them overlaps across two contigs.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ class Bins:
     """`(bins,)` global."""
     bin_bp: int
     offsets: Positions
-    """`(contigs + 1,)` global position of each contig's first base, and the genome's length."""
+    """`(contigs + 1,)` global position of the first base of each contig, then the genome's
+    length."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -40,12 +41,12 @@ class Bins:
 
 
 def contig_offsets(lengths: Mapping[str, int]) -> Positions:
-    """Return the global position of every contig's first base, then the genome's length."""
+    """Return the global position of the first base of every contig, then the genome's length."""
     return np.concatenate([[0], np.cumsum(list(lengths.values()), dtype=np.int64)])
 
 
 def tile(lengths: Mapping[str, int], bin_bp: int) -> Bins:
-    """Lay bins end to end from base 0 of every contig; a rest shorter than a bin has none."""
+    """Lay bins end to end from base 0 of every contig; a rest shorter than a bin has no bin."""
     offsets = contig_offsets(lengths)
     starts = [
         np.arange(offset, offset + length - bin_bp + 1, bin_bp, dtype=np.int64)
@@ -55,11 +56,11 @@ def tile(lengths: Mapping[str, int], bin_bp: int) -> Bins:
 
 
 def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.NDArray[np.int32]:
-    """Return the numbers of the bins that a target's peaks make positive, ascending.
+    """Return the numbers of the bins that are positive for a target, ascending.
 
-    `half`: the peaks, overlapping ones merged, cover at least half of the bin; `any`: they cover
-    a base of it; `midpoint`: it holds a peak's summit (start + column 10) where the file gives
-    one inside the peak, else the peak's middle base, (start + end) // 2.
+    `half`: the peaks, merged if they overlap, cover at least half of the bin; `any`: they cover a
+    base of the bin; `midpoint`: the bin has the summit of a peak (start + column 10) or, if the
+    file has no summit inside the peak, its middle base, (start + end) // 2.
     """
     offset = bins.offsets[located.contig]
     start, end = bed.start[located.rows], bed.end[located.rows]
@@ -75,18 +76,18 @@ def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.N
 def bins_covered(
     bins: Bins, start: Positions, end: Positions, *, needed_bp: int
 ) -> npt.NDArray[np.int32]:
-    """Return the numbers of the bins of which intervals cover at least `needed_bp`, ascending."""
+    """Return the numbers of the bins with at least `needed_bp` covered bases, ascending."""
     start, end = merge(start, end)
     first = np.searchsorted(bins.start, start - bins.bin_bp, side="right")
     last = np.searchsorted(bins.start, end, side="left")
-    # One entry for every (interval, bin) that touch: bin numbers first .. last - 1 of each.
+    # One entry per (interval, bin) that touch: the bins first .. last - 1 of each interval.
     touched = last - first
     interval = np.repeat(np.arange(len(start)), touched)
     number = np.arange(len(interval)) - np.repeat(np.cumsum(touched) - touched - first, touched)
     bin_start = bins.start[number]
     covered = np.minimum(end[interval], bin_start + bins.bin_bp)
     covered -= np.maximum(start[interval], bin_start)
-    if len(number) and (number[1:] < number[:-1]).any():  # only where bins overlap each other
+    if len(number) and (number[1:] < number[:-1]).any():  # only if bins overlap each other
         order = np.argsort(number, kind="stable")
         number, covered = number[order], covered[order]
     is_first = np.concatenate([[True], number[1:] != number[:-1]])[: len(number)]
@@ -96,7 +97,7 @@ def bins_covered(
 
 
 def merge(start: Positions, end: Positions) -> tuple[Positions, Positions]:
-    """Merge intervals that overlap or touch; returns them ascending and apart."""
+    """Merge intervals that overlap or touch; return them ascending and apart."""
     if not len(start):
         return start, end
     order = np.argsort(start, kind="stable")
@@ -106,7 +107,7 @@ def merge(start: Positions, end: Positions) -> tuple[Positions, Positions]:
 
 
 class SparseLabels:
-    """The positive (bin, target) pairs, eight targets to a byte, without the all-zero bytes."""
+    """The positive (bin, target) pairs, eight targets per byte, without the bytes that are zero."""
 
     def __init__(self, bins: int, targets: int):
         self._scratch = np.zeros(bins, dtype=np.uint8)
@@ -115,7 +116,7 @@ class SparseLabels:
         self._added = 0
 
     def add(self, positive: npt.NDArray[np.int32]) -> None:
-        """Add the next target's positive bins."""
+        """Add the positive bins of the next target."""
         self._scratch[positive] |= np.uint8(1 << (self._added % 8))
         self._added += 1
         if self._added % 8 == 0 or self._added == self._targets:
@@ -124,15 +125,15 @@ class SparseLabels:
             self._scratch[bins] = 0
 
     def any_of(self, targets: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which bins are positive in one of the chosen targets: `(bins,)`."""
-        found = np.zeros(len(self._scratch), dtype=bool)
+        """Return whether each bin is positive for any of the chosen targets: `(bins,)`."""
+        is_positive = np.zeros(len(self._scratch), dtype=bool)
         chosen = np.packbits(targets, bitorder="little")
         for (bins, bits), choice in zip(self._bytes, chosen, strict=True):
-            found[bins[(bits & choice) != 0]] = True
-        return found
+            is_positive[bins[(bits & choice) != 0]] = True
+        return is_positive
 
     def packed(self, rows: npt.NDArray[np.int32]) -> dna.Bytes:
-        """Return the packed labels of bins, in their order: uint8 `(n, ceil(targets / 8))`."""
+        """Return the packed labels of the bins `rows`: uint8 `(n, ceil(targets / 8))`."""
         row_of_bin = np.full(len(self._scratch), -1, dtype=np.int32)
         row_of_bin[rows] = np.arange(len(rows), dtype=np.int32)
         packed = np.zeros((len(rows), len(self._bytes)), dtype=np.uint8)

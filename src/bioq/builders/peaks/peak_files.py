@@ -1,4 +1,4 @@
-"""Reads every peak file of a sheet, and says which of them do not fit the genome and why."""
+"""Reads the peak files of a sheet, and reports the files that do not fit the genome."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,11 +10,11 @@ from bioq.genome import Bed, ContigNames, Located, locate, read_bed, some
 from bioq.progress import progress, say
 
 
-def label_bins(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label) -> SparseLabels:
-    """Return the labels of every bin in every target, reading one peak file at a time.
+def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label) -> SparseLabels:
+    """Return the labels of every bin for every target, reading one peak file at a time.
 
-    Files without a peak on the genome, and contigs that the genome does not have, are reported.
-    Raises BioqError if no file has a peak on the genome, or one has a peak past a contig's end.
+    Reports files without a peak on the genome, and contigs that the genome lacks.
+    Raises BioqError if no file has a peak on the genome, or a peak is past the end of its contig.
     """
     labels = SparseLabels(len(bins), len(sheet.peaks))
     empty: list[str] = []
@@ -40,7 +40,7 @@ def label_bins(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label)
     for contig, peaks in absent_peaks.most_common():
         files = absent_files[contig]
         say(
-            f"warning: {peaks:,} peaks of {files:,} file{'s' * (files != 1)} lie on {contig}, "
+            f"warning: {peaks:,} peaks of {files:,} file{'s' * (files != 1)} are on {contig}, "
             f"which {genome.name} does not have; they are left out"
         )
     for line in empty:
@@ -54,13 +54,13 @@ def _why_empty(bed: Bed, located: Located) -> str:
     return f"the genome does not have {some(located.absent)} (other names? another build?)"
 
 
-def regions_on_genome(path: Path, names: ContigNames, what: str) -> tuple[Bed, Located]:
-    """Read a BED of regions and locate it, reporting contigs that the genome does not have."""
+def read_regions(path: Path, names: ContigNames, what: str) -> tuple[Bed, Located]:
+    """Read a BED file of regions and locate them; report contigs that the genome lacks."""
     bed = read_bed(path)
     located = locate(bed, names)
     for contig, count in located.absent.items():
         say(
-            f"warning: {count:,} {what} of {bed.path.name} lie on {contig}, which "
+            f"warning: {count:,} {what} of {bed.path.name} are on {contig}, which "
             f"{names.genome.path.name} does not have"
         )
     return bed, located

@@ -35,20 +35,20 @@ from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Range, Share, che
 
 MADE_BY = "simulate"
 FOLDER = "simulation"
-"""Where a simulated data set keeps its genome, peaks and truth."""
+"""The folder of a simulated data set with its genome, peaks and truth."""
 MOTIFS = "motifs"
-"""The column of the target sheet with the motifs that a target needs, joined by commas."""
+"""The column of the target sheet with the motifs of a target, joined by commas."""
 SITES = "sites.tsv"
 CLEAN = "clean"
 BIN_BP = 200
 PEAK_BP = 200
-"""Width of every peak, its middle on the site: with bins of 200 bp and the rule `half`, a bin is
-positive where it holds the site's middle."""
+"""Width of every peak, with its middle on the site. With bins of 200 bp and the rule `half`, a bin
+is positive if it has the middle of the site."""
 _CONTROL_SHARE = 10
-"""The control has one peak for so many elements."""
+"""Elements per peak of the control."""
 _FASTA_LINE = 80
 
-# What each stream of random numbers is for: changing one option leaves the other streams alone.
+# The streams of random numbers: an option of one stream does not change the other stream.
 _GENOME, _NOISE = 0, 1
 
 Centres = npt.NDArray[np.int64]
@@ -96,10 +96,10 @@ _DEFAULTS = SimulationOptions()
 
 
 def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
-    """Make a simulated data set: FASTA, peaks and sheet first, then built as peaks of any user's.
+    """Make a simulated data set: write FASTA, peaks and sheet, then build from them as from others.
 
-    The files that it was made from and the truth are kept in OUT/simulation. The same options give
-    the same bytes. Raises BioqError if `out` exists.
+    These files and the truth are kept in OUT/simulation. The same options give the same bytes.
+    Raises BioqError if `out` exists.
     """
     out = Path(out)
     require_absent(out)
@@ -148,15 +148,15 @@ def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOp
 
 @cache
 def _motifs() -> dict[str, Motif]:
-    """Return the planted motifs by the names used here."""
+    """Return {name: planted motif}."""
     by_id = {motif.matrix_id: motif for motif in jaspar_motifs(JASPAR_RELEASE)}
     return {name: by_id[matrix_id] for name, matrix_id in MATRIX_IDS.items()}
 
 
 def _centres(planted: Iterable[Planted], target: Target) -> Centres:
     """Return the positions at which a target is bound, ascending: `(sites,)`."""
-    found = [at for element in planted for bound, at in element.centres() if bound is target]
-    return np.array(sorted(found), dtype=np.int64)
+    centres = [at for element in planted for bound, at in element.centres() if bound is target]
+    return np.array(sorted(centres), dtype=np.int64)
 
 
 def _noisy(
@@ -166,7 +166,7 @@ def _noisy(
     options: SimulationOptions,
     random: np.random.Generator,
 ) -> Centres:
-    """Return a contig's centres without the dropped ones, with false ones, ascending."""
+    """Return the centres of a contig without those dropped, with false centres, ascending."""
     false = round(len(centres) * options.false_rate)
     if target is CONTROL:
         false = elements // _CONTROL_SHARE
@@ -193,7 +193,7 @@ def _write_contig(write: Callable[[str], object], name: str, letters: str) -> No
 
 
 def _write_peaks(path: Path, centres: Mapping[str, Centres], contig_bp: int) -> None:
-    """Write peaks of 200 bp around their middles as BED, cut off at the contig's ends."""
+    """Write peaks of 200 bp around their middles as BED, clipped to the contig."""
     with open(path, "w", encoding="ascii", newline="\n") as bed:
         for contig, middles in centres.items():
             for middle in middles.tolist():

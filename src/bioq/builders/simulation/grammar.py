@@ -1,7 +1,7 @@
-"""The made-up regulation of a simulated genome: which motifs stand where, and what that does.
+"""The invented regulation of a simulated genome: where motifs are planted, and their targets.
 
-An element is one site, or two with a gap between them, planted whole on either strand. Elements
-stand at least `MARGIN_BP` apart, so that no rule ever joins two of them.
+An element is one site, or two sites with a gap between them, planted on either strand. Elements
+are at least `MARGIN_BP` apart, so that no rule applies to sites of two elements.
 """
 
 from collections.abc import Mapping
@@ -27,21 +27,21 @@ MATRIX_IDS: Mapping[str, str] = {
 }
 
 NEAR_BP = 40
-"""Two sites with at most this between them act together."""
+"""Two sites with a gap of at most this act together."""
 SLOT_BP = 400
-"""At most one element stands in each stretch of this length."""
+"""Each stretch of this length has at most one element."""
 MARGIN_BP = 60
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is measured, and the rule that makes it positive."""
+    """A simulated assay, and the rule by which it is positive."""
 
     name: str
     group: str
     rule: str
     motifs: tuple[str, ...] = ()
-    """The motifs that must be there."""
+    """The motifs that the rule needs."""
 
 
 NEAR = Target(
@@ -73,17 +73,17 @@ TARGETS: tuple[Target, ...] = (
 
 @dataclass(frozen=True)
 class Element:
-    """A kind of element: its sites from left to right, on the strand on which it is written."""
+    """A kind of element: its sites from left to right, as on the forward strand."""
 
     share: float
-    """How many there are of this kind, beside the others' shares."""
+    """Relative frequency of this kind among all kinds."""
     motifs: tuple[str, ...]
     strands: str = ""
-    """One sign a site; empty where every site takes either strand at random."""
+    """One sign per site; empty if every site is on a random strand."""
     gap_bp: tuple[int, int] = (0, 0)
-    """Least and most between the two sites."""
+    """Smallest and largest gap between the two sites."""
     makes: Target | None = None
-    """The pair's target; None for a single site, or a decoy that breaks the rule."""
+    """The target of the pair; None for a single site, or a decoy that breaks the rule."""
 
 
 _SHORT_GAP = (2, 20)
@@ -104,7 +104,7 @@ ELEMENTS: tuple[Element, ...] = (
 
 @dataclass(frozen=True)
 class Site:
-    """One planted motif instance: 0-based, half-open."""
+    """A planted instance of a motif, 0-based and half-open."""
 
     start: int
     end: int
@@ -118,7 +118,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Planted:
-    """One element on a contig: its sites from left to right."""
+    """An element on a contig: its sites from left to right."""
 
     sites: tuple[Site, ...]
     makes: Target | None
@@ -129,18 +129,18 @@ class Planted:
 
     def centres(self) -> list[tuple[Target, int]]:
         """Return every (target, position) at which this element is bound."""
-        found = [(TARGETS[_NUMBER[site.motif]], site.middle) for site in self.sites]
-        found.append((OPEN, self.middle))
+        centres = [(TARGETS[_NUMBER[site.motif]], site.middle) for site in self.sites]
+        centres.append((OPEN, self.middle))
         if self.makes is not None:
-            found.append((self.makes, self.middle))
+            centres.append((self.makes, self.middle))
         if self.makes is not NEAR:
-            found += [(ALONE, site.middle) for site in self.sites if site.motif == CTCF]
-        return found
+            centres += [(ALONE, site.middle) for site in self.sites if site.motif == CTCF]
+        return centres
 
 
 _NUMBER = {target.name: number for number, target in enumerate(TARGETS)}
 
-# Rows: the base before; columns: A, C, G, T. About 42 % G+C, and CpG a quarter as frequent as by
+# Rows: the preceding base; columns: A, C, G, T. About 42 % G+C, and CpG a quarter as frequent as by
 # chance, as in vertebrate genomes.
 _NEXT_BASE = np.array(
     [
@@ -154,9 +154,9 @@ _STRETCH_BP = 1000
 
 
 def background(length: int, random: np.random.Generator) -> dna.Bytes:
-    """Return random codes uint8 `(length,)` in which each base depends on the one before it.
+    """Return random codes uint8 `(length,)` in which each base depends on the preceding base.
 
-    Drawn in stretches of 1,000 bp side by side; the first base of each is drawn evenly.
+    They are drawn in parallel in stretches of 1,000 bp; the first base of each is uniform.
     """
     stretches = -(-length // _STRETCH_BP)
     draws = random.random((_STRETCH_BP, stretches))
@@ -175,9 +175,9 @@ def plant(
     *,
     element_rate: float,
 ) -> list[Planted]:
-    """Write elements into a contig's codes `(length,)`, in place; returns them from left to right.
+    """Write elements into the codes `(length,)` of a contig, in place; return them in order.
 
-    Each slot of 400 bp holds one with probability `element_rate`. Every instance of a motif is
+    Each slot of 400 bp has an element with probability `element_rate`. Every instance of a motif is
     drawn from its matrix, position by position.
     """
     slots = np.flatnonzero(random.random(len(codes) // SLOT_BP) < element_rate)
@@ -201,7 +201,7 @@ def plant(
 def _lay_out(
     element: Element, widths: Mapping[str, Floats], random: np.random.Generator
 ) -> list[Site]:
-    """Return an element's sites from position 0, the whole turned round in half of the cases."""
+    """Return the sites of an element from position 0, reverse-complemented with probability 0.5."""
     strands = element.strands or "".join(random.choice(["+", "-"], size=len(element.motifs)))
     gap_bp = int(random.integers(element.gap_bp[0], element.gap_bp[1] + 1))
     order = list(zip(element.motifs, strands, strict=True))

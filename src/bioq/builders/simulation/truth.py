@@ -1,7 +1,7 @@
-"""What the labels of a simulated data set would be without noise, and how near a model comes.
+"""The labels of a simulated data set without noise, and a comparison of a model with them.
 
-Truth is what was planted. A match to a motif that arose by chance in the background counts as none,
-although no model can tell it from a planted site: a small part of the distance that is left.
+The truth is the planted sites. A match to a motif by chance in the background does not count,
+although no model can distinguish it from a planted site: a small part of the remaining difference.
 """
 
 from pathlib import Path
@@ -22,12 +22,12 @@ Positions = npt.NDArray[np.int64]
 def truth(data: Dataset, split: str) -> dna.Bytes:
     """Return the noise-free labels of a split of a simulated data set: uint8 `(windows, targets)`.
 
-    The control has no positive. Raises BioqError if the data set was not simulated.
+    The control has no positive label. Raises BioqError if the data set was not simulated.
     """
     folder = data.path / FOLDER / CLEAN
     if data.description.made_by != MADE_BY or not folder.is_dir():
         raise BioqError(
-            f"{data.path}: has no {FOLDER}/{CLEAN}, so its truth is not known; expected a data set "
+            f"{data.path}: has no {FOLDER}/{CLEAN}, so its truth is unknown; expected a data set "
             "made by 'bioq data simulate'"
         )
     bins = data[split].bins()
@@ -44,10 +44,10 @@ def truth(data: Dataset, split: str) -> dna.Bytes:
 
 
 def motif_content(data: Dataset, split: str) -> npt.NDArray[np.float32]:
-    """Return the share of each target's motifs that the bin holds: float32 `(windows, targets)`.
+    """Return the share of each target's motifs that are in the bin: float32 `(windows, targets)`.
 
-    It is the score of an oracle that knows which motifs stand in the bin, but nothing of distance,
-    order or orientation: what a model scores above it on a pair target, it owes to grammar.
+    It is the score of an oracle that uses the motifs in the bin, but not their distance, order or
+    orientation: a higher score of a model on a pair target is due to grammar.
     Raises BioqError as `truth` does.
     """
     clean = truth(data, split)
@@ -61,7 +61,7 @@ def motif_content(data: Dataset, split: str) -> npt.NDArray[np.float32]:
 
 
 def compare_with_truth(data: Dataset, split: str, per_target: pd.DataFrame) -> pd.DataFrame:
-    """Set a model's scores beside the best that the noise allows; one row a target.
+    """Return the scores of a model beside the best that the noise allows; one row per target.
 
     `per_target` is the evaluation's table (name, roc_auc, average_precision, ...). Columns: name,
     rule, then roc_auc and average_precision of the model, of the truth (the clean labels scored
@@ -80,7 +80,7 @@ def compare_with_truth(data: Dataset, split: str, per_target: pd.DataFrame) -> p
 
 
 def _covered_bp(peaks: pd.DataFrame, start: Positions, bin_bp: int) -> Positions:
-    """Return how many bases of the bins at `start` the peaks of one contig cover, each once."""
+    """Return the bases of each bin at `start` that the peaks of a contig cover, each base once."""
     if not len(peaks):
         return np.zeros(len(start), dtype=np.int64)
     depth = np.zeros(max(int(peaks["end"].max()), int(start.max()) + bin_bp) + 1, dtype=np.int64)

@@ -12,23 +12,23 @@ from hypothesis import strategies as st
 
 from bioq import BioqError, UsageError, dna
 from bioq.genome import open_genome
-from bioq.inputs import Place, open_places
+from bioq.inputs import Locus, open_loci
 
 WINDOW = 20
 CHROMOSOME = "".join(np.random.default_rng(5).choice(list("ACGT"), 150))
 
 
-def places(
+def loci(
     source: str | Path, genome: Path | None = None, *, span: int = WINDOW, pad: bool = False
-) -> list[Place]:
+) -> list[Locus]:
     if genome is None:
-        with open_places(str(source), None, window_bp=WINDOW, span_bp=span, pad=pad) as opened:
+        with open_loci(str(source), None, window_bp=WINDOW, span_bp=span, pad=pad) as opened:
             found = list(opened.read())
             assert len(found) == opened.count
             return found
     with (
         open_genome(genome) as known,
-        open_places(str(source), known, window_bp=WINDOW, span_bp=span, pad=pad) as opened,
+        open_loci(str(source), known, window_bp=WINDOW, span_bp=span, pad=pad) as opened,
     ):
         found = list(opened.read())
         assert len(found) == opened.count
@@ -57,7 +57,7 @@ def test_every_base_of_a_sequence_comes_once(sequences: list[tuple[str, str]], s
         fasta.write_text("".join(f">{name}\n{bases}\n" for name, bases in sequences))
         found = [
             (place.columns["sequence"], int(position), dna.decode(place.bases)[index])
-            for place in places(fasta, span=span, pad=True)
+            for place in loci(fasta, span=span, pad=True)
             for index, position in enumerate(place.position)
         ]
     before = (WINDOW - span) // 2
@@ -77,7 +77,7 @@ def test_a_region_is_covered_once_and_no_further(start: int, length: int, span: 
         genome.write_text(f">chr1\n{CHROMOSOME}\n")
         bed = Path(folder) / "in.bed"
         bed.write_text(f"chr1\t{start}\t{start + length}\n")
-        found = places(bed, genome, span=span)
+        found = loci(bed, genome, span=span)
         position = [int(one) for place in found for one in place.position]
         inside = range(start, min(start + length, len(CHROMOSOME)))
         if length > span:
@@ -93,14 +93,14 @@ def test_a_region_is_covered_once_and_no_further(start: int, length: int, span: 
 
 
 @given(st.integers(0, 145), st.integers(1, 5), st.text("ACGT", min_size=1, max_size=5))
-def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_places(
+def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
     start: int, ref_length: int, alt: str
 ) -> None:
     ref = CHROMOSOME[start : start + ref_length]
     with tempfile.TemporaryDirectory() as folder:
         genome = Path(folder) / "genome.fa"
         genome.write_text(f">chr1\n{CHROMOSOME}\n")
-        wild, mutant = places(f"chr1:{start + 1}:{ref}>{alt}", genome, span=12)
+        wild, mutant = loci(f"chr1:{start + 1}:{ref}>{alt}", genome, span=12)
     assert (wild.columns["name"], mutant.columns["name"]) == (f"ref {ref}", f"alt {alt}")
     padded = "N" * WINDOW + CHROMOSOME + "N" * 2 * WINDOW
     at = start + WINDOW
@@ -129,10 +129,10 @@ def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_places(
 
 def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b">s\n" + b"ACGT" * 5)))
-    (place,) = places("-")
+    (place,) = loci("-")
     assert dna.decode(place.codes) == "ACGT" * 5
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"chr1\t40\t60\n")))
-    (place,) = places("-", genome)
+    (place,) = loci("-", genome)
     assert dna.decode(place.bases) == CHROMOSOME[40:60]
 
 
@@ -141,6 +141,7 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
     [
         ("chr1:1-151", BioqError, "chr1 has the bases 1 to 150"),
         ("chr1:0-10", BioqError, "chr1 has the bases 1 to 150"),
+        ("chr1:10-5", BioqError, "chr1 has the bases 1 to 150"),
         ("past.bed", BioqError, ":2: start 160 is past the end of chr1, which has 150 bases"),
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
@@ -156,11 +157,42 @@ def test_a_place_that_is_none_is_refused(
         bed.write_text("chr1\t0\t10\nchr1\t160\t170\n")
         source = str(bed)
     with pytest.raises(error, match=message):
-        places(source, genome, span=12)
+        loci(source, genome, span=12)
+
+
+HLA = "HLA-A*01:01:01:01"
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "bases"),
+    [
+        (f"{HLA}:21-32", [""], [CHROMOSOME[20:32]]),
+        (f"{HLA}:1-12", [""], [CHROMOSOME[:12]]),
+        (f"{HLA}:26:{CHROMOSOME[25]}>GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+        (f"{HLA}-26-{CHROMOSOME[25]}-GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+        (f"{HLA} 26 {CHROMOSOME[25]} GTG", [f"ref {CHROMOSOME[25]}", "alt GTG"], None),
+    ],
+)
+def test_the_name_of_a_contig_may_have_colons_and_asterisks(
+    tmp_path: Path, source: str, names: list[str], bases: list[str] | None
+) -> None:
+    genome = tmp_path / "hla.fa"
+    genome.write_text(f">{HLA}\n{CHROMOSOME}\n>HLA-A*01\n{'A' * 50}\n")
+    found = loci(source, genome, span=12)
+    assert [locus.columns["chrom"] for locus in found] == [HLA] * len(names)
+    assert [locus.columns["name"] for locus in found] == names
+    if bases is not None:
+        assert [dna.decode(locus.bases) for locus in found] == bases
+
+
+def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:
+    for pos in ("x", "9" * 5000):
+        with pytest.raises(BioqError, match="POS is '"):
+            loci(f"chr1 {pos} A C", genome, span=12)
 
 
 def test_an_empty_sequence_is_refused_even_if_it_is_to_be_padded(tmp_path: Path) -> None:
     fasta = tmp_path / "in.fa"
     fasta.write_text(">none\n>some\nACGT\n")
     with pytest.raises(BioqError, match="sequence 'none' has no bases"):
-        places(fasta, pad=True)
+        loci(fasta, pad=True)

@@ -1,0 +1,288 @@
+"""The windows whose bases are explained: of the sequences of a FASTA, of regions, or of a variant's
+two alleles."""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import dna
+from bioq.errors import BioqError, UsageError
+from bioq.genome import ContigNames, Genome, some
+from bioq.genome.alleles import (
+    SCORED,
+    AlleleSite,
+    WindowPositions,
+    centre_index,
+    read_allele_windows,
+    window_positions,
+)
+from bioq.genome.notation import Interval, VariantText, parse_region, parse_variant
+from bioq.genome.vcf import parse_pos
+from bioq.genome.windows import read_padded
+from bioq.inputs.files import input_file
+from bioq.inputs.regions import Region, RegionWindows
+from bioq.inputs.sequences import SequenceWindows
+from bioq.inputs.windows import N_SHARE
+
+_BASES = re.compile(r"[ACGTacgt]+")
+
+Positions = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Locus:
+    """A window, and the bases of it that are explained: those from `start` on."""
+
+    columns: Mapping[str, Any]
+    """Names and positions of the window."""
+    codes: dna.Bytes
+    """uint8 `(window_bp,)`; see `dna`."""
+    start: int
+    """Index in the window of the first base that is explained."""
+    position: Positions
+    """The position of each of these bases in its sequence or contig, from 0: `(bases,)`."""
+    inserted: Positions
+    """0, or 1, 2, ... for the bases that an allele inserts after `position`: `(bases,)`."""
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.position)
+
+    @property
+    def bases(self) -> dna.Bytes:
+        """The codes of the bases that are explained: `(bases,)`."""
+        return self.codes[self.start : self.end]
+
+
+@dataclass(frozen=True)
+class Loci:
+    """Loci that can be read any number of times."""
+
+    label: str
+    """The name of the input in messages."""
+    columns: Mapping[str, Literal["text", "integer", "number"]]
+    """The columns of every locus."""
+    count: int
+    read: Callable[[], Iterator[Locus]]
+    has_insertions: bool = False
+    """Whether `Locus.inserted` may differ from 0."""
+
+
+@contextlib.contextmanager
+def open_loci(
+    source: str, genome: Genome | None, *, window_bp: int, span_bp: int, pad: bool
+) -> Iterator[Loci]:
+    """Yield the windows whose middle `span_bp` are explained, after a check of the whole input.
+
+    Without a genome `source` is a FASTA; with a genome it is a BED file, a region or a variant
+    (see `notation`); `-` is a FASTA or BED on standard input. No base of a sequence or region
+    comes twice. A region that is longer than the span is covered to its last base and no further;
+    a shorter region has the span around its middle. A variant has two windows, with REF and with
+    ALT. Raises UsageError for a region or variant without a genome, and BioqError for a variant
+    whose REF differs from the genome.
+    """
+    region, variant = parse_region(source), parse_variant(source)
+    is_file = os.path.exists(source) or (region is None and variant is None)
+    if genome is None and not is_file:
+        raise UsageError(f"{source}: is a position on a genome; give --genome")
+    if genome is not None and pad:
+        raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
+    if is_file:
+        with input_file(Path(source)) as (path, label):
+            if genome is None:
+                yield _loci_of_sequences(path, label, pad=pad, window_bp=window_bp, span_bp=span_bp)
+            else:
+                yield _loci_of_bed(path, label, genome, window_bp=window_bp, span_bp=span_bp)
+    elif genome is not None and variant is not None:
+        alleles = _loci_of_variant(source, variant, genome, window_bp=window_bp, span_bp=span_bp)
+        yield Loci(source, RegionWindows.columns, 2, lambda: iter(alleles), has_insertions=True)
+    elif genome is not None and region is not None:
+        number = _contig_number(source, genome, region)
+        only = Region(number, region.start, region.end, region.contig, "")
+        yield _loci_of_regions(source, genome, lambda: [only], window_bp=window_bp, span_bp=span_bp)
+
+
+def locus_in_window(
+    columns: Mapping[str, Any],
+    codes: dna.Bytes,
+    *,
+    window_start: int,
+    span_bp: int,
+    first: int,
+    last: int,
+) -> Locus | None:
+    """Return the middle `span_bp` bases of a window, as far as they are in `first` to `last`.
+
+    `window_start`, `first` and `last` are positions in the sequence or on the contig, 0-based and
+    half-open; codes are `(window_bp,)`. Returns None if no base is left.
+    """
+    middle = window_start + (len(codes) - span_bp) // 2
+    position = np.arange(max(middle, first), min(middle + span_bp, last))
+    if not len(position):
+        return None
+    start = int(position[0]) - window_start
+    return Locus(columns, codes, start, position, np.zeros_like(position))
+
+
+def window_start(start: int, end: int, window_bp: int) -> int:
+    """Return the position of the first base of the window that has `start` to `end` in its
+    middle. It is negative for a window that is padded."""
+    return start - (window_bp - (end - start)) // 2
+
+
+def _loci_of_sequences(path: Path, label: str, *, window_bp: int, span_bp: int, pad: bool) -> Loci:
+    windows = SequenceWindows(path, window_bp=window_bp, stride_bp=span_bp, pad=pad, label=label)
+
+    def read() -> Iterator[Locus]:
+        name, last_start, done = "", 0, 0
+        for batch in windows.batches(1):
+            columns = {column: values[0] for column, values in batch.columns.items()}
+            start, end = int(columns["start"]), int(columns["end"])
+            if start == end:
+                raise BioqError(f"{label}: sequence {columns['sequence']!r} has no bases")
+            if columns["sequence"] != name or start <= last_start:
+                name, done = columns["sequence"], 0  # two sequences may have the same name
+            last_start = start
+            locus = locus_in_window(
+                columns,
+                batch.codes[0],
+                window_start=window_start(start, end, window_bp),
+                span_bp=span_bp,
+                first=max(start, done),
+                last=end,
+            )
+            if locus is not None:
+                done = int(locus.position[-1]) + 1
+                yield locus
+
+    return Loci(label, SequenceWindows.columns, windows.count(), read)
+
+
+def _loci_of_bed(path: Path, label: str, genome: Genome, *, window_bp: int, span_bp: int) -> Loci:
+    windows = RegionWindows(
+        path, genome, window_bp=window_bp, bin_bp=span_bp, stride_bp=span_bp, label=label
+    )
+    windows.count()  # checks every line
+    return _loci_of_regions(label, genome, windows.regions, window_bp=window_bp, span_bp=span_bp)
+
+
+def _loci_of_regions(
+    label: str,
+    genome: Genome,
+    regions: Callable[[], Iterable[Region]],
+    *,
+    window_bp: int,
+    span_bp: int,
+) -> Loci:
+    contigs, lengths = list(genome.lengths), list(genome.lengths.values())
+    before = (window_bp - span_bp) // 2
+
+    def spans() -> Iterator[tuple[Region, int, int]]:
+        """Yield (region, first, last) of the bases that each window explains."""
+        for region in regions():
+            if region.end - region.start <= span_bp:
+                middle = max(region.start + (region.end - region.start - span_bp) // 2, 0)
+                yield region, middle, min(middle + span_bp, lengths[region.contig])
+                continue
+            end = min(region.end, lengths[region.contig])
+            for first in range(region.start, end, span_bp):
+                yield region, first, min(first + span_bp, end)
+
+    def read() -> Iterator[Locus]:
+        for region, first, last in spans():
+            start = first - before
+            codes = read_padded(genome, contigs[region.contig], start, start + window_bp)
+            columns = _columns(region.contig_name, first, last, region.name, codes)
+            locus = locus_in_window(
+                columns, codes, window_start=start, span_bp=span_bp, first=first, last=last
+            )
+            if locus is not None:
+                yield locus
+
+    return Loci(label, RegionWindows.columns, sum(1 for _ in spans()), read)
+
+
+def _loci_of_variant(
+    source: str, variant: VariantText, genome: Genome, *, window_bp: int, span_bp: int
+) -> list[Locus]:
+    """Return the window with REF and the window with ALT, which keeps the bases on its left.
+
+    The first base of REF is where `bioq variants` puts it: see `alleles`.
+    """
+    site = _site_of(source, variant, genome)
+    ref, alt = variant.ref.upper(), variant.alt.upper()
+    centre, longest = centre_index(window_bp), max(len(ref), len(alt))
+    if longest > min(span_bp, window_bp - centre):
+        raise UsageError(
+            f"{source}: an allele is longer than the {span_bp} explained bases or than half a "
+            "window; give --span-bp or a shorter allele"
+        )
+    first = min(max(centre - (span_bp - longest) // 2, 0), window_bp - span_bp)
+    windows = read_allele_windows(genome, site, window_bp, "left")
+    positions, edited = window_positions(site, window_bp, "left")
+
+    def locus(name: str, codes: dna.Bytes, bases: WindowPositions) -> Locus:
+        is_inside = (bases.position >= 0) & (bases.position < genome.lengths[site.contig])
+        span = np.flatnonzero(is_inside[first : first + span_bp]) + first
+        position = bases.position[span]
+        columns = _columns(variant.chrom, int(position[0]), int(position[-1]) + 1, name, codes)
+        return Locus(columns, codes, int(span[0]), position, bases.inserted[span])
+
+    return [
+        locus(f"ref {ref}", windows.genome, positions),
+        locus(f"alt {alt}", windows.edited[0], edited[0]),
+    ]
+
+
+def _columns(contig: str, start: int, end: int, name: str, codes: dna.Bytes) -> dict[str, Any]:
+    return {
+        "chrom": contig,
+        "start": start,
+        "end": end,
+        "name": name,
+        N_SHARE: float((codes == dna.UNKNOWN).mean()),
+    }
+
+
+def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
+    """Return the site of a variant, after a check that the genome has its REF."""
+    ref, alt = variant.ref.upper(), variant.alt.upper()
+    if not (_BASES.fullmatch(ref) and _BASES.fullmatch(alt)):
+        raise UsageError(
+            f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
+            "insertion as C>CA"
+        )
+    start = parse_pos(source, variant.pos) - 1
+    bases = Interval(variant.chrom, start, start + len(ref))
+    contig = list(genome.lengths)[_contig_number(source, genome, bases)]
+    there = dna.decode(genome.read(contig, bases.start, bases.end))
+    if there != ref:
+        raise BioqError(
+            f"{source}: {genome.path} has {there} there, not {ref}; is it the right genome, and "
+            "is the position counted from 1?"
+        )
+    return AlleleSite(SCORED, "", contig, start, len(ref), dna.encode(alt))
+
+
+def _contig_number(source: str, genome: Genome, interval: Interval) -> int:
+    """Return the genome's number of an interval's contig; BioqError for one outside the genome."""
+    number = ContigNames(genome).find(interval.contig)
+    if number is None:
+        raise BioqError(
+            f"{source}: {genome.path} has no contig {interval.contig!r}; it has "
+            f"{some(genome.lengths)}"
+        )
+    length = list(genome.lengths.values())[number]
+    if not interval.is_within(length):
+        raise BioqError(
+            f"{source}: {interval.contig} has the bases 1 to {length:,}; expected START <= END "
+            "among them"
+        )
+    return number

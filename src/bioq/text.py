@@ -1,0 +1,283 @@
+"""Text files as every reader of BioQ opens them: plain, gzip or bgzip, with any line ends.
+
+Lines may end in `\n`, `\r\n` or `\r`; readers see `\n` only. Any other compression is named in
+the error. Files are read once from start to end, so pipes work.
+"""
+
+import contextlib
+import gzip
+import io
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from bioq import files
+from bioq.errors import BioqError
+from bioq.progress import Advance, progress
+
+STDIN = Path("-")
+GZIP_MAGIC = b"\x1f\x8b"
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+"""The empty block that ends every BGZF file: SAM specification, section 4.1.2."""
+LINE_BYTES = 1 << 26
+"""The longest line that is held in memory."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLOCK_BYTES = 1 << 22
+_BUFFER_BYTES = 1 << 20
+_HEAD_BYTES = 18
+# (first bytes, name of the compression, the command that undoes it).
+_OTHER_COMPRESSIONS = (
+    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd", "zstd -d"),
+    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2", "bunzip2"),
+    (re.compile(rb"\xfd7zXZ\x00"), "xz", "unxz"),
+    (re.compile(rb"PK\x03\x04"), "zip", "unzip"),
+)
+
+Compression = Literal["none", "gzip", "bgzip"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The decompressed bytes of an open file, as they are in it."""
+
+    stream: io.BufferedReader
+    compression: Compression
+    label: str
+    """The name of the file in messages."""
+
+    def text(self) -> io.BufferedReader:
+        """Return the rest of the bytes as text: lines end in `\\n`, no byte order mark."""
+        return io.BufferedReader(_LineEnds(self.stream), _BUFFER_BYTES)
+
+
+@contextlib.contextmanager
+def open_content(
+    path: Path,
+    what: str,
+    *,
+    label: str = "",
+    advance: Advance | None = None,
+    require_bgzip_end: bool = False,
+) -> Iterator[Content]:
+    """Yield the bytes of a plain, gzip or bgzip file; `-` is standard input.
+
+    `what` is the kind of file that is expected, and `label` the name of the file in messages, by
+    default its path. `advance` receives the bytes of the file as they are read.
+    Raises BioqError, while opening or reading, for a file that does not exist, cannot be read,
+    has damaged gzip data or another compression, or, with `require_bgzip_end`, is bgzip without
+    the block that ends it.
+    """
+    label = label or ("standard input" if path == STDIN else str(path))
+    with contextlib.ExitStack() as stack:
+        try:
+            raw = cast(io.RawIOBase, sys.stdin.buffer)
+            if path != STDIN:
+                raw = stack.enter_context(open(path, "rb", buffering=0))
+            file = _File(raw, advance)
+            stack.callback(file.detach)  # standard input stays open
+            head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+        except FileNotFoundError as error:
+            raise BioqError(f"{label}: no such file; expected {what}") from error
+        except OSError as error:
+            raise BioqError(f"{label}: could not be read: {error.strerror or error}") from error
+        _refuse_other_compression(head, label)
+        compression: Compression = "none"
+        source: _File | gzip.GzipFile = file
+        if head.startswith(GZIP_MAGIC):
+            compression = "bgzip" if is_bgzip(head) else "gzip"
+            source = gzip.GzipFile(fileobj=file)
+        ended = require_bgzip_end and compression == "bgzip"
+        checked = _Checked(source, label, file if ended else None)
+        yield Content(io.BufferedReader(checked, _BUFFER_BYTES), compression, label)
+
+
+@contextlib.contextmanager
+def open_text(
+    path: Path, what: str, *, label: str = "", advance: Advance | None = None
+) -> Iterator[io.BufferedReader]:
+    """Yield a file as text whose lines end in `\\n`; arguments and errors as `open_content`."""
+    with open_content(path, what, label=label, advance=advance) as content:
+        yield content.text()
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return a small UTF-8 text file, for example a table.
+
+    Raises BioqError as `open_content` does, for a file larger than `files.SMALL_BYTES`, and
+    UnicodeDecodeError for bytes that are not UTF-8.
+    """
+    with open_text(path, what) as text:
+        content = text.read(files.SMALL_BYTES + 1)
+    if len(content) > files.SMALL_BYTES:
+        raise BioqError(f"{path}: is larger than {files.SMALL_BYTES:,} bytes; expected {what}")
+    return content.decode("utf-8")
+
+
+def is_bgzip(head: bytes) -> bool:
+    """Return whether a file that begins with `head` (18 bytes or more) is bgzip."""
+    is_gzip = len(head) >= _HEAD_BYTES and head[:2] == GZIP_MAGIC
+    return is_gzip and head[3] & 4 > 0 and head[12:14] == b"BC"
+
+
+def without_bgzip_end(label: str) -> BioqError:
+    """Return the error for a bgzip file without the block that ends it."""
+    return BioqError(
+        f"{label}: is cut short: the block that ends every bgzip file is not there; "
+        "copy or download it again"
+    )
+
+
+def bounded_lines(text: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+    """Yield (line, is cut): of a line longer than LINE_BYTES, only its beginning."""
+    while line := text.readline(LINE_BYTES):
+        is_cut = rest = len(line) == LINE_BYTES and not line.endswith(b"\n")
+        while rest:
+            more = text.readline(LINE_BYTES)
+            rest = bool(more) and not more.endswith(b"\n")
+        yield line, is_cut
+
+
+def too_long(where: str) -> BioqError:
+    """Return the error for a line that is needed whole and is longer than LINE_BYTES."""
+    return BioqError(f"{where}: the line is longer than {LINE_BYTES:,} bytes; is the file damaged?")
+
+
+def fasta_pieces(
+    path: Path, what: str = "FASTA", *, show_progress: bool = True, label: str = ""
+) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield (line number, text, is a header): whole header lines, sequence in large pieces.
+
+    `label` is the name of the file in messages, by default its path. Raises BioqError as
+    `open_content` does.
+    """
+    line, at_line_start, rest = 1, True, b""
+    for block in _blocks(path, what, show_progress, label or str(path)):
+        text, position, rest = rest + block, 0, b""
+        while position < len(text):
+            is_header = at_line_start and text[position] == ord(">")
+            if is_header:
+                end = text.find(b"\n", position) + 1
+                if not end:
+                    rest = text[position:]
+                    if len(rest) > LINE_BYTES:
+                        raise too_long(f"{label or path}:{line}")
+                    break
+            else:
+                next_header = text.find(b"\n>", position)
+                end = next_header + 1 if next_header >= 0 else len(text)
+            piece = text[position:end]
+            yield line, piece, is_header
+            line += piece.count(b"\n")
+            at_line_start = piece.endswith(b"\n")
+            position = end
+    if rest:
+        yield line, rest, True
+
+
+def _blocks(path: Path, what: str, show_progress: bool, label: str) -> Iterator[bytes]:
+    """Yield the text of a file in blocks, with progress."""
+    with contextlib.ExitStack() as stack:
+        advance: Advance | None = None
+        if show_progress and path.is_file():
+            size = path.stat().st_size
+            advance = stack.enter_context(progress(f"read {Path(label).name}", size, "bytes"))
+        text = stack.enter_context(open_text(path, what, label=label, advance=advance))
+        while block := text.read(_BLOCK_BYTES):
+            yield block
+
+
+def _refuse_other_compression(head: bytes, label: str) -> None:
+    for first_bytes, name, command in _OTHER_COMPRESSIONS:
+        if first_bytes.match(head):
+            raise BioqError(
+                f"{label}: is compressed with {name}; BioQ reads plain, gzip or bgzip: "
+                f"decompress it first ({command})"
+            )
+
+
+class _File(io.BufferedReader):
+    """An open file: reports its progress, and keeps its last bytes."""
+
+    def __init__(self, raw: io.RawIOBase, advance: Advance | None):
+        super().__init__(raw, _BUFFER_BYTES)
+        self._advance = advance
+        self.last = b""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._noted(super().read(size))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._noted(super().read1(size))
+
+    def _noted(self, content: bytes) -> bytes:
+        if content:
+            self.last = (self.last + content[-len(BGZF_END) :])[-len(BGZF_END) :]
+            if self._advance is not None:
+                self._advance(len(content))
+        return content
+
+
+class _Checked(io.RawIOBase):
+    """Decompressed bytes whose errors are BioqErrors that name the file."""
+
+    def __init__(self, source: _File | gzip.GzipFile, label: str, bgzip: _File | None):
+        self._source = source
+        self._label = label
+        self._bgzip = bgzip
+        """The file, if it must end with bgzip's last block."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            block = self._source.read1(min(len(buffer), _BUFFER_BYTES))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BioqError(
+                f"{self._label}: its gzip compression is cut short or damaged ({error}); "
+                "copy or download it again"
+            ) from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise BioqError(f"{self._label}: could not be read: {reason}") from error
+        if not block and self._bgzip is not None and self._bgzip.last != BGZF_END:
+            raise without_bgzip_end(self._label)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+class _LineEnds(io.RawIOBase):
+    """Text without its byte order mark, in which every line end is `\\n`."""
+
+    def __init__(self, source: io.BufferedReader):
+        self._source = source
+        self._is_start = True
+        self._after_return = False
+        """Whether the last block ended in `\\r`: a `\\n` that follows belongs to it."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while block := self._source.read1(min(len(buffer), _BUFFER_BYTES)):
+            text = self._with_line_ends(block)
+            if text:
+                buffer[: len(text)] = text
+                return len(text)
+        return 0
+
+    def _with_line_ends(self, text: bytes) -> bytes:
+        if self._is_start:
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+            self._is_start = False
+        if self._after_return:
+            text = text.removeprefix(b"\n")
+            self._after_return = False
+        if b"\r" in text:
+            self._after_return = text.endswith(b"\r")
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return text

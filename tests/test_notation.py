@@ -1,0 +1,80 @@
+"""How people write regions and variants: every spelling, read back, and contigs with any name."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioq.genome.notation import REGION_PATTERN, Interval, parse_region, parse_variant
+
+CONTIGS = st.sampled_from(
+    ["chr1", "1", "chrUn_KI270302v1", "HLA-A*01:01:01:01", "HLA-DRB1*15:01:01:01", "a:1-5", "x-2-A"]
+)
+NUMBERS = st.integers(1, 10**9)
+
+
+@given(CONTIGS, NUMBERS, NUMBERS, st.sampled_from(["{:,}", "{}", "{:012}"]), st.data())
+def test_a_region_is_read_in_every_spelling(contig, start, end, digits, data):
+    dash = data.draw(st.sampled_from(["-", "–", " - ", "- "]))
+    text = f" {contig}:{digits.format(start)}{dash}{digits.format(end)}\n"
+    region = parse_region(text)
+    assert region == Interval(contig, start - 1, end)
+    assert region.is_within() == (start <= end)
+    assert parse_region(str(region)) == region
+    assert parse_variant(text) is None
+
+
+@given(CONTIGS, NUMBERS, st.text("ACGTNacgtn", min_size=1, max_size=9), st.data())
+def test_a_variant_is_read_in_every_spelling(contig, pos, ref, data):
+    alt = data.draw(st.text("ACGTN", min_size=1, max_size=9))
+    number = data.draw(st.sampled_from(["{:,}", "{}"])).format(pos)
+    text = data.draw(
+        st.sampled_from(
+            [
+                f"{contig}:{number}:{ref}>{alt}",
+                f"{contig}:{number}:{ref}:{alt}",
+                f"{contig}:{number}:{ref}/{alt}",
+                f"{contig}-{number}-{ref}-{alt}",
+                f"{contig}–{number}–{ref}–{alt}",
+                f"{contig} {pos} {ref} {alt}",
+                f"{contig}\t{pos}\t.\t{ref}\t{alt}\t50\tPASS",
+            ]
+        )
+    )
+    assert parse_variant(text) == (contig, str(pos), ".", ref, alt)
+    assert parse_region(text) is None
+
+
+def test_an_alt_that_is_not_bases_is_read_after_an_arrow_only():
+    assert parse_variant("chr1:5:A>C,<DEL>") == ("chr1", "5", ".", "A", "C,<DEL>")
+    assert parse_variant("chr1:5:A>-") == ("chr1", "5", ".", "A", "-")
+    assert parse_variant("chr1-5-A-*") is None
+    assert parse_variant("a-1-b-c.bed") is None
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "contig_bp", "expected"),
+    [(1, 5, 5, True), (1, 6, 5, False), (0, 5, 5, False), (3, 2, 5, False), (3, 3, None, True)],
+)
+def test_a_region_is_within_its_contig_or_not(first, last, contig_bp, expected):
+    assert parse_region(f"chr1:{first}-{last}").is_within(contig_bp) == expected
+
+
+@given(st.from_regex(f"^{REGION_PATTERN}$", alphabet=st.characters(codec="ascii")))
+def test_the_pattern_of_the_api_is_part_of_the_grammar(text):
+    assert parse_region(text) is not None
+
+
+@given(st.text() | st.lists(st.sampled_from([*":->–,/. ", "1", "A", "chr1"])).map("".join))
+def test_any_text_is_read_or_not(text):
+    region, variant = parse_region(text), parse_variant(text)
+    assert region is None or variant is None or len(text.split()) > 3
+    if region is not None:
+        assert re.search(r"\d|,", text)
+
+
+def test_a_long_text_takes_time_in_proportion():
+    for text in ("1-" * 500_000, "a" * 1_000_000, "c:" + "1" * 1_000_000, "c-1-A" * 200_000):
+        assert parse_region(text) is None
+        assert parse_variant(text + "!") is None

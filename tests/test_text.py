@@ -1,0 +1,185 @@
+"""One way to open text: every compression and line end gives every reader the same lines."""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import threading
+import zipfile
+from pathlib import Path
+
+import pysam
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bioq import text as text_module
+from bioq.dataset.targets import read_target_table
+from bioq.errors import BioqError
+from bioq.genome import open_genome, read_bed, read_chrom_alias
+from bioq.genome.vcf import read_variants
+from bioq.inputs import RegionWindows, SequenceWindows
+from bioq.motifs import read_meme
+from bioq.text import open_content, open_text, read_text
+
+CONTENT = b"first\nsecond line\n\nlast"
+
+
+def bgzip(content: bytes) -> bytes:
+    path = Path(os.environ.get("TMPDIR", "/tmp"), f"bioq-test-{os.getpid()}.gz")
+    with pysam.BGZFile(str(path), "wb") as file:
+        file.write(content)
+    try:
+        return path.read_bytes()
+    finally:
+        path.unlink()
+
+
+PACKED = {"none": bytes, "gzip": gzip.compress, "bgzip": bgzip}
+LINE_ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+def zip_of(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x", content)
+    return packed.getvalue()
+
+
+OTHER = {
+    "zstd": lambda content: b"\x28\xb5\x2f\xfd" + content,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zip": zip_of,
+}
+
+
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("end", LINE_ENDS)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_every_packing_and_line_end_gives_the_same_text(tmp_path, packing, end, mark):
+    file = tmp_path / "x"
+    file.write_bytes(PACKED[packing](mark + CONTENT.replace(b"\n", end)))
+    with open_text(file, "text") as text:
+        assert text.read() == CONTENT
+    assert read_text(file, "text") == CONTENT.decode()
+    with open_content(file, "text") as content:
+        assert content.compression == packing
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a", b"bc"]), max_size=30), st.integers(1, 4))
+def test_line_ends_are_found_wherever_a_block_ends(tmp_path, monkeypatch, pieces, block):
+    monkeypatch.setattr(text_module, "_BUFFER_BYTES", block)
+    file = tmp_path / "x"
+    content = b"x" + b"".join(pieces)
+    file.write_bytes(content)
+    with open_text(file, "text") as text:
+        assert text.read() == content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+READERS = {
+    "a BED file": (lambda path: len(read_bed(path)), b"chr1\t1\t9\nchr1\t20\t30\n", 2),
+    "VCF": (
+        lambda path: len(list(read_variants(path))),
+        b"##fileformat=VCFv4.3\nchr1\t5\t.\tA\tC\nchr1\t6\t.\tC\tT\n",
+        2,
+    ),
+    "FASTA": (
+        lambda path: SequenceWindows(path, window_bp=4, stride_bp=4).count(),
+        b">a\nACGT\n>b\nACG\nT\n",
+        2,
+    ),
+    "a genome": (lambda path: open_genome(path).lengths, b">a\nACGT\n>b\nACG\n", {"a": 4, "b": 3}),
+    "contig names": (
+        read_chrom_alias,
+        b"chr1\tI\nchr2\tII\n",
+        {"chr1": "I", "chr2": "II"},
+    ),
+    "a target table": (lambda path: len(read_target_table(path)), b"name\tx\na\t1\nb\t2\n", 2),
+    "motifs": (
+        lambda path: [len(motif) for motif in read_meme(path)],
+        b"MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n0.25 0.25 0.25 0.25\n",
+        [1],
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("end", LINE_ENDS)
+def test_every_reader_takes_every_packing_and_line_end(tmp_path, reader, packing, end):
+    read, content, expected = READERS[reader]
+    file = tmp_path / "x"
+    file.write_bytes(PACKED[packing](content.replace(b"\n", end)))
+    assert read(file) == expected
+
+
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize("end", LINE_ENDS)
+def test_regions_take_every_packing_and_line_end(tmp_path, packing, end):
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 20 + "\n")
+    file = tmp_path / "x"
+    file.write_bytes(PACKED[packing](b"chr1\t1\t9\nchr1\t20\t28\tb\n".replace(b"\n", end)))
+    with open_genome(tmp_path / "g.fa") as genome:
+        regions = list(RegionWindows(file, genome, window_bp=8, bin_bp=4, stride_bp=4).regions())
+    assert [(region.start, region.end, region.name) for region in regions] == [
+        (1, 9, ""),
+        (20, 28, "b"),
+    ]
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("name", OTHER)
+def test_another_compression_is_named(tmp_path, reader, name):
+    read, content, _ = READERS[reader]
+    file = tmp_path / "x"
+    file.write_bytes(OTHER[name](content))
+    with pytest.raises(BioqError, match=f"x: is compressed with {name}; BioQ reads plain, gzip"):
+        read(file)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_damaged_gzip_a_missing_file_and_a_folder_are_named(tmp_path, reader):
+    read, content, _ = READERS[reader]
+    file = tmp_path / "x"
+    with pytest.raises(BioqError, match="x: no such file; expected "):
+        read(file)
+    file.write_bytes(gzip.compress(content)[:-9])
+    with pytest.raises(BioqError, match="x: its gzip compression is cut short or damaged"):
+        read(file)
+    with pytest.raises(BioqError, match="could not be read: Is a directory"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_a_pipe_is_read(tmp_path, packing):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = CONTENT * 50_000
+    writer = threading.Thread(target=lambda: pipe.write_bytes(PACKED[packing](content)))
+    writer.start()
+    with open_text(pipe, "text") as text:
+        assert text.read() == content
+    writer.join()
+
+
+def test_a_bgzip_file_without_its_last_block_is_refused_where_that_is_asked(tmp_path):
+    file = tmp_path / "x.gz"
+    file.write_bytes(bgzip(CONTENT)[:-28])
+    with open_text(file, "text") as text:
+        assert text.read() == CONTENT
+    with open_content(file, "text", require_bgzip_end=True) as content:
+        with pytest.raises(BioqError, match="the block that ends every bgzip file is not there"):
+            content.stream.read()
+
+
+def test_the_bytes_of_the_file_are_reported_as_they_are_read(tmp_path):
+    file = tmp_path / "x.gz"
+    file.write_bytes(gzip.compress(os.urandom(3_000_000)))
+    seen: list[int] = []
+    with open_text(file, "text", advance=lambda done, note="": seen.append(done)) as text:
+        text.read()
+    assert sum(seen) == file.stat().st_size
+    assert len(seen) > 2

@@ -21,10 +21,10 @@ def background(
     chrom_alias: Path | None = None,
     options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
 ) -> None:
-    """Measure how large the effects of common variants are, for E-values and z-scores.
+    """Measure the effects of common variants, for E-values and z-scores.
 
-    An E-value is the share of these variants with a larger effect on the target: choose variants
-    that mostly do nothing, such as the common ones of a population, a hundred thousand or more.
+    An E-value is the share of these variants that have a larger effect on the target. Use at least
+    100,000 variants that are mostly neutral, such as the common variants of a population.
 
     For example:
 
@@ -34,15 +34,15 @@ def background(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     vcf
-        VCF or BCF of common variants; - is standard input.
+        VCF or BCF of common variants; - reads standard input.
     genome
-        FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
+        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
-        File to write, .npz.
+        File to write; the name ends in .npz.
     chrom_alias
-        Tab-separated: contig name in the VCF, contig name in the genome.
+        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
     """
     summary = make_background(
         run, vcf, out, genome=genome, chrom_alias=chrom_alias, options=options

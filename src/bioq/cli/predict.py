@@ -11,7 +11,7 @@ from bioq.prediction.job import PredictOptions, predict_file
 
 def predict(
     run: Path,
-    sequences: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    source: Annotated[Path, Parameter(name="input", allow_leading_hyphen=True)],
     /,
     *,
     out: Path,
@@ -20,11 +20,11 @@ def predict(
     cluster: Annotated[ClusterOptions, Parameter(name="*")] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
-    """Predict the windows of sequences or regions.
+    """Predict the targets of sequences or genomic regions.
 
-    Rows are in input order. Every row says where its window is and what share of its bases is
-    unknown (n_share). A sequence longer than the window has one every --stride-bp; regions are
-    covered with bins, each in the middle of its window.
+    The output has one row per window, in the order of the input. A row gives the window's position
+    and the share of unknown bases in it (n_share). A sequence longer than the window is cut into
+    windows, --stride-bp apart. A region is covered with bins, each in the middle of its window.
 
     For example:
 
@@ -37,25 +37,25 @@ def predict(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
-    sequences
-        FASTA (plain, gzip, bgzip), or with --genome regions (BED); - is standard input.
+        Run folder, written by 'bioq train'.
+    source
+        FASTA (plain, gzip or bgzip), or BED with --genome; - reads standard input.
     out
-        File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for regions
-        .bw: one bigWig a target, OUT.TARGET.bw, with the mean of the bins over each base.
-        With --ray a folder of Parquet parts.
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for
+        regions .bw: one bigWig per target, OUT.TARGET.bw, with the mean of the bins over each
+        base. With --ray: folder for Parquet parts.
     genome
-        Genome of the regions: FASTA (plain, gzip, bgzip) or 2bit.
+        Genome of the regions: FASTA (plain, gzip or bgzip) or 2bit.
     resume
-        Go on with an output that was interrupted.
+        Continue an interrupted output.
     """
     if cluster.ray is not None:
         print(
             predict_on_ray(
-                run, sequences, out, genome=genome, options=options, cluster=cluster, resume=resume
+                run, source, out, genome=genome, options=options, cluster=cluster, resume=resume
             )
         )
         return
     cluster.require_none()
-    for path in predict_file(run, sequences, out, genome=genome, options=options, resume=resume):
+    for path in predict_file(run, source, out, genome=genome, options=options, resume=resume):
         print(path)

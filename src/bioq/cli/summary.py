@@ -23,7 +23,7 @@ def summary(
     out: Path | None = None,
     sizes: Annotated[ModelSizes, Parameter(name="*")] = ModelSizes(),  # noqa: B008 frozen
 ) -> None:
-    """Show the layers of a model, shapes and parameters.
+    """Print the layers of a model, their shapes and their parameters.
 
     For example:
 
@@ -34,14 +34,13 @@ def summary(
     Parameters
     ----------
     model
-        bioq, danq, danq-jaspar, deepsea, deepatt or marq; or a run folder, for the model that was
-        trained there.
+        bioq, danq, danq-jaspar, deepsea, deepatt or marq; or a run folder, for its model.
     targets
         Number of targets.
     window_bp
-        Bases that the model sees.
+        Length of the window in bases.
     out
-        Also draw the layers: a file ending in .png, .svg or .pdf.
+        Also draw the layers into this .png, .svg or .pdf file.
     """
     import torch
 

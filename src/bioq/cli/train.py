@@ -31,8 +31,8 @@ def train(
 ) -> None:
     """Train a model on a data set.
 
-    Leaves a run folder: the best weights by validation, the last ones, the history and the
-    configuration. A run that was interrupted goes on with --resume.
+    Writes a run folder: the weights of the best epoch by validation, the weights of the last
+    epoch, the history and the configuration. --resume continues an interrupted run.
 
     For example:
 
@@ -46,23 +46,24 @@ def train(
     Parameters
     ----------
     dataset
-        Data set folder, made by 'bioq data ...'.
+        Data set folder, written by 'bioq data ...'.
     out
-        New folder for the run; with --resume the folder of the run to go on with.
+        New folder for the run; with --resume: folder of the run to continue.
     model
-        bioq (the default), danq, danq-jaspar, deepsea, deepatt or marq (docs/models.md).
+        bioq (the default), danq, danq-jaspar, deepsea, deepatt or marq; see docs/models.md.
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
-        Start from the network and the best weights of this run; targets of the same name keep
-        their output, the others start anew.
+        Start from the network and the best weights of this run. Targets that the run has, by name,
+        keep their output weights; the output weights of new targets are random.
     freeze
-        With --from: only the output layer learns, and queries of targets; what all targets share
-        stays as it is.
+        With --from: train only the weights that belong to single targets (the output layer and
+        the targets' queries); the weights that all targets share do not change.
     resume
-        Go on with an interrupted run.
+        Continue an interrupted run.
     config
-        TOML file with any of these options (lr = 1e-3, filters = 64, ...); flags win over it.
+        TOML file with any of these options (lr = 1e-3, filters = 64, ...). A flag overrides the
+        file.
     """
     if config is not None:
         chosen = _read_config(config)

@@ -29,11 +29,12 @@ def variants(
     cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
-    """Score the variants of a VCF: what every allele does to every target.
+    """Score the variants of a VCF: the effect of every allele on every target.
 
-    Every allele of the input gives one row, in input order, with a status: scored, or why not. A
-    table of the statuses is shown at the end. Per target: the probability with either allele,
-    their difference (diff) and the log2 odds ratio; with --background also E-value and z-score.
+    The output has one row per allele, in the order of the input, with a status: scored, or the
+    reason why not. A table of the statuses is printed at the end. The scores per target are the
+    probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
+    ratio; with --background also E-value and z-score.
 
     For example:
 
@@ -45,31 +46,33 @@ def variants(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     vcf
-        VCF or BCF, compressed or not; - is standard input.
+        VCF or BCF, compressed or not; - reads standard input.
     genome
-        FASTA (plain, gzip, bgzip) or 2bit of the build that the VCF's positions are of.
+        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
-        File to write; its ending says what: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf, .vcf.gz.
-        With --ray a folder of Parquet parts.
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
+        .vcf.gz. With --ray: folder for Parquet parts.
     targets
-        Targets to report: globs on the name, or COLUMN=GLOB on an annotation; all by default.
+        Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards;
+        by default all.
     scores
-        Some of diff, log2_odds_ratio, ref, alt, evalue, zscore; all by default.
+        Scores to write: some of diff, log2_odds_ratio, ref, alt, evalue, zscore; by default all.
     background
-        File made by 'bioq background' with this model; gives E-values and z-scores.
+        File written by 'bioq background' with this model; adds E-values and z-scores.
     format
-        deepsea: DeepSEA's own files, OUT.out.ref, .alt, .diff, .logfoldchange and .evalue.
+        table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange
+        and .evalue.
     chrom_alias
-        Tab-separated: contig name in the VCF, contig name in the genome.
+        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
     resume
-        With --ray: go on with an output that was interrupted.
+        With --ray: continue an interrupted output.
     """
     if cluster.ray is None:
         cluster.require_none()
         if resume:
-            raise UsageError("--resume goes on with parts; give --ray too")
+            raise UsageError("--resume continues the parts of --ray; add --ray")
         summary = write_variants(
             run,
             vcf,
@@ -84,7 +87,9 @@ def variants(
         )
     else:
         if format != "table":
-            raise UsageError(f"--format {format}: --ray writes a table; leave one away")
+            raise UsageError(
+                f"--format {format} cannot be combined with --ray, which writes tables only"
+            )
         summary = write_variants_on_ray(
             run,
             vcf,

@@ -23,7 +23,7 @@ from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.downloads import TYPES, download
 from bioq.web.jobs import Job
-from bioq.web.pages.render import service_of
+from bioq.web.request import service_of
 from bioq.web.service import Service
 
 router = APIRouter(prefix="/api", tags=["API"])

@@ -16,7 +16,7 @@ from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.examples import add_examples
 from bioq.web.guard import HEADERS, Guard
-from bioq.web.pages.render import refusal_status, retry_headers
+from bioq.web.request import refusal_status, retry_headers
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from bioq.web.examples import Example, examples
-from bioq.web.pages.render import render, service_of
+from bioq.web.pages.render import render
+from bioq.web.request import service_of
 
 router = APIRouter()
 

@@ -30,7 +30,8 @@ from bioq.plots.run import (
 from bioq.plots.style import inline_svg, to_svg
 from bioq.runs.folder import HISTORY, load, read_config
 from bioq.web.pages.annotation import annotation_of
-from bioq.web.pages.render import DRAWING, render, service_of
+from bioq.web.pages.render import DRAWING, render
+from bioq.web.request import service_of
 
 _SCORES = {
     "roc_auc": "ROC AUC",

@@ -1,4 +1,4 @@
-"""Templates, and what every page is given."""
+"""Render a page from its template."""
 
 import asyncio
 import threading
@@ -11,10 +11,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
-from bioq.errors import BioqError
-from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.queue import Busy
-from bioq.web.service import Service
+from bioq.web.jobs import Job
+from bioq.web.request import retry_headers, service_of
 
 DRAWING = threading.Lock()
 """Held while a figure is drawn: Matplotlib's settings belong to the whole process."""
@@ -31,12 +29,6 @@ _environment.filters["integer"] = "{:,}".format
 _environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
 
 
-def service_of(request: Request) -> Service:
-    """Return what the application serves."""
-    service: Service = request.app.state.service
-    return service
-
-
 def render(
     request: Request,
     template: str,
@@ -51,18 +43,6 @@ def render(
         service=service_of(request), version=__version__, **values
     )
     return HTMLResponse(page, status, {**retry_headers(status), **(headers or {})})
-
-
-def refusal_status(error: BioqError) -> int:
-    """Return the HTTP status of an answer that refuses."""
-    if isinstance(error, Busy):
-        return 429
-    return 404 if isinstance(error, NoSuchJob) else 422
-
-
-def retry_headers(status: int) -> dict[str, str]:
-    """Return the headers that say when to ask a busy server again."""
-    return {"Retry-After": "5"} if status == 429 else {}
 
 
 def error_page(

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from bioq.web.downloads import download
 from bioq.web.jobs import Job, JobBook
 from bioq.web.pages import mutagenesis, sequence, variant
-from bioq.web.pages.render import go_to, render, service_of
+from bioq.web.pages.render import go_to, render
+from bioq.web.request import service_of
 from bioq.web.service import Service
 
 Show = Callable[[Request, Service, Job], Response]

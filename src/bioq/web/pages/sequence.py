@@ -16,7 +16,8 @@ from bioq.inputs.windows import N_SHARE
 from bioq.web.answers import Predictions
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
-from bioq.web.pages.render import go_to, refusal_status, render, service_of
+from bioq.web.pages.render import go_to, render
+from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
 
 MOST_CHARTED = 20

@@ -21,8 +21,9 @@ from bioq.web.answers import Alleles, Floats
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
-from bioq.web.pages.render import DRAWING, go_to, refusal_status, render, service_of
+from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
+from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
 from bioq.web.visitor_input import short
 

@@ -379,11 +379,11 @@ def test_jobs_refuse_what_is_no_vcf(client: TestClient, body: bytes, says: str) 
 
 
 def test_a_full_queue_is_a_429_that_says_when_to_come_back(service: Service) -> None:
-    class FullDesk:
+    class FullQueue:
         def predict(self, codes: dna.Bytes) -> Future[Any]:
             raise Busy("1,900 windows wait already; ask again in some seconds")
 
-    client = other_app(service, desk=FullDesk())
+    client = other_app(service, queue=FullQueue())
     answer = client.post("/api/predict", json={"regions": ["chr1:1-20"]})
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0

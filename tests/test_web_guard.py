@@ -194,7 +194,7 @@ def test_every_kind_of_answer_has_the_headers(client, small, service, monkeypatc
         client.get(client.post("/sequence", data={"text": SEQUENCE}).url.path + "/result.tsv"),
     ]
     with monkeypatch.context() as busy:
-        busy.setattr(service.desk, "predict", lambda codes: (_ for _ in ()).throw(Busy("busy")))
+        busy.setattr(service.queue, "predict", lambda codes: (_ for _ in ()).throw(Busy("busy")))
         answers.append(client.post("/sequence", data={"text": SEQUENCE}))
         answers.append(
             client.post("/api/predict", json={"sequences": [{"name": "a", "sequence": SEQUENCE}]})

@@ -220,7 +220,7 @@ def test_no_file_is_an_error_in_words(client):
 
 
 def test_too_much_that_waits_is_told_to_come_back(client, service, monkeypatch):
-    monkeypatch.setattr(service.desk, "_waiting_jobs", 0)
+    monkeypatch.setattr(service.queue, "_waiting_jobs", 0)
     answer = paste(client, "chr1:7:A>C")
     assert answer.status_code == 429
     assert "ask again" in error_of(answer.text)

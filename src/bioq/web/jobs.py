@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from bioq.errors import BioqError
-from bioq.web.queue import Cancelled, Desk, GiveWay, Level, Work
+from bioq.web.queue import Cancelled, GiveWay, Level, ModelQueue, Work
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -74,8 +74,8 @@ class Job:
 class JobBook:
     """The jobs of a server; their folders lie in one temporary folder, which goes with it."""
 
-    def __init__(self, desk: Desk, *, kept: int, kept_seconds: float, kept_bytes: int):
-        self._desk = desk
+    def __init__(self, queue: ModelQueue, *, kept: int, kept_seconds: float, kept_bytes: int):
+        self._queue = queue
         self._kept = kept
         self._kept_seconds = kept_seconds
         self._kept_bytes = kept_bytes
@@ -95,7 +95,7 @@ class JobBook:
     ) -> Job:
         """Queue a job. Raises Busy, and removes the job's folder, if too many wait."""
         try:
-            job.work = self._desk.submit(level, run)
+            job.work = self._queue.submit(level, run)
         except BioqError:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
@@ -120,7 +120,7 @@ class JobBook:
 
     def ahead(self, job: Job) -> int:
         """Return how many jobs wait before this one."""
-        return 0 if job.work is None else self._desk.ahead(job.work)
+        return 0 if job.work is None else self._queue.ahead(job.work)
 
     def cancel(self, id: str) -> Job:
         """Stop a job that waits or runs; one that has ended stays as it is."""

@@ -1,7 +1,7 @@
 """The one thread that uses the model: requests that wait together are predicted together, and long
 work gives way to short.
 
->>> desk = Desk(lambda codes: predict_codes(model, codes))           # doctest: +SKIP
+>>> desk = ModelQueue(lambda codes: predict_codes(model, codes))           # doctest: +SKIP
 >>> desk.predict(codes).result()        # (windows, targets)         # doctest: +SKIP
 """
 
@@ -71,7 +71,7 @@ class Work:
         self.future.cancel()
 
 
-class Desk:
+class ModelQueue:
     """Queues before a model, and the thread that serves them."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Desk:
         self._works: dict[Level, deque[Work]] = {level: deque() for level in Level}
         self._changed = threading.Condition()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._serve, name="bioq-desk", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="bioq-model", daemon=True)
         self._thread.start()
 
     def predict(self, codes: dna.Bytes) -> Future[Floats]:

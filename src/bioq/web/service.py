@@ -26,11 +26,11 @@ from bioq.interpretation.writing import REFERENCE
 from bioq.runs.folder import RunConfig, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
-from bioq.web import visitor_input as questions
+from bioq.web import visitor_input
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
 from bioq.web.limits import Limits
-from bioq.web.queue import Desk, GiveWay, Level
+from bioq.web.queue import GiveWay, Level, ModelQueue
 from bioq.web.visitor_input import short
 
 STEP_ALLELES = 32
@@ -51,7 +51,7 @@ class Service:
     targets: pd.DataFrame
     config: RunConfig
     genome: Genome | None
-    desk: Desk
+    queue: ModelQueue
     jobs: JobBook
     limits: Limits
 
@@ -66,21 +66,21 @@ class Service:
     # Questions: text in, windows or alleles out. Raise BioqError.
 
     def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
-        """Return the windows of pasted sequences; see `questions.read_sequences`."""
-        return questions.read_sequences(
+        """Return the windows of pasted sequences; see `visitor_input.read_sequences`."""
+        return visitor_input.read_sequences(
             text, window_bp=self.window_bp, stride_bp=self.bin_bp, pad=pad, limits=self.limits
         )
 
     def read_regions(self, text: str) -> WindowBatch:
-        """Return the windows of regions; see `questions.read_regions`."""
-        return questions.read_regions(
+        """Return the windows of regions; see `visitor_input.read_regions`."""
+        return visitor_input.read_regions(
             text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
         )
 
     def read_variant_lines(self, text: str) -> list[Variant]:
-        """Return pasted alleles; see `questions.read_variant_lines`."""
+        """Return pasted alleles; see `visitor_input.read_variant_lines`."""
         self._require_genome()
-        return questions.read_variant_lines(text, self.limits)
+        return visitor_input.read_variant_lines(text, self.limits)
 
     # Answers: queued, with the model's one thread.
 
@@ -97,7 +97,7 @@ class Service:
             else:
                 answer.set_result(Predictions(windows, kinds, found.result()))
 
-        found = self.desk.predict(windows.codes)
+        found = self.queue.predict(windows.codes)
         answer.add_done_callback(lambda asked: asked.cancelled() and found.cancel())
         found.add_done_callback(finish)
         return answer
@@ -165,7 +165,7 @@ class Service:
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
         try:
-            count = questions.save_vcf(upload, file, self.limits)
+            count = visitor_input.save_vcf(upload, file, self.limits)
             job = self.score_job(read_variants(file, label="VCF"), count, title)
         except BaseException:
             _discard(file)
@@ -224,20 +224,20 @@ def open_service(
 
         window_bp = int(model.architecture["window_bp"])  # type: ignore[index]
         predict(np.zeros((1, window_bp), dtype=np.uint8))  # makes ready what the first one needs
-        desk = Desk(
+        queue = ModelQueue(
             predict,
             waiting_windows=limits.waiting_windows,
             waiting_jobs=limits.waiting_jobs,
             batch_size=batch_size,
         )
         jobs = JobBook(
-            desk,
+            queue,
             kept=limits.kept_jobs,
             kept_seconds=limits.kept_seconds,
             kept_bytes=limits.kept_bytes,
         )
         stack.callback(jobs.close)
-        stack.callback(desk.close)  # first, for what runs has its files in the jobs' folders
+        stack.callback(queue.close)  # first, for what runs has its files in the jobs' folders
         yield Service(
             run=run.resolve().name,
             folder=run,
@@ -245,7 +245,7 @@ def open_service(
             targets=model.targets,  # type: ignore[arg-type]
             config=model.config,  # type: ignore[arg-type]
             genome=None if opened is None else _shared(opened),
-            desk=desk,
+            queue=queue,
             jobs=jobs,
             limits=limits,
         )

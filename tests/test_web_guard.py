@@ -172,7 +172,7 @@ def test_an_unexpected_error_says_nothing_of_the_inside(broken, path):
     assert answer.status_code == 500
     for word in ("secret", "RuntimeError", "Traceback", "/home", ".py"):
         assert word not in answer.text
-    assert "something went wrong in the server; its terminal says more" in answer.text
+    assert "unexpected error in the server; see its terminal" in answer.text
 
 
 def test_every_kind_of_answer_has_the_headers(client, small, service, monkeypatch, request):

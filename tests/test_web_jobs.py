@@ -189,7 +189,7 @@ def test_cancelling_what_has_ended_changes_nothing(book, clock):
     ("error", "words"),
     [
         (BioqError("chr9: is not there"), "chr9: is not there"),
-        (OSError("/secret/path"), "unexpected error (OSError); the server's terminal says more"),
+        (OSError("/secret/path"), "unexpected error (OSError); see the server's terminal"),
     ],
 )
 def test_an_error_is_told_in_words_and_an_unexpected_one_by_its_type_only(

@@ -1,4 +1,4 @@
-"""Writing a data set folder, window by window; it appears whole or not at all."""
+"""Write a data set folder, window by window; it appears when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ class SplitWriter:
         packed_labels: dna.Bytes,
         bins: npt.NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Add windows: codes uint8 `(n, window_bp)`, labels as `pack_labels` gives them, and,
-        where the description names contigs, bins `(n, 2)` of contig number and bin start."""
+        """Append windows: codes uint8 `(n, window_bp)` and packed labels (see `pack_labels`).
+
+        If the description has contigs, `bins` is `(n, 2)`: contig number and start of the bin.
+        """
         if codes.shape[1:] != (self._description.window_bp,) or len(codes) != len(packed_labels):
             raise ValueError(
                 f"{len(packed_labels)} rows of labels for codes {codes.shape}; "
@@ -66,8 +68,8 @@ class SplitWriter:
             bins is not None and len(bins) != len(codes)
         ):
             raise ValueError(
-                "every window needs its bin where the description names contigs, "
-                "and none where it does not"
+                "expected a bin for every window if the description has contigs, "
+                "and no bins without contigs"
             )
         packed, mask = dna.pack(codes)
         masked = np.flatnonzero(mask.any(axis=1))
@@ -81,7 +83,7 @@ class SplitWriter:
         self._windows += len(codes)
 
     def close(self) -> dict[str, Any]:
-        """Finish the files; return what `dataset.json` says of this split."""
+        """Finish the files; return the entry of this split in `dataset.json`."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
                 file.close()
@@ -101,7 +103,7 @@ class SplitWriter:
         """Close the files without finishing them."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
-                with contextlib.suppress(OSError):  # a full disk fails here once more
+                with contextlib.suppress(OSError):  # a full disk fails here again
                     file.abandon()
 
 
@@ -145,14 +147,14 @@ class DatasetWriter:
             writer.abandon()
 
     def drop_split(self, name: str) -> None:
-        """Forget a split that was written, so that it can be written anew."""
+        """Remove a split that was written, so that it can be written again."""
         self._splits.pop(name, None)
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def attach(self, name: str, folder: Path) -> None:
-        """Copy a folder into the data set as NAME/; its files get checksums like all others."""
+        """Copy a folder into the data set as NAME/; its files get checksums too."""
         if (self._folder / name).exists() or name in SPLITS:
-            raise ValueError(f"{name!r} cannot be attached: the data set has one already")
+            raise ValueError(f"{name!r} cannot be attached: the data set already has {name!r}")
         shutil.copytree(folder, self._folder / name)
 
     def finish(self) -> None:
@@ -179,7 +181,7 @@ class DatasetWriter:
 
 
 def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    """Save as np.save does, but let a full disk raise the operating system's own error."""
+    """Save like np.save, except that a full disk raises the operating system's error."""
     with open(path, "wb") as file:
         file.write(npy_header(array.shape, array.dtype))
         file.write(array.tobytes())

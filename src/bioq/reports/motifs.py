@@ -13,28 +13,28 @@ from bioq.reports.page import page_template
 
 SIGNIFICANT_Q = 0.05
 SHOWN_TARGETS = 3
-"""Targets named on the page for each filter: those that it moves most."""
+"""Targets per filter on the page: those with the largest effects."""
 
 _COLUMN, _HIGH, _GAP = 8, 34, 5
-"""Width of a position, height of 2 bits and space between the two logos, in the SVG's units."""
+"""Width of a position, height of 2 bits and gap between the two logos, in units of the SVG."""
 _LEAST_HIGH = 1
-"""Letters lower than this are left out: nobody sees them, and they are most of the letters."""
+"""Lower letters are not drawn: they cannot be seen, and most letters are that low."""
 _BEYOND = 8
-"""Positions of the match that are shown on either side of the filter."""
+"""Positions of the match drawn beyond each end of the filter."""
 
 
 def motifs_page(
     table: pd.DataFrame,
-    own: Mapping[int, Motif],
+    motifs: Mapping[int, Motif],
     against: Sequence[Motif],
     targets: Mapping[int, Sequence[tuple[str, float]]],
     about: Mapping[str, Any],
 ) -> str:
-    """Return a self-contained HTML page, a card a filter, by q-value and then by information.
+    """Return a self-contained HTML page with one card per filter, by q-value, then by information.
 
-    `table` is `motifs.tsv`; `own` holds the motif of each filter with sites, `targets` the names of
-    the targets that it moves most and how much. `about` is what the heading says: run, data, split,
-    windows, against, matched, few, min_sites, silent.
+    `table` is `motifs.tsv`. `motifs` is the motif of each filter that has sites; `targets` is, for
+    each filter, the targets with the largest effects, and these effects. `about` holds the values
+    of the heading: run, data, split, windows, against, matched, few, min_sites, silent.
     """
     by_id = {motif.matrix_id: motif for motif in against}
     ordered = table.sort_values(["q", "information_bits"], ascending=[True, False])
@@ -43,7 +43,7 @@ def motifs_page(
         match = by_id.get(row["matrix_id"])
         if match is not None and row["strand"] == "-":
             match = match.reverse_complement()
-        motif = own.get(row["filter"])
+        motif = motifs.get(row["filter"])
         cards.append(
             row
             | {
@@ -59,7 +59,7 @@ def motifs_page(
 
 
 def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
-    """Return an SVG of a motif's logo and, below it and aligned with it, its match's."""
+    """Return an SVG with the logo of a motif and, aligned below it, the logo of its match."""
     drawn = _letters(motif.probabilities, first=0, top=0)
     start, end, high = 0, len(motif), _HIGH
     if match is not None:
@@ -82,7 +82,7 @@ def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
 
 
 def _letters(probabilities: Floats, *, first: int, top: int) -> str:
-    """Return the letters of a logo, each as high as its share of the position's information."""
+    """Return the letters of a logo, as high as their shares of the position's information."""
     bits = Motif("", "", probabilities).information_bits()
     heights = np.round(probabilities * bits[:, np.newaxis] * _HIGH / 2, 1)
     parts = []
@@ -101,7 +101,7 @@ def _letters(probabilities: Floats, *, first: int, top: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a p- or q-value with two digits, a dash where there is none."""
+    """Return a p- or q-value with two digits, or a dash for NaN."""
     return "–" if pd.isna(value) else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
 
 

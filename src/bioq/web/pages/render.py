@@ -15,7 +15,7 @@ from bioq.web.jobs import Job
 from bioq.web.request import retry_headers, service_of
 
 DRAWING = threading.Lock()
-"""Held while a figure is drawn: Matplotlib's settings belong to the whole process."""
+"""Held while a figure is drawn: the whole process shares Matplotlib's settings."""
 _HEADINGS = {404: "Not found", 429: "Busy"}
 
 _environment = Environment(
@@ -37,8 +37,10 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """Answer with a page; text is escaped, a missing value is an error. One that says "busy" also
-    says when to come back."""
+    """Answer with a page; text is escaped, and a missing value is an error.
+
+    An answer with status 429 has the header Retry-After.
+    """
     page = _environment.get_template(template).render(
         service=service_of(request), version=__version__, **values
     )
@@ -48,7 +50,7 @@ def render(
 def error_page(
     request: Request, message: str, status: int, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
-    """Answer with a page that says what went wrong and what to change."""
+    """Answer with a page that shows an error message."""
     heading = _HEADINGS.get(status, "That did not work")
     return render(
         request, "error.html.j2", status=status, headers=headers, message=message, heading=heading
@@ -56,7 +58,7 @@ def error_page(
 
 
 async def go_to(job: Job, seconds: float) -> RedirectResponse:
-    """Lead to a job's page, as soon as it has ended or some seconds are over."""
+    """Redirect to a job's page when the job has ended, after at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not job.future.done() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)

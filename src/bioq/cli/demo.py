@@ -107,5 +107,5 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _minutes(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60} s"
+    rounded = round(seconds)
+    return f"{rounded // 60} min {rounded % 60} s"

@@ -26,8 +26,10 @@ _TRAINING_GROUP_OF = {"--batch-size": COMPUTE}
 
 
 def option_group(entry: HelpEntry, command: str) -> str:
-    """Return the group of an option or argument: a file that is read is input, and what is not
-    listed in this module says what to compute."""
+    """Return the group of an option or argument.
+
+    A path that is not listed in this module is input; any other option is about what to compute.
+    """
     name = entry.names[0] if entry.names else ""
     if command == "train" and name in _TRAINING_GROUP_OF:
         return _TRAINING_GROUP_OF[name]

@@ -222,8 +222,8 @@ def _rows(per_target: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
     names = per_target["group"].replace("", "no group")
     largest = list(names.value_counts().index[:MOST_GROUPS])
     rows = {name: (names == name).to_numpy() for name in names.unique() if name in largest}
-    rest = ~names.isin(largest).to_numpy()
-    return rows | ({"other groups": rest} if rest.any() else {})
+    small = ~names.isin(largest).to_numpy()
+    return rows | ({"other groups": small} if small.any() else {})
 
 
 def _draw_scatter(

@@ -101,10 +101,10 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     svg = re.sub(r'\bstyle="([^"]*)"', _attributes, svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
-    head, rest = svg.split(">", 1)
+    head, body = svg.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     label = html.escape(title, quote=True)
-    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + rest
+    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + body
 
 
 _LINES = 'stroke-linejoin="round" stroke-linecap="butt"'

@@ -120,7 +120,7 @@ def _write_labels(axes: Axes, labels: Sequence[_Label]) -> None:
     dot = 4 * figure.dpi / 72
     if not labels:
         return
-    taken = [
+    occupied = [
         Bbox.from_bounds(x - dot, y - dot, 2 * dot, 2 * dot)
         for x, y in axes.transData.transform([(label.x, label.y) for label in labels])
     ]
@@ -141,8 +141,8 @@ def _write_labels(axes: Axes, labels: Sequence[_Label]) -> None:
             box = text.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
             inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1 + 2 * dot
-            if inside and not any(box.overlaps(obstacle) for obstacle in taken):
-                taken.append(box)
+            if inside and not any(box.overlaps(obstacle) for obstacle in occupied):
+                occupied.append(box)
                 break
         else:
             text.remove()

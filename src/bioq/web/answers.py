@@ -56,10 +56,10 @@ class Mutagenesis:
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write one row per substitution, or arrays into `.npz` and `.h5`."""
-        place = self.explanation.place
-        places = Places(self.title, self.columns, 1, lambda: iter([place]))
+        explained = self.explanation.place
+        places = Places(self.title, self.columns, 1, lambda: iter([explained]))
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
-        span_bp = len(place.position)
+        span_bp = len(explained.position)
         with open_writer(
             out, Effects(), places, chosen, span_bp=span_bp, metadata=metadata
         ) as writer:

@@ -245,12 +245,12 @@ def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Jo
 
 
 def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
-    place, effects = result.explanation.place, result.explanation.values[..., 0]
+    explained, effects = result.explanation.place, result.explanation.values[..., 0]
     return schemas.MutagenesisAnswer(
         target=result.target,
         reference=_numbers(result.explanation.scores[REFERENCE])[0],
-        bases=dna.decode(place.bases),
-        position=place.position.tolist(),
+        bases=dna.decode(explained.bases),
+        position=explained.position.tolist(),
         effects=schemas.Effects(
             **{base: _numbers(row) for base, row in zip("ACGT", effects, strict=True)}
         ),

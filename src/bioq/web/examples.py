@@ -93,9 +93,9 @@ def add_examples(openapi: dict[str, Any], service: Service) -> None:
 
 def _alleles(contig: str, pos: int, base: str) -> Iterator[tuple[int, str, str]]:
     """Yield an allele that is scored, and one whose REF differs from the genome."""
-    following = dna.BASES[(dna.BASES.index(base) + 1) % 4]
-    yield pos, base, following
-    yield pos, following, dna.BASES[(dna.BASES.index(base) + 2) % 4]
+    next_base = dna.BASES[(dna.BASES.index(base) + 1) % 4]
+    yield pos, base, next_base
+    yield pos, next_base, dna.BASES[(dna.BASES.index(base) + 2) % 4]
 
 
 def _position(service: Service) -> tuple[str, int, str]:

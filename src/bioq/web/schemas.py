@@ -256,11 +256,11 @@ def one_line(error: RequestValidationError) -> str:
     path = first["loc"][1:]
     if not path and first["type"] != "string_unicode":
         return "the body is not a JSON object; send one, with 'Content-Type: application/json'"
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     given = "" if first["type"] == "missing" else f", found {_short(repr(first['input']))}"
     more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-    wanted = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
-    return f"{_short(where[1:]) or 'a name'}: {wanted[0].lower()}{wanted[1:]}{given}{more}"
+    expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
+    return f"{_short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"
 
 
 def _short(text: str) -> str:

@@ -72,14 +72,14 @@ def figure(job: Job, ending: str) -> FileResponse:
 
 def _strongest(result: Mutagenesis) -> list[tuple[int, str, str, float]]:
     """Return the substitutions with the largest effects: (position from 1, ref, alt, change)."""
-    place = result.explanation.place
+    explained = result.explanation.place
     values = result.explanation.values[:, :, 0]
     order = np.argsort(-np.abs(values), axis=None, kind="stable")[:MOST_LISTED]
     bases, columns = np.unravel_index(order, values.shape)
     return [
         (
-            int(place.position[column]) + 1,
-            dna.decode(place.bases[[column]]),
+            int(explained.position[column]) + 1,
+            dna.decode(explained.bases[[column]]),
             dna.BASES[base],
             float(values[base, column]),
         )

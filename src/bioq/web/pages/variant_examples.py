@@ -24,7 +24,7 @@ def examples(service: Service) -> list[Example]:
         (pos, "snv", ref, _TRANSITION[ref]),
         (start + first + 1, "deletion", bases[first : first + 3], bases[first]),
         (start + first + 8, "insertion", bases[first + 7], bases[first + 7] + "GATA"),
-        (start + first + 16, "two-alleles", bases[first + 15], _two_others(bases[first + 15])),
+        (start + first + 16, "two-alleles", bases[first + 15], _two_alts(bases[first + 15])),
         (
             start + first + 19,
             "wrong-ref",
@@ -34,8 +34,8 @@ def examples(service: Service) -> list[Example]:
         (start + first + 20, "no-contig", bases[first + 19], _TRANSITION[bases[first + 19]]),
     ]
     text = "".join(
-        f"{contig if name != 'no-contig' else 'chrNone'}\t{at}\t{name}\t{old}\t{new}\n"
-        for at, name, old, new in lines
+        f"{contig if name != 'no-contig' else 'chrNone'}\t{position}\t{name}\t{old}\t{new}\n"
+        for position, name, old, new in lines
     )
     return [
         Example("one", "One variant", f"{contig}:{pos}:{ref}>{_TRANSITION[ref]}"),
@@ -62,10 +62,10 @@ def _known_bases(genome: Genome, window_bp: int) -> tuple[str, int, str] | None:
     return None
 
 
-def _two_others(base: str) -> str:
-    return ",".join(other for other in dna.BASES if other != base)[:3]
+def _two_alts(base: str) -> str:
+    return ",".join(alt for alt in dna.BASES if alt != base)[:3]
 
 
 def _third(base: str) -> str:
     """Return a base that is neither `base` nor its transition."""
-    return next(other for other in dna.BASES if other not in (base, _TRANSITION[base]))
+    return next(alt for alt in dna.BASES if alt not in (base, _TRANSITION[base]))

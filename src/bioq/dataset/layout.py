@@ -55,6 +55,20 @@ class Description:
     """The builder's remaining options, as JSON values."""
 
 
+@dataclass(frozen=True)
+class SplitMetadata:
+    """The entry of a split in `dataset.json`."""
+
+    windows: int
+    """Windows stored."""
+    masked_windows: int
+    """Windows with unknown bases."""
+    strands_folded: bool
+    """Whether the source had every window on both strands and only the first is stored."""
+    has_coordinates: bool
+    """Whether the split has `bins.npy`."""
+
+
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
     """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`."""
     return np.packbits(np.asarray(labels, dtype=bool), axis=1, bitorder="little")

@@ -21,6 +21,7 @@ from bioq.dataset.layout import (
     TARGETS,
     Description,
     Source,
+    SplitMetadata,
     as_text,
     npy_header,
     read_metadata,
@@ -59,14 +60,21 @@ class PackedBatch:
 class Split:
     """One split of an open data set; `len()` is the number of windows stored."""
 
-    def __init__(self, folder: Path, name: str, description: Description, targets: int, meta: Any):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        description: Description,
+        targets: int,
+        metadata: SplitMetadata,
+    ):
         self.name = name
         self.window_bp = description.window_bp
         self.targets = targets
-        self.strands_folded: bool = meta["strands_folded"]
+        self.strands_folded = metadata.strands_folded
         """Whether the source had every window on both strands and only the first is stored."""
-        windows, masked = meta["windows"], meta["masked_windows"]
-        self._windows: int = windows
+        windows, masked = metadata.windows, metadata.masked_windows
+        self._windows = windows
         self._contigs = description.contigs
         self._bin_bp = description.bin_bp
         width = description.window_bp
@@ -75,7 +83,7 @@ class Split:
         self._mask_rows = np.array(self._map(folder, "mask_rows", (masked,), np.int64))
         self._mask = self._map(folder, "mask", (masked, -(-width // 8)), np.uint8)
         self._bins = (
-            self._map(folder, "bins", (windows, 2), np.int32) if meta["has_coordinates"] else None
+            self._map(folder, "bins", (windows, 2), np.int32) if metadata.has_coordinates else None
         )
 
     def __len__(self) -> int:
@@ -245,7 +253,7 @@ def open_dataset(path: str | Path) -> Dataset:
             f"{meta['targets']}; the data set is damaged, copy or build it again"
         )
     splits = {
-        name: Split(path, name, description, len(targets), split)
+        name: Split(path, name, description, len(targets), SplitMetadata(**split))
         for name, split in meta["splits"].items()
     }
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])

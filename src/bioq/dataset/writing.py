@@ -23,6 +23,7 @@ from bioq.dataset.layout import (
     SPLITS,
     TARGETS,
     Description,
+    SplitMetadata,
     as_text,
     fingerprint,
     npy_header,
@@ -82,7 +83,7 @@ class SplitWriter:
             self._bins.append(np.asarray(bins, dtype=np.int32))
         self._windows += len(codes)
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> SplitMetadata:
         """Finish the files; return the entry of this split in `dataset.json`."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
@@ -92,12 +93,12 @@ class SplitWriter:
         masks = np.concatenate([np.empty((0, mask_bytes), dtype=np.uint8), *self._masks])
         _save(self._folder / "mask_rows.npy", mask_rows)
         _save(self._folder / "mask.npy", masks)
-        return {
-            "windows": self._windows,
-            "masked_windows": len(mask_rows),
-            "strands_folded": self._folded,
-            "has_coordinates": self._bins is not None,
-        }
+        return SplitMetadata(
+            windows=self._windows,
+            masked_windows=len(mask_rows),
+            strands_folded=self._folded,
+            has_coordinates=self._bins is not None,
+        )
 
     def abandon(self) -> None:
         """Close the files without finishing them."""
@@ -130,7 +131,7 @@ class DatasetWriter:
         self._folder = folder
         self._description = description
         self._targets = targets
-        self._splits: dict[str, dict[str, Any]] = {}
+        self._splits: dict[str, SplitMetadata] = {}
 
     @contextlib.contextmanager
     def split(self, name: str, *, strands_folded: bool = False) -> Iterator[SplitWriter]:
@@ -171,7 +172,7 @@ class DatasetWriter:
             "format_version": FORMAT_VERSION,
             "description": asdict(self._description),
             "targets": len(self._targets),
-            "splits": {name: self._splits[name] for name in SPLITS if name in self._splits},
+            "splits": {name: asdict(self._splits[name]) for name in SPLITS if name in self._splits},
             "files": files,
         }
         meta["fingerprint"] = fingerprint(meta)

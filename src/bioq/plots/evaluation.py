@@ -143,7 +143,7 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
     upper.text(0.6, 0.56, "perfectly calibrated", color=FAINT, va="top")
     _draw_reliability(upper, filled)
-    frame_unit_square(upper, x="", y="share that is positive")
+    frame_unit_square(upper, x="", y="share of positives")
     middle = (calibration["start"] + calibration["end"]) / 2
     width = calibration["end"] - calibration["start"]
     lower.bar(middle, calibration["count"], width * 0.85, color=BLUE)

@@ -58,6 +58,7 @@ def plot_allele(
     reach = float(np.abs(log2_odds_ratio).max()) * 1.08 or 1.0  # 0 if nothing changes
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0, float(size.max()) * 1.08 or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # room for labels such as -0.0005
     axes.set_xlabel("log2 odds ratio  (less likely with ALT ← 0 → more likely)")
     axes.set_ylabel("|ALT − REF|")
     top = np.argsort(-size, kind="stable")[:_OBSTACLES]

@@ -60,6 +60,12 @@ def test_area_under_the_roc_curve_equals_scikit_learn(scored):
     )
 
 
+def test_best_f1_is_the_highest_of_equally_good_thresholds():
+    """F1 is 2 / 3 at 0.9 (one true positive) and at 0.3 (two, and two false positives)."""
+    labels, scores = np.array([1, 0, 0, 1]), np.array([0.9, 0.5, 0.4, 0.3])
+    assert metrics.best_f1(metrics.operating_points(labels, scores)) == 0.9
+
+
 @given(scored_labels(both_classes=True))
 @settings(deadline=None, max_examples=50)
 def test_no_threshold_has_a_better_f1_than_best_f1(scored):

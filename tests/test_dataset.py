@@ -177,7 +177,9 @@ def test_a_boolean_mask_selects_rows(made: tuple[Path, Any]) -> None:
 
 @pytest.mark.parametrize("row", [23, -24])
 def test_a_row_outside_the_split_is_an_error(made: tuple[Path, Any], row: int) -> None:
-    with pytest.raises(IndexError, match=rf"'train' has 23 windows; found rows {min(0, row)} \.\. "):
+    with pytest.raises(
+        IndexError, match=rf"'train' has 23 windows; found rows {min(0, row)} \.\. "
+    ):
         open_dataset(made[0])["train"].read([row, 0])
 
 

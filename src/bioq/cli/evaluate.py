@@ -42,7 +42,7 @@ def evaluate(
         More runs: bioq evaluate RUN RUN ... DATASET --out FOLDER scores the mean of their
         probabilities.
     out
-        Folder for the evaluation of several runs, written to OUT/evaluation; by default RUN.
+        Folder in which the folder evaluation is written; by default RUN. Several runs need it.
     split
         Split to score: train, valid or test.
     strands

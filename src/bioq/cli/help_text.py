@@ -45,7 +45,6 @@ class HelpFormatter:
     def __init__(self, command: str):
         self._command = command
         self._default = DefaultFormatter()
-        self._entries: list[HelpEntry] = []
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print one panel; the options of a command in a panel for each group."""

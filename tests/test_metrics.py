@@ -286,3 +286,14 @@ def test_a_score_that_is_not_finite_is_refused_by_its_place(score, bad):
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"labels \(3,\) and scores \(4,\): expected the same"):
         metrics.operating_points(np.zeros(3), np.zeros(4))
+
+
+def test_a_score_that_is_not_finite_is_named_by_its_window_in_any_piece(monkeypatch):
+    monkeypatch.setattr("bioq.metrics.pieces._CHUNK_VALUES", 4)
+    labels, scores = np.zeros((9, 2), np.uint8), np.full((9, 2), 0.5, np.float32)
+    scores[7, 1] = np.nan
+    for score in (metrics.operating_points, metrics.brier, metrics.per_target):
+        with pytest.raises(
+            BioqError, match=r"^window 7, target 1 \(counted from 0\): the score is"
+        ):
+            score(labels, scores)

@@ -297,3 +297,8 @@ def test_a_score_that_is_not_finite_is_named_by_its_window_in_any_piece(monkeypa
             BioqError, match=r"^window 7, target 1 \(counted from 0\): the score is"
         ):
             score(labels, scores)
+
+
+def test_log_loss_of_a_certain_and_wrong_answer_is_that_of_one_in_ten_million():
+    labels, probability = np.array([[1], [0]]), np.array([[0.0], [1.0]])
+    assert metrics.log_loss(labels, probability) == pytest.approx(-np.log(1e-7), rel=1e-6)

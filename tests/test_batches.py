@@ -1,4 +1,4 @@
-"""Batches decode to what the data set itself reads, wherever the packed rows lie."""
+"""Batches decode to the windows and labels that the data set reads, from every storage."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,12 @@ import torch
 from bioq import dna
 from bioq.dataset import Dataset
 from bioq.dataset.batches import Batches, DataIn
-from bioq.dna.tensors import decode_codes, one_hot, reverse_complement
+from bioq.dna.tensors import (
+    decode_codes,
+    one_hot,
+    reverse_complement,
+    reverse_complement_codes,
+)
 
 
 @pytest.mark.parametrize("data_in", ["disk", "memory", "device", "auto"])
@@ -34,3 +39,21 @@ def test_decoding_packed_rows_equals_one_hot_of_codes(length: int) -> None:
     packed, mask = dna.pack(codes)
     decoded = one_hot(decode_codes(torch.from_numpy(packed), torch.from_numpy(mask), length))
     np.testing.assert_array_equal(decoded.numpy(), dna.one_hot(codes))
+
+
+def test_reverse_complement_of_tensors_of_codes_equals_that_of_arrays() -> None:
+    codes = np.random.default_rng(1).integers(0, 5, (3, 37)).astype(np.uint8)
+    flipped = reverse_complement_codes(torch.from_numpy(codes))
+    np.testing.assert_array_equal(flipped.numpy(), dna.reverse_complement(codes))
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(1, "memory"), (3, "memory"), (4, "disk")])
+def test_automatic_storage_counts_a_copy_in_memory_per_process(
+    masked_data: Dataset, processes: int, expected: DataIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of the memory that is free here holds three copies and a half."""
+    split = masked_data["train"]
+    free_bytes = 4 * 7 * split.stored_bytes // 2
+    monkeypatch.setattr("bioq.dataset.batches._available_memory_bytes", lambda: free_bytes)
+    batches = Batches(split, torch.device("cpu"), data_in="auto", processes=processes)
+    assert batches.data_in == expected

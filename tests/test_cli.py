@@ -1,5 +1,7 @@
-"""The command line: help, exit statuses, one-line errors, and the road from files to a run."""
+"""The command line: help, exit statuses, one-line errors, and the way from files to a run."""
 
+import inspect
+import re
 import signal
 import subprocess
 import sys
@@ -10,15 +12,17 @@ import pytest
 import bioq
 import bioq.cli
 from bioq.cli import main
+from bioq.cli.help_text import GROUPS
 from bioq.dataset import Dataset
 from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
-    ["demo"], ["train"], ["evaluate"], ["variants"], ["background"], ["summary"], ["data"],
-    ["predict"], ["mutagenesis"], ["attribution"], ["motifs"],
-    *(["data", name] for name in ("peaks", "deepsea", "simulate", "fetch", "info", "verify")),
+    ["data"], ["train"], ["evaluate"], ["calibrate"], ["predict"], ["variants"], ["background"],
+    ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["summary"], ["demo"],
+    *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
+"""Every command, in the order of the work, as the help lists them."""
 SMALL = ["--filters", "8", "--filter-width", "8", "--pool-width", "10", "--lstm-units", "4",
          "--dense-units", "8"]  # fmt: skip
 
@@ -44,6 +48,90 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(command[0] in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize("parent", [[], ["data"]], ids=["bioq", "bioq data"])
+def test_commands_are_listed_in_the_order_of_the_work(
+    parent: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*parent, "--help"]) == 0
+    listed = re.findall(r"^│ ([a-z]\w*) ", capsys.readouterr().out, re.M)
+    assert listed == [command[-1] for command in COMMANDS if command[:-1] == parent]
+
+
+def test_help_groups_options_under_the_same_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["predict", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert re.findall(r"^╭─ (.*?) ─", shown, re.M) == list(GROUPS)
+    panels = dict(zip(GROUPS, shown.split("╭─")[1:], strict=True))
+    for option, group in {
+        "RUN": "Input", "INPUT": "Input", "--genome": "Input",
+        "--out": "Output", "--top": "Output", "--resume": "Output",
+        "--targets": "What to compute", "--strands": "What to compute",
+        "--batch-size": "How fast", "--device": "How fast", "--ray": "How fast",
+    }.items():  # fmt: skip
+        assert re.search(rf"^│ [ *]*{option} ", panels[group], re.M), (option, group)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_options_in_named_groups_only(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--help"]) == 0
+    titles = re.findall(r"^╭─ (.*?) ─", capsys.readouterr().out, re.M)
+    expected = ["Commands"] if command == ["data"] else list(GROUPS)
+    assert titles
+    assert titles == [title for title in expected if title in titles]
+
+
+@pytest.mark.parametrize(
+    ("command", "pattern"),
+    [
+        (["predict"], "'CTCF*'"),
+        (["predict"], "* and ? are"),
+        (["mutagenesis"], "'CTCF*'"),
+        (["attribution"], "'CTCF*'"),
+        (["variants"], "; * and ? are"),
+        (["data", "peaks"], "'*Tfbs*'"),
+    ],
+)
+def test_help_keeps_the_asterisks_of_patterns(
+    command: list[str], pattern: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--help"]) == 0
+    assert pattern in capsys.readouterr().out
+
+
+def test_no_help_text_loses_an_asterisk(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever the source of a help text has an asterisk, `--help` prints it."""
+    for command in COMMANDS[1:]:
+        app = bioq.cli._make_app(command)
+        for word in command:
+            app = app[word]
+        collection = app.assemble_argument_collection(parse_docstring=True)
+        arguments = [argument for argument in collection if argument.show]
+        description = inspect.cleandoc(app.help).partition("\nParameters\n")[0]
+        texts = [description, *(argument.parameter.help for argument in arguments)]
+        written = sum((text or "").count("*") for text in texts)
+        required = sum(bool(argument.required) for argument in arguments)
+        assert main([*command, "--help"]) == 0
+        assert capsys.readouterr().out.count("*") == written + required, command
+
+
+@pytest.mark.parametrize("width", ["60", "100"])
+def test_help_fills_paragraphs_and_keeps_examples_on_one_line(
+    width: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["predict", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line for line in lines if line.startswith("    ")]
+    assert len(examples) == 5
+    prose = lines[2 : lines.index("For example:")]
+    assert max(map(len, prose)) <= int(width)
+    assert any("--targets 'cell=K562'" in line for line in examples)
 
 
 def test_top_help_loads_nothing_heavy() -> None:

@@ -177,7 +177,9 @@ def test_a_boolean_mask_selects_rows(made: tuple[Path, Any]) -> None:
 
 @pytest.mark.parametrize("row", [23, -24])
 def test_a_row_outside_the_split_is_an_error(made: tuple[Path, Any], row: int) -> None:
-    with pytest.raises(IndexError, match=rf"'train' has 23 windows; rows {min(0, row)} \.\. "):
+    with pytest.raises(
+        IndexError, match=rf"'train' has 23 windows; found rows {min(0, row)} \.\. "
+    ):
         open_dataset(made[0])["train"].read([row, 0])
 
 
@@ -481,7 +483,9 @@ def test_a_truncated_file_does_not_open(path: Path, name: str) -> None:
     whole = (path / name).read_bytes()
     for size in (0, len(whole) // 2, len(whole) - 1):
         (path / name).write_bytes(whole[:size])
-        message = rf"{name}: has {size:,} bytes, dataset\.json says {len(whole):,}; the data set is"
+        message = (
+            rf"{name}: has {size:,} bytes, but dataset\.json records {len(whole):,}; the data "
+        )
         with pytest.raises(BioqError, match=message):
             open_dataset(path)
 
@@ -561,7 +565,9 @@ def rewrite(path: Path, name: str, content: bytes) -> Dataset:
 
 def test_an_array_of_another_shape_is_named(path: Path) -> None:
     short = (path / "test" / "labels.npy").read_bytes()
-    message = r"train/labels\.npy: is not the \.npy file of uint8 \(23, 2\) that dataset\.json says"
+    message = (
+        r"train/labels\.npy: is not the \.npy file of uint8 \(23, 2\) that dataset\.json describes"
+    )
     with pytest.raises(BioqError, match=message):
         rewrite(path, "train/labels.npy", short)
 
@@ -576,7 +582,9 @@ def test_random_rows_are_read_without_pandas_and_the_memory_it_takes(path: Path)
 
 
 def test_a_target_table_of_another_length_is_named(path: Path) -> None:
-    with pytest.raises(BioqError, match=r"targets\.tsv: has 1 targets, dataset\.json says 11"):
+    with pytest.raises(
+        BioqError, match=r"targets\.tsv: has 1 targets, but dataset\.json records 11"
+    ):
         rewrite(path, "targets.tsv", b"name\nt0\n")
 
 

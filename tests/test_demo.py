@@ -37,7 +37,7 @@ def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
     report = out / "run" / "evaluation" / "report.html"
     assert f"The report: {report}" in printed
     page = report.read_text(encoding="utf-8")
-    assert "The model beside the truth" in page
+    assert "The model compared with the truth" in page
     assert "motifs AP" in page
     assert [line[:3] for line in progress.splitlines() if line[1:3] == "/4"] == [
         "1/4",

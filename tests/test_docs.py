@@ -1,12 +1,15 @@
 """The documentation is true: its Python runs, its commands parse, its links lead somewhere."""
 
+import importlib
+import inspect
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bioq.cli import main
+from bioq.cli import _COMMANDS, _DATA_COMMANDS, _HELP, _make_app, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -16,7 +19,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
 
 
-def test_the_python_page_runs_as_it_stands(
+def test_the_python_page_runs_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -33,6 +36,49 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("bioq ")]
 
 
+def help_examples() -> Iterator[tuple[str, list[str]]]:
+    """Yield (command, tokens) of every `bioq` command that a help text shows, also after a pipe."""
+    modules = {path.split(":")[0] for path, _ in [*_COMMANDS.values(), *_DATA_COMMANDS.values()]}
+    texts = {"bioq --help": _HELP}
+    for name in sorted(modules):
+        for function in vars(importlib.import_module(name)).values():
+            if inspect.isfunction(function) and function.__module__ == name:
+                shown, _, _ = (inspect.getdoc(function) or "").partition("\nParameters\n")
+                texts[f"{name}:{function.__name__}"] = shown
+    for name, text in texts.items():
+        for line in text.replace("\\\n", " ").splitlines():
+            command = re.fullmatch(r"    (?:.*\| )?bioq (.*)", line)
+            if command:
+                yield name, shlex.split(command[1])
+
+
+def runs_without_input(tokens: list[str]) -> bool:
+    """Whether a command needs no input file, so that it would do its work where nothing exists."""
+    return tokens[:1] in (["demo"], ["summary"]) or tokens[:2] in (
+        ["data", "simulate"],
+        ["data", "fetch"],
+    )
+
+
+def test_examples_in_the_help_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Run where nothing exists, an example fails on its input, not on its usage."""
+    monkeypatch.chdir(tmp_path)
+    for name, tokens in help_examples():
+        if runs_without_input(tokens):
+            app = _make_app(tokens)
+            app.parse_args(tokens, exit_on_error=False, print_error=False)
+        else:
+            assert main(tokens) == 1, (name, tokens, capsys.readouterr().err)
+
+
+def test_every_command_has_an_example_in_its_help() -> None:
+    shown = {" ".join(tokens) for _, tokens in help_examples()}
+    for command in [*_COMMANDS, *(f"data {name}" for name in _DATA_COMMANDS)]:
+        assert any(f"{line} ".startswith(f"{command} ") for line in shown), command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_documented_commands_are_understood(
     page: Path,
@@ -43,10 +89,8 @@ def test_documented_commands_are_understood(
     """Run where nothing exists, a documented command fails on its input, not on its usage."""
     monkeypatch.chdir(tmp_path)
     for tokens in commands(page):
-        if "..." in tokens or "--help" in tokens or tokens[:1] in (["demo"], ["summary"]):
+        if "..." in tokens or "--help" in tokens or runs_without_input(tokens):
             continue
-        if tokens[:2] in (["data", "simulate"], ["data", "fetch"]):
-            continue  # these need no input: they would do their work
         assert main(tokens) == 1, (page.name, tokens, capsys.readouterr().err)
 
 

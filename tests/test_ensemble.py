@@ -68,7 +68,7 @@ def test_the_command_writes_a_report_that_names_the_members(
     assert capsys.readouterr().out.endswith(f"report: {out / 'evaluation' / 'report.html'}\n")
     page = (out / "evaluation" / "report.html").read_text()
     assert "The mean probability of 2 runs, <b>run</b>, <b>other</b>" in page
-    assert "How it was trained" not in page
+    assert "<h2>Training</h2>" not in page
 
 
 def test_runs_and_places_that_do_not_go_together_are_refused(

@@ -60,6 +60,12 @@ def test_area_under_the_roc_curve_equals_scikit_learn(scored):
     )
 
 
+def test_best_f1_is_the_highest_of_equally_good_thresholds():
+    """F1 is 2 / 3 at 0.9 (one true positive) and at 0.3 (two, and two false positives)."""
+    labels, scores = np.array([1, 0, 0, 1]), np.array([0.9, 0.5, 0.4, 0.3])
+    assert metrics.best_f1(metrics.operating_points(labels, scores)) == 0.9
+
+
 @given(scored_labels(both_classes=True))
 @settings(deadline=None, max_examples=50)
 def test_no_threshold_has_a_better_f1_than_best_f1(scored):
@@ -280,3 +286,19 @@ def test_a_score_that_is_not_finite_is_refused_by_its_place(score, bad):
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"labels \(3,\) and scores \(4,\): expected the same"):
         metrics.operating_points(np.zeros(3), np.zeros(4))
+
+
+def test_a_score_that_is_not_finite_is_named_by_its_window_in_any_piece(monkeypatch):
+    monkeypatch.setattr("bioq.metrics.pieces._CHUNK_VALUES", 4)
+    labels, scores = np.zeros((9, 2), np.uint8), np.full((9, 2), 0.5, np.float32)
+    scores[7, 1] = np.nan
+    for score in (metrics.operating_points, metrics.brier, metrics.per_target):
+        with pytest.raises(
+            BioqError, match=r"^window 7, target 1 \(counted from 0\): the score is"
+        ):
+            score(labels, scores)
+
+
+def test_log_loss_of_a_certain_and_wrong_answer_is_that_of_one_in_ten_million():
+    labels, probability = np.array([[1], [0]]), np.array([[0.0], [1.0]])
+    assert metrics.log_loss(labels, probability) == pytest.approx(-np.log(1e-7), rel=1e-6)

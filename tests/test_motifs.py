@@ -163,7 +163,7 @@ def test_meme_file_from_windows_without_optional_fields_is_read(tmp_path):
         ("MEME version 4\n", "holds no motif"),
         ("", "not in MEME format"),
         (MEME.replace("ACGT", "ACDEFGHIKLMNPQRSTVWY"), ":3: the alphabet is 'ACDEFG.*DNA"),
-        (MEME.replace("w= 3", "w= 4"), ":11: the matrix has 3 rows .* says w= 4"),
+        (MEME.replace("w= 3", "w= 4"), ":11: the matrix has 3 rows .* has w= 4"),
         (MEME.replace("0.300000", "0.700000"), ":11: row 3 of the matrix is 0.1 0.2 0.7 0.4"),
         (MEME.replace("0.970000", "nan"), ":18: the matrix has 1 rows"),
         ("MEME version 4\nMOTIF m\nletter-probability matrix:\n", ":3: the matrix has no rows"),

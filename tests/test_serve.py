@@ -144,7 +144,7 @@ def test_only_this_machine_is_answered_and_told_nothing_of_what_nobody_expected(
         else:
             answer = httpx2.post(f"{address}{path}", content=alleles(genome, 9), timeout=60)
         assert answer.status_code == 500
-        assert "something went wrong in the server" in answer.text
+        assert "unexpected error in the server" in answer.text
         assert "bioq-jobs" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert httpx2.get(f"{address}/api/model").status_code == 200

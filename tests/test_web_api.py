@@ -241,8 +241,8 @@ def test_predict_refuses_in_one_line_that_names_the_field(
 def test_a_body_that_is_no_json_is_told_so(client: TestClient) -> None:
     kind = {"Content-Type": "application/json"}
     for body, headers, says in (
-        (b"{", kind, "no JSON: "),
-        (b"[1]", kind, "no JSON object"),
+        (b"{", kind, "not JSON: "),
+        (b"[1]", kind, "not a JSON object"),
         (b"{}", {}, "'Content-Type: application/json'"),
         (b'{"\\ud800": 1}', kind, "a name: should be a valid string"),
         (b'{"\\u2028": 1}', kind, "extra inputs are not permitted"),
@@ -387,11 +387,11 @@ def test_jobs_refuse_what_is_no_vcf(client: TestClient, body: bytes, says: str) 
 
 
 def test_a_full_queue_is_a_429_that_says_when_to_come_back(service: Service) -> None:
-    class FullDesk:
+    class FullQueue:
         def predict(self, codes: dna.Bytes) -> Future[Any]:
-            raise Busy("1,900 windows wait already; ask again in some seconds")
+            raise Busy("1,900 windows wait already; try again in some seconds")
 
-    client = other_app(service, desk=FullDesk())
+    client = other_app(service, queue=FullQueue())
     answer = client.post("/api/predict", json={"regions": ["chr1:1-20"]})
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0

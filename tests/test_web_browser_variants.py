@@ -37,10 +37,10 @@ def changes(page: Page) -> list[float]:
 
 def test_an_example_leads_to_its_alleles_and_to_each_of_them(page):
     page.goto("/variant")
-    page.get_by_role("button", name="VCF lines, two with a fault").click()
+    page.get_by_role("button", name="VCF lines, two with an error").click()
     assert page.url.endswith("/variant")  # filled by the script, not loaded
     page.get_by_role("button", name="Score", exact=True).click()
-    expect(page.get_by_text("7 alleles, 5 of them scored.")).to_be_visible()
+    expect(page.get_by_text("7 alleles, 5 scored.")).to_be_visible()
     page.locator("table").last.get_by_role("link").filter(has_text=">").first.click()
     expect(page.locator("table.sortable tbody tr")).to_have_count(2)
     page.get_by_role("link", name="All 7 alleles").click()
@@ -56,8 +56,8 @@ def test_headings_sort_all_pages_of_the_table_and_keep_what_was_found(page, serv
     expect(page.get_by_text("Page 1 of 2")).to_be_visible()
     largest = changes(page)
     assert largest == sorted(largest, reverse=True)
-    page.get_by_label("Find in place, ID or target").fill("A>G")
-    page.get_by_label("Find in place, ID or target").press("Enter")
+    page.get_by_label("Find in position, ID or target").fill("A>G")
+    page.get_by_label("Find in position, ID or target").press("Enter")
     page.get_by_role("link", name="largest change").click()
     expect(page.locator('th[aria-sort="ascending"]')).to_have_text("largest change")
     smallest = changes(page)
@@ -136,7 +136,7 @@ def test_no_page_is_wider_than_its_screen(page, service, width):
 
 def test_the_model_page_sorts_its_targets(page):
     page.goto("/model")
-    expect(page.get_by_role("heading", name="What it cannot tell")).to_be_visible()
+    expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     first = page.locator("table.sortable tbody tr td").first
     expect(first).to_have_text("first")
     page.get_by_role("button", name="target").click()

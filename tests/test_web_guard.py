@@ -172,7 +172,7 @@ def test_an_unexpected_error_says_nothing_of_the_inside(broken, path):
     assert answer.status_code == 500
     for word in ("secret", "RuntimeError", "Traceback", "/home", ".py"):
         assert word not in answer.text
-    assert "something went wrong in the server; its terminal says more" in answer.text
+    assert "unexpected error in the server; see its terminal" in answer.text
 
 
 def test_every_kind_of_answer_has_the_headers(client, small, service, monkeypatch, request):
@@ -194,7 +194,7 @@ def test_every_kind_of_answer_has_the_headers(client, small, service, monkeypatc
         client.get(client.post("/sequence", data={"text": SEQUENCE}).url.path + "/result.tsv"),
     ]
     with monkeypatch.context() as busy:
-        busy.setattr(service.desk, "predict", lambda codes: (_ for _ in ()).throw(Busy("busy")))
+        busy.setattr(service.queue, "predict", lambda codes: (_ for _ in ()).throw(Busy("busy")))
         answers.append(client.post("/sequence", data={"text": SEQUENCE}))
         answers.append(
             client.post("/api/predict", json={"sequences": [{"name": "a", "sequence": SEQUENCE}]})

@@ -16,7 +16,7 @@ from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
-from bioq.web.queue import Busy, Desk, Level
+from bioq.web.queue import Busy, Level, ModelQueue
 
 LONG_S = 30
 
@@ -42,14 +42,14 @@ def clock(monkeypatch) -> Clock:
 
 
 @pytest.fixture
-def desk():
-    with Desk(lambda codes: codes.astype(np.float32), waiting_jobs=1) as desk:
-        yield desk
+def queue():
+    with ModelQueue(lambda codes: codes.astype(np.float32), waiting_jobs=1) as queue:
+        yield queue
 
 
 @pytest.fixture
-def book(desk, clock):
-    with JobBook(desk, kept=3, kept_seconds=60, kept_bytes=1000) as book:
+def book(queue, clock):
+    with JobBook(queue, kept=3, kept_seconds=60, kept_bytes=1000) as book:
         yield book
 
 
@@ -124,17 +124,17 @@ def test_a_job_that_has_not_ended_is_never_forgotten(book, clock):
     assert waiting.folder.exists()
 
 
-def test_a_refused_job_leaves_no_folder(desk, book, clock):
+def test_a_refused_job_leaves_no_folder(queue, book, clock):
     began, going = threading.Event(), threading.Event()
 
     def run(give_way):
         began.set()
         assert going.wait(LONG_S)
 
-    desk.submit(Level.SECONDS, run)
+    queue.submit(Level.SECONDS, run)
     assert began.wait(LONG_S)
     try:
-        desk.submit(Level.SECONDS, lambda give_way: None)
+        queue.submit(Level.SECONDS, lambda give_way: None)
         job = new_job(book, clock)
         with pytest.raises(Busy):
             book.start(job, lambda give_way: None, Level.SECONDS)
@@ -189,7 +189,7 @@ def test_cancelling_what_has_ended_changes_nothing(book, clock):
     ("error", "words"),
     [
         (BioqError("chr9: is not there"), "chr9: is not there"),
-        (OSError("/secret/path"), "unexpected error (OSError); the server's terminal says more"),
+        (OSError("/secret/path"), "unexpected error (OSError); see the server's terminal"),
     ],
 )
 def test_an_error_is_told_in_words_and_an_unexpected_one_by_its_type_only(
@@ -214,8 +214,8 @@ def test_a_folder_is_removed_after_the_file_that_is_being_written(book, clock):
     assert not job.folder.exists()
 
 
-def test_closing_removes_every_file(desk, clock):
-    with JobBook(desk, kept=3, kept_seconds=60, kept_bytes=1000) as book:
+def test_closing_removes_every_file(queue, clock):
+    with JobBook(queue, kept=3, kept_seconds=60, kept_bytes=1000) as book:
         folder = done(book, clock).folder.parent
         assert folder.exists()
     assert not folder.exists()
@@ -234,14 +234,14 @@ def small(trained, genome):
 
 @pytest.fixture
 def held(small):
-    """The desk is held up until the event is set."""
+    """The queue is held up until the event is set."""
     began, going = threading.Event(), threading.Event()
 
     def run(give_way):
         began.set()
         assert going.wait(LONG_S)
 
-    work = small.desk.submit(Level.SECONDS, run)
+    work = small.queue.submit(Level.SECONDS, run)
     assert began.wait(LONG_S)
     yield going
     going.set()
@@ -264,7 +264,7 @@ def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
     held.set()
     if end == "scored":
         assert len(job.future.result(LONG_S)) == 2
-    small.desk.submit(Level.MINUTES, lambda give_way: None).future.result(LONG_S)
+    small.queue.submit(Level.MINUTES, lambda give_way: None).future.result(LONG_S)
     assert folders(small) - before == {job.folder}
     assert not list(job.folder.parent.rglob("upload.vcf"))
     small.jobs.remove(job.id)

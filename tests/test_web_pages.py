@@ -172,7 +172,7 @@ def test_what_a_visitor_writes_is_escaped(client, service):
 
 
 def test_a_busy_server_says_so_and_keeps_the_text(client, service, monkeypatch):
-    monkeypatch.setattr(service.desk, "_waiting_windows", 0)
+    monkeypatch.setattr(service.queue, "_waiting_windows", 0)
     answer = client.post("/sequence", data={"text": REGION})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "5")
     assert "wait already" in alert(answer.text)

@@ -21,7 +21,7 @@ from bioq.plots.variants import plot_allele, plot_alleles
 from bioq.variants import VariantJob, write_variants
 from bioq.web import Service, create_app, open_service
 from bioq.web.answers import Alleles
-from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
+from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
 
 OTHER = {"A": "G", "C": "T", "G": "A", "T": "C"}
 
@@ -119,7 +119,7 @@ def test_a_substitution_in_the_planted_motif_is_the_largest_change_and_a_fall(cl
 
 def test_statuses_are_counted_and_explained(client, vcf, expected):
     page = upload(client, vcf.read_bytes()).text
-    assert "16 alleles, 13 of them scored." in page
+    assert "16 alleles, 13 scored." in page
     for status, count in expected["status"].value_counts().items():
         assert re.search(rf"<td>{count}</td><td[^>]*><a[^>]*>{status}</a></td>", page)
     assert "the genome has no contig of this name" in page
@@ -220,10 +220,10 @@ def test_no_file_is_an_error_in_words(client):
 
 
 def test_too_much_that_waits_is_told_to_come_back(client, service, monkeypatch):
-    monkeypatch.setattr(service.desk, "_waiting_jobs", 0)
+    monkeypatch.setattr(service.queue, "_waiting_jobs", 0)
     answer = paste(client, "chr1:7:A>C")
     assert answer.status_code == 429
-    assert "ask again" in error_of(answer.text)
+    assert "try again" in error_of(answer.text)
     assert answer.headers["retry-after"] == "5"
 
 
@@ -282,10 +282,10 @@ def many(service: Service) -> str:
 
 
 def test_thousands_of_alleles_come_in_pages_each_once(client, many):
-    pages = [cells(client.get(f"{many}?page={number}&sort=place").text) for number in (1, 2, 3)]
+    pages = [cells(client.get(f"{many}?page={number}&sort=position").text) for number in (1, 2, 3)]
     assert [len(rows) for rows in pages] == [100, 100, 50]
     assert [int(row[0]) for rows in pages for row in rows] == list(range(1, 251))
-    assert cells(client.get(f"{many}?page=99&sort=place").text) == pages[2]
+    assert cells(client.get(f"{many}?page=99&sort=position").text) == pages[2]
     assert "Page 3 of 3" in client.get(f"{many}?page=99").text
 
 
@@ -355,12 +355,12 @@ def test_alleles_that_were_not_scored_come_last_and_only_those_asked_for():
         "top_target": np.array(["x", "", "y"], dtype=object),
         "max_abs_diff": np.array([0.1, np.nan, 0.3]),
     }
-    assert chosen_rows(found, Asked.of({})) == [2, 0, 1]
-    assert chosen_rows(found, Asked.of({"up": "1"})) == [0, 2, 1]
-    assert chosen_rows(found, Asked.of({"sort": "place"})) == [2, 0, 1]
-    assert chosen_rows(found, Asked.of({"sort": "target", "up": "0"})) == [2, 0, 1]
-    assert chosen_rows(found, Asked.of({"status": "no_contig"})) == [1]
-    assert chosen_rows(found, Asked.of({"find": " RS7 "})) == [2]
+    assert chosen_rows(found, Filter.of({})) == [2, 0, 1]
+    assert chosen_rows(found, Filter.of({"up": "1"})) == [0, 2, 1]
+    assert chosen_rows(found, Filter.of({"sort": "position"})) == [2, 0, 1]
+    assert chosen_rows(found, Filter.of({"sort": "target", "up": "0"})) == [2, 0, 1]
+    assert chosen_rows(found, Filter.of({"status": "no_contig"})) == [1]
+    assert chosen_rows(found, Filter.of({"find": " RS7 "})) == [2]
 
 
 def test_long_alleles_are_shortened_in_titles():

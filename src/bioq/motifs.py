@@ -1,4 +1,4 @@
-"""Motifs: from JASPAR releases, from MEME files, as probability matrices."""
+"""Motifs as probability matrices, read from JASPAR releases and MEME files."""
 
 import contextlib
 import math
@@ -26,12 +26,12 @@ _SUM_TOLERANCE = 0.02  # files give two or more decimals: 3 x 0.33 is 0.99
 
 @dataclass(frozen=True, eq=False)
 class Motif:
-    """What a factor binds: the probability of every base at every position."""
+    """The DNA that a factor binds, as the probability of every base at every position."""
 
     name: str
-    """The factor, such as CTCF."""
+    """Name of the factor, such as CTCF."""
     matrix_id: str
-    """The matrix, such as MA0139.1."""
+    """ID of the matrix, such as MA0139.1."""
     probabilities: Floats
     """`(length, 4)`, order A, C, G, T; every row sums to 1."""
 
@@ -39,7 +39,7 @@ class Motif:
         return len(self.probabilities)
 
     def reverse_complement(self) -> "Motif":
-        """Return the motif as it stands on the other strand, read 5' to 3'."""
+        """Return the motif of the opposite strand, read 5' to 3'."""
         return Motif(self.name, self.matrix_id, self.probabilities[::-1, ::-1].copy())
 
     def information_bits(self) -> Floats:
@@ -48,8 +48,8 @@ class Motif:
         2 minus the entropy; background uniform, no small-sample correction
         (Schneider & Stephens 1990).
         """
-        some = np.where(self.probabilities > 0, self.probabilities, 1.0)
-        bits: Floats = 2 + (some * np.log2(some)).sum(axis=1)
+        positive = np.where(self.probabilities > 0, self.probabilities, 1.0)
+        bits: Floats = 2 + (positive * np.log2(positive)).sum(axis=1)
         return bits
 
 
@@ -61,10 +61,10 @@ def jaspar_motifs(
 ) -> list[Motif]:
     """Return the latest version of every motif of a JASPAR release, ordered by matrix ID.
 
-    The releases come with pyjaspar; nothing is downloaded. A probability is the count over the
-    column's sum, without pseudocounts, as in JASPAR's own MEME files.
+    The releases are part of pyjaspar; nothing is downloaded. A probability is the count divided by
+    the column's sum, without pseudocounts, as in the MEME files of JASPAR.
 
-    Raises UsageError for a release, collection or taxonomic group that is not there.
+    Raises UsageError for an unknown release, collection or taxonomic group.
     """
     from pyjaspar import jaspar_releases, jaspardb
 
@@ -75,9 +75,9 @@ def jaspar_motifs(
     database = jaspardb(release=release)
     with contextlib.closing(database.conn) as connection:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Zero motifs returned")  # an error below says it
-            found = database.fetch_motifs(collection=collection, tax_group=[tax_group])
-        if not found:
+            warnings.filterwarnings("ignore", "Zero motifs returned")  # raised as an error below
+            fetched = database.fetch_motifs(collection=collection, tax_group=[tax_group])
+        if not fetched:
             collections = connection.execute("SELECT DISTINCT collection FROM MATRIX")
             groups = connection.execute(
                 "SELECT DISTINCT val FROM MATRIX_ANNOTATION WHERE tag = 'tax_group'"
@@ -91,30 +91,32 @@ def jaspar_motifs(
         Motif(
             motif.name, motif.matrix_id, _normalised(np.array([motif.counts[b] for b in "ACGT"]).T)
         )
-        for motif in found
+        for motif in fetched
     ]
     return sorted(motifs, key=lambda motif: motif.matrix_id)
 
 
 def danq_jaspar_motifs() -> list[Motif]:
-    """Return the 525 motifs that DanQ-JASPAR starts from, in its order.
+    """Return the 525 motifs from which DanQ-JASPAR starts, in its order.
 
-    They are the 519 of JASPAR CORE 2016 for vertebrates by matrix ID, then the reverse complements
-    of numbers 19 and 97 to 101 of them, counted from 0: GATA1, REST, CTCF, GATA1::TAL1, ESRRB and
-    Pou5f1::Sox2. Source: DanQ-JASPAR_train.py of Quang & Xie 2016; that the list is in the order
-    of the matrix IDs shows in their motifs/DanQ-JASPAR_TOMTOM/tomtom.txt, where filter 97 still
-    matches REST and filter 98 CTCF, and filters 520 and 521 match them on the other strand.
+    They are the 519 motifs of JASPAR CORE 2016 for vertebrates, sorted by matrix ID, then the
+    reverse complements of motifs 19 and 97 to 101 of that list, counted from 0: GATA1, REST,
+    CTCF, GATA1::TAL1, ESRRB and Pou5f1::Sox2.
+
+    Source: DanQ-JASPAR_train.py of Quang & Xie 2016. Their motifs/DanQ-JASPAR_TOMTOM/tomtom.txt
+    shows that the order is by matrix ID: filter 97 still matches REST and filter 98 CTCF, and
+    filters 520 and 521 match them on the other strand.
     """
     motifs = jaspar_motifs("JASPAR2016")
     return motifs + [motifs[number].reverse_complement() for number in (19, *range(97, 102))]
 
 
 def motifs_from(text: str) -> list[Motif]:
-    """Return the motifs that a user names: a JASPAR release, or the path of a MEME file.
+    """Return the motifs of a JASPAR release or of a MEME file, given as text.
 
     A release may be followed by a taxonomic group: `JASPAR2024`, `JASPAR2024:fungi`.
 
-    Raises UsageError if it is neither, BioqError if the file cannot be read.
+    Raises UsageError if the text is neither, and BioqError if the file cannot be read.
     """
     if os.path.exists(text):
         return read_meme(text)
@@ -128,11 +130,11 @@ def motifs_from(text: str) -> list[Motif]:
 
 
 def read_meme(path: str | Path) -> list[Motif]:
-    """Read the motifs of a file in MEME's text format, minimal or full, in its order.
+    """Read the motifs of a file in MEME's text format, minimal or full, in file order.
 
-    Raises BioqError if it is not in that format, not of DNA, or holds no motif.
+    Raises BioqError if the file is not in this format, not of DNA, or has no motif.
     """
-    # Bio.motifs reads the format too, but rounds the probabilities to counts of `nsites`.
+    # Bio.motifs would round the probabilities to counts of `nsites`.
     path = Path(path)
     try:
         lines = read_text(path, "motifs in MEME format").splitlines()
@@ -150,15 +152,15 @@ def read_meme(path: str | Path) -> list[Motif]:
             matrix_id = words[1] if len(words) > 1 else f"motif {len(motifs) + 1}"
             name = words[2] if len(words) > 2 else matrix_id
         elif line.startswith("letter-probability matrix:"):
-            below = (lines[at] for at in range(number, len(lines)))
+            below = (lines[index] for index in range(number, len(lines)))
             motifs.append(Motif(name, matrix_id, _matrix(below, f"{path}:{number}", line)))
     if not motifs:
-        raise BioqError(f"{path}: holds no motif; expected lines 'letter-probability matrix: ...'")
+        raise BioqError(f"{path}: has no motif; expected lines 'letter-probability matrix: ...'")
     return motifs
 
 
 def _check_alphabet(line: str, where: str) -> None:
-    """Raise BioqError unless a line `ALPHABET= ACGT` or `ALPHABET "DNA" ...` says DNA."""
+    """Raise BioqError unless the line is `ALPHABET= ACGT` or `ALPHABET "DNA" ...`."""
     given = line.removeprefix("ALPHABET").lstrip("= ").strip()
     if given != "ACGT" and "DNA" not in given:
         raise BioqError(f"{where}: the alphabet is {given!r}; expected DNA, 'ALPHABET= ACGT'")
@@ -170,11 +172,11 @@ def _matrix(lines: Iterable[str], where: str, header: str) -> Floats:
     width = header.partition("w=")[2].split(maxsplit=1)[:1]
     if width and width[0].isdecimal() and width[0].lstrip("0") != str(len(rows)):
         raise BioqError(
-            f"{where}: the matrix has {len(rows)} rows of four numbers, its first line says "
+            f"{where}: the matrix has {len(rows)} rows of four numbers, but its first line has "
             f"w= {width[0]}; the file is damaged"
         )
     if not len(rows):
-        raise BioqError(f"{where}: the matrix has no rows; expected four numbers a position")
+        raise BioqError(f"{where}: the matrix has no rows; expected four numbers per position")
     with np.errstate(over="ignore"):
         wrong = (rows < 0).any(axis=1) | (abs(rows.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if wrong.any():
@@ -187,7 +189,7 @@ def _matrix(lines: Iterable[str], where: str, header: str) -> Floats:
 
 
 def _rows(lines: Iterable[str]) -> Iterator[list[float]]:
-    """Yield rows of four finite numbers up to the first line that is none."""
+    """Yield rows of four finite numbers, up to the first line that is not such a row."""
     for line in lines:
         try:
             row = [float(word) for word in line.split(maxsplit=4)]
@@ -208,7 +210,7 @@ def _listed(rows: Iterator[tuple[str]]) -> str:
 
 
 def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
-    """Write motifs in MEME's minimal text format, with the number of sites behind each."""
+    """Write motifs in MEME's minimal text format, with the number of sites of each."""
     lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
     for motif, count in zip(motifs, sites, strict=True):
         lines += [

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from bioq import __version__
+from bioq.cli.help_text import HelpFormatter
 from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
 from bioq.errors import BioqError, SaidElsewhere, UsageError
 
@@ -18,14 +19,16 @@ USAGE, BAD_INPUT = 2, 1
 _LONGEST_LINE = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("bioq.cli.demo:demo", "Simulate, train, evaluate and report: minutes on two cores."),
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
-    "evaluate": ("bioq.cli.evaluate:evaluate", "Evaluate a run; draw figures and a report."),
+    "evaluate": ("bioq.cli.evaluate:evaluate", "Score a run on a data set, with a report."),
     "calibrate": (
         "bioq.cli.calibrate:calibrate",
-        "Have a run's probabilities mean what they say.",
+        "Calibrate a run's probabilities on the validation split.",
     ),
-    "predict": ("bioq.cli.predict:predict", "Predict the windows of sequences or regions."),
+    "predict": (
+        "bioq.cli.predict:predict",
+        "Predict the targets of sequences or genomic regions.",
+    ),
     "variants": ("bioq.cli.variants:variants", "Score the variants of a VCF."),
     "background": (
         "bioq.cli.background:background",
@@ -33,22 +36,30 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "mutagenesis": (
         "bioq.cli.mutagenesis:mutagenesis",
-        "Put every other base at every place; arrays, a table, a figure.",
+        "Predict the effect of every single-base substitution.",
     ),
     "attribution": (
         "bioq.cli.attribution:attribution",
-        "Say what each base adds to a target, by gradients.",
+        "Compute how much each base adds to a target, by gradients.",
     ),
-    "motifs": ("bioq.cli.motifs:motifs", "Show the motifs that a run's filters look for."),
-    "serve": ("bioq.cli.serve:serve", "Open a page and a REST API for a trained model."),
-    "summary": ("bioq.cli.summary:summary", "Show the layers of a model, shapes and parameters."),
+    "motifs": (
+        "bioq.cli.motifs:motifs",
+        "Write the motifs that a run's filters detect.",
+    ),
+    "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
+    "summary": ("bioq.cli.summary:summary", "Print the layers of a model and their parameters."),
+    "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),
 }
+"""Command -> where its function is, and its line in the list; in the order of the work."""
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
-    "peaks": ("bioq.cli.data:peaks", "Make a data set from peak files and a genome."),
-    "deepsea": ("bioq.cli.data:deepsea", "Make a data set from DeepSEA's .mat files."),
-    "simulate": ("bioq.cli.data:simulate", "Make a data set with motifs planted by known rules."),
     "fetch": ("bioq.cli.data:fetch", "Download the DeepSEA training bundle."),
-    "info": ("bioq.cli.data:info", "Print what is in a data set."),
+    "deepsea": ("bioq.cli.data:deepsea", "Make a data set from DeepSEA's .mat files."),
+    "peaks": ("bioq.cli.data:peaks", "Make a data set from peak files and a genome."),
+    "simulate": (
+        "bioq.cli.data:simulate",
+        "Make a data set of random DNA with planted motifs.",
+    ),
+    "info": ("bioq.cli.data:info", "Print what a data set contains."),
     "verify": ("bioq.cli.data:verify", "Check every checksum and shape of a data set."),
 }
 
@@ -104,34 +115,46 @@ def _unexpected_line(error: Exception) -> str:
 
 
 def _make_app(tokens: Sequence[str]) -> App:
-    """Return the app; the command that is called shows its own help, the others one line."""
+    """Return the app; the command that is called shows its full help, every other one line."""
     words = [token for token in tokens if not token.startswith("-")]
     settings = {
         "version": __version__,
-        "help_format": "markdown",
+        "help_format": "plaintext",  # Markdown would remove the asterisks of patterns
+        "help_formatter": HelpFormatter(words[0] if words else ""),
+        "group_arguments": "Options",  # one panel, which HelpFormatter splits
+        "group_parameters": "Options",
         "suppress_keyboard_interrupt": False,
         "default_parameter": Parameter(negative_iterable=(), consume_multiple=True),
     }
     app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
-    data = App(name="data", help="Make, fetch and check data sets.")
-    _register(app, _COMMANDS, words[0] if words else "")
+    data = App(name="data", help="Make, download and check data sets.", sort_key=0)
     app.command(data)
+    _register(app, _COMMANDS, words[0] if words else "")
     _register(data, _DATA_COMMANDS, words[1] if len(words) > 1 else "")
     return app
 
 
-_HELP = """BioQ predicts what DNA does: chromatin targets of a 1,000-bp window.
+_HELP = """Predict chromatin targets, such as binding and open chromatin, from DNA sequence.
 
-The road: bioq data peaks ... --out data; bioq train data --out run; bioq evaluate run data.
-First time here: bioq demo. Every command has --help; --debug shows the traceback of an error."""
+Start with the demo, which needs no data:
+
+    bioq demo
+
+With data of your own, make a data set, train a model on it and evaluate the model:
+
+    bioq data peaks --genome genome.fa --targets targets.tsv --out data
+    bioq train data --out run
+    bioq evaluate run data
+
+Every command has --help. With --debug an error shows its traceback."""
 
 
 def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) -> None:
-    for name, (place, short) in commands.items():
+    for number, (name, (function, line)) in enumerate(commands.items(), start=1):
         if name == called:
-            app.command(place, name=name)
+            app.command(function, name=name, sort_key=number)
         else:
-            app.command(place, name=name, help=short)
+            app.command(function, name=name, help=line, sort_key=number)
 
 
 def _command(tokens: Sequence[str]) -> str:

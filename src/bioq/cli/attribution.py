@@ -13,7 +13,7 @@ from bioq.plots.interpretation import write_contributions_figure
 
 def attribution(
     run: Path,
-    what: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    source: Annotated[str, Parameter(name="input", allow_leading_hyphen=True)],
     /,
     *,
     out: Path,
@@ -22,10 +22,11 @@ def attribution(
     options: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),  # noqa: B008 frozen
     gradients: Annotated[AttributionOptions, Parameter(name="*")] = AttributionOptions(),  # noqa: B008 frozen
 ) -> None:
-    """Say how much each base adds to a target's logit, by gradients.
+    """Compute how much each base adds to a target's logit, by gradients.
 
-    A contribution is what the base adds, compared with unknown bases everywhere. Says at the end
-    how far the contributions are from summing to the logit's difference, and what --steps to use.
+    The contributions of a window are compared with a window of unknown bases (N). With integrated
+    gradients they should add up to the difference of the two logits; the command prints the
+    remaining error and, if it is large, advises more --steps.
 
     For example:
 
@@ -37,23 +38,24 @@ def attribution(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
-    what
-        FASTA (plain, gzip, bgzip; a sequence longer than the window has several windows); or with
-        --genome regions (BED), a place CONTIG:START-END, or a variant CONTIG:POSITION:REF>ALT,
-        both alleles of which are explained; places are counted from 1. - is FASTA or BED on
-        standard input.
+        Run folder, written by 'bioq train'.
+    source
+        FASTA (plain, gzip or bgzip; a sequence longer than the window is cut into several
+        windows). With --genome also BED, a region CONTIG:START-END, or a variant
+        CONTIG:POSITION:REF>ALT, of which both alleles are explained. Positions are counted from 1.
+        - reads FASTA or BED from standard input.
     out
-        File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (a row a base, positions
-        counted from 0), .png or .svg (the figure).
+        File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per base,
+        positions counted from 0), .png or .svg (the figure only).
     genome
-        Genome of the regions: FASTA (plain, gzip, bgzip) or 2bit.
+        Genome of the regions: FASTA (plain, gzip or bgzip) or 2bit.
     figure
-        A sequence logo and a heat map too, .png or .svg; of at most 6 windows and targets.
+        Also draw a sequence logo and a heat map into this .png or .svg file, for at most 6
+        combinations of window and target.
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_contributions_figure, figure) if figure else None
-    job = ExplainJob(run, what, tables, genome, options, draw)
+    job = ExplainJob(run, source, tables, genome, options, draw)
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

@@ -20,11 +20,11 @@ def calibrate(
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> None:
-    """Have a run's probabilities mean what they say.
+    """Calibrate a run's probabilities on the validation split.
 
-    Fits on the split valid how low a probability may be, and keeps it in RUN/calibration.json:
-    every command gives calibrated probabilities from then on. Which target or window is more
-    probable than another stays as it was. Remove the file to undo it.
+    Fits the lowest probability that the run reports and writes it to RUN/calibration.json. From
+    then on every command reports calibrated probabilities. The order of windows and of targets by
+    probability does not change. To undo it, delete the file.
 
     For example:
 
@@ -33,22 +33,22 @@ def calibrate(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     dataset
-        Data set folder with the same targets; its split valid is read.
+        Data set folder with the run's targets; its validation split is read.
     device
-        cpu, cuda, mps; by default the first CUDA card, else the CPU.
+        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
     batch_size
-        Windows a forward pass.
+        Windows per forward pass.
     """
-    found = calibrate_run(run, open_dataset(dataset), device=device, batch_size=batch_size)
-    print_table(_rows(found))
-    say("on the windows it was fitted on: 'bioq evaluate' says what it is worth on others")
+    calibration = calibrate_run(run, open_dataset(dataset), device=device, batch_size=batch_size)
+    print_table(_rows(calibration))
+    say("on the windows it was fitted on; 'bioq evaluate' scores other windows")
     print(run / CALIBRATION_FILE)
 
 
-def _rows(found: Calibration) -> list[list[str]]:
+def _rows(calibration: Calibration) -> list[list[str]]:
     rows = [["", "before", "after"]]
     for key, name in _NAMES.items():
-        rows.append([name, f"{found.before[key]:.5f}", f"{found.after[key]:.5f}"])
-    return [*rows, ["lowest probability", "0", f"{found.lowest:.3g}"]]
+        rows.append([name, f"{calibration.before[key]:.5f}", f"{calibration.after[key]:.5f}"])
+    return [*rows, ["lowest probability", "0", f"{calibration.lowest:.3g}"]]

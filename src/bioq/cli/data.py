@@ -1,4 +1,4 @@
-"""`bioq data ...`: make, fetch and check data sets."""
+"""`bioq data ...`: make, download and check data sets."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,8 +28,8 @@ def peaks(
 ) -> None:
     """Make a data set from peak files and a genome.
 
-    The genome is cut into bins; a bin is positive for a target where the target's peaks say so
-    (--label); each bin gives a window with the bin in its middle.
+    The genome is cut into bins. A bin is positive for a target if the target's peaks fit the rule
+    --label. The window of a bin has the bin in its middle.
 
     For example:
 
@@ -40,18 +40,19 @@ def peaks(
     Parameters
     ----------
     genome
-        FASTA (plain, gzip, bgzip) or 2bit.
+        Genome that the peaks were called on: FASTA (plain, gzip or bgzip) or 2bit.
     targets
-        Tab-separated sheet with columns name and peaks (a path relative to the sheet); further
+        Tab-separated table with the columns name and peaks (a path relative to the table); more
         columns are kept as annotation.
     out
         New folder for the data set.
     exclude
-        BED of regions; bins that overlap one are left out.
+        BED of regions; bins that overlap a region are left out.
     chrom_alias
-        Tab-separated: contig name in the peak files, contig name in the genome.
+        Tab-separated file with two columns: contig name in the peak files, contig name in the
+        genome.
     bins
-        BED of the bins to use, in this order, instead of tiling the genome.
+        BED of the bins to use, in this order; by default the whole genome is cut into bins.
     """
     build_from_peaks(
         out,
@@ -74,10 +75,10 @@ def deepsea(
     bed: Path | None = None,
     targets: Path | None = None,
 ) -> None:
-    """Make a data set from DeepSEA's .mat files, as they are shipped.
+    """Make a data set from DeepSEA's .mat files.
 
-    Any of the three may be left out. The reverse complements that make up the second half of
-    each file are checked and left out; they are made again whenever they are needed.
+    Any of the three files may be left out. The second half of each file holds the reverse
+    complements of the first half: they are checked, not stored, and computed when needed.
 
     For example:
 
@@ -88,15 +89,15 @@ def deepsea(
     out
         New folder for the data set.
     train
-        train.mat (HDF5, that is MATLAB v7.3).
+        train.mat (MATLAB v7.3, which is HDF5).
     valid
         valid.mat (MATLAB v5).
     test
         test.mat (MATLAB v5).
     bed
-        allTFs.pos.bed: gives every window its place in the genome.
+        allTFs.pos.bed, which gives the genomic position of every window.
     targets
-        Target table for files in this layout with targets of one's own.
+        Target table of files that have DeepSEA's layout and different targets.
     """
     import_deepsea(out, train=train, valid=valid, test=test, bed=bed, targets=targets)
     info(out)
@@ -107,9 +108,10 @@ def simulate(
     out: Path,
     options: Annotated[SimulationOptions, _Flags] = SimulationOptions(),  # noqa: B008 frozen
 ) -> None:
-    """Make a data set with motifs planted by known rules.
+    """Make a data set of random DNA with motifs planted by known rules.
 
-    OUT/simulation holds the genome, the peaks and the truth. The same seed gives the same bytes.
+    OUT/simulation contains the genome, the peaks and the true labels. The same seed gives the same
+    bytes.
 
     For example:
 
@@ -125,7 +127,7 @@ def simulate(
 
 
 def info(dataset: Path, /) -> None:
-    """Print what is in a data set.
+    """Print what a data set contains.
 
     For example:
 
@@ -176,7 +178,8 @@ def fetch(
 ) -> None:
     """Download the DeepSEA training bundle and unpack it.
 
-    A download that broke off goes on where it stopped. Room on the disk is checked first.
+    The free space on the disk is checked first. If a download was interrupted, the same command
+    continues it.
 
     For example:
 
@@ -185,13 +188,13 @@ def fetch(
     Parameters
     ----------
     name
-        deepsea: the bundle of Zhou & Troyanskaya 2015, the only one there is.
+        deepsea: the training bundle of Zhou & Troyanskaya 2015.
     out
-        New folder for its files.
+        New folder for the unpacked files.
     url
-        Where it lies.
+        Address of the bundle.
     sha256
-        Checksum that the download must have; the site publishes none.
+        SHA-256 checksum that the download must have; the publisher gives none.
     """
     fetch_deepsea(out, url=url, sha256=sha256)
     print(out)
@@ -200,17 +203,17 @@ def fetch(
 def _split_line(split: Split) -> str:
     strands = f" ({2 * len(split):,} with reverse complements)" if split.strands_folded else ""
     unknown = f", {split.masked_windows:,} with unknown bases" if split.masked_windows else ""
-    place = "" if split.has_coordinates else ", no coordinates"
+    coordinates = "" if split.has_coordinates else ", no coordinates"
     total = int(split.positives().sum())
     rate = total / max(len(split) * split.targets, 1)
     return (
         f"{split.name}: {len(split):,} windows{strands}, "
-        f"{rate:.2%} of the labels positive{unknown}{place}"
+        f"{rate:.2%} of the labels positive{unknown}{coordinates}"
     )
 
 
 def _print_rates(data: Dataset) -> None:
-    """Print how the targets' positive rates are spread, and which have none, by split."""
+    """Print for each split how many positive windows the targets have."""
     for split in data.values():
         positives = split.positives()
         empty = int((positives == 0).sum())
@@ -218,6 +221,6 @@ def _print_rates(data: Dataset) -> None:
             continue
         low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
         print(
-            f"  {split.name} positives a target: least {low:,}, median {middle:,}, most {high:,}"
+            f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
             + (f"; {empty:,} targets have none" if empty else "")
         )

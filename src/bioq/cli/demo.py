@@ -1,4 +1,4 @@
-"""`bioq demo`: the whole road on simulated data, ending at a known truth."""
+"""`bioq demo`: simulate, train, evaluate, and compare the model with the known truth."""
 
 import time
 from dataclasses import replace
@@ -30,18 +30,18 @@ SIZES = ModelSizes(
     dropout_conv=0.0,
     dropout_head=0.2,
 )
-# The learning rate is high, because the time is short. Outputs that start at the targets' positive
-# rates leave nothing but noise to learn at first, which at this rate switches every unit of the
-# dense layer off for good; so they start at one half, and the rate rises slowly.
+# The learning rate is high to keep the demo short. If the outputs started at the targets' positive
+# rates, the first gradients would be mostly noise, and at this rate every unit of the dense layer
+# would die. So the outputs start at one half, and the rate rises slowly.
 TRAINING = TrainConfig(
     lr=4e-3, batch_size=64, epochs=10, warmup_epochs=4, patience=0, output_bias=False
 )
 SIMULATION = SimulationOptions()
 
-_TITLE = "The model beside the truth"
+_TITLE = "The model compared with the truth"
 _EXPLANATION = """AUC: ROC AUC, AP: average precision, on the test contig against its noisy labels.
-truth: what the noise-free labels score against the noisy ones, the best that can be had.
-motifs: what knowing the motifs scores, without their distance, order or orientation."""
+truth: the score of the noise-free labels against the noisy ones, the best possible score.
+motifs: the score of the motifs alone, without their distance, order or orientation."""
 _COLUMNS = {
     "name": "target",
     "rule": "positive where",
@@ -51,14 +51,15 @@ _COLUMNS = {
     "truth_average_precision": "truth AP",
     "motifs_average_precision": "motifs AP",
 }
-"""Columns of the comparison -> their headings."""
+"""Column of the comparison -> its heading."""
 
 
 def demo(*, out: Path = Path("bioq-demo"), seed: int = 0) -> None:
-    """Simulate, train, evaluate and report: minutes on two cores.
+    """Try everything on simulated data: simulate, train, evaluate, report.
 
-    Makes a random genome with motifs planted by known rules, trains a small model on it, and ends
-    with a table that sets the model beside the truth. OUT/data is the data set, OUT/run the run.
+    Makes a random genome with motifs planted by known rules, trains a small model on it and prints
+    a table that compares the model with the truth. It takes minutes on two cores. OUT/data is the
+    data set, OUT/run the run.
 
     For example:
 
@@ -67,9 +68,9 @@ def demo(*, out: Path = Path("bioq-demo"), seed: int = 0) -> None:
     Parameters
     ----------
     out
-        New folder for everything that is made.
+        New folder for the data set and the run.
     seed
-        Another seed gives another genome and other initial weights.
+        Seed of the random genome and of the initial weights.
     """
     run_demo(out, replace(SIMULATION, seed=seed), SIZES, replace(TRAINING, seed=seed))
 
@@ -77,7 +78,7 @@ def demo(*, out: Path = Path("bioq-demo"), seed: int = 0) -> None:
 def run_demo(
     out: Path, simulation: SimulationOptions, sizes: ModelSizes, training: TrainConfig
 ) -> None:
-    """Do what `bioq demo` does, at any size. Raises BioqError if `out` exists."""
+    """Run the demo at any size. Raises BioqError if `out` exists."""
     started = time.monotonic()
     require_absent(out)
     data_folder, run = out / "data", out / "run"
@@ -86,19 +87,19 @@ def run_demo(
     data = open_dataset(data_folder)
     say(f"2/4 train: a small {MODEL} model on {len(data['train']):,} windows -> {run}")
     train(data, run, model=MODEL, sizes=sizes, config=training)
-    say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that it has never seen")
-    found = evaluate(run, data, split="test")
-    table = compare_with_truth(data, "test", found.per_target)
+    say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that was not used in training")
+    evaluation = evaluate(run, data, split="test")
+    table = compare_with_truth(data, "test", evaluation.per_target)
     say("4/4 report: figures and one page")
     report = write_report(run, extra_tables=[ExtraTable(_TITLE, shown(table), _EXPLANATION)])
     print_table([list(_COLUMNS.values()), *shown(table).to_numpy().tolist()])
     print(f"\n{_EXPLANATION}\n")
-    print(f"Everything took {_minutes(time.monotonic() - started)}. The report: {report}")
+    print(f"The demo took {_minutes(time.monotonic() - started)}. The report: {report}")
     print(f"Next: bioq data info {data_folder}; bioq summary {run}; bioq data peaks --help")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison as text under the headings that a reader sees."""
+    """Return the comparison as text, with the headings that are printed."""
     text = table[list(_COLUMNS)].rename(columns=_COLUMNS)
     for heading in list(_COLUMNS.values())[2:]:
         text[heading] = [f"{score:.3f}" if score == score else "-" for score in text[heading]]
@@ -106,5 +107,5 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _minutes(seconds: float) -> str:
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60} s"
+    rounded = round(seconds)
+    return f"{rounded // 60} min {rounded % 60} s"

@@ -22,10 +22,10 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     precision: Precision = "32",
 ) -> None:
-    """Evaluate a run, or the mean of several; draw figures and a report.
+    """Score a run on a data set, or the mean of several runs, with figures and a report.
 
-    Writes RUN/evaluation: metrics.json, per_target.tsv, the figures and report.html. Thresholds
-    are chosen on the validation split, never on the one that is scored.
+    Writes RUN/evaluation: metrics.json, per_target.tsv, the figures and report.html. The
+    thresholds are chosen on the validation split, never on the split that is scored.
 
     For example:
 
@@ -35,27 +35,28 @@ def evaluate(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     dataset
-        Data set folder with the same targets; after several runs, the last of the folders.
+        Data set folder with the run's targets. With several runs it is the last folder.
     more
-        With several runs: bioq evaluate RUN RUN ... DATASET --out FOLDER scores the mean of their
+        More runs: bioq evaluate RUN RUN ... DATASET --out FOLDER scores the mean of their
         probabilities.
     out
-        Folder for the evaluation of several runs: FOLDER/evaluation.
+        Folder in which the folder evaluation is written; by default RUN. Several runs need it.
     split
-        train, valid or test.
+        Split to score: train, valid or test.
     strands
-        both: average the probabilities of a window and its reverse complement.
+        both: average the probabilities of a window and its reverse complement. forward: use the
+        window only.
     device
-        cpu, cuda, mps; by default the first CUDA card, else the CPU.
+        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
     batch_size
-        Windows a forward pass.
+        Windows per forward pass.
     precision
-        32, tf32 or bf16.
+        Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
     folders = [run, dataset, *more]
-    found = evaluate_run(
+    evaluation = evaluate_run(
         folders[:-1],
         open_dataset(folders[-1]),
         out=out,
@@ -65,5 +66,5 @@ def evaluate(
         batch_size=batch_size,
         precision=precision,
     )
-    print_table(evaluation_table(found.summary))
+    print_table(evaluation_table(evaluation.summary))
     print(f"report: {write_report(out or run)}")

@@ -21,10 +21,10 @@ def motifs(
     out: Path,
     options: Annotated[MotifOptions, Parameter(name="*")] = DEFAULTS,
 ) -> None:
-    """Write the motifs that a run's filters look for, and what they match.
+    """Write the motifs that a run's filters detect, and the known motifs that they match.
 
-    Writes DIR/motifs.html (logos, each with its best match), DIR/motifs.tsv (sites, information,
-    best TOMTOM match), DIR/motifs.meme and DIR/effects.tsv (how much each filter raises each
+    Writes OUT/motifs.html (logos, each with its best match), OUT/motifs.tsv (sites, information,
+    best TOMTOM match), OUT/motifs.meme and OUT/effects.tsv (how much each filter raises each
     target's logit). Matching needs bioq[motifs].
 
     For example:
@@ -34,11 +34,12 @@ def motifs(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     dataset
-        Data set folder whose windows are read; by default the one that the run was trained on.
+        Data set folder whose windows are read; by default the data set that the run was trained
+        on.
     out
-        Folder to make.
+        New folder for the files.
     """
     result = write_motif_folder(run, out, dataset=dataset, options=options)
     for line in _summary(result):

@@ -14,7 +14,7 @@ from bioq.plots.interpretation import write_effects_figure
 
 def mutagenesis(
     run: Path,
-    what: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    source: Annotated[str, Parameter(name="input", allow_leading_hyphen=True)],
     /,
     *,
     out: Path,
@@ -23,9 +23,10 @@ def mutagenesis(
     options: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),  # noqa: B008 frozen
     precision: Precision = "32",
 ) -> None:
-    """Put every other base at every place, and see what the probabilities do.
+    """Predict the effect of every single-base substitution (saturation mutagenesis).
 
-    An effect is the probability with the other base minus that of the window as it is.
+    An effect is the probability with the substituted base minus the probability of the unchanged
+    window.
 
     For example:
 
@@ -37,25 +38,26 @@ def mutagenesis(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
-    what
-        FASTA (plain, gzip, bgzip; a sequence longer than the window has several windows); or with
-        --genome regions (BED), a place CONTIG:START-END, or a variant CONTIG:POSITION:REF>ALT,
-        around which both alleles are mutated; places are counted from 1. - is FASTA or BED on
-        standard input.
+        Run folder, written by 'bioq train'.
+    source
+        FASTA (plain, gzip or bgzip; a sequence longer than the window is cut into several
+        windows). With --genome also BED, a region CONTIG:START-END, or a variant
+        CONTIG:POSITION:REF>ALT, of which both alleles are mutated. Positions are counted from 1.
+        - reads FASTA or BED from standard input.
     out
-        File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (a row a substitution,
-        positions counted from 0), .png or .svg (the figure).
+        File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per substitution,
+        positions counted from 0), .png or .svg (the figure only).
     genome
-        Genome of the regions: FASTA (plain, gzip, bgzip) or 2bit.
+        Genome of the regions: FASTA (plain, gzip or bgzip) or 2bit.
     figure
-        A heat map and a sequence logo too, .png or .svg; of at most 6 windows and targets.
+        Also draw a heat map and a sequence logo into this .png or .svg file, for at most 6
+        combinations of window and target.
     precision
-        32, tf32 or bf16.
+        Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_effects_figure, figure) if figure else None
-    job = ExplainJob(run, what, tables, genome, options, draw)
+    job = ExplainJob(run, source, tables, genome, options, draw)
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

@@ -14,10 +14,10 @@ def serve(
     port: int = 8000,
     device: str | None = None,
 ) -> None:
-    """Open a page and a REST API for a trained model on this machine.
+    """Start a web page and a REST API for a trained model on this machine.
 
-    The page predicts pasted sequences, scores variants and shows what the model is; it needs no
-    network. It answers this machine only, unless --host says otherwise.
+    The page predicts pasted sequences, scores variants and describes the model. It works without
+    internet, and only this machine can open it unless --host is given.
 
     For example:
 
@@ -27,18 +27,19 @@ def serve(
     Parameters
     ----------
     run
-        Run folder, made by 'bioq train'.
+        Run folder, written by 'bioq train'.
     genome
-        Genome of regions and variants: FASTA (plain, gzip, bgzip) or 2bit.
+        Genome of regions and variants: FASTA (plain, gzip or bgzip) or 2bit.
     host
-        Address to listen on. Anybody who reaches it can use the model: there are no passwords.
+        Address to listen on. There is no password: everyone who can reach the address can use the
+        model.
     port
-        Port to listen on; 0 is any that is free.
+        Port to listen on; 0 chooses a free port.
     device
-        cpu, cuda, mps; by default the first CUDA card, else the CPU.
+        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
     """
-    serve_run(run, genome, host=host, port=port, device=device, ready=_say_where)
+    serve_run(run, genome, host=host, port=port, device=device, ready=_print_address)
 
 
-def _say_where(address: str) -> None:
+def _print_address(address: str) -> None:
     print(f"{address}  (Ctrl-C stops it)", flush=True)

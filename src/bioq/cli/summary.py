@@ -28,7 +28,7 @@ def summary(
     out: Path | None = None,
     sizes: Annotated[ModelSizes, Parameter(name="*")] = ModelSizes(),  # noqa: B008 frozen
 ) -> None:
-    """Show the layers of a model, their shapes and their parameters.
+    """Print the layers of a model, their shapes and their parameters.
 
     For example:
 
@@ -43,7 +43,7 @@ def summary(
     window_bp
         Length of the window in bases.
     out
-        Also draw the layers into this file, ending in .png, .svg or .pdf.
+        Also draw the layers into this .png, .svg or .pdf file.
     """
     import torch
 

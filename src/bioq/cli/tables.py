@@ -1,17 +1,17 @@
-"""Tables as aligned text on stdout: as readable in a pipe as on a terminal."""
+"""Tables as aligned text on stdout, readable in a pipe and on a terminal."""
 
 from collections.abc import Sequence
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in columns, the first row as the heading; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Print rows of text in aligned columns; the first row is the heading, numbers align right."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     for number, row in enumerate(rows):
-        cells = [
-            cell.ljust(width) if place == 0 or not _is_number(cell) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        aligned = [
+            cell.ljust(width) if column == 0 or not _is_number(cell) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        print("  ".join(aligned).rstrip())
         if number == 0:
             print("  ".join("-" * width for width in widths))
 

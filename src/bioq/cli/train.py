@@ -39,8 +39,8 @@ def train(
 ) -> None:
     """Train a model on a data set.
 
-    Writes a run folder: the best weights by validation, the last weights, the history and the
-    configuration. --resume continues a run that was interrupted.
+    Writes a run folder: the weights of the best epoch by validation, the weights of the last
+    epoch, the history and the configuration. --resume continues an interrupted run.
 
     For example:
 
@@ -54,22 +54,22 @@ def train(
     Parameters
     ----------
     dataset
-        Data set folder, made by 'bioq data ...'.
+        Data set folder, written by 'bioq data ...'.
     out
-        New folder for the run; with --resume the folder of the run to continue.
+        New folder for the run; with --resume: folder of the run to continue.
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
-        Start from the network and the best weights of this run; targets of the same name keep
-        their output, new targets start as in a new run.
+        Start from the network and the best weights of this run. Targets that the run has, by name,
+        keep their output weights; the output weights of new targets are random.
     freeze
-        With --from: train only the output layer and the queries of targets; the weights that all
-        targets share do not change.
+        With --from: train only the weights that belong to single targets (the output layer and
+        the targets' queries); the weights that all targets share do not change.
     resume
         Continue an interrupted run.
     config
-        TOML file with any of these options (lr = 1e-3, filters = 64, ...); a flag that differs
-        from its default wins over the file.
+        TOML file with any of these options (lr = 1e-3, filters = 64, ...). A flag that differs
+        from its default overrides the file.
     """
     options = {
         "model": model,

@@ -1,7 +1,7 @@
 """Batches of windows from a split, decoded to one-hot on the device that uses them.
 
-The packed rows lie on disk, in memory or on the device. A window of 1,000 bp with 919
-labels travels as 365 bytes instead of 19,676 (float32 one-hot and labels).
+The packed rows are on disk, in memory or on the device. A window of 1,000 bp with 919 labels is
+copied as 365 bytes instead of 19,676 (float32 one-hot and labels).
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ from bioq.dna.tensors import decode_codes, one_hot, unpack_bits
 
 DataIn = Literal["auto", "disk", "memory", "device"]
 
-# Shares of what is free that the packed rows may take when the place is chosen automatically.
+# Largest shares of the free memory for packed rows, if `data_in` is chosen automatically.
 _SHARE_OF_DEVICE = 0.5
 _SHARE_OF_MEMORY = 0.25
 _LOAD_ROWS = 1 << 16
@@ -28,33 +28,34 @@ def decode_labels(labels: Tensor, targets: int) -> Tensor:
 class Batches:
     """Reads rows of a split and decodes them on `device`.
 
-    With data_in "memory" each of the `processes` that do the same on this machine has a copy."""
+    With data_in "memory" each of the `processes` on this machine that read the split has a copy.
+    """
 
     def __init__(
         self, split: Split, device: torch.device, *, data_in: DataIn = "auto", processes: int = 1
     ):
         self.device = device
-        self.data_in = _choose_place(split, device, processes) if data_in == "auto" else data_in
+        self.data_in = _choose_data_in(split, device, processes) if data_in == "auto" else data_in
         self._split = split
         if self.data_in != "disk":
-            place = device if self.data_in == "device" else torch.device("cpu")
-            self._sequence, self._labels = _load(split, place)
-            self._mask_number = torch.full((len(split),), -1, dtype=torch.int64, device=place)
+            storage = device if self.data_in == "device" else torch.device("cpu")
+            self._sequence, self._labels = _load(split, storage)
+            self._mask_number = torch.full((len(split),), -1, dtype=torch.int64, device=storage)
             rows, mask = split.masks()
-            self._mask_number[torch.from_numpy(rows).to(place)] = torch.arange(
-                len(rows), device=place
+            self._mask_number[torch.from_numpy(rows).to(storage)] = torch.arange(
+                len(rows), device=storage
             )
-            self._mask = torch.from_numpy(mask).to(place)
+            self._mask = torch.from_numpy(mask).to(storage)
 
     def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (windows, labels) of `rows` (int64, on the CPU or where the data is): float32
+        """Return (windows, labels) of `rows` (int64, on the CPU or on the data's device): float32
         one-hot `(n, 4, window_bp)`, forward strand, and float32 0/1 `(n, targets)`, on the
         device."""
         codes, labels = self.read_codes(rows)
         return one_hot(codes).float(), labels
 
     def read_codes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (codes uint8 `(n, window_bp)`, labels as `read` gives them) of `rows`."""
+        """Return (codes uint8 `(n, window_bp)`, labels as in `read`) of `rows`."""
         sequence, mask, labels = (
             self._from_disk(rows) if self.data_in == "disk" else self._from_tensors(rows)
         )
@@ -77,11 +78,11 @@ class Batches:
         return self._sequence[rows], mask, self._labels[rows]
 
 
-def _load(split: Split, place: torch.device) -> tuple[Tensor, Tensor]:
-    """Return every packed sequence and label row of a split, copied piece by piece."""
+def _load(split: Split, storage: torch.device) -> tuple[Tensor, Tensor]:
+    """Return all packed sequences and labels of a split on the device `storage`."""
     first = split.read_packed(slice(0, 1))
     sequence, labels = (
-        torch.empty((len(split), array.shape[1]), dtype=torch.uint8, device=place)
+        torch.empty((len(split), array.shape[1]), dtype=torch.uint8, device=storage)
         for array in (first.sequence, first.labels)
     )
     for start in range(0, len(split), _LOAD_ROWS):
@@ -91,7 +92,7 @@ def _load(split: Split, place: torch.device) -> tuple[Tensor, Tensor]:
     return sequence, labels
 
 
-def _choose_place(split: Split, device: torch.device, processes: int) -> DataIn:
+def _choose_data_in(split: Split, device: torch.device, processes: int) -> DataIn:
     if device.type == "cuda":
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if split.stored_bytes < _SHARE_OF_DEVICE * free_bytes:
@@ -102,7 +103,7 @@ def _choose_place(split: Split, device: torch.device, processes: int) -> DataIn:
 
 
 def _available_memory_bytes() -> int:
-    """Memory that programs can still take, by Linux's own estimate; 4 GiB where it gives none."""
+    """Return the available memory as estimated by Linux; 4 GiB if there is no estimate."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -1,4 +1,4 @@
-"""What a data set folder holds: its description, `dataset.json` and the headers of its arrays."""
+"""The layout of a data set folder: its description, `dataset.json` and the array headers."""
 
 import hashlib
 import io
@@ -27,7 +27,7 @@ class Source:
     """A file that a data set was made from."""
 
     name: str
-    """File name, without its folder: the same input gives the same bytes wherever it lies."""
+    """File name without its folder: the same input gives the same bytes from any folder."""
     sha256: str
     bytes: int
 
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Description:
-    """What a data set is: the part of `dataset.json` that its maker gives."""
+    """Description of a data set: the part of `dataset.json` that the builder decides."""
 
     made_by: str
     """The command that made it: `deepsea`, `peaks` or `simulate`."""
@@ -49,10 +49,24 @@ class Description:
     label_rule: str
     """`half`, `midpoint` or `any`."""
     contigs: tuple[str, ...] = ()
-    """Names of the contigs that `bins.npy` counts; empty where coordinates are not known."""
+    """Names of the contigs that `bins.npy` numbers; empty without coordinates."""
     sources: tuple[Source, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    """The other choices that shaped it, as JSON values."""
+    """The builder's remaining options, as JSON values."""
+
+
+@dataclass(frozen=True)
+class SplitMetadata:
+    """The entry of a split in `dataset.json`."""
+
+    windows: int
+    """Windows stored."""
+    masked_windows: int
+    """Windows with unknown bases."""
+    strands_folded: bool
+    """Whether the source had every window on both strands and only the first is stored."""
+    has_coordinates: bool
+    """Whether the split has `bins.npy`."""
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
@@ -61,13 +75,16 @@ def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
 
 
 def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
-    """Return uint8 0/1 labels `(n, targets)` of what `pack_labels` returned."""
+    """Return uint8 0/1 labels `(n, targets)` of a result of `pack_labels`."""
     return np.unpackbits(packed, axis=1, count=targets, bitorder="little")
 
 
 def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
-    """Return the .npy header, version 1.0, as NumPy writes it: its size does not depend on the
-    number of rows, because NumPy pads it to leave room for the first axis to grow."""
+    """Return the .npy header, version 1.0, as NumPy writes it.
+
+    Its size does not depend on the number of rows: NumPy pads the header so that the first axis can
+    grow.
+    """
     file = io.BytesIO()
     descr = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": descr, "fortran_order": False, "shape": shape}
@@ -76,11 +93,15 @@ def npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 def read_metadata(path: Path) -> Any:
+    """Read `dataset.json` of a data set folder.
+
+    Raises BioqError if there is none, it is damaged, or it has another format version.
+    """
     file = path / METADATA
     if not path.is_dir():
         raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
     if not file.is_file():
-        raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
+        raise BioqError(f"{path}: has no {METADATA}; expected a data set made by 'bioq data ...'")
     meta = read_json(
         file,
         what="a data set's metadata",
@@ -97,10 +118,12 @@ def read_metadata(path: Path) -> Any:
 
 
 def as_text(meta: Mapping[str, Any]) -> str:
+    """Return the text of `dataset.json`."""
     return json.dumps(meta, indent=2) + "\n"
 
 
 def fingerprint(meta: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in meta.items() if key != "fingerprint"}
-    canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of the metadata without its fingerprint, as canonical JSON."""
+    content = {key: value for key, value in meta.items() if key != "fingerprint"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Reading a data set folder by memory map, and checking that it is whole."""
+"""Read a data set folder by memory map, and check that it is complete."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from bioq.dataset.layout import (
     TARGETS,
     Description,
     Source,
+    SplitMetadata,
     as_text,
     npy_header,
     read_metadata,
@@ -46,7 +47,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Windows and their labels as stored, to be decoded where they are used."""
+    """Windows and their labels as stored; the device that uses them decodes them."""
 
     sequence: dna.Bytes
     """uint8 `(n, ceil(window_bp / 4))`; see `dna.pack`."""
@@ -59,14 +60,21 @@ class PackedBatch:
 class Split:
     """One split of an open data set; `len()` is the number of windows stored."""
 
-    def __init__(self, folder: Path, name: str, description: Description, targets: int, meta: Any):
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        description: Description,
+        targets: int,
+        metadata: SplitMetadata,
+    ):
         self.name = name
         self.window_bp = description.window_bp
         self.targets = targets
-        self.strands_folded: bool = meta["strands_folded"]
-        """Whether the source held every window on both strands and only the first is stored."""
-        windows, masked = meta["windows"], meta["masked_windows"]
-        self._windows: int = windows
+        self.strands_folded = metadata.strands_folded
+        """Whether the source had every window on both strands and only the first is stored."""
+        windows, masked = metadata.windows, metadata.masked_windows
+        self._windows = windows
         self._contigs = description.contigs
         self._bin_bp = description.bin_bp
         width = description.window_bp
@@ -75,25 +83,25 @@ class Split:
         self._mask_rows = np.array(self._map(folder, "mask_rows", (masked,), np.int64))
         self._mask = self._map(folder, "mask", (masked, -(-width // 8)), np.uint8)
         self._bins = (
-            self._map(folder, "bins", (windows, 2), np.int32) if meta["has_coordinates"] else None
+            self._map(folder, "bins", (windows, 2), np.int32) if metadata.has_coordinates else None
         )
 
     def __len__(self) -> int:
         return self._windows
 
     def read(self, rows: Rows) -> Batch:
-        """Return the windows and labels of `rows` (numbers from 0, or a slice), in that order."""
+        """Return the windows and labels of `rows` (numbers from 0, or a slice), in this order."""
         packed = self.read_packed(rows)
         codes = dna.unpack(packed.sequence, self.window_bp, packed.mask)
         return Batch(dna.one_hot(codes), unpack_labels(packed.labels, self.targets))
 
     def read_packed(self, rows: Rows) -> PackedBatch:
-        """Return what is stored for `rows`, copied into memory."""
-        wanted = self._row_numbers(rows)
+        """Return the packed windows and labels of `rows`, copied into memory."""
+        numbers = self._row_numbers(rows)
         return PackedBatch(
-            _read_rows(self._sequence, wanted),
-            self._mask_of(wanted),
-            _read_rows(self._labels, wanted),
+            _read_rows(self._sequence, numbers),
+            self._mask_of(numbers),
+            _read_rows(self._labels, numbers),
         )
 
     def labels(self) -> dna.Bytes:
@@ -103,12 +111,12 @@ class Split:
     def bins(self) -> pd.DataFrame:
         """Return the bin of every window as columns chrom, start, end (0-based, half-open).
 
-        Raises BioqError where the data set was made without coordinates.
+        Raises BioqError if the data set has no coordinates.
         """
         if self._bins is None:
             raise BioqError(
-                f"split {self.name!r} has no coordinates: it was made from files that give none "
-                "(for DeepSEA's, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
+                f"split {self.name!r} has no coordinates: its source files have none "
+                "(for DeepSEA's files, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
             )
         import pandas as pd
 
@@ -123,21 +131,21 @@ class Split:
 
     @property
     def stored_bytes(self) -> int:
-        """How many bytes the packed sequences, masks and labels take."""
+        """Bytes of the packed sequences, masks and labels."""
         return int(self._sequence.nbytes + self._mask.nbytes + self._labels.nbytes)
 
     @property
     def has_coordinates(self) -> bool:
-        """Whether the genome position of every window is known."""
+        """Whether the data set has the genomic position of every window."""
         return self._bins is not None
 
     @property
     def masked_windows(self) -> int:
-        """How many windows hold a base that is not A, C, G or T."""
+        """Number of windows with a base that is not A, C, G or T."""
         return len(self._mask_rows)
 
     def positives(self) -> npt.NDArray[np.int64]:
-        """Return how many windows are positive for each target: int64 `(targets,)`."""
+        """Return the number of positive windows of each target: int64 `(targets,)`."""
         counts = np.zeros(self.targets, dtype=np.int64)
         for start in range(0, len(self), 1 << 16):
             rows = np.arange(start, min(start + (1 << 16), len(self)))
@@ -162,7 +170,7 @@ class Split:
         if numbers.min() < -self._windows or numbers.max() >= self._windows:
             raise IndexError(
                 f"split {self.name!r} has {self._windows} windows; "
-                f"rows {numbers.min()} .. {numbers.max()} were asked for"
+                f"found rows {numbers.min()} .. {numbers.max()}"
             )
         return numbers.astype(np.int64) % self._windows
 
@@ -198,14 +206,14 @@ class Dataset(Mapping[str, Split]):
         self.description = description
         self._targets = targets
         self.fingerprint = fingerprint
-        """SHA-256 over everything that `dataset.json` says, the files' checksums included."""
+        """SHA-256 over all of `dataset.json`, including the files' checksums."""
         self.files = files
         """Relative path -> {"sha256", "bytes"} of every file."""
         self._splits = splits
 
     @cached_property
     def targets(self) -> pd.DataFrame:
-        """One row a target, in label order; the first column is `name`."""
+        """One row per target, in label order; the first column is `name`."""
         return self._targets.table()
 
     def __getitem__(self, name: str) -> Split:
@@ -226,9 +234,9 @@ class Dataset(Mapping[str, Split]):
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Open a data set folder. Sizes, shapes and the metadata's own checksum are checked here.
+    """Open a data set folder, and check its sizes, its shapes and the checksum of its metadata.
 
-    Raises BioqError if it is no data set, has a newer format, or a file is missing or cut short.
+    Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
     `verify` also checks the checksum of every file.
     """
     path = Path(path)
@@ -241,11 +249,11 @@ def open_dataset(path: str | Path) -> Dataset:
     targets = read_target_rows(path / TARGETS)
     if len(targets) != meta["targets"]:
         raise BioqError(
-            f"{path / TARGETS}: has {len(targets)} targets, {METADATA} says {meta['targets']}; "
-            "the data set is damaged, copy or build it again"
+            f"{path / TARGETS}: has {len(targets)} targets, but {METADATA} records "
+            f"{meta['targets']}; the data set is damaged, copy or build it again"
         )
     splits = {
-        name: Split(path, name, description, len(targets), split)
+        name: Split(path, name, description, len(targets), SplitMetadata(**split))
         for name, split in meta["splits"].items()
     }
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])
@@ -254,17 +262,17 @@ def open_dataset(path: str | Path) -> Dataset:
 def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
     for name, recorded in files.items():
         file = path / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != recorded["bytes"]:
-            state = "is missing" if found is None else f"has {found:,} bytes"
+        size = file.stat().st_size if file.is_file() else None
+        if size != recorded["bytes"]:
+            state = "is missing" if size is None else f"has {size:,} bytes"
             raise BioqError(
-                f"{file}: {state}, {METADATA} says {recorded['bytes']:,}; "
+                f"{file}: {state}, but {METADATA} records {recorded['bytes']:,}; "
                 "the data set is damaged, copy or build it again"
             )
 
 
 def verify(path: str | Path) -> Dataset:
-    """Compare every byte of a data set with its checksum; returns it, open, if all agree.
+    """Compare every file of a data set with its checksum; return the open data set if all agree.
 
     Raises BioqError that names every damaged file.
     """
@@ -284,25 +292,25 @@ def verify(path: str | Path) -> Dataset:
             advance(recorded["bytes"])
     if damaged:
         raise BioqError(
-            f"{path}: the checksum of {', '.join(damaged)} is not the one in {METADATA}; "
+            f"{path}: the checksum of {', '.join(damaged)} differs from {METADATA}; "
             "the data set is damaged, copy or build it again"
         )
     return open_dataset(path)
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Open a .npy file by memory map; an empty one, which cannot be mapped, as an empty array.
+    """Open a .npy file by memory map; an empty file, which cannot be mapped, as an empty array.
 
-    The header is compared, not parsed: a damaged one can make NumPy's parser fail in many ways.
+    The header is compared, not parsed: NumPy's parser fails in many ways on a damaged header.
     """
     header = npy_header(shape, dtype)
     size = len(header) + int(np.prod(shape)) * dtype.itemsize
     try:
         with open(path, "rb") as file:
-            found = file.read(len(header))
-        if found != header or path.stat().st_size != size:
+            first = file.read(len(header))
+        if first != header or path.stat().st_size != size:
             raise BioqError(
-                f"{path}: is not the .npy file of {dtype} {shape} that {METADATA} says; "
+                f"{path}: is not the .npy file of {dtype} {shape} that {METADATA} describes; "
                 "the file is damaged, copy or build the data set again"
             )
         if 0 in shape:
@@ -313,15 +321,16 @@ def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
 
 
 def _read_rows(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Return a copy of rows of a mapped array, without touching the map.
+    """Return a copy of rows of a mapped array, without reading through the map.
 
-    A touched page maps everything around it that the system has in memory, up to megabytes, and
-    all of that counts as memory of this process: a thousand random rows map a whole data set.
+    Reading a page through the map also maps the pages around it that the system has in memory, up
+    to megabytes, and all of them count as memory of this process: a thousand random rows map the
+    whole data set.
     """
     if not isinstance(array, np.memmap) or not len(rows) or not hasattr(os, "pread"):
         return np.array(array[rows])
     row_bytes = array.strides[0]
-    new_run = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)  # runs of neighbours
+    new_run = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)  # runs of adjacent rows
     lengths = np.diff(new_run, append=len(rows)) * row_bytes
     starts = rows[new_run] * row_bytes + array.offset
     path = str(array.filename)

@@ -1,4 +1,4 @@
-"""The target table: one row for each thing a model predicts, in label order."""
+"""The target table: one row per target of a model, in the order of the labels."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:  # 66 MB that reading batches does without
+if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
 from bioq.text import read_text
 
 NAME = "name"
-"""The first column of every target table; the rest is annotation, kept as text."""
+"""The first column of every target table; all other columns are annotation, kept as text."""
 
 PEAKS = "peaks"
 """The column of a target sheet that gives each target's peak file."""
@@ -35,7 +35,7 @@ class TargetRows:
     columns: list[str]
     """`name`, then the annotation."""
     cells: list[list[str]]
-    """One list a target, in the order of the columns."""
+    """One list per target, in the order of the columns."""
     lines: list[int]
     """The line of every target in the file."""
 
@@ -43,7 +43,7 @@ class TargetRows:
         return len(self.cells)
 
     def table(self) -> pd.DataFrame:
-        """Return them as a table; pandas is imported here, for who wants one."""
+        """Return the rows as a table; imports pandas, which reading rows does not need."""
         import pandas as pd
 
         return pd.DataFrame(self.cells, columns=self.columns, dtype=str)
@@ -57,28 +57,28 @@ class TargetSheet:
     targets: pd.DataFrame
     """`name`, then the sheet's annotation; without the column `peaks`."""
     peaks: tuple[Path, ...]
-    """One file a target, in the order of the table."""
+    """One file per target, in the order of the table."""
 
 
 def read_target_table(path: str | Path) -> pd.DataFrame:
     """Read a tab-separated target table; every column as text, empty cells as "".
 
-    A byte order mark and blank lines are passed over. Raises BioqError, with the line, if it is
+    A byte order mark and blank lines are ignored. Raises BioqError, with the line, if the file is
     not a table, has no column `name`, or a name is empty or repeated.
     """
     return read_target_rows(path).table()
 
 
 def read_target_rows(path: str | Path) -> TargetRows:
-    """Read what `read_target_table` reads, with its checks, and make no table of it."""
+    """Read and check a target table as `read_target_table` does, without pandas."""
     return _read_named_rows(Path(path), needed=(NAME,))
 
 
 def read_target_sheet(path: str | Path) -> TargetSheet:
     """Read a sheet of targets: `name`, `peaks` (a file, relative to the sheet) and annotation.
 
-    Raises BioqError, with the line, for what `read_target_table` refuses, a missing column
-    `peaks` and a peak file that is not there.
+    Raises BioqError, with the line, for a bad table (see `read_target_table`), a missing column
+    `peaks` and a missing peak file.
     """
     path = Path(path)
     rows = _read_named_rows(path, needed=(NAME, PEAKS))
@@ -90,7 +90,7 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
         file = path.parent / cell
         if not os.path.isfile(file):
             raise BioqError(
-                f"{path}:{line}: the peak file of {name!r} is not there: {file}; paths are "
+                f"{path}:{line}: the peak file of {name!r} does not exist: {file}; paths are "
                 "relative to the sheet's folder, or absolute"
             )
         peaks.append(file)
@@ -98,24 +98,24 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
 
 
 def select_targets(table: pd.DataFrame, patterns: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the rows of a target table that fit any of the patterns, in table order.
+    """Return the rows of a target table that match any of the patterns, in table order.
 
     A pattern is a glob (`*`, `?`, `[seq]`; case counts) on the name, or `column=glob` on a column
-    of annotation. Without patterns: every row. A name that is the pattern itself always fits.
-    Raises UsageError for a pattern that fits no target.
+    of annotation. Without patterns: every row. A name that equals the pattern always matches.
+    Raises UsageError for a pattern that matches no target.
     """
     if not patterns:
         return np.arange(len(table))
     chosen = np.zeros(len(table), dtype=bool)
     for pattern in patterns:
-        fits = _fits(table, pattern)
-        if not fits.any():
-            raise UsageError(_fits_none(table, pattern))
-        chosen |= fits
+        matches = _matches(table, pattern)
+        if not matches.any():
+            raise UsageError(_no_match(table, pattern))
+        chosen |= matches
     return np.flatnonzero(chosen)
 
 
-def _fits(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
+def _matches(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
     column, glob = NAME, pattern
     before, equals, after = pattern.partition("=")
     if equals and before in table.columns:
@@ -126,14 +126,14 @@ def _fits(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
     )
 
 
-def _fits_none(table: pd.DataFrame, pattern: str) -> str:
+def _no_match(table: pd.DataFrame, pattern: str) -> str:
     before, equals, _ = pattern.partition("=")
     if equals and before in table.columns:
         values = list(dict.fromkeys(cell for cell in table[before] if cell))
         return f"no target has {pattern!r}; column {before!r} holds {_some(values)}"
     columns = [column for column in table.columns if column != NAME]
-    others = f", or choose by {'=, '.join(columns)}=" if columns else ""
-    return f"no target is called {pattern!r}; there are {_some(list(table[NAME]))}{others}"
+    by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
+    return f"no target is called {pattern!r}; there are {_some(list(table[NAME]))}{by_column}"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
@@ -158,8 +158,8 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
         if count > 1:
             raise BioqError(f"{path}:1: has two columns {column!r}; every column needs a name")
     if not rows:
-        raise BioqError(f"{path}: has no rows; expected one target a row")
-    at = header.index(NAME)
+        raise BioqError(f"{path}: has no rows; expected one target per row")
+    name_column = header.index(NAME)
     line_of: dict[str, int] = {}
     for line, row in rows:
         if len(row) > len(header):
@@ -168,22 +168,22 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
                 "columns are separated by tabs"
             )
         row += [""] * (len(header) - len(row))
-        name = row[at]
+        name = row[name_column]
         if not name.strip():
             raise BioqError(f"{path}:{line}: the name is empty; every target needs a name")
         if name in line_of:
             raise BioqError(
-                f"{path}:{line}: the name {name!r} stands on line {line_of[name]} too; "
-                "every target needs a name of its own"
+                f"{path}:{line}: the name {name!r} is also on line {line_of[name]}; "
+                "every target needs a different name"
             )
         line_of[name] = line
-        row.insert(0, row.pop(at))
-    header.insert(0, header.pop(at))
+        row.insert(0, row.pop(name_column))
+    header.insert(0, header.pop(name_column))
     return TargetRows(header, [row for _, row in rows], [line for line, _ in rows])
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the first line's fields, and (line, fields) of every other line that is not blank."""
+    """Return the fields of the first line, and (line number, fields) of the lines that follow."""
     try:
         text = read_text(path, "a tab-separated target table")
         reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)

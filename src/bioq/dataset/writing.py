@@ -1,4 +1,4 @@
-"""Writing a data set folder, window by window; it appears whole or not at all."""
+"""Write a data set folder, window by window; it appears when it is complete, or not at all."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from bioq.dataset.layout import (
     SPLITS,
     TARGETS,
     Description,
+    SplitMetadata,
     as_text,
     fingerprint,
     npy_header,
@@ -55,8 +56,10 @@ class SplitWriter:
         packed_labels: dna.Bytes,
         bins: npt.NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Add windows: codes uint8 `(n, window_bp)`, labels as `pack_labels` gives them, and,
-        where the description names contigs, bins `(n, 2)` of contig number and bin start."""
+        """Append windows: codes uint8 `(n, window_bp)` and packed labels (see `pack_labels`).
+
+        If the description has contigs, `bins` is `(n, 2)`: contig number and start of the bin.
+        """
         if codes.shape[1:] != (self._description.window_bp,) or len(codes) != len(packed_labels):
             raise ValueError(
                 f"{len(packed_labels)} rows of labels for codes {codes.shape}; "
@@ -66,8 +69,8 @@ class SplitWriter:
             bins is not None and len(bins) != len(codes)
         ):
             raise ValueError(
-                "every window needs its bin where the description names contigs, "
-                "and none where it does not"
+                "expected a bin for every window if the description has contigs, "
+                "and no bins without contigs"
             )
         packed, mask = dna.pack(codes)
         masked = np.flatnonzero(mask.any(axis=1))
@@ -80,8 +83,8 @@ class SplitWriter:
             self._bins.append(np.asarray(bins, dtype=np.int32))
         self._windows += len(codes)
 
-    def close(self) -> dict[str, Any]:
-        """Finish the files; return what `dataset.json` says of this split."""
+    def close(self) -> SplitMetadata:
+        """Finish the files; return the entry of this split in `dataset.json`."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
                 file.close()
@@ -90,18 +93,18 @@ class SplitWriter:
         masks = np.concatenate([np.empty((0, mask_bytes), dtype=np.uint8), *self._masks])
         _save(self._folder / "mask_rows.npy", mask_rows)
         _save(self._folder / "mask.npy", masks)
-        return {
-            "windows": self._windows,
-            "masked_windows": len(mask_rows),
-            "strands_folded": self._folded,
-            "has_coordinates": self._bins is not None,
-        }
+        return SplitMetadata(
+            windows=self._windows,
+            masked_windows=len(mask_rows),
+            strands_folded=self._folded,
+            has_coordinates=self._bins is not None,
+        )
 
     def abandon(self) -> None:
         """Close the files without finishing them."""
         for file in (self._sequence, self._labels, self._bins):
             if file is not None:
-                with contextlib.suppress(OSError):  # a full disk fails here once more
+                with contextlib.suppress(OSError):  # a full disk fails here again
                     file.abandon()
 
 
@@ -128,7 +131,7 @@ class DatasetWriter:
         self._folder = folder
         self._description = description
         self._targets = targets
-        self._splits: dict[str, dict[str, Any]] = {}
+        self._splits: dict[str, SplitMetadata] = {}
 
     @contextlib.contextmanager
     def split(self, name: str, *, strands_folded: bool = False) -> Iterator[SplitWriter]:
@@ -145,14 +148,14 @@ class DatasetWriter:
             writer.abandon()
 
     def drop_split(self, name: str) -> None:
-        """Forget a split that was written, so that it can be written anew."""
+        """Remove a split that was written, so that it can be written again."""
         self._splits.pop(name, None)
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def attach(self, name: str, folder: Path) -> None:
-        """Copy a folder into the data set as NAME/; its files get checksums like all others."""
+        """Copy a folder into the data set as NAME/; its files get checksums too."""
         if (self._folder / name).exists() or name in SPLITS:
-            raise ValueError(f"{name!r} cannot be attached: the data set has one already")
+            raise ValueError(f"{name!r} cannot be attached: the data set already has {name!r}")
         shutil.copytree(folder, self._folder / name)
 
     def finish(self) -> None:
@@ -169,7 +172,7 @@ class DatasetWriter:
             "format_version": FORMAT_VERSION,
             "description": asdict(self._description),
             "targets": len(self._targets),
-            "splits": {name: self._splits[name] for name in SPLITS if name in self._splits},
+            "splits": {name: asdict(self._splits[name]) for name in SPLITS if name in self._splits},
             "files": files,
         }
         meta["fingerprint"] = fingerprint(meta)
@@ -179,7 +182,7 @@ class DatasetWriter:
 
 
 def _save(path: Path, array: npt.NDArray[Any]) -> None:
-    """Save as np.save does, but let a full disk raise the operating system's own error."""
+    """Save like np.save, except that a full disk raises the operating system's error."""
     with open(path, "wb") as file:
         file.write(npy_header(array.shape, array.dtype))
         file.write(array.tobytes())

@@ -19,7 +19,7 @@ for _code, _base in enumerate(BASES):
 _BYTE_OF_CODE = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _CODES = np.arange(4, dtype=np.uint8)
 
-# The four codes in each possible packed byte, moved as one 32-bit word: one look-up for four bases.
+# The four codes of each possible packed byte, as one 32-bit word: one table access for four bases.
 _WORD_OF_PACKED = (
     ((np.arange(256, dtype=np.uint8)[:, None] >> (2 * _CODES)) & 3).view(np.uint32).reshape(256)
 )
@@ -53,12 +53,12 @@ def one_hot(codes: Bytes) -> Bytes:
 
 
 def packed_bytes(length: int) -> int:
-    """Return how many bytes `length` bases take at two bits a base."""
+    """Return the number of bytes of `length` bases at two bits per base."""
     return -(-length // 4)
 
 
 def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
-    """Pack codes `(n, length)` to two bits a base, with a mask of the unknown bases.
+    """Pack codes `(n, length)` to two bits per base, with a mask of the unknown bases.
 
     Returns (packed, mask): packed is uint8 `(n, ceil(length / 4))`, base i in bits 2(i mod 4) and
     2(i mod 4) + 1 of byte i // 4, unknown bases and padding 0; mask is uint8
@@ -73,7 +73,7 @@ def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
 
 
 def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
-    """Return the codes `(n, length)` of what `pack` returned; without a mask all are known."""
+    """Return the codes `(n, length)` of a result of `pack`; without a mask all bases are known."""
     words = _WORD_OF_PACKED[packed].reshape(packed.shape)
     codes: Bytes = words.view(np.uint8)[:, :length]
     if mask is not None:

@@ -27,7 +27,7 @@ def reverse_complement_codes(codes: Tensor) -> Tensor:
 
 
 def decode_codes(sequence: Tensor, mask: Tensor | None, window_bp: int) -> Tensor:
-    """Return codes uint8 `(n, window_bp)` (see `dna.encode`) of packed rows, where they lie."""
+    """Return codes uint8 `(n, window_bp)` (see `dna.encode`) of packed rows, on their device."""
     codes = unpack_bits(sequence, 2, window_bp)
     if mask is not None:
         codes = codes.masked_fill(unpack_bits(mask, 1, window_bp).bool(), dna.UNKNOWN)

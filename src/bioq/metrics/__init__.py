@@ -1,6 +1,6 @@
 """Exact scores of probabilities against 0/1 labels, ties included, in bounded memory.
 
-What is undefined (no positive, no negative, no "yes") is NaN.
+A score that is undefined (no positive, no negative, no "yes") is NaN.
 """
 
 from bioq.metrics.pieces import Floats

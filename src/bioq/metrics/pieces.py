@@ -1,4 +1,4 @@
-"""Labels and scores that may be larger than memory: piece by piece or target by target, checked."""
+"""Read labels and scores larger than memory, piece by piece or target by target, and check them."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.integer[Any]]
 
 _CHUNK_VALUES = 1 << 24  # 64 MiB of float32 for each thread
-_CHUNK_ROWS = 1024  # so many rows of a few columns stay in a core's cache
+_CHUNK_ROWS = 1024  # this many rows of a few columns fit into a core's cache
 _MOST_THREADS = 8
 
 _Item = TypeVar("_Item")
@@ -39,7 +39,7 @@ def pieces_of(labels: Array, scores: Array, columns: Indices | None = None) -> l
 def flat(
     labels: Array, scores: Array, columns: Indices | None, piece: slice
 ) -> tuple[Bools, Array]:
-    """Return (labels as bool, finite scores) of some rows, both flat."""
+    """Return (labels as bool, finite scores) of the rows `piece`, flattened."""
     label, scored = labels[piece], np.asarray(scores[piece])
     if columns is not None:
         label, scored = label[:, columns], scored[:, columns]
@@ -48,6 +48,7 @@ def flat(
 
 
 def chunks(labels: Array, scores: Array) -> Iterator[tuple[Bools, Array]]:
+    """Yield (labels as bool, finite scores), flattened, of all rows, in pieces."""
     for piece in pieces_of(labels, scores):
         yield flat(labels, scores, None, piece)
 
@@ -70,7 +71,7 @@ def each_target(
 ) -> list[_Result]:
     """Call `score(target, labels, scores)` with each target's column, contiguous, in threads."""
     windows, targets = labels.shape
-    # One sweep over the rows for many columns: the arrays may be larger than memory.
+    # Many columns per pass over the rows: the arrays may be larger than memory.
     width = max(min(_CHUNK_VALUES // max(windows, 1), -(-targets // _threads())), 1)
 
     def score_block(start: int) -> list[_Result]:
@@ -94,7 +95,7 @@ def _columns(array: Array, block: slice, dtype: npt.DTypeLike) -> Array:
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """Call `function` with each item, in threads if many (NumPy works without Python's lock)."""
+    """Call `function` with each item, in threads if there are several (NumPy releases the GIL)."""
     threads = min(_threads(), len(items))
     if threads < 2:
         return [function(item) for item in items]
@@ -107,5 +108,5 @@ def _threads() -> int:
 
 
 def ratio(part: float, whole: float) -> float:
-    """Return part / whole; NaN of nothing."""
+    """Return part / whole; NaN if `whole` is 0."""
     return part / whole if whole else float("nan")

@@ -1,8 +1,8 @@
-"""Counts of right and wrong answers at every score of a positive, and what follows from them.
+"""Counts of right and wrong answers at every score of a positive, and the scores made from them.
 
-Everything is counted at the distinct scores of the positives: only there do curves gain recall.
-So memory grows with the positives, not with all the windows times all the targets. A score counts
-as a "yes" at a threshold when it is equal to it or larger.
+Recall changes only at the scores of positives, so only these distinct scores are thresholds, and
+memory grows with the positives instead of with windows times targets. A score is a "yes" if it is
+equal to the threshold or larger.
 """
 
 import threading
@@ -34,7 +34,7 @@ class OperatingPoints:
     false_positives: Counts
     """Negatives that score the threshold or more."""
     false_positives_above: Counts
-    """Negatives that score strictly more; fewer than `false_positives` where there are ties."""
+    """Negatives that score more than the threshold: `false_positives` without ties."""
     positives: int
     negatives: int
 
@@ -44,9 +44,9 @@ def operating_points(
 ) -> OperatingPoints:
     """Count true and false positives at every distinct score of a positive.
 
-    `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, `(n, targets)` to pool
-    all targets (the micro average), or those numbered in `columns`. Memory: about 40 bytes for
-    each positive and 200 MB for each thread.
+    `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, or `(n, targets)` to
+    pool all targets (the micro average) or the targets `columns`. Memory: about 40 bytes per
+    positive and 200 MB per thread.
     Raises BioqError if a score is NaN or infinite.
     """
     pieces = pieces_of(labels, scores, columns)
@@ -65,10 +65,10 @@ def operating_points(
     def count_negatives_of(piece: slice) -> None:
         nonlocal negatives
         label, scored = flat(labels, scores, columns, piece)
-        others = scored[~label]
-        left, ties, tied = _rank(others, thresholds)
+        negative = scored[~label]
+        left, ties, tied = _rank(negative, thresholds)
         with lock:
-            negatives += len(others)
+            negatives += len(negative)
             below[:] += left
             equal[ties] += tied
 
@@ -84,7 +84,7 @@ def operating_points(
 
 
 def roc_auc(points: OperatingPoints) -> float:
-    """Return the area under the ROC curve: how often a positive outscores a negative, ties half."""
+    """Return the area under the ROC curve: P(a positive scores more than a negative), ties half."""
     gained = np.diff(points.true_positives, prepend=0)
     lost_twice = points.false_positives + points.false_positives_above
     won_twice = int(gained @ (2 * points.negatives - lost_twice))
@@ -102,7 +102,7 @@ def average_precision(points: OperatingPoints) -> float:
 
 
 def best_f1(points: OperatingPoints) -> float:
-    """Return the threshold with the highest F1, the highest such; NaN without a positive."""
+    """Return the highest threshold with the highest F1; NaN without a positive."""
     if not points.positives:
         return float("nan")
     said_or_is_yes = points.true_positives + points.false_positives + points.positives
@@ -112,7 +112,7 @@ def best_f1(points: OperatingPoints) -> float:
 def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Floats]:
     """Return (false positive rate, true positive rate) from (0, 0) to (1, 1), joined by lines.
 
-    Of more than `2 * most` points, about that many are kept, evenly spread along the curve.
+    Returns at most about `2 * most` points, evenly spread along the curve.
     """
     if not points.positives or not points.negatives:
         return np.full(2, np.nan), np.full(2, np.nan)
@@ -142,9 +142,12 @@ def precision_recall_curve(
 
 
 def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]:
-    """Return how many negatives are below each threshold (ascending); and the numbers of the
-    thresholds that negatives tie with, and how many negatives tie with each of those. The order of
-    `negatives` is lost."""
+    """Return (below, ties, tied) for ascending thresholds.
+
+    `below` is the number of negatives below each threshold, `ties` are the indices of the
+    thresholds that equal a negative, and `tied` is the number of negatives that equal each of
+    those. Changes the order of `negatives`.
+    """
     near, far_below = _near(negatives, thresholds)
     near.sort()
     left = np.searchsorted(near, thresholds, side="left")
@@ -156,19 +159,22 @@ def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]
 
 
 def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
-    """Return the negatives that share a bin with a threshold, and how many of the others lie below
-    each threshold: a bin without a threshold need only be counted, and sorting is slow.
+    """Return the negatives in bins with a threshold, and how many more are below each threshold.
 
-    The bins are equal in the bits of float32, which rise with the number from 0.0 on: so they are
-    narrow where probabilities are small. For other numbers or many thresholds, all are near.
+    Only negatives in a bin with a threshold have to be sorted; the rest are counted per bin, which
+    is faster. Bins have equal width in the bits of float32, which increase with the value from 0.0
+    on, so bins are narrow for small probabilities. Returns all negatives if the values are not
+    non-negative float32, or if there are many thresholds.
     """
-    bins_log2 = min((len(negatives) // 2).bit_length(), _MOST_BINS_LOG2)  # a value or two a bin
+    bins_log2 = min(
+        (len(negatives) // 2).bit_length(), _MOST_BINS_LOG2
+    )  # one or two values per bin
     many = len(thresholds) > (1 << bins_log2) // 4
     if negatives.dtype != np.float32 or not len(thresholds) or many:
         return negatives, 0
     bits, marks = negatives.view(np.int32), thresholds.view(np.int32)
     lowest = min(int(bits.min()), int(marks.min()))
-    if lowest < 0:  # the sign bit: bits of negative numbers fall, and -0.0 is not 0.0
+    if lowest < 0:  # sign bit: the bits of negative numbers decrease, and -0.0 differs from 0.0
         return negatives, 0
     span = max(int(bits.max()), int(marks[-1])) - lowest
     shift = max(span.bit_length() - bins_log2, 0)
@@ -181,7 +187,7 @@ def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
 
 
 def _spread(precision_or_rate: Floats, points: OperatingPoints, most: int) -> Indices:
-    """Choose about `most` points, evenly spread along recall plus the other axis of a curve."""
+    """Choose about `most` points, evenly spread along a curve (recall plus the second axis)."""
     if len(points.thresholds) <= most:
         return np.arange(len(points.thresholds))
     steps = np.abs(np.diff(precision_or_rate)) + np.diff(points.true_positives) / points.positives

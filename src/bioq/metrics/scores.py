@@ -1,4 +1,4 @@
-"""Scores of probabilities at thresholds, of each target and of all pooled, and calibration."""
+"""Scores at thresholds, of each target and of all targets pooled, and calibration."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from bioq.metrics.pieces import Array, Bools, Counts, Floats, chunks, each_targe
 from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
 
 HALF = 0.5
-"""The threshold that the papers use where they name none."""
+"""The threshold of the papers unless they name another."""
 RATES = ("accuracy", "f1", "precision", "recall")
 """The rates of a `Confusion`."""
 _CHUNK_ROWS = 4096
@@ -17,7 +17,7 @@ _CHUNK_ROWS = 4096
 
 @dataclass(frozen=True)
 class Confusion:
-    """The four counts at one threshold, and the rates made of them."""
+    """The counts at a threshold, and the rates computed from them."""
 
     true_positives: int
     false_positives: int
@@ -32,12 +32,12 @@ class Confusion:
 
     @property
     def precision(self) -> float:
-        """Share of the "yes" answers that are right; NaN without one."""
+        """Share of the "yes" answers that are right; NaN without a "yes"."""
         return ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
-        """Share of the positives that are found; NaN without a positive."""
+        """Share of the positives with the answer "yes"; NaN without a positive."""
         return ratio(self.true_positives, self.positives)
 
     @property
@@ -51,9 +51,9 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often a probability came true, in bins of equal width from 0 to 1.
+    """Share of positives per bin of predicted probability; bins of equal width from 0 to 1.
 
-    Each array is `(bins,)`; in an empty bin mean and rate are NaN.
+    Each array is `(bins,)`; mean and rate of an empty bin are NaN.
     """
 
     count: Counts
@@ -83,7 +83,7 @@ def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
 def per_target(
     labels: Array, probability: Array, *, thresholds: Floats | None = None
 ) -> pd.DataFrame:
-    """Score every target on its own; one row a target.
+    """Score every target; one row per target.
 
     `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
     positives, roc_auc, average_precision, windows, brier; accuracy, f1, precision and recall, each
@@ -108,12 +108,12 @@ def per_target(
 
 def best_thresholds(labels: Array, probability: Array) -> Floats:
     """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive."""
-    found = each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
-    return np.array(found, dtype=np.float64)
+    best = each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
+    return np.array(best, dtype=np.float64)
 
 
 def macro(values: Array | pd.Series) -> tuple[float, int]:
-    """Return the mean over the targets where a score is defined, and how many are undefined."""
+    """Return the mean over the targets with a defined score, and the number of undefined scores."""
     scores = np.asarray(values, dtype=np.float64)
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else float("nan")
@@ -138,7 +138,7 @@ def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
 
 
 def brier(labels: Array, probability: Array) -> float:
-    """Return the mean squared difference of probability and label, over all values."""
+    """Return the mean squared difference between probability and label, over all values."""
     total = 0.0
     for label, scored in chunks(labels, probability):
         gap = scored.astype(np.float64) - label
@@ -149,7 +149,7 @@ def brier(labels: Array, probability: Array) -> float:
 def log_loss(labels: Array, probability: Array) -> float:
     """Return the mean binary cross-entropy over all values, in nats.
 
-    Probabilities are kept 1e-7 away from 0 and 1, about float32's own step below 1.
+    Probabilities are clipped to [1e-7, 1 - 1e-7]; 1e-7 is about the step of float32 below 1.
     """
     total = 0.0
     for start in range(0, len(labels), _CHUNK_ROWS):
@@ -160,9 +160,9 @@ def log_loss(labels: Array, probability: Array) -> float:
 
 
 def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliability:
-    """Compare probability with the share of positives, in `bins` bins of equal width.
+    """Compare the probability with the share of positives, in `bins` bins of equal width.
 
-    Bin b holds probabilities in [b / bins, (b + 1) / bins), the last one 1 too.
+    Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1.
     """
     count, positives = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     total = np.zeros(bins)
@@ -176,7 +176,7 @@ def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliabi
 
 
 def _rates(label: Array, scored: Array, threshold: float, suffix: str) -> dict[str, float]:
-    """Return the rates at a threshold; NaN without one."""
+    """Return the rates at a threshold; NaN if the threshold is NaN."""
     if np.isnan(threshold):
         return {name + suffix: float("nan") for name in RATES}
     confusion = at_threshold(label, scored, threshold)

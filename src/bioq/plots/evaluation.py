@@ -25,7 +25,7 @@ from bioq.plots.style import (
 
 SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}
-_MANY_DOTS = 200  # more are drawn as a picture inside the SVG, which would grow too large
+_MANY_DOTS = 200  # more dots are drawn as a picture inside the SVG, to keep it small
 _MANY_PREDICTIONS = 30
 _GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly
 
@@ -46,13 +46,13 @@ def plot_roc(curves: pd.DataFrame, summary: Mapping[str, Any]) -> Figure:
 def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> Figure:
     """Draw precision over recall, all pooled and by group, with the chosen thresholds marked.
 
-    The BioQ paper's Figure 5. The points are what the thresholds reach on the split scored.
+    The BioQ paper's Figure 5. The dots are precision and recall on the scored split.
     """
     figure = new_figure(3.9)
     axes = figure.axes[0]
     rate = summary["positive_rate"]
     good = (summary["micro"]["average_precision"] or 0) > 0.45
-    corner = (0.02, min(rate, 0.5) + 0.06) if good else (0.98, 0.97)  # where the curves are not
+    corner = (0.02, min(rate, 0.5) + 0.06) if good else (0.98, 0.97)  # away from the curves
     axes.axhline(rate, color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
     axes.text(
         0.8 if good else 0.01,
@@ -85,7 +85,7 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
 
 @matplotlib.rc_context(STYLE)
 def plot_targets(per_target: pd.DataFrame) -> Figure:
-    """Draw ROC AUC and average precision of every target as a dot, a row for each group."""
+    """Draw ROC AUC and average precision of every target as dots, with one row per group."""
     rows = _rows(per_target)
     figure = new_figure(1.5 + 1.1 * len(rows), rows=2)
     colours = group_colours(list(rows))
@@ -108,19 +108,21 @@ def plot_targets(per_target: pd.DataFrame) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def plot_published(per_target: pd.DataFrame, model: str) -> Figure:
-    """Draw each target's scores over those that a published model reached on the same target.
+    """Draw each target's scores against the scores of a published model on the same target.
 
-    `per_target` holds `MODEL_roc_auc` or `MODEL_pr_auc` columns, as `published_columns` finds.
+    `per_target` has the columns `MODEL_roc_auc` or `MODEL_pr_auc`; see `published_columns`.
     """
-    found = [(column, score) for column, of, score in published_columns(per_target) if of == model]
-    figure = new_figure(3.1, columns=len(found))
+    columns = [
+        (column, score) for column, name, score in published_columns(per_target) if name == model
+    ]
+    figure = new_figure(3.1, columns=len(columns))
     rows = _rows(per_target)
-    for axes, (column, score) in zip(figure.axes, found, strict=True):
-        theirs = pd.to_numeric(per_target[column], errors="coerce")
-        _draw_scatter(axes, theirs, per_target[score], rows)
+    for axes, (column, score) in zip(figure.axes, columns, strict=True):
+        published = pd.to_numeric(per_target[column], errors="coerce")
+        _draw_scatter(axes, published, per_target[score], rows)
         axes.set_xlabel(f"{PUBLISHED_NAMES.get(model, model)}, published")
-        better = (per_target[score] > theirs).sum()
-        both = (per_target[score].notna() & theirs.notna()).sum()
+        better = (per_target[score] > published).sum()
+        both = (per_target[score].notna() & published.notna()).sum()
         axes.set_title(f"{SCORES[score]}\nbetter here: {better} of {both}")
     figure.axes[0].set_ylabel("this run")
     if len(rows) > 1:
@@ -131,7 +133,7 @@ def plot_published(per_target: pd.DataFrame, model: str) -> Figure:
 
 @matplotlib.rc_context(STYLE)
 def plot_calibration(calibration: pd.DataFrame) -> Figure:
-    """Draw the share of positives over the probability, and how many predictions each bin holds.
+    """Draw the share of positives over the probability, and the number of predictions per bin.
 
     `calibration` has the columns start, end, count, mean_probability, positive_rate.
     """
@@ -139,9 +141,9 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
     upper, lower = figure.axes
     filled = calibration[calibration["count"] > 0]
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
-    upper.text(0.6, 0.56, "as often as said", color=FAINT, va="top")
+    upper.text(0.6, 0.56, "perfectly calibrated", color=FAINT, va="top")
     _draw_reliability(upper, filled)
-    frame_unit_square(upper, x="", y="share that is positive")
+    frame_unit_square(upper, x="", y="share of positives")
     middle = (calibration["start"] + calibration["end"]) / 2
     width = calibration["end"] - calibration["start"]
     lower.bar(middle, calibration["count"], width * 0.85, color=BLUE)
@@ -153,7 +155,7 @@ def plot_calibration(calibration: pd.DataFrame) -> Figure:
 
 
 def _draw_reliability(axes: Axes, bins: pd.DataFrame) -> None:
-    """Draw bins as dots with 95 % intervals (Wilson 1927); hollow and off the line if small."""
+    """Draw bins as dots with 95 % intervals (Wilson 1927); small bins hollow, off the line."""
     x, rate, count = (bins[name] for name in ("mean_probability", "positive_rate", "count"))
     z = 1.96
     middle = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
@@ -174,13 +176,13 @@ def _draw_curves(
     *,
     corner: tuple[float, float],
 ) -> None:
-    """Draw the curve of all, then of the largest groups, and name them with their micro score."""
+    """Draw the curves of the largest groups and of all targets, with their micro scores."""
     groups = summary["groups"]
     largest = sorted(groups, key=lambda name: -groups[name]["targets"])[:MOST_GROUPS]
     shown = [name for name in groups if name in largest] if len(groups) > 1 else []
     colours = group_colours(shown) | {ALL: INK}
     lines = []
-    for name in [*shown, ALL]:  # all on top
+    for name in [*shown, ALL]:  # drawn last, on top
         points = curves[(curves["curve"] == curve) & (curves["group"] == name)]
         value = summary["micro"][score] if name == ALL else groups[name][f"micro_{score}"]
         if not len(points) or value is None:
@@ -189,13 +191,13 @@ def _draw_curves(
         axes.plot(points["x"], points["y"], color=colours[name], linewidth=width)
         lines.append((f"{name}  {value:.3f}", colours[name]))
     if not lines:
-        axes.text(0.25, 0.6, "undefined here", ha="center", color=FAINT)
+        axes.text(0.25, 0.6, "undefined", ha="center", color=FAINT)
     heading = (f"micro {SCORES[score]}", FAINT)
     _write_key(axes, [heading, *lines[-1:], *lines[:-1]], corner)
 
 
 def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float, float]) -> None:
-    """Write coloured lines of text down from, or up from, a corner of the axes."""
+    """Write coloured lines of text, downwards or upwards from a corner of the axes."""
     x, y = corner
     step = 13.5
     from_below = y < 0.5
@@ -214,35 +216,35 @@ def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float
 
 
 def _rows(per_target: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return the targets of every group; of many groups the largest, the rest as one."""
+    """Return the targets of every group; smaller groups beyond `MOST_GROUPS` are one group."""
     if "group" not in per_target:
         return {"all targets": np.ones(len(per_target), dtype=bool)}
     names = per_target["group"].replace("", "no group")
     largest = list(names.value_counts().index[:MOST_GROUPS])
     rows = {name: (names == name).to_numpy() for name in names.unique() if name in largest}
-    rest = ~names.isin(largest).to_numpy()
-    return rows | ({"other groups": rest} if rest.any() else {})
+    small = ~names.isin(largest).to_numpy()
+    return rows | ({"other groups": small} if small.any() else {})
 
 
 def _draw_scatter(
-    axes: Axes, theirs: pd.Series, ours: pd.Series, rows: Mapping[str, npt.NDArray[np.bool_]]
+    axes: Axes, published: pd.Series, scores: pd.Series, rows: Mapping[str, npt.NDArray[np.bool_]]
 ) -> None:
-    """Draw targets as dots in a square with its diagonal; both axes begin at the same tenth."""
+    """Draw targets as dots in a square with its diagonal; both axes start at the same tenth."""
     colours = group_colours(list(rows))
-    both = theirs.notna() & ours.notna()
-    lowest = min(theirs[both].min(), ours[both].min()) if both.any() else 0.0
+    both = published.notna() & scores.notna()
+    lowest = min(published[both].min(), scores[both].min()) if both.any() else 0.0
     low = float(np.clip(np.floor(lowest * 10) / 10, 0.0, 0.9))
     axes.plot([low, 1], [low, 1], color=FAINT, linewidth=1, zorder=0)
     for name, chosen in rows.items():
         axes.plot(
-            theirs[both & chosen],
-            ours[both & chosen],
+            published[both & chosen],
+            scores[both & chosen],
             ".",
             color=colours[name],
             markersize=3.5,
             alpha=0.7,
             markeredgewidth=0,
-            rasterized=len(theirs) > _MANY_DOTS,
+            rasterized=len(published) > _MANY_DOTS,
         )
     axes.set_aspect("equal")
     axes.set_xlim(low - 0.01, 1.01)
@@ -250,7 +252,7 @@ def _draw_scatter(
 
 
 def _draw_strip(axes: Axes, height: float, values: npt.NDArray[np.float64], colour: str) -> None:
-    """Draw values as dots in a band, without chance, and their median as a line with its number."""
+    """Draw values as dots in a band, at fixed pseudo-random heights, and their median as a line."""
     if not len(values):
         return
     band = 0.56 * ((np.arange(len(values)) * _GOLDEN) % 1 - 0.5)

@@ -1,4 +1,4 @@
-"""Effects and contributions: a sequence logo above a heat map, in lines of 100 bases."""
+"""Figures of effects and contributions: a sequence logo above a heat map, 100 bases per line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,72 +22,74 @@ from bioq.interpretation.writing import LOGIT, REFERENCE, contributions
 from bioq.plots.style import FAINT, to_png, to_svg
 
 LINE_BP = 100
-"""Bases a line of the figure."""
+"""Bases per line of the figure."""
 _BASE_COLOURS = ("#009E73", "#0072B2", "#E69F00", "#D55E00")
 _LINE_HIGH = 1.75
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One window and target."""
+    """The data of a window and a target."""
 
     title: str
     place: Locus
     heights: npt.NDArray[np.floating[Any]]
-    """Of the letters `(bases,)`."""
+    """Heights of the letters, `(bases,)`."""
     values: npt.NDArray[np.float32]
-    """Of the heat map: `(4, bases)`."""
+    """Values of the heat map, `(4, bases)`."""
 
 
-def write_effects_figure(out: Path, found: Sequence[Explanation], targets: Sequence[str]) -> None:
+def write_effects_figure(
+    out: Path, explanations: Sequence[Explanation], targets: Sequence[str]
+) -> None:
     """Write the figure of all windows and targets of a mutagenesis as .png or .svg."""
-    _write(out, plot_effects(found, targets))
+    _write(out, plot_effects(explanations, targets))
 
 
 def write_contributions_figure(
-    out: Path, found: Sequence[Explanation], targets: Sequence[str]
+    out: Path, explanations: Sequence[Explanation], targets: Sequence[str]
 ) -> None:
     """Write the figure of all windows and targets of an attribution as .png or .svg."""
-    _write(out, plot_contributions(found, targets))
+    _write(out, plot_contributions(explanations, targets))
 
 
-def plot_effects(found: Sequence[Explanation], targets: Sequence[str]) -> Figure:
-    """Draw a panel for each window and target; the heat maps of a target have one scale.
+def plot_effects(explanations: Sequence[Explanation], targets: Sequence[str]) -> Figure:
+    """Draw a panel for each window and target; the heat maps of a target share a scale.
 
-    A letter is as high as the mean fall of the probability when the base is replaced: the bases
-    that a prediction needs stand up, those that hold it down hang. The heat map below has the
-    effect of every base; a dot marks the base that is there.
+    The height of a letter is the mean decrease of the probability when the base is replaced: above
+    the line, the base raises the prediction; below the line, the base lowers it. The heat map shows
+    the effect of every base; a dot marks the base of the window.
     """
     panels = [
         [
             _Panel(
-                f"{_title(one.place, target)}, probability {one.scores[REFERENCE][number]:.3f}",
-                one.place,
-                letter_heights(one.place.bases, one.values[:, :, number]),
-                one.values[:, :, number],
+                f"{_title(item.place, target)}, probability {item.scores[REFERENCE][number]:.3f}",
+                item.place,
+                letter_heights(item.place.bases, item.values[:, :, number]),
+                item.values[:, :, number],
             )
-            for one in found
+            for item in explanations
         ]
         for number, target in enumerate(targets)
     ]
     return _plot(panels, "change of probability")
 
 
-def plot_contributions(found: Sequence[Explanation], targets: Sequence[str]) -> Figure:
-    """Draw a panel for each window and target; the heat maps of a target have one scale.
+def plot_contributions(explanations: Sequence[Explanation], targets: Sequence[str]) -> Figure:
+    """Draw a panel for each window and target; the heat maps of a target share a scale.
 
-    A letter is as high as what the base adds to the logit. The heat map below has what every base
-    adds or would add; a dot marks the base that is there.
+    The height of a letter is the base's contribution to the logit. The heat map shows the
+    contribution of every base; a dot marks the base of the window.
     """
     panels = [
         [
             _Panel(
-                f"{_title(one.place, target)}, logit {one.scores[LOGIT][number]:.2f}",
-                one.place,
-                contributions(one.place.bases, one.values)[:, number],
-                one.values[:, :, number],
+                f"{_title(item.place, target)}, logit {item.scores[LOGIT][number]:.2f}",
+                item.place,
+                contributions(item.place.bases, item.values)[:, number],
+                item.values[:, :, number],
             )
-            for one in found
+            for item in explanations
         ]
         for number, target in enumerate(targets)
     ]
@@ -101,15 +103,15 @@ def _write(out: Path, figure: Figure) -> None:
 
 
 def _plot(targets: Sequence[Sequence[_Panel]], label: str) -> Figure:
-    panels = [panel for one in targets for panel in one]
+    panels = [panel for of_target in targets for panel in of_target]
     lines = [-(-len(panel.heights) // LINE_BP) for panel in panels]
     wide = 1.7 + 0.105 * min(max(len(panel.heights) for panel in panels), LINE_BP)
     figure = Figure(figsize=(max(wide, 4.5), sum(lines) * _LINE_HIGH + 0.5 * len(panels)))
     figure.set_layout_engine("constrained", hspace=0.02)
     parts = iter(figure.subfigures(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0])
-    for same in targets:
-        most = max(float(np.abs(panel.values).max()) for panel in same) or 1.0
-        for panel in same:
+    for of_target in targets:
+        most = max(float(np.abs(panel.values).max()) for panel in of_target) or 1.0
+        for panel in of_target:
             part = next(parts)
             count = -(-len(panel.heights) // LINE_BP)
             part.suptitle(panel.title, x=0.01, ha="left", fontsize=10)
@@ -119,7 +121,7 @@ def _plot(targets: Sequence[Sequence[_Panel]], label: str) -> Figure:
 
 
 def letter_heights(codes: dna.Bytes, effects: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Return minus the mean effect of the other bases `(length,)`; 0 where the base is unknown."""
+    """Return minus the mean effect of the substitutions, `(length,)`; 0 at an unknown base."""
     heights: npt.NDArray[np.float64] = -effects.sum(axis=0, dtype=np.float64) / 3
     return np.where(codes < dna.UNKNOWN, heights, 0.0)
 
@@ -127,15 +129,15 @@ def letter_heights(codes: dna.Bytes, effects: npt.NDArray[np.float32]) -> npt.ND
 def draw_logo(
     axes: Axes, codes: dna.Bytes, heights: npt.NDArray[np.floating[Any]], first: int
 ) -> None:
-    """Draw letters one unit wide from `first` on; below 0 they stand on their heads."""
+    """Draw letters one unit wide from x = `first` on; negative heights are drawn upside down."""
     for code, letter in enumerate(dna.BASES):
         outline = _letter(letter)
         drawn = []
-        for place in np.flatnonzero((codes == code) & (heights != 0)):
-            corner = np.array([first + place - 0.46, 0.0])
+        for position in np.flatnonzero((codes == code) & (heights != 0)):
+            corner = np.array([first + position - 0.46, 0.0])
             drawn.append(
                 Outline(
-                    np.asarray(outline.vertices) * [0.92, heights[place]] + corner, outline.codes
+                    np.asarray(outline.vertices) * [0.92, heights[position]] + corner, outline.codes
                 )
             )
         if drawn:
@@ -144,8 +146,10 @@ def draw_logo(
 
 
 def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label: str) -> None:
-    """Draw a logo and a heat map for each 100 bases; the bases are counted from 0, the ticks say
-    where they are."""
+    """Draw a logo and a heat map for every 100 bases.
+
+    The x axis counts bases from 0; its labels are their positions.
+    """
     bases, heights = panel.place.bases, panel.heights
     low, high = min(heights.min(), 0.0), max(heights.max(), 0.0)
     air = 0.05 * (high - low or 1.0)
@@ -173,16 +177,15 @@ def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label
         heat.plot(start + known, codes[known], ".", color=FAINT, markersize=2)
         heat.set_yticks(range(4), list(dna.BASES), fontsize=7)
         heat.set_xticks(*_ticks(panel.place, start, start + len(codes)), fontsize=8)
-        for one in (logo, heat):
-            one.set_xlim(start - 0.5, start + width - 0.5)
+        for part in (logo, heat):
+            part.set_xlim(start - 0.5, start + width - 0.5)
     bar = axes[0].figure.colorbar(image, ax=list(axes), fraction=0.03, pad=0.01, shrink=0.9)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
 def _ticks(place: Locus, start: int, end: int) -> tuple[list[int], list[str]]:
-    """Return (indices, labels) of round positions, which people count from 1; an inserted base has
-    no position of its own."""
+    """Return (indices, labels) of round positions, counted from 1; inserted bases have none."""
     every = next(step for step in (1, 2, 5, 10, 20) if (end - start) / step <= 10 or step == 20)
     shown = [
         index

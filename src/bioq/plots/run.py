@@ -1,5 +1,4 @@
-"""The figures of a run with their titles and captions, and its settings: what the report and the
-page of `bioq serve` both show."""
+"""Figures of a run with titles and captions, and its settings: for reports and `bioq serve`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,53 +29,54 @@ class Drawn:
     """A figure of a page."""
 
     name: str
-    """The file name without its ending."""
+    """File name without its ending."""
     figure: Figure
     title: str
     caption: str
     on_white: bool = False
-    """Whether its colours need a white ground."""
+    """Whether the figure needs a white background."""
 
 
-def figures_of_scores(found: Evaluation) -> Iterator[Drawn]:
-    """Yield the figures of what an evaluation found."""
-    split = found.summary["split"]
+def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
+    """Yield the figures of an evaluation."""
+    split = evaluation.summary["split"]
     yield Drawn(
         "roc",
-        plot_roc(found.curves, found.summary),
+        plot_roc(evaluation.curves, evaluation.summary),
         "ROC curves",
-        f"How many positives are found (up) for how many false alarms (right), on {split}, when "
-        "the threshold falls from 1 to 0. Each curve pools the windows of all its targets. The "
-        "area under it is the chance that a positive scores higher than a negative.",
+        f"Share of positives above a threshold (up) against the share of negatives above it "
+        f"(right), on {split}, for every threshold. Each curve pools the windows of all its "
+        "targets. The area under the curve is the chance that a positive scores higher than a "
+        "negative.",
     )
     yield Drawn(
         "precision_recall",
-        plot_precision_recall(found.curves, found.summary),
+        plot_precision_recall(evaluation.curves, evaluation.summary),
         "Precision and recall",
-        f"How many of the “yes” answers are right (up) for how many positives are found (right), "
-        f"on {split}. The dots are the thresholds of the table above. With few positives this "
-        "curve says more than the ROC curve.",
+        f"Share of the “yes” answers that are right (up) against the share of positives that are "
+        f"recovered (right), on {split}. The dots are the thresholds of the table above. If few "
+        "labels are positive, this curve is more informative than the ROC curve.",
     )
     yield Drawn(
         "targets",
-        plot_targets(found.per_target),
+        plot_targets(evaluation.per_target),
         "Every target",
-        "A dot is a target, the line the median of its group. Dots lie at random heights within "
-        "their row. Targets without a positive are left out.",
+        "A dot is a target; the line is the median of the group. The height of a dot within its "
+        "row has no meaning. Targets without a positive window are not shown.",
     )
     yield Drawn(
         "calibration",
-        plot_calibration(found.calibration),
+        plot_calibration(evaluation.calibration),
         "Calibration",
-        "Of the predictions near a probability, the share that is positive. On the dashed line "
-        "a probability means what it says; below it the model is too sure. Bars: 95 % intervals "
-        "as if windows were independent; hollow dots: fewer than 30 predictions. The lower panel "
-        "counts predictions, logarithmically.",
+        "Share of positives among the predictions near a probability. On the dashed line the "
+        "probabilities are exact; below it they are too high. Bars: 95 % intervals, assuming "
+        "independent windows; hollow dots: fewer than 30 predictions. Lower panel: number of "
+        "predictions, on a logarithmic scale.",
     )
 
 
 def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
-    """Yield the figures of how a run was trained. Raises BioqError without a history."""
+    """Yield the figures of a run's training. Raises BioqError without a history."""
     history = read_history(run)
     select_by = config.training.get("resolved", {}).get("select_by", "valid_loss")
     rows: Any = history.to_dict("records")
@@ -85,28 +85,28 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
         "loss",
         plot_loss(history, best_epoch=best),
         "Loss by epoch",
-        "Falling validation loss: the model still learns something general. Rising again while "
-        "the training loss falls: it learns its training windows by heart. The training loss is "
-        "taken with dropout, the validation loss without.",
+        "While the validation loss falls, the model learns patterns that hold for new windows. If "
+        "it rises while the training loss falls, the model memorises its training windows. The "
+        "training loss is measured with dropout, the validation loss without.",
     )
     yield Drawn(
         "validation_scores",
         plot_validation_scores(history, best_epoch=best),
         "Validation scores by epoch",
-        "Macro: the mean over targets. Micro: all targets pooled. The weights of the epoch marked "
-        "as best are the ones evaluated here.",
+        "Macro: the mean over targets. Micro: all targets pooled. The evaluation uses the weights "
+        "of the best epoch.",
     )
 
 
 def figures_of_published(per_target: pd.DataFrame) -> Iterator[Drawn]:
-    """Yield a figure for each published model whose scores the target table holds."""
+    """Yield a figure for each published model that has scores in the target table."""
     for model in dict.fromkeys(model for _, model, _ in published_columns(per_target)):
         yield Drawn(
             f"published_{model}",
             plot_published(per_target, model),
             f"Compared with {PUBLISHED_NAMES.get(model, model)}",
-            "A dot is a target: above the line this run scores higher than the published model. "
-            "Fair only on DeepSEA's own test windows (chromosomes 8 and 9).",
+            "A dot is a target; above the line this run scores higher than the published model. "
+            "The comparison is fair only on DeepSEA's test windows (chromosomes 8 and 9).",
         )
 
 
@@ -116,13 +116,13 @@ def figure_of_model(summary: Summary) -> Drawn:
         "model",
         plot_architecture(summary),
         "The model",
-        "From the window to one output for each target, and the parameters of each layer.",
+        "The layers from the window to one output per target, with their parameters.",
         on_white=True,
     )
 
 
 def settings(config: RunConfig) -> list[tuple[str, str]]:
-    """Return what the run was trained with, as rows of text."""
+    """Return the settings of the run's training, as (name, value) rows of text."""
     resolved = config.training.get("resolved", {})
     rows = [("model", str(config.model["name"]))]
     rows += [(_words(name), str(value)) for name, value in config.model.get("sizes", {}).items()]

@@ -1,4 +1,4 @@
-"""How every figure of an evaluation looks, and figures as SVG and PNG bytes."""
+"""The style of all figures, and figures as SVG and PNG."""
 
 import html
 import io
@@ -12,16 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#1a1a1b"
-"""The colour of text and axes; a page may put its own in its place."""
+"""Colour of text and axes; `inline_svg` replaces it by the page's text colour."""
 FAINT = "#8a8f98"
-"""Grid, diagonals and remarks: readable on white and on black."""
+"""Colour of diagonals and remarks, readable on white and on black."""
 BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
 GROUP_COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe & Ito 2008, told apart by colour-blind readers; those that are dark on white first."""
+"""Okabe & Ito 2008, distinct for colour-blind readers; colours that are dark on white first."""
 MOST_GROUPS = len(GROUP_COLOURS)
 
 WIDTH = 4.8
-"""Inches. Small beside its text, so that a figure stays readable on a phone."""
+"""Inches; small compared with the text, so that a figure is readable on a phone."""
 
 STYLE: Any = {
     "axes.edgecolor": INK,
@@ -50,13 +50,13 @@ def new_figure(height: float, *, rows: int = 1, columns: int = 1, **options: Any
 
 
 def group_colours(groups: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each group; beyond the sixth all are grey."""
+    """Return a colour for each group; groups after the sixth are grey."""
     padded = [*GROUP_COLOURS, *([FAINT] * max(len(groups) - MOST_GROUPS, 0))]
     return dict(zip(groups, padded, strict=False))
 
 
 def frame_unit_square(axes: Axes, *, x: str, y: str) -> None:
-    """Give axes from 0 to 1, a little air around them, and labels."""
+    """Set both axes to 0 to 1 with a small margin, and label them."""
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlabel(x)
@@ -64,16 +64,16 @@ def frame_unit_square(axes: Axes, *, x: str, y: str) -> None:
 
 
 def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
-    """Return heights moved apart so that neighbours are at least `gap` from each other."""
+    """Return the heights moved apart, so that neighbours are at least `gap` apart."""
     order = sorted(range(len(heights)), key=lambda number: heights[number])
-    placed = list(heights)
+    spread = list(heights)
     for below, number in itertools.pairwise(order):
-        placed[number] = max(placed[number], placed[below] + gap)
-    return placed
+        spread[number] = max(spread[number], spread[below] + gap)
+    return spread
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return a figure as a PNG on white, at 200 dots an inch."""
+    """Return a figure as a PNG on white, at 200 dots per inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
@@ -91,9 +91,9 @@ def to_svg(figure: Figure) -> str:
 def inline_svg(svg: str, *, name: str, title: str) -> str:
     """Return the text of an SVG file as an `<svg>` element for an HTML page.
 
-    Its ink is the page's text colour, its size the page's choice, and its ids begin with `name`,
-    so that two figures on one page do not mix. It holds no CSS, which a page may forbid (the
-    Content-Security-Policy of `bioq serve`): what it says of style is attributes.
+    Text and axes have the page's text colour, the page sets the size, and ids begin with `name`, so
+    that two figures on a page do not mix. Styles are attributes, not CSS, which a page may forbid
+    (the Content-Security-Policy of `bioq serve`).
     """
     svg = svg[svg.index("<svg") :].strip().replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
@@ -101,19 +101,19 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     svg = re.sub(r'\bstyle="([^"]*)"', _attributes, svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
-    head, rest = svg.split(">", 1)
+    head, body = svg.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     label = html.escape(title, quote=True)
-    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + rest
+    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + body
 
 
 _LINES = 'stroke-linejoin="round" stroke-linecap="butt"'
-"""What the style sheet of Matplotlib's SVG files says."""
+"""The rules of the style sheet in Matplotlib's SVG files."""
 
 
 def _attributes(style: re.Match[str]) -> str:
-    """Return CSS declarations as SVG's presentation attributes; the last of a name counts."""
-    declared = (one.split(":", 1) for one in style[1].split(";") if ":" in one)
+    """Return CSS declarations as SVG presentation attributes; the last of equal names counts."""
+    declared = (rule.split(":", 1) for rule in style[1].split(";") if ":" in rule)
     return " ".join(
         f'{name}="{value}"'
         for name, value in {name.strip(): value.strip() for name, value in declared}.items()

@@ -20,7 +20,7 @@ class _Line(NamedTuple):
 
 @matplotlib.rc_context(STYLE)
 def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
-    """Draw training and validation loss by epoch; `history` is as `history.csv` says."""
+    """Draw training and validation loss by epoch; `history` has the columns of `history.csv`."""
     figure = new_figure(3.2)
     axes = figure.axes[0]
     lines = (_Line("train_loss", "training", BLUE), _Line("valid_loss", "validation", VERMILION))
@@ -48,7 +48,7 @@ def plot_validation_scores(history: pd.DataFrame, *, best_epoch: int | None = No
 
 
 def _draw_lines(axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...]) -> None:
-    """Draw columns over epochs, each named at its last point; a column of NaN is left out."""
+    """Draw columns over epochs, labelled at their last points; columns of NaN are not drawn."""
     drawn = [
         line for line in lines if line.column in history and history[line.column].notna().any()
     ]
@@ -78,7 +78,7 @@ def _draw_lines(axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...]) -> 
 
 
 def _draw_epochs(axes: Axes, best_epoch: int | None, *, at_top: bool) -> None:
-    """Number the epochs and mark the best; its name stands where the lines leave room."""
+    """Number the epochs and mark the best epoch, on the side where the lines leave room."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if best_epoch is None:

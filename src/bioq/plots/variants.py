@@ -1,4 +1,4 @@
-"""Figures of variants: what one allele does to every target, and the alleles of a job."""
+"""Figures of variants: the effects of an allele on every target, and the alleles of a job."""
 
 import html
 import re
@@ -17,20 +17,19 @@ from bioq.plots.style import BLUE, FAINT, STYLE, new_figure
 
 Floats = npt.NDArray[np.floating[Any]]
 POINT = "point:"
-"""Points that are large enough to matter are links to POINT and their number; a page puts its
-own addresses in their place."""
+"""Prefix of the link of a large point, before its number; `name_points` replaces the link."""
 LABELS = 6
 MOST_POINTS = 300
-"""Points, the largest first, that are links; the others are drawn as one picture."""
+"""The largest points, as many as this, are links; all other points are drawn as one picture."""
 _OBSTACLES = 30
-"""Points, the largest first, that no label may cover."""
+"""The largest points, as many as this, that no label may cover."""
 _CONTIGS = 12
-"""Runs of alleles on one contig that have room for their names."""
-_Beside = tuple[Literal["left", "center", "right"], float, float]
-_RIGHT: tuple[_Beside, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
-_LEFT: tuple[_Beside, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
-_ABOVE: tuple[_Beside, ...] = (("center", 0, 9), ("right", 6, 9), ("left", -6, 9))
-"""Where a label may stand beside its point: alignment, and offset in points."""
+"""Largest number of contigs that are named below the axis."""
+_Offset = tuple[Literal["left", "center", "right"], float, float]
+_RIGHT: tuple[_Offset, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
+_LEFT: tuple[_Offset, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
+_ABOVE: tuple[_Offset, ...] = (("center", 0, 9), ("right", 6, 9), ("left", -6, 9))
+"""Positions of a label beside its point: alignment, and offset in points (1/72 inch)."""
 
 
 class _Label(NamedTuple):
@@ -38,15 +37,15 @@ class _Label(NamedTuple):
     y: float
     text: str
     colour: str
-    beside: tuple[_Beside, ...]
-    """Where its label may stand; the first place with room is taken."""
+    offsets: tuple[_Offset, ...]
+    """Positions of the label; the first with room is used."""
 
 
 @matplotlib.rc_context(STYLE)
 def plot_allele(
     names: Sequence[str], diff: Floats, log2_odds_ratio: Floats, colours: Sequence[str] = ()
 ) -> Figure:
-    """Draw the targets of one allele: |diff| over log2 odds ratio, the largest named.
+    """Draw the targets of one allele: |diff| over log2 odds ratio, the largest labelled.
 
     `names`, `diff`, `log2_odds_ratio` and the points' `colours` are `(targets,)`.
     """
@@ -56,9 +55,10 @@ def plot_allele(
     axes = figure.axes[0]
     axes.axvline(0, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
     _draw_points(axes, log2_odds_ratio, size, colour)
-    reach = float(np.abs(log2_odds_ratio).max()) * 1.08 or 1.0  # 0: nothing changes
+    reach = float(np.abs(log2_odds_ratio).max()) * 1.08 or 1.0  # 0 if nothing changes
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0, float(size.max()) * 1.08 or 1.0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # room for labels such as -0.0005
     axes.set_xlabel("log2 odds ratio  (less likely with ALT ← 0 → more likely)")
     axes.set_ylabel("|ALT − REF|")
     top = np.argsort(-size, kind="stable")[:_OBSTACLES]
@@ -73,7 +73,7 @@ def plot_allele(
 
 @matplotlib.rc_context(STYLE)
 def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) -> Figure:
-    """Draw the largest |diff| of every allele in the order given, the largest labelled.
+    """Draw the largest |diff| of every allele, in input order, the largest labelled.
 
     `contigs`, `size` (NaN: not scored) and `labels` are `(alleles,)`.
     """
@@ -85,9 +85,9 @@ def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) ->
     axes.set_xlim(0.5 - 0.02 * len(size), len(size) * 1.02 + 0.5)
     axes.set_ylim(0, (float(size[scored].max()) * 1.12 if len(scored) else 0.0) or 1.0)
     top = scored[np.argsort(-size[scored], kind="stable")][:_OBSTACLES]
-    beside = _ABOVE + _RIGHT + _LEFT
+    offsets = _ABOVE + _RIGHT + _LEFT
     chosen = [
-        _Label(number[n], float(size[n]), labels[n], BLUE, beside) for n in top if size[n] > 0
+        _Label(number[n], float(size[n]), labels[n], BLUE, offsets) for n in top if size[n] > 0
     ]
     axes.set_ylabel("largest |ALT − REF|")
     _name_contigs(axes, contigs)
@@ -98,7 +98,7 @@ def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) ->
 def _draw_points(
     axes: Axes, x: Floats, y: Floats, colours: Sequence[str], *, stems: bool = False
 ) -> None:
-    """Draw dots, the largest last and as links; what is NaN is left out."""
+    """Draw dots, the largest last and as links; NaN is not drawn."""
     order = [int(n) for n in np.argsort(y, kind="stable") if not np.isnan(y[n])]
     small, large = order[:-MOST_POINTS], order[-MOST_POINTS:]
     if stems:
@@ -112,53 +112,53 @@ def _draw_points(
     drawn.set_urls([f"{POINT}{n}" for n in large])
 
 
-def _write_labels(axes: Axes, points: Sequence[_Label]) -> None:
-    """Label the first points, beside them; a label without room between points is left out."""
+def _write_labels(axes: Axes, labels: Sequence[_Label]) -> None:
+    """Label the first points; a label that would cover a point or a label is not drawn."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # lays out, so that it is known what lies where
+    figure.draw_without_rendering()  # computes the layout, and so every position
     frame = axes.get_window_extent()
     dot = 4 * figure.dpi / 72
-    if not points:
+    if not labels:
         return
-    taken = [
+    occupied = [
         Bbox.from_bounds(x - dot, y - dot, 2 * dot, 2 * dot)
-        for x, y in axes.transData.transform([(one.x, one.y) for one in points])
+        for x, y in axes.transData.transform([(label.x, label.y) for label in labels])
     ]
-    for one in points[:LABELS]:
+    for label in labels[:LABELS]:
         text = axes.annotate(
-            one.text,
-            (one.x, one.y),
+            label.text,
+            (label.x, label.y),
             xytext=(0, 0),
             textcoords="offset points",
             va="center",
-            color=one.colour,
+            color=label.colour,
             fontsize=8.5,
             parse_math=False,
         )
-        for ha, x, y in one.beside:
+        for ha, x, y in label.offsets:
             text.set_horizontalalignment(ha)
             text.set_position((x, y))
             box = text.get_window_extent()
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
             inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1 + 2 * dot
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
+            if inside and not any(box.overlaps(obstacle) for obstacle in occupied):
+                occupied.append(box)
                 break
         else:
             text.remove()
 
 
-def _outwards(x: float) -> tuple[_Beside, ...]:
-    """Return the places beside a point, those away from 0 first."""
+def _outwards(x: float) -> tuple[_Offset, ...]:
+    """Return the offsets of a label, first those that point away from 0."""
     return (_LEFT + _RIGHT if x < 0 else _RIGHT + _LEFT) + _ABOVE
 
 
 def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
-    """Name the contigs below their alleles where they lie together, else number the alleles."""
+    """Name the contigs below their alleles if there are few, else number the alleles."""
     starts = [n for n, name in enumerate(contigs) if n == 0 or contigs[n - 1] != name]
     if len(starts) > _CONTIGS:
-        axes.set_xlabel("alleles, in the order given")
+        axes.set_xlabel("alleles, in input order")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
         return
     ends = [*starts[1:], len(contigs)]
@@ -169,13 +169,13 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
     names = [contigs[n] if shown else "" for n, shown in zip(starts, wide, strict=True)]
     axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("alleles, in the order given, by contig")
+    axes.set_xlabel("alleles, in input order, by contig")
 
 
 def name_points(svg: str, link: Callable[[int], str], title: Callable[[int], str]) -> str:
-    """Give the points of an inline figure their links, and titles that a pointer shows.
+    """Set the links of the points of an inline figure, and the titles that appear on hover.
 
-    The keyboard passes them over: a table beside the figure has the same links.
+    The keyboard skips the links: the table beside the figure has the same links.
     """
 
     def named(match: re.Match[str]) -> str:

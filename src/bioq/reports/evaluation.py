@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page that needs nothing but itself, and its figures as files."""
+"""The report of a run: one self-contained HTML page, and its figures as files."""
 
 import json
 import shlex
@@ -43,37 +43,37 @@ _COLUMNS = {
     "recall_at_threshold": "recall",
     "brier": "Brier",
 }
-"""The columns of `per_target.tsv` that the page shows, and their headings."""
+"""Columns of `per_target.tsv` on the page -> their headings."""
 
 
 @dataclass(frozen=True)
 class ExtraTable:
-    """A table that a report shows after its headline."""
+    """A table that a report shows after its main scores."""
 
     title: str
     table: pd.DataFrame
     note: str = ""
-    """How to read it, in a sentence or two."""
+    """One or two sentences that explain the table."""
 
 
 def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) -> Path:
     """Draw the figures of an evaluated run and write `RUN/evaluation/report.html`; return its path.
 
-    Each figure is written beside it as PNG and SVG. Raises BioqError if the run has not been
-    evaluated, or cannot be read.
+    Each figure is also written into this folder as PNG and SVG. Raises BioqError if the run has not
+    been evaluated, or cannot be read.
     """
     with locked(Path(run) / FOLDER):  # another process may evaluate the same run
         return _write_report(Path(run), extra_tables)
 
 
 def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
-    found = read_evaluation(run)
-    is_run = (run / CONFIG).exists()  # else an evaluation of several, in a folder of its own
+    evaluation = read_evaluation(run)
+    is_run = (run / CONFIG).exists()  # else the folder is the evaluation of several runs
     config = read_config(run) if is_run else None
-    drawn = list(figures_of_scores(found))
+    drawn = list(figures_of_scores(evaluation))
     if config is not None:
         drawn += figures_of_training(run, config)
-    drawn += figures_of_published(found.per_target)
+    drawn += figures_of_published(evaluation.per_target)
     if config is not None:
         drawn.append(figure_of_model(summarise(load(run, calibrated=False).network)))
     folder = run / FOLDER
@@ -81,33 +81,35 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     for figure in drawn:
         svg = to_svg(figure.figure)
         _write(folder / f"{figure.name}.svg", svg.encode())
-        figure.figure.set_layout_engine("none")  # it is laid out: the next drawing is faster
+        figure.figure.set_layout_engine(
+            "none"
+        )  # keeps the layout of the SVG: drawing again is faster
         _write(folder / f"{figure.name}.png", to_png(figure.figure))
         element = inline_svg(svg, name=figure.name, title=figure.title)
         shown.append({"drawn": figure, "svg": Markup(element)})
     page = page_template("report.html.j2", {"cell": _cell, "text_columns": _text_columns}).render(
-        summary=found.summary,
+        summary=evaluation.summary,
         config=config,
         figures=shown,
         extra_tables=extra_tables,
         scores=SCORES,
-        published=_published(found),
-        targets=_target_rows(found.per_target),
+        published=_published(evaluation),
+        targets=_target_rows(evaluation.per_target),
         settings=settings(config) if config else [],
-        commands=_commands(run, found.summary, config) if config else "",
+        commands=_commands(run, evaluation.summary, config) if config else "",
     )
     _write(folder / REPORT, page.encode())
     return folder / REPORT
 
 
-def _published(found: Evaluation) -> list[dict[str, Any]]:
-    """Return the comparison with published models, their names as they write them."""
-    rows = found.summary["published"]
+def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the comparison with published models, with the names that their papers use."""
+    rows = evaluation.summary["published"]
     return [{**row, "model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
 
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:
-    """Return headings, and rows of (text, what to sort by)."""
+    """Return the headings, and rows of cells (text, sort key)."""
     columns = [column for column in _COLUMNS if column in per_target]
     rows = []
     for values in per_target[columns].itertuples(index=False):
@@ -127,15 +129,15 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
     """Return the commands that train and evaluate this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
-    asked = dict(config.training)
-    flags = dict(asked.get("sizes") or {}) | (
-        {"motifs": asked["motifs"]} if asked.get("motifs") else {}
+    options = dict(config.training)
+    flags = dict(options.get("sizes") or {}) | (
+        {"motifs": options["motifs"]} if options.get("motifs") else {}
     )
     defaults = asdict(TrainConfig())
     flags |= {
-        name: asked[name]
+        name: options[name]
         for name, default in defaults.items()
-        if name in asked and asked[name] != default
+        if name in options and options[name] != default
     }
     for name, value in flags.items():
         flag = name.replace("_", "-")
@@ -155,7 +157,7 @@ def _text_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell of an extra table as text: floats rounded, what is undefined a dash."""
+    """Return a cell of an extra table as text: floats rounded, a missing value as a dash."""
     if isinstance(value, float):
         return number(value)
     return "–" if value is None else str(value)

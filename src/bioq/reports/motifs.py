@@ -21,11 +21,11 @@ from bioq.reports.page import page_template
 PAGE = "motifs.html"
 
 _COLUMN, _HIGH, _GAP = 8, 34, 5
-"""Width of a position, height of 2 bits and space between the two logos, in the SVG's units."""
+"""Width of a position, height of 2 bits and gap between the two logos, in units of the SVG."""
 _LEAST_HIGH = 1
-"""Letters lower than this are left out: nobody sees them, and they are most of the letters."""
+"""Lower letters are not drawn: they cannot be seen, and most letters are that low."""
 _BEYOND = 8
-"""Positions of the match that are shown on either side of the filter."""
+"""Positions of the match drawn beyond each end of the filter."""
 
 
 def write_motif_folder(
@@ -88,7 +88,7 @@ def motifs_page(result: FilterMotifs) -> str:
 
 
 def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
-    """Return an SVG of a motif's logo and, below it and aligned with it, its match's."""
+    """Return an SVG with the logo of a motif and, aligned below it, the logo of its match."""
     drawn = _letters(motif.probabilities, first=0, top=0)
     start, end, high = 0, len(motif), _HIGH
     if match is not None:
@@ -111,7 +111,7 @@ def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
 
 
 def _letters(probabilities: Floats, *, first: int, top: int) -> str:
-    """Return the letters of a logo, each as high as its share of the position's information."""
+    """Return the letters of a logo, as high as their shares of the position's information."""
     bits = Motif("", "", probabilities).information_bits()
     heights = np.round(probabilities * bits[:, np.newaxis] * _HIGH / 2, 1)
     parts = []
@@ -130,7 +130,7 @@ def _letters(probabilities: Floats, *, first: int, top: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a p- or q-value with two digits, a dash where there is none."""
+    """Return a p- or q-value with two digits, or a dash for NaN."""
     return "–" if pd.isna(value) else f"{value:.1e}" if value < 1e-3 else f"{value:.2g}"
 
 

@@ -1,4 +1,4 @@
-"""The templates of BioQ's HTML pages; they share the style of `page.css`."""
+"""The templates of the HTML reports, which share the style sheet `page.css`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from bioq.evaluation.table import number
 
 
 def page_template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:
-    """Return a template of the package; text is escaped, a missing value is an error."""
+    """Return a template of the package; text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("bioq.reports", "templates"),
         autoescape=True,

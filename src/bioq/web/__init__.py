@@ -1,4 +1,4 @@
-"""`bioq serve`: a local page and a REST API before a trained model."""
+"""`bioq serve`: local web pages and a REST API for a trained model."""
 
 from bioq.web.app import create_app
 from bioq.web.limits import Limits

@@ -1,5 +1,5 @@
-"""What comes back: predictions of windows, effects of substitutions, scores of alleles; and each as
-a file to download."""
+"""Results: predictions of windows, effects of substitutions and scores of alleles, each of which
+can be written as a file."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from bioq.variants import COLUMNS, SCORES
 Floats = npt.NDArray[np.float32]
 PROBABILITY = "probability"
 ROWS = 256
-"""Rows of a table that are written at a time."""
+"""Rows of a table per write."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Predictions:
 
     windows: WindowBatch
     columns: Mapping[str, Kind]
-    """Kinds of the windows' columns."""
+    """Kind of each of the windows' columns."""
     probability: Floats
     """`(windows, targets)`."""
 
     def title(self, number: int) -> str:
-        """Return what a window is called, with its place counted from 1."""
+        """Return the title of a window: sequence or contig, and its position counted from 1."""
         columns = self.windows.columns
         name = columns["sequence" if "sequence" in columns else "chrom"][number]
         return f"{name}:{columns['start'][number] + 1:,}-{columns['end'][number]:,}"
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-        """Write a row a window."""
+        """Write one row per window."""
         with open_table(out, Layout(self.columns, targets, (PROBABILITY,), metadata)) as table:
             table.write(self.windows.columns, {PROBABILITY: self.probability})
 
@@ -55,11 +55,11 @@ class Mutagenesis:
     columns: Mapping[str, Literal["text", "integer", "number"]]
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-        """Write a row a substitution, or (`.npz`, `.h5`) arrays."""
-        place = self.explanation.place
-        places = Loci(self.title, self.columns, 1, lambda: iter([place]))
+        """Write one row per substitution, or arrays into `.npz` and `.h5`."""
+        explained = self.explanation.place
+        places = Loci(self.title, self.columns, 1, lambda: iter([explained]))
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
-        span_bp = len(place.position)
+        span_bp = len(explained.position)
         with open_writer(
             out, MutagenesisValues(), places, chosen, span_bp=span_bp, metadata=metadata
         ) as writer:
@@ -67,7 +67,7 @@ class Mutagenesis:
 
 
 class Alleles:
-    """The alleles of a job and their scores; the scores lie in files of the job's folder."""
+    """The alleles of a job and their scores; the scores are in files of the job's folder."""
 
     def __init__(self, folder: Path, targets: int):
         self.columns: dict[str, npt.NDArray[Any]] = {}
@@ -78,7 +78,7 @@ class Alleles:
 
     @contextlib.contextmanager
     def filling(self) -> Iterator["Alleles"]:
-        """Take blocks with `add` inside; whole when the block ends."""
+        """Accept blocks through `add` inside the context; complete when the context ends."""
         with contextlib.ExitStack() as stack:
             self._files = {
                 name: stack.enter_context(open(self._folder / f"{name}.float32", "wb"))
@@ -91,7 +91,7 @@ class Alleles:
         self._blocks.clear()
 
     def add(self, columns: Mapping[str, npt.NDArray[Any]], scores: Mapping[str, Floats]) -> None:
-        """Append some alleles."""
+        """Append a block of alleles."""
         self._blocks.append(columns)
         for name, file in self._files.items():
             file.write(np.ascontiguousarray(scores[name], dtype=np.float32).data)
@@ -100,7 +100,7 @@ class Alleles:
         return len(self.columns["chrom"])
 
     def scores(self, rows: slice) -> dict[str, Floats]:
-        """Return every score of some alleles, `(rows, targets)`."""
+        """Return every score of the alleles `rows`: name -> `(rows, targets)`."""
         shape = (len(self), self._targets)
         return {
             name: np.array(
@@ -110,7 +110,7 @@ class Alleles:
         }
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-        """Write a row an allele, with every score of every target."""
+        """Write one row per allele, with every score of every target."""
         with open_table(out, Layout(COLUMNS, targets, tuple(SCORES), metadata)) as table:
             for start in range(0, len(self), ROWS):
                 rows = slice(start, start + ROWS)

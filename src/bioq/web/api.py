@@ -1,4 +1,4 @@
-"""The REST API: parse, ask the service, wait without holding a thread, answer."""
+"""The REST API: parse the request, call the service, wait without blocking a thread, answer."""
 
 import asyncio
 import math
@@ -23,64 +23,64 @@ from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.jobs import Job
-from bioq.web.pages.render import service_of
+from bioq.web.request import service_of
 from bioq.web.service import Service
 
 router = APIRouter(prefix="/api", tags=["API"])
 
 Numbers = npt.NDArray[np.int64]
-_WHY: dict[int | str, str] = {
-    400: "The body cannot be read, or the Host is not this server's",
-    403: "A page of another site asks",
-    404: "There is no such job",
+_MEANING: dict[int | str, str] = {
+    400: "The body cannot be read, or the Host header is not this server's",
+    403: "The request comes from a page of another site",
+    404: "No job has this id",
     413: "The body is too large",
-    422: "A fault in what was sent",
-    429: "Too much waits already; ask again after Retry-After seconds",
+    422: "An error in the request",
+    429: "Too many requests wait; try again after Retry-After seconds",
 }
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what the documentation says of answers that are refusals."""
-    found: dict[int | str, dict[str, Any]] = {
-        status: {"model": schemas.Detail, "description": _WHY[status]} for status in statuses
+    """Return the OpenAPI description of the answers with an error status."""
+    responses: dict[int | str, dict[str, Any]] = {
+        status: {"model": schemas.Detail, "description": _MEANING[status]} for status in statuses
     }
-    if 429 in found:
-        found[429]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
-    return found
+    if 429 in responses:
+        responses[429]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return responses
 
 
-_ASKED = _refusals(400, 403, 413, 422, 429)
+_ERRORS = _refusals(400, 403, 413, 422, 429)
 
 
-@router.post("/predict", responses=_ASKED)
-async def predict(asked: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
+@router.post("/predict", responses=_ERRORS)
+async def predict(body: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
     """Probability of every target for sequences or regions."""
     service = service_of(request)
-    chosen, windows = await run_in_threadpool(_read_windows, service, asked)
-    found = await asyncio.wrap_future(service.predict(windows))
-    return await run_in_threadpool(_predicted, service, chosen, found)
+    chosen, windows = await run_in_threadpool(_read_windows, service, body)
+    predictions = await asyncio.wrap_future(service.predict(windows))
+    return await run_in_threadpool(_predicted, service, chosen, predictions)
 
 
-@router.post("/variants", responses=_ASKED)
-async def variants(asked: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
-    """What variants do to every target."""
+@router.post("/variants", responses=_ERRORS)
+async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
+    """Effect of variants on every target."""
     service = service_of(request)
-    chosen, alleles = await run_in_threadpool(_read_alleles, service, asked)
+    chosen, alleles = await run_in_threadpool(_read_alleles, service, body)
     job = service.score_job(alleles, len(alleles), "variants")
     try:
-        found = await _finished(job)
-        return await run_in_threadpool(_scored, service, chosen, found)
+        scored = await _finished(job)
+        return await run_in_threadpool(_scored, service, chosen, scored)
     finally:
         service.jobs.remove(job.id)
 
 
-@router.post("/mutagenesis", responses=_ASKED)
+@router.post("/mutagenesis", responses=_ERRORS)
 async def mutagenesis(
-    asked: schemas.MutagenesisRequest, request: Request
+    body: schemas.MutagenesisRequest, request: Request
 ) -> schemas.MutagenesisAnswer:
-    """What every substitution in a window does to one target."""
+    """Effect of every substitution in a window on one target."""
     service = service_of(request)
-    job = await run_in_threadpool(_start_mutagenesis, service, asked)
+    job = await run_in_threadpool(_start_mutagenesis, service, body)
     try:
         return _mutated(await _finished(job))
     finally:
@@ -89,7 +89,7 @@ async def mutagenesis(
 
 @router.get("/model")
 def model(request: Request) -> schemas.ModelAnswer:
-    """What the model is, what it predicts and how well."""
+    """The model, its targets and its scores."""
     service = service_of(request)
     rows = service.targets.to_dict("records")
     limits = schemas.LimitsAnswer.model_validate(service.limits, from_attributes=True)
@@ -108,7 +108,7 @@ def model(request: Request) -> schemas.ModelAnswer:
 @router.post(
     "/jobs",
     status_code=202,
-    responses={202: {"headers": {"Location": {"schema": {"type": "string"}}}}, **_ASKED},
+    responses={202: {"headers": {"Location": {"schema": {"type": "string"}}}}, **_ERRORS},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -118,19 +118,19 @@ def model(request: Request) -> schemas.ModelAnswer:
     },
 )
 async def start_job(request: Request, response: Response) -> schemas.JobAnswer:
-    """Score a VCF, text or gzip, while nobody waits."""
+    """Start a job that scores a VCF, text or gzip."""
     service = service_of(request)
     upload = await request.body()
     job = await run_in_threadpool(service.score_vcf_job, upload, "a VCF sent to the API")
     response.headers["Location"] = f"/api/jobs/{job.id}"
-    return _told(service, job)
+    return _job_answer(service, job)
 
 
 @router.get("/jobs/{id}", responses=_refusals(404, 422))
 def job(id: str, request: Request) -> schemas.JobAnswer:
-    """How far a job is."""
+    """State and progress of a job."""
     service = service_of(request)
-    return _told(service, service.jobs.find(id))
+    return _job_answer(service, service.jobs.find(id))
 
 
 @router.get(
@@ -142,35 +142,37 @@ def job(id: str, request: Request) -> schemas.JobAnswer:
     },
 )
 async def result(id: str, ending: Ending, request: Request) -> FileResponse:
-    """The table of a job that is done, as tsv, tsv.gz or parquet."""
+    """The table of a finished job, as tsv, tsv.gz or parquet."""
     service = service_of(request)
     return await download(service, service.jobs.find(id), ending)
 
 
 @router.delete("/jobs/{id}", status_code=204, responses=_refusals(403, 404, 422))
 def forget_job(id: str, request: Request) -> None:
-    """Cancel a job and forget it with its result."""
+    """Cancel a job and remove its result."""
     service_of(request).jobs.remove(id)
 
 
 async def _finished(job: Job) -> Any:
-    """Wait for a job that only this request knows; it never makes way for others' results."""
+    """Wait for a job that only this request uses; its result is never removed for space."""
     job.seen = math.inf
     return await asyncio.wrap_future(job.future)
 
 
-def _read_windows(service: Service, asked: schemas.PredictRequest) -> tuple[Numbers, WindowBatch]:
-    chosen = select_targets(service.targets, asked.targets)
-    if bool(asked.sequences) == bool(asked.regions):
+def _read_windows(service: Service, body: schemas.PredictRequest) -> tuple[Numbers, WindowBatch]:
+    chosen = select_targets(service.targets, body.targets)
+    if bool(body.sequences) == bool(body.regions):
         raise UsageError("expected either 'sequences' or 'regions', with at least one of them")
-    if asked.regions:
-        return chosen, service.read_regions("\n".join(asked.regions))
-    fasta = "".join(f">{one.name}\n{one.sequence}\n" for one in asked.sequences)
-    return chosen, service.read_sequences(fasta, pad=asked.pad)
+    if body.regions:
+        return chosen, service.read_regions("\n".join(body.regions))
+    fasta = "".join(f">{item.name}\n{item.sequence}\n" for item in body.sequences)
+    return chosen, service.read_sequences(fasta, pad=body.pad)
 
 
-def _predicted(service: Service, chosen: Numbers, found: Predictions) -> schemas.PredictAnswer:
-    columns = found.windows.columns
+def _predicted(
+    service: Service, chosen: Numbers, predictions: Predictions
+) -> schemas.PredictAnswer:
+    columns = predictions.windows.columns
     names = columns["sequence" if "sequence" in columns else "chrom"]
     windows = [
         schemas.PredictedWindow(
@@ -180,16 +182,14 @@ def _predicted(service: Service, chosen: Numbers, found: Predictions) -> schemas
             n_share=columns["n_share"][row],
             probability=_numbers(probability[chosen]),
         )
-        for row, probability in enumerate(found.probability)
+        for row, probability in enumerate(predictions.probability)
     ]
     return schemas.PredictAnswer(targets=_names(service, chosen), windows=windows)
 
 
-def _read_alleles(
-    service: Service, asked: schemas.VariantsRequest
-) -> tuple[Numbers, list[Variant]]:
-    chosen = select_targets(service.targets, asked.targets)
-    alleles = service.read_variant_lines("\n".join(asked.variants))
+def _read_alleles(service: Service, body: schemas.VariantsRequest) -> tuple[Numbers, list[Variant]]:
+    chosen = select_targets(service.targets, body.targets)
+    alleles = service.read_variant_lines("\n".join(body.variants))
     most = service.limits.direct_alleles
     if len(alleles) > most:
         raise BioqError(
@@ -199,39 +199,39 @@ def _read_alleles(
     return chosen, alleles
 
 
-def _scored(service: Service, chosen: Numbers, found: Alleles) -> schemas.VariantsAnswer:
+def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.VariantsAnswer:
     names = _names(service, chosen)
-    scores = {name: values[:, chosen] for name, values in found.scores(slice(None)).items()}
+    scores = {name: values[:, chosen] for name, values in scored.scores(slice(None)).items()}
     alleles = []
-    for row in range(len(found)):
-        own: dict[str, Any] = {
-            name: found.columns[name][row]
+    for row in range(len(scored)):
+        values: dict[str, Any] = {
+            name: scored.columns[name][row]
             for name in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
         }
-        own |= {"max_abs_diff": None, "top_target": "", "scores": None}
+        values |= {"max_abs_diff": None, "top_target": "", "scores": None}
         size = np.abs(scores["diff"][row])
         if not np.isnan(size).any():
-            own["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
-            own["top_target"] = names[size.argmax()]
-            own["scores"] = schemas.AlleleScores(
+            values["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
+            values["top_target"] = names[size.argmax()]
+            values["scores"] = schemas.AlleleScores(
                 **{name: _numbers(scores[name][row]) for name in SCORES}
             )
-        alleles.append(schemas.ScoredAllele(**own))
+        alleles.append(schemas.ScoredAllele(**values))
     return schemas.VariantsAnswer(targets=names, alleles=alleles)
 
 
-def _start_mutagenesis(service: Service, asked: schemas.MutagenesisRequest) -> Job:
-    span_bp = service.bin_bp if asked.span_bp is None else asked.span_bp
+def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Job:
+    span_bp = service.bin_bp if body.span_bp is None else body.span_bp
     if span_bp > service.window_bp:
         raise UsageError(f"span_bp {span_bp:,}: the window has {service.window_bp:,} bases")
-    named = np.flatnonzero(service.targets[NAME] == asked.target)
-    chosen = named if len(named) else select_targets(service.targets, [asked.target])
+    exact = np.flatnonzero(service.targets[NAME] == body.target)
+    chosen = exact if len(exact) else select_targets(service.targets, [body.target])
     if len(chosen) > 1:
-        raise UsageError(f"target {asked.target!r} fits {len(chosen):,} targets; expected one")
-    if asked.sequence is not None and asked.region is None:
-        windows = service.read_sequences(f">sequence\n{asked.sequence}\n", pad=True)
-    elif asked.region is not None and asked.sequence is None:
-        windows = service.read_regions(asked.region)
+        raise UsageError(f"target {body.target!r} fits {len(chosen):,} targets; expected one")
+    if body.sequence is not None and body.region is None:
+        windows = service.read_sequences(f">sequence\n{body.sequence}\n", pad=True)
+    elif body.region is not None and body.sequence is None:
+        windows = service.read_regions(body.region)
     else:
         raise UsageError("expected either 'sequence' or 'region'")
     if len(windows) > 1:
@@ -242,13 +242,13 @@ def _start_mutagenesis(service: Service, asked: schemas.MutagenesisRequest) -> J
     return service.mutate_job(windows, 0, int(chosen[0]), span_bp)
 
 
-def _mutated(found: Mutagenesis) -> schemas.MutagenesisAnswer:
-    place, effects = found.explanation.place, found.explanation.values[..., 0]
+def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
+    explained, effects = result.explanation.place, result.explanation.values[..., 0]
     return schemas.MutagenesisAnswer(
-        target=found.target,
-        reference=_numbers(found.explanation.scores[REFERENCE])[0],
-        bases=dna.decode(place.bases),
-        position=place.position.tolist(),
+        target=result.target,
+        reference=_numbers(result.explanation.scores[REFERENCE])[0],
+        bases=dna.decode(explained.bases),
+        position=explained.position.tolist(),
         effects=schemas.Effects(
             **{base: _numbers(row) for base, row in zip("ACGT", effects, strict=True)}
         ),
@@ -262,7 +262,7 @@ def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
     return schemas.EvaluationAnswer.model_validate(summary)
 
 
-def _told(service: Service, job: Job) -> schemas.JobAnswer:
+def _job_answer(service: Service, job: Job) -> schemas.JobAnswer:
     return schemas.JobAnswer(
         id=job.id,
         kind=job.kind,

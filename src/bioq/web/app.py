@@ -1,4 +1,4 @@
-"""The web application: pages for people, an API for programs, and what stands before both."""
+"""The web application: pages, the API, and the handling of errors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,23 +16,26 @@ from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.examples import add_examples
 from bioq.web.guard import HEADERS, Guard
-from bioq.web.pages.render import refusal_status, retry_headers
+from bioq.web.request import refusal_status, retry_headers
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
-"""The names under which a server on this machine is asked."""
+"""Host names of a server that only this machine can reach."""
 STATIC = Path(__file__).parent / "static"
 
 
 def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
-    """Return the application. `hosts` are the names that it answers to; others get a 400, so that
-    a foreign page cannot reach it by a name of its own (DNS rebinding)."""
+    """Return the application.
+
+    `hosts` are the accepted Host names; any other gets status 400, so that a page of another site
+    cannot reach the server through its host name (DNS rebinding).
+    """
     app = FastAPI(
         title="BioQ",
         version=__version__,
-        summary="What DNA does, by a trained model",
-        docs_url=None,  # they load their scripts from elsewhere; /api is our own page
+        summary="Predict chromatin targets from DNA with a trained model",
+        docs_url=None,  # FastAPI's pages load scripts from another site; /api replaces them
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
@@ -46,40 +49,40 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.add_exception_handler(HTTPException, _refuse_request)
     app.add_exception_handler(Exception, _fail)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # the last is the first asked
+    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # added last, called first
     return app
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer an input with a fault by the one line that says what to change."""
+    """Answer bad input with the error's line, which says what to change."""
     assert isinstance(error, BioqError)
     status = refusal_status(error)
     return _answer(request, str(error), status, retry_headers(status))
 
 
 async def _refuse_form(request: Request, error: Exception) -> Response:
-    """Answer a request of another form than asked for by the field and what was expected."""
+    """Answer a request of the wrong form with the field and the expected value."""
     assert isinstance(error, RequestValidationError)
     return await _refuse(request, BioqError(one_line(error)))
 
 
 async def _refuse_request(request: Request, error: Exception) -> Response:
-    """Answer a request for what is not there, or that cannot be read."""
+    """Answer a request for an unknown address, or one that cannot be read."""
     assert isinstance(error, HTTPException)
     detail = "there is no such address" if error.status_code == 404 else str(error.detail)
     return _answer(request, detail, error.status_code, error.headers)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
-    """Answer what nobody expected without a word of it; the server's log has the traceback."""
-    detail = "something went wrong in the server; its terminal says more"
+    """Answer an unexpected error without its details; the server's log has the traceback."""
+    detail = "unexpected error in the server; see its terminal"
     return _answer(request, detail, 500, HEADERS)
 
 
 def _answer(
     request: Request, detail: str, status: int, headers: Mapping[str, str] | None
 ) -> Response:
-    """Answer a program with JSON, a person with a page."""
+    """Return the answer as JSON for the API and as a page otherwise."""
     if request.url.path.startswith("/api/"):
         return JSONResponse({"detail": detail}, status, headers)
     return pages.error_page(request, detail, status, headers)

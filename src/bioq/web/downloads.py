@@ -1,4 +1,4 @@
-"""Results as files: made when they are first asked for, in the job's own folder."""
+"""Results as files, written into the job's folder at the first download."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,10 +22,10 @@ else:
 async def download(service: Service, job: Job, ending: str) -> FileResponse:
     """Answer with a job's result as a table.
 
-    Raises NoSuchJob for an ending that is not there, BioqError for a job that has no result yet.
+    Raises NoSuchJob for an unknown ending, BioqError for a job without a result.
     """
     if ending not in TYPES:
-        raise NoSuchJob(f"there is no .{ending} of a result; expected {', '.join(TYPES)}")
+        raise NoSuchJob(f"a result has no .{ending} file; expected {', '.join(TYPES)}")
     if job.state != "done":
         raise BioqError(f"the job is {job.state}; it has a result when it is done")
     file = job.folder / f"result.{ending}"
@@ -34,7 +34,7 @@ async def download(service: Service, job: Job, ending: str) -> FileResponse:
     def write() -> None:
         with job.writing, no_progress():
             if not job.folder.exists():
-                raise NoSuchJob("the job's result was removed meanwhile")
+                raise NoSuchJob("the job's result was removed")
             if not file.exists():
                 job.answer.write(file, service.targets, metadata)
         service.jobs.forget_old()

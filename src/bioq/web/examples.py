@@ -1,4 +1,4 @@
-"""Requests to the API that this server answers: on its own targets and places of its own genome."""
+"""Example requests to the API, with targets of this model and positions in this genome."""
 
 import json
 import shlex
@@ -13,20 +13,20 @@ from bioq.dataset.targets import NAME
 from bioq.web.service import Service
 
 JSON, BYTES = "application/json", "application/octet-stream"
-_PLACES = 40
-"""How many places of a genome are tried for one without unknown bases."""
+_POSITIONS = 40
+"""Positions of the genome that are tried to find a window without unknown bases."""
 _SEQUENCE_BP = 24
 _SPAN_BP = 4
 
 
 @dataclass(frozen=True)
 class Example:
-    """One request."""
+    """An example request."""
 
     name: str
     method: str
     path: str
-    """As the OpenAPI has it, with {id} where a job's is."""
+    """As in the OpenAPI description, with {id} for the id of a job."""
     json: Mapping[str, Any] | None = None
     vcf: str = ""
 
@@ -39,7 +39,7 @@ class Example:
         return BYTES if self.json is None else JSON
 
     def curl(self, address: str) -> str:
-        """Return the command that asks this."""
+        """Return the curl command that sends the request."""
         options = {"POST": [], "GET": [], "DELETE": ["-X DELETE"]}[self.method]
         if self.json is not None:
             options += [f"-H 'Content-Type: {JSON}'", f"-d {shlex.quote(json.dumps(self.json))}"]
@@ -50,35 +50,35 @@ class Example:
 
 
 def examples(service: Service) -> list[Example]:
-    """Return an example of every operation, and two where two kinds of input are taken."""
+    """Return an example of every operation, and two if it accepts two kinds of input."""
     target = str(service.targets[NAME].iloc[0])
-    found = [Example("model", "GET", "/api/model")]
+    requests = [Example("model", "GET", "/api/model")]
     codes = np.random.default_rng(0).integers(0, 4, _SEQUENCE_BP).astype(np.uint8)
     sequence = {"name": "mine", "sequence": dna.decode(codes)}
     predict = {"sequences": [sequence], "targets": [target], "pad": True}
-    found.append(Example("sequence", "POST", "/api/predict", predict))
-    contig, start, base = _place(service)
+    requests.append(Example("sequence", "POST", "/api/predict", predict))
+    contig, start, base = _position(service)
     region = f"{contig}:{start + 1}-{start + 2 * service.bin_bp}"
-    found.append(
+    requests.append(
         Example("region", "POST", "/api/predict", {"regions": [region], "targets": [target]})
     )
     alleles = list(_alleles(contig, start + 1, base))
     lines = [f"{contig}:{pos}:{ref}>{alt}" for pos, ref, alt in alleles]
-    found.append(
+    requests.append(
         Example("variants", "POST", "/api/variants", {"variants": lines, "targets": [target]})
     )
     window: dict[str, Any] = {"region": f"{contig}:{start + 1}-{start + service.bin_bp}"}
     if service.genome is None:
         window = {"sequence": sequence["sequence"]}
     mutate = {**window, "target": target, "span_bp": _SPAN_BP}
-    found.append(Example("window", "POST", "/api/mutagenesis", mutate))
+    requests.append(Example("window", "POST", "/api/mutagenesis", mutate))
     rows = "".join(f"{contig}\t{pos}\t.\t{ref}\t{alt}\n" for pos, ref, alt in alleles)
     vcf = f"##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n{rows}"
-    found.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))
-    found.append(Example("job", "GET", "/api/jobs/{id}"))
-    found.append(Example("result", "GET", "/api/jobs/{id}/result.tsv"))
-    found.append(Example("job", "DELETE", "/api/jobs/{id}"))
-    return found
+    requests.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))
+    requests.append(Example("job", "GET", "/api/jobs/{id}"))
+    requests.append(Example("result", "GET", "/api/jobs/{id}/result.tsv"))
+    requests.append(Example("job", "DELETE", "/api/jobs/{id}"))
+    return requests
 
 
 def add_examples(openapi: dict[str, Any], service: Service) -> None:
@@ -92,23 +92,25 @@ def add_examples(openapi: dict[str, Any], service: Service) -> None:
 
 
 def _alleles(contig: str, pos: int, base: str) -> Iterator[tuple[int, str, str]]:
-    """Yield an allele that is scored and one whose REF is not what the genome has."""
-    following = dna.BASES[(dna.BASES.index(base) + 1) % 4]
-    yield pos, base, following
-    yield pos, following, dna.BASES[(dna.BASES.index(base) + 2) % 4]
+    """Yield an allele that is scored, and one whose REF differs from the genome."""
+    next_base = dna.BASES[(dna.BASES.index(base) + 1) % 4]
+    yield pos, base, next_base
+    yield pos, next_base, dna.BASES[(dna.BASES.index(base) + 2) % 4]
 
 
-def _place(service: Service) -> tuple[str, int, str]:
-    """Return (contig, start, base) of a place of the genome with known bases around it; without
-    a genome, one that it might have."""
+def _position(service: Service) -> tuple[str, int, str]:
+    """Return (contig, start, base) of a position with known bases around it.
+
+    Without a genome, a position that a human genome has.
+    """
     genome = service.genome
     if genome is None:
         return "chr22", 19_711_000, "A"
     contig = max(genome.lengths, key=lambda name: genome.lengths[name])
     length = genome.lengths[contig]
     start = 0
-    for number in range(1, _PLACES):
-        start = length * number // _PLACES
+    for number in range(1, _POSITIONS):
+        start = length * number // _POSITIONS
         codes = genome.read(contig, start, min(start + service.window_bp, length))
         if len(codes) == service.window_bp and (codes < dna.UNKNOWN).all():
             break

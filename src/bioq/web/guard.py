@@ -1,6 +1,6 @@
-"""What stands before every request: a bound on its size, whose it may be, and safe headers.
+"""Checks on every request: its size and its origin; and safe headers on every response.
 
-Plain ASGI, so that a body is counted while it comes in.
+Plain ASGI, so that a body is counted while it arrives.
 """
 
 from collections.abc import MutableMapping
@@ -20,7 +20,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with no-referrer, our own forms would have no Origin
+    "Referrer-Policy": "same-origin",  # with no-referrer, the pages' forms would have no Origin
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -30,7 +30,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """Refuses a body that is too large and a request that another site's page sends."""
+    """Refuses a body that is too large, and a request sent by a page of another site."""
 
     def __init__(self, app: ASGIApp, *, body_bytes: int):
         self._app = app
@@ -69,30 +69,30 @@ class Guard:
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        if scope["method"] not in _SAFE and not _is_own(headers):
-            return JSONResponse({"detail": "a page of another site may not ask this"}, 403)
+        if scope["method"] not in _SAFE and not _is_from_this_site(headers):
+            return JSONResponse({"detail": "pages of other sites may not send this request"}, 403)
         if _length(headers) < 0:
-            return JSONResponse({"detail": "Content-Length is no number"}, 400)
+            return JSONResponse({"detail": "Content-Length is not a number"}, 400)
         return None
 
 
-def _is_own(headers: Headers) -> bool:
-    """Tell whether a request comes from our own pages, or from no page at all."""
+def _is_from_this_site(headers: Headers) -> bool:
+    """Return whether a request comes from this server's pages, or not from a page."""
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
-    origin = headers.get("origin")  # browsers leave Sec-Fetch-Site out where there is no https
+    origin = headers.get("origin")  # browsers omit Sec-Fetch-Site without https
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
 def _length(headers: Headers) -> int:
-    """Return the length that a body is said to have, 0 if nothing is said, -1 for no number."""
+    """Return the declared length of a body: 0 if none is declared, -1 if it is not a number."""
     text = headers.get("content-length", "0")
     return int(text[:20]) if text.isascii() and text.isdigit() else -1
 
 
 class BodyTooLarge(HTTPException):
-    """More bytes came, or are to come, than a request may have."""
+    """A body is larger than the limit."""
 
     def __init__(self, body_bytes: int):
         super().__init__(

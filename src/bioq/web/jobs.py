@@ -1,4 +1,4 @@
-"""Jobs that outlive the request that began them: their progress, their result, their files."""
+"""Jobs, which continue after the request that started them: progress, results and files."""
 
 import secrets
 import shutil
@@ -12,32 +12,32 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from bioq.errors import BioqError
-from bioq.web.queue import Cancelled, Desk, GiveWay, Level, Work
+from bioq.web.queue import Cancelled, GiveWay, Level, ModelQueue, Work
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 class NoSuchJob(BioqError):
-    """The job is not known: never was, or no longer."""
+    """No job has this id, or its result was removed."""
 
 
 @dataclass(eq=False)
 class Job:
-    """A piece of work with a name by which it is found again."""
+    """A piece of work with an id under which its result is kept."""
 
     kind: str
-    """sequence, mutagenesis or variants: what `answer` is."""
+    """sequence, mutagenesis or variants; decides the type of `answer`."""
     title: str
     folder: Path
-    """Its own; goes with it."""
+    """Folder of the job's files; removed with the job."""
     total: int
-    """Steps: windows, mutants or alleles."""
+    """Number of steps: windows, mutants or alleles."""
     units: str
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    """Cannot be guessed: whoever knows it may see the result."""
+    """Random, so that it cannot be guessed: the id gives access to the result."""
     done: int = 0
     back: str = "/"
-    """The page from which it was asked."""
+    """Address of the page that started the job."""
     seen: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)
     work: Work | None = None
@@ -57,25 +57,25 @@ class Job:
 
     @property
     def error(self) -> str:
-        """Why it failed, in one line; empty where it did not."""
+        """Why the job failed, in one line; empty if it did not fail."""
         if self.state != "failed":
             return ""
         error = self.future.exception()
         if isinstance(error, BioqError):
             return str(error)
-        return f"unexpected error ({type(error).__name__}); the server's terminal says more"
+        return f"unexpected error ({type(error).__name__}); see the server's terminal"
 
     @property
     def answer(self) -> Any:
-        """The result of a job that is done."""
+        """The result of a finished job."""
         return self.future.result(timeout=0)
 
 
 class JobBook:
-    """The jobs of a server; their folders lie in one temporary folder, which goes with it."""
+    """The jobs of a server; their folders are in one temporary folder, removed with the server."""
 
-    def __init__(self, desk: Desk, *, kept: int, kept_seconds: float, kept_bytes: int):
-        self._desk = desk
+    def __init__(self, queue: ModelQueue, *, kept: int, kept_seconds: float, kept_bytes: int):
+        self._queue = queue
         self._kept = kept
         self._kept_seconds = kept_seconds
         self._kept_bytes = kept_bytes
@@ -84,7 +84,7 @@ class JobBook:
         self._folder = Path(tempfile.mkdtemp(prefix="bioq-jobs-"))
 
     def new_folder(self) -> Path:
-        """Return a new folder for a job that is about to be made."""
+        """Return a new folder for a new job."""
         return Path(tempfile.mkdtemp(dir=self._folder))
 
     def start(
@@ -95,7 +95,7 @@ class JobBook:
     ) -> Job:
         """Queue a job. Raises Busy, and removes the job's folder, if too many wait."""
         try:
-            job.work = self._desk.submit(level, run)
+            job.work = self._queue.submit(level, run)
         except BioqError:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
@@ -103,33 +103,33 @@ class JobBook:
         return self._add(job)
 
     def adopt(self, job: Job, future: Future[Any]) -> Job:
-        """Keep a job whose result somebody else computes."""
+        """Keep a job whose result is computed elsewhere, as `future`."""
         job.future = future
         return self._add(job)
 
     def find(self, id: str) -> Job:
-        """Return a job. Raises NoSuchJob for an id that is not known."""
+        """Return a job. Raises NoSuchJob for an unknown id."""
         with self._lock:
             job = self._jobs.get(id)
             if job is None or (job.future.done() and job.seen < self._oldest()):
                 raise NoSuchJob(
-                    "there is no such job: results go after a day, or when the server stops"
+                    "there is no such job: results are kept for a day, until the server stops"
                 )
             job.seen = time.monotonic()
         return job
 
     def ahead(self, job: Job) -> int:
-        """Return how many jobs wait before this one."""
-        return 0 if job.work is None else self._desk.ahead(job.work)
+        """Return how many jobs wait before `job`."""
+        return 0 if job.work is None else self._queue.ahead(job.work)
 
     def cancel(self, id: str) -> Job:
-        """Stop a job that waits or runs; one that has ended stays as it is."""
+        """Stop a job that waits or runs; a job that has ended does not change."""
         job = self.find(id)
         (job.work or job.future).cancel()
         return job
 
     def remove(self, id: str) -> None:
-        """Stop a job and forget it with its files."""
+        """Stop a job and remove it with its files."""
         job = self.cancel(id)
         with self._lock:
             self._jobs.pop(id, None)
@@ -155,24 +155,26 @@ class JobBook:
         return time.monotonic() - self._kept_seconds
 
     def forget_old(self) -> None:
-        """Forget ended jobs that are too old, too many, or whose files are too large together; the
-        one that was looked at last stays."""
+        """Remove ended jobs that are too old, too many, or whose files are too large together.
+
+        The job that was viewed last is kept unless it is too old.
+        """
         with self._lock:
-            ended = [one for one in self._jobs.values() if one.future.done()]
-            ended.sort(key=lambda one: one.seen, reverse=True)
-            gone, kept_bytes = [], 0
-            for number, one in enumerate(ended):
-                kept_bytes += _bytes_in(one.folder)
+            ended = [job for job in self._jobs.values() if job.future.done()]
+            ended.sort(key=lambda job: job.seen, reverse=True)
+            removed, kept_bytes = [], 0
+            for number, job in enumerate(ended):
+                kept_bytes += _bytes_in(job.folder)
                 too_much = number >= self._kept or (number and kept_bytes > self._kept_bytes)
-                if too_much or one.seen < self._oldest():
-                    del self._jobs[one.id]
-                    gone.append(one)
-        for one in gone:
-            _delete(one)
+                if too_much or job.seen < self._oldest():
+                    del self._jobs[job.id]
+                    removed.append(job)
+        for job in removed:
+            _delete(job)
 
 
 def _delete(job: Job) -> None:
-    """Remove a job's files, after the one that is being written."""
+    """Remove a job's files, once no file is being written."""
     with job.writing:
         shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -180,5 +182,5 @@ def _delete(job: Job) -> None:
 def _bytes_in(folder: Path) -> int:
     try:
         return sum(file.stat().st_size for file in folder.iterdir())
-    except FileNotFoundError:  # it is being removed, or a file in it gets its last name
+    except FileNotFoundError:  # the folder is being removed, or a file in it is being renamed
         return 0

@@ -1,11 +1,11 @@
-"""How much the server takes on: every bound in one place."""
+"""The limits of the server: sizes, numbers and times."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may ask, what may wait, and what is kept."""
+    """The largest request, the longest queue and the results that are kept."""
 
     body_bytes: int = 16 << 20
     """Bytes of a request's body, an uploaded VCF included."""
@@ -20,16 +20,16 @@ class Limits:
     allele_letters: int = 10_000_000
     """Letters of REF and ALT of all alleles of one job."""
     direct_alleles: int = 100
-    """Alleles that the API scores while its caller waits."""
+    """Alleles that /api/variants scores in one request."""
     waiting_windows: int = 2_000
-    """Windows that may wait to be predicted; the request that would be too many gets a 429."""
+    """Windows that may wait for prediction; a request beyond that gets status 429."""
     waiting_jobs: int = 16
-    """Longer jobs that may wait."""
+    """Jobs that may wait at each level."""
     kept_jobs: int = 100
-    """Finished jobs whose results are kept, the oldest goes first."""
+    """Finished jobs whose results are kept; the oldest is removed first."""
     kept_seconds: float = 24 * 3600
-    """How long a result is kept after it was last looked at."""
+    """Seconds that a result is kept after it was last viewed."""
     kept_bytes: int = 8 << 30
-    """Size of all results' files, the oldest goes first."""
+    """Bytes of all result files together; the oldest is removed first."""
     direct_seconds: float = 1.5
-    """How long a page waits for a result before it shows progress instead."""
+    """Seconds that a page waits for a result before it shows progress instead."""

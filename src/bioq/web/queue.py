@@ -1,8 +1,9 @@
-"""The one thread that uses the model: requests that wait together are predicted together, and long
-work gives way to short.
+"""The queue of requests for the model, and the one thread that uses the model.
 
->>> desk = Desk(lambda codes: predict_codes(model, codes))           # doctest: +SKIP
->>> desk.predict(codes).result()        # (windows, targets)         # doctest: +SKIP
+Requests that wait at the same time are predicted as one batch; long work pauses for short work.
+
+>>> queue = ModelQueue(lambda codes: predict_codes(model, codes))    # doctest: +SKIP
+>>> queue.predict(codes).result()       # (windows, targets)         # doctest: +SKIP
 """
 
 import logging
@@ -26,28 +27,28 @@ Floats = npt.NDArray[np.float32]
 Predict = Callable[[dna.Bytes], Floats]
 """Codes `(windows, window_bp)` -> probabilities `(windows, targets)`."""
 GATHER_S = 0.02
-"""How long the desk waits after it has answered several, most of whom ask again at once: one batch
-of all of them is sooner done than two of a half each."""
+"""Seconds to wait after a batch with several requests. Most of these clients send the next request
+at once, and one batch of all requests is faster than two batches of half each."""
 _log = logging.getLogger(__name__)
 
 
 class Busy(BioqError):
-    """More is waiting than the server takes on; to be asked again later."""
+    """The queue is full; the client may try again later."""
 
 
 class Cancelled(Exception):
-    """Somebody cancelled the work that is running."""
+    """The running work was cancelled."""
 
 
 class Level(IntEnum):
-    """How long work takes; what is shorter goes first, also in the middle of what is longer."""
+    """How long a piece of work takes; shorter work runs first and interrupts longer work."""
 
     SECONDS = 1
     MINUTES = 2
 
 
 GiveWay = Callable[[], None]
-"""Called by long work between its steps: what is shorter is done meanwhile. Raises Cancelled."""
+"""Called by long work between its steps, to run the shorter work that waits. Raises Cancelled."""
 
 
 @dataclass
@@ -58,7 +59,7 @@ class _Prediction:
 
 @dataclass(eq=False)
 class Work:
-    """A piece of work that waits, runs or has ended; `future` has its result."""
+    """A piece of work that waits, runs or has ended; `future` holds its result."""
 
     level: Level
     run: Callable[[GiveWay], Any]
@@ -66,13 +67,13 @@ class Work:
     is_cancelled: bool = False
 
     def cancel(self) -> None:
-        """Take it out of the queue, or stop it at its next step."""
+        """Remove the work from the queue, or stop it at its next step."""
         self.is_cancelled = True
         self.future.cancel()
 
 
-class Desk:
-    """Queues before a model, and the thread that serves them."""
+class ModelQueue:
+    """The requests that wait for a model, and the thread that answers them."""
 
     def __init__(
         self,
@@ -90,54 +91,56 @@ class Desk:
         self._works: dict[Level, deque[Work]] = {level: deque() for level in Level}
         self._changed = threading.Condition()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._serve, name="bioq-desk", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="bioq-model", daemon=True)
         self._thread.start()
 
     def predict(self, codes: dna.Bytes) -> Future[Floats]:
-        """Predict codes `(windows, window_bp)`; with others' windows in one batch where both wait.
+        """Predict codes `(windows, window_bp)`, in one batch with the other requests that wait.
 
         Raises Busy if too many windows wait already.
         """
-        asked = _Prediction(codes)
+        prediction = _Prediction(codes)
         with self._changed:
             self._require_open()
-            waiting = sum(len(one.codes) for one in self._predictions if not one.future.cancelled())
+            waiting = sum(
+                len(item.codes) for item in self._predictions if not item.future.cancelled()
+            )
             if waiting + len(codes) > self._waiting_windows:
-                raise Busy(f"{waiting:,} windows wait already; ask again in some seconds")
-            self._predictions.append(asked)
+                raise Busy(f"{waiting:,} windows wait already; try again in some seconds")
+            self._predictions.append(prediction)
             self._changed.notify()
-        return asked.future
+        return prediction.future
 
     def submit(self, level: Level, run: Callable[[GiveWay], Any]) -> Work:
         """Queue work that takes longer than a batch. Raises Busy if too much waits already."""
         work = Work(level, run)
         with self._changed:
             self._require_open()
-            queue = deque(one for one in self._works[level] if not one.is_cancelled)
+            queue = deque(item for item in self._works[level] if not item.is_cancelled)
             if len(queue) >= self._waiting_jobs:
-                raise Busy(f"{len(queue):,} jobs wait already; ask again in a minute")
+                raise Busy(f"{len(queue):,} jobs wait already; try again in a minute")
             queue.append(work)
             self._works[level] = queue
             self._changed.notify()
         return work
 
     def ahead(self, work: Work) -> int:
-        """Return how many pieces of work wait before this one."""
+        """Return how many pieces of work wait before `work`."""
         with self._changed:
-            before = [one for level in Level if level < work.level for one in self._works[level]]
+            before = [item for level in Level if level < work.level for item in self._works[level]]
             queue = list(self._works[work.level])
             before += queue[: queue.index(work)] if work in queue else []
-            return sum(not one.is_cancelled for one in before)
+            return sum(not item.is_cancelled for item in before)
 
     def close(self) -> None:
-        """Cancel everything, and wait for the step that is running."""
+        """Cancel everything and wait until the running step ends."""
         with self._changed:
             self._is_closed = True
             predictions = list(self._predictions)
             works = [work for queue in self._works.values() for work in queue]
             self._changed.notify()
-        for one in predictions:
-            one.future.cancel()
+        for prediction in predictions:
+            prediction.future.cancel()
         for work in works:
             work.cancel()
         self._thread.join()
@@ -151,7 +154,7 @@ class Desk:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_closed or self._is_asked())
+                self._changed.wait_for(lambda: self._is_closed or self._has_work())
                 if self._is_closed:
                     return
             for level in Level:
@@ -163,40 +166,42 @@ class Desk:
         if self._is_closed:
             raise Busy("the server is stopping")
 
-    def _is_asked(self) -> bool:
+    def _has_work(self) -> bool:
         return bool(self._predictions) or any(self._works.values())
 
     def _do_batch(self) -> int:
-        """Predict what waits, as far as it fits one batch (a larger request comes alone); return
-        how many requests that were."""
+        """Predict the waiting requests that fit into one batch; return the number of requests.
+
+        A request that is larger than a batch is predicted alone.
+        """
         batch: list[_Prediction] = []
         windows = 0
         with self._changed:
             while self._predictions:
-                following = self._predictions[0]
-                if batch and windows + len(following.codes) > self._batch_size:
+                request = self._predictions[0]
+                if batch and windows + len(request.codes) > self._batch_size:
                     break
                 self._predictions.popleft()
-                if following.future.set_running_or_notify_cancel():
-                    batch.append(following)
-                    windows += len(following.codes)
+                if request.future.set_running_or_notify_cancel():
+                    batch.append(request)
+                    windows += len(request.codes)
         if not batch:
             return 0
         try:
-            found = self._predict(np.concatenate([one.codes for one in batch]))
-        except Exception as error:  # noqa: BLE001 whoever asked is told; the thread goes on
+            probability = self._predict(np.concatenate([request.codes for request in batch]))
+        except Exception as error:  # noqa: BLE001 the futures carry it; the thread continues
             _report(error)
-            for one in batch:
-                one.future.set_exception(error)
+            for request in batch:
+                request.future.set_exception(error)
             return len(batch)
         start = 0
-        for one in batch:  # a copy: a view would keep everybody's for as long as one is kept
-            one.future.set_result(found[start : start + len(one.codes)].copy())
-            start += len(one.codes)
+        for request in batch:  # copied: a view would keep the whole batch in memory
+            request.future.set_result(probability[start : start + len(request.codes)].copy())
+            start += len(request.codes)
         return len(batch)
 
     def _do_work(self, level: Level) -> None:
-        """Do the first piece of work of a level, if one waits."""
+        """Run the first waiting piece of work of a level, if any."""
         with self._changed:
             if not self._works[level]:
                 return
@@ -214,7 +219,7 @@ class Desk:
 
         try:
             result = work.run(give_way)
-        except Exception as error:  # noqa: BLE001 whoever asked is told; the thread goes on
+        except Exception as error:  # noqa: BLE001 the future carries it; the thread continues
             _report(error)
             work.future.set_exception(error)
         else:
@@ -222,6 +227,6 @@ class Desk:
 
 
 def _report(error: Exception) -> None:
-    """Write what nobody expected to the server's stderr; a visitor is told its type only."""
+    """Log an unexpected error on the server's stderr; the page shows the visitor its type only."""
     if not isinstance(error, (BioqError, Cancelled)):
         _log.error("unexpected error in the work of a visitor", exc_info=error)

@@ -1,4 +1,4 @@
-"""What the API takes and gives, and the one line by which it says what is wrong with a request."""
+"""The API's requests and answers, and the error message for a bad request."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -14,9 +14,9 @@ _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_def
 _DNA = "^[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+$"
 _MOST_SHOWN = 60
 
-# Letters that are no DNA's get past this to the reader, which says which they are.
+# Other letters pass this pattern: the reader's message names them.
 Bases = Annotated[str, Field(pattern="^[!-=?-~]+$", json_schema_extra={"pattern": _DNA})]
-# One line each: no blank one and no comment, which the readers would pass over.
+# One line each: neither blank nor a comment, which the readers would skip.
 Region = Annotated[
     str,
     Field(
@@ -30,13 +30,13 @@ Targets = Annotated[list[Glob], Field(max_length=100)]
 
 
 class NamedSequence(BaseModel):
-    """A sequence of DNA and what it is called."""
+    """A DNA sequence and its name."""
 
     model_config = _TAKEN
     name: Annotated[str, Field(pattern="^[!-~]{1,100}$")]
     """Without blanks."""
     sequence: Bases
-    """Letters of DNA; all but A, C, G and T are unknown bases."""
+    """DNA letters; all except A, C, G and T count as unknown bases."""
 
 
 class PredictRequest(BaseModel):
@@ -44,18 +44,19 @@ class PredictRequest(BaseModel):
 
     model_config = _TAKEN
     sequences: list[NamedSequence] = []
-    """Each at least as long as the model's window; longer ones have a window every bin_bp."""
+    """Each at least as long as the window; a longer one is cut into windows, bin_bp apart."""
     regions: list[Region] = []
-    """Instead of sequences: CONTIG:START-END, counted from 1 with both ends, as genome browsers
-    write it. Bins of bin_bp cover each."""
+    """Instead of sequences: CONTIG:START-END, counted from 1, both ends included, as in genome
+    browsers. Bins of bin_bp cover each region."""
     targets: Targets = []
-    """Only these: names, with * and ? as wildcards, or COLUMN=VALUE of the target table."""
+    """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
+    default all."""
     pad: bool = False
     """Put sequences that are shorter than the window in the middle of unknown bases."""
 
 
 class PredictedWindow(BaseModel):
-    """One window."""
+    """The prediction of one window."""
 
     model_config = _GIVEN
     name: str
@@ -63,15 +64,15 @@ class PredictedWindow(BaseModel):
     start: int
     """First base, counted from 0: of the window in its sequence, or of the bin on its contig."""
     end: int
-    """The base after the last."""
+    """End, not included."""
     n_share: float
     """Share of the window's bases that are unknown."""
     probability: list[float]
-    """In the order of targets; both strands averaged."""
+    """One value per target, in the order of targets; both strands averaged."""
 
 
 class PredictAnswer(BaseModel):
-    """Probabilities, window by window in the order asked."""
+    """Probabilities of each window, in the order of the request."""
 
     model_config = _GIVEN
     targets: list[str]
@@ -79,17 +80,18 @@ class PredictAnswer(BaseModel):
 
 
 class VariantsRequest(BaseModel):
-    """Some variants; more go to /api/jobs."""
+    """A few variants; send more to /api/jobs."""
 
     model_config = _TAKEN
     variants: Annotated[list[VariantLine], Field(min_length=1)]
     """Each CONTIG:POS:REF>ALT, or a line of a VCF: CHROM POS ID REF ALT."""
     targets: Targets = []
-    """Only these: names, with * and ? as wildcards, or COLUMN=VALUE of the target table."""
+    """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
+    default all."""
 
 
 class AlleleScores(BaseModel):
-    """What an allele does, each in the order of targets."""
+    """Scores of an allele, one value per target in the order of targets."""
 
     model_config = _GIVEN
     ref: list[float]
@@ -103,7 +105,7 @@ class AlleleScores(BaseModel):
 
 
 class ScoredAllele(BaseModel):
-    """One allele."""
+    """One allele and its scores."""
 
     model_config = _GIVEN
     chrom: str
@@ -113,19 +115,19 @@ class ScoredAllele(BaseModel):
     ref: str
     alt: str
     status: str
-    """scored or edge_padded; any other says why there are no scores."""
+    """scored or edge_padded; any other status is the reason why there are no scores."""
     genome_ref: str
-    """What the genome has in place of REF, where that is something else."""
+    """The genome's bases at REF, if they differ from REF."""
     max_abs_diff: float | None
-    """The largest absolute diff of the chosen targets."""
+    """The largest absolute diff over the reported targets."""
     top_target: str
-    """The target that has it."""
+    """The target with the largest absolute diff."""
     scores: AlleleScores | None
-    """null where the allele was not scored."""
+    """null if the allele was not scored."""
 
 
 class VariantsAnswer(BaseModel):
-    """Alleles in the order asked."""
+    """Alleles in the order of the request."""
 
     model_config = _GIVEN
     targets: list[str]
@@ -137,17 +139,17 @@ class MutagenesisRequest(BaseModel):
 
     model_config = _TAKEN
     sequence: Bases | None = None
-    """No longer than the model's window; a shorter one is put in the middle of unknown bases."""
+    """At most as long as the window; a shorter one is put in the middle of unknown bases."""
     region: Region | None = None
     """Instead of a sequence: CONTIG:START-END of the server's genome, at most bin_bp."""
     target: Glob
-    """Its name."""
+    """Name of the target."""
     span_bp: Annotated[int, Field(ge=1)] | None = None
     """Bases in the middle of the window that are mutated; bin_bp by default."""
 
 
 class Effects(BaseModel):
-    """How much higher the probability is with this base at each position; 0 where it is there."""
+    """Change of the probability with this base at each position; 0 for the window's own base."""
 
     model_config = _GIVEN
     A: list[float]
@@ -162,16 +164,16 @@ class MutagenesisAnswer(BaseModel):
     model_config = _GIVEN
     target: str
     reference: float
-    """The probability of the window as it is."""
+    """Probability of the unchanged window."""
     bases: str
-    """What is mutated, a letter a position."""
+    """The mutated bases, one letter per position."""
     position: list[int]
     """Counted from 0, in the sequence or on the contig."""
     effects: Effects
 
 
 class Scores(BaseModel):
-    """Headline scores of the run's evaluation."""
+    """Main scores of the run's evaluation."""
 
     model_config = _GIVEN
     roc_auc: float | None
@@ -179,7 +181,7 @@ class Scores(BaseModel):
 
 
 class EvaluationAnswer(BaseModel):
-    """What 'bioq evaluate' found."""
+    """Result of 'bioq evaluate'."""
 
     model_config = _GIVEN
     split: str
@@ -191,55 +193,55 @@ class EvaluationAnswer(BaseModel):
 
 
 class LimitsAnswer(BaseModel):
-    """What one request may ask."""
+    """The largest request."""
 
     model_config = _GIVEN
     body_bytes: int
     windows: int
     direct_alleles: int
-    """Of /api/variants."""
+    """Alleles per request to /api/variants."""
     alleles: int
-    """Of /api/jobs."""
+    """Alleles per request to /api/jobs."""
 
 
 class ModelAnswer(BaseModel):
-    """The model that answers."""
+    """The served model."""
 
     model_config = _GIVEN
     name: str
-    """The run's name."""
+    """Name of the run."""
     architecture: dict[str, Any]
     window_bp: int
-    """Bases that the model reads."""
+    """Length of the window in bases."""
     bin_bp: int
-    """Bases in the window's middle that it speaks of."""
+    """Length of the bin in the window's middle, which the prediction is for."""
     targets: list[dict[str, str]]
-    """name, and the target table's other columns."""
+    """The target table: name and annotation of each target."""
     has_genome: bool
-    """Whether regions and variants can be asked."""
+    """Whether the server has a genome, which regions and variants need."""
     evaluation: EvaluationAnswer | None
-    """null where the run has not been evaluated."""
+    """null if the run has not been evaluated."""
     limits: LimitsAnswer
 
 
 class JobAnswer(BaseModel):
-    """Work that goes on while nobody waits."""
+    """A job, which runs in the background."""
 
     model_config = _GIVEN
     id: str
     kind: str
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
     done: int
-    """Alleles that are scored."""
+    """Alleles scored so far."""
     total: int
     before: int
     """Jobs that wait before this one."""
     error: str
-    """Why it failed; else empty."""
+    """Why the job failed; empty otherwise."""
 
 
 class Detail(BaseModel):
-    """What is wrong and what to change."""
+    """An error: what is wrong and what to change."""
 
     model_config = _GIVEN
     detail: str
@@ -247,19 +249,19 @@ class Detail(BaseModel):
 
 
 def one_line(error: RequestValidationError) -> str:
-    """Return the first fault of a request: which field, what was expected and what was found."""
-    faults = error.errors()
-    first = faults[0]
+    """Return the first error of a request: the field, the expected value and the given value."""
+    errors = error.errors()
+    first = errors[0]
     if first["type"] == "json_invalid":
-        return f"the body is no JSON: {first['ctx']['error']} at character {first['loc'][-1] + 1}"
-    place = first["loc"][1:]
-    if not place and first["type"] != "string_unicode":
-        return "the body is no JSON object; send one, with 'Content-Type: application/json'"
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    found = "" if first["type"] == "missing" else f", found {_short(repr(first['input']))}"
-    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-    wanted = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
-    return f"{_short(where[1:]) or 'a name'}: {wanted[0].lower()}{wanted[1:]}{found}{more}"
+        return f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][-1] + 1}"
+    path = first["loc"][1:]
+    if not path and first["type"] != "string_unicode":
+        return "the body is not a JSON object; send one, with 'Content-Type: application/json'"
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    given = "" if first["type"] == "missing" else f", found {_short(repr(first['input']))}"
+    more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+    expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
+    return f"{_short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Runs the application until it is interrupted."""
+"""Run the application until it is interrupted."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SHUTDOWN_SECONDS = 1
-"""How long answers that are under way may still take when the server is stopped."""
+"""Seconds that unfinished responses may take when the server stops."""
 _PREFIX, _LOCK = "bioq-serve-", "lock"
 
 
@@ -40,10 +40,10 @@ def serve(
     batch_size: int = BATCH_SIZE,
     ready: Callable[[str], None] = print,
 ) -> None:
-    """Serve a run's model until SIGINT or SIGTERM; `ready` is told the address. Port 0 is any.
+    """Serve a run's model until SIGINT or SIGTERM; `ready` is called with the address.
 
-    Everything temporary lies in one folder, which is removed at the end. Raises UsageError for an
-    address that is not to be had.
+    Port 0 chooses a free port. All temporary files are in one folder, which is removed at the end.
+    Raises UsageError for an address that is not available.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated())
@@ -65,10 +65,11 @@ def serve(
 
 
 def _leave_a_core() -> None:
-    """Have PyTorch use one thread less than there are cores, unless OMP_NUM_THREADS says otherwise.
+    """Make PyTorch use one thread fewer than there are cores, unless OMP_NUM_THREADS is set.
 
-    Its threads wait for one another, so with all cores taken every look at a connection stops them
-    all: one visitor of a small model then waits 59 ms, not 9 (docs/performance.md, Serving).
+    PyTorch's threads wait for one another: if they use every core, each check of a connection stops
+    them all, and one visitor of a small model waits 59 ms instead of 9 (docs/performance.md,
+    Serving).
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(torch.get_num_threads() - 1, 1))
@@ -76,15 +77,15 @@ def _leave_a_core() -> None:
 
 @contextlib.contextmanager
 def _terminated() -> Iterator[None]:
-    """Leave by SystemExit(0) on SIGTERM, so that what is temporary is removed."""
+    """Raise SystemExit(0) on SIGTERM, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def leave(number: int, frame: object) -> None:
+    def stop(number: int, frame: object) -> None:
         raise SystemExit(0)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
@@ -94,12 +95,12 @@ def _terminated() -> Iterator[None]:
 @contextlib.contextmanager
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By the protocol's name asyncio turns Nagle's algorithm off, else each answer is 40 ms late.
+    # With the protocol given, asyncio turns Nagle's algorithm off; else responses take 40 ms more.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
-            listening.listen()  # only now would a second server on this port be refused
+            listening.listen()  # only after this call is a second server on the port refused
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
@@ -110,7 +111,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[None]:
-    """Put every temporary file of this process into one folder, and empty it at the end."""
+    """Put all temporary files of this process into one folder, and remove it at the end."""
     _remove_left_over()
     before = tempfile.tempdir
     with (
@@ -118,8 +119,10 @@ def _temporary_folder() -> Iterator[None]:
         open(Path(folder) / "new", "wb") as lock,
     ):
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
-            Path(folder, "new").rename(Path(folder, _LOCK))  # never seen without its lock
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, for whatever reason
+            Path(folder, "new").rename(
+                Path(folder, _LOCK)
+            )  # so that the folder never appears without a held lock
         tempfile.tempdir = folder
         try:
             yield
@@ -128,7 +131,7 @@ def _temporary_folder() -> Iterator[None]:
 
 
 def _remove_left_over() -> None:
-    """Remove the folders of servers that were killed: those whose lock nobody holds."""
+    """Remove the folders of servers that were killed: no process holds their lock."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), open(folder / _LOCK, "rb") as lock:
             if fcntl is not None:

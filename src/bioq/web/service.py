@@ -1,4 +1,4 @@
-"""What the server can do, apart from HTTP: answer questions about sequences and variants."""
+"""The functions of the server without HTTP: read input, queue predictions and jobs."""
 
 import contextlib
 import shutil
@@ -27,30 +27,30 @@ from bioq.runs.folder import RunConfig
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
-from bioq.web import visitor_input as questions
+from bioq.web import visitor_input
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
 from bioq.web.limits import Limits
-from bioq.web.queue import Desk, GiveWay, Level
+from bioq.web.queue import GiveWay, Level, ModelQueue
 from bioq.web.visitor_input import short
 
 STEP_ALLELES = 32
-"""Alleles between two looks at who else waits: half a second or so on two cores."""
+"""Alleles scored between two checks for shorter work: about half a second on two cores."""
 _MOST_SHOWN = 60
-"""Letters of a name in a job's title."""
+"""Largest number of letters of a name in a job's title."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """A model, perhaps a genome, and the queues before them."""
+    """A model, its queue and jobs, and a genome if there is one."""
 
     run: str
-    """The run's name."""
+    """Name of the run."""
     folder: Path
-    """Where the run lies; shown to nobody."""
+    """Folder of the run; never shown."""
     model: TrainedModel
     genome: Genome | None
-    desk: Desk
+    queue: ModelQueue
     jobs: JobBook
     limits: Limits
 
@@ -70,47 +70,47 @@ class Service:
     def bin_bp(self) -> int:
         return self.model.bin_bp
 
-    # Questions: text in, windows or alleles out. Raise BioqError.
+    # Input: text to windows or alleles. Raise BioqError.
 
     def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
-        """Return the windows of pasted sequences; see `questions.read_sequences`."""
-        return questions.read_sequences(
+        """Return the windows of pasted sequences; see `visitor_input.read_sequences`."""
+        return visitor_input.read_sequences(
             text, window_bp=self.window_bp, stride_bp=self.bin_bp, pad=pad, limits=self.limits
         )
 
     def read_regions(self, text: str) -> WindowBatch:
-        """Return the windows of regions; see `questions.read_regions`."""
-        return questions.read_regions(
+        """Return the windows of regions; see `visitor_input.read_regions`."""
+        return visitor_input.read_regions(
             text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
         )
 
     def read_variant_lines(self, text: str) -> list[Variant]:
-        """Return pasted alleles; see `questions.read_variant_lines`."""
+        """Return pasted alleles; see `visitor_input.read_variant_lines`."""
         self._require_genome()
-        return questions.read_variant_lines(text, self.limits)
+        return visitor_input.read_variant_lines(text, self.limits)
 
-    # Answers: queued, with the model's one thread.
+    # Results: queued for the one thread that uses the model.
 
     def predict(self, windows: WindowBatch) -> Future[Predictions]:
         """Predict windows, both strands averaged. Raises Busy."""
         answer: Future[Predictions] = Future()
         kinds = _kinds(windows)
 
-        def finish(found: Future[Any]) -> None:
+        def finish(future: Future[Any]) -> None:
             if not answer.set_running_or_notify_cancel():
                 return
-            if found.cancelled() or found.exception():
-                answer.set_exception(found.exception() if not found.cancelled() else _stopped())
+            if future.cancelled() or future.exception():
+                answer.set_exception(future.exception() if not future.cancelled() else _stopped())
             else:
-                answer.set_result(Predictions(windows, kinds, found.result()))
+                answer.set_result(Predictions(windows, kinds, future.result()))
 
-        found = self.desk.predict(windows.codes)
-        answer.add_done_callback(lambda asked: asked.cancelled() and found.cancel())
-        found.add_done_callback(finish)
+        probability = self.queue.predict(windows.codes)
+        answer.add_done_callback(lambda future: future.cancelled() and probability.cancel())
+        probability.add_done_callback(finish)
         return answer
 
     def predict_job(self, windows: WindowBatch) -> Job:
-        """Predict windows as a job that is found again."""
+        """Predict windows as a job, whose result is kept."""
         answer = self.predict(windows)
         first = _short(next(iter(windows.columns.values()))[0])
         title = first if len(windows) == 1 else f"{first} and {len(windows) - 1:,} more windows"
@@ -150,29 +150,29 @@ class Service:
         """Score alleles on the genome. Raises Busy."""
         genome = self._require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
-        found = Alleles(job.folder, len(self.targets))
+        scored = Alleles(job.folder, len(self.targets))
 
         def run(give_way: GiveWay) -> Alleles:
             device = str(next(self.model.parameters()).device)
             scorer = Scorer(self.model, ContigNames(genome), VariantOptions(device=device))
             stream = iter(alleles)
-            with found.filling():
-                while some := list(islice(stream, STEP_ALLELES)):
-                    for block in scorer.score(some):
-                        found.add(block.columns, block.scores)
-                    job.done += len(some)
+            with scored.filling():
+                while batch := list(islice(stream, STEP_ALLELES)):
+                    for block in scorer.score(batch):
+                        scored.add(block.columns, block.scores)
+                    job.done += len(batch)
                     give_way()
-            return found
+            return scored
 
         level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
         return self.jobs.start(job, run, level)
 
     def score_vcf_job(self, upload: bytes, title: str) -> Job:
-        """Check and score an uploaded VCF, which lies in a folder of its own until the job ends."""
+        """Check and score an uploaded VCF; its file is temporary and removed with the job."""
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
         try:
-            count = questions.save_vcf(upload, file, self.limits)
+            count = visitor_input.save_vcf(upload, file, self.limits)
             job = self.score_job(read_variants(file, label="VCF"), count, title)
         except BaseException:
             _discard(file)
@@ -218,7 +218,7 @@ def open_service(
     limits: Limits = Limits(),  # noqa: B008 frozen
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Service]:
-    """Yield what serves a run. Raises BioqError for a folder that is no run, or a bad genome."""
+    """Yield the service of a run. Raises BioqError for a bad run folder or a bad genome."""
     with contextlib.ExitStack() as stack:
         place = choose_device(device)
         model = load(run).to(place)
@@ -227,36 +227,35 @@ def open_service(
         def predict(codes: dna.Bytes) -> Any:
             return predict_codes(model, codes, device=place)
 
-        predict(
-            np.zeros((1, model.window_bp), dtype=np.uint8)
-        )  # makes ready what the first one needs
-        desk = Desk(
+        # The first prediction prepares the model.
+        predict(np.zeros((1, model.window_bp), dtype=np.uint8))
+        queue = ModelQueue(
             predict,
             waiting_windows=limits.waiting_windows,
             waiting_jobs=limits.waiting_jobs,
             batch_size=batch_size,
         )
         jobs = JobBook(
-            desk,
+            queue,
             kept=limits.kept_jobs,
             kept_seconds=limits.kept_seconds,
             kept_bytes=limits.kept_bytes,
         )
         stack.callback(jobs.close)
-        stack.callback(desk.close)  # first, for what runs has its files in the jobs' folders
+        stack.callback(queue.close)  # called first: running work has files in the jobs' folders
         yield Service(
             run=run.resolve().name,
             folder=run,
             model=model,
             genome=None if opened is None else _shared(opened),
-            desk=desk,
+            queue=queue,
             jobs=jobs,
             limits=limits,
         )
 
 
 def _shared(genome: Genome) -> Genome:
-    """Return the genome for use by several threads; visitors see its name without the folder."""
+    """Return the genome for use by several threads, with its file name instead of its path."""
     lock = threading.Lock()
 
     def read(contig: str, start: int, end: int) -> dna.Bytes:

@@ -1,4 +1,4 @@
-"""The pages: server-rendered HTML; they work without scripts, which only add comfort."""
+"""The pages: HTML rendered on the server; they work without scripts, which only add comfort."""
 
 from importlib.resources import files
 
@@ -18,7 +18,7 @@ for part in (sequence, variant, model, results, api):
 
 @router.get("/static/page.css")
 def page_style() -> Response:
-    """Answer with the style that the pages share with the reports."""
+    """Answer with the style sheet, which the pages share with the reports."""
     return Response(
         files("bioq.reports").joinpath("templates/page.css").read_bytes(), media_type="text/css"
     )

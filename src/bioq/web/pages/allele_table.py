@@ -1,5 +1,4 @@
-"""Which alleles of a job a page lists, and in which order: sorted and chosen on the server, for
-there may be thousands."""
+"""Choose and sort the alleles that a page lists; on the server, because there may be thousands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,27 +11,27 @@ from bioq.web.answers import Alleles
 from bioq.web.visitor_input import short
 
 Columns = Mapping[str, npt.NDArray[Any]]
-SORTS = ("change", "number", "place", "status", "target")
+SORTS = ("change", "number", "position", "status", "target")
 _MOST_FIND = 100
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the address of the page asks for; what it does not know is passed over."""
+class Filter:
+    """The rows and the order given in the page's address; unknown values are ignored."""
 
     sort: str = "change"
-    """One of `SORTS`: by largest change, in the order given, by place, status or top target."""
+    """One of `SORTS`: by largest change, input order, position, status or top target."""
     up: bool = False
     """Smallest first."""
     status: str = ""
-    """Only this status."""
+    """Only alleles of this status."""
     find: str = ""
-    """Only alleles in whose text this stands."""
+    """Only alleles whose text contains this."""
     page: int = 1
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
-        """Read an address."""
+        """Read the query of an address."""
         sort, page = query.get("sort", ""), query.get("page", "")
         sort = sort if sort in SORTS else "change"
         is_page = page.isascii() and page.isdigit()
@@ -46,36 +45,36 @@ class Asked:
 
     @property
     def query(self) -> dict[str, str | int]:
-        """The same in an address, from the first page on."""
+        """The query of an address, without the page number."""
         return {"sort": self.sort, "up": int(self.up), "status": self.status, "find": self.find}
 
 
-def chosen_rows(found: Alleles, asked: Asked) -> list[int]:
-    """Return the alleles that a page lists, in its order; what was not scored is last by change."""
-    columns = found.columns
+def chosen_rows(alleles: Alleles, chosen: Filter) -> list[int]:
+    """Return the listed alleles, sorted; by change, alleles without scores come last."""
+    columns = alleles.columns
     rows = [
         number
-        for number in range(len(found))
-        if (not asked.status or columns["status"][number] == asked.status)
-        and (not asked.find or asked.find.lower() in _text(columns, number))
+        for number in range(len(alleles))
+        if (not chosen.status or columns["status"][number] == chosen.status)
+        and (not chosen.find or chosen.find.lower() in _text(columns, number))
     ]
     change = np.nan_to_num(columns["max_abs_diff"], nan=-1.0)
     contigs = {name: number for number, name in enumerate(dict.fromkeys(columns["chrom"]))}
     keys = {
         "number": lambda number: number,
         "change": lambda number: change[number],
-        "place": lambda number: (contigs[columns["chrom"][number]], columns["pos"][number]),
+        "position": lambda number: (contigs[columns["chrom"][number]], columns["pos"][number]),
         "status": lambda number: columns["status"][number],
         "target": lambda number: columns["top_target"][number],
     }
-    rows.sort(key=keys[asked.sort], reverse=not asked.up)
-    if asked.sort in ("change", "target"):
+    rows.sort(key=keys[chosen.sort], reverse=not chosen.up)
+    if chosen.sort in ("change", "target"):
         rows.sort(key=lambda number: bool(change[number] < 0))
     return rows
 
 
 def title_of(columns: Columns, number: int, most: int) -> str:
-    """Return an allele as CONTIG:POS:REF>ALT, its parts shortened to about `most` letters."""
+    """Return an allele as CONTIG:POS:REF>ALT, shortened to about `most` letters."""
     part = most // 4
     chrom = short(str(columns["chrom"][number]), 2 * part)
     ref, alt = (short(str(columns[name][number]), part) for name in ("ref", "alt"))

@@ -1,4 +1,4 @@
-"""What the target table says of its targets: which columns a page shows, chooses from, colours."""
+"""The annotation of targets: the columns that a page shows, filters by and colours by."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from bioq.plots.style import MOST_GROUPS, group_colours
 
 _MOST_CHOICES = 40
 _GROUPS = ("group", "assay", "cell")
-"""Columns by which targets are coloured; the first that tells targets apart."""
+"""Columns that may colour the targets; the first with two or more values is used."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """The columns of a target table, apart from the name."""
+    """The columns of a target table, without the name."""
 
     columns: tuple[str, ...]
     choices: tuple[str, ...]
-    """Those with few values, of which a reader may want one."""
+    """Columns with few values, which the page offers as filters."""
     group: str
-    """The column that colours; empty where there is none."""
+    """The column that colours the targets; empty if no column does."""
     colours: dict[str, str]
     """Value of `group` -> colour."""
 
     def colour(self, value: str) -> str:
-        """Return the colour of a value of `group`."""
+        """Return the colour of a value of the column `group`."""
         return self.colours[value]
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """(value, colour); those that share the last colour are one entry."""
+        """(value, colour) of every entry; values that share the last colour are one entry."""
         entries = list(self.colours.items())
         if len(entries) <= MOST_GROUPS:
             return entries
@@ -38,11 +38,11 @@ class Annotation:
 
 
 def annotation_of(targets: pd.DataFrame) -> Annotation:
-    """Return what a target table's columns are good for."""
+    """Return how a page uses the columns of a target table."""
     values = {column: targets[column].unique() for column in targets.columns if column != NAME}
-    choices = [name for name, some in values.items() if 2 <= len(some) <= _MOST_CHOICES]
+    choices = [name for name, cells in values.items() if 2 <= len(cells) <= _MOST_CHOICES]
     group = next((name for name in _GROUPS if len(values.get(name, ())) > 1), "")
     common = targets[group].value_counts().index if group else ()
     return Annotation(
-        tuple(values), tuple(choices), group, group_colours([str(one) for one in common])
+        tuple(values), tuple(choices), group, group_colours([str(value) for value in common])
     )

@@ -1,4 +1,4 @@
-"""The page: the API, from its own description, with answers of this very server."""
+"""The page of the API, made from the OpenAPI description, with answers of this server."""
 
 import asyncio
 import json
@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from bioq.web.examples import Example, examples
-from bioq.web.pages.render import render, service_of
+from bioq.web.pages.render import render
+from bioq.web.request import service_of
 
 router = APIRouter()
 
@@ -22,8 +23,8 @@ _MOST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An example and what the server said to it."""
+class Exchange:
+    """An example request and the server's answer."""
 
     curl: str
     status: int
@@ -32,7 +33,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a request or an answer."""
+    """A field of a request or of an answer."""
 
     name: str
     kind: str
@@ -41,14 +42,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be asked."""
+    """An operation of the API."""
 
     method: str
     path: str
     meaning: str
-    takes: list[Field]
-    gives: list[Field]
-    asked: list[Asked]
+    request_fields: list[Field]
+    answer_fields: list[Field]
+    exchanges: list[Exchange]
 
 
 @router.get("/api")
@@ -58,16 +59,18 @@ async def show(request: Request) -> Response:
     answers = getattr(app.state, "answers", None)
     if answers is None:
         answers = [answer async for answer in _answers(app)]
-        if all(status < 429 for _, status, _ in answers):  # else it was busy: the next visitor asks
+        if all(
+            status < 429 for _, status, _ in answers
+        ):  # else the server was busy: the next visitor tries again
             app.state.answers = answers
     address = str(request.base_url).rstrip("/")
-    asked: dict[tuple[str, str], list[Asked]] = {}
+    exchanges: dict[tuple[str, str], list[Exchange]] = {}
     for example, status, answer in answers:
-        shown = Asked(example.curl(address), status, answer)
-        asked.setdefault((example.method, example.path), []).append(shown)
+        exchange = Exchange(example.curl(address), status, answer)
+        exchanges.setdefault((example.method, example.path), []).append(exchange)
     openapi = app.openapi()
     operations = [
-        _operation(openapi, method.upper(), path, asked)
+        _operation(openapi, method.upper(), path, exchanges)
         for path, methods in openapi["paths"].items()
         for method in methods
     ]
@@ -82,14 +85,14 @@ async def show(request: Request) -> Response:
 
 
 async def _answers(app: FastAPI) -> Any:
-    """Ask every example, in order; yields (example, status, answer as text)."""
+    """Send every example, in order; yield (example, status, answer as text)."""
     service = app.state.service
     id = ""
     for example in examples(service):
         if "{id}" in example.path and not id:
             yield example, 404, "(needs a job)"
             continue
-        status, body = await _ask(app, example, id)
+        status, body = await _send(app, example, id)
         yield example, status, _shown(body)
         if example.path == "/api/jobs" and status == 202:
             id = json.loads(body)["id"]
@@ -97,8 +100,8 @@ async def _answers(app: FastAPI) -> Any:
             await asyncio.wait([future], timeout=_MOST_SECONDS)
 
 
-async def _ask(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
-    """Return status and body of what the application answers, without a network."""
+async def _send(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
+    """Send an example to the application, without a network; return the status and the body."""
     path = example.path.replace("{id}", id)
     media_type = example.media_type.encode()
     scope = {
@@ -116,7 +119,7 @@ async def _ask(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
 
     async def receive() -> Message:
         nonlocal is_sent
-        if is_sent:  # whoever asks again waits for the visitor to leave
+        if is_sent:  # a second call waits until the client disconnects
             await asyncio.Event().wait()
         is_sent = True
         return {"type": "http.request", "body": example.body, "more_body": False}
@@ -131,30 +134,33 @@ async def _ask(app: FastAPI, example: Example, id: str) -> tuple[int, bytes]:
 
 
 def _operation(
-    openapi: dict[str, Any], method: str, path: str, asked: dict[tuple[str, str], list[Asked]]
+    openapi: dict[str, Any],
+    method: str,
+    path: str,
+    exchanges: dict[tuple[str, str], list[Exchange]],
 ) -> Operation:
     operation = openapi["paths"][path][method.lower()]
-    takes = operation.get("requestBody", {}).get("content", {})
+    request = operation.get("requestBody", {}).get("content", {})
     success = next(iter(operation["responses"].values())).get("content", {})
-    # The examples ask for one of the tables.
-    found = asked.get((method, path.replace("{ending}", "tsv")), [])
+    # The examples download one of the tables.
+    shown = exchanges.get((method, path.replace("{ending}", "tsv")), [])
     return Operation(
         method,
         path,
         operation["description"],
-        list(_fields(openapi, takes.get("application/json", {}).get("schema", {}))),
+        list(_fields(openapi, request.get("application/json", {}).get("schema", {}))),
         list(_fields(openapi, success.get("application/json", {}).get("schema", {}))),
-        found,
+        shown,
     )
 
 
 def _fields(openapi: dict[str, Any], schema: dict[str, Any], before: str = "") -> Iterator[Field]:
-    """Yield the fields of an object, those of objects inside it as well."""
+    """Yield the fields of an object, and the fields of objects inside it."""
     schema = _resolved(openapi, schema)
-    needed = schema.get("required", [])
+    required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
         whole = before + name
-        optional = not before and "default" in field and name not in needed
+        optional = not before and "default" in field and name not in required
         kind = _kind(openapi, field) + (" (optional)" if optional else "")
         inner = _resolved(openapi, field)
         yield Field(whole, kind, field.get("description") or inner.get("description", ""))
@@ -164,40 +170,42 @@ def _fields(openapi: dict[str, Any], schema: dict[str, Any], before: str = "") -
 
 
 def _resolved(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference, and "this or null"."""
-    for one in schema.get("anyOf", []):
-        if one.get("type") != "null":
-            return _resolved(openapi, one)
+    """Follow a reference; of "this or null" return this."""
+    for option in schema.get("anyOf", []):
+        if option.get("type") != "null":
+            return _resolved(openapi, option)
     if "$ref" in schema:
-        found: dict[str, Any] = openapi["components"]["schemas"][schema["$ref"].split("/")[-1]]
-        return found
+        target: dict[str, Any] = openapi["components"]["schemas"][schema["$ref"].split("/")[-1]]
+        return target
     return schema
 
 
 def _kind(openapi: dict[str, Any], schema: dict[str, Any]) -> str:
     or_null = (
-        " or null" if any(one.get("type") == "null" for one in schema.get("anyOf", [])) else ""
+        " or null"
+        if any(option.get("type") == "null" for option in schema.get("anyOf", []))
+        else ""
     )
-    found = _resolved(openapi, schema)
-    if found.get("type") == "array":
-        return f"list of {_kind(openapi, found['items'])}s{or_null}"
-    return f"{found.get('type', 'object')}{or_null}"
+    resolved = _resolved(openapi, schema)
+    if resolved.get("type") == "array":
+        return f"list of {_kind(openapi, resolved['items'])}s{or_null}"
+    return f"{resolved.get('type', 'object')}{or_null}"
 
 
 def _refusals(openapi: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return every status that is a refusal, and when it is given."""
-    found = {
+    """Return every error status and its meaning."""
+    meanings = {
         status: response["description"]
         for methods in openapi["paths"].values()
         for operation in methods.values()
         for status, response in operation["responses"].items()
         if status >= "400"
     }
-    return sorted(found.items())
+    return sorted(meanings.items())
 
 
 def _shown(body: bytes) -> str:
-    """Return an answer as text to read: long lists and long text are cut, and say so."""
+    """Return an answer as readable text; long lists and long text are shortened, with a mark."""
     text = body.decode("utf-8")
     try:
         text = json.dumps(_cut(json.loads(text)), indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The page of the model: what it is, what it predicts, how it was trained, how good it is."""
+"""The page of the model: its network, targets, training and scores."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +26,8 @@ from bioq.plots.style import inline_svg, to_svg
 from bioq.runs.folder import HISTORY, read_config
 from bioq.runs.trained_model import load
 from bioq.web.pages.annotation import annotation_of
-from bioq.web.pages.render import DRAWING, render, service_of
+from bioq.web.pages.render import DRAWING, render
+from bioq.web.request import service_of
 
 _SCORES = {
     "roc_auc": "ROC AUC",
@@ -39,7 +40,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class _Shown:
-    """A figure as the page shows it."""
+    """A figure and its SVG for the page."""
 
     drawn: Drawn
     svg: Markup
@@ -50,19 +51,21 @@ def show(request: Request) -> Response:
     """Show the model."""
     service = service_of(request)
     summary_file = service.folder / FOLDER / SUMMARY
-    found = read_evaluation(service.folder) if summary_file.is_file() else None
+    evaluation = read_evaluation(service.folder) if summary_file.is_file() else None
     with DRAWING:
         making = _making_figures(service.folder)
-        quality = _quality_figures(service.folder, summary_file.stat().st_mtime_ns) if found else []
-    targets, scores = _target_table(service.targets, found)
+        quality = (
+            _quality_figures(service.folder, summary_file.stat().st_mtime_ns) if evaluation else []
+        )
+    targets, scores = _target_table(service.targets, evaluation)
     return render(
         request,
         "model.html.j2",
         layers=_summary(service.folder).table(),
         settings=settings(service.config),
         windows=service.config.data.get("windows", {}),
-        evaluation=found.summary if found else None,
-        scores=evaluation_table(found.summary) if found else [],
+        evaluation=evaluation.summary if evaluation else None,
+        scores=evaluation_table(evaluation.summary) if evaluation else [],
         quality=quality,
         making=making,
         targets=targets,
@@ -74,20 +77,21 @@ def show(request: Request) -> Response:
 
 @lru_cache(maxsize=4)
 def _summary(folder: Path) -> Summary:
-    """Return the network's layers, from weights of their own: the desk's model is in use."""
+    """Return the network's layers, from a second copy of the model: the queue uses the first."""
     return summarise(load(folder).network)
 
 
 @lru_cache(maxsize=4)
 def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
-    """Draw what an evaluation found, once for each (`stamp`: when it was written)."""
-    found = read_evaluation(folder)
-    return _shown([*figures_of_scores(found), *figures_of_published(found.per_target)])
+    """Draw the figures of an evaluation, once for each `stamp`, the time it was written."""
+    evaluation = read_evaluation(folder)
+    figures = [*figures_of_scores(evaluation), *figures_of_published(evaluation.per_target)]
+    return _shown(figures)
 
 
 @lru_cache(maxsize=4)
 def _making_figures(folder: Path) -> list[_Shown]:
-    """Draw a run's training, where it kept a history, and its network."""
+    """Draw the training of a run, if it has a history, and its network."""
     drawn: list[Drawn] = []
     if (folder / HISTORY).is_file():
         drawn += figures_of_training(folder, read_config(folder))
@@ -96,20 +100,20 @@ def _making_figures(folder: Path) -> list[_Shown]:
 
 def _shown(figures: list[Drawn]) -> list[_Shown]:
     return [
-        _Shown(one, Markup(inline_svg(to_svg(one.figure), name=one.name, title=one.title)))
-        for one in figures
+        _Shown(drawn, Markup(inline_svg(to_svg(drawn.figure), name=drawn.name, title=drawn.title)))
+        for drawn in figures
     ]
 
 
 def _target_table(
-    targets: pd.DataFrame, found: Evaluation | None
+    targets: pd.DataFrame, evaluation: Evaluation | None
 ) -> tuple[list[dict[str, object]], list[tuple[str, str]]]:
-    """Return a row a target, with its scores where it was evaluated, and the scores' headings."""
+    """Return one row per target, with its scores if it was evaluated, and the scores' headings."""
     shown = targets
     columns: list[tuple[str, str]] = []
-    if found is not None and list(found.per_target[NAME]) == list(targets[NAME]):
-        columns = [(name, text) for name, text in _SCORES.items() if name in found.per_target]
-        scores = found.per_target[[name for name, _ in columns]].add_prefix("score_")
+    if evaluation is not None and list(evaluation.per_target[NAME]) == list(targets[NAME]):
+        columns = [(name, text) for name, text in _SCORES.items() if name in evaluation.per_target]
+        scores = evaluation.per_target[[name for name, _ in columns]].add_prefix("score_")
         shown = pd.concat([targets, scores], axis=1)
     return [
         {str(name): value for name, value in row.items()} for row in shown.to_dict("records")

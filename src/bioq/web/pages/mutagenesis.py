@@ -1,4 +1,4 @@
-"""Mutagenesis of a predicted window: every substitution's effect on one target."""
+"""The page of a mutagenesis: the effect of every substitution in a window on one target."""
 
 from collections.abc import Mapping
 
@@ -21,60 +21,65 @@ _FIGURES = {"svg": "image/svg+xml", "png": "image/png"}
 
 
 def start(service: Service, job: Job, fields: Mapping[str, str]) -> Job:
-    """Queue the mutagenesis that a form asks for: `window` from 1, `target` from 0, `span` "bin"
-    or "window". Raises BioqError for what is not there, Busy."""
+    """Queue the mutagenesis of a form: `window` counted from 1, `target` from 0, `span` "bin" or
+    "window". Raises BioqError for an unknown window or target, and Busy."""
     if job.kind != "sequence" or job.state != "done":
         raise BioqError("only a predicted window can be mutated; predict it first")
-    found: Predictions = job.answer
-    number = window_number(fields.get("window", ""), len(found.windows))
+    predictions: Predictions = job.answer
+    number = window_number(fields.get("window", ""), len(predictions.windows))
     target = fields.get("target", "")
     count = len(service.targets)
     if not (target.isascii() and target.isdigit() and int(target[:9]) < count):
         raise BioqError(f"there is no target {target[:20]!r}; choose one of the {count:,}")
     span_bp = service.window_bp if fields.get("span") == "window" else service.bin_bp
-    begun = service.mutate_job(found.windows, number, int(target), span_bp)
-    begun.back = f"/jobs/{job.id}?window={number + 1}"
-    return begun
+    started = service.mutate_job(predictions.windows, number, int(target), span_bp)
+    started.back = f"/jobs/{job.id}?window={number + 1}"
+    return started
 
 
 def show(request: Request, service: Service, job: Job) -> Response:
     """Show the heat map of a mutagenesis, and its strongest substitutions."""
-    found: Mutagenesis = job.answer
-    scores = found.explanation.scores[REFERENCE]
+    result: Mutagenesis = job.answer
+    scores = result.explanation.scores[REFERENCE]
     return render(
         request,
         "mutagenesis.html.j2",
         job=job,
-        found=found,
+        result=result,
         reference=float(scores[0]),
-        strongest=_strongest(found),
+        strongest=_strongest(result),
     )
 
 
 def figure(job: Job, ending: str) -> FileResponse:
-    """Answer with the heat map as .svg or .png. Raises NoSuchJob for another, or without one."""
+    """Answer with the heat map as .svg or .png.
+
+    Raises NoSuchJob for another ending, and for a job without a heat map.
+    """
     if ending not in _FIGURES or job.kind != "mutagenesis" or job.state != "done":
-        raise NoSuchJob(f"there is no figure.{ending} here; expected one of a finished mutagenesis")
-    found: Mutagenesis = job.answer
+        raise NoSuchJob(
+            f"there is no figure.{ending}; expected .svg or .png of a finished mutagenesis"
+        )
+    result: Mutagenesis = job.answer
     file = job.folder / f"figure.{ending}"
     with job.writing:
         if not file.exists():
             with DRAWING:
-                write_effects_figure(file, [found.explanation], [found.target])
+                write_effects_figure(file, [result.explanation], [result.target])
     name = f"bioq-mutagenesis.{ending}"
     return FileResponse(file, media_type=_FIGURES[ending], filename=name)
 
 
-def _strongest(found: Mutagenesis) -> list[tuple[int, str, str, float]]:
-    """Return the substitutions that move the target most: (position from 1, ref, alt, change)."""
-    place = found.explanation.place
-    values = found.explanation.values[:, :, 0]
+def _strongest(result: Mutagenesis) -> list[tuple[int, str, str, float]]:
+    """Return the substitutions with the largest effects: (position from 1, ref, alt, change)."""
+    explained = result.explanation.place
+    values = result.explanation.values[:, :, 0]
     order = np.argsort(-np.abs(values), axis=None, kind="stable")[:MOST_LISTED]
     bases, columns = np.unravel_index(order, values.shape)
     return [
         (
-            int(place.position[column]) + 1,
-            dna.decode(place.bases[[column]]),
+            int(explained.position[column]) + 1,
+            dna.decode(explained.bases[[column]]),
             dna.BASES[base],
             float(values[base, column]),
         )

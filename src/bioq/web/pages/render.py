@@ -1,4 +1,4 @@
-"""Templates, and what every page is given."""
+"""Render a page from its template."""
 
 import asyncio
 import threading
@@ -11,13 +11,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
-from bioq.errors import BioqError
-from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.queue import Busy
-from bioq.web.service import Service
+from bioq.web.jobs import Job
+from bioq.web.request import retry_headers, service_of
 
 DRAWING = threading.Lock()
-"""Held while a figure is drawn: Matplotlib's settings belong to the whole process."""
+"""Held while a figure is drawn: the whole process shares Matplotlib's settings."""
 _HEADINGS = {404: "Not found", 429: "Busy"}
 
 _environment = Environment(
@@ -31,12 +29,6 @@ _environment.filters["integer"] = "{:,}".format
 _environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
 
 
-def service_of(request: Request) -> Service:
-    """Return what the application serves."""
-    service: Service = request.app.state.service
-    return service
-
-
 def render(
     request: Request,
     template: str,
@@ -45,30 +37,20 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """Answer with a page; text is escaped, a missing value is an error. One that says "busy" also
-    says when to come back."""
+    """Answer with a page; text is escaped, and a missing value is an error.
+
+    An answer with status 429 has the header Retry-After.
+    """
     page = _environment.get_template(template).render(
         service=service_of(request), version=__version__, **values
     )
     return HTMLResponse(page, status, {**retry_headers(status), **(headers or {})})
 
 
-def refusal_status(error: BioqError) -> int:
-    """Return the HTTP status of an answer that refuses."""
-    if isinstance(error, Busy):
-        return 429
-    return 404 if isinstance(error, NoSuchJob) else 422
-
-
-def retry_headers(status: int) -> dict[str, str]:
-    """Return the headers that say when to ask a busy server again."""
-    return {"Retry-After": "5"} if status == 429 else {}
-
-
 def error_page(
     request: Request, message: str, status: int, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
-    """Answer with a page that says what went wrong and what to change."""
+    """Answer with a page that shows an error message."""
     heading = _HEADINGS.get(status, "That did not work")
     return render(
         request, "error.html.j2", status=status, headers=headers, message=message, heading=heading
@@ -76,7 +58,7 @@ def error_page(
 
 
 async def go_to(job: Job, seconds: float) -> RedirectResponse:
-    """Lead to a job's page, as soon as it has ended or some seconds are over."""
+    """Redirect to a job's page when the job has ended, after at most `seconds`."""
     deadline = time.monotonic() + seconds
     while not job.future.done() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)

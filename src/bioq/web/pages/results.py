@@ -1,4 +1,4 @@
-"""A job's page: its progress until it has ended, then its result; and its files."""
+"""The page of a job: its progress, then its result; and the files of the result."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,8 @@ from starlette.responses import Response
 from bioq.web.downloads import download
 from bioq.web.jobs import Job, JobBook
 from bioq.web.pages import mutagenesis, sequence, variant
-from bioq.web.pages.render import go_to, render, service_of
+from bioq.web.pages.render import go_to, render
+from bioq.web.request import service_of
 from bioq.web.service import Service
 
 Show = Callable[[Request, Service, Job], Response]
@@ -25,14 +26,14 @@ _HEADINGS = {
     "failed": "That did not work",
 }
 CANCEL_SECONDS = 1.0
-"""How long the page waits for work to stop at its next step."""
+"""Seconds that the page waits for the work to stop at its next step."""
 
 router = APIRouter()
 
 
 @router.get("/jobs/{id}")
 async def show_job(request: Request, id: str) -> Response:
-    """Answer with a job's result, its progress, or why it has none."""
+    """Answer with a job's result, its progress, or the reason why it has no result."""
     service = service_of(request)
     job = service.jobs.find(id)
     if job.state == "done":
@@ -50,7 +51,7 @@ async def show_job(request: Request, id: str) -> Response:
 
 @router.get("/jobs/{id}/state")
 async def job_state(request: Request, id: str) -> dict[str, Any]:
-    """Answer with how far a job is, for the page that shows it."""
+    """Answer with a job's progress, for the page that shows it."""
     jobs = service_of(request).jobs
     job = jobs.find(id)
     return {"state": job.state, "done": job.done, "line": _line(jobs, job)}
@@ -58,7 +59,7 @@ async def job_state(request: Request, id: str) -> dict[str, Any]:
 
 @router.post("/jobs/{id}/cancel")
 async def cancel_job(request: Request, id: str) -> Response:
-    """Stop a job; its page says so."""
+    """Stop a job and answer with its page."""
     job = service_of(request).jobs.cancel(id)
     return await go_to(job, CANCEL_SECONDS)
 
@@ -78,7 +79,7 @@ async def job_figure(request: Request, id: str, ending: str) -> Response:
 
 @router.post("/jobs/{id}/mutagenesis")
 async def mutate(request: Request, id: str) -> Response:
-    """Mutate a window of a job's for one target."""
+    """Start the mutagenesis of a window of a job, for one target."""
     service = service_of(request)
     async with request.form() as form:
         fields = {name: str(value) for name, value in form.items()}
@@ -87,7 +88,7 @@ async def mutate(request: Request, id: str) -> Response:
 
 
 def _line(jobs: JobBook, job: Job) -> str:
-    """Return how far a job is, or how it ended."""
+    """Return a line about a job's progress, or about its end."""
     if job.state in ("failed", "cancelled"):
         return job.error or "The job was cancelled; there is no result."
     if before := jobs.ahead(job):

@@ -1,4 +1,4 @@
-"""The first page: DNA or a region in, what the model predicts for it out."""
+"""The first page: predict the targets of DNA or of a region."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from bioq.inputs.windows import N_SHARE
 from bioq.web.answers import Predictions
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
-from bioq.web.pages.render import go_to, refusal_status, render, service_of
+from bioq.web.pages.render import go_to, render
+from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
 
 MOST_CHARTED = 20
 _LABELS = ("cell", "assay", "group")
-"""Columns of a target table that a bar's label names, where there are such."""
+"""Columns of a target table that are added to the label of a bar."""
 _LINE_BP = 60
 _EXAMPLE_BINS = 5
 
@@ -30,7 +31,7 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Example:
-    """Something to predict, for who has nothing at hand."""
+    """An example that a visitor can try."""
 
     key: str
     name: str
@@ -38,15 +39,15 @@ class Example:
 
 
 @router.get("/")
-def ask(request: Request, example: str = "") -> Response:
+def form(request: Request, example: str = "") -> Response:
     """Show the form; `?example=` fills it without a script."""
-    text = next((one.text for one in _examples(service_of(request)) if one.key == example), "")
-    return _form(request, text)
+    texts = {item.key: item.text for item in _examples(service_of(request))}
+    return _form(request, texts.get(example, ""))
 
 
 @router.post("/sequence")
 async def predict(request: Request) -> Response:
-    """Predict what stands in the form, or show it again with what is wrong."""
+    """Predict the text of the form, or show the form again with the error."""
     service = service_of(request)
     async with request.form(max_part_size=service.limits.body_bytes) as form:
         text, pad = str(form.get("text", "")), "pad" in form
@@ -61,9 +62,10 @@ async def predict(request: Request) -> Response:
 
 def show(request: Request, service: Service, job: Job) -> Response:
     """Show the predictions of one window of a job, `?window=`, counted from 1."""
-    found: Predictions = job.answer
-    number = window_number(request.query_params.get("window", "1"), len(found.windows))
-    probability = found.probability[number]
+    predictions: Predictions = job.answer
+    windows = len(predictions.windows)
+    number = window_number(request.query_params.get("window", "1"), windows)
+    probability = predictions.probability[number]
     order = np.argsort(-probability, kind="stable")
     annotation = annotation_of(service.targets)
     targets = [
@@ -75,9 +77,9 @@ def show(request: Request, service: Service, job: Job) -> Response:
         "sequence_result.html.j2",
         job=job,
         number=number,
-        title=found.title(number),
-        overview=_overview(found, service),
-        n_share=float(found.windows.columns[N_SHARE][number]),
+        title=predictions.title(number),
+        overview=_overview(predictions, service),
+        n_share=float(predictions.windows.columns[N_SHARE][number]),
         top=[(_label(row), row) for row in targets[:MOST_CHARTED]],
         targets=targets,
         annotation=annotation,
@@ -85,7 +87,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 
 def window_number(text: str, count: int) -> int:
-    """Return the place of a window, from 0. Raises BioqError for one that is not there."""
+    """Return the number of a window, counted from 0. Raises BioqError for an unknown number."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= count):
         raise BioqError(f"there is no window {text[:20]!r}; the result has 1 to {count:,}")
     return int(text) - 1
@@ -106,32 +108,36 @@ def _form(
 
 
 def _read(service: Service, text: str, pad: bool) -> WindowBatch:
-    """Read regions where the first line looks like one, else sequences."""
+    """Read regions if the first line looks like a region, else sequences."""
     first = text.lstrip().partition("\n")[0]
     if ":" in first and not first.startswith(">"):
         return service.read_regions(text)
     return service.read_sequences(text, pad=pad)
 
 
-def _overview(found: Predictions, service: Service) -> list[tuple[str, str, float]]:
-    """Return each window's title, best target and its probability."""
-    best = found.probability.argmax(axis=1)
+def _overview(predictions: Predictions, service: Service) -> list[tuple[str, str, float]]:
+    """Return the title, the most probable target and its probability for each window."""
+    best = predictions.probability.argmax(axis=1)
     names = service.targets[NAME]
     return [
-        (found.title(number), str(names.iloc[target]), float(found.probability[number, target]))
+        (
+            predictions.title(number),
+            str(names.iloc[target]),
+            float(predictions.probability[number, target]),
+        )
         for number, target in enumerate(best)
     ]
 
 
 def _label(row: Mapping[str, object]) -> str:
-    """Return a target's name, and what its cell, assay and group add to that."""
+    """Return a target's name with its cell, assay and group, unless the name contains them."""
     name = str(row[NAME])
     more = [str(row[column]) for column in _LABELS if row.get(column)]
-    return ", ".join([name, *(one for one in more if one not in name)])
+    return ", ".join([name, *(text for text in more if text not in name)])
 
 
 def _examples(service: Service) -> list[Example]:
-    """Return a window of the genome as DNA and a region around it, or a random window."""
+    """Return a window of the genome as DNA and a region in it; without a genome, random DNA."""
     window_bp, bin_bp, genome = service.window_bp, service.bin_bp, service.genome
     if genome is not None:
         contig = max(genome.lengths, key=lambda name: genome.lengths[name])

@@ -1,4 +1,4 @@
-"""The page of variants: lines or a VCF in, what each allele does to every target out."""
+"""The page of variants: score lines or a VCF, show the effect of each allele on every target."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +19,11 @@ from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
 from bioq.web.answers import Alleles, Floats
 from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.pages.allele_table import Asked, chosen_rows, title_of
+from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
-from bioq.web.pages.render import DRAWING, go_to, refusal_status, render, service_of
+from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
+from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
 from bioq.web.visitor_input import short
 
@@ -33,15 +34,15 @@ router = APIRouter()
 
 
 @router.get("/variant")
-def ask(request: Request, example: str = "") -> Response:
-    """Show the forms; `?example=` fills the first without a script."""
-    found = examples(service_of(request))
-    return _form(request, next((one.text for one in found if one.key == example), ""))
+def form(request: Request, example: str = "") -> Response:
+    """Show the forms; `?example=` fills the first form without a script."""
+    texts = {item.key: item.text for item in examples(service_of(request))}
+    return _form(request, texts.get(example, ""))
 
 
 @router.post("/variant")
 async def score(request: Request) -> Response:
-    """Score lines or an uploaded VCF, or show the forms again with what is wrong."""
+    """Score lines or an uploaded VCF, or show the forms again with the error."""
     service = service_of(request)
     async with request.form(max_part_size=service.limits.body_bytes) as form:
         text, upload = str(form.get("text", "")), form.get("vcf")
@@ -68,7 +69,7 @@ def show_allele(request: Request, id: str, number: str) -> Response:
     service = service_of(request)
     job = service.jobs.find(id)
     if job.kind != "variants" or job.state != "done":
-        raise NoSuchJob("there are no alleles here; expected a finished job of variants")
+        raise NoSuchJob("this job has no alleles; expected a finished job of variants")
     count = len(job.answer)
     if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= count):
         raise NoSuchJob(f"there is no allele {number[:20]!r}; the job has 1 to {count:,}")
@@ -76,32 +77,32 @@ def show_allele(request: Request, id: str, number: str) -> Response:
 
 
 def show(request: Request, service: Service, job: Job) -> Response:
-    """Show the alleles of a job; the one allele, if there is no other."""
-    found: Alleles = job.answer
-    if len(found) == 1:
+    """Show the alleles of a job, or its allele if it has only one."""
+    alleles: Alleles = job.answer
+    if len(alleles) == 1:
         return _allele(request, service, job, 0)
-    counts = Counter(map(str, found.columns["status"]))
-    asked = Asked.of(request.query_params)
-    rows = chosen_rows(found, asked)
+    counts = Counter(map(str, alleles.columns["status"]))
+    chosen = Filter.of(request.query_params)
+    rows = chosen_rows(alleles, chosen)
     pages = max(1, -(-len(rows) // PAGE_ALLELES))
-    page = min(asked.page, pages)
+    page = min(chosen.page, pages)
     first = (page - 1) * PAGE_ALLELES
     return render(
         request,
         "variants_result.html.j2",
         job=job,
-        found=len(found),
-        scored=int((~np.isnan(found.columns["max_abs_diff"])).sum()),
+        count=len(alleles),
+        scored=int((~np.isnan(alleles.columns["max_abs_diff"])).sum()),
         counts=[
             (status, counts[status], STATUSES[status]) for status in STATUSES if counts[status]
         ],
-        figure=_overview(job, found),
-        asked=asked,
+        figure=_overview(job, alleles),
+        chosen=chosen,
         matching=len(rows),
-        rows=_rows(service, found, rows[first : first + PAGE_ALLELES]),
+        rows=_rows(service, alleles, rows[first : first + PAGE_ALLELES]),
         page=page,
         last_page=pages,
-        address=lambda **changed: "?" + urlencode({**asked.query, **changed}),
+        address=lambda **changed: "?" + urlencode({**chosen.query, **changed}),
     )
 
 
@@ -134,13 +135,13 @@ def _score_file(service: Service, content: bytes, name: str) -> Job:
     return service.score_vcf_job(content, short(printable or "VCF", _MOST_TITLE))
 
 
-def _overview(job: Job, found: Alleles) -> Markup:
-    """Return the figure of a job's alleles, drawn once."""
+def _overview(job: Job, alleles: Alleles) -> Markup:
+    """Return the figure of a job's alleles, drawn at the first call."""
     file = job.folder / "overview.svg"
     with job.writing:
         if not file.exists():
-            columns = found.columns
-            labels = [title_of(columns, number, 26) for number in range(len(found))]
+            columns = alleles.columns
+            labels = [title_of(columns, number, 26) for number in range(len(alleles))]
             with DRAWING:
                 figure = plot_alleles(
                     [short(str(name), 16) for name in columns["chrom"]],
@@ -159,30 +160,34 @@ def _overview(job: Job, found: Alleles) -> Markup:
         return Markup(file.read_text(encoding="utf-8"))
 
 
-def _rows(service: Service, found: Alleles, numbers: list[int]) -> list[dict[str, object]]:
-    """Return what the table shows of some alleles."""
+def _rows(service: Service, alleles: Alleles, numbers: list[int]) -> list[dict[str, object]]:
+    """Return the table rows of the alleles `numbers`."""
     target_of = {name: number for number, name in enumerate(service.targets[NAME])}
     rows = []
     for number in numbers:
-        row = {name: values[number] for name, values in found.columns.items()}
-        row |= {"number": number + 1, "title": title_of(found.columns, number, 48), "change": None}
+        row = {name: values[number] for name, values in alleles.columns.items()}
+        row |= {
+            "number": number + 1,
+            "title": title_of(alleles.columns, number, 48),
+            "change": None,
+        }
         row["genome_ref"] = short(str(row["genome_ref"]), 12)
         if row["top_target"]:
-            diff = found.scores(slice(number, number + 1))["diff"][0]
+            diff = alleles.scores(slice(number, number + 1))["diff"][0]
             row["change"] = float(diff[target_of[row["top_target"]]])
         rows.append(row)
     return rows
 
 
 def _allele(request: Request, service: Service, job: Job, number: int) -> Response:
-    """Show what one allele does to every target, or why it was not scored."""
-    found: Alleles = job.answer
-    verdict = str(found.columns["status"][number])
+    """Show the effect of one allele on every target, or why it was not scored."""
+    alleles: Alleles = job.answer
+    status = str(alleles.columns["status"][number])
     annotation = annotation_of(service.targets)
     targets: list[dict[str, object]] = []
     figure = Markup()
-    if not np.isnan(found.columns["max_abs_diff"][number]):
-        several = found.scores(slice(number, number + 1))
+    if not np.isnan(alleles.columns["max_abs_diff"][number]):
+        several = alleles.scores(slice(number, number + 1))
         scores = {name: values[0] for name, values in several.items()}
         targets = [
             {
@@ -198,12 +203,12 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         "allele.html.j2",
         job=job,
         number=number,
-        count=len(found),
-        title=title_of(found.columns, number, _MOST_TITLE),
-        id=str(found.columns["id"][number]),
-        verdict=verdict,
-        meaning=STATUSES[verdict],
-        genome_ref=short(str(found.columns["genome_ref"][number]), _MOST_TITLE),
+        count=len(alleles),
+        title=title_of(alleles.columns, number, _MOST_TITLE),
+        id=str(alleles.columns["id"][number]),
+        verdict=status,
+        meaning=STATUSES[status],
+        genome_ref=short(str(alleles.columns["genome_ref"][number]), _MOST_TITLE),
         figure=figure,
         targets=targets,
         annotation=annotation,
@@ -211,7 +216,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
 
 
 def _changes(service: Service, annotation: Annotation, scores: Mapping[str, Floats]) -> Markup:
-    """Return the figure of an allele's targets; its dots lead to the rows of the table."""
+    """Return the figure of an allele's targets; its dots are links to the rows of the table."""
     names = list(service.targets[NAME])
     groups = service.targets[annotation.group] if annotation.group else ()
     with DRAWING:

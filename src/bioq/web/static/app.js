@@ -1,12 +1,12 @@
-// Comfort only: every page works without this file.
+// Adds comfort; every page works without this file.
 
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
-/** Make a table's headings sort it, and put a filter before it.
+/** Sort a table by clicks on its headings, and add a filter above it.
  *
- * A cell's key is its data-key (a number; empty: unknown, always last), else its text. A heading
- * with class "text" sorts by letters, upwards first. data-choose on a heading adds a list of its
- * column's values to choose from. */
+ * A cell is sorted by its data-key (a number; empty: unknown, always last), or by its text. A heading
+ * with class "text" sorts by letters, ascending first. data-choose on a heading adds a list of its
+ * column's values as a filter. */
 function enhanceTable(table) {
   const headings = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
@@ -81,7 +81,7 @@ function addFilter(table, headings, rows) {
   (table.closest(".scroll, .tall") ?? table).before(tools);
 }
 
-/** Fill a field by a click on an example, instead of loading the page again. */
+/** Fill a field when an example is clicked, without loading the page again. */
 function enhanceExample(link) {
   link.setAttribute("role", "button");
   const fill = event => {
@@ -96,7 +96,7 @@ function enhanceExample(link) {
   link.addEventListener("keydown", event => { if (event.key === " ") fill(event); });
 }
 
-/** Show a job's progress; when it has ended, its page is the result. */
+/** Show the progress of a job; load the page again when the job has ended. */
 async function followJob(progress) {
   const line = document.getElementById("job-line");
   for (;;) {

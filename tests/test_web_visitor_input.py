@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import open_genome
-from bioq.web import visitor_input as questions
+from bioq.web import visitor_input
 from bioq.web.limits import Limits
 
 WINDOW_BP, BIN_BP = 20, 4
@@ -32,17 +32,19 @@ VCF = (HEADER + RECORDS).encode()
 
 
 def sequences(text: str, *, pad: bool = False, limits: Limits = LIMITS):
-    return questions.read_sequences(
+    return visitor_input.read_sequences(
         text, window_bp=WINDOW_BP, stride_bp=BIN_BP, pad=pad, limits=limits
     )
 
 
 def regions(text: str, genome, limits: Limits = LIMITS):
-    return questions.read_regions(text, genome, window_bp=WINDOW_BP, bin_bp=BIN_BP, limits=limits)
+    return visitor_input.read_regions(
+        text, genome, window_bp=WINDOW_BP, bin_bp=BIN_BP, limits=limits
+    )
 
 
 def spelt(text: str) -> list[tuple[str, int, str, str, str]]:
-    found = questions.read_variant_lines(text, LIMITS)
+    found = visitor_input.read_variant_lines(text, LIMITS)
     return [(one.chrom, one.pos, one.id, one.ref, one.alt) for one in found]
 
 
@@ -239,9 +241,9 @@ def test_what_is_no_variant_is_refused_in_words(text, words):
 
 def test_letters_of_all_alleles_are_bounded():
     limits = replace(LIMITS, allele_letters=100)
-    assert len(questions.read_variant_lines(f"chr1:5:{'A' * 49}>C", limits)) == 1
+    assert len(visitor_input.read_variant_lines(f"chr1:5:{'A' * 49}>C", limits)) == 1
     with pytest.raises(BioqError, match="line 2: the alleles up to here have 150 letters"):
-        questions.read_variant_lines(f"chr1:5:A>{'C' * 49}\nchr1:5:A>{'G' * 99}", limits)
+        visitor_input.read_variant_lines(f"chr1:5:A>{'C' * 49}\nchr1:5:A>{'G' * 99}", limits)
 
 
 # Whatever is written.
@@ -301,7 +303,7 @@ def test_no_text_whatever_does_anything_but_be_read_or_refused(opened, text, pad
     for ask in (
         lambda: sequences(text, pad=pad),
         lambda: regions(text, opened),
-        lambda: questions.read_variant_lines(text, LIMITS),
+        lambda: visitor_input.read_variant_lines(text, LIMITS),
     ):
         found, words = answer_or_refusal(ask)
         assert len(found) > 0 if found is not None else words
@@ -372,7 +374,7 @@ def bgzip(content: bytes, block: int) -> bytes:
     ids=["plain", "crlf", "bom", "no header", "no end", "gzip", "two gzips", "bgzip"],
 )
 def test_a_vcf_is_taken_however_it_is_packed(upload, tmp_path):
-    assert questions.save_vcf(upload, tmp_path / "v", LIMITS) == 3
+    assert visitor_input.save_vcf(upload, tmp_path / "v", LIMITS) == 3
     unpacked = gzip.decompress(upload) if upload.startswith(b"\x1f\x8b") else upload
     assert (tmp_path / "v").read_bytes() == unpacked
 
@@ -421,7 +423,7 @@ def test_what_is_no_vcf_is_refused_in_words_and_htslib_never_sees_it(
     upload = make(tmp_path)
     monkeypatch.setattr(pysam, "VariantFile", lambda *_: pytest.fail("htslib saw it"))
     with pytest.raises(BioqError, match=words):
-        questions.save_vcf(upload, tmp_path / "v", LIMITS)
+        visitor_input.save_vcf(upload, tmp_path / "v", LIMITS)
 
 
 def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path):
@@ -433,7 +435,7 @@ def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path):
     started = time.process_time()
     tracemalloc.start()
     with pytest.raises(BioqError, match="larger than 128 MiB decompressed"):
-        questions.save_vcf(bomb, tmp_path / "v", LIMITS)
+        visitor_input.save_vcf(bomb, tmp_path / "v", LIMITS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert time.process_time() - started < 10
@@ -446,20 +448,20 @@ def test_many_small_members_take_time_in_proportion(tmp_path):
     member = gzip.compress(b"#\n", mtime=0)
     started = time.process_time()
     upload = member * 200_000 + gzip.compress(RECORDS.encode())
-    assert questions.save_vcf(upload, tmp_path / "v", LIMITS) == 3
+    assert visitor_input.save_vcf(upload, tmp_path / "v", LIMITS) == 3
     assert time.process_time() - started < 20
 
 
 def test_a_line_of_a_million_alleles_is_refused_at_the_first_too_many(tmp_path):
     upload = gzip.compress(b"chr1\t5\t.\tA\t" + b"C," * 1_000_000 + b"C\n")
     with pytest.raises(BioqError, match="more than the 10,000"):
-        questions.save_vcf(upload, tmp_path / "v", LIMITS)
+        visitor_input.save_vcf(upload, tmp_path / "v", LIMITS)
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(upload=st.one_of(st.binary(), st.binary().map(gzip.compress), st.text().map(str.encode)))
 def test_no_upload_whatever_does_anything_but_be_taken_or_refused(tmp_path, upload):
-    found, words = answer_or_refusal(lambda: questions.save_vcf(upload, tmp_path / "v", LIMITS))
+    found, words = answer_or_refusal(lambda: visitor_input.save_vcf(upload, tmp_path / "v", LIMITS))
     assert found or words
     assert "\n" not in words
     assert str(tmp_path) not in words

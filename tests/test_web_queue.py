@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bioq.web.queue import Busy, Cancelled, Desk, Level
+from bioq.web.queue import Busy, Cancelled, Level, ModelQueue
 
 WINDOW_BP, LONG_S = 8, 30
 """LONG_S: how long a test waits for what comes at once, or never."""
@@ -45,18 +45,18 @@ def model():
 
 
 @pytest.fixture
-def desk(model):
-    with Desk(model, waiting_windows=20, waiting_jobs=2, batch_size=10) as desk:
-        yield desk
+def queue(model):
+    with ModelQueue(model, waiting_windows=20, waiting_jobs=2, batch_size=10) as queue:
+        yield queue
         model.may_go.set()
 
 
 @pytest.fixture
-def busy(desk, model):
-    """A desk whose thread is in the middle of a prediction of one window."""
-    first = desk.predict(windows(1))
+def busy(queue, model):
+    """A queue whose thread is in the middle of a prediction of one window."""
+    first = queue.predict(windows(1))
     assert model.began.acquire(timeout=LONG_S)
-    yield desk
+    yield queue
     model.may_go.set()
     assert first.exception(LONG_S) is None
 
@@ -84,12 +84,12 @@ def test_an_answer_holds_nobody_elses(busy, model):
 
 
 def test_64_threads_get_their_own_answers():
-    with Desk(expected, waiting_windows=1000, batch_size=64) as desk:
+    with ModelQueue(expected, waiting_windows=1000, batch_size=64) as queue:
 
         def ask(seed: int) -> bool:
             many = [windows(1 + (seed + turn) % 7, 100 * seed + turn) for turn in range(20)]
             return all(
-                np.array_equal(desk.predict(codes).result(LONG_S), expected(codes))
+                np.array_equal(queue.predict(codes).result(LONG_S), expected(codes))
                 for codes in many
             )
 
@@ -159,18 +159,18 @@ def test_long_work_does_not_go_in_the_middle_of_short(busy, model):
 def test_no_stream_of_what_is_shorter_starves_work(level):
     """Whenever one prediction or piece of work is done, the next one waits already."""
     stopped = threading.Event()
-    with Desk(expected) as desk:
+    with ModelQueue(expected) as queue:
 
         def again(_: object) -> None:
             if not stopped.is_set():
-                desk.predict(windows(1)).add_done_callback(again)
+                queue.predict(windows(1)).add_done_callback(again)
 
         def work_again(give_way) -> None:
             if level > Level.SECONDS and not stopped.is_set():
-                desk.submit(Level.SECONDS, work_again)
+                queue.submit(Level.SECONDS, work_again)
 
         again(None)
-        desk.submit(Level.SECONDS, work_again)
+        queue.submit(Level.SECONDS, work_again)
 
         def run(give_way):
             for _ in range(5):
@@ -178,7 +178,7 @@ def test_no_stream_of_what_is_shorter_starves_work(level):
             return "done"
 
         try:
-            assert desk.submit(level, run).future.result(LONG_S) == "done"
+            assert queue.submit(level, run).future.result(LONG_S) == "done"
         finally:
             stopped.set()
 
@@ -193,7 +193,7 @@ def test_what_is_cancelled_while_it_waits_is_never_begun(busy, model):
     assert not ran
 
 
-def test_work_that_runs_stops_at_its_next_step(desk):
+def test_work_that_runs_stops_at_its_next_step(queue):
     began, cancelled = threading.Event(), threading.Event()
 
     def run(give_way):
@@ -202,27 +202,27 @@ def test_work_that_runs_stops_at_its_next_step(desk):
         give_way()
         pytest.fail("it went on")
 
-    work = desk.submit(Level.SECONDS, run)
+    work = queue.submit(Level.SECONDS, run)
     assert began.wait(LONG_S)
     work.cancel()
     cancelled.set()
     assert isinstance(work.future.exception(LONG_S), Cancelled)
-    assert desk.submit(Level.SECONDS, lambda give_way: 1).future.result(LONG_S) == 1
+    assert queue.submit(Level.SECONDS, lambda give_way: 1).future.result(LONG_S) == 1
 
 
-def test_an_error_reaches_who_asked_and_the_log_and_the_desk_goes_on(caplog):
+def test_an_error_reaches_who_asked_and_the_log_and_the_thread_goes_on(caplog):
     def predict(codes):
         if codes[0, 0] == 4:
             raise MemoryError("no room")
         return expected(codes)
 
-    with Desk(predict) as desk:
+    with ModelQueue(predict) as queue:
         bad = np.full((1, WINDOW_BP), 4, dtype=np.uint8)
-        assert isinstance(desk.predict(bad).exception(LONG_S), MemoryError)
-        work = desk.submit(Level.SECONDS, lambda give_way: 1 / 0)
+        assert isinstance(queue.predict(bad).exception(LONG_S), MemoryError)
+        work = queue.submit(Level.SECONDS, lambda give_way: 1 / 0)
         assert isinstance(work.future.exception(LONG_S), ZeroDivisionError)
         good = np.zeros((1, WINDOW_BP), dtype=np.uint8)
-        assert desk.predict(good).result(LONG_S).shape == (1, 2)
+        assert queue.predict(good).result(LONG_S).shape == (1, 2)
     assert "MemoryError: no room" in caplog.text
     assert "ZeroDivisionError" in caplog.text
     assert "Traceback" in caplog.text
@@ -246,14 +246,14 @@ def test_closing_cancels_what_waits_and_stops_what_runs(model):
         while True:
             give_way()
 
-    desk = Desk(model)
-    running = desk.submit(Level.SECONDS, run)
+    queue = ModelQueue(model)
+    running = queue.submit(Level.SECONDS, run)
     assert began.wait(LONG_S)
-    prediction = desk.predict(windows(1))
+    prediction = queue.predict(windows(1))
     assert model.began.acquire(timeout=LONG_S)  # the prediction holds up the work
-    waiting = desk.predict(windows(1))
-    queued = desk.submit(Level.MINUTES, lambda give_way: None)
-    closing = threading.Thread(target=desk.close)
+    waiting = queue.predict(windows(1))
+    queued = queue.submit(Level.MINUTES, lambda give_way: None)
+    closing = threading.Thread(target=queue.close)
     closing.start()
     with pytest.raises(CancelledError):
         waiting.result(LONG_S)
@@ -265,10 +265,10 @@ def test_closing_cancels_what_waits_and_stops_what_runs(model):
     assert isinstance(running.future.exception(LONG_S), Cancelled)
 
 
-def test_a_closed_desk_refuses_rather_than_never_answers():
-    desk = Desk(expected)
-    desk.close()
+def test_a_closed_queue_refuses_rather_than_never_answers():
+    queue = ModelQueue(expected)
+    queue.close()
     with pytest.raises(Busy, match="is stopping"):
-        desk.predict(windows(1))
+        queue.predict(windows(1))
     with pytest.raises(Busy, match="is stopping"):
-        desk.submit(Level.SECONDS, lambda give_way: None)
+        queue.submit(Level.SECONDS, lambda give_way: None)

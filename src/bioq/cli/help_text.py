@@ -1,0 +1,87 @@
+"""How `--help` is printed: options in four groups, text as it is written, examples unbroken.
+
+The groups are set here and not beside the options: the same option has the same group in every
+command, and the packages that define options do not depend on the command line's library.
+"""
+
+import textwrap
+from pathlib import Path
+from typing import Any, get_args
+
+from cyclopts.help import DefaultFormatter, HelpEntry, HelpPanel, InlineText
+from rich.console import Console, ConsoleOptions
+from rich.text import Text
+
+INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", "How fast")
+_GROUP_OF = {
+    **dict.fromkeys(("--split", "--against", "--url", "--sha256"), INPUT),
+    **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
+    **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
+    **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
+    **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),
+}
+"""The group of an option, where `option_group` cannot tell it from the option's type."""
+_TRAINING_GROUP_OF = {"--batch-size": COMPUTE}
+"""The options that have another group in `bioq train`: its batch size changes the weights."""
+
+
+def option_group(entry: HelpEntry, command: str) -> str:
+    """Return the group of an option or argument.
+
+    A path that is not listed in this module is input; any other option is about what to compute.
+    """
+    name = entry.names[0] if entry.names else ""
+    if command == "train" and name in _TRAINING_GROUP_OF:
+        return _TRAINING_GROUP_OF[name]
+    if name in _GROUP_OF:
+        return _GROUP_OF[name]
+    is_path = entry.type is Path or Path in get_args(entry.type)
+    return INPUT if is_path or not name else COMPUTE
+
+
+class HelpFormatter:
+    """Prints the panels of one command's help; cyclopts calls its methods."""
+
+    def __init__(self, command: str):
+        self._command = command
+        self._default = DefaultFormatter()
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print one panel; the options of a command in a panel for each group."""
+        if panel.format == "command":
+            self._default(console, options, panel)
+            return
+        entries = [_shown(entry) for entry in panel.entries]
+        for group in GROUPS:
+            chosen = [entry for entry in entries if option_group(entry, self._command) == group]
+            if chosen:
+                self._default(console, options, panel.copy(title=group, entries=chosen))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Print the line that shows how the command is typed."""
+        self._default.render_usage(console, options, usage)
+
+    def render_description(
+        self, console: Console, options: ConsoleOptions, description: Any
+    ) -> None:
+        """Print the description: paragraphs filled to the width, indented examples unbroken."""
+        for paragraph in _plain(description).rstrip().split("\n\n"):
+            if paragraph.startswith(" "):
+                print(textwrap.indent(textwrap.dedent(paragraph), "    "), file=console.file)
+            else:
+                console.print(Text(" ".join(paragraph.split())))
+            console.print()
+
+
+def _shown(entry: HelpEntry) -> HelpEntry:
+    """Return an entry whose text has no line breaks of the source, and no default that is empty."""
+    description = InlineText(Text(" ".join(_plain(entry.description).split())))
+    default = None if entry.default == "()" else entry.default
+    return entry.copy(description=description, default=default)
+
+
+def _plain(text: Any) -> str:
+    """Return the text of an InlineText that was made from plain text."""
+    if isinstance(text, InlineText) and isinstance(text.primary_renderable, Text):
+        return text.primary_renderable.plain
+    return str(text or "")

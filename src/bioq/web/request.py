@@ -1,0 +1,26 @@
+"""The service behind a request, and the HTTP status of an error."""
+
+from starlette.requests import Request
+
+from bioq.errors import BioqError
+from bioq.web.jobs import NoSuchJob
+from bioq.web.queue import Busy
+from bioq.web.service import Service
+
+
+def service_of(request: Request) -> Service:
+    """Return the service of the application that received the request."""
+    service: Service = request.app.state.service
+    return service
+
+
+def refusal_status(error: BioqError) -> int:
+    """Return the HTTP status of an error."""
+    if isinstance(error, Busy):
+        return 429
+    return 404 if isinstance(error, NoSuchJob) else 422
+
+
+def retry_headers(status: int) -> dict[str, str]:
+    """Return the headers that say when to send a request to a busy server again."""
+    return {"Retry-After": "5"} if status == 429 else {}

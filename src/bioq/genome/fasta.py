@@ -28,7 +28,7 @@ _HEAD_BYTES = 1 << 16
 # Indexing a larger file takes more than about 2 s.
 _LARGE_BYTES = 200_000_000
 
-Kind = Literal["fasta", "bgzip", "gzip", "2bit"]
+GenomeFormat = Literal["fasta", "bgzip", "gzip", "2bit"]
 
 
 class Genome:
@@ -92,15 +92,15 @@ def open_genome(path: str | Path) -> Genome:
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice.
     """
     path = Path(path)
-    kind = _kind(path)
-    if kind == "2bit":
+    format = _format_of(path)
+    if format == "2bit":
         return Genome(path, *open_twobit(path))
-    if kind in ("fasta", "bgzip"):
-        genome = _open_indexed(path, compressed=kind == "bgzip")
+    if format in ("fasta", "bgzip"):
+        genome = _open_indexed(path, compressed=format == "bgzip")
         if genome is not None:
             return genome
     packed = read_packed_fasta(path)
-    if kind == "gzip":
+    if format == "gzip":
         say(
             f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
@@ -108,7 +108,7 @@ def open_genome(path: str | Path) -> Genome:
     return Genome(path, packed.lengths, packed.read, lambda: None)
 
 
-def _kind(path: Path) -> Kind:
+def _format_of(path: Path) -> GenomeFormat:
     """Return the format of a genome file by its first bytes; raise BioqError if it is neither."""
     with open_content(path, _EXPECTED) as content:
         head = content.stream.read(_HEAD_BYTES)

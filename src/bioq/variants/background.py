@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files import new_file
-from bioq.variants.scores import Floats, effect
+from bioq.variants.scores import ScoreArray, effect
 
 FORMAT = "bioq-background"
 FORMAT_VERSION = 1
@@ -33,7 +33,7 @@ class EffectCounts:
         self.counts = np.zeros((targets, _KEYS), dtype=np.uint32)
         self.square_sum = np.zeros(targets, dtype=np.float64)
 
-    def add(self, scores: Mapping[str, Floats]) -> None:
+    def add(self, scores: Mapping[str, ScoreArray]) -> None:
         """Count the effects of alleles; each score is `(alleles, targets)`."""
         sizes = effect(scores)
         self.variants += len(sizes)
@@ -41,7 +41,7 @@ class EffectCounts:
         self.square_sum += (scores["diff"].astype(np.float64) ** 2).sum(axis=0)
 
 
-def size_keys(sizes: Floats) -> npt.NDArray[np.int64]:
+def size_keys(sizes: ScoreArray) -> npt.NDArray[np.int64]:
     """Return the histogram step of each size; a larger size has a larger or equal step."""
     keys = (np.ascontiguousarray(sizes).view(np.uint32) >> _DROPPED_BITS).astype(np.int64)
     clipped: npt.NDArray[np.int64] = np.clip(keys - _FIRST_KEY, 0, _KEYS - 1)
@@ -59,11 +59,11 @@ class Background:
     variants: int
     root_mean_square: npt.NDArray[np.float64]
     """`(targets,)` of diff."""
-    larger: Floats
+    larger: ScoreArray
     """`(targets, steps)`: share of the variants whose effect is in a higher step."""
     provenance: Mapping[str, Any]
 
-    def scores(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+    def scores(self, scores: Mapping[str, ScoreArray]) -> dict[str, ScoreArray]:
         """Return E-values and z-scores of alleles, `(alleles, targets)` over all targets.
 
         The E-value is the share of background variants with a larger effect (DeepSEA 0.94,

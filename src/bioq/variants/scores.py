@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+ScoreArray = npt.NDArray[np.float32]
+"""Probabilities or scores, `(..., alleles, targets)`."""
 
 SCORES: Mapping[str, str] = {
     "diff": "alt - ref",
@@ -39,7 +40,7 @@ def log2_odds(probability: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return odds
 
 
-def compare(ref: Floats, alt: Floats) -> dict[str, Floats]:
+def compare(ref: ScoreArray, alt: ScoreArray) -> dict[str, ScoreArray]:
     """Return `SCORES`, each float32 `(alleles, targets)`, of predictions with REF and with ALT."""
     return {
         "ref": ref.mean(axis=0),
@@ -49,7 +50,7 @@ def compare(ref: Floats, alt: Floats) -> dict[str, Floats]:
     }
 
 
-def effect(scores: Mapping[str, Floats]) -> Floats:
+def effect(scores: Mapping[str, ScoreArray]) -> ScoreArray:
     """Return |diff x log2_odds_ratio|, by which DeepSEA's E-values rank variants."""
-    size: Floats = np.abs(scores["diff"] * scores["log2_odds_ratio"])
+    size: ScoreArray = np.abs(scores["diff"] * scores["log2_odds_ratio"])
     return size

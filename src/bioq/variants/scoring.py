@@ -33,7 +33,7 @@ from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_o
 from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
-from bioq.variants.scores import BACKGROUND_SCORES, SCORES, Floats, compare
+from bioq.variants.scores import BACKGROUND_SCORES, SCORES, ScoreArray, compare
 
 BLOCK = 1024
 """Alleles that are scored together."""
@@ -82,7 +82,7 @@ class ScoredBlock:
 
     columns: Mapping[str, npt.NDArray[Any]]
     """`COLUMNS`, each `(alleles,)`."""
-    scores: Mapping[str, Floats]
+    scores: Mapping[str, ScoreArray]
     """Score name -> float32 `(alleles, targets)`; NaN for alleles that were not scored."""
 
 
@@ -170,7 +170,9 @@ class Scorer:
         wanted = site.status != SWAPPED or self.options.score_swapped
         return site.inserted is not None and wanted
 
-    def _scores(self, sites: list[AlleleSite], windows: list[AlleleWindows]) -> dict[str, Floats]:
+    def _scores(
+        self, sites: list[AlleleSite], windows: list[AlleleWindows]
+    ) -> dict[str, ScoreArray]:
         """Return the scores of alleles, `(alleles, all targets)`."""
         # Alleles at the same position share the genome's window: (contig, start) -> its number.
         number: dict[tuple[str, int], int] = {}
@@ -196,7 +198,7 @@ class Scorer:
 
     def _predict(
         self, genome: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[ScoreArray, ScoreArray]:
         """Return float32 `(strands, edits, targets)` of the genome's windows and of their edits."""
         strands = [(genome, edited)]
         if self.options.strands == "both":
@@ -222,7 +224,7 @@ class Scorer:
         sites: list[AlleleSite],
         statuses: list[str],
         scored: list[int],
-        diff: Floats,
+        diff: ScoreArray,
     ) -> dict[str, npt.NDArray[Any]]:
         size = np.abs(diff[scored])
         largest, mean = np.full((2, len(block)), np.nan)

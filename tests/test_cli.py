@@ -14,6 +14,7 @@ import bioq.cli
 from bioq.cli import main
 from bioq.cli.help_text import GROUPS
 from bioq.dataset import Dataset
+from bioq.errors import SaidElsewhere
 from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
@@ -307,6 +308,17 @@ def test_a_wrong_value_in_a_file_is_named_before_any_work(
     assert message in said
     assert ("did you mean epochs?" in said) == line.startswith("epoch =")
     assert not (tmp_path / "run").exists()
+
+
+def test_an_error_that_another_process_reports_is_not_printed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise SaidElsewhere
+
+    monkeypatch.setattr("bioq.cli.train.train_model", fail)
+    assert main(["train", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr() == ("", "")
 
 
 def test_summary_prints_the_published_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -274,6 +274,10 @@ def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: P
         bioq.train(masked_data, run, sizes=ModelSizes(filters=9), resume=True)
     with pytest.raises(UsageError, match=r"started with model 'bioq', not 'danq'"):
         bioq.train(masked_data, run, model="danq", resume=True)
+    once = dataclasses.replace(QUICK, epochs=1)
+    bioq.train(masked_data, tmp_path / "danq", model="danq", sizes=SMALL, config=once)
+    with pytest.raises(UsageError, match=r"started with model 'danq', not 'bioq'"):
+        bioq.train(masked_data, tmp_path / "danq", model="bioq", resume=True)
 
 
 def test_resume_with_another_data_set_is_refused(masked_data: Dataset, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Ranks:
         return self.world == 1
 
     def share(self, count: int, *, together: int = 1, rank: int | None = None) -> slice:
-        """Return the contiguous slice of `count` rows that belongs to `rank` (default: this one).
+        """Return the contiguous slice of `count` rows that belongs to `rank` (default: this rank).
 
         The slices of all ranks cover every row exactly once, in whole groups of `together` rows;
         they differ by at most one group and may be empty."""

@@ -62,7 +62,8 @@ def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
         assert exact is not None
         assert (exact(codes) - expected).abs().max() < BOUND
         if rounded is not None:
-            assert (rounded(codes) - expected).abs().max() < 0.01
+            error = (rounded(codes) - expected).abs().max()
+            assert BOUND < error < 0.01, "rounded to bf16, and no further"
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
@@ -225,6 +226,20 @@ def test_changed_weights_are_noticed(change: str) -> None:
             model.load_state_dict(other.state_dict(), assign=True)
     found, expected = (predict_codes(m, codes.numpy()) for m in (model, other))
     np.testing.assert_allclose(found, expected, atol=BOUND)
+
+
+def test_a_single_weight_that_changes_is_noticed() -> None:
+    model, codes = small_model("danq"), random_codes(4, 250)
+    with torch.no_grad():
+        model.dense.bias.fill_(1.0)  # type: ignore[union-attr, operator]  # units that are not zero
+    before = predict_codes(model, codes.numpy(), strands="forward")
+    with torch.no_grad():  # a value that no sum of samples contains
+        model.dense.weight[0, 1] += 100.0  # type: ignore[union-attr, index, operator]
+    after = predict_codes(model, codes.numpy(), strands="forward")
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
+    np.testing.assert_allclose(after, expected, atol=BOUND)
+    assert np.abs(after - before).max() > 100 * BOUND
 
 
 def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:

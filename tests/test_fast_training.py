@@ -84,7 +84,7 @@ def test_a_models_logits_dropout_and_gradients_are_the_plain_ones(name: str) -> 
         assert (mine - other).norm() <= 1e-5 * other.norm()
 
 
-@pytest.mark.parametrize("why", ["bf16", "a hook", "the switch", "nothing"])
+@pytest.mark.parametrize("why", ["bf16", "a hook", "a subclass", "the switch", "nothing"])
 def test_the_model_itself_is_used_where_it_must_be(
     monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
@@ -98,6 +98,8 @@ def test_the_model_itself_is_used_where_it_must_be(
 
     if why == "a hook":
         model.conv.register_forward_hook(lambda *_: None)  # type: ignore[operator,union-attr]
+    if why == "a subclass":
+        model.__class__ = type("Changed", (type(model),), {})
     if why == "the switch":
         monkeypatch.setenv(SWITCH, "1")
     monkeypatch.setattr(nn.functional, "conv1d", counted)

@@ -164,6 +164,15 @@ def test_the_fast_path_gives_the_same_logits(precision: str, layers: int) -> Non
     assert difference < (1e-6 if precision == "32" else 0.01)
 
 
+def test_the_fast_path_of_a_model_in_training_has_no_dropout() -> None:
+    model, codes = small_model(), torch.randint(0, LETTERS, (3, 100), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = model(one_hot(codes).float())
+        engine = prepare(model.train(), "32")
+        assert engine is not None
+        torch.testing.assert_close(engine(codes), expected)
+
+
 def test_the_fast_path_follows_the_weights_and_edits_have_none() -> None:
     model, codes = small_model(), torch.randint(0, LETTERS, (3, 100), dtype=torch.uint8)
     with torch.no_grad():

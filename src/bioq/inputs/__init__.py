@@ -3,7 +3,7 @@
 from bioq.inputs.files import input_file
 from bioq.inputs.places import Place, Places, open_places
 from bioq.inputs.regions import RegionWindows
-from bioq.inputs.sequences import SequenceWindows, ShortSequenceError
+from bioq.inputs.sequences import SequenceWindows
 from bioq.inputs.windows import WindowBatch, Windows
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Places",
     "RegionWindows",
     "SequenceWindows",
-    "ShortSequenceError",
     "WindowBatch",
     "Windows",
     "input_file",

@@ -17,19 +17,6 @@ _LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-class ShortSequenceError(BioqError):
-    """A sequence is shorter than the window, and is not to be padded."""
-
-    def __init__(self, problem: str, padding: str = "--pad"):
-        super().__init__(problem, padding)
-        self.problem = problem
-        self.padding = padding
-        """The option that pads the sequence."""
-
-    def __str__(self) -> str:
-        return f"{self.problem}; give longer sequences, or {self.padding} to fill them with N"
-
-
 class SequenceWindows:
     """The windows of every sequence of a FASTA, in file order.
 
@@ -127,9 +114,9 @@ class SequenceWindows:
     def _count_of(self, name: str, length: int, line: int) -> int:
         if length < self._window_bp:
             if not self._pad:
-                raise ShortSequenceError(
+                raise BioqError(
                     f"{self.label}:{line}: sequence {name!r} has {length:,} bases, the model reads "
-                    f"{self._window_bp:,}"
+                    f"{self._window_bp:,}; give longer sequences, or --pad to fill them with N"
                 )
             return 1
         return 1 + -(-(length - self._window_bp) // self._stride_bp)

@@ -17,13 +17,7 @@ from bioq.errors import BioqError
 from bioq.genome import Genome
 from bioq.genome.fasta import BGZF_END, is_bgzip
 from bioq.genome.vcf import Variant, check_record, read_variants
-from bioq.inputs import (
-    RegionWindows,
-    SequenceWindows,
-    ShortSequenceError,
-    WindowBatch,
-    Windows,
-)
+from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
@@ -61,8 +55,8 @@ def read_sequences(
         )
         try:
             return _read_all(windows, limits)
-        except ShortSequenceError as error:  # the page has a box in place of the option
-            raise ShortSequenceError(error.problem, "choose “pad”") from error
+        except BioqError as error:  # the words of the command line, in those of the page
+            raise BioqError(str(error).replace("--pad to fill", "choose “pad” to fill")) from error
 
 
 def read_regions(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -26,14 +27,14 @@ from bioq.cli import main
 from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
 from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
-from bioq.cluster.shards import Shard, compute_parts
-from bioq.cluster.variants import _add_counts
-from bioq.cluster.workers import Worker, software
+from bioq.cluster.shards import Shard, _part, compute_parts
+from bioq.cluster.variants import _add_counts, _identity
+from bioq.cluster.workers import Computed, Worker, software
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import sha256
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
-from bioq.variants import VariantJob, write_variants
+from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
 
 OPTIONS = PredictOptions(batch_size=4)
 SHARD = 8
@@ -292,6 +293,33 @@ def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
         part = Part(part_name(1), 4, "", "", damage)
         with pytest.raises(BioqError, match=r"notes of part-00001.parquet are damaged; remove"):
             _add_counts(scorer, [part], tmp_path)
+
+
+def test_a_part_that_changed_on_its_way_is_refused() -> None:
+    shard = Shard(3, 1, "input", None)
+    computed = Computed(b"rows", hashlib.sha256(b"rows").hexdigest(), 1, {})
+    assert _part(shard, computed) == Part(part_name(3), 1, computed.sha256, "input", {})
+    with pytest.raises(BioqError, match=r"shard 3: its part arrived damaged; run again"):
+        _part(shard, dataclasses.replace(computed, content=b"other"))
+
+
+def test_every_option_identifies_the_scores_of_variants(tmp_path: Path) -> None:
+    vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
+    (tmp_path / "alias.tsv").write_text("7\t1\n")
+    job, table = VariantJob(run, vcf, tmp_path / "g.fa"), VariantTableOptions()
+    options = VariantOptions(strands="forward")
+    cluster = ClusterOptions(ray="local")
+    identities = [
+        _identity(job, table, ("diff",), vcf, cluster),
+        _identity(dataclasses.replace(job, options=options), table, ("diff",), vcf, cluster),
+        _identity(dataclasses.replace(job, chrom_alias=tmp_path / "alias.tsv"), table, ("diff",),
+                  vcf, cluster),
+        _identity(job, VariantTableOptions(targets=("first",)), ("diff",), vcf, cluster),
+        _identity(job, VariantTableOptions(background=vcf), ("diff",), vcf, cluster),
+        _identity(job, table, ("diff", "ref"), vcf, cluster),
+        _identity(job, table, ("diff",), vcf, dataclasses.replace(cluster, ray_shard=5)),
+    ]  # fmt: skip
+    assert len({repr(identity) for identity in identities}) == len(identities)
 
 
 def test_a_missing_ray_is_said_in_one_line(

@@ -1,9 +1,11 @@
 """Tables of scores: every format reads back, with the library that people read it with."""
 
+import errno
 import gzip
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,6 +15,8 @@ import pytest
 
 from bioq.errors import BioqError, UsageError
 from bioq.tables import ENDINGS, Layout, Table, open_table, table_ending
+from bioq.tables.hdf5_file import _QuietFile
+from bioq.tables.parquet import ParquetWriter
 
 TARGETS = pd.DataFrame({"name": ["CTCF", "a|b/c"], "cell": ["K562", ""]})
 COLUMNS = {"name": "text", "start": "integer", "share": "number", "good": "integer"}
@@ -207,3 +211,48 @@ def test_rows_that_do_not_fit_the_layout_are_refused(tmp_path: Path) -> None:
         attempt(columns, {})
     with pytest.raises(ValueError, match="for 2 targets"):
         attempt(columns, {"probability": scores[:2]})
+
+
+class FullDisk:
+    """A file that can be read, and no longer written."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, content: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def truncate(self, size: int | None = None) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_hdf5_reads_back_what_a_full_disk_has_refused(tmp_path: Path) -> None:
+    for refused in (lambda file: file.write(b"efgh"), lambda file: file.truncate(8)):
+        file = _QuietFile(tmp_path / "x")
+        file.write(b"abcd")
+        assert file.error is None
+        file._disk = FullDisk(file._disk)
+        refused(file)
+        assert isinstance(file.error, OSError)
+        file.seek(4)
+        file.write(b"efgh")
+        file.seek(2)
+        content = bytearray(6)
+        assert file.readinto(content) == 6
+        assert content == b"cdefgh"
+        file.close()
+
+
+def test_parquet_keeps_less_than_a_row_group_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bioq.tables.parquet._ROW_GROUP_ROWS", 10)
+    writer = ParquetWriter(tmp_path / "t.parquet", Layout({"row": "integer"}, TARGETS))
+    for start in range(0, 40, 4):
+        writer.write({"row": np.arange(start, start + 4)}, {})
+        assert writer._waiting_rows < 10
+    writer.close()
+    assert pd.read_parquet(tmp_path / "t.parquet")["row"].tolist() == list(range(40))

@@ -409,9 +409,9 @@ def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
         append_once(tmp_path / "set", codes[:, 1:], packed, bins)
     with pytest.raises(ValueError, match=r"3 rows of labels for codes \(4, 38\)"):
         append_once(tmp_path / "set", codes, packed[:3], bins)
-    with pytest.raises(ValueError, match="every window needs its bin"):
+    with pytest.raises(ValueError, match="expected a bin for every window"):
         append_once(tmp_path / "set", codes, packed, None)
-    with pytest.raises(ValueError, match="every window needs its bin"):
+    with pytest.raises(ValueError, match="expected a bin for every window"):
         append_once(tmp_path / "set", codes, packed, bins[:3])
     with pytest.raises(ValueError, match=r"labels.npy: rows are uint8 \(4, 11\), expected"):
         append_once(tmp_path / "set", codes, labels, bins)
@@ -473,7 +473,7 @@ def test_every_damaged_file_is_named(path: Path) -> None:
         damaged[-1] ^= 1
         (path / name).write_bytes(damaged)
     open_dataset(path)
-    message = r"set: the checksum of test/sequence\.npy, train/labels\.npy is not the one in"
+    message = r"set: the checksum of test/sequence\.npy, train/labels\.npy differs from"
     with pytest.raises(BioqError, match=message):
         verify(path)
 

@@ -43,9 +43,9 @@ WRONG_TABLES = {
     "empty": ("", r":1: has no column 'name'"),
     "no name column": ("id\tpeaks\na\tb\n", r":1: has no column 'name'; found 'id, peaks'"),
     "commas": ("name,peaks\na,b\n", r":1: has no column 'name'; found 'name,peaks'"),
-    "no rows": ("name\tpeaks\n", "has no rows; expected one target a row"),
+    "no rows": ("name\tpeaks\n", "has no rows; expected one target per row"),
     "empty name": ("name\tcell\na\tx\n\n \ty\n", r":4: the name is empty"),
-    "repeated name": ("name\na\nb\n\na\n", r":5: the name 'a' stands on line 2 too"),
+    "repeated name": ("name\na\nb\n\na\n", r":5: the name 'a' is also on line 2"),
     "too many columns": ("name\tcell\na\tx\nb\ty\tz\n", r":3: has 3 columns, but line 1 names 2"),
     "two columns alike": ("name\tcell\tcell\na\tx\ty\n", r":1: has two columns 'cell'"),
     "an open quote": ('name\n"a\nb\n', "is not a tab-separated UTF-8 table"),
@@ -86,11 +86,14 @@ def test_a_sheet_gives_each_target_its_peak_file_relative_to_the_sheet(tmp_path:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name\tpeaks\na\ta.bed\nb\tnone.bed\n", r":3: the peak file of 'b' is not there: .*none"),
+        (
+            "name\tpeaks\na\ta.bed\nb\tnone.bed\n",
+            r":3: the peak file of 'b' does not exist: .*none",
+        ),
         ("name\tpeaks\na\ta.bed\nb\t\n", r":3: 'b' has no peak file in column 'peaks'"),
         ("name\tfile\na\ta.bed\n", r":1: has no column 'peaks'; found 'name, file'"),
-        ("name\tpeaks\na\ta.bed\na\ta.bed\n", r":3: the name 'a' stands on line 2 too"),
-        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' is not there"),
+        ("name\tpeaks\na\ta.bed\na\ta.bed\n", r":3: the name 'a' is also on line 2"),
+        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' does not exist"),
     ],
 )
 def test_a_wrong_sheet_names_its_line(tmp_path: Path, content: str, message: str) -> None:

@@ -155,7 +155,7 @@ def read_meme(path: str | Path) -> list[Motif]:
             below = (lines[index] for index in range(number, len(lines)))
             motifs.append(Motif(name, matrix_id, _matrix(below, f"{path}:{number}", line)))
     if not motifs:
-        raise BioqError(f"{path}: has no motif; expected lines 'letter-probability matrix: ...'")
+        raise BioqError(f"{path}: holds no motif; expected lines 'letter-probability matrix: ...'")
     return motifs
 
 

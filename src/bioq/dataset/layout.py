@@ -101,7 +101,7 @@ def read_metadata(path: Path) -> Any:
     if not path.is_dir():
         raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
     if not file.is_file():
-        raise BioqError(f"{path}: has no {METADATA}; expected a data set made by 'bioq data ...'")
+        raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
     meta = read_json(
         file,
         what="a data set's metadata",

@@ -37,7 +37,7 @@ def test_auto_takes_the_recipe_of_the_model_and_of_the_size() -> None:
 
 
 def test_outputs_of_deepatt_never_start_at_the_positive_rates() -> None:
-    # Its ReLU units all die then: docs/experiments.md.
+    # Its ReLU units all die then: docs/log/experiments.md.
     assert not any(TrainConfig().resolve(size, "deepatt").output_bias for size in (1000, 1 << 20))
 
 

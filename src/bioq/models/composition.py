@@ -11,7 +11,7 @@ from bioq.models.family import LayerKind, Shape
 
 KMER = 5
 """Bases. Odd, so that no k-mer equals its reverse complement, and its middle base distinguishes the
-two. docs/experiments.md: 4 is worse, 6 is no better for four times the weights."""
+two. docs/log/experiments.md: 4 is worse, 6 is no better for four times the weights."""
 KMERS = 4**KMER // 2
 """Counts: a k-mer and its reverse complement have one count together."""
 FEATURES = 2 * KMERS

@@ -145,7 +145,7 @@ FAMILY = Family(
     DeepATT,
     # Li et al. 2021, and model/model.py of the authors
     published={"deepatt": DeepATTSizes(1024, 30, 15, 512, 1, 100, 0.2, 0.2, 400, 4)},
-    # docs/experiments.md: with outputs that start at the positive rates, the first steps reduce
+    # docs/log/experiments.md: with outputs that start at the positive rates, first steps reduce
     # every varying input of the outputs, and every unit of the ReLU layer dies.
     recipes={"deepatt": replace(SMALL, output_bias=False)},
     small_recipe="deepatt",

@@ -44,8 +44,8 @@ class Marq(nn.Module):
 
     The logits of this network are mixed with those of the window's composition, weighted by
     `composition_share`. Training changes the network alone (`network`), without the composition:
-    two predictors that are trained separately make different errors. docs/experiments.md has the
-    numbers behind each choice.
+    two predictors that are trained separately make different errors. docs/log/experiments.md has
+    the numbers behind each choice.
     """
 
     def __init__(self, architecture: Architecture[MarqSizes]):
@@ -165,8 +165,8 @@ def _head_flops(layer: WindowHead, _given: Shape, _output: Shape) -> int:
     return 2 * (positions * squeeze + dense + out)
 
 
-# docs/experiments.md: Marq bears a higher rate if the second moments forget faster; shifted windows
-# keep it from memorising them; micro AP, of all targets together, chooses the epoch. Three epochs
+# docs/log/experiments.md: Marq bears a higher rate if the second moments forget faster; shifted
+# windows keep it from memorising them; micro AP, of all targets together, chooses the epoch. Three epochs
 # of warm-up: with one, an earlier Marq with convolutional blocks instead of the LSTM stayed on a
 # plateau on the simulated grammar for one seed in three.
 _RECIPE = replace(
@@ -182,7 +182,7 @@ _RECIPE = replace(
 
 FAMILY = Family(
     Marq,
-    # docs/experiments.md
+    # docs/log/experiments.md
     published={"marq": MarqSizes(64, 20, 20, 32, 1, 128, 0.2, 0.4, 0.3)},
     recipes={"marq": _RECIPE},
     small_recipe="marq",

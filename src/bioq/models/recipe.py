@@ -44,7 +44,7 @@ class Recipe:
         return 2 if self.strands == "both" else 1
 
 
-# The best on validation of the recipes in docs/experiments.md, on 11,719 yeast windows. Steps
+# The best on validation of the recipes in docs/log/experiments.md, on 11,719 yeast windows. Steps
 # count, so batches are small; the cosine runs to its end, since its last epochs are the best.
 SMALL = Recipe(
     optimizer="adamw",

@@ -11,9 +11,9 @@ from bioq.models.composition import FEATURES, Composition, features
 from bioq.progress import progress
 
 PENALTY = 1e5
-"""Ridge penalty of standardised features. docs/experiments.md."""
+"""Ridge penalty of standardised features. docs/log/experiments.md."""
 SPREAD = 0.75
-"""Standard deviation of a target's logit over the training windows. docs/experiments.md."""
+"""Standard deviation of a target's logit over the training windows. docs/log/experiments.md."""
 _ROWS = 1024
 """Windows per read."""
 

@@ -113,7 +113,8 @@ class TrainConfig:
 
 def fine_tuning(config: TrainConfig, *, freeze: bool) -> TrainConfig:
     """Return the options of a training that starts from the weights of a run: a learning rate
-    measured for it (docs/experiments.md), unless the caller names a learning rate or a recipe."""
+    measured for it (docs/log/experiments.md), unless the caller names a learning rate or a recipe.
+    """
     if config.lr is not None or config.recipe != "auto":
         return config
     return replace(config, lr=FROZEN_RATE if freeze else FINE_TUNING_RATE)

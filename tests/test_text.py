@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bioq import text as text_module
 from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError
+from bioq.files import text as text_module
+from bioq.files.text import open_content, open_text, read_text
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
 from bioq.motifs import read_meme
-from bioq.text import open_content, open_text, read_text
 
 CONTENT = b"first\nsecond line\n\nlast"
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
-from bioq.text import read_text
+from bioq.files.text import read_text
 
 Floats = npt.NDArray[np.float64]
 

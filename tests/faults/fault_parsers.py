@@ -18,6 +18,7 @@ from bioq.builders.deepsea.matlab import Hdf5Array, V5Array, open_mat
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
 from bioq.dataset.targets import read_target_sheet, read_target_table
 from bioq.errors import BioqError
+from bioq.files.text import STDIN
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
@@ -27,7 +28,6 @@ from bioq.motifs import read_meme
 from bioq.runs.folder import create_run
 from bioq.runs.trained_model import load
 from bioq.runs.weights import read_tensors, save_weights
-from bioq.text import STDIN
 from bioq.variants.background import read_background
 
 CORPUS = Path(__file__).parents[1] / "corpus"

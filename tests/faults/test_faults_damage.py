@@ -15,9 +15,9 @@ import pysam
 import pytest
 from fault_commands import TRAIN, Command, Processes, Whole, World, content
 
-from bioq import text as pieces
 from bioq.dataset import verify
 from bioq.errors import BioqError
+from bioq.files import text as pieces
 from bioq.genome import bed as bed_module
 from bioq.genome import open_genome, read_bed
 from bioq.genome.vcf import read_variants

@@ -15,11 +15,11 @@ from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.files import sha256
+from bioq.files.text import STDIN
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
 from bioq.prediction.job import PredictOptions, Predictor, open_job
 from bioq.tables import Columns, Layout, Scores
-from bioq.text import STDIN
 
 
 def predict_on_ray(

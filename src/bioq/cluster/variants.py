@@ -18,6 +18,7 @@ from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
+from bioq.files.text import STDIN
 from bioq.genome import ContigNames, Genome, read_chrom_alias
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
@@ -25,7 +26,6 @@ from bioq.inputs import input_file
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.parts import REMEDY
-from bioq.text import STDIN
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
 from bioq.variants.jobs import open_scorer, summary_of, table_metadata

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
-from bioq.text import read_text
+from bioq.files.text import read_text
 
 NAME = "name"
 """The first column of every target table; all other columns are annotation, kept as text."""

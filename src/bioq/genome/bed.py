@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.text import open_content
+from bioq.files.text import open_content
 
 _MOST_BYTES = 1 << 30
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")

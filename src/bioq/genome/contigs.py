@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
+from bioq.files.text import read_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome
-from bioq.text import read_text
 
 _NONE: Mapping[str, str] = {}
 

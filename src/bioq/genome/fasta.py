@@ -17,11 +17,11 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.files.text import BGZF_END, open_content, without_bgzip_end
 from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
-from bioq.text import BGZF_END, open_content, without_bgzip_end
 
 _EXPECTED = "a genome (FASTA or 2bit)"
 _HEAD_BYTES = 1 << 16

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.files.text import fasta_pieces
 from bioq.genome.unknown_runs import UnknownRuns
-from bioq.text import fasta_pieces
 
 _CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
 _BLANKS = b"\r\n \t"

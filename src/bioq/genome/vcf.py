@@ -16,9 +16,9 @@ from typing import BinaryIO
 import pysam
 
 from bioq.errors import BioqError
+from bioq.files.text import STDIN, bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
-from bioq.text import STDIN, bounded_lines, open_content, too_long
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 _BCF_MAGIC = b"BCF\x02"

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bioq.text import STDIN
+from bioq.files.text import STDIN
 
 
 @contextlib.contextmanager

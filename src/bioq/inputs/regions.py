@@ -11,12 +11,12 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from bioq.errors import BioqError
+from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome, some
 from bioq.genome.bed import is_interval, parse_interval
 from bioq.genome.windows import read_windows
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
-from bioq.text import bounded_lines, open_text, too_long
 
 _STRETCH = 256
 """Windows per read from the genome, or regions per read from a sorted stretch."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.files.text import fasta_pieces
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
-from bioq.text import fasta_pieces
 
 _BLANKS = b"\r\n \t"
 _LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"

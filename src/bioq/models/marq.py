@@ -166,9 +166,9 @@ def _head_flops(layer: WindowHead, _given: Shape, _output: Shape) -> int:
 
 
 # docs/log/experiments.md: Marq bears a higher rate if the second moments forget faster; shifted
-# windows keep it from memorising them; micro AP, of all targets together, chooses the epoch. Three epochs
-# of warm-up: with one, an earlier Marq with convolutional blocks instead of the LSTM stayed on a
-# plateau on the simulated grammar for one seed in three.
+# windows keep it from memorising them; micro AP, of all targets together, chooses the epoch. Three
+# epochs of warm-up: with one, an earlier Marq with convolutional blocks instead of the LSTM stayed
+# on a plateau on the simulated grammar for one seed in three.
 _RECIPE = replace(
     SMALL,
     learning_rate=4e-3,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import sha256
+from bioq.files.text import STDIN
 from bioq.forward import choose_device
 from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
 from bioq.genome.alleles import (
@@ -27,7 +28,6 @@ from bioq.inputs import input_file
 from bioq.progress import progress, say
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
-from bioq.text import STDIN
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
 from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bioq.errors import BioqError
+from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome import Genome
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants
@@ -24,7 +25,6 @@ from bioq.inputs import (
     Windows,
 )
 from bioq.progress import no_progress
-from bioq.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.web.limits import Limits
 
 _BCF_MAGIC = b"BCF"

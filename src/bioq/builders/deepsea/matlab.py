@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.text import GZIP_MAGIC
+from bioq.files.text import GZIP_MAGIC
 
 AnyArray = npt.NDArray[Any]
 

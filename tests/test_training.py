@@ -23,7 +23,7 @@ from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.forward import predict_split
 from bioq.runs.folder import read_history
-from bioq.training.recipes import RECIPES
+from bioq.training.recipes import RECIPES, learning_rate_at
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 QUICK = TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0)
@@ -400,3 +400,34 @@ def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path:
     expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0]] * 3).T - 0.25
     found = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
     assert min(found) < 1e-6
+
+
+def test_the_seed_decides_how_filters_start_from_motifs(
+    masked_data: Dataset, tmp_path: Path
+) -> None:
+    meme = tmp_path / "one.meme"
+    meme.write_text(
+        "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF one\n"
+        "letter-probability matrix: alength= 4 w= 2 nsites= 20 E= 0\n1 0 0 0\n0 1 0 0\n"
+    )
+    biases = []
+    for name, seed in (("first", 1), ("second", 1), ("third", 2)):
+        config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0, seed=seed)
+        run = tmp_path / name
+        model = bioq.train(masked_data, run, sizes=SMALL, motifs=str(meme), config=config)
+        biases.append(model.conv.bias[0].item())  # type: ignore[union-attr, index]
+    assert biases[0] == pytest.approx(biases[1], abs=1e-6)
+    assert abs(biases[0] - biases[2]) > 1e-3
+
+
+def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["a"]})) as writer:
+        with writer.split("train") as split:
+            split.append(np.zeros((9, 200), np.uint8), pack_labels(np.eye(9, 1)))
+    bioq.train(tmp_path / "data", tmp_path / "run", sizes=SMALL, config=QUICK)
+    best, last, history = files_of(tmp_path / "run")
+    assert best == last
+    recipe = QUICK.resolve(9)
+    rates = [learning_rate_at(recipe, 2 * epoch - 1, 2) for epoch in (1, 2, 3)]
+    assert history["learning_rate"].tolist() == rates, "the rate of an epoch's last step"

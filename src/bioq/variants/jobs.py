@@ -25,6 +25,7 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
+from bioq.options import check_types
 from bioq.progress import progress, say
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
@@ -67,6 +68,9 @@ class VariantTableOptions:
     format: Format = "table"
     """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
     .evalue."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
     def score_names(self) -> tuple[str, ...]:
         """Return the scores of the table. Raises UsageError for a score that is not available."""
@@ -238,8 +242,6 @@ def summary_of(scorer: Scorer) -> Summary:
 
 
 def _check_output(vcf: Path, out: Path, format: Format) -> None:
-    if format not in ("table", "deepsea"):
-        raise UsageError(f"format {format!r}; expected table or deepsea")
     if format == "table":
         if not is_vcf(out):
             try:

@@ -599,3 +599,14 @@ def test_a_file_cut_short_while_open_is_named(made: tuple[Path, Any]) -> None:
     os.truncate(file, file.stat().st_size - 1)
     with pytest.raises(BioqError, match=r"sequence\.npy: became shorter after it was opened"):
         split.read([len(split) - 1])
+
+
+def test_every_file_reaches_the_disk_before_the_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr("bioq.dataset.writing.sync", lambda path: synced.append(path.name))
+    write(tmp_path / "set", {"train": 3})
+    names = [file.name for file in (tmp_path / "set").rglob("*") if file.is_file()]
+    assert sorted(synced) == sorted(names)
+    assert synced[-1] == "dataset.json"

@@ -160,7 +160,7 @@ def test_a_fault_stands_beside_the_text_which_is_kept(client, text, message):
 
 def test_a_short_sequence_is_padded_on_request_and_the_page_says_so(client):
     page = client.get(predicted(client, "ACGTACGTAC" * 10, pad="on")).text
-    assert "50 % of the window is unknown" in page
+    assert "50 % of the bases in the window are unknown" in page
 
 
 def test_what_a_visitor_writes_is_escaped(client, service):

@@ -129,7 +129,7 @@ def test_a_wrong_ref_says_what_the_genome_has(client, vcf, expected):
     address = upload(client, vcf.read_bytes()).url
     row = expected[expected["status"] == "ref_mismatch"].iloc[0]
     page = client.get(f"{address}/alleles/{row.name + 1}").text
-    assert f"The genome has <b>{row['genome_ref']}</b> there." in page
+    assert f"The genome has <b>{row['genome_ref']}</b> at this position." in page
     assert f"ref_mismatch, genome has {row['genome_ref']}" in client.get(str(address)).text
 
 
@@ -303,7 +303,7 @@ def test_the_table_finds_places_and_ids(client, many):
     assert ids == {"rs17", *(f"rs17{n}" for n in range(10))}
     assert len(cells(client.get(f"{many}?find=chr2:1101:").text)) == 1
     page = client.get(f"{many}?find=nothing+like+it").text
-    assert "No allele fits" in page
+    assert "No allele matches" in page
 
 
 def test_an_address_that_makes_no_sense_shows_the_first_page(client, many):

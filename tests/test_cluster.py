@@ -246,10 +246,10 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("tokens", "status", "message"),
     [
-        (["predict", "x.fa", "--ray", "local", "--ray-workers", "0"], 2, "--ray-workers 0: expec"),
-        (["predict", "x.fa", "--ray", "local", "--ray-shard", "0"], 2, "--ray-shard 0: expected"),
+        (["predict", "x.fa", "--ray", "local", "--ray-workers", "0"], 2, "--ray-workers 0, expec"),
+        (["predict", "x.fa", "--ray", "local", "--ray-shard", "0"], 2, "--ray-shard 0, expected"),
         (["predict", "x.fa", "--ray-shard", "9"], 2, "are for a cluster; give --ray too"),
-        (["predict", "x.fa", "--ray", "local", "--batch-size", "0"], 2, "--batch-size 0: expec"),
+        (["predict", "x.fa", "--ray", "local", "--batch-size", "0"], 2, "--batch-size 0, expec"),
         (["predict", "x.fa", "--ray", "local", "--top", "1", "--dtype", "float16"], 2, "cannot be"),
         (["predict", "no.fa", "--ray", "local"], 1, "no.fa: no such file; expected FASTA"),
         (["predict", "x.fa", "--ray", "127.0.0.1:1"], 1, "--ray 127.0.0.1:1: could not be con"),

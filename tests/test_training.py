@@ -415,7 +415,7 @@ def test_the_seed_decides_how_filters_start_from_motifs(
         config = TrainConfig(epochs=1, lr=1e-12, warmup_epochs=0.0, seed=seed)
         run = tmp_path / name
         model = bioq.train(masked_data, run, sizes=SMALL, motifs=str(meme), config=config)
-        biases.append(model.conv.bias[0].item())  # type: ignore[union-attr, index]
+        biases.append(model.network.conv.bias[0].item())  # type: ignore[union-attr, index]
     assert biases[0] == pytest.approx(biases[1], abs=1e-6)
     assert abs(biases[0] - biases[2]) > 1e-3
 

@@ -27,6 +27,7 @@ from bioq import dna
 from bioq.dna.tensors import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
+from bioq.runs.trained_model import TrainedModel
 from bioq.tables import FLAT_ENDINGS
 from bioq.web import Service, create_app
 from bioq.web.examples import examples
@@ -494,7 +495,8 @@ def test_the_commands_of_the_serving_page_run_as_they_stand(service: Service) ->
     text = (ROOT / "docs" / "serve.md").read_text("utf-8").replace("\\\n", " ")
     commands = re.findall(r"^curl .*", text, re.M)
     assert len(commands) >= 7
-    with other_app(service, genome=chr22, targets=targets) as client:
+    model = TrainedModel(service.model.network, targets=targets, config=service.model.config)
+    with other_app(service, genome=chr22, model=model) as client:
         id = ""
         for command in commands:
             answer = run_curl(client, command.replace("ID", id))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from bioq.runs.trained_model import TrainedModel
 from bioq.web import Service, create_app, open_service, pages
 from bioq.web.guard import HEADERS
 from bioq.web.limits import Limits
@@ -229,8 +230,8 @@ def evil(trained, genome) -> Iterator[tuple[TestClient, Service]]:
         targets = service.targets.copy()
         targets["name"] = [EVIL, f"2{EVIL}"]
         targets["cell"] = [f"c{EVIL}", f"d{EVIL}"]
-        service.model.targets = targets
-        bad = replace(service, targets=targets, run=f"run{EVIL}")
+        model = TrainedModel(service.model.network, targets=targets, config=service.model.config)
+        bad = replace(service, model=model, run=f"run{EVIL}")
         with TestClient(create_app(bad), base_url="http://127.0.0.1") as client:
             yield client, bad
 

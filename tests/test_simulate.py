@@ -1,6 +1,8 @@
 import filecmp
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,6 +87,17 @@ def test_the_result_is_a_whole_data_set_with_splits_by_contig(small: Dataset) ->
     assert (about["contig_bp"], about["motifs"]["CTCF"]) == (80_000, "MA0139.2")
 
 
+def rules_of_a_pair(left: Any, right: Any) -> Iterator[str]:
+    """Yield the targets that two neighbouring sites make positive."""
+    motifs, strands = (left.motif, right.motif), left.strand + right.strand
+    if set(motifs) == {"CTCF", "SRF"}:
+        yield "CTCF-near-SRF"
+    if (motifs, strands) in [(("REST", "HNF4A"), "++"), (("HNF4A", "REST"), "--")]:
+        yield "REST-then-HNF4A"
+    if set(motifs) == {"ZNF143", "EGR3"} and strands == "+-":
+        yield "ZNF143-facing-EGR3"
+
+
 def test_clean_peaks_follow_the_rules_when_recounted_from_the_sites(
     small: Dataset, sites: pd.DataFrame
 ) -> None:
@@ -105,16 +118,9 @@ def test_clean_peaks_follow_the_rules_when_recounted_from_the_sites(
             if row.motif == "CTCF" and not any(other.motif == "SRF" for other in near):
                 add("CTCF-without-SRF", chrom, (row.start + row.end) // 2)
             for right in near:
-                if right.start < row.start:
-                    continue
-                middle = (row.start + right.end) // 2
-                motifs, strands = (row.motif, right.motif), row.strand + right.strand
-                if set(motifs) == {"CTCF", "SRF"}:
-                    add("CTCF-near-SRF", chrom, middle)
-                if (motifs, strands) in [(("REST", "HNF4A"), "++"), (("HNF4A", "REST"), "--")]:
-                    add("REST-then-HNF4A", chrom, middle)
-                if set(motifs) == {"ZNF143", "EGR3"} and strands == "+-":
-                    add("ZNF143-facing-EGR3", chrom, middle)
+                if right.start >= row.start:
+                    for name in rules_of_a_pair(row, right):
+                        add(name, chrom, (row.start + right.end) // 2)
         for _, element in table.groupby("element"):
             add("open", chrom, (element["start"].min() + element["end"].max()) // 2)
     for name, peaks in expected.items():

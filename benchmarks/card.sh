@@ -37,7 +37,7 @@ measure() {  # NAME SECONDS SECTIONS...
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
 
 # 1. The tests that use a card where there is one, and beside them every command against the CPU.
-tests="fast_cuda attribution training inference batches evaluation prediction variants
+tests="fast_cuda attribution training forward batches evaluation prediction variants
     mutagenesis calibration ensemble finetuning filter_motifs deepatt marq web_model"
 test "$device" = cpu && tests="fast_cuda attribution"
 OMP_NUM_THREADS=1 part tests 150 "$python" -m pytest -q -p no:cacheprovider \

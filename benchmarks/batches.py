@@ -120,9 +120,9 @@ def read_h5py(path: Path, _: str, batches: int) -> dict[str, float]:
 
 
 def memory() -> dict[str, float]:
-    """Return, in MB, the most memory of this process, and what of it is no file that it maps.
+    """Return, in MB, the peak memory of this process, and the part that is not mapped files.
 
-    getrusage's ru_maxrss will not do: it starts at what the parent held when it started this.
+    getrusage's ru_maxrss is not suitable: it starts at the memory that the parent had.
     """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak, mapped = (int(status[name].split()[0]) / 1024 for name in ("VmHWM", "RssFile"))

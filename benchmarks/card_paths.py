@@ -65,7 +65,7 @@ def main() -> int:
             while True:
                 try:
                     name, difference, allowed = next(rows)
-                    right = difference <= allowed  # not where it is no number
+                    right = difference <= allowed  # False if it is NaN
                     line = f"| {name} | {difference:.2g} | {allowed:.2g} | "
                     line += f"{'right' if right else '**WRONG**'} |"
                 except StopIteration:
@@ -108,7 +108,7 @@ def graph_sizes(options: argparse.Namespace, _: Path) -> Iterator[Row]:
         found = predict_codes(model, codes[-size:], precision="bf16")
         difference = distance(found, exact[-size:])
         yield f"bf16, {size} windows at once", difference, PROBABILITY["bf16"]
-    yield f"ways given up: {cuda._given_up or 'none'}", float(len(cuda._given_up)), 0.0
+    yield f"ways given up: {cuda._failed or 'none'}", float(len(cuda._failed)), 0.0
     model.cpu()
 
 

@@ -41,8 +41,8 @@ def main() -> None:
     # Read by the processes that are started from here.
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     print(
-        "| batch | processes | windows a step | s a step | fastest | CPU s | windows/s | share of "
-        "linear |"
+        "| batch | processes | windows per step | s per step | fastest | CPU s | windows/s | "
+        "share of linear |"
     )
     print("| --- " * 8 + "|")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,13 @@
-"""Fine-tuning on real data: does a network that knows 350 yeast targets learn 49 new ones better?
+"""Fine-tuning on real data: does a network of 350 yeast targets learn 49 new targets better?
 
     python benchmarks/finetune.py build/yeast/data             everything: half an hour on a core
     python benchmarks/finetune.py build/yeast/data --windows 1000 --seeds 0 --arms scratch from
 
 The data set is the one that benchmarks/yeast.py builds. Its targets are divided: 49 with 100
 training positives or more, spread evenly over the table, are new; one `bioq train` learns the other
-350. Then `bioq train` learns the new ones from some or all of the training windows: anew
-(`scratch`), from that network (`from`), or its output layer only (`freeze`), each with its default
-recipe, the same epochs and the same seeds. Scored on the validation split, at the epoch that
+350. Then `bioq train` learns the new ones from some or all of the training windows: from
+random weights (`scratch`), from that network (`from`), or only a new output layer on that network
+(`freeze`), each with its default recipe, the same epochs and the same seeds. Scored on the validation split, at the epoch that
 training keeps; the test split is not read. What is in --work already is not made again. What
 follows `--` goes to the trainings on new targets. The table goes to stdout, in Markdown.
 """
@@ -30,7 +30,7 @@ SIZES = ("--model", "bioq", "--filters", "64", "--lstm-units", "32", "--dense-un
 NEW_TARGETS, LEAST_POSITIVES = 49, 100
 PRETRAIN_EPOCHS = 8
 EPOCHS_OF = {1000: 20}
-"""Epochs by the number of training windows: enough steps for a network that starts anew."""
+"""Epochs by the number of training windows: enough steps for a network with random weights."""
 EPOCHS = 3
 COLUMNS = ("windows", "start", "seed", "epochs", "kept", "macro AUROC", "macro AP", "minutes")
 
@@ -92,7 +92,7 @@ def divide(data: Dataset, folder: Path, targets: Rows, train_windows: int) -> Pa
 
 
 def train(dataset: Path, run: Path, *flags: object) -> None:
-    """Run `bioq train`, or go on with it; a finished run is left as it is."""
+    """Run `bioq train`, or continue the run; a finished run does not change."""
     resume = ("--resume",) if run.is_dir() else ()
     command = ["train", dataset, "--out", run, *flags, *resume]
     subprocess.run(

@@ -142,7 +142,7 @@ def inference_ways(
 def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Tensor], Tensor]:
     """Return BioQ's engine with only one way, which raises what BioQ would only print. A batch of
     less than 256 windows has a graph of its own size."""
-    cuda._given_up.clear()
+    cuda._failed.clear()
     cuda._LEAST_WINDOWS, cuda._SIZE_STEP = 1, min(batch, 256)
     record = cuda.record_graph if device.startswith("cuda") else lambda compute, codes: compute
     engine = cuda.CudaDanQ(model, [way], record)
@@ -151,7 +151,7 @@ def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Ten
         with numerics(codes.device, "bf16"):
             logits = engine(codes)
         if not engine._ways:
-            raise RuntimeError(cuda._given_up[way.name])
+            raise RuntimeError(cuda._failed[way.name])
         return logits
 
     return compute

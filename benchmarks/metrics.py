@@ -2,7 +2,7 @@
 
     python benchmarks/metrics.py [--windows 100000] [--targets 200] [--reference 20] [--folder DIR]
 
-The arrays lie in files that are removed at the end (uint8 labels in memory, float32 probabilities
+The arrays are in files that are removed at the end (uint8 labels in memory, float32 probabilities
 memory-mapped, as a large evaluation has them). Each step runs in a process of its own and prints
 its seconds and its peak resident memory without the pages of the mapped file. scikit-learn scores
 `--reference` targets, one after the other, and pooled at most 20 million values (it takes about 60

@@ -1,6 +1,6 @@
-"""What a model costs: weights, operations, and windows a second in training and inference.
+"""The cost of a model: weights, operations, and windows per second in training and inference.
 
-On the CPU one thread computes and its own CPU time is counted, so that others on the machine
+On the CPU one thread computes and its CPU time is counted, so that other processes on the machine
 disturb little; models take turns and the median turn counts.
 """
 
@@ -113,7 +113,7 @@ def _plainly(model: nn.Module, codes: Any) -> None:
 
 
 def _take_turns(ways: Mapping[str, Ways], device: str) -> dict[str, Costs]:
-    """Return windows a second of every model and way: the median of turns, the first left out."""
+    """Return windows per second of every model and way: the median of turns, the first left out."""
     taken: dict[tuple[str, str], list[float]] = {}
     for turn in range(TURNS + 1):
         for name, of_model in ways.items():

@@ -1,13 +1,13 @@
-"""`bioq serve` under load: is every answer right, and how many come in a second?
+"""`bioq serve` under load: is every answer right, and how many answers per second?
 
     python benchmarks/serve.py [--run DIR ...] [--clients 64] [--seconds 20] [--out DIR]
 
-A server in a process of its own; each client is a thread with a connection of its own that asks
-/api/predict for its own sequences, one after another, and compares every answer with what the model
-says of that sequence alone, by the plain PyTorch path (BIOQ_PLAIN=1). Measured: one client, all of
-them with batching, all of them without (one request a forward pass), and all of them where only a
-quarter of them may wait: who gets a 429 asks again. The model is `bioq` at its published size with
-919 targets and random weights, and those of --run. Markdown to stdout; with --out serve.json too.
+The server is a separate process. Each client is a thread with its own connection: it sends its
+sequences to /api/predict, one after another, and compares every answer with the prediction of that
+sequence alone by plain PyTorch (BIOQ_PLAIN=1). Measured: one client, all clients with batching, all
+clients without (one request per forward pass), and all clients if only a quarter of them may wait:
+a client that gets status 429 sends its request again. The model is `bioq` at its published size
+with 919 targets and random weights, and those of --run. Markdown to stdout; with --out serve.json too.
 """
 
 import argparse
@@ -134,7 +134,7 @@ def make_questions(run: Path, clients: int) -> list[list[tuple[bytes, np.ndarray
     distance = np.abs(expected[:, None] - expected[None]).max(axis=2)
     np.fill_diagonal(distance, 1)
     if distance.min() < 2 * TOLERANCE:
-        sys.exit(f"{run}: two sequences have the same answer; none could be told from the other")
+        sys.exit(f"{run}: two sequences have the same answer and could not be distinguished")
     asked = [
         json.dumps({"sequences": [{"name": "s", "sequence": dna.decode(one)}]}).encode()
         for one in codes

@@ -202,7 +202,9 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
     fill(make_parts(folder), folder, 0)
     with pytest.raises(UsageError, match=r"out: holds an interrupted output; add --resume"):
         make_parts(folder)
-    with pytest.raises(UsageError, match=r"out: was begun with batch_size 4, not 8; go on with"):
+    with pytest.raises(
+        UsageError, match=r"out: was started with batch_size 4, not 8; resume it with"
+    ):
         make_parts(folder, resume=True, batch_size=8)
     with pytest.raises(UsageError, match=r"out: part-00000.parquet was made from other windows"):
         make_parts(folder, resume=True).holds(0, "other")
@@ -229,7 +231,7 @@ def test_a_journal_that_cannot_be_written_says_how_to_resume(tmp_path: Path) -> 
     parts = make_parts(folder)
     parts.begin()
     (folder / JOURNAL).mkdir()
-    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume goes on from"
+    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume continues from"
     with pytest.raises(NotWrittenError, match=message):
         fill(parts, folder, 0)
 
@@ -508,7 +510,7 @@ def test_a_driver_that_died_is_gone_on_with_and_only_what_is_missing_is_computed
     assert 0 < len(before) < 30
     damaged = min(before)
     (out / damaged).write_bytes(b"PAR1")
-    with pytest.raises(UsageError, match=r"parts: was begun with batch_size 4, not 5"):
+    with pytest.raises(UsageError, match=r"parts: was started with batch_size 4, not 5"):
         options = dataclasses.replace(OPTIONS, batch_size=5)
         predict_on_ray(
             run, source, out, options=options, cluster=on(machines, ray_shard=4), resume=True
@@ -638,7 +640,11 @@ def dies(number: int) -> int:
     [
         (is_refused, r"^x.fa: has a fault$"),
         (fails, r"^shard 3 failed 3 times, the last time with ZeroDivisionError: no number; --res"),
-        (dies, r"^shard 3: 4 workers died of it; is their memory too small\? .* --resume goes on"),
+        (
+            dies,
+            r"^shard 3: 4 workers died while they computed it; is their memory too small\? .*"
+            r" --resume continues",
+        ),
     ],
     ids=["refused", "fails", "dies"],
 )

@@ -177,7 +177,7 @@ def test_a_file_that_does_not_fold_in_its_last_row_is_stored_whole(tmp_path, cap
     _assert_holds(split, windows, labels)
     said = capsys.readouterr().err
     assert "row 39 is not the reverse complement of row 19 (counted from 0)" in said
-    assert "40 rows, stored as they are: 40 windows" in said
+    assert "40 rows, stored unchanged: 40 windows" in said
 
 
 def test_an_odd_number_of_rows_is_stored_whole(tmp_path, capsys):

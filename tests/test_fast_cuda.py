@@ -226,7 +226,7 @@ def as_it_is(compute: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Te
 
 @pytest.fixture(autouse=True)
 def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_given_up", {})
+    monkeypatch.setattr(cuda, "_failed", {})
 
 
 def sound(model: DanQ) -> CudnnDanQ:
@@ -289,7 +289,7 @@ def test_without_any_way_the_model_computes_itself(capsys: pytest.CaptureFixture
     engine = CudaDanQ(model, [Way("first", unsound), Way("second", absent)], as_it_is)
     torch.testing.assert_close(engine(codes), plain_bf16(model, codes), atol=0, rtol=0)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "no second for bf16 on this card (No module named 'triton'); the model computes itself"
+        "no second for bf16 on this card (No module named 'triton'); plain PyTorch is used"
     )
 
 
@@ -325,8 +325,7 @@ def test_cards_without_bf16_units_are_told_once(
     assert not cuda.can_run_on(torch.device("cuda:0"))
     assert not cuda.can_run_on(torch.device("cuda:0"))
     assert capsys.readouterr().err.splitlines() == [
-        "cuda:0 has compute capability 7.5; bf16 is only fast from 8.0 on, so the model computes "
-        "itself"
+        "cuda:0 has compute capability 7.5; bf16 is fast from 8.0 on only, so plain PyTorch is used"
     ]
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     assert cuda.can_run_on(torch.device("cuda:0"))

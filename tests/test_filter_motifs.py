@@ -235,7 +235,7 @@ def test_filters_with_few_or_no_sites_stay_in_the_table_without_a_match(
     words = ["motifs", str(run), "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main([*words, "--min-sites", "1000000", "--effect-windows", "0"]) == 0
     printed = capsys.readouterr().out
-    assert "3 with fewer than 1000000 sites: no match sought" in printed
+    assert "3 with fewer than 1000000 sites: not matched" in printed
     assert "1 that no window activates" in printed
     table = pd.read_csv(tmp_path / "out" / "motifs.tsv", sep="\t")
     assert list(table["filter"]) == [0, 1, 2, 3]

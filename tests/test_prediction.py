@@ -301,22 +301,22 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     interrupted(run, source, out, 2)
     with pytest.raises(UsageError, match=r"o.tsv.partial: holds an interrupted output; add --re"):
         predict_file(run, source, out)
-    with pytest.raises(UsageError, match="was begun with strands 'both', not 'forward'"):
+    with pytest.raises(UsageError, match="was started with strands 'both', not 'forward'"):
         predict_file(run, source, out, options=PredictOptions(strands="forward"), resume=True)
-    with pytest.raises(UsageError, match="was begun with targets '2, "):
+    with pytest.raises(UsageError, match="was started with targets '2, "):
         predict_file(run, source, out, options=PredictOptions(targets=("first",)), resume=True)
     other = fasta(tmp_path / "y.fa", RECORDS | {"s1": random_bases(230, 99)})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, other, out, options=SMALL_BATCH, resume=True)
     swapped = RECORDS["s1"].translate(str.maketrans("AC", "CA"))
     edited = fasta(tmp_path / "y.fa", RECORDS | {"s1": swapped})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, edited, out, options=SMALL_BATCH, resume=True)
     renamed = fasta(tmp_path / "y.fa", {f"x{name}": bases for name, bases in RECORDS.items()})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, renamed, out, options=SMALL_BATCH, resume=True)
     fewer = fasta(tmp_path / "y.fa", {"s0": RECORDS["s0"]})
-    with pytest.raises(UsageError, match="was begun with another input, of more than 1 windows"):
+    with pytest.raises(UsageError, match="was started with another input, of more than 1 windows"):
         predict_file(run, fewer, out, options=SMALL_BATCH, resume=True)
     predict_file(run, source, out, options=SMALL_BATCH, resume=True)
     with pytest.raises(UsageError, match=r"o.tsv: is already complete; run without --resume"):
@@ -527,4 +527,4 @@ def test_an_interrupted_command_says_how_to_go_on(
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     monkeypatch.setattr(module, "predict_codes", interrupt_after(0))
     assert main(["predict", str(run), str(source), "--out", str(out)]) == 130
-    assert capsys.readouterr().err == "bioq: interrupted; --resume goes on from there\n"
+    assert capsys.readouterr().err == "bioq: interrupted; --resume continues from there\n"

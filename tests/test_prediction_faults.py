@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_what_was_done_is_gone_on_with(
     folder = tmp_path / "out.parquet.partial"
     assert told == [
         f"bioq: {folder}/out.parquet: could not be written: File too large; "
-        f"the rows so far are kept in {folder}, --resume goes on from there"
+        f"the rows so far are kept in {folder}, --resume continues from there"
     ]
     assert_whole(tmp_path, ".parquet")
 

@@ -258,7 +258,10 @@ def test_a_shift_that_leaves_nothing_of_a_window_is_refused(
 ) -> None:
     window_bp = masked_data.description.window_bp
     config = dataclasses.replace(QUICK, shift=window_bp)
-    with pytest.raises(UsageError, match=f"--shift {window_bp} would move windows of {window_bp}"):
+    with pytest.raises(
+        UsageError,
+        match=f"--shift {window_bp} would move every base out of a window of {window_bp}",
+    ):
         bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="--shift -1, expected 0 or more"):

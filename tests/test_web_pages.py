@@ -138,10 +138,10 @@ def test_without_a_genome_the_example_is_random_and_regions_are_refused(service)
     [
         ("", "there is no sequence"),
         ("ACGT", "--"),
-        ("hello world", "'hello' is no DNA"),
+        ("hello world", "'hello' is not DNA"),
         ("chr9:1-100", "has no contig 'chr9'"),
         ("chr1:100-1", "expected 1 <= START <= END"),
-        ("chr1:1-5000\nrubbish", "line 2: 'rubbish' is no region"),
+        ("chr1:1-5000\nrubbish", "line 2: 'rubbish' is not a region"),
         (">x\n" + "A" * 200 + "\n>x!\n" + "A" * 10, "x!"),
         ("A" * 20_000, "are more than the 200 that the page takes"),
         ("A" * 2_500_000, "the page takes 2,097,152"),

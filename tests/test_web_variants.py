@@ -164,7 +164,7 @@ def test_the_table_is_what_the_files_hold(client, vcf, expected):
     ("text", "line"),
     [
         ("", "there is no variant"),
-        ("chr1:25:A>", "line 1: 'chr1:25:A>' is no variant"),
+        ("chr1:25:A>", "line 1: 'chr1:25:A>' is not a variant"),
         ("chr1 5 A C\nchr1 x A C", "line 2"),
         ("chr1:7:A>C\n" * 10_001, "10,001 alleles are more than the 10,000"),
     ],

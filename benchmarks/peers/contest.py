@@ -243,7 +243,7 @@ def _serve(contender: Contender, options: argparse.Namespace) -> None:
             else:
                 seconds, cpu_s = _timed(call, repeats)
                 reply = {"seconds": seconds, "cpu_s": cpu_s, "memory_mib": _peak_mib()}
-        except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table says how
+        except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table has the error
             text = str(error).strip().splitlines() or [""]
             reply = {"error": f"{type(error).__name__}: {text[0][:160]}"}
         print(json.dumps(reply), file=replies, flush=True)
@@ -258,7 +258,7 @@ def _timed(call: Call, repeats: int) -> tuple[float, float]:
 
 
 def _peak_mib() -> float | None:
-    """Return the most memory that this process has held so far; None where it cannot be told."""
+    """Return the peak memory of this process so far; None if the system does not report it."""
     with contextlib.suppress(OSError):  # Linux; getrusage would count the parent's before exec too
         lines = Path("/proc/self/status").read_text().splitlines()
         status = dict(line.split(":", 1) for line in lines)

@@ -98,7 +98,7 @@ def _load(options: argparse.Namespace) -> tuple[Any, Any]:
 CONTENDERS = (
     Contender("scikit-learn", scikit_learn, ("scikit-learn",)),
     Contender("BioQ", bioq, tolerance=1e-9, ours=True),
-    # In float32, so that 1e-9 is not to be had.
+    # It computes in float32, so 1e-9 is not reachable.
     Contender("torchmetrics", torchmetrics, ("torchmetrics",), tolerance=1e-3),
 )
 

@@ -42,7 +42,7 @@ Compression = Literal["none", "gzip", "bgzip"]
 
 @dataclass(frozen=True)
 class Content:
-    """The decompressed bytes of an open file, as they are in it."""
+    """The decompressed bytes of an open file."""
 
     stream: io.BufferedReader
     compression: Compression

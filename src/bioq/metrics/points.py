@@ -105,8 +105,8 @@ def best_f1(points: OperatingPoints) -> float:
     """Return the highest threshold with the highest F1; NaN without a positive."""
     if not points.positives:
         return float("nan")
-    said_or_is_yes = points.true_positives + points.false_positives + points.positives
-    return float(points.thresholds[np.argmax(2 * points.true_positives / said_or_is_yes)])
+    predicted_plus_positive = points.true_positives + points.false_positives + points.positives
+    return float(points.thresholds[np.argmax(2 * points.true_positives / predicted_plus_positive)])
 
 
 def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Floats]:
@@ -132,11 +132,11 @@ def precision_recall_curve(
     """Return (recall, precision, threshold) at about `most` of the points, recall rising."""
     if not points.positives:
         return np.empty(0), np.empty(0), np.empty(0)
-    said_yes = points.true_positives + points.false_positives
-    keep = _spread(points.true_positives / said_yes, points, most)
+    predicted_positives = points.true_positives + points.false_positives
+    keep = _spread(points.true_positives / predicted_positives, points, most)
     return (
         points.true_positives[keep] / points.positives,
-        points.true_positives[keep] / said_yes[keep],
+        points.true_positives[keep] / predicted_positives[keep],
         points.thresholds[keep],
     )
 

@@ -52,7 +52,7 @@ class PredictRequest(BaseModel):
     """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
     default all."""
     pad: bool = False
-    """Put sequences that are shorter than the window in the middle of unknown bases."""
+    """Put a sequence that is shorter than the window in the middle of unknown bases."""
 
 
 class PredictedWindow(BaseModel):

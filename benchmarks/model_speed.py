@@ -36,7 +36,7 @@ def costs(
 ) -> dict[str, Costs]:
     """Return what every model costs, trained with its recipe; of windows uint8 `(n, window_bp)` and
     their labels."""
-    found = {
+    result = {
         name: {
             "parameters": sum(w.numel() for w in (*model.parameters(), *model.buffers())),
             "mflop": flops(model) / 1e6,
@@ -57,8 +57,8 @@ def costs(
                 "plain inference": (len(codes), partial(_plainly, there, codes.numpy())),
             }
         for name, rates in _take_turns(ways, device).items():
-            found[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
-    return found
+            result[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
+    return result
 
 
 def flops(model: nn.Module) -> int:

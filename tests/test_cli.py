@@ -304,9 +304,9 @@ def test_a_wrong_value_in_a_file_is_named_before_any_work(
     options.write_text(f"{line}\n")
     tokens = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
     assert main([*tokens, "--config", str(options)]) == 2
-    said = one_line(capsys)
-    assert message in said
-    assert ("did you mean epochs?" in said) == line.startswith("epoch =")
+    printed = one_line(capsys)
+    assert message in printed
+    assert ("did you mean epochs?" in printed) == line.startswith("epoch =")
     assert not (tmp_path / "run").exists()
 
 

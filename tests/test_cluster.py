@@ -103,9 +103,9 @@ def workers_of(node: Any) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     pytest.importorskip("ray")
-    found = Machines()
-    yield found
-    found.cluster.shutdown()
+    result = Machines()
+    yield result
+    result.cluster.shutdown()
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def part_files(folder: Path) -> dict[str, bytes]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    return found
+    result: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    return result
 
 
 def without_progress(messages: str) -> list[str]:
@@ -355,12 +355,12 @@ def stops() -> Iterator[Callable[[int, object], None]]:
 def sigterm_taking_ray(*, stopped_in: str = "") -> tuple[Any, list[str]]:
     """Return a Ray that takes SIGTERM over whenever it is called, as the true one does, and what
     was asked of it; the first call of that name is stopped in its middle."""
-    asked: list[str] = []
+    calls: list[str] = []
 
     def call(name: str) -> None:
-        asked.append(name)
+        calls.append(name)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        if name == stopped_in and asked.count(name) == 1:
+        if name == stopped_in and calls.count(name) == 1:
             signal.raise_signal(signal.SIGTERM)
 
     ray = SimpleNamespace(
@@ -368,18 +368,18 @@ def sigterm_taking_ray(*, stopped_in: str = "") -> tuple[Any, list[str]]:
         shutdown=lambda: call("shutdown"),
         cluster_resources=dict,
     )
-    return ray, asked
+    return ray, calls
 
 
 def test_sigterm_does_here_what_it_did_before_ray_was_connected(
     stops: Callable[[int, object], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray, asked = sigterm_taking_ray()
+    ray, calls = sigterm_taking_ray()
     monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
     with connected(ClusterOptions(ray="local")):
         assert signal.getsignal(signal.SIGTERM) == stops
     assert signal.getsignal(signal.SIGTERM) == stops
-    assert asked == ["init", "shutdown"]
+    assert calls == ["init", "shutdown"]
 
 
 @pytest.mark.parametrize(
@@ -393,13 +393,13 @@ def test_sigterm_while_ray_connects_or_leaves_is_ours_and_ray_is_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ray, asked = sigterm_taking_ray(stopped_in=stopped_in)
+    ray, calls = sigterm_taking_ray(stopped_in=stopped_in)
     monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
     (tmp_path / "ray").mkdir()
     monkeypatch.setattr("bioq.cluster.connection._temporary_folder", lambda: str(tmp_path / "ray"))
     with pytest.raises(Stopped), connected(ClusterOptions(ray="local")):
         pass
-    assert asked == expected
+    assert calls == expected
     assert signal.getsignal(signal.SIGTERM) == stops
     assert not (tmp_path / "ray").exists()
 
@@ -451,10 +451,12 @@ def test_regions_past_a_contigs_end_are_predicted_and_told(
     plain = capsys.readouterr()
     ray = ["--ray", machines.address, "--ray-shard", "8", "--ray-workers", "1"]
     assert main(["predict", *common, "--out", str(tmp_path / "parts"), *ray]) == 0
-    found = capsys.readouterr()
-    assert found.out == f"{tmp_path}/parts\n"
-    told = [line for line in found.err.splitlines() if not line.startswith("compute: ")]  # if slow
-    assert told == plain.err.splitlines() != []
+    result = capsys.readouterr()
+    assert result.out == f"{tmp_path}/parts\n"
+    lines = [
+        line for line in result.err.splitlines() if not line.startswith("compute: ")
+    ]  # if slow
+    assert lines == plain.err.splitlines() != []
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "parts"),
         pd.read_parquet(tmp_path / "o.parquet"),
@@ -535,9 +537,9 @@ def test_variants_are_those_of_the_plain_command(
     vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
     plain = write_variants(job, tmp_path / "plain.parquet")
-    found = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
-    assert found == plain
-    assert len(found.statuses) >= 4
+    result = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
+    assert result == plain
+    assert len(result.statuses) >= 4
     assert len(part_files(out)) > 4
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5

@@ -16,7 +16,7 @@ from bioq.tables.parts import (
 
 def test_an_interrupted_output_needs_the_flag(tmp_path: Path) -> None:
     refuse_interrupted(tmp_path, resume=True)
-    with pytest.raises(UsageError, match=r"holds an interrupted output; add --resume to go on"):
+    with pytest.raises(UsageError, match=r"holds an interrupted output; add --resume to continue"):
         refuse_interrupted(tmp_path, resume=False)
 
 

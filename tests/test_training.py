@@ -99,9 +99,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
 def test_where_the_data_lies_changes_nothing(
     masked_data: Dataset, tmp_path: Path, strands: str
 ) -> None:
-    for place in ("disk", "memory", "device"):
-        config = TrainConfig(**{**vars(QUICK), "data_in": place, "strands": strands})
-        bioq.train(masked_data, tmp_path / place, model="danq", sizes=SMALL, config=config)
+    for data_in in ("disk", "memory", "device"):
+        config = TrainConfig(**{**vars(QUICK), "data_in": data_in, "strands": strands})
+        bioq.train(masked_data, tmp_path / data_in, model="danq", sizes=SMALL, config=config)
     assert_same_run(tmp_path / "disk", tmp_path / "memory")
     assert_same_run(tmp_path / "disk", tmp_path / "device")
 
@@ -401,8 +401,8 @@ def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path:
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, motifs=str(meme), config=config)
     first = model.network.conv.weight[0].detach().numpy()  # type: ignore[union-attr, index]
     expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0]] * 3).T - 0.25
-    found = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
-    assert min(found) < 1e-6
+    result = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
+    assert min(result) < 1e-6
 
 
 def test_the_seed_decides_how_filters_start_from_motifs(

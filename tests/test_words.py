@@ -112,12 +112,12 @@ def test_every_covered_path_has_text() -> None:
 
 
 def test_no_text_has_a_banned_pattern() -> None:
-    found = [
+    result = [
         fault
         for file in covered_files()
         for fault in faults(texts_of(file), str(file.relative_to(ROOT)))
     ]
-    assert found == [], "\n" + "\n".join(found)
+    assert result == [], "\n" + "\n".join(result)
 
 
 def test_strings_comments_and_paragraphs_are_read_across_line_breaks() -> None:

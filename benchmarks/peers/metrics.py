@@ -63,15 +63,15 @@ def torchmetrics(options: argparse.Namespace, case: str) -> Call:
 
     def pooled() -> Any:
         scores, label = probability.flatten(), labels.flatten()
-        found = [binary_auroc(scores, label), binary_average_precision(scores, label)]
-        return torch.stack(found).numpy()
+        result = [binary_auroc(scores, label), binary_average_precision(scores, label)]
+        return torch.stack(result).numpy()
 
     def each() -> Any:
-        found = [
+        result = [
             function(probability, labels, num_labels=count, average=None)
             for function in (multilabel_auroc, multilabel_average_precision)
         ]
-        return torch.stack(found, dim=1).numpy()
+        return torch.stack(result, dim=1).numpy()
 
     return pooled if case == POOLED else each
 

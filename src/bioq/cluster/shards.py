@@ -1,4 +1,4 @@
-"""Sends shards to workers and writes the parts that come back.
+"""Sends shards to workers and writes the parts that they return.
 
 Ray can restart workers and repeat calls, but a call to a worker whose machine has vanished would
 wait for ever. So this module replaces a worker that dies, and sends its shards to other workers.

@@ -195,6 +195,6 @@ def _read_report(file: IO[bytes]) -> dict[str, str]:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, by whatever cause."""
+    """End this process when its parent has ended, for any reason."""
     sys.stdin.read()
     os._exit(143)

@@ -266,7 +266,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 
 def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
-    default, and a recipe is the recorded one, whatever this version's is."""
+    default, and the recipe is the recorded recipe, also if it differs from this version's."""
     values: Mapping[str, Any] = {
         "model": DEFAULT_MODEL,
         "sizes": {},

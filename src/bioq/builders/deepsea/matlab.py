@@ -168,7 +168,7 @@ def _guess(header: bytes) -> str:
     if header.startswith(GZIP_MAGIC):
         return "is gzip data, which must be unpacked first"
     if header.lstrip()[:1] == b"<":
-        return "is a web page, so the download went wrong"
+        return "is a web page, so the download failed"
     return f"begins with {header[:8]!r}"
 
 

@@ -163,8 +163,8 @@ def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
 
     Only negatives in a bin with a threshold have to be sorted; the others are counted per bin,
     which is faster. Bins have equal width in the bits of float32, which increase with the value
-    from 0.0 on, so bins are narrow for small probabilities. Returns all negatives if the values are not
-    non-negative float32, or if there are many thresholds.
+    from 0.0 on, so bins are narrow for small probabilities. Returns all negatives if the values
+    are not non-negative float32, or if there are many thresholds.
     """
     bins_log2 = min(
         (len(negatives) // 2).bit_length(), _MOST_BINS_LOG2

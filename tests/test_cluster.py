@@ -206,7 +206,8 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
         UsageError, match=r"out: was started with batch_size 4, not 8; resume it with"
     ):
         make_parts(folder, resume=True, batch_size=8)
-    with pytest.raises(UsageError, match=r"out: part-00000.parquet was computed from other windows"):
+    message = r"out: part-00000.parquet was computed from other windows"
+    with pytest.raises(UsageError, match=message):
         make_parts(folder, resume=True).holds(0, "other")
     (folder / JOB).write_text("{")
     with pytest.raises(
@@ -550,7 +551,8 @@ def test_variants_are_those_of_the_plain_command(
     assert again == plain, "nothing is missing, so no cluster is needed"
     (tmp_path / "other").mkdir()
     changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
-    with pytest.raises(UsageError, match=r"part-00000.parquet was computed from other windows or all"):
+    message = r"part-00000.parquet was computed from other windows or all"
+    with pytest.raises(UsageError, match=message):
         write_variants_on_ray(
             VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
         )

@@ -4,7 +4,7 @@
 # make bench  BioQ beside other tools, up to 20 minutes on two cores
 # make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
-# Each first installs what it needs into .venv: once, and again when pyproject.toml or
+# Each command first installs what it needs into .venv: once, and again when pyproject.toml or
 # constraints.txt change. The demo needs no test tools. Some tests need a browser and bcftools:
 # as root on Debian or Ubuntu, make test installs them; elsewhere it prints what is missing.
 
@@ -77,8 +77,8 @@ programs:
 			apt-get -qq install --no-install-recommends $$missing >/dev/null; \
 	else echo "Not installed:$$missing; the tests that need them are skipped" >&2; fi
 
-# Selene SDK asks for an old PyTorch, which it does not need, and a C compiler, which it does; without
-# it the tables say so.
+# Selene SDK requires an old PyTorch, which it does not need, and a C compiler, which it needs; without
+# a compiler the tables have a note.
 $(PEERS)/.installed: pyproject.toml benchmarks/peers.txt
 	@echo "Installing the peers into $(PEERS) (once)" >&2
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)

@@ -33,9 +33,9 @@ def main() -> None:
     parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
-        path, place = options.read
-        reader = read_h5py if place == "h5py" else read
-        print(json.dumps(reader(Path(path), place, options.batches)))
+        path, data_in = options.read
+        reader = read_h5py if data_in == "h5py" else read
+        print(json.dumps(reader(Path(path), data_in, options.batches)))
         return
     print("| windows | stored | data in | windows/s | peak memory | of it this process's own |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
@@ -43,21 +43,21 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             path = Path(folder) / "data"
             generate(path, windows)
-            for place in ("disk", "memory"):
-                measure(path, place, windows, options.batches)
+            for data_in in ("disk", "memory"):
+                measure(path, data_in, windows, options.batches)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "train.mat"
         write_hdf5(path, options.h5py_windows, CHUNKS["rows"])
         measure(path, "h5py", options.h5py_windows, H5PY_BATCHES)
 
 
-def measure(path: Path, place: str, windows: int, batches: int) -> None:
+def measure(path: Path, data_in: str, windows: int, batches: int) -> None:
     """Read in a process of its own and print a row of the table."""
-    own = [sys.executable, __file__, "--read", str(path), place, "--batches", str(batches)]
-    found = json.loads(subprocess.run(own, check=True, stdout=subprocess.PIPE).stdout)
+    command = [sys.executable, __file__, "--read", str(path), data_in, "--batches", str(batches)]
+    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     print(
-        f"| {windows:,} | {found['stored'] / 1e6:,.0f} MB | {place} | {found['rate']:,.0f} "
-        f"| {found['peak_mb']:,.0f} MB | {found['own_mb']:,.0f} MB |",
+        f"| {windows:,} | {result['stored'] / 1e6:,.0f} MB | {data_in} | {result['rate']:,.0f} "
+        f"| {result['peak_mb']:,.0f} MB | {result['own_mb']:,.0f} MB |",
         flush=True,
     )
 
@@ -80,7 +80,7 @@ def generate(path: Path, windows: int) -> None:
             split.append(codes, labels & 1)
 
 
-def read(path: Path, place: str, batches: int) -> dict[str, float]:
+def read(path: Path, storage: str, batches: int) -> dict[str, float]:
     """Read random batches of a data set; return the rate and this process's memory."""
     import torch
 
@@ -89,7 +89,7 @@ def read(path: Path, place: str, batches: int) -> dict[str, float]:
 
     torch.set_num_threads(1)
     split = open_dataset(path)["train"]
-    reader = Batches(split, torch.device("cpu"), data_in=place)
+    reader = Batches(split, torch.device("cpu"), data_in=storage)
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     started = time.monotonic()
     for number in range(batches):
@@ -120,9 +120,9 @@ def read_h5py(path: Path, _: str, batches: int) -> dict[str, float]:
 
 
 def memory() -> dict[str, float]:
-    """Return, in MB, the most memory of this process, and what of it is no file that it maps.
+    """Return, in MB, the peak memory of this process, and the part that is not mapped files.
 
-    getrusage's ru_maxrss will not do: it starts at what the parent held when it started this.
+    getrusage's ru_maxrss is not suitable: it starts at the memory that the parent had.
     """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak, mapped = (int(status[name].split()[0]) / 1024 for name in ("VmHWM", "RssFile"))

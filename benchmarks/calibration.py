@@ -54,13 +54,13 @@ def loss(labels: Floats, probability: Floats) -> float:
 
 def search(make: Callable[[Floats], Map], start: list[float], z: Floats, y: Floats) -> Map:
     """Return the map of maximum likelihood; `make` turns parameters into one."""
-    found = minimize(
+    result = minimize(
         lambda at: 100 * loss(y, make(at)(z)),
         start,
         method="BFGS",
         options={"gtol": 1e-4, "maxiter": 15},
     )
-    return make(found.x)
+    return make(result.x)
 
 
 def temperature(z: Floats, y: Floats) -> Map:
@@ -156,14 +156,14 @@ def targets_auroc(labels: Floats, probability: Floats) -> float:
 def crossed(fit: Callable[[Floats, Floats], Map], z: Floats, y: Floats) -> tuple[Floats, float]:
     """Return the probabilities of every stretch by the map of the others, and by how much the
     macro ROC AUC within the stretches changed."""
-    found = np.empty_like(y)
+    result = np.empty_like(y)
     changes = []
     for rows in np.array_split(np.arange(len(y)), FOLDS):
         others = np.setdiff1d(np.arange(len(y)), rows)
-        found[rows] = fit(z[:, others], y[others])(z[:, rows])
-        before, after = (targets_auroc(y[rows], p) for p in (mean(z[:, rows]), found[rows]))
+        result[rows] = fit(z[:, others], y[others])(z[:, rows])
+        before, after = (targets_auroc(y[rows], p) for p in (mean(z[:, rows]), result[rows]))
         changes.append(after - before)
-    return found, float(np.mean(changes))
+    return result, float(np.mean(changes))
 
 
 def main() -> None:
@@ -182,8 +182,8 @@ def main() -> None:
     none = np.array(rows["none"])[:, 0]
     print("| map | log loss | Brier | calibration error | log loss, each run | macro ROC AUC |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, found in rows.items():
-        values = np.array(found)
+    for name, result in rows.items():
+        values = np.array(result)
         each = ", ".join(f"{100 * change:+.1f} %" for change in values[:, 0] / none - 1)
         ll, square, ece, auroc = values.mean(axis=0)
         print(f"| {name} | {ll:.5f} | {square:.5f} | {ece:.5f} | {each} | {auroc:+.5f} |")

@@ -65,7 +65,7 @@ def main() -> int:
             while True:
                 try:
                     name, difference, allowed = next(rows)
-                    right = difference <= allowed  # not where it is no number
+                    right = difference <= allowed  # False if it is NaN
                     line = f"| {name} | {difference:.2g} | {allowed:.2g} | "
                     line += f"{'right' if right else '**WRONG**'} |"
                 except StopIteration:
@@ -91,8 +91,8 @@ def published_models(options: argparse.Namespace, _: Path) -> Iterator[Row]:
         exact = predict_codes(model, codes)
         model.to(options.device)
         for precision in options.precisions:
-            found = predict_codes(model, codes, precision=precision)
-            yield f"{name}, {precision}", distance(found, exact), PROBABILITY[precision]
+            result = predict_codes(model, codes, precision=precision)
+            yield f"{name}, {precision}", distance(result, exact), PROBABILITY[precision]
         model.cpu()
 
 
@@ -105,10 +105,10 @@ def graph_sizes(options: argparse.Namespace, _: Path) -> Iterator[Row]:
     )
     sizes = (1, 16, 40) if options.tiny else (300, 1, 127, 128, 129, 257, 256, 4097, 4096, 5000, 2)
     for size in sizes:
-        found = predict_codes(model, codes[-size:], precision="bf16")
-        difference = distance(found, exact[-size:])
+        result = predict_codes(model, codes[-size:], precision="bf16")
+        difference = distance(result, exact[-size:])
         yield f"bf16, {size} windows at once", difference, PROBABILITY["bf16"]
-    yield f"ways given up: {cuda._given_up or 'none'}", float(len(cuda._given_up)), 0.0
+    yield f"ways given up: {cuda._failed or 'none'}", float(len(cuda._failed)), 0.0
     model.cpu()
 
 
@@ -119,11 +119,11 @@ def changed_weights(options: argparse.Namespace, _: Path) -> Iterator[Row]:
     predict_codes(model, codes, precision="bf16")
     with torch.no_grad():
         model.lstm.weight_hh_l0.mul_(-1)
-    found, exact = (predict_codes(model, codes, precision=p) for p in ("bf16", "32"))
+    result, exact = (predict_codes(model, codes, precision=p) for p in ("bf16", "32"))
     with torch.no_grad():
         model.lstm.weight_hh_l0.mul_(-1)
     model.cpu()
-    yield "bf16 after a change of weights", distance(found, exact), PROBABILITY["bf16"]
+    yield "bf16 after a change of weights", distance(result, exact), PROBABILITY["bf16"]
 
 
 def pipeline(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
@@ -143,8 +143,8 @@ def pipeline(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
             allowed = SCORE if what == "evaluation" else TRAINED
             # Attribution is of logits; a network that has hardly learned ranks by the last digits.
             slack = 100 if what == "attribution" or options.tiny else 1
-            found = act(options.device, precision)
-            yield f"{what}, {precision}", distance(found, exact), slack * allowed[precision]
+            result = act(options.device, precision)
+            yield f"{what}, {precision}", distance(result, exact), slack * allowed[precision]
 
 
 def trainings(options: argparse.Namespace, folder: Path, data: Path) -> Iterator[Row]:
@@ -156,16 +156,16 @@ def trainings(options: argparse.Namespace, folder: Path, data: Path) -> Iterator
     exact = train("train-cpu-32", *epochs, *NO_DROPOUT, "--device", "cpu")
     on = ["--device", options.device]
     for precision in options.precisions:
-        found = train(f"train-{precision}", *epochs, *NO_DROPOUT, *on, "--precision", precision)
-        yield f"training, {precision}: losses", losses(found, exact), LOSS[precision]
+        result = train(f"train-{precision}", *epochs, *NO_DROPOUT, *on, "--precision", precision)
+        yield f"training, {precision}: losses", losses(result, exact), LOSS[precision]
     if options.tiny:
         return
     lying = {
-        place: train(f"train-in-{place}", *epochs, *on, "--data-in", place)
-        for place in ("device", "memory", "disk")
+        storage: train(f"train-in-{storage}", *epochs, *on, "--data-in", storage)
+        for storage in ("device", "memory", "disk")
     }
-    for place in ("memory", "disk"):
-        yield f"training, data in {place}: losses", losses(lying[place], lying["device"]), 0.0
+    for storage in ("memory", "disk"):
+        yield f"training, data in {storage}: losses", losses(lying[storage], lying["device"]), 0.0
     killed = folder / "killed"
     kills = train_with_kills(data, killed, [*epochs, *on, "--data-in", "device"])
     yield (
@@ -211,14 +211,14 @@ def commands(
         "".join(part.split("\n")[1:]) for part in genome.read_text().split(">") if part.strip()
     ]
     regions, vcf = folder / "regions.bed", folder / "variants.vcf"
-    places = range(2000, len(contigs[0]) - 2000, max(200, len(contigs[0]) // 400))
-    regions.write_text("".join(f"chr1\t{start}\t{start + 200}\n" for start in places))
-    alleles = [(place, contigs[0][place]) for place in places]
+    positions = range(2000, len(contigs[0]) - 2000, max(200, len(contigs[0]) // 400))
+    regions.write_text("".join(f"chr1\t{start}\t{start + 200}\n" for start in positions))
+    alleles = [(position, contigs[0][position]) for position in positions]
     vcf.write_text(
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
         + "".join(
-            f"chr1\t{place + 1}\t.\t{ref}\t{'C' if ref == 'A' else 'A'}\t.\t.\t.\n"
-            for place, ref in alleles
+            f"chr1\t{position + 1}\t.\t{ref}\t{'C' if ref == 'A' else 'A'}\t.\t.\t.\n"
+            for position, ref in alleles
         )
     )
 
@@ -232,18 +232,18 @@ def commands(
             out = folder / f"{command[0]}-{device}-{precision}.parquet"
             more = [] if command[0] == "attribution" else ["--precision", precision]
             call(*command, "--genome", genome, "--out", out, "--device", device, *more)
-            found = pd.read_parquet(out).select_dtypes("floating")
-            return found.drop(columns=[c for c in found if "log2" in c]).to_numpy()
+            result = pd.read_parquet(out).select_dtypes("floating")
+            return result.drop(columns=[c for c in result if "log2" in c]).to_numpy()
 
         return act
 
-    place = "chr1:10001-10200"
+    region = "chr1:10001-10200"
     return {
         "evaluation": evaluation,
         "prediction": table("predict", run, regions),
         "variants": table("variants", run, vcf),
-        "mutagenesis": table("mutagenesis", run, place),
-        "attribution": table("attribution", run, place, "--steps", "16"),
+        "mutagenesis": table("mutagenesis", run, region),
+        "attribution": table("attribution", run, region, "--steps", "16"),
     }
 
 
@@ -260,16 +260,16 @@ def numbers(tree: Any) -> list[float]:
     return [float(tree)] if isinstance(tree, float) else []
 
 
-def losses(found: pd.DataFrame, exact: pd.DataFrame) -> float:
+def losses(result: pd.DataFrame, exact: pd.DataFrame) -> float:
     columns = ["train_loss", "valid_loss"]
-    left, right = found[columns].to_numpy(), exact[columns].to_numpy()
+    left, right = result[columns].to_numpy(), exact[columns].to_numpy()
     return float(np.abs(left / right - 1).max()) if left.shape == right.shape else float("nan")
 
 
-def distance(found: np.ndarray[Any, Any], exact: np.ndarray[Any, Any]) -> float:
-    if found.shape != exact.shape or not (np.isnan(found) == np.isnan(exact)).all():
+def distance(result: np.ndarray[Any, Any], exact: np.ndarray[Any, Any]) -> float:
+    if result.shape != exact.shape or not (np.isnan(result) == np.isnan(exact)).all():
         return float("nan")
-    return float(np.nanmax(np.abs(found.astype(np.float64) - exact)))
+    return float(np.nanmax(np.abs(result.astype(np.float64) - exact)))
 
 
 if __name__ == "__main__":

@@ -118,11 +118,11 @@ def write_variants(path: Path, genome: Path, alleles: int) -> None:
     with open_genome(genome) as opened, open(path, "w") as file:
         contig, length = next(iter(opened.lengths.items()))
         file.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n")
-        for place in np.sort(random.integers(1000, length - 1000, alleles)).tolist():
-            (code,) = opened.read(contig, place, place + 1).tolist()
+        for position in np.sort(random.integers(1000, length - 1000, alleles)).tolist():
+            (code,) = opened.read(contig, position, position + 1).tolist()
             if code != dna.UNKNOWN:
                 alt = dna.BASES[(code + 1) % 4]
-                file.write(f"{contig}\t{place + 1}\t.\t{dna.BASES[code]}\t{alt}\n")
+                file.write(f"{contig}\t{position + 1}\t.\t{dna.BASES[code]}\t{alt}\n")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def main() -> None:
     # Read by the processes that are started from here.
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     print(
-        "| batch | processes | windows a step | s a step | fastest | CPU s | windows/s | share of "
-        "linear |"
+        "| batch | processes | windows per step | s per step | fastest | CPU s | windows/s | "
+        "share of linear |"
     )
     print("| --- " * 8 + "|")
     with tempfile.TemporaryDirectory() as folder:
@@ -54,24 +54,24 @@ def main() -> None:
                 if processes == 1 and kind == "each":
                     continue
                 batch = arguments.batch * (processes if kind == "each" else 1)
-                found = measure(Path(folder), arguments, processes, batch)
-                alone = alone or found
-                show(found, alone, kind, processes, batch, arguments)
-    if "all_reduce_s" in found:
+                result = measure(Path(folder), arguments, processes, batch)
+                alone = alone or result
+                show(result, alone, kind, processes, batch, arguments)
+    if "all_reduce_s" in result:
         print(
-            f"\nall-reduce of {found['gradient_bytes'] / 1e6:.0f} MB over gloo, loopback, "
-            f"{arguments.processes[-1]} processes: {found['all_reduce_s']:.3f} s"
+            f"\nall-reduce of {result['gradient_bytes'] / 1e6:.0f} MB over gloo, loopback, "
+            f"{arguments.processes[-1]} processes: {result['all_reduce_s']:.3f} s"
         )
 
 
 def show(
-    found: dict[str, Any], alone: dict[str, Any], kind: str, processes: int, batch: int, a: Any
+    result: dict[str, Any], alone: dict[str, Any], kind: str, processes: int, batch: int, a: Any
 ) -> None:
-    seconds = found["step_s"][a.warm :]
+    seconds = result["step_s"][a.warm :]
     rate, one = batch / min(seconds), a.batch / min(alone["step_s"][a.warm :])
     print(
         f"| {kind} | {processes} | {batch} | {statistics.median(seconds):.3f} | {min(seconds):.3f} "
-        f"| {statistics.median(found['cpu_s'][a.warm :]):.3f} | {rate:.1f} "
+        f"| {statistics.median(result['cpu_s'][a.warm :]):.3f} | {rate:.1f} "
         f"| {rate / one / processes:.0%} |",
         flush=True,
     )
@@ -94,8 +94,8 @@ def measure(folder: Path, a: argparse.Namespace, processes: int, batch: int) -> 
         subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(job)], check=True)
     else:
         start_ranks("devices:work", job, device="cpu", devices=processes, nodes=1)
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
+    result: dict[str, Any] = json.loads(out.read_text())
+    return result
 
 
 def work(
@@ -111,19 +111,19 @@ def work(
     class Done(Exception):
         pass
 
-    found: dict[str, Any] = {"step_s": [], "cpu_s": []}
+    result: dict[str, Any] = {"step_s": [], "cpu_s": []}
 
     class Timed(job.TrainingLoop):
         def _step(self, batch: Any) -> torch.Tensor:
             started, cpu = time.perf_counter(), time.process_time()
             loss = super()._step(batch)
-            found["step_s"].append(time.perf_counter() - started)
-            found["cpu_s"].append(time.process_time() - cpu)
-            if len(found["step_s"]) == steps:
+            result["step_s"].append(time.perf_counter() - started)
+            result["cpu_s"].append(time.process_time() - cpu)
+            if len(result["step_s"]) == steps:
                 if not self.ranks.is_alone:
-                    found.update(time_all_reduce(self.state.network))
+                    result.update(time_all_reduce(self.state.network))
                 if self.ranks.is_first:
-                    Path(out).write_text(json.dumps(found))
+                    Path(out).write_text(json.dumps(result))
                 raise Done
             return loss
 

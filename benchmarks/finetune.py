@@ -1,15 +1,16 @@
-"""Fine-tuning on real data: does a network that knows 350 yeast targets learn 49 new ones better?
+"""Fine-tuning on real data: does a network of 350 yeast targets learn 49 new targets better?
 
     python benchmarks/finetune.py build/yeast/data             everything: half an hour on a core
     python benchmarks/finetune.py build/yeast/data --windows 1000 --seeds 0 --arms scratch from
 
 The data set is the one that benchmarks/yeast.py builds. Its targets are divided: 49 with 100
 training positives or more, spread evenly over the table, are new; one `bioq train` learns the other
-350. Then `bioq train` learns the new ones from some or all of the training windows: anew
-(`scratch`), from that network (`from`), or its output layer only (`freeze`), each with its default
-recipe, the same epochs and the same seeds. Scored on the validation split, at the epoch that
-training keeps; the test split is not read. What is in --work already is not made again. What
-follows `--` goes to the trainings on new targets. The table goes to stdout, in Markdown.
+350. Then `bioq train` learns the new ones from some or all of the training windows: from
+random weights (`scratch`), from that network (`from`), or only a new output layer on that network
+(`freeze`), each with its default recipe, the same epochs and the same seeds. Scored on the
+validation split, at the epoch that training keeps; the test split is not read. Results in --work
+are not computed again. The options after `--` go to the trainings on new targets. The table goes to
+stdout, in Markdown.
 """
 
 import argparse
@@ -30,7 +31,7 @@ SIZES = ("--model", "bioq", "--filters", "64", "--lstm-units", "32", "--dense-un
 NEW_TARGETS, LEAST_POSITIVES = 49, 100
 PRETRAIN_EPOCHS = 8
 EPOCHS_OF = {1000: 20}
-"""Epochs by the number of training windows: enough steps for a network that starts anew."""
+"""Epochs by the number of training windows: enough steps for a network with random weights."""
 EPOCHS = 3
 COLUMNS = ("windows", "start", "seed", "epochs", "kept", "macro AUROC", "macro AP", "minutes")
 
@@ -82,17 +83,17 @@ def divide(data: Dataset, folder: Path, targets: Rows, train_windows: int) -> Pa
     with new_dataset(folder, data.description, table) as writer:
         for name, rows in rows_of.items():
             split, bins = data[name], data[name].bins().iloc[rows]
-            places = np.stack([bins["chrom"].cat.codes, bins["start"]], axis=1)
+            starts = np.stack([bins["chrom"].cat.codes, bins["start"]], axis=1)
             packed = split.read_packed(rows)
             codes = dna.unpack(packed.sequence, split.window_bp, packed.mask)
             labels = pack_labels(split.labels()[rows][:, targets])
             with writer.split(name) as part:
-                part.append(codes, labels, places)
+                part.append(codes, labels, starts)
     return folder
 
 
 def train(dataset: Path, run: Path, *flags: object) -> None:
-    """Run `bioq train`, or go on with it; a finished run is left as it is."""
+    """Run `bioq train`, or continue the run; a finished run does not change."""
     resume = ("--resume",) if run.is_dir() else ()
     command = ["train", dataset, "--out", run, *flags, *resume]
     subprocess.run(
@@ -124,9 +125,9 @@ def _tags(flags: Sequence[str]) -> list[str]:
 
 
 def _options() -> tuple[argparse.Namespace, list[str]]:
-    own, flags = sys.argv[1:], []
-    if "--" in own:
-        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
+    command, flags = sys.argv[1:], []
+    if "--" in command:
+        command, flags = command[: command.index("--")], command[command.index("--") + 1 :]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -136,7 +137,7 @@ def _options() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--windows", nargs="+", type=int, default=(1000, 1 << 30))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
     parser.add_argument("--work", type=Path, default=Path("build/finetune"))
-    return parser.parse_args(own), flags
+    return parser.parse_args(command), flags
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> lis
                     failed[name] = reason(error)
                     calls.pop(name, None)
             timed = {name: bind(call, codes) for name, call in calls.items()}
-            found = rates(timed, batch, torch.device(options.device))
-            for name, rate in found.items():
+            result = rates(timed, batch, torch.device(options.device))
+            for name, rate in result.items():
                 off = float((torch.sigmoid(calls[name](codes)) - exact).abs().max())
                 share = rate * report["forward_mflop"] * 1e6 / (report["peak_tflops"] * 1e12)
                 rows.append(
@@ -142,7 +142,7 @@ def inference_ways(
 def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Tensor], Tensor]:
     """Return BioQ's engine with only one way, which raises what BioQ would only print. A batch of
     less than 256 windows has a graph of its own size."""
-    cuda._given_up.clear()
+    cuda._failed.clear()
     cuda._LEAST_WINDOWS, cuda._SIZE_STEP = 1, min(batch, 256)
     record = cuda.record_graph if device.startswith("cuda") else lambda compute, codes: compute
     engine = cuda.CudaDanQ(model, [way], record)
@@ -151,7 +151,7 @@ def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Ten
         with numerics(codes.device, "bf16"):
             logits = engine(codes)
         if not engine._ways:
-            raise RuntimeError(cuda._given_up[way.name])
+            raise RuntimeError(cuda._failed[way.name])
         return logits
 
     return compute
@@ -266,12 +266,12 @@ def top_ten(call: Callable[[], Any], device: torch.device) -> list[Row]:
     for _ in range(3):
         call()
     wait(device)
-    with torch.profiler.profile(activities=kinds) as found:
+    with torch.profiler.profile(activities=kinds) as result:
         for _ in range(5):
             call()
         wait(device)
     on = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    events = sorted(found.key_averages(), key=lambda event: getattr(event, on), reverse=True)
+    events = sorted(result.key_averages(), key=lambda event: getattr(event, on), reverse=True)
     total = sum(getattr(event, on) for event in events) or 1
     return [
         {"kernel": event.key[:80], "calls": event.count / 5, "ms": getattr(event, on) / 5e3}
@@ -317,14 +317,14 @@ def rates(
     calls: Mapping[str, Callable[[], Any]], units: int, device: torch.device, rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Return units a second by name: medians of turns of 0.2 s, in alternating order."""
-    repeats, found = {}, {name: list[float]() for name in calls}
+    repeats, result = {}, {name: list[float]() for name in calls}
     for name, call in calls.items():
         call()
         repeats[name] = max(1, round(TURN_S / seconds(call, 1, device)))
     for turn in range(rounds):
         for name in list(calls)[:: -1 if turn % 2 else 1]:
-            found[name].append(seconds(calls[name], repeats[name], device) / repeats[name])
-    return {name: units / statistics.median(taken) for name, taken in found.items()}
+            result[name].append(seconds(calls[name], repeats[name], device) / repeats[name])
+    return {name: units / statistics.median(taken) for name, taken in result.items()}
 
 
 def seconds(call: Callable[[], Any], repeats: int, device: torch.device) -> float:

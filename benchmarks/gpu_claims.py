@@ -12,54 +12,56 @@ def verdicts(report: Row) -> list[str]:
 
 
 def of_inference(report: Row) -> list[str]:
-    found = []
+    result = []
     inference = by_way(report.get("inference", []))
     if inference:
         best = max(rate for rates in inference.values() for rate in rates.values())
-        found.append(said("inference reaches 400,000 windows/s", best >= 4e5, f"{best:,.0f}"))
+        result.append(said("inference reaches 400,000 windows/s", best >= 4e5, f"{best:,.0f}"))
         wrong = [row.get("way", "all") for row in report["inference"] if "error" in row]
-        found.append(said("both bf16 ways pass their check", not wrong, f"failed: {wrong or 0}"))
+        result.append(said("both bf16 ways pass their check", not wrong, f"failed: {wrong or 0}"))
         ratio = ratios(inference, TRITON, CUDNN)
-        found.append(said("Triton is the faster way", min_of(ratio) > 1, text(ratio)))
+        result.append(said("Triton is the faster way", min_of(ratio) > 1, text(ratio)))
         for way in (TRITON, CUDNN):
             ratio = ratios(inference, way, "plain bf16")
-            found.append(said(f"{way}, beats plain bf16", min_of(ratio) > 1, text(ratio)))
+            result.append(said(f"{way}, beats plain bf16", min_of(ratio) > 1, text(ratio)))
             small = {batch: rate for batch, rate in ratio.items() if batch < 128}
             claim = f"{way}: fewer than 128 windows are not worth a graph"
-            found.append(said(claim, max(small.values(), default=0) < 1, text(small)))
+            result.append(said(claim, max(small.values(), default=0) < 1, text(small)))
     prediction = by_way(report.get("prediction", []))
     for way, rates in prediction.items():
         if {256, 4096} <= rates.keys():
             claim = f"prediction, {way}: 256 windows are a small batch"
             gain = rates[4096] / rates[256]
-            found.append(said(claim, gain > 1.2, f"4096 windows {gain:.2f} times as fast"))
+            result.append(said(claim, gain > 1.2, f"4096 windows {gain:.2f} times as fast"))
     tiles = {row["tiles"]: row["windows_per_s"] for row in report.get("tiles", []) if rated(row)}
     if tiles:
         first, best_tiles = next(iter(tiles)), max(tiles, key=tiles.__getitem__)
         gain = tiles[best_tiles] / tiles[first]
-        found.append(said(f"{first} are good tiles", gain < 1.03, f"{best_tiles}: {gain:.2f}"))
-    return found
+        result.append(said(f"{first} are good tiles", gain < 1.03, f"{best_tiles}: {gain:.2f}"))
+    return result
 
 
 def of_training(report: Row) -> list[str]:
-    found = []
+    result = []
     training = by_way(report.get("training", []))
     if training:
         best = max(rate for rates in training.values() for rate in rates.values())
-        found.append(said("training reaches 73,000 windows/s", best >= 73_000, f"{best:,.0f}"))
+        result.append(said("training reaches 73,000 windows/s", best >= 73_000, f"{best:,.0f}"))
         steps = max((rates.get(100, 0.0) for rates in training.values()), default=0.0) / 100
-        found.append(said("eager: under 730 steps/s at batch 100", steps < 730, f"{steps:,.0f}"))
+        result.append(said("eager: under 730 steps/s at batch 100", steps < 730, f"{steps:,.0f}"))
         waiting = {
             f"{row['way']} at {row['batch']}: {row['waits']}"
             for row in report["training"]
             if row.get("way", "").startswith("BioQ") and row.get("waits", "no") != "no"
         }
-        found.append(said("no step waits for the card", not waiting, "; ".join(waiting)))
+        result.append(said("no step waits for the card", not waiting, "; ".join(waiting)))
     epoch = report.get("epoch", [])
     if epoch and "error" not in epoch[0]:
         least = min(row["epoch_s"] for row in epoch)
-        found.append(said("an epoch of 4.4 million windows in 60 s", least <= 60, f"{least:.0f} s"))
-    return found
+        result.append(
+            said("an epoch of 4.4 million windows in 60 s", least <= 60, f"{least:.0f} s")
+        )
+    return result
 
 
 def said(claim: str, holds: bool, figure: str) -> str:
@@ -72,14 +74,14 @@ def rated(row: Row) -> bool:
 
 def by_way(rows: list[Row]) -> dict[str, dict[int, float]]:
     """Return way -> batch -> windows per second."""
-    found: dict[str, dict[int, float]] = {}
+    result: dict[str, dict[int, float]] = {}
     for row in filter(rated, rows):
-        found.setdefault(row["way"], {})[row["batch"]] = row["windows_per_s"]
-    return found
+        result.setdefault(row["way"], {})[row["batch"]] = row["windows_per_s"]
+    return result
 
 
-def ratios(found: dict[str, dict[int, float]], way: str, other: str) -> dict[int, float]:
-    one, two = found.get(way, {}), found.get(other, {})
+def ratios(result: dict[str, dict[int, float]], way: str, other: str) -> dict[int, float]:
+    one, two = result.get(way, {}), result.get(other, {})
     return {batch: one[batch] / two[batch] for batch in sorted(one.keys() & two.keys())}
 
 

@@ -139,14 +139,14 @@ def random_codes(windows: int) -> Tensor:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
     }
-    found |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
+    result |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
-        found |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
-        found |= {"processors": about.multi_processor_count}
-        found["cudnn"] = torch.backends.cudnn.version()
-    return found
+        result |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
+        result |= {"processors": about.multi_processor_count}
+        result["cudnn"] = torch.backends.cudnn.version()
+    return result

@@ -2,7 +2,7 @@
 
     python benchmarks/metrics.py [--windows 100000] [--targets 200] [--reference 20] [--folder DIR]
 
-The arrays lie in files that are removed at the end (uint8 labels in memory, float32 probabilities
+The arrays are in files that are removed at the end (uint8 labels in memory, float32 probabilities
 memory-mapped, as a large evaluation has them). Each step runs in a process of its own and prints
 its seconds and its peak resident memory without the pages of the mapped file. scikit-learn scores
 `--reference` targets, one after the other, and pooled at most 20 million values (it takes about 60
@@ -50,10 +50,10 @@ def main() -> None:
         print("| step | seconds | CPU seconds | peak memory |")
         print("| --- | --- | --- | --- |", flush=True)
         for step in STEPS:
-            own = [sys.executable, __file__, "--step", step, "--folder", folder]
+            command = [sys.executable, __file__, "--step", step, "--folder", folder]
             sizes = ["--windows", str(shape[0]), "--targets", str(shape[1])]
             reference = ["--reference", str(arguments.reference)]
-            subprocess.run([*own, *sizes, *reference], check=True)
+            subprocess.run([*command, *sizes, *reference], check=True)
 
 
 def _generate(folder: Path, shape: tuple[int, int]) -> None:
@@ -106,8 +106,8 @@ def _time_every_target(labels: np.ndarray, probability: np.ndarray, reference: i
             (roc_auc_score(*column), average_precision_score(*column)) for column in copied
         )
     )
-    found = metrics.per_target(labels[:, :few], probability[:, :few])
-    gap = np.abs(found[["roc_auc", "average_precision"]].to_numpy() - expected).max()
+    result = metrics.per_target(labels[:, :few], probability[:, :few])
+    gap = np.abs(result[["roc_auc", "average_precision"]].to_numpy() - expected).max()
     _print_reference("every target", seconds, cpu_s, labels.shape[1] / few, gap)
 
 
@@ -123,8 +123,8 @@ def _time_pooled(labels: np.ndarray, probability: np.ndarray) -> None:
         lambda: expected.extend((roc_auc_score(*pooled), average_precision_score(*pooled)))
     )
     points = metrics.operating_points(labels[:rows], probability[:rows])
-    found = metrics.roc_auc(points), metrics.average_precision(points)
-    gap = np.abs(np.subtract(found, expected)).max()
+    result = metrics.roc_auc(points), metrics.average_precision(points)
+    gap = np.abs(np.subtract(result, expected)).max()
     _print_reference("pooled", seconds, cpu_s, len(labels) / rows, gap)
 
 

@@ -70,8 +70,8 @@ def human_split(chrom: npt.ArrayLike, start: npt.NDArray[np.integer]) -> npt.NDA
 
 def genome_blocks(bins: pd.DataFrame, block_bp: int) -> npt.NDArray[np.int64]:
     """Return the number of the stretch of genome that holds each bin, from 0: `(bins,)`."""
-    places = pd.MultiIndex.from_arrays([bins["chrom"].astype(str), bins["start"] // block_bp])
-    numbers: npt.NDArray[np.int64] = places.factorize()[0].astype(np.int64)
+    starts = pd.MultiIndex.from_arrays([bins["chrom"].astype(str), bins["start"] // block_bp])
+    numbers: npt.NDArray[np.int64] = starts.factorize()[0].astype(np.int64)
     return numbers
 
 
@@ -101,8 +101,8 @@ def _split_again(data: Dataset, out: Path) -> None:
                     packed = split.read_packed(rows)
                     codes = dna.unpack(packed.sequence, split.window_bp, packed.mask)
                     contig = bins["chrom"].cat.codes.to_numpy()
-                    places = np.stack([contig[rows], start[rows]], axis=1)
-                    written.append(codes, packed.labels, places)
+                    starts = np.stack([contig[rows], start[rows]], axis=1)
+                    written.append(codes, packed.labels, starts)
 
 
 def _bioq(*arguments: object) -> None:

@@ -89,26 +89,26 @@ def compare(
         (blocks,), redrawn, n_resamples=BLOCK_DRAWS, method="percentile", rng=random
     ).confidence_interval
     each, pooled = less_reference(np.ones((1, len(blocks)), dtype=np.float32))
-    found: dict[str, dict[str, Difference]] = {name: {} for name in others}
+    result: dict[str, dict[str, Difference]] = {name: {} for name in others}
     for number, name in enumerate(others):
-        for place, score in enumerate(SCORES):
-            apart = each[number, place, :, 0]
+        for index, score in enumerate(SCORES):
+            apart = each[number, index, :, 0]
             apart = apart[~np.isnan(apart)]
             again = bootstrap(
                 (apart,), np.mean, n_resamples=TARGET_DRAWS, method="percentile", rng=random
             ).confidence_interval
-            found[name][f"macro_{score}"] = MacroDifference(
+            result[name][f"macro_{score}"] = MacroDifference(
                 mean=float(apart.mean()),
-                by_blocks=_ends(drawn, 0, number, place),
+                by_blocks=_ends(drawn, 0, number, index),
                 by_targets=_ends(again),
                 better=float(np.mean((apart > 0) + 0.5 * (apart == 0))),
                 targets=len(apart),
             )
-            found[name][f"micro_{score}"] = Difference(
-                mean=float(pooled[number, place, 0]),
-                by_blocks=_ends(drawn, 1, number, place),
+            result[name][f"micro_{score}"] = Difference(
+                mean=float(pooled[number, index, 0]),
+                by_blocks=_ends(drawn, 1, number, index),
             )
-    return found
+    return result
 
 
 def scores_of_draws(
@@ -137,7 +137,7 @@ def scores_of_draws(
     as_high, higher = at_least(~label, "right"), at_least(~label, "left")
     right = at_least(label, "right")
     negatives = counts @ np.bincount(block[~label], minlength=blocks).astype(np.float32)
-    found = np.full((2, len(counts)), np.nan)
+    result = np.full((2, len(counts)), np.nan)
     step = max(1, _AT_ONCE // max(1, len(threshold)))
     for first in range(0, len(counts), step):
         draws = slice(first, first + step)
@@ -147,9 +147,9 @@ def scores_of_draws(
         beaten = other[:, None] - (false + counts[draws] @ higher) / 2  # a tie is half a win
         precision = np.divide(true, true + false, out=np.zeros_like(true), where=true > 0)
         with np.errstate(invalid="ignore"):
-            found[0, draws] = (weight * beaten).sum(axis=1) / (positives * other)
-            found[1, draws] = (weight * precision).sum(axis=1) / positives
-    return found
+            result[0, draws] = (weight * beaten).sum(axis=1) / (positives * other)
+            result[1, draws] = (weight * precision).sum(axis=1) / positives
+    return result
 
 
 def _each_target(
@@ -160,17 +160,17 @@ def _each_target(
 ) -> Floats:
     """Return the scores of a model, means over its runs: `(score, target, draw)`; NaN where
     undefined."""
-    found = np.zeros((len(SCORES), labels.shape[1], len(counts)))
+    result = np.zeros((len(SCORES), labels.shape[1], len(counts)))
     for target in range(labels.shape[1]):
         label = labels[:, target] == 1
         for probability in runs:
-            found[:, target] += scores_of_draws(label, probability[:, target], block, counts)
-    return found / len(runs)
+            result[:, target] += scores_of_draws(label, probability[:, target], block, counts)
+    return result / len(runs)
 
 
-def _ends(interval: Any, *place: int) -> tuple[float, float]:
+def _ends(interval: Any, *index: int) -> tuple[float, float]:
     """Return both ends of SciPy's interval, at one place of an interval of arrays."""
-    return float(interval.low[place]), float(interval.high[place])
+    return float(interval.low[index]), float(interval.high[index])
 
 
 def _times_drawn(drawn: npt.NDArray[np.int64], blocks: int) -> npt.NDArray[np.float32]:

@@ -1,6 +1,6 @@
-"""What a model costs: weights, operations, and windows a second in training and inference.
+"""The cost of a model: weights, operations, and windows per second in training and inference.
 
-On the CPU one thread computes and its own CPU time is counted, so that others on the machine
+On the CPU one thread computes and its CPU time is counted, so that other processes on the machine
 disturb little; models take turns and the median turn counts.
 """
 
@@ -36,7 +36,7 @@ def costs(
 ) -> dict[str, Costs]:
     """Return what every model costs, trained with its recipe; of windows uint8 `(n, window_bp)` and
     their labels."""
-    found = {
+    result = {
         name: {
             "parameters": sum(w.numel() for w in (*model.parameters(), *model.buffers())),
             "mflop": flops(model) / 1e6,
@@ -57,8 +57,8 @@ def costs(
                 "plain inference": (len(codes), partial(_plainly, there, codes.numpy())),
             }
         for name, rates in _take_turns(ways, device).items():
-            found[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
-    return found
+            result[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
+    return result
 
 
 def flops(model: nn.Module) -> int:
@@ -113,7 +113,7 @@ def _plainly(model: nn.Module, codes: Any) -> None:
 
 
 def _take_turns(ways: Mapping[str, Ways], device: str) -> dict[str, Costs]:
-    """Return windows a second of every model and way: the median of turns, the first left out."""
+    """Return windows per second of every model and way: the median of turns, the first left out."""
     taken: dict[tuple[str, str], list[float]] = {}
     for turn in range(TURNS + 1):
         for name, of_model in ways.items():

@@ -110,7 +110,7 @@ def main() -> None:
     """Build, train, score, compare and print."""
     options = _options()
     torch.set_num_threads(1)
-    found = []
+    result = []
     for name in options.data:
         folder = options.work / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -123,11 +123,11 @@ def main() -> None:
             for seed in options.seeds
         ]
         train(dataset, runs, parallel=options.parallel)
-        found.append(score(name, dataset, runs, split=options.split, reference=options.reference))
-        print(as_markdown(found[-1]), flush=True)
+        result.append(score(name, dataset, runs, split=options.split, reference=options.reference))
+        print(as_markdown(result[-1]), flush=True)
     if options.out:
         with new_file(options.out) as file:
-            text = json.dumps([asdict(one) for one in found], indent=1)
+            text = json.dumps([asdict(one) for one in result], indent=1)
             file.write_text(text + "\n", encoding="utf-8")
 
 
@@ -198,21 +198,23 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
     )
 
 
-def as_markdown(found: Found) -> str:
+def as_markdown(result: Found) -> str:
     """Return the tables of one data set."""
-    seeds = len(next(iter(found.scores.values()))["macro_roc_auc"])
-    lines = [f"\n## {found.data}, {found.split}: {found.windows:,} windows, seeds: {seeds}\n"]
-    budgets = set(found.budgets.values())
+    seeds = len(next(iter(result.scores.values()))["macro_roc_auc"])
+    lines = [f"\n## {result.data}, {result.split}: {result.windows:,} windows, seeds: {seeds}\n"]
+    budgets = set(result.budgets.values())
     if len(budgets) == 1:
         lines.append(f"Every model was shown {budgets.pop()}.\n")
     else:
-        each = "; ".join(f"{model} {shown}" for model, shown in found.budgets.items())
+        each = "; ".join(f"{model} {shown}" for model, shown in result.budgets.items())
         lines.append(f"**The budgets differ**, so the scores are no comparison: {each}.\n")
-    if found.best_possible:
-        best = ", ".join(f"{what} {value:.4f}" for what, value in found.best_possible.items())
+    if result.best_possible:
+        best = ", ".join(f"{what} {value:.4f}" for what, value in result.best_possible.items())
         lines.append(f"Without the control: {best}.\n")
-    gaps = [key for key in next(iter(found.scores.values())) if key.startswith("gap")]
-    speeds = [key for key in next(iter(found.costs.values())) if key not in ("parameters", "mflop")]
+    gaps = [key for key in next(iter(result.scores.values())) if key.startswith("gap")]
+    speeds = [
+        key for key in next(iter(result.costs.values())) if key not in ("parameters", "mflop")
+    ]
     heads = ["model", *(_words(key) for key in (*POOLED, *gaps)), "weights", "MFLOP a window"]
     lines += _rows(
         [*heads, *(f"windows/s, {speed}" for speed in speeds)],
@@ -220,20 +222,20 @@ def as_markdown(found: Found) -> str:
             [
                 model,
                 *(_mean_and_spread(of_model[key]) for key in (*POOLED, *gaps)),
-                f"{found.costs[model]['parameters']:,.0f}",
-                f"{found.costs[model]['mflop']:.1f}",
-                *(f"{found.costs[model][speed]:,.0f}" for speed in speeds),
+                f"{result.costs[model]['parameters']:,.0f}",
+                f"{result.costs[model]['mflop']:.1f}",
+                *(f"{result.costs[model][speed]:,.0f}" for speed in speeds),
             ]
-            for model, of_model in found.scores.items()
+            for model, of_model in result.scores.items()
         ],
     )
-    heads = ["less " + found.reference]
+    heads = ["less " + result.reference]
     for key in POOLED:
         of_targets = ("targets drawn", "targets better") if key.startswith("macro") else ()
         heads += [_words(key), "blocks drawn", *of_targets]
     rows = [
         [model, *(cell for key in POOLED for cell in _difference(of_model[key]))]
-        for model, of_model in found.differences.items()
+        for model, of_model in result.differences.items()
     ]
     return "\n".join([*lines, "", *(_rows(heads, rows) if rows else [])])
 
@@ -311,12 +313,12 @@ def _mean_and_spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.4f}{spread}"
 
 
-def _difference(found: Mapping[str, Any]) -> list[str]:
+def _difference(result: Mapping[str, Any]) -> list[str]:
     """Return the cells of a MacroDifference or of a Difference as a dictionary."""
-    cells = [f"{found['mean']:+.4f}", _interval(found["by_blocks"])]
-    if "targets" in found:
-        better = f"{found['better']:.0%} of {found['targets']}"
-        cells += [_interval(found["by_targets"]), better]
+    cells = [f"{result['mean']:+.4f}", _interval(result["by_blocks"])]
+    if "targets" in result:
+        better = f"{result['better']:.0%} of {result['targets']}"
+        cells += [_interval(result["by_targets"]), better]
     return cells
 
 
@@ -330,7 +332,7 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _options() -> argparse.Namespace:
-    own, flags = own_and_flags()
+    command, flags = own_and_flags()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -346,7 +348,7 @@ def _options() -> argparse.Namespace:
     add("--parallel", type=int, default=1, help="trainings at a time, one thread each")
     add("--work", type=Path, default=Path("build/models"), help="folder of data sets and runs")
     add("--out", type=Path, help="JSON file with everything")
-    options = parser.parse_args(own)
+    options = parser.parse_args(command)
     options.reference = options.reference or options.models[0]
     if options.reference not in options.models:
         parser.error(f"--reference {options.reference}: is none of {', '.join(options.models)}")

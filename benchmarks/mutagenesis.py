@@ -105,22 +105,22 @@ def run(way: str, model: torch.nn.Module, span: int) -> Any:
 
 def passes(predict: Callable[[Any], Any], codes: Any, start: int, span: int) -> Any:
     """Predict every mutant by itself."""
-    place, base = np.nonzero(codes[start : start + span, None] != np.arange(4))
+    position, base = np.nonzero(codes[start : start + span, None] != np.arange(4))
     reference = predict(codes[None])[0]
     effects = np.zeros((4, span, len(reference)), dtype=np.float32)
-    for first in range(0, len(place), BATCH):
+    for first in range(0, len(position), BATCH):
         rows = slice(first, first + BATCH)
-        windows = np.repeat(codes[None], len(place[rows]), axis=0)
-        windows[np.arange(len(windows)), start + place[rows]] = base[rows]
-        effects[base[rows], place[rows]] = predict(windows) - reference
+        windows = np.repeat(codes[None], len(position[rows]), axis=0)
+        windows[np.arange(len(windows)), start + position[rows]] = base[rows]
+        effects[base[rows], position[rows]] = predict(windows) - reference
     return effects
 
 
 def peak_of(name: str, way: str, arguments: argparse.Namespace) -> float:
     """Return the peak memory (MiB) of a process that predicts the mutants so, once."""
     options = ["--span", str(arguments.span), "--threads", str(arguments.threads)]
-    own = [sys.executable, __file__, "--peak", name, way, *options]
-    return float(subprocess.run(own, check=True, stdout=subprocess.PIPE).stdout)
+    command = [sys.executable, __file__, "--peak", name, way, *options]
+    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def peak_mib() -> float:

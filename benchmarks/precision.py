@@ -38,11 +38,11 @@ def main() -> None:
         os.environ[SWITCH] = "1" if way == "plain" else "0"
         predict_split(model, split, precision=precision)  # warm
         started = time.perf_counter()
-        found = predict_split(model, split, precision=precision)
+        result = predict_split(model, split, precision=precision)
         seconds = time.perf_counter() - started
-        exact = found if exact is None else exact
-        difference = np.abs(found - exact).max()
-        scores = scores_of(labels[:, defined], found[:, defined])
+        exact = result if exact is None else exact
+        difference = np.abs(result - exact).max()
+        scores = scores_of(labels[:, defined], result[:, defined])
         print(
             f"| {way} {precision} | {len(split) / seconds:,.0f} | {difference:.1e} | "
             + " | ".join(f"{score:.5f}" for score in scores)
@@ -51,14 +51,14 @@ def main() -> None:
         )
 
 
-def scores_of(labels: np.ndarray, found: np.ndarray) -> list[float]:
+def scores_of(labels: np.ndarray, result: np.ndarray) -> list[float]:
     """Return macro ROC AUC and AP, micro ROC AUC and AP."""
     columns = range(labels.shape[1])
     return [
-        float(np.mean([roc_auc_score(labels[:, c], found[:, c]) for c in columns])),
-        float(np.mean([average_precision_score(labels[:, c], found[:, c]) for c in columns])),
-        float(roc_auc_score(labels.ravel(), found.ravel())),
-        float(average_precision_score(labels.ravel(), found.ravel())),
+        float(np.mean([roc_auc_score(labels[:, c], result[:, c]) for c in columns])),
+        float(np.mean([average_precision_score(labels[:, c], result[:, c]) for c in columns])),
+        float(roc_auc_score(labels.ravel(), result.ravel())),
+        float(average_precision_score(labels.ravel(), result.ravel())),
     ]
 
 

@@ -39,8 +39,15 @@ def main() -> None:
             folder = Path(name)
             generate(folder, windows, arguments.targets)
             for ending in arguments.endings:
-                own = [sys.executable, __file__, "--folder", folder, "--out", folder / f"o{ending}"]
-                output = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True)
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--folder",
+                    folder,
+                    "--out",
+                    folder / f"o{ending}",
+                ]
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 seconds, memory_mib = map(float, output.stdout.split())
                 print(
                     f"| {ending} | {windows:,} | {arguments.targets} | {seconds:.1f} | "

@@ -1,13 +1,14 @@
-"""`bioq serve` under load: is every answer right, and how many come in a second?
+"""`bioq serve` under load: is every answer right, and how many answers per second?
 
     python benchmarks/serve.py [--run DIR ...] [--clients 64] [--seconds 20] [--out DIR]
 
-A server in a process of its own; each client is a thread with a connection of its own that asks
-/api/predict for its own sequences, one after another, and compares every answer with what the model
-says of that sequence alone, by the plain PyTorch path (BIOQ_PLAIN=1). Measured: one client, all of
-them with batching, all of them without (one request a forward pass), and all of them where only a
-quarter of them may wait: who gets a 429 asks again. The model is `bioq` at its published size with
-919 targets and random weights, and those of --run. Markdown to stdout; with --out serve.json too.
+The server is a separate process. Each client is a thread with its own connection: it sends its
+sequences to /api/predict, one after another, and compares every answer with the prediction of that
+sequence alone by plain PyTorch (BIOQ_PLAIN=1). Measured: one client, all clients with batching, all
+clients without (one request per forward pass), and all clients if only a quarter of them may wait:
+a client that gets status 429 sends its request again. The model is `bioq` at its published size,
+with 919 targets and random weights, and those of --run. Markdown to stdout; with --out also
+serve.json.
 """
 
 import argparse
@@ -134,12 +135,12 @@ def make_questions(run: Path, clients: int) -> list[list[tuple[bytes, np.ndarray
     distance = np.abs(expected[:, None] - expected[None]).max(axis=2)
     np.fill_diagonal(distance, 1)
     if distance.min() < 2 * TOLERANCE:
-        sys.exit(f"{run}: two sequences have the same answer; none could be told from the other")
-    asked = [
+        sys.exit(f"{run}: two sequences have the same answer and could not be distinguished")
+    requests = [
         json.dumps({"sequences": [{"name": "s", "sequence": dna.decode(one)}]}).encode()
         for one in codes
     ]
-    pairs = list(zip(asked, expected, strict=True))
+    pairs = list(zip(requests, expected, strict=True))
     return [pairs[start : start + SEQUENCES] for start in range(0, len(pairs), SEQUENCES)]
 
 
@@ -150,13 +151,13 @@ def run_load(
     lock = threading.Lock()
     ready = threading.Barrier(len(questions) + 1)
 
-    def ask(own: list[tuple[bytes, np.ndarray]]) -> None:
+    def ask(share: list[tuple[bytes, np.ndarray]]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         connection.connect()
         ready.wait()
         ends, number = time.monotonic() + seconds, 0
         while time.monotonic() < ends:
-            body, expected = own[number % len(own)]
+            body, expected = share[number % len(share)]
             started = time.monotonic()
             try:
                 headers = {"Content-Type": "application/json"}
@@ -181,7 +182,7 @@ def run_load(
                 number += 1
         connection.close()
 
-    threads = [threading.Thread(target=ask, args=[own]) for own in questions]
+    threads = [threading.Thread(target=ask, args=[share]) for share in questions]
     for thread in threads:
         thread.start()
     ready.wait()
@@ -193,8 +194,8 @@ def run_load(
 
 
 def is_right(content: bytes, expected: np.ndarray) -> bool:
-    found = np.array(json.loads(content)["windows"][0]["probability"])
-    return found.shape == expected.shape and bool(np.abs(found - expected).max() < TOLERANCE)
+    result = np.array(json.loads(content)["windows"][0]["probability"])
+    return result.shape == expected.shape and bool(np.abs(result - expected).max() < TOLERANCE)
 
 
 def print_row(row: dict[str, object], statuses: Counter[int]) -> None:

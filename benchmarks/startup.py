@@ -139,23 +139,23 @@ def print_imports(python: Path) -> None:
         "print(peak, peak - mapped, cpu_s)"
     )
     for what, statement in MEMORY_OF_IMPORTS.items():
-        peak, own, cpu_s = map(float, run(python, "-c", statement + ask).split())
-        print(f"| {what} | {peak:.0f} | {own:.0f} | {cpu_s:.2f} |", flush=True)
+        peak, added, cpu_s = map(float, run(python, "-c", statement + ask).split())
+        print(f"| {what} | {peak:.0f} | {added:.0f} | {cpu_s:.2f} |", flush=True)
 
 
-def print_sizes(found: dict[str, tuple[str, int, list[str]]]) -> None:
+def print_sizes(result: dict[str, tuple[str, int, list[str]]]) -> None:
     """Print the size of every distribution that BioQ needs, and who needs it."""
     needed_by: dict[str, set[str]] = {"bioq": set()}
     waiting = ["bioq"]
     while waiting:
         name = waiting.pop()
-        for need in found[name][2]:
+        for need in result[name][2]:
             need = re.sub(r"[-_.]+", "-", need).lower()
-            if need in found:  # otherwise it is for another system or Python
+            if need in result:  # otherwise it is for another system or Python
                 if need not in needed_by:
                     waiting.append(need)
                 needed_by.setdefault(need, set()).add(name)
-    sizes = {name: found[name][1] / 1e6 for name in needed_by}
+    sizes = {name: result[name][1] / 1e6 for name in needed_by}
     direct = [name for name, by in needed_by.items() if "bioq" in by]
     print(
         f"\nInstalled: {sum(sizes.values()):,.0f} MB; {len(direct)} direct dependencies, "
@@ -165,7 +165,7 @@ def print_sizes(found: dict[str, tuple[str, int, list[str]]]) -> None:
     print("| --- | --- | --- | --- |")
     for name in sorted(sizes, key=lambda one: -sizes[one]):
         print(
-            f"| {name} | {found[name][0]} | {sizes[name]:.1f} "
+            f"| {name} | {result[name][0]} | {sizes[name]:.1f} "
             f"| {', '.join(sorted(needed_by[name]))} |"
         )
 

@@ -45,19 +45,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder) / "data", arguments.batch * (arguments.steps + 1), arguments.targets)
         workers = [start(way, Path(folder)) for way in WAYS]
-        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        result: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for step in range(arguments.steps):
             order = list(zip(WAYS, workers, strict=True))
             for way, worker in order if step % 2 else reversed(order):
-                found[way].append(ask(worker))
+                result[way].append(ask(worker))
         for worker in workers:
             worker.stdin.close()
             worker.wait()
-    report(found, arguments.warm, arguments.batch)
+    report(result, arguments.warm, arguments.batch)
 
 
-def report(found: dict[str, list[dict[str, float]]], warm: int, batch: int) -> None:
-    timed = {way: steps[warm:] for way, steps in found.items()}
+def report(result: dict[str, list[dict[str, float]]], warm: int, batch: int) -> None:
+    timed = {way: steps[warm:] for way, steps in result.items()}
 
     def median(way: str, name: str) -> float:
         return statistics.median(step[name] for step in timed[way])
@@ -80,14 +80,14 @@ def report(found: dict[str, list[dict[str, float]]], warm: int, batch: int) -> N
     )
     apart = max(
         abs(plain["loss"] / fast["loss"] - 1)
-        for plain, fast in zip(found["plain"], found["fast"], strict=True)
+        for plain, fast in zip(result["plain"], result["fast"], strict=True)
     )
-    first, last = found["plain"][0]["loss"], found["plain"][-1]["loss"]
+    first, last = result["plain"][0]["loss"], result["plain"][-1]["loss"]
     print(
         f"\nfaster by the clock {by_clock:.2f} times, by CPU {by_cpu:.2f} times (medians of pairs)"
     )
     print(
-        f"losses of {len(found['plain'])} steps, from {first:.4f} to {last:.4f}: "
+        f"losses of {len(result['plain'])} steps, from {first:.4f} to {last:.4f}: "
         f"at most {apart:.1e} apart, relative"
     )
 

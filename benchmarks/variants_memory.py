@@ -42,8 +42,15 @@ def main() -> None:
             generate(folder, GENOME_BP // BIN_BP, arguments.targets)
             _write_vcf(folder, alleles)
             for ending in arguments.endings:
-                own = [sys.executable, __file__, "--folder", folder, "--out", folder / f"o{ending}"]
-                output = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True)
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--folder",
+                    folder,
+                    "--out",
+                    folder / f"o{ending}",
+                ]
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 seconds, start_mib, peak_mib = map(float, output.stdout.split())
                 print(
                     f"| {ending} | {alleles:,} | {arguments.targets} | {seconds:.1f} | "

@@ -192,8 +192,8 @@ def count_kmers(codes: Codes, k: int) -> Floats:
     length = codes.shape[1] - k + 1
     kmer = np.zeros((len(codes), length), dtype=np.int64)
     known = np.ones((len(codes), length), dtype=bool)
-    for place in range(k):
-        base = codes[:, place : place + length]
+    for position in range(k):
+        base = codes[:, position : position + length]
         kmer = 4 * kmer + base % 4
         known &= base < 4
     rows, _ = np.nonzero(known)
@@ -238,14 +238,14 @@ def _bioq(*arguments: object) -> None:
 
 def own_and_flags() -> tuple[list[str], list[str]]:
     """Return the words of the command line before `--`, and those after it, for `bioq train`."""
-    own, flags = sys.argv[1:], []
-    if "--" in own:
-        own, flags = own[: own.index("--")], own[own.index("--") + 1 :]
-    return own, flags
+    command, flags = sys.argv[1:], []
+    if "--" in command:
+        command, flags = command[: command.index("--")], command[command.index("--") + 1 :]
+    return command, flags
 
 
 def _options() -> argparse.Namespace:
-    own, flags = own_and_flags()
+    command, flags = own_and_flags()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -260,7 +260,7 @@ def _options() -> argparse.Namespace:
         default=Path("build/yeast"),
         help="folder for the data set and the runs",
     )
-    options = parser.parse_args(own)
+    options = parser.parse_args(command)
     options.flags = flags
     return options
 

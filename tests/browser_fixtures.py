@@ -44,8 +44,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on(
         "request",
-        lambda asked: (
-            None if asked.url.startswith((address, "data:")) else faults.append(asked.url)
+        lambda request: (
+            None if request.url.startswith((address, "data:")) else faults.append(request.url)
         ),
     )
     yield opened

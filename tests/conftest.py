@@ -91,19 +91,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     from bioq.dataset import Description, new_dataset, pack_labels
 
     folder = tmp_path_factory.mktemp("trained")
-    found = TrainedRun(
+    result = TrainedRun(
         folder / "run", folder / "data", {"first": "TGACGTCACAT", "second": "CCAATCAGGCC"}
     )
     random = np.random.default_rng(0)
     description = Description(
-        made_by="peaks", window_bp=found.window_bp, bin_bp=40, label_rule="half"
+        made_by="peaks", window_bp=result.window_bp, bin_bp=40, label_rule="half"
     )
-    with new_dataset(found.data, description, pd.DataFrame({"name": list(found.motifs)})) as writer:
+    with new_dataset(
+        result.data, description, pd.DataFrame({"name": list(result.motifs)})
+    ) as writer:
         for name, windows in (("train", 2000), ("valid", 500), ("test", 500)):
-            codes = random.integers(0, 4, (windows, found.window_bp)).astype(np.uint8)
-            labels = random.random((windows, len(found.motifs))) < 0.5
+            codes = random.integers(0, 4, (windows, result.window_bp)).astype(np.uint8)
+            labels = random.random((windows, len(result.motifs))) < 0.5
             for row, target in zip(*np.nonzero(labels), strict=True):
-                site = dna.encode(list(found.motifs.values())[target])
+                site = dna.encode(list(result.motifs.values())[target])
                 if random.random() < 0.5:
                     site = dna.reverse_complement(site)
                 start = random.integers(80, 120 - len(site))
@@ -114,5 +116,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
         filters=16, filter_width=14, pool_width=20, lstm_units=8, lstm_layers=1, dense_units=16
     )
     config = TrainConfig(epochs=8, lr=0.01, patience=0, device="cpu")
-    bioq.train(found.data, found.run, model="danq", sizes=sizes, config=config)
-    return found
+    bioq.train(result.data, result.run, model="danq", sizes=sizes, config=config)
+    return result

@@ -62,11 +62,11 @@ def finite_gradient(model: nn.Module, window: torch.Tensor, target: int) -> np.n
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     model, windows = make(name)
     model, windows = model.double(), windows[:1].double()
-    found = input_x_gradient(model, windows, target=1)
+    result = input_x_gradient(model, windows, target=1)
     expected = finite_gradient(model, windows[0], 1)
     assert np.abs(expected).max() > 1e-4
-    np.testing.assert_allclose(found.gradient[0], expected, atol=1e-6 * np.abs(expected).max())
-    np.testing.assert_allclose(found.values, windows.numpy() * found.gradient)
+    np.testing.assert_allclose(result.gradient[0], expected, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_allclose(result.values, windows.numpy() * result.gradient)
 
 
 @pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
@@ -74,7 +74,9 @@ def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> N
     model, windows = make(name)
     model, windows = model.double(), windows[:1].double()
     baseline = torch.full_like(windows, 0.25)
-    found = integrated_gradients(model, windows, target=0, baseline=baseline, steps=3, batch_size=2)
+    result = integrated_gradients(
+        model, windows, target=0, baseline=baseline, steps=3, batch_size=2
+    )
     mean = np.mean(
         [
             finite_gradient(model, (baseline + share * (windows - baseline))[0], 0)
@@ -82,9 +84,9 @@ def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> N
         ],
         axis=0,
     )
-    np.testing.assert_allclose(found.gradient[0], mean, atol=1e-6 * np.abs(mean).max())
+    np.testing.assert_allclose(result.gradient[0], mean, atol=1e-6 * np.abs(mean).max())
     np.testing.assert_allclose(
-        found.values, (windows - baseline).numpy() * found.gradient, rtol=1e-12
+        result.values, (windows - baseline).numpy() * result.gradient, rtol=1e-12
     )
 
 
@@ -93,17 +95,17 @@ def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> N
 def test_integrated_gradients_are_complete_in_eval_mode(name: str, device: str) -> None:
     model, windows = make(name)
     model = model.to(device)
-    found = integrated_gradients(model, windows, target=1, steps=300, batch_size=64)
+    result = integrated_gradients(model, windows, target=1, steps=300, batch_size=64)
     expected = mean_logit(model, windows.to(device), 1).cpu()
-    np.testing.assert_allclose(found.logit, expected, atol=1e-5)
+    np.testing.assert_allclose(result.logit, expected, atol=1e-5)
     np.testing.assert_allclose(
-        found.baseline_logit,
+        result.baseline_logit,
         mean_logit(model, torch.zeros_like(windows).to(device), 1).cpu(),
         atol=1e-5,
     )
-    difference = np.abs(found.logit - found.baseline_logit)
+    difference = np.abs(result.logit - result.baseline_logit)
     assert difference.min() > 1e-3
-    assert (np.abs(found.completeness_gap) < 0.02 * difference).all()
+    assert (np.abs(result.completeness_gap) < 0.02 * difference).all()
 
 
 def test_the_completeness_gap_tells_of_too_few_steps() -> None:
@@ -119,12 +121,12 @@ def test_a_linear_model_is_explained_exactly_from_any_baseline() -> None:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(4 * 20, 2))
     windows, baseline = torch.rand(2, 4, 20), torch.rand(2, 4, 20)
-    found = integrated_gradients(
+    result = integrated_gradients(
         model, windows, target=1, baseline=baseline, steps=1, strands="forward"
     )
     weights = model[1].weight[1].detach().view(4, 20)
-    np.testing.assert_allclose(found.values, (windows - baseline) * weights, atol=1e-6)
-    np.testing.assert_allclose(found.completeness_gap, 0, atol=1e-5)
+    np.testing.assert_allclose(result.values, (windows - baseline) * weights, atol=1e-6)
+    np.testing.assert_allclose(result.completeness_gap, 0, atol=1e-5)
 
 
 def test_the_model_is_as_before() -> None:
@@ -188,14 +190,14 @@ def test_the_command_writes_what_the_library_says_of_every_base(
     is_path = method == "integrated-gradients"
     explain_windows = integrated_gradients if is_path else input_x_gradient
     for number, name in enumerate(trained.motifs):
-        found = explain_windows(bioq.load(trained.run), windows, target=number)
+        result = explain_windows(bioq.load(trained.run), windows, target=number)
         np.testing.assert_allclose(
-            arrays["hypothetical"][:, :, :, number], found.gradient, atol=1e-5
+            arrays["hypothetical"][:, :, :, number], result.gradient, atol=1e-5
         )
         np.testing.assert_allclose(
-            rows[name].to_numpy().reshape(2, 200), found.values.sum(axis=1), atol=1e-5
+            rows[name].to_numpy().reshape(2, 200), result.values.sum(axis=1), atol=1e-5
         )
-        np.testing.assert_allclose(arrays["logit"][:, number], found.logit, atol=1e-5)
+        np.testing.assert_allclose(arrays["logit"][:, number], result.logit, atol=1e-5)
         summed = rows[name].to_numpy().reshape(2, 200).sum(axis=1)
         difference = arrays["logit"][:, number] - arrays["baseline_logit"][:, number]
         np.testing.assert_allclose(
@@ -243,16 +245,16 @@ def test_too_few_steps_are_said_with_the_number_to_try(
         arrays = np.load(out)
         difference = np.abs(arrays["logit"] - arrays["baseline_logit"])
         share = np.abs(arrays["completeness_gap"]) / np.maximum(difference, 1)
-        said = capsys.readouterr().err.splitlines()
+        printed = capsys.readouterr().err.splitlines()
         gaps.append(share.max())
         row = np.unravel_index(share.argmax(), share.shape)
-        assert f"completeness gap at most {abs(arrays['completeness_gap'][row]):.2g} " in said[0]
-        assert f"{share.max() * max(difference[row], 1) / difference[row]:.1%}" in said[0]
+        assert f"completeness gap at most {abs(arrays['completeness_gap'][row]):.2g} " in printed[0]
+        assert f"{share.max() * max(difference[row], 1) / difference[row]:.1%}" in printed[0]
         if share.max() > 0.05:
-            assert f"above 5% in {(share > 0.05).sum()} of 2 windows and targets" in said[1]
-            assert re.search(r"; try --steps \d+$", said[1])
+            assert f"above 5% in {(share > 0.05).sum()} of 2 windows and targets" in printed[1]
+            assert re.search(r"; try --steps \d+$", printed[1])
         else:
-            assert len(said) == 1
+            assert len(printed) == 1
     assert gaps[1] < 0.05 < gaps[0]
 
 
@@ -267,8 +269,8 @@ def test_a_variant_is_attributed_with_both_alleles_in_a_figure(
     explain("attribution", trained.run, *tokens, "--steps", 8)
     table = pd.read_parquet(out)
     wild, mutant = (part for _, part in table.groupby("name", sort=False))
-    assert "".join(wild["base"]) == "".join(bases[place] for place in wild["position"])
-    assert "".join(mutant["base"]) == "".join(bases[place] for place in mutant["position"])
+    assert "".join(wild["base"]) == "".join(bases[position] for position in wild["position"])
+    assert "".join(mutant["base"]) == "".join(bases[position] for position in mutant["position"])
     assert set(wild["position"]) - set(mutant["position"]) == {251, 252}
     assert f"first: chr1:{wild['position'].min() + 1}" in comments(figure.read_text())
 

@@ -20,13 +20,13 @@ def random_codes(windows: int, length: int) -> torch.Tensor:
 
 def test_shifted_windows_are_cut_at_one_end_and_unknown_at_the_other() -> None:
     codes, shift = random_codes(7, 11), [0, 1, -1, 5, -10, 11, -20]
-    found = shifted_codes(codes, torch.tensor(shift))
-    for window, by, moved in zip(codes.numpy(), shift, found.numpy(), strict=True):
+    result = shifted_codes(codes, torch.tensor(shift))
+    for window, by, moved in zip(codes.numpy(), shift, result.numpy(), strict=True):
         unknown = np.full(min(abs(by), 11), dna.UNKNOWN)
         kept = window[: 11 - len(unknown)] if by > 0 else window[len(unknown) :]
         expected = np.concatenate([unknown, kept] if by > 0 else [kept, unknown])
         np.testing.assert_array_equal(moved, expected)
-    assert found.dtype == torch.uint8
+    assert result.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(("strands", "times"), [("random", 1), ("both", 2), ("forward", 1)])

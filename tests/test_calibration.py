@@ -115,19 +115,19 @@ def test_calibrate_keeps_what_it_found_and_by_how_much_it_helps(
 ) -> None:
     run = sure
     plain = bioq.predict(load(run), masked_data["valid"].read(slice(None)).windows)
-    found = bioq.calibrate(run, masked_data)
+    result = bioq.calibrate(run, masked_data)
     labels = masked_data["valid"].labels()
-    assert found == read_calibration(run)
-    assert found.lowest == fit_lowest(labels, plain)
-    assert found.lowest > 0
-    assert found.after["log_loss"] < found.before["log_loss"]
-    assert found.before["log_loss"] == pytest.approx(
+    assert result == read_calibration(run)
+    assert result.lowest == fit_lowest(labels, plain)
+    assert result.lowest > 0
+    assert result.after["log_loss"] < result.before["log_loss"]
+    assert result.before["log_loss"] == pytest.approx(
         sklearn.metrics.log_loss(labels.ravel(), plain.astype(float).ravel()), rel=1e-6
     )
-    assert found.before["brier"] == pytest.approx(((plain - labels) ** 2).mean(), rel=1e-6)
-    assert found.data["fingerprint"] == masked_data.fingerprint
-    assert (found.data["windows"], found.data["positives"]) == (20, labels.sum())
-    assert found == bioq.calibrate(run, masked_data), "it starts from the plain probabilities"
+    assert result.before["brier"] == pytest.approx(((plain - labels) ** 2).mean(), rel=1e-6)
+    assert result.data["fingerprint"] == masked_data.fingerprint
+    assert (result.data["windows"], result.data["positives"]) == (20, labels.sum())
+    assert result == bioq.calibrate(run, masked_data), "it starts from the plain probabilities"
 
 
 def test_every_probability_of_a_calibrated_run_is_calibrated(
@@ -142,16 +142,16 @@ def test_every_probability_of_a_calibrated_run_is_calibrated(
 
     for strands in ("both", "forward"):
         expected = raised(bioq.predict(plain, windows, strands=strands))
-        for found in (
+        for result in (
             bioq.predict(model, windows, strands=strands),
             bioq.predict(model, torch.from_numpy(windows) * 1.0, strands=strands),
             predict_codes(model, codes, strands=strands),
         ):
-            np.testing.assert_allclose(found, expected, atol=1e-6)
+            np.testing.assert_allclose(result, expected, atol=1e-6)
     edits = predict_edits(model, codes[:4], codes[4:8], np.arange(4))
     before = predict_edits(plain, codes[:4], codes[4:8], np.arange(4))
-    for found, same in zip(edits, before, strict=True):
-        np.testing.assert_allclose(found, raised(same), atol=1e-6)
+    for result, same in zip(edits, before, strict=True):
+        np.testing.assert_allclose(result, raised(same), atol=1e-6)
 
 
 @pytest.mark.parametrize("switch", ["0", "1"])
@@ -209,8 +209,8 @@ def test_a_calibrated_run_is_another_one_for_outputs_that_go_on(calibrated: Path
     second = identities(calibrated)
     (calibrated / CALIBRATION_FILE).unlink()
     third = identities(calibrated)
-    for place in range(2):
-        assert len({first[place], second[place], third[place]}) == 3
+    for index in range(2):
+        assert len({first[index], second[index], third[index]}) == 3
 
 
 @pytest.mark.parametrize(
@@ -252,17 +252,17 @@ def test_the_command_prints_before_and_after_and_the_evaluation_says_it(
     capsys.readouterr()
     assert main(["calibrate", str(run), str(masked_data.path)]) == 0
     shown = capsys.readouterr().out
-    found = read_calibration(run)
-    assert found is not None
-    assert f"{found.before['log_loss']:.5f}  {found.after['log_loss']:.5f}" in shown
+    result = read_calibration(run)
+    assert result is not None
+    assert f"{result.before['log_loss']:.5f}  {result.after['log_loss']:.5f}" in shown
     assert shown.endswith(f"{run / CALIBRATION_FILE}\n")
     bioq.evaluate(run, masked_data, split="valid")
-    said = capsys.readouterr().err
-    assert f"note: the probabilities are calibrated: none is below {found.lowest:.3g}" in said
-    assert "the calibration was fitted on the split 'valid' that is scored here" in said
+    printed = capsys.readouterr().err
+    assert f"note: the probabilities are calibrated: none is below {result.lowest:.3g}" in printed
+    assert "the calibration was fitted on the split 'valid' that is scored here" in printed
     summary = read_evaluation(run).summary
     assert summary["calibrated"] is True
-    assert summary["micro"]["brier"] == pytest.approx(found.after["brier"], rel=1e-5)
+    assert summary["micro"]["brier"] == pytest.approx(result.after["brier"], rel=1e-5)
 
 
 def test_a_data_set_of_other_targets_is_refused(

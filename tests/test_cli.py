@@ -14,7 +14,7 @@ import bioq.cli
 from bioq.cli import main
 from bioq.cli.help_text import GROUPS
 from bioq.dataset import Dataset
-from bioq.errors import SaidElsewhere
+from bioq.errors import ReportedElsewhere
 from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
@@ -304,9 +304,9 @@ def test_a_wrong_value_in_a_file_is_named_before_any_work(
     options.write_text(f"{line}\n")
     tokens = ["train", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
     assert main([*tokens, "--config", str(options)]) == 2
-    said = one_line(capsys)
-    assert message in said
-    assert ("did you mean epochs?" in said) == line.startswith("epoch =")
+    printed = one_line(capsys)
+    assert message in printed
+    assert ("did you mean epochs?" in printed) == line.startswith("epoch =")
     assert not (tmp_path / "run").exists()
 
 
@@ -314,7 +314,7 @@ def test_an_error_that_another_process_reports_is_not_printed_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise SaidElsewhere
+        raise ReportedElsewhere
 
     monkeypatch.setattr("bioq.cli.train.train_model", fail)
     assert main(["train", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
@@ -340,9 +340,9 @@ def test_only_commands_with_resume_say_that_they_continue(
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)
     variants = ["variants", "run", "x.vcf", "--genome", "g.fa", "--out", "o"]
     for tokens, line in (
-        (["train", "data", "--out", "run"], "bioq: interrupted; --resume goes on from there"),
+        (["train", "data", "--out", "run"], "bioq: interrupted; --resume continues from there"),
         (variants, "bioq: interrupted"),
-        ([*variants, "--ray", "local"], "bioq: interrupted; --resume goes on from there"),
+        ([*variants, "--ray", "local"], "bioq: interrupted; --resume continues from there"),
     ):
         assert main(tokens) == 130
         assert one_line(capsys) == line
@@ -362,7 +362,7 @@ def test_an_error_that_a_library_makes_of_sigterm_keeps_the_advice(
 
     monkeypatch.setattr("bioq.cli.train.train_model", stop)
     assert main(["train", "data", "--out", "run"]) == 143
-    assert one_line(capsys) == "bioq: terminated; --resume goes on from there"
+    assert one_line(capsys) == "bioq: terminated; --resume continues from there"
 
 
 def test_wrong_options_do_not_say_that_the_command_continues(

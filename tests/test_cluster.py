@@ -103,9 +103,9 @@ def workers_of(node: Any) -> list[psutil.Process]:
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     pytest.importorskip("ray")
-    found = Machines()
-    yield found
-    found.cluster.shutdown()
+    result = Machines()
+    yield result
+    result.cluster.shutdown()
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def part_files(folder: Path) -> dict[str, bytes]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    return found
+    result: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    return result
 
 
 def without_progress(messages: str) -> list[str]:
@@ -202,9 +202,12 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
     fill(make_parts(folder), folder, 0)
     with pytest.raises(UsageError, match=r"out: holds an interrupted output; add --resume"):
         make_parts(folder)
-    with pytest.raises(UsageError, match=r"out: was begun with batch_size 4, not 8; go on with"):
+    with pytest.raises(
+        UsageError, match=r"out: was started with batch_size 4, not 8; resume it with"
+    ):
         make_parts(folder, resume=True, batch_size=8)
-    with pytest.raises(UsageError, match=r"out: part-00000.parquet was made from other windows"):
+    message = r"out: part-00000.parquet was computed from other windows"
+    with pytest.raises(UsageError, match=message):
         make_parts(folder, resume=True).holds(0, "other")
     (folder / JOB).write_text("{")
     with pytest.raises(
@@ -229,7 +232,7 @@ def test_a_journal_that_cannot_be_written_says_how_to_resume(tmp_path: Path) -> 
     parts = make_parts(folder)
     parts.begin()
     (folder / JOURNAL).mkdir()
-    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume goes on from"
+    message = r"_parts.jsonl: could not be written: Is a directory; .*out, --resume continues from"
     with pytest.raises(NotWrittenError, match=message):
         fill(parts, folder, 0)
 
@@ -353,12 +356,12 @@ def stops() -> Iterator[Callable[[int, object], None]]:
 def sigterm_taking_ray(*, stopped_in: str = "") -> tuple[Any, list[str]]:
     """Return a Ray that takes SIGTERM over whenever it is called, as the true one does, and what
     was asked of it; the first call of that name is stopped in its middle."""
-    asked: list[str] = []
+    calls: list[str] = []
 
     def call(name: str) -> None:
-        asked.append(name)
+        calls.append(name)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-        if name == stopped_in and asked.count(name) == 1:
+        if name == stopped_in and calls.count(name) == 1:
             signal.raise_signal(signal.SIGTERM)
 
     ray = SimpleNamespace(
@@ -366,18 +369,18 @@ def sigterm_taking_ray(*, stopped_in: str = "") -> tuple[Any, list[str]]:
         shutdown=lambda: call("shutdown"),
         cluster_resources=dict,
     )
-    return ray, asked
+    return ray, calls
 
 
 def test_sigterm_does_here_what_it_did_before_ray_was_connected(
     stops: Callable[[int, object], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray, asked = sigterm_taking_ray()
+    ray, calls = sigterm_taking_ray()
     monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
     with connected(ClusterOptions(ray="local")):
         assert signal.getsignal(signal.SIGTERM) == stops
     assert signal.getsignal(signal.SIGTERM) == stops
-    assert asked == ["init", "shutdown"]
+    assert calls == ["init", "shutdown"]
 
 
 @pytest.mark.parametrize(
@@ -391,13 +394,13 @@ def test_sigterm_while_ray_connects_or_leaves_is_ours_and_ray_is_left(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ray, asked = sigterm_taking_ray(stopped_in=stopped_in)
+    ray, calls = sigterm_taking_ray(stopped_in=stopped_in)
     monkeypatch.setattr("bioq.cluster.connection.import_ray", lambda _: ray)
     (tmp_path / "ray").mkdir()
     monkeypatch.setattr("bioq.cluster.connection._temporary_folder", lambda: str(tmp_path / "ray"))
     with pytest.raises(Stopped), connected(ClusterOptions(ray="local")):
         pass
-    assert asked == expected
+    assert calls == expected
     assert signal.getsignal(signal.SIGTERM) == stops
     assert not (tmp_path / "ray").exists()
 
@@ -449,10 +452,12 @@ def test_regions_past_a_contigs_end_are_predicted_and_told(
     plain = capsys.readouterr()
     ray = ["--ray", machines.address, "--ray-shard", "8", "--ray-workers", "1"]
     assert main(["predict", *common, "--out", str(tmp_path / "parts"), *ray]) == 0
-    found = capsys.readouterr()
-    assert found.out == f"{tmp_path}/parts\n"
-    told = [line for line in found.err.splitlines() if not line.startswith("compute: ")]  # if slow
-    assert told == plain.err.splitlines() != []
+    result = capsys.readouterr()
+    assert result.out == f"{tmp_path}/parts\n"
+    lines = [
+        line for line in result.err.splitlines() if not line.startswith("compute: ")
+    ]  # if slow
+    assert lines == plain.err.splitlines() != []
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "parts"),
         pd.read_parquet(tmp_path / "o.parquet"),
@@ -508,7 +513,7 @@ def test_a_driver_that_died_is_gone_on_with_and_only_what_is_missing_is_computed
     assert 0 < len(before) < 30
     damaged = min(before)
     (out / damaged).write_bytes(b"PAR1")
-    with pytest.raises(UsageError, match=r"parts: was begun with batch_size 4, not 5"):
+    with pytest.raises(UsageError, match=r"parts: was started with batch_size 4, not 5"):
         options = dataclasses.replace(OPTIONS, batch_size=5)
         predict_on_ray(
             run, source, out, options=options, cluster=on(machines, ray_shard=4), resume=True
@@ -533,9 +538,9 @@ def test_variants_are_those_of_the_plain_command(
     vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
     plain = write_variants(job, tmp_path / "plain.parquet")
-    found = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
-    assert found == plain
-    assert len(found.statuses) >= 4
+    result = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
+    assert result == plain
+    assert len(result.statuses) >= 4
     assert len(part_files(out)) > 4
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5
@@ -546,7 +551,8 @@ def test_variants_are_those_of_the_plain_command(
     assert again == plain, "nothing is missing, so no cluster is needed"
     (tmp_path / "other").mkdir()
     changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
-    with pytest.raises(UsageError, match=r"part-00000.parquet was made from other windows or all"):
+    message = r"part-00000.parquet was computed from other windows or all"
+    with pytest.raises(UsageError, match=message):
         write_variants_on_ray(
             VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
         )
@@ -638,7 +644,11 @@ def dies(number: int) -> int:
     [
         (is_refused, r"^x.fa: has a fault$"),
         (fails, r"^shard 3 failed 3 times, the last time with ZeroDivisionError: no number; --res"),
-        (dies, r"^shard 3: 4 workers died of it; is their memory too small\? .* --resume goes on"),
+        (
+            dies,
+            r"^shard 3: 4 workers died while they computed it; is their memory too small\? .*"
+            r" --resume continues",
+        ),
     ],
     ids=["refused", "fails", "dies"],
 )

@@ -29,12 +29,12 @@ def counted(text: str) -> Floats:
     """Count 5-mers of a text and of its middle fifth, with strings."""
     kmers = [a + b + c + d + e for a in "ACGT" for b in "ACGT" for c in "AC" for d in "ACGT"
              for e in "ACGT"]  # fmt: skip
-    row = {kmer: place for place, kmer in enumerate(kmers)}
+    row = {kmer: position for position, kmer in enumerate(kmers)}
     counts = np.zeros(2 * len(kmers))
     start = 2 * len(text) // 5
     for first, part in ((0, text), (len(kmers), text[start : len(text) - start])):
-        for place in range(len(part) - 4):
-            kmer = part[place : place + 5]
+        for position in range(len(part) - 4):
+            kmer = part[position : position + 5]
             kmer = kmer if kmer in row else kmer[::-1].translate(COMPLEMENT)
             if "N" not in kmer:
                 counts[first + row[kmer]] += 1
@@ -123,12 +123,12 @@ def test_the_fit_is_the_ridge_of_scikit_learn(tmp_path: Path) -> None:
     standard = StandardScaler().fit_transform(read)
     score = Ridge(alpha=PENALTY, solver="cholesky").fit(standard, labels).predict(standard)
     rate = (labels.sum(axis=0) + 1) / (len(labels) + 2)
-    found = layer(torch.from_numpy(windows).float()).numpy()
+    result = layer(torch.from_numpy(windows).float()).numpy()
     for target in (0, 2):  # the other has no score
         standard_score = StandardScaler().fit_transform(score[:, [target]])[:, 0]
         expected = np.log(rate / (1 - rate))[target] + SPREAD * standard_score
-        np.testing.assert_allclose(found[:, target], expected, atol=2e-4)
-    assert np.corrcoef(found[:, 0], (windows[:, 0] == 1).sum(axis=1))[0, 1] > 0.5
+        np.testing.assert_allclose(result[:, target], expected, atol=2e-4)
+    assert np.corrcoef(result[:, 0], (windows[:, 0] == 1).sum(axis=1))[0, 1] > 0.5
 
 
 def test_a_target_without_positives_keeps_its_rate(tmp_path: Path) -> None:

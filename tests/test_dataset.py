@@ -260,9 +260,9 @@ def test_the_reader_of_the_documentation_reads_the_same(tmp_path: Path, unknown:
     written = write(tmp_path / "set", {"train": 9, "valid": 0}, unknown=unknown)
     read_split = reader_of_the_documentation()
     for name, (codes, labels, _) in written.items():
-        windows, found = read_split(tmp_path / "set", name)
+        windows, result = read_split(tmp_path / "set", name)
         np.testing.assert_array_equal(windows, one_hot_by_hand(codes))
-        np.testing.assert_array_equal(found, labels)
+        np.testing.assert_array_equal(result, labels)
 
 
 def test_bytes_lie_where_the_documentation_says(made: tuple[Path, dict[str, Any]]) -> None:
@@ -281,9 +281,9 @@ def test_bytes_lie_where_the_documentation_says(made: tuple[Path, dict[str, Any]
 
 def test_the_fingerprint_is_the_one_that_the_documentation_defines(made: tuple[Path, Any]) -> None:
     meta = json.loads((made[0] / "dataset.json").read_text())
-    found = meta.pop("fingerprint")
+    result = meta.pop("fingerprint")
     canonical = json.dumps(meta, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    assert hashlib.sha256(canonical.encode()).hexdigest() == found
+    assert hashlib.sha256(canonical.encode()).hexdigest() == result
 
 
 # Writing
@@ -438,9 +438,9 @@ FILES = [
 
 
 def test_the_files_of_a_data_set_are_these(path: Path) -> None:
-    found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-    assert found == set(FILES)
-    assert set(verify(path).files) == found - {"dataset.json"}
+    result = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    assert result == set(FILES)
+    assert set(verify(path).files) == result - {"dataset.json"}
 
 
 @pytest.mark.parametrize("name", FILES)

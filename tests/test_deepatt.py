@@ -65,8 +65,8 @@ def numpy_attention(read: np.ndarray, weights: dict[str, np.ndarray], heads: int
 def numpy_logits(model: nn.Module, windows: np.ndarray) -> np.ndarray:
     weights = {name: value.numpy().astype(float) for name, value in model.state_dict().items()}
     sizes = model.architecture["sizes"]  # type: ignore[index]
-    found = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
-    steps = numpy_pool(found, sizes["pool_width"]).transpose(0, 2, 1)
+    result = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
+    steps = numpy_pool(result, sizes["pool_width"]).transpose(0, 2, 1)
     read = np.concatenate(
         [
             numpy_lstm(steps, weights, "l0", backwards=False),
@@ -213,11 +213,11 @@ def test_inference_is_the_models_own() -> None:
     windows = random_windows(5, 100)
     codes = np.where(windows.any(axis=1), windows.argmax(axis=1), 4).astype(np.uint8)
     expected = 1 / (1 + np.exp(-numpy_logits(model, windows)))
-    for found in (
+    for result in (
         predict(model, windows, strands="forward"),
         predict_codes(model, codes, strands="forward"),
     ):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_the_shortest_window_works_and_one_base_less_is_refused_by_name() -> None:

@@ -175,9 +175,9 @@ def test_a_file_that_does_not_fold_in_its_last_row_is_stored_whole(tmp_path, cap
     split = verify(tmp_path / "out")["train"]
     assert not split.strands_folded
     _assert_holds(split, windows, labels)
-    said = capsys.readouterr().err
-    assert "row 39 is not the reverse complement of row 19 (counted from 0)" in said
-    assert "40 rows, stored as they are: 40 windows" in said
+    printed = capsys.readouterr().err
+    assert "row 39 is not the reverse complement of row 19 (counted from 0)" in printed
+    assert "40 rows, stored unchanged: 40 windows" in printed
 
 
 def test_an_odd_number_of_rows_is_stored_whole(tmp_path, capsys):
@@ -201,8 +201,8 @@ def test_unknown_bases_and_whole_unknown_windows_are_masked_folded_and_counted(t
     assert split.strands_folded
     assert split.masked_windows == 2
     _assert_holds(split, windows, labels)
-    said = capsys.readouterr().err
-    assert "2 windows hold unknown bases (all zeros, N), 1 of them nothing else" in said
+    printed = capsys.readouterr().err
+    assert "2 windows hold unknown bases (all zeros, N), 1 of them nothing else" in printed
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 40)),
@@ -249,9 +249,9 @@ def test_coordinates_are_the_lines_of_the_bed_file_split_as_deepsea_splits_them(
         "valid": slice(6, 8),
         "test": slice(10, 15),
     }.items():
-        found = data[split].bins().astype({"chrom": str})
+        result = data[split].bins().astype({"chrom": str})
         expected = lines[rows].reset_index(drop=True)
-        pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+        pd.testing.assert_frame_equal(result, expected, check_dtype=False)
     assert data.description.sources[-1].name == "allTFs.pos.bed"
 
 

@@ -25,9 +25,9 @@ def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
 ) -> None:
     out = tmp_path / "deep" / "demo"
     run_demo(out, TINY_GENOME, TINY_MODEL, TrainConfig(epochs=1, patience=0, device="cpu"))
-    data, found = open_dataset(out / "data"), read_evaluation(out / "run")
+    data, result = open_dataset(out / "data"), read_evaluation(out / "run")
     assert len(read_history(out / "run")) == 1
-    table = compare_with_truth(data, "test", found.per_target)
+    table = compare_with_truth(data, "test", result.per_target)
     printed, progress = capsys.readouterr()
     for target, row in zip(TARGETS, table.itertuples(), strict=True):
         line = next(line for line in printed.splitlines() if line.startswith(f"{target.name}  "))

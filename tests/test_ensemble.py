@@ -37,17 +37,17 @@ def test_several_runs_are_scored_by_their_mean_probability(
     bioq.calibrate(other, masked_data)
     file = other / "calibration.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"lowest": 0.125}))
-    found = bioq.evaluate([run, other], masked_data, out=tmp_path / "both")
+    result = bioq.evaluate([run, other], masked_data, out=tmp_path / "both")
     test = masked_data["test"].read(slice(None))
     mean = (bioq.predict(load(run), test.windows) + bioq.predict(load(other), test.windows)) / 2
     for target in range(2):
-        assert found.per_target["roc_auc"][target] == pytest.approx(
+        assert result.per_target["roc_auc"][target] == pytest.approx(
             sklearn.metrics.roc_auc_score(test.labels[:, target], mean[:, target])
         )
-    assert found.summary["micro"]["brier"] == pytest.approx(((mean - test.labels) ** 2).mean())
-    assert found.summary["members"] == ["run", "other"]
-    assert found.summary["calibrated"] is False
-    assert "1 of the 2 runs are calibrated, the rest not" in found.summary["notes"]
+    assert result.summary["micro"]["brier"] == pytest.approx(((mean - test.labels) ** 2).mean())
+    assert result.summary["members"] == ["run", "other"]
+    assert result.summary["calibrated"] is False
+    assert "1 of the 2 runs are calibrated, the rest not" in result.summary["notes"]
     assert read_evaluation(tmp_path / "both").summary["members"] == ["run", "other"]
     assert not (run / "evaluation").exists()
 

@@ -75,7 +75,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
 
 
 @pytest.fixture(scope="module")
-def found(trained) -> Evaluation:
+def evaluated(trained) -> Evaluation:
     run, data = trained
     return evaluate(run, data, batch_size=32)
 
@@ -86,9 +86,9 @@ def probability(trained) -> dict[str, np.ndarray]:
     return {name: predict_split(load(run), data[name]) for name in ("valid", "test")}
 
 
-def test_every_target_is_scored_as_scikit_learn_does(trained, found, probability):
+def test_every_target_is_scored_as_scikit_learn_does(trained, evaluated, probability):
     labels = trained[1]["test"].labels()
-    table = found.per_target
+    table = evaluated.per_target
     for target in range(3):
         label, scored = labels[:, target], probability["test"][:, target]
         row = table.iloc[target]
@@ -101,9 +101,9 @@ def test_every_target_is_scored_as_scikit_learn_does(trained, found, probability
     assert np.isnan(table["average_precision"].iloc[3])
 
 
-def test_macro_is_the_mean_of_the_defined_and_micro_pools_all(trained, found, probability):
+def test_macro_is_the_mean_of_the_defined_and_micro_pools_all(trained, evaluated, probability):
     labels = trained[1]["test"].labels()
-    macro, micro = found.summary["macro"], found.summary["micro"]
+    macro, micro = evaluated.summary["macro"], evaluated.summary["micro"]
     assert macro["roc_auc"] == pytest.approx(
         sklearn.metrics.roc_auc_score(labels[:, :3], probability["test"][:, :3], average="macro")
     )
@@ -113,20 +113,20 @@ def test_macro_is_the_mean_of_the_defined_and_micro_pools_all(trained, found, pr
     )
 
 
-def test_groups_are_scored_on_their_own_targets(trained, found, probability):
+def test_groups_are_scored_on_their_own_targets(trained, evaluated, probability):
     labels = trained[1]["test"].labels()[:, 1:3]
-    scores = found.summary["groups"]["TF"]
+    scores = evaluated.summary["groups"]["TF"]
     assert scores["targets"] == 2
     assert scores["micro_roc_auc"] == pytest.approx(
         sklearn.metrics.roc_auc_score(labels.ravel(), probability["test"][:, 1:3].ravel())
     )
-    assert found.summary["groups"]["histone"]["macro_roc_auc"] is None
+    assert evaluated.summary["groups"]["histone"]["macro_roc_auc"] is None
 
 
-def test_thresholds_are_chosen_on_the_validation_split(trained, found, probability):
+def test_thresholds_are_chosen_on_the_validation_split(trained, evaluated, probability):
     labels, scored = trained[1]["valid"].labels().ravel(), probability["valid"].ravel()
     every = {s: sklearn.metrics.f1_score(labels, scored >= s) for s in np.unique(scored)}
-    fixed, chosen, never = found.summary["thresholds"]
+    fixed, chosen, never = evaluated.summary["thresholds"]
     assert every[np.float32(chosen["threshold"])] == max(every.values())
     tested = trained[1]["test"].labels().ravel()
     yes = probability["test"].ravel() >= chosen["threshold"]
@@ -136,24 +136,24 @@ def test_thresholds_are_chosen_on_the_validation_split(trained, found, probabili
     assert never["accuracy"] == pytest.approx(1 - tested.mean())
 
 
-def test_published_scores_are_compared_where_both_are_defined(found):
-    (compared,) = found.summary["published"]
+def test_published_scores_are_compared_where_both_are_defined(evaluated):
+    (compared,) = evaluated.summary["published"]
     assert (compared["model"], compared["score"], compared["targets"]) == ("danq", "roc_auc", 2)
     assert compared["published_mean"] == pytest.approx(0.5)
-    ours = found.per_target["roc_auc"][:2]
+    ours = evaluated.per_target["roc_auc"][:2]
     assert compared["mean_here"] == pytest.approx(ours.mean())
     assert compared["better_here"] == (ours > [0.9, 0.1]).sum()
 
 
-def test_an_evaluation_is_read_back_as_it_was_written(trained, found):
+def test_an_evaluation_is_read_back_as_it_was_written(trained, evaluated):
     back = results.read_evaluation(trained[0])
-    pd.testing.assert_frame_equal(back.per_target, found.per_target, rtol=1e-8)
-    pd.testing.assert_frame_equal(back.curves, found.curves, rtol=1e-5)
-    pd.testing.assert_frame_equal(back.calibration, found.calibration, rtol=1e-5)
-    assert back.summary.items() >= found.summary.items()
+    pd.testing.assert_frame_equal(back.per_target, evaluated.per_target, rtol=1e-8)
+    pd.testing.assert_frame_equal(back.curves, evaluated.curves, rtol=1e-5)
+    pd.testing.assert_frame_equal(back.calibration, evaluated.calibration, rtol=1e-5)
+    assert back.summary.items() >= evaluated.summary.items()
 
 
-def test_the_sheet_comes_before_the_scores_and_keeps_its_text(trained, found):
+def test_the_sheet_comes_before_the_scores_and_keeps_its_text(trained, evaluated):
     table = pd.read_csv(
         trained[0] / "evaluation/per_target.tsv", sep="\t", dtype=str, keep_default_na=False
     )
@@ -163,7 +163,7 @@ def test_the_sheet_comes_before_the_scores_and_keeps_its_text(trained, found):
     assert list(table["sheet_positives"]) == list(TARGETS["positives"])
 
 
-def test_metrics_json_is_strict_json(trained, found):
+def test_metrics_json_is_strict_json(trained, evaluated):
     def refuse(constant):
         raise AssertionError(constant)
 
@@ -171,23 +171,23 @@ def test_metrics_json_is_strict_json(trained, found):
     assert json.loads(text, parse_constant=refuse)["format"] == "bioq-evaluation"
 
 
-def test_the_table_names_macro_and_micro_and_the_undefined(found):
-    rows = evaluation_table(found.summary)
+def test_the_table_names_macro_and_micro_and_the_undefined(evaluated):
+    rows = evaluation_table(evaluated.summary)
     scores = {row[0]: row[1:] for row in rows[1:]}
     assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
     assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
     assert scores["ROC AUC, histone (1 target)"][0] == "–"
     never = scores['accuracy of always answering "no"']
-    assert never == ("", f"{1 - found.summary['positive_rate']:.4f}")
+    assert never == ("", f"{1 - evaluated.summary['positive_rate']:.4f}")
 
 
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
-    trained, found, monkeypatch, tmp_path
+    trained, evaluated, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     run = shutil.copytree(trained[0], tmp_path / "run")
     again = evaluate(run, trained[1], batch_size=32)
-    pd.testing.assert_frame_equal(again.per_target, found.per_target)
+    pd.testing.assert_frame_equal(again.per_target, evaluated.per_target)
     assert sorted(os.listdir(run / "evaluation")) == [
         "calibration.csv",
         "curves.csv",
@@ -310,9 +310,9 @@ def test_a_group_named_all_is_not_taken_for_the_pool_of_all_targets(trained, tmp
     assert (pooled["x"].diff().dropna() >= 0).all(), "one curve, not two"
 
 
-def test_a_score_equal_to_the_published_score_is_not_better_here(trained, found, tmp_path):
+def test_a_score_equal_to_the_published_score_is_not_better_here(trained, evaluated, tmp_path):
     run = shutil.copytree(trained[0], tmp_path / "run")
-    here = found.per_target["roc_auc"]
+    here = evaluated.per_target["roc_auc"]
     published = [repr(float(here[0])), repr(float(here[1]) - 0.01), "NA", "0.5"]
     targets = TARGETS.assign(danq_roc_auc=published)
     (compared,) = evaluate(run, write_dataset(tmp_path / "data", targets=targets)).summary[

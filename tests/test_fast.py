@@ -46,9 +46,9 @@ def test_the_convolution_by_table_is_torchs_convolution(
     codes = random_codes(3, width - 1 + pool_width + more, seed=more)
     with torch.no_grad():
         expected = nn.functional.max_pool1d(torch.relu(layer(one_hot(codes).float())), pool_width)
-        found = KmerConvolution(layer, pool_width, torch.float32)(codes)
-    assert found.shape == expected.transpose(1, 2).shape
-    assert torch.allclose(found, expected.transpose(1, 2), atol=BOUND)
+        result = KmerConvolution(layer, pool_width, torch.float32)(codes)
+    assert result.shape == expected.transpose(1, 2).shape
+    assert torch.allclose(result, expected.transpose(1, 2), atol=BOUND)
 
 
 @pytest.mark.parametrize("name", ["bioq", "danq", "danq-jaspar", "deepsea"])
@@ -72,8 +72,8 @@ def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int) -> None:
     lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
     steps = torch.randn(rows, 11, 6)
     with torch.inference_mode():
-        found = PackedLSTM(lstm, torch.float32)(steps)
-        torch.testing.assert_close(found, lstm(steps)[0], rtol=0, atol=1e-6)
+        result = PackedLSTM(lstm, torch.float32)(steps)
+        torch.testing.assert_close(result, lstm(steps)[0], rtol=0, atol=1e-6)
 
 
 def test_an_lstm_that_cannot_be_packed_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,8 +171,8 @@ def test_any_number_of_windows_and_threads_gives_the_same(windows: int, threads:
         with torch.inference_mode():
             engine = prepare(model, "32")
             assert engine is not None
-            found = engine(codes)
-            assert torch.allclose(found, model(one_hot(codes).float()), atol=BOUND)
+            result = engine(codes)
+            assert torch.allclose(result, model(one_hot(codes).float()), atol=BOUND)
         assert torch.get_num_threads() == threads
         seen: list[int] = []
         other = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
@@ -224,8 +224,8 @@ def test_changed_weights_are_noticed(change: str) -> None:
             model.load_state_dict(other.state_dict())
         else:
             model.load_state_dict(other.state_dict(), assign=True)
-    found, expected = (predict_codes(m, codes.numpy()) for m in (model, other))
-    np.testing.assert_allclose(found, expected, atol=BOUND)
+    result, expected = (predict_codes(m, codes.numpy()) for m in (model, other))
+    np.testing.assert_allclose(result, expected, atol=BOUND)
 
 
 def test_a_single_weight_that_changes_is_noticed() -> None:
@@ -265,5 +265,5 @@ def test_weights_without_version_counters_compute_themselves() -> None:
     assert prepare(model, "32") is None
     with torch.inference_mode():
         expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
-    found = predict_codes(model, codes.numpy(), strands="forward")
-    np.testing.assert_allclose(found, expected, atol=BOUND)
+    result = predict_codes(model, codes.numpy(), strands="forward")
+    np.testing.assert_allclose(result, expected, atol=BOUND)

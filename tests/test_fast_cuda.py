@@ -107,8 +107,8 @@ def test_on_a_card_small_gradients_reach_the_convolution(
         assert model.conv.weight.grad is not None
         return model.conv.weight.grad.cpu()
 
-    exact, found = gradient("cpu", "32"), gradient("cuda", precision)
-    assert (found - exact).norm() / exact.norm() < allowed
+    exact, result = gradient("cpu", "32"), gradient("cuda", precision)
+    assert (result - exact).norm() / exact.norm() < allowed
 
 
 @pytest.fixture
@@ -150,9 +150,9 @@ def test_the_kernels_compute_the_model(kernels: Any, sizes: tuple[int, ...]) -> 
     model, codes = model_of(*shape, length), random_codes(windows, length)
     tiles = kernels.Tiles(windows=16, units=16, inner=16)
     with torch.inference_mode():
-        found = kernels.TritonDanQ(model, torch.float32, tiles)(codes)
+        result = kernels.TritonDanQ(model, torch.float32, tiles)(codes)
         expected = model(one_hot(codes).float())
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
 @needs_triton
@@ -168,10 +168,10 @@ def test_in_bf16_the_kernels_round_inputs_gates_and_states_and_nothing_else(kern
             assert_nearly_all_equal(states.transpose(0, 1).float(), expected)
 
 
-def assert_nearly_all_equal(found: Tensor, expected: Tensor) -> None:
+def assert_nearly_all_equal(result: Tensor, expected: Tensor) -> None:
     """Sums in another order now and then fall on the other side of a rounding, by one step."""
-    assert (found == expected).float().mean() > 0.99
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=2**-7)
+    assert (result == expected).float().mean() > 0.99
+    torch.testing.assert_close(result, expected, atol=1e-3, rtol=2**-7)
 
 
 def rounded(numbers: Tensor) -> Tensor:
@@ -180,15 +180,15 @@ def rounded(numbers: Tensor) -> Tensor:
 
 def rounded_map(model: DanQ, codes: Tensor) -> Tensor:
     """`(n, position, filter)` in float32, by PyTorch, of rounded weights; the result rounded."""
-    found = nn.functional.conv1d(one_hot(codes).float(), rounded(model.conv.weight))
+    result = nn.functional.conv1d(one_hot(codes).float(), rounded(model.conv.weight))
     assert model.conv.bias is not None
-    found = model.pool(torch.relu(found + model.conv.bias[:, None]))
-    return rounded(found).transpose(1, 2)
+    result = model.pool(torch.relu(result + model.conv.bias[:, None]))
+    return rounded(result).transpose(1, 2)
 
 
 def rounded_lstm(lstm: nn.LSTM, number: int, inputs: Tensor) -> Tensor:
     """`(n, position, 2 * units)` of one layer by the textbook's equations, rounded as meant."""
-    found = []
+    result = []
     for suffix in (f"l{number}", f"l{number}_reverse"):
         of_inputs, of_states, first, second = (
             getattr(lstm, f"{name}_{suffix}")
@@ -203,8 +203,8 @@ def rounded_lstm(lstm: nn.LSTM, number: int, inputs: Tensor) -> Tensor:
             let_in, forget, new, let_out = total.chunk(4, dim=1)
             cell = torch.sigmoid(forget) * cell + torch.sigmoid(let_in) * torch.tanh(new)
             read[step] = state = rounded(torch.sigmoid(let_out) * torch.tanh(cell))
-        found.append(torch.stack([read[step] for step in steps], dim=1))
-    return torch.cat(found, dim=2)
+        result.append(torch.stack([read[step] for step in steps], dim=1))
+    return torch.cat(result, dim=2)
 
 
 @needs_triton
@@ -226,7 +226,7 @@ def as_it_is(compute: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Te
 
 @pytest.fixture(autouse=True)
 def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_given_up", {})
+    monkeypatch.setattr(cuda, "_failed", {})
 
 
 def sound(model: DanQ) -> CudnnDanQ:
@@ -260,9 +260,9 @@ def test_batches_are_filled_up_to_the_graphs_size(windows: int) -> None:
         return as_it_is(compute, codes)
 
     engine = CudaDanQ(model, [Way("sound", sound)], count)
-    found = engine(codes)
-    assert found.shape == (windows, 3)
-    torch.testing.assert_close(found, plain_bf16(model, codes), atol=2e-3, rtol=0)
+    result = engine(codes)
+    assert result.shape == (windows, 3)
+    torch.testing.assert_close(result, plain_bf16(model, codes), atol=2e-3, rtol=0)
     assert sizes == {255: [256], 257: [512], 4400: [4096, 512]}.get(windows, [max(256, windows)])
     engine(codes)
     assert len(sizes) == len(set(sizes))  # recorded once
@@ -278,10 +278,10 @@ def test_a_way_that_is_wrong_or_absent_is_told_once_and_the_next_one_taken(
         engine = CudaDanQ(model, ways, as_it_is)
         engine(random_codes(300, 100))
         assert [way.name for way in engine._ways] == ["second"]
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("no first for bf16 on this card (")
-    assert told[0].endswith("); second instead")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("no first for bf16 on this card (")
+    assert lines[0].endswith("); second instead")
 
 
 def test_without_any_way_the_model_computes_itself(capsys: pytest.CaptureFixture[str]) -> None:
@@ -289,7 +289,7 @@ def test_without_any_way_the_model_computes_itself(capsys: pytest.CaptureFixture
     engine = CudaDanQ(model, [Way("first", unsound), Way("second", absent)], as_it_is)
     torch.testing.assert_close(engine(codes), plain_bf16(model, codes), atol=0, rtol=0)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "no second for bf16 on this card (No module named 'triton'); the model computes itself"
+        "no second for bf16 on this card (No module named 'triton'); plain PyTorch is used"
     )
 
 
@@ -325,8 +325,7 @@ def test_cards_without_bf16_units_are_told_once(
     assert not cuda.can_run_on(torch.device("cuda:0"))
     assert not cuda.can_run_on(torch.device("cuda:0"))
     assert capsys.readouterr().err.splitlines() == [
-        "cuda:0 has compute capability 7.5; bf16 is only fast from 8.0 on, so the model computes "
-        "itself"
+        "cuda:0 has compute capability 7.5; bf16 is fast from 8.0 on only, so plain PyTorch is used"
     ]
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
     assert cuda.can_run_on(torch.device("cuda:0"))

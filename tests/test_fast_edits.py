@@ -36,17 +36,17 @@ def small(name: str, window_bp: int = 200, pool_width: int | None = None) -> Dan
     return strong(model, 2)
 
 
-def edit(codes: Codes, of: Numbers, place: Numbers, seed: int) -> Codes:
+def edit(codes: Codes, of: Numbers, position: Numbers, seed: int) -> Codes:
     """Put a base or N that may be the same at a place of each window."""
     edited = codes[of]
-    edited[np.arange(len(of)), place] = random_codes(len(of), seed)
+    edited[np.arange(len(of)), position] = random_codes(len(of), seed)
     return edited
 
 
 def plain(model: nn.Module, codes: Codes) -> np.ndarray:
     with torch.inference_mode():
-        found: Tensor = model(one_hot(torch.from_numpy(codes)).float())
-    probabilities: np.ndarray = torch.sigmoid(found).numpy()
+        result: Tensor = model(one_hot(torch.from_numpy(codes)).float())
+    probabilities: np.ndarray = torch.sigmoid(result).numpy()
     return probabilities
 
 
@@ -56,7 +56,7 @@ def hold_to_plain(
     """Compare both; returns the largest effect."""
     engine = edits.prepare_edits(model, precision)
     assert engine is not None
-    before, after = (torch.sigmoid(found).numpy() for found in engine(codes, edited, of))
+    before, after = (torch.sigmoid(result).numpy() for result in engine(codes, edited, of))
     bound = BOUND if precision == "32" else 0.02
     np.testing.assert_allclose(before, plain(model, codes)[of], atol=bound)
     np.testing.assert_allclose(after, plain(model, edited), atol=bound)
@@ -82,13 +82,13 @@ def test_edits_anywhere_are_as_plain(
     codes[:, :padded_bp] = 4 if padded_bp > 0 else codes[:, :padded_bp]
     codes[:, window_bp + min(padded_bp, 0) :] = 4
     of = random_codes(len(places), more, 3).astype(np.int64)
-    place = np.array([int(share * (window_bp - 1)) for share in places])
-    edited = edit(codes, of, place, more + 1)
+    position = np.array([int(share * (window_bp - 1)) for share in places])
+    edited = edit(codes, of, position, more + 1)
     dtype = torch.float32
     family = EditedDanQ(model, dtype) if isinstance(model, DanQ) else EditedDeepSEA(model, dtype)
     with torch.inference_mode():
-        found = edits._Edits(family)(codes, edited, of)
-    before, after = (torch.sigmoid(logits).numpy() for logits in found)
+        result = edits._Edits(family)(codes, edited, of)
+    before, after = (torch.sigmoid(logits).numpy() for logits in result)
     np.testing.assert_allclose(before, plain(model, codes)[of], atol=BOUND)
     np.testing.assert_allclose(after, plain(model, edited), atol=BOUND)
 

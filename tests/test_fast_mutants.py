@@ -25,20 +25,20 @@ BOUND = 1e-5
 
 
 def all_mutants(codes: Codes, start: int = 0, end: int | None = None) -> tuple[Numbers, Numbers]:
-    place, base = np.nonzero(codes[start:end, None] != np.arange(4))
-    return start + place, base
+    position, base = np.nonzero(codes[start:end, None] != np.arange(4))
+    return start + position, base
 
 
 def plain(model: nn.Module, windows: Codes, *, both_strands: bool) -> np.ndarray:
     strands = [windows, dna.reverse_complement(windows)] if both_strands else [windows]
     with torch.inference_mode():
-        found = [model(one_hot(torch.from_numpy(codes.copy())).float()) for codes in strands]
-    return np.mean([torch.sigmoid(logits).numpy() for logits in found], axis=0)
+        result = [model(one_hot(torch.from_numpy(codes.copy())).float()) for codes in strands]
+    return np.mean([torch.sigmoid(logits).numpy() for logits in result], axis=0)
 
 
-def mutated(codes: Codes, place: Numbers, base: Numbers) -> Codes:
-    windows = np.repeat(codes[None], len(place), axis=0)
-    windows[np.arange(len(place)), place] = base
+def mutated(codes: Codes, position: Numbers, base: Numbers) -> Codes:
+    windows = np.repeat(codes[None], len(position), axis=0)
+    windows[np.arange(len(position)), position] = base
     return windows
 
 
@@ -64,11 +64,11 @@ def hold_to_plain(
 ) -> float:
     """Compare a span's mutants; returns the largest effect."""
     mutants = Mutants(shared, codes, both_strands=both_strands)
-    place, base = all_mutants(codes, span.start, span.stop)
+    position, base = all_mutants(codes, span.start, span.stop)
     reference = plain(model, codes[None], both_strands=both_strands)[0]
-    expected = plain(model, mutated(codes, place, base), both_strands=both_strands)
+    expected = plain(model, mutated(codes, position, base), both_strands=both_strands)
     np.testing.assert_allclose(mutants.reference, reference, atol=BOUND)
-    np.testing.assert_allclose(mutants.probabilities(place, base), expected, atol=BOUND)
+    np.testing.assert_allclose(mutants.probabilities(position, base), expected, atol=BOUND)
     return float(np.abs(expected - reference).max())
 
 
@@ -200,8 +200,8 @@ def test_mutagenesis_is_the_same_with_the_switch_on_and_off(
     monkeypatch.setenv("BIOQ_PLAIN", "1")
     assert not is_shared(model, codes)
     expected = mutate_window(model, codes, start=20, end=150, targets=targets, strands=strands)
-    for found, wanted in zip(fast, expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=BOUND)
+    for result, wanted in zip(fast, expected, strict=True):
+        np.testing.assert_allclose(result, wanted, atol=BOUND)
     assert fast[1].shape == (4, 130, 2)
     assert np.abs(fast[1]).max() > 1e-2
     assert sum(done) == len(all_mutants(codes, 20, 150)[0])
@@ -210,11 +210,11 @@ def test_mutagenesis_is_the_same_with_the_switch_on_and_off(
 def test_any_number_of_threads_gives_the_same(cheap_steps: None) -> None:
     model, codes = model_of(), random_codes(200, 6)
     before = torch.get_num_threads()
-    found = []
+    result = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(mutate_window(model, codes)[1])
+            result.append(mutate_window(model, codes)[1])
             seen: list[int] = []
             other = threading.Thread(target=lambda seen=seen: seen.append(torch.get_num_threads()))
             other.start()
@@ -223,18 +223,18 @@ def test_any_number_of_threads_gives_the_same(cheap_steps: None) -> None:
             assert seen == [threads]
     finally:
         torch.set_num_threads(before)
-    for effects in found[1:]:
-        np.testing.assert_allclose(effects, found[0], atol=1e-6)
+    for effects in result[1:]:
+        np.testing.assert_allclose(effects, result[0], atol=1e-6)
 
 
 def test_changed_weights_are_noticed(cheap_steps: None) -> None:
     model, codes = model_of(), random_codes(200, 7)
     mutate_window(model, codes)
     strong(model, 1.5)
-    place, base = all_mutants(codes, 90, 100)
+    position, base = all_mutants(codes, 90, 100)
     _, effects = mutate_window(model, codes)
-    expected = plain(model, np.stack([codes, *mutated(codes, place, base)]), both_strands=True)
-    np.testing.assert_allclose(effects[base, place], expected[1:] - expected[0], atol=BOUND)
+    expected = plain(model, np.stack([codes, *mutated(codes, position, base)]), both_strands=True)
+    np.testing.assert_allclose(effects[base, position], expected[1:] - expected[0], atol=BOUND)
 
 
 def test_mutants_that_share_too_little_go_through_the_model(cheap_steps: None) -> None:

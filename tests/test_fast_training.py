@@ -69,9 +69,9 @@ def test_the_convolution_has_the_gradients_that_autograd_finds(
         map_bytes = plain.shape[2] * pool_width * filters * 8
         patch.setattr(kmers_module, "_MAP_BYTES", at_once * map_bytes)
         kmers = KmerConvolution(layer, pool_width, torch.float64)
-        found = ConvolutionPooled.apply(layer.weight, layer.bias, codes, kmers)
-        found.backward(upstream)
-    for mine, other in zip([found, layer.weight.grad, layer.bias.grad], expected, strict=True):
+        result = ConvolutionPooled.apply(layer.weight, layer.bias, codes, kmers)
+        result.backward(upstream)
+    for mine, other in zip([result, layer.weight.grad, layer.bias.grad], expected, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
@@ -145,10 +145,10 @@ print(resident_mb() - start)
 def test_memory_is_kept_within_the_block_and_given_back_after_it(switch: str) -> None:
     if sys.platform != "linux":
         pytest.skip("reads Linux's own figures")
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", FAULTS], check=True, capture_output=True, env={SWITCH: switch}
     )
-    faults, kept_mb, after_mb = map(int, found.stdout.split())
+    faults, kept_mb, after_mb = map(int, result.stdout.split())
     if switch == "1":
         assert kept_mb < 50
     else:

@@ -59,10 +59,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body[: site.break_after.pop(0)] if site.break_after else body)
 
     def _start(self, site):
-        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        if not asked or not site.takes_ranges or (condition and condition != site.etag):
+        ranges, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        if not ranges or not site.takes_ranges or (condition and condition != site.etag):
             return 0
-        return int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
+        return int(re.fullmatch(r"bytes=(\d+)-", ranges)[1])
 
     def log_message(self, *_):
         pass

@@ -68,9 +68,9 @@ def planted(tmp_path_factory, jaspar):
 
 def test_planted_motifs_are_found_again_and_matched_to_their_jaspar_entries(planted, jaspar):
     data, model, motifs = planted
-    found = find_filter_motifs(model, data["test"], MotifOptions(device="cpu"))
-    matched = match_motifs([each.motif for each in found], jaspar)
-    by_filter = dict(zip([each.filter for each in found], matched.itertuples(), strict=True))
+    result = find_filter_motifs(model, data["test"], MotifOptions(device="cpu"))
+    matched = match_motifs([each.motif for each in result], jaspar)
+    by_filter = dict(zip([each.filter for each in result], matched.itertuples(), strict=True))
     for number, motif in enumerate(motifs):
         assert by_filter[number].matrix_id == motif.matrix_id
         assert by_filter[number].q < 1e-3
@@ -80,13 +80,13 @@ def test_planted_motifs_are_found_again_and_matched_to_their_jaspar_entries(plan
 def test_sites_are_those_that_a_loop_counts_in_any_batch_size(planted):
     data, model, _ = planted
     options = MotifOptions(device="cpu", batch_size=7, windows=60)
-    found = find_filter_motifs(model, data["test"], options)
+    result = find_filter_motifs(model, data["test"], options)
     rows = spaced_rows(400, 60).numpy()
     forward = data["test"].read(rows).windows.astype(np.float32)
     windows = np.concatenate([forward, forward[:, ::-1, ::-1]])
     with torch.no_grad():
         activation = model.conv(torch.from_numpy(windows)).numpy()
-    for each in found:
+    for each in result:
         own = activation[:, each.filter]
         sites = [windows[row, :, at : at + 26] for row, at in np.argwhere(own > own.max() / 2)]
         known = [site for site in sites if site.sum() == 26]
@@ -171,11 +171,13 @@ def test_match_says_where_the_motif_lies_on_which_strand(jaspar, strand, first):
 
 def test_p_values_and_strands_are_those_of_memelite(jaspar):
     queries = [jaspar[number].reverse_complement() for number in (3, 50, 200)]
-    found = tomtom([q.probabilities.T.copy() for q in queries], [m.probabilities.T for m in jaspar])
+    result = tomtom(
+        [q.probabilities.T.copy() for q in queries], [m.probabilities.T for m in jaspar]
+    )
     ours = match_motifs(queries, jaspar)
-    best = found[0].argmin(axis=1)
-    np.testing.assert_array_equal(ours["p"], found[0][range(3), best])
-    np.testing.assert_array_equal(ours["strand"] == "-", found[4][range(3), best] == 1)
+    best = result[0].argmin(axis=1)
+    np.testing.assert_array_equal(ours["p"], result[0][range(3), best])
+    np.testing.assert_array_equal(ours["strand"] == "-", result[4][range(3), best] == 1)
     assert list(ours["matrix_id"]) == [jaspar[number].matrix_id for number in best]
 
 
@@ -235,7 +237,7 @@ def test_filters_with_few_or_no_sites_stay_in_the_table_without_a_match(
     words = ["motifs", str(run), "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main([*words, "--min-sites", "1000000", "--effect-windows", "0"]) == 0
     printed = capsys.readouterr().out
-    assert "3 with fewer than 1000000 sites: no match sought" in printed
+    assert "3 with fewer than 1000000 sites: not matched" in printed
     assert "1 that no window activates" in printed
     table = pd.read_csv(tmp_path / "out" / "motifs.tsv", sep="\t")
     assert list(table["filter"]) == [0, 1, 2, 3]
@@ -305,8 +307,8 @@ def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):
     data = open_dataset(tmp_path / "data")
 
     def filters_that_match(model):
-        found = find_filter_motifs(model, data["test"], MotifOptions(device="cpu"))
-        table = motif_table(model, found, jaspar, min_sites=30)
+        result = find_filter_motifs(model, data["test"], MotifOptions(device="cpu"))
+        table = motif_table(model, result, jaspar, min_sites=30)
         return int(((table["matrix_id"] == srf.matrix_id) & (table["q"] < 1e-4)).sum())
 
     assert filters_that_match(load(tmp_path / "run")) >= 1

@@ -296,9 +296,9 @@ def test_what_does_not_go_with_from_is_refused(
     message: str,
 ) -> None:
     assert main(["train", str(data.path), "--out", str(tmp_path / "tuned"), *flags]) == 2
-    said = capsys.readouterr().err.strip()
-    assert message in said
-    assert "\n" not in said
+    printed = capsys.readouterr().err.strip()
+    assert message in printed
+    assert "\n" not in printed
     assert not (tmp_path / "tuned").exists()
 
 

@@ -48,8 +48,8 @@ def test_codes_get_the_probabilities_of_their_one_hot_windows(
 ) -> None:
     codes = np.random.default_rng(2).integers(0, 5, (6, 200)).astype(np.uint8)
     model.train()
-    found = predict_codes(model, codes, strands=strands)
-    np.testing.assert_array_equal(found, bioq.predict(model, one_hot(codes), strands=strands))
+    result = predict_codes(model, codes, strands=strands)
+    np.testing.assert_array_equal(result, bioq.predict(model, one_hot(codes), strands=strands))
     assert model.training, "the mode is as before"
 
 

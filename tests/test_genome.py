@@ -44,8 +44,8 @@ def as_twobit(contigs: dict[str, str], *, order: str = "<") -> bytes:
         known = "".join(base if base in "ACGT" else "T" for base in upper) + "T" * (-len(bases) % 4)
         packed = bytes(
             sum(
-                "TCAG".index(base) << (6 - 2 * place)
-                for place, base in enumerate(known[at : at + 4])
+                "TCAG".index(base) << (6 - 2 * number)
+                for number, base in enumerate(known[at : at + 4])
             )
             for at in range(0, len(known), 4)
         )
@@ -120,8 +120,8 @@ def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
         for name, bases in named.items():
             for start in (0, 1, 5, len(bases) // 2):
                 if start <= len(bases):
-                    found = genome.read(name, start, len(bases))
-                    np.testing.assert_array_equal(found, dna.encode(bases[start:]))
+                    result = genome.read(name, start, len(bases))
+                    np.testing.assert_array_equal(result, dna.encode(bases[start:]))
 
 
 def test_a_plain_gzip_genome_says_that_it_is_held_in_memory(

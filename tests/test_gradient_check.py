@@ -22,8 +22,8 @@ def test_a_device_that_agrees_with_the_cpu_is_not_mentioned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def nearly_equal(model: nn.Module, device: torch.device) -> Gradients:
-        found = gradients_on(model, torch.device("cpu"))
-        return {name: (1 + 1e-4 * (device == MPS)) * gradient for name, gradient in found.items()}
+        result = gradients_on(model, torch.device("cpu"))
+        return {name: (1 + 1e-4 * (device == MPS)) * gradient for name, gradient in result.items()}
 
     warn_of_wrong_gradients(small_model(), MPS, compute=nearly_equal)
     warn_of_wrong_gradients(small_model(), torch.device("cpu"))
@@ -35,10 +35,10 @@ def test_one_wrong_gradient_is_named(
     factor: float, share: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def wrong(model: nn.Module, device: torch.device) -> Gradients:
-        found = gradients_on(model, torch.device("cpu"))
+        result = gradients_on(model, torch.device("cpu"))
         if device == MPS:
-            found["lstm.weight_hh_l0"] *= factor
-        return found
+            result["lstm.weight_hh_l0"] *= factor
+        return result
 
     warn_of_wrong_gradients(small_model(), MPS, compute=wrong)
     assert capsys.readouterr().err == (

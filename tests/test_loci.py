@@ -23,16 +23,16 @@ def loci(
 ) -> list[Locus]:
     if genome is None:
         with open_loci(str(source), None, window_bp=WINDOW, span_bp=span, pad=pad) as opened:
-            found = list(opened.read())
-            assert len(found) == opened.count
-            return found
+            result = list(opened.read())
+            assert len(result) == opened.count
+            return result
     with (
         open_genome(genome) as known,
         open_loci(str(source), known, window_bp=WINDOW, span_bp=span, pad=pad) as opened,
     ):
-        found = list(opened.read())
-        assert len(found) == opened.count
-        return found
+        result = list(opened.read())
+        assert len(result) == opened.count
+        return result
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def test_every_base_of_a_sequence_comes_once(sequences: list[tuple[str, str]], s
     with tempfile.TemporaryDirectory() as folder:
         fasta = Path(folder) / "in.fa"
         fasta.write_text("".join(f">{name}\n{bases}\n" for name, bases in sequences))
-        found = [
-            (place.columns["sequence"], int(position), dna.decode(place.bases)[index])
-            for place in loci(fasta, span=span, pad=True)
-            for index, position in enumerate(place.position)
+        result = [
+            (locus.columns["sequence"], int(position), dna.decode(locus.bases)[index])
+            for locus in loci(fasta, span=span, pad=True)
+            for index, position in enumerate(locus.position)
         ]
     before = (WINDOW - span) // 2
     expected = []
@@ -66,8 +66,8 @@ def test_every_base_of_a_sequence_comes_once(sequences: list[tuple[str, str]], s
         padding = max(WINDOW - len(bases), 0)
         start = max(before - padding // 2, 0)
         end = len(bases) - max(WINDOW - span - before - (padding - padding // 2), 0)
-        expected += [(name, place, bases[place]) for place in range(start, end)]
-    assert found == expected
+        expected += [(name, locus, bases[locus]) for locus in range(start, end)]
+    assert result == expected
 
 
 @given(st.integers(0, 149), st.integers(1, 100), st.integers(1, WINDOW))
@@ -77,19 +77,19 @@ def test_a_region_is_covered_once_and_no_further(start: int, length: int, span: 
         genome.write_text(f">chr1\n{CHROMOSOME}\n")
         bed = Path(folder) / "in.bed"
         bed.write_text(f"chr1\t{start}\t{start + length}\n")
-        found = loci(bed, genome, span=span)
-        position = [int(one) for place in found for one in place.position]
+        result = loci(bed, genome, span=span)
+        position = [int(one) for locus in result for one in locus.position]
         inside = range(start, min(start + length, len(CHROMOSOME)))
         if length > span:
             assert position == list(inside)
         else:
             assert len(set(position)) == len(position) <= span
             assert set(inside) <= set(position) <= set(range(len(CHROMOSOME)))
-        for place in found:
-            assert dna.decode(place.bases) == "".join(CHROMOSOME[one] for one in place.position)
-            before = int(place.position[0]) - place.start
+        for locus in result:
+            assert dna.decode(locus.bases) == "".join(CHROMOSOME[one] for one in locus.position)
+            before = int(locus.position[0]) - locus.start
             known = [CHROMOSOME[one] for one in range(max(before, 0), min(before + WINDOW, 150))]
-            assert dna.decode(place.codes).strip("N") == "".join(known)
+            assert dna.decode(locus.codes).strip("N") == "".join(known)
 
 
 @given(st.integers(0, 145), st.integers(1, 5), st.text("ACGT", min_size=1, max_size=5))
@@ -108,14 +108,14 @@ def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
     first = at - (WINDOW // 2 - 1)
     assert dna.decode(wild.codes) == padded[first : first + WINDOW]
     assert dna.decode(mutant.codes) == edited[first : first + WINDOW]
-    for place in (wild, mutant):
+    for locus in (wild, mutant):
         for position, inserted, base in zip(
-            place.position, place.inserted, dna.decode(place.bases), strict=True
+            locus.position, locus.inserted, dna.decode(locus.bases), strict=True
         ):
             if inserted:
                 assert position == start + len(ref) - 1
                 assert base == alt[len(ref) - 1 + inserted]
-            elif place is mutant and start <= position < start + len(ref):
+            elif locus is mutant and start <= position < start + len(ref):
                 assert base == alt[position - start]
             else:
                 assert base == CHROMOSOME[position]
@@ -129,11 +129,11 @@ def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
 
 def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b">s\n" + b"ACGT" * 5)))
-    (place,) = loci("-")
-    assert dna.decode(place.codes) == "ACGT" * 5
+    (locus,) = loci("-")
+    assert dna.decode(locus.codes) == "ACGT" * 5
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"chr1\t40\t60\n")))
-    (place,) = loci("-", genome)
-    assert dna.decode(place.bases) == CHROMOSOME[40:60]
+    (locus,) = loci("-", genome)
+    assert dna.decode(locus.bases) == CHROMOSOME[40:60]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,11 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
         (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "longer than the 12 explained bases"),
-        (f"chr1:5:{'A' * 9}>A", BioqError, f"has {CHROMOSOME[4:13]} there, not AAAAAAAAA"),
+        (
+            f"chr1:5:{'A' * 9}>A",
+            BioqError,
+            f"has {CHROMOSOME[4:13]} at this position, not AAAAAAAAA",
+        ),
     ],
 )
 def test_a_place_that_is_none_is_refused(
@@ -178,11 +182,11 @@ def test_the_name_of_a_contig_may_have_colons_and_asterisks(
 ) -> None:
     genome = tmp_path / "hla.fa"
     genome.write_text(f">{HLA}\n{CHROMOSOME}\n>HLA-A*01\n{'A' * 50}\n")
-    found = loci(source, genome, span=12)
-    assert [locus.columns["chrom"] for locus in found] == [HLA] * len(names)
-    assert [locus.columns["name"] for locus in found] == names
+    result = loci(source, genome, span=12)
+    assert [locus.columns["chrom"] for locus in result] == [HLA] * len(names)
+    assert [locus.columns["name"] for locus in result] == names
     if bases is not None:
-        assert [dna.decode(locus.bases) for locus in found] == bases
+        assert [dna.decode(locus.bases) for locus in result] == bases
 
 
 def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:

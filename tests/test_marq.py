@@ -74,8 +74,8 @@ def gelu(values: Floats) -> Floats:
 
 def numpy_logits(model: Marq, windows: npt.NDArray[np.float32]) -> Floats:
     weights, sizes = weights_of(model), model.architecture["sizes"]
-    found = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
-    pooled = numpy_pool(found, sizes["pool_width"]).transpose(0, 2, 1)
+    result = numpy_convolution(windows.astype(float), weights["conv.weight"], weights["conv.bias"])
+    pooled = numpy_pool(result, sizes["pool_width"]).transpose(0, 2, 1)
     normed = norm(pooled, weights, "norm")
     ways = [("l0", False), ("l0_reverse", True)]
     read_ways = [numpy_lstm(normed, weights, name, backwards=turned) for name, turned in ways]
@@ -128,9 +128,9 @@ def test_a_targets_logit_lies_between_its_scores_and_an_even_mean_is_one() -> No
     torch.manual_seed(0)
     mean, read, scores = TargetMean(9, 8, 5), torch.randn(4, 9, 8), torch.randn(4, 9, 5)
     with torch.no_grad():
-        found = mean(read, scores)
-        assert (found <= scores.amax(dim=1)).all()
-        assert (found >= scores.amin(dim=1)).all()
+        result = mean(read, scores)
+        assert (result <= scores.amax(dim=1)).all()
+        assert (result >= scores.amin(dim=1)).all()
         mean.queries.zero_()
         torch.testing.assert_close(mean(read, scores), scores.mean(dim=1))
         mean.place[3] = 50.0
@@ -158,9 +158,9 @@ def test_the_fast_path_gives_the_same_logits(precision: str, layers: int) -> Non
         pytest.skip("no bf16 on this processor")
     with torch.no_grad():
         plain = model(one_hot(codes).float())
-        found = engine(codes)
-    assert found.dtype == torch.float32
-    difference = (torch.sigmoid(found) - torch.sigmoid(plain)).abs().max().item()
+        result = engine(codes)
+    assert result.dtype == torch.float32
+    difference = (torch.sigmoid(result) - torch.sigmoid(plain)).abs().max().item()
     assert difference < (1e-6 if precision == "32" else 0.01)
 
 
@@ -247,8 +247,8 @@ def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -
     def expected(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.no_grad():
             logits: torch.Tensor = model(one_hot(torch.from_numpy(windows.copy())).float())
-        found: npt.NDArray[np.float32] = torch.sigmoid(logits).numpy()
-        return found
+        result: npt.NDArray[np.float32] = torch.sigmoid(logits).numpy()
+        return result
 
     def of_both(windows: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         mean: npt.NDArray[np.float32] = (expected(windows) + expected(3 - windows[:, ::-1])) / 2

@@ -66,9 +66,9 @@ def test_v5_arrays_of_every_numeric_class_equal_what_scipy_reads(tmp_path, dtype
     written = _numbers(13, 4, 9, dtype=dtype)
     scipy.io.savemat(path, {"testxdata": written}, do_compression=compressed)
 
-    found = _read_v5(path, "testxdata")
+    result = _read_v5(path, "testxdata")
 
-    np.testing.assert_array_equal(found.T, scipy.io.loadmat(path)["testxdata"])
+    np.testing.assert_array_equal(result.T, scipy.io.loadmat(path)["testxdata"])
 
 
 @pytest.mark.parametrize("step", [1, 3, 8, 100])
@@ -207,9 +207,9 @@ def test_hdf5_blocks_equal_what_h5py_reads_whatever_the_chunks(
     with h5py.File(path, "w") as file:
         file.create_dataset("a", data=written, chunks=chunks)
 
-    found, spans = _read_hdf5(path, "a", start, stop)
+    result, spans = _read_hdf5(path, "a", start, stop)
 
-    np.testing.assert_array_equal(found, written[..., start:stop])
+    np.testing.assert_array_equal(result, written[..., start:stop])
     assert max(end - first for first, end in spans) <= 40
     chunk = chunks[-1] if chunks else 1
     if chunk <= 40:

@@ -38,16 +38,18 @@ def scored_labels(draw: st.DrawFn, *, both_classes: bool = False):
 @settings(deadline=None, max_examples=50)
 def test_roc_auc_equals_scikit_learn(scored):
     labels, scores = scored
-    found = metrics.roc_auc(metrics.operating_points(labels, scores))
-    assert found == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-9)
+    result = metrics.roc_auc(metrics.operating_points(labels, scores))
+    assert result == pytest.approx(sklearn.metrics.roc_auc_score(labels, scores), abs=1e-9)
 
 
 @given(scored_labels(both_classes=True))
 @settings(deadline=None, max_examples=50)
 def test_average_precision_equals_scikit_learn(scored):
     labels, scores = scored
-    found = metrics.average_precision(metrics.operating_points(labels, scores))
-    assert found == pytest.approx(sklearn.metrics.average_precision_score(labels, scores), abs=1e-9)
+    result = metrics.average_precision(metrics.operating_points(labels, scores))
+    assert result == pytest.approx(
+        sklearn.metrics.average_precision_score(labels, scores), abs=1e-9
+    )
 
 
 @given(scored_labels(both_classes=True))
@@ -80,15 +82,15 @@ def test_no_threshold_has_a_better_f1_than_best_f1(scored):
 @settings(deadline=None, max_examples=50)
 def test_rates_at_a_threshold_equal_scikit_learn(scored, threshold):
     labels, scores = scored
-    found = metrics.at_threshold(labels, scores, threshold)
+    result = metrics.at_threshold(labels, scores, threshold)
     yes = scores >= threshold
-    assert found.accuracy == pytest.approx(sklearn.metrics.accuracy_score(labels, yes))
-    assert found.f1 == pytest.approx(sklearn.metrics.f1_score(labels, yes))
-    assert found.recall == pytest.approx(sklearn.metrics.recall_score(labels, yes))
+    assert result.accuracy == pytest.approx(sklearn.metrics.accuracy_score(labels, yes))
+    assert result.f1 == pytest.approx(sklearn.metrics.f1_score(labels, yes))
+    assert result.recall == pytest.approx(sklearn.metrics.recall_score(labels, yes))
     if yes.any():
-        assert found.precision == pytest.approx(sklearn.metrics.precision_score(labels, yes))
+        assert result.precision == pytest.approx(sklearn.metrics.precision_score(labels, yes))
     else:
-        assert np.isnan(found.precision)
+        assert np.isnan(result.precision)
 
 
 @given(
@@ -144,12 +146,12 @@ def small_chunks(monkeypatch):
 @pytest.mark.usefixtures("small_chunks")
 def test_quick_scores_equal_scikit_learn_over_many_chunks():
     labels, probability = simulated(150, 6)
-    found = metrics.quick_scores(labels, probability)
+    result = metrics.quick_scores(labels, probability)
     for average in ("macro", "micro"):
-        assert found[f"{average}_roc_auc"] == pytest.approx(
+        assert result[f"{average}_roc_auc"] == pytest.approx(
             sklearn.metrics.roc_auc_score(labels, probability, average=average), abs=1e-9
         )
-        assert found[f"{average}_average_precision"] == pytest.approx(
+        assert result[f"{average}_average_precision"] == pytest.approx(
             sklearn.metrics.average_precision_score(labels, probability, average=average), abs=1e-9
         )
 
@@ -158,12 +160,12 @@ def test_quick_scores_equal_scikit_learn_over_many_chunks():
 def test_pooling_some_columns_equals_pooling_a_copy_of_them():
     labels, probability = simulated(150, 6)
     columns = np.array([4, 1, 2])
-    found = metrics.operating_points(labels, probability, columns=columns)
+    result = metrics.operating_points(labels, probability, columns=columns)
     expected = sklearn.metrics.roc_auc_score(
         labels[:, columns], probability[:, columns], average="micro"
     )
-    assert metrics.roc_auc(found) == pytest.approx(expected, abs=1e-9)
-    assert found.positives == labels[:, columns].sum()
+    assert metrics.roc_auc(result) == pytest.approx(expected, abs=1e-9)
+    assert result.positives == labels[:, columns].sum()
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -198,12 +200,12 @@ def test_a_single_class_has_no_roc_auc(label):
 def test_without_a_positive_nothing_but_accuracy_is_defined():
     labels, scores = np.zeros(4, np.uint8), np.array([0.1, 0.2, 0.6, 0.7], np.float32)
     points = metrics.operating_points(labels, scores)
-    found = metrics.at_threshold(labels, scores, 0.5)
+    result = metrics.at_threshold(labels, scores, 0.5)
     assert np.isnan(metrics.average_precision(points))
     assert np.isnan(metrics.best_f1(points))
-    assert np.isnan(found.f1)
-    assert np.isnan(found.recall)
-    assert found.accuracy == 0.5
+    assert np.isnan(result.f1)
+    assert np.isnan(result.recall)
+    assert result.accuracy == 0.5
     assert [len(axis) for axis in metrics.precision_recall_curve(points)] == [0, 0, 0]
 
 
@@ -252,26 +254,28 @@ def test_thinned_curves_keep_their_ends_and_their_area():
 @pytest.mark.usefixtures("small_chunks")
 def test_calibration_equals_a_count_by_hand():
     labels, probability = simulated(150, 4)
-    found = metrics.reliability(labels, probability, bins=10)
+    result = metrics.reliability(labels, probability, bins=10)
     edges = np.arange(11) / 10
     expected_error = 0.0
     for number, (low, high) in enumerate(itertools.pairwise(edges)):
         exact = probability.astype(np.float64)
         inside = (exact * 10 >= low * 10) & ((exact * 10 < high * 10) | (high == 1))
-        assert found.count[number] == inside.sum()
+        assert result.count[number] == inside.sum()
         if not inside.any():
-            assert np.isnan(found.positive_rate[number])
+            assert np.isnan(result.positive_rate[number])
             continue
-        assert found.mean_probability[number] == pytest.approx(probability[inside].mean(), abs=1e-6)
-        assert found.positive_rate[number] == pytest.approx(labels[inside].mean())
+        assert result.mean_probability[number] == pytest.approx(
+            probability[inside].mean(), abs=1e-6
+        )
+        assert result.positive_rate[number] == pytest.approx(labels[inside].mean())
         gap = abs(exact[inside].mean() - labels[inside].mean())
         expected_error += gap * inside.sum() / labels.size
-    assert found.expected_error == pytest.approx(expected_error)
+    assert result.expected_error == pytest.approx(expected_error)
 
 
 def test_calibration_puts_one_into_the_last_bin():
-    found = metrics.reliability(np.array([1, 0]), np.array([1.0, 0.0]), bins=4)
-    assert list(found.count) == [1, 0, 0, 1]
+    result = metrics.reliability(np.array([1, 0]), np.array([1.0, 0.0]), bins=4)
+    assert list(result.count) == [1, 0, 0, 1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

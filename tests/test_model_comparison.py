@@ -42,20 +42,20 @@ def test_scores_of_a_draw_are_scikit_learns_with_the_counts_as_weights(
 ) -> None:
     labels, block, (probability, _) = random_case(seed)
     counts = np.array([[1] * 6, drawn], dtype=np.float32)
-    found = scores_of_draws(labels[:, 0] == 1, probability[:, 0], block, counts)
+    result = scores_of_draws(labels[:, 0] == 1, probability[:, 0], block, counts)
     for draw, count in enumerate(counts):
         weight = count[block]
         both_kinds = {weight[labels[:, 0] == kind].sum() > 0 for kind in (0, 1)} == {True}
-        for place, score in enumerate(SCORES):
+        for index, score in enumerate(SCORES):
             if both_kinds:
                 expected = SKLEARN[score](labels[:, 0], probability[:, 0], sample_weight=weight)
-                assert found[place, draw] == pytest.approx(expected, abs=1e-6)
+                assert result[index, draw] == pytest.approx(expected, abs=1e-6)
     if not counts[1][block][labels[:, 0] == 1].sum():
-        assert np.isnan(found[:, 1]).all()
+        assert np.isnan(result[:, 1]).all()
 
 
-def macro(found: Any, score: str) -> MacroDifference:
-    difference = found[f"macro_{score}"]
+def macro(result: Any, score: str) -> MacroDifference:
+    difference = result[f"macro_{score}"]
     assert isinstance(difference, MacroDifference)
     return difference
 
@@ -63,14 +63,14 @@ def macro(found: Any, score: str) -> MacroDifference:
 def test_a_macro_difference_is_the_mean_over_targets_of_means_over_seeds() -> None:
     labels, block, ours = random_case(0)
     theirs = random_case(1)[2]
-    found = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
+    result = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
     for score in SCORES:
         each = [
             np.mean([SKLEARN[score](labels[:, target], run[:, target]) for run in ours])
             - np.mean([SKLEARN[score](labels[:, target], run[:, target]) for run in theirs])
             for target in range(4)
         ]
-        difference = macro(found, score)
+        difference = macro(result, score)
         assert difference.mean == pytest.approx(np.mean(each), abs=1e-6)
         assert difference.better == np.mean(np.array(each) > 0)
         for low, high in (difference.by_targets, difference.by_blocks):
@@ -80,13 +80,13 @@ def test_a_macro_difference_is_the_mean_over_targets_of_means_over_seeds() -> No
 def test_a_micro_difference_is_that_of_all_targets_as_one() -> None:
     labels, block, ours = random_case(0)
     theirs = random_case(1)[2]
-    found = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
+    result = compare(labels, block, {"ours": ours, "theirs": theirs}, "theirs")["ours"]
     for score in SCORES:
         our, their = (
             np.mean([SKLEARN[score](labels.ravel(), run.ravel()) for run in runs])
             for runs in (ours, theirs)
         )
-        difference = found[f"micro_{score}"]
+        difference = result[f"micro_{score}"]
         assert difference.mean == pytest.approx(our - their, abs=1e-6)
         assert difference.by_blocks[0] < difference.mean < difference.by_blocks[1]
 
@@ -94,17 +94,17 @@ def test_a_micro_difference_is_that_of_all_targets_as_one() -> None:
 def test_targets_without_a_positive_are_left_out_of_both_models() -> None:
     labels, block, ours = random_case(0)
     labels[:, 2] = 0
-    found = compare(labels, block, {"ours": ours, "theirs": random_case(1)[2]}, "theirs")["ours"]
-    difference = macro(found, "roc_auc")
+    result = compare(labels, block, {"ours": ours, "theirs": random_case(1)[2]}, "theirs")["ours"]
+    difference = macro(result, "roc_auc")
     assert difference.targets == 3
     assert np.isfinite([difference.mean, *difference.by_blocks]).all()
 
 
 def test_a_model_does_not_differ_from_itself() -> None:
     labels, block, runs = random_case(3)
-    found = compare(labels, block, {"one": runs, "same": runs[::-1]}, "one")["same"]
-    assert len(found) == 2 * len(SCORES)
-    for difference in found.values():
+    result = compare(labels, block, {"one": runs, "same": runs[::-1]}, "one")["same"]
+    assert len(result) == 2 * len(SCORES)
+    for difference in result.values():
         values = [difference.mean, *difference.by_blocks]
         if isinstance(difference, MacroDifference):
             values += difference.by_targets
@@ -203,7 +203,7 @@ def test_the_tables_show_scores_and_differences_and_say_when_budgets_differ() ->
         "targets": 4,
     }
     cost = {"parameters": 12345.0, "mflop": 1.5, "training": 99.0}
-    found = models.Found(
+    result = models.Found(
         data="yeast",
         split="valid",
         windows=1000,
@@ -221,7 +221,7 @@ def test_the_tables_show_scores_and_differences_and_say_when_budgets_differ() ->
             }
         },
     )
-    text = models.as_markdown(found)
+    text = models.as_markdown(result)
     assert (
         "| new | +0.1000 | +0.0500 to +0.1500 | -0.0500 to +0.2500 | 75% of 4 "
         "| -0.0200 | -0.0300 to +0.0100 |" in text
@@ -229,5 +229,7 @@ def test_the_tables_show_scores_and_differences_and_say_when_budgets_differ() ->
     assert "Every model was shown 10 windows, 20 times each." in text
     assert "| new | 0.6000 ± 0.1414 |" in text
     assert "| 12,345 | 1.5 | 99 |" in text
-    other = dataclasses.replace(found, budgets=found.budgets | {"new": "10 windows, 40 times each"})
+    other = dataclasses.replace(
+        result, budgets=result.budgets | {"new": "10 windows, 40 times each"}
+    )
     assert "**The budgets differ**" in models.as_markdown(other)

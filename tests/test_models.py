@@ -34,10 +34,10 @@ def numpy_convolution(windows, weight, bias):
     return np.maximum(np.stack(columns, axis=2) + bias[None, :, None], 0)
 
 
-def numpy_pool(found, width):
-    positions = found.shape[2] // width
+def numpy_pool(result, width):
+    positions = result.shape[2] // width
     return np.stack(
-        [found[:, :, i * width : (i + 1) * width].max(axis=2) for i in range(positions)], axis=2
+        [result[:, :, i * width : (i + 1) * width].max(axis=2) for i in range(positions)], axis=2
     )
 
 
@@ -72,17 +72,17 @@ def numpy_logits(model, windows):
         for name, value in weights.items()
     }
     sizes = model.architecture["sizes"]
-    found = windows.astype(float)
+    result = windows.astype(float)
     if model.architecture["name"] == "deepsea":
         for number in (1, 2, 3):
-            found = numpy_convolution(
-                found, weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
+            result = numpy_convolution(
+                result, weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
             )
             if number < 3:
-                found = numpy_pool(found, sizes["pool_width"])
-        return numpy_head(found.reshape(len(found), -1), weights)
-    found = numpy_convolution(found, weights["conv.weight"], weights["conv.bias"])
-    steps = numpy_pool(found, sizes["pool_width"]).transpose(0, 2, 1)
+                result = numpy_pool(result, sizes["pool_width"])
+        return numpy_head(result.reshape(len(result), -1), weights)
+    result = numpy_convolution(result, weights["conv.weight"], weights["conv.bias"])
+    steps = numpy_pool(result, sizes["pool_width"]).transpose(0, 2, 1)
     for layer in range(sizes["lstm_layers"]):
         steps = np.concatenate(
             [

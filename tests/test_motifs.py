@@ -137,12 +137,12 @@ def test_reverse_complement_of_a_motif_matches_the_reverse_complement_of_its_seq
 def test_meme_file_is_read_as_biopython_reads_it(tmp_path):
     path = tmp_path / "motifs.meme"
     path.write_text(MEME)
-    found = read_meme(path)
+    result = read_meme(path)
     with open(path) as file:
         expected = bio_motifs.parse(file, "minimal")
-    assert [motif.matrix_id for motif in found] == [motif.name for motif in expected]
-    assert [motif.name for motif in found] == ["FIRST", "second"]
-    for ours, theirs in zip(found, expected, strict=True):
+    assert [motif.matrix_id for motif in result] == [motif.name for motif in expected]
+    assert [motif.name for motif in result] == ["FIRST", "second"]
+    for ours, theirs in zip(result, expected, strict=True):
         counts = np.array([theirs.counts[b] for b in "ACGT"]).T
         np.testing.assert_allclose(ours.probabilities, counts / 1_000_000, atol=1e-6)
 
@@ -213,14 +213,16 @@ def test_danq_jaspar_starts_exactly_its_525_filters_from_motifs_and_leaves_the_r
     bias_before = model.conv.bias.detach().numpy().copy()
     placed = initialise_filters(model, danq_jaspar_motifs(), generator=generator())
     after, bias = filters_of(model), model.conv.bias.detach().numpy()
-    assert [place.filter for place in placed] == list(range(525))
-    for place in placed:
-        stretch = slice(place.start, place.start + len(place.motif))
-        assert 3 <= place.start <= 30 - len(place.motif) - 3
+    assert [motif_place.filter for motif_place in placed] == list(range(525))
+    for motif_place in placed:
+        stretch = slice(motif_place.start, motif_place.start + len(motif_place.motif))
+        assert 3 <= motif_place.start <= 30 - len(motif_place.motif) - 3
         np.testing.assert_allclose(
-            after[place.filter][:, stretch], place.motif.probabilities.T - 0.25, atol=1e-7
+            after[motif_place.filter][:, stretch],
+            motif_place.motif.probabilities.T - 0.25,
+            atol=1e-7,
         )
-        before[place.filter][:, stretch] = after[place.filter][:, stretch]
+        before[motif_place.filter][:, stretch] = after[motif_place.filter][:, stretch]
     np.testing.assert_array_equal(after, before, "everything around the motifs is as it was")
     assert ((bias[:525] >= -1) & (bias[:525] < 0)).all()
     assert abs(bias[:525].mean() + 0.5) < 0.05
@@ -230,28 +232,31 @@ def test_danq_jaspar_starts_exactly_its_525_filters_from_motifs_and_leaves_the_r
 def test_offsets_reach_both_ends_of_their_range():
     model = new_model("danq-jaspar", filters=1024)
     placed = initialise_filters(model, [sharp("A" * 20)] * 200, generator=generator())
-    assert {place.start for place in placed} == {3, 4, 5, 6, 7}
+    assert {motif_place.start for motif_place in placed} == {3, 4, 5, 6, 7}
 
 
 @pytest.mark.parametrize("name", ["bioq", "danq", "danq-jaspar", "deepsea"])
 def test_the_filter_of_a_motif_peaks_where_the_motif_is_planted(name):
     model = new_model(name, filters=64)
     motif = sharp("TGACTCAG", "AP1")
-    (place,) = initialise_filters(model, [motif], generator=generator())
+    (placed,) = initialise_filters(model, [motif], generator=generator())
     codes = np.random.default_rng(3).integers(0, 4, (20, 200), dtype=np.uint8)
     planted = np.random.default_rng(4).integers(30, 160, 20)
     for row, at in enumerate(planted):
         codes[row, at : at + len(motif)] = dna.encode("TGACTCAG")
     convolution = next(iter(model.children()))
     with torch.no_grad():
-        activation = convolution(torch.from_numpy(dna.one_hot(codes)).float())[:, place.filter]
-    np.testing.assert_array_equal(activation.argmax(dim=1).numpy() + place.start, planted)
+        activation = convolution(torch.from_numpy(dna.one_hot(codes)).float())[:, placed.filter]
+    np.testing.assert_array_equal(activation.argmax(dim=1).numpy() + placed.start, planted)
 
 
 def test_more_motifs_than_places_are_chosen_at_random_and_keep_their_order():
     motifs = [sharp("ACGT", str(number)) for number in range(100)]
     chosen = [
-        [int(place.motif.name) for place in initialise_filters(new_model(filters=16), motifs, **g)]
+        [
+            int(placed.motif.name)
+            for placed in initialise_filters(new_model(filters=16), motifs, **g)
+        ]
         for g in (
             {"generator": generator(1)},
             {"generator": generator(1)},
@@ -269,16 +274,16 @@ def test_a_motif_longer_than_the_filter_keeps_its_most_informative_stretch():
     rows[9:15] = np.eye(4)[dna.encode("GATTAC")]
     motif = Motif("m", "m", rows)
     np.testing.assert_array_equal(most_informative(motif, 6).probabilities, rows[9:15])
-    (place,) = initialise_filters(new_model("deepsea"), [motif], generator=generator())
-    assert (place.start, len(place.motif)) == (0, 8)
-    assert place.motif.information_bits().sum() == 12
+    (placed,) = initialise_filters(new_model("deepsea"), [motif], generator=generator())
+    assert (placed.start, len(placed.motif)) == (0, 8)
+    assert placed.motif.information_bits().sum() == 12
 
 
 def test_a_motif_nearly_as_long_as_the_filter_stays_inside_it():
     for length in (7, 8, 12, 13):
         model = new_model(filters=64, filter_width=13)
-        for place in initialise_filters(model, [sharp("A" * length)] * 20, generator=generator()):
-            assert 0 <= place.start <= 13 - length
+        for placed in initialise_filters(model, [sharp("A" * length)] * 20, generator=generator()):
+            assert 0 <= placed.start <= 13 - length
 
 
 def test_no_motif_at_all_is_refused():

@@ -31,8 +31,8 @@ def probability(run: Path, bases: str) -> np.ndarray:
     return bioq.predict(bioq.load(run), hot)[0]
 
 
-def mutated(bases: str, place: int, base: str) -> str:
-    return bases[:place] + base + bases[place + 1 :]
+def mutated(bases: str, position: int, base: str) -> str:
+    return bases[:position] + base + bases[position + 1 :]
 
 
 def test_effects_are_differences_of_separate_predictions(run: Path) -> None:
@@ -42,10 +42,10 @@ def test_effects_are_differences_of_separate_predictions(run: Path) -> None:
     )
     np.testing.assert_allclose(reference, probability(run, bases), atol=1e-6)
     assert effects.shape == (4, 10, 2)
-    for place in range(10):
+    for position in range(10):
         for number, base in enumerate("ACGT"):
-            expected = probability(run, mutated(bases, 85 + place, base)) - reference
-            np.testing.assert_allclose(effects[number, place], expected, atol=1e-6)
+            expected = probability(run, mutated(bases, 85 + position, base)) - reference
+            np.testing.assert_allclose(effects[number, position], expected, atol=1e-6)
     assert np.abs(effects).max() > 1e-3
 
 
@@ -201,8 +201,8 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
     assert not heights[1:].any()
     position = np.arange(150)
     place = Locus({"sequence": "s"}, codes, 0, position, np.zeros_like(position))
-    found = Explanation(place, effects, {"reference": np.ones(1, dtype=np.float32)})
-    figure = plot_effects([found], ["target"])
+    result = Explanation(place, effects, {"reference": np.ones(1, dtype=np.float32)})
+    figure = plot_effects([result], ["target"])
     maps = [axes for axes in figure.subfigs[0].axes if axes.images]
     assert [round(axes.get_xlim()[0] + 0.5) for axes in maps] == [0, 100]
     labels = [[label.get_text() for label in axes.get_xticklabels()] for axes in maps]

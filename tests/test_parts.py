@@ -16,17 +16,17 @@ from bioq.tables.parts import (
 
 def test_an_interrupted_output_needs_the_flag(tmp_path: Path) -> None:
     refuse_interrupted(tmp_path, resume=True)
-    with pytest.raises(UsageError, match=r"holds an interrupted output; add --resume to go on"):
+    with pytest.raises(UsageError, match=r"holds an interrupted output; add --resume to continue"):
         refuse_interrupted(tmp_path, resume=False)
 
 
 @pytest.mark.parametrize(
     ("recorded", "expected", "message"),
     [
-        ({"top": 1}, {"top": 2}, "o: was begun with top 1, not 2; go on with the same, or"),
-        ({"top": 1, "new": 3}, {"top": 1}, "o: was begun with new 3, not None;"),
-        ({"top": 1}, {"top": 1, "old": "x"}, "o: was begun with old None, not 'x';"),
-        ({"b": 1, "a": 1}, {"b": 2, "a": 2}, "o: was begun with a 1, not 2;"),
+        ({"top": 1}, {"top": 2}, "o: was started with top 1, not 2; resume it with the same, or"),
+        ({"top": 1, "new": 3}, {"top": 1}, "o: was started with new 3, not None;"),
+        ({"top": 1}, {"top": 1, "old": "x"}, "o: was started with old None, not 'x';"),
+        ({"b": 1, "a": 1}, {"b": 2, "a": 2}, "o: was started with a 1, not 2;"),
     ],
 )
 def test_every_value_of_the_identity_is_compared(
@@ -46,7 +46,7 @@ def test_a_part_that_cannot_be_written_says_how_to_resume(tmp_path: Path) -> Non
             full.write(b"0")
     assert str(caught.value) == (
         f"{tmp_path}/1.arrow: could not be written: No space left on device; the rows so far are "
-        f"kept in {tmp_path}, --resume goes on from there"
+        f"kept in {tmp_path}, --resume continues from there"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["0.arrow"]
 

@@ -84,13 +84,13 @@ def worlds(draw: st.DrawFn) -> tuple[dict[str, str], dict[str, list[Peak]]]:
     named = {f"chr{number}": bases for number, bases in enumerate(contigs)}
     peaks = {}
     for target in range(draw(st.integers(1, 10))):
-        found = []
+        result = []
         for _ in range(draw(st.integers(0, 6))):
             contig = draw(st.sampled_from(sorted(named)))
             start = draw(st.integers(0, len(named[contig]) - 1))
             end = draw(st.integers(start + 1, len(named[contig])))
-            found.append((contig, start, end, draw(st.integers(-1, end - start))))
-        peaks[f"t{target}"] = found
+            result.append((contig, start, end, draw(st.integers(-1, end - start))))
+        peaks[f"t{target}"] = result
     return named, peaks
 
 
@@ -124,8 +124,8 @@ def test_labels_and_windows_equal_a_recount_of_every_base(
         return
     split = world.build(options=options)["train"]
     batch, bins = split.read(slice(None)), split.bins()
-    found = zip(bins["chrom"], bins["start"], letters(batch.windows), batch.labels, strict=True)
-    assert [(c, s, w, row.astype(bool).tolist()) for c, s, w, row in found] == expected
+    result = zip(bins["chrom"], bins["start"], letters(batch.windows), batch.labels, strict=True)
+    assert [(c, s, w, row.astype(bool).tolist()) for c, s, w, row in result] == expected
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -137,10 +137,10 @@ def test_given_bins_come_in_their_order_even_where_they_overlap(
     draw: st.DataObject,
 ) -> None:
     world = World(tmp_path_factory.mktemp("world"), *made).write()
-    places = [(c, s) for c, bases in world.contigs.items() for s in range(len(bases) - 3)]
-    if not places or not any(world.peaks.values()):
+    starts = [(c, s) for c, bases in world.contigs.items() for s in range(len(bases) - 3)]
+    if not starts or not any(world.peaks.values()):
         return
-    chosen = draw.draw(st.lists(st.sampled_from(places), min_size=1, max_size=30))
+    chosen = draw.draw(st.lists(st.sampled_from(starts), min_size=1, max_size=30))
     bins = world.folder / "bins.bed"
     bins.write_text("".join(f"{contig}\t{start}\t{start + 4}\n" for contig, start in chosen))
     split = world.build(options={"label": label}, bins=bins)["train"]
@@ -192,9 +192,11 @@ def test_excluded_regions_take_out_every_bin_that_they_touch(
     bins = data["train"].bins()
     assert bins.loc[bins["chrom"] == "chr1", "start"].tolist() == [8, 12, 16]
     assert bins.loc[bins["chrom"] == "chr2", "start"].tolist() == [0, 12, 16]
-    said = capsys.readouterr().err
-    assert "4 bins excluded" in said
-    assert "1 excluded regions of exclude.bed are on chrUn, which genome.fa does not have" in said
+    printed = capsys.readouterr().err
+    assert "4 bins excluded" in printed
+    assert (
+        "1 excluded regions of exclude.bed are on chrUn, which genome.fa does not have" in printed
+    )
 
 
 def test_a_keep_pattern_keeps_the_bins_of_the_targets_that_it_names(world: World) -> None:
@@ -208,8 +210,8 @@ def test_the_summary_counts_windows_positives_and_what_was_left_out(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.build(options={"valid_chrom": ("chr2",), "test_chrom": ("chr3",)})
-    said = capsys.readouterr().err.splitlines()
-    assert said[-5:] == [
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[-5:] == [
         "train: 3 windows, 3 positive labels (50.00%), 2 of 2 targets with a positive window",
         "valid: 5 windows, 6 positive labels (60.00%), 2 of 2 targets with a positive window",
         "warning: test: no window, so the data set has no such split",
@@ -260,12 +262,12 @@ def test_peaks_on_absent_contigs_and_empty_files_are_reported_by_name(
     }
     data = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write().build()
     assert data["train"].labels().tolist() == [[1, 0, 0]]
-    said = capsys.readouterr().err
-    assert "3 peaks of 2 files are on chr7, which genome.fa does not have; they are left" in said
-    assert "1 peaks of 1 file are on chrX" in said
-    assert "no peak on the genome for empty (" in said
-    assert "1.narrowPeak): the file holds no peak; its labels are all 0" in said
-    assert "2.narrowPeak): the genome does not have chrX, chr7 (other names? another" in said
+    printed = capsys.readouterr().err
+    assert "3 peaks of 2 files are on chr7, which genome.fa does not have; they are left" in printed
+    assert "1 peaks of 1 file are on chrX" in printed
+    assert "no peak on the genome for empty (" in printed
+    assert "1.narrowPeak): the file holds no peak; its labels are all 0" in printed
+    assert "2.narrowPeak): the genome does not have chrX, chr7 (other names? another" in printed
 
 
 def test_an_alias_names_contigs_for_peaks_exclusions_and_splits(tmp_path: Path) -> None:

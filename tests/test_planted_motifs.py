@@ -22,10 +22,10 @@ def test_alleles_that_destroy_a_planted_motif_have_the_most_negative_diffs_of_it
     bases = bases[:start] + motif + bases[start + len(motif) :]
     (tmp_path / "genome.fa").write_text(f">chr1\n{bases}\n")
     inside = range(start, start + len(motif))
-    around = [place for place in range(285, 320) if place not in inside]
+    around = [position for position in range(285, 320) if position not in inside]
     rows = [
-        ("chr1", place + 1, f"v{place}", bases[place], other_base(bases[place]))
-        for place in [*around, *inside]
+        ("chr1", position + 1, f"v{position}", bases[position], other_base(bases[position]))
+        for position in [*around, *inside]
     ]
     gone = len(rows)
     rows.append(("chr1", start, "gone", bases[start - 1 : start + len(motif)], bases[start - 1]))

@@ -171,8 +171,8 @@ def test_bins_with_few_predictions_stand_off_the_line_with_wilson_intervals():
     (intervals,) = axes.collections
     # scipy.stats.binomtest(25, 100) and (5, 5), .proportion_ci(method="wilson")
     expected = [[0.1754521, 0.3430446], [0.5655175, 1.0]]
-    found = [segment[:, 1] for segment in intervals.get_segments()]
-    assert found == pytest.approx(np.array(expected), abs=1e-4)
+    result = [segment[:, 1] for segment in intervals.get_segments()]
+    assert result == pytest.approx(np.array(expected), abs=1e-4)
 
 
 def test_a_split_without_a_positive_says_that_its_curves_are_undefined():
@@ -204,7 +204,7 @@ def test_an_inline_svg_has_the_ink_of_its_page_and_ids_of_its_own():
     assert style.INK not in svg
     assert "currentColor" in svg
     ids = set(re.findall(r'\bid="([^"]*)"', svg))
-    assert all(found.startswith("roc-") for found in ids)
+    assert all(result.startswith("roc-") for result in ids)
     assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', svg)) <= ids
     assert not re.search(r'^<svg[^>]* width="', svg)
 
@@ -218,11 +218,11 @@ def test_an_inline_svg_is_the_same_picture_without_css():
         for one in re.findall(r'style="([^"]*)"', drawn)
     ]
     names = "fill|fill-opacity|stroke|stroke-[a-z]+|opacity|image-rendering"
-    found = [
+    result = [
         sorted(f"{name}: {value}" for name, value in re.findall(rf' ({names})="([^"]*)"', tag))
         for tag in re.findall(r"<(?!svg)[^>]*>", svg)
     ]
-    assert [one for one in found if one] == declared
+    assert [one for one in result if one] == declared
     assert "fill" in drawn
     assert "*{stroke-linejoin: round; stroke-linecap: butt}" in drawn  # what _LINES says instead
 

@@ -42,12 +42,12 @@ def fasta(path: Path, records: dict[str, str] = RECORDS) -> Path:
 
 
 def windows_of(records: dict[str, str]) -> list[tuple[str, int, str]]:
-    found = []
+    result = []
     for name, bases in records.items():
         last = len(bases) - WINDOW
         starts = [*range(0, last, BIN), last]
-        found += [(name, start, bases[start : start + WINDOW]) for start in starts]
-    return found
+        result += [(name, start, bases[start : start + WINDOW]) for start in starts]
+    return result
 
 
 def expected(run: Path, bases: list[str], **options: str) -> np.ndarray:
@@ -163,10 +163,10 @@ def test_an_unknown_contig_stops_before_any_work(run: Path, tmp_path: Path) -> N
 def test_only_the_chosen_targets_are_written(run: Path, tmp_path: Path) -> None:
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     predict_file(run, source, out, options=PredictOptions(targets=("sec*",)))
-    found = pd.read_csv(out, sep="\t")
-    assert list(found.columns) == ["sequence", "start", "end", "n_share", "second"]
+    result = pd.read_csv(out, sep="\t")
+    assert list(result.columns) == ["sequence", "start", "end", "n_share", "second"]
     whole = expected(run, [w[2] for w in windows_of(RECORDS)])
-    np.testing.assert_allclose(found["second"], whole[:, 1], atol=1e-6)
+    np.testing.assert_allclose(result["second"], whole[:, 1], atol=1e-6)
     with pytest.raises(UsageError, match="no target is called 'third'; there are first, second"):
         predict_file(run, source, out, options=PredictOptions(targets=("third",)))
 
@@ -187,8 +187,8 @@ def test_the_best_targets_of_each_window_are_those_of_pandas(
     long = long.sort_values(["window", "probability"], ascending=[True, False])
     long = long.groupby("window").head(most)
     long.insert(5, "rank", long.groupby("window").cumcount() + 1)
-    found = pd.read_csv(tmp_path / "top.tsv", sep="\t")
-    pd.testing.assert_frame_equal(found, long.reset_index(drop=True), check_dtype=False)
+    result = pd.read_csv(tmp_path / "top.tsv", sep="\t")
+    pd.testing.assert_frame_equal(result, long.reset_index(drop=True), check_dtype=False)
 
 
 def interrupt_after(batches: int) -> Callable[..., np.ndarray]:
@@ -242,9 +242,9 @@ def test_an_interrupted_output_is_continued_without_doubled_or_missing_rows(
     windows = windows_of(RECORDS)
     assert sum(predicted) == len(windows) - 7 * batches
     predict_file(run, source, tmp_path / f"whole{ending}", options=SMALL_BATCH)
-    found, whole = read_back(out), read_back(tmp_path / f"whole{ending}")
-    pd.testing.assert_frame_equal(found[0], whole[0])
-    np.testing.assert_allclose(found[1], whole[1], atol=1e-6)
+    result, whole = read_back(out), read_back(tmp_path / f"whole{ending}")
+    pd.testing.assert_frame_equal(result[0], whole[0])
+    np.testing.assert_allclose(result[1], whole[1], atol=1e-6)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -303,22 +303,22 @@ def test_only_the_same_output_can_be_continued(run: Path, tmp_path: Path) -> Non
     interrupted(run, source, out, 2)
     with pytest.raises(UsageError, match=r"o.tsv.partial: holds an interrupted output; add --re"):
         predict_file(run, source, out)
-    with pytest.raises(UsageError, match="was begun with strands 'both', not 'forward'"):
+    with pytest.raises(UsageError, match="was started with strands 'both', not 'forward'"):
         predict_file(run, source, out, options=PredictOptions(strands="forward"), resume=True)
-    with pytest.raises(UsageError, match="was begun with targets '2, "):
+    with pytest.raises(UsageError, match="was started with targets '2, "):
         predict_file(run, source, out, options=PredictOptions(targets=("first",)), resume=True)
     other = fasta(tmp_path / "y.fa", RECORDS | {"s1": random_bases(230, 99)})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, other, out, options=SMALL_BATCH, resume=True)
     swapped = RECORDS["s1"].translate(str.maketrans("AC", "CA"))
     edited = fasta(tmp_path / "y.fa", RECORDS | {"s1": swapped})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, edited, out, options=SMALL_BATCH, resume=True)
     renamed = fasta(tmp_path / "y.fa", {f"x{name}": bases for name, bases in RECORDS.items()})
-    with pytest.raises(UsageError, match="was begun with another input: its first 14 windows"):
+    with pytest.raises(UsageError, match="was started with another input: its first 14 windows"):
         predict_file(run, renamed, out, options=SMALL_BATCH, resume=True)
     fewer = fasta(tmp_path / "y.fa", {"s0": RECORDS["s0"]})
-    with pytest.raises(UsageError, match="was begun with another input, of more than 1 windows"):
+    with pytest.raises(UsageError, match="was started with another input, of more than 1 windows"):
         predict_file(run, fewer, out, options=SMALL_BATCH, resume=True)
     predict_file(run, source, out, options=SMALL_BATCH, resume=True)
     with pytest.raises(UsageError, match=r"o.tsv: is already complete; run without --resume"):
@@ -397,8 +397,8 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
                     covers[columns["start"][row] : columns["end"][row]] += 1
                 with np.errstate(invalid="ignore"):
                     means = total / covers
-                found = np.array(file.values(contig, 0, len(bases)))
-                np.testing.assert_allclose(found, means, atol=1e-6)
+                result = np.array(file.values(contig, 0, len(bases)))
+                np.testing.assert_allclose(result, means, atol=1e-6)
 
 
 def test_bigwig_leaves_out_what_is_past_the_end_of_a_contig(tmp_path: Path) -> None:
@@ -423,11 +423,11 @@ def test_interrupted_bigwigs_are_continued(run: Path, tmp_path: Path) -> None:
     predict_file(run, bed, tmp_path / "whole.bw", genome=genome, options=SMALL_BATCH)
     for name in ("first", "second"):
         with (
-            pyBigWig.open(str(tmp_path / f"o.{name}.bw")) as found,
+            pyBigWig.open(str(tmp_path / f"o.{name}.bw")) as result,
             pyBigWig.open(str(tmp_path / f"whole.{name}.bw")) as whole,
         ):
             for contig in CONTIGS:
-                assert found.intervals(contig) == whole.intervals(contig)
+                assert result.intervals(contig) == whole.intervals(contig)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -541,4 +541,4 @@ def test_an_interrupted_command_says_how_to_go_on(
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     monkeypatch.setattr(module, "predict_codes", interrupt_after(0))
     assert main(["predict", str(run), str(source), "--out", str(out)]) == 130
-    assert capsys.readouterr().err == "bioq: interrupted; --resume goes on from there\n"
+    assert capsys.readouterr().err == "bioq: interrupted; --resume continues from there\n"

@@ -44,25 +44,25 @@ def assert_whole(folder: Path, ending: str) -> None:
     if ending == ".bw":
         for name in ("first", "second"):
             with (
-                pyBigWig.open(str(folder / f"out.{name}.bw")) as found,
+                pyBigWig.open(str(folder / f"out.{name}.bw")) as result,
                 pyBigWig.open(str(folder / f"whole.{name}.bw")) as whole,
             ):
                 for contig in CONTIGS:
-                    assert found.intervals(contig) == whole.intervals(contig) != None  # noqa: E711
+                    assert result.intervals(contig) == whole.intervals(contig) != None  # noqa: E711
         return
-    found, whole = (read_back(folder / f"{name}{ending}") for name in ("out", "whole"))
+    result, whole = (read_back(folder / f"{name}{ending}") for name in ("out", "whole"))
     assert len(whole[0]) == 34
-    pd.testing.assert_frame_equal(found[0], whole[0])
-    np.testing.assert_array_equal(found[1], whole[1])
+    pd.testing.assert_frame_equal(result[0], whole[0])
+    np.testing.assert_array_equal(result[1], whole[1])
 
 
 def test_processes_killed_at_any_moment_lose_and_double_nothing(run: Path, tmp_path: Path) -> None:
     lines, _ = drive(run, tmp_path, 3, ENDINGS)
     parts = []
     for ending, line in zip(ENDINGS, lines, strict=True):
-        name, whole, *found = line.split()
+        name, whole, *result = line.split()
         assert (name, whole) == (f"out{ending}", "0")
-        parts += [int(number) for number in found]
+        parts += [int(number) for number in result]
         assert_whole(tmp_path, ending)
     assert len(parts) > 5
     assert any(0 < number < 34 for number in parts)
@@ -79,7 +79,7 @@ def test_a_full_disk_is_one_line_and_what_was_done_is_gone_on_with(
     folder = tmp_path / "out.parquet.partial"
     assert told == [
         f"bioq: {folder}/out.parquet: could not be written: File too large; "
-        f"the rows so far are kept in {folder}, --resume goes on from there"
+        f"the rows so far are kept in {folder}, --resume continues from there"
     ]
     assert_whole(tmp_path, ".parquet")
 
@@ -144,17 +144,17 @@ def test_bf16_is_within_a_hundredth_and_float16_within_its_eleven_bits(
     run: Path, tmp_path: Path
 ) -> None:
     source = fasta(tmp_path / "x.fa")
-    found = {}
+    result = {}
     for name, options in {
         "exact": PredictOptions(),
         "bf16": PredictOptions(precision="bf16"),
         "half": PredictOptions(dtype="float16"),
     }.items():
         predict_file(run, source, tmp_path / f"{name}.h5", options=options)
-        found[name] = read_back(tmp_path / f"{name}.h5")[1]
-    assert 0 < np.abs(found["bf16"] - found["exact"]).max() < 0.01
-    np.testing.assert_array_equal(found["half"], found["exact"].astype(np.float16))
-    np.testing.assert_allclose(found["half"], found["exact"], rtol=2**-11, atol=2**-25)
+        result[name] = read_back(tmp_path / f"{name}.h5")[1]
+    assert 0 < np.abs(result["bf16"] - result["exact"]).max() < 0.01
+    np.testing.assert_array_equal(result["half"], result["exact"].astype(np.float16))
+    np.testing.assert_allclose(result["half"], result["exact"], rtol=2**-11, atol=2**-25)
 
 
 def test_tf32_without_a_graphics_card_is_refused_before_any_work(run: Path, tmp_path: Path) -> None:

@@ -90,16 +90,16 @@ def test_yeast_labels_equal_a_recount_of_every_peak(yeast: Dataset) -> None:
         for first in range(int(start) // 200 * 200, int(end), 200):
             excluded.add((alias.get(contig, contig), first))
     expected = {
-        place: targets
-        for place, targets in positive.items()
-        if place not in excluded and place[0] in genome and place[1] + 200 <= len(genome[place[0]])
+        bin_: targets
+        for bin_, targets in positive.items()
+        if bin_ not in excluded and bin_[0] in genome and bin_[1] + 200 <= len(genome[bin_[0]])
     }
-    found: dict[tuple[str, int], set[int]] = {}
+    result: dict[tuple[str, int], set[int]] = {}
     for split in yeast.values():
-        places = zip(split.bins()["chrom"], split.bins()["start"], strict=True)
-        for place, row in zip(places, split.labels(), strict=True):
-            found[place] = set(np.flatnonzero(row).tolist())
-    assert found == expected
+        bins = zip(split.bins()["chrom"], split.bins()["start"], strict=True)
+        for bin_, row in zip(bins, split.labels(), strict=True):
+            result[bin_] = set(np.flatnonzero(row).tolist())
+    assert result == expected
     assert yeast.targets["name"].tolist() == [name for name, _ in sheet]
 
 

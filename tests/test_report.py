@@ -77,13 +77,13 @@ def page(run) -> str:
 def test_every_figure_is_written_as_png_and_svg(run):
     names = {"calibration", "loss", "model", "precision_recall", "published_danq", "roc"}
     names |= {"targets", "validation_scores"}
-    found = {file.stem for file in (run / "evaluation").glob("*.svg")}
-    assert found == names == {file.stem for file in (run / "evaluation").glob("*.png")}
+    result = {file.stem for file in (run / "evaluation").glob("*.svg")}
+    assert result == names == {file.stem for file in (run / "evaluation").glob("*.png")}
 
 
 def test_the_page_loads_nothing_from_elsewhere(page):
     class Links(HTMLParser):
-        found: list[str]
+        result: list[str]
 
         def handle_starttag(self, tag, attributes):
             for name, value in attributes:

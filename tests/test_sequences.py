@@ -29,9 +29,9 @@ def frame(windows: Windows, size: int = 7) -> pd.DataFrame:
         assert len(batch) <= size
         bases = [dna.decode(codes) for codes in batch.codes]
         frames.append(pd.DataFrame(dict(batch.columns)).assign(bases=bases))
-    found = pd.concat(frames, ignore_index=True)
-    assert len(found) == count
-    return found
+    result = pd.concat(frames, ignore_index=True)
+    assert len(result) == count
+    return result
 
 
 def fasta(path: Path, records: list[tuple[str, str]], width: int = 60) -> Path:
@@ -76,12 +76,12 @@ def test_windows_are_those_of_a_plain_loop_over_strings(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bioq.files.text._BLOCK_BYTES", block)
         windows = SequenceWindows(path, window_bp=window_bp, stride_bp=stride_bp, pad=True)
-        found = frame(windows)
-    assert list(zip(*(found[c] for c in ("sequence", "start", "end", "bases")), strict=True)) == [
+        result = frame(windows)
+    assert list(zip(*(result[c] for c in ("sequence", "start", "end", "bases")), strict=True)) == [
         *expected
     ]
     shares = [row[3].count("N") / window_bp for row in expected]
-    np.testing.assert_allclose(found["n_share"], shares)
+    np.testing.assert_allclose(result["n_share"], shares)
 
 
 def test_plain_gzip_and_bgzip_give_the_same_windows(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_regions_are_tiled_by_bins_and_names_are_kept(tmp_path: Path) -> None:
         "MT\t0\t7\tshort\nchr1\t201\t206\todd\nchr1\t890\t915\tpast\n"
     )
     windows = regions(tmp_path, text)
-    found = frame(windows)
+    result = frame(windows)
     expected = [
         ("2", 300, "peak 1"),
         *(("chr1", start, "") for start in (100, 120, 140)),
@@ -175,12 +175,12 @@ def test_regions_are_tiled_by_bins_and_names_are_kept(tmp_path: Path) -> None:
         ("chr1", 890, "past"),
         ("chr1", 910, "past"),
     ]
-    assert list(zip(found["chrom"], found["start"], found["name"], strict=True)) == expected
-    assert (found["end"] == found["start"] + 20).all()
+    assert list(zip(result["chrom"], result["start"], result["name"], strict=True)) == expected
+    assert (result["end"] == result["start"] + 20).all()
     genome_name = {"2": "chr2", "chr1": "chr1", "MT": "chrM"}
     bases = [window_around(genome_name[contig], start) for contig, start, _ in expected]
-    assert found["bases"].tolist() == bases
-    np.testing.assert_allclose(found["n_share"], [text.count("N") / 100 for text in bases])
+    assert result["bases"].tolist() == bases
+    np.testing.assert_allclose(result["n_share"], [text.count("N") / 100 for text in bases])
     assert windows.past_end == 2  # type: ignore[attr-defined]
 
 
@@ -197,8 +197,8 @@ def test_ordered_bins_are_the_sorted_set_of_all_bins(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int, int]], stride_bp: int
 ) -> None:
     folder = tmp_path_factory.mktemp("r")
-    places = [(contig, start % len(CONTIGS[contig]), length) for contig, start, length in rows]
-    text = "".join(f"{contig}\t{start}\t{start + length}\n" for contig, start, length in places)
+    intervals = [(contig, start % len(CONTIGS[contig]), length) for contig, start, length in rows]
+    text = "".join(f"{contig}\t{start}\t{start + length}\n" for contig, start, length in intervals)
     plain = frame(regions(folder, text, stride_bp=stride_bp))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(regions_module, "_SORTED_AT_ONCE", 3)

@@ -51,8 +51,8 @@ class Server:
         """Send a signal; return the exit status, what it said on stderr, and the seconds."""
         started = time.monotonic()
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said, time.monotonic() - started
+        _, printed = self.process.communicate(timeout=30)
+        return self.process.returncode, printed, time.monotonic() - started
 
     def files(self) -> set[str]:
         return {str(path.relative_to(self.folder)) for path in self.folder.rglob("*")}
@@ -99,17 +99,19 @@ def test_it_writes_nowhere_else_ends_soon_while_a_job_runs_and_leaves_nothing(
         time.sleep(0.02)
     assert httpx2.get(f"{address}/api/jobs/{job}/result.tsv", timeout=60).text.startswith("chrom\t")
     answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 10_000), timeout=60)
-    place = f"{address}{answer.headers['location']}"
-    while httpx2.get(place).json()["done"] == 0:
+    url = f"{address}{answer.headers['location']}"
+    while httpx2.get(url).json()["done"] == 0:
         time.sleep(0.01)
-    assert httpx2.get(place).json()["state"] == "running"
+    assert httpx2.get(url).json()["state"] == "running"
     written = server.files() - before
     assert any(file.endswith("result.tsv") for file in written)
     assert any(file.endswith("upload.vcf") for file in written)
     assert all(file.startswith("bioq-serve-") for file in before | written)
     with httpx2.stream("GET", f"{address}/"):  # a connection that stays open holds nothing up
-        status, said, seconds = server.end(number)
-    assert (status, said) == ((130, "bioq: interrupted\n") if number == signal.SIGINT else (0, ""))
+        status, printed, seconds = server.end(number)
+    assert (status, printed) == (
+        (130, "bioq: interrupted\n") if number == signal.SIGINT else (0, "")
+    )
     assert seconds < STOP_S
     assert server.files() == set()
 
@@ -148,9 +150,9 @@ def test_only_this_machine_is_answered_and_told_nothing_of_what_nobody_expected(
         assert "bioq-jobs" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
     assert httpx2.get(f"{address}/api/model").status_code == 200
-    _, said, _ = server.end(signal.SIGTERM)
-    assert "Traceback" in said
-    assert "FileNotFoundError" in said
+    _, printed, _ = server.end(signal.SIGTERM)
+    assert "Traceback" in printed
+    assert "FileNotFoundError" in printed
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def write(path: Path, layout: Layout, count: int = 100, batch: int = 13) -> Path
             part = slice(start, start + batch)
             table.write(
                 {name: values[part] for name, values in columns.items()},
-                {name: scores[part] + place for place, name in enumerate(layout.scores)},
+                {name: scores[part] + index for index, name in enumerate(layout.scores)},
             )
         assert table.rows == count
     return path
@@ -60,8 +60,8 @@ def expected_frame(count: int = 100) -> pd.DataFrame:
 def test_text_reads_back_to_the_last_bit_with_pandas(ending: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"t{ending}", LAYOUT)
     numbers = {"share": np.float64, "CTCF": np.float32, "a|b/c": np.float32}
-    found = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(numbers, str)).astype(numbers)
-    pd.testing.assert_frame_equal(found, expected_frame(), check_dtype=False, rtol=0, atol=0)
+    result = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(numbers, str)).astype(numbers)
+    pd.testing.assert_frame_equal(result, expected_frame(), check_dtype=False, rtol=0, atol=0)
     text = path.read_bytes()
     lines = (gzip.decompress(text) if ending.endswith("gz") else text).decode().split("\n")
     assert lines[0] == "name\tstart\tshare\tgood\tCTCF\ta|b/c"
@@ -70,8 +70,8 @@ def test_text_reads_back_to_the_last_bit_with_pandas(ending: str, tmp_path: Path
 
 def test_parquet_reads_back_to_the_last_bit_with_pandas(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", LAYOUT)
-    found = pd.read_parquet(path)
-    pd.testing.assert_frame_equal(found, expected_frame(), check_dtype=False, rtol=0, atol=0)
+    result = pd.read_parquet(path)
+    pd.testing.assert_frame_equal(result, expected_frame(), check_dtype=False, rtol=0, atol=0)
     schema = pq.read_schema(path)
     assert json.loads(schema.metadata[b"bioq"]) == {"run": "ä"}
     assert str(schema.field("CTCF").type) == "float"
@@ -95,23 +95,23 @@ def test_anndata_reads_the_h5ad(count: int, tmp_path: Path) -> None:
     columns, scores = rows(count)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = anndata.read_h5ad(write(tmp_path / "t.h5ad", PAIR, count))
-    np.testing.assert_array_equal(found.X, scores)
-    np.testing.assert_array_equal(found.layers["ref"], scores + 1)
-    assert found.obs_names.tolist() == [str(row) for row in range(count)]
-    assert found.obs["name"].tolist() == columns["name"].tolist()
-    np.testing.assert_array_equal(found.obs["good"].to_numpy(), columns["good"])
-    assert list(found.obs.columns) == list(COLUMNS)
-    assert found.var_names.tolist() == TARGETS["name"].tolist()
-    assert found.var["cell"].tolist() == ["K562", ""]
-    assert json.loads(found.uns["bioq"]) == {"run": 1}
+        result = anndata.read_h5ad(write(tmp_path / "t.h5ad", PAIR, count))
+    np.testing.assert_array_equal(result.X, scores)
+    np.testing.assert_array_equal(result.layers["ref"], scores + 1)
+    assert result.obs_names.tolist() == [str(row) for row in range(count)]
+    assert result.obs["name"].tolist() == columns["name"].tolist()
+    np.testing.assert_array_equal(result.obs["good"].to_numpy(), columns["good"])
+    assert list(result.obs.columns) == list(COLUMNS)
+    assert result.var_names.tolist() == TARGETS["name"].tolist()
+    assert result.var["cell"].tolist() == ["K562", ""]
+    assert json.loads(result.uns["bioq"]) == {"run": 1}
 
 
 def test_several_scores_are_told_apart_by_column(tmp_path: Path) -> None:
-    found = pd.read_parquet(write(tmp_path / "t.parquet", PAIR))
+    result = pd.read_parquet(write(tmp_path / "t.parquet", PAIR))
     names = ["diff:CTCF", "diff:a|b/c", "ref:CTCF", "ref:a|b/c"]
-    assert list(found.columns) == [*COLUMNS, *names]
-    np.testing.assert_array_equal(found["ref:CTCF"], rows(100)[1][:, 0] + 1)
+    assert list(result.columns) == [*COLUMNS, *names]
+    np.testing.assert_array_equal(result["ref:CTCF"], rows(100)[1][:, 0] + 1)
 
 
 def test_a_target_called_like_a_column_stays_apart_from_it(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_how_rows_are_batched_changes_nothing(ending: str, tmp_path: Path) -> No
         pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(many))
     else:
         with h5py.File(one) as first, h5py.File(many) as second:
-            place = "X" if ending == ".h5ad" else "scores/probability"
-            np.testing.assert_array_equal(first[place], second[place])
+            index = "X" if ending == ".h5ad" else "scores/probability"
+            np.testing.assert_array_equal(first[index], second[index])
 
 
 def test_how_many_rows_become_text_at_once_changes_nothing(
@@ -152,14 +152,14 @@ def test_float16_is_within_its_precision(ending: str, tmp_path: Path) -> None:
         table.write({"row": np.arange(50)}, {"p": scores})
     if ending in (".h5", ".h5ad"):
         with h5py.File(path) as file:
-            found = file["X" if ending == ".h5ad" else "scores/p"][:]
-        assert found.dtype == np.float16
+            result = file["X" if ending == ".h5ad" else "scores/p"][:]
+        assert result.dtype == np.float16
     elif ending == ".parquet":
-        found = pd.read_parquet(path)[["CTCF", "a|b/c"]].to_numpy()
-        assert found.dtype == np.float16
+        result = pd.read_parquet(path)[["CTCF", "a|b/c"]].to_numpy()
+        assert result.dtype == np.float16
     else:
-        found = pd.read_csv(path, sep="\t")[["CTCF", "a|b/c"]].to_numpy()
-    np.testing.assert_allclose(found.astype(float), scores, rtol=1e-3, atol=1e-7)
+        result = pd.read_csv(path, sep="\t")[["CTCF", "a|b/c"]].to_numpy()
+    np.testing.assert_allclose(result.astype(float), scores, rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -101,9 +101,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
 def test_where_the_data_lies_changes_nothing(
     masked_data: Dataset, tmp_path: Path, strands: str
 ) -> None:
-    for place in ("disk", "memory", "device"):
-        config = TrainConfig(**{**vars(QUICK), "data_in": place, "strands": strands})
-        bioq.train(masked_data, tmp_path / place, model="danq", sizes=SMALL, config=config)
+    for data_in in ("disk", "memory", "device"):
+        config = TrainConfig(**{**vars(QUICK), "data_in": data_in, "strands": strands})
+        bioq.train(masked_data, tmp_path / data_in, model="danq", sizes=SMALL, config=config)
     assert_same_run(tmp_path / "disk", tmp_path / "memory")
     assert_same_run(tmp_path / "disk", tmp_path / "device")
 
@@ -284,7 +284,10 @@ def test_a_shift_that_leaves_nothing_of_a_window_is_refused(
 ) -> None:
     window_bp = masked_data.description.window_bp
     config = dataclasses.replace(QUICK, shift=window_bp)
-    with pytest.raises(UsageError, match=f"--shift {window_bp} would move windows of {window_bp}"):
+    with pytest.raises(
+        UsageError,
+        match=f"--shift {window_bp} would move every base out of a window of {window_bp}",
+    ):
         bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="--shift -1, expected 0 or more"):
@@ -424,8 +427,8 @@ def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path:
     model = bioq.train(masked_data, tmp_path / "run", sizes=SMALL, motifs=str(meme), config=config)
     first = model.network.conv.weight[0].detach().numpy()  # type: ignore[union-attr, index]
     expected = np.array([[1, 0, 0, 0], [0, 1, 0, 0]] * 3).T - 0.25
-    found = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
-    assert min(found) < 1e-6
+    result = [abs(first[:, start : start + 6] - expected).max() for start in range(3)]
+    assert min(result) < 1e-6
 
 
 def test_the_seed_decides_how_filters_start_from_motifs(

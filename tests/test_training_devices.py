@@ -69,12 +69,12 @@ def alone(data: Path) -> Path:
 
 
 def assert_same_curve(run: Path, other: Path) -> None:
-    found, expected = read_history(run), read_history(other)
-    assert len(found) == len(expected)
+    result, expected = read_history(run), read_history(other)
+    assert len(result) == len(expected)
     for name in ("train_loss", "valid_loss"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=BOUND)
+        np.testing.assert_allclose(result[name], expected[name], rtol=BOUND)
     np.testing.assert_allclose(
-        found["valid_macro_roc_auc"], expected["valid_macro_roc_auc"], atol=1e-3
+        result["valid_macro_roc_auc"], expected["valid_macro_roc_auc"], atol=1e-3
     )
 
 
@@ -232,13 +232,13 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
             bioq.train(data, run, sizes=SIZES, config=long)
     for devices, status, message in (
         (2, 1, "rank 1 (process"),
-        (3, 130, "interrupted; --resume goes on"),
+        (3, 130, "interrupted; --resume continues"),
     ):
-        started, said = _stop_in_the_middle(data, run, devices)
+        started, printed = _stop_in_the_middle(data, run, devices)
         assert started == status
-        assert message in said
-        assert said.count("bioq: ") == 1
-        assert "Traceback" not in said
+        assert message in printed
+        assert printed.count("bioq: ") == 1
+        assert "Traceback" not in printed
     assert len(read_history(run)) < 16, "all of it was to be in pieces"
     bioq.train(data, run, resume=True)
     assert_same_curve(run, whole)
@@ -264,12 +264,12 @@ def _stop_in_the_middle(data: Path, run: Path, devices: int) -> tuple[int, str]:
             next(rank for rank in started if rank.environ()["RANK"] == "1").kill()
         else:
             process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
     finally:
         process.kill()
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive
-    return process.returncode, said
+    return process.returncode, printed
 
 
 @pytest.fixture
@@ -377,8 +377,8 @@ def test_srun_without_tasks_per_node_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_a_batch_script_without_srun_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0"), ("SLURM_JOB_ID", "7")):
         monkeypatch.setenv(name, value)
-    with joined("cpu", 1, 1) as found:
-        assert found.is_alone
+    with joined("cpu", 1, 1) as result:
+        assert result.is_alone
 
 
 def test_a_rank_reports_every_kind_of_error_as_one_that_can_be_raised(tmp_path: Path) -> None:

@@ -75,10 +75,10 @@ def test_parquet_and_hdf5_hold_what_the_text_holds(
     pd.testing.assert_frame_equal(parquet, table, check_dtype=False)
     zipped = read_tsv(tmp_path / "out.tsv.gz")
     pd.testing.assert_frame_equal(zipped, table)
-    found = anndata.read_h5ad(tmp_path / "out.h5ad")
-    assert found.obs["status"].tolist() == table["status"].tolist()
-    np.testing.assert_allclose(np.asarray(found.X), of_score(table, "diff"))
-    np.testing.assert_allclose(np.asarray(found.layers["alt"]), of_score(table, "alt"))
+    result = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert result.obs["status"].tolist() == table["status"].tolist()
+    np.testing.assert_allclose(np.asarray(result.X), of_score(table, "diff"))
+    np.testing.assert_allclose(np.asarray(result.layers["alt"]), of_score(table, "alt"))
     with h5py.File(tmp_path / "out.h5") as file:
         names: list[str] = []
         file.visit(names.append)
@@ -136,10 +136,10 @@ def test_htslib_reads_the_header_and_the_scores_of_the_vcf(
         assert header.info[f"BIOQ_{name.upper()}"].number == 2
         values = of_score(table, name).to_numpy()
         for record, row in zip(records, values, strict=True):
-            found = record.info.get(f"BIOQ_{name.upper()}")
-            assert (found is None) == np.isnan(row).any()
-            if found is not None:
-                np.testing.assert_allclose(found, row, rtol=1e-5)
+            result = record.info.get(f"BIOQ_{name.upper()}")
+            assert (result is None) == np.isnan(row).any()
+            if result is not None:
+                np.testing.assert_allclose(result, row, rtol=1e-5)
 
 
 def test_deepsea_files_are_what_its_own_code_writes(
@@ -159,9 +159,9 @@ def test_deepsea_files_are_what_its_own_code_writes(
             lines.append(",".join(map(str, cells)))
         expected = "\n".join(lines) + "\n"
         # The table's text is of float32: the fifth digit can fall the other way.
-        found = (tmp_path / f"in.vcf.out.{ending}").read_text()
-        assert found.splitlines()[0] == lines[0]
-        compared = zip(found.split(","), expected.split(","), strict=True)
+        result = (tmp_path / f"in.vcf.out.{ending}").read_text()
+        assert result.splitlines()[0] == lines[0]
+        compared = zip(result.split(","), expected.split(","), strict=True)
         assert sum(left != right for left, right in compared) <= 1
 
 

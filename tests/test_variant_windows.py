@@ -78,17 +78,17 @@ def test_thousands_of_random_alleles_are_what_a_string_edit_gives(window_bp: int
             continue
         assert here.status == "scored"
         indel: Indel = ("left", "right", "both")[checked % 3]  # type: ignore[assignment]
-        found = read_allele_windows(genome, here, window_bp, indel)
+        result = read_allele_windows(genome, here, window_bp, indel)
         flanks = ["left", "right"] if indel == "both" else [indel]
         expected = [by_string(chromosome, pos, ref, alt, window_bp, flank) for flank in flanks]
         if ref_bp == alt_bp:
             assert len(set(expected)) == 1
             del expected[1:]
-        assert [dna.decode(codes) for codes in found.edited] == expected
+        assert [dna.decode(codes) for codes in result.edited] == expected
         genome_window = by_string(chromosome, pos, ref, ref, window_bp, "left")
-        assert dna.decode(found.genome) == genome_window
-        assert found.is_padded == any("N" in window for window in [genome_window, *expected])
-        padded += found.is_padded
+        assert dna.decode(result.genome) == genome_window
+        assert result.is_padded == any("N" in window for window in [genome_window, *expected])
+        padded += result.is_padded
         checked += 1
     assert 20 < padded < 2000
 
@@ -172,9 +172,9 @@ def test_any_allele_on_any_genome_has_a_status_and_whole_windows(data: st.DataOb
     if here.inserted is None:
         return
     old, new = (ref, alt) if here.status == "scored" else (alt, ref)
-    found = read_allele_windows(genome, here, 12, "both")
-    flanks = ["left", "right"][: len(found.edited)]
-    assert [dna.decode(codes) for codes in found.edited] == [
+    result = read_allele_windows(genome, here, 12, "both")
+    flanks = ["left", "right"][: len(result.edited)]
+    assert [dna.decode(codes) for codes in result.edited] == [
         by_string(chromosome, pos, old, new, 12, flank) for flank in flanks
     ]
-    assert dna.decode(found.genome) == by_string(chromosome, pos, old, old, 12, "left")
+    assert dna.decode(result.genome) == by_string(chromosome, pos, old, old, 12, "left")

@@ -139,9 +139,9 @@ def test_scores_are_those_of_windows_edited_by_hand(
             for is_opposite in (False, True) if strands == "both" else (False,):
                 expected.append(by_hand(model, before, after, is_opposite))
         for name in SCORES:
-            mean = np.mean([found[name] for found in expected], axis=0)
-            found = [row[f"{name}:first"], row[f"{name}:second"]]
-            np.testing.assert_allclose(found, mean, rtol=0, atol=2e-5 if "log" in name else BOUND)
+            mean = np.mean([result[name] for result in expected], axis=0)
+            result = [row[f"{name}:first"], row[f"{name}:second"]]
+            np.testing.assert_allclose(result, mean, rtol=0, atol=2e-5 if "log" in name else BOUND)
         size = np.abs([row["diff:first"], row["diff:second"]])
         assert row["max_abs_diff"] == pytest.approx(size.max())
         assert row["mean_abs_diff"] == pytest.approx(size.mean())
@@ -319,9 +319,11 @@ def test_wrong_build_and_wrong_names_are_asked_about(
     ]
     rows = [(*row[:4], other_base(str(row[3]))) for row in rows] + [("7", 5, ".", "A", "C")]
     summary = write_variants(VariantJob(run, written(tmp_path, rows), genome), tmp_path / "out.tsv")
-    asked = summary.lines()[-2:]
-    assert asked[0].startswith("100% of the alleles do not have the bases of genome.fa as REF")
-    assert asked[1].startswith("33% of the alleles are on contigs that genome.fa does not have (7;")
+    questions = summary.lines()[-2:]
+    assert questions[0].startswith("100% of the alleles do not have the bases of genome.fa as REF")
+    assert questions[1].startswith(
+        "33% of the alleles are on contigs that genome.fa does not have (7;"
+    )
     alias = tmp_path / "alias.tsv"
     alias.write_text("7\t1\n")
     renamed = write_variants(
@@ -381,7 +383,7 @@ def test_the_python_function_yields_tables_of_flat_size(
     vcf = written(tmp_path, random_rows(chromosome))
     tables = bioq.score_variants(bioq.load(run), vcf, genome, targets=["first"])
     assert isinstance(tables, Iterator)
-    found = list(tables)
-    assert [len(table) for table in found] == [16, 16, 16, 2]
+    result = list(tables)
+    assert [len(table) for table in result] == [16, 16, 16, 2]
     names = [f"{name}:first" for name in SCORES]
-    assert all(list(table) == [*COLUMNS, *names] for table in found)
+    assert all(list(table) == [*COLUMNS, *names] for table in result)

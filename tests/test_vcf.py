@@ -62,10 +62,10 @@ def test_every_allele_of_text_is_read_in_order(tmp_path: Path, kind: str) -> Non
         path = written(tmp_path, LINES.rstrip("\n"))
     elif kind == "mark":
         path = written(tmp_path, b"\xef\xbb\xbf" + text.encode("latin-1"))
-    found = list(read_variants(path))
-    assert parts(found) == ALLELES
+    result = list(read_variants(path))
+    assert parts(result) == ALLELES
     assert survey_variants(path).alleles == len(ALLELES)
-    assert {variant.chrom for variant in found} == set(survey_variants(path).contigs) == {"1"}
+    assert {variant.chrom for variant in result} == set(survey_variants(path).contigs) == {"1"}
 
 
 def test_five_columns_are_enough(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ ROOT = Path(__file__).parents[1]
 def ask(client: TestClient, what: str, **fields: Any) -> dict[str, Any]:
     answer = client.post(f"/api/{what}", json=fields)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    result: dict[str, Any] = answer.json()
+    return result
 
 
 def refusal(client: TestClient, what: str, status: int = 422, **fields: Any) -> str:
@@ -72,14 +72,14 @@ def test_predictions_are_those_of_the_library(
     sequences = [
         {"name": f"s{number}", "sequence": dna.decode(row)} for number, row in enumerate(codes)
     ]
-    found = ask(client, "predict", sequences=sequences)
-    assert found["targets"] == list(service.targets["name"])
-    assert [window["name"] for window in found["windows"]] == ["s0", "s1", "s2"]
-    assert {(one["start"], one["end"], one["n_share"]) for one in found["windows"]} == {
+    result = ask(client, "predict", sequences=sequences)
+    assert result["targets"] == list(service.targets["name"])
+    assert [window["name"] for window in result["windows"]] == ["s0", "s1", "s2"]
+    assert {(one["start"], one["end"], one["n_share"]) for one in result["windows"]} == {
         (0, service.window_bp, 0)
     }
     expected = bioq.predict(service.model, dna_one_hot(codes))
-    answered = np.array([window["probability"] for window in found["windows"]], dtype=np.float32)
+    answered = np.array([window["probability"] for window in result["windows"]], dtype=np.float32)
     np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
 
 
@@ -87,16 +87,16 @@ def test_a_region_is_counted_from_1_and_its_bins_from_0(
     client: TestClient, service: Service, genome: Path
 ) -> None:
     bin_bp, window_bp = service.bin_bp, service.window_bp
-    found = ask(client, "predict", regions=[f"chr1:{SITE_START + 1}-{SITE_START + 2 * bin_bp}"])
+    result = ask(client, "predict", regions=[f"chr1:{SITE_START + 1}-{SITE_START + 2 * bin_bp}"])
     starts = [SITE_START, SITE_START + bin_bp]
-    assert [(one["name"], one["start"], one["end"]) for one in found["windows"]] == [
+    assert [(one["name"], one["start"], one["end"]) for one in result["windows"]] == [
         ("chr1", start, start + bin_bp) for start in starts
     ]
     before = (window_bp - bin_bp) // 2
     with open_genome(genome) as opened:
         windows = [opened.read("chr1", s - before, s - before + window_bp) for s in starts]
     expected = bioq.predict(service.model, dna_one_hot(np.stack(windows)))
-    answered = np.array([window["probability"] for window in found["windows"]])
+    answered = np.array([window["probability"] for window in result["windows"]])
     np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
     assert answered[0, 0] > 0.5  # the motif of target `first` is planted there
 
@@ -104,9 +104,9 @@ def test_a_region_is_counted_from_1_and_its_bins_from_0(
 def test_targets_are_chosen_by_glob_in_the_order_of_the_table(client: TestClient) -> None:
     region = f"chr1:{SITE_START + 1}-{SITE_START + 10}"
     everything = ask(client, "predict", regions=[region])["windows"][0]["probability"]
-    found = ask(client, "predict", regions=[region], targets=["sec*"])
-    assert found["targets"] == ["second"]
-    assert found["windows"][0]["probability"] == everything[1:]
+    result = ask(client, "predict", regions=[region], targets=["sec*"])
+    assert result["targets"] == ["second"]
+    assert result["windows"][0]["probability"] == everything[1:]
 
 
 def test_short_sequences_are_padded_on_request_only(client: TestClient, service: Service) -> None:
@@ -134,11 +134,11 @@ def test_variants_are_scored_as_bioq_variants_does(
     vcf.write_text(HEADER + "".join("\t".join(map(str, row)) + "\n" for row in rows))
     for targets in ([], ["second"]):
         expected = pd.concat(bioq.score_variants(service.model, vcf, genome, targets=targets))
-        found = ask(
+        result = ask(
             client, "variants", variants=[" ".join(map(str, row)) for row in rows], targets=targets
         )
-        assert len(found["alleles"]) == len(expected) == 5
-        for allele, (_, row) in zip(found["alleles"], expected.iterrows(), strict=True):
+        assert len(result["alleles"]) == len(expected) == 5
+        for allele, (_, row) in zip(result["alleles"], expected.iterrows(), strict=True):
             for column in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref"):
                 assert allele[column] == row[column]
             assert allele["top_target"] == row["top_target"]
@@ -148,9 +148,9 @@ def test_variants_are_scored_as_bioq_variants_does(
                 continue
             assert allele["max_abs_diff"] == pytest.approx(row["max_abs_diff"], abs=1e-6)
             for score, values in allele["scores"].items():
-                named = [row[f"{score}:{target}"] for target in found["targets"]]
+                named = [row[f"{score}:{target}"] for target in result["targets"]]
                 np.testing.assert_allclose(values, named, rtol=0, atol=1e-5)
-    assert [allele["status"] for allele in found["alleles"]][3:] == ["no_contig", "symbolic"]
+    assert [allele["status"] for allele in result["alleles"]][3:] == ["no_contig", "symbolic"]
 
 
 def test_more_variants_than_one_waits_for_are_sent_to_jobs(
@@ -170,31 +170,31 @@ def test_a_direct_answer_leaves_no_job_behind(client: TestClient, service: Servi
 
 def test_mutagenesis_is_that_of_the_library(client: TestClient, service: Service) -> None:
     codes = np.random.default_rng(4).integers(0, 4, service.window_bp).astype(np.uint8)
-    found = ask(client, "mutagenesis", sequence=dna.decode(codes), target="second", span_bp=10)
+    result = ask(client, "mutagenesis", sequence=dna.decode(codes), target="second", span_bp=10)
     start = (service.window_bp - 10) // 2
     reference, effects = mutate_window(
         service.model, codes, start=start, end=start + 10, targets=np.array([1])
     )
-    assert found["reference"] == pytest.approx(reference[0], abs=1e-6)
-    assert found["bases"] == dna.decode(codes[start : start + 10])
-    assert found["position"] == list(range(start, start + 10))
+    assert result["reference"] == pytest.approx(reference[0], abs=1e-6)
+    assert result["bases"] == dna.decode(codes[start : start + 10])
+    assert result["position"] == list(range(start, start + 10))
     for base, row in zip("ACGT", effects[:, :, 0], strict=True):
-        np.testing.assert_allclose(found["effects"][base], row, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(result["effects"][base], row, rtol=0, atol=1e-6)
 
 
 def test_mutagenesis_of_a_region_finds_the_planted_motif(
     client: TestClient, service: Service
 ) -> None:
     bin_bp = service.bin_bp
-    found = ask(
+    result = ask(
         client,
         "mutagenesis",
         region=f"chr1:{SITE_START - 9}-{SITE_START - 10 + bin_bp}",
         target="first",
     )
-    assert found["position"] == list(range(SITE_START - 10, SITE_START - 10 + bin_bp))
-    worst = np.array([found["effects"][base] for base in "ACGT"]).min(axis=0)
-    assert SITE_START <= found["position"][int(worst.argmin())] < SITE_START + 11
+    assert result["position"] == list(range(SITE_START - 10, SITE_START - 10 + bin_bp))
+    worst = np.array([result["effects"][base] for base in "ACGT"]).min(axis=0)
+    assert SITE_START <= result["position"][int(worst.argmin())] < SITE_START + 11
 
 
 @pytest.mark.parametrize(
@@ -263,12 +263,12 @@ def test_without_a_genome_regions_and_variants_say_what_is_missing(service: Serv
 
 
 def test_the_model_says_what_it_is(client: TestClient, service: Service) -> None:
-    found = client.get("/api/model").json()
-    assert found["architecture"] == dict(service.config.model)
-    assert (found["window_bp"], found["bin_bp"]) == (200, 40)
-    assert found["targets"] == [{"name": "first"}, {"name": "second"}]
-    assert found["evaluation"] is None
-    assert found["limits"]["alleles"] == Limits().alleles
+    result = client.get("/api/model").json()
+    assert result["architecture"] == dict(service.config.model)
+    assert (result["window_bp"], result["bin_bp"]) == (200, 40)
+    assert result["targets"] == [{"name": "first"}, {"name": "second"}]
+    assert result["evaluation"] is None
+    assert result["limits"]["alleles"] == Limits().alleles
 
 
 def test_the_model_gives_the_scores_of_its_evaluation(service: Service, tmp_path: Path) -> None:
@@ -281,17 +281,17 @@ def test_the_model_gives_the_scores_of_its_evaluation(service: Service, tmp_path
     (folder / "per_target.tsv").write_text("name\tpositives\nfirst\t1\n")
     (folder / "curves.csv").write_text("curve,group,x,y,threshold\n")
     (folder / "calibration.csv").write_text("start,end\n")
-    found = other_app(service, folder=tmp_path).get("/api/model").json()
-    assert found["evaluation"] == summary
+    result = other_app(service, folder=tmp_path).get("/api/model").json()
+    assert result["evaluation"] == summary
 
 
 def finished(client: TestClient, location: str) -> dict[str, Any]:
     for _ in range(500):
-        found: dict[str, Any] = client.get(location).json()
-        if found["state"] not in ("waiting", "running"):
-            return found
+        result: dict[str, Any] = client.get(location).json()
+        if result["state"] not in ("waiting", "running"):
+            return result
         time.sleep(0.01)
-    raise AssertionError(found)
+    raise AssertionError(result)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -308,8 +308,8 @@ def test_a_job_scores_a_vcf(
     location = started.headers["Location"]
     assert location == f"/api/jobs/{started.json()['id']}"
     assert started.json()["total"] == 100
-    found = finished(client, location)
-    assert (found["state"], found["done"], found["error"]) == ("done", 100, "")
+    result = finished(client, location)
+    assert (result["state"], result["done"], result["error"]) == ("done", 100, "")
     vcf = tmp_path / "in.vcf"
     vcf.write_text(text)
     expected = pd.concat(bioq.score_variants(service.model, vcf, genome)).reset_index(drop=True)
@@ -405,30 +405,30 @@ def test_requests_that_arrive_together_are_answered_with_their_own(
     random = np.random.default_rng(5)
     codes = random.integers(0, 4, (24, service.window_bp)).astype(np.uint8)
     expected = bioq.predict(service.model, dna_one_hot(codes))
-    found: dict[int, list[float]] = {}
+    result: dict[int, list[float]] = {}
 
     def one(number: int) -> None:
         body = {"sequences": [{"name": f"s{number}", "sequence": dna.decode(codes[number])}]}
         answer = httpx2.post(f"{address}/api/predict", json=body, timeout=30).json()
         assert answer["windows"][0]["name"] == f"s{number}"
-        found[number] = answer["windows"][0]["probability"]
+        result[number] = answer["windows"][0]["probability"]
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(len(codes))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    answered = np.array([found[number] for number in range(len(codes))])
+    answered = np.array([result[number] for number in range(len(codes))])
     np.testing.assert_allclose(answered, expected, rtol=0, atol=1e-6)
 
 
 def test_every_documented_example_is_answered(client: TestClient, service: Service) -> None:
     openapi = client.get("/api/openapi.json").json()
-    asked = [example for example in examples(service) if example.body]
-    assert {example.path for example in asked} == {
+    requests = [example for example in examples(service) if example.body]
+    assert {example.path for example in requests} == {
         path for path, methods in openapi["paths"].items() if "post" in methods
     }
-    for example in asked:
+    for example in requests:
         operation = openapi["paths"][example.path]["post"]
         documented = operation["requestBody"]["content"][example.media_type]["examples"]
         assert documented[example.name]["value"] == (example.vcf or example.json)

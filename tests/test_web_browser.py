@@ -99,7 +99,7 @@ def test_a_fault_is_told_beside_the_text(page):
     predict(page, "rubbish")
     field = page.get_by_label("DNA, FASTA or regions")
     expect(field).to_have_value("rubbish")
-    expect(field).to_have_accessible_description(re.compile("'rubbish' is no DNA"))
+    expect(field).to_have_accessible_description(re.compile("'rubbish' is not DNA"))
 
 
 @pytest.fixture

@@ -111,9 +111,9 @@ def test_a_fault_is_told_beside_the_field_and_can_be_mended_by_keyboard_alone(pa
     while page.evaluate("document.activeElement.textContent") != "Score":
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("line 1: 'chr1:25:A' is no variant")
+    expect(page.get_by_role("alert")).to_contain_text("line 1: 'chr1:25:A' is not a variant")
     expect(field).to_have_value("chr1:25:A")
-    expect(field).to_have_accessible_description(re.compile("is no variant"))
+    expect(field).to_have_accessible_description(re.compile("is not a variant"))
     field.focus()
     page.keyboard.press("End")
     page.keyboard.type(">N")

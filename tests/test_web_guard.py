@@ -202,8 +202,8 @@ def test_every_kind_of_answer_has_the_headers(client, small, service, monkeypatc
         )
     broken = request.getfixturevalue("broken")
     answers += [broken.get("/"), broken.get("/api/model")]
-    found = {answer.status_code for answer in answers}
-    assert found == {200, 303, 400, 403, 404, 405, 413, 422, 429, 500}
+    result = {answer.status_code for answer in answers}
+    assert result == {200, 303, 400, 403, 404, 405, 413, 422, 429, 500}
     for answer in answers:
         for name, value in HEADERS.items():
             assert answer.headers.get_list(name) == [value], (answer.status_code, answer.url, name)
@@ -238,8 +238,8 @@ def evil(trained, genome) -> Iterator[tuple[TestClient, Service]]:
 
 def links_of(page: str) -> set[str]:
     """Return the addresses on this server that a page leads to, without what is changed there."""
-    found = {html.unescape(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page)}
-    return {link.partition("#")[0] for link in found if link[:1] in ("/", "?")}
+    result = {html.unescape(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page)}
+    return {link.partition("#")[0] for link in result if link[:1] in ("/", "?")}
 
 
 def test_no_page_that_can_be_reached_holds_what_somebody_wrote_as_markup(evil):

@@ -296,7 +296,7 @@ def test_no_base_past_the_contigs_ends_is_mutated(small, place, first, last):
     windows = small.read_regions(f"chr1:{place}")
     assert set(RegionWindows.columns) == set(windows.columns)
     job = small.mutate_job(windows, 0, 0, small.bin_bp)
-    position = job.future.result(LONG_S).explanation.place.position
+    position = job.future.result(LONG_S).explanation.locus.position
     assert list(position) == list(range(first - 1, last))
     assert job.done == job.total == 3 * len(position)
 
@@ -306,7 +306,7 @@ def test_a_sequence_without_bases_is_not_mutated(small):
     with pytest.raises(BioqError, match="nothing: the sequence has no bases to mutate"):
         small.mutate_job(windows, 0, 0, small.bin_bp)
     answer = small.mutate_job(windows, 1, 0, small.bin_bp).future.result(LONG_S)
-    assert list(answer.explanation.place.position) == [0, 1, 2, 3]
+    assert list(answer.explanation.locus.position) == [0, 1, 2, 3]
 
 
 def test_a_download_of_a_result_that_was_removed_is_not_found(small, trained):

@@ -87,9 +87,11 @@ def test_the_page_shows_what_bioq_predict_writes(client, expected):
     for window in (1, 2):
         shown = table_of(client.get(address, params={"window": window}).text)
         shown["probability"] = shown["probability"].astype(float)
-        found = shown.set_index("target")["probability"]
-        np.testing.assert_allclose(found[["first", "second"]], expected.iloc[window - 1], atol=6e-4)
-        assert found.is_monotonic_decreasing
+        result = shown.set_index("target")["probability"]
+        np.testing.assert_allclose(
+            result[["first", "second"]], expected.iloc[window - 1], atol=6e-4
+        )
+        assert result.is_monotonic_decreasing
 
 
 @pytest.mark.parametrize("ending", ["tsv", "parquet"])
@@ -97,11 +99,11 @@ def test_the_download_is_what_bioq_predict_writes(client, expected, ending):
     answer = client.get(f"{predicted(client, REGION)}/result.{ending}")
     assert "attachment" in answer.headers["content-disposition"]
     if ending == "tsv":
-        found = pd.read_csv(io.BytesIO(answer.content), sep="\t")
+        result = pd.read_csv(io.BytesIO(answer.content), sep="\t")
     else:
-        found = pd.read_parquet(io.BytesIO(answer.content))
+        result = pd.read_parquet(io.BytesIO(answer.content))
     columns = ["chrom", "start", "end", "first", "second"]
-    pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False, atol=1e-5)
+    pd.testing.assert_frame_equal(result[columns], expected[columns], check_dtype=False, atol=1e-5)
 
 
 def test_every_example_is_predicted(client, genome):
@@ -138,10 +140,10 @@ def test_without_a_genome_the_example_is_random_and_regions_are_refused(service)
     [
         ("", "there is no sequence"),
         ("ACGT", "--"),
-        ("hello world", "'hello' is no DNA"),
+        ("hello world", "'hello' is not DNA"),
         ("chr9:1-100", "has no contig 'chr9'"),
         ("chr1:100-1", "expected 1 <= START <= END"),
-        ("chr1:1-5000\nrubbish", "line 2: 'rubbish' is no region"),
+        ("chr1:1-5000\nrubbish", "line 2: 'rubbish' is not a region"),
         (">x\n" + "A" * 200 + "\n>x!\n" + "A" * 10, "x!"),
         ("A" * 20_000, "are more than the 200 that the page takes"),
         ("A" * 2_500_000, "the page takes 2,097,152"),
@@ -343,12 +345,12 @@ def test_targets_are_coloured_by_the_first_column_that_tells_them_apart():
             "note": [f"n{n}" for n in range(100)],
         }
     )
-    found = annotation_of(table)
-    assert found.columns == ("assay", "cell", "note")
-    assert found.choices == ("cell",)
-    assert found.group == "cell"
-    assert len(set(found.colours.values())) == MOST_GROUPS + 1
-    assert [name for name, _ in found.legend][-1] == "other"
+    result = annotation_of(table)
+    assert result.columns == ("assay", "cell", "note")
+    assert result.choices == ("cell",)
+    assert result.group == "cell"
+    assert len(set(result.colours.values())) == MOST_GROUPS + 1
+    assert [name for name, _ in result.legend][-1] == "other"
     assert annotation_of(table[["name", "note"]]).group == ""
 
 

@@ -62,10 +62,10 @@ def busy(queue, model):
 
 
 def test_requests_that_wait_together_are_predicted_together(busy, model):
-    asked = [windows(count, count) for count in (3, 4, 2, 5)]
-    futures = [busy.predict(codes) for codes in asked]
+    requests = [windows(count, count) for count in (3, 4, 2, 5)]
+    futures = [busy.predict(codes) for codes in requests]
     model.may_go.set()
-    for codes, future in zip(asked, futures, strict=True):
+    for codes, future in zip(requests, futures, strict=True):
         np.testing.assert_array_equal(future.result(LONG_S), expected(codes))
     assert model.calls == [1, 9, 5]
 

@@ -48,14 +48,16 @@ def described(service: Service) -> schemathesis.schemas.BaseSchema:
 
 
 def test_every_operation_is_tried(service: Service) -> None:
-    labels = [found.ok().label for found in described(service).get_all_operations()]
+    labels = [result.ok().label for result in described(service).get_all_operations()]
     assert sorted(labels) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_answers_conform_to_the_schema(service: Service, label: str) -> None:
     operation = next(
-        found.ok() for found in described(service).get_all_operations() if found.ok().label == label
+        result.ok()
+        for result in described(service).get_all_operations()
+        if result.ok().label == label
     )
     good, bad = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
     has_input = bool(operation.body) or bool(list(operation.iter_parameters()))

@@ -78,9 +78,9 @@ def cells(page: str) -> list[list[str]]:
 
 
 def error_of(page: str) -> str:
-    found = re.search(r'<p class="error"[^>]*role="alert">(.*?)</p>', page)
-    assert found is not None
-    return html.unescape(found[1])
+    result = re.search(r'<p class="error"[^>]*role="alert">(.*?)</p>', page)
+    assert result is not None
+    return html.unescape(result[1])
 
 
 def test_the_pages_show_what_the_command_line_writes(client, vcf, expected):
@@ -150,13 +150,13 @@ def test_the_table_is_what_the_files_hold(client, vcf, expected):
     for ending in ("tsv", "tsv.gz", "parquet"):
         content = client.get(f"{answer.url}/result.{ending}").content
         if ending == "parquet":
-            found = pd.read_parquet(io.BytesIO(content))
+            result = pd.read_parquet(io.BytesIO(content))
         else:
             text = gzip.decompress(content) if ending == "tsv.gz" else content
-            found = pd.read_csv(io.BytesIO(text), sep="\t", comment="#", keep_default_na=False)
-        assert list(found["status"]) == list(expected["status"])
+            result = pd.read_csv(io.BytesIO(text), sep="\t", comment="#", keep_default_na=False)
+        assert list(result["status"]) == list(expected["status"])
         np.testing.assert_allclose(
-            pd.to_numeric(found["diff:first"], errors="coerce"), expected["diff:first"], atol=1e-6
+            pd.to_numeric(result["diff:first"], errors="coerce"), expected["diff:first"], atol=1e-6
         )
 
 
@@ -164,7 +164,7 @@ def test_the_table_is_what_the_files_hold(client, vcf, expected):
     ("text", "line"),
     [
         ("", "there is no variant"),
-        ("chr1:25:A>", "line 1: 'chr1:25:A>' is no variant"),
+        ("chr1:25:A>", "line 1: 'chr1:25:A>' is not a variant"),
         ("chr1 5 A C\nchr1 x A C", "line 2"),
         ("chr1:7:A>C\n" * 10_001, "10,001 alleles are more than the 10,000"),
     ],
@@ -344,8 +344,8 @@ def test_pages_hold_nothing_that_their_policy_forbids(client, many):
 
 
 def test_alleles_that_were_not_scored_come_last_and_only_those_asked_for():
-    found = Alleles(Path(), 2)
-    found.columns |= {
+    result = Alleles(Path(), 2)
+    result.columns |= {
         "chrom": np.array(["2", "1", "2"], dtype=object),
         "pos": np.array([5, 9, 1]),
         "id": np.array([".", ".", "rs7"], dtype=object),
@@ -355,12 +355,12 @@ def test_alleles_that_were_not_scored_come_last_and_only_those_asked_for():
         "top_target": np.array(["x", "", "y"], dtype=object),
         "max_abs_diff": np.array([0.1, np.nan, 0.3]),
     }
-    assert chosen_rows(found, Filter.of({})) == [2, 0, 1]
-    assert chosen_rows(found, Filter.of({"up": "1"})) == [0, 2, 1]
-    assert chosen_rows(found, Filter.of({"sort": "position"})) == [2, 0, 1]
-    assert chosen_rows(found, Filter.of({"sort": "target", "up": "0"})) == [2, 0, 1]
-    assert chosen_rows(found, Filter.of({"status": "no_contig"})) == [1]
-    assert chosen_rows(found, Filter.of({"find": " RS7 "})) == [2]
+    assert chosen_rows(result, Filter.of({})) == [2, 0, 1]
+    assert chosen_rows(result, Filter.of({"up": "1"})) == [0, 2, 1]
+    assert chosen_rows(result, Filter.of({"sort": "position"})) == [2, 0, 1]
+    assert chosen_rows(result, Filter.of({"sort": "target", "up": "0"})) == [2, 0, 1]
+    assert chosen_rows(result, Filter.of({"status": "no_contig"})) == [1]
+    assert chosen_rows(result, Filter.of({"find": " RS7 "})) == [2]
 
 
 def test_long_alleles_are_shortened_in_titles():
@@ -378,8 +378,8 @@ def test_the_figure_of_an_allele_has_each_target_at_its_values():
     ratio, diff = random.normal(0, 1, (2, 500))
     figure = plot_allele([f"t{n}" for n in range(500)], diff, ratio)
     small, large = (one.get_offsets() for one in figure.axes[0].collections)
-    found = {(round(x, 9), round(y, 9)) for x, y in np.concatenate([small, large])}
-    assert found == {(round(x, 9), round(abs(y), 9)) for x, y in zip(ratio, diff, strict=True)}
+    result = {(round(x, 9), round(y, 9)) for x, y in np.concatenate([small, large])}
+    assert result == {(round(x, 9), round(abs(y), 9)) for x, y in zip(ratio, diff, strict=True)}
     assert len(large) == 300
     assert large[:, 1].min() >= small[:, 1].max()
     named = figure.axes[0].texts[0]

@@ -44,8 +44,8 @@ def regions(text: str, genome, limits: Limits = LIMITS):
 
 
 def spelt(text: str) -> list[tuple[str, int, str, str, str]]:
-    found = visitor_input.read_variant_lines(text, LIMITS)
-    return [(one.chrom, one.pos, one.id, one.ref, one.alt) for one in found]
+    result = visitor_input.read_variant_lines(text, LIMITS)
+    return [(one.chrom, one.pos, one.id, one.ref, one.alt) for one in result]
 
 
 @pytest.fixture(scope="module")
@@ -72,21 +72,21 @@ def opened(genome):
     ],
 )
 def test_a_sequence_is_read_in_every_spelling(text):
-    found = sequences(text)
-    assert [dna.decode(codes) for codes in found.codes] == [BASES]
-    assert list(found.columns["sequence"]) == ["name" if ">" in text else "sequence"]
+    result = sequences(text)
+    assert [dna.decode(codes) for codes in result.codes] == [BASES]
+    assert list(result.columns["sequence"]) == ["name" if ">" in text else "sequence"]
 
 
 def test_letters_of_several_bases_are_unknown():
-    found = sequences("NRYSWKMBDHVnrysw" + "ACGT")
-    assert dna.decode(found.codes[0]) == "N" * 16 + "ACGT"
-    assert found.columns["n_share"][0] == 0.8
+    result = sequences("NRYSWKMBDHVnrysw" + "ACGT")
+    assert dna.decode(result.codes[0]) == "N" * 16 + "ACGT"
+    assert result.columns["n_share"][0] == 0.8
 
 
 def test_every_sequence_of_a_fasta_has_its_windows():
-    found = sequences(f">one\n{BASES}\n>two\n{BASES}ACGTA\n")
-    assert list(found.columns["sequence"]) == ["one", "two", "two", "two"]
-    assert list(found.columns["start"]) == [0, 0, 4, 5]
+    result = sequences(f">one\n{BASES}\n>two\n{BASES}ACGTA\n")
+    assert list(result.columns["sequence"]) == ["one", "two", "two", "two"]
+    assert list(result.columns["start"]) == [0, 0, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_every_sequence_of_a_fasta_has_its_windows():
         ("\ufeff", "there is no sequence"),
         ("12 34", "'sequence' has 0 bases"),
         ("ACGT", "has 4 bases, the model reads 20; .* choose “pad” to fill them"),
-        ("ACGU" * 5, "line 1: 'ACGUACGU.*' is no DNA"),
-        (BASES + "\nhello", "line 2: 'hello' is no DNA"),
+        ("ACGU" * 5, "line 1: 'ACGUACGU.*' is not DNA"),
+        (BASES + "\nhello", "line 2: 'hello' is not DNA"),
         (f">one\n{BASES}\n>two\nACGJ", "sequences:4: sequence 'two' holds 'J'"),
         (">\nACGT", "sequences:1: '>' stands alone"),
         ("A" * 2_000, "496 windows are more than the 200"),
@@ -111,8 +111,8 @@ def test_what_is_no_sequence_is_refused_in_words(text, words):
 
 
 def test_a_short_sequence_is_padded_on_request():
-    found = sequences("ACGT", pad=True)
-    assert dna.decode(found.codes[0]) == "N" * 8 + "ACGT" + "N" * 8
+    result = sequences("ACGT", pad=True)
+    assert dna.decode(result.codes[0]) == "N" * 8 + "ACGT" + "N" * 8
 
 
 # Regions.
@@ -130,10 +130,10 @@ def test_a_short_sequence_is_padded_on_request():
     ],
 )
 def test_a_region_is_read_in_every_spelling(text, opened):
-    found = regions(text, opened)
+    result = regions(text, opened)
     expected = opened.read("chr1", 1000 - 8, 1004 + 8)  # the bin in the window's middle
-    np.testing.assert_array_equal(found.codes, [expected])
-    assert found.columns["start"][0] == 1000
+    np.testing.assert_array_equal(result.codes, [expected])
+    assert result.columns["start"][0] == 1000
 
 
 def test_bases_outside_the_contig_are_unknown(opened):
@@ -147,8 +147,8 @@ def test_bases_outside_the_contig_are_unknown(opened):
     [
         ("", "there is no region"),
         ("\n \n", "there is no region"),
-        ("chr1:10", "line 1: 'chr1:10' is no region"),
-        ("chr1:1-4\nchr1 1 4", "line 2: 'chr1 1 4' is no region"),
+        ("chr1:10", "line 1: 'chr1:10' is not a region"),
+        ("chr1:1-4\nchr1 1 4", "line 2: 'chr1 1 4' is not a region"),
         ("chr1:0-4", "expected 1 <= START <= END"),
         ("chr1:9-4", "expected 1 <= START <= END"),
         ("chr1:,-,", "expected 1 <= START <= END"),
@@ -224,8 +224,8 @@ def test_alleles_come_in_order_with_ids_and_case_as_written():
     [
         ("", "there is no variant"),
         ("# a comment", "there is no variant"),
-        ("rs12345", "line 1: 'rs12345' is no variant"),
-        ("chr1:5:A>C\nchr1:5", "line 2: 'chr1:5' is no variant"),
+        ("rs12345", "line 1: 'rs12345' is not a variant"),
+        ("chr1:5:A>C\nchr1:5", "line 2: 'chr1:5' is not a variant"),
         ("chr1:5:X>C", "line 1: REF is 'X'"),
         ("chr1:5:A>X", "line 1: ALT has the allele 'X'"),
         ("chr1:9999999999:A>C", "POS is '9999999999'"),
@@ -305,8 +305,8 @@ def test_no_text_whatever_does_anything_but_be_read_or_refused(opened, text, pad
         lambda: regions(text, opened),
         lambda: visitor_input.read_variant_lines(text, LIMITS),
     ):
-        found, words = answer_or_refusal(ask)
-        assert len(found) > 0 if found is not None else words
+        result, words = answer_or_refusal(ask)
+        assert len(result) > 0 if result is not None else words
         assert "\n" not in words
         assert len(words) < 1000
 
@@ -335,8 +335,8 @@ def test_a_text_that_is_a_path_or_an_address_is_only_text(genome, opened, tmp_pa
     watched.clear()
     for text in texts:
         for ask in (sequences, lambda text: regions(text, opened), spelt):
-            found, words = answer_or_refusal(lambda ask=ask, text=text: ask(text))
-            assert "hidden" not in str(found) + words
+            result, words = answer_or_refusal(lambda ask=ask, text=text: ask(text))
+            assert "hidden" not in str(result) + words
     names = {Path(path).name for path in watched}
     assert {name for name in names if not name.startswith("bioq-")} <= {
         "sequences.fa",
@@ -461,7 +461,9 @@ def test_a_line_of_a_million_alleles_is_refused_at_the_first_too_many(tmp_path):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(upload=st.one_of(st.binary(), st.binary().map(gzip.compress), st.text().map(str.encode)))
 def test_no_upload_whatever_does_anything_but_be_taken_or_refused(tmp_path, upload):
-    found, words = answer_or_refusal(lambda: visitor_input.save_vcf(upload, tmp_path / "v", LIMITS))
-    assert found or words
+    result, words = answer_or_refusal(
+        lambda: visitor_input.save_vcf(upload, tmp_path / "v", LIMITS)
+    )
+    assert result or words
     assert "\n" not in words
     assert str(tmp_path) not in words

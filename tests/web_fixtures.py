@@ -77,8 +77,8 @@ def address(service: Service) -> Iterator[str]:
         assert thread.is_alive()
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    found = f"http://127.0.0.1:{port}"
-    httpx2.get(f"{found}/api/openapi.json").raise_for_status()
-    yield found
+    result = f"http://127.0.0.1:{port}"
+    httpx2.get(f"{result}/api/openapi.json").raise_for_status()
+    yield result
     server.should_exit = True
     thread.join()

@@ -118,11 +118,11 @@ def _contest(
             for contender, number in zip(contenders, numbers, strict=True)
         ]
         for case in cases:
-            found = _answers(case, contenders, processes)
-            results += found
+            computed = _answers(case, contenders, processes)
+            results += computed
             running = [
                 (result, process)
-                for result, process in zip(found, processes, strict=True)
+                for result, process in zip(computed, processes, strict=True)
                 if not result.error
             ]
             for turn in range(options.rounds):
@@ -192,16 +192,16 @@ class _Process:
             line = ""
         if line:
             return dict(json.loads(line))
-        said = self._log.read_text(errors="replace").strip().splitlines() or ["no message"]
-        return {"error": f"ended with status {self._process.wait()}: {said[-1]}"}
+        printed = self._log.read_text(errors="replace").strip().splitlines() or ["no message"]
+        return {"error": f"ended with status {self._process.wait()}: {printed[-1]}"}
 
 
 @contextlib.contextmanager
 def _started(
     contender: Contender, number: int, options: argparse.Namespace, folder: str
 ) -> Iterator[_Process]:
-    own = Path(folder) / f"contender-{number}"
-    own.mkdir()
+    contender_folder = Path(folder) / f"contender-{number}"
+    contender_folder.mkdir()
     names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
     environment = {
         **os.environ,
@@ -210,7 +210,7 @@ def _started(
         **contender.environment,
     }
     with (
-        open(own / "log", "w") as log,
+        open(contender_folder / "log", "w") as log,
         subprocess.Popen(
             [sys.executable, *sys.argv, "--turns-of", str(number), "--folder", folder],
             env=environment,
@@ -220,7 +220,7 @@ def _started(
             text=True,
         ) as process,
     ):
-        yield _Process(process, own / "log")  # which ends with its input
+        yield _Process(process, contender_folder / "log")  # which ends with its input
 
 
 def _serve(contender: Contender, options: argparse.Namespace) -> None:
@@ -243,7 +243,7 @@ def _serve(contender: Contender, options: argparse.Namespace) -> None:
             else:
                 seconds, cpu_s = _timed(call, repeats)
                 reply = {"seconds": seconds, "cpu_s": cpu_s, "memory_mib": _peak_mib()}
-        except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table says how
+        except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table has the error
             text = str(error).strip().splitlines() or [""]
             reply = {"error": f"{type(error).__name__}: {text[0][:160]}"}
         print(json.dumps(reply), file=replies, flush=True)
@@ -258,7 +258,7 @@ def _timed(call: Call, repeats: int) -> tuple[float, float]:
 
 
 def _peak_mib() -> float | None:
-    """Return the most memory that this process has held so far; None where it cannot be told."""
+    """Return the peak memory of this process so far; None if the system does not report it."""
     with contextlib.suppress(OSError):  # Linux; getrusage would count the parent's before exec too
         lines = Path("/proc/self/status").read_text().splitlines()
         status = dict(line.split(":", 1) for line in lines)

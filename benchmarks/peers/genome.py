@@ -23,12 +23,12 @@ def write_genome(path: Path, length: int) -> dna.Bytes:
 def write_snvs(path: Path, genome: dna.Bytes, variants: int) -> None:
     """Write a VCF of SNVs at sorted random places, away from the ends."""
     random = np.random.default_rng(3)
-    places = np.sort(random.choice(np.arange(1000, len(genome) - 1000), variants, replace=False))
-    others = (genome[places] + random.integers(1, 4, variants)) % 4
+    positions = np.sort(random.choice(np.arange(1000, len(genome) - 1000), variants, replace=False))
+    others = (genome[positions] + random.integers(1, 4, variants)) % 4
     with open(path, "w") as file:
         file.write("##fileformat=VCFv4.2\n")
         file.write(f"##contig=<ID={CONTIG},length={len(genome)}>\n")
         file.write("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
-        for place, other in zip(places, others, strict=True):
-            letters = f"{'ACGT'[genome[place]]}\t{'ACGT'[other]}"
-            file.write(f"{CONTIG}\t{place + 1}\t.\t{letters}\t.\t.\t.\n")
+        for position, other in zip(positions, others, strict=True):
+            letters = f"{'ACGT'[genome[position]]}\t{'ACGT'[other]}"
+            file.write(f"{CONTIG}\t{position + 1}\t.\t{letters}\t.\t.\t.\n")

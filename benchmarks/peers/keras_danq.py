@@ -29,8 +29,8 @@ def keras_danq(model: Any, *, dropout: bool = False) -> Any:
         keras.layers.Dense(model.architecture["targets"], activation="sigmoid"),
     ]
     network = keras.Sequential(layers)
-    own = [layer for layer in network.layers if layer.weights]
-    for layer, weights in zip(own, _weights(model, sizes["lstm_layers"]), strict=True):
+    weighted = [layer for layer in network.layers if layer.weights]
+    for layer, weights in zip(weighted, _weights(model, sizes["lstm_layers"]), strict=True):
         layer.set_weights(weights)
     return network
 

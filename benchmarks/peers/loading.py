@@ -21,8 +21,10 @@ BATCH = 100
 
 def h5py_rows(options: argparse.Namespace, case: str, *, mat: bool = False) -> Call:
     torch.set_num_threads(options.threads)
-    own = RowsOfMat(options.folder / "train.mat") if mat else RowByRow(options.folder / "rows.h5")
-    loader: Any = DataLoader(own, BATCH, sampler=_order(options).tolist())
+    dataset = (
+        RowsOfMat(options.folder / "train.mat") if mat else RowByRow(options.folder / "rows.h5")
+    )
+    loader: Any = DataLoader(dataset, BATCH, sampler=_order(options).tolist())
     return lambda: _read_all(loader)
 
 
@@ -75,10 +77,10 @@ def _order(options: argparse.Namespace) -> torch.Tensor:
 
 def _read_all(batches: Any) -> Any:
     """Read every batch; return the last window of each and its labels."""
-    found = []
+    result = []
     for windows, labels in batches:
-        found.append(np.concatenate([windows[-1].numpy().ravel(), labels[-1].numpy()]))
-    return np.stack(found).astype(np.float32)
+        result.append(np.concatenate([windows[-1].numpy().ravel(), labels[-1].numpy()]))
+    return np.stack(result).astype(np.float32)
 
 
 CONTENDERS = (

@@ -63,15 +63,15 @@ def torchmetrics(options: argparse.Namespace, case: str) -> Call:
 
     def pooled() -> Any:
         scores, label = probability.flatten(), labels.flatten()
-        found = [binary_auroc(scores, label), binary_average_precision(scores, label)]
-        return torch.stack(found).numpy()
+        result = [binary_auroc(scores, label), binary_average_precision(scores, label)]
+        return torch.stack(result).numpy()
 
     def each() -> Any:
-        found = [
+        result = [
             function(probability, labels, num_labels=count, average=None)
             for function in (multilabel_auroc, multilabel_average_precision)
         ]
-        return torch.stack(found, dim=1).numpy()
+        return torch.stack(result, dim=1).numpy()
 
     return pooled if case == POOLED else each
 
@@ -98,7 +98,7 @@ def _load(options: argparse.Namespace) -> tuple[Any, Any]:
 CONTENDERS = (
     Contender("scikit-learn", scikit_learn, ("scikit-learn",)),
     Contender("BioQ", bioq, tolerance=1e-9, ours=True),
-    # In float32, so that 1e-9 is not to be had.
+    # It computes in float32, so 1e-9 is not reachable.
     Contender("torchmetrics", torchmetrics, ("torchmetrics",), tolerance=1e-3),
 )
 

@@ -33,8 +33,8 @@ def loop(options: argparse.Namespace, case: str) -> Call:
             effects = torch.zeros((4, end - start, reference.shape[1]))
             for first in range(0, len(mutants), BATCH):
                 part = slice(first, first + BATCH)
-                found = model(one_hot(mutants[part])) - reference
-                effects[rows[part, 1], rows[part, 0] - start] = found
+                result = model(one_hot(mutants[part])) - reference
+                effects[rows[part, 1], rows[part, 0] - start] = result
         return effects.numpy()
 
     return call
@@ -55,7 +55,7 @@ def tangermeme(options: argparse.Namespace, case: str) -> Call:
     start, end = _span(options)
 
     def call() -> Any:
-        reference, found = saturation_mutagenesis(
+        reference, result = saturation_mutagenesis(
             model,
             windows,
             start=start,
@@ -64,7 +64,7 @@ def tangermeme(options: argparse.Namespace, case: str) -> Call:
             raw_outputs=True,
             device="cpu",
         )
-        return (found[0] - reference[0]).numpy()
+        return (result[0] - reference[0]).numpy()
 
     return call
 
@@ -79,10 +79,10 @@ def tangermeme_fast(options: argparse.Namespace, case: str) -> Call:
 def selene(options: argparse.Namespace, case: str) -> Call:
     import h5py
 
-    own = options.folder / f"contender-{options.turns_of}"
+    output_folder = options.folder / f"contender-{options.turns_of}"
     analysis = load_selene(
         _model(options),
-        own,
+        output_folder,
         options.folder / "genome.fa",
         batch_size=BATCH,
         both_strands=False,
@@ -95,15 +95,15 @@ def selene(options: argparse.Namespace, case: str) -> Call:
         analysis.in_silico_mutagenesis(
             dna.decode(codes),
             ["diffs"],
-            str(own / "ism"),
+            str(output_folder / "ism"),
             output_format="hdf5",
             start_position=start,
             end_position=end,
         )
-        with h5py.File(own / "ism_diffs.h5") as file:
-            found = file["data"][:]
-        effects = np.zeros((4, end - start, found.shape[1]), dtype=np.float32)
-        effects[rows[:, 1], rows[:, 0] - start] = found
+        with h5py.File(output_folder / "ism_diffs.h5") as file:
+            result = file["data"][:]
+        effects = np.zeros((4, end - start, result.shape[1]), dtype=np.float32)
+        effects[rows[:, 1], rows[:, 0] - start] = result
         return effects
 
     return call
@@ -125,10 +125,10 @@ def _span(options: argparse.Namespace) -> tuple[int, int]:
 
 def _mutants(codes: dna.Bytes, start: int, end: int) -> tuple[dna.Bytes, Any]:
     """Return every mutant's codes, and its (place, base): by place, then base."""
-    place, base = np.nonzero(codes[start:end, None] != np.arange(4))
-    mutants = np.repeat(codes[None], len(place), axis=0)
-    mutants[np.arange(len(place)), start + place] = base
-    return mutants, np.stack([place + start, base], axis=1)
+    position, base = np.nonzero(codes[start:end, None] != np.arange(4))
+    mutants = np.repeat(codes[None], len(position), axis=0)
+    mutants[np.arange(len(position)), start + position] = base
+    return mutants, np.stack([position + start, base], axis=1)
 
 
 CONTENDERS = (

@@ -69,13 +69,13 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         "| --- |" + " --- |" * (len(cases) + 2),
     ]
     for name in names:
-        own = {row["case"]: row for row in rows if row["contender"] == name}
-        done = [row for row in own.values() if not row["error"]]
+        row_of = {row["case"]: row for row in rows if row["contender"] == name}
+        done = [row for row in row_of.values() if not row["error"]]
         if not done:
             continue
         versions = ", ".join(f"{key} {value}" for key, value in done[0]["versions"].items())
         title = f"{name} ({versions})" if versions else name
-        cells = " | ".join(_cell(own[case], names[0]) for case in cases)
+        cells = " | ".join(_cell(row_of[case], names[0]) for case in cases)
         worst = max(row["largest_difference"] for row in done)
         memory = [row["memory_mib"] for row in done if row["memory_mib"] is not None]
         held = f"{max(memory):,.0f} MiB" if memory else ""
@@ -115,7 +115,7 @@ def _row(result: Result, results: Sequence[Result], units: float, clock: str) ->
         "units_per_s": None if median is None else units / median,
         "times_as_fast_as": {
             other.name: statistics.median(
-                theirs / own for own, theirs in zip(times(result), times(other), strict=True)
+                peer_s / bioq_s for bioq_s, peer_s in zip(times(result), times(other), strict=True)
             )
             for other in results
             if other.case == result.case and times(result) and times(other)

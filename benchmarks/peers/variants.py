@@ -72,8 +72,8 @@ def tangermeme(options: argparse.Namespace, case: str) -> Call:
     model, windows, rows = BothStrands(_model(options)), *_windows(options.folder)
 
     def call() -> Any:
-        found = substitution_effect(model, windows, rows, batch_size=BATCH, device="cpu")
-        return (found.y_after - found.y_before).numpy()
+        result = substitution_effect(model, windows, rows, batch_size=BATCH, device="cpu")
+        return (result.y_after - result.y_before).numpy()
 
     return call
 
@@ -81,14 +81,19 @@ def tangermeme(options: argparse.Namespace, case: str) -> Call:
 def selene(options: argparse.Namespace, case: str) -> Call:
     import h5py
 
-    own = options.folder / f"contender-{options.turns_of}"
-    analysis = load_selene(_model(options), own, options.folder / "genome.fa", batch_size=BATCH)
+    output_folder = options.folder / f"contender-{options.turns_of}"
+    analysis = load_selene(
+        _model(options), output_folder, options.folder / "genome.fa", batch_size=BATCH
+    )
 
     def call() -> Any:
         analysis.variant_effect_prediction(
-            str(options.folder / "snvs.vcf"), ["diffs"], str(own / "out"), output_format="hdf5"
+            str(options.folder / "snvs.vcf"),
+            ["diffs"],
+            str(output_folder / "out"),
+            output_format="hdf5",
         )
-        with h5py.File(own / "out" / "snvs_diffs.h5") as file:
+        with h5py.File(output_folder / "out" / "snvs_diffs.h5") as file:
             return file["data"][:]
 
     return call

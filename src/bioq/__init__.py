@@ -1,4 +1,4 @@
-"""BioQ predicts what DNA does: chromatin targets of a 1,000-bp window.
+"""BioQ predicts chromatin targets, such as binding and open chromatin, from DNA sequence.
 
 >>> import bioq
 >>> data = bioq.open_dataset("yeast")                                     # doctest: +SKIP
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where the rest lies: imported when first asked for, so that `import bioq` never loads torch.
+# The module of each public name: imported at first use, so that `import bioq` never loads torch.
 _HOME = {
     "ModelSizes": "bioq.models",
     "TrainConfig": "bioq.training.recipes",

@@ -7,7 +7,7 @@ class BioqError(Exception):
     """Bad input: one line with what, where, found, expected and what to do. Exit status 1."""
 
 
-class SaidElsewhere(BioqError):
+class ReportedElsewhere(BioqError):
     """An error that another process of the same training reports: no message. Exit status 1."""
 
 

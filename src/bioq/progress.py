@@ -18,7 +18,7 @@ class Advance(Protocol):
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+def progress(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     """Show the progress of a job of `total` units; yield a function that reports completed units.
 
     On a terminal: a bar with rate and time left. Otherwise a plain line every 10 s, and no line for
@@ -27,10 +27,10 @@ def progress(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     if _is_quiet.get():
         yield lambda done, note="": None
     elif sys.stderr.isatty():
-        with _bar(what, total, unit) as advance:
+        with _bar(label, total, unit) as advance:
             yield advance
     else:
-        yield _plain(what, total, unit)
+        yield _plain(label, total, unit)
 
 
 @contextlib.contextmanager
@@ -49,7 +49,7 @@ def say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
+def _bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -65,7 +65,7 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         of_total = "" if total is None else f"/{total:,}"
-        task = bar.add_task(what, total=total, unit=unit, of_total=of_total, rate="", note="")
+        task = bar.add_task(label, total=total, unit=unit, of_total=of_total, rate="", note="")
 
         def advance(done: int, note: str = "") -> None:
             completed = bar.tasks[task].completed + done
@@ -75,7 +75,7 @@ def _bar(what: str, total: int | None, unit: str) -> Iterator[Advance]:
         yield advance
 
 
-def _plain(what: str, total: int | None, unit: str) -> Advance:
+def _plain(label: str, total: int | None, unit: str) -> Advance:
     started = printed = time.monotonic()
     completed = 0
 
@@ -91,7 +91,7 @@ def _plain(what: str, total: int | None, unit: str) -> Advance:
             if total is not None:
                 left_s = max(total - completed, 0) / rate if rate else 0
                 of_total, left = f"/{total:,}", f", {left_s:,.0f} s left"
-            say(f"{what}: {completed:,}{of_total} {unit}, {_per_second(rate)}{left}{ending}")
+            say(f"{label}: {completed:,}{of_total} {unit}, {_per_second(rate)}{left}{ending}")
 
     return advance
 

@@ -43,9 +43,9 @@ class World:
 
     def arguments(self, command: "Command", out: Path, *, resume: bool = False) -> list[str]:
         """Return the arguments of a command that writes into the folder `out`."""
-        places = {"in": str(self.folder), "out": str(out)}
+        folders = {"in": str(self.folder), "out": str(out)}
         words = (command.words + (" --resume" if resume else "")).split()
-        return [word.format_map(places) for word in words]
+        return [word.format_map(folders) for word in words]
 
     def prepare(self, command: "Command", out: Path) -> Path:
         """Make the folder that a command writes into."""
@@ -188,9 +188,9 @@ def make_world(folder: Path, processes: Processes) -> World:
         sequences = f">one\n{contigs['chr1'][:260]}\n>two\n{contigs[contig][:200]}\n"
         (folder / f"{name}.fa").write_text(sequences)
     variants = []
-    for place in range(200, 3700, 50):
-        ref = contigs["chr1"][place - 1]
-        variants.append(f"chr1\t{place}\t.\t{ref}\t{'ACGT'[('ACGT'.index(ref) + 1) % 4]}\n")
+    for position in range(200, 3700, 50):
+        ref = contigs["chr1"][position - 1]
+        variants.append(f"chr1\t{position}\t.\t{ref}\t{'ACGT'[('ACGT'.index(ref) + 1) % 4]}\n")
     (folder / "v.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants))
     (folder / "other.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants[:50]))
     (folder / "m.meme").write_text(

@@ -98,19 +98,19 @@ class Parsers:
         source = text.split("\n")[0][:100] or "x"
         if Path(source) == STDIN:
             return  # what comes from there is read as a file is
-        with open_loci(source, self.genome, window_bp=20, span_bp=4, pad=False) as places:
-            for _ in zip(range(50), places.read(), strict=False):
+        with open_loci(source, self.genome, window_bp=20, span_bp=4, pad=False) as loci:
+            for _ in zip(range(50), loci.read(), strict=False):
                 pass
 
     def _fai(self, path: Path) -> None:
         fasta = self.folder / "indexed.fa"
         shutil.copy(self.folder / "g.fa", fasta)
         Path(f"{fasta}.fai").write_bytes(path.read_bytes())
-        with open_genome(fasta) as found:
-            assert found.lengths == self.genome.lengths
-            for name, length in found.lengths.items():
+        with open_genome(fasta) as result:
+            assert result.lengths == self.genome.lengths
+            for name, length in result.lengths.items():
                 expected = self.genome.read(name, 0, length)
-                np.testing.assert_array_equal(found.read(name, 0, length), expected)
+                np.testing.assert_array_equal(result.read(name, 0, length), expected)
 
     def _in_data(self, name: str, path: Path) -> None:
         in_place_of(self.data / name, path, lambda: (open_dataset(self.data), verify(self.data)))

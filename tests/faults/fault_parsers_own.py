@@ -109,17 +109,17 @@ class OwnFiles:
         Parts(self.folder / name, _JOB, resume=True).holds(0, "1" * 64)
 
     def _read_spool(self) -> None:
-        with spool.Spool(self.folder / "o", self.layout, _JOB, resume=True) as found:
-            for _ in found.read():
+        with spool.Spool(self.folder / "o", self.layout, _JOB, resume=True) as result:
+            for _ in result.read():
                 pass
 
     def _read_indexed(self) -> None:
         os.utime(self.folder / "g.fa.gz.gzi", (4e9, 4e9))
-        with open_genome(self.folder / "g.fa.gz") as found:
-            assert found.lengths == self.genome.lengths
-            for name, length in found.lengths.items():
+        with open_genome(self.folder / "g.fa.gz") as result:
+            assert result.lengths == self.genome.lengths
+            for name, length in result.lengths.items():
                 expected = self.genome.read(name, 0, length)
-                np.testing.assert_array_equal(found.read(name, 0, length), expected)
+                np.testing.assert_array_equal(result.read(name, 0, length), expected)
 
     def _unpack(self, path: Path) -> None:
         before = set(self.folder.parent.rglob("*"))
@@ -137,11 +137,11 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-def in_place_of(place: Path, path: Path, work: Callable[[], object]) -> None:
+def in_place_of(file: Path, path: Path, work: Callable[[], object]) -> None:
     """Do some work while what is in a file stands in the place of another, then put that back."""
-    own = place.read_bytes()
+    own = file.read_bytes()
     try:
-        place.write_bytes(path.read_bytes())
+        file.write_bytes(path.read_bytes())
         work()
     finally:
-        place.write_bytes(own)
+        file.write_bytes(own)

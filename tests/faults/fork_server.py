@@ -30,7 +30,7 @@ LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)
 "".encode("utf-8-sig")  # so is the codec: another user may not be allowed to read it
 
 
-def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int:
+def start(arguments: list[str], errors: IO[bytes], job: dict[str, Any]) -> int:
     """Run a command in a process of its own; return its number."""
     process = os.fork()
     if process:
@@ -40,15 +40,15 @@ def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(0, 1)
         os.dup2(errors.fileno(), 2)
-        if "file_bytes" in asked:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"],) * 2)
-        if "clock_s" in asked:
+        if "file_bytes" in job:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"],) * 2)
+        if "clock_s" in job:
             right = time.time
-            time.time = lambda: right() + asked["clock_s"]
-        if "uid" in asked:
+            time.time = lambda: right() + job["clock_s"]
+        if "uid" in job:
             os.setgroups([])
-            os.setgid(asked["uid"])
-            os.setuid(asked["uid"])
+            os.setgid(job["uid"])
+            os.setuid(job["uid"])
         spool._PART_BYTES = 100  # a part every few windows
         code = main(arguments)
         sys.stderr.flush()
@@ -58,16 +58,16 @@ def start(arguments: list[str], errors: IO[bytes], asked: dict[str, Any]) -> int
         os._exit(code)
 
 
-def run_all(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    logs = [tempfile.TemporaryFile() for _ in asked["runs"]]  # noqa: SIM115 closed below
+def run_all(job: dict[str, Any]) -> list[dict[str, Any]]:
+    logs = [tempfile.TemporaryFile() for _ in job["runs"]]  # noqa: SIM115 closed below
     begun = time.monotonic()
     processes = [
-        start(arguments, log, asked) for arguments, log in zip(asked["runs"], logs, strict=True)
+        start(arguments, log, job) for arguments, log in zip(job["runs"], logs, strict=True)
     ]
-    if "signal" in asked:
-        time.sleep(asked["after_s"])
+    if "signal" in job:
+        time.sleep(job["after_s"])
         for process in processes:
-            os.kill(process, asked["signal"])
+            os.kill(process, job["signal"])
     answers = []
     for process, log in zip(processes, logs, strict=True):
         _, status, usage = os.wait4(process, 0)

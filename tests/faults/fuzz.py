@@ -29,8 +29,8 @@ def main(name: str, seconds: str, work: Path) -> None:
             parsers.parse(name, content)
         except Exception as error:  # noqa: BLE001 that is what is looked for
             frames = list(traceback.extract_tb(error.__traceback__))
-            place = next(f for f in reversed(frames) if "bioq" in f.filename or f is frames[0])
-            key = f"{type(error).__name__} {place.filename}:{place.lineno}"
+            frame = next(f for f in reversed(frames) if "bioq" in f.filename or f is frames[0])
+            key = f"{type(error).__name__} {frame.filename}:{frame.lineno}"
             digest = hashlib.sha256(key.encode()).hexdigest()[:8]
             if not (findings / f"{name}-{digest}").exists():
                 print(f"FINDING {name}: {key}: {str(error)[:200]!r}", flush=True)

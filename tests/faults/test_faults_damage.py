@@ -72,17 +72,17 @@ def test_weights_and_states_that_are_damaged_are_never_taken_for_others(
     own = (world.folder / "run" / name).read_bytes()
     expected, expected_text = read_tensors(world.folder / "run" / name)
     moments = random.Random(name)
-    found = 0
+    result = 0
     for number in range(100 * trials):
         cut = own[: moments.randrange(len(own))]
         file.write_bytes(cut if number % 2 else flipped(own, moments))
         if refused(lambda: read_tensors(file)):
-            found += 1
+            result += 1
             continue
         tensors, text = read_tensors(file)  # a flip in the name of the checksum itself
         assert all(tensors[key].equal(expected[key]) for key in expected)
         assert expected_text.items() <= text.items()
-    assert found > 98 * trials
+    assert result > 98 * trials
     counted("weights and states, cut or flipped", "refused, or the same weights", 100 * trials)
 
 
@@ -116,15 +116,15 @@ def test_a_flipped_bit_in_compressed_text_is_found_or_changes_nothing(
     file.write_bytes(own)
     expected = read(file)
     moments = random.Random(name + kind)
-    found = 0
+    result = 0
     for number in range(20 * trials):
         cut = own[: moments.randrange(len(own))]
         file.write_bytes(cut if number % 2 else flipped(own, moments))
         if refused(lambda: read(file)):
-            found += 1
+            result += 1
         else:
             assert read(file) == expected, number
-    assert found > 15 * trials
+    assert result > 15 * trials
     counted("compressed text, cut or flipped", "refused, or the same content", 20 * trials)
 
 
@@ -193,7 +193,7 @@ def test_a_small_file_that_unpacks_to_a_large_one_takes_bounded_memory(
     # The bounds are 64 MB a line and 1 GB of peaks: tried here with hundredths of them.
     monkeypatch.setattr(pieces, "LINE_BYTES", 1 << 19)
     monkeypatch.setattr(bed_module, "_MOST_BYTES", 1 << 20)
-    start, reader, said = BOMBS[name]
+    start, reader, printed = BOMBS[name]
     file = tmp_path / "bomb.gz"
     repeated = start[-500:] if reader != "bed" else start
     with gzip.open(file, "wb", compresslevel=1) as packed:
@@ -211,8 +211,8 @@ def test_a_small_file_that_unpacks_to_a_large_one_takes_bounded_memory(
         assert file.stat().st_size < 1_000_000
         tracemalloc.start()
         try:
-            if said:
-                with pytest.raises(BioqError, match=said):
+            if printed:
+                with pytest.raises(BioqError, match=printed):
                     read()
             else:
                 read()

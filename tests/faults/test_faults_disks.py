@@ -25,17 +25,17 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     mounted: list[Path] = []
 
     def mount(kilobytes: int) -> Path:
-        place = tmp_path / f"disk{len(mounted)}"
-        place.mkdir()
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
         options = ["-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs"]
-        if subprocess.run(["mount", *options, place], capture_output=True).returncode:
+        if subprocess.run(["mount", *options, folder], capture_output=True).returncode:
             pytest.skip("root may not mount anything here")
-        mounted.append(place)
-        return place
+        mounted.append(folder)
+        return folder
 
     yield mount
-    for place in mounted:
-        subprocess.run(["umount", place], check=True)
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
 
 
 def assert_one_line(answer: Answer) -> None:
@@ -57,12 +57,12 @@ def put_earlier(command: Command, whole: Whole, out: Path) -> dict[str, bytes]:
 def assert_earlier_or_whole(
     command: Command, whole: Whole, out: Path, earlier: dict[str, bytes]
 ) -> None:
-    found = content(out)
+    result = content(out)
     for name in earlier:
         is_earlier = (out / name).read_bytes() == EARLIER
-        assert is_earlier or found[name] == whole.content[name], name
+        assert is_earlier or result[name] == whole.content[name], name
     if not earlier and command.name != "train":
-        for name, checksum in found.items():
+        for name, checksum in result.items():
             assert checksum in (whole.content.get(name), whole.before.get(name)), name
     left = [path.relative_to(out) for path in out.rglob("*") if leftover(path.relative_to(out))]
     assert not [path for path in left if path.name.endswith(".part")]
@@ -164,13 +164,13 @@ def test_what_may_not_be_read_is_one_line_that_names_it(
         open_world.prepare(command, out)
         for path in (out, *out.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
-        place = open_world.folder / name
-        before = place.stat().st_mode
-        place.chmod(0)
+        folder = open_world.folder / name
+        before = folder.stat().st_mode
+        folder.chmod(0)
         (answer,) = processes(open_world.arguments(command, out), uid=NOBODY)
-        place.chmod(before)
+        folder.chmod(before)
         assert_one_line(answer)
-        assert place.name in answer.complaints[0] or str(place) in answer.complaints[0]
+        assert folder.name in answer.complaints[0] or str(folder) in answer.complaints[0]
         assert not [path for path in out.rglob("*") if leftover(path.relative_to(out))]
         shutil.rmtree(out)
     counted("inputs that may not be read", "one line that names them", len(inputs_of(command)))

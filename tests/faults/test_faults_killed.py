@@ -29,12 +29,12 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
 
 
 def assert_nothing_half(command: Command, whole: Whole, out: Path) -> None:
-    found = content(out)
+    result = content(out)
     if command.name != "train":  # whose files are replaced, epoch by epoch
-        for name, checksum in found.items():
+        for name, checksum in result.items():
             assert checksum in (whole.content.get(name), whole.before.get(name)), name
     if command.at_once:
-        assert found in (whole.before, whole.content)
+        assert result in (whole.before, whole.content)
 
 
 def test_kill_9_at_any_moment_loses_nothing_and_blocks_nothing(
@@ -89,9 +89,9 @@ def test_a_stopped_command_says_so_and_leaves_what_it_can_go_on_with(
         )
         assert answer.code in (0, 128 + how), answer.errors
         if answer.code:
-            said = "interrupted" if how == signal.SIGINT else "terminated"
+            printed = "interrupted" if how == signal.SIGINT else "terminated"
             assert len(answer.complaints) == 1, answer.errors
-            assert answer.complaints[0].startswith(f"bioq: {said}")
+            assert answer.complaints[0].startswith(f"bioq: {printed}")
             assert "Traceback" not in answer.errors
         assert_nothing_half(command, whole, out)
         left = {path.relative_to(out) for path in out.rglob("*")}

@@ -133,7 +133,7 @@ def test_a_line_that_quotes_a_whole_file_is_said_without_its_middle(
 
     monkeypatch.setattr("bioq.cli.data.open_dataset", refuse)
     assert main(["data", "info", "x"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("bioq: m.meme:2: found XXX")
-    assert said.endswith("X; expected DNA, 'ALPHABET= ACGT'\n")
-    assert len(said) < 5000
+    printed = capsys.readouterr().err
+    assert printed.startswith("bioq: m.meme:2: found XXX")
+    assert printed.endswith("X; expected DNA, 'ALPHABET= ACGT'\n")
+    assert len(printed) < 5000

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from bioq import __version__
 from bioq.cli.help_text import HelpFormatter
 from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
-from bioq.errors import BioqError, SaidElsewhere, UsageError
+from bioq.errors import BioqError, ReportedElsewhere, UsageError
 
 USAGE, BAD_INPUT = 2, 1
 _LONGEST_LINE = 4000
@@ -80,7 +80,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
-    except SaidElsewhere:
+    except ReportedElsewhere:
         return BAD_INPUT
     except BioqError as error:
         return _stop(str(error), USAGE if isinstance(error, UsageError) else BAD_INPUT, debug)
@@ -93,7 +93,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         )
     except OSError as error:
         return _stop(_system_line(error), BAD_INPUT, debug)
-    except Exception as error:  # noqa: BLE001 the one place that catches everything
+    except Exception as error:  # noqa: BLE001 the only handler of every exception
         return _stop(_unexpected_line(error), BAD_INPUT, debug)
     return 0
 
@@ -140,7 +140,7 @@ Start with the demo, which needs no data:
 
     bioq demo
 
-With data of your own, make a data set, train a model on it and evaluate the model:
+With your own data, make a data set, train a model on it and evaluate the model:
 
     bioq data peaks --genome genome.fa --targets targets.tsv --out data
     bioq train data --out run

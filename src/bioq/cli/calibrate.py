@@ -37,7 +37,7 @@ def calibrate(
     dataset
         Data set folder with the run's targets; its validation split is read.
     device
-        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
+        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
     batch_size
         Windows per forward pass.
     """

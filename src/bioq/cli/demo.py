@@ -39,8 +39,8 @@ TRAINING = TrainConfig(
 SIMULATION = SimulationOptions()
 
 _TITLE = "The model compared with the truth"
-_EXPLANATION = """AUC: ROC AUC, AP: average precision, on the test contig against its noisy labels.
-truth: the score of the noise-free labels against the noisy ones, the best possible score.
+_EXPLANATION = """AUC: ROC AUC. AP: average precision. Labels: the noisy labels of the test contig.
+truth: the score of the noise-free labels, the best possible score.
 motifs: the score of the motifs alone, without their distance, order or orientation."""
 _COLUMNS = {
     "name": "target",
@@ -99,7 +99,7 @@ def run_demo(
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison as text, with the headings that are printed."""
+    """Return the comparison as a table of text with the printed headings."""
     text = table[list(_COLUMNS)].rename(columns=_COLUMNS)
     for heading in list(_COLUMNS.values())[2:]:
         text[heading] = [f"{score:.3f}" if score == score else "-" for score in text[heading]]

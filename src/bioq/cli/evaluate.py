@@ -49,7 +49,7 @@ def evaluate(
         both: average the probabilities of a window and its reverse complement. forward: use the
         window only.
     device
-        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
+        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
     batch_size
         Windows per forward pass.
     precision

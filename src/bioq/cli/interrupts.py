@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: how they end a command, and what the command says of it."""
+"""Ctrl-C and SIGTERM: how they end a command, and the line that the command prints."""
 
 import contextlib
 import signal
@@ -23,7 +23,7 @@ def resumable() -> Iterator[None]:
     except UsageError:  # nothing was begun
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
-        error.add_note("--resume goes on from there")
+        error.add_note("--resume continues from there")
         raise
 
 

@@ -54,6 +54,6 @@ def _summary(result: FilterMotifs) -> Iterator[str]:
         f"q < {SIGNIFICANT_Q}"
     )
     if result.few_sites:
-        yield f"{result.few_sites} with fewer than {options.min_sites} sites: no match sought"
+        yield f"{result.few_sites} with fewer than {options.min_sites} sites: not matched"
     if result.silent:
         yield f"{result.silent} that no window activates"

@@ -36,7 +36,7 @@ def serve(
     port
         Port to listen on; 0 chooses a free port.
     device
-        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
+        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
     """
     serve_run(run, genome, host=host, port=port, device=device, ready=_print_address)
 

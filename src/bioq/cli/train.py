@@ -96,7 +96,7 @@ def train(
 
 
 def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return options with the values of a TOML file in place of defaults."""
+    """Return options with the values of a TOML file instead of defaults."""
     in_file, default = _read_config(path), TrainingRequest().options()
     unknown = [name for name in in_file if name not in default]
     if unknown:

@@ -1,4 +1,4 @@
-"""Predictions and variants on a Ray cluster: shards are sent, Parquet parts come back.
+"""Predictions and variants on a Ray cluster: shards are sent, Parquet parts are returned.
 
 The driver reads the input, so the machines need no shared disk; workers have the model and return
 complete parts. The content of a part depends on its shard alone, not on the number of workers or

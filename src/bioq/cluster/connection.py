@@ -22,7 +22,8 @@ _QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
 _OBJECT_STORE_BYTES = 512 << 20
-"""Of a local cluster: enough for the weights and a few shards; Ray writes the excess to disk."""
+"""Memory of a local cluster's object store: enough for the weights and a few shards;
+Ray writes the excess to disk."""
 _CONNECT_S = 10.0
 _SHORT_PATH = 30
 """Ray makes sockets in its folder, and the path of a socket has at most 107 characters."""

@@ -45,9 +45,9 @@ class Part:
     name: str
     rows: int
     sha256: str
-    """Of the file."""
+    """SHA-256 of the file."""
     input_sha256: str
-    """Of the shard that the part was computed from."""
+    """SHA-256 of the shard that the part was computed from."""
     notes: Mapping[str, Any]
     """Further JSON values from the worker."""
 
@@ -98,8 +98,8 @@ class Parts:
             return False
         if part.input_sha256 != input_sha256:
             raise UsageError(
-                f"{self.folder}: {name} was made from other windows or alleles; go on with the "
-                "same input and genome, or write another output"
+                f"{self.folder}: {name} was computed from other windows or alleles; resume it "
+                "with the same input and genome, or give another output"
             )
         file = self.folder / name
         return file.is_file() and sha256(file) == part.sha256

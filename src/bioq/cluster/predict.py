@@ -79,7 +79,7 @@ class _Packed:
     length: int
     packed: dna.Bytes
     mask: dna.Bytes | None
-    """Of the unknown bases; None if all bases are known."""
+    """The mask of the unknown bases; None if all bases are known."""
 
 
 def _shards(windows: Windows, size: int) -> Iterator[Shard]:
@@ -103,11 +103,12 @@ class PredictTask:
 
     @property
     def layout(self) -> Layout:
-        """Of the parts."""
+        """The layout of the parts."""
         return self.predictor.layout
 
     def open(self, device: str) -> "_OpenPrediction":
-        """Move the model to a device. Raises UsageError if that has not the precision."""
+        """Move the model to a device. Raises UsageError if the device does not support the
+        precision."""
         chosen = choose_device(device)
         with numerics(chosen, self.predictor.options.precision):
             model = self.predictor.model.to(chosen).eval()

@@ -1,4 +1,4 @@
-"""Sends shards to workers and writes the parts that come back.
+"""Sends shards to workers and writes the parts that they return.
 
 Ray can restart workers and repeat calls, but a call to a worker whose machine has vanished would
 wait for ever. So this module replaces a worker that dies, and sends its shards to other workers.
@@ -196,7 +196,7 @@ class _Pool:
         if shard.failures == _MOST_FAILURES:
             raise BioqError(
                 f"shard {shard.number} failed {_MOST_FAILURES} times, the last time with {reason}; "
-                "--resume goes on with the parts that are done"
+                "--resume continues after the finished parts"
             ) from error
         waiting.append(shard)
 
@@ -214,9 +214,9 @@ class _Pool:
             shard.deaths += 1
             if shard.deaths == _MOST_DEATHS:
                 raise BioqError(
-                    f"shard {shard.number}: {_MOST_DEATHS} workers died of it; is their memory too "
-                    "small? try a smaller --batch-size. --resume goes on with the parts that are "
-                    "done"
+                    f"shard {shard.number}: {_MOST_DEATHS} workers died while they computed it; is "
+                    "their memory too small? try a smaller --batch-size. --resume continues after "
+                    "the finished parts"
                 ) from error
             say(f"a worker died; shard {shard.number} is computed again")
         waiting.extendleft(shard for _, shard in reversed(slot.calls))

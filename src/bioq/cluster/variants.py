@@ -90,7 +90,7 @@ def _identity(
     vcf: Path,
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
-    """Return what must be the same to resume the output; `vcf` is the input as a file."""
+    """Return the JSON values that must be the same to resume; `vcf` is the input as a file."""
     return {
         "command": "variants",
         "run": job.run.resolve().name,
@@ -156,7 +156,8 @@ def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> 
 
 
 class _GenomeReader:
-    """Reads the bases that scoring will read: takes its first steps on a genome that records."""
+    """Reads the bases that scoring needs: it runs the first steps of scoring on a genome that
+    records every read."""
 
     def __init__(self, scorer: Scorer, alias: Mapping[str, str]):
         self._scorer = scorer
@@ -191,7 +192,7 @@ class VariantTask:
     background: Background | None
     genome: Path
     lengths: Mapping[str, int]
-    """Of the genome's contigs."""
+    """Contig of the genome -> its length."""
     alias: Mapping[str, str]
 
     def open(self, device: str) -> "_OpenScoring":

@@ -16,15 +16,18 @@ from bioq.tables import Columns, Layout, Scores, open_table
 
 
 class Task(Protocol):
-    """What a worker computes: sent to it once, by pickle."""
+    """The computation of a worker; sent to it once, by pickle."""
 
     @property
     def layout(self) -> Layout:
-        """Of the parts."""
+        """The layout of the parts."""
         ...
 
     def open(self, device: str) -> "OpenTask":
-        """Move the model to a device. Raises UsageError for options that the device has not."""
+        """Move the model to a device.
+
+        Raises UsageError for options that the device does not support.
+        """
         ...
 
 

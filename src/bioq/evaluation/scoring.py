@@ -99,11 +99,11 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Ensemble:
-    """Runs whose mean probability is scored, and how they predict."""
+    """Runs whose mean probability is scored, and the options of their prediction."""
 
     members: Sequence[_Member]
     folder: Path
-    """Of predictions that are too large for memory."""
+    """The folder of predictions that are too large for memory."""
     device: torch.device
     strands: Strands
     batch_size: int

@@ -98,7 +98,7 @@ class ThresholdScores(TypedDict):
     """Rates of all targets pooled, at one threshold."""
 
     chosen: str
-    """How: "fixed", "best F1 on valid", or `ALWAYS_NO`, which has an accuracy only."""
+    """How it is chosen: "fixed", "best F1 on valid", or `ALWAYS_NO`, which has only an accuracy."""
     threshold: float | None
     accuracy: float | None
     f1: NotRequired[float | None]
@@ -107,7 +107,7 @@ class ThresholdScores(TypedDict):
 
 
 class PublishedScores(TypedDict):
-    """A published model compared with this one, on the targets where both scores are defined."""
+    """A published model compared with the scored model, on targets with both scores."""
 
     model: str
     score: str
@@ -115,7 +115,7 @@ class PublishedScores(TypedDict):
     published_mean: float
     mean_here: float
     better_here: int
-    """Targets with a higher score here."""
+    """Targets whose computed score is higher than the published score."""
 
 
 class Summary(About):
@@ -286,8 +286,8 @@ def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[PublishedSco
     compared: list[PublishedScores] = []
     for column, model, key in published_columns(targets):
         published = pd.to_numeric(targets[column], errors="coerce").to_numpy(dtype=float)
-        here = scores[key].to_numpy()
-        defined = np.isfinite(published) & np.isfinite(here)
+        computed = scores[key].to_numpy()
+        defined = np.isfinite(published) & np.isfinite(computed)
         if defined.any():
             compared.append(
                 {
@@ -295,8 +295,8 @@ def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[PublishedSco
                     "score": key,
                     "targets": int(defined.sum()),
                     "published_mean": float(published[defined].mean()),
-                    "mean_here": float(here[defined].mean()),
-                    "better_here": int((here[defined] > published[defined]).sum()),
+                    "mean_here": float(computed[defined].mean()),
+                    "better_here": int((computed[defined] > published[defined]).sum()),
                 }
             )
     return compared

@@ -1,9 +1,9 @@
 """Faster computation of the networks in `models`, with equal outputs.
 
-`prepare` returns a fast path for any windows, `prepare_edits` one for windows and edits of them,
-`open_mutants` one for the single substitutions of a window; each returns None for a model that has
-none, which then computes itself. `paths` lists the fast paths of each network. BIOQ_PLAIN=1 in the
-environment switches all of them off.
+`prepare` returns a fast path for any windows, `prepare_edits` a fast path for windows and edits of
+them, `open_mutants` a fast path for the single substitutions of a window. Each returns None for a
+model without that path, which is then computed by plain PyTorch. `paths` lists the fast paths of
+each network. BIOQ_PLAIN=1 in the environment switches all of them off.
 """
 
 from bioq.fast.edits import prepare_edits

@@ -1,9 +1,9 @@
-"""DanQ on an NVIDIA card in bf16: the whole forward pass as one CUDA graph a batch size.
+"""DanQ on an NVIDIA card in bf16: the whole forward pass as one CUDA graph per batch size.
 
-Two ways, tried in order: our Triton kernels, then cuDNN's LSTM. Neither has run on a card yet
-(benchmarks/card.sh checks them there), so each graph is compared with the model itself before it
-is used. A way that is absent or gives other numbers is named in one line, and the model computes
-itself.
+Two ways are tried in order: our Triton kernels, then cuDNN's LSTM. Neither has run on a card yet
+(benchmarks/card.sh checks them), so each graph is compared with the model before it is used. If a
+way is not available or its logits differ too much, one line on stderr names it, and the next way
+is used or, after the last, plain PyTorch.
 """
 
 import copy
@@ -23,15 +23,17 @@ Compute = Callable[[Tensor], Tensor]
 """Codes uint8 `(n, window_bp)` -> logits float32 `(n, targets)`, both on the device."""
 
 _LEAST_WINDOWS = 128
-"""Fewer than this are not worth a graph: the model computes them."""
+"""With fewer windows a graph saves no time: plain PyTorch computes them."""
 _SIZE_STEP = 256
-"""Graphs have a multiple of this many windows; what a batch lacks is computed in vain."""
+"""The number of windows of a graph is a multiple of this; a smaller batch leaves windows of the
+graph unused."""
 _MOST_WINDOWS = 4096
-"""Windows of a graph; it takes about 0.6 MB each for `bioq`."""
+"""Largest number of windows of a graph, which takes about 0.6 MB per window for `bioq`."""
 _CHECKED_WINDOWS = 32
-"""At each end of a graph's batch."""
+"""Windows at each end of a graph's batch whose logits are checked."""
 _ALLOWED = 2.0
-"""How many times further than PyTorch's own bf16 logits may be from float32, root mean square."""
+"""Largest root mean square difference from the float32 logits, as a multiple of that of PyTorch's
+bf16 logits."""
 _OLDEST = (8, 0)
 """Compute capability of the first cards with bf16 matrix units (Ampere)."""
 
@@ -44,8 +46,8 @@ class Way:
     build: Callable[[DanQ], Compute]
 
 
-_given_up: dict[str, str] = {}
-"""Ways that failed in this process, and why: not tried again, told once."""
+_failed: dict[str, str] = {}
+"""Ways that failed in this process -> the reason. They are reported once and not tried again."""
 
 
 class CudaDanQ:
@@ -57,10 +59,10 @@ class CudaDanQ:
         ways: Sequence[Way] | None = None,
         record: Callable[[Compute, Tensor], Compute] | None = None,
     ):
-        """Take `ways` in order; `record` makes the graph of one (both are for tests)."""
-        self._model = ref(model)  # a strong one would keep the model for ever: see `prepare`
+        """Try `ways` in order; `record` makes the graph of a way (tests give these arguments)."""
+        self._model = ref(model)  # a strong reference would never free the model: see `prepare`
         ways = WAYS if ways is None else ways
-        self._ways = [way for way in ways if way.name not in _given_up]
+        self._ways = [way for way in ways if way.name not in _failed]
         self._record = record or record_graph
         self._compute: Compute | None = None
         self._graphs: dict[int, Compute] = {}
@@ -77,7 +79,7 @@ class CudaDanQ:
         return self._plain(codes, torch.bfloat16) if graph is None else graph(codes)
 
     def _graph(self, windows: int, like: Tensor) -> Compute | None:
-        """Return what computes up to that many windows; None where the model must."""
+        """Return a graph of that many windows; None if no way is left."""
         model = self._original()
         while windows not in self._graphs and self._ways:
             way = self._ways[0]
@@ -89,35 +91,34 @@ class CudaDanQ:
                 graph = self._record(self._compute, codes)
                 self._check(graph, codes)
                 self._graphs[windows] = graph
-            except Exception as error:  # noqa: BLE001 whatever it is, there is another way
+            except Exception as error:  # noqa: BLE001 after any error the next way is tried
                 self._give_up(way, error)
         return self._graphs.get(windows)
 
     def _check(self, graph: Compute, codes: Tensor) -> None:
         """Raise ArithmeticError unless a graph is about as near to float32 as PyTorch's bf16."""
-        found = graph(codes)
+        logits = graph(codes)
         rows = torch.arange(len(codes))
         ends = torch.cat([rows[:_CHECKED_WINDOWS], rows[-_CHECKED_WINDOWS:]])
         exact = self._plain(codes[ends], torch.float32)
-        error = _distance(found[ends], exact)
+        error = _distance(logits[ends], exact)
         allowed = _ALLOWED * _distance(self._plain(codes[ends], torch.bfloat16), exact)
-        if not error <= allowed:  # nor where it is no number
+        if not error <= allowed:  # also if the error is NaN
             raise ArithmeticError(
-                f"logits are {error:.2g} from the model's in float32; "
-                f"expected at most {allowed:.2g}"
+                f"logits are {error:.2g} from those in float32; expected at most {allowed:.2g}"
             )
 
     def _give_up(self, way: Way, error: Exception) -> None:
         reason = (str(error) or type(error).__name__).strip().split("\n")[0]
-        _given_up[way.name] = reason
+        _failed[way.name] = reason
         self._ways = self._ways[1:]
         self._compute = None
         self._graphs.clear()
-        instead = f"{self._ways[0].name} instead" if self._ways else "the model computes itself"
+        instead = f"{self._ways[0].name} instead" if self._ways else "plain PyTorch is used"
         say(f"no {way.name} for bf16 on this card ({reason}); {instead}")
 
     def _plain(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return what the model itself computes, in float32 or by autocast."""
+        """Return the logits of the model in plain PyTorch, in float32 or by autocast."""
         bf16, before = dtype == torch.bfloat16, torch.backends.cudnn.allow_tf32
         torch.backends.cudnn.allow_tf32 = bf16
         try:
@@ -135,15 +136,15 @@ class CudaDanQ:
 
 
 def can_run_on(device: torch.device) -> bool:
-    """Whether a card has bf16 matrix units; one that has none is told once."""
+    """Return whether a card has bf16 matrix units; the first card without them is reported."""
     major, minor = torch.cuda.get_device_capability(device)
     if (major, minor) >= _OLDEST:
         return True
-    if "old" not in _given_up:
-        _given_up["old"] = f"compute capability {major}.{minor}"
+    if "old" not in _failed:
+        _failed["old"] = f"compute capability {major}.{minor}"
         say(
-            f"{device} has {_given_up['old']}; bf16 is only fast from "
-            f"{_OLDEST[0]}.{_OLDEST[1]} on, so the model computes itself"
+            f"{device} has {_failed['old']}; bf16 is fast from "
+            f"{_OLDEST[0]}.{_OLDEST[1]} on only, so plain PyTorch is used"
         )
     return False
 
@@ -151,9 +152,9 @@ def can_run_on(device: torch.device) -> bool:
 class CudnnDanQ:
     """A DanQ of PyTorch's own layers, its weights rounded once: to bf16, the LSTM's to float16.
 
-    PyTorch keeps cuDNN's weights in one piece in float16, not in bf16, where every call would copy
-    them, and before PyTorch 2.10 leave cuDNN. The states are smaller than one, and no gradients
-    are taken here, so that float16 has the range.
+    In float16 PyTorch keeps cuDNN's weights in one block of memory. In bf16 every call would copy
+    them, and before PyTorch 2.10 the call would not use cuDNN. The states are smaller than one and
+    no gradients are computed, so the range of float16 is large enough.
     """
 
     def __init__(self, model: DanQ):
@@ -164,8 +165,8 @@ class CudnnDanQ:
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
         layers = self._layers
-        found = layers.pool(functional.relu(layers.conv(one_hot(codes).bfloat16())))
-        read, _ = layers.lstm(found.transpose(1, 2).half())
+        pooled = layers.pool(functional.relu(layers.conv(one_hot(codes).bfloat16())))
+        read, _ = layers.lstm(pooled.transpose(1, 2).half())
         hidden = functional.relu(layers.dense(torch.flatten(read, 1).bfloat16()))
         logits: Tensor = layers.output(hidden)
         return logits.float()
@@ -174,20 +175,20 @@ class CudnnDanQ:
 def record_graph(compute: Compute, codes: Tensor) -> Compute:
     """Return `compute` for up to as many windows as `codes` has, replayed as one CUDA graph."""
     device = codes.device
-    given = codes.clone()
+    inputs = codes.clone()
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(aside):
-            for _ in range(3):  # kernels are compiled and libraries choose theirs
-                compute(given)
-        torch.cuda.current_stream(device).wait_stream(aside)
+        side_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side_stream):
+            for _ in range(3):  # compiles kernels, and lets libraries choose their kernels
+                compute(inputs)
+        torch.cuda.current_stream(device).wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            logits = compute(given)
+            logits = compute(inputs)
 
     def replay(codes: Tensor) -> Tensor:
-        given[: len(codes)].copy_(codes)  # what lies behind them stays and is not looked at
+        inputs[: len(codes)].copy_(codes)  # the logits of later windows are not returned
         with torch.cuda.device(device):
             graph.replay()
         return logits[: len(codes)].clone()
@@ -208,12 +209,12 @@ def _build_cudnn(model: DanQ) -> Compute:
 WAYS = (Way("Triton kernels", _build_triton), Way("cuDNN in a CUDA graph", _build_cudnn))
 
 
-def _distance(found: Tensor, exact: Tensor) -> float:
-    return float((found - exact).square().mean().sqrt())
+def _distance(logits: Tensor, exact: Tensor) -> float:
+    return float((logits - exact).square().mean().sqrt())
 
 
 def _random_codes(windows: int, like: Tensor) -> Tensor:
-    """Return codes shaped and placed like others, every 50th base unknown on average."""
+    """Return random codes on the device of `like`, of its window length; 2 % are unknown."""
     generator = torch.Generator().manual_seed(windows)
     shape = (windows, like.shape[1])
     codes = torch.randint(0, 4, shape, generator=generator, dtype=torch.uint8)

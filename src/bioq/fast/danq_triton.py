@@ -1,9 +1,9 @@
 # mypy: disable-error-code="untyped-decorator,no-untyped-def"
-"""DanQ by two Triton kernels: what a card's memory would carry most of is never written.
+"""DanQ by two Triton kernels, which do not write the largest intermediate results to memory.
 
-The first kernel convolves and pools in one, so that the map before pooling (975 x 320 numbers a
-window) stays on the chip. The second takes one step of an LSTM layer, both directions: recurrent
-product, gates and new state in one. Matrix products of whole layers are left to cuBLAS.
+The first kernel convolves and pools, so the map before pooling (975 x 320 numbers per window) stays
+on the chip. The second kernel computes one step of an LSTM layer in both directions: recurrent
+product, gates and new state. cuBLAS computes the matrix products of whole layers.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,24 @@ _GATES = 4
 
 @dataclass(frozen=True)
 class Tiles:
-    """What one program of the step kernel computes, and how. Guesses: no card was at hand."""
+    """The work of one program of the step kernel. The defaults are not measured: no card was
+    available."""
 
     windows: int = 128
     units: int = 32
-    """Hidden units; the tile of the product is four times as wide, a column a gate."""
+    """Hidden units; the tile of the product is four times as wide, with one column per gate."""
     inner: int = 64
-    """Hidden units of the step before that are read at a time."""
+    """Hidden units of the previous step that are read at a time."""
     warps: int = 8
     stages: int = 3
-    """Reads under way at a time; each takes 32 KB of shared memory in bf16."""
+    """Reads in progress at a time; each takes 32 KB of shared memory in bf16."""
 
 
 class TritonDanQ:
     """A DanQ that reads codes, prepared for one number type (bfloat16; float32 for tests)."""
 
     def __init__(self, model: DanQ, dtype: torch.dtype, tiles: Tiles | None = None):
-        """Copy the weights in the order that the kernels read. Raises ValueError where a filter
+        """Copy the weights in the order that the kernels read. Raises ValueError if a filter
         or a pool is too wide for the first kernel."""
         self._dtype = dtype
         self._tiles = tiles or Tiles()
@@ -49,7 +50,7 @@ class TritonDanQ:
                 f"filters of {self._filter_width} bp and pools of {self._pool_width}; "
                 "the kernel takes up to 64"
             )
-        # (width * base, filter): the row of a base at a place of the filter
+        # (width * base, filter): one row per position of the filter and base
         rows = model.conv.weight.detach().permute(2, 1, 0).flatten(0, 1)
         self._rows = rows.to(dtype).contiguous()
         self._bias = _bias_of(model.conv).float()
@@ -97,8 +98,9 @@ class TritonDanQ:
         return out
 
     def step_through(self, layer: "_Layer", states: Tensor, *, last: bool) -> Tensor:
-        """Return what a layer reads of states `(position, n, inputs)`: `(position, n, 2 * units)`,
-        or for the last layer `(n, position, 2 * units)`, which the dense layer reads in a row."""
+        """Return the output of an LSTM layer for inputs `(position, n, inputs)`:
+        `(position, n, 2 * units)` or, for the last layer, `(n, position, 2 * units)`, the order of
+        the dense layer."""
         positions, windows, _ = states.shape
         units, tiles = layer.units, self._tiles
         gates = _affine(states.flatten(0, 1), (layer.of_inputs, layer.bias))
@@ -131,7 +133,7 @@ class TritonDanQ:
 
 
 class _Layer:
-    """The weights of a bidirectional LSTM layer, a unit's four gates side by side."""
+    """The weights of a bidirectional LSTM layer, the four gates of a unit side by side."""
 
     def __init__(self, lstm: nn.LSTM, number: int, dtype: torch.dtype):
         self.units = lstm.hidden_size
@@ -139,9 +141,9 @@ class _Layer:
         for suffix in (f"l{number}", f"l{number}_reverse"):
             of_inputs.append(self._side_by_side(getattr(lstm, f"weight_ih_{suffix}")))
             of_states.append(self._side_by_side(getattr(lstm, f"weight_hh_{suffix}")).T)
-            both = getattr(lstm, f"bias_ih_{suffix}") + getattr(lstm, f"bias_hh_{suffix}")
-            bias.append(self._side_by_side(both))
-        # (inputs, direction * unit * gate), (direction, unit before, unit * gate)
+            sums = getattr(lstm, f"bias_ih_{suffix}") + getattr(lstm, f"bias_hh_{suffix}")
+            bias.append(self._side_by_side(sums))
+        # (inputs, direction * unit * gate), (direction, previous unit, unit * gate)
         self.of_inputs = torch.cat(of_inputs).to(dtype).T.contiguous()
         self.of_states = torch.stack(of_states).to(dtype).contiguous()
         self.bias = torch.cat(bias).to(dtype)
@@ -184,10 +186,11 @@ def _convolve_and_pool(
     INNER: tl.constexpr,
     FILTERS_AT_ONCE: tl.constexpr,
 ):
-    """Some pooled positions of one window: one-hot is made in registers, its product pooled there.
+    """Compute some pooled positions of one window; one-hot and its product stay in registers.
 
-    A row of the product is a place of the map, SLOTS rows (a power of two, POOL of them used) a
-    pooled position; a column of one-hot is a base (column % 4) at a place of the filter.
+    A row of the product is a position of the map, with SLOTS rows per pooled position (a power of
+    two, of which POOL are used); a column of one-hot is a base (column % 4) at a position of the
+    filter (column // 4).
     """
     window = tl.program_id(0).to(tl.int64)
     first = tl.program_id(1) * AT_ONCE
@@ -195,9 +198,9 @@ def _convolve_and_pool(
     position, slot = first + row // SLOTS, row % SLOTS
     used = (position < positions) & (slot < POOL)
     column = tl.arange(0, INNER)
-    place = (position * POOL + slot)[:, None] + (column // 4)[None, :]
+    base = (position * POOL + slot)[:, None] + (column // 4)[None, :]
     wanted = used[:, None] & (column < WIDTH)[None, :]
-    letters = tl.load(codes + window * length + place, mask=wanted, other=4).to(tl.int32)
+    letters = tl.load(codes + window * length + base, mask=wanted, other=4).to(tl.int32)
     is_base = letters == (column % 4)[None, :]
     one_hot = tl.where(is_base, 1.0, 0.0).to(rows.dtype.element_ty)
     to = first + tl.arange(0, AT_ONCE)
@@ -209,10 +212,10 @@ def _convolve_and_pool(
             mask=(column < WIDTH)[:, None] & known,
             other=0.0,
         )
-        found = tl.dot(one_hot, weight, input_precision="ieee")
-        found = tl.where(used[:, None], found, float("-inf"))
-        found = tl.reshape(found, (AT_ONCE, SLOTS, FILTERS_AT_ONCE))
-        best = tl.max(found, axis=1) + tl.load(bias + filter_, mask=filter_ < FILTERS)[None, :]
+        sums = tl.dot(one_hot, weight, input_precision="ieee")
+        sums = tl.where(used[:, None], sums, float("-inf"))
+        sums = tl.reshape(sums, (AT_ONCE, SLOTS, FILTERS_AT_ONCE))
+        best = tl.max(sums, axis=1) + tl.load(bias + filter_, mask=filter_ < FILTERS)[None, :]
         best = tl.maximum(best, 0.0)
         address = out + (to[:, None].to(tl.int64) * windows + window) * FILTERS + filter_[None, :]
         tl.store(address, best.to(out.dtype.element_ty), mask=(to < positions)[:, None] & known)
@@ -234,11 +237,13 @@ def _step(
     UNITS_AT_ONCE: tl.constexpr,
     INNER: tl.constexpr,
 ):
-    """One step of some units of some windows in one direction (program 2; 1 reads backwards).
+    """Compute one step of some units of some windows in one direction.
 
-    gates `(position, window, direction, unit, gate)` holds what the inputs and the bias give;
-    read `(..., direction, unit)` gets the states, cell float32 `(direction, window, unit)` is
-    updated in place. Gates in PyTorch's order: in, forget, cell, out.
+    The direction is `tl.program_id(2)`; direction 1 reads backwards. `gates`
+    `(position, window, direction, unit, gate)` contains the part of the gates that comes from the
+    inputs and the bias. The states are written to `read` `(..., direction, unit)`; `cell` float32
+    `(direction, window, unit)` is updated in place. Gates are in PyTorch's order: in, forget, cell,
+    out.
     """
     direction = tl.program_id(2)
     backwards = direction == 1
@@ -249,8 +254,10 @@ def _step(
     column = tl.program_id(0) * (UNITS_AT_ONCE * 4) + tl.arange(0, UNITS_AT_ONCE * 4)
     in_batch = (window < windows)[:, None]
     in_columns = (column < 4 * UNITS)[None, :]
-    given = gates + ((position * windows + window) * 2 + direction)[:, None] * (4 * UNITS)
-    total = tl.load(given + column[None, :], mask=in_batch & in_columns, other=0.0).to(tl.float32)
+    of_inputs = gates + ((position * windows + window) * 2 + direction)[:, None] * (4 * UNITS)
+    total = tl.load(of_inputs + column[None, :], mask=in_batch & in_columns, other=0.0).to(
+        tl.float32
+    )
     if step > 0:
         states = read + before * position_stride + direction * UNITS
         weights = of_states + direction * UNITS * (4 * UNITS)
@@ -272,11 +279,11 @@ def _step(
     let_in, new = tl.split(in_and_cell)
     forget, let_out = tl.split(forget_and_out)
     known = in_batch & (unit < UNITS)[None, :]
-    kept = cell + (direction * windows + window)[:, None] * UNITS + unit[None, :]
+    cells = cell + (direction * windows + window)[:, None] * UNITS + unit[None, :]
     state = tl.sigmoid(let_in) * (2.0 * tl.sigmoid(2.0 * new) - 1.0)
     if step > 0:
-        state += tl.sigmoid(forget) * tl.load(kept, mask=known, other=0.0)
-    tl.store(kept, state, mask=known)
+        state += tl.sigmoid(forget) * tl.load(cells, mask=known, other=0.0)
+    tl.store(cells, state, mask=known)
     shown = tl.sigmoid(let_out) * (2.0 * tl.sigmoid(2.0 * state) - 1.0)
     to = read + position * position_stride + window[:, None] * window_stride + direction * UNITS
     tl.store(to + unit[None, :], shown.to(read.dtype.element_ty), mask=known)

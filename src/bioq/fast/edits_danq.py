@@ -48,12 +48,12 @@ class EditedDanQ:
         hidden = self._hidden(forward, backward, window).relu_()
         return self._output(hidden.to(maps.dtype)).float()
 
-    def _read(self, way: int, shared: Tensor, rest: Tensor, window: Tensor) -> list[Tensor]:
+    def _read(self, way: int, shared: Tensor, following: Tensor, window: Tensor) -> list[Tensor]:
         """Read with one direction of the LSTM (0 forward, 1 backward), in reading order.
 
         `shared` are the positions that edits share with their window, `(n, position, filter)`,
-        `rest` the following positions of windows and edits, `(n + m, position, filter)`. Returns
-        the outputs for `shared` and for `rest`.
+        `following` the positions after these, of windows and edits, `(n + m, position, filter)`.
+        Returns the outputs for `shared` and for `following`.
         """
         zeros = shared.new_zeros((1, len(shared), self._units))
         states = [zeros, zeros]
@@ -61,7 +61,7 @@ class EditedDanQ:
         if shared.shape[1]:
             read, *states = read_lstm(shared, states, self._weights[way])
         states = [state[:, window] for state in states]
-        return [read, read_lstm(rest, states, self._weights[way])[0]]
+        return [read, read_lstm(following, states, self._weights[way])[0]]
 
     def _hidden(self, forward: list[Tensor], backward: list[Tensor], window: Tensor) -> Tensor:
         """Return the dense layer before its ReLU, float32 `(n + m, units)`."""

@@ -49,9 +49,9 @@ class EditedDeepSEA:
             low, high = int(begin), int(end)
         piece -= maps[:, :, low:high][of]
         weights, filters = self._dense_weights, maps.shape[1]
-        whole = functional.linear(maps.transpose(1, 2).flatten(1), weights, self._bias)
+        of_windows = functional.linear(maps.transpose(1, 2).flatten(1), weights, self._bias)
         change = functional.linear(
             piece.transpose(1, 2).flatten(1), weights[:, low * filters : high * filters]
         )
-        hidden = torch.cat([whole, whole[of] + change])
+        hidden = torch.cat([of_windows, of_windows[of] + change])
         return self._output(hidden.relu_()).float()

@@ -89,7 +89,7 @@ def open_mutants(
 ) -> Mutants | None:
     """Compute a window of codes `(length,)` once for that many mutants of it.
 
-    Returns None if the model must compute every mutant by itself: no fast path (see `prepare`), on
+    Returns None if every mutant needs a forward pass: no fast path (see `prepare`), on
     a card, with few mutants, or in windows so short that one substitution changes most positions.
     Precision bf16 is computed in float32, which is about as fast here.
     """

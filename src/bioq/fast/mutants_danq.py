@@ -74,7 +74,7 @@ class DanQReference:
             self._states.append((forward.follow(inputs, onward), backward.follow(inputs, back)))
         self._hidden = shared.dense(read.flatten()[None])  # before its ReLU
         self.logits: Tensor = shared.output(self._hidden.relu())
-        """Of the window itself `(1, targets)`."""
+        """Logits of the window `(1, targets)`."""
 
     def mutate(self, position: Numbers, base: Numbers) -> Tensor:
         """See `paths.Reference`."""

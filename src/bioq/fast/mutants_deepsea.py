@@ -57,7 +57,7 @@ class DeepSEAReference:
         self._third = shared.third.read(self._second.pooled)
         self._hidden = shared.dense(self._third.pooled.T.flatten()[None])  # before its ReLU
         self.logits: Tensor = shared.output(self._hidden.relu())
-        """Of the window itself `(1, targets)`."""
+        """Logits of the window `(1, targets)`."""
 
     def mutate(self, position: Numbers, base: Numbers) -> Tensor:
         """See `paths.Reference`."""

@@ -40,7 +40,7 @@ class Reference(Protocol):
     """A window whose single substitutions are computed by their difference from it."""
 
     logits: Tensor
-    """Of the window itself `(1, targets)`."""
+    """Logits of the window `(1, targets)`."""
 
     def mutate(self, position: Numbers, base: Numbers) -> Tensor:
         """Return logits `(n, targets)` of the substitutions by `base` (a code below 4) at
@@ -86,7 +86,7 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
     DeepSEA: FastPaths(windows=FastDeepSEA, edits=EditedDeepSEA, mutants=SharedDeepSEA),
     Marq: FastPaths(windows=FastMarq),
 }
-"""Networks without an entry compute themselves."""
+"""Networks without an entry are computed by plain PyTorch."""
 
 
 def paths_of(model: nn.Module) -> FastPaths | None:

@@ -42,7 +42,7 @@ Compression = Literal["none", "gzip", "bgzip"]
 
 @dataclass(frozen=True)
 class Content:
-    """The decompressed bytes of an open file, as they are in it."""
+    """The decompressed bytes of an open file."""
 
     stream: io.BufferedReader
     compression: Compression
@@ -50,7 +50,7 @@ class Content:
     """The name of the file in messages."""
 
     def text(self) -> io.BufferedReader:
-        """Return the rest of the bytes as text: lines end in `\\n`, no byte order mark."""
+        """Return the remaining bytes as text: lines end in `\\n`, no byte order mark."""
         return io.BufferedReader(_LineEnds(self.stream), _BUFFER_BYTES)
 
 

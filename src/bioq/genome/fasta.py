@@ -144,7 +144,8 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
         return _IndexedFasta(path, *beside, compressed=compressed).genome(lengths)
     if path.stat().st_size > _LARGE_BYTES:
         say(
-            f"{path}: making its index in a temporary folder; 'samtools faidx' makes one that stays"
+            f"{path}: making its index in a temporary folder; 'samtools faidx' makes a "
+            "permanent index"
         )
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         made = Path(folder, "fai"), Path(folder, "gzi")

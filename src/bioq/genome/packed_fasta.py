@@ -28,9 +28,9 @@ class _Contig:
         first = self.length - len(self.waiting)
         self.length += len(codes)
         codes = np.concatenate([self.waiting, codes])
-        whole = len(codes) // 4 * 4
-        self.waiting = codes[whole:]
-        self._pack(codes[:whole], first)
+        packed = len(codes) // 4 * 4
+        self.waiting = codes[packed:]
+        self._pack(codes[:packed], first)
 
     def finish(self) -> "_PackedContig":
         self._pack(self.waiting, self.length - len(self.waiting))

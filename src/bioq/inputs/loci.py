@@ -118,7 +118,7 @@ def locus_in_window(
     first: int,
     last: int,
 ) -> Locus | None:
-    """Return the middle `span_bp` bases of a window, as far as they are in `first` to `last`.
+    """Return the middle `span_bp` bases of a window, without those outside `first` to `last`.
 
     `window_start`, `first` and `last` are positions in the sequence or on the contig, 0-based and
     half-open; codes are `(window_bp,)`. Returns None if no base is left.
@@ -260,13 +260,13 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
             "insertion as C>CA"
         )
     start = parse_pos(source, variant.pos) - 1
-    bases = Interval(variant.chrom, start, start + len(ref))
-    contig = list(genome.lengths)[_contig_number(source, genome, bases)]
-    there = dna.decode(genome.read(contig, bases.start, bases.end))
-    if there != ref:
+    interval = Interval(variant.chrom, start, start + len(ref))
+    contig = list(genome.lengths)[_contig_number(source, genome, interval)]
+    bases = dna.decode(genome.read(contig, interval.start, interval.end))
+    if bases != ref:
         raise BioqError(
-            f"{source}: {genome.path} has {there} there, not {ref}; is it the right genome, and "
-            "is the position counted from 1?"
+            f"{source}: {genome.path} has {bases} at this position, not {ref}; is it the right "
+            "genome, and is the position counted from 1?"
         )
     return AlleleSite(SCORED, "", contig, start, len(ref), dna.encode(alt))
 

@@ -50,7 +50,7 @@ class MotifOptions:
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None
-    """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
 
     def __post_init__(self) -> None:
         check_types(self)

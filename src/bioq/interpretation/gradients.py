@@ -38,9 +38,9 @@ class Attribution:
     values: Floats
     """`gradient` times (window minus baseline): `(n, 4, length)`."""
     logit: Floats
-    """Of each window `(n,)`."""
+    """The logit of each window `(n,)`."""
     baseline_logit: Floats
-    """Of each baseline `(n,)`."""
+    """The logit of each baseline `(n,)`."""
 
     @property
     def completeness_gap(self) -> Floats:

@@ -62,13 +62,14 @@ class ExplainOptions:
     """Bases in the middle of each window that are explained; by default the whole window of a
     sequence, and the bin's length of a region or around a variant."""
     pad: bool = False
-    """Put sequences that are shorter than the window in the middle of unknown bases."""
+    """Put a sequence that is shorter than the window in the middle of unknown bases."""
     strands: Strands = "both"
-    """both: average the predictions of a window and its reverse complement."""
+    """both: average the predictions of a window and its reverse complement. forward: use the window
+    only."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None
-    """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
 
     def __post_init__(self) -> None:
         check_types(self)

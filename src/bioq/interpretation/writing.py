@@ -36,7 +36,7 @@ REFERENCE, LOGIT, BASELINE_LOGIT, GAP = (
     "baseline_logit",
     "completeness_gap",
 )
-"""Names of a window's scores. `reference` is the probability of the window itself: effects are
+"""Names of a window's scores. `reference` is the probability of the unchanged window: effects are
 differences from it."""
 _LETTERS = np.array([*dna.BASES, "N"], dtype=object)
 
@@ -45,11 +45,11 @@ _LETTERS = np.array([*dna.BASES, "N"], dtype=object)
 class Explanation:
     """The effects or contributions of the explained bases of one window."""
 
-    place: Locus
+    locus: Locus
     values: npt.NDArray[np.float32]
-    """Of A, C, G and T at each base: `(4, bases, targets)`."""
+    """The effects or contributions of A, C, G and T at each base: `(4, bases, targets)`."""
     scores: Mapping[str, npt.NDArray[np.float32]]
-    """Of the window: name -> `(targets,)`."""
+    """The scores of the window: name -> `(targets,)`."""
 
 
 class Content(Protocol):
@@ -57,9 +57,9 @@ class Content(Protocol):
 
     format: str
     values: str
-    """Name of their array."""
+    """Name of the array of the values."""
     score: str
-    """Name of their column in a table."""
+    """Name of the column of the values in a table."""
     columns: Mapping[str, Kind]
 
     def rows(
@@ -126,26 +126,26 @@ def check_ending(out: Path) -> None:
 def open_writer(
     out: Path,
     content: Content,
-    places: Loci,
+    loci: Loci,
     targets: pd.DataFrame,
     *,
     span_bp: int,
     metadata: Mapping[str, Any],
 ) -> Iterator[ExplanationWriter]:
-    """Yield a writer for the windows of `places`; the complete file appears when the block ends."""
+    """Yield a writer for the windows of `loci`; the complete file appears when the block ends."""
     if out.name.lower().endswith(TABLES):
-        kept = [name for name in places.columns if name not in ("start", "end")]
+        kept = [name for name in loci.columns if name not in ("start", "end")]
         columns: dict[str, Kind] = {
-            **{name: places.columns[name] for name in kept},
+            **{name: loci.columns[name] for name in kept},
             "position": "integer",
-            **({"inserted": "integer"} if places.has_insertions else {}),
+            **({"inserted": "integer"} if loci.has_insertions else {}),
             **content.columns,
         }
         with open_table(out, Layout(columns, targets, (content.score,), metadata)) as table:
-            yield _TableRows(table, content, kept, places.has_insertions)
+            yield _TableRows(table, content, kept, loci.has_insertions)
         return
     names = list(targets[NAME])
-    shape = places.count, 4, span_bp, len(names)
+    shape = loci.count, 4, span_bp, len(names)
     about = {
         "format": content.format,
         "format_version": FORMAT_VERSION,
@@ -177,14 +177,14 @@ class _TableRows:
         self._has_insertions = has_insertions
 
     def write(self, explanation: Explanation) -> None:
-        place = explanation.place
-        index, content_columns, values = self._content.rows(place.bases, explanation.values)
+        locus = explanation.locus
+        index, content_columns, values = self._content.rows(locus.bases, explanation.values)
         columns = {
-            name: np.full(len(index), place.columns[name], dtype=object) for name in self._kept
+            name: np.full(len(index), locus.columns[name], dtype=object) for name in self._kept
         }
-        columns["position"] = place.position[index]
+        columns["position"] = locus.position[index]
         if self._has_insertions:
-            columns["inserted"] = place.inserted[index]
+            columns["inserted"] = locus.inserted[index]
         self._table.write({**columns, **content_columns}, {self._content.score: values})
 
 
@@ -193,24 +193,24 @@ class _SmallArrays:
 
     def __init__(self, span_bp: int) -> None:
         self._span_bp = span_bp
-        self._places: list[Locus] = []
+        self._loci: list[Locus] = []
         self._scores: list[Mapping[str, npt.NDArray[np.float32]]] = []
 
     def keep(self, explanation: Explanation) -> None:
-        self._places.append(explanation.place)
+        self._loci.append(explanation.locus)
         self._scores.append(explanation.scores)
 
     def arrays(self, targets: list[str]) -> dict[str, Any]:
-        places = self._places
+        loci = self._loci
         return {
             **{name: np.stack([row[name] for row in self._scores]) for name in self._scores[0]},
-            "codes": np.stack([self._row(place.bases, dna.UNKNOWN) for place in places]),
-            "position": np.stack([self._row(place.position, -1) for place in places]),
-            "inserted": np.stack([self._row(place.inserted, 0) for place in places]),
+            "codes": np.stack([self._row(locus.bases, dna.UNKNOWN) for locus in loci]),
+            "position": np.stack([self._row(locus.position, -1) for locus in loci]),
+            "inserted": np.stack([self._row(locus.inserted, 0) for locus in loci]),
             "targets": np.array(targets),
             **{
-                f"window_{name}": np.array([place.columns[name] for place in places])
-                for name in places[0].columns
+                f"window_{name}": np.array([locus.columns[name] for locus in loci])
+                for name in loci[0].columns
             },
         }
 

@@ -107,6 +107,6 @@ def _threads() -> int:
     return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
-def ratio(part: float, whole: float) -> float:
-    """Return part / whole; NaN if `whole` is 0."""
-    return part / whole if whole else float("nan")
+def ratio(part: float, total: float) -> float:
+    """Return part / total; NaN if `total` is 0."""
+    return part / total if total else float("nan")

@@ -105,8 +105,8 @@ def best_f1(points: OperatingPoints) -> float:
     """Return the highest threshold with the highest F1; NaN without a positive."""
     if not points.positives:
         return float("nan")
-    said_or_is_yes = points.true_positives + points.false_positives + points.positives
-    return float(points.thresholds[np.argmax(2 * points.true_positives / said_or_is_yes)])
+    predicted_plus_positive = points.true_positives + points.false_positives + points.positives
+    return float(points.thresholds[np.argmax(2 * points.true_positives / predicted_plus_positive)])
 
 
 def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Floats]:
@@ -132,11 +132,11 @@ def precision_recall_curve(
     """Return (recall, precision, threshold) at about `most` of the points, recall rising."""
     if not points.positives:
         return np.empty(0), np.empty(0), np.empty(0)
-    said_yes = points.true_positives + points.false_positives
-    keep = _spread(points.true_positives / said_yes, points, most)
+    predicted_positives = points.true_positives + points.false_positives
+    keep = _spread(points.true_positives / predicted_positives, points, most)
     return (
         points.true_positives[keep] / points.positives,
-        points.true_positives[keep] / said_yes[keep],
+        points.true_positives[keep] / predicted_positives[keep],
         points.thresholds[keep],
     )
 
@@ -161,10 +161,10 @@ def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]
 def _near(negatives: Array, thresholds: Array) -> tuple[Array, Counts | int]:
     """Return the negatives in bins with a threshold, and how many more are below each threshold.
 
-    Only negatives in a bin with a threshold have to be sorted; the rest are counted per bin, which
-    is faster. Bins have equal width in the bits of float32, which increase with the value from 0.0
-    on, so bins are narrow for small probabilities. Returns all negatives if the values are not
-    non-negative float32, or if there are many thresholds.
+    Only negatives in a bin with a threshold have to be sorted; the others are counted per bin,
+    which is faster. Bins have equal width in the bits of float32, which increase with the value
+    from 0.0 on, so bins are narrow for small probabilities. Returns all negatives if the values
+    are not non-negative float32, or if there are many thresholds.
     """
     bins_log2 = min(
         (len(negatives) // 2).bit_length(), _MOST_BINS_LOG2

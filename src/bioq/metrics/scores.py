@@ -45,8 +45,8 @@ class Confusion:
         """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN if no positive."""
         if not self.positives:
             return float("nan")
-        said_or_is_yes = self.true_positives + self.false_positives + self.positives
-        return ratio(2 * self.true_positives, said_or_is_yes)
+        predicted_plus_positive = self.true_positives + self.false_positives + self.positives
+        return ratio(2 * self.true_positives, predicted_plus_positive)
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class Reliability:
 
 def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
     """Count right and wrong answers where "yes" is a score of `threshold` or more."""
-    true_positives = said_yes = positives = 0
+    true_positives = predicted_positives = positives = 0
     for label, scored in chunks(labels, scores):
         yes = scored >= np.asarray(threshold, dtype=np.float64)
         true_positives += int(np.count_nonzero(yes & label))
-        said_yes += int(np.count_nonzero(yes))
+        predicted_positives += int(np.count_nonzero(yes))
         positives += int(np.count_nonzero(label))
     negatives = labels.size - positives
-    return Confusion(true_positives, said_yes - true_positives, positives, negatives)
+    return Confusion(true_positives, predicted_positives - true_positives, positives, negatives)
 
 
 def per_target(

@@ -39,7 +39,7 @@ class LayerKind:
     """How `summary` describes the layers of one type. Every function takes the layer first."""
 
     text: Callable[[Any], str]
-    """What the layer does: `(layer)` -> such as `convolution 320 x 26, ReLU`."""
+    """Description of the layer: `(layer)` -> text such as `convolution 320 x 26, ReLU`."""
     axes: tuple[str, ...] | None = None
     """Names of the last axes of the output; None if they are those of the input."""
     flops: Callable[[Any, Shape, Shape], int] = lambda _layer, _input, _output: 0
@@ -47,9 +47,9 @@ class LayerKind:
     multiplication and addition."""
 
 
-def _whole(network: Any) -> Callable[[Tensor], Tensor]:
-    whole: nn.Module = network
-    return whole
+def _all_of(network: Any) -> Callable[[Tensor], Tensor]:
+    function: nn.Module = network
+    return function
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Family:
     """Name of a model -> the motifs that its first filters start from."""
     first_layer: str = "conv"
     """Name of the convolution that reads the bases."""
-    trained: Callable[[Any], Callable[[Tensor], Tensor]] = _whole
+    trained: Callable[[Any], Callable[[Tensor], Tensor]] = _all_of
     """`(network)` -> the function from windows to logits that training differentiates."""
     layers: Mapping[type[nn.Module], LayerKind] = field(default_factory=dict)
     """Descriptions of the layers that PyTorch does not have."""

@@ -32,7 +32,7 @@ class _Panel:
     """The data of a window and a target."""
 
     title: str
-    place: Locus
+    locus: Locus
     heights: npt.NDArray[np.floating[Any]]
     """Heights of the letters, `(bases,)`."""
     values: npt.NDArray[np.float32]
@@ -63,9 +63,9 @@ def plot_effects(explanations: Sequence[Explanation], targets: Sequence[str]) ->
     panels = [
         [
             _Panel(
-                f"{_title(item.place, target)}, probability {item.scores[REFERENCE][number]:.3f}",
-                item.place,
-                letter_heights(item.place.bases, item.values[:, :, number]),
+                f"{_title(item.locus, target)}, probability {item.scores[REFERENCE][number]:.3f}",
+                item.locus,
+                letter_heights(item.locus.bases, item.values[:, :, number]),
                 item.values[:, :, number],
             )
             for item in explanations
@@ -84,9 +84,9 @@ def plot_contributions(explanations: Sequence[Explanation], targets: Sequence[st
     panels = [
         [
             _Panel(
-                f"{_title(item.place, target)}, logit {item.scores[LOGIT][number]:.2f}",
-                item.place,
-                contributions(item.place.bases, item.values)[:, number],
+                f"{_title(item.locus, target)}, logit {item.scores[LOGIT][number]:.2f}",
+                item.locus,
+                contributions(item.locus.bases, item.values)[:, number],
                 item.values[:, :, number],
             )
             for item in explanations
@@ -150,7 +150,7 @@ def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label
 
     The x axis counts bases from 0; its labels are their positions.
     """
-    bases, heights = panel.place.bases, panel.heights
+    bases, heights = panel.locus.bases, panel.heights
     low, high = min(heights.min(), 0.0), max(heights.max(), 0.0)
     air = 0.05 * (high - low or 1.0)
     width = min(len(bases), LINE_BP)
@@ -176,7 +176,7 @@ def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label
         known = np.flatnonzero(codes < dna.UNKNOWN)
         heat.plot(start + known, codes[known], ".", color=FAINT, markersize=2)
         heat.set_yticks(range(4), list(dna.BASES), fontsize=7)
-        heat.set_xticks(*_ticks(panel.place, start, start + len(codes)), fontsize=8)
+        heat.set_xticks(*_ticks(panel.locus, start, start + len(codes)), fontsize=8)
         for part in (logo, heat):
             part.set_xlim(start - 0.5, start + width - 0.5)
     bar = axes[0].figure.colorbar(image, ax=list(axes), fraction=0.03, pad=0.01, shrink=0.9)
@@ -184,22 +184,22 @@ def _draw_panel(axes: npt.NDArray[np.object_], panel: _Panel, most: float, label
     bar.ax.tick_params(labelsize=7)
 
 
-def _ticks(place: Locus, start: int, end: int) -> tuple[list[int], list[str]]:
+def _ticks(locus: Locus, start: int, end: int) -> tuple[list[int], list[str]]:
     """Return (indices, labels) of round positions, counted from 1; inserted bases have none."""
     every = next(step for step in (1, 2, 5, 10, 20) if (end - start) / step <= 10 or step == 20)
     shown = [
         index
         for index in range(start, end)
-        if not place.inserted[index] and (place.position[index] + 1) % every == 0
+        if not locus.inserted[index] and (locus.position[index] + 1) % every == 0
     ]
-    return shown, [f"{place.position[index] + 1:,}" for index in shown]
+    return shown, [f"{locus.position[index] + 1:,}" for index in shown]
 
 
-def _title(place: Locus, target: str) -> str:
-    columns = place.columns
+def _title(locus: Locus, target: str) -> str:
+    columns = locus.columns
     where = columns.get("sequence") or columns["chrom"]
     name = f", {columns['name']}" if columns.get("name") else ""
-    return f"{target}: {where}:{place.position[0] + 1:,}-{place.position[-1] + 1:,}{name}"
+    return f"{target}: {where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}{name}"
 
 
 def _letter(letter: str) -> Outline:

@@ -91,7 +91,7 @@ def _predict(job: PredictJob, count: int, spool: Spool) -> None:
     if count < done:
         raise different(spool.folder, f"another input, of more than {count:,} windows")
     if done:
-        say(f"{spool.folder}: going on after {done:,} of {count:,} windows")
+        say(f"{spool.folder}: continuing after {done:,} of {count:,} windows")
     digest = _Digest()
     batches = job.windows.batches(job.predictor.options.batch_size)
     rest = _skip(batches, done, spool, digest)

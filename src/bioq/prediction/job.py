@@ -40,7 +40,8 @@ class PredictOptions:
     top: AtLeastOne | None = None
     """Write only this many targets of each window, the most probable first, one per row."""
     strands: Strands = "both"
-    """both: average the probabilities of a window and its reverse complement."""
+    """both: average the probabilities of a window and its reverse complement. forward: use the
+    window only."""
     stride_bp: AtLeastOne | None = None
     """Bases from window to window in a long sequence or region; by default the bin's length."""
     pad: bool = False
@@ -50,9 +51,9 @@ class PredictOptions:
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None
-    """cpu, cuda, mps; by default the first CUDA card, else the CPU."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
     precision: Precision = "32"
-    """32, tf32 or bf16."""
+    """Number format of the forward pass: 32 (exact float32), tf32 or bf16."""
 
     def __post_init__(self) -> None:
         check_types(self)

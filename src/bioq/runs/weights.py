@@ -99,7 +99,7 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def tensors_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Return the CRC-32 of names, types, shapes, bytes and text, whatever their order.
+    """Return the CRC-32 of names, types, shapes, bytes and text, in any order.
 
     The tensors are contiguous and on the CPU.
     """

@@ -36,7 +36,7 @@ class Layout:
     """The target table of the scores: their second axis."""
     scores: tuple[str, ...] = ()
     """Names of the scores, each `(rows, targets)`; AnnData's X is the first score, its layers are
-    the rest."""
+    the further scores."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """JSON values about the whole table; text files do not store them."""
     dtype: Dtype = "float32"

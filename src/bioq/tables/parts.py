@@ -36,7 +36,7 @@ def parts_are_kept(folder: Path) -> Iterator[None]:
         raise NotWrittenError(
             error.path,
             error.reason,
-            f"the rows so far are kept in {folder}, --resume goes on from there",
+            f"the rows so far are kept in {folder}, --resume continues from there",
         ) from error
 
 
@@ -44,7 +44,7 @@ def refuse_interrupted(folder: Path, *, resume: bool) -> None:
     """Raise UsageError for a folder with an interrupted output unless it is to be resumed."""
     if not resume:
         raise UsageError(
-            f"{folder}: holds an interrupted output; add --resume to go on with it, or remove "
+            f"{folder}: holds an interrupted output; add --resume to continue it, or remove "
             "this folder"
         )
 
@@ -59,9 +59,9 @@ def require_identity(
 
 
 def different(folder: Path, difference: str) -> UsageError:
-    """Return the error for an output that cannot be resumed: it was begun with something else."""
+    """Return the error for an output that cannot be resumed: it was started with other values."""
     return UsageError(
-        f"{folder}: was begun with {difference}; go on with the same, or write another output"
+        f"{folder}: was started with {difference}; resume it with the same, or give another output"
     )
 
 

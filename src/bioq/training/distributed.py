@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, distributed, nn
 
-from bioq.errors import BioqError, SaidElsewhere, UsageError
+from bioq.errors import BioqError, ReportedElsewhere, UsageError
 from bioq.forward import choose_device
 from bioq.progress import say
 
@@ -96,13 +96,13 @@ class Ranks:
             if len(part):
                 distributed.send(torch.from_numpy(part), 0)
             return part
-        whole = np.empty((count, part.shape[1]), dtype=np.float32)
-        whole[self.share(count, together=together)] = part
+        gathered = np.empty((count, part.shape[1]), dtype=np.float32)
+        gathered[self.share(count, together=together)] = part
         for rank in range(1, self.world):
-            rows = whole[self.share(count, together=together, rank=rank)]
+            rows = gathered[self.share(count, together=together, rank=rank)]
             if len(rows):
                 distributed.recv(torch.from_numpy(rows), rank)
-        return whole
+        return gathered
 
     def first(self, function: Callable[[], Result]) -> Result:
         """Run a function on rank 0 and return its result on every rank. A BioqError that it raises
@@ -120,8 +120,8 @@ class Ranks:
     def agreed(self) -> Iterator[None]:
         """Continue after the block only if it raised no BioqError on any rank; all ranks enter it.
 
-        The first rank with an error raises it, every other rank SaidElsewhere: the user reads one
-        message.
+        The first rank with an error raises it, every other rank ReportedElsewhere: the user reads
+        one message.
         """
         if self.is_alone:
             yield
@@ -137,12 +137,12 @@ class Ranks:
             return
         if failure is not None and has_failed.index(True) == self.rank:
             raise failure
-        raise SaidElsewhere
+        raise ReportedElsewhere
 
     def error(self, line: str) -> BioqError:
         """Return the error for a failure that all ranks detect at the same step: the message on the
-        first rank, SaidElsewhere on the others."""
-        return BioqError(line) if self.is_first else SaidElsewhere()
+        first rank, ReportedElsewhere on the others."""
+        return BioqError(line) if self.is_first else ReportedElsewhere()
 
 
 class _Computed(nn.Module):
@@ -217,7 +217,7 @@ def device_kind(device: str | None, devices: int) -> str:
     kind = choose_device(device).type if device in (None, "auto") else str(device)
     if kind not in ("cpu", "cuda"):
         raise UsageError(
-            f"--device {device} with several devices; expected cpu, or cuda for the first ones"
+            f"--device {device} with several devices; expected cpu, or cuda for the first cards"
         )
     if kind == "cuda" and torch.cuda.device_count() < devices:
         raise UsageError(
@@ -262,7 +262,7 @@ def _check_counts(info: _RankInfo, devices: int, nodes: int) -> None:
     if devices in (1, info.local) and nodes in (1, info.world // info.local):
         return
     if info.rank % info.local:
-        raise SaidElsewhere
+        raise ReportedElsewhere
     raise UsageError(
         f"--devices {devices} --nodes {nodes}, but {info.manager} started {info.world} "
         f"processes, {info.local} on this machine; omit both options, or make them agree"

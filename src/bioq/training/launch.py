@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import IO, Any
 
-from bioq.errors import BioqError, SaidElsewhere, UsageError
+from bioq.errors import BioqError, ReportedElsewhere, UsageError
 from bioq.training.distributed import LostError, device_kind, require_fabric
 
 # Time for the other ranks, once a rank has failed, to report their errors, and then to end.
@@ -71,12 +71,12 @@ def run_rank() -> None:
         status = 0
     except KeyboardInterrupt:
         status = 130
-    except SaidElsewhere:
+    except ReportedElsewhere:
         pass
     except (BioqError, MemoryError) as error:
         kind = next(name for name, kind in _KINDS.items() if isinstance(error, kind))
         json.dump({"kind": kind, "message": str(error)}, report)
-    except Exception as error:  # noqa: BLE001 the end of this process, told to the one above
+    except Exception as error:  # noqa: BLE001 the end of this process; the parent gets the error
         traceback.print_exc()
         json.dump({"kind": "", "message": f"{type(error).__name__}: {error}"}, report)
     for stream in (report, sys.stdout, sys.stderr):
@@ -92,8 +92,8 @@ def _environment(devices: int, nodes: int) -> dict[str, str]:
         if missing:
             raise UsageError(
                 f"--nodes {nodes} without {', '.join(missing)} in the environment; start the same "
-                "command on every machine with NODE_RANK (from 0) and the first one's MASTER_ADDR "
-                "and MASTER_PORT, or use torchrun or srun"
+                "command on every machine with NODE_RANK (from 0) and the MASTER_ADDR "
+                "and MASTER_PORT of the first machine, or use torchrun or srun"
             )
         node = int(environment["NODE_RANK"])
         if not 0 <= node < nodes:
@@ -195,6 +195,6 @@ def _read_report(file: IO[bytes]) -> dict[str, str]:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, by whatever cause."""
+    """End this process when its parent has ended, for any reason."""
     sys.stdin.read()
     os._exit(143)

@@ -127,8 +127,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.recipe.shift >= self.data.window_bp:
             raise UsageError(
-                f"--shift {self.recipe.shift} would move windows of {self.data.window_bp:,} bp out "
-                "of sight; expected less, such as 20"
+                f"--shift {self.recipe.shift} would move every base out of a window of "
+                f"{self.data.window_bp:,} bp; expected less, such as 20"
             )
 
     @property
@@ -197,16 +197,18 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
             "resume with the data set that it was started with"
         )
     plan = _recorded_plan(stored, _facts_of(data))
-    default, given, used = TrainingRequest().options(), request.options(), plan.options()
-    changed = [name for name in given if given[name] not in (default[name], used[name])]
+    default, requested, used = TrainingRequest().options(), request.options(), plan.options()
+    changed = [name for name in requested if requested[name] not in (default[name], used[name])]
     changed = [name for name in changed if name not in RUNTIME_OPTIONS]
     if changed:
-        settings = "; ".join(f"{name} {used[name]!r}, not {given[name]!r}" for name in changed)
+        settings = "; ".join(f"{name} {used[name]!r}, not {requested[name]!r}" for name in changed)
         raise UsageError(
             f"{run / CONFIG}: this run was started with {settings}; "
             "resume it without these options, or start a new run"
         )
-    runtime = {name: given[name] for name in RUNTIME_OPTIONS if given[name] != default[name]}
+    runtime = {
+        name: requested[name] for name in RUNTIME_OPTIONS if requested[name] != default[name]
+    }
     runtime |= {"devices": request.config.devices, "nodes": request.config.nodes}
     return replace(plan, config=replace(plan.config, **runtime))
 
@@ -227,7 +229,8 @@ def shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], lis
     names = list(read_target_table(run / TARGETS)[NAME])
     if len(names) != count:
         raise BioqError(
-            f"{run / TARGETS}: has {len(names)} targets, {CONFIG} says {count}; the run is damaged"
+            f"{run / TARGETS}: has {len(names)} targets, {CONFIG} records {count}; "
+            "the run is damaged"
         )
     row_of = {name: row for row, name in enumerate(names)}
     pairs = [(row_of[name], row) for row, name in enumerate(data.targets[NAME]) if name in row_of]
@@ -263,7 +266,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 
 def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
-    default, and a recipe is the recorded one, whatever this version's is."""
+    default, and the recipe is the recorded recipe, also if it differs from this version's."""
     values: Mapping[str, Any] = {
         "model": DEFAULT_MODEL,
         "sizes": {},

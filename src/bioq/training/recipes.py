@@ -84,7 +84,7 @@ class TrainConfig:
     """32: exact float32. tf32: matrix units of NVIDIA cards. bf16: mixed bfloat16, with tf32 in
     the LSTM on NVIDIA cards."""
     device: str | None = None
-    """cpu, cuda, cuda:1, mps; by default the first CUDA card, else the CPU."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
     devices: AtLeastOne = 1
     """Devices per machine that train together, each in a process (needs bioq[distributed]); under
     torchrun and srun as many as these start."""
@@ -155,7 +155,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    # fused: one pass over the memory in place of a dozen. None lets PyTorch choose.
+    # fused: one pass over the memory instead of a dozen. None lets PyTorch choose.
     fused = True if weights[0].device.type in ("cpu", "cuda") else None
     return kind(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), fused=fused)
 

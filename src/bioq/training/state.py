@@ -88,14 +88,14 @@ def load_state(run: Path, state: TrainingState) -> None:
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:
         for name, tensor in tensors.items():
-            kind, rest = name.split(".", 1)
+            kind, key = name.split(".", 1)
             if kind == "model":
-                weights[rest] = tensor
+                weights[key] = tensor
             elif kind == "averaged":
-                means[rest] = tensor
+                means[key] = tensor
             else:
-                number, key = rest.split(".", 1)
-                moments.setdefault(int(number), {})[key] = tensor
+                number, moment = key.split(".", 1)
+                moments.setdefault(int(number), {})[moment] = tensor
         state.network.load_state_dict(weights)
         if state.average is not None:
             state.average.load_state_dict(means)

@@ -63,14 +63,15 @@ class VariantOptions:
     score_swapped: bool = False
     """Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."""
     strands: Strands = "both"
-    """both: average over the two strands, as DeepSEA does."""
+    """both: average the scores of a window and its reverse complement, as DeepSEA does. forward:
+    use the window only."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None
-    """cpu, cuda, mps; by default the first CUDA card, else the CPU (from Python: where the model
-    is)."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card
+    (from Python: the device of the model)."""
     precision: Precision = "32"
-    """32, tf32 or bf16."""
+    """Number format of the forward pass: 32 (exact float32), tf32 or bf16."""
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -56,12 +56,12 @@ class Mutagenesis:
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write one row per substitution, or arrays into `.npz` and `.h5`."""
-        explained = self.explanation.place
-        places = Loci(self.title, self.columns, 1, lambda: iter([explained]))
+        locus = self.explanation.locus
+        loci = Loci(self.title, self.columns, 1, lambda: iter([locus]))
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
-        span_bp = len(explained.position)
+        span_bp = len(locus.position)
         with open_writer(
-            out, MutagenesisValues(), places, chosen, span_bp=span_bp, metadata=metadata
+            out, MutagenesisValues(), loci, chosen, span_bp=span_bp, metadata=metadata
         ) as writer:
             writer.write(self.explanation)
 

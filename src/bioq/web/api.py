@@ -243,7 +243,7 @@ def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Jo
 
 
 def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
-    explained, effects = result.explanation.place, result.explanation.values[..., 0]
+    explained, effects = result.explanation.locus, result.explanation.values[..., 0]
     return schemas.MutagenesisAnswer(
         target=result.target,
         reference=_numbers(result.explanation.scores[REFERENCE])[0],

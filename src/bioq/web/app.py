@@ -54,7 +54,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer bad input with the error's line, which says what to change."""
+    """Answer bad input with the error's line, which contains the correction."""
     assert isinstance(error, BioqError)
     status = refusal_status(error)
     return _answer(request, str(error), status, retry_headers(status))

@@ -24,12 +24,12 @@ class Limits:
     waiting_windows: int = 2_000
     """Windows that may wait for prediction; a request beyond that gets status 429."""
     waiting_jobs: int = 16
-    """Jobs that may wait at each level."""
+    """Jobs that may wait at each level of the queue (see `queue.Level`)."""
     kept_jobs: int = 100
-    """Finished jobs whose results are kept; the oldest is removed first."""
+    """Finished jobs whose results are kept; the oldest result is removed first."""
     kept_seconds: float = 24 * 3600
     """Seconds that a result is kept after it was last viewed."""
     kept_bytes: int = 8 << 30
-    """Bytes of all result files together; the oldest is removed first."""
+    """Bytes of all result files together; the oldest result is removed first."""
     direct_seconds: float = 1.5
     """Seconds that a page waits for a result before it shows progress instead."""

@@ -22,5 +22,5 @@ def refusal_status(error: BioqError) -> int:
 
 
 def retry_headers(status: int) -> dict[str, str]:
-    """Return the headers that say when to send a request to a busy server again."""
+    """Return the headers with the time after which to repeat a request to a busy server."""
     return {"Retry-After": "5"} if status == 429 else {}

@@ -44,7 +44,7 @@ class PredictRequest(BaseModel):
 
     model_config = _TAKEN
     sequences: list[NamedSequence] = []
-    """Each at least as long as the window; a longer one is cut into windows, bin_bp apart."""
+    """Each at least as long as the window; a longer sequence is cut into windows, bin_bp apart."""
     regions: list[Region] = []
     """Instead of sequences: CONTIG:START-END, counted from 1, both ends included, as in genome
     browsers. Bins of bin_bp cover each region."""
@@ -52,7 +52,7 @@ class PredictRequest(BaseModel):
     """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
     default all."""
     pad: bool = False
-    """Put sequences that are shorter than the window in the middle of unknown bases."""
+    """Put a sequence that is shorter than the window in the middle of unknown bases."""
 
 
 class PredictedWindow(BaseModel):
@@ -139,7 +139,7 @@ class MutagenesisRequest(BaseModel):
 
     model_config = _TAKEN
     sequence: Bases | None = None
-    """At most as long as the window; a shorter one is put in the middle of unknown bases."""
+    """At most as long as the window; a shorter sequence is put in the middle of unknown bases."""
     region: Region | None = None
     """Instead of a sequence: CONTIG:START-END of the server's genome, at most bin_bp."""
     target: Glob
@@ -235,7 +235,7 @@ class JobAnswer(BaseModel):
     """Alleles scored so far."""
     total: int
     before: int
-    """Jobs that wait before this one."""
+    """Jobs that wait before this job."""
     error: str
     """Why the job failed; empty otherwise."""
 

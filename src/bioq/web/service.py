@@ -220,12 +220,12 @@ def open_service(
 ) -> Iterator[Service]:
     """Yield the service of a run. Raises BioqError for a bad run folder or a bad genome."""
     with contextlib.ExitStack() as stack:
-        place = choose_device(device)
-        model = load(run).to(place)
+        on = choose_device(device)
+        model = load(run).to(on)
         opened = None if genome is None else stack.enter_context(open_genome(genome))
 
         def predict(codes: dna.Bytes) -> Any:
-            return predict_codes(model, codes, device=place)
+            return predict_codes(model, codes, device=on)
 
         # The first prediction prepares the model.
         predict(np.zeros((1, model.window_bp), dtype=np.uint8))

@@ -82,7 +82,7 @@ def read_regions(
         region = parse_region(line)
         if region is None:
             raise BioqError(
-                f"line {number}: {_short(line)!r} is no region; expected {REGION_FORM}, as "
+                f"line {number}: {_short(line)!r} is not a region; expected {REGION_FORM}, as "
                 "chr22:19711000-19711999"
             )
         if not region.is_within():
@@ -147,7 +147,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
     if head.startswith((GZIP_MAGIC, _BCF_MAGIC)):
         raise BioqError(
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
-            "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"
+            "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes it"
         )
 
 
@@ -172,7 +172,7 @@ def _variants_of(where: str, line: str) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
-            f"{where}: {_short(line)!r} is no variant; expected {VARIANT_FORM}, as "
+            f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
     yield from check_record(where, *variant)
@@ -219,7 +219,7 @@ def _bare(text: str) -> str:
         for word in line.split():
             if not word.isdigit() and _BASES.fullmatch(word) is None:
                 raise BioqError(
-                    f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
+                    f"line {number}: {_short(word)!r} is not DNA; expected the letters A, C, G, T, "
                     "N and the other IUPAC letters, or FASTA, which begins with '>'"
                 )
     return "".join(word for word in text.split() if not word.isdigit())

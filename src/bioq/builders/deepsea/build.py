@@ -130,11 +130,11 @@ def _open(split: str, path: Path) -> Iterator[_MatFile]:
 def _variable(variables: Mapping[str, Variable], name: str, split: str, path: Path) -> NumericArray:
     expected = f"{split}xdata and {split}data"
     if name not in variables:
-        for other in SPLITS:
-            if other != split and f"{other}xdata" in variables:
+        for candidate in SPLITS:
+            if candidate != split and f"{candidate}xdata" in variables:
                 raise BioqError(
-                    f"{path}: was given as --{split} but holds {other}xdata; expected {expected}; "
-                    f"give this file as --{other}"
+                    f"{path}: was given as --{split} but holds {candidate}xdata; "
+                    f"expected {expected}; give this file as --{candidate}"
                 )
         names = (known if known.isprintable() else ascii(known) for known in sorted(variables))
         listed = ", ".join(names) or "nothing"
@@ -169,11 +169,11 @@ def _check_shapes(windows: NumericArray, labels: NumericArray) -> None:
 
 def _agree(files: Mapping[str, _MatFile]) -> _MatFile:
     """Return the first file, after a check that all files have the same targets and windows."""
-    first, *others = files.values()
-    for other in others:
-        if (other.targets, other.window_bp) != (first.targets, first.window_bp):
+    first, *later = files.values()
+    for file in later:
+        if (file.targets, file.window_bp) != (first.targets, first.window_bp):
             raise BioqError(
-                f"{other.path}: has {other.targets} targets and windows of {other.window_bp} bp, "
+                f"{file.path}: has {file.targets} targets and windows of {file.window_bp} bp, "
                 f"{first.path} has {first.targets} and {first.window_bp} bp; "
                 "give files of one data set"
             )
@@ -249,7 +249,7 @@ def _write(
             unknown = _UnknownCount()
             differs = _append(split, file, folded, where, unknown, advance)
         if differs is None:
-            strands = "two strands of each, folded" if folded else "stored as they are"
+            strands = "two strands of each, folded" if folded else "stored unchanged"
             say(f"{file.split}: {file.rows:,} rows, {strands}: {windows:,} windows")
             file.windows.release()
             file.labels.release()
@@ -278,9 +278,9 @@ def _append(
     stop = file.rows // 2 if folded else file.rows
     opposite = file.blocks(stop, 2 * stop) if folded else repeat(None)
     done = 0
-    for (codes, labels), other in zip(file.blocks(0, stop), opposite, strict=False):
-        if other is not None:
-            differs = _first_difference(dna.reverse_complement(codes), labels, *other)
+    for (codes, labels), second in zip(file.blocks(0, stop), opposite, strict=False):
+        if second is not None:
+            differs = _first_difference(dna.reverse_complement(codes), labels, *second)
             if differs is not None:
                 return done + differs
         end = done + len(codes)
@@ -292,12 +292,12 @@ def _append(
 
 
 def _first_difference(
-    codes: dna.Bytes, labels: dna.Bytes, other_codes: dna.Bytes, other_labels: dna.Bytes
+    codes: dna.Bytes, labels: dna.Bytes, second_codes: dna.Bytes, second_labels: dna.Bytes
 ) -> int | None:
-    if np.array_equal(codes, other_codes) and np.array_equal(labels, other_labels):
+    if np.array_equal(codes, second_codes) and np.array_equal(labels, second_labels):
         return None
-    differs: npt.NDArray[np.bool_] = (codes != other_codes).any(axis=1)
-    differs |= (labels != other_labels).any(axis=1)
+    differs: npt.NDArray[np.bool_] = (codes != second_codes).any(axis=1)
+    differs |= (labels != second_labels).any(axis=1)
     return int(np.argmax(differs))
 
 

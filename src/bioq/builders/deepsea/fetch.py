@@ -108,7 +108,7 @@ class _Broken(Exception):
 
 @dataclass(frozen=True)
 class _Version:
-    """The server's identifiers of the file of which a `.part` is the beginning."""
+    """The version of the server's file whose beginning is in a `.part`."""
 
     url: str
     length: int | None
@@ -135,7 +135,7 @@ class _Part:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def version(self) -> _Version | None:
-        """Return the noted version; None if there is no download to resume."""
+        """Return the recorded version; None if there is no download to resume."""
         try:
             version = _Version(**json.loads(self._note.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

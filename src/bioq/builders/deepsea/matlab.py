@@ -77,8 +77,8 @@ class Hdf5Array:
         chunk_bytes = math.prod(self.dataset.chunks) * itemsize
         if chunk_bytes > MOST_CHUNK_BYTES:
             raise BioqError(
-                f"{self.path}: {self.name} is stored in chunks of {chunk_bytes:,} bytes, of which "
-                f"each must fit in memory whole; expected at most {MOST_CHUNK_BYTES:,}; "
+                f"{self.path}: {self.name} is stored in chunks of {chunk_bytes:,} bytes, each of "
+                f"which must fit in memory; expected at most {MOST_CHUNK_BYTES:,}; "
                 "rewrite the file in smaller chunks (h5repack -l CHUNK=...)"
             )
         chunk = int(self.dataset.chunks[-1])
@@ -168,7 +168,7 @@ def _guess(header: bytes) -> str:
     if header.startswith(GZIP_MAGIC):
         return "is gzip data, which must be unpacked first"
     if header.lstrip()[:1] == b"<":
-        return "is a web page, so the download went wrong"
+        return "is a web page, so the download failed"
     return f"begins with {header[:8]!r}"
 
 
@@ -319,10 +319,10 @@ def _v5_variable(stream: _Stream, path: Path, element: _Element) -> Variable:
         return NotNumeric("(object)", "object")
     stored_dims = head.value()
     if len(stored_dims) % 4:
-        raise stream.damaged("its dimensions are no whole numbers")
+        raise stream.damaged("its dimensions are not whole numbers")
     dims = np.frombuffer(stored_dims, dtype=f"{element.order}i4")
     if len(dims) < 2 or (dims < 0).any():
-        raise stream.damaged("it has less than two dimensions, or a negative one")
+        raise stream.damaged("it has fewer than two dimensions, or a negative dimension")
     name = ascii(head.value().rstrip(b"\x00").decode("latin-1"))[1:-1]
     if matlab_class < _FIRST_NUMERIC:
         return NotNumeric(name, _KIND_OF_CLASS.get(matlab_class, "variable of an unknown kind"))

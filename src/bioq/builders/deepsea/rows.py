@@ -124,16 +124,16 @@ class RowStream:
 
 
 def _evenly(blocks: Iterator[dna.Bytes]) -> Iterator[dna.Bytes]:
-    rest: dna.Bytes | None = None
+    remainder: dna.Bytes | None = None
     for read in blocks:
-        block = read if rest is None else np.concatenate([rest, read])
-        whole = len(block) - len(block) % BLOCK_ROWS
-        for start in range(0, whole, BLOCK_ROWS):
+        block = read if remainder is None else np.concatenate([remainder, read])
+        rows = len(block) - len(block) % BLOCK_ROWS
+        for start in range(0, rows, BLOCK_ROWS):
             yield block[start : start + BLOCK_ROWS]
-        rest = block[whole:].copy() if whole < len(block) else None
+        remainder = block[rows:].copy() if rows < len(block) else None
         del block, read
-    if rest is not None:
-        yield rest
+    if remainder is not None:
+        yield remainder
 
 
 def _transposed(compact: dna.Bytes) -> dna.Bytes:
@@ -184,5 +184,5 @@ def _refuse_two_ones(
     bases = " and ".join(CHANNELS[channel] for channel in np.flatnonzero(ones[plane, :, row]))
     raise BioqError(
         f"{array.path}: {array.name} marks {bases} at row {row + first_row}, position "
-        f"{plane + first_plane} (counted from 0); expected one base, or none where it is unknown"
+        f"{plane + first_plane} (counted from 0); expected one base, or no base if it is unknown"
     )

@@ -47,14 +47,16 @@ class PeakOptions:
     """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
     middle (midpoint), or a peak covers one of its bases (any)."""
     window_bp: AtLeastOne = 1000
-    """Bases that a model sees: the bin with equal flanks on both sides."""
+    """Length of the window that a model reads, in bases: the bin and equal flanks on its two
+    sides."""
     bin_bp: AtLeastOne = 200
-    """Bases that a label speaks of. Bins lie end to end from each contig's first base; a shorter
-    rest at its end has none."""
+    """Length of a bin, which a label describes, in bases. Bins are adjacent, from each contig's
+    first base; bases at its end that do not fill a bin have no bin."""
     valid_chrom: tuple[str, ...] = ("chr7",)
-    """Contigs for validation, in the genome's naming or the peaks'; none for no such split."""
+    """Contigs for validation, by their names in the genome or the peak files; none: no validation
+    split."""
     test_chrom: tuple[str, ...] = ("chr8", "chr9")
-    """Contigs for testing, in the genome's naming or the peaks'; none for no such split."""
+    """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
     keep: str = KEEP_ANY
     """Bins to keep: positive in any target (any), every bin (all), or positive in a target whose
     name fits a pattern, such as '*Tfbs*'."""

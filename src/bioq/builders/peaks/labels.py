@@ -46,7 +46,10 @@ def contig_offsets(lengths: Mapping[str, int]) -> Positions:
 
 
 def tile(lengths: Mapping[str, int], bin_bp: int) -> Bins:
-    """Lay bins end to end from base 0 of every contig; a rest shorter than a bin has no bin."""
+    """Lay bins end to end from base 0 of every contig.
+
+    Bases at its end that do not fill a bin have no bin.
+    """
     offsets = contig_offsets(lengths)
     starts = [
         np.arange(offset, offset + length - bin_bp + 1, bin_bp, dtype=np.int64)

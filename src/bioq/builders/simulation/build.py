@@ -59,19 +59,20 @@ class SimulationOptions:
     """How large the genome is, how dense its sites and how noisy its peaks."""
 
     seed: AtLeastZero = 0
-    """Decides every base, site and peak: the same seed and options give the same bytes."""
+    """Seed of every base, site and peak: the same seed and options give the same bytes."""
     train_contigs: AtLeastOne = 4
-    """Contigs for training, chr1 onwards; one more each follows for validation and testing."""
+    """Number of training contigs, from chr1 on; one validation and one test contig follow."""
     contig_bp: Annotated[int, Range(least=10 * SLOT_BP)] = 800_000
-    """Bases of every contig."""
+    """Length of every contig in bases."""
     element_rate: Annotated[float, Range(above=0, most=1)] = 0.6
     """Share of the genome's 400-bp slots in which one motif, or a pair of them, is planted."""
     drop_rate: Share = 0.05
     """Share of the true peaks that are missing from the peak files."""
     false_rate: NotNegative = 0.05
-    """Peaks added at random places, as a share of the target's true peaks."""
+    """Peaks added at random positions, as a share of the target's true peaks."""
     window_bp: int = 1000
-    """Bases that a model sees: a bin of 200 bp with equal flanks on both sides."""
+    """Length of the window that a model reads, in bases: a bin of 200 bp and equal flanks on its
+    two sides."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -96,7 +97,7 @@ _DEFAULTS = SimulationOptions()
 
 
 def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
-    """Make a simulated data set: write FASTA, peaks and sheet, then build from them as from others.
+    """Make a simulated data set: write FASTA, peaks and sheet, then build the data set from them.
 
     These files and the truth are kept in OUT/simulation. The same options give the same bytes.
     Raises BioqError if `out` exists.

@@ -65,7 +65,7 @@ def compare_with_truth(data: Dataset, split: str, per_target: pd.DataFrame) -> p
 
     `per_target` is the evaluation's table (name, roc_auc, average_precision, ...). Columns: name,
     rule, then roc_auc and average_precision of the model, of the truth (the clean labels scored
-    against the noisy ones: `truth_...`) and of the motifs alone (`motifs_...`, see
+    against the noisy labels: `truth_...`) and of the motifs alone (`motifs_...`, see
     `motif_content`). Raises BioqError as `truth` does.
     """
     labels = data[split].labels()

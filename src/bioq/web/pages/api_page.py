@@ -159,18 +159,18 @@ def _fields(openapi: dict[str, Any], schema: dict[str, Any], before: str = "") -
     schema = _resolved(openapi, schema)
     required = schema.get("required", [])
     for name, field in schema.get("properties", {}).items():
-        whole = before + name
+        full_name = before + name
         optional = not before and "default" in field and name not in required
         kind = _kind(openapi, field) + (" (optional)" if optional else "")
         inner = _resolved(openapi, field)
-        yield Field(whole, kind, field.get("description") or inner.get("description", ""))
-        yield from _fields(openapi, inner, whole + ".")
+        yield Field(full_name, kind, field.get("description") or inner.get("description", ""))
+        yield from _fields(openapi, inner, full_name + ".")
         items = _resolved(openapi, inner.get("items", {}))
-        yield from _fields(openapi, items, whole + "[].")
+        yield from _fields(openapi, items, full_name + "[].")
 
 
 def _resolved(openapi: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference; of "this or null" return this."""
+    """Return the schema that a reference names; of "X or null", the schema X."""
     for option in schema.get("anyOf", []):
         if option.get("type") != "null":
             return _resolved(openapi, option)

@@ -72,7 +72,7 @@ def figure(job: Job, ending: str) -> FileResponse:
 
 def _strongest(result: Mutagenesis) -> list[tuple[int, str, str, float]]:
     """Return the substitutions with the largest effects: (position from 1, ref, alt, change)."""
-    explained = result.explanation.place
+    explained = result.explanation.locus
     values = result.explanation.values[:, :, 0]
     order = np.argsort(-np.abs(values), axis=None, kind="stable")[:MOST_LISTED]
     bases, columns = np.unravel_index(order, values.shape)

@@ -57,30 +57,48 @@ class TrainingRequest:
                 )
 
     def options(self) -> dict[str, Any]:
-        """Return every option by its name, as `Plan.options` does."""
-        return {
-            "model": self.model,
-            "motifs": self.motifs,
-            "from": None if self.from_run is None else str(self.from_run.resolve()),
-            "freeze": self.freeze,
-            **asdict(self.config),
-            **asdict(self.sizes),
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values of which `request_from_json` makes the request again."""
-        return {**asdict(self), "from_run": None if self.from_run is None else str(self.from_run)}
+        """Return the `named_options`; `from` is an absolute path."""
+        from_run = None if self.from_run is None else self.from_run.resolve()
+        return named_options(
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+        )
 
 
-def request_from_json(values: Mapping[str, Any]) -> TrainingRequest:
-    """Return the request that `to_json` was called on."""
-    from_run = values["from_run"]
-    parts = {
-        "sizes": ModelSizes(**values["sizes"]),
-        "from_run": None if from_run is None else Path(from_run),
-        "config": TrainConfig(**values["config"]),
+def named_options(
+    model: str | None,
+    sizes: ModelSizes,
+    motifs: str | None,
+    from_run: Path | None,
+    freeze: bool,
+    config: TrainConfig,
+) -> dict[str, Any]:
+    """Return every option of a training by its name in a TOML file, as JSON values."""
+    return {
+        "model": model,
+        "motifs": motifs,
+        "from": None if from_run is None else str(from_run),
+        "freeze": freeze,
+        **asdict(config),
+        **asdict(sizes),
     }
-    return TrainingRequest(**{**values, **parts})
+
+
+def request_from_options(options: Mapping[str, Any]) -> TrainingRequest:
+    """Return the request with these `named_options`."""
+    from_run = options["from"]
+    path = Path(from_run) if isinstance(from_run, str) else from_run
+    return TrainingRequest(from_run=path, **_choices(options))
+
+
+def _choices(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request, without `from_run`, that have these `named_options`."""
+    return {
+        "model": options["model"],
+        "sizes": ModelSizes(**_fields_in(ModelSizes, options)),
+        "motifs": options["motifs"],
+        "freeze": options["freeze"],
+        "config": TrainConfig(**_fields_in(TrainConfig, options)),
+    }
 
 
 @dataclass(frozen=True)
@@ -142,25 +160,20 @@ class Plan:
         return math.ceil(self.windows_per_epoch / self.recipe.batch_size)
 
     def options(self) -> dict[str, Any]:
-        """Return every option by its name, as `TrainingRequest.options` does."""
-        return {
-            "model": self.model,
-            "motifs": self.motifs,
-            "from": None if self.source is None else self.source.path,
-            "freeze": self.freeze,
-            **asdict(self.config),
-            **asdict(self.sizes),
-        }
+        """Return the `named_options`, as `TrainingRequest.options` does."""
+        from_run = None if self.source is None else Path(self.source.path)
+        return named_options(
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `training` of `config.json`."""
+        sizes = asdict(self.sizes)
         return {
             "model": self.model,
-            "sizes": asdict(self.sizes),
-            "motifs": self.motifs,
+            "sizes": sizes,
+            **{name: value for name, value in self.options().items() if name not in sizes},
             "from": None if self.source is None else asdict(self.source),
-            "freeze": self.freeze,
-            **asdict(self.config),
             "resolved": asdict(self.recipe),
         }
 
@@ -264,29 +277,17 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
     default, and a recipe is the recorded one, whatever this version's is."""
-    values: Mapping[str, Any] = {
-        "model": DEFAULT_MODEL,
-        "sizes": {},
-        "motifs": None,
-        "from": None,
-        "freeze": False,
-        **stored.training,
-    }
-    config = TrainConfig(**_fields_in(TrainConfig, values))
-    recipe = config.resolve(facts.train_windows, values["model"])
-    recipe = replace(recipe, **_fields_in(Recipe, values.get("resolved", {})))
-    return Plan(
-        model=values["model"],
-        sizes=ModelSizes(**values["sizes"]),
-        motifs=values["motifs"],
-        source=None if values["from"] is None else SourceRun(**values["from"]),
-        freeze=values["freeze"],
-        config=config,
-        recipe=recipe,
-        data=facts,
-    )
+    default = TrainingRequest(model=DEFAULT_MODEL).options()
+    options = {**default, **stored.training, **stored.training.get("sizes", {})}
+    choices = _choices(options)
+    recipe = choices["config"].resolve(facts.train_windows, choices["model"])
+    recipe = replace(recipe, **_fields_in(Recipe, options.get("resolved", {})))
+    source = None if options["from"] is None else SourceRun(**options["from"])
+    return Plan(source=source, recipe=recipe, data=facts, **choices)
 
 
-def _fields_in(kind: type[TrainConfig] | type[Recipe], values: Mapping[str, Any]) -> dict[str, Any]:
+def _fields_in(
+    kind: type[TrainConfig | ModelSizes | Recipe], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the values whose names are fields of a dataclass."""
     return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -10,7 +10,7 @@ from bioq.errors import UsageError
 from bioq.models import danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
-from bioq.models.sizes import ModelSizes, checked_size
+from bioq.models.sizes import ModelSizes
 
 FAMILIES: tuple[Family, ...] = (danq.FAMILY, deepsea.FAMILY, deepatt.FAMILY, marq.FAMILY)
 
@@ -40,8 +40,7 @@ def family_of(network: nn.Module) -> Family | None:
 def complete_sizes(name: str, sizes: ModelSizes) -> Any:
     """Return the published sizes of model `name` with those that `sizes` changes.
 
-    Raises UsageError for an unknown model, a size that the model does not have, an integer below
-    1 or a share outside [0, 1).
+    Raises UsageError for an unknown model or a size that the model does not have.
     """
     published = family_named(name).published[name]
     changes = {size: value for size, value in asdict(sizes).items() if value is not None}
@@ -51,7 +50,7 @@ def complete_sizes(name: str, sizes: ModelSizes) -> Any:
                 f"model {name} has no {size} (found {value}); "
                 f"leave it out, or choose a model that has: {', '.join(_models_with(size))}"
             )
-        changes[size] = checked_size(name, size, value)
+        changes[size] = type(getattr(published, size))(value)  # a share of 0 is written as 0.0
     return replace(published, **changes)
 
 

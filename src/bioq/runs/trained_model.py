@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from bioq.dataset.targets import read_target_table
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
 from bioq.runs.folder import BEST, CONFIG, LAST, TARGETS, RunConfig, read_config
 from bioq.runs.weights import load_weights, weights_checksum
+
+_WEIGHTS = {"best": BEST, "last": LAST}
 
 
 class TrainedModel(nn.Module):
@@ -72,13 +74,15 @@ def load(
     `weights` is "best" (by validation) or "last", which has no calibration. The calibration of a
     run is not used if it was fitted to other weights, which a note on stderr reports, or with
     `calibrated=False`. Raises BioqError if the folder is no run, or the weights are damaged or
-    belong to another architecture.
+    belong to another architecture; UsageError for another name of weights.
     """
+    if weights not in _WEIGHTS:
+        raise UsageError(f"weights {weights!r}, expected {', '.join(_WEIGHTS)}")
     run = Path(run)
     config = read_config(run)
     with torch.device("meta"):  # no random weights: those of the file replace them
         network: nn.Module = build_from_architecture(config.model)
-    load_weights(network, run / {"best": BEST, "last": LAST}[weights])
+    load_weights(network, run / _WEIGHTS[weights])
     targets = read_target_table(run / TARGETS)
     if len(targets) != config.model["targets"]:
         raise BioqError(

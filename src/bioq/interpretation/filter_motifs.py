@@ -17,14 +17,14 @@ from bioq.interpretation.filters import (
     MotifOptions,
     filter_effects,
     find_filter_motifs,
-    first_convolution,
     spaced_rows,
 )
 from bioq.interpretation.motif_matches import match_motifs
+from bioq.models.families import first_convolution
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.progress import say
 from bioq.runs.folder import training_data
-from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.trained_model import TrainedModel, load, network_of
 
 SIGNIFICANT_Q = 0.05
 """A match with a smaller q-value counts as a match."""
@@ -135,7 +135,7 @@ def motif_table(
     The columns of the match are those of `match_motifs`; they are empty for a filter with fewer
     than `min_sites` sites. A filter without a site has 0 sites and no other value.
     """
-    table = pd.DataFrame({"filter": range(first_convolution(model).out_channels)})
+    table = pd.DataFrame({"filter": range(first_convolution(network_of(model)).out_channels)})
     with_sites = pd.DataFrame(
         {
             "filter": [motif.filter for motif in motifs],

@@ -37,6 +37,26 @@ def family_of(network: nn.Module) -> Family | None:
     return next((family for family in FAMILIES if isinstance(network, family.network)), None)
 
 
+def first_convolution(network: nn.Module) -> nn.Conv1d:
+    """Return the convolution that reads the bases: `Family.first_layer`, or the first `nn.Conv1d`
+    of a network that is not of `models`.
+
+    Raises UsageError for a network without a convolution.
+    """
+    family = family_of(network)
+    if family is not None:
+        layer: nn.Conv1d = network.get_submodule(family.first_layer)  # type: ignore[assignment]
+        return layer
+    convolutions = (layer for layer in network.modules() if isinstance(layer, nn.Conv1d))
+    first = next(convolutions, None)
+    if first is None:
+        raise UsageError(
+            f"{type(network).__name__} has no nn.Conv1d, whose filters are needed here; use a "
+            "network with a convolution"
+        )
+    return first
+
+
 def complete_sizes(name: str, sizes: ModelSizes) -> Any:
     """Return the published sizes of model `name` with those that `sizes` changes.
 

@@ -12,9 +12,9 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
-from bioq.training.job import run_training
 from bioq.training.plan import TrainingRequest, named_options, request_from_options
 from bioq.training.recipes import TrainConfig
+from bioq.training.train import run_training
 
 _Flags = Parameter(name="*")
 _MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."

@@ -76,7 +76,7 @@ def run_training(
     if config.devices * config.nodes > 1 and not is_rank():
         data = data if isinstance(data, Dataset) else open_dataset(data)
         start_ranks(
-            "bioq.training.job:train_rank",
+            "bioq.training.train:train_rank",
             {
                 "data": str(data.path),
                 "run": str(run),

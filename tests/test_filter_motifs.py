@@ -290,7 +290,9 @@ def test_windows_of_another_length_are_an_error(masked_data, planted, tmp_path, 
     save_weights(model, tmp_path / "run" / BEST)
     words = ["motifs", str(tmp_path / "run"), str(masked_data.path), "--out", str(tmp_path / "out")]
     assert main(words) == 1
-    assert "windows are 200 bp long; this model reads windows of 300 bp" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "has windows of 200 bp, the run" in error
+    assert "takes 300 bp; build the data set with --window-bp 300" in error
 
 
 def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):

@@ -11,7 +11,6 @@ from torch import nn
 
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError
 from bioq.interpretation.filters import (
     FilterMotif,
     MotifOptions,
@@ -23,7 +22,7 @@ from bioq.interpretation.motif_matches import match_motifs
 from bioq.models.families import first_convolution
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.progress import say
-from bioq.runs.folder import training_data
+from bioq.runs.folder import require_window_bp, training_data
 from bioq.runs.trained_model import TrainedModel, load, network_of
 
 SIGNIFICANT_Q = 0.05
@@ -169,9 +168,5 @@ def _open_data(run: Path, model: TrainedModel, dataset: Path | None) -> Dataset:
         say(f"data set: {data.path}")
     else:
         data = open_dataset(dataset)
-    if model.window_bp != data.description.window_bp:
-        raise BioqError(
-            f"{data.path}: windows are {data.description.window_bp} bp long; this model reads "
-            f"windows of {model.window_bp} bp"
-        )
+    require_window_bp(run, model.config, data)
     return data

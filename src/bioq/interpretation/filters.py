@@ -23,7 +23,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, choose_device
 from bioq.models.eval_mode import eval_mode
 from bioq.models.families import first_convolution
-from bioq.motifs import Motif
+from bioq.motifs import DEFAULT_RELEASE, Motif
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import progress
 from bioq.runs.trained_model import network_of
@@ -48,7 +48,7 @@ class MotifOptions:
     0: no effects."""
     min_sites: AtLeastZero = 30
     """Filters with fewer sites are listed but not matched: their matches would be random."""
-    against: str = "JASPAR2024"
+    against: str = DEFAULT_RELEASE
     """Motifs to match with: a JASPAR release, such as JASPAR2024:fungi, or a MEME file."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""

@@ -18,7 +18,7 @@ PUBLISHED: Mapping[str, Any] = {
     name: sizes for family in FAMILIES for name, sizes in family.published.items()
 }
 """Name of every model -> its published sizes."""
-RECIPES: Mapping[str, Recipe] = {
+FAMILY_RECIPES: Mapping[str, Recipe] = {
     name: recipe for family in FAMILIES for name, recipe in family.recipes.items()
 }
 """Name of every recipe that belongs to a family -> that recipe."""

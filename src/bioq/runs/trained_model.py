@@ -7,12 +7,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bioq.dataset.targets import read_target_table
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
 from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
-from bioq.runs.folder import BEST, CONFIG, LAST, TARGETS, RunConfig, read_config
+from bioq.runs.folder import BEST, LAST, RunConfig, read_config, read_targets
 from bioq.runs.weights import load_weights, weights_checksum
 
 _WEIGHTS = {"best": BEST, "last": LAST}
@@ -83,12 +82,7 @@ def load(
     with torch.device("meta"):  # no random weights: those of the file replace them
         network: nn.Module = build_from_architecture(config.model)
     load_weights(network, run / _WEIGHTS[weights])
-    targets = read_target_table(run / TARGETS)
-    if len(targets) != config.model["targets"]:
-        raise BioqError(
-            f"{run / TARGETS}: has {len(targets)} targets, "
-            f"{CONFIG} has {config.model['targets']}; the run is damaged"
-        )
+    targets = read_targets(run, config)
     calibration = _matching_calibration(run, network) if calibrated and weights == "best" else None
     model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
     return model.to(device).eval()

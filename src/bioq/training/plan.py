@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from bioq.dataset import Dataset
-from bioq.dataset.targets import NAME, read_target_table
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes, build_from_architecture
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, check_types, flag_of
-from bioq.runs.folder import CONFIG, TARGETS, RunConfig, read_config
+from bioq.runs.folder import CONFIG, RunConfig, read_config, read_targets, require_window_bp
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -234,15 +234,10 @@ def device_of_run(run: Path) -> str | None:
     return device
 
 
-def shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], list[int]]:
-    """Return the rows of the targets that a run of `count` targets and a data set share: the rows
-    in the run's table, and the rows in the data set's."""
-    names = list(read_target_table(run / TARGETS)[NAME])
-    if len(names) != count:
-        raise BioqError(
-            f"{run / TARGETS}: has {len(names)} targets, {CONFIG} says {count}; the run is damaged"
-        )
-    row_of = {name: row for row, name in enumerate(names)}
+def shared_targets(run: Path, config: RunConfig, data: Dataset) -> tuple[list[int], list[int]]:
+    """Return the rows of the targets that a run and a data set share: the rows in the run's table,
+    and the rows in the data set's."""
+    row_of = {name: row for row, name in enumerate(read_targets(run, config)[NAME])}
     pairs = [(row_of[name], row) for row, name in enumerate(data.targets[NAME]) if name in row_of]
     return [row for row, _ in pairs], [row for _, row in pairs]
 
@@ -255,21 +250,14 @@ def _facts_of(data: Dataset) -> DataFacts:
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     with torch.device("meta"):
         build_from_architecture(stored.model)  # raises if this BioQ cannot build it
-    expected, window_bp = stored.model["window_bp"], data.description.window_bp
-    if window_bp != expected:
-        raise BioqError(
-            f"{folder / CONFIG}: its network reads windows of {expected:,} bp, {data.path} has "
-            f"{window_bp:,} bp; build the data set with --window-bp {expected}, or train without "
-            "--from"
-        )
-    targets = stored.model["targets"]
-    kept, _ = shared_targets(folder, targets, data)
+    require_window_bp(folder, stored, data)
+    kept, _ = shared_targets(folder, stored, data)
     return SourceRun(
         run=folder.name,
         path=str(folder),
         sha256=weights_sha256(folder),
         data_fingerprint=stored.data["fingerprint"],
-        targets=targets,
+        targets=stored.model["targets"],
         targets_kept=len(kept),
     )
 
@@ -281,7 +269,7 @@ def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
     options = {**default, **stored.training, **stored.training.get("sizes", {})}
     choices = _choices(options)
     recipe = choices["config"].resolve(facts.train_windows, choices["model"])
-    recipe = replace(recipe, **_fields_in(Recipe, options.get("resolved", {})))
+    recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
     source = None if options["from"] is None else SourceRun(**options["from"])
     return Plan(source=source, recipe=recipe, data=facts, **choices)
 

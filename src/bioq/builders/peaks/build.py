@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
+from bioq.builders import BIN_BP
 from bioq.builders.peaks.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
@@ -48,7 +49,7 @@ class PeakOptions:
     middle (midpoint), or a peak covers one of its bases (any)."""
     window_bp: AtLeastOne = 1000
     """Bases that a model sees: the bin with equal flanks on both sides."""
-    bin_bp: AtLeastOne = 200
+    bin_bp: AtLeastOne = BIN_BP
     """Bases that a label speaks of. Bins lie end to end from each contig's first base; a shorter
     rest at its end has none."""
     valid_chrom: tuple[str, ...] = ("chr7",)

@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 import bioq
-from bioq import BioqError
+from bioq import BioqError, ModelSizes
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.evaluation.files import read_evaluation
+from bioq.fast import open_mutants
 from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
 from bioq.metrics import log_loss, roc_auc
 from bioq.metrics.points import operating_points
+from bioq.models import build_model
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, fit_lowest, read_calibration
-from bioq.runs.trained_model import load
+from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import fingerprint, predictions_identity, save_weights
 
 
@@ -160,6 +162,20 @@ def test_effects_of_a_calibrated_run_are_those_of_its_probabilities(
     codes = np.random.default_rng(0).integers(0, 4, 200).astype(np.uint8)
     plain = mutate_window(load(calibrated, calibrated=False), codes, start=90, end=110)
     reference, effects = mutate_window(load(calibrated), codes, start=90, end=110)
+    np.testing.assert_allclose(reference, 0.125 + 0.875 * plain[0], atol=1e-6)
+    np.testing.assert_allclose(effects, 0.875 * plain[1], atol=1e-6)
+
+
+def test_effects_that_share_their_computation_are_calibrated_too(calibrated: Path) -> None:
+    sizes = ModelSizes(filters=32, lstm_units=16, lstm_layers=1, dense_units=16)
+    network = build_model("danq", targets=2, window_bp=1000, sizes=sizes).eval()
+    run = load(calibrated)
+    codes = np.random.default_rng(0).integers(0, 4, 1000).astype(np.uint8)
+    assert open_mutants(network, codes, 3000, strands="both", precision="32") is not None
+    parts = {"targets": run.targets, "config": run.config}
+    model = TrainedModel(network, **parts, calibration=run.calibration)
+    plain = mutate_window(TrainedModel(network, **parts), codes)
+    reference, effects = mutate_window(model, codes)
     np.testing.assert_allclose(reference, 0.125 + 0.875 * plain[0], atol=1e-6)
     np.testing.assert_allclose(effects, 0.875 * plain[1], atol=1e-6)
 

@@ -109,3 +109,30 @@ def anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def named_files(text: str) -> Iterator[str]:
+    """Yield the paths and patterns in backticks, as they are in the repository; NEW is a file that
+    the reader writes."""
+    for name in re.findall(r"`([\w./*-]+/|[\w./*-]+\.(?:py|md|toml|txt|cff|json))`", text):
+        if "NEW" in name or name.startswith(".."):
+            continue
+        if name.startswith("test_"):
+            yield f"tests/{name}"
+        elif (ROOT / name).exists() or name.startswith(("src/", "tests/", "docs/")):
+            yield name
+        else:
+            yield f"src/bioq/{name}"
+
+
+def test_files_named_for_contributors_exist() -> None:
+    page, _, _ = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Words\n")
+    names = set(named_files(page))
+    assert len(names) > 60
+    design = (ROOT / "docs/design.md").read_text("utf-8")
+    names |= {name for name in named_files(design) if name.endswith(".py")}
+    assert [name for name in sorted(names) if not list(ROOT.glob(name))] == []
+    assert list(named_files("`test_gone.py`, `gone/`, `src/bioq/models/NEW.py`")) == [
+        "tests/test_gone.py",
+        "src/bioq/gone/",
+    ]

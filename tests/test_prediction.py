@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -519,6 +521,18 @@ def test_the_command_reads_stdin_and_prints_what_it_wrote(
     stdin.buffer = io.BytesIO(gzip.compress(source.read_bytes())[:-9])
     assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
     assert "bioq: stdin: its gzip compression is cut short" in capsys.readouterr().err
+
+
+def test_a_pipe_loses_no_row(run: Path, tmp_path: Path) -> None:
+    """A shell gives one for `<(zcat x.fa.gz)`: it can be read only once."""
+    source, pipe = fasta(tmp_path / "x.fa"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(source.read_bytes(),))
+    writer.start()
+    assert main(["predict", str(run), str(pipe), "--out", str(tmp_path / "piped.tsv")]) == 0
+    writer.join()
+    assert main(["predict", str(run), str(source), "--out", str(tmp_path / "o.tsv")]) == 0
+    assert (tmp_path / "piped.tsv").read_bytes() == (tmp_path / "o.tsv").read_bytes()
 
 
 def test_an_interrupted_command_says_how_to_go_on(

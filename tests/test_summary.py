@@ -16,7 +16,7 @@ def small_model(name):
     published = PUBLISHED[name]
     sizes = ModelSizes(
         filters=4,
-        dense_units=5,
+        dense_units=5 if hasattr(published, "dense_units") else None,
         lstm_units=3 if hasattr(published, "lstm_units") else None,
     )
     return build_model(name, targets=2, window_bp=200, sizes=sizes)

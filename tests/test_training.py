@@ -23,6 +23,8 @@ from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.forward import predict_split
 from bioq.runs.folder import read_history
+from bioq.training.augmentation import EpochOrder
+from bioq.training.loop import TrainingLoop
 from bioq.training.recipes import RECIPES, learning_rate_at
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
@@ -160,6 +162,30 @@ def test_every_step_drops_other_units(
     assert len(drops) == 10, "five steps per epoch"
     pairs = itertools.combinations(drops, 2)
     assert not any(torch.equal(first, second) for first, second in pairs)
+
+
+def test_average_keeps_the_running_mean_of_the_weights_after_every_step(
+    masked_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_steps: list[dict[str, torch.Tensor]] = []
+    step = TrainingLoop._step
+
+    def noted(loop: TrainingLoop, batch: EpochOrder) -> torch.Tensor:
+        loss = step(loop, batch)
+        weights = loop.state.network.named_parameters()
+        after_steps.append({name: weight.detach().clone() for name, weight in weights})
+        return loss
+
+    monkeypatch.setattr(TrainingLoop, "_step", noted)
+    config = dataclasses.replace(QUICK, epochs=1, average=0.75)
+    model = bioq.train(masked_data, tmp_path / "run", model="danq", sizes=SMALL, config=config)
+    mean = after_steps[0]
+    for weights in after_steps[1:]:
+        mean = {name: 0.75 * mean[name] + 0.25 * weight for name, weight in weights.items()}
+    assert len(after_steps) == 5
+    for name, weight in model.network.named_parameters():
+        torch.testing.assert_close(weight.detach(), mean[name], rtol=0, atol=1e-6)
+        assert not torch.equal(weight, after_steps[-1][name]), name
 
 
 SLOW_TRAINING = """

@@ -26,7 +26,7 @@ from bioq.variants import (
     write_variants,
 )
 from bioq.variants.background import EffectCounts, size_keys, write_background
-from bioq.variants.scores import compare
+from bioq.variants.scores import compare, log2_odds
 
 STEP = 2.0**-8
 """How far apart two effects may lie and still be counted as one size, as a share of them."""
@@ -188,3 +188,10 @@ def test_what_is_no_background_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(BioqError, match="its arrays do not fit together"):
         read_background(path)
+
+
+def test_the_log_odds_of_certain_probabilities_are_finite() -> None:
+    """DeepSEA's 3_h5ToOutput.py: log2(p / (1 - p + 1e-12)); a probability of 0 is the smallest
+    float32."""
+    odds = log2_odds(np.array([0.0, 0.5, 1.0], dtype=np.float32))
+    np.testing.assert_allclose(odds, [-149.0, 0.0, np.log2(1e12)], atol=1e-9)

@@ -271,6 +271,6 @@ def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
         build_model("marq", targets=1, sizes=ModelSizes(attention_heads=4))
     with pytest.raises(BioqError, match=r"window of 38 bp is too short.*at least 39 bp"):
         build_model("marq", targets=1, window_bp=38)
-    with pytest.raises(UsageError, match=r"composition_share is 1; expected a share, 0 <="):
+    with pytest.raises(UsageError, match=r"^--composition-share 1, expected 0 or more, below 1$"):
         build_model("marq", targets=1, sizes=ModelSizes(composition_share=1))
     build_model("marq", targets=1, window_bp=39)

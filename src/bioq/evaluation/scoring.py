@@ -41,7 +41,7 @@ class EvaluateOptions:
     """both: average the probabilities of a window and its reverse complement. forward: use the
     window only."""
     device: str | None = None
-    """cpu, cuda or mps; by default the first CUDA card, or the CPU without one."""
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     precision: Precision = "32"

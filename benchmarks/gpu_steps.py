@@ -22,9 +22,9 @@ from bioq.dna.tensors import one_hot
 from bioq.models import AS_PUBLISHED, ModelSizes, build_model
 from bioq.runs.folder import read_history
 from bioq.training.distributed import Ranks
-from bioq.training.job import make_loop, train
 from bioq.training.plan import TrainingRequest, make_plan
 from bioq.training.recipes import TrainConfig, make_optimizer
+from bioq.training.train import make_loop, train
 
 TARGETS = 919
 TINY = ModelSizes(filters=8, lstm_units=8, dense_units=8)

@@ -1,5 +1,6 @@
 """The architecture that docs/design.md draws is the one that the import contract holds."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -44,3 +45,16 @@ def test_the_top_level_is_short_and_shared() -> None:
     below = set().union(*order[jobs + 1 :])
     lonely = {name: users for name, users in used_by.items() if name in below and len(users) < 2}
     assert not lonely
+
+
+def test_no_function_has_more_than_50_lines_of_code() -> None:
+    """Counted from its first statement after the docstring to its last."""
+    lines = {}
+    for file in (ROOT / "src/bioq").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first, last = node.body[ast.get_docstring(node) is not None :][:1], node.body[-1]
+                name = f"{file.relative_to(ROOT)}:{node.lineno} {node.name}"
+                lines[name] = last.end_lineno - first[0].lineno + 1 if first else 0
+    assert len(lines) > 1000
+    assert not {name: count for name, count in lines.items() if count > 50}

@@ -316,7 +316,7 @@ def test_an_error_that_another_process_reports_is_not_printed_again(
     def fail(*_: object, **__: object) -> None:
         raise ReportedElsewhere
 
-    monkeypatch.setattr("bioq.cli.train.train_model", fail)
+    monkeypatch.setattr("bioq.cli.train.run_training", fail)
     assert main(["train", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
     assert capsys.readouterr() == ("", "")
 
@@ -335,7 +335,7 @@ def test_only_commands_with_resume_say_that_they_continue(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bioq.cli.train.train_model", interrupt)
+    monkeypatch.setattr("bioq.cli.train.run_training", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)
     variants = ["variants", "run", "x.vcf", "--genome", "g.fa", "--out", "o"]
@@ -360,7 +360,7 @@ def test_an_error_that_a_library_makes_of_sigterm_keeps_the_advice(
         except KeyboardInterrupt:
             raise kind("write failed") from None
 
-    monkeypatch.setattr("bioq.cli.train.train_model", stop)
+    monkeypatch.setattr("bioq.cli.train.run_training", stop)
     assert main(["train", "data", "--out", "run"]) == 143
     assert one_line(capsys) == "bioq: terminated; --resume continues from there"
 

@@ -232,12 +232,12 @@ def test_the_shortest_window_works_and_one_base_less_is_refused_by_name() -> Non
     ("name", "sizes", "message"),
     [
         ("deepatt", ModelSizes(attention_units=10), "attention_units is 10 and attention_heads 4"),
-        ("deepatt", ModelSizes(attention_heads=0), "attention_heads is 0; expected a whole number"),
+        ("deepatt", {"attention_heads": 0}, "^--attention-heads 0, expected 1 or more$"),
         ("danq", ModelSizes(attention_heads=2), "danq has no attention_heads .found 2.*: deepatt"),
     ],
 )
 def test_sizes_that_do_not_go_together_are_refused_by_name(
-    name: str, sizes: ModelSizes, message: str
+    name: str, sizes: ModelSizes | dict[str, int], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         build_model(name, targets=1, sizes=sizes)

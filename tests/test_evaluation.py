@@ -12,7 +12,7 @@ import sklearn.metrics
 import torch
 
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.evaluation import files as results
 from bioq.evaluation import predictions
 from bioq.evaluation.fit_calibration import calibrate
@@ -244,6 +244,20 @@ def test_a_data_set_that_does_not_fit_the_run_is_refused(trained, tmp_path, opti
     data = write_dataset(tmp_path / "data", **options)
     with pytest.raises(BioqError, match=message):
         evaluate(trained[0], data)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": "many"}, "--batch-size 'many', expected a whole number, 1 or more"),
+        ({"strands": "one"}, "--strands 'one', expected both, forward"),
+        ({"precision": 32}, "--precision 32, expected 32, tf32, bf16"),
+    ],
+)
+def test_an_option_that_is_wrong_is_refused_by_its_flag(trained, options, message):
+    with pytest.raises(UsageError) as error:
+        evaluate(*trained, **options)
+    assert str(error.value) == message
 
 
 def test_a_run_without_an_evaluation_says_how_to_make_one(tmp_path):

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq import UsageError
 from bioq.cli import main
 from bioq.dna.tensors import one_hot
 from bioq.fast import prepare, prepare_edits
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes, build_from_architecture, build_model, families
 from bioq.models.danq import DanQ, DanQSizes
-from bioq.models.families import FAMILIES, PUBLISHED
+from bioq.models.families import FAMILIES, PUBLISHED, first_convolution
 from bioq.models.family import Architecture, Family
 from bioq.models.sizes import pooled_positions
 from bioq.models.summary import summarise
@@ -159,3 +160,39 @@ def test_a_new_model_trains_with_the_fast_first_layer(
     fast = gradients(model, training_forward(model, "32")(codes))
     for mine, expected in zip(fast, plain, strict=True):
         torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)
+
+
+class Poolless(nn.Module):
+    """A network without an attribute `pool`, whose first `nn.Conv1d` is not its first layer."""
+
+    def __init__(self, architecture: Architecture[TinySizes]):
+        super().__init__()
+        self.architecture = architecture.as_json()
+        self.unused = nn.Conv1d(4, 1, 1)
+        self.first = nn.Conv1d(4, architecture.sizes.filters, architecture.sizes.filter_width)
+        self.output = nn.Linear(architecture.sizes.filters, architecture.targets)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return self.after_pooling(functional.relu(self.first(windows)).amax(dim=2))
+
+    def after_pooling(self, pooled: Tensor) -> Tensor:
+        logits: Tensor = self.output(pooled)
+        return logits
+
+
+def test_a_network_without_pool_trains_with_the_first_layer_of_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    poolless = Family(Poolless, published={}, first_layer="first")
+    monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, poolless))
+    model = Poolless(Architecture("poolless", 2, 100, TinySizes(3, 5, 4)))
+    codes = torch.from_numpy(np.random.default_rng(1).integers(0, 5, (7, 100)).astype(np.uint8))
+    assert torch.equal(training_forward(model, "32")(codes), model(one_hot(codes).float()))
+    assert first_convolution(model) is model.first
+
+
+def test_the_first_convolution_of_any_other_network_is_its_first_conv1d() -> None:
+    layers = nn.Sequential(nn.Dropout(), nn.Conv1d(4, 2, 3), nn.Conv1d(2, 2, 3))
+    assert first_convolution(layers) is layers[1]
+    with pytest.raises(UsageError, match=r"^Sequential has no nn\.Conv1d"):
+        first_convolution(nn.Sequential(nn.Linear(2, 2)))

@@ -124,6 +124,17 @@ def test_effect_of_a_filter_is_that_of_a_model_without_it(planted):
     np.testing.assert_allclose(effects[1], expected, atol=1e-6)
 
 
+def test_effects_are_those_without_dropout_and_leave_every_layer_in_its_mode(planted):
+    data, model, _ = planted
+    options = MotifOptions(device="cpu", effect_windows=20)
+    expected = filter_effects(model, data["test"], [0, 1], options)
+    training = copy.deepcopy(model).train()
+    training.drop_conv.eval()
+    modes = [layer.training for layer in training.modules()]
+    np.testing.assert_array_equal(filter_effects(training, data["test"], [0, 1], options), expected)
+    assert [layer.training for layer in training.modules()] == modes
+
+
 def test_q_values_are_those_of_scipy():
     p = np.random.default_rng(0).random(50) ** 3
     np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p))
@@ -281,7 +292,9 @@ def test_windows_of_another_length_are_an_error(masked_data, planted, tmp_path, 
     save_weights(model, tmp_path / "run" / BEST)
     words = ["motifs", str(tmp_path / "run"), str(masked_data.path), "--out", str(tmp_path / "out")]
     assert main(words) == 1
-    assert "windows are 200 bp long; this model reads windows of 300 bp" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "has windows of 200 bp, the run" in error
+    assert "takes 300 bp; build the data set with --window-bp 300" in error
 
 
 def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):

@@ -306,8 +306,8 @@ def test_a_window_of_another_length_is_refused(source: Path, tmp_path: Path) -> 
     data = write_data(tmp_path / "longer", ["new"], window_bp=300)
     with pytest.raises(BioqError) as error:
         bioq.train(data, tmp_path / "tuned", from_run=source, config=QUICK)
-    assert "its network reads windows of 200 bp" in str(error.value)
-    assert "longer has 300 bp; build the data set with --window-bp 200" in str(error.value)
+    assert "longer: has windows of 300 bp, the run " in str(error.value)
+    assert "takes 200 bp; build the data set with --window-bp 200" in str(error.value)
     assert not (tmp_path / "tuned").exists()
 
 
@@ -320,7 +320,7 @@ def test_what_is_no_finished_run_is_refused(source: Path, data: Dataset, tmp_pat
 
     assert "holds no config.json; expected a run folder" in refused(tmp_path / "nowhere")
     (source / "targets.tsv").write_text("name\nfirst\n")
-    assert "has 1 targets, config.json says 2; the run is damaged" in refused(source)
+    assert "has 1 targets, config.json has 2; the run is damaged" in refused(source)
     (source / "targets.tsv").write_text("name\nfirst\nsecond\n")
     (source / "model.safetensors").unlink()
     assert "expected a run that has finished an epoch at least" in refused(source)

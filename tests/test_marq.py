@@ -265,12 +265,12 @@ def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -
 
 
 def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="lstm_units is 0; expected a whole number"):
+    with pytest.raises(UsageError, match=r"^--lstm-units 0, expected 1 or more$"):
         build_model("marq", targets=1, sizes=ModelSizes(lstm_units=0))
     with pytest.raises(UsageError, match=r"model marq has no attention_heads .found 4.*deepatt"):
         build_model("marq", targets=1, sizes=ModelSizes(attention_heads=4))
     with pytest.raises(BioqError, match=r"window of 38 bp is too short.*at least 39 bp"):
         build_model("marq", targets=1, window_bp=38)
-    with pytest.raises(UsageError, match=r"composition_share is 1; expected a share, 0 <="):
+    with pytest.raises(UsageError, match=r"^--composition-share 1, expected 0 or more, below 1$"):
         build_model("marq", targets=1, sizes=ModelSizes(composition_share=1))
     build_model("marq", targets=1, window_bp=39)

@@ -237,12 +237,13 @@ def small_default(seed):
             "model deepsea has no lstm_units .found 8.*bioq, danq, danq-jaspar",
         ),
         (
-            {"name": "danq", "targets": 1, "sizes": ModelSizes(filters=0)},
-            "danq: filters is 0; expected a whole number of at least 1",
+            {"name": "danq", "targets": 1, "sizes": {"filters": 0}},
+            "^--filters 0, expected 1 or more$",
         ),
         (
-            {"name": "danq", "targets": 1, "sizes": ModelSizes(dropout_head=1.0)},
-            "dropout_head is 1.0; expected a share",
+            {"name": "danq", "targets": 1, "sizes": {"dropout_head": 1.0, "filters": "many"}},
+            "^--filters 'many', expected a whole number, 1 or more; "
+            "--dropout-head 1.0, expected 0 or more, below 1$",
         ),
         (
             {"name": "danq", "targets": 1, "sizes": {"filter": 8}},

@@ -22,7 +22,7 @@ import bioq
 from bioq import BioqError, UsageError, dna
 from bioq.cli import main
 from bioq.prediction import PredictOptions, predict_file
-from bioq.prediction import job as module
+from bioq.prediction import predictor as module
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 
 WINDOW, BIN = 200, 40
@@ -341,8 +341,8 @@ def test_every_option_that_changes_the_output_identifies_it(
     changed = replace(PredictOptions(), **changes)  # type: ignore[arg-type]
     identities = []
     for options in (PredictOptions(), same, changed):
-        with module.open_job(run, source, genome=None, options=options) as job:
-            identities.append(job.identity)
+        with module.open_prediction(run, source, genome=None, options=options) as prediction:
+            identities.append(prediction.identity)
     assert identities[0] == identities[1] != identities[2]
 
 
@@ -350,8 +350,8 @@ def test_other_weights_are_another_output(tmp_path: Path) -> None:
     source, options, identities = fasta(tmp_path / "x.fa"), PredictOptions(), []
     for seed in (1, 2):
         run = make_run(tmp_path / f"run{seed}", seed=seed)
-        with module.open_job(run, source, genome=None, options=options) as job:
-            identities.append(job.identity)
+        with module.open_prediction(run, source, genome=None, options=options) as prediction:
+            identities.append(prediction.identity)
     assert {name for name in identities[0] if identities[0][name] != identities[1][name]} == {
         "weights"
     }

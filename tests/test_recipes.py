@@ -1,12 +1,15 @@
 """Recipes: the papers' are as published, and every choice is checked."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from bioq import TrainConfig, UsageError
+from bioq import ModelSizes, TrainConfig, UsageError
+from bioq.training.plan import TrainingRequest, request_from_options
 from bioq.training.recipes import RECIPES, Recipe, learning_rate_at, make_optimizer, running_mean
 
 
@@ -124,3 +127,15 @@ def test_the_recipe_follows_the_size_of_the_data() -> None:
     assert TrainConfig().resolve(199_999) == RECIPES["small"]
     assert TrainConfig().resolve(200_000) == RECIPES["large"]
     assert TrainConfig(recipe="large").resolve(10) == RECIPES["large"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        TrainingRequest("danq", ModelSizes(filters=8), "none", config=TrainConfig(lr=1e-2, seed=3)),
+        TrainingRequest(from_run=Path("run").resolve(), freeze=True),
+    ],
+)
+def test_a_request_is_made_again_from_its_options(request_: TrainingRequest) -> None:
+    options = json.loads(json.dumps(request_.options()))  # as the ranks of a training get them
+    assert request_from_options(options) == request_

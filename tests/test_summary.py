@@ -85,8 +85,11 @@ def test_table_names_every_axis_and_ends_in_the_total():
 def test_a_summary_leaves_the_model_as_it_was():
     model = small_model("bioq").train()
     generator = torch.get_rng_state()
+    model.drop_conv.eval()
+    modes = [part.training for part in model.modules()]
     summarise(model)
     assert model.training
+    assert [part.training for part in model.modules()] == modes
     assert not any(part._forward_hooks for part in model.modules())
     assert torch.equal(generator, torch.get_rng_state())
 

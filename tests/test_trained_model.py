@@ -75,6 +75,12 @@ def test_the_file_of_weights_has_the_names_of_the_network(run: Path, tmp_path: P
     assert (tmp_path / "again.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
+def test_other_weights_than_the_two_of_a_run_are_refused(run: Path) -> None:
+    with pytest.raises(bioq.UsageError) as error:
+        load(run, weights="first")
+    assert str(error.value) == "weights 'first', expected best, last"
+
+
 def test_window_and_bin_are_those_of_the_data_set(run: Path) -> None:
     model = load(run)
     assert (model.window_bp, model.bin_bp) == (200, 40)

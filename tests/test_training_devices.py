@@ -96,11 +96,11 @@ def flags(**more: int) -> list[str]:
 # What each rank of torchrun runs: it notes the rows that it takes, its weights, what it was told.
 PROGRAM = """
 import hashlib, json, os, sys
-import bioq, bioq.training.job
+import bioq, bioq.training.train
 from bioq import BioqError, ModelSizes, TrainConfig
 data, folder, sizes, config = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 taken, weights, told = [], [], None
-class Noted(bioq.training.job.TrainingLoop):
+class Noted(bioq.training.train.TrainingLoop):
     def _local_share(self, batch):
         share, weight = super()._local_share(batch)
         taken.append(share.rows.tolist() if weight else [])
@@ -109,7 +109,7 @@ class Noted(bioq.training.job.TrainingLoop):
         super().run()
         tensors = self.state.network.state_dict().values()
         weights.append([hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for tensor in tensors])
-bioq.training.job.TrainingLoop = Noted
+bioq.training.train.TrainingLoop = Noted
 sizes = ModelSizes(**sizes)
 bioq.train(data, folder + "/three", sizes=sizes, config=TrainConfig(**config))
 steps = len(taken)

@@ -58,8 +58,8 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
     from bioq.fast.memory import kept_memory
     from bioq.training.augmentation import EpochOrder
     from bioq.training.distributed import Ranks
-    from bioq.training.job import make_loop
     from bioq.training.plan import TrainingRequest, make_plan
+    from bioq.training.train import make_loop
 
     _PROCESS.enter_context(kept_memory())  # as a run of `bioq.train` does throughout
     data = open_dataset(options.folder / "data")

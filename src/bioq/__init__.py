@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
     from bioq.runs.trained_model import load as load
-    from bioq.training.job import train as train
     from bioq.training.recipes import TrainConfig as TrainConfig
+    from bioq.training.train import train as train
     from bioq.variants import VariantOptions as VariantOptions
     from bioq.variants import score_variants as score_variants
 
@@ -38,7 +38,7 @@ _HOME = {
     "open_dataset": "bioq.dataset",
     "predict": "bioq.forward",
     "score_variants": "bioq.variants",
-    "train": "bioq.training.job",
+    "train": "bioq.training.train",
 }
 
 __all__ = ["BioqError", "UsageError", "__version__", *_HOME]

@@ -15,8 +15,8 @@ from bioq.files import require_absent
 from bioq.models import ModelSizes
 from bioq.progress import say
 from bioq.reports.evaluation import ExtraTable, write_report
-from bioq.training.job import train
 from bioq.training.recipes import TrainConfig
+from bioq.training.train import train
 
 # DanQ with a tenth of its filters and LSTM units.
 MODEL = "danq"

@@ -1,12 +1,14 @@
 """`bioq evaluate`."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.evaluation.scoring import evaluate as evaluate_run
+from bioq.evaluation.scoring import EvaluateOptions, evaluate_runs
 from bioq.evaluation.table import evaluation_table
-from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.reports.evaluation import write_report
 
 
@@ -16,11 +18,7 @@ def evaluate(
     /,
     *more: Path,
     out: Path | None = None,
-    split: str = "test",
-    strands: Strands = "both",
-    device: str | None = None,
-    batch_size: int = BATCH_SIZE,
-    precision: Precision = "32",
+    options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),  # noqa: B008 frozen
 ) -> None:
     """Score a run on a data set, or the mean of several runs, with figures and a report.
 
@@ -43,28 +41,8 @@ def evaluate(
         probabilities.
     out
         Folder in which the folder evaluation is written; by default RUN. Several runs need it.
-    split
-        Split to score: train, valid or test.
-    strands
-        both: average the probabilities of a window and its reverse complement. forward: use the
-        window only.
-    device
-        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
-    batch_size
-        Windows per forward pass.
-    precision
-        Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
     folders = [run, dataset, *more]
-    evaluation = evaluate_run(
-        folders[:-1],
-        open_dataset(folders[-1]),
-        out=out,
-        split=split,
-        strands=strands,
-        device=device,
-        batch_size=batch_size,
-        precision=precision,
-    )
+    evaluation = evaluate_runs(folders[:-1], open_dataset(folders[-1]), out, options)
     print_table(evaluation_table(evaluation.summary))
     print(f"report: {write_report(out or run)}")

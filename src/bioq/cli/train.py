@@ -1,10 +1,9 @@
 """`bioq train`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,13 +12,12 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import read_small_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
-from bioq.training.job import train as train_model
-from bioq.training.plan import TrainingRequest
+from bioq.training.plan import TrainingRequest, named_options, request_from_options
 from bioq.training.recipes import TrainConfig
+from bioq.training.train import run_training
 
 _Flags = Parameter(name="*")
 _MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
-Options = TypeVar("Options", TrainConfig, ModelSizes)
 
 
 @resumable()
@@ -71,27 +69,10 @@ def train(
         TOML file with any of these options (lr = 1e-3, filters = 64, ...). A flag that differs
         from its default overrides the file.
     """
-    options = {
-        "model": model,
-        "motifs": motifs,
-        "from": from_run,
-        "freeze": freeze,
-        **asdict(training),
-        **asdict(sizes),
-    }
+    options = named_options(model, sizes, motifs, from_run, freeze, training)
     if config is not None:
         options = _with_file(options, config)
-    train_model(
-        dataset,
-        out,
-        model=options["model"],
-        sizes=_part(ModelSizes, options),
-        motifs=options["motifs"],
-        from_run=options["from"],
-        freeze=options["freeze"],
-        config=_part(TrainConfig, options),
-        resume=resume,
-    )
+    run_training(dataset, out, request_from_options(options), resume=resume)
     print(out)
 
 
@@ -119,7 +100,3 @@ def _read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
     return {name.replace("-", "_"): value for name, value in options.items()}
-
-
-def _part(kind: type[Options], options: Mapping[str, Any]) -> Options:
-    return kind(**{field.name: options[field.name] for field in fields(kind)})

@@ -25,7 +25,7 @@ from bioq.files import (
     sha256,
     write_json,
 )
-from bioq.tables.parts import (
+from bioq.tables.resume import (
     REMEDY,
     new_part,
     parts_are_kept,

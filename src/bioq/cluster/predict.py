@@ -18,7 +18,7 @@ from bioq.files import sha256
 from bioq.files.text import STDIN
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
-from bioq.prediction.job import PredictOptions, Predictor, open_job
+from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
 from bioq.tables import Columns, Layout, Scores
 
 
@@ -42,30 +42,30 @@ def predict_on_ray(
     check_folder(out, resume=resume)
     with (
         numerics(torch.device("cpu"), _precision(options)),
-        open_job(run, source, genome=genome, options=options) as job,
+        open_prediction(run, source, genome=genome, options=options) as prediction,
     ):
-        count = job.windows.count()
+        count = prediction.windows.count()
         identity = {
             "command": "predict",
             "run": run.resolve().name,
-            **job.identity,
+            **prediction.identity,
             "input": "stdin" if source == STDIN else source.name,
-            "input_sha256": sha256(job.file),
+            "input_sha256": sha256(prediction.file),
             "shard": cluster.ray_shard,
             "batch_size": options.batch_size,
             "device": options.device,
             **software(),
         }
         compute_parts(
-            PredictTask(job.predictor),
-            _shards(job.windows, cluster.ray_shard),
+            PredictTask(prediction.predictor),
+            _shards(prediction.windows, cluster.ray_shard),
             Parts(out, identity, resume=resume),
             total=count,
             unit="windows",
             device=options.device,
             options=cluster,
         )
-    job.report_past_end(count)
+    prediction.report_past_end(count)
     return out
 
 

@@ -25,7 +25,7 @@ from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
-from bioq.tables.parts import REMEDY
+from bioq.tables.resume import REMEDY
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
 from bioq.variants.jobs import open_scorer, summary_of, table_metadata

@@ -5,6 +5,7 @@ from pathlib import Path
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
+from bioq.runs.folder import require_window_bp
 from bioq.runs.trained_model import TrainedModel
 
 
@@ -23,8 +24,4 @@ def require_match(run: Path, model: TrainedModel, data: Dataset) -> None:
                 f"{data.path}: target {number} is {name!r}, in the run {run} it is {expected!r}; "
                 f"{advice}"
             )
-    if data.description.window_bp != model.window_bp:
-        raise BioqError(
-            f"{data.path}: has windows of {data.description.window_bp} bp, the run {run} takes "
-            f"{model.window_bp} bp; build the data set with --window-bp {model.window_bp}"
-        )
+    require_window_bp(run, model.config, data)

@@ -24,10 +24,31 @@ from bioq.evaluation.summary import (
     score,
 )
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
+from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
 from bioq.runs.calibration import Calibration
 from bioq.runs.folder import CONFIG
 from bioq.runs.trained_model import TrainedModel, load
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """The windows to score, and how they are predicted."""
+
+    split: str = "test"
+    """Split to score: train, valid or test."""
+    strands: Strands = "both"
+    """both: average the probabilities of a window and its reverse complement. forward: use the
+    window only."""
+    device: str | None = None
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
+    batch_size: AtLeastOne = BATCH_SIZE
+    """Windows per forward pass."""
+    precision: Precision = "32"
+    """Number format of the forward pass: 32 (exact float32), tf32 or bf16."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 def evaluate(
@@ -35,11 +56,11 @@ def evaluate(
     data: Dataset | str | Path,
     *,
     out: str | Path | None = None,
-    split: str = "test",
-    strands: Strands = "both",
-    device: str | None = None,
-    batch_size: int = BATCH_SIZE,
-    precision: Precision = "32",
+    split: str = EvaluateOptions.split,
+    strands: Strands = EvaluateOptions.strands,
+    device: str | None = EvaluateOptions.device,
+    batch_size: int = EvaluateOptions.batch_size,
+    precision: Precision = EvaluateOptions.precision,
 ) -> Evaluation:
     """Score the run's best model on one split, and write `RUN/evaluation/`.
 
@@ -47,17 +68,29 @@ def evaluate(
     2017), with one model in memory at a time; they need `out`, and `OUT/evaluation/` is written.
     With strands="both" the probabilities of the two strands are averaged. The default device is the
     first CUDA card, else the CPU. Raises BioqError if a run and the data set have other targets or
-    another window length, or the split is missing or empty; UsageError for runs and an `out` that
-    do not go together.
+    another window length, or the split is missing or empty; UsageError for options that are wrong,
+    and for runs and an `out` that do not go together.
     """
     runs = [Path(run)] if isinstance(run, str | Path) else [Path(path) for path in run]
+    options = EvaluateOptions(split, strands, device, batch_size, precision)
+    return evaluate_runs(runs, data, out, options)
+
+
+def evaluate_runs(
+    runs: Sequence[Path],
+    data: Dataset | str | Path,
+    out: str | Path | None,
+    options: EvaluateOptions,
+) -> Evaluation:
+    """Do what `evaluate` does, for the options of `options`."""
+    split = options.split
     home = _home(runs, out)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
-    chosen_device = choose_device(device)
-    ensemble = _Ensemble(members, make_folder(home), chosen_device, strands, batch_size, precision)
+    device = choose_device(options.device)
+    ensemble = _Ensemble(members, make_folder(home), device, options)
     calibrations = [member.calibration for member in members]
     about: About = {
         "run": home.resolve().name,
@@ -67,9 +100,9 @@ def evaluate(
         "targets": len(data.targets),
         "members": [member.run.resolve().name for member in members],
         "calibrated": all(calibration is not None for calibration in calibrations),
-        "strands": strands,
-        "precision": precision,
-        "notes": _notes(data, split, strands, calibrations),
+        "strands": options.strands,
+        "precision": options.precision,
+        "notes": _notes(data, split, options.strands, calibrations),
     }
     thresholds = None
     if VALID in data and len(data[VALID]):
@@ -105,9 +138,7 @@ class _Ensemble:
     folder: Path
     """The folder of predictions that are too large for memory."""
     device: torch.device
-    strands: Strands
-    batch_size: int
-    precision: Precision
+    options: EvaluateOptions
 
     def predict(self, split: Split) -> tuple[Labels, Probability]:
         """Return the labels and the mean probabilities of a split, `(windows, targets)`."""
@@ -123,9 +154,9 @@ class _Ensemble:
             member.load().to(self.device),
             split,
             self.folder,
-            strands=self.strands,
-            batch_size=self.batch_size,
-            precision=self.precision,
+            strands=self.options.strands,
+            batch_size=self.options.batch_size,
+            precision=self.options.precision,
         )
 
 

@@ -16,25 +16,26 @@ from bioq.dna.tensors import one_hot
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.layers import pool_width
 from bioq.fast.switch import is_replaceable
-from bioq.models.families import family_of
+from bioq.models.families import family_of, first_convolution
 
 
 def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Tensor]:
     """Return a differentiable function from codes uint8 `(n, window_bp)`, on the model's device, to
     the logits `(n, targets)` used for the loss. For Marq these are the logits of the network alone.
 
-    In float32 on a CPU the first convolution of every network of `models` is the fast one of this
-    module; elsewhere, with hooks or with BIOQ_PLAIN=1, it is the model's. Both draw the same random
-    numbers.
+    In float32 on a CPU the first convolution of every network of `models` that has its max pooling
+    as `pool` is the fast one of this module; elsewhere, with hooks or with BIOQ_PLAIN=1, it is the
+    model's. Both draw the same random numbers.
     """
     family = family_of(model)
     if family is None:
         return lambda codes: model(one_hot(codes).float())
     on_cpu = next(model.parameters()).device.type == "cpu"
     is_exact = type(model) is family.network and is_replaceable(model)
-    if on_cpu and precision == "32" and is_exact:
+    has_pool = isinstance(getattr(model, "pool", None), nn.MaxPool1d)
+    if on_cpu and precision == "32" and is_exact and has_pool:
         network: Any = model
-        first = getattr(model, family.first_layer)
+        first = first_convolution(model)
         return lambda codes: network.after_pooling(_pooled(network, first, codes))
     trained = family.trained(model)
     return lambda codes: trained(one_hot(codes).float())

@@ -11,20 +11,19 @@ from torch import nn
 
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError
 from bioq.interpretation.filters import (
     FilterMotif,
     MotifOptions,
     filter_effects,
     find_filter_motifs,
-    first_convolution,
     spaced_rows,
 )
 from bioq.interpretation.motif_matches import match_motifs
+from bioq.models.families import first_convolution
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.progress import say
-from bioq.runs.folder import training_data
-from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.folder import require_window_bp, training_data
+from bioq.runs.trained_model import TrainedModel, load, network_of
 
 SIGNIFICANT_Q = 0.05
 """A match with a smaller q-value counts as a match."""
@@ -135,7 +134,7 @@ def motif_table(
     The columns of the match are those of `match_motifs`; they are empty for a filter with fewer
     than `min_sites` sites. A filter without a site has 0 sites and no other value.
     """
-    table = pd.DataFrame({"filter": range(first_convolution(model).out_channels)})
+    table = pd.DataFrame({"filter": range(first_convolution(network_of(model)).out_channels)})
     with_sites = pd.DataFrame(
         {
             "filter": [motif.filter for motif in motifs],
@@ -169,9 +168,5 @@ def _open_data(run: Path, model: TrainedModel, dataset: Path | None) -> Dataset:
         say(f"data set: {data.path}")
     else:
         data = open_dataset(dataset)
-    if model.window_bp != data.description.window_bp:
-        raise BioqError(
-            f"{data.path}: windows are {data.description.window_bp} bp long; this model reads "
-            f"windows of {model.window_bp} bp"
-        )
+    require_window_bp(run, model.config, data)
     return data

@@ -21,9 +21,12 @@ from bioq.dataset.batches import Batches
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, choose_device
-from bioq.motifs import Motif
+from bioq.models.eval_mode import eval_mode
+from bioq.models.families import first_convolution
+from bioq.motifs import DEFAULT_RELEASE, Motif
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import progress
+from bioq.runs.trained_model import network_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,7 +48,7 @@ class MotifOptions:
     0: no effects."""
     min_sites: AtLeastZero = 30
     """Filters with fewer sites are listed but not matched: their matches would be random."""
-    against: str = "JASPAR2024"
+    against: str = DEFAULT_RELEASE
     """Motifs to match with: a JASPAR release, such as JASPAR2024:fungi, or a MEME file."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
@@ -85,7 +88,7 @@ def find_filter_motifs(model: nn.Module, split: Split, options: MotifOptions) ->
     rows = spaced_rows(len(split), options.windows)
     device = choose_device(options.device)
     batches = Batches(split, device, data_in="disk")
-    convolution = first_convolution(model.to(device))
+    convolution = first_convolution(network_of(model.to(device)))
     filters, _, width = convolution.weight.shape
     maximum = torch.zeros(filters, device=device)
     counts = torch.zeros((filters, 4, width), dtype=torch.float64, device=device)
@@ -151,7 +154,7 @@ def filter_effects(
     """
     device = choose_device(options.device)
     batches = Batches(split, device, data_in="disk")
-    convolution = first_convolution(model.to(device).eval())
+    convolution = first_convolution(network_of(model.to(device)))
     rows = spaced_rows(len(split), options.effect_windows)
     effects: Tensor | float = 0.0
     silent: list[int] = []
@@ -162,7 +165,11 @@ def filter_effects(
     total = len(rows) * len(filters)
     hook = convolution.register_forward_hook(silence)
     try:
-        with torch.inference_mode(), progress("effects", total, "passes") as advance:
+        with (
+            torch.inference_mode(),
+            eval_mode(model),
+            progress("effects", total, "passes") as advance,
+        ):
             for batch in torch.split(rows, options.batch_size):
                 windows = batches.read(batch)[0]
                 silent[:] = []
@@ -186,8 +193,3 @@ def spaced_rows(windows: int, wanted: int | None) -> Tensor:
     if wanted < 1:
         raise UsageError(f"windows {wanted}; expected at least 1")
     return torch.from_numpy(np.linspace(0, windows - 1, wanted).round().astype(np.int64))
-
-
-def first_convolution(model: nn.Module) -> nn.Conv1d:
-    """Return the convolution that reads the bases."""
-    return next(layer for layer in model.modules() if isinstance(layer, nn.Conv1d))

@@ -10,7 +10,7 @@ from bioq.errors import UsageError
 from bioq.models import danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
-from bioq.models.sizes import ModelSizes, checked_size
+from bioq.models.sizes import ModelSizes
 
 FAMILIES: tuple[Family, ...] = (danq.FAMILY, deepsea.FAMILY, deepatt.FAMILY, marq.FAMILY)
 
@@ -18,7 +18,7 @@ PUBLISHED: Mapping[str, Any] = {
     name: sizes for family in FAMILIES for name, sizes in family.published.items()
 }
 """Name of every model -> its published sizes."""
-RECIPES: Mapping[str, Recipe] = {
+FAMILY_RECIPES: Mapping[str, Recipe] = {
     name: recipe for family in FAMILIES for name, recipe in family.recipes.items()
 }
 """Name of every recipe that belongs to a family -> that recipe."""
@@ -37,11 +37,30 @@ def family_of(network: nn.Module) -> Family | None:
     return next((family for family in FAMILIES if isinstance(network, family.network)), None)
 
 
+def first_convolution(network: nn.Module) -> nn.Conv1d:
+    """Return the convolution that reads the bases: `Family.first_layer`, or the first `nn.Conv1d`
+    of a network that is not of `models`.
+
+    Raises UsageError for a network without a convolution.
+    """
+    family = family_of(network)
+    if family is not None:
+        layer: nn.Conv1d = network.get_submodule(family.first_layer)  # type: ignore[assignment]
+        return layer
+    convolutions = (layer for layer in network.modules() if isinstance(layer, nn.Conv1d))
+    first = next(convolutions, None)
+    if first is None:
+        raise UsageError(
+            f"{type(network).__name__} has no nn.Conv1d, whose filters are needed here; use a "
+            "network with a convolution"
+        )
+    return first
+
+
 def complete_sizes(name: str, sizes: ModelSizes) -> Any:
     """Return the published sizes of model `name` with those that `sizes` changes.
 
-    Raises UsageError for an unknown model, a size that the model does not have, an integer below
-    1 or a share outside [0, 1).
+    Raises UsageError for an unknown model or a size that the model does not have.
     """
     published = family_named(name).published[name]
     changes = {size: value for size, value in asdict(sizes).items() if value is not None}
@@ -51,7 +70,7 @@ def complete_sizes(name: str, sizes: ModelSizes) -> Any:
                 f"model {name} has no {size} (found {value}); "
                 f"leave it out, or choose a model that has: {', '.join(_models_with(size))}"
             )
-        changes[size] = checked_size(name, size, value)
+        changes[size] = type(getattr(published, size))(value)  # a share of 0 is written as 0.0
     return replace(published, **changes)
 
 

@@ -59,7 +59,9 @@ class Family:
     network: type[nn.Module]
     """Built as `network(architecture)`. It keeps `architecture.as_json()` as its attribute
     `architecture`, maps one-hot windows to logits, has its last layer as `output` (one row per
-    target), and maps the pooled output of its first convolution to logits by `after_pooling`."""
+    target), and maps the pooled output of its first convolution to logits by `after_pooling`. If
+    it has the max pooling of that convolution as `pool`, training on a CPU computes both layers
+    together, which is faster."""
     published: Mapping[str, Any]
     """Name of each model -> its published sizes, a frozen dataclass of numbers."""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)

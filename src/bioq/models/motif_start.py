@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bioq.errors import UsageError
-from bioq.models.families import family_named
+from bioq.models.families import family_named, first_convolution
 from bioq.motifs import Motif, motifs_from
 
 # DanQ-JASPAR starts 525 of its 1,024 filters from motifs (Quang & Xie 2016). BioQ starts at most
@@ -61,7 +61,7 @@ def initialise_filters(
     """
     if not motifs:
         raise UsageError("no motif to start filters from; give at least one motif, or omit motifs")
-    convolution = next(layer for layer in model.modules() if isinstance(layer, nn.Conv1d))
+    convolution = first_convolution(model)
     filters, _, width = convolution.weight.shape
     most = max(1, filters * MOTIF_FILTERS // OF_FILTERS)
     if len(motifs) > most:

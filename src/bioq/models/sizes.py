@@ -4,35 +4,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from bioq.errors import BioqError, UsageError
+from bioq.options import AtLeastOne, Share, check_types
 
 
 @dataclass(frozen=True)
 class ModelSizes:
     """Sizes of a model; None keeps the published one."""
 
-    filters: int | None = None
+    filters: AtLeastOne | None = None
     """Filters of the first convolution; deepsea's second and third
     convolutions have 1.5 and 3 times as many."""
-    filter_width: int | None = None
+    filter_width: AtLeastOne | None = None
     """Width of a filter in positions; in bases for the first convolution."""
-    pool_width: int | None = None
+    pool_width: AtLeastOne | None = None
     """Positions of which max pooling keeps the largest value."""
-    lstm_units: int | None = None
+    lstm_units: AtLeastOne | None = None
     """Units of the LSTM in each direction; deepsea has no LSTM."""
-    lstm_layers: int | None = None
+    lstm_layers: AtLeastOne | None = None
     """Layers of the LSTM; deepsea has no LSTM."""
-    dense_units: int | None = None
+    dense_units: AtLeastOne | None = None
     """Units of the fully connected layer before the targets."""
-    dropout_conv: float | None = None
+    dropout_conv: Share | None = None
     """Share dropped after pooling, while training."""
-    dropout_head: float | None = None
+    dropout_head: Share | None = None
     """Share dropped before the fully connected layer, while training."""
-    attention_units: int | None = None
+    attention_units: AtLeastOne | None = None
     """Units of all heads of the attention together; deepatt only."""
-    attention_heads: int | None = None
+    attention_heads: AtLeastOne | None = None
     """Heads of the attention; deepatt only."""
-    composition_share: float | None = None
+    composition_share: Share | None = None
     """Weight of the linear model of 5-mers in the logits, 0 without it; marq only."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 AS_PUBLISHED = ModelSizes()
@@ -47,18 +51,7 @@ def sizes_from(values: Mapping[str, object]) -> ModelSizes:
         raise UsageError(
             f"model size {unknown[0]!r} is unknown; the sizes of a model are {', '.join(known)}"
         )
-    return ModelSizes(**values)  # type: ignore[arg-type]  # complete_sizes checks the values
-
-
-def checked_size(name: str, size: str, value: object) -> int | float:
-    """Return a size of model `name`; raises UsageError for one out of range."""
-    if size.startswith("dropout") or size.endswith("share"):
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
-            return float(value)
-        raise UsageError(f"model {name}: {size} is {value}; expected a share, 0 <= {size} < 1")
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
-    raise UsageError(f"model {name}: {size} is {value}; expected a whole number of at least 1")
+    return ModelSizes(**values)  # type: ignore[arg-type]  # ModelSizes checks the values
 
 
 def pooled_positions(window_bp: int, filter_width: int, pool_width: int) -> int:

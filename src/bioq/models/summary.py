@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from bioq.models.eval_mode import eval_mode
 from bioq.models.families import FAMILIES
 from bioq.models.family import LayerKind, Shape
 
@@ -89,13 +90,11 @@ def summarise(model: nn.Module) -> Summary:
         return hook
 
     hooks = [part.register_forward_hook(note(name)) for name, part in model.named_children()]
-    was_training = model.training
     try:
-        with torch.no_grad():
+        with torch.no_grad(), eval_mode(model):
             weight = next(model.parameters())
-            model.eval()(torch.zeros(1, 4, window_bp, device=weight.device, dtype=weight.dtype))
+            model(torch.zeros(1, 4, window_bp, device=weight.device, dtype=weight.dtype))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return Summary(architecture["name"], window_bp, architecture["targets"], tuple(layers))

@@ -78,9 +78,8 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
 def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
     """Yield the figures of a run's training. Raises BioqError without a history."""
     history = read_history(run)
-    select_by = config.training.get("resolved", {}).get("select_by", "valid_loss")
     rows: Any = history.to_dict("records")
-    best = best_epoch(rows, select_by)
+    best = best_epoch(rows, config.select_by)
     yield Drawn(
         "loss",
         plot_loss(history, best_epoch=best),
@@ -123,10 +122,9 @@ def figure_of_model(summary: Summary) -> Drawn:
 
 def settings(config: RunConfig) -> list[tuple[str, str]]:
     """Return the settings of the run's training, as (name, value) rows of text."""
-    resolved = config.training.get("resolved", {})
     rows = [("model", str(config.model["name"]))]
     rows += [(_words(name), str(value)) for name, value in config.model.get("sizes", {}).items()]
-    rows += [(_words(name), str(value)) for name, value in resolved.items()]
+    rows += [(_words(name), str(value)) for name, value in config.recipe.items()]
     rows += [
         (_words(key), str(config.training[key]))
         for key in ("seed", "precision")

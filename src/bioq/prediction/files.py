@@ -18,11 +18,11 @@ from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
-from bioq.prediction.job import PROBABILITY, PredictJob, PredictOptions, open_job
+from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
 from bioq.prediction.spool import Spool, is_interrupted
 from bioq.progress import progress, say
 from bioq.tables import open_table, table_ending
-from bioq.tables.parts import different
+from bioq.tables.resume import different
 
 
 def predict_file(
@@ -45,22 +45,24 @@ def predict_file(
     device = choose_device(options.device)
     with (
         numerics(device, options.precision),  # raises before any work
-        open_job(run, source, genome=genome, options=options, ordered=is_bigwig) as job,
+        open_prediction(
+            run, source, genome=genome, options=options, ordered=is_bigwig
+        ) as prediction,
     ):
-        layout = job.predictor.layout
+        layout = prediction.predictor.layout
         outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
-        count = job.windows.count()
-        job.predictor.model.to(device)
-        with Spool(out, layout, job.identity, resume=resume) as spool:
-            _predict(job, count, spool)
+        count = prediction.windows.count()
+        prediction.predictor.model.to(device)
+        with Spool(out, layout, prediction.identity, resume=resume) as spool:
+            _predict(prediction, count, spool)
             with spool.finishing(outs) as files:
-                if job.genome is not None and is_bigwig:
-                    write_bigwigs(files, job.genome.lengths, lambda: _bins(spool))
+                if prediction.genome is not None and is_bigwig:
+                    write_bigwigs(files, prediction.genome.lengths, lambda: _bins(spool))
                 else:
                     with open_table(files[0], layout) as table:
                         for rows in spool.read():
                             table.write(*rows)
-    job.report_past_end(count)
+    prediction.report_past_end(count)
     return outs
 
 
@@ -85,7 +87,7 @@ def _is_bigwig(out: Path) -> bool:
     return out.name.lower().endswith(BIGWIG)
 
 
-def _predict(job: PredictJob, count: int, spool: Spool) -> None:
+def _predict(prediction: OpenPrediction, count: int, spool: Spool) -> None:
     """Predict the windows that are not in the spool yet, and add them to it."""
     done = spool.units
     if count < done:
@@ -93,12 +95,12 @@ def _predict(job: PredictJob, count: int, spool: Spool) -> None:
     if done:
         say(f"{spool.folder}: continuing after {done:,} of {count:,} windows")
     digest = _Digest()
-    batches = job.windows.batches(job.predictor.options.batch_size)
+    batches = prediction.windows.batches(prediction.predictor.options.batch_size)
     rest = _skip(batches, done, spool, digest)
     with progress("predict", count - done, "windows") as advance, _flushed(spool):
         for batch in itertools.chain(rest, batches):
             digest.add(batch)
-            rows = job.predictor.rows(batch, first=spool.units)
+            rows = prediction.predictor.rows(batch, first=spool.units)
             spool.write(*rows, units=len(batch), digest=digest.text())
             advance(len(batch))
 

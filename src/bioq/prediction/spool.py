@@ -20,7 +20,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.files import locked, write_json
 from bioq.tables.layout import Columns, Layout, Scores
 from bioq.tables.parquet import ARROW_TYPE
-from bioq.tables.parts import (
+from bioq.tables.resume import (
     damaged,
     new_part,
     parts_are_kept,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-_LOSS = "valid_loss"
+LOSS = "valid_loss"
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], select_by: str) -> int | None:
@@ -13,9 +13,9 @@ def best_epoch(history: Sequence[Mapping[str, float]], select_by: str) -> int | 
     positives and negatives in the validation split) the validation loss decides. Returns None if
     that is NaN too: nothing was validated.
     """
-    for name in (select_by, _LOSS):
+    for name in (select_by, LOSS):
         scored = [row for row in history if not math.isnan(row.get(name, math.nan))]
         if scored:
-            sign = 1 if name == _LOSS else -1
+            sign = 1 if name == LOSS else -1
             return int(min(scored, key=lambda row: sign * row[name])["epoch"])
     return None

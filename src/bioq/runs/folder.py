@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 
 from bioq import __version__
-from bioq.dataset import Dataset, open_dataset
-from bioq.dataset.targets import write_target_table
+from bioq.dataset import TARGETS, Dataset, open_dataset
+from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError
 from bioq.files import new_file, new_folder, read_json
+from bioq.runs.best_epoch import LOSS
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
 CONFIG = "config.json"
-TARGETS = "targets.tsv"
 BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
@@ -43,6 +43,17 @@ class RunConfig:
     """The data set: its path, fingerprint, windows, bin and label rule."""
     versions: Mapping[str, str]
     """Of BioQ, Python, PyTorch and NumPy."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe with every choice made; {} in a run that did not record it yet."""
+        recipe: Mapping[str, Any] = self.training.get("resolved", {})
+        return recipe
+
+    @property
+    def select_by(self) -> str:
+        """The validation score that decided which weights are kept."""
+        return str(self.recipe.get("select_by", LOSS))
 
 
 def create_run(
@@ -91,6 +102,28 @@ def read_config(run: str | Path) -> RunConfig:
         return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
     except KeyError as error:
         raise BioqError(f"{file}: has no {error}; train again") from error
+
+
+def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
+    """Return a run's target table. Raises BioqError if `config.json` has another number of
+    targets."""
+    file, expected = Path(run) / TARGETS, config.model["targets"]
+    targets = read_target_table(file)
+    if len(targets) != expected:
+        raise BioqError(
+            f"{file}: has {len(targets)} targets, {CONFIG} has {expected}; the run is damaged"
+        )
+    return targets
+
+
+def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None:
+    """Raise BioqError if a data set has windows of another length than the run's network reads."""
+    expected, window_bp = config.model["window_bp"], data.description.window_bp
+    if window_bp != expected:
+        raise BioqError(
+            f"{data.path}: has windows of {window_bp:,} bp, the run {run} takes {expected:,} bp; "
+            f"build the data set with --window-bp {expected}"
+        )
 
 
 def training_data(run: str | Path) -> Dataset:

@@ -7,13 +7,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bioq.dataset.targets import read_target_table
-from bioq.errors import BioqError
+from bioq.errors import UsageError
 from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
-from bioq.runs.folder import BEST, CONFIG, LAST, TARGETS, RunConfig, read_config
+from bioq.runs.folder import BEST, LAST, RunConfig, read_config, read_targets
 from bioq.runs.weights import load_weights, weights_checksum
+
+_WEIGHTS = {"best": BEST, "last": LAST}
 
 
 class TrainedModel(nn.Module):
@@ -72,19 +73,16 @@ def load(
     `weights` is "best" (by validation) or "last", which has no calibration. The calibration of a
     run is not used if it was fitted to other weights, which a note on stderr reports, or with
     `calibrated=False`. Raises BioqError if the folder is no run, or the weights are damaged or
-    belong to another architecture.
+    belong to another architecture; UsageError for another name of weights.
     """
+    if weights not in _WEIGHTS:
+        raise UsageError(f"weights {weights!r}, expected {', '.join(_WEIGHTS)}")
     run = Path(run)
     config = read_config(run)
     with torch.device("meta"):  # no random weights: those of the file replace them
         network: nn.Module = build_from_architecture(config.model)
-    load_weights(network, run / {"best": BEST, "last": LAST}[weights])
-    targets = read_target_table(run / TARGETS)
-    if len(targets) != config.model["targets"]:
-        raise BioqError(
-            f"{run / TARGETS}: has {len(targets)} targets, "
-            f"{CONFIG} has {config.model['targets']}; the run is damaged"
-        )
+    load_weights(network, run / _WEIGHTS[weights])
+    targets = read_targets(run, config)
     calibration = _matching_calibration(run, network) if calibrated and weights == "best" else None
     model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
     return model.to(device).eval()

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from bioq.dataset import Dataset
-from bioq.dataset.targets import NAME, read_target_table
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes, build_from_architecture
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, check_types, flag_of
-from bioq.runs.folder import CONFIG, TARGETS, RunConfig, read_config
+from bioq.runs.folder import CONFIG, RunConfig, read_config, read_targets, require_window_bp
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -57,30 +57,48 @@ class TrainingRequest:
                 )
 
     def options(self) -> dict[str, Any]:
-        """Return every option by its name, as `Plan.options` does."""
-        return {
-            "model": self.model,
-            "motifs": self.motifs,
-            "from": None if self.from_run is None else str(self.from_run.resolve()),
-            "freeze": self.freeze,
-            **asdict(self.config),
-            **asdict(self.sizes),
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values of which `request_from_json` makes the request again."""
-        return {**asdict(self), "from_run": None if self.from_run is None else str(self.from_run)}
+        """Return the `named_options`; `from` is an absolute path."""
+        from_run = None if self.from_run is None else self.from_run.resolve()
+        return named_options(
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+        )
 
 
-def request_from_json(values: Mapping[str, Any]) -> TrainingRequest:
-    """Return the request that `to_json` was called on."""
-    from_run = values["from_run"]
-    parts = {
-        "sizes": ModelSizes(**values["sizes"]),
-        "from_run": None if from_run is None else Path(from_run),
-        "config": TrainConfig(**values["config"]),
+def named_options(
+    model: str | None,
+    sizes: ModelSizes,
+    motifs: str | None,
+    from_run: Path | None,
+    freeze: bool,
+    config: TrainConfig,
+) -> dict[str, Any]:
+    """Return every option of a training by its name in a TOML file, as JSON values."""
+    return {
+        "model": model,
+        "motifs": motifs,
+        "from": None if from_run is None else str(from_run),
+        "freeze": freeze,
+        **asdict(config),
+        **asdict(sizes),
     }
-    return TrainingRequest(**{**values, **parts})
+
+
+def request_from_options(options: Mapping[str, Any]) -> TrainingRequest:
+    """Return the request with these `named_options`."""
+    from_run = options["from"]
+    path = Path(from_run) if isinstance(from_run, str) else from_run
+    return TrainingRequest(from_run=path, **_choices(options))
+
+
+def _choices(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request, without `from_run`, that have these `named_options`."""
+    return {
+        "model": options["model"],
+        "sizes": ModelSizes(**_fields_in(ModelSizes, options)),
+        "motifs": options["motifs"],
+        "freeze": options["freeze"],
+        "config": TrainConfig(**_fields_in(TrainConfig, options)),
+    }
 
 
 @dataclass(frozen=True)
@@ -142,25 +160,20 @@ class Plan:
         return math.ceil(self.windows_per_epoch / self.recipe.batch_size)
 
     def options(self) -> dict[str, Any]:
-        """Return every option by its name, as `TrainingRequest.options` does."""
-        return {
-            "model": self.model,
-            "motifs": self.motifs,
-            "from": None if self.source is None else self.source.path,
-            "freeze": self.freeze,
-            **asdict(self.config),
-            **asdict(self.sizes),
-        }
+        """Return the `named_options`, as `TrainingRequest.options` does."""
+        from_run = None if self.source is None else Path(self.source.path)
+        return named_options(
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `training` of `config.json`."""
+        sizes = asdict(self.sizes)
         return {
             "model": self.model,
-            "sizes": asdict(self.sizes),
-            "motifs": self.motifs,
+            "sizes": sizes,
+            **{name: value for name, value in self.options().items() if name not in sizes},
             "from": None if self.source is None else asdict(self.source),
-            "freeze": self.freeze,
-            **asdict(self.config),
             "resolved": asdict(self.recipe),
         }
 
@@ -196,7 +209,12 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
             f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
             "resume with the data set that it was started with"
         )
-    plan = _recorded_plan(stored, _facts_of(data))
+    try:
+        plan = _recorded_plan(stored, _facts_of(data))
+    except UsageError as error:
+        raise BioqError(
+            f"{run / CONFIG}: records {error}; correct the file, or start a new run"
+        ) from error
     default, requested, used = TrainingRequest().options(), request.options(), plan.options()
     changed = [name for name in requested if requested[name] not in (default[name], used[name])]
     changed = [name for name in changed if name not in RUNTIME_OPTIONS]
@@ -223,16 +241,10 @@ def device_of_run(run: Path) -> str | None:
     return device
 
 
-def shared_targets(run: Path, count: int, data: Dataset) -> tuple[list[int], list[int]]:
-    """Return the rows of the targets that a run of `count` targets and a data set share: the rows
-    in the run's table, and the rows in the data set's."""
-    names = list(read_target_table(run / TARGETS)[NAME])
-    if len(names) != count:
-        raise BioqError(
-            f"{run / TARGETS}: has {len(names)} targets, {CONFIG} records {count}; "
-            "the run is damaged"
-        )
-    row_of = {name: row for row, name in enumerate(names)}
+def shared_targets(run: Path, config: RunConfig, data: Dataset) -> tuple[list[int], list[int]]:
+    """Return the rows of the targets that a run and a data set share: the rows in the run's table,
+    and the rows in the data set's."""
+    row_of = {name: row for row, name in enumerate(read_targets(run, config)[NAME])}
     pairs = [(row_of[name], row) for row, name in enumerate(data.targets[NAME]) if name in row_of]
     return [row for row, _ in pairs], [row for _, row in pairs]
 
@@ -245,21 +257,14 @@ def _facts_of(data: Dataset) -> DataFacts:
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     with torch.device("meta"):
         build_from_architecture(stored.model)  # raises if this BioQ cannot build it
-    expected, window_bp = stored.model["window_bp"], data.description.window_bp
-    if window_bp != expected:
-        raise BioqError(
-            f"{folder / CONFIG}: its network reads windows of {expected:,} bp, {data.path} has "
-            f"{window_bp:,} bp; build the data set with --window-bp {expected}, or train without "
-            "--from"
-        )
-    targets = stored.model["targets"]
-    kept, _ = shared_targets(folder, targets, data)
+    require_window_bp(folder, stored, data)
+    kept, _ = shared_targets(folder, stored, data)
     return SourceRun(
         run=folder.name,
         path=str(folder),
         sha256=weights_sha256(folder),
         data_fingerprint=stored.data["fingerprint"],
-        targets=targets,
+        targets=stored.model["targets"],
         targets_kept=len(kept),
     )
 
@@ -267,29 +272,17 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
     default, and the recipe is the recorded recipe, also if it differs from this version's."""
-    values: Mapping[str, Any] = {
-        "model": DEFAULT_MODEL,
-        "sizes": {},
-        "motifs": None,
-        "from": None,
-        "freeze": False,
-        **stored.training,
-    }
-    config = TrainConfig(**_fields_in(TrainConfig, values))
-    recipe = config.resolve(facts.train_windows, values["model"])
-    recipe = replace(recipe, **_fields_in(Recipe, values.get("resolved", {})))
-    return Plan(
-        model=values["model"],
-        sizes=ModelSizes(**values["sizes"]),
-        motifs=values["motifs"],
-        source=None if values["from"] is None else SourceRun(**values["from"]),
-        freeze=values["freeze"],
-        config=config,
-        recipe=recipe,
-        data=facts,
-    )
+    default = TrainingRequest(model=DEFAULT_MODEL).options()
+    options = {**default, **stored.training, **stored.training.get("sizes", {})}
+    choices = _choices(options)
+    recipe = choices["config"].resolve(facts.train_windows, choices["model"])
+    recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
+    source = None if options["from"] is None else SourceRun(**options["from"])
+    return Plan(source=source, recipe=recipe, data=facts, **choices)
 
 
-def _fields_in(kind: type[TrainConfig] | type[Recipe], values: Mapping[str, Any]) -> dict[str, Any]:
+def _fields_in(
+    kind: type[TrainConfig | ModelSizes | Recipe], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the values whose names are fields of a dataclass."""
     return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -19,7 +19,7 @@ from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Share, 
 if TYPE_CHECKING:
     RecipeName = str
 else:  # the choices of `--recipe` follow from the models' records
-    RecipeName = Literal[("auto", "small", "large", *models.RECIPES)]
+    RecipeName = Literal[("auto", "small", "large", *models.FAMILY_RECIPES)]
 
 SMALL_WINDOWS = 200_000
 """Training sets with fewer windows than this get the recipe `small`."""
@@ -30,7 +30,7 @@ RECIPES: dict[str, Recipe] = {
     # at that size yet. Outputs that start at the positive rates help the first steps only, and
     # harm deepatt.
     "large": replace(SMALL, batch_size=256, epochs=10, warmup_epochs=0.1, output_bias=False),
-    **models.RECIPES,
+    **models.FAMILY_RECIPES,
 }
 
 

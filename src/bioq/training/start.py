@@ -86,7 +86,7 @@ def _copy_weights(network: nn.Module, source: SourceRun, data: Dataset, run: Pat
     with torch.device("meta"):
         trained: nn.Module = build_from_architecture(config.model)
     load_weights(trained, folder / BEST)
-    old_rows, new_rows = shared_targets(folder, config.model["targets"], data)
+    old_rows, new_rows = shared_targets(folder, config, data)
     weights, axes = network.state_dict(), _target_axes(network)
     for name, tensor in trained.state_dict().items():
         if name in axes:

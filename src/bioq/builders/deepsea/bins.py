@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bioq.builders import BIN_BP
 from bioq.errors import BioqError
 from bioq.genome import read_bed
 
-BIN_BP = 200
 TEST_CONTIGS = ("chr8", "chr9")
 TRAIN_LINES = 2_200_000
 """Lines of the training windows in the shipped bundle: 4,400,000 rows on two strands."""

@@ -23,7 +23,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
-from bioq.builders.deepsea.bins import BIN_BP, BinArray, BinTable, read_bins
+from bioq.builders import BIN_BP
+from bioq.builders.deepsea.bins import BinArray, BinTable, read_bins
 from bioq.builders.deepsea.matlab import NotNumeric, V5Array, Variable, open_mat
 from bioq.builders.deepsea.rows import (
     NumericArray,

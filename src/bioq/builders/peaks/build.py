@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
+from bioq.builders import BIN_BP
 from bioq.builders.peaks.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
@@ -49,7 +50,7 @@ class PeakOptions:
     window_bp: AtLeastOne = 1000
     """Length of the window that a model reads, in bases: the bin and equal flanks on its two
     sides."""
-    bin_bp: AtLeastOne = 200
+    bin_bp: AtLeastOne = BIN_BP
     """Length of a bin, which a label describes, in bases. Bins are adjacent, from each contig's
     first base; bases at its end that do not fill a bin have no bin."""
     valid_chrom: tuple[str, ...] = ("chr7",)

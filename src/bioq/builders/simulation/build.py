@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import dna
+from bioq.builders import BIN_BP
 from bioq.builders.peaks.build import KEEP_ALL, PeakOptions, build_from_peaks
 from bioq.builders.simulation.grammar import (
     CONTROL,
@@ -40,7 +41,6 @@ MOTIFS = "motifs"
 """The column of the target sheet with the motifs of a target, joined by commas."""
 SITES = "sites.tsv"
 CLEAN = "clean"
-BIN_BP = 200
 PEAK_BP = 200
 """Width of every peak, with its middle on the site. With bins of 200 bp and the rule `half`, a bin
 is positive if it has the middle of the site."""

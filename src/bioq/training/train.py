@@ -25,7 +25,7 @@ from bioq.training.plan import (
     device_of_run,
     make_plan,
     plan_to_resume,
-    request_from_json,
+    request_from_options,
 )
 from bioq.training.recipes import TrainConfig
 from bioq.training.start import start_network
@@ -58,19 +58,29 @@ def train(
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
-    run, config = Path(run), config or TrainConfig()
+    source = Path(from_run) if isinstance(from_run, str) else from_run
+    request = TrainingRequest(
+        model, sizes or ModelSizes(), motifs, source, freeze, config or TrainConfig()
+    )
+    return run_training(data, Path(run), request, resume=resume)
+
+
+def run_training(
+    data: Dataset | str | Path, run: Path, request: TrainingRequest, *, resume: bool
+) -> TrainedModel:
+    """Do what `train` does, for the options of `request`."""
+    config = request.config
     if resume and config.device is None:
         config = replace(config, device=device_of_run(run))
-    source = Path(from_run) if isinstance(from_run, str) else from_run
-    request = TrainingRequest(model, sizes or ModelSizes(), motifs, source, freeze, config)
+        request = replace(request, config=config)
     if config.devices * config.nodes > 1 and not is_rank():
         data = data if isinstance(data, Dataset) else open_dataset(data)
         start_ranks(
-            "bioq.training.job:train_rank",
+            "bioq.training.train:train_rank",
             {
                 "data": str(data.path),
                 "run": str(run),
-                "request": request.to_json(),
+                "request": request.options(),
                 "resume": resume,
             },
             device=config.device,
@@ -84,7 +94,7 @@ def train(
 
 def train_rank(data: str, run: str, request: dict[str, Any], resume: bool) -> None:
     """Train as one of the ranks that `train` starts."""
-    _train(data, Path(run), request_from_json(request), resume)
+    _train(data, Path(run), request_from_options(request), resume)
 
 
 def _train(data: Dataset | str | Path, run: Path, request: TrainingRequest, resume: bool) -> None:

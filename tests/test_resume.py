@@ -1,11 +1,11 @@
-"""Tests of bioq.tables.parts: when an output is resumed, and the errors if it is not."""
+"""Tests of bioq.tables.resume: when an output is resumed, and the errors if it is not."""
 
 from pathlib import Path
 
 import pytest
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
-from bioq.tables.parts import (
+from bioq.tables.resume import (
     damaged,
     new_part,
     read_object,

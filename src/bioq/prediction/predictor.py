@@ -1,6 +1,6 @@
 """A prediction: a model, its input windows, and the rows that are computed of them.
 
-`prediction.files` computes a job on this machine, and `cluster.predict` on a Ray cluster.
+`prediction.files` computes a prediction on this machine, and `cluster.predict` on a Ray cluster.
 """
 
 import contextlib
@@ -92,7 +92,7 @@ class Predictor:
 
 
 @dataclass(frozen=True)
-class PredictJob:
+class OpenPrediction:
     """An open prediction."""
 
     predictor: Predictor
@@ -114,14 +114,14 @@ class PredictJob:
 
 
 @contextlib.contextmanager
-def open_job(
+def open_prediction(
     run: Path,
     source: Path,
     *,
     genome: Path | None,
     options: PredictOptions,
     ordered: bool = False,
-) -> Iterator[PredictJob]:
+) -> Iterator[OpenPrediction]:
     """Yield the prediction of a FASTA or, with a genome, of a BED file; nothing is computed yet.
 
     `source` may be `-`, for stdin. `ordered` yields the bins in genome order. Raises UsageError
@@ -136,7 +136,7 @@ def open_job(
         windows = _open_windows(file, label, model, opened, options, ordered=ordered)
         table = model.targets.iloc[chosen].reset_index(drop=True)
         layout = _layout(windows, table, options, run)
-        yield PredictJob(
+        yield OpenPrediction(
             predictor=Predictor(model, layout, chosen, options),
             windows=windows,
             file=file,

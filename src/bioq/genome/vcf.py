@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import pysam
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import STDIN, bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
@@ -29,7 +30,7 @@ _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
-_BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
+_BASES = re.compile(f"[{dna.IUPAC}U]+", re.IGNORECASE)
 # "*": removed by an upstream deletion; ".": no allele; "<ID>": symbolic; and breakends.
 _OTHER_ALT = re.compile(r"\*|\.|<[^<>\s]+>|[^\s,]*[\[\]][^\s,]*|\.[A-Za-z]+|[A-Za-z]+\.")
 

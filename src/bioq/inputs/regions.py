@@ -12,7 +12,7 @@ import numpy as np
 
 from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
-from bioq.genome import ContigNames, Genome, some
+from bioq.genome import ContigNames, Genome
 from bioq.genome.bed import is_interval, parse_interval
 from bioq.genome.windows import read_windows
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
@@ -189,13 +189,7 @@ class RegionWindows:
     def _find_contig(self, field: bytes, where: str) -> tuple[int, str]:
         """Return (the genome's number of a contig, the BED file's name of it)."""
         name = field.decode("utf-8", "replace")
-        contig = self._names.find(name)
-        if contig is None:
-            raise BioqError(
-                f"{where}: {self._genome.path} has no contig {name!r}; "
-                f"it has {some(self._genome.lengths)}"
-            )
-        return contig, name
+        return self._names.require(name, where), name
 
     def _check_ends(self, where: str, contig: int, name: str, start: int, end: int) -> None:
         length = self._lengths[contig]

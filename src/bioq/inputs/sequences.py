@@ -12,8 +12,7 @@ from bioq.files.text import fasta_pieces
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 
 _BLANKS = b"\r\n \t"
-_LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
-"""The IUPAC letters of DNA."""
+_LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
 
 
 class SequenceWindows:

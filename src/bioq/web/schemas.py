@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from bioq import dna
 from bioq.genome.notation import REGION_PATTERN
 from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
-_DNA = "^[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+$"
+_DNA = f"^[{dna.IUPAC}{dna.IUPAC.lower()}]+$"
 _MOST_SHOWN = 60
 
 # Other letters pass this pattern: the reader's message names them.

@@ -6,13 +6,13 @@ of the command line. No input of a visitor is ever used as a path.
 
 import gzip
 import io
-import re
 import tempfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome import Genome
@@ -28,7 +28,6 @@ from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
 _BCF_MAGIC = b"BCF"
-_BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
 _CHECKING = threading.Lock()
@@ -217,7 +216,7 @@ def _bare(text: str) -> str:
     """Return the letters of a sequence without a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in line.split():
-            if not word.isdigit() and _BASES.fullmatch(word) is None:
+            if not word.isdigit() and not set(word.upper()) <= set(dna.IUPAC):
                 raise BioqError(
                     f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
                     "N and the other IUPAC letters, or FASTA, which begins with '>'"

@@ -19,6 +19,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import BGZF_END, open_content, without_bgzip_end
 from bioq.genome.fasta_index import read_fresh_index
+from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
@@ -188,8 +189,8 @@ class _IndexedFasta:
 
     def _damaged(self, contig: str, start: int, end: int) -> BioqError:
         return BioqError(
-            f"{self.path}: {contig}:{start}-{end} could not be read; the file is damaged or has "
-            "changed since it was opened; copy or download it again"
+            f"{self.path}: {Interval(contig, start, end)} could not be read; the file is "
+            "damaged or has changed since it was opened; copy or download it again"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import fasta_pieces
+from bioq.genome.windows import middle_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 
 _BLANKS = b"\r\n \t"
@@ -150,7 +151,7 @@ class _Cutter:
         end = self._held_start + len(self._held)
         if end < self._window_bp:
             codes = np.full((1, self._window_bp), dna.UNKNOWN, dtype=np.uint8)
-            before = (self._window_bp - end) // 2
+            before = middle_start(0, self._window_bp, end)
             codes[0, before : before + end] = self._held
             yield WindowBatch(self._columns(np.zeros(1, dtype=np.int64), end), codes)
         elif self._next_start - self._stride_bp + self._window_bp < end:

@@ -19,8 +19,9 @@ from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
+from bioq.genome.windows import window_start
 from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
-from bioq.inputs.loci import locus_in_window, window_start
+from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
 from bioq.runs.folder import RunConfig

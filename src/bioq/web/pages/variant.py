@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
+from bioq.genome.notation import VariantText
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
@@ -122,7 +123,8 @@ def _form(
 def _score_lines(service: Service, text: str) -> Job:
     alleles = service.read_variant_lines(text)
     first = alleles[0]
-    title = short(f"{first.chrom}:{first.pos}:{first.ref}>{first.alt}", _MOST_TITLE)
+    variant = VariantText(first.chrom, str(first.pos), first.id, first.ref, first.alt)
+    title = short(str(variant), _MOST_TITLE)
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
     return service.score_job(alleles, len(alleles), title)

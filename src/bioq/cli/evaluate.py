@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bioq.cli.options import Device
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate as evaluate_run
@@ -18,7 +19,7 @@ def evaluate(
     out: Path | None = None,
     split: str = "test",
     strands: Strands = "both",
-    device: str | None = None,
+    device: Device = None,
     batch_size: int = BATCH_SIZE,
     precision: Precision = "32",
 ) -> None:
@@ -48,8 +49,6 @@ def evaluate(
     strands
         both: average the probabilities of a window and its reverse complement. forward: use the
         window only.
-    device
-        cpu, cuda or mps; by default the first CUDA card, or the CPU without one.
     batch_size
         Windows per forward pass.
     precision

@@ -25,6 +25,8 @@ BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000000
 """The empty block that ends every BGZF file: SAM specification, section 4.1.2."""
 LINE_BYTES = 1 << 26
 """The longest line that is held in memory."""
+FASTA_BLANKS = b"\r\n \t"
+"""The bytes of a FASTA between bases, which readers skip."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _BUFFER_BYTES = 1 << 20
@@ -123,7 +125,15 @@ def is_bgzip(head: bytes) -> bool:
     return is_gzip and head[3] & 4 > 0 and head[12:14] == b"BC"
 
 
-def without_bgzip_end(label: str) -> BioqError:
+def check_bgzip_end(path: Path) -> None:
+    """Raise BioqError for a bgzip file whose last bytes are not the block that ends it."""
+    with open(path, "rb") as file:
+        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
+        if file.read() != BGZF_END:
+            raise _without_bgzip_end(str(path))
+
+
+def _without_bgzip_end(label: str) -> BioqError:
     """Return the error for a bgzip file without the block that ends it."""
     return BioqError(
         f"{label}: is cut short: the block that ends every bgzip file is not there; "
@@ -245,7 +255,7 @@ class _Checked(io.RawIOBase):
             reason = error.strerror or error
             raise BioqError(f"{self._label}: could not be read: {reason}") from error
         if not block and self._bgzip is not None and self._bgzip.last != BGZF_END:
-            raise without_bgzip_end(self._label)
+            raise _without_bgzip_end(self._label)
         buffer[: len(block)] = block
         return len(block)
 

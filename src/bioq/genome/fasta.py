@@ -17,7 +17,7 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import BGZF_END, open_content, without_bgzip_end
+from bioq.files.text import check_bgzip_end, open_content
 from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
@@ -118,8 +118,8 @@ def _format_of(path: Path) -> GenomeFormat:
         raise BioqError(f"{path}: is empty; expected {_EXPECTED}")
     if compression == "none" and byte_order(head) is not None:
         return "2bit"
-    if compression == "bgzip" and _last_bytes(path) != BGZF_END:
-        raise without_bgzip_end(str(path))
+    if compression == "bgzip":
+        check_bgzip_end(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
@@ -129,12 +129,6 @@ def _format_of(path: Path) -> GenomeFormat:
             "expected '>' and a contig's name"
         )
     return "fasta" if compression == "none" else compression
-
-
-def _last_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-        return file.read()
 
 
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:

@@ -17,7 +17,7 @@ from bioq.errors import BioqError
 from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome import Genome
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
-from bioq.genome.vcf import Variant, check_record, read_variants
+from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -27,7 +27,6 @@ from bioq.inputs import (
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
-_BCF_MAGIC = b"BCF"
 _PIECE_BYTES = 1 << 20
 _MOST_SHOWN = 40
 _CHECKING = threading.Lock()
@@ -143,7 +142,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
         head = content.read(4)
     if not head:
         raise BioqError("the file is empty; expected VCF")
-    if head.startswith((GZIP_MAGIC, _BCF_MAGIC)):
+    if head.startswith((GZIP_MAGIC, BCF_MAGIC)):
         raise BioqError(
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes one"

@@ -28,7 +28,8 @@ class ContigNames:
         self.genome = genome
         self.contigs = tuple(genome.lengths)
         """The names in the genome, in file order."""
-        self._alias = alias
+        self.alias = alias
+        """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
         bare = [_bare(name) for name in self.contigs]
         count = Counter(bare)
@@ -38,7 +39,7 @@ class ContigNames:
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
-        name = self._alias.get(name, name)
+        name = self.alias.get(name, name)
         number = self._number.get(name)
         return number if number is not None else self._number_of_bare.get(_bare(name))
 

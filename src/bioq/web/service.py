@@ -188,7 +188,7 @@ class Service:
         first, last = start, end
         if "chrom" in columns:
             names = ContigNames(self._require_genome())
-            contig = names.contigs[names.find(columns["chrom"]) or 0]
+            contig = names.contigs[names.require(columns["chrom"], _short(columns["chrom"]))]
             first, last = 0, names.genome.lengths[contig]
         locus = locus_in_window(
             columns,

@@ -26,10 +26,9 @@ from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
 from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
-from bioq.web.visitor_input import short
+from bioq.web.visitor_input import MOST_SHOWN, short
 
 PAGE_ALLELES = 100
-_MOST_TITLE = 60
 
 router = APIRouter()
 
@@ -124,7 +123,7 @@ def _score_lines(service: Service, text: str) -> Job:
     alleles = service.read_variant_lines(text)
     first = alleles[0]
     variant = VariantText(first.chrom, str(first.pos), first.id, first.ref, first.alt)
-    title = short(str(variant), _MOST_TITLE)
+    title = short(str(variant))
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
     return service.score_job(alleles, len(alleles), title)
@@ -134,7 +133,7 @@ def _score_file(service: Service, content: bytes, name: str) -> Job:
     if not content and not name:
         raise BioqError("no file is chosen; choose a .vcf or .vcf.gz file")
     printable = "".join(letter for letter in PurePath(name).name if letter.isprintable())
-    return service.score_vcf_job(content, short(printable or "VCF", _MOST_TITLE))
+    return service.score_vcf_job(content, short(printable or "VCF"))
 
 
 def _overview(job: Job, alleles: Alleles) -> Markup:
@@ -206,11 +205,11 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         job=job,
         number=number,
         count=len(alleles),
-        title=title_of(alleles.columns, number, _MOST_TITLE),
+        title=title_of(alleles.columns, number, MOST_SHOWN),
         id=str(alleles.columns["id"][number]),
         verdict=status,
         meaning=STATUSES[status],
-        genome_ref=short(str(alleles.columns["genome_ref"][number]), _MOST_TITLE),
+        genome_ref=short(str(alleles.columns["genome_ref"][number])),
         figure=figure,
         targets=targets,
         annotation=annotation,

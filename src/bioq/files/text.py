@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -117,6 +118,14 @@ def read_text(path: Path, what: str) -> str:
     if len(content) > files.SMALL_BYTES:
         raise BioqError(f"{path}: is larger than {files.SMALL_BYTES:,} bytes; expected {what}")
     return content.decode("utf-8")
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether a path is a pipe, which can be read once only."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # reading the file reports it
+        return False
 
 
 def is_bgzip(head: bytes) -> bool:

@@ -17,7 +17,7 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import check_bgzip_end, open_content
+from bioq.files.text import check_bgzip_end, is_pipe, open_content
 from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
@@ -93,6 +93,11 @@ def open_genome(path: str | Path) -> Genome:
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice.
     """
     path = Path(path)
+    if is_pipe(path):
+        raise BioqError(
+            f"{path}: is a pipe, and a genome is read in any order; write it to a file and give "
+            "the file"
+        )
     format = _format_of(path)
     if format == "2bit":
         return Genome(path, *open_twobit(path))

@@ -82,11 +82,11 @@ def read_regions(
         region = parse_region(line)
         if region is None:
             raise BioqError(
-                f"line {number}: {_quoted(line)!r} is no region; expected {REGION_FORM}, as "
+                f"line {number}: {_short(line)!r} is no region; expected {REGION_FORM}, as "
                 "chr22:19711000-19711999"
             )
         if not region.is_within():
-            raise BioqError(f"line {number}: {_quoted(line)!r}: expected 1 <= START <= END")
+            raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
         bins += -(-region.length_bp // bin_bp)
         lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:
@@ -172,7 +172,7 @@ def _variants_of(where: str, line: str) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
-            f"{where}: {_quoted(line)!r} is no variant; expected {VARIANT_FORM}, as "
+            f"{where}: {_short(line)!r} is no variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
     yield from check_record(where, *variant)
@@ -219,7 +219,7 @@ def _bare(text: str) -> str:
         for word in line.split():
             if not word.isdigit() and not set(word.upper()) <= set(dna.IUPAC):
                 raise BioqError(
-                    f"line {number}: {_quoted(word)!r} is no DNA; expected the letters A, C, G, T, "
+                    f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
                     "N and the other IUPAC letters, or FASTA, which begins with '>'"
                 )
     return "".join(word for word in text.split() if not word.isdigit())
@@ -240,5 +240,5 @@ def short(text: str, most: int = MOST_SHOWN) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _quoted(text: str) -> str:
+def _short(text: str) -> str:
     return short(text.strip(), _MOST_QUOTED)

@@ -30,6 +30,7 @@ from bioq.web.limits import Limits
 MOST_SHOWN = 60
 """Largest number of letters of a name that is shown in a title or a message."""
 _PIECE_BYTES = 1 << 20
+_LETTERS = frozenset(dna.IUPAC + dna.IUPAC.lower())
 _MOST_QUOTED = 40
 _CHECKING = threading.Lock()
 """Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
@@ -217,7 +218,7 @@ def _bare(text: str) -> str:
     """Return the letters of a sequence without a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in line.split():
-            if not word.isdigit() and not set(word.upper()) <= set(dna.IUPAC):
+            if not word.isdigit() and not set(word) <= _LETTERS:
                 raise BioqError(
                     f"line {number}: {_short(word)!r} is no DNA; expected the letters A, C, G, T, "
                     "N and the other IUPAC letters, or FASTA, which begins with '>'"

@@ -8,5 +8,8 @@ FLAGS = Parameter(name="*")
 """Every field of a dataclass is a flag."""
 Device = Annotated[
     str | None,
-    Parameter(help="cpu, cuda or mps; by default the first CUDA card, or the CPU without one."),
+    Parameter(
+        help="cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no "
+        "card."
+    ),
 ]

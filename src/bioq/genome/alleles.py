@@ -137,7 +137,7 @@ def centre_index(window_bp: int) -> int:
 
 
 def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> AlleleSite:
-    """Locate an allele on the genome, with the status that says whether it can be scored."""
+    """Locate an allele on the genome; its status is `scored` or the reason why not."""
     site = find_site(variant, names)
     if site.status not in (SCORED, SWAPPED, REF_MISMATCH):
         return site
@@ -180,11 +180,11 @@ def _status_of_alt(alt: str) -> str:
 def _compare_with_genome(
     genome: Genome, contig: str, start: int, ref: dna.Bytes, alt: dna.Bytes
 ) -> AlleleSite:
-    """Return the site of alleles whose REF is inside the contig, by which of them it has there."""
-    there = genome.read(contig, start, start + len(ref))
-    if np.array_equal(there, ref):
+    """Return the site of alleles with REF inside the contig: has the genome REF, ALT or neither?"""
+    bases = genome.read(contig, start, start + len(ref))
+    if np.array_equal(bases, ref):
         return AlleleSite(SCORED, "", contig, start, len(ref), alt)
-    genome_ref, alt_end = dna.decode(there), start + len(alt)
+    genome_ref, alt_end = dna.decode(bases), start + len(alt)
     has_alt = alt_end <= genome.lengths[contig] and np.array_equal(
         genome.read(contig, start, alt_end), alt
     )

@@ -120,7 +120,7 @@ def locus_in_window(
     first: int,
     last: int,
 ) -> Locus | None:
-    """Return the middle `span_bp` bases of a window, as far as they are in `first` to `last`.
+    """Return the middle `span_bp` bases of a window, without those outside `first` to `last`.
 
     `window_start`, `first` and `last` are positions in the sequence or on the contig, 0-based and
     half-open; codes are `(window_bp,)`. Returns None if no base is left.
@@ -257,8 +257,8 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
         raise _outside_genome(source, names, variant.chrom)
     if site.status in (REF_MISMATCH, SWAPPED):
         raise BioqError(
-            f"{source}: {genome.path} has {site.genome_ref} there, not {ref}; is it the right "
-            "genome, and is the position counted from 1?"
+            f"{source}: {genome.path} has {site.genome_ref} at this position, not {ref}; is it the "
+            "right genome, and is the position counted from 1?"
         )
     raise UsageError(
         f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "

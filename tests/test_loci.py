@@ -168,7 +168,11 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
         (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "longer than the 12 explained bases"),
-        (f"chr1:5:{'A' * 9}>A", BioqError, f"has {CHROMOSOME[4:13]} there, not AAAAAAAAA"),
+        (
+            f"chr1:5:{'A' * 9}>A",
+            BioqError,
+            f"has {CHROMOSOME[4:13]} at this position, not AAAAAAAAA",
+        ),
     ],
 )
 def test_a_place_that_is_none_is_refused(

@@ -537,3 +537,12 @@ def test_an_interval_past_the_end_of_its_contig_names_its_line(tmp_path: Path) -
     path.write_text("track x\nchr1\t0\t10\nchr1\t9\t11\n")
     with pytest.raises(BioqError, match=r"a.bed:3: end 11 is past the end of 1, which has 10 ba"):
         locate(read_bed(path), names)
+
+
+def test_a_genome_cut_after_it_was_opened_names_the_bases_from_1(tmp_path: Path) -> None:
+    path = tmp_path / "x.fa"
+    path.write_bytes(b">one\n" + b"ACGT" * 40_000 + b"\n")
+    with open_genome(path) as genome:
+        os.truncate(path, 5)
+        with pytest.raises(BioqError, match=r"x\.fa: one:100001-100010 could not be read"):
+            genome.read("one", 100_000, 100_010)

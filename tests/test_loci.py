@@ -1,7 +1,9 @@
 """What is explained base by base: each base once, the alleles of indels, and where they are."""
 
 import io
+import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,6 +127,26 @@ def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
     assert not gone & set(mutant.position.tolist())
     pairs = list(zip(mutant.position.tolist(), mutant.inserted.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
+
+
+def test_a_fasta_and_a_bed_may_come_through_a_pipe(genome: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for text, known, span in (
+        (b">s\n" + b"ACGT" * 5, None, WINDOW),
+        (b"chr1\t40\t60\n", genome, 5),
+    ):
+        with ThreadPoolExecutor(1) as pool:
+            written = pool.submit(pipe.write_bytes, text)
+            explained = loci(pipe, known, span=span)
+            assert written.result() == len(text)
+        assert sum(len(locus.position) for locus in explained) == 20
+
+
+def test_a_genome_in_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BioqError, match="pipe: is a pipe, and a genome is read in any order"):
+        open_genome(tmp_path / "pipe")
 
 
 def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.MonkeyPatch) -> None:

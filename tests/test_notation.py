@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioq.genome.notation import REGION_PATTERN, Interval, parse_region, parse_variant
+from bioq.genome.notation import REGION_PATTERN, Interval, VariantText, parse_region, parse_variant
 
 CONTIGS = st.sampled_from(
     ["chr1", "1", "chrUn_KI270302v1", "HLA-A*01:01:01:01", "HLA-DRB1*15:01:01:01", "a:1-5", "x-2-A"]
@@ -42,7 +42,9 @@ def test_a_variant_is_read_in_every_spelling(contig, pos, ref, data):
             ]
         )
     )
-    assert parse_variant(text) == (contig, str(pos), ".", ref, alt)
+    variant = parse_variant(text)
+    assert variant == VariantText(contig, str(pos), ".", ref, alt)
+    assert parse_variant(str(variant)) == variant
     assert parse_region(text) is None
 
 

@@ -301,6 +301,20 @@ def test_no_base_past_the_contigs_ends_is_mutated(small, place, first, last):
     assert job.done == job.total == 3 * len(position)
 
 
+def test_a_span_past_the_contigs_end_is_not_mutated(small):
+    windows = small.read_regions("chr1:4951-5000")
+    assert list(windows.columns["end"]) == [4990, 5030]
+    with pytest.raises(BioqError, match="chr1: the sequence has no bases to mutate"):
+        small.mutate_job(windows, 1, 0, 2)
+
+
+def test_a_window_on_an_unknown_contig_is_not_mutated(small):
+    windows = small.read_regions("chr1:1001-1040")
+    windows.columns["chrom"][0] = "chr9"
+    with pytest.raises(BioqError, match=r"chr9: .* has no contig 'chr9'; it has chr1"):
+        small.mutate_job(windows, 0, 0, small.bin_bp)
+
+
 def test_a_sequence_without_bases_is_not_mutated(small):
     windows = small.read_sequences(">nothing\n>other\nACGT\n", pad=True)
     with pytest.raises(BioqError, match="nothing: the sequence has no bases to mutate"):

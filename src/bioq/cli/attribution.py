@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.options import FLAGS
 from bioq.cli.outputs import split_outputs
 from bioq.interpretation import AttributionOptions, ExplainJob, ExplainOptions, attribution_file
 from bioq.plots.interpretation import write_contributions_figure
@@ -19,8 +20,8 @@ def attribution(
     out: Path,
     genome: Path | None = None,
     figure: Path | None = None,
-    options: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),  # noqa: B008 frozen
-    gradients: Annotated[AttributionOptions, Parameter(name="*")] = AttributionOptions(),  # noqa: B008 frozen
+    options: Annotated[ExplainOptions, FLAGS] = ExplainOptions(),  # noqa: B008 frozen
+    gradients: Annotated[AttributionOptions, FLAGS] = AttributionOptions(),  # noqa: B008 frozen
 ) -> None:
     """Compute how much each base adds to a target's logit, by gradients.
 

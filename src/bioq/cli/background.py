@@ -5,10 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.options import FLAGS
 from bioq.progress import say
 from bioq.variants import VariantJob, VariantOptions, make_background
-
-_Flags = Parameter(name="*")
 
 
 def background(
@@ -19,7 +18,7 @@ def background(
     genome: Path,
     out: Path,
     chrom_alias: Path | None = None,
-    options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
+    options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
 ) -> None:
     """Measure the effects of common variants, for E-values and z-scores.
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bioq.cli.options import Device
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.fit_calibration import calibrate as calibrate_run
@@ -17,7 +18,7 @@ def calibrate(
     dataset: Path,
     /,
     *,
-    device: str | None = None,
+    device: Device = None,
     batch_size: int = BATCH_SIZE,
 ) -> None:
     """Calibrate a run's probabilities on the validation split.
@@ -36,8 +37,6 @@ def calibrate(
         Run folder, written by 'bioq train'.
     dataset
         Data set folder with the run's targets; its validation split is read.
-    device
-        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
     batch_size
         Windows per forward pass.
     """

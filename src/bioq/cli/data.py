@@ -3,17 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
-
 from bioq.builders.deepsea.build import import_deepsea
 from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
 from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
+from bioq.cli.options import FLAGS
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
-
-_Flags = Parameter(name="*")
 
 
 def peaks(
@@ -21,7 +18,7 @@ def peaks(
     genome: Path,
     targets: Path,
     out: Path,
-    options: Annotated[PeakOptions, _Flags] = PeakOptions(),  # noqa: B008 frozen
+    options: Annotated[PeakOptions, FLAGS] = PeakOptions(),  # noqa: B008 frozen
     exclude: Path | None = None,
     chrom_alias: Path | None = None,
     bins: Path | None = None,
@@ -106,7 +103,7 @@ def deepsea(
 def simulate(
     *,
     out: Path,
-    options: Annotated[SimulationOptions, _Flags] = SimulationOptions(),  # noqa: B008 frozen
+    options: Annotated[SimulationOptions, FLAGS] = SimulationOptions(),  # noqa: B008 frozen
 ) -> None:
     """Make a data set of random DNA with motifs planted by known rules.
 

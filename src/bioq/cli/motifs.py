@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
+from bioq.cli.options import FLAGS
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q, FilterMotifs
 from bioq.interpretation.filters import MotifOptions
 from bioq.reports.motifs import PAGE, write_motif_folder
@@ -19,7 +18,7 @@ def motifs(
     /,
     *,
     out: Path,
-    options: Annotated[MotifOptions, Parameter(name="*")] = DEFAULTS,
+    options: Annotated[MotifOptions, FLAGS] = DEFAULTS,
 ) -> None:
     """Write the motifs that a run's filters detect, and the known motifs that they match.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.options import FLAGS
 from bioq.cli.outputs import split_outputs
 from bioq.forward import Precision
 from bioq.interpretation import ExplainJob, ExplainOptions, mutagenesis_file
@@ -20,7 +21,7 @@ def mutagenesis(
     out: Path,
     genome: Path | None = None,
     figure: Path | None = None,
-    options: Annotated[ExplainOptions, Parameter(name="*")] = ExplainOptions(),  # noqa: B008 frozen
+    options: Annotated[ExplainOptions, FLAGS] = ExplainOptions(),  # noqa: B008 frozen
     precision: Precision = "32",
 ) -> None:
     """Predict the effect of every single-base substitution (saturation mutagenesis).

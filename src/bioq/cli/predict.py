@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.interrupts import resumable
+from bioq.cli.options import FLAGS
 from bioq.cluster import ClusterOptions, predict_on_ray
 from bioq.prediction import PredictOptions, predict_file
 
@@ -18,8 +19,8 @@ def predict(
     *,
     out: Path,
     genome: Path | None = None,
-    options: Annotated[PredictOptions, Parameter(name="*")] = PredictOptions(),  # noqa: B008 frozen
-    cluster: Annotated[ClusterOptions, Parameter(name="*")] = ClusterOptions(),  # noqa: B008 frozen
+    options: Annotated[PredictOptions, FLAGS] = PredictOptions(),  # noqa: B008 frozen
+    cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
     """Predict the targets of sequences or genomic regions.

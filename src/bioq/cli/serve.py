@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bioq.cli.options import Device
 from bioq.web import serve as serve_run
 
 
@@ -12,7 +13,7 @@ def serve(
     genome: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
-    device: str | None = None,
+    device: Device = None,
 ) -> None:
     """Start a web page and a REST API for a trained model on this machine.
 
@@ -35,8 +36,6 @@ def serve(
         model.
     port
         Port to listen on; 0 chooses a free port.
-    device
-        cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card.
     """
     serve_run(run, genome, host=host, port=port, device=device, ready=_print_address)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bioq.cli.options import FLAGS
 from bioq.cli.tables import print_table
 from bioq.errors import UsageError
 from bioq.files import new_file
@@ -26,7 +27,7 @@ def summary(
     targets: int = 919,
     window_bp: int = 1000,
     out: Path | None = None,
-    sizes: Annotated[ModelSizes, Parameter(name="*")] = ModelSizes(),  # noqa: B008 frozen
+    sizes: Annotated[ModelSizes, FLAGS] = ModelSizes(),  # noqa: B008 frozen
 ) -> None:
     """Print the layers of a model, their shapes and their parameters.
 

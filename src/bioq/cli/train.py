@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bioq.cli.interrupts import resumable
+from bioq.cli.options import FLAGS
 from bioq.errors import BioqError, UsageError
-from bioq.files import read_small_text
+from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
 from bioq.training.plan import TrainingRequest, named_options, request_from_options
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
 
-_Flags = Parameter(name="*")
 _MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
 
 
@@ -32,8 +32,8 @@ def train(
     freeze: bool = False,
     resume: bool = False,
     config: Path | None = None,
-    training: Annotated[TrainConfig, _Flags] = TrainConfig(),  # noqa: B008 frozen
-    sizes: Annotated[ModelSizes, _Flags] = ModelSizes(),  # noqa: B008 frozen
+    training: Annotated[TrainConfig, FLAGS] = TrainConfig(),  # noqa: B008 frozen
+    sizes: Annotated[ModelSizes, FLAGS] = ModelSizes(),  # noqa: B008 frozen
 ) -> None:
     """Train a model on a data set.
 
@@ -96,7 +96,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        options = tomllib.loads(read_small_text(path, what="options in TOML"))
+        options = tomllib.loads(read_text(path, "options in TOML"))
     except (OSError, ValueError, RecursionError) as error:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
     return {name.replace("-", "_"): value for name, value in options.items()}

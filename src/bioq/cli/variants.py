@@ -6,12 +6,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.interrupts import resumable
+from bioq.cli.options import FLAGS
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import UsageError
 from bioq.progress import say
 from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
-
-_Flags = Parameter(name="*")
 
 
 def variants(
@@ -22,9 +21,9 @@ def variants(
     genome: Path,
     out: Path,
     chrom_alias: Path | None = None,
-    table: Annotated[VariantTableOptions, _Flags] = VariantTableOptions(),  # noqa: B008 frozen
-    options: Annotated[VariantOptions, _Flags] = VariantOptions(),  # noqa: B008 frozen
-    cluster: Annotated[ClusterOptions, _Flags] = ClusterOptions(),  # noqa: B008 frozen
+    table: Annotated[VariantTableOptions, FLAGS] = VariantTableOptions(),  # noqa: B008 frozen
+    options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
+    cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
 ) -> None:
     """Score the variants of a VCF: the effect of every allele on every target.

@@ -19,7 +19,7 @@ from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
 from bioq.files.text import STDIN
-from bioq.genome import ContigNames, Genome, read_chrom_alias
+from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
 from bioq.inputs import input_file
@@ -60,7 +60,7 @@ def write_variants_on_ray(
         parts = compute_parts(
             task,
             _shards(
-                _GenomeReader(scorer, task.alias),
+                _GenomeReader(scorer),
                 read_variants(path, label=label),
                 cluster.ray_shard,
             ),
@@ -159,12 +159,12 @@ class _GenomeReader:
     """Reads the bases that scoring needs: it runs the first steps of scoring on a genome that
     records every read."""
 
-    def __init__(self, scorer: Scorer, alias: Mapping[str, str]):
+    def __init__(self, scorer: Scorer):
         self._scorer = scorer
         self._genome = scorer.names.genome
         self._bases: dict[Bases, dna.Bytes] = {}
         recording = Genome(self._genome.path, self._genome.lengths, self._record, lambda: None)
-        self._names = ContigNames(recording, alias)
+        self._names = ContigNames(recording, scorer.names.alias)
 
     def read(self, block: Sequence[Variant]) -> dict[Bases, dna.Bytes]:
         """Return the codes of all bases that scoring reads for some alleles."""
@@ -212,7 +212,7 @@ def _task(
         background=scorer.background,
         genome=job.genome,
         lengths=scorer.names.genome.lengths,
-        alias={} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias),
+        alias=scorer.names.alias,
     )
 
 

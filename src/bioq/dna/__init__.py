@@ -10,6 +10,8 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 BASES = "ACGT"
+IUPAC = "ACGTNRYSWKMBDHV"
+"""The letters of DNA: the bases, N and the codes of ambiguous bases."""
 UNKNOWN = 4
 """The code of every letter that is not A, C, G or T."""
 

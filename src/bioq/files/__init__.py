@@ -138,19 +138,6 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         os.close(handle)
 
 
-def read_small_text(path: Path, *, what: str) -> str:
-    """Return the text of a small UTF-8 file without its byte order mark.
-
-    Raises BioqError for a file too large to be `what`, and OSError and UnicodeDecodeError as Python
-    does.
-    """
-    with open(path, "rb") as file:
-        content = file.read(SMALL_BYTES + 1)
-    if len(content) > SMALL_BYTES:
-        raise BioqError(f"{path}: is larger than {SMALL_BYTES:,} bytes; expected {what}")
-    return content.decode("utf-8-sig")
-
-
 def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
     """Return a JSON object whose `format` and `format_version` are `kind` and `version`.
 

@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000000
 """The empty block that ends every BGZF file: SAM specification, section 4.1.2."""
 LINE_BYTES = 1 << 26
 """The longest line that is held in memory."""
+FASTA_BLANKS = b"\r\n \t"
+"""The bytes of a FASTA between bases, which readers skip."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _BUFFER_BYTES = 1 << 20
@@ -117,13 +120,29 @@ def read_text(path: Path, what: str) -> str:
     return content.decode("utf-8")
 
 
+def is_pipe(path: Path) -> bool:
+    """Return whether a path is a pipe, which can be read once only."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:  # reading the file reports it
+        return False
+
+
 def is_bgzip(head: bytes) -> bool:
     """Return whether a file that begins with `head` (18 bytes or more) is bgzip."""
     is_gzip = len(head) >= _HEAD_BYTES and head[:2] == GZIP_MAGIC
     return is_gzip and head[3] & 4 > 0 and head[12:14] == b"BC"
 
 
-def without_bgzip_end(label: str) -> BioqError:
+def check_bgzip_end(path: Path) -> None:
+    """Raise BioqError for a bgzip file whose last bytes are not the block that ends it."""
+    with open(path, "rb") as file:
+        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
+        if file.read() != BGZF_END:
+            raise _without_bgzip_end(str(path))
+
+
+def _without_bgzip_end(label: str) -> BioqError:
     """Return the error for a bgzip file without the block that ends it."""
     return BioqError(
         f"{label}: is cut short: the block that ends every bgzip file is not there; "
@@ -245,7 +264,7 @@ class _Checked(io.RawIOBase):
             reason = error.strerror or error
             raise BioqError(f"{self._label}: could not be read: {reason}") from error
         if not block and self._bgzip is not None and self._bgzip.last != BGZF_END:
-            raise without_bgzip_end(self._label)
+            raise _without_bgzip_end(self._label)
         buffer[: len(block)] = block
         return len(block)
 

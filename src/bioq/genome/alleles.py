@@ -138,6 +138,22 @@ def centre_index(window_bp: int) -> int:
 
 def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> AlleleSite:
     """Locate an allele on the genome; its status is `scored` or the reason why not."""
+    site = find_site(variant, names)
+    if site.status not in (SCORED, SWAPPED, REF_MISMATCH):
+        return site
+    if variant.ref.upper() == variant.alt.upper():
+        return AlleleSite("alt_is_ref")
+    longest = max(len(variant.ref), len(variant.alt))
+    if site.inserted is not None and longest > max(centre_index(window_bp), 1):
+        return AlleleSite("too_long", site.genome_ref)
+    return site
+
+
+def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
+    """Locate an allele of any length, also one whose ALT is REF, by the bases that the genome has.
+
+    The status is none of `too_long` and `alt_is_ref`.
+    """
     status = _status_of_alt(variant.alt)
     if status:
         return AlleleSite(status)
@@ -149,14 +165,9 @@ def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> Allel
     if start < 0 or end > names.genome.lengths[contig]:
         return AlleleSite(OUTSIDE)
     ref, alt = dna.encode(variant.ref), dna.encode(variant.alt)
-    status = _status_of_bases(ref, alt)
-    if status:
-        return AlleleSite(status)
-    site = _compare_with_genome(names.genome, contig, start, ref, alt)
-    longest = max(len(ref), len(alt))
-    if site.inserted is not None and longest > max(centre_index(window_bp), 1):
-        return AlleleSite("too_long", site.genome_ref)
-    return site
+    if dna.UNKNOWN in ref or dna.UNKNOWN in alt:
+        return AlleleSite("ambiguous")
+    return _compare_with_genome(names.genome, contig, start, ref, alt)
 
 
 def _status_of_alt(alt: str) -> str:
@@ -164,13 +175,6 @@ def _status_of_alt(alt: str) -> str:
     if alt in ("*", "."):
         return "star" if alt == "*" else "no_alt"
     return "" if is_bases(alt) else "symbolic"
-
-
-def _status_of_bases(ref: dna.Bytes, alt: dna.Bytes) -> str:
-    """Return the status of alleles that cannot be scored on any genome, or nothing."""
-    if dna.UNKNOWN in ref or dna.UNKNOWN in alt:
-        return "ambiguous"
-    return "alt_is_ref" if np.array_equal(ref, alt) else ""
 
 
 def _compare_with_genome(

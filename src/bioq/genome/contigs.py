@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.files.text import read_text
 from bioq.genome.bed import Bed
-from bioq.genome.fasta import Genome
+from bioq.genome.fasta import Genome, some
 
 _NONE: Mapping[str, str] = {}
 
@@ -28,7 +28,8 @@ class ContigNames:
         self.genome = genome
         self.contigs = tuple(genome.lengths)
         """The names in the genome, in file order."""
-        self._alias = alias
+        self.alias = alias
+        """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
         bare = [_bare(name) for name in self.contigs]
         count = Counter(bare)
@@ -38,9 +39,20 @@ class ContigNames:
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
-        name = self._alias.get(name, name)
+        name = self.alias.get(name, name)
         number = self._number.get(name)
         return number if number is not None else self._number_of_bare.get(_bare(name))
+
+    def require(self, name: str, where: str) -> int:
+        """Return the number of a contig. Raises BioqError, which begins with `where`, if the genome
+        does not have it."""
+        number = self.find(name)
+        if number is None:
+            raise BioqError(
+                f"{where}: {self.genome.path} has no contig {name!r}; "
+                f"it has {some(self.genome.lengths)}"
+            )
+        return number
 
 
 def _bare(name: str) -> str:

@@ -17,8 +17,9 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import BGZF_END, open_content, without_bgzip_end
+from bioq.files.text import check_bgzip_end, is_pipe, open_content
 from bioq.genome.fasta_index import read_fresh_index
+from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
@@ -92,6 +93,11 @@ def open_genome(path: str | Path) -> Genome:
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice.
     """
     path = Path(path)
+    if is_pipe(path):
+        raise BioqError(
+            f"{path}: is a pipe, and a genome is read in any order; write it to a file and give "
+            "the file"
+        )
     format = _format_of(path)
     if format == "2bit":
         return Genome(path, *open_twobit(path))
@@ -117,8 +123,8 @@ def _format_of(path: Path) -> GenomeFormat:
         raise BioqError(f"{path}: is empty; expected {_EXPECTED}")
     if compression == "none" and byte_order(head) is not None:
         return "2bit"
-    if compression == "bgzip" and _last_bytes(path) != BGZF_END:
-        raise without_bgzip_end(str(path))
+    if compression == "bgzip":
+        check_bgzip_end(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
@@ -128,12 +134,6 @@ def _format_of(path: Path) -> GenomeFormat:
             "expected '>' and a contig's name"
         )
     return "fasta" if compression == "none" else compression
-
-
-def _last_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-        return file.read()
 
 
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
@@ -189,8 +189,8 @@ class _IndexedFasta:
 
     def _damaged(self, contig: str, start: int, end: int) -> BioqError:
         return BioqError(
-            f"{self.path}: {contig}:{start}-{end} could not be read; the file is damaged or has "
-            "changed since it was opened; copy or download it again"
+            f"{self.path}: {Interval(contig, start, end)} could not be read; the file is "
+            "damaged or has changed since it was opened; copy or download it again"
         )
 
 

@@ -53,6 +53,9 @@ class VariantText(NamedTuple):
     ref: str
     alt: str
 
+    def __str__(self) -> str:
+        return f"{self.chrom}:{self.pos}:{self.ref}>{self.alt}"
+
 
 def parse_region(text: str) -> Interval | None:
     """Return a region, whose ends may be out of order; None for a text in another form."""

@@ -8,11 +8,10 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import fasta_pieces
+from bioq.files.text import FASTA_BLANKS, fasta_pieces
 from bioq.genome.unknown_runs import UnknownRuns
 
 _CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
-_BLANKS = b"\r\n \t"
 
 
 @dataclass
@@ -93,7 +92,7 @@ def read_packed_fasta(path: Path) -> PackedFasta:
     for line, text, is_header in fasta_pieces(path, "a genome (FASTA or 2bit)"):
         if not is_header:
             if contig is not None:
-                codes = np.frombuffer(text.translate(_CODE_OF_BYTE, _BLANKS), dtype=np.uint8)
+                codes = np.frombuffer(text.translate(_CODE_OF_BYTE, FASTA_BLANKS), dtype=np.uint8)
                 contig.add(codes)
             continue
         if contig is not None:

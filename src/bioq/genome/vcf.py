@@ -15,13 +15,14 @@ from typing import BinaryIO
 
 import pysam
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import STDIN, bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
-_BCF_MAGIC = b"BCF\x02"
+BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
@@ -29,7 +30,7 @@ _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
 # Bases and IUPAC codes; lower case is allowed: VCF 4.3, section 1.6.1.
-_BASES = re.compile("[ACGTURYSWKMBDHVN]+", re.IGNORECASE)
+_BASES = re.compile(f"[{dna.IUPAC}U]+", re.IGNORECASE)
 # "*": removed by an upstream deletion; ".": no allele; "<ID>": symbolic; and breakends.
 _OTHER_ALT = re.compile(r"\*|\.|<[^<>\s]+>|[^\s,]*[\[\]][^\s,]*|\.[A-Za-z]+|[A-Za-z]+\.")
 
@@ -62,10 +63,10 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     """
     path = Path(path)
     with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
-        head = content.stream.peek(len(_BCF_MAGIC))
+        head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
             raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
-        if head.startswith(_BCF_MAGIC):
+        if head.startswith(BCF_MAGIC):
             stdin = content.stream if path == STDIN else None
             yield from _read_bcf(path, content.label, stdin)
         else:

@@ -1,13 +1,34 @@
 """The bases of windows, read from a genome; bases outside a contig are unknown."""
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
 from bioq.genome.fasta import Genome
 
+_Base = TypeVar("_Base", int, npt.NDArray[np.int64])
 _MOST_SKIPPED_WINDOWS = 4
 """Windows further apart than this many window lengths are read separately."""
+
+
+def middle_start(start: _Base, end: _Base, span_bp: int) -> _Base:
+    """Return the first of the `span_bp` bases in the middle of `start` to `end`.
+
+    If the two flanks cannot be equal, the right flank is one base longer. A span longer than
+    `start` to `end` begins before `start`.
+    """
+    return start + (end - start - span_bp) // 2
+
+
+def window_start(start: _Base, end: _Base, window_bp: int) -> _Base:
+    """Return the first base of the window that has `start` to `end` in its middle.
+
+    It is negative for a window that is padded. If the two flanks cannot be equal, the right flank
+    is one base longer.
+    """
+    return start - (window_bp - (end - start)) // 2
 
 
 def read_padded(genome: Genome, contig: str, start: int, end: int) -> dna.Bytes:

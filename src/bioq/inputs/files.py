@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bioq.files.text import STDIN
+from bioq.files.text import STDIN, is_pipe
 
 
 @contextlib.contextmanager
@@ -17,13 +17,14 @@ def input_file(source: Path) -> Iterator[tuple[Path, str]]:
     Standard input, `-`, and a pipe are copied to a temporary file, because an input is read twice:
     first to check and count it.
     """
-    is_stdin = source == STDIN
-    if not is_stdin and not source.is_fifo():
+    if source != STDIN and not is_pipe(source):
         yield source, str(source)
         return
-    with contextlib.ExitStack() as stack:
-        stream = sys.stdin.buffer if is_stdin else stack.enter_context(source.open("rb"))
-        file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-"))
-        shutil.copyfileobj(stream, file)
+    with tempfile.NamedTemporaryFile(prefix="bioq-") as file:
+        if source == STDIN:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        else:
+            with open(source, "rb") as pipe:
+                shutil.copyfileobj(pipe, file)
         file.flush()
-        yield Path(file.name), "stdin" if is_stdin else str(source)
+        yield Path(file.name), "stdin" if source == STDIN else str(source)

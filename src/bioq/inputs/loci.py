@@ -3,7 +3,6 @@ two alleles."""
 
 import contextlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,24 +13,27 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError, UsageError
-from bioq.genome import ContigNames, Genome, some
+from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import (
+    NO_CONTIG,
+    OUTSIDE,
+    REF_MISMATCH,
     SCORED,
+    SWAPPED,
     AlleleSite,
     WindowPositions,
     centre_index,
+    find_site,
     read_allele_windows,
     window_positions,
 )
 from bioq.genome.notation import Interval, VariantText, parse_region, parse_variant
-from bioq.genome.vcf import parse_pos
-from bioq.genome.windows import read_padded
+from bioq.genome.vcf import Variant, parse_pos
+from bioq.genome.windows import middle_start, read_padded, window_start
 from bioq.inputs.files import input_file
 from bioq.inputs.regions import Region, RegionWindows
 from bioq.inputs.sequences import SequenceWindows
 from bioq.inputs.windows import N_SHARE
-
-_BASES = re.compile(r"[ACGTacgt]+")
 
 Positions = npt.NDArray[np.int64]
 
@@ -104,7 +106,7 @@ def open_loci(
         alleles = _loci_of_variant(source, variant, genome, window_bp=window_bp, span_bp=span_bp)
         yield Loci(source, RegionWindows.columns, 2, lambda: iter(alleles), has_insertions=True)
     elif genome is not None and region is not None:
-        number = _contig_number(source, genome, region)
+        number = _contig_number(source, ContigNames(genome), region)
         only = Region(number, region.start, region.end, region.contig, "")
         yield _loci_of_regions(source, genome, lambda: [only], window_bp=window_bp, span_bp=span_bp)
 
@@ -123,18 +125,12 @@ def locus_in_window(
     `window_start`, `first` and `last` are positions in the sequence or on the contig, 0-based and
     half-open; codes are `(window_bp,)`. Returns None if no base is left.
     """
-    middle = window_start + (len(codes) - span_bp) // 2
+    middle = middle_start(window_start, window_start + len(codes), span_bp)
     position = np.arange(max(middle, first), min(middle + span_bp, last))
     if not len(position):
         return None
     start = int(position[0]) - window_start
     return Locus(columns, codes, start, position, np.zeros_like(position))
-
-
-def window_start(start: int, end: int, window_bp: int) -> int:
-    """Return the position of the first base of the window that has `start` to `end` in its
-    middle. It is negative for a window that is padded."""
-    return start - (window_bp - (end - start)) // 2
 
 
 def _loci_of_sequences(path: Path, label: str, *, window_bp: int, span_bp: int, pad: bool) -> Loci:
@@ -182,13 +178,12 @@ def _loci_of_regions(
     span_bp: int,
 ) -> Loci:
     contigs, lengths = list(genome.lengths), list(genome.lengths.values())
-    before = (window_bp - span_bp) // 2
 
     def spans() -> Iterator[tuple[Region, int, int]]:
         """Yield (region, first, last) of the bases that each window explains."""
         for region in regions():
             if region.end - region.start <= span_bp:
-                middle = max(region.start + (region.end - region.start - span_bp) // 2, 0)
+                middle = max(middle_start(region.start, region.end, span_bp), 0)
                 yield region, middle, min(middle + span_bp, lengths[region.contig])
                 continue
             end = min(region.end, lengths[region.contig])
@@ -197,7 +192,7 @@ def _loci_of_regions(
 
     def read() -> Iterator[Locus]:
         for region, first, last in spans():
-            start = first - before
+            start = window_start(first, first + span_bp, window_bp)
             codes = read_padded(genome, contigs[region.contig], start, start + window_bp)
             columns = _columns(region.contig_name, first, last, region.name, codes)
             locus = locus_in_window(
@@ -224,7 +219,7 @@ def _loci_of_variant(
             f"{source}: an allele is longer than the {span_bp} explained bases or than half a "
             "window; give --span-bp or a shorter allele"
         )
-    first = min(max(centre - (span_bp - longest) // 2, 0), window_bp - span_bp)
+    first = min(max(window_start(centre, centre + longest, span_bp), 0), window_bp - span_bp)
     windows = read_allele_windows(genome, site, window_bp, "left")
     positions, edited = window_positions(site, window_bp, "left")
 
@@ -253,36 +248,35 @@ def _columns(contig: str, start: int, end: int, name: str, codes: dna.Bytes) -> 
 
 def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
     """Return the site of a variant, after a check that the genome has its REF."""
-    ref, alt = variant.ref.upper(), variant.alt.upper()
-    if not (_BASES.fullmatch(ref) and _BASES.fullmatch(alt)):
-        raise UsageError(
-            f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
-            "insertion as C>CA"
-        )
-    start = parse_pos(source, variant.pos) - 1
-    interval = Interval(variant.chrom, start, start + len(ref))
-    contig = list(genome.lengths)[_contig_number(source, genome, interval)]
-    bases = dna.decode(genome.read(contig, interval.start, interval.end))
-    if bases != ref:
+    ref, alt, names = variant.ref.upper(), variant.alt.upper(), ContigNames(genome)
+    pos = parse_pos(source, variant.pos)
+    site = find_site(Variant(source, variant.chrom, pos, variant.id, ref, alt), names)
+    if site.status == SCORED:
+        return site
+    if site.status in (NO_CONTIG, OUTSIDE):
+        raise _outside_genome(source, names, variant.chrom)
+    if site.status in (REF_MISMATCH, SWAPPED):
         raise BioqError(
-            f"{source}: {genome.path} has {bases} at this position, not {ref}; is it the right "
-            "genome, and is the position counted from 1?"
+            f"{source}: {genome.path} has {site.genome_ref} at this position, not {ref}; is it the "
+            "right genome, and is the position counted from 1?"
         )
-    return AlleleSite(SCORED, "", contig, start, len(ref), dna.encode(alt))
+    raise UsageError(
+        f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
+        "insertion as C>CA"
+    )
 
 
-def _contig_number(source: str, genome: Genome, interval: Interval) -> int:
+def _contig_number(source: str, names: ContigNames, interval: Interval) -> int:
     """Return the genome's number of an interval's contig; BioqError for one outside the genome."""
-    number = ContigNames(genome).find(interval.contig)
-    if number is None:
-        raise BioqError(
-            f"{source}: {genome.path} has no contig {interval.contig!r}; it has "
-            f"{some(genome.lengths)}"
-        )
-    length = list(genome.lengths.values())[number]
-    if not interval.is_within(length):
-        raise BioqError(
-            f"{source}: {interval.contig} has the bases 1 to {length:,}; expected START <= END "
-            "among them"
-        )
+    number = names.require(interval.contig, source)
+    if not interval.is_within(names.genome.lengths[names.contigs[number]]):
+        raise _outside_genome(source, names, interval.contig)
     return number
+
+
+def _outside_genome(source: str, names: ContigNames, contig: str) -> BioqError:
+    """Return the error for bases that are not on `contig`."""
+    length = names.genome.lengths[names.contigs[names.require(contig, source)]]
+    return BioqError(
+        f"{source}: {contig} has the bases 1 to {length:,}; expected START <= END among them"
+    )

@@ -12,9 +12,9 @@ import numpy as np
 
 from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
-from bioq.genome import ContigNames, Genome, some
+from bioq.genome import ContigNames, Genome
 from bioq.genome.bed import is_interval, parse_interval
-from bioq.genome.windows import read_windows
+from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
 
@@ -116,14 +116,13 @@ class RegionWindows:
 
     def _stretches(self) -> Iterator[WindowBatch]:
         bins = self._bins()
-        before = (self._window_bp - self._bin_bp) // 2
         while stretch := list(itertools.islice(bins, _STRETCH)):
             contig, start, contig_name, name = zip(*stretch, strict=True)
             starts = np.array(start, dtype=np.int64)
             codes = read_windows(
                 self._genome,
                 np.array(contig, dtype=np.int64),
-                starts - before,
+                window_start(starts, starts + self._bin_bp, self._window_bp),
                 window_bp=self._window_bp,
             )
             columns = {
@@ -141,11 +140,11 @@ class RegionWindows:
 
     def _bins_of(self, region: Region) -> Iterator[Bin]:
         contig, start, end, contig_name, name = region
-        spare = end - start - self._bin_bp
-        if spare <= 0:
-            yield Bin(contig, max(start + spare // 2, 0), contig_name, name)
+        if end - start <= self._bin_bp:
+            yield Bin(contig, max(middle_start(start, end, self._bin_bp), 0), contig_name, name)
             return
-        for bin_start in range(start, start + spare + self._stride_bp, self._stride_bp):
+        last = end - self._bin_bp
+        for bin_start in range(start, last + self._stride_bp, self._stride_bp):
             yield Bin(contig, bin_start, contig_name, name)
 
     def _ordered_regions(self) -> Iterator[Region]:
@@ -156,8 +155,8 @@ class RegionWindows:
             regions = self.regions()
             while rows := [region[:3] for region in itertools.islice(regions, _SORTED_AT_ONCE)]:
                 contig, start, end = np.array(rows, dtype=np.int64).T
-                spare = end - start - self._bin_bp
-                first = np.where(spare <= 0, np.maximum(start + spare // 2, 0), start)
+                middle = np.maximum(middle_start(start, end, self._bin_bp), 0)
+                first = np.where(end - start <= self._bin_bp, middle, start)
                 order = np.lexsort((end, start, first, contig))
                 stretches.append(_stored(file.fileno(), file.tell(), len(rows)))
                 file.write(np.stack([contig, first, start, end], axis=1)[order].tobytes())
@@ -189,13 +188,7 @@ class RegionWindows:
     def _find_contig(self, field: bytes, where: str) -> tuple[int, str]:
         """Return (the genome's number of a contig, the BED file's name of it)."""
         name = field.decode("utf-8", "replace")
-        contig = self._names.find(name)
-        if contig is None:
-            raise BioqError(
-                f"{where}: {self._genome.path} has no contig {name!r}; "
-                f"it has {some(self._genome.lengths)}"
-            )
-        return contig, name
+        return self._names.require(name, where), name
 
     def _check_ends(self, where: str, contig: int, name: str, start: int, end: int) -> None:
         length = self._lengths[contig]

@@ -8,12 +8,11 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import fasta_pieces
+from bioq.files.text import FASTA_BLANKS, fasta_pieces
+from bioq.genome.windows import middle_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 
-_BLANKS = b"\r\n \t"
-_LETTERS = b"ACGTNRYSWKMBDHVacgtnryswkmbdhv"
-"""The IUPAC letters of DNA."""
+_LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
 
 
 class SequenceWindows:
@@ -66,7 +65,7 @@ class SequenceWindows:
                 name, header_line, length = self._name(line, text), line, 0
             elif header_line:
                 self._check_letters(name, line, text)
-                length += len(text.translate(None, _BLANKS))
+                length += len(text.translate(None, FASTA_BLANKS))
             elif text.strip():
                 start = text.strip()[:20].decode("ascii", "replace")
                 raise BioqError(
@@ -89,7 +88,7 @@ class SequenceWindows:
                     yield from cutter.finish()
                 cutter = _Cutter(self._name(line, text), self._window_bp, self._stride_bp)
             elif cutter is not None:
-                yield from cutter.add(dna.encode(text.translate(None, _BLANKS)))
+                yield from cutter.add(dna.encode(text.translate(None, FASTA_BLANKS)))
         if cutter is not None:
             yield from cutter.finish()
 
@@ -103,7 +102,7 @@ class SequenceWindows:
         return words[0]
 
     def _check_letters(self, name: str, line: int, text: bytes) -> None:
-        wrong = text.translate(None, _LETTERS + _BLANKS)
+        wrong = text.translate(None, _LETTERS + FASTA_BLANKS)
         if wrong:
             line += text[: text.index(wrong[:1])].count(b"\n")
             advice = "; RNA? write T for U" if wrong[:1] in b"Uu" else ""
@@ -151,7 +150,7 @@ class _Cutter:
         end = self._held_start + len(self._held)
         if end < self._window_bp:
             codes = np.full((1, self._window_bp), dna.UNKNOWN, dtype=np.uint8)
-            before = (self._window_bp - end) // 2
+            before = middle_start(0, self._window_bp, end)
             codes[0, before : before + end] = self._held
             yield WindowBatch(self._columns(np.zeros(1, dtype=np.int64), end), codes)
         elif self._next_start - self._stride_bp + self._window_bp < end:

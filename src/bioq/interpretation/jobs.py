@@ -16,6 +16,7 @@ from bioq.errors import UsageError
 from bioq.files import require_folder_for
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import Genome, open_genome
+from bioq.genome.windows import middle_start
 from bioq.inputs import Loci, Locus, open_loci
 from bioq.interpretation.gradients import (
     STEPS,
@@ -322,7 +323,7 @@ def _require_drawable(job: ExplainJob, loci: Loci, targets: int) -> None:
 
 
 def _report_skipped_ends(label: str, window_bp: int, span_bp: int) -> None:
-    before = (window_bp - span_bp) // 2
+    before = middle_start(0, window_bp, span_bp)
     say(
         f"{label}: --span-bp {span_bp} explains the middle of windows only: not the "
         f"first {before:,} and the last {window_bp - span_bp - before:,} bases of a "

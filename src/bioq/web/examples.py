@@ -10,6 +10,7 @@ import numpy as np
 
 from bioq import dna
 from bioq.dataset.targets import NAME
+from bioq.genome.notation import Interval, VariantText
 from bioq.web.service import Service
 
 JSON, BYTES = "application/json", "application/octet-stream"
@@ -58,21 +59,21 @@ def examples(service: Service) -> list[Example]:
     predict = {"sequences": [sequence], "targets": [target], "pad": True}
     requests.append(Example("sequence", "POST", "/api/predict", predict))
     contig, start, base = _position(service)
-    region = f"{contig}:{start + 1}-{start + 2 * service.bin_bp}"
+    region = str(Interval(contig, start, start + 2 * service.bin_bp))
     requests.append(
         Example("region", "POST", "/api/predict", {"regions": [region], "targets": [target]})
     )
     alleles = list(_alleles(contig, start + 1, base))
-    lines = [f"{contig}:{pos}:{ref}>{alt}" for pos, ref, alt in alleles]
+    lines = [str(allele) for allele in alleles]
     requests.append(
         Example("variants", "POST", "/api/variants", {"variants": lines, "targets": [target]})
     )
-    window: dict[str, Any] = {"region": f"{contig}:{start + 1}-{start + service.bin_bp}"}
+    window: dict[str, Any] = {"region": str(Interval(contig, start, start + service.bin_bp))}
     if service.genome is None:
         window = {"sequence": sequence["sequence"]}
     mutate = {**window, "target": target, "span_bp": _SPAN_BP}
     requests.append(Example("window", "POST", "/api/mutagenesis", mutate))
-    rows = "".join(f"{contig}\t{pos}\t.\t{ref}\t{alt}\n" for pos, ref, alt in alleles)
+    rows = "".join("\t".join(allele) + "\n" for allele in alleles)
     vcf = f"##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n{rows}"
     requests.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))
     requests.append(Example("job", "GET", "/api/jobs/{id}"))
@@ -91,11 +92,12 @@ def add_examples(openapi: dict[str, Any], service: Service) -> None:
             content.setdefault("examples", {})[example.name] = {"value": value}
 
 
-def _alleles(contig: str, pos: int, base: str) -> Iterator[tuple[int, str, str]]:
+def _alleles(contig: str, pos: int, base: str) -> Iterator[VariantText]:
     """Yield an allele that is scored, and one whose REF differs from the genome."""
     next_base = dna.BASES[(dna.BASES.index(base) + 1) % 4]
-    yield pos, base, next_base
-    yield pos, next_base, dna.BASES[(dna.BASES.index(base) + 2) % 4]
+    later_base = dna.BASES[(dna.BASES.index(base) + 2) % 4]
+    yield VariantText(contig, str(pos), ".", base, next_base)
+    yield VariantText(contig, str(pos), ".", next_base, later_base)
 
 
 def _position(service: Service) -> tuple[str, int, str]:

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from bioq import dna
 from bioq.genome.notation import REGION_PATTERN
 from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
-_DNA = "^[ACGTNRYSWKMBDHVacgtnryswkmbdhv]+$"
-_MOST_SHOWN = 60
+_DNA = f"^[{dna.IUPAC}{dna.IUPAC.lower()}]+$"
 
 # Other letters pass this pattern: the reader's message names them.
 Bases = Annotated[str, Field(pattern="^[!-=?-~]+$", json_schema_extra={"pattern": _DNA})]
@@ -258,11 +258,7 @@ def one_line(error: RequestValidationError) -> str:
     if not path and first["type"] != "string_unicode":
         return "the body is not a JSON object; send one, with 'Content-Type: application/json'"
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    given = "" if first["type"] == "missing" else f", found {_short(repr(first['input']))}"
+    given = "" if first["type"] == "missing" else f", found {short(repr(first['input']))}"
     more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
     expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
-    return f"{_short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"
-
-
-def _short(text: str) -> str:
-    return short(text, _MOST_SHOWN)
+    return f"{short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"

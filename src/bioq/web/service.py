@@ -19,8 +19,9 @@ from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, read_variants
+from bioq.genome.windows import window_start
 from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
-from bioq.inputs.loci import locus_in_window, window_start
+from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
 from bioq.runs.folder import RunConfig
@@ -36,8 +37,6 @@ from bioq.web.visitor_input import short
 
 STEP_ALLELES = 32
 """Alleles scored between two checks for shorter work: about half a second on two cores."""
-_MOST_SHOWN = 60
-"""Largest number of letters of a name in a job's title."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Service:
     def predict_job(self, windows: WindowBatch) -> Job:
         """Predict windows as a job, whose result is kept."""
         answer = self.predict(windows)
-        first = _short(next(iter(windows.columns.values()))[0])
+        first = short(str(next(iter(windows.columns.values()))[0]))
         title = first if len(windows) == 1 else f"{first} and {len(windows) - 1:,} more windows"
         job = Job("sequence", title, self.jobs.new_folder(), len(windows), "windows")
         return self.jobs.adopt(job, answer)
@@ -123,7 +122,7 @@ class Service:
         kinds = _kinds(windows)
         name = str(self.targets[NAME].iloc[target])
         known = (locus.bases[:, None] != np.arange(4)).sum()
-        where = _short(locus.columns.get("sequence") or locus.columns.get("chrom"))
+        where = _name_of(locus.columns)
         title = f"{name}, {where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}"
         job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
 
@@ -187,7 +186,7 @@ class Service:
         first, last = start, end
         if "chrom" in columns:
             names = ContigNames(self._require_genome())
-            contig = names.contigs[names.find(columns["chrom"]) or 0]
+            contig = names.contigs[names.require(columns["chrom"], _name_of(columns))]
             first, last = 0, names.genome.lengths[contig]
         locus = locus_in_window(
             columns,
@@ -198,9 +197,7 @@ class Service:
             last=last,
         )
         if locus is None:
-            raise BioqError(
-                f"{_short(columns.get('sequence'))}: the sequence has no bases to mutate"
-            )
+            raise BioqError(f"{_name_of(columns)}: the sequence has no bases to mutate")
         return locus
 
     def _require_genome(self) -> Genome:
@@ -270,8 +267,9 @@ def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "num
     return RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
 
 
-def _short(name: object) -> str:
-    return short(str(name), _MOST_SHOWN)
+def _name_of(columns: Mapping[str, Any]) -> str:
+    """Return the name of a window's sequence or contig, for a message or a title."""
+    return short(str(columns.get("sequence") or columns.get("chrom")))
 
 
 def _discard(file: Path) -> None:

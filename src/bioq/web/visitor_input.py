@@ -6,18 +6,18 @@ of the command line. No input of a visitor is ever used as a path.
 
 import gzip
 import io
-import re
 import tempfile
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome import Genome
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
-from bioq.genome.vcf import Variant, check_record, read_variants
+from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -27,10 +27,11 @@ from bioq.inputs import (
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
-_BCF_MAGIC = b"BCF"
-_BASES = re.compile(r"[ACGTNRYSWKMBDHV]*", re.IGNORECASE)
+MOST_SHOWN = 60
+"""Largest number of letters of a name that is shown in a title or a message."""
 _PIECE_BYTES = 1 << 20
-_MOST_SHOWN = 40
+_LETTERS = frozenset(dna.IUPAC + dna.IUPAC.lower())
+_MOST_QUOTED = 40
 _CHECKING = threading.Lock()
 """Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
 
@@ -144,7 +145,7 @@ def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
         head = content.read(4)
     if not head:
         raise BioqError("the file is empty; expected VCF")
-    if head.startswith((GZIP_MAGIC, _BCF_MAGIC)):
+    if head.startswith((GZIP_MAGIC, BCF_MAGIC)):
         raise BioqError(
             "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
             "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes it"
@@ -217,7 +218,7 @@ def _bare(text: str) -> str:
     """Return the letters of a sequence without a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         for word in line.split():
-            if not word.isdigit() and _BASES.fullmatch(word) is None:
+            if not word.isdigit() and not set(word) <= _LETTERS:
                 raise BioqError(
                     f"line {number}: {_short(word)!r} is not DNA; expected the letters A, C, G, T, "
                     "N and the other IUPAC letters, or FASTA, which begins with '>'"
@@ -235,10 +236,10 @@ def _checked(text: str, limits: Limits) -> str:
     return text.removeprefix("\ufeff")
 
 
-def short(text: str, most: int) -> str:
+def short(text: str, most: int = MOST_SHOWN) -> str:
     """Return a text cut to `most` letters."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _short(text: str) -> str:
-    return short(text.strip(), _MOST_SHOWN)
+    return short(text.strip(), _MOST_QUOTED)

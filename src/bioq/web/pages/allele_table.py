@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from bioq.genome.notation import VariantText
 from bioq.web.answers import Alleles
 from bioq.web.visitor_input import short
 
@@ -78,11 +79,10 @@ def title_of(columns: Columns, number: int, most: int) -> str:
     part = most // 4
     chrom = short(str(columns["chrom"][number]), 2 * part)
     ref, alt = (short(str(columns[name][number]), part) for name in ("ref", "alt"))
-    return f"{chrom}:{columns['pos'][number]}:{ref}>{alt}"
+    return str(VariantText(chrom, str(columns["pos"][number]), ".", ref, alt))
 
 
 def _text(columns: Columns, number: int) -> str:
-    chrom, pos, id, ref, alt, target = (
-        columns[name][number] for name in ("chrom", "pos", "id", "ref", "alt", "top_target")
-    )
-    return f"{chrom}:{pos}:{ref}>{alt} {id} {target}".lower()
+    names = ("chrom", "pos", "id", "ref", "alt")
+    variant = VariantText(*(str(columns[name][number]) for name in names))
+    return f"{variant} {variant.id} {columns['top_target'][number]}".lower()

@@ -11,6 +11,8 @@ from starlette.responses import Response
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
+from bioq.genome.notation import Interval
+from bioq.genome.windows import middle_start
 from bioq.inputs import WindowBatch
 from bioq.inputs.windows import N_SHARE
 from bioq.web.answers import Predictions
@@ -145,8 +147,8 @@ def _examples(service: Service) -> list[Example]:
         start = length // 2 // bin_bp * bin_bp
         codes = genome.read(contig, start, min(start + window_bp, length))
         if len(codes) == window_bp and (codes < dna.UNKNOWN).all():
-            bin_start = start + (window_bp - bin_bp) // 2
-            region = f"{contig}:{bin_start + 1}-{bin_start + _EXAMPLE_BINS * bin_bp}"
+            bin_start = middle_start(start, start + window_bp, bin_bp)
+            region = str(Interval(contig, bin_start, bin_start + _EXAMPLE_BINS * bin_bp))
             text = _fasta(f"{contig}_{start + 1}_{start + window_bp}", codes)
             return [
                 Example("sequence", "Example sequence", text),

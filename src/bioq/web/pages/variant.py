@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
+from bioq.genome.notation import VariantText
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
@@ -25,10 +26,9 @@ from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
 from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
-from bioq.web.visitor_input import short
+from bioq.web.visitor_input import MOST_SHOWN, short
 
 PAGE_ALLELES = 100
-_MOST_TITLE = 60
 
 router = APIRouter()
 
@@ -122,7 +122,8 @@ def _form(
 def _score_lines(service: Service, text: str) -> Job:
     alleles = service.read_variant_lines(text)
     first = alleles[0]
-    title = short(f"{first.chrom}:{first.pos}:{first.ref}>{first.alt}", _MOST_TITLE)
+    variant = VariantText(first.chrom, str(first.pos), first.id, first.ref, first.alt)
+    title = short(str(variant))
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
     return service.score_job(alleles, len(alleles), title)
@@ -132,7 +133,7 @@ def _score_file(service: Service, content: bytes, name: str) -> Job:
     if not content and not name:
         raise BioqError("no file is chosen; choose a .vcf or .vcf.gz file")
     printable = "".join(letter for letter in PurePath(name).name if letter.isprintable())
-    return service.score_vcf_job(content, short(printable or "VCF", _MOST_TITLE))
+    return service.score_vcf_job(content, short(printable or "VCF"))
 
 
 def _overview(job: Job, alleles: Alleles) -> Markup:
@@ -204,11 +205,11 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         job=job,
         number=number,
         count=len(alleles),
-        title=title_of(alleles.columns, number, _MOST_TITLE),
+        title=title_of(alleles.columns, number, MOST_SHOWN),
         id=str(alleles.columns["id"][number]),
         verdict=status,
         meaning=STATUSES[status],
-        genome_ref=short(str(alleles.columns["genome_ref"][number]), _MOST_TITLE),
+        genome_ref=short(str(alleles.columns["genome_ref"][number])),
         figure=figure,
         targets=targets,
         annotation=annotation,

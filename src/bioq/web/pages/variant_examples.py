@@ -2,6 +2,8 @@
 
 from bioq import dna
 from bioq.genome import Genome
+from bioq.genome.notation import VariantText
+from bioq.genome.windows import middle_start
 from bioq.web.pages.sequence import Example
 from bioq.web.service import Service
 
@@ -18,10 +20,12 @@ def examples(service: Service) -> list[Example]:
         return []
     contig, start, bases = window
     middle = len(bases) // 2
-    pos, ref = start + middle + 1, bases[middle]
+    snv = VariantText(
+        contig, str(start + middle + 1), ".", bases[middle], _TRANSITION[bases[middle]]
+    )
     first = middle + 10
     lines = [
-        (pos, "snv", ref, _TRANSITION[ref]),
+        (int(snv.pos), "snv", snv.ref, snv.alt),
         (start + first + 1, "deletion", bases[first : first + 3], bases[first]),
         (start + first + 8, "insertion", bases[first + 7], bases[first + 7] + "GATA"),
         (start + first + 16, "two-alleles", bases[first + 15], _two_alts(bases[first + 15])),
@@ -38,7 +42,7 @@ def examples(service: Service) -> list[Example]:
         for position, name, old, new in lines
     )
     return [
-        Example("one", "One variant", f"{contig}:{pos}:{ref}>{_TRANSITION[ref]}"),
+        Example("one", "One variant", str(snv)),
         Example("several", "VCF lines, two with an error", text),
     ]
 
@@ -56,7 +60,7 @@ def _known_bases(genome: Genome, window_bp: int) -> tuple[str, int, str] | None:
             start = int((length - window_bp) * (0.5 + share * (_POSITIONS - 1) / _POSITIONS))
             codes = genome.read(contig, start, start + window_bp)
             if (codes < dna.UNKNOWN).all():
-                before = (window_bp - _SPAN_BP) // 2
+                before = middle_start(0, window_bp, _SPAN_BP)
                 bases = dna.decode(codes[before : before + _SPAN_BP])
                 return contig, start + before, bases
     return None

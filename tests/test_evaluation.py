@@ -250,8 +250,8 @@ def test_a_data_set_that_does_not_fit_the_run_is_refused(trained, tmp_path, opti
     ("options", "message"),
     [
         ({"batch_size": "many"}, "--batch-size 'many', expected a whole number, 1 or more"),
-        ({"strands": "one"}, "--strands 'one', expected both, forward"),
-        ({"precision": 32}, "--precision 32, expected 32, tf32, bf16"),
+        ({"strands": "one"}, "--strands 'one', expected both or forward"),
+        ({"precision": 32}, "--precision 32, expected 32, tf32 or bf16"),
     ],
 )
 def test_an_option_that_is_wrong_is_refused_by_its_flag(trained, options, message):

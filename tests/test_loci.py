@@ -217,6 +217,13 @@ def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:
             loci(f"chr1 {pos} A C", genome, span=12)
 
 
+@pytest.mark.parametrize("name", ["my nice peaks file.fa", "no such file here.fa at all"])
+def test_a_missing_file_whose_name_has_many_words_is_no_variant(name: str, genome: Path) -> None:
+    with pytest.raises(BioqError, match="no such file; expected FASTA"):
+        with open_loci(name, None, window_bp=100, span_bp=20, pad=False) as opened:
+            list(opened.read())
+
+
 def test_an_empty_sequence_is_refused_even_if_it_is_to_be_padded(tmp_path: Path) -> None:
     fasta = tmp_path / "in.fa"
     fasta.write_text(">none\n>some\nACGT\n")

@@ -55,6 +55,11 @@ def test_an_alt_that_is_not_bases_is_read_after_an_arrow_only():
     assert parse_variant("a-1-b-c.bed") is None
 
 
+@pytest.mark.parametrize("text", ["chr1:-1:G>A", "chr1:-5-C-A", "chr1--5-C-A", ":5:C>A"])
+def test_the_name_of_a_contig_does_not_end_with_the_separator(text):
+    assert parse_variant(text) is None
+
+
 @pytest.mark.parametrize(
     ("first", "last", "contig_bp", "expected"),
     [(1, 5, 5, True), (1, 6, 5, False), (0, 5, 5, False), (3, 2, 5, False), (3, 3, None, True)],

@@ -361,7 +361,7 @@ def test_a_window_of_unknown_bases_is_kept_where_its_bin_was_given(world: World)
         ({"window_bp": 1001}, "window_bp 1001 with bin_bp 200: .* must be even"),
         ({"window_bp": 100}, "window_bp 100 with bin_bp 200"),
         ({"bin_bp": 0}, "--bin-bp 0, expected 1 or more"),
-        ({"label": "most"}, "--label 'most', expected half, midpoint, any"),
+        ({"label": "most"}, "--label 'most', expected half, midpoint or any"),
     ],
 )
 def test_options_that_cannot_go_together_are_wrong_usage(

@@ -461,7 +461,7 @@ def test_options_that_do_not_go_together_are_refused(name: str, tmp_path: Path) 
         ({"top": 0}, "--top 0, expected 1 or more"),
         ({"stride_bp": 0}, "--stride-bp 0, expected 1 or more"),
         ({"batch_size": -1}, "--batch-size -1, expected 1 or more"),
-        ({"strands": "all"}, "--strands 'all', expected both, forward"),
+        ({"strands": "all"}, "--strands 'all', expected both or forward"),
     ],
 )
 def test_an_option_out_of_range_is_named(option: dict[str, Any], message: str) -> None:

@@ -6,6 +6,7 @@ import io
 import lzma
 import os
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -162,6 +163,26 @@ def test_a_pipe_is_read(tmp_path, packing):
     writer.start()
     with open_text(pipe, "text") as text:
         assert text.read() == content
+    writer.join()
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_a_pipe_whose_first_bytes_come_one_by_one_is_read(tmp_path, packing):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            content = PACKED[packing](b"\xef\xbb\xbf" + CONTENT)
+            for byte in content[:20]:
+                file.write(bytes([byte]))
+                time.sleep(0.005)
+            file.write(content[20:])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with open_text(pipe, "text") as text:
+        assert text.read() == CONTENT
     writer.join()
 
 

@@ -357,7 +357,7 @@ def test_malformed_input_leaves_no_output(
         ("out.tsv", {"scores": ("dif",)}, "score 'dif'; expected some of diff, log2_odds_ratio"),
         ("out.tsv", {"scores": ("zscore",)}, "zscore needs --background"),
         ("out.tsv", {"targets": ("third",)}, "no target is called 'third'"),
-        ("out.tsv", {"format": "xml"}, "--format 'xml', expected table, deepsea"),
+        ("out.tsv", {"format": "xml"}, "--format 'xml', expected table or deepsea"),
     ],
 )
 def test_wrong_options_are_named(
@@ -372,7 +372,7 @@ def test_wrong_options_are_named(
 def test_an_option_out_of_range_is_named() -> None:
     with pytest.raises(UsageError, match="--batch-size 0, expected 1 or more"):
         VariantOptions(batch_size=0)
-    with pytest.raises(UsageError, match="--indel 'right side', expected left, right, both"):
+    with pytest.raises(UsageError, match="--indel 'right side', expected left, right or both"):
         VariantOptions(indel="right side")  # type: ignore[arg-type]
 
 

@@ -105,7 +105,7 @@ def _expected(value: Any, annotation: Any) -> str:
         parts = [part for part in arguments if part is not NoneType]
         return " or ".join(_expected(value, part) for part in parts)
     if origin is Literal:
-        return ", ".join(arguments)
+        return " or ".join(", ".join(arguments).rsplit(", ", 1))
     if origin is Annotated:
         ranges = ", ".join(map(str, arguments[1:]))
         is_type = _fits(value, arguments[0])

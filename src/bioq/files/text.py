@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from bioq import files
 from bioq.errors import BioqError
@@ -80,7 +80,7 @@ def open_content(
             raw = cast(io.RawIOBase, sys.stdin.buffer)
             if path != STDIN:
                 raw = stack.enter_context(open(path, "rb", buffering=0))
-            file = _File(raw, advance)
+            file = _File(_FullReads(raw), advance)
             stack.callback(file.detach)  # standard input stays open
             head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
         except FileNotFoundError as error:
@@ -216,6 +216,26 @@ def _refuse_other_compression(head: bytes, label: str) -> None:
                 f"{label}: is compressed with {name}; BioQ reads plain, gzip or bgzip: "
                 f"decompress it first ({command})"
             )
+
+
+class _FullReads(io.RawIOBase):
+    """Reads as many bytes as are requested: one read of a pipe may return fewer, and the first
+    bytes decide how a file is opened."""
+
+    def __init__(self, raw: io.RawIOBase):
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        view, filled = memoryview(buffer), 0
+        while filled < len(view):
+            count = self._raw.readinto(view[filled:])
+            if not count:
+                break
+            filled += count
+        return filled
 
 
 class _File(io.BufferedReader):

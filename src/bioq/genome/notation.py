@@ -17,7 +17,7 @@ REGION_PATTERN = r"[!-~]+:[0-9,]+-[0-9,]+"
 _REGION = re.compile(r"(?P<contig>\S+):(?P<start>[0-9,]+)\s*[-–]\s*(?P<end>[0-9,]+)")
 # After POS, `:`, `-` and `/` need letters on both sides; `>` takes any ALT, to be refused by name.
 _VARIANT = re.compile(
-    r"(?P<contig>\S+)[:–-](?P<pos>[0-9,]+)[:–-](?P<ref>[A-Za-z]+)"
+    r"(?P<contig>\S*[^\s:–-])[:–-](?P<pos>[0-9,]+)[:–-](?P<ref>[A-Za-z]+)"
     r"(?:>(?P<alt>\S+)|[:/–-](?P<letters>[A-Za-z]+))"
 )
 _MOST_DIGITS = 18

@@ -28,7 +28,7 @@ from bioq.genome.alleles import (
     window_positions,
 )
 from bioq.genome.notation import Interval, VariantText, parse_region, parse_variant
-from bioq.genome.vcf import Variant, parse_pos
+from bioq.genome.vcf import Variant, is_bases, parse_pos
 from bioq.genome.windows import middle_start, read_padded, window_start
 from bioq.inputs.files import input_file
 from bioq.inputs.regions import Region, RegionWindows
@@ -91,6 +91,8 @@ def open_loci(
     whose REF differs from the genome.
     """
     region, variant = parse_region(source), parse_variant(source)
+    if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
+        variant = None  # the words of a file's name
     is_file = os.path.exists(source) or (region is None and variant is None)
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a position on a genome; give --genome")

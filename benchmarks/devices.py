@@ -106,14 +106,14 @@ def work(
 
     import bioq
     from bioq import ModelSizes, TrainConfig
-    from bioq.training import job
+    from bioq.training import train as training
 
     class Done(Exception):
         pass
 
     result: dict[str, Any] = {"step_s": [], "cpu_s": []}
 
-    class Timed(job.TrainingLoop):
+    class Timed(training.TrainingLoop):
         def _step(self, batch: Any) -> torch.Tensor:
             started, cpu = time.perf_counter(), time.process_time()
             loss = super()._step(batch)
@@ -127,7 +127,7 @@ def work(
                 raise Done
             return loss
 
-    job.TrainingLoop = Timed
+    training.TrainingLoop = Timed
     config = TrainConfig(
         batch_size=batch, optimizer="rmsprop", lr=1e-5, device="cpu", data_in="memory"
     )

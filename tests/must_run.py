@@ -12,10 +12,8 @@ MAY_BE_SKIPPED = (
     "POSIX signals",
     "root may not mount",
     "no network namespaces",
-    "60 or 100 MB each",
 )
-"""Parts of the reasons for which CI may skip a test: what the machine itself lacks, and what
-`make test-faults` runs."""
+"""Parts of the reasons for which CI may skip a test: what the machine itself lacks."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,8 @@
 """The architecture that docs/design.md draws is the one that the import contract holds."""
 
 import ast
+import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -58,3 +60,21 @@ def test_no_function_has_more_than_50_lines_of_code() -> None:
                 lines[name] = last.end_lineno - first[0].lineno + 1 if first else 0
     assert len(lines) > 1000
     assert not {name: count for name, count in lines.items() if count > 50}
+
+
+def test_everything_that_benchmarks_and_tests_import_exists() -> None:
+    """Benchmarks run in no test, and parts of the tests run in other processes."""
+    missing = []
+    for file in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/**/*.py")]:
+        if ".venv" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "bioq":
+                module = importlib.import_module(str(node.module))
+                for name in (alias.name for alias in node.names):
+                    exists = hasattr(module, name) or importlib.util.find_spec(
+                        f"{node.module}.{name}"
+                    )
+                    if not exists:
+                        missing.append(f"{file.relative_to(ROOT)}:{node.lineno}: {name}")
+    assert missing == []

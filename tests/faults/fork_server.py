@@ -22,9 +22,19 @@ from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
 from bioq.prediction import bigwig, spool
 from bioq.tables import hdf5, parquet, text
-from bioq.training import job as training
+from bioq.training import train as training_module
 
-LOADED = (evaluation, training, background, data, motifs, mutagenesis, predict, train, variants)
+LOADED = (
+    evaluation,
+    training_module,
+    background,
+    data,
+    motifs,
+    mutagenesis,
+    predict,
+    train,
+    variants,
+)
 LOADED_TOO = (evaluate_command, bigwig, hdf5, parquet, text)
 """Imported before the processes are made, not in each of them."""
 "".encode("utf-8-sig")  # so is the codec: another user may not be allowed to read it

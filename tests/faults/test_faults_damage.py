@@ -248,11 +248,8 @@ def test_a_line_of_100_mb_is_read_or_refused_in_bounded_memory(
     world: World,
     processes: Processes,
     tmp_path: Path,
-    trials: int,
     counted: Counted,
 ) -> None:
-    if trials == 1:
-        pytest.skip("60 or 100 MB each: make test-faults")
     kind, start, repeated, code = LONG[name]
     with open_genome(world.folder / "g.fa") as genome:
         ref = "ACGT"[int(genome.read("chr1", 4, 5)[0])]

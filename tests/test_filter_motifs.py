@@ -199,6 +199,18 @@ def test_few_motifs_to_match_against_are_called_unreliable(jaspar, capsys):
     )
 
 
+def test_a_pair_that_shares_little_information_is_never_the_best_match(monkeypatch):
+    """Whatever p-value TOMTOM gives it; it counts as p = 1 among the comparisons."""
+    query = Motif("query", "query", np.eye(4)[[0, 1, 2, 3, 0, 1]])  # 2 bits per position
+    flat = Motif("flat", "flat", np.full((6, 4), 0.25))
+    p = np.array([[1e-9, 1e-3]])
+    zeros = np.zeros((1, 2))
+    monkeypatch.setattr("memelite.tomtom", lambda *_: (p, zeros, zeros, zeros, zeros))
+    row = match_motifs([query], [flat, query]).iloc[0]
+    assert (row["match"], row["p"], row["shared_bits"]) == ("query", 1e-3, 12.0)
+    assert row["q"] == false_discovery_control([1.0, 1e-3])[1]
+
+
 def test_missing_memelite_is_said_in_one_line(monkeypatch, jaspar):
     monkeypatch.setitem(sys.modules, "memelite", None)
     with pytest.raises(UsageError, match=r"bioq\[motifs\]"):

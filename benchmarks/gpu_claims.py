@@ -20,13 +20,13 @@ def of_inference(report: Row) -> list[str]:
         wrong = [row.get("way", "all") for row in report["inference"] if "error" in row]
         result.append(said("both bf16 ways pass their check", not wrong, f"failed: {wrong or 0}"))
         ratio = ratios(inference, TRITON, CUDNN)
-        result.append(said("Triton is the faster way", min_of(ratio) > 1, text(ratio)))
+        result.append(compared("Triton is the faster way", ratio, min_of(ratio) > 1))
         for way in (TRITON, CUDNN):
             ratio = ratios(inference, way, "plain bf16")
-            result.append(said(f"{way}, beats plain bf16", min_of(ratio) > 1, text(ratio)))
+            result.append(compared(f"{way}, beats plain bf16", ratio, min_of(ratio) > 1))
             small = {batch: rate for batch, rate in ratio.items() if batch < 128}
             claim = f"{way}: fewer than 128 windows are not worth a graph"
-            result.append(said(claim, max(small.values(), default=0) < 1, text(small)))
+            result.append(compared(claim, small, max(small.values(), default=0) < 1))
     prediction = by_way(report.get("prediction", []))
     for way, rates in prediction.items():
         if {256, 4096} <= rates.keys():
@@ -48,7 +48,8 @@ def of_training(report: Row) -> list[str]:
         best = max(rate for rates in training.values() for rate in rates.values())
         result.append(said("training reaches 73,000 windows/s", best >= 73_000, f"{best:,.0f}"))
         steps = max((rates.get(100, 0.0) for rates in training.values()), default=0.0) / 100
-        result.append(said("eager: under 730 steps/s at batch 100", steps < 730, f"{steps:,.0f}"))
+        claim = "eager: under 730 steps/s at batch 100"
+        result.append(said(claim, steps < 730, f"{steps:,.0f}") if steps else not_measured(claim))
         waiting = {
             f"{row['way']} at {row['batch']}: {row['waits']}"
             for row in report["training"]
@@ -66,6 +67,15 @@ def of_training(report: Row) -> list[str]:
 
 def said(claim: str, holds: bool, figure: str) -> str:
     return f"{claim}: {'holds' if holds else 'does not hold'} ({figure})"
+
+
+def compared(claim: str, ratio: dict[int, float], holds: bool) -> str:
+    """Return the verdict on a claim about ratios of rates by batch size, if there are any."""
+    return said(claim, holds, text(ratio)) if ratio else not_measured(claim)
+
+
+def not_measured(claim: str) -> str:
+    return f"{claim}: not measured"
 
 
 def rated(row: Row) -> bool:
@@ -90,4 +100,4 @@ def min_of(ratio: dict[int, float]) -> float:
 
 
 def text(ratio: dict[int, float]) -> str:
-    return ", ".join(f"batch {batch}: {value:.2f}" for batch, value in ratio.items()) or "no rows"
+    return ", ".join(f"batch {batch}: {value:.2f}" for batch, value in ratio.items())

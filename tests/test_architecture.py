@@ -30,8 +30,8 @@ def test_the_drawing_shows_the_layers_of_the_contract() -> None:
 
 
 def test_the_top_level_is_short_and_shared() -> None:
-    """What only one package imports belongs into that package; jobs and their faces are imported
-    by the command line alone."""
+    """A module that a single package imports belongs in that package; only the command line
+    imports the jobs, and the packages that show their results."""
     names = {path.stem for path in (ROOT / "src/bioq").iterdir() if path.suffix in ("", ".py")}
     names -= {"__init__", "__main__", "__pycache__"}
     assert len(names) <= 26, sorted(names)

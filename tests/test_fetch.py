@@ -1,4 +1,4 @@
-"""bioq.builders.deepsea.fetch against a local server that misbehaves in every way it is told to."""
+"""bioq.builders.deepsea.fetch against a local server with the faults that a test chooses."""
 
 import hashlib
 import http.server

@@ -9,12 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def run_pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a process of its own; the last line of its output lists the loaded modules."""
     code = "import pytest, sys; status = pytest.main(sys.argv[1:]); "
     code += "print('loaded:', *sorted(sys.modules)); sys.exit(status)"
     return subprocess.run(
         [sys.executable, "-c", code, "-p", "no:cacheprovider", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -33,18 +34,12 @@ def skipping(tmp_path: Path) -> Path:
 
 def test_a_skip_that_must_not_be_fails_the_run_and_is_named(skipping: Path) -> None:
     plugin = ["-p", "must_run", f"--rootdir={skipping.parent}", "-c", "/dev/null", str(skipping)]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin, "--must-run"],
-        cwd=ROOT / "tests", capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = run_pytest(*plugin, "--must-run", folder=ROOT / "tests")
     assert done.returncode == 1, done.stdout
     named = done.stdout[done.stdout.index("must run (--must-run)") :]
     assert "test_browser: Skipped: no Chromium is installed" in named
     assert "test_card" not in named
-    without = subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin],
-        cwd=ROOT / "tests", capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    without = run_pytest(*plugin, folder=ROOT / "tests")
     assert without.returncode == 0, without.stdout
 
 

@@ -7,7 +7,6 @@ increasing, so that no ROC AUC or average precision changes. Measurements of oth
 `docs/calibration.md`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from bioq.errors import BioqError
-from bioq.files import new_file, read_json
+from bioq.files import read_json, write_json
 
 FORMAT = "bioq-calibration"
 FORMAT_VERSION = 1
@@ -99,6 +98,5 @@ def read_calibration(run: Path) -> Calibration | None:
 def write_calibration(calibration: Calibration, run: Path) -> Path:
     """Write RUN/calibration.json in one step, replacing an earlier file; return its path."""
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(calibration)}
-    with new_file(run / CALIBRATION_FILE) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(run / CALIBRATION_FILE, content)
     return run / CALIBRATION_FILE

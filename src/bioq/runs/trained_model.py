@@ -76,7 +76,7 @@ def load(
     belong to another architecture; UsageError for another name of weights.
     """
     if weights not in _WEIGHTS:
-        raise UsageError(f"weights {weights!r}, expected {', '.join(_WEIGHTS)}")
+        raise UsageError(f"weights {weights!r}, expected {' or '.join(_WEIGHTS)}")
     run = Path(run)
     config = read_config(run)
     with torch.device("meta"):  # no random weights: those of the file replace them

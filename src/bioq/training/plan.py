@@ -30,7 +30,7 @@ class TrainingRequest:
     """The caller's options of a training; None leaves a choice to BioQ."""
 
     model: str | None = None
-    """A name of `bioq.models.PUBLISHED`."""
+    """A name of `bioq.models.families.PUBLISHED`."""
     sizes: ModelSizes = field(default_factory=ModelSizes)
     motifs: str | None = None
     """Motifs to start the filters from, see `models.motif_start.starting_motifs`."""

@@ -47,12 +47,12 @@ def train(
 ) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.PUBLISHED`, "bioq" by default; `sizes` changes its layers;
-    `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run` starts from
-    the network and the best weights of that run instead; with `freeze` only the weights of single
-    targets learn. `resume` continues an interrupted run from its last checkpoint with the options
-    that it was started with; on a CPU the result is the same, bit for bit, as without the
-    interruption.
+    `model` is a name of `bioq.models.families.PUBLISHED`, by default "bioq"; `sizes` changes its
+    layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
+    starts from the network and the best weights of that run instead; with `freeze` only the
+    weights of single targets learn. `resume` continues an interrupted run from its last checkpoint
+    with the options that it was started with; on a CPU the result is the same, bit for bit, as
+    without the interruption.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this process as a rank; all machines must see the folder `run`.
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists

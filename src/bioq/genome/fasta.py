@@ -41,11 +41,13 @@ class Genome:
         lengths: dict[str, int],
         read: Callable[[str, int, int], dna.Bytes],
         close: Callable[[], None],
+        letters: Callable[[str, int, int], str] | None = None,
     ):
         self.path = path
         self.lengths = lengths
         self._read = read
         self._close = close
+        self._letters = letters
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
@@ -53,6 +55,20 @@ class Genome:
 
         Raises BioqError for an unknown contig or bases outside it.
         """
+        self._check_inside(contig, start, end)
+        return self._read(contig, start, end)
+
+    def letters(self, contig: str, start: int, end: int) -> str:
+        """Return the letters of the bases `start` to `end` as the file has them, in upper case.
+
+        Letters of IUPAC other than A, C, G, T and N are kept. Raises BioqError as `read` does.
+        """
+        self._check_inside(contig, start, end)
+        if self._letters is None:
+            return dna.decode(self._read(contig, start, end))
+        return self._letters(contig, start, end)
+
+    def _check_inside(self, contig: str, start: int, end: int) -> None:
         if contig not in self.lengths:
             raise BioqError(f"{self.path}: has no contig {contig!r}; it has {some(self.lengths)}")
         if not 0 <= start <= end <= self.lengths[contig]:
@@ -60,7 +76,6 @@ class Genome:
                 f"{self.path}: bases {start:,} to {end:,} of {contig} do not exist; "
                 f"it has bases 0 to {self.lengths[contig]:,}"
             )
-        return self._read(contig, start, end)
 
     def close(self) -> None:
         """Close the file; nothing can be read afterwards."""

@@ -131,6 +131,9 @@ class _Alleles:
     packed: dna.Bytes
     """All of `bases`, concatenated, at two bits per base."""
     mask: dna.Bytes
+    letters: Mapping[Bases, str]
+    """The genome's letters of those of `bases` that have IUPAC codes other than N, where they were
+    read as letters."""
 
     def genome(self) -> dict[Bases, dna.Bytes]:
         """Return the codes of all `bases`."""
@@ -147,12 +150,12 @@ def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> 
         block = list(itertools.islice(stream, size))
         if not block and number:
             return
-        bases = reader.read(block)
+        bases, letters = reader.read(block)
         codes = np.concatenate([np.empty(0, dtype=np.uint8), *bases.values()])[None, :]
         packed, mask = dna.pack(codes)
-        texts = repr([astuple(variant)[1:] for variant in block]), repr(list(bases))
+        texts = repr([astuple(variant)[1:] for variant in block]), repr([*bases, *letters.items()])
         digest = digest_of(packed.tobytes(), mask.tobytes(), *(text.encode() for text in texts))
-        yield Shard(number, len(block), digest, _Alleles(block, list(bases), packed, mask))
+        yield Shard(number, len(block), digest, _Alleles(block, list(bases), packed, mask, letters))
 
 
 class _GenomeReader:
@@ -163,22 +166,36 @@ class _GenomeReader:
         self._scorer = scorer
         self._genome = scorer.names.genome
         self._bases: dict[Bases, dna.Bytes] = {}
-        recording = Genome(self._genome.path, self._genome.lengths, self._record, lambda: None)
+        self._letters: dict[Bases, str] = {}
+        recording = Genome(
+            self._genome.path,
+            self._genome.lengths,
+            self._record,
+            lambda: None,
+            self._record_letters,
+        )
         self._names = ContigNames(recording, scorer.names.alias)
 
-    def read(self, block: Sequence[Variant]) -> dict[Bases, dna.Bytes]:
-        """Return the codes of all bases that scoring reads for some alleles."""
-        self._bases = {}
+    def read(self, block: Sequence[Variant]) -> tuple[dict[Bases, dna.Bytes], dict[Bases, str]]:
+        """Return the codes of all bases that scoring reads for some alleles, and the letters of
+        those bases whose letters it reads and which are not all A, C, G, T and N."""
+        self._bases, self._letters = {}, {}
         window_bp, indel = self._scorer.window_bp, self._scorer.options.indel
         for variant in block:
             site = locate_allele(variant, self._names, window_bp)
             if site.inserted is not None:
                 read_allele_windows(self._names.genome, site, window_bp, indel)
-        return self._bases
+        return self._bases, self._letters
 
     def _record(self, contig: str, start: int, end: int) -> dna.Bytes:
         codes = self._bases[contig, start, end] = self._genome.read(contig, start, end)
         return codes
+
+    def _record_letters(self, contig: str, start: int, end: int) -> str:
+        letters = self._genome.letters(contig, start, end)
+        if letters != dna.decode(self._record(contig, start, end)):
+            self._letters[contig, start, end] = letters
+        return letters
 
 
 @dataclass(frozen=True)
@@ -220,7 +237,9 @@ class _OpenScoring:
     def __init__(self, task: VariantTask, device: str):
         self._scores = task.layout.scores
         self._bases: dict[Bases, dna.Bytes] = {}
-        genome = Genome(task.genome, dict(task.lengths), self._read, lambda: None)
+        self._letters: Mapping[Bases, str] = {}
+        lengths = dict(task.lengths)
+        genome = Genome(task.genome, lengths, self._read, lambda: None, self._read_letters)
         self._scorer = Scorer(
             task.model.eval(),
             ContigNames(genome, task.alias),
@@ -230,7 +249,7 @@ class _OpenScoring:
         )
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:
-        self._bases = shard.genome()
+        self._bases, self._letters = shard.genome(), shard.letters
         self._scorer.statuses, self._scorer.absent = Counter(), Counter()
         for block in self._scorer.score(shard.variants):
             yield block.columns, {name: block.scores[name] for name in self._scores}
@@ -240,3 +259,7 @@ class _OpenScoring:
 
     def _read(self, contig: str, start: int, end: int) -> dna.Bytes:
         return self._bases[contig, start, end]
+
+    def _read_letters(self, contig: str, start: int, end: int) -> str:
+        place = contig, start, end
+        return self._letters.get(place) or dna.decode(self._bases[place])

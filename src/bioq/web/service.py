@@ -259,7 +259,11 @@ def _shared(genome: Genome) -> Genome:
         with lock:
             return genome.read(contig, start, end)
 
-    return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
+    def letters(contig: str, start: int, end: int) -> str:
+        with lock:
+            return genome.letters(contig, start, end)
+
+    return Genome(Path(genome.path.name), genome.lengths, read, genome.close, letters)
 
 
 def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "number"]]:

@@ -1,7 +1,7 @@
 """Genomes, intervals, variants and their files. Coordinates are 0-based and half-open."""
 
 from bioq.genome.bed import Bed, read_bed
-from bioq.genome.contigs import ContigNames, Located, locate, read_chrom_alias
+from bioq.genome.contigs import ContigNames, Located, find_region, locate, read_chrom_alias
 from bioq.genome.fasta import Genome, open_genome, some
 from bioq.genome.notation import Interval
 
@@ -11,6 +11,7 @@ __all__ = [
     "Genome",
     "Interval",
     "Located",
+    "find_region",
     "locate",
     "open_genome",
     "read_bed",

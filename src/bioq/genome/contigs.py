@@ -12,6 +12,7 @@ from bioq.errors import BioqError
 from bioq.files.text import read_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome, some
+from bioq.genome.notation import Interval, parse_region
 
 _NONE: Mapping[str, str] = {}
 
@@ -53,6 +54,26 @@ class ContigNames:
                 f"it has {some(self.genome.lengths)}"
             )
         return number
+
+
+def find_region(text: str, names: ContigNames, where: str = "") -> Interval | None:
+    """Return a region that a person has written; None for a text in another form.
+
+    The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100`
+    of 'samtools faidx', is the whole contig. Raises BioqError, which begins with `where`, for a
+    text that is also a region of another contig, and for a position of more than 18 digits.
+    """
+    region, name = parse_region(text, where), text.strip()
+    if region is None or name not in names.genome.lengths:
+        return region
+    whole = Interval(name, 0, names.genome.lengths[name])
+    if names.find(region.contig) is None:
+        return whole
+    raise BioqError(
+        f"{where}{name!r} is a contig of {names.genome.path}, and also the bases {region.start + 1} "
+        f"to {region.end} of its contig {region.contig}; write {str(whole)!r} for the contig, "
+        f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
+    )
 
 
 def _bare(name: str) -> str:

@@ -15,8 +15,8 @@ from pathlib import Path
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
-from bioq.genome import Genome
-from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
+from bioq.genome import ContigNames, Genome, find_region
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
 from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
 from bioq.inputs import (
     RegionWindows,
@@ -75,12 +75,13 @@ def read_regions(
     text = _checked(text, limits)
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
+    names = ContigNames(genome)
     lines, bins = [], 0
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             lines.append("\n")
             continue
-        region = parse_region(line)
+        region = find_region(line, names, f"line {number}: ")
         if region is None:
             raise BioqError(
                 f"line {number}: {_short(line)!r} is not a region; expected {REGION_FORM}, as "

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
-from bioq.dataset.targets import NAME, TargetSheet, read_target_sheet
+from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
@@ -59,8 +58,8 @@ class PeakOptions:
     test_chrom: tuple[str, ...] = ("chr8", "chr9")
     """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
     keep: str = KEEP_ANY
-    """Bins to keep: positive in any target (any), every bin (all), or positive in a target whose
-    name fits a pattern, such as '*Tfbs*'."""
+    """Bins to keep: positive in any target (any), every bin (all), or positive in a target of this
+    name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -174,7 +173,7 @@ def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | No
         return None
     if keep == KEEP_ANY:
         return np.ones(len(names), dtype=bool)
-    chosen = np.array([fnmatchcase(name, keep) for name in names])
+    chosen = matching_targets(sheet.targets, keep)
     if not chosen.any():
         raise BioqError(
             f"{sheet.path}: no target fits the keep pattern {keep!r}; its names are {some(names)}"

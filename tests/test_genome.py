@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome import ContigNames, locate, open_genome, read_bed
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
@@ -496,29 +496,6 @@ def test_names_that_only_differ_in_chr_match_exactly_or_not_at_all(tmp_path: Pat
 def test_an_alias_goes_before_the_name_itself(tmp_path: Path) -> None:
     names = names_of(tmp_path, ["chrI", "chrX"], {"chr10": "chrX", "chrX": "chrI"})
     assert (names.find("chr10"), names.find("chrX"), names.find("chrI")) == (1, 0, 0)
-
-
-def test_an_alias_table_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "alias.tsv"
-    path.write_bytes(b"\xef\xbb\xbf# peaks\tgenome\r\nchr1\tchrI\r\n\nchr2\tchrII\nchr1\tchrI\n")
-    assert read_chrom_alias(path) == {"chr1": "chrI", "chr2": "chrII"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"chr1\tchrI\nchr2 chrII\n", ":2: expected two names separated by a tab"),
-        (b"chr1\tchrI\nchr1\tchrII\n", ":2: 'chr1' is 'chrII' here and 'chrI' above"),
-        (b"\xff\xfe\x00", "is not a readable UTF-8 table"),
-    ],
-)
-def test_a_wrong_alias_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "alias.tsv"
-    path.write_bytes(content)
-    with pytest.raises(BioqError, match=message):
-        read_chrom_alias(path)
-    with pytest.raises(BioqError, match="no such file; expected a table of contig names"):
-        read_chrom_alias(tmp_path / "none.tsv")
 
 
 def test_intervals_are_located_and_absent_contigs_counted(tmp_path: Path) -> None:

@@ -168,7 +168,11 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
         (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "more than the 12 explained bases"),
-        ("chr1:1-1234567890123456789", BioqError, "'chr1:1-1234567890123456789': a position has 19"),
+        (
+            "chr1:1-1234567890123456789",
+            BioqError,
+            "'chr1:1-1234567890123456789': a position has 19",
+        ),
         ("chr1:99999999999:A>C", BioqError, "POS is '99999999999'; expected a whole number"),
         (
             f"chr1:5:{'A' * 9}>A",
@@ -229,7 +233,9 @@ def test_the_name_of_a_contig_that_looks_like_a_region_is_the_whole_contig(tmp_p
 def test_a_region_that_is_also_the_name_of_a_contig_is_refused_with_both(tmp_path: Path) -> None:
     genome = tmp_path / "two.fa"
     genome.write_text(f">chr1\n{CHROMOSOME}\n>chr1:101-150\n{CHROMOSOME[100:]}\n")
-    with pytest.raises(BioqError, match="is a contig of .* and also the bases 101 to 150") as error:
+    with pytest.raises(
+        BioqError, match=r"is a contig of .* and also the bases 101 to 150"
+    ) as error:
         loci("chr1:101-150", genome, span=50)
     written = [text for text in str(error.value).split("'") if text.startswith("chr1:101")]
     assert written == ["chr1:101-150", "chr1:101-150:1-50", "chr1:101 - 150"]
@@ -260,7 +266,7 @@ def test_an_iupac_code_of_the_genome_allows_a_ref_which_both_windows_have(
     genome.write_text(f">chr1\n{letters}\n")
     for ref in "AC" if pos == 21 else "CT":
         wild, mutant = loci(f"chr1:{pos}:{ref}>G", genome)
-        before, after = letters[:pos - 1], letters[pos:]
+        before, after = letters[: pos - 1], letters[pos:]
         first = pos - 1 - (WINDOW // 2 - 1)
         for locus, base in ((wild, ref), (mutant, "G")):
             expected = (before + base + after)[first : first + WINDOW]

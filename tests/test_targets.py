@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bioq.dataset.targets import (
+    matching_targets,
     read_target_sheet,
     read_target_table,
-    matching_targets,
     select_targets,
     write_target_table,
 )

@@ -94,9 +94,9 @@ READERS = {
     ),
     "a genome": (lambda path: open_genome(path).lengths, b">a\nACGT\n>b\nACG\n", {"a": 4, "b": 3}),
     "contig names": (
-        read_chrom_alias,
+        lambda path: read_chrom_alias(path).lines,
         b"chr1\tI\nchr2\tII\n",
-        {"chr1": "I", "chr2": "II"},
+        ((1, ("chr1", "I")), (2, ("chr2", "II"))),
     ),
     "a target table": (lambda path: len(read_target_table(path)), b"name\tx\na\t1\nb\t2\n", 2),
     "motifs": (

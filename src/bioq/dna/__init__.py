@@ -13,10 +13,10 @@ BASES = "ACGT"
 IUPAC = "ACGTNRYSWKMBDHV"
 """The letters of DNA: the bases, N and the codes of ambiguous bases."""
 ALLOWED = {
-    **dict(zip(BASES, BASES, strict=True)),
-    **{"R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC"},
-    **{"B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG"},
-}
+    "A": "A", "C": "C", "G": "G", "T": "T",
+    "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
+}  # fmt: skip
 """Letter -> the bases that it stands for: NC-IUB 1984, table 1. N, of which nothing is known, is
 left out."""
 UNKNOWN = 4

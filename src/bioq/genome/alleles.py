@@ -6,7 +6,6 @@ then cropped to the window. Where the genome has an ambiguous base (an IUPAC cod
 both windows get concrete bases: VCF 4.3, section 1.6.1, reduces the code to one base in REF.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -188,9 +187,7 @@ def _status_of_alt(alt: str) -> str:
     return "" if is_bases(alt) else "symbolic"
 
 
-def _compare_with_genome(
-    genome: Genome, contig: str, start: int, ref: str, alt: str
-) -> AlleleSite:
+def _compare_with_genome(genome: Genome, contig: str, start: int, ref: str, alt: str) -> AlleleSite:
     """Return the site of alleles with REF inside the contig: has the genome REF, ALT or neither?"""
     ref_codes, alt_codes = dna.encode(ref), dna.encode(alt)
     codes = genome.read(contig, start, start + len(ref))
@@ -219,8 +216,8 @@ def _may_be_swapped(ref: str, alt: str) -> bool:
     """
     if len(alt) >= len(ref):
         return True
-    shared = len(os.path.commonprefix([ref, alt]))
-    return not ref.endswith(alt[shared:])
+    differs = (at for at, (base, other) in enumerate(zip(alt, ref, strict=False)) if base != other)
+    return not ref.endswith(alt[next(differs, len(alt)) :])
 
 
 def read_allele_windows(

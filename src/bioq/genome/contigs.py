@@ -1,15 +1,12 @@
 """Contig names: files differ in their name of the same contig, for example chr1 and 1."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files.text import read_text
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome, some
 from bioq.genome.notation import Interval, parse_region
@@ -21,8 +18,8 @@ class ContigNames:
     """Finds a contig of a genome by its name in another file.
 
     In this order: by the alias table, by the same name, and by the name without `chr`, where M
-    and MT are equal (chr1 = 1, chrM = M = chrMT = MT). Two contigs of the genome that differ only
-    in `chr` are found only by their exact names.
+    and MT are equal (chr1 = 1, chrM = M = chrMT = MT), in the genome and then in the alias table.
+    Two names that differ only in `chr` but are of two contigs are found only if they are exact.
     """
 
     def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
@@ -32,10 +29,15 @@ class ContigNames:
         self.alias = alias
         """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
-        bare = [_bare(name) for name in self.contigs]
-        count = Counter(bare)
+        own = {_bare(name): {number} for name, number in self._number.items()}
+        for name, number in self._number.items():
+            own[_bare(name)].add(number)
+        other: dict[str, set[int]] = {}
+        for name, contig in alias.items():
+            if contig in self._number:
+                other.setdefault(_bare(name), set()).add(self._number[contig])
         self._number_of_bare = {
-            name: number for number, name in enumerate(bare) if count[name] == 1
+            name: min(numbers) for name, numbers in (other | own).items() if len(numbers) == 1
         }
 
     def find(self, name: str) -> int | None:
@@ -70,8 +72,9 @@ def find_region(text: str, names: ContigNames, where: str = "") -> Interval | No
     if names.find(region.contig) is None:
         return whole
     raise BioqError(
-        f"{where}{name!r} is a contig of {names.genome.path}, and also the bases {region.start + 1} "
-        f"to {region.end} of its contig {region.contig}; write {str(whole)!r} for the contig, "
+        f"{where}{name!r} is a contig of {names.genome.path}, and also the bases "
+        f"{region.start + 1} to {region.end} of its contig {region.contig}; "
+        f"write {str(whole)!r} for the contig, "
         f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
     )
 
@@ -79,35 +82,6 @@ def find_region(text: str, names: ContigNames, where: str = "") -> Interval | No
 def _bare(name: str) -> str:
     bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
     return "MT" if bare.upper() in ("M", "MT") else bare
-
-
-def read_chrom_alias(path: str | Path) -> dict[str, str]:
-    """Read a table of two tab-separated columns: a name in other files, the name in the genome.
-
-    Blank lines and lines that begin with # are skipped. Raises BioqError, with the line, for
-    another number of columns or a name with two different genome names.
-    """
-    path = Path(path)
-    try:
-        lines = read_text(path, "a table of contig names").splitlines()
-    except UnicodeDecodeError as error:
-        raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
-    alias: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        names = [name.strip() for name in line.split("\t", maxsplit=2)]
-        if len(names) != 2 or not all(names):
-            raise BioqError(
-                f"{path}:{number}: expected two names separated by a tab (the peak files' and the "
-                f"genome's), found {line[:60]!r}"
-            )
-        if alias.setdefault(names[0], names[1]) != names[1]:
-            raise BioqError(
-                f"{path}:{number}: {names[0]!r} is {names[1]!r} here and {alias[names[0]]!r} "
-                "above; a name can stand for one contig only"
-            )
-    return alias
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,9 @@ def open_loci(
     """
     region, variant = None, None
     if not os.path.exists(source):
-        region = parse_region(source) if genome is None else find_region(source, ContigNames(genome))
+        region = (
+            parse_region(source) if genome is None else find_region(source, ContigNames(genome))
+        )
         variant = parse_variant(source)
     if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
         variant = None  # the words of a file's name

@@ -175,10 +175,10 @@ def open_scorer(
 ) -> Iterator[Scorer]:
     """Yield a run's model on an open genome, ready to score the targets of a table."""
     background = None if table.background is None else read_background(table.background)
-    alias = {} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
+    aliases = None if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
     model = load(job.run).to(choose_device(job.options.device))
     with open_genome(job.genome) as opened:
-        names = ContigNames(opened, alias)
+        names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
         if background is not None:
             _compare_options(background, job.options)

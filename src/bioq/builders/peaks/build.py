@@ -127,9 +127,9 @@ def build_from_peaks(
     require_absent(Path(out))
     sheet = read_target_sheet(targets)
     chosen = _chosen_targets(sheet, options.keep)
-    alias = read_chrom_alias(chrom_alias) if chrom_alias else {}
+    aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:
-        names = ContigNames(opened, alias)
+        names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         split_of_contig = _split_of_contig(names, options)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
         labels = read_labels(table, names, sheet, options.label)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files.text import read_text
+from bioq.files.text import read_text, split_lines
 from bioq.genome.bed import Bed
 from bioq.genome.fasta import Genome, some
+from bioq.progress import say
 
 _NONE: Mapping[str, str] = {}
 
@@ -68,7 +69,7 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     try:
-        lines = read_text(path, "a table of contig names").splitlines()
+        lines = split_lines(read_text(path, "a table of contig names"))
     except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
     alias: dict[str, str] = {}
@@ -86,6 +87,8 @@ def read_chrom_alias(path: str | Path) -> dict[str, str]:
                 f"{path}:{number}: {names[0]!r} is {names[1]!r} here and {alias[names[0]]!r} "
                 "above; a name can stand for one contig only"
             )
+    if not alias:
+        say(f"warning: {path}: holds no contig names; expected two names per line")
     return alias
 
 

@@ -18,7 +18,7 @@ from bioq.builders.deepsea.matlab import Hdf5Array, V5Array, open_mat
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
 from bioq.dataset.targets import read_target_sheet, read_target_table
 from bioq.errors import BioqError
-from bioq.files.text import STDIN
+from bioq.files.streams import STDIN
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows

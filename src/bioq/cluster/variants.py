@@ -18,7 +18,7 @@ from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
-from bioq.files.text import STDIN
+from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
@@ -32,6 +32,7 @@ from bioq.variants.jobs import open_scorer, summary_of, table_metadata
 from bioq.variants.scoring import Scorer
 
 
+@kept_streams()
 def write_variants_on_ray(
     job: VariantJob,
     out: Path,
@@ -95,13 +96,13 @@ def _identity(
         "command": "variants",
         "run": job.run.resolve().name,
         "weights": predictions_identity(job.run),
-        "input": "stdin" if job.vcf == STDIN else job.vcf.name,
+        "input": input_name(job.vcf),
         "input_sha256": sha256(vcf),
         "genome": job.genome.name,
         "targets": list(table.targets),
         "scores": list(scores),
-        "background": None if table.background is None else sha256(table.background),
-        "chrom_alias": None if job.chrom_alias is None else sha256(job.chrom_alias),
+        "background": None if table.background is None else sha256(stored(table.background)),
+        "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
         **asdict(job.options),
         **software(),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
+from bioq.files.streams import is_stream
 from bioq.files.text import read_text
 
 NAME = "name"
@@ -77,20 +78,24 @@ def read_target_rows(path: str | Path) -> TargetRows:
 def read_target_sheet(path: str | Path) -> TargetSheet:
     """Read a sheet of targets: `name`, `peaks` (a file, relative to the sheet) and annotation.
 
+    The files of a sheet in a pipe are relative to the working folder.
+
     Raises BioqError, with the line, for a bad table (see `read_target_table`), a missing column
     `peaks` and a missing peak file.
     """
     path = Path(path)
+    folder = Path() if is_stream(path) else path.parent
     rows = _read_named_rows(path, needed=(NAME, PEAKS))
     table = rows.table()
     peaks = []
     for name, cell, line in zip(table[NAME], table[PEAKS], rows.lines, strict=True):
         if not cell.strip():
             raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
-        file = path.parent / cell
-        if not os.path.isfile(file):
+        file = folder / cell
+        if not os.path.exists(file) or os.path.isdir(file):
+            problem = "is a folder" if os.path.isdir(file) else "does not exist"
             raise BioqError(
-                f"{path}:{line}: the peak file of {name!r} does not exist: {file}; paths are "
+                f"{path}:{line}: the peak file of {name!r} {problem}: {file}; paths are "
                 "relative to the sheet's folder, or absolute"
             )
         peaks.append(file)

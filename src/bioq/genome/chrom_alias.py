@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bioq.errors import BioqError
-from bioq.files.text import read_text
+from bioq.files.text import read_text, split_lines
 from bioq.genome.contigs import ContigNames
 from bioq.genome.fasta import Genome, some
+from bioq.progress import say
 
 _HEADERS = {
     # NCBI's assembly_report.txt has "na" in place of a missing name.
@@ -80,7 +81,8 @@ class ChromAlias:
             exact |= self._add_lines(rest, dict(alias), add)
             rest = [line for line in rest if line not in exact]
         similar = _similar(rest, ContigNames(genome), set(exact.values()))
-        if not exact | self._add_lines(rest, similar, add):
+        exact |= self._add_lines(rest, similar, add)
+        if self.lines and not exact:
             raise BioqError(
                 f"{self.path}: no line has a contig of {genome.path}: the table has "
                 f"{some(self._names())}; the genome has {some(genome.lengths)}; "
@@ -131,12 +133,11 @@ def read_chrom_alias(path: str | Path) -> ChromAlias:
     """Read a table of contig names: tab-separated, one contig per line.
 
     Blank lines and lines that begin with # have no names. Raises BioqError, with the line, for
-    names that are not separated by tabs and for more than 1,000 columns, and for a table without
-    names.
+    names that are not separated by tabs and for more than 1,000 columns.
     """
     path = Path(path)
     try:
-        text = read_text(path, "a table of contig names").splitlines()
+        text = split_lines(read_text(path, "a table of contig names"))
     except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
     columns: list[int] | None = None
@@ -154,8 +155,8 @@ def read_chrom_alias(path: str | Path) -> ChromAlias:
         elif line.strip() and not line.startswith("#"):
             lines.append(Line(number, _names_of(f"{path}:{number}", cells, columns)))
     if not lines:
-        raise BioqError(f"{path}: has no names; expected a tab-separated table of contig names")
-    if all(len(line.cells) == 3 and _SOURCE.fullmatch(line.cells[2]) for line in lines):
+        say(f"warning: {path}: holds no contig names; expected the names of one contig per line")
+    if lines and all(len(line.cells) == 3 and _SOURCE.fullmatch(line.cells[2]) for line in lines):
         return ChromAlias(path, tuple(Line(line.number, line.cells[:2]) for line in lines), False)
     is_pairs = columns is None and all(len(line.cells) <= 2 for line in lines)
     return ChromAlias(path, tuple(lines), is_pairs)

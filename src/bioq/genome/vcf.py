@@ -8,7 +8,7 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,8 @@ import pysam
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import STDIN, bounded_lines, open_content, too_long
+from bioq.files.streams import is_stream, stored
+from bioq.files.text import bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
 
@@ -59,18 +60,21 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
     `label` is the name of the file in messages, by default its path.
-    Raises BioqError, with the line, at the first malformed line.
+    Raises BioqError, with the line, at the first malformed line, and for a file without a record.
     """
     path = Path(path)
-    with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
+    with open_content(path, "VCF or BCF", label=label, accepts=["BCF"]) as content:
         head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
             raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
         if head.startswith(BCF_MAGIC):
-            stdin = content.stream if path == STDIN else None
-            yield from _read_bcf(path, content.label, stdin)
+            file = stored(path)
+            stream = content.stream if is_stream(file) else None
+            records = yield from _read_bcf(file, content.label, stream)
         else:
-            yield from _read_text(content.label, content.text())
+            records = yield from _read_text(content.label, content.text())
+        if not records:
+            raise BioqError(f"{content.label}: holds no variants; expected a record per variant")
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     return VcfContent(alleles, tuple(contigs))
 
 
-def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
+def _read_text(name: str, text: BinaryIO) -> Generator[Variant, None, int]:
+    """Yield the alleles of a VCF, and return the number of its records."""
+    records = 0
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
@@ -121,6 +127,8 @@ def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
         yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
+        records += 1
+    return records
 
 
 def _check_header(where: str, line: bytes) -> None:
@@ -168,15 +176,18 @@ def parse_pos(where: str, pos: str) -> int:
     return int(pos)
 
 
-def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:
-    """Yield the alleles of a BCF. htslib needs a file, so standard input is copied into a file."""
+def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Variant, None, int]:
+    """Yield the alleles of a BCF, and return the number of its records.
+
+    htslib needs a file, so a stream is copied into a file.
+    """
     with contextlib.ExitStack() as stack:
         file_name = str(path)
-        if stdin is not None:
+        if stream is not None:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-", suffix=".bcf"))
             file_name = copy.name
             with pysam.BGZFile(file_name, "wb", None) as packed:
-                shutil.copyfileobj(stdin, packed)
+                shutil.copyfileobj(stream, packed)
         number = 0
         stack.enter_context(quiet_htslib())
         try:
@@ -192,3 +203,4 @@ def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Varian
                 f"{label}: the BCF is damaged or cut short after record {number} "
                 f"({' '.join(str(error).split())}); copy or download it again"
             ) from error
+        return number

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import sha256
-from bioq.files.text import STDIN
+from bioq.files.streams import STDIN, input_name
 from bioq.forward import choose_device
 from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
 from bioq.genome.alleles import (
@@ -224,7 +224,7 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     return {
         "bioq": __version__,
         "model": scorer.fingerprint(),
-        "vcf": "stdin" if vcf == STDIN else vcf.name,
+        "vcf": input_name(vcf),
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
     }

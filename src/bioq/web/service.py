@@ -170,8 +170,10 @@ class Service:
         """Check and score an uploaded VCF; its file is temporary and removed with the job."""
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
+        warnings: list[str] = []
         try:
-            count = visitor_input.save_vcf(upload, file, self.limits)
+            count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
+            title = "; ".join([title, *warnings])
             job = self.score_job(read_variants(file, label="VCF"), count, title)
         except BaseException:
             _discard(file)

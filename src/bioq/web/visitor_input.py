@@ -4,27 +4,24 @@ Text is copied into a temporary file, whose name the visitor cannot choose, and 
 of the command line. No input of a visitor is ever used as a path.
 """
 
-import gzip
-import io
 import tempfile
 import threading
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
+from bioq.files.text import open_content, split_lines
 from bioq.genome import ContigNames, Genome, find_region
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
-from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
+from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
     WindowBatch,
     Windows,
 )
-from bioq.progress import no_progress
+from bioq.progress import no_progress, say
 from bioq.web.limits import Limits
 
 MOST_SHOWN = 60
@@ -77,7 +74,7 @@ def read_regions(
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
     names = ContigNames(genome)
     lines, bins = [], 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             lines.append("\n")
             continue
@@ -112,7 +109,7 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
     text = _checked(text, limits)
     alleles = [
         variant
-        for number, line in enumerate(text.splitlines(), start=1)
+        for number, line in enumerate(split_lines(text), start=1)
         if line.strip() and not line.startswith("#")
         for variant in _variants_of(f"line {number}", line.strip())
     ]
@@ -120,54 +117,42 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
     return alleles
 
 
-def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
+def save_vcf(
+    upload: bytes, file: Path, limits: Limits, *, warn: Callable[[str], None] = say
+) -> int:
     """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
     Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
-    htslib recognises are refused, because they can name further files.
+    htslib recognises are refused, because they can name further files. `warn` receives
+    the warning for a bgzip file without its last block.
     """
     with _CHECKING:
-        _unpack(upload, file, limits)
+        _unpack(upload, file, limits, warn)
         return _check_alleles(read_variants(file, label="VCF"), limits)
 
 
-def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
-    with open(file, "wb") as out:
-        written = 0
-        for piece in _decompressed(upload):
-            written += len(piece)
-            if written > limits.vcf_bytes:
-                raise BioqError(
-                    f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score it "
-                    "with 'bioq variants'"
-                )
-            out.write(piece)
-    with open(file, "rb") as content:
-        head = content.read(4)
-    if not head:
-        raise BioqError("the file is empty; expected VCF")
-    if head.startswith((GZIP_MAGIC, BCF_MAGIC)):
-        raise BioqError(
-            "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
-            "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes it"
-        )
-
-
-def _decompressed(upload: bytes) -> Iterator[bytes]:
-    """Yield the decompressed bytes of an upload in small pieces, however large it unpacks."""
-    if not upload.startswith(GZIP_MAGIC):
-        yield upload
-        return
+def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None]) -> None:
+    """Write the decompressed bytes of an upload to a file, however large it unpacks."""
+    packed = file.with_name(f"{file.name}.upload")
+    packed.write_bytes(upload)
+    written = 0
     try:
-        if is_bgzip(upload) and not upload.endswith(BGZF_END):
-            raise EOFError
-        with gzip.GzipFile(fileobj=io.BytesIO(upload)) as file:
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
-    except EOFError as error:
-        raise BioqError("the gzip compression is cut short; upload the file again") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise BioqError(f"the gzip compression is damaged ({error}); upload again") from error
+        with (
+            open_content(packed, "VCF", label="VCF", warn=warn) as content,
+            open(file, "wb") as out,
+        ):
+            while piece := content.stream.read(_PIECE_BYTES):
+                written += len(piece)
+                if written > limits.vcf_bytes:
+                    raise BioqError(
+                        f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score "
+                        "it with 'bioq variants'"
+                    )
+                out.write(piece)
+    finally:
+        packed.unlink()
+    if not written:
+        raise BioqError("the file is empty; expected VCF")
 
 
 def _variants_of(where: str, line: str) -> Iterator[Variant]:
@@ -217,7 +202,7 @@ def _check_windows(count: int, limits: Limits) -> None:
 
 def _bare(text: str) -> str:
     """Return the letters of a sequence without a header."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         for word in line.split():
             if not word.isdigit() and not set(word) <= _LETTERS:
                 raise BioqError(

@@ -24,6 +24,7 @@ from bioq.dataset import (
 from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
+from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
 from bioq.genome.contigs import locate
 from bioq.genome.windows import read_windows
@@ -94,6 +95,7 @@ class _Plan:
     """Windows that reach past the end of their contig."""
 
 
+@kept_streams()
 def build_from_peaks(
     out: Path,
     *,

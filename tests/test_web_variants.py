@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
+from test_variants import iupac_rows
+from variant_cases import make_chromosome, read_tsv, write_vcf
 from web_fixtures import SITE_START
 
 from bioq import dna
@@ -255,6 +257,32 @@ def test_examples_are_real_on_the_genome_and_show_what_can_happen(client):
     filled = client.get("/variant?example=several").text
     field = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", filled, re.DOTALL)
     assert html.unescape(field[1]) == several
+
+
+def test_iupac_codes_of_the_genome_are_shown_and_scored_as_by_the_command(trained, tmp_path):
+    letters, rows = iupac_rows(make_chromosome(2000))
+    genome = tmp_path / "iupac.fa"
+    genome.write_text(f">1\n{letters}\n")
+    vcf, out = write_vcf(tmp_path / "in.vcf", rows), tmp_path / "out.tsv"
+    write_variants(VariantJob(trained.run, vcf, genome), out)
+    expected = read_tsv(out)
+    with open_service(trained.run, genome) as opened:
+        with TestClient(create_app(opened), base_url="http://127.0.0.1") as client:
+            answer = upload(client, vcf.read_bytes())
+            table = cells(client.get(f"{answer.url}?sort=number").text)
+            page = client.get(f"{answer.url}/alleles/2").text
+            lines = [f"1:{row[1]}:{row[3]}>{row[4]}" for row in rows]
+            api = client.post("/api/variants", json={"variants": lines}).json()["alleles"]
+    assert "The genome has <b>M</b> at this position." in page
+    assert len(table) == len(api) == len(expected) == 13
+    for row, cell, allele in zip(expected.to_dict("records"), table, api, strict=True):
+        has = f", genome has {row['genome_ref']}" if row["genome_ref"] else ""
+        assert cell[-1] == row["status"] + has
+        assert (allele["status"], allele["genome_ref"]) == (row["status"], row["genome_ref"])
+        if row["status"] == "scored":
+            for name in ("ref", "alt"):
+                scores = [row[f"{name}:first"], row[f"{name}:second"]]
+                assert allele["scores"][name] == pytest.approx(scores, abs=1e-5)
 
 
 def test_what_a_visitor_wrote_is_escaped(client):

@@ -1,5 +1,6 @@
 """The Variant page and its results, without a browser."""
 
+import csv
 import gzip
 import html
 import io
@@ -283,6 +284,43 @@ def test_iupac_codes_of_the_genome_are_shown_and_scored_as_by_the_command(traine
             for name in ("ref", "alt"):
                 scores = [row[f"{name}:first"], row[f"{name}:second"]]
                 assert allele["scores"][name] == pytest.approx(scores, abs=1e-5)
+
+
+NAMES = [
+    "HLA-A*01:01:01:01", "gi|251831106|ref|NC_012920.1|", "chr1,alt", '"q"', "scaf=1", "a&b;c%25",
+    "1_(unplaced)", "[x]", "chr1:1-100", "-m", "a/b", "*x", "<z>", "a'b", "KI270728.1",
+]  # fmt: skip
+
+
+def test_a_contig_may_have_any_name_wherever_a_variant_or_region_is_typed(trained, tmp_path):
+    bases, genome = make_chromosome(1500), tmp_path / "odd.fa"
+    genome.write_text("".join(f">{name} text\n{bases}\n" for name in NAMES))
+    ref, alt = bases[699], OTHER[bases[699]]
+    with open_service(trained.run, genome) as opened:
+        with TestClient(create_app(opened), base_url="http://127.0.0.1") as client:
+            for name in NAMES:
+                typed = [f"{name}:700:{ref}>{alt}", f"{name}-700-{ref}-{alt}"]
+                typed += [f"{name} 700 {ref} {alt}", f"{name}\t700\trs1\t{ref}\t{alt}"]
+                answer = client.post("/api/variants", json={"variants": typed}).json()
+                found = [(allele["chrom"], allele["status"]) for allele in answer["alleles"]]
+                assert found == [(name, "scored")] * 4
+                page = paste(client, typed[0])
+                assert page.status_code == 200
+                assert (
+                    f"<h1>{html.escape(typed[0])}</h1>".replace("&#x27;", "&#39;")
+                    == re.search("<h1>.*</h1>", page.text.replace("&#34;", "&quot;")).group()
+                )
+                link = re.search(r'href="(/jobs/[^"]*/result.tsv)"', page.text).group(1)
+                text = io.StringIO(client.get(link).text)
+                table = pd.read_csv(text, sep="\t", quoting=csv.QUOTE_NONE)
+                assert table["chrom"].tolist() == [name]
+                region = {"region": f"{name}:700-703", "target": "first", "span_bp": 4}
+                answer = client.post("/api/mutagenesis", json=region).json()
+                assert (answer["bases"], answer["position"][0]) == (bases[699:703], 699)
+                answer = client.post("/api/predict", json={"regions": [region["region"]]}).json()
+                assert [window["name"] for window in answer["windows"]] == [name]
+                page = client.post("/sequence", data={"text": region["region"]})
+                assert page.status_code == 200
 
 
 def test_what_a_visitor_wrote_is_escaped(client):

@@ -8,7 +8,7 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -141,13 +141,21 @@ def _check_header(where: str, line: bytes) -> None:
 
 
 def check_record(
-    where: str, chrom: str, pos: str, ids: str, ref: str, alts: str
+    where: str,
+    chrom: str,
+    pos: str,
+    ids: str,
+    ref: str,
+    alts: str,
+    *,
+    contigs: Container[str] = (),
 ) -> Iterator[Variant]:
     """Yield the alleles of a record, after a check of its columns.
 
+    `contigs` are names that are correct, also with letters that VCF does not allow.
     Raises BioqError, which begins with `where`, for a malformed column.
     """
-    if _CONTIG.fullmatch(chrom) is None:
+    if _CONTIG.fullmatch(chrom) is None and chrom not in contigs:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
             "!#$%&*+./:;=?@^_|~- (the first is not * or =)"

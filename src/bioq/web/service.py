@@ -85,8 +85,8 @@ class Service:
 
     def read_variant_lines(self, text: str) -> list[Variant]:
         """Return pasted alleles; see `visitor_input.read_variant_lines`."""
-        self._require_genome()
-        return visitor_input.read_variant_lines(text, self.limits)
+        contigs = self._require_genome().lengths
+        return visitor_input.read_variant_lines(text, self.limits, contigs=contigs)
 
     # Results: queued for the one thread that uses the model.
 

@@ -6,7 +6,7 @@ of the command line. No input of a visitor is ever used as a path.
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from bioq import dna
@@ -100,9 +100,9 @@ def read_regions(
         return _read_all(windows, limits)
 
 
-def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
+def read_variant_lines(text: str, limits: Limits, *, contigs: Container[str] = ()) -> list[Variant]:
     """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
-    with # are skipped.
+    with # are skipped. `contigs` are the names in the genome; see `check_record`.
 
     Raises BioqError, with the line, for a line that is not a variant.
     """
@@ -111,7 +111,7 @@ def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
         variant
         for number, line in enumerate(split_lines(text), start=1)
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(f"line {number}", line.strip())
+        for variant in _variants_of(f"line {number}", line.strip(), contigs)
     ]
     _check_alleles(alleles, limits)
     return alleles
@@ -155,14 +155,14 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
         raise BioqError("the file is empty; expected VCF")
 
 
-def _variants_of(where: str, line: str) -> Iterator[Variant]:
+def _variants_of(where: str, line: str, contigs: Container[str]) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
             f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
-    yield from check_record(where, *variant)
+    yield from check_record(where, *variant, contigs=contigs)
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:

@@ -3,7 +3,7 @@
 Each line of a table has names of one contig, separated by tabs. Five layouts are read: two columns
 in either order; UCSC's bigZips/DB.chromAlias.txt, with and without the names of its columns; the
 table chromAlias of UCSC's databases (alias, chrom, source); and NCBI's assembly_report.txt.
-The names of the genome decide what a line means, so the layouts need not be told apart.
+The names of the genome decide which contig a line is of, in every layout.
 """
 
 import re

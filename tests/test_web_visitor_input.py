@@ -155,7 +155,10 @@ def test_bases_outside_the_contig_are_unknown(opened):
         ("chr9:1-4", "regions:1: small.fa has no contig 'chr9'"),
         ("\nchr1:5001-5004", "regions:2: start 5000 is past the end of chr1"),
         ("chr1:1-999999999999999999", "windows are more than the 200"),
-        ("chr1:1-4\nchr1:1-9999999999999999999", "line 2: 'chr1:1-9999999999999999999': a position"),
+        (
+            "chr1:1-4\nchr1:1-9999999999999999999",
+            "line 2: 'chr1:1-9999999999999999999': a position",
+        ),
         ("chr1:1-801", "201 windows are more than the 200"),
     ],
 )

@@ -29,16 +29,8 @@ class ContigNames:
         self.alias = alias
         """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
-        own = {_bare(name): {number} for name, number in self._number.items()}
-        for name, number in self._number.items():
-            own[_bare(name)].add(number)
-        other: dict[str, set[int]] = {}
-        for name, contig in alias.items():
-            if contig in self._number:
-                other.setdefault(_bare(name), set()).add(self._number[contig])
-        self._number_of_bare = {
-            name: min(numbers) for name, numbers in (other | own).items() if len(numbers) == 1
-        }
+        other = {name: self._number[own] for name, own in alias.items() if own in self._number}
+        self._number_of_bare = _by_bare_name(other) | _by_bare_name(self._number)
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
@@ -58,7 +50,7 @@ class ContigNames:
         return number
 
 
-def find_region(text: str, names: ContigNames, where: str = "") -> Interval | None:
+def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
     """Return a region that a person has written; None for a text in another form.
 
     The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100`
@@ -66,17 +58,26 @@ def find_region(text: str, names: ContigNames, where: str = "") -> Interval | No
     text that is also a region of another contig, and for a position of more than 18 digits.
     """
     region, name = parse_region(text, where), text.strip()
-    if region is None or name not in names.genome.lengths:
+    if region is None or name not in genome.lengths:
         return region
-    whole = Interval(name, 0, names.genome.lengths[name])
-    if names.find(region.contig) is None:
+    whole = Interval(name, 0, genome.lengths[name])
+    if ContigNames(genome).find(region.contig) is None:
         return whole
     raise BioqError(
-        f"{where}{name!r} is a contig of {names.genome.path}, and also the bases "
+        f"{where}{name!r} is a contig of {genome.path}, and also the bases "
         f"{region.start + 1} to {region.end} of its contig {region.contig}; "
         f"write {str(whole)!r} for the contig, "
         f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
     )
+
+
+def _by_bare_name(number_of: Mapping[str, int]) -> dict[str, int | None]:
+    """Return {name without chr: number}; None for a name of several contigs."""
+    numbers: dict[str, int | None] = {}
+    for name, number in number_of.items():
+        bare = _bare(name)
+        numbers[bare] = number if numbers.get(bare, number) == number else None
+    return numbers
 
 
 def _bare(name: str) -> str:

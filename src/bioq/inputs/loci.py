@@ -92,13 +92,14 @@ def open_loci(
     """
     region, variant = None, None
     if not os.path.exists(source):
-        region = (
-            parse_region(source) if genome is None else find_region(source, ContigNames(genome))
-        )
+        region = parse_region(source) if genome is None else find_region(source, genome)
         variant = parse_variant(source)
     if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
         variant = None  # the words of a file's name
     is_file = region is None and variant is None
+    if is_file and genome is not None and source in genome.lengths and not os.path.exists(source):
+        whole = Interval(source, 0, genome.lengths[source])
+        raise UsageError(f"{source}: is a contig of {genome.path}; write '{whole}' for all of it")
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a position on a genome; give --genome")
     if genome is not None and pad:

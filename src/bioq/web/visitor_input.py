@@ -12,7 +12,7 @@ from pathlib import Path
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import open_content, split_lines
-from bioq.genome import ContigNames, Genome, find_region
+from bioq.genome import Genome, find_region
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.inputs import (
@@ -72,13 +72,12 @@ def read_regions(
     text = _checked(text, limits)
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
-    names = ContigNames(genome)
     lines, bins = [], 0
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             lines.append("\n")
             continue
-        region = find_region(line, names, f"line {number}: ")
+        region = find_region(line, genome, f"line {number}: ")
         if region is None:
             raise BioqError(
                 f"line {number}: {_short(line)!r} is not a region; expected {REGION_FORM}, as "

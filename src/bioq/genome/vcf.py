@@ -18,7 +18,7 @@ import pysam
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
-from bioq.files.text import bounded_lines, open_content, too_long
+from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
 
@@ -70,6 +70,8 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
         if head.startswith(BCF_MAGIC):
             file = stored(path)
             stream = content.stream if is_stream(file) else None
+            if stream is None and content.compression == "bgzip":
+                has_bgzip_end(file, content.label)
             records = yield from _read_bcf(file, content.label, stream)
         else:
             records = yield from _read_text(content.label, content.text())

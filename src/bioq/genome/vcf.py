@@ -193,7 +193,7 @@ def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Vari
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(file_name))
+            file = stack.enter_context(pysam.VariantFile(file_name, ignore_truncation=True))
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"

@@ -8,6 +8,7 @@ import contextlib
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +194,9 @@ def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Vari
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(file_name, ignore_truncation=True))
+            with warnings.catch_warnings(action="ignore"):  # `has_bgzip_end` has warned
+                opened = pysam.VariantFile(file_name, ignore_truncation=True)
+            file = stack.enter_context(opened)
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"

@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -128,7 +129,8 @@ def test_a_pipe_gives_what_the_file_gives(
     command, piped = COMMANDS[name]
     monkeypatch.chdir(files)
     expected = run(command, files / "expected")
-    before = set(Path(streams.tempfile.gettempdir()).glob("bioq-*"))
+    (files / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(files / "temporary"))
     content = (files / piped).read_bytes()
     if kind == "named pipe":
         path = files / "fifo"
@@ -139,7 +141,7 @@ def test_a_pipe_gives_what_the_file_gives(
     result = run([str(path) if token == piped else token for token in command], files / "piped")
     assert result == expected
     assert "waiting" not in capsys.readouterr().err
-    assert not set(Path(streams.tempfile.gettempdir()).glob("bioq-*")) - before
+    assert not list((files / "temporary").iterdir())
 
 
 def test_a_peak_file_of_a_sheet_may_be_a_pipe(

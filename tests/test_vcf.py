@@ -1,5 +1,6 @@
 """Reading VCF and BCF: every allele, and one line for whatever is wrong."""
 
+import contextlib
 import gzip
 import io
 import itertools
@@ -261,6 +262,15 @@ def test_a_damaged_bcf_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(BioqError, match=r"in\.bcf: .*(damaged|cut short)"):
         survey_variants(path)
+
+
+def test_a_bcf_with_a_wrong_byte_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path = make_bcf(tmp_path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with contextlib.suppress(BioqError):
+            list(read_variants(path))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

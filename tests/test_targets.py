@@ -95,7 +95,7 @@ def test_a_sheet_gives_each_target_its_peak_file_relative_to_the_sheet(tmp_path:
         ("name\tpeaks\na\ta.bed\nb\t\n", r":3: 'b' has no peak file in column 'peaks'"),
         ("name\tfile\na\ta.bed\n", r":1: has no column 'peaks'; found 'name, file'"),
         ("name\tpeaks\na\ta.bed\na\ta.bed\n", r":3: the name 'a' is also on line 2"),
-        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' does not exist"),
+        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' is a folder"),
     ],
 )
 def test_a_wrong_sheet_names_its_line(tmp_path: Path, content: str, message: str) -> None:

@@ -361,13 +361,13 @@ def test_standard_input_gives_what_the_file_gives(
     assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
-def test_a_vcf_without_alleles_gives_a_table_without_rows(
+def test_a_vcf_without_a_record_is_an_error_and_leaves_no_output(
     run: Path, genome: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.tsv"
-    summary = write_variants(VariantJob(run, written(tmp_path, []), genome), out)
-    assert len(read_tsv(out)) == 0
-    assert not summary.statuses
+    with pytest.raises(BioqError, match="holds no variants; expected a record per variant"):
+        write_variants(VariantJob(run, written(tmp_path, []), genome), out)
+    assert not out.exists()
 
 
 def test_wrong_build_and_wrong_names_are_asked_about(

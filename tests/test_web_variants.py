@@ -185,8 +185,8 @@ def test_lines_with_a_fault_stay_in_the_form_with_what_is_wrong(client, text, li
     ("content", "line"),
     [
         (b"", "the file is empty"),
-        (b"BCF\x02\x02" + bytes(50), "the file is BCF"),
-        (gzip.compress(b"BCF\x02\x02" + bytes(50), mtime=0), "the file is BCF"),
+        (b"BCF\x02\x02" + bytes(50), "VCF: is BCF"),
+        (gzip.compress(b"BCF\x02\x02" + bytes(50), mtime=0), "VCF: is BCF"),
         (gzip.compress(gzip.compress(b"chr1\t5\t.\tA\tC\n", mtime=0), mtime=0), "compressed twice"),
         (b"chr1\t5\t.\tA\n", "VCF:1"),
         (b"chr1\t5\t.\tA\tC\n" * 10_001, "10,001 alleles are more than the 10,000"),

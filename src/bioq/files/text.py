@@ -31,7 +31,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _BUFFER_BYTES = 1 << 20
 _BGZIP_HEAD_BYTES = 18
-_END_BYTES = len(BGZF_END.rstrip(b"\0"))
+_END = BGZF_END.rstrip(b"\0")  # zeros may follow
+_END_BYTES = len(_END)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 Compression = Literal["none", "gzip", "bgzip"]
@@ -131,13 +132,14 @@ def is_bgzip(head: bytes) -> bool:
     return is_gzip and head[3] & 4 > 0 and head[12:14] == b"BC"
 
 
-def check_bgzip_end(path: Path) -> None:
-    """Warn of a bgzip file whose last bytes are not the block that ends it."""
+def has_bgzip_end(path: Path, label: str = "") -> bool:
+    """Return whether a bgzip file ends with the block that ends it; if not, warn."""
     with open(path, "rb") as file:
-        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-        last = file.read()
-    if last != BGZF_END:
-        _say_once(_without_bgzip_end(str(path)), last)
+        file.seek(max(file.seek(0, 2) - _BUFFER_BYTES, 0))
+        last = file.read().rstrip(b"\0")[-_END_BYTES:]
+    if last != _END:
+        _say_once(_without_bgzip_end(label or str(path)), last)
+    return last == _END
 
 
 def _without_bgzip_end(label: str) -> str:
@@ -299,7 +301,7 @@ class _Checked(io.RawIOBase):
             reason = error.strerror or error
             raise BioqError(f"{self._label}: could not be read: {reason}") from error
         if not block and self._bgzip is not None:
-            if self._bgzip.last != BGZF_END.rstrip(b"\0"):
+            if self._bgzip.last != _END:
                 line = _without_bgzip_end(self._label)
                 if self._warn is None:
                     _say_once(line, self._bgzip.last)

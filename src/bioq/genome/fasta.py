@@ -18,7 +18,7 @@ import pysam.utils
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.streams import is_stream, label_of
-from bioq.files.text import check_bgzip_end, open_content
+from bioq.files.text import has_bgzip_end, open_content
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
@@ -146,8 +146,6 @@ def _format_of(path: Path) -> GenomeFormat:
             f"{path}: is a 2bit genome in {compression}; 2bit is read in place: decompress it "
             "first (gunzip)"
         )
-    if compression == "bgzip":
-        check_bgzip_end(path)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
@@ -162,8 +160,10 @@ def _format_of(path: Path) -> GenomeFormat:
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
     """Open a FASTA with htslib; None if htslib cannot index it or finds other contigs in it."""
     beside = Path(f"{path}.fai"), Path(f"{path}.gzi")
-    index = read_fresh_index(path, *beside, compressed=compressed)
-    if index is not None:
+    with quiet_htslib():
+        index = read_fresh_index(path, *beside, compressed=compressed)
+    # A file that may be cut short is read completely, not with the index beside it.
+    if index is not None and (not compressed or has_bgzip_end(path)):
         return _IndexedFasta(index, *beside, checked=False).genome()
     if path.stat().st_size > _LARGE_BYTES:
         say(
@@ -177,9 +177,9 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
                 pysam.faidx(str(path), "--fai-idx", str(made[0]), "--gzi-idx", str(made[1]))
             except pysam.utils.SamtoolsError:
                 return None
-        index = read_fresh_index(path, *made, compressed=compressed)
-        if index is None or index.irregular(index.entries) is not None:
-            return None
+            index = read_fresh_index(path, *made, compressed=compressed)
+            if index is None or index.irregular(index.entries) is not None:
+                return None
         return _IndexedFasta(index, *made, checked=True).genome()
 
 
@@ -226,7 +226,9 @@ class _IndexedFasta:
 
     def _check(self, contig: str) -> None:
         """Raise BioqError unless a contig is DNA in lines as the index describes them."""
-        if self._index.irregular([contig]) is not None:
+        with quiet_htslib():
+            irregular = self._index.irregular([contig])
+        if irregular is not None:
             read_packed_fasta(self.path)  # names the letter that is not DNA, if there is one
             raise BioqError(
                 f"{self.path}: the lines of contig {contig!r} are not as its index {self._fai} "

@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import pysam
 
+from bioq.files.text import FASTA_BLANKS
 from bioq.genome.fasta_letters import LETTERS
 
 _LINE_END = re.compile("[\r\n]")
@@ -125,7 +126,8 @@ def _entries_fit(entries: list[_Entry], read_at: ReadAt) -> bool:
             return False
         if entry.length and not read_at(entry.end - 1, 1).strip():
             return False
-    return not read_at(ends[-1], _MOST_BETWEEN_BYTES).strip()
+    tail = read_at(ends[-1], _MOST_BETWEEN_BYTES)
+    return len(tail) < _MOST_BETWEEN_BYTES and not tail.strip(FASTA_BLANKS)
 
 
 def _is_regular(entry: _Entry, read_at: ReadAt) -> bool:

@@ -8,6 +8,7 @@ import contextlib
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Container, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,14 @@ import pysam
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
-from bioq.files.text import bounded_lines, open_content, too_long
+from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.progress import progress
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
+_CHECKED_BYTES = 1 << 20
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
 _CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
@@ -70,6 +72,13 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
         if head.startswith(BCF_MAGIC):
             file = stored(path)
             stream = content.stream if is_stream(file) else None
+            if (
+                stream is None
+                and content.compression == "bgzip"
+                and not has_bgzip_end(file, content.label)
+            ):
+                while content.stream.read(_CHECKED_BYTES):  # raises BioqError if it is cut short
+                    pass
             records = yield from _read_bcf(file, content.label, stream)
         else:
             records = yield from _read_text(content.label, content.text())
@@ -199,13 +208,20 @@ def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Vari
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(file_name))
-            for number, record in enumerate(file, start=1):
-                alts = ",".join(record.alts or (".",))
-                where = f"{label}: record {number}"
-                yield from check_record(
-                    where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
-                )
+            with warnings.catch_warnings(action="ignore"):  # `has_bgzip_end` has warned
+                opened = pysam.VariantFile(file_name, ignore_truncation=True)
+            with opened as file:  # closing a damaged file fails too
+                for number, record in enumerate(file, start=1):
+                    alts = ",".join(record.alts or (".",))
+                    where = f"{label}: record {number}"
+                    yield from check_record(
+                        where,
+                        record.chrom,
+                        str(record.pos),
+                        record.id or ".",
+                        record.ref or "",
+                        alts,
+                    )
         except (OSError, ValueError, NotImplementedError) as error:
             raise BioqError(
                 f"{label}: the BCF is damaged or cut short after record {number} "

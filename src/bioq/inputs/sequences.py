@@ -12,6 +12,7 @@ from bioq.files.text import FASTA_BLANKS, FastaPiece, fasta_pieces
 from bioq.genome.fasta_letters import check_letters
 from bioq.genome.windows import middle_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
+from bioq.progress import say
 
 
 class SequenceWindows:
@@ -49,6 +50,7 @@ class SequenceWindows:
         self._stride_bp = stride_bp
         self._pad = pad
         self._pad_option = pad_option  # its name in messages
+        self._empty = 0  # sequences without bases
 
     def count(self) -> int:
         """Return the number of windows, after a check of every line.
@@ -57,6 +59,7 @@ class SequenceWindows:
         and, without `pad`, a sequence that is shorter than a window.
         """
         windows, length, name, header_line = 0, 0, "", 0
+        self._empty = 0
         for piece in self._pieces(show_progress=True):
             line, text = piece.line, piece.text
             if piece.is_header:
@@ -74,7 +77,13 @@ class SequenceWindows:
                 )
         if not header_line:
             raise BioqError(f"{self.label}: holds no sequences; expected FASTA")
-        return windows + self._count_of(name, length, header_line)
+        windows += self._count_of(name, length, header_line)
+        if self._empty:
+            say(
+                f"warning: {self.label}: {self._empty:,} sequences have no bases; their windows "
+                "hold N only"
+            )
+        return windows
 
     def batches(self, size: int) -> Iterator[WindowBatch]:
         """Yield every window in order, `size` at a time."""
@@ -103,6 +112,7 @@ class SequenceWindows:
         return words[0]
 
     def _count_of(self, name: str, length: int, line: int) -> int:
+        self._empty += not length
         if length < self._window_bp:
             if not self._pad:
                 raise BioqError(

@@ -1,9 +1,12 @@
 """Tables of contig names, in the layouts that people have: the names of the genome decide."""
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from variant_cases import make_chromosome, make_run, other_base, read_tsv, write_vcf
 
 from bioq import dna
@@ -176,6 +179,39 @@ def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, content: bytes, me
     assert "\n" not in str(error.value)
     with pytest.raises(BioqError, match="no such file; expected a table of contig names"):
         read_chrom_alias(tmp_path / "none.tsv")
+
+
+CELLS = st.sampled_from(["chr1", "1", "chr2", "2", "NC_1", "NC_2", "CM_1", "", "refseq", "x"])
+
+
+@given(
+    st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["chr1", "1", "chr2", "NC_1"]), min_size=1, unique=True),
+)
+def test_any_table_gives_names_that_its_lines_have_or_one_line_of_error(
+    table: list[list[str]], contigs: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            alias = alias_of(Path(folder), "\n".join(map("\t".join, table)), *contigs)
+        except BioqError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            return
+    genome = ContigNames(genome_of(*contigs))
+    lines = [set(line) - {""} for line in table]
+    for name, contig in alias.items():
+        assert contig in contigs
+        assert name not in ("", contig)
+        same = {contig} | {
+            other for other in set().union(*lines) if genome.find(other) == contigs.index(contig)
+        }
+        linked = [line for line in lines if name in line]
+        hubs = [line | {name} for line in linked] + [
+            line for line in lines if any(line & other for other in linked)
+        ]
+        assert any(line & same for line in hubs)
+    if max(len(line) for line in table) > 2:
+        assert not set(alias) & set(contigs)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Parsers:
             "meme": read_meme,
             "targets": read_target_table,
             "sheet": read_target_sheet,
-            "chrom_alias": read_chrom_alias,
+            "chrom_alias": lambda path: read_chrom_alias(path).of(self.genome),
             "places": self._places,
             "fai": self._fai,
             "mat": _mat,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
+from bioq.genome.builds import compare_lengths
 from bioq.genome.contigs import ContigNames
 from bioq.genome.fasta import Genome
 from bioq.genome.vcf import Variant, is_bases
@@ -27,6 +28,7 @@ SWAPPED = "allele_swapped"
 REF_MISMATCH = "ref_mismatch"
 OUTSIDE = "outside_contig"
 NO_CONTIG = "no_contig"
+CONTIG_DIFFERS = "contig_differs"
 
 STATUSES: Mapping[str, str] = {
     SCORED: "the genome has REF; both alleles were predicted",
@@ -34,6 +36,7 @@ STATUSES: Mapping[str, str] = {
     SWAPPED: "ALT is what the genome has, REF is not; scored only on request",
     REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
     NO_CONTIG: "the genome has no contig of this name",
+    CONTIG_DIFFERS: "the contig has another length in the VCF's header than in the genome",
     OUTSIDE: "POS or the end of REF lies outside the contig",
     "too_long": "REF or ALT is longer than half a window",
     "ambiguous": "an allele holds letters other than A, C, G, T",
@@ -161,6 +164,8 @@ def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
     if number is None:
         return AlleleSite(NO_CONTIG)
     contig = names.contigs[number]
+    if _differs(variant, contig, names.genome.lengths[contig]):
+        return AlleleSite(CONTIG_DIFFERS)
     start, end = variant.pos - 1, variant.pos - 1 + len(variant.ref)
     if start < 0 or end > names.genome.lengths[contig]:
         return AlleleSite(OUTSIDE)
@@ -168,6 +173,12 @@ def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
     if dna.UNKNOWN in ref or dna.UNKNOWN in alt:
         return AlleleSite("ambiguous")
     return _compare_with_genome(names.genome, contig, start, ref, alt)
+
+
+def _differs(variant: Variant, contig: str, genome_bp: int) -> bool:
+    """Return whether a variant's contig is another sequence than the genome's, by its length."""
+    bp = variant.contig_bp
+    return bp is not None and bp != genome_bp and compare_lengths(contig, bp, genome_bp) != "part"
 
 
 def _status_of_alt(alt: str) -> str:

@@ -11,9 +11,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 MITOCHONDRION = "MT"
 _TABLE = Path(__file__).with_name("builds.tsv")
@@ -73,6 +73,7 @@ class Accession:
     """The names of the builds that have this sequence."""
 
 
+@lru_cache(maxsize=1 << 16)
 def bare_name(contig: str) -> str:
     """Return the name of a contig without `chr`; the mitochondrion is MT (chrM = M = chrMT = MT).
 
@@ -85,6 +86,7 @@ def bare_name(contig: str) -> str:
     return MITOCHONDRION if bare.upper() in ("M", "MT") else bare
 
 
+@lru_cache(maxsize=1 << 16)
 def find_accession(name: str) -> Accession | None:
     """Return the chromosome of an accession: NC_000001.11, CM000663.2, ref|NC_001133.9|.
 
@@ -120,6 +122,7 @@ def build_of(lengths: Mapping[str, int]) -> Build | None:
     return found[0] if found else None
 
 
+@lru_cache(maxsize=1 << 12)
 def compare_lengths(contig: str, one_bp: int, other_bp: int) -> Relation:
     """Return whether two lengths of a contig are the same, or one may be a part of the other.
 
@@ -133,6 +136,38 @@ def compare_lengths(contig: str, one_bp: int, other_bp: int) -> Relation:
     bare = bare_name(contig)
     is_complete = any(build.lengths.get(bare) == shorter for build in _builds().values())
     return "part" if 2 * shorter < longer and not is_complete else "different"
+
+
+def different_genomes(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[str, str] | None:
+    """Return a description of each of two genomes, by the lengths of their contigs, if they are
+    different builds or species; None if nothing shows it.
+
+    A genome may be a part of the other, in contigs and in bases. The mitochondrion does not count:
+    that of hg19 is another than that of GRCh37.
+    """
+    builds = build_of(one), build_of(other)
+    if builds[0] is not None and builds[1] is not None:
+        same = builds[0].has_chromosomes_of(builds[1])
+        return None if same else (builds[0].name, builds[1].name)
+    others = {bare_name(name): bp for name, bp in other.items()}
+    for name, bp in one.items():
+        bare = bare_name(name)
+        if bare in others and bare != MITOCHONDRION:
+            lengths = bp, others[bare]
+            if compare_lengths(bare, *lengths) == "different":
+                return _described(builds[0], name, bp), _described(builds[1], name, lengths[1])
+    return None
+
+
+def lengths_in(entry: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return the lengths of contigs that a run or a background recorded; {} if it did not."""
+    contigs = entry.get("contigs", {})
+    is_known = isinstance(contigs, Mapping) and all(isinstance(bp, int) for bp in contigs.values())
+    return contigs if is_known else {}
+
+
+def _described(build: Build | None, contig: str, bp: int) -> str:
+    return build.name if build is not None else f"a genome whose {contig} has {bp:,} bases"
 
 
 def _agrees(build: Build, lengths: Mapping[str, int]) -> bool:

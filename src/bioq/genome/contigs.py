@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.files.text import read_text
 from bioq.genome.bed import Bed
+from bioq.genome.builds import Accession, bare_name, build_of, find_accession
 from bioq.genome.fasta import Genome, some
 
 _NONE: Mapping[str, str] = {}
@@ -21,7 +22,8 @@ class ContigNames:
 
     In this order: by the alias table, by the same name, and by the name without `chr`, where M
     and MT are equal (chr1 = 1, chrM = M = chrMT = MT). Two contigs of the genome that differ only
-    in `chr` are found only by their exact names.
+    in `chr` are found only by their exact names. An accession (NC_000001.11, CM000663.2) is the
+    chromosome of a genome that has its sequence, by the genome's build or the contig's length.
     """
 
     def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
@@ -31,17 +33,38 @@ class ContigNames:
         self.alias = alias
         """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
-        bare = [_bare(name) for name in self.contigs]
+        bare = [bare_name(name) for name in self.contigs]
         count = Counter(bare)
         self._number_of_bare = {
             name: number for number, name in enumerate(bare) if count[name] == 1
         }
+        self._build = build_of(genome.lengths)
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
         name = self.alias.get(name, name)
         number = self._number.get(name)
-        return number if number is not None else self._number_of_bare.get(_bare(name))
+        if number is not None:
+            return number
+        number = self._number_of_bare.get(bare_name(name))
+        accession = find_accession(name)
+        if number is None or accession is None or self._has(accession, number):
+            return number
+        return None
+
+    def _has(self, accession: Accession, number: int) -> bool:
+        """Return whether a contig has the sequence of an accession."""
+        if self._build is not None and self._build.name not in accession.builds:
+            return False
+        return self.genome.lengths[self.contigs[number]] == accession.bp
+
+    def hint(self, name: str) -> str:
+        """Return the end of a message about a contig that was not found: what its name is, if it is
+        an accession; else nothing."""
+        accession = find_accession(self.alias.get(name, name))
+        if accession is None:
+            return ""
+        return f"; {name} is {accession.contig} of {' and '.join(accession.builds)}"
 
     def require(self, name: str, where: str) -> int:
         """Return the number of a contig. Raises BioqError, which begins with `where`, if the genome
@@ -49,15 +72,10 @@ class ContigNames:
         number = self.find(name)
         if number is None:
             raise BioqError(
-                f"{where}: {self.genome.path} has no contig {name!r}; "
-                f"it has {some(self.genome.lengths)}"
+                f"{where}: {self.genome.title} has no contig {name!r}; "
+                f"it has {some(self.genome.lengths)}{self.hint(name)}"
             )
         return number
-
-
-def _bare(name: str) -> str:
-    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
-    return "MT" if bare.upper() in ("M", "MT") else bare
 
 
 def read_chrom_alias(path: str | Path) -> dict[str, str]:

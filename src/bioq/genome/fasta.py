@@ -18,6 +18,7 @@ import pysam.utils
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import check_bgzip_end, is_pipe, open_content
+from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
@@ -48,6 +49,17 @@ class Genome:
         self._read = read
         self._close = close
         self._letters = letters
+
+    @property
+    def build(self) -> Build | None:
+        """The build, by the lengths of the contigs; None if they are those of no known build."""
+        return build_of(self.lengths)
+
+    @property
+    def title(self) -> str:
+        """The path and, if it is known, the build, for messages: `hg.fa (GRCh38)`."""
+        build = self.build
+        return str(self.path) if build is None else f"{self.path} ({build.name})"
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8

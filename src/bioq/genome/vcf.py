@@ -19,13 +19,16 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import STDIN, bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.vcf_header import VcfHeader
 from bioq.progress import progress
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
-_CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
+_NAME = r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
+# VCF 4.3, section 1.6.1: <ID> is a contig of the header's assembly file.
+_CONTIG = re.compile(f"{_NAME}|<{_NAME}>")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
@@ -48,6 +51,8 @@ class Variant:
     """As in the file; "." if there is no ID."""
     ref: str
     alt: str
+    contig_bp: int | None = None
+    """Bases of the contig, if the file gives them: see `VcfHeader.length_of`."""
 
 
 def is_bases(allele: str) -> bool:
@@ -55,31 +60,36 @@ def is_bases(allele: str) -> bool:
     return _BASES.fullmatch(allele) is not None
 
 
-def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
+def read_variants(
+    path: str | Path, *, label: str = "", header: VcfHeader | None = None
+) -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
-    `label` is the name of the file in messages, by default its path.
+    `label` is the name of the file in messages, by default its path. The lines of the file's header
+    are added to `header` before the first allele.
     Raises BioqError, with the line, at the first malformed line.
     """
     path = Path(path)
+    header = VcfHeader() if header is None else header
     with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
         head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
             raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
         if head.startswith(BCF_MAGIC):
             stdin = content.stream if path == STDIN else None
-            yield from _read_bcf(path, content.label, stdin)
+            yield from _read_bcf(path, content.label, stdin, header)
         else:
-            yield from _read_text(content.label, content.text())
+            yield from _read_text(content.label, content.text(), header)
 
 
 @dataclass(frozen=True)
 class VcfContent:
-    """The size and the contigs of a VCF or BCF."""
+    """The size, the contigs and the header of a VCF or BCF."""
 
     alleles: int
     contigs: tuple[str, ...]
     """The contigs with alleles, in order of appearance."""
+    header: VcfHeader
 
 
 def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
@@ -89,20 +99,22 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     """
     alleles = 0
     contigs: dict[str, None] = {}
+    header = VcfHeader()
     with progress("check the variants", None, "alleles") as advance:
-        for variant in read_variants(path, label=label):
+        for variant in read_variants(path, label=label, header=header):
             contigs[variant.chrom] = None
             alleles += 1
             if alleles % _ADVANCE_EVERY == 0:
                 advance(_ADVANCE_EVERY)
-    return VcfContent(alleles, tuple(contigs))
+    return VcfContent(alleles, tuple(contigs), header)
 
 
-def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
+def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Iterator[Variant]:
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
-                _check_header(f"{name}:{number}", line)
+                _check_columns(f"{name}:{number}", line)
+            header.add_line(line)
             continue
         if line.isspace():
             continue
@@ -120,10 +132,11 @@ def _read_text(name: str, text: BinaryIO) -> Iterator[Variant]:
             chrom, pos, ids, ref, alts = b"\t".join(cells).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
-        yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
+        contig_bp = header.length_of(chrom)
+        yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
 
 
-def _check_header(where: str, line: bytes) -> None:
+def _check_columns(where: str, line: bytes) -> None:
     columns = line.decode("utf-8", "replace").strip("#\r\n").split("\t")
     if tuple(columns[:5]) != COLUMNS:
         raise BioqError(
@@ -133,7 +146,13 @@ def _check_header(where: str, line: bytes) -> None:
 
 
 def check_record(
-    where: str, chrom: str, pos: str, ids: str, ref: str, alts: str
+    where: str,
+    chrom: str,
+    pos: str,
+    ids: str,
+    ref: str,
+    alts: str,
+    contig_bp: int | None = None,
 ) -> Iterator[Variant]:
     """Yield the alleles of a record, after a check of its columns.
 
@@ -142,7 +161,7 @@ def check_record(
     if _CONTIG.fullmatch(chrom) is None:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
-            "!#$%&*+./:;=?@^_|~- (the first is not * or =)"
+            "!#$%&*+./:;=?@^_|~- (the first is not * or =), or <NAME>"
         )
     position = parse_pos(where, pos)
     for column, cell in (("ID", ids), ("ALT", alts)):
@@ -156,7 +175,7 @@ def check_record(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
                 "or . for no allele, separated by commas"
             )
-        yield Variant(where, chrom, position, ids or ".", ref, alt)
+        yield Variant(where, chrom, position, ids or ".", ref, alt, contig_bp)
 
 
 def parse_pos(where: str, pos: str) -> int:
@@ -168,7 +187,9 @@ def parse_pos(where: str, pos: str) -> int:
     return int(pos)
 
 
-def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Variant]:
+def _read_bcf(
+    path: Path, label: str, stdin: BinaryIO | None, header: VcfHeader
+) -> Iterator[Variant]:
     """Yield the alleles of a BCF. htslib needs a file, so standard input is copied into a file."""
     with contextlib.ExitStack() as stack:
         file_name = str(path)
@@ -181,11 +202,19 @@ def _read_bcf(path: Path, label: str, stdin: BinaryIO | None) -> Iterator[Varian
         stack.enter_context(quiet_htslib())
         try:
             file = stack.enter_context(pysam.VariantFile(file_name))
+            for line in str(file.header).splitlines():
+                header.add_line(line.encode())
             for number, record in enumerate(file, start=1):
                 alts = ",".join(record.alts or (".",))
                 where = f"{label}: record {number}"
                 yield from check_record(
-                    where, record.chrom, str(record.pos), record.id or ".", record.ref or "", alts
+                    where,
+                    record.chrom,
+                    str(record.pos),
+                    record.id or ".",
+                    record.ref or "",
+                    alts,
+                    header.length_of(record.chrom),
                 )
         except (OSError, ValueError, NotImplementedError) as error:
             raise BioqError(

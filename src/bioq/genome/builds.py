@@ -138,6 +138,21 @@ def compare_lengths(contig: str, one_bp: int, other_bp: int) -> Relation:
     return "part" if 2 * shorter < longer and not is_complete else "different"
 
 
+def which_build(contig: str, position: int, genome: Build | None) -> str:
+    """Return the question whether a file is of another build than the genome, with the builds of
+    the same species in which the contig has the base `position`, from 0."""
+    question = "is the file of another genome build?"
+    if genome is None:
+        return question
+    fit = [
+        build.name
+        for build in _builds().values()
+        if build.lengths.keys() == genome.lengths.keys()
+        and position < build.lengths.get(bare_name(contig), 0)
+    ]
+    return f"{question} {' and '.join(fit)} have that position" if fit else question
+
+
 def different_genomes(one: Mapping[str, int], other: Mapping[str, int]) -> tuple[str, str] | None:
     """Return a description of each of two genomes, by the lengths of their contigs, if they are
     different builds or species; None if nothing shows it.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.files.text import read_text
 from bioq.genome.bed import Bed
-from bioq.genome.builds import Accession, bare_name, build_of, find_accession
+from bioq.genome.builds import Accession, bare_name, build_of, find_accession, which_build
 from bioq.genome.fasta import Genome, some
 
 _NONE: Mapping[str, str] = {}
@@ -142,7 +142,7 @@ def locate(bed: Bed, names: ContigNames) -> Located:
         name = names.contigs[contig[past[0]]]
         raise BioqError(
             f"{bed.path}:{bed.line(row)}: end {bed.end[row]} is past the end of {name}, which has "
-            f"{names.genome.lengths[name]} bases in {names.genome.path}; "
-            "is the file of another genome build?"
+            f"{names.genome.lengths[name]} bases in {names.genome.title}; "
+            f"{which_build(name, int(bed.start[row]), names.genome.build)}"
         )
     return Located(rows, contig, absent)

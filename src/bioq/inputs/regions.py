@@ -14,6 +14,7 @@ from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
 from bioq.genome.bed import is_interval, parse_interval
+from bioq.genome.builds import which_build
 from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress
@@ -198,7 +199,7 @@ class RegionWindows:
             side = f"end {end} is far past" if start < length else f"start {start} is past"
             raise BioqError(
                 f"{where}: {side} the end of {name}, which has {length} bases in "
-                f"{self._genome.path}; is the file of another genome build?"
+                f"{self._genome.title}; {which_build(name, start, self._genome.build)}"
             )
 
 

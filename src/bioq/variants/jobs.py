@@ -180,11 +180,12 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
 
 def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
-    known = scorer.background
+    known = {} if scorer.background is None else dict(scorer.background.provenance)
+    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
     return _provenance(scorer, vcf) | {
         "scores": {name: MEANING[name] for name in scores},
         "statuses": dict(STATUSES),
-        "background": None if known is None else dict(known.provenance),
+        "background": known or None,
     }
 
 

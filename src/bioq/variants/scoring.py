@@ -30,6 +30,7 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import Variant, read_variants
 from bioq.options import AtLeastOne, check_types
+from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_of, network_of
 from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
@@ -284,6 +285,8 @@ def score_variants(
             )
         return
     known = None if background is None else read_background(Path(background))
+    if isinstance(model, TrainedModel):
+        report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
     scorer = Scorer(model, names, options, targets=targets, background=known)
     for block in scorer.score(read_variants(vcf)):

@@ -18,6 +18,7 @@ from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
 from bioq.genome import Genome
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
 from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
+from bioq.genome.vcf_header import VcfHeader
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -102,18 +103,25 @@ def read_regions(
         return _read_all(windows, limits)
 
 
-def read_variant_lines(text: str, limits: Limits) -> list[Variant]:
+def read_variant_lines(
+    text: str, limits: Limits, *, header: VcfHeader | None = None
+) -> list[Variant]:
     """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
-    with # are skipped.
+    with # are those of a VCF's header, and are added to `header`.
 
     Raises BioqError, with the line, for a line that is not a variant.
     """
     text = _checked(text, limits)
+    lines = [(f"line {number}", line) for number, line in enumerate(text.splitlines(), start=1)]
+    header = VcfHeader() if header is None else header
+    for _, line in lines:
+        if line.startswith("#"):
+            header.add_line(line.encode())
     alleles = [
         variant
-        for number, line in enumerate(text.splitlines(), start=1)
+        for where, line in lines
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(f"line {number}", line.strip())
+        for variant in _variants_of(where, line.strip(), header)
     ]
     _check_alleles(alleles, limits)
     return alleles
@@ -169,14 +177,14 @@ def _decompressed(upload: bytes) -> Iterator[bytes]:
         raise BioqError(f"the gzip compression is damaged ({error}); upload again") from error
 
 
-def _variants_of(where: str, line: str) -> Iterator[Variant]:
+def _variants_of(where: str, line: str, header: VcfHeader) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
             f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
-    yield from check_record(where, *variant)
+    yield from check_record(where, *variant, header.length_of(variant.chrom))
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:

@@ -95,7 +95,7 @@ def import_deepsea(
 def _hg19_lengths(bins: BinTable) -> tuple[int, ...]:
     """Return the lengths of contigs in hg19, DeepSEA's genome; () if a bin is not on it."""
     hg19 = build_named("hg19")
-    lengths = [hg19 and hg19.length_of(name) for name in bins.contigs]
+    lengths = [None if hg19 is None else hg19.length_of(name) for name in bins.contigs]
     known = tuple(bp for bp in lengths if bp is not None)
     if len(known) != len(lengths):
         return ()

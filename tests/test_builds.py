@@ -9,11 +9,14 @@ import pytest
 
 from bioq.genome import builds, open_genome
 from bioq.genome.builds import (
+    about_accession,
     bare_name,
     build_named,
     build_of,
     compare_lengths,
+    different_genomes,
     find_accession,
+    which_build,
 )
 
 YEAST = Path(__file__).parents[2] / "shared/data/yeast/sacCer3.dev.fa.gz"
@@ -164,6 +167,48 @@ def test_an_accession_without_version_is_known_where_one_version_is() -> None:
     assert find_accession("NC_060925") == find_accession("NC_060925.1")
     assert find_accession("chr1") is None
     assert find_accession("1") is None
+
+
+def test_an_accession_is_described_for_messages() -> None:
+    assert about_accession("NC_000001.10") == "NC_000001.10 is 1 of hg19 and GRCh37"
+    assert about_accession("NC_000001") == (
+        "NC_000001 has no version: NC_000001.10 is of GRCh37, NC_000001.11 is of GRCh38"
+    )
+    assert about_accession("CM000994.1").startswith("CM000994.1 is another version: CM000994.2 is")
+    assert about_accession("chr1") == ""
+
+
+def test_chromosomes_of_different_builds_have_different_lengths() -> None:
+    of_length = defaultdict(set)
+    for row in table():
+        if row["contig"] != "MT" and row["build"] != "hg19":
+            of_length[row["contig"], row["bp"]].add(row["build"])
+    assert all(len(names) == 1 for names in of_length.values())
+
+
+def test_genomes_differ_by_build_or_by_the_length_of_a_contig() -> None:
+    grch37, hg19 = {"1": 249_250_621, "MT": 16_569}, {"chr1": 249_250_621, "chrM": 16_571}
+    grch38, mouse = {"chr1": 248_956_422}, {"chr2": 182_113_224}
+    assert different_genomes(grch37, hg19) is None
+    assert different_genomes(grch37, grch38) == ("GRCh37", "GRCh38")
+    assert different_genomes(grch38, mouse) == ("GRCh38", "GRCm38")
+    assert different_genomes(grch37, {"1": 1_000_000}) is None
+    assert different_genomes(grch37, {"chr1": 240_000_000}) == (
+        "GRCh37", "a genome whose chr1 has 240,000,000 bases",
+    )  # fmt: skip
+    assert different_genomes({"chr1": 6000}, {"1": 5999}) is not None
+    assert different_genomes({"chr1": 6000}, {"1": 2000, "chrM": 9}) is None
+    assert different_genomes({}, grch38) is None
+
+
+def test_a_position_past_the_end_names_the_builds_that_have_it() -> None:
+    question = "is the file of another genome build?"
+    grch38 = build_named("hg38")
+    assert which_build("chr1", 249_000_000, grch38) == (
+        f"{question} hg19 and GRCh37 have that position"
+    )
+    assert which_build("chr1", 10**9, grch38) == question
+    assert which_build("chr1", 5, None) == question
 
 
 def test_a_build_has_lengths_by_any_name() -> None:

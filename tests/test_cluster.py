@@ -287,12 +287,18 @@ def test_errors_are_one_line_and_nothing_is_written(
 
 
 def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
-    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter())
-    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}}
+    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter(), differing=Counter())
+    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}, "differing": {"MT": 2}}
     _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
     assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
+    assert scorer.differing == {"MT": 4}
     damage: dict[str, Any]
-    for damage in ({}, {"statuses": 3, "absent": {}}, {"statuses": {}, "absent": 3}):
+    for damage in (
+        {},
+        {"statuses": 3, "absent": {}},
+        {"statuses": {}, "absent": 3},
+        {"statuses": {}, "absent": {}, "differing": 3},
+    ):
         part = Part(part_name(1), 4, "", "", damage)
         with pytest.raises(BioqError, match=r"notes of part-00001.parquet are damaged; remove"):
             _add_counts(scorer, [part], tmp_path)

@@ -34,7 +34,6 @@ _AS_WORDS = {
     name: re.compile(rf"(?<![a-z0-9])({names})(?![a-z0-9])", re.IGNORECASE)
     for name, names in _NAMES.items()
 }
-_ACCESSION = re.compile(r"([A-Z]{1,2}_?\d{5,9})(\.\d+)?")
 
 Relation = Literal["same", "part", "different"]
 """How the lengths of two contigs of the same name compare; see `compare_lengths`."""
@@ -73,7 +72,6 @@ class Accession:
     """The names of the builds that have this sequence."""
 
 
-@lru_cache(maxsize=1 << 16)
 def bare_name(contig: str) -> str:
     """Return the name of a contig without `chr`; the mitochondrion is MT (chrM = M = chrMT = MT).
 
@@ -86,18 +84,30 @@ def bare_name(contig: str) -> str:
     return MITOCHONDRION if bare.upper() in ("M", "MT") else bare
 
 
-@lru_cache(maxsize=1 << 16)
 def find_accession(name: str) -> Accession | None:
     """Return the chromosome of an accession: NC_000001.11, CM000663.2, ref|NC_001133.9|.
 
     None for every other name, for a version that no known build has, and without a version where
     builds have several of them (NC_000001).
     """
-    for word in name.split("|"):
-        match = _ACCESSION.fullmatch(word)
-        if match is not None:
-            return _accessions().get(word)
-    return None
+    known = _accessions()
+    if "|" in name:
+        return next((known[word] for word in name.split("|") if word in known), None)
+    return known.get(name)
+
+
+def about_accession(name: str) -> str:
+    """Return what an accession is, for a message; empty for a name that is not an accession of a
+    known build, in any version."""
+    accession = find_accession(name)
+    if accession is not None:
+        return f"{name} is {accession.contig} of {' and '.join(accession.builds)}"
+    base, dot, _ = name.partition(".")
+    versions = [word for word in _accessions() if word.startswith(f"{base}.")]
+    if not versions:
+        return ""
+    builds = ", ".join(f"{word} is of {_accessions()[word].builds[-1]}" for word in versions)
+    return f"{name} is another version: {builds}" if dot else f"{name} has no version: {builds}"
 
 
 def build_named(text: str) -> Build | None:
@@ -115,7 +125,13 @@ def build_of(lengths: Mapping[str, int]) -> Build | None:
     One chromosome of the right length is enough, if no other contig contradicts it. Without a
     mitochondrion, hg19 is GRCh37 with names that begin with chr.
     """
-    found = [build for build in _builds().values() if _agrees(build, lengths)]
+    known: dict[str, set[int]] = {}  # of the chromosomes of any build, among maybe many contigs
+    chromosomes = _chromosomes()
+    for name, bp in lengths.items():
+        bare = bare_name(name)
+        if bare in chromosomes:
+            known.setdefault(bare, set()).add(bp)
+    found = [build for build in _builds().values() if _agrees(build, known)]
     if len(found) > 1:
         style = "hg19" if any(name.startswith("chr") for name in lengths) else "GRCh37"
         found = [build for build in found if build.name == style]
@@ -170,7 +186,8 @@ def different_genomes(one: Mapping[str, int], other: Mapping[str, int]) -> tuple
         if bare in others and bare != MITOCHONDRION:
             lengths = bp, others[bare]
             if compare_lengths(bare, *lengths) == "different":
-                return _described(builds[0], name, bp), _described(builds[1], name, lengths[1])
+                at = next(other_name for other_name in other if bare_name(other_name) == bare)
+                return _described(builds[0], name, bp), _described(builds[1], at, lengths[1])
     return None
 
 
@@ -185,18 +202,19 @@ def _described(build: Build | None, contig: str, bp: int) -> str:
     return build.name if build is not None else f"a genome whose {contig} has {bp:,} bases"
 
 
-def _agrees(build: Build, lengths: Mapping[str, int]) -> bool:
+def _agrees(build: Build, lengths: Mapping[str, set[int]]) -> bool:
     """Return whether contigs have the lengths of a build, at least one besides the mitochondrion.
 
     UCSC's later hg19 has chrM and chrMT: one of the two must agree.
     """
-    agree: set[str] = set()
-    contradict: set[str] = set()
-    for name, bp in lengths.items():
-        bare = bare_name(name)
-        if bare in build.lengths:
-            (agree if build.lengths[bare] == bp else contradict).add(bare)
-    return bool(agree - {MITOCHONDRION}) and contradict <= agree
+    shared = lengths.keys() & build.lengths.keys()
+    agree = {name for name in shared if build.lengths[name] in lengths[name]}
+    return bool(agree - {MITOCHONDRION}) and agree == shared
+
+
+@cache
+def _chromosomes() -> frozenset[str]:
+    return frozenset(name for build in _builds().values() for name in build.lengths)
 
 
 @cache

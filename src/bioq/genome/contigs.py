@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.files.text import read_text
 from bioq.genome.bed import Bed
-from bioq.genome.builds import Accession, bare_name, build_of, find_accession, which_build
+from bioq.genome.builds import Accession, about_accession, bare_name, find_accession, which_build
 from bioq.genome.fasta import Genome, some
 
 _NONE: Mapping[str, str] = {}
@@ -38,7 +38,7 @@ class ContigNames:
         self._number_of_bare = {
             name: number for number, name in enumerate(bare) if count[name] == 1
         }
-        self._build = build_of(genome.lengths)
+        self._build = genome.build
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
@@ -58,22 +58,16 @@ class ContigNames:
             return False
         return self.genome.lengths[self.contigs[number]] == accession.bp
 
-    def hint(self, name: str) -> str:
-        """Return the end of a message about a contig that was not found: what its name is, if it is
-        an accession; else nothing."""
-        accession = find_accession(self.alias.get(name, name))
-        if accession is None:
-            return ""
-        return f"; {name} is {accession.contig} of {' and '.join(accession.builds)}"
-
     def require(self, name: str, where: str) -> int:
         """Return the number of a contig. Raises BioqError, which begins with `where`, if the genome
         does not have it."""
         number = self.find(name)
         if number is None:
+            about = about_accession(name)
+            ending = f"; {about}" if about else ""
             raise BioqError(
                 f"{where}: {self.genome.title} has no contig {name!r}; "
-                f"it has {some(self.genome.lengths)}{self.hint(name)}"
+                f"it has {some(self.genome.lengths)}{ending}"
             )
         return number
 

@@ -8,6 +8,7 @@ both are read once into memory, with two bits per base.
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -50,7 +51,7 @@ class Genome:
         self._close = close
         self._letters = letters
 
-    @property
+    @cached_property
     def build(self) -> Build | None:
         """The build, by the lengths of the contigs; None if they are those of no known build."""
         return build_of(self.lengths)

@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class RunConfig:
         """Contig -> bases in the genome of the data set; {} if the run did not record them."""
         return lengths_in(self.data)
 
-    @property
+    @cached_property
     def genome_build(self) -> str:
         """The name of the build of this genome; empty if it is not known."""
         build = build_of(self.contig_lengths)

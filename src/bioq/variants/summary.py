@@ -15,7 +15,7 @@ from bioq.genome.alleles import (
     STATUSES,
     SWAPPED,
 )
-from bioq.genome.builds import Relation, compare_lengths
+from bioq.genome.builds import Relation, about_accession, compare_lengths
 from bioq.genome.vcf import VcfContent
 from bioq.genome.vcf_header import VcfHeader
 from bioq.variants.scoring import Scorer
@@ -72,7 +72,7 @@ class Summary:
         more = len(self.differing) - _MOST_NAMED
         ending = f"; and {more:,} more contigs" if more > 0 else ""
         yield (
-            f"{sum(self.differing.values()):,} alleles are not scored ({CONTIG_DIFFERS})"
+            f"{_alleles(sum(self.differing.values()))} not scored ({CONTIG_DIFFERS})"
             f"{_builds(self.header, self.names)}: {'; '.join(lengths)}{ending}. Give the genome of "
             "the VCF; if the VCF's header is wrong, correct it with 'bcftools reheader --fai "
             "GENOME.fai'"
@@ -80,14 +80,13 @@ class Summary:
 
     def _accessions(self) -> Iterator[str]:
         """Yield a line if alleles are on chromosomes that the genome has in another build."""
-        hints = {name: self.names.hint(name) for name in self.absent}
-        named = [name for name, hint in hints.items() if hint]
+        named = {name: about_accession(name) for name in self.absent if about_accession(name)}
         if named:
             alleles = sum(self.absent[name] for name in named)
             genome = self.names.genome
             build = "of no known build" if genome.build is None else genome.build.name
             yield (
-                f"{alleles:,} alleles are not scored ({NO_CONTIG}){hints[named[0]]}, and "
+                f"{_alleles(alleles)} not scored ({NO_CONTIG}): {next(iter(named.values()))}, and "
                 f"{self._genome} is {build}"
             )
 
@@ -175,6 +174,10 @@ def _lengths(name: str, header: VcfHeader, names: ContigNames) -> str:
         f"{name} has {header.length_of(name) or 0:,} bases in the VCF, "
         f"{contig} {genome.lengths.get(contig, 0):,} in {genome.path.name}"
     )
+
+
+def _alleles(count: int) -> str:
+    return "1 allele is" if count == 1 else f"{count:,} alleles are"
 
 
 def _builds(header: VcfHeader, names: ContigNames) -> str:

@@ -1,6 +1,8 @@
-"""Genomes for tests: a chromosome of a real length that takes no space."""
+"""Genomes of real lengths for tests, and runs that were trained on them."""
 
+import json
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -13,3 +15,12 @@ def write_2bit(path: Path, name: str, length: int) -> Path:
         file.write(struct.pack("<4I", length, 0, 0, 0))
         file.truncate(start + 16 + -(-length // 4))
     return path
+
+
+def trained_on(run: Path, contigs: Mapping[str, int]) -> Path:
+    """Make a run one that was trained on a genome of these contigs."""
+    file = run / "config.json"
+    config = json.loads(file.read_text())
+    config["data"]["contigs"] = dict(contigs)
+    file.write_text(json.dumps(config))
+    return run

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bioq.genome import ContigNames, some
 from bioq.genome.alleles import (
@@ -35,8 +35,8 @@ class Summary:
     """Contig that the genome lacks -> alleles."""
     differing: Mapping[str, int]
     """Contig that has another length in the genome -> alleles."""
-    names: ContigNames
-    header: VcfHeader
+    names: ContigNames = field(compare=False)
+    header: VcfHeader = field(compare=False)
     contigs: Sequence[str]
     """The contigs of the VCF that have alleles."""
     scored: int

@@ -10,7 +10,8 @@ from genome_cases import trained_on, write_2bit
 
 import bioq
 from bioq import BioqError, ModelSizes
-from bioq.dataset import Dataset
+from bioq.cli import main
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset
 from bioq.genome import open_genome
 from bioq.models import build_model
 from bioq.runs.best_epoch import best_epoch
@@ -144,6 +145,25 @@ def test_a_run_records_the_contigs_of_its_data_set(run: Path) -> None:
     config = read_config(trained_on(run, {"chr21": 46_709_983, "chrM": 16_569}))
     assert config.contig_lengths == {"chr21": 46_709_983, "chrM": 16_569}
     assert config.genome_build == "GRCh38"
+
+
+def test_the_genome_of_a_data_set_is_that_of_its_runs_and_is_printed(
+    tmp_path: Path, masked_data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = Description("peaks", 200, 40, "half", contigs=("chrI",), contig_bp=(230_218,))
+    with new_dataset(tmp_path / "yeast", about, masked_data.targets) as writer:
+        for name in ("train", "valid"):
+            with writer.split(name) as split:
+                codes = np.zeros((8, 200), dtype=np.uint8)
+                split.append(codes, np.zeros((8, 1), dtype=np.uint8), np.zeros((8, 2)))
+    assert main(["data", "info", str(tmp_path / "yeast")]) == 0
+    assert "  genome sacCer3\n" in capsys.readouterr().out
+    network = build_model("danq", targets=2, window_bp=200, sizes=SMALL)
+    run = tmp_path / "run"
+    create_run(run, model=network.architecture, training={}, data=open_dataset(tmp_path / "yeast"))
+    assert read_config(run).contig_lengths == {"chrI": 230_218}
+    assert main(["summary", str(run)]) == 0
+    assert capsys.readouterr().out.endswith("trained on the genome sacCer3\n")
 
 
 def test_a_run_without_or_with_damaged_contigs_is_read(run: Path, tmp_path: Path) -> None:

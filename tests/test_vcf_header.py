@@ -92,4 +92,7 @@ def test_a_length_is_given_then_of_the_assembly_then_of_the_accession() -> None:
         5, 242_193_529, None, None, None,
     ]  # fmt: skip
     assert read.length_of("NC_000003.11") == 198_022_430
+    assert read.length_of("chr1") == 5
+    read.add_line(b"##contig=<ID=chr1,length=6>")
+    assert [read.length_of(name) for name in ("1", "chr1", "CHR1")] == [5, 6, None]
     assert read.length_of("NC_000003") is None

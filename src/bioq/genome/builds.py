@@ -17,21 +17,35 @@ from typing import Any, Literal
 
 MITOCHONDRION = "MT"
 _TABLE = Path(__file__).with_name("builds.tsv")
-# The names that people give to a build, in headers and in the names of files. A GCA or GCF number
-# with its version is a release of NCBI; later patches do not change the chromosomes.
+# The names that people give to a build, in headers and in the names of files, as regular
+# expressions. A GCA or GCF number with its version is a release of NCBI; later patches do not
+# change the chromosomes.
+_PATCH = r"(\.?p\d+)?"
 _NAMES = {
-    "hg19": r"(ucsc\.)?hg19",
-    "GRCh37": r"grch37(\.?p\d+)?|b37|hs37(d5)?|(human_)?g1k_v37|homo_sapiens_assembly19|"
-    r"gca_000001405\.(\d|1[0-4])|gcf_000001405\.(1[3-9]|2[0-5])",
-    "GRCh38": r"grch38(\.?p\d+)?|hg38|b38|hs38(dh|d1|a)?|homo_sapiens_assembly38|"
-    r"gca_000001405\.(1[5-9]|2\d)|gcf_000001405\.(2[6-9]|[34]\d)",
-    "T2T-CHM13v2.0": r"(t2t[-_.]?)?chm13[-_.]?v?2(\.0)?|hs1|gca_009914755\.4|gcf_009914755\.1",
-    "GRCm38": r"grcm38(\.?p\d+)?|mm10|gca_000001635\.[2-8]|gcf_000001635\.2[0-6]",
-    "GRCm39": r"grcm39(\.?p\d+)?|mm39|gca_000001635\.9|gcf_000001635\.27",
-    "sacCer3": r"saccer3|r64([-_.]\d){0,2}|gc[af]_000146045\.2",
+    "hg19": (rf"(ucsc\.)?hg19{_PATCH}",),
+    "GRCh37": (
+        rf"grch37{_PATCH}|b37|hs37(d5)?|(human_)?g1k_v37|homo_sapiens_assembly19",
+        r"(ncbi|build|ncbi[-_ ]?build)[-_ ]?37",
+        r"gca_000001405\.(\d|1[0-4])|gcf_000001405\.(1[3-9]|2[0-5])",
+    ),
+    "GRCh38": (
+        rf"grch38{_PATCH}|hg38{_PATCH}|b38|hs38(dh|d1|a)?|homo_sapiens_assembly38",
+        r"(ncbi[-_ ]?)?build[-_ ]?38",
+        r"gca_000001405\.(1[5-9]|2\d)|gcf_000001405\.(2[6-9]|[34]\d)",
+    ),
+    "T2T-CHM13v2.0": (
+        r"(t2t[-_.]?)?chm13[-_.]?(t2t[-_.]?)?v?2(\.0)?|hs1",
+        r"gca_009914755\.4|gcf_009914755\.1",
+    ),
+    "GRCm38": (
+        rf"grcm38{_PATCH}|mm10{_PATCH}",
+        r"gca_000001635\.[2-8]|gcf_000001635\.2[0-6]",
+    ),
+    "GRCm39": (r"grcm39(\.?p\d+)?|mm39|gca_000001635\.9|gcf_000001635\.27",),
+    "sacCer3": (r"saccer3|r64([-_.]\d){0,2}|gc[af]_000146045\.2",),
 }
 _AS_WORDS = {
-    name: re.compile(rf"(?<![a-z0-9])({names})(?![a-z0-9])", re.IGNORECASE)
+    name: re.compile(rf"(?<![a-z0-9])({'|'.join(names)})(?![a-z0-9])", re.IGNORECASE)
     for name, names in _NAMES.items()
 }
 

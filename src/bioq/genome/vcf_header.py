@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from bioq.genome.builds import Build, build_named, build_of, find_accession
+from bioq.genome.builds import Build, bare_name, build_named, build_of, find_accession
 
 # VCF 4.3, section 1.4: ##contig=<ID=ctg1,length=81195210,assembly=B36,...>; values may be quoted.
 _CONTIG_LINE = re.compile(rb"##contig=<(.*)>", re.IGNORECASE | re.DOTALL)
@@ -25,10 +25,12 @@ class VcfHeader:
         """Contig -> bases, from `length=`."""
         self._assembly: dict[str, Build] = {}
         self._named: dict[str, Build] = {}
-        self._implied: dict[str, int | None] = {}
+        self._length_of: dict[str, int | None] = {}
+        self._bare: dict[str, set[int]] = {}
 
     def add_line(self, line: bytes) -> None:
         """Add a line that begins with #."""
+        self._length_of.clear()
         line = line.strip()
         match = _CONTIG_LINE.fullmatch(line)
         if match is not None:
@@ -51,17 +53,20 @@ class VcfHeader:
         return build_of(self.lengths) or self.named
 
     def length_of(self, contig: str) -> int | None:
-        """Return the bases of a contig: its `length=`; without one, the length in the build that
-        its `assembly=` names, or of the sequence that has the contig's name as its accession."""
-        if contig in self.lengths:
-            return self.lengths[contig]
-        if contig not in self._implied:
-            build, accession = self._assembly.get(contig), find_accession(contig)
-            implied = None if build is None else build.length_of(contig)
-            if implied is None and accession is not None:
-                implied = accession.bp
-            self._implied[contig] = implied
-        return self._implied[contig]
+        """Return the bases of a contig: its `length=`, also under a name with or without chr;
+        without one, the length in the build that its `assembly=` names, or of the sequence that has
+        the contig's name as its accession."""
+        if contig not in self._length_of:
+            self._length_of[contig] = self.lengths.get(contig, self._implied(contig))
+        return self._length_of[contig]
+
+    def _implied(self, contig: str) -> int | None:
+        other_names = self._bare.get(bare_name(contig), set())
+        if len(other_names) == 1:
+            return next(iter(other_names))
+        build, accession = self._assembly.get(contig), find_accession(contig)
+        bp = None if build is None else build.length_of(contig)
+        return accession.bp if bp is None and accession is not None else bp
 
     def _add_contig(self, body: str) -> None:
         fields = _fields(body)
@@ -73,6 +78,7 @@ class VcfHeader:
         is_number = bp.isascii() and bp.isdigit() and len(bp) <= _MOST_DIGITS
         if is_number and int(bp) not in _PLACEHOLDERS:
             self.lengths.setdefault(name, int(bp))
+            self._bare.setdefault(bare_name(name), set()).add(int(bp))
         if build is not None:
             self._assembly.setdefault(name, build)
 

@@ -174,6 +174,19 @@ def test_another_genome_than_that_of_the_training_is_noted_once(
         assert sum("was trained on hg19" in line for line in lines) == notes
 
 
+@pytest.mark.parametrize(("db", "warnings"), [("hg19", 1), ("hg38", 0), ("mine", 0)])
+def test_a_track_line_of_another_build_is_a_warning(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], db: str, warnings: int
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    bed = tmp_path / "in.bed"
+    bed.write_text(f'track name="my peaks" db={db} color=0,0,0\n21\t1000\t1040\n')
+    predict_file(run, bed, tmp_path / "out.tsv", genome=genome)
+    lines = capsys.readouterr().err.splitlines()
+    said = f"warning: {bed}:1: the track line says hg19, {genome} is GRCh38; check that"
+    assert sum(line.startswith(said) for line in lines) == len(lines) == warnings
+
+
 def test_a_region_past_the_end_names_the_builds(run: Path, tmp_path: Path) -> None:
     genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
     bed = tmp_path / "in.bed"

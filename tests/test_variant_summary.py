@@ -11,6 +11,7 @@ from bioq import dna
 from bioq.cli import main
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+HUMAN = Path(__file__).parents[2] / "shared/data/human"
 CHROMOSOME = make_chromosome(3000)
 
 
@@ -180,3 +181,17 @@ def test_a_swapped_allele_that_is_scored_counts(
     assert "no allele was scored" in scored(run, genome, [], one, capsys)[1][-1]
     lines = scored(run, genome, [], one, capsys, "--score-swapped")[1]
     assert not any("no allele was scored" in line for line in lines)
+
+
+@pytest.mark.skipif(not HUMAN.is_dir(), reason="needs the real data in ../shared/data")
+def test_real_variants_are_scored_on_the_first_bases_of_their_chromosome(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome, source = HUMAN / "grch37_part.fa.gz", HUMAN / "exac.chr22.vcf.gz"
+    out = tmp_path / "out.tsv"
+    tokens = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main(tokens) == 0
+    assert set(read_tsv(out)["status"]) == {"scored"}
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: 22 has 51,304,566 bases in the VCF, 22 22,000,000 in")

@@ -128,8 +128,8 @@ def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
     statuses, lines = scored(run, genome, header, [("22", 400)], capsys)
     assert statuses == ["scored"]
     assert lines == [
-        "warning: 22 has 51,304,566 bases in the VCF, 22 3,000 in part.fa: scored as if the "
-        "shorter were the beginning of the longer; if not, give the genome of the VCF"
+        "warning: 22 has 51,304,566 bases in the VCF, 22 3,000 in part.fa; the VCF says GRCh37: "
+        "scored as if the shorter were the beginning of the longer; if not, give the genome of the VCF"
     ]
 
 
@@ -155,10 +155,14 @@ def test_a_contig_of_an_assembly_file_is_no_contig(
 ) -> None:
     genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
     header = ["##assembly=file:///assembly.fa", "##contig=<ID=ctg1,length=40>"]
-    assert scored(run, genome, header, [("<ctg1>", 30), ("chr1", 600)], capsys)[0] == [
-        "no_contig",
-        "scored",
-    ]
+    alleles = [("<ctg1>", 30), ("chr1", 600)]
+    assert scored(run, genome, header, alleles, capsys)[0] == ["no_contig", "scored"]
+    out = tmp_path / "out.vcf"
+    source = str(tmp_path / "in.vcf")
+    assert main(["variants", str(run), source, "--genome", str(genome), "--out", str(out)]) == 0
+    lines = out.read_text().splitlines()
+    assert "##contig=<ID=ctg1>" in lines
+    assert lines[-2].startswith("<ctg1>\t30\t")
 
 
 def test_the_last_line_reports_that_no_allele_was_scored(
@@ -195,3 +199,18 @@ def test_real_variants_are_scored_on_the_first_bases_of_their_chromosome(
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     assert warnings[0].startswith("warning: 22 has 51,304,566 bases in the VCF, 22 22,000,000 in")
+
+
+def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chrM": 3000})
+    source = vcf(tmp_path / "in.vcf", ["##contig=<ID=MT,length=2998>"], [("MT", 400)])
+    out = tmp_path / "background.npz"
+    tokens = ["background", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main(tokens) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "MT has 2,998 bases in the VCF, chrM 3,000 in g.fa" in lines[2]
+    assert lines[3] == "warning: no allele was scored: 1 contig_differs"
+    assert "no variant could be scored; see the table of statuses" in lines[4]
+    assert not out.exists()

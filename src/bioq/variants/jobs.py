@@ -121,8 +121,12 @@ def make_background(job: VariantJob, out: Path) -> Summary:
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
+        summary = summary_of(scorer, content)
+        if not effects.variants:
+            for line in summary.lines():  # the reasons of the error that follows
+                say(line)
         write_background(out, effects, list(scorer.targets["name"]), about)
-        return summary_of(scorer, content)
+        return summary
 
 
 @contextlib.contextmanager

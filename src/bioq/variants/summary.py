@@ -141,7 +141,7 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
         name = parts[0]
         more = f" (and {len(parts) - 1:,} more contigs)" if len(parts) > 1 else ""
         yield (
-            f"{_lengths(name, header, names)}{more}: scored as if the "
+            f"{_lengths(name, header, names)}{more}{_builds(header, names)}: scored as if the "
             "shorter were the beginning of the longer; if not, give the genome of the VCF"
         )
     named, build = header.named, genome.build

@@ -20,9 +20,10 @@ import pandas as pd
 import psutil
 import pyarrow.dataset
 import pytest
+from genome_cases import trained_on
 from test_prediction import fasta, random_bases
 from test_variants import iupac_rows
-from variant_cases import make_chromosome, make_run, random_rows, write_vcf
+from variant_cases import make_chromosome, make_run, other_base, random_rows, write_vcf
 
 from bioq.cli import main
 from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
@@ -288,12 +289,18 @@ def test_errors_are_one_line_and_nothing_is_written(
 
 
 def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
-    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter())
-    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}}
+    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter(), differing=Counter())
+    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}, "differing": {"MT": 2}}
     _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
     assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
+    assert scorer.differing == {"MT": 4}
     damage: dict[str, Any]
-    for damage in ({}, {"statuses": 3, "absent": {}}, {"statuses": {}, "absent": 3}):
+    for damage in (
+        {},
+        {"statuses": 3, "absent": {}},
+        {"statuses": {}, "absent": 3},
+        {"statuses": {}, "absent": {}, "differing": 3},
+    ):
         part = Part(part_name(1), 4, "", "", damage)
         with pytest.raises(BioqError, match=r"notes of part-00001.parquet are damaged; remove"):
             _add_counts(scorer, [part], tmp_path)
@@ -533,15 +540,23 @@ def test_variants_are_those_of_the_plain_command(
     tmp_path: Path, machines: Machines, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chromosome = make_chromosome()
-    genome = fasta(tmp_path / "g.fa", {"chr1": chromosome})
+    genome = fasta(tmp_path / "g.fa", {"chr1": chromosome, "chrM": chromosome[:300]})
     rows = random_rows(chromosome, 60)
+    rows += [("MT", 150, ".", chromosome[149], other_base(chromosome[149]))]
     rows += [("chr1", 3, ".", "A", "C"), ("chrX", 5, ".", "A", "C"), ("1", 400, ".", "N", "<DEL>")]
     vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
+    lines = vcf.read_text()
+    vcf.write_text(lines.replace("#CHROM", "##contig=<ID=MT,length=299>\n#CHROM", 1))
+    trained_on(run, {"chr1": len(chromosome) + 1})
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
     plain = write_variants(job, tmp_path / "plain.parquet")
     result = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=16))
     assert result == plain
-    assert len(result.statuses) >= 4
+    assert result.lines() == plain.lines()
+    assert (result.differing, result.statuses["contig_differs"]) == ({"MT": 1}, 1)
+    noted = [line for line in capsys.readouterr().err.splitlines() if "was trained on" in line]
+    assert len(noted) == 2
+    assert len(result.statuses) >= 5
     assert len(part_files(out)) > 4
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), rtol=0, atol=1e-5
@@ -551,7 +566,9 @@ def test_variants_are_those_of_the_plain_command(
     )
     assert again == plain, "nothing is missing, so no cluster is needed"
     (tmp_path / "other").mkdir()
-    changed = fasta(tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1]})
+    changed = fasta(
+        tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1], "chrM": chromosome[:300]}
+    )
     message = r"part-00000.parquet was computed from other windows or all"
     with pytest.raises(UsageError, match=message):
         write_variants_on_ray(

@@ -46,6 +46,7 @@ DESCRIPTION = Description(
     contigs=("chr1", "chrX"),
     sources=(Source("genome.fa", "00" * 32, 123),),
     options={"keep": "any", "rate": 0.1},
+    contig_bp=(1_000_000_999, 2_000_000_000),
 )
 SIZES = {"train": 23, "valid": 5, "test": 9}
 
@@ -610,3 +611,17 @@ def test_every_file_reaches_the_disk_before_the_metadata(
     names = [file.name for file in (tmp_path / "set").rglob("*") if file.is_file()]
     assert sorted(synced) == sorted(names)
     assert synced[-1] == "dataset.json"
+
+
+def test_the_lengths_of_contigs_are_recorded(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    about = open_dataset(tmp_path / "set").description
+    assert about.contig_lengths == {"chr1": 1_000_000_999, "chrX": 2_000_000_000}
+
+
+def test_a_data_set_without_lengths_is_written_and_read_as_before(tmp_path: Path) -> None:
+    write(tmp_path / "set", coordinates=False)
+    described = json.loads((tmp_path / "set" / "dataset.json").read_text())["description"]
+    assert "contig_bp" not in described
+    assert open_dataset(tmp_path / "set").description.contig_lengths == {}
+    assert verify(tmp_path / "set").fingerprint == open_dataset(tmp_path / "set").fingerprint

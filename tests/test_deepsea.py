@@ -255,6 +255,23 @@ def test_coordinates_are_the_lines_of_the_bed_file_split_as_deepsea_splits_them(
     assert data.description.sources[-1].name == "allTFs.pos.bed"
 
 
+def test_the_lengths_of_contigs_are_those_of_hg19_for_deepseas_own_targets(tmp_path):
+    paths = {}
+    for count in (919, 11):
+        (tmp_path / str(count)).mkdir()
+        paths[count] = _file(tmp_path / str(count), "test", 6, targets=count)[0]
+    bed = _bed(tmp_path, ("chr8", 3), ("chr9", 3))
+    past_end = tmp_path / "past.bed"
+    past_end.write_text(bed.read_text().replace("chr9\t1400\t1600", "chr9\t141213400\t141213600"))
+    for name, mat, lines, expected in (
+        ("own", paths[919], bed, {"chr8": 146_364_022, "chr9": 141_213_431}),
+        ("other", paths[11], bed, {}),
+        ("past", paths[919], past_end, {}),
+    ):
+        import_deepsea(tmp_path / name, test=mat, bed=lines)
+        assert open_dataset(tmp_path / name).description.contig_lengths == expected
+
+
 def test_coordinates_of_a_file_that_does_not_fold_take_a_line_a_row(tmp_path):
     path, *_ = _file(tmp_path, "test", 6, folded=False)
     bed = _bed(tmp_path, ("chr1", 4), ("8", 3), ("9", 3))

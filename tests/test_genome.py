@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome import ContigNames, locate, open_genome, read_bed
+from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
@@ -630,6 +630,33 @@ def names_of(
     path = write_genome(tmp_path / "g.fa", "fasta", dict.fromkeys(contigs, "ACGTACGTAC"))
     with open_genome(path) as genome:
         return ContigNames(genome, alias or {})
+
+
+def with_lengths(tmp_path: Path, lengths: dict[str, int]) -> ContigNames:
+    """Return the names of a genome whose bases are not read."""
+    return ContigNames(Genome(tmp_path / "g.fa", lengths, lambda *_: dna.encode(""), lambda: None))
+
+
+def test_an_accession_is_found_where_the_genome_has_its_sequence(tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, int], str, int | None]] = [
+        ({"chr21": 46_709_983}, "NC_000021.9", 0),
+        ({"21": 46_709_983}, "CM000683.2", 0),
+        ({"chr21": 46_709_983}, "NC_000021.8", None),  # GRCh37's
+        ({"chr21": 46_709_983}, "NC_000021", None),
+        ({"chr21": 1000}, "NC_000021.9", None),
+        ({"NC_000021.9": 46_709_983}, "chr21", 0),
+        ({"NC_000021.9": 46_709_983}, "21", 0),
+        ({"NC_000021.9": 46_709_983}, "CM000683.2", 0),
+        ({"CM000683.2": 46_709_983}, "CM000683.1", None),
+        ({"chrM": 16_571}, "NC_012920.1", None),
+        ({"chrM": 16_569}, "NC_012920.1", 0),
+        ({"chr21": 46_709_983, "chrM": 16_569}, "NC_012920.1", 1),
+    ]
+    for lengths, name, expected in cases:
+        assert with_lengths(tmp_path, lengths).find(name) == expected, (lengths, name)
+    ending = "it has chr21; NC_000021.8 is 21 of hg19 and GRCh37$"
+    with pytest.raises(BioqError, match=rf"g.fa \(GRCh38\) has no contig .*; {ending}"):
+        with_lengths(tmp_path, {"chr21": 46_709_983}).require("NC_000021.8", "here")
 
 
 @pytest.mark.parametrize(

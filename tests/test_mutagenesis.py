@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from genome_cases import trained_on, write_2bit
 from variant_cases import other_base, write_vcf
 
 import bioq
@@ -130,6 +131,20 @@ def test_a_variant_has_a_window_with_each_allele(run: Path, genome: Path, tmp_pa
     # What the ref window says of the alt base is the difference of the two windows.
     difference = arrays["reference"][1] - arrays["reference"][0]
     np.testing.assert_allclose(arrays["effects"][0, "ACGT".index(alt), 5], difference, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["mutagenesis", "attribution"])
+def test_another_genome_than_that_of_the_training_is_noted(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    trained_on(run, {"21": 48_129_895})
+    tokens = [str(run), "NC_000021.9:1001-1005", "--genome", str(genome), "--span-bp", "5"]
+    assert main([command, *tokens, "--out", str(tmp_path / "out.tsv")]) == 0
+    assert "note: " in capsys.readouterr().err.splitlines()[0]
+    tokens[1] = "NC_000021.8:1001-1005"
+    assert main([command, *tokens, "--out", str(tmp_path / "out.tsv")]) == 1
+    assert "NC_000021.8 is 21 of hg19 and GRCh37" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("ref_bp", "alt"), [(1, "TTA"), (4, "G"), (2, "CAC"), (1, "another base")])

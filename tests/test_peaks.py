@@ -436,3 +436,8 @@ def test_windows_written_in_several_chunks_keep_their_labels(
     parts = world.build(out="parts")
     assert whole.fingerprint == parts.fingerprint
     assert open_dataset(parts.path)["train"].labels().sum() > 0
+
+
+def test_the_lengths_of_the_genomes_contigs_are_recorded(world: World) -> None:
+    built = world.build()
+    assert built.description.contig_lengths == {"chr1": 22, "chr2": 20, "chr3": 16}

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from genome_cases import trained_on, write_2bit
 from variant_cases import make_run
 
 import bioq
@@ -158,6 +159,41 @@ def test_an_unknown_contig_stops_before_any_work(run: Path, tmp_path: Path) -> N
     with pytest.raises(BioqError, match=r"r.bed:2: .*g.fa has no contig 'chr7'; it has chr1"):
         predict_file(run, bed, tmp_path / "o.tsv", genome=genome)
     assert not list(tmp_path.glob("o.tsv*"))
+
+
+def test_another_genome_than_that_of_the_training_is_noted_once(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    bed = tmp_path / "in.bed"
+    bed.write_text("21\t1000\t1040\n")
+    for contigs, notes in (({"chr21": 48_129_895}, 1), ({"chr21": 46_709_983}, 0)):
+        trained_on(run, contigs)
+        predict_file(run, bed, tmp_path / "out.tsv", genome=genome)
+        lines = capsys.readouterr().err.splitlines()
+        assert sum("was trained on hg19" in line for line in lines) == notes
+
+
+@pytest.mark.parametrize(("db", "warnings"), [("hg19", 1), ("hg38", 0), ("mine", 0)])
+def test_a_track_line_of_another_build_is_a_warning(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], db: str, warnings: int
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    bed = tmp_path / "in.bed"
+    bed.write_text(f'track name="my peaks" db={db} color=0,0,0\n21\t1000\t1040\n')
+    predict_file(run, bed, tmp_path / "out.tsv", genome=genome)
+    lines = capsys.readouterr().err.splitlines()
+    said = f"warning: {bed}:1: the track line says hg19, {genome} is GRCh38; check that"
+    assert sum(line.startswith(said) for line in lines) == len(lines) == warnings
+
+
+def test_a_region_past_the_end_names_the_builds(run: Path, tmp_path: Path) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    bed = tmp_path / "in.bed"
+    bed.write_text("21\t47000000\t47000040\n")
+    message = r"hg.2bit \(GRCh38\); is the file of another genome build\? hg19 and GRCh37 have that"
+    with pytest.raises(BioqError, match=message):
+        predict_file(run, bed, tmp_path / "out.tsv", genome=genome)
 
 
 def test_only_the_chosen_targets_are_written(run: Path, tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from genome_cases import trained_on, write_2bit
 
 import bioq
 from bioq import BioqError, ModelSizes
-from bioq.dataset import Dataset
+from bioq.cli import main
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset
+from bioq.genome import open_genome
 from bioq.models import build_model
 from bioq.runs.best_epoch import best_epoch
-from bioq.runs.folder import create_run, read_config, read_history
+from bioq.runs.folder import create_run, other_genome, read_config, read_history
 from bioq.runs.trained_model import load
 from bioq.runs.weights import save_weights
 
@@ -134,3 +137,55 @@ def test_the_best_epoch_by_loss_is_the_lowest_and_a_missing_score_falls_back_to_
     history = [{"epoch": 1, "valid_loss": 0.2}, {"epoch": 2, "valid_loss": 0.1}]
     assert best_epoch(history, "valid_loss") == best_epoch(history, "valid_micro_roc_auc") == 2
     assert best_epoch([], "valid_loss") is None
+
+
+def test_a_run_records_the_contigs_of_its_data_set(run: Path) -> None:
+    assert read_config(run).contig_lengths == {}
+    assert read_config(run).genome_build == ""
+    config = read_config(trained_on(run, {"chr21": 46_709_983, "chrM": 16_569}))
+    assert config.contig_lengths == {"chr21": 46_709_983, "chrM": 16_569}
+    assert config.genome_build == "GRCh38"
+
+
+def test_the_genome_of_a_data_set_is_that_of_its_runs_and_is_printed(
+    tmp_path: Path, masked_data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = Description("peaks", 200, 40, "half", contigs=("chrI",), contig_bp=(230_218,))
+    with new_dataset(tmp_path / "yeast", about, masked_data.targets) as writer:
+        for name in ("train", "valid"):
+            with writer.split(name) as split:
+                codes = np.zeros((8, 200), dtype=np.uint8)
+                split.append(codes, np.zeros((8, 1), dtype=np.uint8), np.zeros((8, 2)))
+    assert main(["data", "info", str(tmp_path / "yeast")]) == 0
+    assert "  genome sacCer3\n" in capsys.readouterr().out
+    network = build_model("danq", targets=2, window_bp=200, sizes=SMALL)
+    run = tmp_path / "run"
+    create_run(run, model=network.architecture, training={}, data=open_dataset(tmp_path / "yeast"))
+    assert read_config(run).contig_lengths == {"chrI": 230_218}
+    assert main(["summary", str(run)]) == 0
+    assert capsys.readouterr().out.endswith("trained on the genome sacCer3\n")
+
+
+def test_a_run_without_or_with_damaged_contigs_is_read(run: Path, tmp_path: Path) -> None:
+    file = run / "config.json"
+    config = json.loads(file.read_text())
+    for contigs in ([], 3, {"chr1": "long"}, None):
+        config["data"]["contigs"] = contigs
+        file.write_text(json.dumps(config))
+        assert read_config(run).contig_lengths == {}
+    del config["data"]["contigs"]  # runs written before 2026-11-28
+    file.write_text(json.dumps(config))
+    with open_genome(write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)) as genome:
+        assert other_genome(run, read_config(run), genome) == ""
+
+
+def test_another_genome_than_that_of_the_training_is_noted(run: Path, tmp_path: Path) -> None:
+    with open_genome(write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)) as genome:
+        config = read_config(trained_on(run, {"21": 48_129_895, "MT": 16_569}))
+        assert other_genome("run", config, genome) == (
+            f"run was trained on GRCh37; {genome.path} is GRCh38: the positions of the two are "
+            "not the same"
+        )
+        for contigs in ({"chr21": 46_709_983}, {"chr1": 248_956_422}, {"chr21": 20_000_000}):
+            config = read_config(trained_on(run, contigs))
+            assert other_genome("run", config, genome) == ""

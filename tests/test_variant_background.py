@@ -50,6 +50,25 @@ def common(tmp_path: Path) -> Path:
     return write_vcf(tmp_path / "common.vcf", rows)
 
 
+def test_a_background_on_another_genome_is_noted(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lengths = {"one": 1000, "two": 1001}
+    genomes = {name: tmp_path / f"{name}.fa" for name in lengths}
+    for name, bp in lengths.items():
+        genomes[name].write_text(f">chr1\n{make_chromosome(bp)}\n")
+    background = tmp_path / "background.npz"
+    vcf = write_vcf(tmp_path / "in.vcf", random_rows(make_chromosome(), 9))
+    make_background(VariantJob(run, vcf, genomes["one"]), background)
+    assert read_background(background).contig_lengths == {"chr1": 1000}
+    for name, notes in (("one", 0), ("two", 1)):
+        job = VariantJob(run, vcf, genomes[name])
+        table = VariantTableOptions(background=background)
+        write_variants(job, tmp_path / "out.h5ad", table)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "was made on" in line]
+        assert len(lines) == notes
+
+
 def whole(run: Path, vcf: Path, genome: Path) -> pd.DataFrame:
     return pd.concat(score_variants(bioq.load(run), vcf, genome), ignore_index=True)
 

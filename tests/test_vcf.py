@@ -71,6 +71,33 @@ def test_every_allele_of_text_is_read_in_order(tmp_path: Path, kind: str) -> Non
     assert {variant.chrom for variant in result} == set(survey_variants(path).contigs) == {"1"}
 
 
+def test_the_length_of_a_contig_is_that_of_the_header(tmp_path: Path) -> None:
+    header = (
+        "##fileformat=VCFv4.3\n##contig=<ID=1,assembly=b37,length=5>\n##contig=<ID=2>\n"
+        "##contig=<ID=chrM,assembly=hg19>\n##contig=<ID=NC_000004.11>\n"
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    )
+    names = ["1", "2", "chrM", "NC_000004.11"]
+    path = written(tmp_path, header + "".join(f"{name}\t1\t.\tA\tC\t.\t.\t.\n" for name in names))
+    expected = [5, None, 16_571, 191_154_276]
+    assert [variant.contig_bp for variant in read_variants(path)] == expected
+    with pysam.VariantFile(str(path)) as text:
+        with pysam.VariantFile(str(tmp_path / "in.bcf"), "wb", header=text.header) as packed:
+            for record in text:
+                packed.write(record)
+    assert [variant.contig_bp for variant in read_variants(tmp_path / "in.bcf")] == expected
+    content = survey_variants(path)
+    assert (content.contigs, content.header.lengths) == (tuple(names), {"1": 5})
+
+
+def test_a_contig_of_an_assembly_file_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, "<ctg1>\t5\t.\tA\tC\n")
+    assert [variant.chrom for variant in read_variants(path)] == ["<ctg1>"]
+    for name in ("<>", "<a", "a>", "<a b>"):
+        with pytest.raises(BioqError, match=r"CHROM is .*; expected a contig's name"):
+            list(read_variants(written(tmp_path, f"{name}\t5\t.\tA\tC\n")))
+
+
 def test_five_columns_are_enough(tmp_path: Path) -> None:
     assert parts(list(read_variants(written(tmp_path, "1\t7\tx\tA\tC\r\n\n")))) == [
         (7, "x", "A", "C")

@@ -11,6 +11,7 @@ from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
+from bioq.genome.builds import build_of
 
 
 def peaks(
@@ -143,6 +144,9 @@ def info(dataset: Path, /) -> None:
         f"  windows of {about.window_bp} bp with a bin of {about.bin_bp} bp, "
         f"label rule {about.label_rule}, {len(data.targets):,} targets"
     )
+    build = build_of(about.contig_lengths)
+    if build is not None:
+        print(f"  genome {build.name}")
     for split in data.values():
         print(f"  {_split_line(split)}")
     _print_rates(data)

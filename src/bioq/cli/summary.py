@@ -48,16 +48,19 @@ def summary(
     """
     import torch
 
+    run = None if model in PUBLISHED else read_config(model)
     with torch.device("meta"):
         network = (
             build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
-            if model in PUBLISHED
-            else build_from_architecture(read_config(model).model)
+            if run is None
+            else build_from_architecture(run.model)
         )
     layers = summarise(network)
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
+    if run is not None and run.genome_build:
+        print(f"trained on the genome {run.genome_build}")
     if out is not None:
         from bioq.plots.model import plot_architecture
 

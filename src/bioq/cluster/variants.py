@@ -1,7 +1,6 @@
 """`bioq variants --ray`: the alleles of a VCF on a cluster."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
@@ -28,8 +27,9 @@ from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
-from bioq.variants.jobs import open_scorer, summary_of, table_metadata
+from bioq.variants.jobs import open_scorer, table_metadata
 from bioq.variants.scoring import Scorer
+from bioq.variants.summary import summary_of
 
 
 @kept_streams()
@@ -72,7 +72,7 @@ def write_variants_on_ray(
             options=cluster,
         )
         _add_counts(scorer, parts, out)
-        return summary_of(scorer)
+        return summary_of(scorer, content)
 
 
 def _check(options: VariantOptions, table: VariantTableOptions) -> None:
@@ -115,6 +115,8 @@ def _add_counts(scorer: Scorer, parts: Iterable[Part], out: Path) -> None:
         try:
             scorer.statuses.update(part.notes["statuses"])
             scorer.absent.update(part.notes["absent"])
+            # A part that was written before 2026-11-28 has no such count.
+            scorer.differing.update(part.notes.get("differing", {}))
         except (KeyError, TypeError, ValueError) as error:
             raise BioqError(f"{out}: the notes of {part.name} are damaged; {REMEDY}") from error
 
@@ -251,12 +253,17 @@ class _OpenScoring:
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:
         self._bases, self._letters = shard.genome(), shard.letters
-        self._scorer.statuses, self._scorer.absent = Counter(), Counter()
+        for counter in (self._scorer.statuses, self._scorer.absent, self._scorer.differing):
+            counter.clear()
         for block in self._scorer.score(shard.variants):
             yield block.columns, {name: block.scores[name] for name in self._scores}
 
     def notes(self) -> Mapping[str, Any]:
-        return {"statuses": dict(self._scorer.statuses), "absent": dict(self._scorer.absent)}
+        return {
+            "statuses": dict(self._scorer.statuses),
+            "absent": dict(self._scorer.absent),
+            "differing": dict(self._scorer.differing),
+        }
 
     def _read(self, contig: str, start: int, end: int) -> dna.Bytes:
         return self._bases[contig, start, end]

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,21 @@ class Description:
     sources: tuple[Source, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     """The builder's remaining options, as JSON values."""
+    contig_bp: tuple[int, ...] = ()
+    """Bases of each of `contigs`; empty if they are not known. Absent in data sets written before
+    2026-11-28."""
+
+    @property
+    def contig_lengths(self) -> dict[str, int]:
+        """Contig -> bases, by which the genome is known; empty if they are not known."""
+        return dict(zip(self.contigs, self.contig_bp, strict=True)) if self.contig_bp else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `dataset.json`, without lengths that are not known."""
+        entry = asdict(self)
+        if not self.contig_bp:
+            del entry["contig_bp"]
+        return entry
 
 
 @dataclass(frozen=True)

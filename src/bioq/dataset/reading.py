@@ -244,6 +244,7 @@ def open_dataset(path: str | Path) -> Dataset:
     _check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
+    described["contig_bp"] = tuple(described.get("contig_bp", ()))
     described["sources"] = tuple(Source(**source) for source in described["sources"])
     description = Description(**described)
     targets = read_target_rows(path / TARGETS)

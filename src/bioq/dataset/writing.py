@@ -170,7 +170,7 @@ class DatasetWriter:
         meta: dict[str, Any] = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "description": asdict(self._description),
+            "description": self._description.as_json(),
             "targets": len(self._targets),
             "splits": {name: asdict(self._splits[name]) for name in SPLITS if name in self._splits},
             "files": files,

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
+from bioq.genome.builds import compare_lengths
 from bioq.genome.contigs import ContigNames
 from bioq.genome.fasta import Genome
 from bioq.genome.vcf import Variant, is_bases
@@ -29,6 +30,7 @@ SWAPPED = "allele_swapped"
 REF_MISMATCH = "ref_mismatch"
 OUTSIDE = "outside_contig"
 NO_CONTIG = "no_contig"
+CONTIG_DIFFERS = "contig_differs"
 
 STATUSES: Mapping[str, str] = {
     SCORED: "the genome has REF, or an IUPAC code that allows it; both alleles were predicted",
@@ -36,6 +38,7 @@ STATUSES: Mapping[str, str] = {
     SWAPPED: "the whole ALT is what the genome has, REF is not; scored only on request",
     REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
     NO_CONTIG: "the genome has no contig of this name",
+    CONTIG_DIFFERS: "the contig has another length in the VCF's header than in the genome",
     OUTSIDE: "POS or the end of REF lies outside the contig",
     "too_long": "REF or ALT has more than window_bp // 2 - 1 bases (499 for windows of 1,000)",
     "ambiguous": "an allele holds letters other than A, C, G, T",
@@ -145,8 +148,9 @@ def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> Allel
     """Locate an allele on the genome; its status is `scored` or the reason why not.
 
     The status of an allele is the first that is true of it, in this order: `symbolic`, `star` and
-    `no_alt` (the spelling of ALT), `no_contig`, `outside_contig`, `ambiguous`, `alt_is_ref`,
-    `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is scored.
+    `no_alt` (the spelling of ALT), `no_contig`, `contig_differs`, `outside_contig`, `ambiguous`,
+    `alt_is_ref`, `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is
+    scored.
     """
     site = find_site(variant, names)
     if site.status not in (SCORED, SWAPPED, REF_MISMATCH):
@@ -171,6 +175,8 @@ def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
     if number is None:
         return AlleleSite(NO_CONTIG)
     contig = names.contigs[number]
+    if _differs(variant, contig, names.genome.lengths[contig]):
+        return AlleleSite(CONTIG_DIFFERS)
     start, end = variant.pos - 1, variant.pos - 1 + len(variant.ref)
     if start < 0 or end > names.genome.lengths[contig]:
         return AlleleSite(OUTSIDE)
@@ -178,6 +184,12 @@ def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
     if not _CONCRETE.issuperset(ref) or not _CONCRETE.issuperset(alt):
         return AlleleSite("ambiguous")
     return _compare_with_genome(names.genome, contig, start, ref, alt)
+
+
+def _differs(variant: Variant, contig: str, genome_bp: int) -> bool:
+    """Return whether a variant's contig is another sequence than the genome's, by its length."""
+    bp = variant.contig_bp
+    return bp is not None and bp != genome_bp and compare_lengths(contig, bp, genome_bp) != "part"
 
 
 def _status_of_alt(alt: str) -> str:

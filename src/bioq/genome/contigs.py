@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.genome.bed import Bed
+from bioq.genome.builds import Accession, about_accession, bare_name, find_accession, which_build
 from bioq.genome.fasta import Genome, some
 from bioq.genome.notation import Interval, parse_region
 
@@ -19,7 +20,9 @@ class ContigNames:
 
     In this order: by the alias table, by the same name, and by the name without `chr`, where M
     and MT are equal (chr1 = 1, chrM = M = chrMT = MT), in the genome and then in the alias table.
-    Two names that differ only in `chr` but are of two contigs are found only if they are exact.
+    Two names that differ only in `chr` but are of two contigs are found only if they are exact. An
+    accession (NC_000001.11, CM000663.2) is the chromosome of a genome that has its sequence, by
+    the genome's build or the contig's length.
     """
 
     def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
@@ -31,21 +34,36 @@ class ContigNames:
         self._number = {name: number for number, name in enumerate(self.contigs)}
         other = {name: self._number[own] for name, own in alias.items() if own in self._number}
         self._number_of_bare = _by_bare_name(other) | _by_bare_name(self._number)
+        self._build = genome.build
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
         name = self.alias.get(name, name)
         number = self._number.get(name)
-        return number if number is not None else self._number_of_bare.get(_bare(name))
+        if number is not None:
+            return number
+        number = self._number_of_bare.get(bare_name(name))
+        accession = find_accession(name)
+        if number is None or accession is None or self._has(accession, number):
+            return number
+        return None
+
+    def _has(self, accession: Accession, number: int) -> bool:
+        """Return whether a contig has the sequence of an accession."""
+        if self._build is not None and self._build.name not in accession.builds:
+            return False
+        return self.genome.lengths[self.contigs[number]] == accession.bp
 
     def require(self, name: str, where: str) -> int:
         """Return the number of a contig. Raises BioqError, which begins with `where`, if the genome
         does not have it."""
         number = self.find(name)
         if number is None:
+            about = about_accession(name)
+            ending = f"; {about}" if about else ""
             raise BioqError(
-                f"{where}: {self.genome.path} has no contig {name!r}; "
-                f"it has {some(self.genome.lengths)}"
+                f"{where}: {self.genome.title} has no contig {name!r}; "
+                f"it has {some(self.genome.lengths)}{ending}"
             )
         return number
 
@@ -64,7 +82,7 @@ def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
     if ContigNames(genome).find(region.contig) is None:
         return whole
     raise BioqError(
-        f"{where}{name!r} is a contig of {genome.path}, and also the bases "
+        f"{where}{name!r} is a contig of {genome.title}, and also the bases "
         f"{region.start + 1} to {region.end} of its contig {region.contig}; "
         f"write {str(whole)!r} for the contig, "
         f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
@@ -75,14 +93,9 @@ def _by_bare_name(number_of: Mapping[str, int]) -> dict[str, int | None]:
     """Return {name without chr: number}; None for a name of several contigs."""
     numbers: dict[str, int | None] = {}
     for name, number in number_of.items():
-        bare = _bare(name)
+        bare = bare_name(name)
         numbers[bare] = number if numbers.get(bare, number) == number else None
     return numbers
-
-
-def _bare(name: str) -> str:
-    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
-    return "MT" if bare.upper() in ("M", "MT") else bare
 
 
 @dataclass(frozen=True)
@@ -120,7 +133,7 @@ def locate(bed: Bed, names: ContigNames) -> Located:
         name = names.contigs[contig[past[0]]]
         raise BioqError(
             f"{bed.path}:{bed.line(row)}: end {bed.end[row]} is past the end of {name}, which has "
-            f"{names.genome.lengths[name]} bases in {names.genome.path}; "
-            "is the file of another genome build?"
+            f"{names.genome.lengths[name]} bases in {names.genome.title}; "
+            f"{which_build(name, int(bed.start[row]), names.genome.build)}"
         )
     return Located(rows, contig, absent)

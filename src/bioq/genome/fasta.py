@@ -8,6 +8,7 @@ length or contain blanks: both are read once into memory, with two bits per base
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -19,6 +20,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.streams import is_stream, label_of
 from bioq.files.text import has_bgzip_end, open_content
+from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
@@ -49,6 +51,17 @@ class Genome:
         self._read = read
         self._close = close
         self._letters = letters
+
+    @cached_property
+    def build(self) -> Build | None:
+        """The build, by the lengths of the contigs; None if they are those of no known build."""
+        return build_of(self.lengths)
+
+    @property
+    def title(self) -> str:
+        """The path and, if it is known, the build, for messages: `hg.fa (GRCh38)`."""
+        build = self.build
+        return str(self.path) if build is None else f"{self.path} ({build.name})"
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8

@@ -21,6 +21,7 @@ from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
 from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.vcf_header import VcfHeader
 from bioq.progress import progress
 
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
@@ -28,7 +29,9 @@ BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
 _CHECKED_BYTES = 1 << 20
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
-_CONTIG = re.compile(r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*")
+_NAME = r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
+# VCF 4.3, section 1.6.1: <ID> is a contig of the header's assembly file.
+_CONTIG = re.compile(f"{_NAME}|<{_NAME}>")
 # VCF 4.3, section 1.3: integers have 32 bits. A number may be written with leading zeros.
 _LAST_POS = (1 << 31) - 1
 _POS_DIGITS = 40
@@ -51,6 +54,8 @@ class Variant:
     """As in the file; "." if there is no ID."""
     ref: str
     alt: str
+    contig_bp: int | None = None
+    """Bases of the contig, if the file gives them: see `VcfHeader.length_of`."""
 
 
 def is_bases(allele: str) -> bool:
@@ -58,13 +63,17 @@ def is_bases(allele: str) -> bool:
     return _BASES.fullmatch(allele) is not None
 
 
-def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
+def read_variants(
+    path: str | Path, *, label: str = "", header: VcfHeader | None = None
+) -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
-    `label` is the name of the file in messages, by default its path.
+    `label` is the name of the file in messages, by default its path. The lines of the file's header
+    are added to `header` before the first allele.
     Raises BioqError, with the line, at the first malformed line, and for a file without a record.
     """
     path = Path(path)
+    header = VcfHeader() if header is None else header
     with open_content(path, "VCF or BCF", label=label, accepts=["BCF"]) as content:
         head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
@@ -79,20 +88,21 @@ def read_variants(path: str | Path, *, label: str = "") -> Iterator[Variant]:
             ):
                 while content.stream.read(_CHECKED_BYTES):  # raises BioqError if it is cut short
                     pass
-            records = yield from _read_bcf(file, content.label, stream)
+            records = yield from _read_bcf(file, content.label, stream, header)
         else:
-            records = yield from _read_text(content.label, content.text())
+            records = yield from _read_text(content.label, content.text(), header)
         if not records:
             raise BioqError(f"{content.label}: holds no variants; expected a record per variant")
 
 
 @dataclass(frozen=True)
 class VcfContent:
-    """The size and the contigs of a VCF or BCF."""
+    """The size, the contigs and the header of a VCF or BCF."""
 
     alleles: int
     contigs: tuple[str, ...]
     """The contigs with alleles, in order of appearance."""
+    header: VcfHeader
 
 
 def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
@@ -102,22 +112,24 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     """
     alleles = 0
     contigs: dict[str, None] = {}
+    header = VcfHeader()
     with progress("check the variants", None, "alleles") as advance:
-        for variant in read_variants(path, label=label):
+        for variant in read_variants(path, label=label, header=header):
             contigs[variant.chrom] = None
             alleles += 1
             if alleles % _ADVANCE_EVERY == 0:
                 advance(_ADVANCE_EVERY)
-    return VcfContent(alleles, tuple(contigs))
+    return VcfContent(alleles, tuple(contigs), header)
 
 
-def _read_text(name: str, text: BinaryIO) -> Generator[Variant, None, int]:
+def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Variant, None, int]:
     """Yield the alleles of a VCF, and return the number of its records."""
     records = 0
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
-                _check_header(f"{name}:{number}", line)
+                _check_columns(f"{name}:{number}", line)
+            header.add_line(line)
             continue
         if line.isspace():
             continue
@@ -135,12 +147,13 @@ def _read_text(name: str, text: BinaryIO) -> Generator[Variant, None, int]:
             chrom, pos, ids, ref, alts = b"\t".join(cells).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
-        yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"))
+        contig_bp = header.length_of(chrom)
+        yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
         records += 1
     return records
 
 
-def _check_header(where: str, line: bytes) -> None:
+def _check_columns(where: str, line: bytes) -> None:
     columns = line.decode("utf-8", "replace").strip("#\r\n").split("\t")
     if tuple(columns[:5]) != COLUMNS:
         raise BioqError(
@@ -156,6 +169,7 @@ def check_record(
     ids: str,
     ref: str,
     alts: str,
+    contig_bp: int | None = None,
     *,
     contigs: Container[str] = (),
 ) -> Iterator[Variant]:
@@ -167,7 +181,7 @@ def check_record(
     if _CONTIG.fullmatch(chrom) is None and chrom not in contigs:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
-            "!#$%&*+./:;=?@^_|~- (the first is not * or =)"
+            "!#$%&*+./:;=?@^_|~- (the first is not * or =), or <NAME>"
         )
     position = parse_pos(where, pos)
     for column, cell in (("ID", ids), ("ALT", alts)):
@@ -181,7 +195,7 @@ def check_record(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
                 "or . for no allele, separated by commas"
             )
-        yield Variant(where, chrom, position, ids or ".", ref, alt)
+        yield Variant(where, chrom, position, ids or ".", ref, alt, contig_bp)
 
 
 def parse_pos(where: str, pos: str) -> int:
@@ -193,7 +207,9 @@ def parse_pos(where: str, pos: str) -> int:
     return int(pos)
 
 
-def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Variant, None, int]:
+def _read_bcf(
+    path: Path, label: str, stream: BinaryIO | None, header: VcfHeader
+) -> Generator[Variant, None, int]:
     """Yield the alleles of a BCF, and return the number of its records.
 
     htslib needs a file, so a stream is copied into a file.
@@ -211,6 +227,8 @@ def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Vari
             with warnings.catch_warnings(action="ignore"):  # `has_bgzip_end` has warned
                 opened = pysam.VariantFile(file_name, ignore_truncation=True)
             with opened as file:  # closing a damaged file fails too
+                for line in str(file.header).splitlines():
+                    header.add_line(line.encode())
                 for number, record in enumerate(file, start=1):
                     alts = ",".join(record.alts or (".",))
                     where = f"{label}: record {number}"
@@ -221,6 +239,7 @@ def _read_bcf(path: Path, label: str, stream: BinaryIO | None) -> Generator[Vari
                         record.id or ".",
                         record.ref or "",
                         alts,
+                        header.length_of(record.chrom),
                     )
         except (OSError, ValueError, NotImplementedError) as error:
             raise BioqError(

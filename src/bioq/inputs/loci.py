@@ -266,8 +266,8 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
         raise _outside_genome(source, names, variant.chrom)
     if site.status in (REF_MISMATCH, SWAPPED):
         raise BioqError(
-            f"{source}: {genome.path} has {site.genome_ref} at this position, not {ref}; is it the "
-            "right genome, and is the position counted from 1?"
+            f"{source}: {genome.title} has {site.genome_ref} at this position, not {ref}; is it "
+            "the right genome, and is the position counted from 1?"
         )
     raise UsageError(
         f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
@@ -287,5 +287,6 @@ def _outside_genome(source: str, names: ContigNames, contig: str) -> BioqError:
     """Return the error for bases that are not on `contig`."""
     length = names.genome.lengths[names.contigs[names.require(contig, source)]]
     return BioqError(
-        f"{source}: {contig} has the bases 1 to {length:,}; expected START <= END among them"
+        f"{source}: {contig} has the bases 1 to {length:,} in {names.genome.title}; "
+        "expected START <= END among them"
     )

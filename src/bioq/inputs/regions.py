@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
 from bioq.genome.bed import is_interval, parse_interval
+from bioq.genome.builds import build_named, which_build
 from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
-from bioq.progress import progress
+from bioq.progress import progress, say
 
+_TRACK_DB = re.compile(rb"track\s.*\bdb=[\"']?([A-Za-z0-9._-]+)")
 _STRETCH = 256
 """Windows per read from the genome, or regions per read from a sorted stretch."""
 _SORTED_AT_ONCE = 1 << 17
@@ -85,6 +88,7 @@ class RegionWindows:
         """The name of the file in messages."""
         self.past_end = 0
         """Bins that reach past the end of their contig; set by `count`."""
+        self._has_compared_track = False
         self._genome = genome
         self._names = ContigNames(genome)
         self._lengths = list(genome.lengths.values())
@@ -169,9 +173,10 @@ class RegionWindows:
         contigs: dict[bytes, tuple[int, str]] = {}
         with open_text(self.path, "a BED file", label=self.label) as text:
             for number, line in enumerate(_lines(text, self.label), start=1):
-                if not is_interval(line):
-                    continue
                 where = f"{self.label}:{number}"
+                if not is_interval(line):
+                    self._compare_track(line, where)
+                    continue
                 if line.startswith(b">"):
                     raise BioqError(
                         f"{where}: begins with '>', as FASTA does; with a genome BED is expected; "
@@ -184,6 +189,20 @@ class RegionWindows:
                 self._check_ends(where, contig, contig_name, start, end)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 yield Region(contig, start, end, contig_name, "" if name == "." else name)
+
+    def _compare_track(self, line: bytes, where: str) -> None:
+        """Print a warning, once, if a track line names another build than the genome's: UCSC's
+        custom tracks have `db=hg19`."""
+        match = _TRACK_DB.match(line)
+        if match is None or self._has_compared_track:
+            return
+        self._has_compared_track = True
+        named, build = build_named(match[1].decode()), self._genome.build
+        if named is not None and build is not None and not named.has_chromosomes_of(build):
+            say(
+                f"warning: {where}: the track line says {named.name}, {self._genome.path} is "
+                f"{build.name}; check that the regions are those of the genome"
+            )
 
     def _find_contig(self, field: bytes, where: str) -> tuple[int, str]:
         """Return (the genome's number of a contig, the BED file's name of it)."""
@@ -198,7 +217,7 @@ class RegionWindows:
             side = f"end {end} is far past" if start < length else f"start {start} is past"
             raise BioqError(
                 f"{where}: {side} the end of {name}, which has {length} bases in "
-                f"{self._genome.path}; is the file of another genome build?"
+                f"{self._genome.title}; {which_build(name, start, self._genome.build)}"
             )
 
 

@@ -40,6 +40,7 @@ from bioq.interpretation.writing import (
 )
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
+from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, load
 
 Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
@@ -268,6 +269,8 @@ def _open_job(
         targets = model.targets.iloc[chosen].reset_index(drop=True)
         names = [str(name) for name in targets[NAME]]
         genome = stack.enter_context(open_genome(job.genome)) if job.genome else None
+        if genome is not None:
+            report_other_genome(job.run, model.config, genome)
         span_bp = _span(options, model, genome)
         loci = stack.enter_context(
             open_loci(

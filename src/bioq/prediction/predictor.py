@@ -21,6 +21,7 @@ from bioq.genome import Genome, open_genome
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
+from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Dtype, Kind, Layout, Scores
@@ -133,6 +134,8 @@ def open_prediction(
         chosen = select_targets(model.targets, options.targets)
         file, label = stack.enter_context(input_file(source))
         opened = stack.enter_context(open_genome(genome)) if genome else None
+        if opened is not None:
+            report_other_genome(run, model.config, opened)
         windows = _open_windows(file, label, model, opened, options, ordered=ordered)
         table = model.targets.iloc[chosen].reset_index(drop=True)
         layout = _layout(windows, table, options, run)

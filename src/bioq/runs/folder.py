@@ -8,6 +8,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from bioq.dataset import TARGETS, Dataset, open_dataset
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError
 from bioq.files import new_file, new_folder, read_json
+from bioq.genome import Genome
+from bioq.genome.builds import build_of, different_genomes, lengths_in
+from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 
 FORMAT = "bioq-run"
@@ -40,7 +44,7 @@ class RunConfig:
     training: Mapping[str, Any]
     """The whole recipe, and the options of the training."""
     data: Mapping[str, Any]
-    """The data set: its path, fingerprint, windows, bin and label rule."""
+    """The data set: its path, fingerprint, windows, bin, label rule and the lengths of contigs."""
     versions: Mapping[str, str]
     """Of BioQ, Python, PyTorch and NumPy."""
 
@@ -49,6 +53,17 @@ class RunConfig:
         """The recipe with every choice made; {} in a run that did not record it yet."""
         recipe: Mapping[str, Any] = self.training.get("resolved", {})
         return recipe
+
+    @property
+    def contig_lengths(self) -> Mapping[str, int]:
+        """Contig -> bases in the genome of the data set; {} if the run did not record them."""
+        return lengths_in(self.data)
+
+    @cached_property
+    def genome_build(self) -> str:
+        """The name of the build of this genome; empty if it is not known."""
+        build = build_of(self.contig_lengths)
+        return "" if build is None else build.name
 
     @property
     def select_by(self) -> str:
@@ -73,6 +88,7 @@ def create_run(
             "bin_bp": data.description.bin_bp,
             "label_rule": data.description.label_rule,
             "windows": {name: len(split) for name, split in data.items()},
+            "contigs": data.description.contig_lengths,
         },
         "versions": {
             "bioq": __version__,
@@ -114,6 +130,25 @@ def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
             f"{file}: has {len(targets)} targets, {CONFIG} has {expected}; the run is damaged"
         )
     return targets
+
+
+def other_genome(run: str | Path, config: RunConfig, genome: Genome) -> str:
+    """Return a note if a run was trained on another genome than `genome`; empty if the two agree or
+    nothing shows a difference. A part of a genome is no difference."""
+    differ = different_genomes(config.contig_lengths, genome.lengths)
+    if differ is None:
+        return ""
+    return (
+        f"{run} was trained on {differ[0]}; {genome.path} is {differ[1]}: the positions of the two "
+        "are not the same"
+    )
+
+
+def report_other_genome(run: str | Path, config: RunConfig, genome: Genome) -> None:
+    """Print the note of `other_genome`, if there is one."""
+    note = other_genome(run, config, genome)
+    if note:
+        say(f"note: {note}")
 
 
 def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None:

@@ -3,7 +3,6 @@
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
 from bioq.variants.jobs import (
-    Summary,
     VariantJob,
     VariantTableOptions,
     make_background,
@@ -11,6 +10,7 @@ from bioq.variants.jobs import (
 )
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
+from bioq.variants.summary import Summary
 
 __all__ = [
     "BACKGROUND_SCORES",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files import new_file
+from bioq.genome.builds import lengths_in
 from bioq.inputs import input_file
 from bioq.variants.scores import ScoreArray, effect
 
@@ -63,6 +64,11 @@ class Background:
     larger: ScoreArray
     """`(targets, steps)`: share of the variants whose effect is in a higher step."""
     provenance: Mapping[str, Any]
+
+    @property
+    def contig_lengths(self) -> Mapping[str, int]:
+        """Contig -> bases in the genome of its variants; {} if the file does not record them."""
+        return lengths_in(self.provenance)
 
     def scores(self, scores: Mapping[str, ScoreArray]) -> dict[str, ScoreArray]:
         """Return E-values and z-scores of alleles, `(alleles, targets)` over all targets.

@@ -87,7 +87,7 @@ class _VcfRows:
 
 def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
     lines = ["##fileformat=VCFv4.3", f"##source=BioQ {__version__}"]
-    for name, length in contigs.items():
+    for name, length in {name.strip("<>"): bp for name, bp in contigs.items()}.items():
         lines.append(f"##contig=<ID={name}{'' if length is None else f',length={length}'}>")
     for name, (kind, text) in _INFO.items():
         lines.append(f'##INFO=<ID=BIOQ_{name.upper()},Number=1,Type={kind},Description="{text}">')

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,31 +12,25 @@ from bioq.errors import UsageError
 from bioq.files import sha256
 from bioq.files.streams import STDIN, input_name
 from bioq.forward import choose_device
-from bioq.genome import ContigNames, open_genome, read_chrom_alias, some
+from bioq.genome import ContigNames, Genome, open_genome, read_chrom_alias
 from bioq.genome.alleles import (
-    EDGE_PADDED,
-    NO_CONTIG,
-    OUTSIDE,
-    REF_MISMATCH,
-    SCORED,
     STATUSES,
-    SWAPPED,
 )
+from bioq.genome.builds import different_genomes
 from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
 from bioq.options import check_types
 from bioq.progress import progress, say
+from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
 from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
+from bioq.variants.summary import Summary, summary_of
 
 Format = Literal["table", "deepsea"]
-
-QUESTIONABLE_SHARE = 0.1
-"""If a larger share of the alleles does not fit the genome, the summary questions the genome."""
 
 
 @dataclass(frozen=True)
@@ -85,43 +78,6 @@ class VariantTableOptions:
         return tuple(dict.fromkeys(self.scores)) or available
 
 
-@dataclass(frozen=True)
-class Summary:
-    """How many alleles have each status."""
-
-    statuses: Mapping[str, int]
-    """Status -> alleles."""
-    absent: Mapping[str, int]
-    """Contig that the genome lacks -> alleles."""
-    genome: str
-    genome_contigs: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """Return a table of the statuses, and questions about a genome that does not fit."""
-        total = sum(self.statuses.values())
-        lines = [f"{total:>12,}  alleles"]
-        for status, meaning in STATUSES.items():
-            if self.statuses.get(status):
-                lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
-        return [*lines, *self._questions(total)]
-
-    def _questions(self, total: int) -> Iterator[str]:
-        misfits = sum(self.statuses.get(name, 0) for name in (REF_MISMATCH, SWAPPED, OUTSIDE))
-        fits = sum(self.statuses.get(name, 0) for name in (SCORED, EDGE_PADDED))
-        if misfits > QUESTIONABLE_SHARE * (misfits + fits):
-            yield (
-                f"{misfits / (misfits + fits):.0%} of the alleles do not have the bases of "
-                f"{self.genome} as REF: is the VCF of another genome build?"
-            )
-        absent = self.statuses.get(NO_CONTIG, 0)
-        if absent > QUESTIONABLE_SHARE * total:
-            yield (
-                f"{absent / total:.0%} of the alleles are on contigs that {self.genome} does not "
-                f"have ({some(self.absent, 3)}; it has {some(self.genome_contigs, 3)}): is it the "
-                "right genome? --chrom-alias gives the names that mean the same contig"
-            )
-
-
 def write_variants(
     job: VariantJob, out: Path, table: VariantTableOptions = VariantTableOptions()
 ) -> Summary:
@@ -143,7 +99,7 @@ def write_variants(
         with _open_rows(out, layout, table.format, contigs) as rows:
             for block in _blocks(scorer, path, label, content.alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
-        return summary_of(scorer)
+        return summary_of(scorer, content)
 
 
 def make_background(job: VariantJob, out: Path) -> Summary:
@@ -160,12 +116,17 @@ def make_background(job: VariantJob, out: Path) -> Summary:
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
             effects.add({name: values[scored] for name, values in block.scores.items()})
         about = _provenance(scorer, job.vcf) | {
+            "contigs": dict(scorer.names.genome.lengths),
             "vcf_sha256": sha256(path),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
+        summary = summary_of(scorer, content)
+        if not effects.variants:
+            for line in summary.lines():  # the reasons of the error that follows
+                say(line)
         write_background(out, effects, list(scorer.targets["name"]), about)
-        return summary_of(scorer)
+        return summary
 
 
 @contextlib.contextmanager
@@ -180,8 +141,10 @@ def open_scorer(
     with open_genome(job.genome) as opened:
         names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
+        report_other_genome(job.run, model.config, opened)
         if background is not None:
             _compare_options(background, job.options)
+            _compare_genomes(background, opened)
         yield scorer
 
 
@@ -191,6 +154,15 @@ def _compare_options(background: Background, options: VariantOptions) -> None:
         value = getattr(options, name)
         if made_with.get(name, value) != value:
             say(f"note: {background.path} was made with --{name} {made_with[name]}, not {value}")
+
+
+def _compare_genomes(background: Background, genome: Genome) -> None:
+    differ = different_genomes(background.contig_lengths, genome.lengths)
+    if differ is not None:
+        say(
+            f"note: {background.path} was made on {differ[0]}; {genome.path} is {differ[1]}: its "
+            "variants are not those of the genome"
+        )
 
 
 def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
@@ -212,11 +184,12 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
 
 def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
-    known = scorer.background
+    known = {} if scorer.background is None else dict(scorer.background.provenance)
+    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
     return _provenance(scorer, vcf) | {
         "scores": {name: MEANING[name] for name in scores},
         "statuses": dict(STATUSES),
-        "background": None if known is None else dict(known.provenance),
+        "background": known or None,
     }
 
 
@@ -228,17 +201,6 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
     }
-
-
-def summary_of(scorer: Scorer) -> Summary:
-    """Return the summary of the alleles that a scorer has scored."""
-    genome = scorer.names.genome
-    return Summary(
-        statuses=Counter(scorer.statuses),
-        absent=Counter(scorer.absent),
-        genome=genome.path.name,
-        genome_contigs=tuple(genome.lengths),
-    )
 
 
 def _check_output(vcf: Path, out: Path, format: Format) -> None:

@@ -17,6 +17,7 @@ from bioq.dataset.targets import NAME, select_targets
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.alleles import (
+    CONTIG_DIFFERS,
     EDGE_PADDED,
     NO_CONTIG,
     SCORED,
@@ -29,6 +30,7 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import Variant, read_variants
 from bioq.options import AtLeastOne, check_types
+from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_of, network_of
 from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
@@ -121,6 +123,8 @@ class Scorer:
         """Status -> alleles so far."""
         self.absent: Counter[str] = Counter()
         """Contig that the genome lacks -> alleles so far."""
+        self.differing: Counter[str] = Counter()
+        """Contig that has another length in the genome -> alleles so far."""
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the model, by which a background refers to it."""
@@ -152,11 +156,12 @@ class Scorer:
             if allele.is_padded and statuses[row] == SCORED:
                 statuses[row] = EDGE_PADDED
         self.statuses.update(statuses)
-        self.absent.update(
-            variant.chrom
-            for variant, status in zip(block, statuses, strict=True)
-            if status == NO_CONTIG
-        )
+        for counter, reason in ((self.absent, NO_CONTIG), (self.differing, CONTIG_DIFFERS)):
+            counter.update(
+                variant.chrom
+                for variant, status in zip(block, statuses, strict=True)
+                if status == reason
+            )
         scores = {
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
@@ -281,6 +286,8 @@ def score_variants(
             )
         return
     known = None if background is None else read_background(Path(background))
+    if isinstance(model, TrainedModel):
+        report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
     scorer = Scorer(model, names, options, targets=targets, background=known)
     for block in scorer.score(read_variants(vcf)):

@@ -72,6 +72,8 @@ class Alleles:
     def __init__(self, folder: Path, targets: int):
         self.columns: dict[str, npt.NDArray[Any]] = {}
         """`variants.COLUMNS`, each `(alleles,)`."""
+        self.notes: tuple[str, ...] = ()
+        """What does not fit between model, genome and VCF, one line each."""
         self._folder = folder
         self._targets = targets
         self._blocks: list[Mapping[str, npt.NDArray[Any]]] = []

@@ -93,13 +93,16 @@ def model(request: Request) -> schemas.ModelAnswer:
     service = service_of(request)
     rows = service.targets.to_dict("records")
     limits = schemas.LimitsAnswer.model_validate(service.limits, from_attributes=True)
+    build = None if service.genome is None else service.genome.build
     return schemas.ModelAnswer(
         name=service.run,
         architecture=dict(service.config.model),
         window_bp=service.window_bp,
         bin_bp=service.bin_bp,
         targets=[{str(key): cell for key, cell in row.items()} for row in rows],
+        trained_on=service.config.genome_build or None,
         has_genome=service.genome is not None,
+        genome_build=None if build is None else build.name,
         evaluation=_evaluation(service),
         limits=limits,
     )
@@ -217,7 +220,7 @@ def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.Varia
                 **{name: _numbers(scores[name][row]) for name in SCORES}
             )
         alleles.append(schemas.ScoredAllele(**values))
-    return schemas.VariantsAnswer(targets=names, alleles=alleles)
+    return schemas.VariantsAnswer(targets=names, alleles=alleles, notes=list(scored.notes))
 
 
 def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Job:
@@ -270,6 +273,7 @@ def _job_answer(service: Service, job: Job) -> schemas.JobAnswer:
         total=job.total,
         before=service.jobs.ahead(job),
         error=job.error,
+        notes=list(job.answer.notes) if job.state == "done" and job.kind == "variants" else [],
     )
 
 

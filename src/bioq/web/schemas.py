@@ -132,6 +132,8 @@ class VariantsAnswer(BaseModel):
     model_config = _GIVEN
     targets: list[str]
     alleles: list[ScoredAllele]
+    notes: list[str]
+    """What does not fit between the model's training data, the genome and the variants."""
 
 
 class MutagenesisRequest(BaseModel):
@@ -217,8 +219,12 @@ class ModelAnswer(BaseModel):
     """Length of the bin in the window's middle, which the prediction is for."""
     targets: list[dict[str, str]]
     """The target table: name and annotation of each target."""
+    trained_on: str | None
+    """Build of the genome of the training data, such as GRCh37; null if it is not known."""
     has_genome: bool
     """Whether the server has a genome, which regions and variants need."""
+    genome_build: str | None
+    """Build of the server's genome; null if it is not known."""
     evaluation: EvaluationAnswer | None
     """null if the run has not been evaluated."""
     limits: LimitsAnswer
@@ -238,6 +244,9 @@ class JobAnswer(BaseModel):
     """Jobs that wait before this job."""
     error: str
     """Why the job failed; empty otherwise."""
+    notes: list[str]
+    """Of a finished job: what does not fit between the model's training data, the genome and the
+    VCF."""
 
 
 class Detail(BaseModel):

@@ -18,16 +18,19 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
-from bioq.genome.vcf import Variant, read_variants
+from bioq.genome.vcf import Variant, VcfContent, read_variants
+from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.windows import window_start
 from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
 from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
-from bioq.runs.folder import RunConfig
+from bioq.progress import say
+from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
+from bioq.variants.summary import summary_of
 from bioq.web import visitor_input
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
@@ -52,6 +55,8 @@ class Service:
     queue: ModelQueue
     jobs: JobBook
     limits: Limits
+    genome_note: str = ""
+    """That the model was trained on another genome; empty if nothing shows it."""
 
     @property
     def targets(self) -> pd.DataFrame:
@@ -83,10 +88,10 @@ class Service:
             text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
         )
 
-    def read_variant_lines(self, text: str) -> list[Variant]:
+    def read_variant_lines(self, text: str, header: VcfHeader | None = None) -> list[Variant]:
         """Return pasted alleles; see `visitor_input.read_variant_lines`."""
         contigs = self._require_genome().lengths
-        return visitor_input.read_variant_lines(text, self.limits, contigs=contigs)
+        return visitor_input.read_variant_lines(text, self.limits, contigs=contigs, header=header)
 
     # Results: queued for the one thread that uses the model.
 
@@ -145,8 +150,14 @@ class Service:
 
         return self.jobs.start(job, run, Level.SECONDS)
 
-    def score_job(self, alleles: Iterable[Variant], count: int, title: str) -> Job:
-        """Score alleles on the genome. Raises Busy."""
+    def score_job(
+        self,
+        alleles: Iterable[Variant],
+        count: int,
+        title: str,
+        header: VcfHeader = VcfHeader(),  # noqa: B008 nothing is added to it
+    ) -> Job:
+        """Score alleles on the genome; `header` is that of their VCF. Raises Busy."""
         genome = self._require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
         scored = Alleles(job.folder, len(self.targets))
@@ -155,12 +166,17 @@ class Service:
             device = str(next(self.model.parameters()).device)
             scorer = Scorer(self.model, ContigNames(genome), VariantOptions(device=device))
             stream = iter(alleles)
+            contigs: dict[str, None] = {}
             with scored.filling():
                 while batch := list(islice(stream, STEP_ALLELES)):
+                    contigs |= dict.fromkeys(variant.chrom for variant in batch)
                     for block in scorer.score(batch):
                         scored.add(block.columns, block.scores)
                     job.done += len(batch)
                     give_way()
+            summary = summary_of(scorer, VcfContent(count, tuple(contigs), header))
+            own = [self.genome_note] if self.genome_note else []
+            scored.notes = (*own, *summary.warnings())
             return scored
 
         level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
@@ -174,7 +190,9 @@ class Service:
         try:
             count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
             title = "; ".join([title, *warnings])
-            job = self.score_job(read_variants(file, label="VCF"), count, title)
+            header = VcfHeader()
+            alleles = read_variants(file, label="VCF", header=header)
+            job = self.score_job(alleles, count, title, header)
         except BaseException:
             _discard(file)
             raise
@@ -221,7 +239,10 @@ def open_service(
     with contextlib.ExitStack() as stack:
         on = choose_device(device)
         model = load(run).to(on)
-        opened = None if genome is None else stack.enter_context(open_genome(genome))
+        opened = None if genome is None else _shared(stack.enter_context(open_genome(genome)))
+        note = "" if opened is None else other_genome(run.resolve().name, model.config, opened)
+        if note:
+            say(f"note: {note}")
 
         def predict(codes: dna.Bytes) -> Any:
             return predict_codes(model, codes, device=on)
@@ -246,10 +267,11 @@ def open_service(
             run=run.resolve().name,
             folder=run,
             model=model,
-            genome=None if opened is None else _shared(opened),
+            genome=opened,
             queue=queue,
             jobs=jobs,
             limits=limits,
+            genome_note=note,
         )
 
 

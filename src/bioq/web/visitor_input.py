@@ -15,6 +15,7 @@ from bioq.files.text import open_content, split_lines
 from bioq.genome import Genome, find_region
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants
+from bioq.genome.vcf_header import VcfHeader
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -99,18 +100,30 @@ def read_regions(
         return _read_all(windows, limits)
 
 
-def read_variant_lines(text: str, limits: Limits, *, contigs: Container[str] = ()) -> list[Variant]:
+def read_variant_lines(
+    text: str,
+    limits: Limits,
+    *,
+    contigs: Container[str] = (),
+    header: VcfHeader | None = None,
+) -> list[Variant]:
     """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
-    with # are skipped. `contigs` are the names in the genome; see `check_record`.
+    with # are those of a VCF's header, and are added to `header`. `contigs` are the names in the
+    genome; see `check_record`.
 
     Raises BioqError, with the line, for a line that is not a variant.
     """
     text = _checked(text, limits)
+    lines = [(f"line {number}", line) for number, line in enumerate(split_lines(text), start=1)]
+    header = VcfHeader() if header is None else header
+    for _, line in lines:
+        if line.startswith("#"):
+            header.add_line(line.encode())
     alleles = [
         variant
-        for number, line in enumerate(split_lines(text), start=1)
+        for where, line in lines
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(f"line {number}", line.strip(), contigs)
+        for variant in _variants_of(where, line.strip(), contigs, header)
     ]
     _check_alleles(alleles, limits)
     return alleles
@@ -154,14 +167,17 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
         raise BioqError("the file is empty; expected VCF")
 
 
-def _variants_of(where: str, line: str, contigs: Container[str]) -> Iterator[Variant]:
+def _variants_of(
+    where: str, line: str, contigs: Container[str], header: VcfHeader
+) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
             f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
-    yield from check_record(where, *variant, contigs=contigs)
+    contig_bp = header.length_of(variant.chrom)
+    yield from check_record(where, *variant, contig_bp, contigs=contigs)
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:

@@ -37,6 +37,7 @@ from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
 from bioq.files.streams import input_name, kept_streams, stored
+from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
 
 DEEPSEA_TARGETS = 919
@@ -72,6 +73,7 @@ def import_deepsea(
         first = _agree(files)
         table = _target_table(first, targets)
         bins = None if bed is None else read_bins(Path(bed))
+        is_deepsea = targets is None and first.targets == DEEPSEA_TARGETS
         plans = _plans(files, bins)
         description = Description(
             made_by="deepsea",
@@ -82,6 +84,7 @@ def import_deepsea(
             sources=tuple(
                 _source(Path(path)) for path in [*paths.values(), *([bed] if bed else [])]
             ),
+            contig_bp=() if bins is None or not is_deepsea else _hg19_lengths(bins),
         )
         with new_dataset(out, description, table) as writer:
             train_windows = None
@@ -89,6 +92,17 @@ def import_deepsea(
                 windows = _write(writer, file, plans[split], bins, train_windows)
                 if split == "train":
                     train_windows = windows
+
+
+def _hg19_lengths(bins: BinTable) -> tuple[int, ...]:
+    """Return the lengths of contigs in hg19, DeepSEA's genome; () if a bin is not on it."""
+    hg19 = build_named("hg19")
+    lengths = [None if hg19 is None else hg19.length_of(name) for name in bins.contigs]
+    known = tuple(bp for bp in lengths if bp is not None)
+    if len(known) != len(lengths):
+        return ()
+    ends = bins.bins[:, 1] + BIN_BP
+    return known if (ends <= np.array(known)[bins.bins[:, 0]]).all() else ()
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ def build_from_peaks(
             contigs=names.contigs,
             sources=sources,
             options=recorded,
+            contig_bp=tuple(opened.lengths.values()),
         )
         with new_dataset(out, description, sheet.targets) as writer:
             for name, folder in attach.items():

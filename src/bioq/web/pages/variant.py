@@ -15,6 +15,7 @@ from starlette.responses import Response
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.genome.notation import VariantText
+from bioq.genome.vcf_header import VcfHeader
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
@@ -92,6 +93,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         "variants_result.html.j2",
         job=job,
         count=len(alleles),
+        notes=alleles.notes,
         scored=int((~np.isnan(alleles.columns["max_abs_diff"])).sum()),
         counts=[
             (status, counts[status], STATUSES[status]) for status in STATUSES if counts[status]
@@ -120,13 +122,14 @@ def _form(
 
 
 def _score_lines(service: Service, text: str) -> Job:
-    alleles = service.read_variant_lines(text)
+    header = VcfHeader()
+    alleles = service.read_variant_lines(text, header)
     first = alleles[0]
     variant = VariantText(first.chrom, str(first.pos), first.id, first.ref, first.alt)
     title = short(str(variant))
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
-    return service.score_job(alleles, len(alleles), title)
+    return service.score_job(alleles, len(alleles), title, header)
 
 
 def _score_file(service: Service, content: bytes, name: str) -> Job:
@@ -205,6 +208,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         job=job,
         number=number,
         count=len(alleles),
+        notes=alleles.notes,
         title=title_of(alleles.columns, number, MOST_SHOWN),
         id=str(alleles.columns["id"][number]),
         verdict=status,

@@ -1,0 +1,193 @@
+"""The end of a scoring: how many alleles have each status, and whether the VCF fits the genome."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bioq.genome import ContigNames, some
+from bioq.genome.alleles import (
+    CONTIG_DIFFERS,
+    EDGE_PADDED,
+    NO_CONTIG,
+    OUTSIDE,
+    REF_MISMATCH,
+    SCORED,
+    STATUSES,
+    SWAPPED,
+)
+from bioq.genome.builds import Relation, about_accession, compare_lengths
+from bioq.genome.vcf import VcfContent
+from bioq.genome.vcf_header import VcfHeader
+from bioq.variants.scoring import Scorer
+
+QUESTIONABLE_SHARE = 0.1
+"""If a larger share of the alleles does not fit the genome, the summary questions the genome."""
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many alleles have each status."""
+
+    statuses: Mapping[str, int]
+    """Status -> alleles."""
+    absent: Mapping[str, int]
+    """Contig that the genome lacks -> alleles."""
+    differing: Mapping[str, int]
+    """Contig that has another length in the genome -> alleles."""
+    names: ContigNames = field(compare=False)
+    header: VcfHeader = field(compare=False)
+    contigs: Sequence[str]
+    """The contigs of the VCF that have alleles."""
+    scored: int
+
+    def lines(self) -> list[str]:
+        """Return a table of the statuses, then warnings and questions about the genome."""
+        total = sum(self.statuses.values())
+        lines = [f"{total:>12,}  alleles"]
+        for status, meaning in STATUSES.items():
+            if self.statuses.get(status):
+                lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
+        lines += [f"warning: {line}" for line in self.warnings()]
+        return [*lines, *self._questions(total), *self._nothing_scored(total)]
+
+    def warnings(self) -> list[str]:
+        """Return one line for each way in which the VCF's header does not fit the genome."""
+        return [
+            *self._different(),
+            *header_warnings(self.header, self.contigs, self.names),
+            *self._accessions(),
+        ]
+
+    @property
+    def _genome(self) -> str:
+        return self.names.genome.path.name
+
+    def _different(self) -> Iterator[str]:
+        if not self.differing:
+            return
+        lengths = (
+            _lengths(name, self.header, self.names) for name in list(self.differing)[:_MOST_NAMED]
+        )
+        more = len(self.differing) - _MOST_NAMED
+        ending = f"; and {more:,} more contigs" if more > 0 else ""
+        yield (
+            f"{_alleles(sum(self.differing.values()))} not scored ({CONTIG_DIFFERS})"
+            f"{_builds(self.header, self.names)}: {'; '.join(lengths)}{ending}. Give the genome of "
+            "the VCF; if the VCF's header is wrong, correct it with 'bcftools reheader --fai "
+            "GENOME.fai'"
+        )
+
+    def _accessions(self) -> Iterator[str]:
+        """Yield a line if alleles are on chromosomes that the genome has in another build."""
+        named = {name: about_accession(name) for name in self.absent if about_accession(name)}
+        if named:
+            alleles = sum(self.absent[name] for name in named)
+            genome = self.names.genome
+            build = "of no known build" if genome.build is None else genome.build.name
+            yield (
+                f"{_alleles(alleles)} not scored ({NO_CONTIG}): {next(iter(named.values()))}, and "
+                f"{self._genome} is {build}"
+            )
+
+    def _questions(self, total: int) -> Iterator[str]:
+        misfits = sum(self.statuses.get(name, 0) for name in (REF_MISMATCH, SWAPPED, OUTSIDE))
+        fits = sum(self.statuses.get(name, 0) for name in (SCORED, EDGE_PADDED))
+        if misfits > QUESTIONABLE_SHARE * (misfits + fits):
+            build = self.names.genome.build
+            title = self._genome if build is None else f"{self._genome} ({build.name})"
+            yield (
+                f"{misfits / (misfits + fits):.0%} of the alleles do not have the bases of "
+                f"{title} as REF: is the VCF of another genome build?"
+            )
+        absent = self.statuses.get(NO_CONTIG, 0)
+        if absent > QUESTIONABLE_SHARE * total:
+            yield (
+                f"{absent / total:.0%} of the alleles are on contigs that {self._genome} does not "
+                f"have ({some(self.absent, 3)}; it has {some(self.names.contigs, 3)}): is it the "
+                "right genome? --chrom-alias gives the names that mean the same contig"
+            )
+
+    def _nothing_scored(self, total: int) -> Iterator[str]:
+        if total and not self.scored:
+            counts = [f"{count:,} {status}" for status, count in self.statuses.items() if count]
+            yield f"warning: no allele was scored: {some(counts)}"
+
+
+def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
+    """Return the summary of the alleles of a VCF that a scorer has scored."""
+    scored = (SCORED, EDGE_PADDED, *((SWAPPED,) if scorer.options.score_swapped else ()))
+    return Summary(
+        statuses=Counter(scorer.statuses),
+        absent=Counter(scorer.absent),
+        differing=Counter(scorer.differing),
+        names=scorer.names,
+        header=content.header,
+        contigs=content.contigs,
+        scored=sum(scorer.statuses[name] for name in scored),
+    )
+
+
+def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigNames) -> Iterator[str]:
+    """Yield warnings about alleles that are scored although the VCF's header leaves a doubt.
+
+    One for contigs of which the header or the genome may have the beginning only, and one for a
+    header that names another build, if no length shows that a contig is another sequence.
+    """
+    relations = {name: _relation(name, header, names) for name in contigs}
+    genome = names.genome
+    parts = [name for name, relation in relations.items() if relation == "part"]
+    if parts:
+        name = parts[0]
+        more = f" (and {len(parts) - 1:,} more contigs)" if len(parts) > 1 else ""
+        yield (
+            f"{_lengths(name, header, names)}{more}{_builds(header, names)}: scored as if the "
+            "shorter were the beginning of the longer; if not, give the genome of the VCF"
+        )
+    named, build = header.named, genome.build
+    if named is None or build is None or named.has_chromosomes_of(build):
+        return
+    if "different" not in relations.values():
+        agree = "same" in relations.values()
+        reason = "the lengths of their contigs agree" if agree else "it gives no length to compare"
+        yield (
+            f"the VCF's header says {named.name}, {genome.path.name} is {build.name}, and {reason}:"
+            " scored; check that the positions are those of the genome"
+        )
+
+
+def _relation(name: str, header: VcfHeader, names: ContigNames) -> Relation | None:
+    """Return how the lengths of a VCF's contig compare; None if one of them is not known."""
+    header_bp, number = header.length_of(name), names.find(name)
+    if header_bp is None or number is None:
+        return None
+    contig = names.contigs[number]
+    return compare_lengths(contig, header_bp, names.genome.lengths[contig])
+
+
+def _lengths(name: str, header: VcfHeader, names: ContigNames) -> str:
+    """Return the two lengths of a contig that the genome has."""
+    number = names.find(name)
+    contig = name if number is None else names.contigs[number]
+    genome = names.genome
+    return (
+        f"{name} has {header.length_of(name) or 0:,} bases in the VCF, "
+        f"{contig} {genome.lengths.get(contig, 0):,} in {genome.path.name}"
+    )
+
+
+def _alleles(count: int) -> str:
+    return "1 allele is" if count == 1 else f"{count:,} alleles are"
+
+
+def _builds(header: VcfHeader, names: ContigNames) -> str:
+    """Return the builds of the VCF and the genome, where they are known and differ."""
+    said, build = header.build, names.genome.build
+    if said is None and build is None:
+        return ""
+    is_same = said is not None and build is not None and said.name == build.name
+    if is_same:
+        return ""
+    vcf = "" if said is None else f"the VCF says {said.name}"
+    genome = "" if build is None else f"{names.genome.path.name} is {build.name}"
+    return "; " + ", ".join(filter(None, (vcf, genome)))

@@ -1,0 +1,216 @@
+"""Tests of the end of a scoring: a VCF and a genome that do not fit, each told in one line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from genome_cases import write_2bit
+from variant_cases import make_chromosome, make_run, other_base, read_tsv
+
+from bioq import dna
+from bioq.cli import main
+
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+HUMAN = Path(__file__).parents[2] / "shared/data/human"
+CHROMOSOME = make_chromosome(3000)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run")
+
+
+def fasta(path: Path, lengths: Mapping[str, int]) -> Path:
+    """Write contigs that begin with the bases of `CHROMOSOME`."""
+    bases = (CHROMOSOME * 100)[: max(lengths.values())]
+    path.write_text("".join(f">{name}\n{bases[:bp]}\n" for name, bp in lengths.items()))
+    return path
+
+
+def vcf(path: Path, header: Sequence[str], alleles: Sequence[tuple[str, int]]) -> Path:
+    """Write one SNV for each (contig, position), with the base of `CHROMOSOME` as REF."""
+    rows = [
+        f"{name}\t{pos}\t.\t{CHROMOSOME[pos - 1]}\t{other_base(CHROMOSOME[pos - 1])}\t.\t.\t."
+        for name, pos in alleles
+    ]
+    path.write_text("\n".join(["##fileformat=VCFv4.3", *header, COLUMNS, *rows]) + "\n")
+    return path
+
+
+def scored(
+    run: Path,
+    genome: Path,
+    header: Sequence[str],
+    alleles: Sequence[tuple[str, int]],
+    capsys: pytest.CaptureFixture[str],
+    *more: str,
+) -> tuple[list[str], list[str]]:
+    """Return the statuses of `bioq variants`, and its lines on stderr after those of statuses."""
+    source, out = vcf(run.parent / "in.vcf", header, alleles), run.parent / "out.tsv"
+    tokens = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main([*tokens, *more]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    return read_tsv(out)["status"].tolist(), [line for line in lines if not line[:1].isspace()]
+
+
+def test_a_contig_of_another_length_is_not_scored_and_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 2500, "chrM": 3000})
+    header = ["##contig=<ID=chr1,length=2500>", "##contig=<ID=MT,length=2998>"]
+    alleles = [("MT", 400), ("chr1", 600), ("MT", 410)]
+    statuses, lines = scored(run, genome, header, alleles, capsys)
+    assert statuses == ["contig_differs", "scored", "contig_differs"]
+    assert lines == [
+        "warning: 2 alleles are not scored (contig_differs): MT has 2,998 bases in the VCF, "
+        "chrM 3,000 in g.fa. Give the genome of the VCF; if the VCF's header is wrong, correct it "
+        "with 'bcftools reheader --fai GENOME.fai'"
+    ]
+
+
+def test_the_mitochondrion_of_hg19_is_not_that_of_grch37(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hg19 = fasta(tmp_path / "hg19.fa", {"chrM": 16_571})
+    header = ["##contig=<ID=MT,length=16569,assembly=b37>"]
+    statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
+    assert statuses == ["contig_differs"]
+    assert "; the VCF says GRCh37: MT has 16,569 bases in the VCF, chrM 16,571 in" in lines[0]
+    assert lines[-1] == "warning: no allele was scored: 1 contig_differs"
+    # Without a length, the assembly has it; the genome that has the sequence is scored.
+    header = ["##contig=<ID=MT,assembly=b37>"]
+    assert scored(run, hg19, header, [("MT", 400)], capsys)[0] == ["contig_differs"]
+    rcrs = fasta(tmp_path / "rcrs.fa", {"chrM": 16_569})
+    assert scored(run, rcrs, header, [("MT", 400)], capsys) == (["scored"], [])
+
+
+def test_the_builds_of_vcf_and_genome_are_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    header = ["##contig=<ID=21,length=48129895>"]
+    statuses, lines = scored(run, genome, header, [("21", 400)], capsys)
+    assert statuses == ["contig_differs"]
+    assert "; the VCF says GRCh37, hg.2bit is GRCh38: 21 has 48,129,895 bases" in lines[0]
+
+
+def test_a_header_that_is_right_gives_no_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218, "chrM": 3_000})
+    header = ["##reference=R64-1-1", "##contig=<ID=I,length=230218,assembly=sacCer3>"]
+    alleles = [("I", 400), ("chrM", 400)]
+    assert scored(run, genome, header, alleles, capsys) == (["scored", "scored"], [])
+
+
+def test_a_build_that_only_its_name_contradicts_is_scored_with_a_warning(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218})
+    lengths = ["##contig=<ID=chrI,length=230218,assembly=GRCh38>"]
+    for header, reason in (
+        (["##reference=GRCh38"], "it gives no length to compare"),
+        (lengths, "the lengths of their contigs agree"),
+    ):
+        statuses, lines = scored(run, genome, header, [("chrI", 400)], capsys)
+        assert statuses == ["scored"]
+        assert lines == [
+            f"warning: the VCF's header says GRCh38, r64.fa is sacCer3, and {reason}: scored; "
+            "check that the positions are those of the genome"
+        ]
+
+
+def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "part.fa", {"22": 3_000})
+    header = ["##contig=<ID=22,length=51304566>"]
+    statuses, lines = scored(run, genome, header, [("22", 400)], capsys)
+    assert statuses == ["scored"]
+    assert lines == [
+        "warning: 22 has 51,304,566 bases in the VCF, 22 3,000 in part.fa; the VCF says GRCh37: "
+        "scored as if the shorter were the beginning of the longer; if not, give the genome of the VCF"
+    ]
+
+
+def test_an_accession_is_the_chromosome_of_its_build_only(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218})
+    alleles = [("NC_001133.9", 400), ("BK006935.2", 400), ("NC_001133", 400), ("I", 400)]
+    assert scored(run, genome, [], alleles, capsys) == (["scored"] * 4, [])
+    named = fasta(tmp_path / "ncbi.fa", {"NC_001133.9": 230_218})
+    assert scored(run, named, [], alleles, capsys) == (["scored"] * 4, [])
+    other = fasta(tmp_path / "other.fa", {"chrI": 230_217})
+    statuses, lines = scored(run, other, [], alleles[:1] + alleles[3:], capsys)
+    assert statuses == ["no_contig", "scored"]
+    assert lines[0] == (
+        "warning: 1 allele is not scored (no_contig): NC_001133.9 is I of sacCer3, and other.fa "
+        "is of no known build"
+    )
+
+
+def test_a_contig_of_an_assembly_file_is_no_contig(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
+    header = ["##assembly=file:///assembly.fa", "##contig=<ID=ctg1,length=40>"]
+    alleles = [("<ctg1>", 30), ("chr1", 600)]
+    assert scored(run, genome, header, alleles, capsys)[0] == ["no_contig", "scored"]
+    out = tmp_path / "out.vcf"
+    source = str(tmp_path / "in.vcf")
+    assert main(["variants", str(run), source, "--genome", str(genome), "--out", str(out)]) == 0
+    lines = out.read_text().splitlines()
+    assert "##contig=<ID=ctg1>" in lines
+    assert lines[-2].startswith("<ctg1>\t30\t")
+
+
+def test_the_last_line_reports_that_no_allele_was_scored(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
+    statuses, lines = scored(run, genome, [], [("7", 400), ("chr1", 2900)], capsys)
+    assert statuses == ["no_contig", "outside_contig"]
+    assert lines[-1] == "warning: no allele was scored: 1 no_contig, 1 outside_contig"
+
+
+def test_a_swapped_allele_that_is_scored_counts(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    letters = CHROMOSOME[:399] + other_base(CHROMOSOME[399]) + CHROMOSOME[400:2500]
+    genome = tmp_path / "g.fa"
+    genome.write_text(f">chr1\n{letters}\n")
+    assert dna.encode(letters).shape == (2500,)
+    one = [("chr1", 400)]
+    assert "no allele was scored" in scored(run, genome, [], one, capsys)[1][-1]
+    lines = scored(run, genome, [], one, capsys, "--score-swapped")[1]
+    assert not any("no allele was scored" in line for line in lines)
+
+
+@pytest.mark.skipif(not HUMAN.is_dir(), reason="needs the real data in ../shared/data")
+def test_real_variants_are_scored_on_the_first_bases_of_their_chromosome(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome, source = HUMAN / "grch37_part.fa.gz", HUMAN / "exac.chr22.vcf.gz"
+    out = tmp_path / "out.tsv"
+    tokens = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main(tokens) == 0
+    assert set(read_tsv(out)["status"]) == {"scored"}
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: 22 has 51,304,566 bases in the VCF, 22 22,000,000 in")
+
+
+def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chrM": 3000})
+    source = vcf(tmp_path / "in.vcf", ["##contig=<ID=MT,length=2998>"], [("MT", 400)])
+    out = tmp_path / "background.npz"
+    tokens = ["background", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main(tokens) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "MT has 2,998 bases in the VCF, chrM 3,000 in g.fa" in lines[2]
+    assert lines[3] == "warning: no allele was scored: 1 contig_differs"
+    assert "no variant could be scored; see the table of statuses" in lines[4]
+    assert not out.exists()

@@ -92,7 +92,7 @@ def test_pasted_lines_have_any_line_end(opened, end):
 
 
 def test_only_line_ends_end_a_pasted_line():
-    with pytest.raises(BioqError, match="line 2: .* is not a variant"):
+    with pytest.raises(BioqError, match=r"line 2: .* is not a variant"):
         spelt("chr1:5:A>C\nchr1:5:A>C\x0bchr1:6:A>C")
 
 

@@ -632,6 +632,8 @@ def test_lengths_that_are_not_those_of_the_contigs_are_refused(
     tmp_path: Path, lengths: object
 ) -> None:
     write(tmp_path / "set")
+    from bioq.dataset import layout
+
     file = tmp_path / "set" / "dataset.json"
     meta = json.loads(file.read_text())
     meta["description"]["contig_bp"] = lengths

@@ -22,6 +22,7 @@ import pyarrow.dataset
 import pytest
 from genome_cases import trained_on
 from test_prediction import fasta, random_bases
+from test_variants import iupac_rows
 from variant_cases import make_chromosome, make_run, other_base, random_rows, write_vcf
 
 from bioq.cli import main
@@ -572,6 +573,26 @@ def test_variants_are_those_of_the_plain_command(
     with pytest.raises(UsageError, match=message):
         write_variants_on_ray(
             VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
+        )
+
+
+def test_variants_at_iupac_codes_of_the_genome_are_those_of_the_plain_command(
+    tmp_path: Path, machines: Machines
+) -> None:
+    letters, rows = iupac_rows(make_chromosome())
+    genome = fasta(tmp_path / "g.fa", {"chr1": letters})
+    vcf, run = write_vcf(tmp_path / "x.vcf", rows), make_run(tmp_path / "run")
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    plain = write_variants(job, tmp_path / "plain.parquet")
+    assert write_variants_on_ray(job, out, cluster=on(machines, ray_shard=4)) == plain
+    tables = pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet")
+    pd.testing.assert_frame_equal(*tables, rtol=0, atol=1e-5)
+    assert "".join(tables[0]["genome_ref"]).count("M") == 8
+    (tmp_path / "other").mkdir()
+    changed = fasta(tmp_path / "other" / "g.fa", {"chr1": letters.replace("M", "N")})
+    with pytest.raises(UsageError, match=r"part-0000\d.parquet was computed from other windows"):
+        write_variants_on_ray(
+            VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=4), resume=True
         )
 
 

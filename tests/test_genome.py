@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
@@ -186,7 +187,10 @@ def test_a_large_bgzip_genome_with_many_blocks_uses_its_index(tmp_path: Path) ->
     from bioq.genome.fasta_index import read_fresh_index
 
     beside = tmp_path / "g.fa.gz.fai", tmp_path / "g.fa.gz.gzi"
-    assert read_fresh_index(path, *beside, compressed=True) == dict.fromkeys(contigs, 150_000)
+    index = read_fresh_index(path, *beside, compressed=True)
+    assert index is not None
+    assert index.lengths == dict.fromkeys(contigs, 150_000)
+    assert index.irregular(contigs) is None
     raw = bytearray(beside[1].read_bytes())
     raw[8] ^= 1  # the first block's place
     beside[1].write_bytes(raw)
@@ -285,10 +289,23 @@ def test_a_twobit_genome_equals_py2bit(tmp_path: Path, order: str) -> None:
                 np.testing.assert_array_equal(genome.read(name, start, end), expected)
 
 
-def test_a_truncated_bgzip_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_bgzip_without_its_last_block_is_read_with_a_warning_and_a_cut_one_refused(
+    tmp_path: Path, indexed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_genome(tmp_path / "g.fa.gz", "bgzip", CONTIGS)
-    path.write_bytes(path.read_bytes()[:-28])
-    with pytest.raises(BioqError, match="block that ends every bgzip file is not there"):
+    complete = path.read_bytes()
+    path.write_bytes(complete[:-28])
+    if indexed:
+        pysam.faidx(str(path))
+    with open_genome(path) as genome:
+        np.testing.assert_array_equal(genome.read("chrM", 0, 6), dna.encode("GGGCCC"))
+    err = capsys.readouterr().err
+    assert err.count("g.fa.gz: the empty block that ends a bgzip file is not there") == 1
+    path.write_bytes(complete[:-40])
+    for index in tmp_path.glob("*i"):  # newer than the file that was cut
+        os.utime(index, (path.stat().st_mtime + 100,) * 2)
+    with pytest.raises(BioqError, match="cut short or damaged"):
         open_genome(path)
 
 
@@ -297,6 +314,153 @@ def test_a_genome_that_is_not_there_or_a_folder_is_refused(tmp_path: Path) -> No
         open_genome(tmp_path / "none.fa")
     with pytest.raises(BioqError, match="could not be read: Is a directory"):
         open_genome(tmp_path)
+
+
+# Letters and lines of a FASTA.
+
+
+def packed_as(path: Path, kind: str, content: bytes, *, indexed: bool = False) -> Path:
+    """Write a FASTA as it is, plain, gzip or bgzip, with or without its index."""
+    if kind == "bgzip":
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(content)
+    else:
+        path.write_bytes(gzip.compress(content) if kind == "gzip" else content)
+    if indexed:
+        pysam.faidx(str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["fasta", "bgzip", "gzip"])
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize(
+    ("letter", "shown"),
+    [("5", "'5'"), ("*", "'\\*'"), ("U", "'U'"), (">", "'>'"), ("\x00", "'.x00'"), ("é", "0xC3")],
+)
+def test_a_letter_that_is_not_dna_is_named_in_every_kind_of_fasta(
+    tmp_path: Path, kind: str, indexed: bool, letter: str, shown: str
+) -> None:
+    text = ">chr1 x\nACGTACGT\nACGTACGT\n>chr2\nACGTACGT\nACG" + letter + "ACGT\nACGTACGT\n"
+    path = tmp_path / "g.fa"
+    try:
+        packed_as(path, kind, text.encode(), indexed=indexed and kind != "gzip")
+    except pysam.utils.SamtoolsError:
+        return  # samtools makes no index of it
+    message = rf"g\.fa:6: contig 'chr2' holds (the byte )?{shown} in column 4; expected DNA"
+    with pytest.raises(BioqError, match=message) as caught:
+        with open_genome(path) as genome:
+            np.testing.assert_array_equal(genome.read("chr1", 3, 6), dna.encode("TAC"))
+            genome.read("chr2", 0, 2)  # before the letter: every later base would move
+    assert ("write T for U" in str(caught.value)) == (letter == "U")
+    assert "\n" not in str(caught.value)
+
+
+def test_lower_case_and_every_iupac_letter_are_dna(tmp_path: Path) -> None:
+    letters = dna.IUPAC + dna.IUPAC.lower()
+    for kind in ("fasta", "bgzip", "gzip"):
+        path = packed_as(tmp_path / kind, kind, f">a\n{letters}\n".encode())
+        with open_genome(path) as genome:
+            assert genome.letters("a", 0, len(letters)) == letters.upper()
+            np.testing.assert_array_equal(genome.read("a", 0, len(letters)), dna.encode(letters))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_letters_of_the_file_are_kept_in_every_kind_of_genome(
+    tmp_path: Path, kind: str
+) -> None:
+    with open_genome(write_genome(tmp_path / "g", kind, CONTIGS)) as genome:
+        for name, bases in CONTIGS.items():
+            expected = bases.upper() if kind != "2bit" else dna.decode(dna.encode(bases))
+            for start in range(len(bases) + 1):
+                for end in (start, min(start + 3, len(bases)), len(bases)):
+                    assert genome.letters(name, start, end) == expected[start:end]
+        with pytest.raises(BioqError, match="of chrM do not exist"):
+            genome.letters("chrM", 0, 7)
+
+
+@pytest.mark.parametrize("kind", ["fasta", "bgzip"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_line_ends_of_two_kinds_hide_no_contig(tmp_path: Path, kind: str, indexed: bool) -> None:
+    text = b">a\nACGT\n>b\rAACC\r>c\nGGTT\n"
+    path = packed_as(tmp_path / "g.fa", kind, text, indexed=indexed)
+    with open_genome(path) as genome:
+        assert genome.lengths == {"a": 4, "b": 4, "c": 4}
+        assert [genome.letters(name, 0, 4) for name in "abc"] == ["ACGT", "AACC", "GGTT"]
+
+
+@pytest.mark.parametrize("kind", ["fasta", "bgzip"])
+@pytest.mark.parametrize("inside", [" ", "\t", "\r"])
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_blank_or_a_single_return_in_a_line_never_moves_a_base(
+    tmp_path: Path, kind: str, inside: str, indexed: bool
+) -> None:
+    text = f">a\nAC{inside}GTAA\nCC{inside}GGTT\nAC\n>b\nACGT\n"
+    path = packed_as(tmp_path / "g.fa", kind, text.encode(), indexed=indexed)
+    with open_genome(path) as genome:
+        assert genome.lengths == {"a": 14, "b": 4}
+        assert genome.letters("b", 0, 4) == "ACGT"
+        if not indexed:
+            assert genome.letters("a", 0, 14) == "ACGTAACCGGTTAC"
+            return
+        for _ in range(2):
+            message = "lines of contig 'a' are not as its index .*g.fa.fai describes .*; remove"
+            with pytest.raises(BioqError, match=message):
+                genome.read("a", 0, 1)
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> str:
+    """Draw a FASTA with lines of any length, any line ends, and here and there another letter."""
+    end = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r"])
+    letters = st.text("ACGTacgtNRy", min_size=1, max_size=8)
+    odd = st.sampled_from(["", "", "", "", "", " ", "\t", "\r", "7", "U"])
+    text = ""
+    for number in range(draw(st.integers(1, 3))):
+        text += f">c{number} x{draw(end)}"
+        for _ in range(draw(st.integers(0, 4))):
+            text += draw(letters) + draw(odd) + draw(letters) + draw(end)
+    return text
+
+
+def contigs_of(fasta: str) -> dict[str, str]:
+    """Read a FASTA line by line: the reference."""
+    contigs: dict[str, str] = {}
+    for line in re.split("\r\n|\r|\n", fasta):
+        if line.startswith(">"):
+            contigs[line[1:3]] = ""
+        elif line:
+            contigs[list(contigs)[-1]] += re.sub("[ \t]", "", line).upper()
+    return contigs
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=layouts(), kind=st.sampled_from(["fasta", "bgzip", "gzip"]), indexed=st.booleans())
+def test_every_layout_of_a_fasta_gives_the_bases_or_an_error(
+    tmp_path: Path, text: str, kind: str, indexed: bool
+) -> None:
+    expected = contigs_of(text)
+    path = tmp_path / "g.fa"
+    for index in tmp_path.glob("*i"):
+        index.unlink()
+    try:
+        packed_as(path, kind, text.encode(), indexed=indexed and kind != "gzip")
+    except pysam.utils.SamtoolsError:
+        packed_as(path, kind, text.encode())
+    found, message = {}, ""
+    try:
+        with open_genome(path) as genome:
+            found = {name: genome.letters(name, 0, bp) for name, bp in genome.lengths.items()}
+    except BioqError as error:
+        message = str(error)
+    if any(set(bases) & set("7U") for bases in expected.values()):
+        assert "; expected DNA" in message
+    elif not any(expected.values()):
+        assert "holds no bases" in message
+    elif message:
+        assert indexed
+        assert "are not as its index" in message
+    else:
+        assert found == expected
 
 
 def bed_rows(path: Path) -> list[tuple[str, int, int, int]]:
@@ -523,29 +687,6 @@ def test_names_that_only_differ_in_chr_match_exactly_or_not_at_all(tmp_path: Pat
 def test_an_alias_goes_before_the_name_itself(tmp_path: Path) -> None:
     names = names_of(tmp_path, ["chrI", "chrX"], {"chr10": "chrX", "chrX": "chrI"})
     assert (names.find("chr10"), names.find("chrX"), names.find("chrI")) == (1, 0, 0)
-
-
-def test_an_alias_table_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "alias.tsv"
-    path.write_bytes(b"\xef\xbb\xbf# peaks\tgenome\r\nchr1\tchrI\r\n\nchr2\tchrII\nchr1\tchrI\n")
-    assert read_chrom_alias(path) == {"chr1": "chrI", "chr2": "chrII"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"chr1\tchrI\nchr2 chrII\n", ":2: expected two names separated by a tab"),
-        (b"chr1\tchrI\nchr1\tchrII\n", ":2: 'chr1' is 'chrII' here and 'chrI' above"),
-        (b"\xff\xfe\x00", "is not a readable UTF-8 table"),
-    ],
-)
-def test_a_wrong_alias_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "alias.tsv"
-    path.write_bytes(content)
-    with pytest.raises(BioqError, match=message):
-        read_chrom_alias(path)
-    with pytest.raises(BioqError, match="no such file; expected a table of contig names"):
-        read_chrom_alias(tmp_path / "none.tsv")
 
 
 def test_intervals_are_located_and_absent_contigs_counted(tmp_path: Path) -> None:

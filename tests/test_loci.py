@@ -167,7 +167,13 @@ def test_a_fasta_and_a_bed_may_come_on_stdin(genome: Path, monkeypatch: pytest.M
         ("past.bed", BioqError, ":2: start 160 is past the end of chr1, which has 150 bases"),
         (f"chr1:5:{CHROMOSOME[4]}>-", UsageError, "a deletion as CA>C and an insertion as C>CA"),
         (f"chr1:5:{CHROMOSOME[4:6]}>NA", UsageError, "alleles are written with A, C, G and T"),
-        (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "longer than the 12 explained bases"),
+        (f"chr1:5:{CHROMOSOME[4]}>{'A' * 13}", UsageError, "more than the 12 explained bases"),
+        (
+            "chr1:1-1234567890123456789",
+            BioqError,
+            "'chr1:1-1234567890123456789': a position has 19",
+        ),
+        ("chr1:99999999999:A>C", BioqError, "POS is '99999999999'; expected a whole number"),
         (
             f"chr1:5:{'A' * 9}>A",
             BioqError,
@@ -211,6 +217,33 @@ def test_the_name_of_a_contig_may_have_colons_and_asterisks(
         assert [dna.decode(locus.bases) for locus in result] == bases
 
 
+def test_the_name_of_a_contig_that_looks_like_a_region_is_the_whole_contig(tmp_path: Path) -> None:
+    genome = tmp_path / "extracted.fa"
+    genome.write_text(f">chr1:1-100\n{CHROMOSOME[:100]}\n")
+    whole = loci("chr1:1-100", genome, span=12)
+    assert "".join(dna.decode(locus.bases) for locus in whole) == CHROMOSOME[:100]
+    (part,) = loci("chr1:1-100:21-32", genome, span=12)
+    assert dna.decode(part.bases) == CHROMOSOME[20:32]
+    wild, _ = loci(f"chr1:1-100:21:{CHROMOSOME[20]}>{CHROMOSOME[20]}T", genome, span=12)
+    assert CHROMOSOME[20] == dna.decode(wild.codes)[WINDOW // 2 - 1]
+    with pytest.raises(BioqError, match="has no contig 'chr1'; it has chr1:1-100"):
+        loci("chr1:1-50", genome, span=12)
+
+
+def test_a_region_that_is_also_the_name_of_a_contig_is_refused_with_both(tmp_path: Path) -> None:
+    genome = tmp_path / "two.fa"
+    genome.write_text(f">chr1\n{CHROMOSOME}\n>chr1:101-150\n{CHROMOSOME[100:]}\n")
+    with pytest.raises(
+        BioqError, match=r"is a contig of .* and also the bases 101 to 150"
+    ) as error:
+        loci("chr1:101-150", genome, span=50)
+    written = [text for text in str(error.value).split("'") if text.startswith("chr1:101")]
+    assert written == ["chr1:101-150", "chr1:101-150:1-50", "chr1:101 - 150"]
+    for text in written[1:]:
+        bases = "".join(dna.decode(locus.bases) for locus in loci(text, genome, span=10))
+        assert bases == CHROMOSOME[100:]
+
+
 def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:
     for pos in ("x", "9" * 5000):
         with pytest.raises(BioqError, match="POS is '"):
@@ -222,6 +255,24 @@ def test_a_missing_file_whose_name_has_many_words_is_no_variant(name: str, genom
     with pytest.raises(BioqError, match="no such file; expected FASTA"):
         with open_loci(name, None, window_bp=100, span_bp=20, pad=False) as opened:
             list(opened.read())
+
+
+@pytest.mark.parametrize("pos", [21, 22])
+def test_an_iupac_code_of_the_genome_allows_a_ref_which_both_windows_have(
+    tmp_path: Path, pos: int
+) -> None:
+    genome = tmp_path / "iupac.fa"
+    letters = f"{CHROMOSOME[:20]}MY{CHROMOSOME[22:]}"
+    genome.write_text(f">chr1\n{letters}\n")
+    for ref in "AC" if pos == 21 else "CT":
+        wild, mutant = loci(f"chr1:{pos}:{ref}>G", genome)
+        before, after = letters[: pos - 1], letters[pos:]
+        first = pos - 1 - (WINDOW // 2 - 1)
+        for locus, base in ((wild, ref), (mutant, "G")):
+            expected = (before + base + after)[first : first + WINDOW]
+            assert dna.decode(locus.codes) == expected.replace("M", "N").replace("Y", "N")
+    with pytest.raises(BioqError, match=f"has {letters[pos - 1]} at this position, not G"):
+        loci(f"chr1:{pos}:G>A", genome)
 
 
 def test_an_empty_sequence_is_refused_even_if_it_is_to_be_padded(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_file_that_holds_no_proper_motifs_is_refused_by_line(tmp_path, text, m
 
 
 def test_a_binary_or_missing_meme_file_is_refused(tmp_path):
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "binary").write_bytes(b"\xff\x00\x80")
     with pytest.raises(BioqError, match="binary: is not a text file in MEME format"):
         read_meme(tmp_path / "binary")
     with pytest.raises(BioqError, match="missing: no such file"):

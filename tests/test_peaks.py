@@ -206,6 +206,20 @@ def test_a_keep_pattern_keeps_the_bins_of_the_targets_that_it_names(world: World
         world.build(out="other", options={"keep": "x*"})
 
 
+def test_a_keep_pattern_that_is_a_name_keeps_the_bins_of_that_target_only(world: World) -> None:
+    peaks = dict(zip(["ChIP [rep 1]", "ChIP r"], world.peaks.values(), strict=True))
+    renamed = World(world.folder, world.contigs, peaks).write()
+
+    def kept(out: str, keep: str) -> list[list[object]]:
+        bins = renamed.build(out=out, options={"keep": keep})["train"].bins()
+        return bins[["chrom", "start"]].to_numpy().tolist()
+
+    first = kept("first", "ChIP [rep 1]")
+    assert first == [["chr1", 0], ["chr1", 4], ["chr2", 4]]
+    second = kept("second", "ChIP r")
+    assert second == kept("set", "ChIP [rep]") != first
+
+
 def test_the_summary_counts_windows_positives_and_what_was_left_out(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

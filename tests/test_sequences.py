@@ -121,7 +121,10 @@ WRONG_FASTA = {
         b">a\nACGTACGTAC\n>b\nACGTA\n",
         r"x.fa:3: sequence 'b' has 5 bases, the model reads 10; .* --pad",
     ),
-    "protein": (b">a\nACGT\nACQTACGT\n", r"x.fa:3: sequence 'a' holds 'Q'; expected DNA"),
+    "protein": (
+        b">a\nACGT\nACQTACGT\n",
+        r"x.fa:3: sequence 'a' holds 'Q' in column 3; expected DNA",
+    ),
     "RNA": (b">a\nACGUACGUAC\n", r"x.fa:2: sequence 'a' holds 'U'.*write T for U"),
     "cut gzip": (gzip.compress(b">a\nACGTACGTAC\n")[:-9], "gzip compression is cut short"),
 }

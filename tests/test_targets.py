@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bioq.dataset.targets import (
+    matching_targets,
     read_target_sheet,
     read_target_table,
     select_targets,
@@ -93,7 +95,7 @@ def test_a_sheet_gives_each_target_its_peak_file_relative_to_the_sheet(tmp_path:
         ("name\tpeaks\na\ta.bed\nb\t\n", r":3: 'b' has no peak file in column 'peaks'"),
         ("name\tfile\na\ta.bed\n", r":1: has no column 'peaks'; found 'name, file'"),
         ("name\tpeaks\na\ta.bed\na\ta.bed\n", r":3: the name 'a' is also on line 2"),
-        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' does not exist"),
+        ("name\tpeaks\na\tfolder\n", r":2: the peak file of 'a' is a folder"),
     ],
 )
 def test_a_wrong_sheet_names_its_line(tmp_path: Path, content: str, message: str) -> None:
@@ -116,13 +118,60 @@ CHOICE = pd.DataFrame(
         (["GATA1", "CTCF"], [0, 1]),
         (["*T*"], [0, 1]),
         (["cell=K*"], [0, 2]),
-        (["cell=K562"], [0, 2, 3]),
-        (["cell=K562", "GATA?"], [0, 1, 2, 3]),
+        (["name=*T*"], [0, 1]),
+        (["cell=K562"], [3]),
+        (["cell=K562", "GATA?"], [1, 3]),
         (["x[1]"], [2]),
+        (["?[[]1[]]"], [2]),
     ],
 )
 def test_targets_are_chosen_by_name_or_annotation(patterns: list[str], rows: list[int]) -> None:
     assert select_targets(CHOICE, patterns).tolist() == rows
+
+
+ODD = pd.DataFrame(
+    {
+        "name": ["H3K27me3 [rep 1]", "H3K27me3 r", "Pol2(b)*", "Pol2(b)*c", "a=b", "[1, 2]", "?"],
+        "cell": ["[T] cell", "T cell", "T cell", "a=b", "x", "*", ""],
+        "cell=type": ["B", "C", "K[562]", "K5", "", "", ""],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rows"),
+    [
+        ("H3K27me3 [rep 1]", [0]),
+        ("H3K27me3 [r]", [1]),
+        ("H3K27me3 [[]rep 1]", [0]),
+        ("Pol2(b)*", [2]),
+        ("Pol2(b)*c", [3]),
+        ("Pol2(b)?*", [2, 3]),
+        ("a=b", [4]),
+        ("a=*", [4]),
+        ("[1, 2]", [5]),
+        ("?", [6]),
+        ("cell=[T] cell", [0]),
+        ("cell=[T]*", [1, 2]),
+        ("cell=a=b", [3]),
+        ("cell=*", [5]),
+        ("cell=", [6]),
+        ("cell=type=K[562]", [2]),
+        ("cell=type=K[5]", [3]),
+        ("cell=type=K*", [2, 3]),
+    ],
+)
+def test_a_name_or_cell_that_equals_the_pattern_is_taken_and_no_other(pattern, rows) -> None:
+    assert select_targets(ODD, [pattern]).tolist() == rows
+    assert np.flatnonzero(matching_targets(ODD, pattern)).tolist() == rows
+
+
+def test_every_name_chooses_its_own_target_only() -> None:
+    random = np.random.default_rng(2)
+    names = sorted({"".join(random.choice(list("ab*?[]!=(,-"), 4)) for _ in range(300)})
+    table = pd.DataFrame({"name": names, "a": "x"})
+    for row, name in enumerate(names):
+        assert select_targets(table, [name]).tolist() == [row]
 
 
 def test_a_pattern_that_fits_no_target_is_named() -> None:
@@ -130,3 +179,5 @@ def test_a_pattern_that_fits_no_target_is_named() -> None:
         select_targets(CHOICE, ["ctcf"])
     with pytest.raises(UsageError, match=r"no target has 'cell=A\*'; column 'cell' holds K562, He"):
         select_targets(CHOICE, ["CTCF", "cell=A*"])
+    with pytest.raises(UsageError, match=r"called 'CTCF \[rep'; .*and \[\[\] is the letter \["):
+        select_targets(CHOICE, ["CTCF [rep"])

@@ -5,6 +5,9 @@ import gzip
 import io
 import lzma
 import os
+import re
+import struct
+import tarfile
 import threading
 import time
 import zipfile
@@ -18,7 +21,7 @@ from hypothesis import strategies as st
 from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError
 from bioq.files import text as text_module
-from bioq.files.text import open_content, open_text, read_text
+from bioq.files.text import open_content, open_text, read_text, split_lines
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
@@ -41,10 +44,19 @@ PACKED = {"none": bytes, "gzip": gzip.compress, "bgzip": bgzip}
 LINE_ENDS = [b"\n", b"\r\n", b"\r"]
 
 
-def zip_of(content: bytes) -> bytes:
+def zip_of(content: bytes, name: str = "x") -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("x", content)
+        archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def tar_of(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("x")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
     return packed.getvalue()
 
 
@@ -94,9 +106,9 @@ READERS = {
     ),
     "a genome": (lambda path: open_genome(path).lengths, b">a\nACGT\n>b\nACG\n", {"a": 4, "b": 3}),
     "contig names": (
-        read_chrom_alias,
+        lambda path: read_chrom_alias(path).lines,
         b"chr1\tI\nchr2\tII\n",
-        {"chr1": "I", "chr2": "II"},
+        ((1, ("chr1", "I")), (2, ("chr2", "II"))),
     ),
     "a target table": (lambda path: len(read_target_table(path)), b"name\tx\na\t1\nb\t2\n", 2),
     "motifs": (
@@ -186,14 +198,109 @@ def test_a_pipe_whose_first_bytes_come_one_by_one_is_read(tmp_path, packing):
     writer.join()
 
 
-def test_a_bgzip_file_without_its_last_block_is_refused_where_that_is_asked(tmp_path):
+def test_a_bgzip_file_without_its_last_block_is_read_with_one_warning(tmp_path, capsys):
     file = tmp_path / "x.gz"
     file.write_bytes(bgzip(CONTENT)[:-28])
+    for _ in range(2):
+        with open_text(file, "text") as text:
+            assert text.read() == CONTENT
+    err = capsys.readouterr().err
+    assert err.count("x.gz: the empty block that ends a bgzip file is not there") == 1
+    warnings: list[str] = []
+    with open_content(file, "text", label="upload", warn=warnings.append) as content:
+        assert content.stream.read() == CONTENT
+    assert len(warnings) == 1
+    assert warnings[0].startswith("warning: upload: the empty block")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("packing", ["gzip", "bgzip"])
+@pytest.mark.parametrize("padding", [b"", b"\0", bytes(3_000_000)])
+def test_members_in_a_row_and_zeros_behind_them_are_read(tmp_path, packing, padding, capsys):
+    file = tmp_path / "x.gz"
+    pack = PACKED[packing]
+    file.write_bytes(pack(CONTENT[:9]) + pack(b"") + pack(CONTENT[9:]) + padding)
     with open_text(file, "text") as text:
         assert text.read() == CONTENT
-    with open_content(file, "text", require_bgzip_end=True) as content:
-        with pytest.raises(BioqError, match="the block that ends every bgzip file is not there"):
-            content.stream.read()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("packing", ["gzip", "bgzip"])
+@pytest.mark.parametrize("change", ["cut in a block", "cut in a header", "rubbish behind it"])
+def test_gzip_that_is_cut_or_followed_by_other_bytes_is_refused(tmp_path, packing, change):
+    file = tmp_path / "x.gz"
+    packed = PACKED[packing](CONTENT)
+    contents = {
+        "cut in a block": packed[:40] if packing == "gzip" else packed[:-40],
+        "cut in a header": packed + packed[:5],
+        "rubbish behind it": packed + b"rubbish",
+    }
+    file.write_bytes(contents[change])
+    with pytest.raises(BioqError, match=r"x\.gz: its gzip compression is cut short or damaged"):
+        with open_text(file, "text") as text:
+            text.read()
+
+
+UTF_16 = "name\tpeaks\n".encode("utf-16")
+FORMATS = {
+    "a spreadsheet": lambda: zip_of(CONTENT, "[Content_Types].xml"),
+    "a spreadsheet (Excel)": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100),
+    "a tar archive": lambda: tar_of(CONTENT),
+    "2bit": lambda: struct.pack(">I", 0x1A412743) + bytes(100),
+    "bigBed": lambda: struct.pack("<I", 0x8789F2EB) + bytes(100),
+    "bigWig": lambda: struct.pack(">I", 0x888FFC26) + bytes(100),
+    "BAM": lambda: bgzip(b"BAM\1" + bytes(50)),
+    "CRAM": lambda: b"CRAM\3\0" + bytes(20),
+    "a tabix index": lambda: bgzip(b"TBI\1" + bytes(50)),
+    "a CSI index": lambda: bgzip(b"CSI\1" + bytes(50)),
+    "HDF5": lambda: b"\x89HDF\r\n\x1a\n" + bytes(100),
+    "Parquet": lambda: b"PAR1\x15\x04" + bytes(10),
+    "UTF-16": lambda: UTF_16,
+    "a web page": lambda: b"\n <!doctype HTML>\n<html>not found</html>",
+    "a web page (HTML": lambda: gzip.compress(b'<?xml version="1.0"?><Error>NoSuchKey</Error>'),
+    "a pointer of Git LFS": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    "compressed with zip": lambda: zip_of(CONTENT),
+    "compressed with compress": lambda: b"\x1f\x9d\x90" + CONTENT,
+    "compressed with lz4": lambda: struct.pack("<I", 0x184D2204) + CONTENT,
+    "compressed with 7z": lambda: b"7z\xbc\xaf\x27\x1c" + CONTENT,
+    "compressed twice": lambda: gzip.compress(bgzip(CONTENT)),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_in_another_format_is_named_with_the_way_out(tmp_path, name, reader):
+    file = tmp_path / "x"
+    file.write_bytes(FORMATS[name]())
+    if (name, reader) == ("2bit", "a genome"):
+        return
+    with pytest.raises(BioqError, match=f"x: is {re.escape(name)}.*:? .*") as caught:
+        READERS[reader][0](file)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_2bit_genome_in_gzip_is_named(tmp_path):
+    (tmp_path / "x").write_bytes(gzip.compress(FORMATS["2bit"]()))
+    with pytest.raises(BioqError, match=r"is a 2bit genome in gzip; .* \(gunzip\)"):
+        open_genome(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "text", [b"PAR1\t5\t9\n", b"BZ\t5\t9\n", b"CRAM\t5\t9\n", b"version\t5\t9\n"]
+)
+def test_a_contig_with_the_name_of_a_format_is_text(tmp_path, text):
+    (tmp_path / "x").write_bytes(text)
+    assert len(read_bed(tmp_path / "x")) == 1
+
+
+def test_lines_end_at_line_ends_only():
+    assert split_lines("a\nb\r\nc\rd\x0be\x1c\u2028\n") == ["a", "b", "c", "d\x0be\x1c\u2028", ""]
+
+
+def test_a_table_of_names_without_a_name_says_so(tmp_path, capsys):
+    (tmp_path / "alias.tsv").write_bytes(b"# other\tgenome\r\r")
+    assert read_chrom_alias(tmp_path / "alias.tsv").lines == ()
+    assert "alias.tsv: holds no contig names" in capsys.readouterr().err
 
 
 def test_the_bytes_of_the_file_are_reported_as_they_are_read(tmp_path):

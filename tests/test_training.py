@@ -20,9 +20,11 @@ from torch import nn
 
 import bioq
 from bioq import BioqError, ModelSizes, TrainConfig, UsageError
+from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.forward import predict_split
-from bioq.runs.folder import read_history
+from bioq.plots.run import figures_of_training
+from bioq.runs.folder import read_config, read_history
 from bioq.training.augmentation import EpochOrder
 from bioq.training.loop import TrainingLoop
 from bioq.training.recipes import RECIPES, learning_rate_at
@@ -369,7 +371,9 @@ def test_patience_stops_early(masked_data: Dataset, tmp_path: Path) -> None:
     assert len(scores) - 1 - scores.idxmax() == 2
 
 
-def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
+def test_without_validation_the_last_weights_are_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
     with new_dataset(tmp_path / "data", description, pd.DataFrame({"name": ["one"]})) as writer:
         with writer.split("train") as split:
@@ -379,6 +383,9 @@ def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> Non
     bioq.train(open_dataset(tmp_path / "data"), run, sizes=SMALL, config=QUICK)
     assert (run / "model.safetensors").read_bytes() == (run / "last.safetensors").read_bytes()
     assert read_history(run)["valid_loss"].isna().all()
+    shown = capsys.readouterr().err
+    assert "\nlast epoch 3, because nothing was validated; " in shown
+    assert "undefined" not in shown
 
 
 def test_an_empty_train_split_is_refused(tmp_path: Path) -> None:
@@ -460,3 +467,88 @@ def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
     recipe = QUICK.resolve(9)
     rates = [learning_rate_at(recipe, 2 * epoch - 1, 2) for epoch in (1, 2, 3)]
     assert history["learning_rate"].tolist() == rates, "the rate of an epoch's last step"
+
+
+def data_without_positives_in_validation(folder: Path) -> Path:
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    random = np.random.default_rng(0)
+    with new_dataset(folder, description, pd.DataFrame({"name": ["a", "b"]})) as writer:
+        for name, windows in (("train", 40), ("valid", 20)):
+            with writer.split(name) as split:
+                codes = random.integers(0, 4, (windows, 200)).astype(np.uint8)
+                labels = random.random((windows, 2)) < (0.5 if name == "train" else 0)
+                split.append(codes, pack_labels(labels))
+    return folder
+
+
+@pytest.mark.parametrize("score", ["valid_macro_roc_auc", "valid_micro_average_precision"])
+def test_a_validation_score_that_is_undefined_is_told_once_with_what_decides_instead(
+    tmp_path: Path, score: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = data_without_positives_in_validation(tmp_path / "data"), tmp_path / "run"
+    options = [
+        f"--select-by={score}", "--epochs=30", "--batch-size=8", "--lr=0.05", "--patience=2",
+        "--filters=8", "--filter-width=8", "--pool-width=10", "--lstm-units=4", "--dense-units=8",
+    ]  # fmt: skip
+    assert main(["train", str(data), "--out", str(run), *options]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    history = read_history(run)
+    assert history[score].isna().all()
+    assert history["valid_loss"].notna().all()
+    told = [number for number, line in enumerate(lines) if line.startswith("note:")]
+    assert [lines[number - 1].split(":")[0] for number in told] == ["epoch 1/30"]
+    assert lines[told[0]] == (
+        f"note: {score} is undefined: no target has both positive and negative windows in the "
+        "validation split; valid_loss chooses the best epoch and stops the training early instead"
+    )
+    best = int(history["valid_loss"].idxmin()) + 1
+    assert len(history) == best + 2 < 30, "stopped early by the loss"
+    assert lines[-1].startswith(
+        f"best epoch {best} of {best + 2} by valid_loss, because {score} is undefined; "
+    )
+    split = open_dataset(data)["valid"]
+    probability = predict_split(bioq.load(run), split)
+    loss = -np.log1p(-probability.astype(float)).mean()
+    assert loss == pytest.approx(history["valid_loss"].min(), rel=1e-4)
+    (caption,) = [
+        drawn.caption
+        for drawn in figures_of_training(run, read_config(run))
+        if drawn.name == "validation_scores"
+    ]
+    assert caption.endswith(f"of the best epoch by valid_loss: {score} is undefined.")
+
+
+def test_a_resumed_training_does_not_tell_an_undefined_score_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = data_without_positives_in_validation(tmp_path / "data"), tmp_path / "run"
+    finish = TrainingLoop._finish_epoch
+
+    def fails_in_epoch_2(self: TrainingLoop) -> dict[str, float]:
+        if self.state.position.epoch == 1:
+            raise KeyboardInterrupt
+        return finish(self)
+
+    config = dataclasses.replace(QUICK, select_by="valid_macro_roc_auc")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_finish_epoch", fails_in_epoch_2)
+        with pytest.raises(KeyboardInterrupt):
+            bioq.train(data, run, sizes=SMALL, config=config)
+    assert capsys.readouterr().err.count("is undefined") == 1
+    bioq.train(data, run, sizes=SMALL, config=config, resume=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert ["is undefined" in line for line in lines].count(True) == 1
+    assert "by valid_loss, because valid_macro_roc_auc is undefined" in lines[-1]
+
+
+def test_the_last_line_names_the_score_that_chose_the_epoch(
+    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for score in ("valid_loss", "valid_micro_average_precision"):
+        config = dataclasses.replace(QUICK, select_by=score)
+        bioq.train(masked_data, tmp_path / score, sizes=SMALL, config=config)
+        history = read_history(tmp_path / score)[score]
+        best = 1 + int(history.idxmin() if score == "valid_loss" else history.idxmax())
+        shown = capsys.readouterr().err
+        assert f"\nbest epoch {best} of 3 by {score}; " in shown
+        assert "undefined" not in shown

@@ -179,7 +179,7 @@ def test_other_options_than_the_backgrounds_are_noted(
 
 
 def test_a_background_of_nothing_is_not_written(run: Path, genome: Path, tmp_path: Path) -> None:
-    job = VariantJob(run, write_vcf(tmp_path / "in.vcf", []), genome)
+    job = VariantJob(run, write_vcf(tmp_path / "in.vcf", [("none", 5, ".", "A", "C")]), genome)
     with pytest.raises(BioqError, match="not written: no variant could be scored"):
         make_background(job, tmp_path / "b.npz")
     assert not (tmp_path / "b.npz").exists()

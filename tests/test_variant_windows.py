@@ -1,5 +1,6 @@
 """Windows around alleles: against string edits of a whole chromosome, done by hand."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,13 @@ from bioq.genome.vcf import Variant
 def genome_of(**contigs: str) -> Genome:
     codes = {name: dna.encode(letters) for name, letters in contigs.items()}
     lengths = {name: len(letters) for name, letters in contigs.items()}
-    return Genome(Path("genome.fa"), lengths, lambda c, start, end: codes[c][start:end], bool)
+    return Genome(
+        Path("genome.fa"),
+        lengths,
+        lambda c, start, end: codes[c][start:end],
+        bool,
+        lambda c, start, end: contigs[c][start:end].upper(),
+    )
 
 
 def by_string(chromosome: str, pos: int, ref: str, alt: str, window_bp: int, flank: str) -> str:
@@ -119,6 +126,13 @@ GENOME = genome_of(chr1="ACGTACGTNNACGTACGTAC", chrM="ACGT")
         ("1", 5, "A", "AC", "scored", ""),
         ("1", 5, "G", "T", "ref_mismatch", "A"),
         ("1", 20, "G", "CA", "ref_mismatch", "C"),
+        ("1", 5, "ACC", "A", "ref_mismatch", "ACG"),
+        ("1", 5, "CCG", "CG", "ref_mismatch", "ACG"),
+        ("1", 5, "ATTG", "AG", "ref_mismatch", "ACGT"),
+        ("1", 5, "ATTA", "AC", "allele_swapped", "ACGT"),
+        ("1", 5, "T", "TA", "ref_mismatch", "A"),
+        ("1", 5, "TT", "ACGT", "allele_swapped", "AC"),
+        ("1", 19, "TT", "ACG", "ref_mismatch", "AC"),
         ("1", 9, "A", "C", "ref_mismatch", "N"),
         ("1", 9, "N", "C", "ambiguous", ""),
         ("1", 5, "A", "R", "ambiguous", ""),
@@ -134,6 +148,10 @@ GENOME = genome_of(chr1="ACGTACGTNNACGTACGTAC", chrM="ACGT")
         ("1", 20, "CA", "C", "outside_contig", ""),
         ("1", 1, "ACGTA", "A", "too_long", ""),
         ("1", 1, "A", "AAAAA", "too_long", ""),
+        ("1", 1, "ACGT", "A", "scored", ""),
+        ("1", 1, "C", "ACGTA", "too_long", "A"),
+        ("1", 1, "ACGTC", "A", "ref_mismatch", "ACGTA"),
+        ("1", 1, "ACGTA", "ACGTA", "alt_is_ref", ""),
     ],
 )
 def test_every_allele_has_its_status(
@@ -156,6 +174,111 @@ def test_a_contig_shorter_than_the_window_is_padded_on_both_sides() -> None:
 def test_an_allele_without_windows_is_refused() -> None:
     with pytest.raises(ValueError, match="status star has no windows"):
         read_allele_windows(GENOME, AlleleSite("star"), 10, "left")
+
+
+ALLOWED_BY = {
+    "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
+}  # fmt: skip
+
+
+def status_by_string(letters: str, at: int, ref: str, alt: str) -> str:
+    """Return the status of an allele with bases, by the letters of the genome from `at` on."""
+    has = letters[at : at + len(ref)]
+    if all(base == own or base in ALLOWED_BY.get(own, "") for base, own in zip(ref, has)):  # noqa: B905
+        return "scored"
+    # Every way to cut ALT in two: is it a beginning and an end of REF, without the middle?
+    is_deletion = len(alt) < len(ref) and any(
+        alt == ref[:cut] + ref[len(ref) - len(alt) + cut :] for cut in range(len(alt) + 1)
+    )
+    has_alt = letters[at : at + len(alt)] == alt
+    return "allele_swapped" if has_alt and not is_deletion else "ref_mismatch"
+
+
+def test_the_status_of_every_short_allele_is_what_string_comparison_gives() -> None:
+    random = np.random.default_rng(18)
+    counts: Counter[str] = Counter()
+    for _ in range(8000):
+        letters = "".join(random.choice(list("ACGT" * 6 + "NMRSVB"), 16))
+        at = int(random.integers(5, 8))
+
+        def draw(letters: str = letters, at: int = at) -> str:
+            length = int(random.integers(1, 5))
+            own = [str(random.choice(list(ALLOWED_BY.get(x, "A")))) if x not in "ACGT" else x
+                   for x in letters[at : at + length]]  # fmt: skip
+            change = random.random(length) < 0.15
+            drawn = random.choice(list("ACGT"), length)
+            return "".join(np.where(change, drawn, own))
+
+        ref, alt = draw(), draw()
+        if ref == alt:
+            continue
+        genome = genome_of(one=letters)
+        site = locate_allele(Variant("f:1", "one", at + 1, ".", ref, alt), ContigNames(genome), 14)
+        has = letters[at : at + len(ref)]
+        assert site.status == status_by_string(letters, at, ref, alt), (has, ref, alt)
+        assert site.genome_ref == ("" if has == ref else has)
+        counts[site.status + ("" if set(has) <= set("ACGT") else ", IUPAC")] += 1
+    assert min(counts.values()) > 10
+    assert len(counts) == 6
+
+
+@pytest.mark.parametrize(
+    ("pos", "ref", "alt", "status", "genome_ref", "windows"),
+    [
+        # 1-based: 11 M, 12 N, 13 R, 14 R.
+        (11, "A", "T", "scored", "M", ["CGTACANNNA", "CGTACTNNNA"]),
+        (11, "C", "A", "scored", "M", ["CGTACCNNNA", "CGTACANNNA"]),
+        (11, "c", "cgg", "scored", "M", ["CGTACCNNNA", "CGTACCGGNN"]),
+        (10, "CC", "C", "scored", "CM", ["ACGTACCNNN", "ACGTACNNNA"]),
+        (13, "GA", "G", "scored", "RR", ["TACNNGAACG", "TACNNGACGT"]),
+        (13, "GA", "TT", "scored", "RR", ["TACNNGAACG", "TACNNTTACG"]),
+        (11, "G", "T", "ref_mismatch", "M", None),
+        (11, "G", "A", "ref_mismatch", "M", None),
+        (11, "M", "T", "ambiguous", "", None),
+        (11, "A", "M", "ambiguous", "", None),
+        (11, "A", "A", "alt_is_ref", "", None),
+        (12, "A", "T", "ref_mismatch", "N", None),
+        (11, "AA", "A", "ref_mismatch", "MN", None),
+        (13, "GC", "G", "ref_mismatch", "RR", None),
+    ],
+)
+def test_a_base_that_the_iupac_code_of_the_genome_allows_is_in_both_windows(
+    pos: int, ref: str, alt: str, status: str, genome_ref: str, windows: list[str] | None
+) -> None:
+    genome = genome_of(one="ACGTACGTACMNRRacgtac")
+    here = locate_allele(Variant("f:1", "one", pos, ".", ref, alt), ContigNames(genome), 12)
+    assert (here.status, here.genome_ref) == (status, genome_ref)
+    if windows is None:
+        assert here.inserted is None
+        return
+    found = read_allele_windows(genome, here, 12, "left")
+    assert [dna.decode(codes)[:10] for codes in (found.genome, *found.edited)] == windows
+
+
+@given(st.data())
+def test_windows_at_iupac_codes_are_what_a_string_edit_gives(data: st.DataObject) -> None:
+    chromosome = data.draw(st.text("ACGTNMRYKSWBDHV", min_size=1, max_size=40))
+    genome = genome_of(one=chromosome)
+    start = data.draw(st.integers(0, len(chromosome) - 1))
+    has = chromosome[start : start + data.draw(st.integers(1, 5))]
+    ref = "".join(data.draw(st.sampled_from(ALLOWED_BY.get(letter, letter))) for letter in has)
+    alt = data.draw(st.text("ACGT", min_size=1, max_size=5))
+    here = locate_allele(Variant("f:1", "one", start + 1, ".", ref, alt), ContigNames(genome), 12)
+    if "N" in ref:
+        assert here.status == "ambiguous"
+    if here.status != "scored":
+        return
+    concrete = "".join(
+        letter if letter in "ACGT" or start <= at < start + len(ref) else "N"
+        for at, letter in enumerate(chromosome[:start] + ref + chromosome[start + len(ref) :])
+    )
+    result = read_allele_windows(genome, here, 12, "both")
+    flanks = ["left", "right"][: len(result.edited)]
+    assert dna.decode(result.genome) == by_string(concrete, start + 1, ref, ref, 12, "left")
+    assert [dna.decode(codes) for codes in result.edited] == [
+        by_string(concrete, start + 1, ref, alt, 12, flank) for flank in flanks
+    ]
 
 
 @given(st.data())

@@ -161,6 +161,65 @@ def by_hand(
     return {"ref": ref, "alt": alt, "diff": alt - ref, "log2_odds_ratio": fold}
 
 
+def iupac_rows(chromosome: str) -> tuple[str, list[tuple[object, ...]]]:
+    """Return a chromosome with IUPAC codes, and alleles whose REF the codes allow or not.
+
+    The codes M, R and N are at the 1-based positions 500, 502 and 600.
+    """
+    letters = list(chromosome)
+    letters[499], letters[501], letters[599] = "M", "R", "N"
+    between = chromosome[500]
+    rows: list[tuple[object, ...]] = [
+        ("1", 500, "a", "A", "T"),
+        ("1", 500, "c", "C", "T"),
+        ("1", 500, "c-to-a", "c", "A,G"),
+        ("1", 500, "deletion", f"A{between}G", "A"),
+        ("1", 500, "other-deletion", f"C{between}A", "C"),
+        ("1", 502, "insertion", "G", "GATT"),
+        ("1", 500, "a", "A", "T"),
+        ("1", 500, "not-allowed", "T", "A"),
+        ("1", 500, "iupac-ref", "M", "A"),
+        ("1", 500, "iupac-alt", "A", "R"),
+        ("1", 600, "n", "A", "C"),
+        ("1", 503, "near", chromosome[502], other_base(chromosome[502])),
+    ]
+    return "".join(letters), rows
+
+
+@pytest.mark.parametrize("indel", ["left", "right", "both"])
+def test_a_ref_that_an_iupac_code_of_the_genome_allows_is_in_both_windows(
+    run: Path, chromosome: str, tmp_path: Path, indel: str
+) -> None:
+    letters, rows = iupac_rows(chromosome)
+    genome = tmp_path / "iupac.fa"
+    genome.write_text(f">1\n{letters}\n")
+    table = score(run, written(tmp_path, rows), genome, indel=indel)
+    assert table["status"].tolist() == [
+        *["scored"] * 8, "ref_mismatch", "ambiguous", "ambiguous", "ref_mismatch", "scored",
+    ]  # fmt: skip
+    between = chromosome[500]
+    assert table["genome_ref"].tolist() == [
+        "M", "M", "M", "M", f"M{between}R", f"M{between}R", "R", "M", "M", "", "", "N", "",
+    ]  # fmt: skip
+    model = bioq.load(run)
+    flanks = ("left", "right") if indel == "both" else (indel,)
+    for row in table[table["status"] == "scored"].to_dict("records"):
+        at, ref, alt = row["pos"] - 1, str(row["ref"]).upper(), str(row["alt"])
+        before_all = letters[:at] + ref + letters[at + len(ref) :]
+        after_all = letters[:at] + alt + letters[at + len(ref) :]
+        expected: list[Mapping[str, np.ndarray]] = []
+        for flank in flanks:
+            moved = len(alt) - len(ref) if flank == "right" else 0
+            before, after = before_all[at - 99 : at + 101], after_all[at - 99 + moved :][:200]
+            expected += [by_hand(model, before, after, opposite) for opposite in (False, True)]
+        for name in ("ref", "alt", "diff"):
+            mean = np.mean([result[name] for result in expected], axis=0)
+            found = [row[f"{name}:first"], row[f"{name}:second"]]
+            np.testing.assert_allclose(found, mean, rtol=0, atol=BOUND)
+    by_id = table.set_index("id")
+    assert abs(by_id.loc["c", "ref:first"] - by_id.loc["a", "ref:first"].iloc[0]) > 100 * BOUND
+
+
 def test_batch_size_order_and_grouping_change_nothing(
     run: Path, genome: Path, chromosome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,13 +361,13 @@ def test_standard_input_gives_what_the_file_gives(
     assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
-def test_a_vcf_without_alleles_gives_a_table_without_rows(
+def test_a_vcf_without_a_record_is_an_error_and_leaves_no_output(
     run: Path, genome: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.tsv"
-    summary = write_variants(VariantJob(run, written(tmp_path, []), genome), out)
-    assert len(read_tsv(out)) == 0
-    assert not summary.statuses
+    with pytest.raises(BioqError, match="holds no variants; expected a record per variant"):
+        write_variants(VariantJob(run, written(tmp_path, []), genome), out)
+    assert not out.exists()
 
 
 def test_wrong_build_and_wrong_names_are_asked_about(

@@ -1,7 +1,10 @@
 """Reading VCF and BCF: every allele, and one line for whatever is wrong."""
 
+import contextlib
 import gzip
 import io
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pysam
@@ -157,7 +160,8 @@ def test_real_files_hold_what_htslib_reads(path: Path) -> None:
                 min_size=1,
                 max_size=3,
             ),
-        )
+        ),
+        min_size=1,
     )
 )
 def test_whatever_is_written_is_read_again(
@@ -227,15 +231,57 @@ def test_a_malformed_line_is_named(tmp_path: Path, text: str, message: str) -> N
     assert "\n" not in str(raised.value)
 
 
-def test_compression_that_is_cut_short_is_named(tmp_path: Path) -> None:
+def test_compression_that_is_cut_short_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = gzip.compress((HEADER + GOOD * 5000).encode())
     with pytest.raises(BioqError, match="gzip compression is cut short or damaged"):
         survey_variants(written(tmp_path, whole[:-20]))
     with pytest.raises(BioqError, match="gzip compression is cut short or damaged"):
         survey_variants(written(tmp_path, whole + b"rest"))
     blocks = bgzip(written(tmp_path, HEADER + GOOD * 5000)).read_bytes()
-    with pytest.raises(BioqError, match="the block that ends every bgzip file is not there"):
-        survey_variants(written(tmp_path, blocks[:-28]))
+    with pytest.raises(BioqError, match="gzip compression is cut short or damaged"):
+        survey_variants(written(tmp_path, blocks[:-40]))
+    assert survey_variants(written(tmp_path, blocks)).alleles == 5000
+    assert survey_variants(written(tmp_path, blocks + bytes(99))).alleles == 5000
+    assert capsys.readouterr().err == ""
+    assert survey_variants(written(tmp_path, blocks[:-28])).alleles == 5000
+    assert "in.vcf: the empty block that ends a bgzip file is not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [HEADER, "", "\n", "#CHROM\tPOS\tID\tREF\tALT\r\r"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_without_a_record_says_so(
+    tmp_path: Path, text: str, pack: Callable[[bytes], bytes]
+) -> None:
+    with pytest.raises(BioqError, match=r"in\.vcf: (holds no variants|is empty)"):
+        list(read_variants(written(tmp_path, pack(text.encode()))))
+
+
+def test_a_bcf_without_a_record_or_its_last_block_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make_bcf(tmp_path)
+    expected = parts(list(read_variants(path)))
+    path.write_bytes(path.read_bytes()[:-28])
+    assert parts(list(read_variants(path))) == expected
+    assert "the empty block that ends a bgzip file is not there" in capsys.readouterr().err
+    with pysam.VariantFile(str(written(tmp_path, HEADER + LINES))) as source:
+        with pysam.VariantFile(str(tmp_path / "no.bcf"), "wb", header=source.header):
+            pass
+    with pytest.raises(BioqError, match=r"no\.bcf: holds no variants"):
+        list(read_variants(tmp_path / "no.bcf"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "mixed"])
+def test_every_line_end_gives_the_same_alleles(tmp_path: Path, end: str) -> None:
+    text = HEADER + LINES
+    if end == "mixed":
+        ends = itertools.cycle(["\r", "\n", "\r\n"])
+        text = "".join(line + next(ends) for line in text.split("\n") if line)
+    else:
+        text = text.replace("\n", end)
+    assert parts(list(read_variants(written(tmp_path, text.rstrip("\r\n"))))) == ALLELES
 
 
 def test_a_damaged_bcf_is_named(tmp_path: Path) -> None:
@@ -243,6 +289,15 @@ def test_a_damaged_bcf_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(BioqError, match=r"in\.bcf: .*(damaged|cut short)"):
         survey_variants(path)
+
+
+def test_a_bcf_with_a_wrong_byte_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    path = make_bcf(tmp_path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with contextlib.suppress(BioqError):
+            list(read_variants(path))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

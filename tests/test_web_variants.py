@@ -1,5 +1,6 @@
 """The Variant page and its results, without a browser."""
 
+import csv
 import gzip
 import html
 import io
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
+from test_variants import iupac_rows
+from variant_cases import make_chromosome, read_tsv, write_vcf
 from web_fixtures import SITE_START
 
 from bioq import dna
@@ -182,8 +185,8 @@ def test_lines_with_a_fault_stay_in_the_form_with_what_is_wrong(client, text, li
     ("content", "line"),
     [
         (b"", "the file is empty"),
-        (b"BCF\x02\x02" + bytes(50), "the file is BCF"),
-        (gzip.compress(b"BCF\x02\x02" + bytes(50), mtime=0), "the file is BCF"),
+        (b"BCF\x02\x02" + bytes(50), "VCF: is BCF"),
+        (gzip.compress(b"BCF\x02\x02" + bytes(50), mtime=0), "VCF: is BCF"),
         (gzip.compress(gzip.compress(b"chr1\t5\t.\tA\tC\n", mtime=0), mtime=0), "compressed twice"),
         (b"chr1\t5\t.\tA\n", "VCF:1"),
         (b"chr1\t5\t.\tA\tC\n" * 10_001, "10,001 alleles are more than the 10,000"),
@@ -255,6 +258,69 @@ def test_examples_are_real_on_the_genome_and_show_what_can_happen(client):
     filled = client.get("/variant?example=several").text
     field = re.search(r"<textarea[^>]*>\n(.*?)</textarea>", filled, re.DOTALL)
     assert html.unescape(field[1]) == several
+
+
+def test_iupac_codes_of_the_genome_are_shown_and_scored_as_by_the_command(trained, tmp_path):
+    letters, rows = iupac_rows(make_chromosome(2000))
+    genome = tmp_path / "iupac.fa"
+    genome.write_text(f">1\n{letters}\n")
+    vcf, out = write_vcf(tmp_path / "in.vcf", rows), tmp_path / "out.tsv"
+    write_variants(VariantJob(trained.run, vcf, genome), out)
+    expected = read_tsv(out)
+    with open_service(trained.run, genome) as opened:
+        with TestClient(create_app(opened), base_url="http://127.0.0.1") as client:
+            answer = upload(client, vcf.read_bytes())
+            table = cells(client.get(f"{answer.url}?sort=number").text)
+            page = client.get(f"{answer.url}/alleles/2").text
+            lines = [f"1:{row[1]}:{row[3]}>{row[4]}" for row in rows]
+            api = client.post("/api/variants", json={"variants": lines}).json()["alleles"]
+    assert "The genome has <b>M</b> at this position." in page
+    assert len(table) == len(api) == len(expected) == 13
+    for row, cell, allele in zip(expected.to_dict("records"), table, api, strict=True):
+        has = f", genome has {row['genome_ref']}" if row["genome_ref"] else ""
+        assert cell[-1] == row["status"] + has
+        assert (allele["status"], allele["genome_ref"]) == (row["status"], row["genome_ref"])
+        if row["status"] == "scored":
+            for name in ("ref", "alt"):
+                scores = [row[f"{name}:first"], row[f"{name}:second"]]
+                assert allele["scores"][name] == pytest.approx(scores, abs=1e-5)
+
+
+NAMES = [
+    "HLA-A*01:01:01:01", "gi|251831106|ref|NC_012920.1|", "chr1,alt", '"q"', "scaf=1", "a&b;c%25",
+    "1_(unplaced)", "[x]", "chr1:1-100", "-m", "a/b", "*x", "<z>", "a'b", "KI270728.1",
+]  # fmt: skip
+
+
+def test_a_contig_may_have_any_name_wherever_a_variant_or_region_is_typed(trained, tmp_path):
+    bases, genome = make_chromosome(1500), tmp_path / "odd.fa"
+    genome.write_text("".join(f">{name} text\n{bases}\n" for name in NAMES))
+    ref, alt = bases[699], OTHER[bases[699]]
+    with open_service(trained.run, genome) as opened:
+        with TestClient(create_app(opened), base_url="http://127.0.0.1") as client:
+            for name in NAMES:
+                typed = [f"{name}:700:{ref}>{alt}", f"{name}-700-{ref}-{alt}"]
+                typed += [f"{name} 700 {ref} {alt}", f"{name}\t700\trs1\t{ref}\t{alt}"]
+                answer = client.post("/api/variants", json={"variants": typed}).json()
+                found = [(allele["chrom"], allele["status"]) for allele in answer["alleles"]]
+                assert found == [(name, "scored")] * 4
+                page = paste(client, typed[0])
+                assert page.status_code == 200
+                assert (
+                    f"<h1>{html.escape(typed[0])}</h1>".replace("&#x27;", "&#39;")
+                    == re.search("<h1>.*</h1>", page.text.replace("&#34;", "&quot;")).group()
+                )
+                link = re.search(r'href="(/jobs/[^"]*/result.tsv)"', page.text).group(1)
+                text = io.StringIO(client.get(link).text)
+                table = pd.read_csv(text, sep="\t", quoting=csv.QUOTE_NONE)
+                assert table["chrom"].tolist() == [name]
+                region = {"region": f"{name}:700-703", "target": "first", "span_bp": 4}
+                answer = client.post("/api/mutagenesis", json=region).json()
+                assert (answer["bases"], answer["position"][0]) == (bases[699:703], 699)
+                answer = client.post("/api/predict", json={"regions": [region["region"]]}).json()
+                assert [window["name"] for window in answer["windows"]] == [name]
+                page = client.post("/sequence", data={"text": region["region"]})
+                assert page.status_code == 200
 
 
 def test_what_a_visitor_wrote_is_escaped(client):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
-from bioq.files.text import read_text
+from bioq.files.text import read_text, split_lines
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,7 +137,7 @@ def read_meme(path: str | Path) -> list[Motif]:
     # Bio.motifs would round the probabilities to counts of `nsites`.
     path = Path(path)
     try:
-        lines = read_text(path, "motifs in MEME format").splitlines()
+        lines = split_lines(read_text(path, "motifs in MEME format"))
     except UnicodeDecodeError as error:
         raise BioqError(f"{path}: is not a text file in MEME format ({error})") from error
     if not any(line.startswith("MEME version") for line in lines):

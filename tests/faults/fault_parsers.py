@@ -18,7 +18,7 @@ from bioq.builders.deepsea.matlab import Hdf5Array, V5Array, open_mat
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
 from bioq.dataset.targets import read_target_sheet, read_target_table
 from bioq.errors import BioqError
-from bioq.files.text import STDIN
+from bioq.files.streams import STDIN
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
@@ -55,7 +55,7 @@ class Parsers:
             "meme": read_meme,
             "targets": read_target_table,
             "sheet": read_target_sheet,
-            "chrom_alias": read_chrom_alias,
+            "chrom_alias": lambda path: read_chrom_alias(path).of(self.genome),
             "places": self._places,
             "fai": self._fai,
             "mat": _mat,

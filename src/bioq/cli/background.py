@@ -41,7 +41,8 @@ def background(
     out
         File to write; the name ends in .npz.
     chrom_alias
-        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
+        Table of contig names, tab-separated, one contig per line; one of the names is the
+        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     """
     summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out)
     for line in summary.lines():

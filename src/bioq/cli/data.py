@@ -47,8 +47,8 @@ def peaks(
     exclude
         BED of regions; bins that overlap a region are left out.
     chrom_alias
-        Tab-separated file with two columns: contig name in the peak files, contig name in the
-        genome.
+        Table of contig names, tab-separated, one contig per line; one of the names is the
+        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     bins
         BED of the bins to use, in this order; by default the whole genome is cut into bins.
     """

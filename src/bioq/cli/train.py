@@ -13,6 +13,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
+from bioq.progress import say
 from bioq.training.plan import TrainingRequest, named_options, request_from_options
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
@@ -99,4 +100,6 @@ def _read_config(path: Path) -> dict[str, Any]:
         options = tomllib.loads(read_text(path, "options in TOML"))
     except (OSError, ValueError, RecursionError) as error:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
+    if not options:
+        say(f"warning: {path}: holds no options")
     return {name.replace("-", "_"): value for name, value in options.items()}

@@ -52,7 +52,8 @@ def variants(
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
         .vcf.gz. With --ray: folder for Parquet parts.
     chrom_alias
-        Tab-separated file with two columns: contig name in the VCF, contig name in the genome.
+        Table of contig names, tab-separated, one contig per line; one of the names is the
+        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     resume
         With --ray: continue an interrupted output.
     """

@@ -15,7 +15,7 @@ from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.files import sha256
-from bioq.files.text import STDIN
+from bioq.files.streams import input_name
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
 from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
@@ -49,7 +49,7 @@ def predict_on_ray(
             "command": "predict",
             "run": run.resolve().name,
             **prediction.identity,
-            "input": "stdin" if source == STDIN else source.name,
+            "input": input_name(source),
             "input_sha256": sha256(prediction.file),
             "shard": cluster.ray_shard,
             "batch_size": options.batch_size,

@@ -17,7 +17,7 @@ from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
-from bioq.files.text import STDIN
+from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant, read_variants, survey_variants
@@ -32,6 +32,7 @@ from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 
 
+@kept_streams()
 def write_variants_on_ray(
     job: VariantJob,
     out: Path,
@@ -95,13 +96,13 @@ def _identity(
         "command": "variants",
         "run": job.run.resolve().name,
         "weights": predictions_identity(job.run),
-        "input": "stdin" if job.vcf == STDIN else job.vcf.name,
+        "input": input_name(job.vcf),
         "input_sha256": sha256(vcf),
         "genome": job.genome.name,
         "targets": list(table.targets),
         "scores": list(scores),
-        "background": None if table.background is None else sha256(table.background),
-        "chrom_alias": None if job.chrom_alias is None else sha256(job.chrom_alias),
+        "background": None if table.background is None else sha256(stored(table.background)),
+        "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
         **asdict(job.options),
         **software(),
@@ -133,6 +134,9 @@ class _Alleles:
     packed: dna.Bytes
     """All of `bases`, concatenated, at two bits per base."""
     mask: dna.Bytes
+    letters: Mapping[Bases, str]
+    """The genome's letters of those of `bases` that have IUPAC codes other than N, where they were
+    read as letters."""
 
     def genome(self) -> dict[Bases, dna.Bytes]:
         """Return the codes of all `bases`."""
@@ -149,12 +153,12 @@ def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> 
         block = list(itertools.islice(stream, size))
         if not block and number:
             return
-        bases = reader.read(block)
+        bases, letters = reader.read(block)
         codes = np.concatenate([np.empty(0, dtype=np.uint8), *bases.values()])[None, :]
         packed, mask = dna.pack(codes)
-        texts = repr([astuple(variant)[1:] for variant in block]), repr(list(bases))
+        texts = repr([astuple(variant)[1:] for variant in block]), repr([*bases, *letters.items()])
         digest = digest_of(packed.tobytes(), mask.tobytes(), *(text.encode() for text in texts))
-        yield Shard(number, len(block), digest, _Alleles(block, list(bases), packed, mask))
+        yield Shard(number, len(block), digest, _Alleles(block, list(bases), packed, mask, letters))
 
 
 class _GenomeReader:
@@ -165,22 +169,36 @@ class _GenomeReader:
         self._scorer = scorer
         self._genome = scorer.names.genome
         self._bases: dict[Bases, dna.Bytes] = {}
-        recording = Genome(self._genome.path, self._genome.lengths, self._record, lambda: None)
+        self._letters: dict[Bases, str] = {}
+        recording = Genome(
+            self._genome.path,
+            self._genome.lengths,
+            self._record,
+            lambda: None,
+            self._record_letters,
+        )
         self._names = ContigNames(recording, scorer.names.alias)
 
-    def read(self, block: Sequence[Variant]) -> dict[Bases, dna.Bytes]:
-        """Return the codes of all bases that scoring reads for some alleles."""
-        self._bases = {}
+    def read(self, block: Sequence[Variant]) -> tuple[dict[Bases, dna.Bytes], dict[Bases, str]]:
+        """Return the codes of all bases that scoring reads for some alleles, and the letters of
+        those bases whose letters it reads and which are not all A, C, G, T and N."""
+        self._bases, self._letters = {}, {}
         window_bp, indel = self._scorer.window_bp, self._scorer.options.indel
         for variant in block:
             site = locate_allele(variant, self._names, window_bp)
             if site.inserted is not None:
                 read_allele_windows(self._names.genome, site, window_bp, indel)
-        return self._bases
+        return self._bases, self._letters
 
     def _record(self, contig: str, start: int, end: int) -> dna.Bytes:
         codes = self._bases[contig, start, end] = self._genome.read(contig, start, end)
         return codes
+
+    def _record_letters(self, contig: str, start: int, end: int) -> str:
+        letters = self._genome.letters(contig, start, end)
+        if letters != dna.decode(self._record(contig, start, end)):
+            self._letters[contig, start, end] = letters
+        return letters
 
 
 @dataclass(frozen=True)
@@ -222,7 +240,9 @@ class _OpenScoring:
     def __init__(self, task: VariantTask, device: str):
         self._scores = task.layout.scores
         self._bases: dict[Bases, dna.Bytes] = {}
-        genome = Genome(task.genome, dict(task.lengths), self._read, lambda: None)
+        self._letters: Mapping[Bases, str] = {}
+        lengths = dict(task.lengths)
+        genome = Genome(task.genome, lengths, self._read, lambda: None, self._read_letters)
         self._scorer = Scorer(
             task.model.eval(),
             ContigNames(genome, task.alias),
@@ -232,7 +252,7 @@ class _OpenScoring:
         )
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:
-        self._bases = shard.genome()
+        self._bases, self._letters = shard.genome(), shard.letters
         for counter in (self._scorer.statuses, self._scorer.absent, self._scorer.differing):
             counter.clear()
         for block in self._scorer.score(shard.variants):
@@ -247,3 +267,7 @@ class _OpenScoring:
 
     def _read(self, contig: str, start: int, end: int) -> dna.Bytes:
         return self._bases[contig, start, end]
+
+    def _read_letters(self, contig: str, start: int, end: int) -> str:
+        place = contig, start, end
+        return self._letters.get(place) or dna.decode(self._bases[place])

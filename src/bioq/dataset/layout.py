@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files import read_json, sha256
+from bioq.files.streams import input_name, stored
 
 FORMAT = "bioq-dataset"
 FORMAT_VERSION = 1
@@ -35,7 +36,8 @@ class Source:
     def of(cls, path: Path) -> "Source":
         """Describe a file, reading it once for its checksum."""
         path = Path(path)
-        return cls(path.name, sha256(path), path.stat().st_size)
+        file = stored(path)
+        return cls(input_name(path), sha256(file), file.stat().st_size)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError
+from bioq.files.streams import is_stream
 from bioq.files.text import read_text
 
 NAME = "name"
@@ -77,20 +78,24 @@ def read_target_rows(path: str | Path) -> TargetRows:
 def read_target_sheet(path: str | Path) -> TargetSheet:
     """Read a sheet of targets: `name`, `peaks` (a file, relative to the sheet) and annotation.
 
+    The files of a sheet in a pipe are relative to the working folder.
+
     Raises BioqError, with the line, for a bad table (see `read_target_table`), a missing column
     `peaks` and a missing peak file.
     """
     path = Path(path)
+    folder = Path() if is_stream(path) else path.parent
     rows = _read_named_rows(path, needed=(NAME, PEAKS))
     table = rows.table()
     peaks = []
     for name, cell, line in zip(table[NAME], table[PEAKS], rows.lines, strict=True):
         if not cell.strip():
             raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
-        file = path.parent / cell
-        if not os.path.isfile(file):
+        file = folder / cell
+        if not os.path.exists(file) or os.path.isdir(file):
+            problem = "is a folder" if os.path.isdir(file) else "does not exist"
             raise BioqError(
-                f"{path}:{line}: the peak file of {name!r} does not exist: {file}; paths are "
+                f"{path}:{line}: the peak file of {name!r} {problem}: {file}; paths are "
                 "relative to the sheet's folder, or absolute"
             )
         peaks.append(file)
@@ -100,40 +105,54 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
 def select_targets(table: pd.DataFrame, patterns: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the rows of a target table that match any of the patterns, in table order.
 
-    A pattern is a glob (`*`, `?`, `[seq]`; case counts) on the name, or `column=glob` on a column
-    of annotation. Without patterns: every row. A name that equals the pattern always matches.
-    Raises UsageError for a pattern that matches no target.
+    Without patterns: every row. See `matching_targets`. Raises UsageError for a pattern that
+    matches no target.
     """
     if not patterns:
         return np.arange(len(table))
     chosen = np.zeros(len(table), dtype=bool)
     for pattern in patterns:
-        matches = _matches(table, pattern)
+        matches = matching_targets(table, pattern)
         if not matches.any():
             raise UsageError(_no_match(table, pattern))
         chosen |= matches
     return np.flatnonzero(chosen)
 
 
-def _matches(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
-    column, glob = NAME, pattern
-    before, equals, after = pattern.partition("=")
-    if equals and before in table.columns:
-        column, glob = before, after
-    cells = zip(table[column], table[NAME], strict=True)
-    return np.array(
-        [fnmatchcase(cell, glob) or name == pattern for cell, name in cells], dtype=bool
-    )
+def matching_targets(table: pd.DataFrame, pattern: str) -> npt.NDArray[np.bool_]:
+    """Return which targets of a table match a pattern: bool `(targets,)`.
+
+    A name that equals the pattern is the only match, whatever characters it has. Otherwise the
+    pattern is a glob (`*`, `?`, `[seq]`; case counts) on the name, or `column=glob` on a column of
+    annotation, where cells that equal the glob are the only matches.
+    """
+    exact = np.array(table[NAME] == pattern, dtype=bool)
+    if exact.any():
+        return exact
+    column, glob = _column_and_glob(table, pattern)
+    exact = np.array(table[column] == glob, dtype=bool)
+    if exact.any():
+        return exact
+    return np.array([fnmatchcase(cell, glob) for cell in table[column]], dtype=bool)
+
+
+def _column_and_glob(table: pd.DataFrame, pattern: str) -> tuple[str, str]:
+    """Split `column=glob` at the end of the longest column name; other patterns are of names."""
+    columns = [column for column in table.columns if pattern.startswith(f"{column}=")]
+    column = max(columns, key=len, default=None)
+    return (NAME, pattern) if column is None else (column, pattern[len(column) + 1 :])
 
 
 def _no_match(table: pd.DataFrame, pattern: str) -> str:
-    before, equals, _ = pattern.partition("=")
-    if equals and before in table.columns:
-        values = list(dict.fromkeys(cell for cell in table[before] if cell))
-        return f"no target has {pattern!r}; column {before!r} holds {_some(values)}"
+    column, glob = _column_and_glob(table, pattern)
+    brackets = "; in a pattern, [ab] is the letter a or b, and [[] is the letter [" * ("[" in glob)
+    if column != NAME:
+        values = list(dict.fromkeys(cell for cell in table[column] if cell))
+        return f"no target has {pattern!r}; column {column!r} holds {_some(values)}{brackets}"
     columns = [column for column in table.columns if column != NAME]
     by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
-    return f"no target is called {pattern!r}; there are {_some(list(table[NAME]))}{by_column}"
+    names = _some(list(table[NAME]))
+    return f"no target is called {pattern!r}; there are {names}{by_column}{brackets}"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -12,6 +12,13 @@ Bytes = npt.NDArray[np.uint8]
 BASES = "ACGT"
 IUPAC = "ACGTNRYSWKMBDHV"
 """The letters of DNA: the bases, N and the codes of ambiguous bases."""
+ALLOWED = {
+    "A": "A", "C": "C", "G": "G", "T": "T",
+    "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
+    "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG",
+}  # fmt: skip
+"""Letter -> the bases that it stands for: NC-IUB 1984, table 1. N, of which nothing is known, is
+left out."""
 UNKNOWN = 4
 """The code of every letter that is not A, C, G or T."""
 
@@ -39,6 +46,16 @@ def encode(sequence: str | bytes) -> Bytes:
 def decode(codes: Bytes) -> str:
     """Return the letters of codes `(length,)`, N for every unknown base."""
     return _BYTE_OF_CODE[codes].tobytes().decode("ascii")
+
+
+def allows(letters: str, bases: str) -> bool:
+    """Return whether each of the letters, in upper case, is or may be the base at its place.
+
+    The letter N allows no base.
+    """
+    return len(letters) == len(bases) and all(
+        base in ALLOWED.get(letter, "") for letter, base in zip(letters, bases, strict=True)
+    )
 
 
 def reverse_complement(codes: Bytes) -> Bytes:

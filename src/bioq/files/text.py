@@ -1,27 +1,26 @@
 """Text files as every reader of BioQ opens them: plain, gzip or bgzip, with any line ends.
 
-Lines may end in `\n`, `\r\n` or `\r`; readers see `\n` only. Any other compression is named in
-the error. Files are read once from start to end, so pipes work.
+Lines may end in `\\n`, `\\r\\n` or `\\r`; readers see `\\n` only. Any other format is named in the
+error (`formats`). Files are read once from start to end, so pipes work (`streams`).
 """
 
 import contextlib
+import functools
 import gzip
 import io
 import re
-import stat
-import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from bioq import files
 from bioq.errors import BioqError
-from bioq.progress import Advance, progress
+from bioq.files.formats import GZIP_MAGIC, HEAD_BYTES, refuse_other_formats
+from bioq.files.streams import label_of, open_raw
+from bioq.progress import Advance, progress, say
 
-STDIN = Path("-")
-GZIP_MAGIC = b"\x1f\x8b"
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 """The empty block that ends every BGZF file: SAM specification, section 4.1.2."""
 LINE_BYTES = 1 << 26
@@ -31,14 +30,10 @@ FASTA_BLANKS = b"\r\n \t"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLOCK_BYTES = 1 << 22
 _BUFFER_BYTES = 1 << 20
-_HEAD_BYTES = 18
-# (first bytes, name of the compression, the command that undoes it).
-_OTHER_COMPRESSIONS = (
-    (re.compile(rb"\x28\xb5\x2f\xfd"), "zstd", "zstd -d"),
-    (re.compile(rb"BZh[1-9]1AY&SY"), "bzip2", "bunzip2"),
-    (re.compile(rb"\xfd7zXZ\x00"), "xz", "unxz"),
-    (re.compile(rb"PK\x03\x04"), "zip", "unzip"),
-)
+_BGZIP_HEAD_BYTES = 18
+_END = BGZF_END.rstrip(b"\0")  # zeros may follow
+_END_BYTES = len(_END)
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 Compression = Literal["none", "gzip", "bgzip"]
 
@@ -54,7 +49,7 @@ class Content:
 
     def text(self) -> io.BufferedReader:
         """Return the remaining bytes as text: lines end in `\\n`, no byte order mark."""
-        return io.BufferedReader(_LineEnds(self.stream), _BUFFER_BYTES)
+        return _buffered(_LineEnds(self.stream))
 
 
 @contextlib.contextmanager
@@ -64,38 +59,40 @@ def open_content(
     *,
     label: str = "",
     advance: Advance | None = None,
-    require_bgzip_end: bool = False,
+    accepts: Collection[str] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> Iterator[Content]:
     """Yield the bytes of a plain, gzip or bgzip file; `-` is standard input.
 
     `what` is the kind of file that is expected, and `label` the name of the file in messages, by
-    default its path. `advance` receives the bytes of the file as they are read.
+    default its path. `advance` receives the bytes of the file as they are read. `accepts` names
+    the formats of `formats` that the caller reads. A bgzip file without the block that ends it is
+    read, as by htslib, with a warning: `warn` receives it, by default it is printed to stderr.
     Raises BioqError, while opening or reading, for a file that does not exist, cannot be read,
-    has damaged gzip data or another compression, or, with `require_bgzip_end`, is bgzip without
-    the block that ends it.
+    has damaged gzip data or is in another format.
     """
-    label = label or ("standard input" if path == STDIN else str(path))
+    label = label or label_of(path)
     with contextlib.ExitStack() as stack:
         try:
-            raw = cast(io.RawIOBase, sys.stdin.buffer)
-            if path != STDIN:
-                raw = stack.enter_context(open(path, "rb", buffering=0))
+            raw = stack.enter_context(open_raw(path))
             file = _File(_FullReads(raw), advance)
             stack.callback(file.detach)  # standard input stays open
-            head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+            head = file.peek(HEAD_BYTES)[:HEAD_BYTES]
         except FileNotFoundError as error:
             raise BioqError(f"{label}: no such file; expected {what}") from error
         except OSError as error:
             raise BioqError(f"{label}: could not be read: {error.strerror or error}") from error
-        _refuse_other_compression(head, label)
-        compression: Compression = "none"
-        source: _File | gzip.GzipFile = file
-        if head.startswith(GZIP_MAGIC):
-            compression = "bgzip" if is_bgzip(head) else "gzip"
-            source = gzip.GzipFile(fileobj=file)
-        ended = require_bgzip_end and compression == "bgzip"
-        checked = _Checked(source, label, file if ended else None)
-        yield Content(io.BufferedReader(checked, _BUFFER_BYTES), compression, label)
+        refuse_other_formats(head, label, what, accepts=accepts)
+        if not head.startswith(GZIP_MAGIC):
+            yield Content(_buffered(_Checked(file, label)), "none", label)
+            return
+        compression: Compression = "bgzip" if is_bgzip(head) else "gzip"
+        bgzip = file if compression == "bgzip" else None
+        checked = _Checked(gzip.GzipFile(fileobj=file), label, bgzip, warn)
+        stream = _buffered(checked)
+        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        refuse_other_formats(head, label, what, accepts=accepts, unpacked=True)
+        yield Content(stream, compression, label)
 
 
 @contextlib.contextmanager
@@ -120,34 +117,42 @@ def read_text(path: Path, what: str) -> str:
     return content.decode("utf-8")
 
 
-def is_pipe(path: Path) -> bool:
-    """Return whether a path is a pipe, which can be read once only."""
-    try:
-        return stat.S_ISFIFO(path.stat().st_mode)
-    except OSError:  # reading the file reports it
-        return False
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, _BUFFER_BYTES)
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text, without their ends; `str.splitlines` splits in more places."""
+    return _LINE_END.split(text)
 
 
 def is_bgzip(head: bytes) -> bool:
     """Return whether a file that begins with `head` (18 bytes or more) is bgzip."""
-    is_gzip = len(head) >= _HEAD_BYTES and head[:2] == GZIP_MAGIC
+    is_gzip = len(head) >= _BGZIP_HEAD_BYTES and head[:2] == GZIP_MAGIC
     return is_gzip and head[3] & 4 > 0 and head[12:14] == b"BC"
 
 
-def check_bgzip_end(path: Path) -> None:
-    """Raise BioqError for a bgzip file whose last bytes are not the block that ends it."""
+def has_bgzip_end(path: Path, label: str = "") -> bool:
+    """Return whether a bgzip file ends with the block that ends it; if not, warn."""
     with open(path, "rb") as file:
-        file.seek(max(file.seek(0, 2) - len(BGZF_END), 0))
-        if file.read() != BGZF_END:
-            raise _without_bgzip_end(str(path))
+        file.seek(max(file.seek(0, 2) - _BUFFER_BYTES, 0))
+        last = file.read().rstrip(b"\0")[-_END_BYTES:]
+    if last != _END:
+        _say_once(_without_bgzip_end(label or str(path)), last)
+    return last == _END
 
 
-def _without_bgzip_end(label: str) -> BioqError:
-    """Return the error for a bgzip file without the block that ends it."""
-    return BioqError(
-        f"{label}: is cut short: the block that ends every bgzip file is not there; "
-        "copy or download it again"
+def _without_bgzip_end(label: str) -> str:
+    return (
+        f"warning: {label}: the empty block that ends a bgzip file is not there; if the file was "
+        "cut short, data is missing: copy or download it again"
     )
+
+
+@functools.lru_cache  # one warning, although a file is read twice
+def _say_once(line: str, last: bytes) -> None:
+    """Print a line about a file that ends in the bytes `last`."""
+    say(line)
 
 
 def bounded_lines(text: BinaryIO) -> Iterator[tuple[bytes, bool]]:
@@ -165,19 +170,30 @@ def too_long(where: str) -> BioqError:
     return BioqError(f"{where}: the line is longer than {LINE_BYTES:,} bytes; is the file damaged?")
 
 
+class FastaPiece(NamedTuple):
+    """A header line of a FASTA, or a piece of sequence: part of a line, or many lines."""
+
+    line: int
+    """The line of the first letter, counted from 1."""
+    column: int
+    """The column of the first letter, counted from 1."""
+    text: bytes
+    is_header: bool
+
+
 def fasta_pieces(
     path: Path, what: str = "FASTA", *, show_progress: bool = True, label: str = ""
-) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield (line number, text, is a header): whole header lines, sequence in large pieces.
+) -> Iterator[FastaPiece]:
+    """Yield whole header lines, and the sequence in large pieces.
 
     `label` is the name of the file in messages, by default its path. Raises BioqError as
     `open_content` does.
     """
-    line, at_line_start, rest = 1, True, b""
-    for block in _blocks(path, what, show_progress, label or str(path)):
+    line, column, rest = 1, 1, b""
+    for block in _blocks(path, what, show_progress, label or label_of(path)):
         text, position, rest = rest + block, 0, b""
         while position < len(text):
-            is_header = at_line_start and text[position] == ord(">")
+            is_header = column == 1 and text[position] == ord(">")
             if is_header:
                 end = text.find(b"\n", position) + 1
                 if not end:
@@ -189,12 +205,13 @@ def fasta_pieces(
                 next_header = text.find(b"\n>", position)
                 end = next_header + 1 if next_header >= 0 else len(text)
             piece = text[position:end]
-            yield line, piece, is_header
-            line += piece.count(b"\n")
-            at_line_start = piece.endswith(b"\n")
+            yield FastaPiece(line, column, piece, is_header)
+            lines = piece.count(b"\n")
+            column = len(piece) - piece.rfind(b"\n") if lines else column + len(piece)
+            line += lines
             position = end
     if rest:
-        yield line, rest, True
+        yield FastaPiece(line, 1, rest, True)
 
 
 def _blocks(path: Path, what: str, show_progress: bool, label: str) -> Iterator[bytes]:
@@ -207,15 +224,6 @@ def _blocks(path: Path, what: str, show_progress: bool, label: str) -> Iterator[
         text = stack.enter_context(open_text(path, what, label=label, advance=advance))
         while block := text.read(_BLOCK_BYTES):
             yield block
-
-
-def _refuse_other_compression(head: bytes, label: str) -> None:
-    for first_bytes, name, command in _OTHER_COMPRESSIONS:
-        if first_bytes.match(head):
-            raise BioqError(
-                f"{label}: is compressed with {name}; BioQ reads plain, gzip or bgzip: "
-                f"decompress it first ({command})"
-            )
 
 
 class _FullReads(io.RawIOBase):
@@ -245,6 +253,7 @@ class _File(io.BufferedReader):
         super().__init__(raw, _BUFFER_BYTES)
         self._advance = advance
         self.last = b""
+        """The last bytes that were read, without the zeros that may follow them."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return self._noted(super().read(size))
@@ -254,7 +263,8 @@ class _File(io.BufferedReader):
 
     def _noted(self, content: bytes) -> bytes:
         if content:
-            self.last = (self.last + content[-len(BGZF_END) :])[-len(BGZF_END) :]
+            ending = content.rstrip(b"\0") if content.endswith(b"\0") else content
+            self.last = (self.last + ending[-_END_BYTES:])[-_END_BYTES:]
             if self._advance is not None:
                 self._advance(len(content))
         return content
@@ -263,11 +273,18 @@ class _File(io.BufferedReader):
 class _Checked(io.RawIOBase):
     """Decompressed bytes whose errors are BioqErrors that name the file."""
 
-    def __init__(self, source: _File | gzip.GzipFile, label: str, bgzip: _File | None):
+    def __init__(
+        self,
+        source: _File | gzip.GzipFile,
+        label: str,
+        bgzip: _File | None = None,
+        warn: Callable[[str], None] | None = None,
+    ):
+        self._warn = warn
         self._source = source
         self._label = label
         self._bgzip = bgzip
-        """The file, if it must end with bgzip's last block."""
+        """The file, if it should end with bgzip's last block; None once that was checked."""
 
     def readable(self) -> bool:
         return True
@@ -283,8 +300,14 @@ class _Checked(io.RawIOBase):
         except OSError as error:
             reason = error.strerror or error
             raise BioqError(f"{self._label}: could not be read: {reason}") from error
-        if not block and self._bgzip is not None and self._bgzip.last != BGZF_END:
-            raise _without_bgzip_end(self._label)
+        if not block and self._bgzip is not None:
+            if self._bgzip.last != _END:
+                line = _without_bgzip_end(self._label)
+                if self._warn is None:
+                    _say_once(line, self._bgzip.last)
+                else:
+                    self._warn(line)
+            self._bgzip = None
         buffer[: len(block)] = block
         return len(block)
 

@@ -1,16 +1,19 @@
 """Genomes, intervals, variants and their files. Coordinates are 0-based and half-open."""
 
 from bioq.genome.bed import Bed, read_bed
-from bioq.genome.contigs import ContigNames, Located, locate, read_chrom_alias
+from bioq.genome.chrom_alias import ChromAlias, read_chrom_alias
+from bioq.genome.contigs import ContigNames, Located, find_region, locate
 from bioq.genome.fasta import Genome, open_genome, some
 from bioq.genome.notation import Interval
 
 __all__ = [
     "Bed",
+    "ChromAlias",
     "ContigNames",
     "Genome",
     "Interval",
     "Located",
+    "find_region",
     "locate",
     "open_genome",
     "read_bed",

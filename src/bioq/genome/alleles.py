@@ -2,7 +2,8 @@
 
 The first base of REF is at window index `window_bp // 2 - 1` (499 of 1,000: DeepSEA's centring,
 1-based pos - 499 .. pos + 500). An allele is edited into a longer stretch of the genome, which is
-then cropped to the window.
+then cropped to the window. Where the genome has an ambiguous base (an IUPAC code) that allows REF,
+both windows get concrete bases: VCF 4.3, section 1.6.1, reduces the code to one base in REF.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from bioq.genome.windows import read_padded
 
 Indel = Literal["left", "right", "both"]
 _Values = npt.NDArray[Any]
+_CONCRETE = frozenset(dna.BASES)
 
 SCORED = "scored"
 EDGE_PADDED = "edge_padded"
@@ -31,14 +33,14 @@ NO_CONTIG = "no_contig"
 CONTIG_DIFFERS = "contig_differs"
 
 STATUSES: Mapping[str, str] = {
-    SCORED: "the genome has REF; both alleles were predicted",
+    SCORED: "the genome has REF, or an IUPAC code that allows it; both alleles were predicted",
     EDGE_PADDED: "scored too; the window reaches past the contig's end, where it holds N",
-    SWAPPED: "ALT is what the genome has, REF is not; scored only on request",
+    SWAPPED: "the whole ALT is what the genome has, REF is not; scored only on request",
     REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
     NO_CONTIG: "the genome has no contig of this name",
     CONTIG_DIFFERS: "the contig has another length in the VCF's header than in the genome",
     OUTSIDE: "POS or the end of REF lies outside the contig",
-    "too_long": "REF or ALT is longer than half a window",
+    "too_long": "REF or ALT has more than window_bp // 2 - 1 bases (499 for windows of 1,000)",
     "ambiguous": "an allele holds letters other than A, C, G, T",
     "symbolic": "ALT is symbolic (<DEL>) or a breakend",
     "star": "ALT is *: removed by a deletion further up",
@@ -55,7 +57,7 @@ class AlleleSite:
     status: str
     """A key of `STATUSES`."""
     genome_ref: str = ""
-    """The genome's bases at REF, if they differ from REF."""
+    """The genome's letters at REF, IUPAC codes too, if they differ from REF."""
     contig: str = ""
     start: int = 0
     """0-based first base of REF."""
@@ -64,6 +66,9 @@ class AlleleSite:
     inserted: dna.Bytes | None = None
     """Codes of the allele that the genome does not have: ALT, or REF if the two are swapped. None
     if the allele cannot be scored."""
+    written: dna.Bytes | None = None
+    """Codes of REF if the genome has IUPAC codes there that allow it: the genome's window gets
+    them. None if the genome has REF itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,12 @@ def centre_index(window_bp: int) -> int:
 
 
 def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> AlleleSite:
-    """Locate an allele on the genome; its status is `scored` or the reason why not."""
+    """Locate an allele on the genome; its status is `scored` or the reason why not.
+
+    The status of an allele is the first that is true of it, in this order: `symbolic`, `star` and
+    `no_alt` (the spelling of ALT), `no_contig`, `outside_contig`, `ambiguous`, `alt_is_ref`,
+    `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is scored.
+    """
     site = find_site(variant, names)
     if site.status not in (SCORED, SWAPPED, REF_MISMATCH):
         return site
@@ -169,8 +179,8 @@ def find_site(variant: Variant, names: ContigNames) -> AlleleSite:
     start, end = variant.pos - 1, variant.pos - 1 + len(variant.ref)
     if start < 0 or end > names.genome.lengths[contig]:
         return AlleleSite(OUTSIDE)
-    ref, alt = dna.encode(variant.ref), dna.encode(variant.alt)
-    if dna.UNKNOWN in ref or dna.UNKNOWN in alt:
+    ref, alt = variant.ref.upper(), variant.alt.upper()
+    if not _CONCRETE.issuperset(ref) or not _CONCRETE.issuperset(alt):
         return AlleleSite("ambiguous")
     return _compare_with_genome(names.genome, contig, start, ref, alt)
 
@@ -188,20 +198,37 @@ def _status_of_alt(alt: str) -> str:
     return "" if is_bases(alt) else "symbolic"
 
 
-def _compare_with_genome(
-    genome: Genome, contig: str, start: int, ref: dna.Bytes, alt: dna.Bytes
-) -> AlleleSite:
+def _compare_with_genome(genome: Genome, contig: str, start: int, ref: str, alt: str) -> AlleleSite:
     """Return the site of alleles with REF inside the contig: has the genome REF, ALT or neither?"""
-    bases = genome.read(contig, start, start + len(ref))
-    if np.array_equal(bases, ref):
-        return AlleleSite(SCORED, "", contig, start, len(ref), alt)
-    genome_ref, alt_end = dna.decode(bases), start + len(alt)
-    has_alt = alt_end <= genome.lengths[contig] and np.array_equal(
-        genome.read(contig, start, alt_end), alt
-    )
-    if not has_alt:
-        return AlleleSite(REF_MISMATCH, genome_ref)
-    return AlleleSite(SWAPPED, genome_ref, contig, start, len(alt), ref)
+    ref_codes, alt_codes = dna.encode(ref), dna.encode(alt)
+    codes = genome.read(contig, start, start + len(ref))
+    if np.array_equal(codes, ref_codes):
+        return AlleleSite(SCORED, "", contig, start, len(ref), alt_codes)
+    if dna.UNKNOWN in codes:
+        letters = genome.letters(contig, start, start + len(ref))
+        if dna.allows(letters, ref):
+            return AlleleSite(SCORED, letters, contig, start, len(ref), alt_codes, ref_codes)
+    else:
+        letters = dna.decode(codes)
+    if _may_be_swapped(ref, alt):
+        end = start + len(alt)
+        if end <= genome.lengths[contig] and np.array_equal(
+            genome.read(contig, start, end), alt_codes
+        ):
+            return AlleleSite(SWAPPED, letters, contig, start, len(alt), ref_codes)
+    return AlleleSite(REF_MISMATCH, letters)
+
+
+def _may_be_swapped(ref: str, alt: str) -> bool:
+    """Return whether ALT has a base that REF does not have.
+
+    The ALT of a deletion is what REF has before and after the deleted bases. A genome that has
+    those bases, for example the first base alone, does not show that it has ALT.
+    """
+    if len(alt) >= len(ref):
+        return True
+    differs = (at for at, (base, other) in enumerate(zip(alt, ref, strict=False)) if base != other)
+    return not ref.endswith(alt[next(differs, len(alt)) :])
 
 
 def read_allele_windows(
@@ -211,12 +238,16 @@ def read_allele_windows(
 
     An allele that changes the length shifts one flank: indel="left" keeps the position of the
     left flank and moves the bases on the right; "right" keeps the right flank; "both" gives both
-    windows. An allele that keeps the length gives one window for every `indel`.
+    windows. An allele that keeps the length gives one window for every `indel`. At an IUPAC code
+    that allows REF the genome's window has REF; IUPAC codes elsewhere are unknown bases.
     """
     if site.inserted is None:
         raise ValueError(f"an allele with status {site.status} has no windows")
     edit = _edit_of(site, len(site.inserted), window_bp, indel)
     codes = read_padded(genome, site.contig, edit.start, edit.end)
+    if site.written is not None:
+        codes = codes.copy()
+        codes[edit.index : edit.index + len(site.written)] = site.written
     return AlleleWindows(
         genome=edit.genome_window(codes),
         edited=edit.edited_windows(codes, site.inserted),

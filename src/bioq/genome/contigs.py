@@ -1,18 +1,16 @@
 """Contig names: files differ in their name of the same contig, for example chr1 and 1."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files.text import read_text
 from bioq.genome.bed import Bed
 from bioq.genome.builds import Accession, about_accession, bare_name, find_accession, which_build
 from bioq.genome.fasta import Genome, some
+from bioq.genome.notation import Interval, parse_region
 
 _NONE: Mapping[str, str] = {}
 
@@ -21,9 +19,10 @@ class ContigNames:
     """Finds a contig of a genome by its name in another file.
 
     In this order: by the alias table, by the same name, and by the name without `chr`, where M
-    and MT are equal (chr1 = 1, chrM = M = chrMT = MT). Two contigs of the genome that differ only
-    in `chr` are found only by their exact names. An accession (NC_000001.11, CM000663.2) is the
-    chromosome of a genome that has its sequence, by the genome's build or the contig's length.
+    and MT are equal (chr1 = 1, chrM = M = chrMT = MT), in the genome and then in the alias table.
+    Two names that differ only in `chr` but are of two contigs are found only if they are exact.
+    An accession (NC_000001.11, CM000663.2) is the chromosome of a genome that has its sequence, by
+    the genome's build or the contig's length.
     """
 
     def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
@@ -33,12 +32,8 @@ class ContigNames:
         self.alias = alias
         """A name in another file -> the name in the genome."""
         self._number = {name: number for number, name in enumerate(self.contigs)}
-        bare = [bare_name(name) for name in self.contigs]
-        count = Counter(bare)
-        self._number_of_bare = {
-            name: number for number, name in enumerate(bare) if count[name] == 1
-        }
-        self._build = genome.build
+        other = {name: self._number[own] for name, own in alias.items() if own in self._number}
+        self._number_of_bare = _by_bare_name(other) | _by_bare_name(self._number)
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
@@ -54,7 +49,7 @@ class ContigNames:
 
     def _has(self, accession: Accession, number: int) -> bool:
         """Return whether a contig has the sequence of an accession."""
-        if self._build is not None and self._build.name not in accession.builds:
+        if self.genome.build is not None and self.genome.build.name not in accession.builds:
             return False
         return self.genome.lengths[self.contigs[number]] == accession.bp
 
@@ -72,33 +67,34 @@ class ContigNames:
         return number
 
 
-def read_chrom_alias(path: str | Path) -> dict[str, str]:
-    """Read a table of two tab-separated columns: a name in other files, the name in the genome.
+def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
+    """Return a region that a person has written; None for a text in another form.
 
-    Blank lines and lines that begin with # are skipped. Raises BioqError, with the line, for
-    another number of columns or a name with two different genome names.
+    The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100`
+    of 'samtools faidx', is the whole contig. Raises BioqError, which begins with `where`, for a
+    text that is also a region of another contig, and for a position of more than 18 digits.
     """
-    path = Path(path)
-    try:
-        lines = read_text(path, "a table of contig names").splitlines()
-    except UnicodeDecodeError as error:
-        raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
-    alias: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        names = [name.strip() for name in line.split("\t", maxsplit=2)]
-        if len(names) != 2 or not all(names):
-            raise BioqError(
-                f"{path}:{number}: expected two names separated by a tab (the peak files' and the "
-                f"genome's), found {line[:60]!r}"
-            )
-        if alias.setdefault(names[0], names[1]) != names[1]:
-            raise BioqError(
-                f"{path}:{number}: {names[0]!r} is {names[1]!r} here and {alias[names[0]]!r} "
-                "above; a name can stand for one contig only"
-            )
-    return alias
+    region, name = parse_region(text, where), text.strip()
+    if region is None or name not in genome.lengths:
+        return region
+    whole = Interval(name, 0, genome.lengths[name])
+    if ContigNames(genome).find(region.contig) is None:
+        return whole
+    raise BioqError(
+        f"{where}{name!r} is a contig of {genome.path}, and also the bases "
+        f"{region.start + 1} to {region.end} of its contig {region.contig}; "
+        f"write {str(whole)!r} for the contig, "
+        f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
+    )
+
+
+def _by_bare_name(number_of: Mapping[str, int]) -> dict[str, int | None]:
+    """Return {name without chr: number}; None for a name of several contigs."""
+    numbers: dict[str, int | None] = {}
+    for name, number in number_of.items():
+        bare = bare_name(name)
+        numbers[bare] = number if numbers.get(bare, number) == number else None
+    return numbers
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Genomes on disk: FASTA (plain, bgzip or gzip) and 2bit, recognised by their content.
 
 Plain and bgzip FASTA are read in place with the index of htslib, 2bit in place by `twobit`. A
-FASTA in plain gzip has no random access, and htslib refuses a FASTA whose lines differ in length:
-both are read once into memory, with two bits per base.
+FASTA in plain gzip has no random access, and htslib cannot read a FASTA whose lines differ in
+length or contain blanks: both are read once into memory, with two bits per base.
 """
 
 import contextlib
@@ -18,9 +18,10 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import check_bgzip_end, is_pipe, open_content
+from bioq.files.streams import is_stream, label_of
+from bioq.files.text import has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
-from bioq.genome.fasta_index import read_fresh_index
+from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
@@ -74,7 +75,8 @@ class Genome:
     def letters(self, contig: str, start: int, end: int) -> str:
         """Return the letters of the bases `start` to `end` as the file has them, in upper case.
 
-        Letters of IUPAC other than A, C, G, T and N are kept. Raises BioqError as `read` does.
+        Letters of IUPAC other than A, C, G, T and N are kept, except in 2bit, which has none of
+        them. Raises BioqError as `read` does.
         """
         self._check_inside(contig, start, end)
         if self._letters is None:
@@ -118,13 +120,14 @@ def open_genome(path: str | Path) -> Genome:
 
     An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
     otherwise an index is made in a temporary folder. Nothing is written beside the genome.
-    Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice.
+    Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice; and for
+    a letter that is not DNA: with an index beside the file, when its contig is first read.
     """
     path = Path(path)
-    if is_pipe(path):
+    if is_stream(path):
         raise BioqError(
-            f"{path}: is a pipe, and a genome is read in any order; write it to a file and give "
-            "the file"
+            f"{label_of(path)}: is a pipe, and a genome is read in any order; write it to a file "
+            "and give the file"
         )
     format = _format_of(path)
     if format == "2bit":
@@ -139,20 +142,23 @@ def open_genome(path: str | Path) -> Genome:
             f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
         )
-    return Genome(path, packed.lengths, packed.read, lambda: None)
+    return Genome(path, packed.lengths, packed.read, lambda: None, packed.letters)
 
 
 def _format_of(path: Path) -> GenomeFormat:
     """Return the format of a genome file by its first bytes; raise BioqError if it is neither."""
-    with open_content(path, _EXPECTED) as content:
+    with open_content(path, _EXPECTED, accepts=["2bit"]) as content:
         head = content.stream.read(_HEAD_BYTES)
         compression = content.compression
     if not head and compression == "none":
         raise BioqError(f"{path}: is empty; expected {_EXPECTED}")
-    if compression == "none" and byte_order(head) is not None:
-        return "2bit"
-    if compression == "bgzip":
-        check_bgzip_end(path)
+    if byte_order(head) is not None:
+        if compression == "none":
+            return "2bit"
+        raise BioqError(
+            f"{path}: is a 2bit genome in {compression}; 2bit is read in place: decompress it "
+            "first (gunzip)"
+        )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not text:
         raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
@@ -167,9 +173,11 @@ def _format_of(path: Path) -> GenomeFormat:
 def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
     """Open a FASTA with htslib; None if htslib cannot index it or finds other contigs in it."""
     beside = Path(f"{path}.fai"), Path(f"{path}.gzi")
-    lengths = read_fresh_index(path, *beside, compressed=compressed)
-    if lengths is not None:
-        return _IndexedFasta(path, *beside, compressed=compressed).genome(lengths)
+    with quiet_htslib():
+        index = read_fresh_index(path, *beside, compressed=compressed)
+    # A file that may be cut short is read completely, not with the index beside it.
+    if index is not None and (not compressed or has_bgzip_end(path)):
+        return _IndexedFasta(index, *beside, checked=False).genome()
     if path.stat().st_size > _LARGE_BYTES:
         say(
             f"{path}: making its index in a temporary folder; 'samtools faidx' makes a "
@@ -182,38 +190,65 @@ def _open_indexed(path: Path, *, compressed: bool) -> Genome | None:
                 pysam.faidx(str(path), "--fai-idx", str(made[0]), "--gzi-idx", str(made[1]))
             except pysam.utils.SamtoolsError:
                 return None
-        lengths = read_fresh_index(path, *made, compressed=compressed)
-        if lengths is None:
-            return None
-        return _IndexedFasta(path, *made, compressed=compressed).genome(lengths)
+            index = read_fresh_index(path, *made, compressed=compressed)
+            if index is None or index.irregular(index.entries) is not None:
+                return None
+        return _IndexedFasta(index, *made, checked=True).genome()
 
 
 class _IndexedFasta:
-    """A FASTA that htslib reads in place."""
+    """A FASTA that htslib reads in place. A contig is checked when it is first used: one letter
+    that is not DNA moves every base after it."""
 
-    def __init__(self, path: Path, fai: Path, gzi: Path, *, compressed: bool):
-        self.path = path
+    def __init__(self, index: FastaIndex, fai: Path, gzi: Path, *, checked: bool):
+        self.path = index.fasta
+        self._index = index
+        self._fai = fai
+        self._checked = set(index.entries) if checked else set()
         try:
             with quiet_htslib():
                 self._fasta = pysam.FastaFile(
-                    str(path),
+                    str(index.fasta),
                     filepath_index=str(fai),
-                    filepath_index_compressed=str(gzi) if compressed else None,
+                    filepath_index_compressed=None if index.blocks is None else str(gzi),
                 )
         except (OSError, ValueError) as error:
-            raise BioqError(f"{path}: could not be opened as FASTA ({error})") from error
+            raise BioqError(f"{self.path}: could not be opened as FASTA ({error})") from error
 
-    def genome(self, lengths: dict[str, int]) -> Genome:
-        return Genome(self.path, lengths, self.read, self._fasta.close)
+    def genome(self) -> Genome:
+        return Genome(
+            self.path, self._index.lengths, self.read, self._fasta.close, self.read_letters
+        )
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
+        return dna.encode(self._text(contig, start, end))
+
+    def read_letters(self, contig: str, start: int, end: int) -> str:
+        return self._text(contig, start, end).upper()
+
+    def _text(self, contig: str, start: int, end: int) -> str:
+        if contig not in self._checked:
+            self._check(contig)
         try:
-            codes = dna.encode(self._fasta.fetch(reference=contig, start=start, end=end))
+            text: str = self._fasta.fetch(reference=contig, start=start, end=end)
         except (OSError, ValueError) as error:
             raise self._damaged(contig, start, end) from error
-        if len(codes) != end - start:
+        if len(text) != end - start:
             raise self._damaged(contig, start, end)
-        return codes
+        return text
+
+    def _check(self, contig: str) -> None:
+        """Raise BioqError unless a contig is DNA in lines as the index describes them."""
+        with quiet_htslib():
+            irregular = self._index.irregular([contig])
+        if irregular is not None:
+            read_packed_fasta(self.path)  # names the letter that is not DNA, if there is one
+            raise BioqError(
+                f"{self.path}: the lines of contig {contig!r} are not as its index {self._fai} "
+                "describes (blanks, or line ends of two kinds); remove the index, then BioQ "
+                "reads the FASTA without it"
+            )
+        self._checked.add(contig)
 
     def _damaged(self, contig: str, start: int, end: int) -> BioqError:
         return BioqError(

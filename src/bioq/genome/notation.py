@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bioq.errors import BioqError
+
 REGION_FORM = "CONTIG:START-END"
 VARIANT_FORM = "CONTIG:POS:REF>ALT"
 REGION_PATTERN = r"[!-~]+:[0-9,]+-[0-9,]+"
@@ -21,6 +23,7 @@ _VARIANT = re.compile(
     r"(?:>(?P<alt>\S+)|[:/–-](?P<letters>[A-Za-z]+))"
 )
 _MOST_DIGITS = 18
+_MOST_SHOWN = 60
 
 
 @dataclass(frozen=True, order=True)
@@ -57,12 +60,17 @@ class VariantText(NamedTuple):
         return f"{self.chrom}:{self.pos}:{self.ref}>{self.alt}"
 
 
-def parse_region(text: str) -> Interval | None:
-    """Return a region, whose ends may be out of order; None for a text in another form."""
+def parse_region(text: str, where: str = "") -> Interval | None:
+    """Return a region, whose ends may be out of order; None for a text in another form.
+
+    See `find_region` of `contigs` for a text that the names of a genome decide. Raises BioqError,
+    which begins with `where`, for a position of more than 18 digits.
+    """
     match = _REGION.fullmatch(text.strip())
     if match is None:
         return None
-    return Interval(match["contig"], _number(match["start"]) - 1, _number(match["end"]))
+    start, end = _number(text, match["start"], where), _number(text, match["end"], where)
+    return Interval(match["contig"], start - 1, end)
 
 
 def parse_variant(text: str) -> VariantText | None:
@@ -78,6 +86,14 @@ def parse_variant(text: str) -> VariantText | None:
     return VariantText(*columns[:5]) if len(columns) > 4 else None
 
 
-def _number(digits: str) -> int:
-    """Return the number that is written, 0 for commas alone; digits past the 18th are left out."""
-    return int(digits.replace(",", "")[:_MOST_DIGITS] or 0)
+def _number(text: str, written: str, where: str) -> int:
+    """Return the number that is written, 0 for commas alone."""
+    digits = written.replace(",", "").lstrip("0")
+    if len(digits) > _MOST_DIGITS:
+        shown = text.strip()
+        shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 1]}…"
+        raise BioqError(
+            f"{where}{shown!r}: a position has {len(digits):,} digits, and no contig is that long; "
+            f"expected {REGION_FORM}, as chr22:19711000-19711999"
+        )
+    return int(digits or 0)

@@ -9,9 +9,12 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import FASTA_BLANKS, fasta_pieces
+from bioq.genome.fasta_letters import check_letters
 from bioq.genome.unknown_runs import UnknownRuns
 
-_CODE_OF_BYTE = dna.encode(bytes(range(256))).tobytes()
+_PLAIN = b"ACGTNacgtn"
+_IS_OTHER = np.ones(256, dtype=np.bool_)
+_IS_OTHER[list(_PLAIN)] = False
 
 
 @dataclass
@@ -22,8 +25,18 @@ class _Contig:
     packed: list[dna.Bytes] = field(default_factory=list)
     unknown: list[npt.NDArray[np.int64]] = field(default_factory=list)
     waiting: dna.Bytes = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    other: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    """Positions of the letters other than A, C, G, T and N."""
+    other_letters: list[bytes] = field(default_factory=list)
 
-    def add(self, codes: dna.Bytes) -> None:
+    def add(self, letters: bytes) -> None:
+        """Add sequence, without blanks and line ends."""
+        codes = dna.encode(letters)
+        if letters.translate(None, _PLAIN):
+            text = np.frombuffer(letters, dtype=np.uint8)
+            other = np.flatnonzero(_IS_OTHER[text])
+            self.other.append(other + self.length)
+            self.other_letters.append(text[other].tobytes().upper())
         first = self.length - len(self.waiting)
         self.length += len(codes)
         codes = np.concatenate([self.waiting, codes])
@@ -38,7 +51,9 @@ class _Contig:
         starts = runs[np.r_[True, ~touching][: len(runs)], 0]
         ends = runs[np.r_[~touching, True][: len(runs)], 1]
         packed = np.concatenate([np.empty(0, dtype=np.uint8), *self.packed])
-        return _PackedContig(self.length, packed, UnknownRuns(starts, ends))
+        other = np.concatenate([np.empty(0, dtype=np.int64), *self.other])
+        letters = np.frombuffer(b"".join(self.other_letters), dtype=np.uint8)
+        return _PackedContig(self.length, packed, UnknownRuns(starts, ends), other, letters)
 
     def _pack(self, codes: dna.Bytes, first: int) -> None:
         if not len(codes):
@@ -54,6 +69,21 @@ class _PackedContig:
     packed: dna.Bytes
     """uint8 `(ceil(length / 4),)`; see `dna.pack`."""
     unknown: UnknownRuns
+    other: npt.NDArray[np.int64]
+    """Ascending positions of the letters other than A, C, G, T and N."""
+    other_letters: dna.Bytes
+    """These letters in upper case, ASCII."""
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.packed, self.unknown, self.other, self.other_letters)
+        return sum(array.nbytes for array in arrays)
+
+    def letters(self, start: int, end: int) -> str:
+        letters = np.array(list(dna.decode(self.read(start, end)).encode()), dtype=np.uint8)
+        low, high = np.searchsorted(self.other, [start, end])
+        letters[self.other[low:high] - start] = self.other_letters[low:high]
+        return letters.tobytes().decode("ascii")
 
     def read(self, start: int, end: int) -> dna.Bytes:
         first = start // 4
@@ -70,30 +100,33 @@ class PackedFasta:
     def __init__(self, contigs: dict[str, _PackedContig]):
         self._contigs = contigs
         self.lengths = {name: contig.length for name, contig in contigs.items()}
-        self.bytes = sum(
-            contig.packed.nbytes + contig.unknown.nbytes for contig in contigs.values()
-        )
+        self.bytes = sum(contig.nbytes for contig in contigs.values())
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of bases inside the contig, unchecked: uint8 `(end - start,)`."""
         return self._contigs[contig].read(start, end)
 
+    def letters(self, contig: str, start: int, end: int) -> str:
+        """Return the letters of bases inside the contig, unchecked, in upper case."""
+        return self._contigs[contig].letters(start, end)
+
 
 def read_packed_fasta(path: Path) -> PackedFasta:
     """Read a FASTA into memory with two bits per base.
 
-    Raises BioqError for a file that is cut short, has no bases, or has a contig without a name
-    or with the name of another contig.
+    Raises BioqError for a file that is cut short, has no bases, has a letter that is not DNA, or
+    has a contig without a name or with the name of another contig.
     """
     contigs: dict[str, _PackedContig] = {}
     lines: dict[str, int] = {}
     contig: _Contig | None = None
     name = ""
-    for line, text, is_header in fasta_pieces(path, "a genome (FASTA or 2bit)"):
-        if not is_header:
+    for piece in fasta_pieces(path, "a genome (FASTA or 2bit)"):
+        line, text = piece.line, piece.text
+        if not piece.is_header:
             if contig is not None:
-                codes = np.frombuffer(text.translate(_CODE_OF_BYTE, FASTA_BLANKS), dtype=np.uint8)
-                contig.add(codes)
+                check_letters(piece, str(path), f"contig {name!r}")
+                contig.add(text.translate(None, FASTA_BLANKS))
             continue
         if contig is not None:
             contigs[name] = contig.finish()

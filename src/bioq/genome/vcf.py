@@ -8,7 +8,8 @@ import contextlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Container, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +18,8 @@ import pysam
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import STDIN, bounded_lines, open_content, too_long
+from bioq.files.streams import is_stream, stored
+from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
 from bioq.genome.vcf_header import VcfHeader
 from bioq.progress import progress
@@ -25,6 +27,7 @@ from bioq.progress import progress
 COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
 BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
+_CHECKED_BYTES = 1 << 20
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
 _NAME = r"[0-9A-Za-z!#$%&+./:;?@^_|~-][0-9A-Za-z!#$%&*+./:;=?@^_|~-]*"
 # VCF 4.3, section 1.6.1: <ID> is a contig of the header's assembly file.
@@ -67,19 +70,29 @@ def read_variants(
 
     `label` is the name of the file in messages, by default its path. The lines of the file's header
     are added to `header` before the first allele.
-    Raises BioqError, with the line, at the first malformed line.
+    Raises BioqError, with the line, at the first malformed line, and for a file without a record.
     """
     path = Path(path)
     header = VcfHeader() if header is None else header
-    with open_content(path, "VCF or BCF", label=label, require_bgzip_end=True) as content:
+    with open_content(path, "VCF or BCF", label=label, accepts=["BCF"]) as content:
         head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
             raise BioqError(f"{content.label}: is empty; expected VCF or BCF")
         if head.startswith(BCF_MAGIC):
-            stdin = content.stream if path == STDIN else None
-            yield from _read_bcf(path, content.label, stdin, header)
+            file = stored(path)
+            stream = content.stream if is_stream(file) else None
+            if (
+                stream is None
+                and content.compression == "bgzip"
+                and not has_bgzip_end(file, content.label)
+            ):
+                while content.stream.read(_CHECKED_BYTES):  # raises BioqError if it is cut short
+                    pass
+            records = yield from _read_bcf(file, content.label, stream, header)
         else:
-            yield from _read_text(content.label, content.text(), header)
+            records = yield from _read_text(content.label, content.text(), header)
+        if not records:
+            raise BioqError(f"{content.label}: holds no variants; expected a record per variant")
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,9 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
     return VcfContent(alleles, tuple(contigs), header)
 
 
-def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Iterator[Variant]:
+def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Variant, None, int]:
+    """Yield the alleles of a VCF, and return the number of its records."""
+    records = 0
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         if line.startswith(b"#"):
             if line.startswith(b"#CHROM"):
@@ -134,6 +149,8 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Iterator[Variant
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
         contig_bp = header.length_of(chrom)
         yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
+        records += 1
+    return records
 
 
 def _check_columns(where: str, line: bytes) -> None:
@@ -153,12 +170,15 @@ def check_record(
     ref: str,
     alts: str,
     contig_bp: int | None = None,
+    *,
+    contigs: Container[str] = (),
 ) -> Iterator[Variant]:
     """Yield the alleles of a record, after a check of its columns.
 
+    `contigs` are names that are correct, also with letters that VCF does not allow.
     Raises BioqError, which begins with `where`, for a malformed column.
     """
-    if _CONTIG.fullmatch(chrom) is None:
+    if _CONTIG.fullmatch(chrom) is None and chrom not in contigs:
         raise BioqError(
             f"{where}: CHROM is {chrom[:40]!r}; expected a contig's name: letters, digits and "
             "!#$%&*+./:;=?@^_|~- (the first is not * or =), or <NAME>"
@@ -188,36 +208,42 @@ def parse_pos(where: str, pos: str) -> int:
 
 
 def _read_bcf(
-    path: Path, label: str, stdin: BinaryIO | None, header: VcfHeader
-) -> Iterator[Variant]:
-    """Yield the alleles of a BCF. htslib needs a file, so standard input is copied into a file."""
+    path: Path, label: str, stream: BinaryIO | None, header: VcfHeader
+) -> Generator[Variant, None, int]:
+    """Yield the alleles of a BCF, and return the number of its records.
+
+    htslib needs a file, so a stream is copied into a file.
+    """
     with contextlib.ExitStack() as stack:
         file_name = str(path)
-        if stdin is not None:
+        if stream is not None:
             copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="bioq-", suffix=".bcf"))
             file_name = copy.name
             with pysam.BGZFile(file_name, "wb", None) as packed:
-                shutil.copyfileobj(stdin, packed)
+                shutil.copyfileobj(stream, packed)
         number = 0
         stack.enter_context(quiet_htslib())
         try:
-            file = stack.enter_context(pysam.VariantFile(file_name))
-            for line in str(file.header).splitlines():
-                header.add_line(line.encode())
-            for number, record in enumerate(file, start=1):
-                alts = ",".join(record.alts or (".",))
-                where = f"{label}: record {number}"
-                yield from check_record(
-                    where,
-                    record.chrom,
-                    str(record.pos),
-                    record.id or ".",
-                    record.ref or "",
-                    alts,
-                    header.length_of(record.chrom),
-                )
+            with warnings.catch_warnings(action="ignore"):  # `has_bgzip_end` has warned
+                opened = pysam.VariantFile(file_name, ignore_truncation=True)
+            with opened as file:  # closing a damaged file fails too
+                for line in str(file.header).splitlines():
+                    header.add_line(line.encode())
+                for number, record in enumerate(file, start=1):
+                    alts = ",".join(record.alts or (".",))
+                    where = f"{label}: record {number}"
+                    yield from check_record(
+                        where,
+                        record.chrom,
+                        str(record.pos),
+                        record.id or ".",
+                        record.ref or "",
+                        alts,
+                        header.length_of(record.chrom),
+                    )
         except (OSError, ValueError, NotImplementedError) as error:
             raise BioqError(
                 f"{label}: the BCF is damaged or cut short after record {number} "
                 f"({' '.join(str(error).split())}); copy or download it again"
             ) from error
+        return number

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError, UsageError
-from bioq.genome import ContigNames, Genome
+from bioq.genome import ContigNames, Genome, find_region
 from bioq.genome.alleles import (
     NO_CONTIG,
     OUTSIDE,
@@ -90,10 +90,16 @@ def open_loci(
     ALT. Raises UsageError for a region or variant without a genome, and BioqError for a variant
     whose REF differs from the genome.
     """
-    region, variant = parse_region(source), parse_variant(source)
+    region, variant = None, None
+    if not os.path.exists(source):
+        region = parse_region(source) if genome is None else find_region(source, genome)
+        variant = parse_variant(source)
     if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
         variant = None  # the words of a file's name
-    is_file = os.path.exists(source) or (region is None and variant is None)
+    is_file = region is None and variant is None
+    if is_file and genome is not None and source in genome.lengths and not os.path.exists(source):
+        whole = Interval(source, 0, genome.lengths[source])
+        raise UsageError(f"{source}: is a contig of {genome.path}; write '{whole}' for all of it")
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a position on a genome; give --genome")
     if genome is not None and pad:
@@ -218,8 +224,9 @@ def _loci_of_variant(
     centre, longest = centre_index(window_bp), max(len(ref), len(alt))
     if longest > min(span_bp, window_bp - centre):
         raise UsageError(
-            f"{source}: an allele is longer than the {span_bp} explained bases or than half a "
-            "window; give --span-bp or a shorter allele"
+            f"{source}: an allele has {longest:,} bases, more than the {span_bp:,} explained bases "
+            f"or the {window_bp - centre:,} of the window from POS on; give --span-bp or a shorter "
+            "allele"
         )
     first = min(max(window_start(centre, centre + longest, span_bp), 0), window_bp - span_bp)
     windows = read_allele_windows(genome, site, window_bp, "left")

@@ -8,11 +8,11 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import FASTA_BLANKS, fasta_pieces
+from bioq.files.text import FASTA_BLANKS, FastaPiece, fasta_pieces
+from bioq.genome.fasta_letters import check_letters
 from bioq.genome.windows import middle_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
-
-_LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
+from bioq.progress import say
 
 
 class SequenceWindows:
@@ -50,6 +50,7 @@ class SequenceWindows:
         self._stride_bp = stride_bp
         self._pad = pad
         self._pad_option = pad_option  # its name in messages
+        self._empty = 0  # sequences without bases
 
     def count(self) -> int:
         """Return the number of windows, after a check of every line.
@@ -58,13 +59,15 @@ class SequenceWindows:
         and, without `pad`, a sequence that is shorter than a window.
         """
         windows, length, name, header_line = 0, 0, "", 0
-        for line, text, is_header in self._pieces(show_progress=True):
-            if is_header:
+        self._empty = 0
+        for piece in self._pieces(show_progress=True):
+            line, text = piece.line, piece.text
+            if piece.is_header:
                 if header_line:
                     windows += self._count_of(name, length, header_line)
                 name, header_line, length = self._name(line, text), line, 0
             elif header_line:
-                self._check_letters(name, line, text)
+                check_letters(piece, self.label, f"sequence {name!r}")
                 length += len(text.translate(None, FASTA_BLANKS))
             elif text.strip():
                 start = text.strip()[:20].decode("ascii", "replace")
@@ -74,7 +77,13 @@ class SequenceWindows:
                 )
         if not header_line:
             raise BioqError(f"{self.label}: holds no sequences; expected FASTA")
-        return windows + self._count_of(name, length, header_line)
+        windows += self._count_of(name, length, header_line)
+        if self._empty:
+            say(
+                f"warning: {self.label}: {self._empty:,} sequences have no bases; their windows "
+                "hold N only"
+            )
+        return windows
 
     def batches(self, size: int) -> Iterator[WindowBatch]:
         """Yield every window in order, `size` at a time."""
@@ -82,17 +91,18 @@ class SequenceWindows:
 
     def _stretches(self) -> Iterator[WindowBatch]:
         cutter: _Cutter | None = None
-        for line, text, is_header in self._pieces():
-            if is_header:
+        for piece in self._pieces():
+            if piece.is_header:
                 if cutter is not None:
                     yield from cutter.finish()
-                cutter = _Cutter(self._name(line, text), self._window_bp, self._stride_bp)
+                name = self._name(piece.line, piece.text)
+                cutter = _Cutter(name, self._window_bp, self._stride_bp)
             elif cutter is not None:
-                yield from cutter.add(dna.encode(text.translate(None, FASTA_BLANKS)))
+                yield from cutter.add(dna.encode(piece.text.translate(None, FASTA_BLANKS)))
         if cutter is not None:
             yield from cutter.finish()
 
-    def _pieces(self, *, show_progress: bool = False) -> Iterator[tuple[int, bytes, bool]]:
+    def _pieces(self, *, show_progress: bool = False) -> Iterator[FastaPiece]:
         return fasta_pieces(self.path, show_progress=show_progress, label=self.label)
 
     def _name(self, line: int, header: bytes) -> str:
@@ -101,17 +111,8 @@ class SequenceWindows:
             raise BioqError(f"{self.label}:{line}: '>' stands alone; every sequence needs a name")
         return words[0]
 
-    def _check_letters(self, name: str, line: int, text: bytes) -> None:
-        wrong = text.translate(None, _LETTERS + FASTA_BLANKS)
-        if wrong:
-            line += text[: text.index(wrong[:1])].count(b"\n")
-            advice = "; RNA? write T for U" if wrong[:1] in b"Uu" else ""
-            raise BioqError(
-                f"{self.label}:{line}: sequence {name!r} holds {chr(wrong[0])!r}; expected DNA: "
-                f"A, C, G, T, N and the other IUPAC letters{advice}"
-            )
-
     def _count_of(self, name: str, length: int, line: int) -> int:
+        self._empty += not length
         if length < self._window_bp:
             if not self._pad:
                 raise BioqError(

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from bioq.errors import UsageError
+from bioq.files.streams import is_stream
 from bioq.models.families import family_named, first_convolution
 from bioq.motifs import Motif, motifs_from
 
@@ -38,6 +40,11 @@ def starting_motifs(name: str, motifs: str | None) -> list[Motif]:
     if motifs is None:
         published = family_named(name).motifs.get(name)
         return [] if published is None else published()
+    if is_stream(Path(motifs)):
+        raise UsageError(
+            f"motifs {motifs}: is a pipe, and a training that continues reads its motifs again; "
+            "write them to a file and give the file"
+        )
     return [] if motifs == "none" else motifs_from(motifs)
 
 

@@ -20,7 +20,7 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
-from bioq.runs.best_epoch import best_epoch
+from bioq.runs.best_epoch import best_epoch, deciding_score
 from bioq.runs.folder import RunConfig, read_history
 
 
@@ -93,8 +93,16 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
         plot_validation_scores(history, best_epoch=best),
         "Validation scores by epoch",
         "Macro: the mean over targets. Micro: all targets pooled. The evaluation uses the weights "
-        "of the best epoch.",
+        f"of the best epoch{_by_score(rows, config.select_by)}.",
     )
+
+
+def _by_score(history: list[dict[str, float]], select_by: str) -> str:
+    """Return the words for the score that chose the best epoch; none if nothing was validated."""
+    score = deciding_score(history, select_by)
+    if score is None:
+        return ""
+    return f" by {score}" if score == select_by else f" by {score}: {select_by} is undefined"
 
 
 def figures_of_published(per_target: pd.DataFrame) -> Iterator[Drawn]:

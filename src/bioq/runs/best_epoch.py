@@ -9,13 +9,27 @@ LOSS = "valid_loss"
 def best_epoch(history: Sequence[Mapping[str, float]], select_by: str) -> int | None:
     """Return the number of the epoch with the best validation score; the first of equal ones.
 
-    `history` has the rows of `history.csv`. Where `select_by` is NaN in every row (no target has
-    positives and negatives in the validation split) the validation loss decides. Returns None if
-    that is NaN too: nothing was validated.
+    `history` has the rows of `history.csv`; see `deciding_score` for the score. Returns None if
+    nothing was validated.
     """
-    for name in (select_by, LOSS):
-        scored = [row for row in history if not math.isnan(row.get(name, math.nan))]
-        if scored:
-            sign = 1 if name == LOSS else -1
-            return int(min(scored, key=lambda row: sign * row[name])["epoch"])
-    return None
+    name = deciding_score(history, select_by)
+    if name is None:
+        return None
+    sign = 1 if name == LOSS else -1
+    return int(min(_defined(history, name), key=lambda row: sign * row[name])["epoch"])
+
+
+def deciding_score(history: Sequence[Mapping[str, float]], select_by: str) -> str | None:
+    """Return the name of the score that decides which epoch is the best.
+
+    It is `select_by`, or the validation loss where `select_by` is NaN in every epoch: no target
+    has positives and negatives in the validation split. (The labels decide this, which are the
+    same in every epoch; an epoch in which only it is NaN is never the best.) None if the loss is
+    NaN too: nothing was validated.
+    """
+    return next((name for name in (select_by, LOSS) if _defined(history, name)), None)
+
+
+def _defined(history: Sequence[Mapping[str, float]], name: str) -> list[Mapping[str, float]]:
+    """Return the epochs whose score `name` is not NaN."""
+    return [row for row in history if not math.isnan(row.get(name, math.nan))]

@@ -24,7 +24,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
 from bioq.progress import progress, say
-from bioq.runs.best_epoch import best_epoch
+from bioq.runs.best_epoch import LOSS, best_epoch, deciding_score
 from bioq.runs.folder import BEST, LAST, write_history
 from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
@@ -71,13 +71,34 @@ class TrainingLoop:
                 self._train_epoch()
                 row = self._finish_epoch()
                 self._say(_epoch_line(row, self.plan.recipe.epochs))
+                self._say_undefined(row)
                 if log is not None:
                     for name, value in row.items():
                         log.add_scalar(name, value, int(row["epoch"]))
         self._say(
-            f"best epoch {self._best_epoch()} of {self.state.position.epoch}; "
-            f"{self.folder / BEST} holds its weights; peak memory {_peak_memory_mb():,.0f} MB"
+            f"{self._verdict()}; {self.folder / BEST} holds its weights; "
+            f"peak memory {_peak_memory_mb():,.0f} MB"
         )
+
+    def _verdict(self) -> str:
+        """Return which epoch's weights are kept, and why."""
+        position, wanted = self.state.position, self.plan.recipe.select_by
+        score = deciding_score(position.history, wanted)
+        if score is None:
+            return f"last epoch {position.epoch}, because nothing was validated"
+        chosen = f"best epoch {self._best_epoch()} of {position.epoch} by {score}"
+        return chosen if score == wanted else f"{chosen}, because {wanted} is undefined"
+
+    def _say_undefined(self, row: Row) -> None:
+        """Print once, in the first epoch, that the score that should choose the epoch is NaN."""
+        recipe, history = self.plan.recipe, self.state.position.history
+        wanted, is_first = recipe.select_by, row["epoch"] == history[0]["epoch"]
+        if is_first and deciding_score(history, wanted) not in (wanted, None):
+            stops = " and stops the training early" if recipe.patience else ""
+            self._say(
+                f"note: {wanted} is undefined: no target has both positive and negative windows in "
+                f"the validation split; {LOSS} chooses the best epoch{stops} instead"
+            )
 
     def _say(self, line: str) -> None:
         if self.ranks.is_first:

@@ -72,7 +72,8 @@ class TrainConfig:
     """Move each window by up to this many bases to either side, drawn again every epoch; the bases
     that move in are unknown. 0 moves no window."""
     select_by: SelectBy | None = None
-    """Validation score that decides which weights are kept and when to stop."""
+    """Validation score that decides which weights are kept and when to stop; if it is undefined (no
+    target has both positive and negative windows), the validation loss decides."""
     output_bias: bool | None = None
     """Start the outputs at the targets' positive rates instead of at one half."""
     average: Share | None = None

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.files import new_file
 from bioq.genome.builds import lengths_in
+from bioq.inputs import input_file
 from bioq.variants.scores import ScoreArray, effect
 
 FORMAT = "bioq-background"
@@ -111,13 +112,23 @@ def read_background(path: Path) -> Background:
     Raises BioqError for a file that is not a background, is damaged or has another format version.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        with (
+            input_file(path) as (file, _),
+            open(file, "rb") as opened,
+            np.load(opened, allow_pickle=False) as stored,
+        ):
             about = json.loads(str(stored["about"]))
             kind, version = about.pop("format"), about.pop("format_version")
             targets, counts = stored["targets"].tolist(), stored["counts"]
             variants, square_sum = int(stored["variants"]), stored["square_sum"]
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
+    except BioqError:
+        raise
+    except (IsADirectoryError, PermissionError) as error:
+        raise BioqError(
+            f"{path}: could not be read: {error.strerror}; expected one made by 'bioq background'"
+        ) from error
     except Exception as error:  # errors of zipfile, zlib and NumPy's header parser
         raise BioqError(
             f"{path}: is not a background ({type(error).__name__}); "

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import sha256
-from bioq.files.text import STDIN
+from bioq.files.streams import STDIN, input_name
 from bioq.forward import choose_device
 from bioq.genome import ContigNames, Genome, open_genome, read_chrom_alias
 from bioq.genome.alleles import (
@@ -136,10 +136,10 @@ def open_scorer(
 ) -> Iterator[Scorer]:
     """Yield a run's model on an open genome, ready to score the targets of a table."""
     background = None if table.background is None else read_background(table.background)
-    alias = {} if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
+    aliases = None if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
     model = load(job.run).to(choose_device(job.options.device))
     with open_genome(job.genome) as opened:
-        names = ContigNames(opened, alias)
+        names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
         report_other_genome(job.run, model.config, opened)
         if background is not None:
@@ -197,7 +197,7 @@ def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
     return {
         "bioq": __version__,
         "model": scorer.fingerprint(),
-        "vcf": "stdin" if vcf == STDIN else vcf.name,
+        "vcf": input_name(vcf),
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
     }

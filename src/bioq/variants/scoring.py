@@ -180,9 +180,10 @@ class Scorer:
         self, sites: list[AlleleSite], windows: list[AlleleWindows]
     ) -> dict[str, ScoreArray]:
         """Return the scores of alleles, `(alleles, all targets)`."""
-        # Alleles at the same position share the genome's window: (contig, start) -> its number.
-        number: dict[tuple[str, int], int] = {}
-        of = [number.setdefault((site.contig, site.start), len(number)) for site in sites]
+        # Alleles at the same position share the genome's window, unless another REF was written
+        # into it: (contig, start, REF) -> its number.
+        number: dict[tuple[str, int, bytes], int] = {}
+        of = [number.setdefault(_genome_window(site), len(number)) for site in sites]
         genome_window = {of[row]: allele.genome for row, allele in enumerate(windows)}
         counts = [len(allele.edited) for allele in windows]
         genome, edited = self._predict(
@@ -295,6 +296,12 @@ def score_variants(
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))
         yield pd.concat(frames, axis=1)
+
+
+def _genome_window(site: AlleleSite) -> tuple[str, int, bytes]:
+    """Return a key that sites have in common if the genome's window is the same."""
+    written = b"" if site.written is None else site.written.tobytes()
+    return site.contig, site.start, written
 
 
 def _texts(values: Iterable[str]) -> npt.NDArray[Any]:

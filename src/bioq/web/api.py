@@ -227,8 +227,7 @@ def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Jo
     span_bp = service.bin_bp if body.span_bp is None else body.span_bp
     if span_bp > service.window_bp:
         raise UsageError(f"span_bp {span_bp:,}: the window has {service.window_bp:,} bases")
-    exact = np.flatnonzero(service.targets[NAME] == body.target)
-    chosen = exact if len(exact) else select_targets(service.targets, [body.target])
+    chosen = select_targets(service.targets, [body.target])
     if len(chosen) > 1:
         raise UsageError(f"target {body.target!r} fits {len(chosen):,} targets; expected one")
     if body.sequence is not None and body.region is None:

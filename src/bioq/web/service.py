@@ -90,8 +90,8 @@ class Service:
 
     def read_variant_lines(self, text: str, header: VcfHeader | None = None) -> list[Variant]:
         """Return pasted alleles; see `visitor_input.read_variant_lines`."""
-        self._require_genome()
-        return visitor_input.read_variant_lines(text, self.limits, header=header)
+        contigs = self._require_genome().lengths
+        return visitor_input.read_variant_lines(text, self.limits, contigs=contigs, header=header)
 
     # Results: queued for the one thread that uses the model.
 
@@ -186,8 +186,10 @@ class Service:
         """Check and score an uploaded VCF; its file is temporary and removed with the job."""
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
+        warnings: list[str] = []
         try:
-            count = visitor_input.save_vcf(upload, file, self.limits)
+            count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
+            title = "; ".join([title, *warnings])
             header = VcfHeader()
             alleles = read_variants(file, label="VCF", header=header)
             job = self.score_job(alleles, count, title, header)
@@ -281,7 +283,11 @@ def _shared(genome: Genome) -> Genome:
         with lock:
             return genome.read(contig, start, end)
 
-    return Genome(Path(genome.path.name), genome.lengths, read, genome.close)
+    def letters(contig: str, start: int, end: int) -> str:
+        with lock:
+            return genome.letters(contig, start, end)
+
+    return Genome(Path(genome.path.name), genome.lengths, read, genome.close, letters)
 
 
 def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "number"]]:

@@ -4,20 +4,17 @@ Text is copied into a temporary file, whose name the visitor cannot choose, and 
 of the command line. No input of a visitor is ever used as a path.
 """
 
-import gzip
-import io
 import tempfile
 import threading
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import BGZF_END, GZIP_MAGIC, is_bgzip
-from bioq.genome import Genome
-from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_region, parse_variant
-from bioq.genome.vcf import BCF_MAGIC, Variant, check_record, read_variants
+from bioq.files.text import open_content, split_lines
+from bioq.genome import Genome, find_region
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
+from bioq.genome.vcf import Variant, check_record, read_variants
 from bioq.genome.vcf_header import VcfHeader
 from bioq.inputs import (
     RegionWindows,
@@ -25,7 +22,7 @@ from bioq.inputs import (
     WindowBatch,
     Windows,
 )
-from bioq.progress import no_progress
+from bioq.progress import no_progress, say
 from bioq.web.limits import Limits
 
 MOST_SHOWN = 60
@@ -77,11 +74,11 @@ def read_regions(
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
     lines, bins = [], 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             lines.append("\n")
             continue
-        region = parse_region(line)
+        region = find_region(line, genome, f"line {number}: ")
         if region is None:
             raise BioqError(
                 f"line {number}: {_short(line)!r} is not a region; expected {REGION_FORM}, as "
@@ -104,15 +101,20 @@ def read_regions(
 
 
 def read_variant_lines(
-    text: str, limits: Limits, *, header: VcfHeader | None = None
+    text: str,
+    limits: Limits,
+    *,
+    contigs: Container[str] = (),
+    header: VcfHeader | None = None,
 ) -> list[Variant]:
     """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
-    with # are those of a VCF's header, and are added to `header`.
+    with # are those of a VCF's header, and are added to `header`. `contigs` are the names in the
+    genome; see `check_record`.
 
     Raises BioqError, with the line, for a line that is not a variant.
     """
     text = _checked(text, limits)
-    lines = [(f"line {number}", line) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [(f"line {number}", line) for number, line in enumerate(split_lines(text), start=1)]
     header = VcfHeader() if header is None else header
     for _, line in lines:
         if line.startswith("#"):
@@ -121,70 +123,61 @@ def read_variant_lines(
         variant
         for where, line in lines
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(where, line.strip(), header)
+        for variant in _variants_of(where, line.strip(), contigs, header)
     ]
     _check_alleles(alleles, limits)
     return alleles
 
 
-def save_vcf(upload: bytes, file: Path, limits: Limits) -> int:
+def save_vcf(
+    upload: bytes, file: Path, limits: Limits, *, warn: Callable[[str], None] = say
+) -> int:
     """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
     Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
-    htslib recognises are refused, because they can name further files.
+    htslib recognises are refused, because they can name further files. `warn` receives
+    the warning for a bgzip file without its last block.
     """
     with _CHECKING:
-        _unpack(upload, file, limits)
+        _unpack(upload, file, limits, warn)
         return _check_alleles(read_variants(file, label="VCF"), limits)
 
 
-def _unpack(upload: bytes, file: Path, limits: Limits) -> None:
-    with open(file, "wb") as out:
-        written = 0
-        for piece in _decompressed(upload):
-            written += len(piece)
-            if written > limits.vcf_bytes:
-                raise BioqError(
-                    f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score it "
-                    "with 'bioq variants'"
-                )
-            out.write(piece)
-    with open(file, "rb") as content:
-        head = content.read(4)
-    if not head:
-        raise BioqError("the file is empty; expected VCF")
-    if head.startswith((GZIP_MAGIC, BCF_MAGIC)):
-        raise BioqError(
-            "the file is BCF or compressed twice; expected VCF text, plain or gzip: "
-            "'bcftools view IN.bcf -Oz -o OUT.vcf.gz' makes it"
-        )
-
-
-def _decompressed(upload: bytes) -> Iterator[bytes]:
-    """Yield the decompressed bytes of an upload in small pieces, however large it unpacks."""
-    if not upload.startswith(GZIP_MAGIC):
-        yield upload
-        return
+def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None]) -> None:
+    """Write the decompressed bytes of an upload to a file, however large it unpacks."""
+    packed = file.with_name(f"{file.name}.upload")
+    packed.write_bytes(upload)
+    written = 0
     try:
-        if is_bgzip(upload) and not upload.endswith(BGZF_END):
-            raise EOFError
-        with gzip.GzipFile(fileobj=io.BytesIO(upload)) as file:
-            while piece := file.read(_PIECE_BYTES):
-                yield piece
-    except EOFError as error:
-        raise BioqError("the gzip compression is cut short; upload the file again") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise BioqError(f"the gzip compression is damaged ({error}); upload again") from error
+        with (
+            open_content(packed, "VCF", label="VCF", warn=warn) as content,
+            open(file, "wb") as out,
+        ):
+            while piece := content.stream.read(_PIECE_BYTES):
+                written += len(piece)
+                if written > limits.vcf_bytes:
+                    raise BioqError(
+                        f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score "
+                        "it with 'bioq variants'"
+                    )
+                out.write(piece)
+    finally:
+        packed.unlink()
+    if not written:
+        raise BioqError("the file is empty; expected VCF")
 
 
-def _variants_of(where: str, line: str, header: VcfHeader) -> Iterator[Variant]:
+def _variants_of(
+    where: str, line: str, contigs: Container[str], header: VcfHeader
+) -> Iterator[Variant]:
     variant = parse_variant(line)
     if variant is None:
         raise BioqError(
             f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
             "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
         )
-    yield from check_record(where, *variant, header.length_of(variant.chrom))
+    contig_bp = header.length_of(variant.chrom)
+    yield from check_record(where, *variant, contig_bp, contigs=contigs)
 
 
 def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
@@ -224,7 +217,7 @@ def _check_windows(count: int, limits: Limits) -> None:
 
 def _bare(text: str) -> str:
     """Return the letters of a sequence without a header."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         for word in line.split():
             if not word.isdigit() and not set(word) <= _LETTERS:
                 raise BioqError(

@@ -36,6 +36,7 @@ from bioq.dataset import SPLITS, DatasetWriter, Description, Source, SplitWriter
 from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
+from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
 
@@ -43,6 +44,7 @@ DEEPSEA_TARGETS = 919
 DEEPSEA_TARGET_TABLE = Path(__file__).with_name("targets.tsv")
 
 
+@kept_streams()
 def import_deepsea(
     out: Path,
     *,
@@ -339,9 +341,10 @@ class _UnknownCount:
 def _source(path: Path) -> Source:
     """Describe a file as `Source.of` does, with progress, because the files are large."""
     digest = hashlib.sha256()
-    size = path.stat().st_size
-    with open(path, "rb") as file, progress(f"checksum of {path.name}", size, "bytes") as advance:
+    source = stored(path)
+    size = source.stat().st_size
+    with open(source, "rb") as file, progress(f"checksum of {path}", size, "bytes") as advance:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
             advance(len(chunk))
-    return Source(path.name, digest.hexdigest(), size)
+    return Source(input_name(path), digest.hexdigest(), size)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
-from bioq.dataset.targets import NAME, TargetSheet, read_target_sheet
+from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
+from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
 from bioq.genome.contigs import locate
 from bioq.genome.windows import read_windows
@@ -59,8 +59,8 @@ class PeakOptions:
     test_chrom: tuple[str, ...] = ("chr8", "chr9")
     """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
     keep: str = KEEP_ANY
-    """Bins to keep: positive in any target (any), every bin (all), or positive in a target whose
-    name fits a pattern, such as '*Tfbs*'."""
+    """Bins to keep: positive in any target (any), every bin (all), or positive in a target of this
+    name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -95,6 +95,7 @@ class _Plan:
     """Windows that reach past the end of their contig."""
 
 
+@kept_streams()
 def build_from_peaks(
     out: Path,
     *,
@@ -128,9 +129,9 @@ def build_from_peaks(
     require_absent(Path(out))
     sheet = read_target_sheet(targets)
     chosen = _chosen_targets(sheet, options.keep)
-    alias = read_chrom_alias(chrom_alias) if chrom_alias else {}
+    aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:
-        names = ContigNames(opened, alias)
+        names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         split_of_contig = _split_of_contig(names, options)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
         labels = read_labels(table, names, sheet, options.label)
@@ -175,7 +176,7 @@ def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | No
         return None
     if keep == KEEP_ANY:
         return np.ones(len(names), dtype=bool)
-    chosen = np.array([fnmatchcase(name, keep) for name in names])
+    chosen = matching_targets(sheet.targets, keep)
     if not chosen.any():
         raise BioqError(
             f"{sheet.path}: no target fits the keep pattern {keep!r}; its names are {some(names)}"

@@ -58,6 +58,8 @@ def read_regions(path: Path, names: ContigNames, what: str) -> tuple[Bed, Locate
     """Read a BED file of regions and locate them; report contigs that the genome lacks."""
     bed = read_bed(path)
     located = locate(bed, names)
+    if not len(bed):
+        say(f"warning: {path}: holds no {what}; expected BED, one region per line")
     for contig, count in located.absent.items():
         say(
             f"warning: {count:,} {what} of {bed.path.name} are on {contig}, which "

@@ -625,3 +625,19 @@ def test_a_data_set_without_lengths_is_written_and_read_as_before(tmp_path: Path
     assert "contig_bp" not in described
     assert open_dataset(tmp_path / "set").description.contig_lengths == {}
     assert verify(tmp_path / "set").fingerprint == open_dataset(tmp_path / "set").fingerprint
+
+
+@pytest.mark.parametrize("lengths", [[5], "long", [5, "six"], {"chr1": 5}])
+def test_lengths_that_are_not_those_of_the_contigs_are_refused(
+    tmp_path: Path, lengths: object
+) -> None:
+    write(tmp_path / "set")
+    from bioq.dataset import layout
+
+    file = tmp_path / "set" / "dataset.json"
+    meta = json.loads(file.read_text())
+    meta["description"]["contig_bp"] = lengths
+    meta["fingerprint"] = layout.fingerprint(meta)
+    file.write_text(layout.as_text(meta))
+    with pytest.raises(BioqError, match=r"contig_bp is not one length for each of the 2 contigs"):
+        open_dataset(tmp_path / "set")

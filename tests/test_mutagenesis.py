@@ -241,7 +241,7 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
         ({"what": "chr1:701:A>C"}, 1, "chr1 has the bases 1 to 700"),
         ({"what": "chr9:1:A>C"}, 1, "has no contig 'chr9'; it has chr1"),
         ({"what": f"chr1:5:{'A' * 41}>{'C' * 41}"}, 1, "is it the right genome"),
-        ({"what": f"chr1:1:{CHROMOSOME[:41]}>{'C' * 41}"}, 2, "longer than the 40 explained bases"),
+        ({"what": f"chr1:1:{CHROMOSOME[:41]}>{'C' * 41}"}, 2, "more than the 40 explained bases"),
         ({"--genome": None}, 2, "chr1:301-310: is a position on a genome; give --genome"),
         ({"--pad": ""}, 2, "--pad is for sequences"),
     ],

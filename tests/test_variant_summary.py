@@ -129,7 +129,8 @@ def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
     assert statuses == ["scored"]
     assert lines == [
         "warning: 22 has 51,304,566 bases in the VCF, 22 3,000 in part.fa; the VCF says GRCh37: "
-        "scored as if the shorter were the beginning of the longer; if not, give the genome of the VCF"
+        "scored as if the shorter were the beginning of the longer; if not, give the genome of "
+        "the VCF"
     ]
 
 

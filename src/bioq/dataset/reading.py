@@ -244,7 +244,7 @@ def open_dataset(path: str | Path) -> Dataset:
     _check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
-    described["contig_bp"] = tuple(described.get("contig_bp", ()))
+    described["contig_bp"] = _contig_bp(path, described)
     described["sources"] = tuple(Source(**source) for source in described["sources"])
     description = Description(**described)
     targets = read_target_rows(path / TARGETS)
@@ -258,6 +258,18 @@ def open_dataset(path: str | Path) -> Dataset:
         for name, split in meta["splits"].items()
     }
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])
+
+
+def _contig_bp(path: Path, described: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the lengths of contigs, () if the data set does not record them."""
+    lengths = described.get("contig_bp", [])
+    is_list = isinstance(lengths, list) and all(isinstance(bp, int) for bp in lengths)
+    if not is_list or len(lengths) not in (0, len(described["contigs"])):
+        raise BioqError(
+            f"{path / METADATA}: contig_bp is not one length for each of the "
+            f"{len(described['contigs']):,} contigs; build the data set again"
+        )
+    return tuple(lengths)
 
 
 def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:

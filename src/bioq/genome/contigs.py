@@ -20,8 +20,8 @@ class ContigNames:
 
     In this order: by the alias table, by the same name, and by the name without `chr`, where M
     and MT are equal (chr1 = 1, chrM = M = chrMT = MT), in the genome and then in the alias table.
-    Two names that differ only in `chr` but are of two contigs are found only if they are exact. An
-    accession (NC_000001.11, CM000663.2) is the chromosome of a genome that has its sequence, by
+    Two names that differ only in `chr` but are of two contigs are found only if they are exact.
+    An accession (NC_000001.11, CM000663.2) is the chromosome of a genome that has its sequence, by
     the genome's build or the contig's length.
     """
 
@@ -34,7 +34,6 @@ class ContigNames:
         self._number = {name: number for number, name in enumerate(self.contigs)}
         other = {name: self._number[own] for name, own in alias.items() if own in self._number}
         self._number_of_bare = _by_bare_name(other) | _by_bare_name(self._number)
-        self._build = genome.build
 
     def find(self, name: str) -> int | None:
         """Return the number of the contig called `name`, or None if the genome has none."""
@@ -50,7 +49,7 @@ class ContigNames:
 
     def _has(self, accession: Accession, number: int) -> bool:
         """Return whether a contig has the sequence of an accession."""
-        if self._build is not None and self._build.name not in accession.builds:
+        if self.genome.build is not None and self.genome.build.name not in accession.builds:
             return False
         return self.genome.lengths[self.contigs[number]] == accession.bp
 

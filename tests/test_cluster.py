@@ -602,7 +602,7 @@ def test_a_vcf_without_alleles_is_refused_as_by_the_plain_command(
     genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
     vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
-    with pytest.raises(BioqError, match="x.vcf: holds no variants"):
+    with pytest.raises(BioqError, match=r"x\.vcf: holds no variants"):
         write_variants_on_ray(job, out, cluster=on(machines))
     assert not out.exists()
 

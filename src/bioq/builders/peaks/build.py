@@ -234,6 +234,17 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
             f"{path}:{bed.line(row)}: {names.genome.path} has no contig "
             f"{bed.contigs[bed.contig[row]]!r}; it has {some(names.contigs)}"
         )
+    if located.is_clipped.any():
+        row = int(np.argmax(located.is_clipped))
+        name = names.contigs[located.contig[row]]
+        raise BioqError(
+            f"{path}:{bed.line(row)}: the bin {bed.start[row]} to {bed.end[row]} reaches past the "
+            f"end of {name}, which has {names.genome.lengths[name]} bases in "
+            f"{names.genome.path}; a bin must be on its contig: leave this line out, or give the "
+            "genome of the bins"
+        )
+    if bed.header:
+        say(f"{path}: its first line is read as names of columns: {bed.header}")
     offsets = contig_offsets(names.genome.lengths)
     start = bed.start + offsets[located.contig]
     order = np.argsort(start, kind="stable")
@@ -246,9 +257,9 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
     """Leave out bins in excluded regions, and bins without a positive label of a chosen target."""
     kept = np.ones(len(plan.bins), dtype=bool)
     if exclude is not None:
-        bed, located = read_regions(exclude, plan.names, "excluded regions")
+        located = read_regions(exclude, plan.names, "excluded regions")
         offset = plan.bins.offsets[located.contig]
-        start, end = bed.start[located.rows] + offset, bed.end[located.rows] + offset
+        start, end = located.start + offset, located.end + offset
         kept[bins_covered(plan.bins, start, end, needed_bp=1)] = False
         plan.dropped["excluded"] = int((~kept).sum())
     if chosen is not None:

@@ -51,12 +51,12 @@ def parse_blocks(columns: list[bytes], start: int, end: int, where: str) -> list
     """
     if len(columns) < _BED12_COLUMNS:
         raise BioqError(
-            f"{where}: has {len(columns)} columns; the lines above are BED12, with the blocks in "
+            f"{where}: has {len(columns)} columns; the other lines are BED12, with blocks in "
             "columns 10 to 12"
         )
     count = whole_number(columns[9], f"{where}: blockCount (column 10)")
-    sizes = _numbers(columns[10], f"{where}: blockSizes (column 11): ")
-    starts = _numbers(columns[11], f"{where}: blockStarts (column 12): ")
+    sizes = _numbers(columns[10], f"{where}: blockSizes (column 11):")
+    starts = _numbers(columns[11], f"{where}: blockStarts (column 12):")
     if not count == len(sizes) == len(starts) or not count:
         raise BioqError(
             f"{where}: blockCount (column 10) is {count}, but there are {len(sizes)} blockSizes "

@@ -13,7 +13,7 @@ _COLUMN_WORD = r"['\"]?((chrom|chr|peak|region|tx)[._ ]?)?({})([._ ]?(pos|positi
 _START_WORD = re.compile(_COLUMN_WORD.format("start|begin|from"), re.IGNORECASE)
 _END_WORD = re.compile(_COLUMN_WORD.format("end|stop|to"), re.IGNORECASE)
 _CIGAR = re.compile(rb"\*|([0-9]+[MIDNSHP=X])+")
-_ALLELE = re.compile(rb"[ACGTNacgtn,]+|\.|\*|<[^<>]*>")
+_ALLELE = re.compile(rb"([ACGTNacgtn,.*]|<[^<>]*>)+")
 _REGION = re.compile(rb"\S+:[0-9,]+-[0-9,]+")
 
 _VCF = "VCF: 'bioq variants' scores it; for regions make BED with bcftools query"
@@ -29,7 +29,6 @@ _SECOND = (
     "a table with the contig in its second column, as of HOMER, SAF or UCSC: write the columns "
     "contig, start (counted from 0) and end"
 )
-_FASTA = "FASTA, where BED is expected; sequences are read without a genome"
 _WIGGLE = "wiggle: convert it to BED"
 _REGIONS = "a list of regions CONTIG:START-END, counted from 1: write contig, start - 1 and end"
 _COMMAS = "a table with commas: separate contig, start and end with tabs"
@@ -39,7 +38,6 @@ _FIRST_BYTES = (
     (re.compile(rb"##gff-version"), _GFF),
     (re.compile(rb"@(HD|SQ|RG|PG|CO)\t"), _SAM),
     (re.compile(rb"(fixed|variable)Step[ \t]"), _WIGGLE),
-    (re.compile(rb">"), _FASTA),
     (re.compile(rb"BAM\x01|BCF\x02|[\x87\x88][\x89\x8f][\xf2\xfc][\xeb\x26]"), _BINARY),
     (re.compile(rb"[\xeb\x26][\xf2\xfc][\x89\x8f][\x87\x88]"), _BINARY),
 )
@@ -173,6 +171,11 @@ def _is_header(columns: list[bytes]) -> bool:
 
 def _require_bed(line: bytes, where: str) -> None:
     """Raise BioqError if a line before the first interval shows that the file is not BED."""
+    if line.startswith(b">"):
+        raise BioqError(
+            f"{where}: begins with '>', as FASTA does; BED is expected; for sequences leave out "
+            "the genome"
+        )
     for first_bytes, what in _FIRST_BYTES:
         if first_bytes.match(line):
             raise BioqError(f"{where}: the file seems to be {what}")

@@ -143,12 +143,12 @@ class RegionWindows:
         if self._reverse:
             say(
                 f"{self.label}: {self._reverse:,} of {self._regions:,} regions are on the - strand "
-                "(column 6): their reverse complements are predicted"
+                "(column 6): their reverse complements are used"
             )
         if twice:
             say(
-                f"{self.label}: {twice:,} bins are on both strands; each strand is predicted, and "
-                "a bigWig has the mean of the two"
+                f"{self.label}: {twice:,} bin{'s are' if twice > 1 else ' is'} on both strands; "
+                "each strand is predicted, and a bigWig has the mean of the two"
             )
 
     def batches(self, size: int) -> Iterator[WindowBatch]:

@@ -238,7 +238,7 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
         row = int(np.argmax(located.is_clipped))
         name = names.contigs[located.contig[row]]
         raise BioqError(
-            f"{path}:{bed.line(row)}: the bin {bed.start[row]} to {bed.end[row]} reaches past the "
+            f"{path}:{bed.line(row)}: the bin {bed.start[row]} to {bed.end[row]} reaches past an "
             f"end of {name}, which has {names.genome.lengths[name]} bases in "
             f"{names.genome.path}; a bin must be on its contig: leave this line out, or give the "
             "genome of the bins"

@@ -57,16 +57,18 @@ class _FileNotes:
     def lines(self) -> Iterator[str]:
         clipped, outside, items = +self.clipped, +self.outside, +self.items
         if clipped:
+            is_one = clipped.total() == 1
             yield (
-                f"{clipped.total():,} {self.what} of {_files(clipped)} reach past an end of their "
-                "contig; they are clipped to it"
+                f"{clipped.total():,} {self.what[:-1] if is_one else self.what} of "
+                f"{_files(clipped)} {'reaches' if is_one else 'reach'} past an end of "
+                f"{'its' if is_one else 'their'} contig and {'is' if is_one else 'are'} clipped"
             )
         if items:
-            is_one = len(items) == 1
+            is_one, total = len(items) == 1, items.total()
             yield (
                 f"{_files(items)} {'is' if is_one else 'are'} {' or '.join(sorted(self.forms))}: "
-                f"{'its' if is_one else 'their'} {items.total():,} items are read as "
-                f"{self.blocks:,} blocks"
+                f"{'its' if is_one else 'their'} {total:,} item{'s are' if total > 1 else ' is'} "
+                f"read as {self.blocks:,} block{'s' * (self.blocks > 1)}"
             )
         if self.absolute:
             yield (
@@ -75,9 +77,11 @@ class _FileNotes:
                 "positions"
             )
         if outside:
+            is_one = outside.total() == 1
             yield (
-                f"warning: {outside.total():,} summits of {_files(outside)} are outside their "
-                "peak; the middle of the peak is used"
+                f"warning: {outside.total():,} summit{'s' * (not is_one)} of {_files(outside)} "
+                f"{'is' if is_one else 'are'} outside {'its' if is_one else 'their'} peak; the "
+                "middle of the peak is used"
             )
         if self.headers:
             yield (

@@ -215,6 +215,9 @@ WRONG_BED = {
     "number": ("chr1\t0\tx\n", "r.bed:1: end 'x' is not a whole number"),
     "order": ("\nchr1\t5\t5\n", "r.bed:2: end 5 is equal to start 5"),
     "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave out the genome"),
+    "far": ("chr2\t390\t1801\n", "r.bed:1: end 1801 is far past the end of chr2, which has 400"),
+    "before": ("chr2\t-1401\t9\n", "r.bed:1: start -1401 is far before the first base of chr2"),
+    "VCF": ("##fileformat=VCFv4.2\n", "r.bed:1: the file seems to be VCF"),
     "outside": ("chr2\t400\t420\n", "r.bed:1: start 400 is past the end of chr2, which has 400"),
     "empty": ("# nothing\n", "r.bed: holds no regions; expected BED"),
 }

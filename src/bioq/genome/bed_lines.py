@@ -8,6 +8,7 @@ from bioq.errors import BioqError
 
 MOST_DIGITS = 18
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
+_HEADER_STARTS = b"#tb"
 _NUMBER = re.compile(rb"-?[0-9]{1,%d}" % MOST_DIGITS)
 _COLUMN_WORD = r"['\"]?((chrom|chr|peak|region|tx)[._ ]?)?({})([._ ]?(pos|position|coord))?['\"]?"
 _START_WORD = re.compile(_COLUMN_WORD.format("start|begin|from"), re.IGNORECASE)
@@ -45,7 +46,9 @@ _FIRST_BYTES = (
 
 def is_interval(line: bytes) -> bool:
     """Return whether a line is not blank, a comment, `track` or `browser`."""
-    return bool(line.strip()) and not _HEADER.match(line)
+    if not line or line.isspace():
+        return False
+    return line[0] not in _HEADER_STARTS or not _HEADER.match(line)
 
 
 def is_comment(line: bytes) -> bool:
@@ -62,19 +65,18 @@ def interval_lines(
     `found_header` is called with it. Raises BioqError, which begins with `label` and the line, if
     the lines up to there are of another format.
     """
-    is_first = True
-    for number, line in enumerate(lines, start=1):
-        if is_first:
-            _require_bed(line, f"{label}:{number}")
-        if not is_interval(line):
-            continue
-        if is_first:
-            is_first = False
-            if _is_header(columns_of(line)):
-                if found_header is not None:
-                    found_header(line[:60].decode("utf-8", "replace").replace("\t", " "))
-                continue
-        yield number, line
+    numbered = enumerate(lines, start=1)
+    for number, line in numbered:
+        _require_bed(line, f"{label}:{number}")
+        if is_interval(line):
+            if not _is_header(columns_of(line)):
+                yield number, line
+            elif found_header is not None:
+                found_header(_shown(line).replace("\t", " "))
+            break
+    for number, line in numbered:
+        if is_interval(line):
+            yield number, line
 
 
 def columns_of(line: bytes) -> list[bytes]:
@@ -139,7 +141,12 @@ def whole_number(cell: bytes, what: str) -> int:
 
 
 def _are_positions(columns: list[bytes]) -> bool:
-    return len(columns) > 2 and all(_NUMBER.fullmatch(cell) for cell in columns[1:3])
+    if len(columns) < 3:
+        return False
+    start, end = columns[1], columns[2]
+    if start.isdigit() and end.isdigit():  # much faster than the pattern
+        return len(start) <= MOST_DIGITS and len(end) <= MOST_DIGITS
+    return _NUMBER.fullmatch(start) is not None and _NUMBER.fullmatch(end) is not None
 
 
 def _refuse(columns: list[bytes], where: str) -> NoReturn:

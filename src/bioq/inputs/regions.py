@@ -222,7 +222,9 @@ class RegionWindows:
                 if fields[0] not in contigs:
                     contigs[fields[0]] = self._find_contig(fields[0], where)
                 contig, contig_name = contigs[fields[0]]
-                if not is_overhang(start, end, self._lengths[contig]):
+                length = self._lengths[contig]
+                is_on_contig = start >= 0 and end <= length  # of most regions
+                if not is_on_contig and not is_overhang(start, end, length):
                     raise not_on_contig(where, start, end, self._contigs[contig], self._genome)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 is_reverse = self._stranded and fields[5:6] == [b"-"]

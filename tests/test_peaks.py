@@ -1,6 +1,8 @@
 """Data sets from peaks, against a slow recount of every base."""
 
 import gzip
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -411,6 +413,34 @@ def test_summits_outside_their_peak_and_summits_as_positions_are_told_once(
     ]
     world.build(out="half")
     assert "summit" not in capsys.readouterr().err
+
+
+def test_many_contigs_that_the_genome_lacks_are_counted_in_one_line(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "".join(f"alt{n}\t1\t9\n" * (40 - n) for n in range(30))
+    (tmp_path / "0.narrowPeak").write_text(text + "chr1\t0\t6\n")
+    (tmp_path / "ex.bed").write_text(text)
+    world.build(exclude=tmp_path / "ex.bed")
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 22
+    assert warnings[10] == (
+        f"warning: {sum(range(11, 31))} peaks are on 20 more contigs that genome.fa does not have; "
+        "they are left out"
+    )
+    assert "excluded regions are on 20 more contigs" in warnings[21]
+    (tmp_path / "ex.bed").write_text("# nothing\n")
+    world.build(out="none", exclude=tmp_path / "ex.bed")
+    assert "ex.bed: holds no interval, so there are no excluded" in capsys.readouterr().err
+
+
+def test_a_wrong_peak_in_a_pipe_is_named_by_line(world: World, tmp_path: Path) -> None:
+    pipe = tmp_path / "ex.bed"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_text, "chr1\t0\t4\nchr1\t99\t110\n")
+        refused(world, "ex.bed:2: start 99 is past the end of chr1", exclude=pipe)
+        written.result()
 
 
 def test_a_header_line_of_peaks_and_bins_is_told(

@@ -44,7 +44,7 @@ def peaks(
     out
         New folder for the data set.
     exclude
-        BED of regions; bins that overlap a region are left out.
+        BED of regions; bins that overlap a region (of BED12: one of its blocks) are left out.
     chrom_alias
         Tab-separated file with two columns: contig name in the peak files, contig name in the
         genome.

@@ -1,7 +1,7 @@
 """Intervals of BED files in memory: peaks, with their summits or blocks, regions and bins."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class Bed:
     """Whether the file has the summits as positions on the contig, not counted from start."""
     header: str = ""
     """The first line, if it is a row of column names."""
+    text: bytes = field(default=b"", repr=False)
+    """The text that was read, for line numbers: a pipe cannot be read again."""
 
     def __len__(self) -> int:
         return len(self.start)
@@ -60,7 +62,7 @@ class Bed:
     def line(self, row: int) -> int:
         """Return the line number of row `row` in the file, counted from 1."""
         item = row if self.item is None else int(self.item[row])
-        lines = interval_lines(_lines(_read(self.path)), str(self.path))
+        lines = interval_lines(_lines(self.text), str(self.path))
         return next(islice(lines, item, None))[0]
 
 
@@ -145,6 +147,7 @@ def _parse_quickly(path: Path, text: bytes, form: Form) -> Bed | None:
         form,
         has_absolute_summits=is_absolute,
         header="".join(headers),
+        text=text,
     )
 
 
@@ -251,6 +254,7 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
         item=items if has_blocks else None,
         has_absolute_summits=is_absolute,
         header="".join(headers),
+        text=text,
     )
 
 

@@ -46,7 +46,8 @@ class PeakOptions:
 
     label: Label = "half"
     """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
-    middle (midpoint), or a peak covers one of its bases (any)."""
+    middle (midpoint), or a peak covers one of its bases (any). The blocks of BED12 and gappedPeak
+    are peaks."""
     window_bp: AtLeastOne = 1000
     """Length of the window that a model reads, in bases: the bin and equal flanks on its two
     sides."""
@@ -112,10 +113,13 @@ def build_from_peaks(
 
     A bin at s has the window from s - flank to s + bin + flank. A window that reaches past the end
     of its contig is filled with unknown bases; a window without a known base is left out.
+    Peaks and regions that reach past an end of their contig are clipped to it, and the blocks of
+    BED12 and gappedPeak are read: see `genome.locate` and `read_bed`.
     `exclude` is a BED file of regions: bins that overlap a region are left out. `bins` is a BED
-    file of the exact bins to use, in that order; no bin of it is left out. `chrom_alias` is a table
-    of contig names, see `read_chrom_alias`. `attach` maps a name to a folder that is copied into
-    the data set under that name. `more_options` is added to the recorded options.
+    file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
+    `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
+    folder that is copied into the data set under that name. `more_options` is added to the recorded
+    options.
 
     Raises UsageError for arguments that cannot be combined and BioqError for bad input, before
     anything is written.

@@ -18,6 +18,8 @@ from bioq.genome import Bed, ContigNames, Located, locate, read_bed, some
 from bioq.genome.bed import NO_SUMMIT
 from bioq.progress import progress, say
 
+_MOST_CONTIGS_NAMED = 10
+
 
 @dataclass
 class _FileNotes:
@@ -127,17 +129,29 @@ def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
             f"contigs are {some(absent_peaks) or 'none at all'}, the genome's are "
             f"{some(names.contigs)}; check the genome build, or give --chrom-alias"
         )
-    for contig, peaks in absent_peaks.most_common():
+    for contig, peaks in absent_peaks.most_common(_MOST_CONTIGS_NAMED):
         files = absent_files[contig]
         say(
             f"warning: {peaks:,} peaks of {files:,} file{'s' * (files != 1)} are on {contig}, "
             f"which {genome.name} does not have; they are left out"
         )
+    _report_more_contigs(absent_peaks, "peaks", genome)
     for line in empty:
         say(f"warning: no peak on the genome for {line}; its labels are all 0")
     for line in notes.lines():
         say(line)
     return labels
+
+
+def _report_more_contigs(absent: Counter[str], what: str, genome: Path) -> None:
+    """Print one line for the contigs that are not named one by one."""
+    rest = absent.most_common()[_MOST_CONTIGS_NAMED:]
+    if rest:
+        count = sum(number for _, number in rest)
+        say(
+            f"warning: {count:,} {what} are on {len(rest):,} more contigs that {genome.name} does "
+            "not have; they are left out"
+        )
 
 
 def _why_empty(bed: Bed, located: Located) -> str:
@@ -153,11 +167,15 @@ def read_regions(path: Path, names: ContigNames, what: str) -> Located:
     """
     bed = read_bed(path, blocks=True)
     located = locate(bed, names)
-    for contig, count in located.absent.items():
+    if not len(bed):
+        say(f"warning: {path}: holds no interval, so there are no {what}")
+    absent = Counter(located.absent)
+    for contig, count in absent.most_common(_MOST_CONTIGS_NAMED):
         say(
             f"warning: {count:,} {what} of {bed.path.name} are on {contig}, which "
             f"{names.genome.path.name} does not have"
         )
+    _report_more_contigs(absent, what, names.genome.path)
     notes = _FileNotes(what)
     notes.add(bed, located, has_summits=False)
     for line in notes.lines():

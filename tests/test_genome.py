@@ -394,6 +394,7 @@ def test_bed12_and_gapped_peak_are_read_by_their_blocks(tmp_path: Path) -> None:
         "10 40 0 2 3,4 0,27",  # the last block reaches past the item
         "10 40 red 2 3,4 0,26",
         "10 40 0 1.5 3 0",
+        "10 40 0 1 5 0",  # a single block is the item
         "0.1 0.2 0.3 400 x y",
     ],
 )
@@ -478,6 +479,9 @@ OTHER_FORMATS = {
         ":3: start 'chr1' .* the contig in its second column",
     ),
     "UCSC table with a bin": ("585\tchr1\t5\t9\tx\n", ":1: start 'chr1' .* in its second column"),
+    "SAF": ("GeneID\tChr\tStart\tEnd\tStrand\ng1\tchr1\t5\t9\t+\n", ":1: .* in its second column"),
+    "contig lengths": ("chr1\t900\n", ":1: has 2 columns; the file seems to be a table of contig"),
+    "BEDPE": ("chr1\t5\t9\tchr1\t50\t90\tx\n", ":1: .* to be BEDPE, with two intervals per line"),
     "wiggle": ("track type=wiggle_0\nfixedStep chrom=chr1 start=1 step=1\n1\n", ":2: .* wiggle"),
     "regions": ("chr1:5-9\n", r":1: has 1 column; .* a list of regions CONTIG:START-END"),
     "commas": ("chr1,5,9\n", ":1: has 1 column; .* with commas"),

@@ -211,7 +211,7 @@ def test_ordered_bins_are_the_sorted_set_of_all_bins(
 
 WRONG_BED = {
     "contig": ("chr1\t0\t9\nchr7\t0\t9\n", r"r.bed:2: .*g.fa has no contig 'chr7'; it has chr1"),
-    "columns": ("chr1\t0\n", "r.bed:1: has 2 columns; BED needs at least three"),
+    "columns": ("chr1\t0\t9\nchr1\t0\n", "r.bed:2: has 2 columns; BED needs at least three"),
     "number": ("chr1\t0\tx\n", "r.bed:1: end 'x' is not a whole number"),
     "order": ("\nchr1\t5\t5\n", "r.bed:2: end 5 is equal to start 5"),
     "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave out the genome"),

@@ -22,7 +22,7 @@ _BED12_COLUMNS, _GAPPED_PEAK_COLUMNS = 12, 15
 _NUMBER = re.compile(
     rb"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?inf(inity)?|nan|\.", re.IGNORECASE
 )
-_COLOUR = re.compile(rb"\.|[0-9]+|[0-9]+,[0-9]+,[0-9]+")
+_COLOUR = re.compile(rb"\.|[0-9]+|[0-9]+,[0-9]+,[0-9]+,?")
 _SUMMIT = re.compile(rb"-1|[0-9]{1,18}")
 
 
@@ -95,16 +95,20 @@ def _has_thick_part(row: list[bytes]) -> bool:
 
 
 def _has_blocks(row: list[bytes]) -> bool:
-    """Return whether columns 7 to 12 are those of BED12; MACS writes 0 in columns 7 to 9."""
+    """Return whether columns 7 to 12 are those of BED12; MACS writes 0 in columns 7 to 9.
+
+    A single block is the item itself: three other numbers may look like a part of it.
+    """
     if len(row) < _BED12_COLUMNS or not _COLOUR.fullmatch(row[8]):
         return False
     if not all(cell.isdigit() or cell == b"." for cell in row[6:8]):
         return False
     try:
-        parse_blocks(row, int(row[1]), int(row[2]), "")
+        start, end = int(row[1]), int(row[2])
+        blocks = parse_blocks(row, start, end, "")
     except (BioqError, ValueError):
         return False
-    return True
+    return len(blocks) > 1 or blocks == [(start, end)]
 
 
 def _numbers(cell: bytes, what: str) -> list[int]:

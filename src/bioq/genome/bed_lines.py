@@ -33,6 +33,8 @@ _SECOND = (
 _WIGGLE = "wiggle: convert it to BED"
 _REGIONS = "a list of regions CONTIG:START-END, counted from 1: write contig, start - 1 and end"
 _COMMAS = "a table with commas: separate contig, start and end with tabs"
+_LENGTHS = "a table of contig lengths: write contig, 0 and length"
+_PAIRS = "BEDPE, with two intervals per line: write each as a line of BED"
 # The first bytes of a line before the first interval -> what the file is.
 _FIRST_BYTES = (
     (re.compile(rb"##fileformat=VCF|#CHROM\tPOS\t"), _VCF),
@@ -194,6 +196,12 @@ def _require_bed(line: bytes, where: str) -> None:
                 raise BioqError(f"{where}: the file seems to be {_RANGES}")
             if names[3:4] == ["length"]:
                 raise BioqError(f"{where}: the file seems to be {_MACS}")
+        elif _is_header(columns[1:]):
+            raise BioqError(f"{where}: the file seems to be {_SECOND}")
+        elif columns[3:4] == columns[:1] and columns[5:] and all(map(bytes.isdigit, columns[4:6])):
+            raise BioqError(f"{where}: the file seems to be {_PAIRS}")
+        elif len(columns) == 2 and columns[1].isdigit():
+            raise BioqError(f"{where}: has 2 columns; the file seems to be {_LENGTHS}")
 
 
 def _seems(columns: list[bytes]) -> str:

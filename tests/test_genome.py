@@ -412,16 +412,23 @@ def test_twelve_columns_that_are_no_blocks_are_an_interval(tmp_path: Path, colum
         ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,0\t0,9", "the block of 0 bases at 9 is not inside"),
         ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,x\t0,9", r"\(column 11\): 'x' is not a whole number"),
         ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4\t0,-9", r"\(column 12\): -9 is negative"),
-        ("10\t40\tx\t0\t+\t10\t40\t0\t0\t\t", "has 10 columns; the other lines"),
-        ("10\t40\tx\t0\t+", "has 6 columns; the other lines are BED12"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t0\t\t", "has 10 columns; the file is BED12 or g"),
+        ("10\t40\tx\t0\t+", "has 6 columns; the file is BED12"),
     ],
 )
 def test_a_damaged_line_of_bed12_is_named(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "a.bed"
-    path.write_text(f"track x\n{BED12}{BED12}chr1\t{line}\n")
-    with pytest.raises(BioqError, match=f"a.bed:4: .*{message}"):
+    path.write_text(f"track x\n{BED12}chr1\t{line}\n")
+    with pytest.raises(BioqError, match=f"a.bed:3: .*{message}"):
         read_bed(path, blocks=True)
-    assert len(read_bed(path)) == 3  # the blocks of bins and regions are not read
+    assert len(read_bed(path)) == 2  # the blocks of bins and regions are not read
+    path.write_text(f"chr1\t{line}\n{BED12}")
+    with pytest.raises(BioqError, match=f"a.bed:1: .*{message}"):
+        read_bed(path, blocks=True)
+    path = tmp_path / "a.gappedPeak.gz"
+    path.write_bytes(gzip.compress(f"chr1\t{line}\n".encode()))
+    with pytest.raises(BioqError, match=f"a.gappedPeak.gz:1: .*{message}"):
+        read_bed(path, blocks=True)
 
 
 def test_a_first_line_of_column_names_is_left_out_and_only_there(tmp_path: Path) -> None:
@@ -480,7 +487,7 @@ OTHER_FORMATS = {
     ),
     "UCSC table with a bin": ("585\tchr1\t5\t9\tx\n", ":1: start 'chr1' .* in its second column"),
     "SAF": ("GeneID\tChr\tStart\tEnd\tStrand\ng1\tchr1\t5\t9\t+\n", ":1: .* in its second column"),
-    "contig lengths": ("chr1\t900\n", ":1: has 2 columns; the file seems to be a table of contig"),
+    "contig lengths": ("chr1\t900\n", ":1: the file seems to be a table of contig lengths, with 2"),
     "BEDPE": ("chr1\t5\t9\tchr1\t50\t90\tx\n", ":1: .* to be BEDPE, with two intervals per line"),
     "wiggle": ("track type=wiggle_0\nfixedStep chrom=chr1 start=1 step=1\n1\n", ":2: .* wiggle"),
     "regions": ("chr1:5-9\n", r":1: has 1 column; .* a list of regions CONTIG:START-END"),

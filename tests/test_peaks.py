@@ -378,7 +378,9 @@ def test_the_blocks_of_bed12_and_gapped_peak_are_the_peaks(
     assert "ex.bed is BED12: its 1 item is read as 2 blocks" in capsys.readouterr().err
 
 
-def test_a_tenth_column_that_is_no_summit_does_not_matter(tmp_path: Path) -> None:
+def test_a_tenth_column_that_is_no_summit_does_not_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """ENCODE's cCRE files are BED9 and one column of text."""
     world = World(tmp_path, {"chr1": "ACGTACGTACGT"}, {"a": []}).write()
     line = "chr1\t4\t12\tEH38D1\t0\t.\t4\t12\t255,205,0\tdELS\n"
@@ -386,6 +388,8 @@ def test_a_tenth_column_that_is_no_summit_does_not_matter(tmp_path: Path) -> Non
     for label, expected in (("half", [0, 1, 1]), ("any", [0, 1, 1]), ("midpoint", [0, 0, 1])):
         data = world.build(out=label, options={"keep": "all", "label": label})
         assert data["train"].labels()[:, 0].tolist() == expected
+        is_told = "0.narrowPeak are not those of narrowPeak" in capsys.readouterr().err
+        assert is_told == (label == "midpoint")
     broken = "chr1\t4\t12\t.\t0\t.\t1\t-1\t-1\t"
     (tmp_path / "0.narrowPeak").write_text(f"{broken}3\n{broken}4\n{broken}x\n")
     world.build(out="unused")

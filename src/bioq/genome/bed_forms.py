@@ -16,7 +16,7 @@ from bioq.genome.bed_lines import whole_number
 
 Form = Literal["BED", "narrowPeak", "BED12", "gappedPeak"]
 SAMPLED_LINES = 1000
-"""The form of a file is that of more than half of its first 1,000 intervals."""
+"""The first intervals of a file, which decide its form."""
 NARROW_PEAK_COLUMNS = 10
 _BED12_COLUMNS, _GAPPED_PEAK_COLUMNS = 12, 15
 _NUMBER = re.compile(
@@ -29,17 +29,19 @@ _SUMMIT = re.compile(rb"-1|[0-9]{1,18}")
 def form_of(rows: Sequence[list[bytes]], path: Path) -> Form:
     """Return the form of a file with these columns in its first lines.
 
+    It is BED12 or gappedPeak if its name has .gappedPeak or one line has blocks, which no other
+    columns look like, and narrowPeak if half of the lines have its columns: the rest is damaged.
     A file that may be narrowPeak or BED9 with one more column (7 and 8 are positions inside their
     interval, 9 a colour) is narrowPeak only if its name has .narrowPeak.
     """
     if not rows:
         return "BED"
-    if _most([_has_blocks(row) for row in rows]):
-        gapped = _most([len(row) == _GAPPED_PEAK_COLUMNS for row in rows])
+    if ".gappedpeak" in path.name.lower() or any(_has_blocks(row) for row in rows):
+        gapped = _half([len(row) == _GAPPED_PEAK_COLUMNS for row in rows])
         return "gappedPeak" if gapped else "BED12"
-    if _most([_has_summit(row) for row in rows]):
+    if _half([_has_summit(row) for row in rows]):
         is_named = ".narrowpeak" in path.name.lower()
-        return "narrowPeak" if is_named or not _most([*map(_has_thick_part, rows)]) else "BED"
+        return "narrowPeak" if is_named or not _half([*map(_has_thick_part, rows)]) else "BED"
     return "BED"
 
 
@@ -51,7 +53,7 @@ def parse_blocks(columns: list[bytes], start: int, end: int, where: str) -> list
     """
     if len(columns) < _BED12_COLUMNS:
         raise BioqError(
-            f"{where}: has {len(columns)} columns; the other lines are BED12, with blocks in "
+            f"{where}: has {len(columns)} columns; the file is BED12 or gappedPeak, with blocks in "
             "columns 10 to 12"
         )
     count = whole_number(columns[9], f"{where}: blockCount (column 10)")
@@ -73,8 +75,8 @@ def parse_blocks(columns: list[bytes], start: int, end: int, where: str) -> list
     return blocks
 
 
-def _most(answers: list[bool]) -> bool:
-    return 2 * sum(answers) > len(answers)
+def _half(answers: list[bool]) -> bool:
+    return 2 * sum(answers) >= len(answers)
 
 
 def _has_summit(row: list[bytes]) -> bool:

@@ -33,7 +33,7 @@ _SECOND = (
 _WIGGLE = "wiggle: convert it to BED"
 _REGIONS = "a list of regions CONTIG:START-END, counted from 1: write contig, start - 1 and end"
 _COMMAS = "a table with commas: separate contig, start and end with tabs"
-_LENGTHS = "a table of contig lengths: write contig, 0 and length"
+_LENGTHS = "a table of contig lengths, with 2 columns: write contig, 0 and length"
 _PAIRS = "BEDPE, with two intervals per line: write each as a line of BED"
 # The first bytes of a line before the first interval -> what the file is.
 _FIRST_BYTES = (
@@ -189,19 +189,23 @@ def _require_bed(line: bytes, where: str) -> None:
         if first_bytes.match(line):
             raise BioqError(f"{where}: the file seems to be {what}")
     if is_interval(line):
-        columns = columns_of(line)
-        if _is_header(columns):
-            names = [_shown(column).strip("\"'").lower() for column in columns]
-            if "seqnames" in names or names[3:4] == ["width"]:
-                raise BioqError(f"{where}: the file seems to be {_RANGES}")
-            if names[3:4] == ["length"]:
-                raise BioqError(f"{where}: the file seems to be {_MACS}")
-        elif _is_header(columns[1:]):
-            raise BioqError(f"{where}: the file seems to be {_SECOND}")
-        elif columns[3:4] == columns[:1] and columns[5:] and all(map(bytes.isdigit, columns[4:6])):
-            raise BioqError(f"{where}: the file seems to be {_PAIRS}")
-        elif len(columns) == 2 and columns[1].isdigit():
-            raise BioqError(f"{where}: has 2 columns; the file seems to be {_LENGTHS}")
+        what = _other_table(columns_of(line))
+        if what:
+            raise BioqError(f"{where}: the file seems to be {what}")
+
+
+def _other_table(columns: list[bytes]) -> str:
+    """Return what a file is whose first line has these columns, if it is not BED."""
+    if _is_header(columns):
+        names = [_shown(column).strip("\"'").lower() for column in columns]
+        if "seqnames" in names or names[3:4] == ["width"]:
+            return _RANGES
+        return _MACS if names[3:4] == ["length"] else ""
+    if _is_header(columns[1:]):
+        return _SECOND
+    if columns[3:4] == columns[:1] and columns[5:] and all(map(bytes.isdigit, columns[4:6])):
+        return _PAIRS
+    return _LENGTHS if len(columns) == 2 and columns[1].isdigit() else ""
 
 
 def _seems(columns: list[bytes]) -> str:

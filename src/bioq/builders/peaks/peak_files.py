@@ -37,6 +37,8 @@ class _FileNotes:
     forms: set[str] = field(default_factory=set)
     absolute: list[str] = field(default_factory=list)
     """Files with summits as positions on the contig."""
+    unlike_names: list[str] = field(default_factory=list)
+    """Files that are narrowPeak by their names and not by their columns."""
     headers: dict[str, str] = field(default_factory=dict)
     """File -> its first line, if it is names of columns."""
 
@@ -47,6 +49,8 @@ class _FileNotes:
             given = bed.summit[located.rows] > NO_SUMMIT
             _, in_peak = summits_in_peaks(bed, located)
             self.outside[file] += int((given & ~in_peak).sum())
+            if bed.form != "narrowPeak" and ".narrowpeak" in bed.path.name.lower() and len(bed):
+                self.unlike_names.append(file)
         if bed.item is not None and len(bed):
             self.items[file] += int(bed.item[-1]) + 1
             self.blocks += len(bed)
@@ -77,6 +81,11 @@ class _FileNotes:
                 f"warning: the summits (column 10) of {_files(self.absolute)} are positions on the "
                 "contig, not counted from the peak's start as in narrowPeak; they are read as "
                 "positions"
+            )
+        if self.unlike_names:
+            yield (
+                f"warning: the columns of {_files(self.unlike_names)} are not those of narrowPeak "
+                "(ten, the last one the summit); the middle of each peak is used"
             )
         if outside:
             is_one = outside.total() == 1

@@ -388,6 +388,27 @@ def test_bed12_and_gapped_peak_are_read_by_their_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sizes", "starts", "expected"),
+    [
+        ("1,5,6,1", "0,3,20,29", [(13, 18), (30, 36)]),
+        ("5,1,1,", "0,8,29,", [(10, 15), (18, 19)]),
+        ("1,1", "0,29", [(10, 11), (39, 40)]),  # nothing else is left
+    ],
+)
+def test_the_bases_with_which_macs_fills_the_ends_of_a_gapped_peak_are_no_peaks(
+    tmp_path: Path, sizes: str, starts: str, expected: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "a.gappedPeak"
+    count = starts.strip(",").count(",") + 1
+    line = f"chr1\t10\t40\tx\t9\t.\t0\t0\t0\t{count}\t{sizes}\t{starts}"
+    path.write_text(line + "\t5.1\t3.2\t2.2\n")
+    bed = read_bed(path, blocks=True)
+    assert list(zip(bed.start.tolist(), bed.end.tolist(), strict=True)) == expected
+    (tmp_path / "b.bed").write_text(line + "\n")  # BED12: every block counts
+    assert len(read_bed(tmp_path / "b.bed", blocks=True)) == count
+
+
+@pytest.mark.parametrize(
     "columns",
     [
         "10 40 0 2 3,4 0",  # as many starts as blocks

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files.text import open_content
-from bioq.genome.bed_forms import NARROW_PEAK_COLUMNS, SAMPLED_LINES, Form, form_of, parse_blocks
+from bioq.genome.bed_forms import (
+    NARROW_PEAK_COLUMNS,
+    SAMPLED_LINES,
+    Form,
+    form_of,
+    parse_blocks,
+    without_fillers,
+)
 from bioq.genome.bed_lines import (
     MOST_DIGITS,
     columns_of,
@@ -233,6 +240,8 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
         contig = contigs.setdefault(columns[0], len(contigs))
         if has_blocks:
             blocks = parse_blocks(columns, start, end, where)
+            if form == "gappedPeak":
+                blocks = without_fillers(blocks, start, end)
             rows += [(contig, first, last, NO_SUMMIT, item) for first, last in blocks]
             continue
         summit = NO_SUMMIT

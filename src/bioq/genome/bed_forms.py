@@ -75,6 +75,16 @@ def parse_blocks(columns: list[bytes], start: int, end: int, where: str) -> list
     return blocks
 
 
+def without_fillers(blocks: list[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """Return the blocks of a gappedPeak without those of one base that fill its two ends.
+
+    BED12 needs a block at each end of the item, so MACS adds blocks of one base there (MACS,
+    "callpeak", NAME_peaks.gappedPeak, columns 10 to 12). They are not peaks.
+    """
+    fillers = ((start, start + 1), (end - 1, end))
+    return [block for block in blocks if block not in fillers] or blocks
+
+
 def _half(answers: list[bool]) -> bool:
     return 2 * sum(answers) >= len(answers)
 

@@ -125,4 +125,7 @@ def _has_blocks(row: list[bytes]) -> bool:
 
 def _numbers(cell: bytes, what: str) -> list[int]:
     """Return the numbers of a list with commas, of which one may follow the last number."""
-    return [whole_number(number.strip(), what) for number in cell.removesuffix(b",").split(b",")]
+    numbers = cell.removesuffix(b",").split(b",")
+    if all(map(bytes.isdigit, numbers)):
+        return list(map(int, numbers))
+    return [whole_number(number.strip(), what) for number in numbers]

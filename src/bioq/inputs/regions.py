@@ -14,6 +14,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
+from bioq.genome.bed_forms import Form, form_of
 from bioq.genome.bed_lines import interval_lines, parse_interval
 from bioq.genome.contigs import is_overhang, not_on_contig
 from bioq.genome.windows import middle_start, read_windows, window_start
@@ -108,6 +109,8 @@ class RegionWindows:
         """Of the last reading: regions that begin before their contig, regions on the - strand, and
         all regions."""
         self._header = ""
+        self._form: Form = "BED"
+        """What the first region looks like; see `bed_forms`."""
 
     def count(self) -> int:
         """Return the number of windows, after a check of every line.
@@ -135,6 +138,8 @@ class RegionWindows:
         """Print what was done with the lines; `twice` bins are on both strands of one bigWig."""
         if self._header:
             say(f"{self.label}: its first line is read as names of columns: {self._header}")
+        if self._form in ("BED12", "gappedPeak"):
+            say(f"{self.label}: is {self._form}; a region is a whole item, its blocks are not read")
         if self._clipped:
             say(
                 f"{self.label}: {self._clipped:,} of {self._regions:,} regions begin before their "
@@ -228,6 +233,8 @@ class RegionWindows:
                     raise not_on_contig(where, start, end, self._contigs[contig], self._genome)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 is_reverse = self._stranded and fields[5:6] == [b"-"]
+                if not self._regions:
+                    self._form = form_of([fields], self.path)
                 self._regions += 1
                 self._clipped += start < 0
                 self._reverse += is_reverse

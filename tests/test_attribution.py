@@ -232,6 +232,34 @@ def test_the_bases_that_count_most_are_those_of_the_planted_motif(
     assert set(counts.nlargest(5).index) <= set(inside.index)
 
 
+@pytest.mark.parametrize("method", ["integrated-gradients", "input-x-gradient"])
+def test_a_region_of_the_opposite_strand_is_explained_at_the_letters_of_the_genome(
+    trained: TrainedRun, tmp_path: Path, method: str
+) -> None:
+    """As if the opposite strand were the genome, with positions and letters mapped back."""
+    codes = np.random.default_rng(6).integers(0, 4, 500).astype(np.uint8)
+    rows = {}
+    for name, bases, line in (
+        ("minus", codes, "chr1\t200\t240\tx\t0\t-"),
+        ("plus", dna.reverse_complement(codes), "chr1\t260\t300\tx\t0\t+"),
+    ):
+        genome, bed, out = (tmp_path / f"{name}{ending}" for ending in (".fa", ".bed", ".npz"))
+        genome.write_text(f">chr1\n{dna.decode(bases)}\n")
+        bed.write_text(line + "\n")
+        tokens = [bed, "--genome", genome, "--out", out, "--strands", "forward"]
+        explain("attribution", trained.run, *tokens, "--method", method, "--steps", 8)
+        rows[name] = np.load(out)
+    minus, plus = rows["minus"], rows["plus"]
+    hypothetical = np.concatenate(list(plus["hypothetical"]), axis=1)[::-1, ::-1]
+    np.testing.assert_allclose(
+        np.concatenate(list(minus["hypothetical"]), axis=1), hypothetical, atol=1e-5
+    )
+    assert minus["position"].ravel().tolist() == list(range(200, 240))
+    assert minus["codes"].ravel().tolist() == codes[200:240].tolist()
+    np.testing.assert_allclose(minus["logit"], plus["logit"], atol=1e-5)
+    assert np.abs(hypothetical - hypothetical[::-1, ::-1]).max() > 1e-3
+
+
 def test_too_few_steps_are_said_with_the_number_to_try(
     trained: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -473,6 +473,26 @@ def test_regions_past_a_contigs_end_are_predicted_and_told(
     )
 
 
+def test_the_strands_of_regions_are_those_of_the_plain_command(
+    run: Path, tmp_path: Path, machines: Machines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.bed").write_text("chr1\t0\t400\tp\t0\t+\n1\t-9\t300\tm\t0\t-\n")
+    genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    common = [str(run), str(tmp_path / "r.bed"), "--genome", str(genome), "--batch-size", "4"]
+    common += ["--strands", "forward"]
+    assert main(["predict", *common, "--out", str(tmp_path / "o.parquet")]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(": ", 1)[1] for line in told] == [
+        "1 of 2 regions begin before their contig's first base; they are read from that base on",
+        "1 of 2 regions are on the - strand (column 6): their reverse complements are used",
+    ]
+    ray = ["--ray", machines.address, "--ray-shard", "8", "--ray-workers", "1"]
+    assert main(["predict", *common, "--out", str(tmp_path / "parts"), *ray]) == 0
+    assert capsys.readouterr().err.splitlines()[:2] == told
+    result, plain = (pd.read_parquet(tmp_path / name) for name in ("parts", "o.parquet"))
+    pd.testing.assert_frame_equal(result, plain, check_exact=True)
+
+
 @pytest.mark.parametrize("kill", ["workers", "node"])
 def test_a_death_in_the_middle_changes_no_byte(
     kill: str,
@@ -596,13 +616,11 @@ def test_variants_at_iupac_codes_of_the_genome_are_those_of_the_plain_command(
         )
 
 
-def test_a_vcf_without_alleles_is_refused_as_by_the_plain_command(
-    tmp_path: Path, machines: Machines
-) -> None:
+def test_a_vcf_without_alleles_is_an_error(tmp_path: Path, machines: Machines) -> None:
     genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
     vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
-    with pytest.raises(BioqError, match=r"x\.vcf: holds no variants"):
+    with pytest.raises(BioqError, match="holds no variants; expected a record per variant"):
         write_variants_on_ray(job, out, cluster=on(machines))
     assert not out.exists()
 

@@ -2,8 +2,10 @@
 
 import gzip
 import os
+import random
 import re
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
+from bioq.genome.bed_forms import Form
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
 
@@ -464,7 +467,7 @@ def test_every_layout_of_a_fasta_gives_the_bases_or_an_error(
 
 
 def bed_rows(path: Path) -> list[tuple[str, int, int, int]]:
-    bed = read_bed(path)
+    bed = read_bed(path, summits=True, blocks=True)
     names = [bed.contigs[number] for number in bed.contig]
     return list(zip(names, bed.start, bed.end, bed.summit, strict=True))
 
@@ -479,17 +482,214 @@ def test_a_bed_file_is_read_past_headers_comments_and_blank_lines(tmp_path: Path
     assert [read_bed(path).line(row) for row in range(3)] == [5, 7, 10]
 
 
-def test_a_narrow_peak_gives_summits_and_a_bed12_does_not(tmp_path: Path) -> None:
+def narrow_peak(start: int, end: int, summit: object, contig: str = "chr1") -> str:
+    return f"{contig}\t{start}\t{end}\t.\t0\t.\t1.5\t-1\t1e-3\t{summit}\n"
+
+
+def test_a_narrow_peak_gives_summits_if_they_are_requested(tmp_path: Path) -> None:
     narrow = tmp_path / "a.narrowPeak.gz"
-    narrow.write_bytes(
-        gzip.compress(
-            b"chr1\t10\t30\t.\t0\t.\t1.5\t-1\t-1\t7\nchr1\t40\t60\t.\t0\t.\t1e3\t-1\t-1\t-1\n"
-        )
-    )
+    narrow.write_bytes(gzip.compress((narrow_peak(10, 30, 7) + narrow_peak(40, 60, -1)).encode()))
     assert bed_rows(narrow) == [("chr1", 10, 30, 7), ("chr1", 40, 60, -1)]
-    bed12 = tmp_path / "b.bed"
-    bed12.write_bytes(b"chr1\t10\t30\tx\t0\t+\t10\t30\t0\t2\t3,4\t0,16\n")
-    assert bed_rows(bed12) == [("chr1", 10, 30, -1)]
+    assert read_bed(narrow).summit.tolist() == [-1, -1]
+
+
+TEN_COLUMNS = {
+    "narrowPeak by content": ("a.bed", narrow_peak(10, 30, 7), [7]),
+    "narrowPeak and a tab at the end": ("a.bed", narrow_peak(10, 30, 7)[:-1] + "\t\n", [7]),
+    "narrowPeak with blanks": ("a.bed", narrow_peak(10, 30, 7).replace("\t", "  "), [7]),
+    "cCRE": ("a.bed", "chr1\t10\t30\tE1\t0\t.\t10\t30\t255,205,0\tdELS\n", [-1]),
+    "BED9 and a number": ("a.bed", "chr1\t10\t30\tx\t0\t+\t10\t30\t0\t7\n", [-1]),
+    "the same, named": ("a.narrowPeak", "chr1\t10\t30\tx\t0\t+\t10\t30\t0\t7\n", [7]),
+    "a score in column 10": ("a.bed", "chr1\t10\t30\tx\t0\t.\t1.5\t2\t3\t0.7\n", [-1]),
+    "text in column 7": ("a.bed", "chr1\t10\t30\tx\t0\t.\tgene\t2\t3\t7\n", [-1]),
+    "text although named": ("a.narrowPeak", "chr1\t10\t30\tx\t0\t.\t1\t2\t3\tdELS\n", [-1]),
+    "broadPeak": ("a.broadPeak", "chr1\t10\t30\tx\t0\t.\t1\t2\t3\n", [-1]),
+    "SEACR": ("a.bed", "chr1\t10\t30\t1.5\t3\tchr1:12-15\n", [-1]),
+    "bedGraph": ("a.bdg", "chr1\t10\t30\t1.5\n", [-1]),
+}
+
+
+@pytest.mark.parametrize("kind", TEN_COLUMNS)
+def test_the_tenth_column_is_a_summit_only_where_the_file_is_narrow_peak(
+    tmp_path: Path, kind: str
+) -> None:
+    name, text, summits = TEN_COLUMNS[kind]
+    (tmp_path / name).write_text(text)
+    assert [row[3] for row in bed_rows(tmp_path / name)] == summits
+    assert len(read_bed(tmp_path / name)) == 1
+
+
+def test_summits_as_positions_on_the_contig_are_converted(tmp_path: Path) -> None:
+    path = tmp_path / "a.narrowPeak"
+    path.write_text(narrow_peak(10, 30, 12) + narrow_peak(40, 60, -1) + narrow_peak(50, 70, 69))
+    bed = read_bed(path, summits=True)
+    assert bed.has_absolute_summits
+    assert bed.summit.tolist() == [2, -1, 19]
+    path.write_text(narrow_peak(10, 30, 12) + narrow_peak(10, 31, 15))
+    bed = read_bed(path, summits=True)  # each reading is possible: that of the format counts
+    assert not bed.has_absolute_summits
+    assert bed.summit.tolist() == [12, 15]
+    path.write_text(narrow_peak(10, 30, 12) + narrow_peak(40, 60, 61))
+    assert read_bed(path, summits=True).summit.tolist() == [12, 61]
+
+
+BED12 = "chr1\t10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4,\t0,26,\n"
+GAPPED = "chr1\t10\t40\tx\t9\t.\t0\t0\t0\t2\t3,4\t0,26\t5.1\t3.2\t2.2\n"
+
+
+def test_bed12_and_gapped_peak_are_read_by_their_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    for line, form in ((BED12, "BED12"), (GAPPED, "gappedPeak")):
+        for text in (line, line.replace("\t", " "), "#x\n" + line, line[:-1]):
+            path.write_text(text)
+            bed = read_bed(path, blocks=True)
+            assert (bed.form, bed.start.tolist(), bed.end.tolist()) == (form, [10, 36], [13, 40])
+            assert bed.item is not None
+            assert bed.item.tolist() == [0, 0]
+            assert bed.line(1) == (2 if text.startswith("#") else 1)
+    bed = read_bed(path)
+    assert (bed.form, bed.start.tolist(), bed.item) == ("BED", [10], None)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "starts", "expected"),
+    [
+        ("1,5,6,1", "0,3,20,29", [(13, 18), (30, 36)]),
+        ("5,1,1,", "0,8,29,", [(10, 15), (18, 19)]),
+        ("1,1", "0,29", [(10, 11), (39, 40)]),  # nothing else is left
+    ],
+)
+def test_the_bases_with_which_macs_fills_the_ends_of_a_gapped_peak_are_no_peaks(
+    tmp_path: Path, sizes: str, starts: str, expected: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "a.gappedPeak"
+    count = starts.strip(",").count(",") + 1
+    line = f"chr1\t10\t40\tx\t9\t.\t0\t0\t0\t{count}\t{sizes}\t{starts}"
+    path.write_text(line + "\t5.1\t3.2\t2.2\n")
+    bed = read_bed(path, blocks=True)
+    assert list(zip(bed.start.tolist(), bed.end.tolist(), strict=True)) == expected
+    (tmp_path / "b.bed").write_text(line + "\n")  # BED12: every block counts
+    assert len(read_bed(tmp_path / "b.bed", blocks=True)) == count
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "10 40 0 2 3,4 0",  # as many starts as blocks
+        "10 40 0 2 3,4 0,27",  # the last block reaches past the item
+        "10 40 red 2 3,4 0,26",
+        "10 40 0 1.5 3 0",
+        "10 40 0 1 5 0",  # a single block is the item
+        "0.1 0.2 0.3 400 x y",
+    ],
+)
+def test_twelve_columns_that_are_no_blocks_are_an_interval(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text("\t".join(["chr1", "10", "40", "x", "0", "+", *columns.split()]) + "\n")
+    assert bed_rows(path) == [("chr1", 10, 40, -1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4\t0", "is 2, but there are 2 blockSizes .* 1 blockS"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4\t0,27", "the block of 4 bases at 27 is not inside"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,0\t0,9", "the block of 0 bases at 9 is not inside"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,x\t0,9", r"\(column 11\): 'x' is not a whole number"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4\t0,-9", r"\(column 12\): -9 is negative"),
+        ("10\t40\tx\t0\t+\t10\t40\t0\t0\t\t", "has 10 columns; the file is BED12 or g"),
+        ("10\t40\tx\t0\t+", "has 6 columns; the file is BED12"),
+    ],
+)
+def test_a_damaged_line_of_bed12_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text(f"track x\n{BED12}chr1\t{line}\n")
+    with pytest.raises(BioqError, match=f"a.bed:3: .*{message}"):
+        read_bed(path, blocks=True)
+    assert len(read_bed(path)) == 2  # the blocks of bins and regions are not read
+    path.write_text(f"chr1\t{line}\n{BED12}")
+    with pytest.raises(BioqError, match=f"a.bed:1: .*{message}"):
+        read_bed(path, blocks=True)
+    path = tmp_path / "a.gappedPeak.gz"
+    path.write_bytes(gzip.compress(f"chr1\t{line}\n".encode()))
+    with pytest.raises(BioqError, match=f"a.gappedPeak.gz:1: .*{message}"):
+        read_bed(path, blocks=True)
+
+
+def test_a_first_line_of_column_names_is_left_out_and_only_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    for names in ("chrom\tstart\tend", "Chr Start Stop name", "#c\nchrom\tchromStart\tchromEnd"):
+        path.write_text(names + "\nchr1\t5\t9\nchr2\t6\t9\n")
+        bed = read_bed(path)
+        assert bed_rows(path) == [("chr1", 5, 9, -1), ("chr2", 6, 9, -1)]
+        assert bed.header == names.split("\n")[-1].replace("\t", " ")
+        assert bed.line(1) == 3 + names.count("\n")
+    path.write_text("chr1\t5\t9\nchrom\tstart\tend\n")
+    with pytest.raises(BioqError, match=r"a.bed:2: start 'start' is not a whole number"):
+        read_bed(path)
+
+
+def test_columns_may_be_separated_by_blanks_or_by_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    lines = [
+        "chr1   5  9",
+        "chr1 5\t9\tx",
+        "chr1\t5 9",
+        " chr1\t5\t9",
+        "chr1\t 5\t9 ",
+        "chr1\t5\t9\t\t",
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines) + "chr 1\t5\t9\n")
+    assert bed_rows(path) == [("chr1", 5, 9, -1)] * 6 + [("chr 1", 5, 9, -1)]
+
+
+OTHER_FORMATS = {
+    "MACS .xls": (
+        "# This file is generated by MACS version 2.2.6\n# effective genome size\n\n"
+        "chr\tstart\tend\tlength\tabs_summit\tpileup\nchr1\t101\t200\t100\t150\t9\n",
+        r":4: the file seems to be a table of MACS \(.xls\), .* give the .narrowPeak or .broadPeak",
+    ),
+    "GRanges": ("seqnames start end width strand\nchr1 101 200 100 *\n", ":1: .* R's GRanges"),
+    "GFF": (
+        "##gff-version 3\nchr1\tx\tgene\t5\t9\t.\t+\t.\tID=1\n",
+        ":1: .* to be GFF or GTF, whose",
+    ),
+    "GTF": ('#!x\nchr1\tx\tgene\t5\t9\t.\t+\t.\tgene_id "1"\n', ":2: start 'x' .* be GFF or GTF"),
+    "VCF": (
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\n1\t5\t7\tA\tC\n",
+        ":1: .* to be VCF: 'bioq variants'",
+    ),
+    "VCF without header": ("1\t5\trs7\tA\tC,<DEL>\t.\t.\n", ":1: end 'rs7' .* seems to be VCF"),
+    "SAM": ("@HD\tVN:1.6\n@SQ\tSN:chr1\tLN:9\n", ":1: .* SAM or a Picard interval_list"),
+    "SAM without header": (
+        "r1\t99\tchr1\t5\t60\t4M\t=\t9\t50\tACGT\t!!!!\n",
+        ":1: end 'chr1' .* to be SAM or a Pic",
+    ),
+    "interval_list": ("@SQ\tSN:chr1\tLN:9\nchr1\t1\t5\t+\tx\n", ":1: .* a Picard interval_list"),
+    "HOMER": (
+        "# HOMER Peaks\n#PeakID\tchr\tstart\nchr1-1\tchr1\t5\t9\t+\n",
+        ":3: start 'chr1' .* the contig in its second column",
+    ),
+    "UCSC table with a bin": ("585\tchr1\t5\t9\tx\n", ":1: start 'chr1' .* in its second column"),
+    "SAF": ("GeneID\tChr\tStart\tEnd\tStrand\ng1\tchr1\t5\t9\t+\n", ":1: .* in its second column"),
+    "contig lengths": ("chr1\t900\n", ":1: the file seems to be a table of contig lengths, with 2"),
+    "BEDPE": ("chr1\t5\t9\tchr1\t50\t90\tx\n", ":1: .* to be BEDPE, with two intervals per line"),
+    "wiggle": ("track type=wiggle_0\nfixedStep chrom=chr1 start=1 step=1\n1\n", ":2: .* wiggle"),
+    "regions": ("chr1:5-9\n", r":1: has 1 column; .* a list of regions CONTIG:START-END"),
+    "commas": ("chr1,5,9\n", ":1: has 1 column; .* with commas"),
+    "FASTA": (">a\nACGT\n", ":1: begins with '>', as FASTA does"),
+    "bigBed": ("\x26\xfc\x8f\x88".encode("latin-1"), ":1: .* a binary file: convert it"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_FORMATS)
+def test_a_file_of_another_format_is_named(tmp_path: Path, kind: str) -> None:
+    content, message = OTHER_FORMATS[kind]
+    path = tmp_path / "peaks.bed"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(BioqError, match=message) as caught:
+        read_bed(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_without_peaks_has_no_rows(tmp_path: Path) -> None:
@@ -500,7 +700,7 @@ def test_a_file_without_peaks_has_no_rows(tmp_path: Path) -> None:
 
 
 fields = st.tuples(
-    st.sampled_from(["chr1", "1", "NA", "chrUn_x", "chrUn_y", "chrUn_xx", "", "atrack", '"q"']),
+    st.sampled_from(["chr1", "1", "NA", "chrUn_x", "chrUn_y", "chrUn_xx", "atrack", '"q"']),
     st.integers(0, 10**9),
     st.integers(1, 10**6),
     st.sampled_from(
@@ -534,7 +734,8 @@ def test_the_quick_and_the_exact_pass_over_a_bed_file_agree(
     file = tmp_path / "x.bed"
     text = header + "\n".join(lines) + "\n" * last
     file.write_bytes(text.replace("\n", newline).encode())
-    quick, exact = _parse_quickly(file, _read(file)), _parse_exactly(file, _read(file))
+    form: Form = "narrowPeak" if width == 7 else "BED"
+    quick, exact = _parse_quickly(file, _read(file), form), _parse_exactly(file, _read(file), form)
     if quick is None:  # PyArrow refuses a single line without an end
         assert len(lines) == 1
         assert not last
@@ -543,13 +744,15 @@ def test_the_quick_and_the_exact_pass_over_a_bed_file_agree(
 
 
 def assert_equal_beds(quick: Bed, exact: Bed) -> None:
-    assert quick.contigs == exact.contigs
+    assert (quick.contigs, quick.header) == (exact.contigs, exact.header)
+    assert quick.has_absolute_summits == exact.has_absolute_summits
     for column in ("contig", "start", "end", "summit"):
         np.testing.assert_array_equal(getattr(quick, column), getattr(exact, column))
 
 
 CELLS = ["chr1", "", "#c", "track", '"', "5", "9", "0x1F", "007", "-0", "-1", "-01", "+5", " 5"]
 CELLS += ["5 ", "1_0", "1e3", "0" * 30 + "7", "9" * 19, "9" * 18, "é", "\x00", "\x0b"]
+CELLS += ["chr 1", " chr1", "-5", "-9", "1,000", "5.0", "start", "end", "2,3,", "255,0,0", "+", "-"]
 
 
 @settings(max_examples=500)
@@ -564,14 +767,73 @@ CELLS += ["5 ", "1_0", "1e3", "0" * 30 + "7", "9" * 19, "9" * 18, "é", "\x00", 
         max_size=4,
     ),
     st.sampled_from(["\t", " "]),
+    st.sampled_from(["BED", "narrowPeak"]),
 )
 def test_what_pyarrow_reads_in_another_way_is_left_to_the_exact_parser(
-    rows: list[list[str]], separator: str
+    rows: list[list[str]], separator: str, form: Form
 ) -> None:
     text = "\n".join(separator.join(row) for row in rows).encode()
-    quick = _parse_quickly(Path("x"), text)
-    if quick is not None:
-        assert_equal_beds(quick, _parse_exactly(Path("x"), text))
+    quick = outcome(lambda: _parse_quickly(Path("x"), text, form))
+    exact = outcome(lambda: _parse_exactly(Path("x"), text, form))
+    if isinstance(quick, Bed):
+        assert isinstance(exact, Bed)
+        assert_equal_beds(quick, exact)
+    elif quick is not None:
+        assert quick == exact
+
+
+def outcome(parse: Callable[[], Bed | None]) -> Bed | str | None:
+    """Return what is read, or the error."""
+    try:
+        return parse()
+    except BioqError as error:
+        return str(error)
+
+
+def test_both_parsers_agree_on_files_as_tools_write_them(tmp_path: Path) -> None:
+    """400 files of a seeded generator: each form, and few or many lines that are odd."""
+    make = random.Random(18)
+    quick_reads = 0
+    for number in range(400):
+        text = "".join(_odd_lines(make, columns=make.choice([3, 4, 6, 9, 10, 10, 11, 12, 15])))
+        path = tmp_path / f"{number}.bed"
+        path.write_bytes(text.replace("\n", make.choice(["\n", "\n", "\r\n"])).encode())
+        for form in ("BED", "narrowPeak"):
+            quick = outcome(lambda: _parse_quickly(path, _read(path), form))  # noqa: B023
+            if isinstance(quick, Bed):
+                quick_reads += 1
+                assert_equal_beds(quick, _parse_exactly(path, _read(path), form))
+    assert quick_reads > 100
+
+
+def _odd_lines(make: random.Random, columns: int) -> Iterator[str]:
+    if make.random() < 0.2:
+        yield make.choice(["track name=x\n", "#c\n\n", "chrom\tstart\tend\n", "browser x\n"])
+    odd_rate = make.choice([0, 0, 0.02, 0.3])
+    for _ in range(make.randint(1, 40)):
+        start = make.randint(0, 5000)
+        end = start + make.randint(1, 900)
+        row = [make.choice(["chr1", "chrM", "HLA-A*01:01", "chrUn_1"]), str(start), str(end)]
+        row += ["x", "0", ".", "1.5", "2", "3e-4", str(make.randint(-1, end - start))]
+        row += [str(end - start), "0", "1", "2", "3"]
+        line = "\t".join(row[:columns]) + "\n"
+        if make.random() < odd_rate:
+            at = make.randrange(columns)
+            row[at] = make.choice(
+                ["", " ", "-3", f"{start} ", "0", "007", "1e6", "1,000", "é", "."]
+            )
+            line = make.choice(
+                [
+                    "\t".join(row[:columns]) + "\n",
+                    line.replace("\t", " "),
+                    line.replace("\t", " ", 1),
+                    line.replace("\n", "\t\n"),
+                    f"track x\n{line}",
+                    f"\n{line}",
+                    line * 2,
+                ]
+            )
+        yield line
 
 
 @pytest.mark.parametrize("number", ["0x1F", "-0", " 5", "5 ", "0" * 30 + "7", "9" * 19])
@@ -580,7 +842,7 @@ def test_a_number_that_only_pyarrow_reads_is_not_taken(number: str, column: int)
     row = ["chr1", "3", "40", "x", "0", ".", "1", "-1", "-1", "4"]
     row[column] = number
     for text in ("\t".join(row), "\t".join(row) + "\n"):
-        assert _parse_quickly(Path("x"), text.encode()) is None
+        assert _parse_quickly(Path("x"), text.encode(), "narrowPeak") is None
 
 
 WRONG_BEDS = {
@@ -590,17 +852,29 @@ WRONG_BEDS = {
         b"#x\nchr1\t1000\t900\n",
         ":2: end 900 is before start 1000; BED intervals need start < end",
     ),
-    "no bases": (b"chr1\t5\t5\n", ":1: end 5 is equal to start 5"),
-    "negative start": (b"chr1\t1\t2\nchr1\t-1\t5\n", ":2: start -1 is negative"),
-    "a float": (b"chr1\t1\t2\nchr1\t1.0\t5\n", ":2: start '1.0' is not a whole number"),
-    "scientific": (b"chr1\t1\t1e3\n", ":1: end '1e3' is not a whole number"),
-    "a header row": (b"chrom\tstart\tend\nchr1\t1\t2\n", ":1: start 'start' is not a whole"),
-    "thousands": (b"chr1\t1,000\t2,000\n", ":1: start '1,000' is not a whole number"),
+    "no bases": (
+        b"chr1\t5\t5\n",
+        r":1: end 5 is equal to start 5; .* give the base on its right, 5 6; .*, 4 5$",
+    ),
+    "before the contig": (b"chr1\t1\t2\nchr1\t-5\t-1\n", ":2: end -1 is before the first base of"),
+    "no name": (b"\t1\t2\n", ":1: the contig's name, the first column, is empty"),
+    "two tabs": (b"chr1\t\t1\t2\n", ":1: start '' is not a whole number"),
+    "a float": (
+        b"chr1\t1\t2\nchr1\t1.0\t5\n",
+        ":2: start '1.0' is not a whole number; expected digits only: 1$",
+    ),
+    "a fraction": (b"chr1\t1.5\t5\n", ":1: start '1.5' is .*expected digits only$"),
+    "scientific": (b"chr1\t1\t1e3\n", ":1: end '1e3' is not a .* digits only: 1000$"),
+    "thousands": (b"chr1\t1,000\t2,000\n", ":1: start '1,000' is not .* digits only: 1000$"),
     "too large": (b"chr1\t1\t99999999999999999999\n", ":1: end '9+' is not a whole number"),
     "empty cell": (b"chr1\t\t5\n", ":1: start '' is not a whole number"),
     "bad summit": (
-        b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t1.5\n",
-        r":1: summit \(column 10\) '1.5' is not a whole number",
+        2 * b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t1\n" + b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t1.5\n",
+        r":3: summit \(column 10\) '1.5' is not a whole number",
+    ),
+    "negative summit": (
+        2 * b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t1\n" + b"chr1\t1\t9\t.\t0\t.\t1\t-1\t-1\t-2\n",
+        r":3: summit \(column 10\) -2 is negative",
     ),
     "truncated gzip": (gzip.compress(b"chr1\t1\t2\n")[:-9], "cut short or damaged"),
 }
@@ -612,7 +886,7 @@ def test_a_wrong_bed_line_is_named(tmp_path: Path, wrong: str) -> None:
     path = tmp_path / "peaks.bed"
     path.write_bytes(content)
     with pytest.raises(BioqError, match=message) as caught:
-        read_bed(path)
+        read_bed(path, summits=True)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
@@ -699,11 +973,34 @@ def test_intervals_are_located_and_absent_contigs_counted(tmp_path: Path) -> Non
     assert located.absent == {"chr3": 2}
 
 
-def test_an_interval_past_the_end_of_its_contig_names_its_line(tmp_path: Path) -> None:
+def test_intervals_that_reach_past_an_end_of_their_contig_are_clipped(tmp_path: Path) -> None:
     names = names_of(tmp_path, ["1"])
     path = tmp_path / "a.bed"
-    path.write_text("track x\nchr1\t0\t10\nchr1\t9\t11\n")
-    with pytest.raises(BioqError, match=r"a.bed:3: end 11 is past the end of 1, which has 10 ba"):
+    path.write_text("chr1\t-3\t4\nchr1\t2\t10\nchr1\t9\t1020\nchr1\t-9\t30\n")
+    located = locate(read_bed(path), names)
+    assert located.start.tolist() == [0, 2, 9, 0]
+    assert located.end.tolist() == [4, 10, 10, 10]
+    assert located.is_clipped.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "10\t11",
+            "start 10 is past the end of 1, which has 10 bases in .*g.fa; is the file of an",
+        ),
+        ("9\t1021", "end 1021 is far past the end of 1, which has 10 bases"),
+        ("-1011\t5", "start -1011 is far before the first base of 1, which has 10 bases"),
+    ],
+)
+def test_an_interval_that_is_no_overhang_names_its_line(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    names = names_of(tmp_path, ["1"])
+    path = tmp_path / "a.bed"
+    path.write_text(f"track x\nchr1\t0\t10\nchr1\t{line}\n")
+    with pytest.raises(BioqError, match=f"a.bed:3: {message}"):
         locate(read_bed(path), names)
 
 

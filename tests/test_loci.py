@@ -94,6 +94,28 @@ def test_a_region_is_covered_once_and_no_further(start: int, length: int, span: 
             assert dna.decode(locus.codes).strip("N") == "".join(known)
 
 
+def test_a_region_before_its_contig_is_explained_from_the_first_base(
+    genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed = tmp_path / "in.bed"
+    bed.write_text("chr1\t-5\t30\n")
+    result = loci(bed, genome, span=12)
+    assert [int(one) for locus in result for one in locus.position] == list(range(30))
+    assert "1 of 1 regions begin before their contig's first base" in capsys.readouterr().err
+
+
+def test_a_region_with_blocks_is_explained_as_one_region(
+    genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed = tmp_path / "in.bed"
+    bed.write_text("chr1\t10\t40\tx\t0\t+\t10\t40\t0\t2\t3,4,\t0,26,\n")
+    result = loci(bed, genome, span=12)
+    assert [int(one) for locus in result for one in locus.position] == list(range(10, 40))
+    assert capsys.readouterr().err == (
+        f"{bed}: is BED12; a region is a whole item, its blocks are not read\n"
+    )
+
+
 @given(st.integers(0, 145), st.integers(1, 5), st.text("ACGT", min_size=1, max_size=5))
 def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
     start: int, ref_length: int, alt: str

@@ -224,6 +224,40 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
     assert labels[1] == [str(place) for place in range(105, 151, 5)]
 
 
+def test_a_region_of_the_opposite_strand_has_its_effects_at_the_letters_of_the_genome(
+    run: Path, genome: Path, tmp_path: Path
+) -> None:
+    bed, table, arrays = (tmp_path / name for name in ("in.bed", "out.tsv", "out.npz"))
+    bed.write_text("chr1\t300\t305\tx\t0\t-\nchr1\t2\t9\tedge\t0\t-\nchr1\t300\t305\ty\t0\t+\n")
+    tokens = ["mutagenesis", str(run), str(bed), "--genome", str(genome), "--span-bp", "7"]
+    for out in (table, arrays):
+        assert main([*tokens, "--out", str(out), "--strands", "forward"]) == 0
+    rows = pd.read_csv(table, sep="\t", dtype={"ref": str})
+    model = bioq.load(run)
+    padded = "N" * WINDOW + CHROMOSOME + "N" * WINDOW
+
+    def predicted(bases: str, name: str) -> np.ndarray:
+        codes = dna.encode(bases)
+        strand = codes if name == "y" else dna.reverse_complement(codes)
+        return bioq.predict(model, dna.one_hot(strand[None]), strands="forward")[0]
+
+    starts = {"x": 299, "edge": 2, "y": 299}
+    for row in rows.itertuples():
+        first = starts[row.name] - (WINDOW - 7) // 2
+        window = padded[WINDOW + first :][:WINDOW]
+        assert CHROMOSOME[row.position] == row.ref
+        mutant = mutated(window, row.position - first, row.alt)
+        effect = predicted(mutant, row.name)[0] - predicted(window, row.name)[0]
+        assert row.first == pytest.approx(effect, abs=2e-6)
+    assert rows["name"].tolist() == ["x"] * 21 + ["edge"] * 21 + ["y"] * 21
+    effects = np.load(arrays)["effects"]
+    assert np.abs(effects[0] - effects[2]).max() > 1e-4
+    chosen = ["ACGT".index(alt) for alt in rows["alt"]]
+    window = np.repeat([0, 1, 2], 21)
+    at = np.tile(np.repeat(np.arange(7), 3), 3)
+    np.testing.assert_allclose(effects[window, chosen, at, 0], rows["first"], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [

@@ -1,6 +1,8 @@
 """Data sets from peaks, against a slow recount of every base."""
 
 import gzip
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +51,16 @@ class World:
     def is_positive(self, target: str, contig: str, start: int, bin_bp: int, label: str) -> bool:
         """Decide one label base by base."""
         covered = set()
-        for name, first, last, summit in self.peaks[target]:
+        peaks = self.peaks[target]
+        given = [(first, last, summit) for _, first, last, summit in peaks if summit >= 0]
+        are_positions = all(first <= summit < last for first, last, summit in given) and any(
+            summit >= last - first for first, last, summit in given
+        )
+        for name, first, last, summit in peaks:
             if name == contig and label == "midpoint":
-                covered.add(first + summit if 0 <= summit < last - first else (first + last) // 2)
+                at = summit if are_positions else first + summit
+                is_used = summit >= 0 and first <= at < last
+                covered.add(at if is_used else (first + last) // 2)
             elif name == contig:
                 covered.update(range(first, last))
         inside = sum(base in covered for base in range(start, start + bin_bp))
@@ -320,10 +329,148 @@ def test_sheets_whose_files_are_all_empty_are_refused(tmp_path: Path) -> None:
     refused(world, "their contigs are none at all")
 
 
-def test_a_peak_past_the_end_of_its_contig_is_refused_by_line(tmp_path: Path) -> None:
-    peaks = {"a": [("chr1", 0, 4, -1), ("chr1", 5, 9, -1)]}
-    world = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write()
-    refused(world, "0.narrowPeak:2: end 9 is past the end of chr1, which has 8 bases")
+def test_a_peak_past_the_end_of_its_contig_is_clipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MACS writes such peaks; the summit of a clipped peak is used if it is on the contig."""
+    long = [("chr1", 0, 4, -1), ("chr1", 16, 30, 3), ("chr1", 18, 40, 15), ("chr1", -5, 6, 6)]
+    world = World(tmp_path, {"chr1": "ACGTACGTACGTACGTACGTACGT"}, {"a": long, "b": long}).write()
+    data = world.build(options={"keep": "all", "label": "any"})
+    assert data["train"].labels()[:, 0].tolist() == [1, 1, 0, 0, 1, 1]
+    assert (
+        f"6 peaks of 2 files (first: {tmp_path / '0.narrowPeak'}) reach past an end of their "
+        "contig and are clipped" in capsys.readouterr().err.splitlines()
+    )
+    data = world.build(out="points", options={"keep": "all", "label": "midpoint"})
+    # 4 // 2, 16 + 3, (18 + 24) // 2 because 18 + 15 is past the end, -5 + 6
+    assert data["train"].labels()[:, 0].tolist() == [1, 0, 0, 0, 1, 1]
+    assert "2 summits of 2 files" in capsys.readouterr().err
+
+
+def test_a_peak_that_is_no_overhang_is_refused_by_line(tmp_path: Path) -> None:
+    for peak, message in (
+        (("chr1", 8, 12, -1), "start 8 is past the end of chr1, which has 8 bases in .*genome.fa"),
+        (("chr1", 7, 2000, -1), "end 2000 is far past the end of chr1, which has 8 bases"),
+    ):
+        peaks = {"a": [("chr1", 0, 4, -1), peak]}
+        world = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write()
+        refused(world, f"0.narrowPeak:2: {message}.*; is the file of another genome build?")
+        exclude = tmp_path / "ex.bed"
+        exclude.write_text("\t".join(map(str, peak[:3])) + "\n")
+        world = World(tmp_path, {"chr1": "ACGTACGT"}, {"a": [("chr1", 0, 4, -1)]}).write()
+        refused(world, f"ex.bed:1: {message}", exclude=exclude)
+
+
+def test_an_excluded_region_past_the_end_of_its_contig_is_clipped_and_counted(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ex.bed").write_text("chr1\t-9\t2\nchr1\t17\t99\nchr2\t0\t2\n")
+    data = world.build(options={"keep": "all"}, exclude=tmp_path / "ex.bed")
+    kept = data["train"].bins()
+    assert kept["start"][kept["chrom"] == "chr1"].tolist() == [4, 8, 12]
+    assert kept["start"][kept["chrom"] == "chr2"].tolist() == [4, 8, 12, 16]
+    assert "2 excluded regions of " in (err := capsys.readouterr().err)
+    assert "ex.bed reach past an end of their contig and are clipped" in err
+
+
+def test_the_blocks_of_bed12_and_gapped_peak_are_the_peaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(tmp_path, {"chr1": "ACGTACGTACGTACGTACGTACGT"}, {"a": [], "b": []}).write()
+    line = "chr1\t0\t24\tpk\t9\t.\t0\t24\t0\t2\t4,6,\t0,18,"
+    (tmp_path / "0.narrowPeak").write_text(line + "\n")
+    (tmp_path / "1.narrowPeak").write_text(line + "\t5.1\t3\t2\n")
+    for label, expected in (("half", [1, 0, 0, 0, 1, 1]), ("midpoint", [1, 0, 0, 0, 0, 1])):
+        data = world.build(out=label, options={"keep": "all", "label": label})
+        assert data["train"].labels().T.tolist() == [expected, expected]
+        err = capsys.readouterr().err
+        assert "are BED12 or gappedPeak: their 2 items are read as 4 blocks" in err
+    (tmp_path / "ex.bed").write_text(line + "\n")
+    (tmp_path / "0.narrowPeak").write_text("chr1\t0\t24\n")
+    data = world.build(out="excluded", options={"keep": "all"}, exclude=tmp_path / "ex.bed")
+    assert data["train"].bins()["start"].tolist() == [4, 8, 12]
+    assert "ex.bed is BED12: its 1 item is read as 2 blocks" in capsys.readouterr().err
+
+
+def test_a_tenth_column_that_is_no_summit_does_not_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ENCODE's cCRE files are BED9 and one column of text."""
+    world = World(tmp_path, {"chr1": "ACGTACGTACGT"}, {"a": []}).write()
+    line = "chr1\t4\t12\tEH38D1\t0\t.\t4\t12\t255,205,0\tdELS\n"
+    (tmp_path / "0.narrowPeak").write_text(line)
+    for label, expected in (("half", [0, 1, 1]), ("any", [0, 1, 1]), ("midpoint", [0, 0, 1])):
+        data = world.build(out=label, options={"keep": "all", "label": label})
+        assert data["train"].labels()[:, 0].tolist() == expected
+        is_told = "0.narrowPeak are not those of narrowPeak" in capsys.readouterr().err
+        assert is_told == (label == "midpoint")
+    broken = "chr1\t4\t12\t.\t0\t.\t1\t-1\t-1\t"
+    (tmp_path / "0.narrowPeak").write_text(f"{broken}3\n{broken}4\n{broken}x\n")
+    world.build(out="unused")
+    refused_summit = "0.narrowPeak:3: summit .* 'x' is not a whole number"
+    with pytest.raises(BioqError, match=refused_summit):
+        world.build(out="used", options={"label": "midpoint"})
+
+
+def test_summits_outside_their_peak_and_summits_as_positions_are_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks = {
+        "outside": [("chr1", 0, 4, 2), ("chr1", 8, 12, 4)],
+        "absolute": [("chr1", 8, 12, 8), ("chr1", 12, 20, 18)],
+    }
+    world = World(tmp_path, {"chr1": "ACGTACGTACGTACGTACGT"}, peaks).write()
+    data = world.build(options={"keep": "all", "label": "midpoint"})
+    assert data["train"].labels().T.tolist() == [[1, 0, 1, 0, 0], [0, 0, 1, 0, 1]]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("warning")] == [
+        f"warning: the summits (column 10) of {tmp_path / '1.narrowPeak'} are positions on the "
+        "contig, not counted from the peak's start as in narrowPeak; they are read as positions",
+        f"warning: 1 summit of {tmp_path / '0.narrowPeak'} is outside its peak; the middle of the "
+        "peak is used",
+    ]
+    world.build(out="half")
+    assert "summit" not in capsys.readouterr().err
+
+
+def test_many_contigs_that_the_genome_lacks_are_counted_in_one_line(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "".join(f"alt{n}\t1\t9\n" * (40 - n) for n in range(30))
+    (tmp_path / "0.narrowPeak").write_text(text + "chr1\t0\t6\n")
+    (tmp_path / "ex.bed").write_text(text)
+    world.build(exclude=tmp_path / "ex.bed")
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 22
+    assert warnings[10] == (
+        f"warning: {sum(range(11, 31))} peaks are on 20 more contigs that genome.fa does not have; "
+        "they are left out"
+    )
+    assert "excluded regions are on 20 more contigs" in warnings[21]
+    (tmp_path / "ex.bed").write_text("# nothing\n")
+    world.build(out="none", exclude=tmp_path / "ex.bed")
+    assert "ex.bed: holds no interval, so there are no excluded" in capsys.readouterr().err
+
+
+def test_a_wrong_peak_in_a_pipe_is_named_by_line(world: World, tmp_path: Path) -> None:
+    pipe = tmp_path / "ex.bed"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_text, "chr1\t0\t4\nchr1\t99\t110\n")
+        refused(world, "ex.bed:2: start 99 is past the end of chr1", exclude=pipe)
+        written.result()
+
+
+def test_a_header_line_of_peaks_and_bins_is_told(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "0.narrowPeak").write_text("chrom\tstart\tend\nchr1\t0\t6\n")
+    (tmp_path / "bins.bed").write_text("Chr Start Stop\nchr1 0 4\n")
+    data = world.build(bins=tmp_path / "bins.bed")
+    assert data["train"].labels().tolist() == [[1, 0]]
+    err = capsys.readouterr().err
+    assert f"{tmp_path / '0.narrowPeak'} is read as names of columns: chrom start end" in err
+    assert "bins.bed: its first line is read as names of columns: Chr Start Stop" in err
 
 
 def test_an_unknown_split_contig_is_refused_with_the_genomes_contigs(world: World) -> None:
@@ -346,7 +493,12 @@ def test_an_unknown_split_contig_is_refused_with_the_genomes_contigs(world: Worl
     [
         ("chr1\t0\t4\nchr1\t4\t9\n", "bins.bed:2: the bin is 5 bp wide, expected 4"),
         ("chr1\t0\t4\nchr4\t4\t8\n", "bins.bed:2: .*genome.fa has no contig 'chr4'; it has chr1"),
-        ("#x\nchr1\t20\t24\n", "bins.bed:2: end 24 is past the end of chr1, which has 22 bases"),
+        (
+            "#x\nchr1\t20\t24\n",
+            "bins.bed:2: the bin 20 to 24 reaches past an end of chr1, which has 22 bases",
+        ),
+        ("chr1\t-2\t2\n", "bins.bed:1: the bin -2 to 2 reaches past an end of chr1"),
+        ("chr1\t30\t34\n", "bins.bed:1: start 30 is past the end of chr1, which has 22 bases"),
         ("#x\n", "bins.bed: holds no bin"),
     ],
 )

@@ -154,6 +154,106 @@ def test_regions_are_predicted_bin_by_bin(
     assert "1 of 7 bins reach past their contig's end" in capsys.readouterr().err
 
 
+STRANDED = (
+    "chr1\t100\t200\tp\t0\t+\nchr1\t100\t200\tm\t0\t-\n2\t300\t340\tn\t0\t.\nchr1\t120\t160\tr\t0\t-\n"
+    "chr1\t700\t720\tt\t0\tchr1:1-5\nchr1\t500\t540\n"
+)
+STRANDED_BINS = [
+    ("chr1", 100, "+"), ("chr1", 140, "+"), ("chr1", 180, "+"), ("chr1", 100, "-"),
+    ("chr1", 140, "-"), ("chr1", 180, "-"), ("chr2", 300, "+"), ("chr1", 120, "-"),
+    ("chr1", 690, "+"), ("chr1", 500, "+"),
+]  # fmt: skip
+
+
+def strand_of(bases: str, strand: str) -> str:
+    return dna.decode(dna.reverse_complement(dna.encode(bases))) if strand == "-" else bases
+
+
+def test_the_forward_strand_of_a_region_is_its_own_strand(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed, genome = regions(tmp_path, STRANDED)
+    forward = PredictOptions(batch_size=7, strands="forward")
+    predict_file(run, bed, tmp_path / "o.parquet", genome=genome, options=forward)
+    columns, scores = read_back(tmp_path / "o.parquet")
+    assert columns["start"].tolist() == [start for _, start, _ in STRANDED_BINS]
+    bases = [strand_of(around(contig, start), strand) for contig, start, strand in STRANDED_BINS]
+    np.testing.assert_allclose(scores, expected(run, bases, strands="forward"), atol=1e-6)
+    assert np.abs(scores[0] - scores[3]).max() > 1e-3
+    assert (
+        f"{bed}: 2 of 6 regions are on the - strand (column 6): their reverse complements are used"
+        in capsys.readouterr().err.splitlines()
+    )
+
+
+def test_with_both_strands_the_sixth_column_does_not_matter(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("o.parquet", "o.bw"):
+        files = []
+        for text in (STRANDED, STRANDED.replace("\t-", "\t+")):
+            bed, genome = regions(tmp_path, text)
+            out = predict_file(run, bed, tmp_path / name, genome=genome, options=SMALL_BATCH)
+            files.append(out[0].read_bytes())
+            out[0].unlink()
+        assert files[0] == files[1]
+    assert "strand" not in capsys.readouterr().err
+
+
+def test_a_bigwig_of_two_strands_is_the_mean_of_their_bins(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed, genome = regions(tmp_path, STRANDED + "chr1\t140\t180\tagain\t0\t-\n")
+    forward = PredictOptions(batch_size=7, strands="forward")
+    path, _ = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=forward)
+    assert f"{bed}: 3 bins are on both strands; each" in capsys.readouterr().err
+    bases = [strand_of(around(contig, start), strand) for contig, start, strand in STRANDED_BINS]
+    scores = expected(run, bases, strands="forward")[:, 0]
+    with pyBigWig.open(str(path)) as file:
+        for contig, length in (("chr1", 900), ("chr2", 430)):
+            covering: list[list[float]] = [[] for _ in range(length)]
+            for (name, start, _), score in zip(STRANDED_BINS, scores, strict=True):
+                for at in range(start, start + BIN) if name == contig else ():
+                    covering[at].append(score)
+            means = [np.mean(values) if values else np.nan for values in covering]
+            np.testing.assert_allclose(file.values(contig, 0, length), means, atol=1e-6)
+
+
+def test_an_output_of_other_strands_is_not_continued(run: Path, tmp_path: Path) -> None:
+    bed, genome = regions(tmp_path, STRANDED)
+    forward = PredictOptions(batch_size=2, strands="forward")
+    out = tmp_path / "o.parquet"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict_codes", interrupt_after(3))
+        with pytest.raises(KeyboardInterrupt):
+            predict_file(run, bed, out, genome=genome, options=forward)
+    regions(tmp_path, STRANDED.replace("\t-", "\t+"))
+    with pytest.raises(UsageError, match="another input: its first 6 windows are not the same"):
+        predict_file(run, bed, out, genome=genome, options=forward, resume=True)
+    regions(tmp_path, STRANDED)
+    predict_file(run, bed, out, genome=genome, options=forward, resume=True)
+    predict_file(run, bed, tmp_path / "whole.parquet", genome=genome, options=forward)
+    resumed, whole = read_back(out), read_back(tmp_path / "whole.parquet")
+    pd.testing.assert_frame_equal(resumed[0], whole[0])
+    np.testing.assert_allclose(resumed[1], whole[1], atol=1e-6)
+
+
+def test_a_region_before_its_contig_begins_at_its_first_base_and_is_told(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed, genome = regions(tmp_path, "chrom\tstart\tend\nchr1\t-20\t60\ta\nchr1\t-30\t10\tb\n")
+    predict_file(run, bed, tmp_path / "o.tsv", genome=genome)
+    columns, scores = read_back(tmp_path / "o.tsv")
+    assert columns["start"].tolist() == [0, 40, 0]
+    bases = [around("chr1", start) for start in (0, 40, 0)]
+    np.testing.assert_allclose(scores, expected(run, bases), atol=1e-6)
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        f"{bed}: its first line is read as names of columns: chrom start end",
+        f"{bed}: 2 of 2 regions begin before their contig's first base; they are read from that "
+        "base on",
+    ]
+
+
 def test_an_unknown_contig_stops_before_any_work(run: Path, tmp_path: Path) -> None:
     bed, genome = regions(tmp_path, "chr1\t0\t9\nchr7\t0\t9\n")
     with pytest.raises(BioqError, match=r"r.bed:2: .*g.fa has no contig 'chr7'; it has chr1"):

@@ -214,10 +214,13 @@ def test_ordered_bins_are_the_sorted_set_of_all_bins(
 
 WRONG_BED = {
     "contig": ("chr1\t0\t9\nchr7\t0\t9\n", r"r.bed:2: .*g.fa has no contig 'chr7'; it has chr1"),
-    "columns": ("chr1\t0\n", "r.bed:1: has 2 columns; BED needs at least three"),
+    "columns": ("chr1\t0\t9\nchr1\t0\n", "r.bed:2: has 2 columns; BED needs at least three"),
     "number": ("chr1\t0\tx\n", "r.bed:1: end 'x' is not a whole number"),
     "order": ("\nchr1\t5\t5\n", "r.bed:2: end 5 is equal to start 5"),
     "FASTA": (">a\nACGT\n", "r.bed:1: begins with '>', as FASTA does; .*leave out the genome"),
+    "far": ("chr2\t390\t1801\n", "r.bed:1: end 1801 is far past the end of chr2, which has 400"),
+    "before": ("chr2\t-1401\t9\n", "r.bed:1: start -1401 is far before the first base of chr2"),
+    "VCF": ("##fileformat=VCFv4.2\n", "r.bed:1: the file seems to be VCF"),
     "outside": ("chr2\t400\t420\n", "r.bed:1: start 400 is past the end of chr2, which has 400"),
     "empty": ("# nothing\n", "r.bed: holds no regions; expected BED"),
 }

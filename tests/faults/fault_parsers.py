@@ -48,7 +48,7 @@ class Parsers:
             "fasta": _read_genome,
             "twobit": _read_genome,
             "sequences": self._sequences,
-            "bed": read_bed,
+            "bed": lambda path: (read_bed(path), read_bed(path, summits=True, blocks=True)),
             "regions": self._regions,
             "vcf": lambda path: list(read_variants(path)),
             "bcf": lambda path: list(read_variants(path)),

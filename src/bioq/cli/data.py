@@ -45,7 +45,7 @@ def peaks(
     out
         New folder for the data set.
     exclude
-        BED of regions; bins that overlap a region are left out.
+        BED of regions; bins that overlap a region (of BED12: one of its blocks) are left out.
     chrom_alias
         Table of contig names, tab-separated, one contig per line; one of the names is the
         genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.

@@ -1,67 +1,101 @@
-"""BED, narrowPeak and broadPeak files."""
+"""Intervals of BED files in memory: peaks, with their summits or blocks, regions and bins."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files.text import open_content
+from bioq.genome.bed_forms import (
+    NARROW_PEAK_COLUMNS,
+    SAMPLED_LINES,
+    Form,
+    form_of,
+    parse_blocks,
+    without_fillers,
+)
+from bioq.genome.bed_lines import (
+    MOST_DIGITS,
+    columns_of,
+    interval_lines,
+    is_comment,
+    parse_interval,
+    whole_number,
+)
 
 _MOST_BYTES = 1 << 30
-_HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
-_MOST_DIGITS = 18
-_DIGITS = re.compile(rb"[0-9]{1,%d}" % _MOST_DIGITS)
-_NARROW_PEAK_COLUMNS = 10
-"""A narrowPeak has exactly ten columns, and the tenth is the summit: UCSC, ENCODE narrowPeak
-format. The tenth column of BED12 has another meaning."""
 _SCANNED_BYTES = 1 << 16
 _CONTIG, _START, _END, _SUMMIT = "f0", "f1", "f2", "f9"
 """PyArrow's names of the columns that are read."""
 NO_SUMMIT = -1
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Bed:
-    """The intervals of a BED file, in file order."""
+    """The intervals of a BED file, in file order: its items, or their blocks."""
 
     path: Path
     contigs: tuple[str, ...]
     """The contig names in the file, in order of appearance."""
-    contig: npt.NDArray[np.int64]
+    contig: Numbers
     """`(n,)` numbers into `contigs`."""
-    start: npt.NDArray[np.int64]
-    """`(n,)`, 0-based."""
-    end: npt.NDArray[np.int64]
-    """`(n,)`, not included; always greater than start."""
-    summit: npt.NDArray[np.int64]
-    """`(n,)` the summit of a narrowPeak, counted from start; -1 if the file has none. In real files
-    some summits are outside their peak: check before use."""
+    start: Numbers
+    """`(n,)`, 0-based; negative where an interval begins before its contig."""
+    end: Numbers
+    """`(n,)`, not included; always greater than start and 0."""
+    summit: Numbers
+    """`(n,)` the summit of a narrowPeak, counted from start; -1 if the file has none, or if summits
+    were not requested. In real files some summits are outside their peak: check before use."""
+    form: Form = "BED"
+    """The form in which the file was read: the rows are the blocks of BED12 and gappedPeak."""
+    item: Numbers | None = None
+    """`(n,)` the number of the item of every block, from 0; None if the rows are items."""
+    has_absolute_summits: bool = False
+    """Whether the file has the summits as positions on the contig, not counted from start."""
+    header: str = ""
+    """The first line, if it is a row of column names."""
+    text: bytes = field(default=b"", repr=False)
+    """The text that was read, for line numbers: a pipe cannot be read again."""
 
     def __len__(self) -> int:
         return len(self.start)
 
     def line(self, row: int) -> int:
         """Return the line number of row `row` in the file, counted from 1."""
-        return _data_lines(_read(self.path))[row][0]
+        item = row if self.item is None else int(self.item[row])
+        lines = interval_lines(_lines(self.text), str(self.path))
+        return next(islice(lines, item, None))[0]
 
 
-def read_bed(path: str | Path) -> Bed:
-    """Read the first three columns of a BED file, and the summit of a narrowPeak.
+def read_bed(path: str | Path, *, summits: bool = False, blocks: bool = False) -> Bed:
+    """Read the intervals of a BED file.
 
-    `track`, `browser`, `#` and blank lines are skipped. Columns are separated by tabs, or by
-    spaces in a line without tabs. Quotes are ordinary characters.
-    Raises BioqError, with the line, for fewer than three columns, a position that is not a whole
-    number, a negative start, or an end that is not greater than its start.
+    `summits` reads the tenth column of a file that is narrowPeak, and `blocks` the blocks of a file
+    that is BED12 or gappedPeak: see `bed_forms`. Other columns after the third are not read, so
+    their content does not matter. If all summits are inside their peak as positions on the contig
+    and one of them is not if it is counted from start, the file has positions; they are converted.
+
+    `track`, `browser`, `#` and blank lines are skipped, and a first line of column names. Columns
+    are separated as `bed_lines.columns_of` describes. Quotes are ordinary characters.
+    Raises BioqError, with the line, as `bed_lines.parse_interval`, for a summit that is not a whole
+    number and for damaged blocks.
     """
     path = Path(path)
     text = _read(path)
-    bed = _parse_quickly(path, text)
-    return bed if bed is not None else _parse_exactly(path, text)
+    form: Form = "BED"
+    if summits or blocks:
+        sampled = islice(interval_lines(_lines(text), str(path)), SAMPLED_LINES)
+        form = form_of([columns_of(line) for _, line in sampled], path)
+        if not (summits if form == "narrowPeak" else blocks):
+            form = "BED"
+    bed = _parse_quickly(path, text, form)
+    return bed if bed is not None else _parse_exactly(path, text, form)
 
 
 def _read(path: Path) -> bytes:
@@ -77,17 +111,21 @@ def _read(path: Path) -> bytes:
     return text
 
 
-def _parse_quickly(path: Path, text: bytes) -> Bed | None:
+def _parse_quickly(path: Path, text: bytes, form: Form) -> Bed | None:
     """Parse tab-separated lines with PyArrow; None for a text that `_parse_exactly` must read."""
     import pyarrow as pa
 
-    first = _first_data(text)
+    headers: list[str] = []
+    first = _first_data(path, text, headers)
     end_of_line = text.find(b"\n", first)
     columns = text.count(b"\t", first, end_of_line if end_of_line >= 0 else None) + 1
-    if columns < 3:
+    has_summits = form == "narrowPeak"
+    if columns < 3 or form in ("BED12", "gappedPeak"):
+        return None
+    if has_summits and columns != NARROW_PEAK_COLUMNS:
         return None
     lines = memoryview(text)[first:]
-    numbers = (_START, _END, *([_SUMMIT] if columns == _NARROW_PEAK_COLUMNS else []))
+    numbers = (_START, _END, *([_SUMMIT] if has_summits else []))
     types = {_CONTIG: pa.dictionary(pa.int32(), pa.binary()), **dict.fromkeys(numbers, pa.int64())}
     try:
         table = _read_columns(lines, types)
@@ -100,10 +138,24 @@ def _parse_quickly(path: Path, text: bytes) -> Bed | None:
     start, end, *summits = (table[name].to_numpy() for name in numbers)
     summit = summits[0] if summits else np.full(len(start), NO_SUMMIT, dtype=np.int64)
     is_right = (start >= 0) & (start < end) & (summit >= NO_SUMMIT)
-    is_right &= np.maximum(end, summit) < 10**_MOST_DIGITS
-    if not is_right.all() or any(_HEADER.match(name) for name in names):
+    is_right &= np.maximum(end, summit) < 10**MOST_DIGITS
+    if not is_right.all() or any(is_comment(name) or name.strip(b" ") != name for name in names):
         return None
-    return Bed(path, _names(names), contig.indices.to_numpy().astype(np.int64), start, end, summit)
+    if b"" in names:
+        return None
+    summit, is_absolute = _from_start(start, end, summit)
+    return Bed(
+        path,
+        _names(names),
+        contig.indices.to_numpy().astype(np.int64),
+        start,
+        end,
+        summit,
+        form,
+        has_absolute_summits=is_absolute,
+        header="".join(headers),
+        text=text,
+    )
 
 
 def _read_columns(lines: memoryview, types: Any) -> Any:
@@ -126,11 +178,15 @@ def _read_columns(lines: memoryview, types: Any) -> Any:
     )
 
 
-def _first_data(text: bytes) -> int:
-    """Return where the first line begins that is neither blank nor a header."""
+def _first_data(path: Path, text: bytes, headers: list[str]) -> int:
+    """Return where the first line with an interval begins; add a line of names to `headers`."""
+    lines = interval_lines(_lines(text), str(path), found_header=headers.append)
+    number, _ = next(lines, (0, b""))
+    if not number:
+        return len(text)
     position = 0
-    while text.startswith(b"\n", position) or _HEADER.match(text, position):
-        position = text.find(b"\n", position) + 1 or len(text)
+    for _ in range(number - 1):
+        position = text.find(b"\n", position) + 1
     return position
 
 
@@ -153,7 +209,7 @@ def _are_digits(table: Any) -> bool:
     """Return whether every cell of a table of text is a whole number, or -1."""
     from pyarrow import compute
 
-    pattern = f"^(-1|[0-9]{{1,{_MOST_DIGITS}}})$"
+    pattern = f"^(-1|[0-9]{{1,{MOST_DIGITS}}})$"
     matches = (compute.match_substring_regex(column, pattern) for column in table.columns)
     return all(compute.all(match).as_py() for match in matches)
 
@@ -162,61 +218,60 @@ def _names(contigs: Iterable[bytes]) -> tuple[str, ...]:
     return tuple(name.decode("utf-8", "replace") for name in contigs)
 
 
-def _data_lines(text: bytes) -> list[tuple[int, bytes]]:
-    """Return (line number, line) of the lines with an interval."""
-    lines = enumerate(text.split(b"\n"), start=1)
-    return [(number, line) for number, line in lines if is_interval(line)]
+def _lines(text: bytes) -> Iterator[bytes]:
+    """Yield the lines of a text without line ends."""
+    position = 0
+    while (end := text.find(b"\n", position)) >= 0:
+        yield text[position:end]
+        position = end + 1
+    yield text[position:]
 
 
-def _parse_exactly(path: Path, text: bytes) -> Bed:
+def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
     """Parse line by line, and name the first wrong line."""
-    numbers: dict[bytes, int] = {}
+    contigs: dict[bytes, int] = {}
+    headers: list[str] = []
+    has_blocks = form in ("BED12", "gappedPeak")
     rows = []
-    for number, line in _data_lines(text):
+    lines = interval_lines(_lines(text), str(path), found_header=headers.append)
+    for item, (number, line) in enumerate(lines):
         where = f"{path}:{number}"
-        fields, start, end = parse_interval(line, where)
+        columns, start, end = parse_interval(line, where)
+        contig = contigs.setdefault(columns[0], len(contigs))
+        if has_blocks:
+            blocks = parse_blocks(columns, start, end, where)
+            if form == "gappedPeak":
+                blocks = without_fillers(blocks, start, end)
+            rows += [(contig, first, last, NO_SUMMIT, item) for first, last in blocks]
+            continue
         summit = NO_SUMMIT
-        if len(fields) == _NARROW_PEAK_COLUMNS and fields[9] != b"-1":
-            summit = _whole_number(fields[9], f"{where}: summit (column 10)")
-        rows.append((numbers.setdefault(fields[0], len(numbers)), start, end, summit))
-    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    return Bed(path, _names(numbers), table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+        is_narrow = form == "narrowPeak" and len(columns) == NARROW_PEAK_COLUMNS
+        if is_narrow and columns[9] != b"-1":
+            summit = whole_number(columns[9], f"{where}: summit (column 10)")
+        rows.append((contig, start, end, summit, item))
+    table = np.array(rows, dtype=np.int64).reshape(-1, 5)
+    numbers, starts, ends, summits, items = table.T
+    summits, is_absolute = _from_start(starts, ends, summits)
+    return Bed(
+        path,
+        _names(contigs),
+        numbers,
+        starts,
+        ends,
+        summits,
+        form,
+        item=items if has_blocks else None,
+        has_absolute_summits=is_absolute,
+        header="".join(headers),
+        text=text,
+    )
 
 
-def is_interval(line: bytes) -> bool:
-    """Return whether a line is not blank, a comment, `track` or `browser`."""
-    return bool(line.strip()) and not _HEADER.match(line)
-
-
-def parse_interval(line: bytes, where: str) -> tuple[list[bytes], int, int]:
-    """Return (fields, start, end) of a line; `where` is FILE:LINE, for the errors.
-
-    Raises BioqError as `read_bed` does.
-    """
-    fields = line.split(b"\t") if b"\t" in line else line.split()
-    if len(fields) < 3:
-        raise BioqError(
-            f"{where}: has {len(fields)} column{'s' * (len(fields) != 1)}; "
-            "BED needs at least three: contig, start and end, separated by tabs"
-        )
-    start = _whole_number(fields[1], f"{where}: start")
-    end = _whole_number(fields[2], f"{where}: end")
-    if end <= start:
-        order = "before" if end < start else "equal to"
-        raise BioqError(
-            f"{where}: end {end} is {order} start {start}; "
-            "BED intervals need start < end (0-based, end not included)"
-        )
-    return fields, start, end
-
-
-def _whole_number(field: bytes, what: str) -> int:
-    if not _DIGITS.fullmatch(field):
-        _refuse(field.decode("utf-8", "replace"), what)
-    return int(field)
-
-
-def _refuse(cell: str, what: str) -> NoReturn:
-    if re.fullmatch(r"-[0-9]+", cell):
-        raise BioqError(f"{what} {cell} is negative; positions count from 0")
-    raise BioqError(f"{what} {cell!r} is not a whole number; expected digits only")
+def _from_start(start: Numbers, end: Numbers, summit: Numbers) -> tuple[Numbers, bool]:
+    """Return the summits counted from start, and whether they were positions on the contig."""
+    given = summit > NO_SUMMIT
+    if not (given & (summit >= end - start)).any():
+        return summit, False
+    if (given & ((summit < start) | (summit >= end))).any():
+        return summit, False
+    return np.where(given, summit - start, NO_SUMMIT), True

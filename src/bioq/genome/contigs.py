@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ from bioq.genome.fasta import Genome, some
 from bioq.genome.notation import Interval, parse_region
 
 _NONE: Mapping[str, str] = {}
+_MOST_OVERHANG_BP = 1000
+_Bases = TypeVar("_Bases", int, npt.NDArray[Any])
 
 
 class ContigNames:
@@ -99,20 +102,26 @@ def _by_bare_name(number_of: Mapping[str, int]) -> dict[str, int | None]:
 
 @dataclass(frozen=True)
 class Located:
-    """The contigs of the intervals of a BED file in a genome."""
+    """The parts of the intervals of a BED file that are on the contigs of a genome."""
 
     rows: npt.NDArray[np.int64]
     """`(n,)` rows of the BED file whose contig the genome has, in file order."""
     contig: npt.NDArray[np.int64]
     """`(n,)` the contig number of each of these rows in the genome."""
+    start: npt.NDArray[np.int64]
+    """`(n,)` the first base of each of these rows that is on the contig."""
+    end: npt.NDArray[np.int64]
+    """`(n,)` the end of its last base on the contig, not included."""
+    is_clipped: npt.NDArray[np.bool_]
+    """`(n,)` whether the interval reaches past an end of its contig."""
     absent: dict[str, int]
     """Contig name in the file -> number of intervals, for contigs that the genome lacks."""
 
 
 def locate(bed: Bed, names: ContigNames) -> Located:
-    """Find the genome's contig of every interval of a BED file.
+    """Find the genome's contig of every interval of a BED file, and clip it to the contig.
 
-    Raises BioqError, with the line, for an interval past its contig's end.
+    Raises BioqError, with the line, for an interval that is not an overhang: see `is_overhang`.
     """
     numbers = [names.find(name) for name in bed.contigs]
     counts = np.bincount(bed.contig, minlength=len(numbers))
@@ -125,14 +134,39 @@ def locate(bed: Bed, names: ContigNames) -> Located:
     contig = number_of[bed.contig]
     rows = np.flatnonzero(contig >= 0)
     contig = contig[rows]
-    lengths = np.array(list(names.genome.lengths.values()), dtype=np.int64)
-    past = np.flatnonzero(bed.end[rows] > lengths[contig])
-    if len(past):
-        row = int(rows[past[0]])
-        name = names.contigs[contig[past[0]]]
-        raise BioqError(
-            f"{bed.path}:{bed.line(row)}: end {bed.end[row]} is past the end of {name}, which has "
-            f"{names.genome.lengths[name]} bases in {names.genome.title}; "
-            f"{which_build(name, int(bed.start[row]), names.genome.build)}"
-        )
-    return Located(rows, contig, absent)
+    length = np.array(list(names.genome.lengths.values()), dtype=np.int64)[contig]
+    start, end = bed.start[rows], bed.end[rows]
+    wrong = np.flatnonzero(~is_overhang(start, end, length))
+    if len(wrong):
+        row, name = int(rows[wrong[0]]), names.contigs[contig[wrong[0]]]
+        where = f"{bed.path}:{bed.line(row)}"
+        raise not_on_contig(where, int(bed.start[row]), int(bed.end[row]), name, names.genome)
+    is_clipped = (start < 0) | (end > length)
+    return Located(rows, contig, np.maximum(start, 0), np.minimum(end, length), is_clipped, absent)
+
+
+def is_overhang(start: _Bases, end: _Bases, length: _Bases) -> _Bases:
+    """Return whether intervals are on their contig, as far as intervals of the right build are.
+
+    They may reach past its two ends, because peak callers extend reads and other tools extend
+    peaks; by no more than the contig's length and 1,000 bases (a fragment on a short contig). An
+    interval without a base on the contig, or further past its end, is of another build.
+    """
+    most = length + _MOST_OVERHANG_BP
+    answer: _Bases = (start < length) & (end > 0) & (end - length <= most) & (-start <= most)
+    return answer
+
+
+def not_on_contig(where: str, start: int, end: int, name: str, genome: Genome) -> BioqError:
+    """Return the error, which begins with `where`, for an interval that is not an overhang."""
+    length = genome.lengths[name]
+    if start >= length:
+        side = f"start {start} is past the end"
+    elif end > length:
+        side = f"end {end} is far past the end"
+    else:
+        side = f"start {start} is far before the first base"
+    return BioqError(
+        f"{where}: {side} of {name}, which has {length} bases in {genome.title}; "
+        f"{which_build(name, start, genome.build)}"
+    )

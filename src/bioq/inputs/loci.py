@@ -4,7 +4,7 @@ two alleles."""
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,9 @@ class Locus:
     """The position of each of these bases in its sequence or contig, from 0: `(bases,)`."""
     inserted: Positions
     """0, or 1, 2, ... for the bases that an allele inserts after `position`: `(bases,)`."""
+    is_reverse: bool = False
+    """Whether the prediction of the reverse complement is explained; the codes, positions and
+    letters of a locus are always those of the genome's forward strand."""
 
     @property
     def end(self) -> int:
@@ -79,7 +82,13 @@ class Loci:
 
 @contextlib.contextmanager
 def open_loci(
-    source: str, genome: Genome | None, *, window_bp: int, span_bp: int, pad: bool
+    source: str,
+    genome: Genome | None,
+    *,
+    window_bp: int,
+    span_bp: int,
+    pad: bool,
+    stranded: bool = False,
 ) -> Iterator[Loci]:
     """Yield the windows whose middle `span_bp` are explained, after a check of the whole input.
 
@@ -87,8 +96,9 @@ def open_loci(
     (see `notation`); `-` is a FASTA or BED on standard input. No base of a sequence or region
     comes twice. A region that is longer than the span is covered to its last base and no further;
     a shorter region has the span around its middle. A variant has two windows, with REF and with
-    ALT. Raises UsageError for a region or variant without a genome, and BioqError for a variant
-    whose REF differs from the genome.
+    ALT. With `stranded` a region of a BED file whose sixth column is `-` is explained on the
+    opposite strand. Raises UsageError for a region or variant without a genome, and BioqError for a
+    variant whose REF differs from the genome.
     """
     region, variant = None, None
     if not os.path.exists(source):
@@ -109,13 +119,25 @@ def open_loci(
             if genome is None:
                 yield _loci_of_sequences(path, label, pad=pad, window_bp=window_bp, span_bp=span_bp)
             else:
-                yield _loci_of_bed(path, label, genome, window_bp=window_bp, span_bp=span_bp)
+                regions = RegionWindows(
+                    path,
+                    genome,
+                    window_bp=window_bp,
+                    bin_bp=span_bp,
+                    stride_bp=span_bp,
+                    stranded=stranded,
+                    label=label,
+                )
+                regions.count()  # checks every line
+                yield _loci_of_regions(
+                    label, genome, regions.regions, window_bp=window_bp, span_bp=span_bp
+                )
     elif genome is not None and variant is not None:
         alleles = _loci_of_variant(source, variant, genome, window_bp=window_bp, span_bp=span_bp)
         yield Loci(source, RegionWindows.columns, 2, lambda: iter(alleles), has_insertions=True)
     elif genome is not None and region is not None:
         number = _contig_number(source, ContigNames(genome), region)
-        only = Region(number, region.start, region.end, region.contig, "")
+        only = Region(number, region.start, region.end, False, region.contig, "")
         yield _loci_of_regions(source, genome, lambda: [only], window_bp=window_bp, span_bp=span_bp)
 
 
@@ -169,14 +191,6 @@ def _loci_of_sequences(path: Path, label: str, *, window_bp: int, span_bp: int, 
     return Loci(label, SequenceWindows.columns, windows.count(), read)
 
 
-def _loci_of_bed(path: Path, label: str, genome: Genome, *, window_bp: int, span_bp: int) -> Loci:
-    windows = RegionWindows(
-        path, genome, window_bp=window_bp, bin_bp=span_bp, stride_bp=span_bp, label=label
-    )
-    windows.count()  # checks every line
-    return _loci_of_regions(label, genome, windows.regions, window_bp=window_bp, span_bp=span_bp)
-
-
 def _loci_of_regions(
     label: str,
     genome: Genome,
@@ -207,7 +221,7 @@ def _loci_of_regions(
                 columns, codes, window_start=start, span_bp=span_bp, first=first, last=last
             )
             if locus is not None:
-                yield locus
+                yield replace(locus, is_reverse=region.is_reverse)
 
     return Loci(label, RegionWindows.columns, sum(1 for _ in spans()), read)
 

@@ -11,11 +11,14 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
-from bioq.genome.bed import is_interval, parse_interval
-from bioq.genome.builds import build_named, which_build
+from bioq.genome.bed_forms import Form, form_of
+from bioq.genome.bed_lines import interval_lines, is_interval, parse_interval
+from bioq.genome.builds import build_named
+from bioq.genome.contigs import is_overhang, not_on_contig
 from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress, say
@@ -24,7 +27,7 @@ _TRACK_DB = re.compile(rb"track\s.*\bdb=[\"']?([A-Za-z0-9._-]+)")
 _STRETCH = 256
 """Windows per read from the genome, or regions per read from a sorted stretch."""
 _SORTED_AT_ONCE = 1 << 17
-_ROW_BYTES = 32
+_ROW_BYTES = 40
 _ADVANCE_EVERY = 10_000
 """Windows between two updates of the progress."""
 
@@ -36,16 +39,19 @@ class Region(NamedTuple):
     """The genome's number of the contig."""
     start: int
     end: int
+    is_reverse: bool
+    """Whether to predict the opposite strand of the genome."""
     contig_name: str
     """The BED file's name of the contig."""
     name: str
 
 
 class Bin(NamedTuple):
-    """A bin of a region; bins order by contig and start."""
+    """A bin of a region; bins order by contig, start and strand."""
 
     contig: int
     start: int
+    is_reverse: bool
     contig_name: str
     name: str
 
@@ -55,10 +61,14 @@ class RegionWindows:
 
     A region has a bin every `stride_bp` from its start until the region is covered; the last bin
     may reach past the end of the region. A region that is no longer than a bin has one bin, around
-    its middle. The bin is in the middle of its window; bases outside the contig are unknown.
+    its middle. The bin is in the middle of its window; bases outside the contig are unknown. A
+    region that begins before its contig is read from the contig's first base. A region is one line,
+    also where the line has blocks (BED12).
 
-    With `ordered` the bins are in the order of the genome and each comes once, as bigWig needs
-    them. Then `chrom` is the genome's name of the contig, and `name` is empty.
+    With `stranded` the windows of a region whose sixth column is `-` are the reverse complements.
+
+    With `ordered` the bins are in the order of the genome and each comes once per strand, as bigWig
+    needs them. Then `chrom` is the genome's name of the contig, and `name` is empty.
 
     Columns: `chrom` (the BED file's name of the contig), `start` and `end` of the bin (0-based,
     half-open), `name` (the fourth column of the BED file), `n_share`.
@@ -81,6 +91,7 @@ class RegionWindows:
         bin_bp: int,
         stride_bp: int,
         ordered: bool = False,
+        stranded: bool = False,
         label: str = "",
     ):
         self.path = path
@@ -91,28 +102,63 @@ class RegionWindows:
         self._has_compared_track = False
         self._genome = genome
         self._names = ContigNames(genome)
+        self._contigs = list(genome.lengths)
         self._lengths = list(genome.lengths.values())
         self._window_bp = window_bp
         self._bin_bp = bin_bp
         self._stride_bp = stride_bp
         self._ordered = ordered
+        self._stranded = stranded
+        self._clipped = self._reverse = self._regions = 0
+        """Of the last reading: regions that begin before their contig, regions on the - strand, and
+        all regions."""
+        self._header = ""
+        self._form: Form = "BED"
+        """What the first region looks like; see `bed_forms`."""
 
     def count(self) -> int:
         """Return the number of windows, after a check of every line.
 
-        Raises BioqError, with the line, for a line that is not BED, a contig that the genome does
-        not have, and a region past the end of its contig.
+        Prints how many regions begin before their contig, and how the strand is used. Raises
+        BioqError, with the line, for a line that is not BED, a contig that the genome does not
+        have, and a region past the end of its contig.
         """
-        windows = self.past_end = 0
+        windows = self.past_end = twice = 0
+        last: tuple[int, int] | None = None
         with progress(f"check {self.label}", None, "windows") as advance:
             for bin_ in self._bins():
                 windows += 1
                 self.past_end += bin_.start + self._bin_bp > self._lengths[bin_.contig]
+                twice += self._ordered and bin_[:2] == last
+                last = bin_[:2]
                 if windows % _ADVANCE_EVERY == 0:
                     advance(_ADVANCE_EVERY)
         if not windows:
             raise BioqError(f"{self.label}: holds no regions; expected BED")
+        self._report(twice)
         return windows
+
+    def _report(self, twice: int) -> None:
+        """Print what was done with the lines; `twice` bins are on both strands of one bigWig."""
+        if self._header:
+            say(f"{self.label}: its first line is read as names of columns: {self._header}")
+        if self._form in ("BED12", "gappedPeak"):
+            say(f"{self.label}: is {self._form}; a region is a whole item, its blocks are not read")
+        if self._clipped:
+            say(
+                f"{self.label}: {self._clipped:,} of {self._regions:,} regions begin before their "
+                "contig's first base; they are read from that base on"
+            )
+        if self._reverse:
+            say(
+                f"{self.label}: {self._reverse:,} of {self._regions:,} regions are on the - strand "
+                "(column 6): their reverse complements are used"
+            )
+        if twice:
+            say(
+                f"{self.label}: {twice:,} bin{'s are' if twice > 1 else ' is'} on both strands; "
+                "each strand is predicted, and a bigWig has the mean of the two"
+            )
 
     def batches(self, size: int) -> Iterator[WindowBatch]:
         """Yield every window in order, `size` at a time."""
@@ -121,7 +167,7 @@ class RegionWindows:
     def _stretches(self) -> Iterator[WindowBatch]:
         bins = self._bins()
         while stretch := list(itertools.islice(bins, _STRETCH)):
-            contig, start, contig_name, name = zip(*stretch, strict=True)
+            contig, start, is_reverse, contig_name, name = zip(*stretch, strict=True)
             starts = np.array(start, dtype=np.int64)
             codes = read_windows(
                 self._genome,
@@ -129,6 +175,9 @@ class RegionWindows:
                 window_start(starts, starts + self._bin_bp, self._window_bp),
                 window_bp=self._window_bp,
             )
+            if any(is_reverse):
+                reverse = np.flatnonzero(is_reverse)
+                codes[reverse] = dna.reverse_complement(codes[reverse])
             columns = {
                 "chrom": np.array(contig_name, dtype=object),
                 "start": starts,
@@ -143,13 +192,14 @@ class RegionWindows:
         return (bin_ for region in self.regions() for bin_ in self._bins_of(region))
 
     def _bins_of(self, region: Region) -> Iterator[Bin]:
-        contig, start, end, contig_name, name = region
+        contig, start, end, is_reverse, contig_name, name = region
         if end - start <= self._bin_bp:
-            yield Bin(contig, max(middle_start(start, end, self._bin_bp), 0), contig_name, name)
+            only = max(middle_start(start, end, self._bin_bp), 0)
+            yield Bin(contig, only, is_reverse, contig_name, name)
             return
         last = end - self._bin_bp
         for bin_start in range(start, last + self._stride_bp, self._stride_bp):
-            yield Bin(contig, bin_start, contig_name, name)
+            yield Bin(contig, bin_start, is_reverse, contig_name, name)
 
     def _ordered_regions(self) -> Iterator[Region]:
         """Yield the regions by contig and start of their first bin, sorted in a temporary file."""
@@ -157,47 +207,68 @@ class RegionWindows:
         with tempfile.TemporaryFile(prefix="bioq-") as file:
             stretches = []
             regions = self.regions()
-            while rows := [region[:3] for region in itertools.islice(regions, _SORTED_AT_ONCE)]:
-                contig, start, end = np.array(rows, dtype=np.int64).T
+            while rows := [region[:4] for region in itertools.islice(regions, _SORTED_AT_ONCE)]:
+                contig, start, end, reverse = np.array(rows, dtype=np.int64).T
                 middle = np.maximum(middle_start(start, end, self._bin_bp), 0)
                 first = np.where(end - start <= self._bin_bp, middle, start)
-                order = np.lexsort((end, start, first, contig))
+                order = np.lexsort((end, start, reverse, first, contig))
                 stretches.append(_stored(file.fileno(), file.tell(), len(rows)))
-                file.write(np.stack([contig, first, start, end], axis=1)[order].tobytes())
+                row = np.stack([contig, first, reverse, start, end], axis=1)
+                file.write(row[order].tobytes())
             file.flush()
-            for number, _, first_base, last_base in heapq.merge(*stretches):
-                yield Region(number, first_base, last_base, contigs[number], "")
+            for number, _, is_reverse, first_base, last_base in heapq.merge(*stretches):
+                yield Region(number, first_base, last_base, bool(is_reverse), contigs[number], "")
 
     def regions(self) -> Iterator[Region]:
         """Yield the region of every line, in the order of the file."""
         contigs: dict[bytes, tuple[int, str]] = {}
+        self._clipped = self._reverse = self._regions = 0
         with open_text(self.path, "a BED file", label=self.label) as text:
-            for number, line in enumerate(_lines(text, self.label), start=1):
+            lines = self._compare_track(_lines(text, self.label))
+            for number, line in interval_lines(lines, self.label, found_header=self._note_header):
                 where = f"{self.label}:{number}"
-                if not is_interval(line):
-                    self._compare_track(line, where)
-                    continue
-                if line.startswith(b">"):
-                    raise BioqError(
-                        f"{where}: begins with '>', as FASTA does; with a genome BED is expected; "
-                        "for sequences leave out the genome"
-                    )
                 fields, start, end = parse_interval(line, where)
                 if fields[0] not in contigs:
                     contigs[fields[0]] = self._find_contig(fields[0], where)
                 contig, contig_name = contigs[fields[0]]
-                self._check_ends(where, contig, contig_name, start, end)
+                length = self._lengths[contig]
+                is_on_contig = start >= 0 and end <= length  # of most regions
+                if not is_on_contig and not is_overhang(start, end, length):
+                    raise not_on_contig(where, start, end, self._contigs[contig], self._genome)
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
-                yield Region(contig, start, end, contig_name, "" if name == "." else name)
+                is_reverse = self._stranded and fields[5:6] == [b"-"]
+                if not self._regions:
+                    self._form = form_of([fields], self.path)
+                self._regions += 1
+                self._clipped += start < 0
+                self._reverse += is_reverse
+                yield Region(
+                    contig,
+                    max(start, 0),
+                    end,
+                    is_reverse,
+                    contig_name,
+                    "" if name == "." else name,
+                )
 
-    def _compare_track(self, line: bytes, where: str) -> None:
-        """Print a warning, once, if a track line names another build than the genome's: UCSC's
-        custom tracks have `db=hg19`."""
-        match = _TRACK_DB.match(line)
-        if match is None or self._has_compared_track:
-            return
-        self._has_compared_track = True
-        named, build = build_named(match[1].decode()), self._genome.build
+    def _note_header(self, line: str) -> None:
+        self._header = line
+
+    def _compare_track(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the lines; print a warning, once, if a track line before the first interval names
+        another build than the genome's: UCSC's custom tracks have `db=hg19`."""
+        for number, line in enumerate(lines, start=1):
+            match = _TRACK_DB.match(line)
+            if match is not None and not self._has_compared_track:
+                self._has_compared_track = True
+                self._warn_of_track(match[1].decode(), f"{self.label}:{number}")
+            yield line
+            if is_interval(line):
+                break
+        yield from lines
+
+    def _warn_of_track(self, db: str, where: str) -> None:
+        named, build = build_named(db), self._genome.build
         if named is not None and build is not None and not named.has_chromosomes_of(build):
             say(
                 f"warning: {where}: the track line says {named.name}, {self._genome.path} is "
@@ -209,32 +280,21 @@ class RegionWindows:
         name = field.decode("utf-8", "replace")
         return self._names.require(name, where), name
 
-    def _check_ends(self, where: str, contig: int, name: str, start: int, end: int) -> None:
-        length = self._lengths[contig]
-        # An end of 10**18 would give more bins than can be counted.
-        far_past_end = end > 2 * length + self._window_bp
-        if start >= length or far_past_end:
-            side = f"end {end} is far past" if start < length else f"start {start} is past"
-            raise BioqError(
-                f"{where}: {side} the end of {name}, which has {length} bases in "
-                f"{self._genome.title}; {which_build(name, start, self._genome.build)}"
-            )
-
 
 def _merged(bins_of_region: Iterable[Iterator[Bin]]) -> Iterator[Bin]:
-    """Yield the bins of all regions in order, each position once.
+    """Yield the bins of all regions in order, each position once per strand.
 
     The regions are ordered by their first bin, so only regions that overlap are held open.
     """
     opened: list[tuple[Bin, int, Iterator[Bin]]] = []
-    last: tuple[int, int] | None = None
+    last: tuple[int, int, bool] | None = None
     for number, bins in enumerate(itertools.chain(bins_of_region, [iter(())])):
         first = next(bins, None)
         while opened and (first is None or opened[0][0] < first):
             bin_, order, rest = opened[0]
-            if bin_[:2] != last:
+            if bin_[:3] != last:
                 yield bin_
-                last = bin_[:2]
+                last = bin_[:3]
             following = next(rest, None)
             if following is None:
                 heapq.heappop(opened)
@@ -245,11 +305,11 @@ def _merged(bins_of_region: Iterable[Iterator[Bin]]) -> Iterator[Bin]:
 
 
 def _stored(file: int, offset: int, rows: int) -> Iterator[list[int]]:
-    """Yield rows of four int64 from a file, with few of them in memory at a time."""
+    """Yield rows of five int64 from a file, with few of them in memory at a time."""
     for row in range(0, rows, _STRETCH):
         size = min(rows - row, _STRETCH) * _ROW_BYTES
         block = os.pread(file, size, offset + row * _ROW_BYTES)
-        yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 4).tolist()
+        yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 5).tolist()
 
 
 def _lines(text: BinaryIO, label: str) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +44,7 @@ from bioq.progress import progress, say
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, load
 
+_Values = npt.NDArray[np.floating[Any]]
 Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
 """Draws windows and the names of their targets."""
 MOST_PANELS = 6
@@ -67,7 +69,7 @@ class ExplainOptions:
     """Put a sequence that is shorter than the window in the middle of unknown bases."""
     strands: Strands = "both"
     """both: average the predictions of a window and its reverse complement. forward: use the window
-    only."""
+    only; for a BED region whose sixth column is -, the reverse complement only."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None
@@ -130,11 +132,12 @@ def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
         expected = 3 * opened.span_bp
         with progress("mutagenesis", opened.loci.count * expected, "mutants") as advance:
             for locus in opened.loci.read():
+                codes, span = _as_predicted(locus)
                 reference, effects = mutate_window(
                     opened.model,
-                    locus.codes,
-                    start=locus.start,
-                    end=locus.end,
+                    codes,
+                    start=span.start,
+                    end=span.stop,
                     targets=opened.chosen,
                     strands=options.strands,
                     batch_size=options.batch_size,
@@ -143,7 +146,9 @@ def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
                 )
                 # A shorter span has fewer mutants than expected, unknown bases have more.
                 advance(expected - int((locus.bases[:, None] != np.arange(4)).sum()))
-                opened.write(Explanation(locus, effects, {REFERENCE: reference}))
+                opened.write(
+                    Explanation(locus, _on_forward(locus, effects), {REFERENCE: reference})
+                )
 
 
 def attribution_file(
@@ -162,7 +167,8 @@ def attribution_file(
         total = opened.loci.count * len(opened.chosen) * steps
         with progress("attribution", total, "gradients") as advance:
             for locus in opened.loci.read():
-                window = torch.from_numpy(dna.one_hot(locus.codes[None]))
+                codes, _ = _as_predicted(locus)
+                window = torch.from_numpy(dna.one_hot(codes[None]))
                 attributions = []
                 for target in opened.chosen.tolist():
                     attributions.append(
@@ -174,6 +180,20 @@ def attribution_file(
                 opened.write(explanation)
     if is_integral:
         gaps.report()
+
+
+def _as_predicted(locus: Locus) -> tuple[dna.Bytes, slice]:
+    """Return the codes of the strand that is predicted `(length,)`, and where the span is in it."""
+    if not locus.is_reverse:
+        return locus.codes, slice(locus.start, locus.end)
+    length = len(locus.codes)
+    return dna.reverse_complement(locus.codes), slice(length - locus.end, length - locus.start)
+
+
+def _on_forward(locus: Locus, values: _Values) -> _Values:
+    """Return values `(4, bases, targets)` of the predicted strand at the bases and letters of the
+    forward strand: A, C, G, T in the opposite order are their complements."""
+    return values[::-1, ::-1] if locus.is_reverse else values
 
 
 def _attribute(
@@ -197,8 +217,9 @@ def _attribute(
 
 def _explanation(locus: Locus, attributions: Sequence[Attribution]) -> Explanation:
     """Return the attributions of a window to each target as one explanation of its span."""
-    span = slice(locus.start, locus.end)
+    _, span = _as_predicted(locus)
     hypothetical = np.stack([each.gradient[0, :, span] for each in attributions], axis=2)
+    hypothetical = _on_forward(locus, hypothetical)
     scores = {
         LOGIT: np.concatenate([each.logit for each in attributions]),
         BASELINE_LOGIT: np.concatenate([each.baseline_logit for each in attributions]),
@@ -274,7 +295,12 @@ def _open_job(
         span_bp = _span(options, model, genome)
         loci = stack.enter_context(
             open_loci(
-                job.source, genome, window_bp=model.window_bp, span_bp=span_bp, pad=options.pad
+                job.source,
+                genome,
+                window_bp=model.window_bp,
+                span_bp=span_bp,
+                pad=options.pad,
+                stranded=options.strands == "forward",
             )
         )
         _require_drawable(job, loci, len(chosen))

@@ -42,7 +42,7 @@ class PredictOptions:
     """Write only this many targets of each window, the most probable first, one per row."""
     strands: Strands = "both"
     """both: average the probabilities of a window and its reverse complement. forward: use the
-    window only."""
+    window only; for a BED region whose sixth column is -, the reverse complement only."""
     stride_bp: AtLeastOne | None = None
     """Bases from window to window in a long sequence or region; by default the bin's length."""
     pad: bool = False
@@ -171,6 +171,7 @@ def _open_windows(
         bin_bp=bin_bp,
         stride_bp=stride_bp,
         ordered=ordered,
+        stranded=options.strands == "forward",
         label=label,
     )
 

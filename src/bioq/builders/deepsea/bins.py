@@ -74,7 +74,7 @@ def read_bins(path: Path) -> BinTable:
     Raises BioqError, with the line, for a line that is not an interval of 200 bp.
     """
     bed = read_bed(path)
-    wrong = np.flatnonzero((bed.end - bed.start != BIN_BP) | (bed.end >= 2**31))
+    wrong = np.flatnonzero((bed.end - bed.start != BIN_BP) | (bed.start < 0) | (bed.end >= 2**31))
     if len(wrong):
         start, end = int(bed.start[wrong[0]]), int(bed.end[wrong[0]])
         raise BioqError(

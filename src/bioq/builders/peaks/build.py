@@ -46,7 +46,8 @@ class PeakOptions:
 
     label: Label = "half"
     """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
-    middle (midpoint), or a peak covers one of its bases (any)."""
+    middle (midpoint), or a peak covers one of its bases (any). The blocks of BED12 and gappedPeak
+    are peaks."""
     window_bp: AtLeastOne = 1000
     """Length of the window that a model reads, in bases: the bin and equal flanks on its two
     sides."""
@@ -113,10 +114,13 @@ def build_from_peaks(
 
     A bin at s has the window from s - flank to s + bin + flank. A window that reaches past the end
     of its contig is filled with unknown bases; a window without a known base is left out.
+    Peaks and regions that reach past an end of their contig are clipped to it, and the blocks of
+    BED12 and gappedPeak are read: see `genome.locate` and `read_bed`.
     `exclude` is a BED file of regions: bins that overlap a region are left out. `bins` is a BED
-    file of the exact bins to use, in that order; no bin of it is left out. `chrom_alias` is a table
-    of contig names, see `read_chrom_alias`. `attach` maps a name to a folder that is copied into
-    the data set under that name. `more_options` is added to the recorded options.
+    file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
+    `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
+    folder that is copied into the data set under that name. `more_options` is added to the recorded
+    options.
 
     Raises UsageError for arguments that cannot be combined and BioqError for bad input, before
     anything is written.
@@ -236,6 +240,17 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
             f"{path}:{bed.line(row)}: {names.genome.path} has no contig "
             f"{bed.contigs[bed.contig[row]]!r}; it has {some(names.contigs)}"
         )
+    if located.is_clipped.any():
+        row = int(np.argmax(located.is_clipped))
+        name = names.contigs[located.contig[row]]
+        raise BioqError(
+            f"{path}:{bed.line(row)}: the bin {bed.start[row]} to {bed.end[row]} reaches past an "
+            f"end of {name}, which has {names.genome.lengths[name]} bases in "
+            f"{names.genome.path}; a bin must be on its contig: leave this line out, or give the "
+            "genome of the bins"
+        )
+    if bed.header:
+        say(f"{path}: its first line is read as names of columns: {bed.header}")
     offsets = contig_offsets(names.genome.lengths)
     start = bed.start + offsets[located.contig]
     order = np.argsort(start, kind="stable")
@@ -248,9 +263,9 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
     """Leave out bins in excluded regions, and bins without a positive label of a chosen target."""
     kept = np.ones(len(plan.bins), dtype=bool)
     if exclude is not None:
-        bed, located = read_regions(exclude, plan.names, "excluded regions")
+        located = read_regions(exclude, plan.names, "excluded regions")
         offset = plan.bins.offsets[located.contig]
-        start, end = bed.start[located.rows] + offset, bed.end[located.rows] + offset
+        start, end = located.start + offset, located.end + offset
         kept[bins_covered(plan.bins, start, end, needed_bp=1)] = False
         plan.dropped["excluded"] = int((~kept).sum())
     if chosen is not None:

@@ -63,17 +63,24 @@ def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.N
 
     `half`: the peaks, merged if they overlap, cover at least half of the bin; `any`: they cover a
     base of the bin; `midpoint`: the bin has the summit of a peak (start + column 10) or, if the
-    file has no summit inside the peak, its middle base, (start + end) // 2.
+    file has no summit inside the peak, its middle base, (start + end) // 2. Peaks are those of
+    `Located`: clipped to their contig.
     """
     offset = bins.offsets[located.contig]
-    start, end = bed.start[located.rows], bed.end[located.rows]
+    start, end = located.start, located.end
     if label == "midpoint":
-        summit = bed.summit[located.rows]
-        in_peak = (summit > NO_SUMMIT) & (summit < end - start)
-        point = np.where(in_peak, start + summit, (start + end) // 2)
+        summit, in_peak = summits_in_peaks(bed, located)
+        point = np.where(in_peak, summit, (start + end) // 2)
         start, end = point, point + 1
     needed_bp = -(-bins.bin_bp // 2) if label == "half" else 1
     return bins_covered(bins, start + offset, end + offset, needed_bp=needed_bp)
+
+
+def summits_in_peaks(bed: Bed, located: Located) -> tuple[Positions, npt.NDArray[np.bool_]]:
+    """Return the position on the contig of each peak's summit, and whether it is in the peak."""
+    summit = bed.start[located.rows] + bed.summit[located.rows]
+    given = bed.summit[located.rows] > NO_SUMMIT
+    return summit, given & (summit >= located.start) & (summit < located.end)
 
 
 def bins_covered(

@@ -1,29 +1,130 @@
 """Reads the peak files of a sheet, and reports the files that do not fit the genome."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bioq.builders.peaks.labels import Bins, Label, SparseLabels, positive_bins
+from bioq.builders.peaks.labels import (
+    Bins,
+    Label,
+    SparseLabels,
+    positive_bins,
+    summits_in_peaks,
+)
 from bioq.dataset.targets import NAME, TargetSheet
 from bioq.errors import BioqError
 from bioq.genome import Bed, ContigNames, Located, locate, read_bed, some
+from bioq.genome.bed import NO_SUMMIT
 from bioq.progress import progress, say
+
+_MOST_CONTIGS_NAMED = 10
+
+
+@dataclass
+class _FileNotes:
+    """What was done with the intervals of some files; one line per kind, however many files."""
+
+    what: str
+    """What the intervals are, in plural."""
+    clipped: Counter[str] = field(default_factory=Counter)
+    """File -> intervals that reach past an end of their contig."""
+    outside: Counter[str] = field(default_factory=Counter)
+    """File -> summits that are not in their peak."""
+    items: Counter[str] = field(default_factory=Counter)
+    """File of BED12 or gappedPeak -> its items."""
+    blocks: int = 0
+    forms: set[str] = field(default_factory=set)
+    absolute: list[str] = field(default_factory=list)
+    """Files with summits as positions on the contig."""
+    unlike_names: list[str] = field(default_factory=list)
+    """Files that are narrowPeak by their names and not by their columns."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """File -> its first line, if it is names of columns."""
+
+    def add(self, bed: Bed, located: Located, *, has_summits: bool) -> None:
+        file = str(bed.path)
+        self.clipped[file] += int(located.is_clipped.sum())
+        if has_summits:
+            given = bed.summit[located.rows] > NO_SUMMIT
+            _, in_peak = summits_in_peaks(bed, located)
+            self.outside[file] += int((given & ~in_peak).sum())
+            if bed.form != "narrowPeak" and ".narrowpeak" in bed.path.name.lower() and len(bed):
+                self.unlike_names.append(file)
+        if bed.item is not None and len(bed):
+            self.items[file] += int(bed.item[-1]) + 1
+            self.blocks += len(bed)
+            self.forms.add(bed.form)
+        if bed.has_absolute_summits:
+            self.absolute.append(file)
+        if bed.header:
+            self.headers[file] = bed.header
+
+    def lines(self) -> Iterator[str]:
+        clipped, outside, items = +self.clipped, +self.outside, +self.items
+        if clipped:
+            is_one = clipped.total() == 1
+            yield (
+                f"{clipped.total():,} {self.what[:-1] if is_one else self.what} of "
+                f"{_files(clipped)} {'reaches' if is_one else 'reach'} past an end of "
+                f"{'its' if is_one else 'their'} contig and {'is' if is_one else 'are'} clipped"
+            )
+        if items:
+            is_one, total = len(items) == 1, items.total()
+            yield (
+                f"{_files(items)} {'is' if is_one else 'are'} {' or '.join(sorted(self.forms))}: "
+                f"{'its' if is_one else 'their'} {total:,} item{'s are' if total > 1 else ' is'} "
+                f"read as {self.blocks:,} block{'s' * (self.blocks > 1)}"
+            )
+        if self.absolute:
+            yield (
+                f"warning: the summits (column 10) of {_files(self.absolute)} are positions on the "
+                "contig, not counted from the peak's start as in narrowPeak; they are read as "
+                "positions"
+            )
+        if self.unlike_names:
+            yield (
+                f"warning: the columns of {_files(self.unlike_names)} are not those of narrowPeak "
+                "(ten, the last one the summit); the middle of each peak is used"
+            )
+        if outside:
+            is_one = outside.total() == 1
+            yield (
+                f"warning: {outside.total():,} summit{'s' * (not is_one)} of {_files(outside)} "
+                f"{'is' if is_one else 'are'} outside {'its' if is_one else 'their'} peak; the "
+                "middle of the peak is used"
+            )
+        if self.headers:
+            yield (
+                f"the first line of {_files(self.headers)} is read as names of columns: "
+                f"{next(iter(self.headers.values()))}"
+            )
+
+
+def _files(files: Counter[str] | dict[str, str] | list[str]) -> str:
+    """Return the name of one file, or the number of files and the name of the first."""
+    first = next(iter(files))
+    return first if len(files) == 1 else f"{len(files):,} files (first: {first})"
 
 
 def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label) -> SparseLabels:
     """Return the labels of every bin for every target, reading one peak file at a time.
 
-    Reports files without a peak on the genome, and contigs that the genome lacks.
-    Raises BioqError if no file has a peak on the genome, or a peak is past the end of its contig.
+    Reports files without a peak on the genome, contigs that the genome lacks, and what was done
+    with peaks past the end of their contig, blocks and summits.
+    Raises BioqError if no file has a peak on the genome, or a peak is not on its contig.
     """
     labels = SparseLabels(len(bins), len(sheet.peaks))
     empty: list[str] = []
     absent_peaks: Counter[str] = Counter()
     absent_files: Counter[str] = Counter()
+    notes = _FileNotes("peaks")
+    has_summits = label == "midpoint"
     with progress("read peaks", len(sheet.peaks), "files") as advance:
         for name, path in zip(sheet.targets[NAME], sheet.peaks, strict=True):
-            bed = read_bed(path)
+            bed = read_bed(path, summits=has_summits, blocks=True)
             located = locate(bed, names)
+            notes.add(bed, located, has_summits=has_summits)
             absent_peaks.update(located.absent)
             absent_files.update(located.absent.keys())
             if not len(located.rows):
@@ -37,15 +138,29 @@ def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
             f"contigs are {some(absent_peaks) or 'none at all'}, the genome's are "
             f"{some(names.contigs)}; check the genome build, or give --chrom-alias"
         )
-    for contig, peaks in absent_peaks.most_common():
+    for contig, peaks in absent_peaks.most_common(_MOST_CONTIGS_NAMED):
         files = absent_files[contig]
         say(
             f"warning: {peaks:,} peaks of {files:,} file{'s' * (files != 1)} are on {contig}, "
             f"which {genome.name} does not have; they are left out"
         )
+    _report_more_contigs(absent_peaks, "peaks", genome)
     for line in empty:
         say(f"warning: no peak on the genome for {line}; its labels are all 0")
+    for line in notes.lines():
+        say(line)
     return labels
+
+
+def _report_more_contigs(absent: Counter[str], what: str, genome: Path) -> None:
+    """Print one line for the contigs that are not named one by one."""
+    rest = absent.most_common()[_MOST_CONTIGS_NAMED:]
+    if rest:
+        count = sum(number for _, number in rest)
+        say(
+            f"warning: {count:,} {what} are on {len(rest):,} more contigs that {genome.name} does "
+            "not have; they are left out"
+        )
 
 
 def _why_empty(bed: Bed, located: Located) -> str:
@@ -54,15 +169,24 @@ def _why_empty(bed: Bed, located: Located) -> str:
     return f"the genome does not have {some(located.absent)} (other names? another build?)"
 
 
-def read_regions(path: Path, names: ContigNames, what: str) -> tuple[Bed, Located]:
-    """Read a BED file of regions and locate them; report contigs that the genome lacks."""
-    bed = read_bed(path)
+def read_regions(path: Path, names: ContigNames, what: str) -> Located:
+    """Read a BED file of regions, or their blocks, and locate them.
+
+    Reports contigs that the genome lacks, and regions past the end of their contig.
+    """
+    bed = read_bed(path, blocks=True)
     located = locate(bed, names)
     if not len(bed):
         say(f"warning: {path}: holds no {what}; expected BED, one region per line")
-    for contig, count in located.absent.items():
+    absent = Counter(located.absent)
+    for contig, count in absent.most_common(_MOST_CONTIGS_NAMED):
         say(
             f"warning: {count:,} {what} of {bed.path.name} are on {contig}, which "
             f"{names.genome.path.name} does not have"
         )
-    return bed, located
+    _report_more_contigs(absent, what, names.genome.path)
+    notes = _FileNotes(what)
+    notes.add(bed, located, has_summits=False)
+    for line in notes.lines():
+        say(line)
+    return located

@@ -119,6 +119,7 @@ def test_every_sequence_of_a_fasta_has_its_windows():
         ("ACGU" * 5, "line 1: 'ACGUACGU.*' is not DNA"),
         (BASES + "\nhello", "line 2: 'hello' is not DNA"),
         (f">one\n{BASES}\n>two\nACGJ", "sequences:4: sequence 'two' holds 'J'"),
+        (f"\r\n\r>one\r{BASES}J", "sequences:4: sequence 'one' holds 'J' in column 21"),
         (">\nACGT", "sequences:1: '>' stands alone"),
         ("A" * 2_000, "496 windows are more than the 200"),
         ("A" * (LIMITS.text_bytes + 1), "the text has 2,097,153 letters; the page takes"),

@@ -1,6 +1,8 @@
 """bioq.builders.deepsea.build against arrays that the tests write with scipy and h5py."""
 
 import hashlib
+import os
+import threading
 from pathlib import Path
 
 import h5py
@@ -270,6 +272,23 @@ def test_the_lengths_of_contigs_are_those_of_hg19_for_deepseas_own_targets(tmp_p
     ):
         import_deepsea(tmp_path / name, test=mat, bed=lines)
         assert open_dataset(tmp_path / name).description.contig_lengths == expected
+
+
+def test_the_bed_file_and_the_targets_may_be_named_pipes_with_any_line_ends(tmp_path):
+    path, *_ = _file(tmp_path, "test", 3, targets=2)
+    bed = _bed(tmp_path, ("chr1", 4), ("chr8", 2), ("chr9", 1)).read_bytes()
+    contents = {"bed": bed.replace(b"\n", b"\r"), "targets": b"name\rone\rtwo"}
+    pipes = {name: tmp_path / f"{name}.fifo" for name in contents}
+    for name, pipe in pipes.items():
+        os.mkfifo(pipe)
+        threading.Thread(target=pipe.write_bytes, args=[contents[name]], daemon=True).start()
+    import_deepsea(tmp_path / "out", test=path, **pipes)
+    data = open_dataset(tmp_path / "out")
+    assert list(data.targets["name"]) == ["one", "two"]
+    assert list(data["test"].bins()["chrom"]) == ["chr8", "chr8", "chr9"]
+    source = data.description.sources[-1]
+    assert source.sha256 == hashlib.sha256(contents["bed"]).hexdigest()
+    assert source.bytes == len(bed)
 
 
 def test_coordinates_of_a_file_that_does_not_fold_take_a_line_a_row(tmp_path):

@@ -983,6 +983,24 @@ def test_intervals_that_reach_past_an_end_of_their_contig_are_clipped(tmp_path: 
     assert located.is_clipped.tolist() == [True, False, True, True]
 
 
+def test_the_blocks_of_an_overhang_may_be_completely_outside(tmp_path: Path) -> None:
+    names = names_of(tmp_path, ["1", "2"])
+    path = tmp_path / "a.bed"
+    path.write_text(
+        "chr2\t-9\t20\tx\t0\t+\t0\t0\t0\t5\t2,9,2,1,2\t0,7,13,18,27\n"
+        "chr1\t3\t9\tx\t0\t+\t0\t0\t0\t2\t1,1\t0,5\nchr3\t3\t9\tx\t0\t+\t0\t0\t0\t1\t6\t0\n"
+    )
+    located = locate(read_bed(path, blocks=True), names)
+    assert located.rows.tolist() == [1, 2, 3, 5, 6]
+    assert located.start.tolist() == [0, 4, 9, 3, 8]
+    assert located.end.tolist() == [7, 6, 10, 4, 9]
+    assert located.is_clipped.tolist() == [True, False, False, False, False]
+    assert (located.blocks_outside, located.absent) == (2, {"chr3": 1})
+    path.write_text("chr1\t12\t19\tx\t0\t+\t0\t0\t0\t2\t1,1\t0,6\n")
+    with pytest.raises(BioqError, match=r"a.bed:1: start 12 is past the end of 1, which has 10"):
+        locate(read_bed(path, blocks=True), names)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

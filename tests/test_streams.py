@@ -1,21 +1,19 @@
 """Pipes, named pipes and standard input in place of every file that a command reads."""
 
-import contextlib
 import gzip
 import io
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pysam
 import pytest
-from variant_cases import HEADER, make_chromosome, make_run
+from input_files import PEAKS, VARIANTS, run
 
 from bioq.cli import main
 from bioq.dataset import Source
@@ -30,118 +28,6 @@ from bioq.models.motif_start import starting_motifs
 from bioq.variants.background import read_background
 
 MEME = b"MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n0.7 0.1 0.1 0.1\n"
-
-
-@pytest.fixture
-def given() -> Iterator[Callable[[bytes], Path]]:
-    """Give bytes as the path of a pipe, as <(...) of a shell does."""
-    ends: list[int] = []
-    writers: list[threading.Thread] = []
-
-    def give(content: bytes) -> Path:
-        reading, writing = os.pipe()
-        ends.append(reading)
-
-        def write() -> None:
-            with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as file:
-                file.write(content)
-
-        writers.append(threading.Thread(target=write, daemon=True))
-        writers[-1].start()
-        return Path(f"/dev/fd/{reading}")
-
-    yield give
-    for end in ends:
-        os.close(end)
-    for writer in writers:
-        writer.join()
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A folder with a run, a genome and an input of each kind."""
-    bases = make_chromosome(2000)
-    make_run(tmp_path / "run")
-    (tmp_path / "g.fa").write_text(f">chr1\n{bases}\n>chr2\n{bases[::-1]}\n")
-    records = (f"1\t{pos}\t.\t{bases[pos - 1]}\tN,<DEL>,*\t.\t.\t.\n" for pos in (300, 700))
-    vcf = HEADER + "".join(records)
-    for base in "ACGT":
-        vcf = vcf.replace(f"\t{base}\tN,", f"\t{base}\t{'ACGT'[('ACGT'.index(base) + 1) % 4]},")
-    (tmp_path / "in.vcf").write_text(vcf)
-    (tmp_path / "in.bed").write_text("1\t200\t240\n1\t300\t400\tb\n")
-    (tmp_path / "in.fa").write_text(f">a\n{bases[:300]}\n>b\n{bases[300:520]}\n")
-    (tmp_path / "alias.tsv").write_text("1\tchr1\n")
-    (tmp_path / "peaks.bed").write_text("1\t200\t400\nchr2\t0\t200\n")
-    (tmp_path / "targets.tsv").write_text("name\tpeaks\nA\tpeaks.bed\n")
-    (tmp_path / "exclude.bed").write_text("chr1\t300\t330\n")
-    (tmp_path / "bins.bed").write_text("chr1\t200\t240\nchr2\t40\t80\n")
-    return tmp_path
-
-
-VARIANTS = ["variants", "run", "in.vcf", "--genome", "g.fa", "--out", "OUT.tsv"]
-ALIAS = ["--chrom-alias", "alias.tsv"]
-PEAKS = [
-    *("data", "peaks", "--genome", "g.fa", "--targets", "targets.tsv", "--out", "OUT"),
-    *("--window-bp", "200", "--bin-bp", "40", "--valid-chrom", "chr2", "--test-chrom", "none"),
-]
-COMMANDS = {
-    "variants": (VARIANTS, "in.vcf"),
-    "variants, alias": ([*VARIANTS, *ALIAS], "alias.tsv"),
-    "regions": (["predict", "run", "in.bed", "--genome", "g.fa", "--out", "OUT.tsv"], "in.bed"),
-    "sequences": (["predict", "run", "in.fa", "--out", "OUT.tsv"], "in.fa"),
-    "mutagenesis": (["mutagenesis", "run", "in.fa", "--out", "OUT.tsv"], "in.fa"),
-    "attribution": (
-        ["attribution", "run", "in.bed", "--genome", "g.fa", "--out", "OUT.tsv", "--steps", "2"],
-        "in.bed",
-    ),
-    "peaks, alias": ([*PEAKS, *ALIAS], "alias.tsv"),
-    "peaks, exclude": ([*PEAKS, "--exclude", "exclude.bed"], "exclude.bed"),
-    "peaks, bins": ([*PEAKS, "--bins", "bins.bed"], "bins.bed"),
-    "peaks, sheet": (PEAKS, "targets.tsv"),
-}
-"""A command, and the file of it that is given as a pipe."""
-
-
-def content_of(out: Path) -> dict[str, bytes]:
-    """Return the files of an output; the description of a data set records the pipe's name."""
-    if not out.is_dir():
-        return {"": out.read_bytes()}
-    paths = [path for path in out.rglob("*") if path.is_file() and path.name != "dataset.json"]
-    return {str(path.relative_to(out)): path.read_bytes() for path in paths}
-
-
-def run(command: list[str], out: Path) -> dict[str, bytes]:
-    tokens = [token.replace("OUT", str(out)) for token in command]
-    assert main(tokens) == 0
-    return content_of(out if out.exists() else out.with_suffix(".tsv"))
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("kind", ["process substitution", "named pipe"])
-def test_a_pipe_gives_what_the_file_gives(
-    files: Path,
-    given: Callable[[bytes], Path],
-    name: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    command, piped = COMMANDS[name]
-    monkeypatch.chdir(files)
-    expected = run(command, files / "expected")
-    (files / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(files / "temporary"))
-    content = (files / piped).read_bytes()
-    if kind == "named pipe":
-        path = files / "fifo"
-        os.mkfifo(path)
-        threading.Thread(target=path.write_bytes, args=[content], daemon=True).start()
-    else:
-        path = given(content)
-    result = run([str(path) if token == piped else token for token in command], files / "piped")
-    assert result == expected
-    assert "waiting" not in capsys.readouterr().err
-    assert not list((files / "temporary").iterdir())
 
 
 def test_a_peak_file_of_a_sheet_may_be_a_pipe(

@@ -256,6 +256,7 @@ FORMATS = {
     "HDF5": lambda: b"\x89HDF\r\n\x1a\n" + bytes(100),
     "Parquet": lambda: b"PAR1\x15\x04" + bytes(10),
     "UTF-16": lambda: UTF_16,
+    "UTF-16 or": lambda: UTF_16[2:],
     "a web page": lambda: b"\n <!doctype HTML>\n<html>not found</html>",
     "a web page (HTML": lambda: gzip.compress(b'<?xml version="1.0"?><Error>NoSuchKey</Error>'),
     "a pointer of Git LFS": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
 from fastapi.testclient import TestClient
 
@@ -269,6 +270,21 @@ def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
     assert not list(job.folder.parent.rglob("upload.vcf"))
     small.jobs.remove(job.id)
     assert folders(small) == before
+
+
+def test_an_upload_without_its_last_bgzip_block_has_the_warning_in_its_title(small, tmp_path):
+    with pysam.BGZFile(str(tmp_path / "v.gz"), "wb") as file:
+        file.write(b"chr1\t5\t.\tA\tC\n")
+    upload = (tmp_path / "v.gz").read_bytes()
+    titles = []
+    for content in (upload, upload[:-28]):
+        job = small.score_vcf_job(content, "my.vcf.gz")
+        job.future.result(LONG_S)
+        titles.append(job.title)
+    assert titles[0] == "my.vcf.gz"
+    assert titles[1].startswith("my.vcf.gz; warning: VCF: the empty block that ends a bgzip file")
+    with pytest.raises(BioqError, match="VCF: its gzip compression is cut short or damaged"):
+        small.score_vcf_job(upload[:-40], "my.vcf.gz")
 
 
 def test_what_is_refused_leaves_no_file(small, held):

@@ -83,6 +83,25 @@ def test_letters_of_several_bases_are_unknown():
     assert result.columns["n_share"][0] == 0.8
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\r"])
+def test_pasted_lines_have_any_line_end(opened, end):
+    result = sequences(f">one{end}{BASES}{end}>two{end}{BASES[:9]}{end}{BASES[9:]}")
+    assert list(result.columns["sequence"]) == ["one", "two"]
+    assert len(regions(f"chr1:1001-1004{end}chr1:1101-1104", opened)) == 2
+    assert [pos for _, pos, *_ in spelt(f"#x{end}chr1:5:A>C{end}{end}chr1:6:A>C")] == [5, 6]
+
+
+def test_only_line_ends_end_a_pasted_line():
+    with pytest.raises(BioqError, match=r"line 2: .* is not a variant"):
+        spelt("chr1:5:A>C\nchr1:5:A>C\x0bchr1:6:A>C")
+
+
+def test_the_shared_genome_gives_the_letters_of_the_file(tmp_path):
+    (tmp_path / "g.fa").write_text(">chr1\nACRm\n")
+    with open_genome(tmp_path / "g.fa") as genome:
+        assert opened_by_name(genome).letters("chr1", 0, 4) == "ACRM"
+
+
 def test_every_sequence_of_a_fasta_has_its_windows():
     result = sequences(f">one\n{BASES}\n>two\n{BASES}ACGTA\n")
     assert list(result.columns["sequence"]) == ["one", "two", "two", "two"]
@@ -100,6 +119,7 @@ def test_every_sequence_of_a_fasta_has_its_windows():
         ("ACGU" * 5, "line 1: 'ACGUACGU.*' is not DNA"),
         (BASES + "\nhello", "line 2: 'hello' is not DNA"),
         (f">one\n{BASES}\n>two\nACGJ", "sequences:4: sequence 'two' holds 'J'"),
+        (f"\r\n\r>one\r{BASES}J", "sequences:4: sequence 'one' holds 'J' in column 21"),
         (">\nACGT", "sequences:1: '>' stands alone"),
         ("A" * 2_000, "496 windows are more than the 200"),
         ("A" * (LIMITS.text_bytes + 1), "the text has 2,097,153 letters; the page takes"),

@@ -77,12 +77,12 @@ _FORMATS = (
     _format("rich text (RTF)", rb"\{\\rtf", "save it as plain text"),
     _format(
         "UTF-16 or UTF-32 text",
-        rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
+        rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff|([\t\r\n -~]\x00){4}|(\x00[\t\r\n -~]){4}",
         "save it as UTF-8, or 'iconv -f UTF-16 -t UTF-8 IN > OUT'",
     ),
     _format(
         "a web page (HTML or XML)",
-        _BLANKS + rb"<(?i:!doctype|html|head|\?xml|!--)",
+        _BLANKS + rb"<(?i:!doctype\s|html[\s>]|head[\s>]|\?xml\s|!--)",
         "perhaps the error page of a download; download the file again",
     ),
     _format(

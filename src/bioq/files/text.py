@@ -81,7 +81,8 @@ def open_content(
         except FileNotFoundError as error:
             raise BioqError(f"{label}: no such file; expected {what}") from error
         except OSError as error:
-            raise BioqError(f"{label}: could not be read: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise BioqError(f"{label}: could not be read: {reason}; expected {what}") from error
         refuse_other_formats(head, label, what, accepts=accepts)
         if not head.startswith(GZIP_MAGIC):
             yield Content(_buffered(_Checked(file, label)), "none", label)

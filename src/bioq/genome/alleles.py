@@ -148,8 +148,9 @@ def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> Allel
     """Locate an allele on the genome; its status is `scored` or the reason why not.
 
     The status of an allele is the first that is true of it, in this order: `symbolic`, `star` and
-    `no_alt` (the spelling of ALT), `no_contig`, `outside_contig`, `ambiguous`, `alt_is_ref`,
-    `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is scored.
+    `no_alt` (the spelling of ALT), `no_contig`, `contig_differs`, `outside_contig`, `ambiguous`,
+    `alt_is_ref`, `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is
+    scored.
     """
     site = find_site(variant, names)
     if site.status not in (SCORED, SWAPPED, REF_MISMATCH):

@@ -48,7 +48,7 @@ class Bed:
     start: Numbers
     """`(n,)`, 0-based; negative where an interval begins before its contig."""
     end: Numbers
-    """`(n,)`, not included; always greater than start and 0."""
+    """`(n,)`, not included; always greater than start, and that of an item than 0."""
     summit: Numbers
     """`(n,)` the summit of a narrowPeak, counted from start; -1 if the file has none, or if summits
     were not requested. In real files some summits are outside their peak: check before use."""
@@ -65,6 +65,15 @@ class Bed:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def extents(self) -> tuple[Numbers, Numbers]:
+        """Return the first start and the last end among the blocks of each row's item: `(n,)`."""
+        if self.item is None or not len(self):
+            return self.start, self.end
+        begins = np.flatnonzero(np.diff(self.item, prepend=-1))
+        first = np.minimum.reduceat(self.start, begins)
+        last = np.maximum.reduceat(self.end, begins)
+        return first[self.item], last[self.item]
 
     def line(self, row: int) -> int:
         """Return the line number of row `row` in the file, counted from 1."""

@@ -84,7 +84,7 @@ def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
     if ContigNames(genome).find(region.contig) is None:
         return whole
     raise BioqError(
-        f"{where}{name!r} is a contig of {genome.path}, and also the bases "
+        f"{where}{name!r} is a contig of {genome.title}, and also the bases "
         f"{region.start + 1} to {region.end} of its contig {region.contig}; "
         f"write {str(whole)!r} for the contig, "
         f"or '{region.contig}:{region.start + 1} - {region.end}' for the bases"
@@ -114,6 +114,8 @@ class Located:
     """`(n,)` the end of its last base on the contig, not included."""
     is_clipped: npt.NDArray[np.bool_]
     """`(n,)` whether the interval reaches past an end of its contig."""
+    blocks_outside: int
+    """Blocks without a base on their contig, of items that reach past an end of it."""
     absent: dict[str, int]
     """Contig name in the file -> number of intervals, for contigs that the genome lacks."""
 
@@ -121,7 +123,8 @@ class Located:
 def locate(bed: Bed, names: ContigNames) -> Located:
     """Find the genome's contig of every interval of a BED file, and clip it to the contig.
 
-    Raises BioqError, with the line, for an interval that is not an overhang: see `is_overhang`.
+    A block without a base on its contig is left out. Raises BioqError, with the line, for an
+    interval or item that is not an overhang: see `is_overhang`.
     """
     numbers = [names.find(name) for name in bed.contigs]
     counts = np.bincount(bed.contig, minlength=len(numbers))
@@ -132,17 +135,26 @@ def locate(bed: Bed, names: ContigNames) -> Located:
     }
     number_of = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
     contig = number_of[bed.contig]
-    rows = np.flatnonzero(contig >= 0)
-    contig = contig[rows]
-    length = np.array(list(names.genome.lengths.values()), dtype=np.int64)[contig]
-    start, end = bed.start[rows], bed.end[rows]
-    wrong = np.flatnonzero(~is_overhang(start, end, length))
+    known = contig >= 0
+    length = np.array([*names.genome.lengths.values(), 0], dtype=np.int64)[contig]
+    first, last = bed.extents()
+    wrong = np.flatnonzero(known & ~is_overhang(first, last, length))
     if len(wrong):
-        row, name = int(rows[wrong[0]]), names.contigs[contig[wrong[0]]]
-        where = f"{bed.path}:{bed.line(row)}"
-        raise not_on_contig(where, int(bed.start[row]), int(bed.end[row]), name, names.genome)
-    is_clipped = (start < 0) | (end > length)
-    return Located(rows, contig, np.maximum(start, 0), np.minimum(end, length), is_clipped, absent)
+        row = int(wrong[0])
+        where, name = f"{bed.path}:{bed.line(row)}", names.contigs[contig[row]]
+        raise not_on_contig(where, int(first[row]), int(last[row]), name, names.genome)
+    is_on_contig = known & (bed.start < length) & (bed.end > 0)
+    rows = np.flatnonzero(is_on_contig)
+    start, end, length = bed.start[rows], bed.end[rows], length[rows]
+    return Located(
+        rows=rows,
+        contig=contig[rows],
+        start=np.maximum(start, 0),
+        end=np.minimum(end, length),
+        is_clipped=(start < 0) | (end > length),
+        blocks_outside=int((known & ~is_on_contig).sum()),
+        absent=absent,
+    )
 
 
 def is_overhang(start: _Bases, end: _Bases, length: _Bases) -> _Bases:

@@ -48,9 +48,12 @@ def read_sequences(
         raise BioqError("there is no sequence; paste DNA letters, or FASTA")
     if not text.lstrip().startswith(">"):
         text = ">sequence\n" + _bare(text)
+    fasta = text.lstrip()
+    blank_lines = len(split_lines(text[: len(text) - len(fasta)])) - 1
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "sequences.fa"
-        file.write_text(text.lstrip() + "\n", encoding="utf-8", errors="replace")
+        fasta = "\n" * blank_lines + fasta + "\n"
+        file.write_text(fasta, encoding="utf-8", errors="replace", newline="")
         windows = SequenceWindows(
             file,
             window_bp=window_bp,

@@ -44,7 +44,7 @@ class _FileNotes:
 
     def add(self, bed: Bed, located: Located, *, has_summits: bool) -> None:
         file = str(bed.path)
-        self.clipped[file] += int(located.is_clipped.sum())
+        self.clipped[file] += int(located.is_clipped.sum()) + located.blocks_outside
         if has_summits:
             given = bed.summit[located.rows] > NO_SUMMIT
             _, in_peak = summits_in_peaks(bed, located)

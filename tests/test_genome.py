@@ -678,7 +678,7 @@ OTHER_FORMATS = {
     "regions": ("chr1:5-9\n", r":1: has 1 column; .* a list of regions CONTIG:START-END"),
     "commas": ("chr1,5,9\n", ":1: has 1 column; .* with commas"),
     "FASTA": (">a\nACGT\n", ":1: begins with '>', as FASTA does"),
-    "bigBed": ("\x26\xfc\x8f\x88".encode("latin-1"), ":1: .* a binary file: convert it"),
+    "bigWig": ("\x26\xfc\x8f\x88".encode("latin-1"), "is bigWig; expected a BED file"),
 }
 
 

@@ -678,7 +678,8 @@ OTHER_FORMATS = {
     "regions": ("chr1:5-9\n", r":1: has 1 column; .* a list of regions CONTIG:START-END"),
     "commas": ("chr1,5,9\n", ":1: has 1 column; .* with commas"),
     "FASTA": (">a\nACGT\n", ":1: begins with '>', as FASTA does"),
-    "bigWig": ("\x26\xfc\x8f\x88".encode("latin-1"), "is bigWig; expected a BED file"),
+    "bigBed": (b"\xeb\xf2\x89\x87", "is bigBed; expected a BED file: 'bigBedToBed IN OUT.bed'"),
+    "bigWig": (b"\x26\xfc\x8f\x88", "is bigWig; expected a BED file"),
 }
 
 

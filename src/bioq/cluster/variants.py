@@ -147,11 +147,11 @@ class _Alleles:
 
 
 def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> Iterator[Shard]:
-    """Divide alleles into shards; without alleles yield one empty shard."""
+    """Divide alleles into shards."""
     stream = iter(variants)
     for number in itertools.count():
         block = list(itertools.islice(stream, size))
-        if not block and number:
+        if not block:
             return
         bases, letters = reader.read(block)
         codes = np.concatenate([np.empty(0, dtype=np.uint8), *bases.values()])[None, :]

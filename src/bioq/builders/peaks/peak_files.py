@@ -177,10 +177,7 @@ def read_regions(path: Path, names: ContigNames, what: str) -> Located:
     bed = read_bed(path, blocks=True)
     located = locate(bed, names)
     if not len(bed):
-        say(
-            f"warning: {path}: holds no interval, so there are no {what}; expected BED, one region "
-            "per line"
-        )
+        say(f"warning: {path}: holds no {what}; expected BED, one region per line")
     absent = Counter(located.absent)
     for contig, count in absent.most_common(_MOST_CONTIGS_NAMED):
         say(

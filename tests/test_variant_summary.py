@@ -79,7 +79,9 @@ def test_the_mitochondrion_of_hg19_is_not_that_of_grch37(
     assert lines[-1] == "warning: no allele was scored: 1 contig_differs"
     # Without a length, the assembly has it; the genome that has the sequence is scored.
     header = ["##contig=<ID=MT,assembly=b37>"]
-    assert scored(run, hg19, header, [("MT", 400)], capsys)[0] == ["contig_differs"]
+    statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
+    assert statuses == ["contig_differs"]
+    assert "MT has 16,569 bases by its accession or assembly=, chrM 16,571 in hg19.fa" in lines[0]
     rcrs = fasta(tmp_path / "rcrs.fa", {"chrM": 16_569})
     assert scored(run, rcrs, header, [("MT", 400)], capsys) == (["scored"], [])
 

@@ -25,7 +25,7 @@ DIFFERS = (
 REF = CHROMOSOME[499]
 VCF = (
     "##fileformat=VCFv4.3\n##contig=<ID=I,length=230000>\n#CHROM\tPOS\tID\tREF\tALT\n"
-    f"I\t500\t.\t{REF}\t{other_base(REF)}\nchrI\t500\t.\t{REF}\t{other_base(REF)}\n"
+    f"I\t500\t.\t{REF}\t{other_base(REF)}\nII\t500\t.\t{REF}\t{other_base(REF)}\n"
 )
 
 

@@ -52,6 +52,10 @@ class VcfHeader:
         """The build by the lengths of the contigs or, without them, by its name."""
         return build_of(self.lengths) or self.named
 
+    def has_length(self, contig: str) -> bool:
+        """Return whether a contig has a `length=`, also under a name with or without chr."""
+        return contig in self.lengths or len(self._bare.get(bare_name(contig), ())) == 1
+
     def length_of(self, contig: str) -> int | None:
         """Return the bases of a contig: its `length=`, also under a name with or without chr;
         without one, the length in the build that its `assembly=` names, or of the sequence that has

@@ -170,8 +170,9 @@ def _lengths(name: str, header: VcfHeader, names: ContigNames) -> str:
     number = names.find(name)
     contig = name if number is None else names.contigs[number]
     genome = names.genome
+    source = "in the VCF" if header.has_length(name) else "by its accession or assembly="
     return (
-        f"{name} has {header.length_of(name) or 0:,} bases in the VCF, "
+        f"{name} has {header.length_of(name) or 0:,} bases {source}, "
         f"{contig} {genome.lengths.get(contig, 0):,} in {genome.path.name}"
     )
 

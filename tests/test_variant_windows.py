@@ -1,5 +1,6 @@
 """Windows around alleles: against string edits of a whole chromosome, done by hand."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -221,6 +222,42 @@ def test_the_status_of_every_short_allele_is_what_string_comparison_gives() -> N
         counts[site.status + ("" if set(has) <= set("ACGT") else ", IUPAC")] += 1
     assert min(counts.values()) > 10
     assert len(counts) == 6
+
+
+def test_the_page_has_the_statuses_in_the_order_in_which_they_are_decided() -> None:
+    page = (Path(__file__).parents[1] / "docs/variants.md").read_text("utf-8")
+    table = page.partition("| status | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    rows = [line.replace("`", "").strip("| ").split(" | ") for line in table.splitlines()]
+    assert [tuple(row) for row in rows] == list(STATUSES.items())
+
+
+def test_the_status_is_the_first_that_is_true_of_the_allele() -> None:
+    genome, longest = genome_of(one="ACGTTGCA" * 10), 5
+    for chrom, contig_bp, pos, ref, alt in itertools.product(
+        ("one", "two"),
+        (None, 80, 79),
+        (1, 2, 77),
+        ("A", "C", "N", "CGTTG", "CGTTGC", "AAAAAA"),
+        ("A", "C", "N", "CGTTG", "CGTTGC", "<DEL>", "*", "."),
+    ):
+        by_bases = status_by_string("ACGTTGCA" * 10, pos - 1, ref, alt)
+        is_true = {
+            "symbolic": alt == "<DEL>",
+            "star": alt == "*",
+            "no_alt": alt == ".",
+            "no_contig": chrom == "two",
+            "contig_differs": contig_bp == 79,
+            "outside_contig": pos - 1 + len(ref) > 80,
+            "ambiguous": "N" in ref + alt,
+            "alt_is_ref": ref == alt,
+            "ref_mismatch": by_bases == "ref_mismatch",
+            "too_long": max(len(ref), len(alt)) > longest,
+            "allele_swapped": by_bases == "allele_swapped",
+        }
+        variant = Variant("f:1", chrom, pos, ".", ref, alt, contig_bp)
+        expected = next((status for status in list(STATUSES)[2:] if is_true[status]), "scored")
+        status = locate_allele(variant, ContigNames(genome), 2 * longest + 2).status
+        assert status == expected, variant
 
 
 @pytest.mark.parametrize(

@@ -35,19 +35,23 @@ CONTIG_DIFFERS = "contig_differs"
 STATUSES: Mapping[str, str] = {
     SCORED: "the genome has REF, or an IUPAC code that allows it; both alleles were predicted",
     EDGE_PADDED: "scored too; the window reaches past the contig's end, where it holds N",
-    SWAPPED: "the whole ALT is what the genome has, REF is not; scored only on request",
-    REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
-    NO_CONTIG: "the genome has no contig of this name",
-    CONTIG_DIFFERS: "the contig has another length in the VCF's header than in the genome",
-    OUTSIDE: "POS or the end of REF lies outside the contig",
-    "too_long": "REF or ALT has more than window_bp // 2 - 1 bases (499 for windows of 1,000)",
-    "ambiguous": "an allele holds letters other than A, C, G, T",
     "symbolic": "ALT is symbolic (<DEL>) or a breakend",
     "star": "ALT is *: removed by a deletion further up",
     "no_alt": "ALT is .: no other allele",
+    NO_CONTIG: "the genome has no contig of this name",
+    CONTIG_DIFFERS: "the contig has another length in the VCF's header than in the genome",
+    OUTSIDE: "POS or the end of REF lies outside the contig",
+    "ambiguous": "an allele holds letters other than A, C, G, T",
     "alt_is_ref": "ALT is the same as REF",
+    REF_MISMATCH: "the genome has other bases than REF; see genome_ref",
+    "too_long": "REF or ALT has more than window_bp // 2 - 1 bases (499 for windows of 1,000)",
+    SWAPPED: "the whole ALT is what the genome has, REF is not; scored only on request",
 }
-"""Every status that an allele can get, and what it means."""
+"""Every status that an allele can get, and what it means.
+
+After the two of scored alleles they are in the order in which they are decided: the first that is
+true of an allele is its status. docs/variants.md has the same table.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +151,8 @@ def centre_index(window_bp: int) -> int:
 def locate_allele(variant: Variant, names: ContigNames, window_bp: int) -> AlleleSite:
     """Locate an allele on the genome; its status is `scored` or the reason why not.
 
-    The status of an allele is the first that is true of it, in this order: `symbolic`, `star` and
-    `no_alt` (the spelling of ALT), `no_contig`, `contig_differs`, `outside_contig`, `ambiguous`,
-    `alt_is_ref`, `ref_mismatch`, `too_long`, `allele_swapped`; an allele that has none of them is
-    scored.
+    It is the first status of `STATUSES`, from `symbolic` on, that is true of the allele; an allele
+    of which none is true is scored.
     """
     site = find_site(variant, names)
     if site.status not in (SCORED, SWAPPED, REF_MISMATCH):

@@ -13,9 +13,7 @@ from bioq.files import sha256
 from bioq.files.streams import STDIN, input_name
 from bioq.forward import choose_device
 from bioq.genome import ContigNames, Genome, open_genome, read_chrom_alias
-from bioq.genome.alleles import (
-    STATUSES,
-)
+from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.vcf import VcfContent, read_variants, survey_variants
 from bioq.inputs import input_file
@@ -43,7 +41,7 @@ class VariantJob:
     genome: Path
     """FASTA or 2bit."""
     chrom_alias: Path | None = None
-    """Table of contig names: in the VCF, in the genome."""
+    """Table of contig names; see `genome.read_chrom_alias`."""
     options: VariantOptions = VariantOptions()  # noqa: RUF009 frozen
 
 

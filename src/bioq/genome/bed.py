@@ -20,13 +20,13 @@ from bioq.genome.bed_forms import (
     without_fillers,
 )
 from bioq.genome.bed_lines import (
-    MOST_DIGITS,
     columns_of,
     interval_lines,
     is_comment,
     parse_interval,
     whole_number,
 )
+from bioq.genome.notation import MOST_DIGITS
 
 _MOST_BYTES = 1 << 30
 _SCANNED_BYTES = 1 << 16

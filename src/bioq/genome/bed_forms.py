@@ -13,6 +13,7 @@ from typing import Literal
 
 from bioq.errors import BioqError
 from bioq.genome.bed_lines import whole_number
+from bioq.genome.notation import MOST_DIGITS
 
 Form = Literal["BED", "narrowPeak", "BED12", "gappedPeak"]
 SAMPLED_LINES = 1000
@@ -23,7 +24,7 @@ _NUMBER = re.compile(
     rb"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?inf(inity)?|nan|\.", re.IGNORECASE
 )
 _COLOUR = re.compile(rb"\.|[0-9]+|[0-9]+,[0-9]+,[0-9]+,?")
-_SUMMIT = re.compile(rb"-1|[0-9]{1,18}")
+_SUMMIT = re.compile(rb"-1|[0-9]{1,%d}" % MOST_DIGITS)
 
 
 def form_of(rows: Sequence[list[bytes]], path: Path) -> Form:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from bioq.errors import BioqError
+from bioq.genome.notation import MOST_DIGITS
 
-MOST_DIGITS = 18
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
 _HEADER_STARTS = b"#tb"
 _NUMBER = re.compile(rb"-?[0-9]{1,%d}" % MOST_DIGITS)
@@ -25,7 +25,6 @@ _MACS = (
     "of the same run"
 )
 _RANGES = "a table of R's GRanges, whose starts are counted from 1: write BED with rtracklayer"
-_BINARY = "a binary file: convert it to text (bigBedToBed, bigWigToBedGraph, bedtools bamtobed)"
 _SECOND = (
     "a table with the contig in its second column, as of HOMER, SAF or UCSC: write the columns "
     "contig, start (counted from 0) and end"
@@ -35,14 +34,13 @@ _REGIONS = "a list of regions CONTIG:START-END, counted from 1: write contig, st
 _COMMAS = "a table with commas: separate contig, start and end with tabs"
 _LENGTHS = "a table of contig lengths, with 2 columns: write contig, 0 and length"
 _PAIRS = "BEDPE, with two intervals per line: write each as a line of BED"
-# The first bytes of a line before the first interval -> what the file is.
+# The first bytes of a line before the first interval -> what the file is. Binary formats are named
+# when a file is opened: see `files.formats`.
 _FIRST_BYTES = (
     (re.compile(rb"##fileformat=VCF|#CHROM\tPOS\t"), _VCF),
     (re.compile(rb"##gff-version"), _GFF),
     (re.compile(rb"@(HD|SQ|RG|PG|CO)\t"), _SAM),
     (re.compile(rb"(fixed|variable)Step[ \t]"), _WIGGLE),
-    (re.compile(rb"BAM\x01|BCF\x02|[\x87\x88][\x89\x8f][\xf2\xfc][\xeb\x26]"), _BINARY),
-    (re.compile(rb"[\xeb\x26][\xf2\xfc][\x89\x8f][\x87\x88]"), _BINARY),
 )
 
 

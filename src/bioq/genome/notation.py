@@ -22,7 +22,8 @@ _VARIANT = re.compile(
     r"(?P<contig>\S*[^\s:–-])[:–-](?P<pos>[0-9,]+)[:–-](?P<ref>[A-Za-z]+)"
     r"(?:>(?P<alt>\S+)|[:/–-](?P<letters>[A-Za-z]+))"
 )
-_MOST_DIGITS = 18
+MOST_DIGITS = 18
+"""The digits of the largest number of a file that is read: a signed integer of 64 bits has 19."""
 _MOST_SHOWN = 60
 
 
@@ -89,7 +90,7 @@ def parse_variant(text: str) -> VariantText | None:
 def _number(text: str, written: str, where: str) -> int:
     """Return the number that is written, 0 for commas alone."""
     digits = written.replace(",", "").lstrip("0")
-    if len(digits) > _MOST_DIGITS:
+    if len(digits) > MOST_DIGITS:
         shown = text.strip()
         shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 1]}…"
         raise BioqError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from bioq.genome.builds import Build, bare_name, build_named, build_of, find_accession
+from bioq.genome.notation import MOST_DIGITS
 
 # VCF 4.3, section 1.4: ##contig=<ID=ctg1,length=81195210,assembly=B36,...>; values may be quoted.
 _CONTIG_LINE = re.compile(rb"##contig=<(.*)>", re.IGNORECASE | re.DOTALL)
@@ -11,7 +12,6 @@ _GENOME_LINE = re.compile(rb"##(reference|assembly|genome[-_]?build)\s*[= ](.*)"
 _FIELD = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^,]*)')
 # Programs write them where they do not have a length: 2^29 is the limit of a tabix index.
 _PLACEHOLDERS = (0, 1 << 29, (1 << 31) - 1)
-_MOST_DIGITS = 18
 
 
 class VcfHeader:
@@ -79,7 +79,7 @@ class VcfHeader:
         self._name(build)
         if not name:
             return
-        is_number = bp.isascii() and bp.isdigit() and len(bp) <= _MOST_DIGITS
+        is_number = bp.isascii() and bp.isdigit() and len(bp) <= MOST_DIGITS
         if is_number and int(bp) not in _PLACEHOLDERS:
             self.lengths.setdefault(name, int(bp))
             self._bare.setdefault(bare_name(name), set()).add(int(bp))

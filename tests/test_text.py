@@ -210,7 +210,7 @@ def test_a_bgzip_file_without_its_last_block_is_read_with_one_warning(tmp_path, 
     with open_content(file, "text", label="upload", warn=warnings.append) as content:
         assert content.stream.read() == CONTENT
     assert len(warnings) == 1
-    assert warnings[0].startswith("warning: upload: the empty block")
+    assert warnings[0].startswith("upload: the empty block")
     assert capsys.readouterr().err == ""
 
 

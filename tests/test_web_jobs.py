@@ -272,17 +272,16 @@ def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
     assert folders(small) == before
 
 
-def test_an_upload_without_its_last_bgzip_block_has_the_warning_in_its_title(small, tmp_path):
+def test_an_upload_without_its_last_bgzip_block_has_a_note(small, tmp_path):
     with pysam.BGZFile(str(tmp_path / "v.gz"), "wb") as file:
         file.write(b"chr1\t5\t.\tA\tC\n")
     upload = (tmp_path / "v.gz").read_bytes()
-    titles = []
-    for content in (upload, upload[:-28]):
-        job = small.score_vcf_job(content, "my.vcf.gz")
-        job.future.result(LONG_S)
-        titles.append(job.title)
-    assert titles[0] == "my.vcf.gz"
-    assert titles[1].startswith("my.vcf.gz; warning: VCF: the empty block that ends a bgzip file")
+    notes = [
+        small.score_vcf_job(content, "my.vcf.gz").future.result(LONG_S).notes
+        for content in (upload, upload[:-28])
+    ]
+    assert notes[0] == ()
+    assert [note.partition(" that ends")[0] for note in notes[1]] == ["VCF: the empty block"]
     with pytest.raises(BioqError, match="VCF: its gzip compression is cut short or damaged"):
         small.score_vcf_job(upload[:-40], "my.vcf.gz")
 

@@ -145,15 +145,15 @@ def has_bgzip_end(path: Path, label: str = "") -> bool:
 
 def _without_bgzip_end(label: str) -> str:
     return (
-        f"warning: {label}: the empty block that ends a bgzip file is not there; if the file was "
+        f"{label}: the empty block that ends a bgzip file is not there; if the file was "
         "cut short, data is missing: copy or download it again"
     )
 
 
 @functools.lru_cache  # one warning, although a file is read twice
 def _say_once(line: str, last: bytes) -> None:
-    """Print a line about a file that ends in the bytes `last`."""
-    say(line)
+    """Print a warning about a file that ends in the bytes `last`."""
+    say(f"warning: {line}")
 
 
 def bounded_lines(text: BinaryIO) -> Iterator[tuple[bytes, bool]]:

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -155,9 +155,11 @@ class Service:
         alleles: Iterable[Variant],
         count: int,
         title: str,
-        header: VcfHeader = VcfHeader(),  # noqa: B008 nothing is added to it
+        header: VcfHeader | None = None,
+        warnings: Sequence[str] = (),
     ) -> Job:
-        """Score alleles on the genome; `header` is that of their VCF. Raises Busy."""
+        """Score alleles on the genome; `header` is that of their VCF, and `warnings` about its file
+        are added to the notes. Raises Busy."""
         genome = self._require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
         scored = Alleles(job.folder, len(self.targets))
@@ -174,9 +176,9 @@ class Service:
                         scored.add(block.columns, block.scores)
                     job.done += len(batch)
                     give_way()
-            summary = summary_of(scorer, VcfContent(count, tuple(contigs), header))
+            content = VcfContent(count, tuple(contigs), header or VcfHeader())
             own = [self.genome_note] if self.genome_note else []
-            scored.notes = (*own, *summary.warnings())
+            scored.notes = (*own, *warnings, *summary_of(scorer, content).warnings())
             return scored
 
         level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
@@ -189,10 +191,9 @@ class Service:
         warnings: list[str] = []
         try:
             count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
-            title = "; ".join([title, *warnings])
             header = VcfHeader()
             alleles = read_variants(file, label="VCF", header=header)
-            job = self.score_job(alleles, count, title, header)
+            job = self.score_job(alleles, count, title, header, warnings)
         except BaseException:
             _discard(file)
             raise

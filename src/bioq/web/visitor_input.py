@@ -22,7 +22,7 @@ from bioq.inputs import (
     WindowBatch,
     Windows,
 )
-from bioq.progress import no_progress, say
+from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
 MOST_SHOWN = 60
@@ -133,21 +133,25 @@ def read_variant_lines(
 
 
 def save_vcf(
-    upload: bytes, file: Path, limits: Limits, *, warn: Callable[[str], None] = say
+    upload: bytes, file: Path, limits: Limits, *, warn: Callable[[str], None] | None = None
 ) -> int:
     """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
     Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
-    htslib recognises are refused, because they can name further files. `warn` receives
-    the warning for a bgzip file without its last block.
+    htslib recognises are refused, because they can name further files. `warn` receives the warning
+    about a bgzip file without its last block.
     """
     with _CHECKING:
         _unpack(upload, file, limits, warn)
         return _check_alleles(read_variants(file, label="VCF"), limits)
 
 
-def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None]) -> None:
-    """Write the decompressed bytes of an upload to a file, however large it unpacks."""
+def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None] | None) -> None:
+    """Write the decompressed bytes of an upload to a file, piece by piece.
+
+    Raises BioqError for damaged gzip data, for another format, and as soon as the bytes are more
+    than the limit.
+    """
     packed = file.with_name(f"{file.name}.upload")
     packed.write_bytes(upload)
     written = 0

@@ -653,10 +653,10 @@ def test_the_command_reads_stdin_and_prints_what_it_wrote(
     capsys.readouterr()
     stdin.buffer = io.BytesIO(b"ACGT\n")
     assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
-    assert "bioq: stdin:1: is not FASTA" in capsys.readouterr().err
+    assert "bioq: standard input:1: is not FASTA" in capsys.readouterr().err
     stdin.buffer = io.BytesIO(gzip.compress(source.read_bytes())[:-9])
     assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
-    assert "bioq: stdin: its gzip compression is cut short" in capsys.readouterr().err
+    assert "bioq: standard input: its gzip compression is cut short" in capsys.readouterr().err
 
 
 def test_a_pipe_loses_no_row(run: Path, tmp_path: Path) -> None:

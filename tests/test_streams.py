@@ -84,7 +84,7 @@ def test_alleles_are_read_from_a_pipe_whatever_its_format(
 
 
 def test_a_genome_in_a_pipe_is_refused_in_one_line(
-    files: Path, given: Callable[[bytes], Path], monkeypatch: pytest.MonkeyPatch
+    given: Callable[[bytes], Path],
 ) -> None:
     for path in (given(b">a\nACGT\n"), STDIN, Path("/dev/null")):
         with pytest.raises(BioqError, match="is a pipe, and a genome is read in any order"):
@@ -101,9 +101,7 @@ def test_a_mat_file_and_motifs_of_a_training_in_a_pipe_are_refused(
         starting_motifs("danq", str(given(MEME)))
 
 
-def test_standard_input_and_its_path_are_one_stream(
-    files: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_standard_input_and_its_path_are_one_stream() -> None:
     program = """
 from pathlib import Path
 from bioq.files.streams import kept_streams
@@ -121,7 +119,7 @@ def test_standard_input_may_be_any_object_and_may_be_closed(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"a\r\nb")))
     with input_file(STDIN) as (path, label):
-        assert (path.read_bytes(), label) == (b"a\r\nb", "stdin")
+        assert (path.read_bytes(), label) == (b"a\r\nb", "standard input")
         assert read_text(STDIN, "x") == "a\nb"
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(BioqError, match="standard input: is closed; give a file"):

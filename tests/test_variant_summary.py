@@ -7,7 +7,6 @@ import pytest
 from genome_cases import write_2bit
 from variant_cases import make_chromosome, make_run, other_base, read_tsv
 
-from bioq import dna
 from bioq.cli import main
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
@@ -183,7 +182,6 @@ def test_a_swapped_allele_that_is_scored_counts(
     letters = CHROMOSOME[:399] + other_base(CHROMOSOME[399]) + CHROMOSOME[400:2500]
     genome = tmp_path / "g.fa"
     genome.write_text(f">chr1\n{letters}\n")
-    assert dna.encode(letters).shape == (2500,)
     one = [("chr1", 400)]
     assert "no allele was scored" in scored(run, genome, [], one, capsys)[1][-1]
     lines = scored(run, genome, [], one, capsys, "--score-swapped")[1]

@@ -83,6 +83,15 @@ def is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def require_file(path: Path, what: str) -> None:
+    """Raise BioqError for a stream; `what` is read in any order and not only from start to end."""
+    if is_stream(path):
+        raise BioqError(
+            f"{label_of(path)}: is a pipe, and {what} is read in any order; write it to a file and "
+            "give the file"
+        )
+
+
 def stored(path: Path) -> Path:
     """Return a file that can be read again: the path itself, or, inside `kept_streams`, the copy
     of a stream. Raises BioqError for a stream that cannot be read or copied."""

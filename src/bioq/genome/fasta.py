@@ -18,7 +18,7 @@ import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.streams import is_stream, label_of
+from bioq.files.streams import require_file
 from bioq.files.text import has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
@@ -124,11 +124,7 @@ def open_genome(path: str | Path) -> Genome:
     a letter that is not DNA: with an index beside the file, when its contig is first read.
     """
     path = Path(path)
-    if is_stream(path):
-        raise BioqError(
-            f"{label_of(path)}: is a pipe, and a genome is read in any order; write it to a file "
-            "and give the file"
-        )
+    require_file(path, "a genome")
     format = _format_of(path)
     if format == "2bit":
         return Genome(path, *open_twobit(path))

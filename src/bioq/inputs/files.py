@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bioq.files.streams import STDIN, kept_streams, stored
+from bioq.files.streams import kept_streams, label_of, stored
 
 
 @contextlib.contextmanager
@@ -15,4 +15,4 @@ def input_file(source: Path) -> Iterator[tuple[Path, str]]:
     read twice: first to check and count it.
     """
     with kept_streams():
-        yield stored(source), "stdin" if source == STDIN else str(source)
+        yield stored(source), label_of(source)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files.formats import GZIP_MAGIC
-from bioq.files.streams import is_stream
+from bioq.files.streams import require_file
 
 AnyArray = npt.NDArray[Any]
 
@@ -139,11 +139,7 @@ def open_mat(path: Path) -> Iterator[Mapping[str, Variable]]:
     Raises BioqError for a file that is missing, not a .mat file, cut short or damaged.
     """
     path = Path(path)
-    if is_stream(path):
-        raise BioqError(
-            f"{path}: is a pipe, and a .mat file is read in any order; write it to a file and "
-            "give the file"
-        )
+    require_file(path, "a .mat file")
     try:
         with open(path, "rb") as file:
             header = file.read(128)

@@ -2,8 +2,9 @@
 
 from bioq.genome.bed import Bed, read_bed
 from bioq.genome.chrom_alias import ChromAlias, read_chrom_alias
-from bioq.genome.contigs import ContigNames, Located, find_region, locate
+from bioq.genome.contigs import ContigNames, find_region
 from bioq.genome.fasta import Genome, open_genome, some
+from bioq.genome.located import Located, locate
 from bioq.genome.notation import Interval
 
 __all__ = [

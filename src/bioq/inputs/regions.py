@@ -18,7 +18,7 @@ from bioq.genome import ContigNames, Genome
 from bioq.genome.bed_forms import Form, form_of
 from bioq.genome.bed_lines import interval_lines, is_interval, parse_interval
 from bioq.genome.builds import build_named
-from bioq.genome.contigs import is_overhang, not_on_contig
+from bioq.genome.located import is_overhang, not_on_contig
 from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress, say

@@ -25,8 +25,7 @@ from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_targe
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
 from bioq.files.streams import kept_streams
-from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias, some
-from bioq.genome.contigs import locate
+from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias, some
 from bioq.genome.windows import read_windows
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import Advance, progress, say

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.genome.bed import NO_SUMMIT, Bed
-from bioq.genome.contigs import Located
+from bioq.genome.located import Located
 
 Label = Literal["half", "midpoint", "any"]
 Positions = npt.NDArray[np.int64]

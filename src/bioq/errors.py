@@ -1,5 +1,6 @@
 """The errors that a user can cause. `cli.main` prints each as one line."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -27,3 +28,10 @@ class NotWrittenError(BioqError):
 
     def __str__(self) -> str:
         return f"{self.path}: could not be written: {self.reason}; {self.kept}"
+
+
+def some(names: Iterable[object], most: int = 8) -> str:
+    """Return up to `most` names for a message, and how many more there are."""
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more

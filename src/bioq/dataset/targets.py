@@ -18,7 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, UsageError, some
 from bioq.files.streams import is_stream
 from bioq.files.text import read_text
 
@@ -147,17 +147,12 @@ def _no_match(table: pd.DataFrame, pattern: str) -> str:
     column, glob = _column_and_glob(table, pattern)
     brackets = "; in a pattern, [ab] is the letter a or b, and [[] is the letter [" * ("[" in glob)
     if column != NAME:
-        values = list(dict.fromkeys(cell for cell in table[column] if cell))
-        return f"no target has {pattern!r}; column {column!r} holds {_some(values)}{brackets}"
+        values = some(dict.fromkeys(cell for cell in table[column] if cell), 5) or "nothing"
+        return f"no target has {pattern!r}; column {column!r} holds {values}{brackets}"
     columns = [column for column in table.columns if column != NAME]
     by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
-    names = _some(list(table[NAME]))
+    names = some(table[NAME], 5)
     return f"no target is called {pattern!r}; there are {names}{by_column}{brackets}"
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "nothing") + more
 
 
 def write_target_table(table: pd.DataFrame, path: Path) -> None:

@@ -3,7 +3,7 @@
 from bioq.genome.bed import Bed, read_bed
 from bioq.genome.chrom_alias import ChromAlias, read_chrom_alias
 from bioq.genome.contigs import ContigNames, find_region
-from bioq.genome.fasta import Genome, open_genome, some
+from bioq.genome.fasta import Genome, open_genome
 from bioq.genome.located import Located, locate
 from bioq.genome.notation import Interval
 
@@ -19,5 +19,4 @@ __all__ = [
     "open_genome",
     "read_bed",
     "read_chrom_alias",
-    "some",
 ]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, some
 from bioq.files.text import read_text, split_lines
 from bioq.genome.contigs import ContigNames
-from bioq.genome.fasta import Genome, some
+from bioq.genome.fasta import Genome
 from bioq.progress import say
 
 _HEADERS = {

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, some
 from bioq.genome.builds import Accession, about_accession, bare_name, find_accession
-from bioq.genome.fasta import Genome, some
+from bioq.genome.fasta import Genome
 from bioq.genome.notation import Interval, parse_region
 
 _NONE: Mapping[str, str] = {}

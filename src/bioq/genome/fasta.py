@@ -7,7 +7,7 @@ length or contain blanks: both are read once into memory, with two bits per base
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ import pysam
 import pysam.utils
 
 from bioq import dna
-from bioq.errors import BioqError
+from bioq.errors import BioqError, some
 from bioq.files.streams import require_file
 from bioq.files.text import has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
@@ -106,13 +106,6 @@ class Genome:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def some(names: Iterable[object], most: int = 8) -> str:
-    """Return up to `most` names for a message, and how many more there are."""
-    listed = [str(name) for name in names]
-    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + more
 
 
 def open_genome(path: str | Path) -> Genome:

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bioq.genome import ContigNames, some
+from bioq.errors import some
+from bioq.genome import ContigNames
 from bioq.genome.alleles import (
     CONTIG_DIFFERS,
     EDGE_PADDED,

@@ -22,10 +22,10 @@ from bioq.dataset import (
     unpack_labels,
 )
 from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, UsageError, some
 from bioq.files import require_absent
 from bioq.files.streams import kept_streams
-from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias, some
+from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.windows import read_windows
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import Advance, progress, say
@@ -235,10 +235,7 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
     located = locate(bed, names)
     if located.absent:
         row = int(np.setdiff1d(np.arange(len(bed)), located.rows)[0])
-        raise BioqError(
-            f"{path}:{bed.line(row)}: {names.genome.path} has no contig "
-            f"{bed.contigs[bed.contig[row]]!r}; it has {some(names.contigs)}"
-        )
+        names.require(bed.contigs[bed.contig[row]], f"{path}:{bed.line(row)}")
     if located.is_clipped.any():
         row = int(np.argmax(located.is_clipped))
         name = names.contigs[located.contig[row]]

@@ -13,8 +13,8 @@ from bioq.builders.peaks.labels import (
     summits_in_peaks,
 )
 from bioq.dataset.targets import NAME, TargetSheet
-from bioq.errors import BioqError
-from bioq.genome import Bed, ContigNames, Located, locate, read_bed, some
+from bioq.errors import BioqError, some
+from bioq.genome import Bed, ContigNames, Located, locate, read_bed
 from bioq.genome.bed import NO_SUMMIT
 from bioq.progress import progress, say
 

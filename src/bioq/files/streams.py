@@ -57,7 +57,9 @@ def kept_streams() -> Iterator[None]:
     """Inside this block, on this thread, a stream can be read any number of times.
 
     It is copied to a temporary file when it is first opened; the copies are removed when the
-    outermost block ends.
+    outermost block ends. A block is a command's whole work (`build_from_peaks`, `input_file`).
+    Readers get the path that the user gave, so that messages name it, and `open_raw` opens the
+    copy; no reader has an argument for it. Threads started inside the block do not see the copies.
     """
     if _copies.get() is not None:
         yield
@@ -188,7 +190,8 @@ def _waiting(label: str) -> Iterator[None]:
 
 
 def _identity(path: Path) -> object:
-    """Return a value that is the same for every path of a stream, as - and /dev/stdin."""
+    """Return a value that is the same for every path of a stream, as - and /dev/stdin, as long as
+    the stream is open: later, another pipe may have the same number."""
     try:
         status = os.fstat(sys.stdin.fileno()) if path == STDIN else path.stat()
     except (AttributeError, OSError, ValueError):  # a replaced or closed standard input

@@ -1,4 +1,4 @@
-"""The file of an input, or a copy of a stream."""
+"""The file of an input that is read twice, by position or by another library."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ def input_file(source: Path) -> Iterator[tuple[Path, str]]:
     """Yield (file, its name in messages) of an input.
 
     Standard input, `-`, and every other stream are copied to a temporary file, because an input is
-    read twice: first to check and count it.
+    read twice: first to check and count it. `kept_streams` holds inside the block.
     """
     with kept_streams():
         yield stored(source), label_of(source)

@@ -112,7 +112,7 @@ def test_every_kind_of_genome_gives_the_same_bases_whatever_its_name(
 def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contigs: list[str], width: int, block: int
 ) -> None:
-    monkeypatch.setattr("bioq.files.text._BLOCK_BYTES", block)
+    monkeypatch.setattr("bioq.genome.fasta_text._BLOCK_BYTES", block)
     named = {f"contig{number}": bases for number, bases in enumerate(contigs)}
     path = tmp_path / "genome.fa.gz"
     path.write_bytes(gzip.compress(as_fasta(named, width=width)))

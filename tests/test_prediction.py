@@ -634,7 +634,7 @@ def test_memory_does_not_grow_with_the_windows(run: Path, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "predict_codes", constant)
         patch.setattr("bioq.prediction.spool._PART_BYTES", 20_000)
-        patch.setattr("bioq.files.text._BLOCK_BYTES", 50_000)
+        patch.setattr("bioq.genome.fasta_text._BLOCK_BYTES", 50_000)
         peak(100)
         assert peak(8000) < peak(800) + 500_000  # 8,000 windows as codes: 1,600,000 bytes
 

@@ -74,7 +74,7 @@ def test_windows_are_those_of_a_plain_loop_over_strings(
             starts.append(len(bases) - window_bp)
         expected += [(name, s, s + window_bp, bases[s : s + window_bp]) for s in starts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.files.text._BLOCK_BYTES", block)
+        patch.setattr("bioq.genome.fasta_text._BLOCK_BYTES", block)
         windows = SequenceWindows(path, window_bp=window_bp, stride_bp=stride_bp, pad=True)
         result = frame(windows)
     assert list(zip(*(result[c] for c in ("sequence", "start", "end", "bases")), strict=True)) == [
@@ -105,7 +105,7 @@ def test_a_long_sequence_is_never_held_whole(tmp_path: Path) -> None:
         return add(cutter, codes)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.files.text._BLOCK_BYTES", 512)
+        patch.setattr("bioq.genome.fasta_text._BLOCK_BYTES", 512)
         patch.setattr(sequences_module._Cutter, "add", spy)
         assert len(frame(SequenceWindows(path, window_bp=100, stride_bp=10))) == 1991
     assert len(held) > 30

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 import pysam
 
-from bioq.files.text import FASTA_BLANKS
 from bioq.genome.fasta_letters import LETTERS
+from bioq.genome.fasta_text import FASTA_BLANKS
 
 _LINE_END = re.compile("[\r\n]")
 _MOST_BETWEEN_BYTES = 1 << 16

@@ -2,7 +2,7 @@
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import FASTA_BLANKS, FastaPiece
+from bioq.genome.fasta_text import FASTA_BLANKS, FastaPiece
 
 LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
 _SKIPPED = LETTERS + FASTA_BLANKS

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import FASTA_BLANKS, fasta_pieces
 from bioq.genome.fasta_letters import check_letters
+from bioq.genome.fasta_text import FASTA_BLANKS, fasta_pieces
 from bioq.genome.unknown_runs import UnknownRuns
 
 _PLAIN = b"ACGTNacgtn"

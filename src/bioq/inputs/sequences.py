@@ -8,8 +8,8 @@ import numpy as np
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files.text import FASTA_BLANKS, FastaPiece, fasta_pieces
 from bioq.genome.fasta_letters import check_letters
+from bioq.genome.fasta_text import FASTA_BLANKS, FastaPiece, fasta_pieces
 from bioq.genome.windows import middle_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import say

@@ -17,11 +17,13 @@ class _Format:
     first_bytes: re.Pattern[bytes]
     advice: str
     """What to do, with the command that converts the file."""
+    is_compression: bool = False
+    """Whether the content may be of the expected kind once it is decompressed."""
 
 
 def _compression(name: str, first_bytes: bytes, command: str) -> _Format:
-    pattern = re.compile(first_bytes, re.DOTALL)
-    return _Format(f"compressed with {name}", pattern, f"decompress it first ({command})")
+    pattern, advice = re.compile(first_bytes, re.DOTALL), f"decompress it first ({command})"
+    return _Format(f"compressed with {name}", pattern, advice, is_compression=True)
 
 
 def _format(name: str, first_bytes: bytes, advice: str) -> _Format:
@@ -106,8 +108,7 @@ def refuse_other_formats(
         raise BioqError(f"{label}: {_COMPRESSED_TWICE}")
     for format in _FORMATS:
         if format.name not in accepts and format.first_bytes.match(head):
-            if format.name.startswith("compressed"):
-                raise BioqError(
-                    f"{label}: is {format.name}; BioQ reads plain, gzip or bgzip: {format.advice}"
-                )
-            raise BioqError(f"{label}: is {format.name}; expected {what}: {format.advice}")
+            expected = (
+                "BioQ reads plain, gzip or bgzip" if format.is_compression else f"expected {what}"
+            )
+            raise BioqError(f"{label}: is {format.name}; {expected}: {format.advice}")

@@ -21,6 +21,7 @@ _ROLES = {
 _NEEDED = ("CHROM", "POS", "REF", "ALT")
 _BASES = re.compile("[ACGTN]+", re.IGNORECASE)
 _ALLELE = re.compile(r"[ACGTN]+(,[ACGTN]+)*|[.*]|<[^<>]+>", re.IGNORECASE)
+_CONTIG_ALONE = re.compile("chr[0-9A-Za-z]+")
 _JOINED_CONTIG = re.compile(r".(chr[0-9A-Za-z_]+|[A-Z]{2}_?[0-9]{6,}\.[0-9]+)$")
 _MOST_SHOWN = 60
 _AWK = "awk -F'\\t' -v OFS='\\t'"
@@ -135,5 +136,7 @@ def _has_second_variant(cells: Sequence[str], columns: int) -> bool:
 
 def _is_joined(cell: str, contig: str) -> bool:
     """Return whether a cell is something and then the name of a contig."""
+    if _CONTIG_ALONE.fullmatch(cell):
+        return False
     is_same = len(cell) > len(contig) and cell.endswith(contig)
     return is_same or _JOINED_CONTIG.search(cell) is not None

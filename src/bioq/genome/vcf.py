@@ -247,9 +247,9 @@ def check_record(
             "!#$%&*+./:;=?@^_|~- (the first is not * or =), or <NAME>"
         )
     position = parse_pos(where, pos)
-    for column, cell in (("ID", ids), ("ALT", alts)):
-        if not cell.isprintable():
-            raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
+    if not (ids.isprintable() and alts.isprintable()):
+        column, cell = ("ALT", alts) if ids.isprintable() else ("ID", ids)
+        raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
     if _BASES.fullmatch(ref) is None:
         ending = hint(position, ids, ref, alts)
         raise BioqError(f"{where}: REF is {ref[:40]!r}; expected bases (A, C, G, T, N){ending}")

@@ -101,7 +101,7 @@ def refuse_joined(where: str, cells: Sequence[str], columns: int, *, has_header:
     """Raise BioqError if a line has the columns of two lines.
 
     `columns` are those of the line #CHROM or, without a header, of the first line; 0 for that line.
-    If there is no header, lines may have more columns, unless a second POS, REF and ALT are in them.
+    If there is no header, lines may have more columns without a second POS, REF and ALT in them.
     """
     if has_header:
         if not "".join(cells[columns:]).strip():

@@ -414,6 +414,9 @@ def test_columns_without_an_id_are_refused(tmp_path: Path, text: str) -> None:
         ("1\t4\t.\t-\tA\n", "REF is '-'.*an insertion as C and CA"),
         ("1 5 . A C\n", "1 tab-separated columns.*this line has 5 separated by blanks: write tabs"),
         ("1,5,.,A,C\n", "1 tab-separated columns.*this line has 5 separated by commas: write tabs"),
+        ("1\trs5\t5\tA\tC\n", "POS is 'rs5'.*, as the columns are CHROM POS ID REF ALT"),
+        ("rs7412\n", "1 tab-separated columns.*a name in dbSNP, which BioQ does not have"),
+        ("NC_000001.11:5:A:C\n", "1 tab-separated columns.*SPDI counts positions from 0"),
         ("chr1:5:A>C\n", "write the columns of 'chr1:5:A>C', separated by tabs"),
     ],
 )

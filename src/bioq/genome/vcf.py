@@ -21,7 +21,7 @@ from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
 from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
-from bioq.genome.notation import parse_variant
+from bioq.genome.notation import correction, parse_variant
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.vcf_tables import (
     COLUMNS,
@@ -203,16 +203,16 @@ def _texts(line: bytes) -> list[str]:
 def _few_columns(where: str, line: bytes) -> BioqError:
     """Return the error for a line with fewer than five columns."""
     text = line.decode("utf-8", "replace").strip()
-    ending = ""
+    ending = correction(text)
     variant = parse_variant(text)
     if variant is not None and len(text.split()) == 1:
-        ending = f"; write the columns of '{variant}', separated by tabs"
+        ending = f"write the columns of '{variant}', separated by tabs"
     for name, cells in (("blanks", text.split()), ("commas", text.split(","))):
         if len(cells) >= len(COLUMNS) and (is_names(cells) or any(map(str.isdigit, cells[1:4]))):
-            ending = f"; this line has {len(cells)} separated by {name}: write tabs"
+            ending = f"this line has {len(cells)} separated by {name}: write tabs"
     return BioqError(
         f"{where}: has {len(_texts(line))} tab-separated columns; a VCF line has at least five: "
-        f"{' '.join(COLUMNS)}{ending}"
+        f"{' '.join(COLUMNS)}{'; ' if ending else ''}{ending}"
     )
 
 
@@ -267,6 +267,7 @@ def parse_pos(where: str, pos: str) -> int:
     if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
         raise BioqError(
             f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
+            f"{', as the columns are ' + ' '.join(COLUMNS) if pos[:1].isalpha() else ''}"
         )
     return int(pos)
 

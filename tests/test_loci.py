@@ -280,6 +280,9 @@ G = CHROMOSOME.index("G", 40)
         "1-{pos}-G-A",
         "1_{pos}_G_A",
         "1_{pos}_G/A",
+        "1:{pos}_G_A",
+        "1:{pos} G A",
+        "1:{pos}:G→A",
     ],
 )
 def test_a_variant_is_explained_in_the_spellings_of_other_programs(genome: Path, text: str) -> None:

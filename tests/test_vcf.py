@@ -324,6 +324,11 @@ ROWS = [f"chr1\t{pos}\t.\tG\tA\t.\t.\tAC=1" for pos in (700, 900, 1100)]
         (["".join(ROWS)], 1),
         ([ROWS[0] + "NC_000002.12\t7\trs1\tAC\tA,<DEL>\t.\t.\t."], 1),
         (["1\t5\t.\tG\tA1\t7\t.\tA\tC"], 1),
+        ([HEADER.strip() + "\tFORMAT" + "\tS" * 90, ROWS[0] + ROWS[1]], 5),
+        (["\t".join([ROWS[0], *"x" * 90]), ROWS[0] + ROWS[1]], 2),
+        ([HEADER.strip() + ROWS[0], ROWS[1]], 4),
+        ([HEADER.split("#CHROM")[0].strip() + ROWS[0], ROWS[1]], 3),
+        ([(HEADER + ROWS[0]).replace("\n", "")], 1),
     ],
 )
 def test_lines_that_were_joined_are_refused(tmp_path: Path, lines: list[str], line: int) -> None:
@@ -337,6 +342,7 @@ def test_lines_that_were_joined_are_refused(tmp_path: Path, lines: list[str], li
     [
         HEADER + "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t.\t.\n",
         HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t\t\n",
+        "#chr1\t5\t.\tC\tA\t.\t.\tAC=1\n##chr1\t5\t.\tC\tA\n1\t5\t.\tG\tA\n",
         HEADER.rstrip() + "\tFORMAT\tS1\n1\t5\t.\tG\tA\t.\t.\t.\tGT\t0/1\n",
         HEADER + "1\t5\t.\tG\tA\n" + HEADER.rstrip() + "\tFORMAT\n1\t5\t.\tG\tA\t.\t.\t.\tGT\n",
         "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t50\tPASS\tAC=1\n",

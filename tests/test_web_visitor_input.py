@@ -258,6 +258,7 @@ def test_alleles_come_in_order_with_ids_and_case_as_written():
         ("CHROM\tPOS\tID\tREF\tALT\n1\t5\t.\tA\tC", "line 1: names the columns"),
         ("chr pos ref alt\n1 5 A C", "line 1: names the columns"),
         ("chr1\t4\t5\tA\tC\trs5\nchr1 7 8 A C", "line 1: looks like BED"),
+        ("#CHROM POS ID REF ALTchr1 5 . A C\nchr1 7 . A C", "line 1: a variant follows a line of"),
         ("chr1 5 A C .", "line 1: the third column"),
         ("1\t5\t.\tA\tC\t.\t.\tAC=11\t7\t.\tA\tC", "line 1: a second variant follows"),
         ("chr1:5:A>C\nchr1:5", "line 2: 'chr1:5' is not a variant"),
@@ -272,6 +273,10 @@ def test_alleles_come_in_order_with_ids_and_case_as_written():
 def test_what_is_no_variant_is_refused_in_words(text, words):
     with pytest.raises(BioqError, match=words):
         spelt(text)
+
+
+def test_a_comment_may_have_any_letter():
+    assert spelt("#\udc80\nchr1:5:A>C") == [("chr1", 5, ".", "A", "C")]
 
 
 def test_letters_of_all_alleles_are_bounded():

@@ -22,15 +22,16 @@ _REGION = re.compile(r"(?P<contig>\S+):(?P<start>[0-9,]+)\s*(?:[-–]|\.\.)\s*(?
 # After POS, `:`, `-` and `/` need letters on both sides; `>` takes any ALT, to be refused by name.
 _VARIANT = re.compile(
     r"(?P<contig>\S*[^\s:–-])[:–-](?P<pos>[0-9,]+)[:–-](?P<ref>[A-Za-z]+)"
-    r"(?:>(?P<alt>\S+)|[:/–-](?P<letters>[A-Za-z]+))"
+    r"(?:[>→](?P<alt>\S+)|[:/–-](?P<letters>[A-Za-z]+))"
 )
 # chr1:700G>A, and HGVS with g. or m. before the position (its recommendations for DNA).
 _SUBSTITUTION = re.compile(
-    r"(?P<contig>\S*[^\s:–-]):(?:[gm]\.)?(?P<pos>[0-9,]+)\s?(?P<ref>[A-Za-z]+)[>/](?P<alt>[A-Za-z]+)"
+    r"(?P<contig>\S*[^\s:–-]):(?:[gm]\.)?(?P<pos>[0-9,]+)\s?(?P<ref>[A-Za-z]+)"
+    r"[>→/ ](?P<alt>[A-Za-z]+)"
 )
-# chr1_13550_G_A of GTEx; VEP writes 1_13550_G/A.
+# chr1_13550_G_A of GTEx; VEP writes 1_13550_G/A, programs for imputed genotypes 1:13550_G_A.
 _UNDERSCORES = re.compile(
-    r"(?P<contig>\S*[^\s_])_(?P<pos>[0-9]+)_(?P<ref>[ACGTN]+)[_/](?P<alt>[ACGTN]+)"
+    r"(?P<contig>\S*[^\s:_])[:_](?P<pos>[0-9]+)_(?P<ref>[ACGTN]+)[_/](?P<alt>[ACGTN]+)"
 )
 # SPDI (Holmes et al. 2020): SEQUENCE:POSITION:DELETED:INSERTED, positions from 0. DELETED may be a
 # length, and both may be empty. The sequence is an accession with its version.

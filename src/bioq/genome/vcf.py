@@ -30,6 +30,7 @@ from bioq.genome.vcf_tables import (
     is_names,
     other_table,
     refuse_joined,
+    refuse_joined_header,
     refuse_names,
     refuse_table,
 )
@@ -140,9 +141,7 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         where = f"{name}:{number}"
         if line.startswith(b"#"):
-            if line.startswith(b"#CHROM"):
-                _check_columns(where, line)
-            header.add_line(line)
+            _read_header_line(where, line, header)
             columns = header.columns or columns
             continue
         if line.isspace():
@@ -155,7 +154,7 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
         if len(cells) < 5:
             raise _few_columns(where, line)
         count = line.count(b"\t") + 1
-        if count > columns:
+        if count != columns:
             refuse_joined(where, _texts(line), columns, has_header=header.columns > 0)
         columns = columns or count
         try:
@@ -166,6 +165,14 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
         yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
         records += 1
     return records
+
+
+def _read_header_line(where: str, line: bytes, header: VcfHeader) -> None:
+    if line.count(b"\t") > 3:
+        refuse_joined_header(where, _texts(line))
+    if line.startswith(b"#CHROM"):
+        _check_columns(where, line)
+    header.add_line(line)
 
 
 def refuse_other_tables(

@@ -103,15 +103,26 @@ def refuse_joined(where: str, cells: Sequence[str], columns: int, *, has_header:
     `columns` are those of the line #CHROM or, without a header, of the first line; 0 for that line.
     If there is no header, lines may have more columns without a second POS, REF and ALT in them.
     """
-    if has_header:
-        if not "".join(cells[columns:]).strip():
-            return
+    has_more = len(cells) > columns
+    if has_header and has_more and "".join(cells[columns:]).strip():
         found = f"has {len(cells)} columns, and the line #CHROM {columns}"
-    elif _has_second_variant(cells, columns):
+    elif _has_second_variant(cells, columns if has_more and not has_header else 0):
         found = f"a second variant follows the first in the same line of {len(cells)} columns"
     else:
         return
-    raise BioqError(
+    raise _joined(where, found)
+
+
+def refuse_joined_header(where: str, cells: Sequence[str]) -> None:
+    """Raise BioqError if a line of the header, ##KEY=VALUE or #CHROM, goes on with a variant."""
+    is_value = cells[0].startswith("##") and "=" in cells[0]
+    first = 0 if is_value else 4
+    if (is_value or cells[0] == "#CHROM") and _is_variant_after(cells, first):
+        raise _joined(where, "a variant follows a line of the header in the same line")
+
+
+def _joined(where: str, found: str) -> BioqError:
+    return BioqError(
         f"{where}: {found}; are lines joined, by 'cat' of a file whose last line has no line end, "
         "or by 'curl -d', which removes line ends (use --data-binary)?"
     )
@@ -125,12 +136,20 @@ def _has_second_variant(cells: Sequence[str], columns: int) -> bool:
     """
     if columns and len(cells) < columns + 4:
         return False
+    return _is_variant_after(cells, 4, None if columns else cells[0])
+
+
+def _is_variant_after(cells: Sequence[str], first: int, contig: str | None = None) -> bool:
+    """Return whether POS ID REF ALT follow a cell, from cell number `first` on.
+
+    With `contig`, the name of a contig must be joined to the cell: see `_is_joined`.
+    """
     return any(
         cells[at + 1].isdigit()
         and _BASES.fullmatch(cells[at + 3]) is not None
         and _ALLELE.match(cells[at + 4]) is not None
-        and (columns > 0 or _is_joined(cells[at], cells[0]))
-        for at in range(4, len(cells) - 4)
+        and (contig is None or _is_joined(cells[at], contig))
+        for at in range(first, len(cells) - 4)
     )
 
 

@@ -25,9 +25,9 @@ QUESTIONABLE_SHARE = 0.1
 _MOST_NAMED = 3
 _FEWEST_SHIFTED = 3
 """SNVs that do not fit: of fewer, the base beside POS may be REF by chance (1 in 4)."""
-PLINK_CODES = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT"}
-"""Contig -> human chromosome (plink 1.9, "Chromosome set": 25 and XY are the part of X that Y has
-too)."""
+PLINK_CODES = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT", "PAR1": "X", "PAR2": "X"}
+"""Contig -> human chromosome. 25, XY (plink 1.9), PAR1 and PAR2 (plink 2) are the parts of X that Y
+has too."""
 
 
 @dataclass(frozen=True)

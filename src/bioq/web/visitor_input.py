@@ -16,7 +16,7 @@ from bioq.genome import Genome, find_region
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, correction, parse_variant
 from bioq.genome.vcf import Variant, check_record, read_variants, refuse_other_tables
 from bioq.genome.vcf_header import VcfHeader
-from bioq.genome.vcf_tables import refuse_joined, refuse_names
+from bioq.genome.vcf_tables import refuse_joined, refuse_joined_header, refuse_names
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -120,9 +120,10 @@ def read_variant_lines(
     text = _checked(text, limits)
     lines = [(f"line {number}", line) for number, line in enumerate(split_lines(text), start=1)]
     header = VcfHeader() if header is None else header
-    for _, line in lines:
+    for where, line in lines:
         if line.startswith("#"):
-            header.add_line(line.encode())
+            refuse_joined_header(where, line.split())
+            header.add_line(line.encode("utf-8", "replace"))
     variants = (
         variant
         for where, line in lines

@@ -423,6 +423,7 @@ def test_columns_without_an_id_are_refused(tmp_path: Path, text: str) -> None:
         ("1\trs5\t5\tA\tC\n", "POS is 'rs5'.*, as the columns are CHROM POS ID REF ALT"),
         ("rs7412\n", "1 tab-separated columns.*a name in dbSNP, which BioQ does not have"),
         ("NC_000001.11:5:A:C\n", "1 tab-separated columns.*SPDI counts positions from 0"),
+        ("chr1\t5\t9\n", "at least five: CHROM POS ID REF ALT$"),
         ("chr1:5:A>C\n", "write the columns of 'chr1:5:A>C', separated by tabs"),
     ],
 )

@@ -210,10 +210,11 @@ def _texts(line: bytes) -> list[str]:
 def _few_columns(where: str, line: bytes) -> BioqError:
     """Return the error for a line with fewer than five columns."""
     text = line.decode("utf-8", "replace").strip()
-    ending = correction(text)
-    variant = parse_variant(text)
-    if variant is not None and len(text.split()) == 1:
-        ending = f"write the columns of '{variant}', separated by tabs"
+    ending = ""
+    if len(text.split()) == 1:
+        variant = parse_variant(text)
+        columns = f"write the columns of '{variant}', separated by tabs"
+        ending = correction(text) if variant is None else columns
     for name, cells in (("blanks", text.split()), ("commas", text.split(","))):
         if len(cells) >= len(COLUMNS) and (is_names(cells) or any(map(str.isdigit, cells[1:4]))):
             ending = f"this line has {len(cells)} separated by {name}: write tabs"

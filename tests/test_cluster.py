@@ -289,11 +289,14 @@ def test_errors_are_one_line_and_nothing_is_written(
 
 
 def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
-    scorer: Any = SimpleNamespace(statuses=Counter(), absent=Counter(), differing=Counter())
-    notes = {"statuses": {"scored": 3}, "absent": {"7": 1}, "differing": {"MT": 2}}
+    scorer: Any = SimpleNamespace(
+        statuses=Counter(), absent=Counter(), differing=Counter(), misfits=Counter()
+    )
+    notes: dict[str, Any] = {"statuses": {"scored": 3}, "absent": {"7": 1}}
+    notes |= {"differing": {"MT": 2}, "misfits": {"snv": 5}}
     _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
     assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
-    assert scorer.differing == {"MT": 4}
+    assert (scorer.differing, scorer.misfits) == ({"MT": 4}, {"snv": 10})
     damage: dict[str, Any]
     for damage in (
         {},
@@ -614,6 +617,30 @@ def test_variants_at_iupac_codes_of_the_genome_are_those_of_the_plain_command(
         write_variants_on_ray(
             VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=4), resume=True
         )
+
+
+def test_positions_from_0_and_bed_of_variants_are_named_as_by_the_plain_command(
+    tmp_path: Path, machines: Machines
+) -> None:
+    chromosome = make_chromosome()
+    genome, run = fasta(tmp_path / "g.fa", {"chr1": chromosome}), make_run(tmp_path / "run")
+    rows = [
+        ("chr1", pos, ".", chromosome[pos], other_base(chromosome[pos]))
+        for pos in (1, 5, *range(300, 340), 999)
+    ]
+    vcf = write_vcf(tmp_path / "x.vcf", rows)
+    job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
+    plain = write_variants(job, tmp_path / "plain.parquet")
+    result = write_variants_on_ray(job, out, cluster=on(machines, ray_shard=8))
+    assert result == plain
+    assert "positions seem to be counted from 0" in result.lines()[-1]
+    bed = tmp_path / "x.bed"
+    bed.write_text("".join(f"{row[0]}\t{row[1]}\t{int(row[1]) + 1}\tA\tC\n" for row in rows))
+    with pytest.raises(BioqError, match=r"x\.bed:1: looks like BED"):
+        write_variants_on_ray(
+            VariantJob(run, bed, genome), tmp_path / "other", cluster=on(machines, ray_shard=8)
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_vcf_without_a_record_is_an_error_and_leaves_no_folder(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bioq import BioqError, UsageError, dna
@@ -121,6 +121,7 @@ def test_an_allele_is_edited_into_the_genome_and_its_bases_keep_their_loci(
     start: int, ref_length: int, alt: str
 ) -> None:
     ref = CHROMOSOME[start : start + ref_length]
+    assume(ref != alt)
     with tempfile.TemporaryDirectory() as folder:
         genome = Path(folder) / "genome.fa"
         genome.write_text(f">chr1\n{CHROMOSOME}\n")
@@ -264,6 +265,82 @@ def test_a_region_that_is_also_the_name_of_a_contig_is_refused_with_both(tmp_pat
     for text in written[1:]:
         bases = "".join(dna.decode(locus.bases) for locus in loci(text, genome, span=10))
         assert bases == CHROMOSOME[100:]
+
+
+G = CHROMOSOME.index("G", 40)
+"""A G of the chromosome, 0-based."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1:{pos}G>A",
+        "chr1:g.{pos}G>A",
+        "chr1:{pos} G>A",
+        "1-{pos}-G-A",
+        "1_{pos}_G_A",
+        "1_{pos}_G/A",
+        "1:{pos}_G_A",
+        "1:{pos} G A",
+        "1:{pos}:G→A",
+    ],
+)
+def test_a_variant_is_explained_in_the_spellings_of_other_programs(genome: Path, text: str) -> None:
+    wild, mutant = loci(text.format(pos=G + 1), genome, span=12)
+    assert (wild.columns["name"], mutant.columns["name"]) == ("ref G", "alt A")
+    at = WINDOW // 2 - 1
+    assert (dna.decode(wild.codes)[at], dna.decode(mutant.codes)[at]) == ("G", "A")
+
+
+def test_a_region_may_have_two_dots(genome: Path) -> None:
+    dots, dash = loci("chr1:21..32", genome, span=12), loci("chr1:21-32", genome, span=12)
+    assert [dna.decode(locus.bases) for locus in dots] == [CHROMOSOME[20:32]]
+    np.testing.assert_array_equal(dots[0].codes, dash[0].codes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rs7412", "a name in dbSNP, which BioQ does not have; look up its position"),
+        ("chr1_13550_G_A_b38", r"if the genome is GRCh38 \(hg38\), write 'chr1:13550:G>A'"),
+        ("chr1 21 32", "write 'chr1:22-32' if START is counted from 0, .* 'chr1:21-32' if it"),
+        ("chr1-21-32", "write 'chr1:22-32' if START is counted from 0, .* 'chr1:21-32' if it"),
+        ("chr1\t20\t32\tpeak\t0\t+", "write 'chr1:21-32' if START is counted from 0, as in BED"),
+        ("chr1:21-32:+", "a region has no strand; write 'chr1:21-32'"),
+        ("chr1:21", "write 'chr1:21-21' for one base, or CONTIG:POS:REF>ALT"),
+        ("NC_000001.11:g.21del", "of HGVS, BioQ reads substitutions on a contig"),
+        (f"chr1 {G} {G + 1} G A", f"looks like BED, .* write 'chr1:{G + 1}:G>A' if it is"),
+        (f"chr1:{G + 1}:G>G", r"ALT is REF \(G\); expected another allele"),
+        ("peaks.bed", "expected a BED file, a region CONTIG:START-END or a variant CONTIG:POS:REF"),
+    ],
+)
+def test_a_text_that_is_almost_a_place_is_corrected(genome: Path, text: str, message: str) -> None:
+    with pytest.raises(BioqError, match=message) as error:
+        loci(text, genome, span=12)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("alleles", ["G:A", ":A", "G:", "1:A", ":"])
+def test_spdi_is_never_read_as_a_position_from_1(tmp_path: Path, alleles: str) -> None:
+    genome = tmp_path / "refseq.fa"
+    genome.write_text(f">NC_000001.11\n{CHROMOSOME}\n")
+    with pytest.raises(UsageError, match=r"SPDI.* counts positions from 0") as error:
+        loci(f"NC_000001.11:{G}:{alleles}", genome, span=12)
+    if alleles == "G:A":
+        written = [text for text in str(error.value).split("'") if text.startswith("NC_")]
+        assert written[-2:] == [f"NC_000001.11:{G + 1}:G>A", f"NC_000001.11:{G}:G>A"]
+        wild, _ = loci(written[-2], genome, span=12)
+        assert dna.decode(wild.codes)[WINDOW // 2 - 1] == "G"
+
+
+def test_a_ref_that_the_next_base_has_or_that_is_masked_is_explained(tmp_path: Path) -> None:
+    genome = tmp_path / "masked.fa"
+    before = next(at for at in range(60, 90) if CHROMOSOME[at : at + 2] == "AG")
+    genome.write_text(f">chr1\n{CHROMOSOME[:100]}NN{CHROMOSOME[102:]}\n")
+    with pytest.raises(BioqError, match="REF at the next position: is the position counted from 0"):
+        loci(f"chr1:{before + 1}:G>T", genome, span=12)
+    with pytest.raises(BioqError, match="N are bases that are masked or unknown"):
+        loci("chr1:101:G>T", genome, span=12)
 
 
 def test_a_position_that_is_not_a_number_is_refused(genome: Path) -> None:

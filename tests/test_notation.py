@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioq.errors import BioqError
-from bioq.genome.notation import REGION_PATTERN, Interval, VariantText, parse_region, parse_variant
+from bioq.genome.notation import (
+    REGION_PATTERN,
+    Interval,
+    VariantText,
+    correction,
+    parse_region,
+    parse_variant,
+)
 
 CONTIGS = st.sampled_from(
     ["chr1", "1", "chrUn_KI270302v1", "HLA-A*01:01:01:01", "HLA-DRB1*15:01:01:01", "a:1-5", "x-2-A"]
@@ -17,7 +24,7 @@ NUMBERS = st.integers(1, 10**9)
 
 @given(CONTIGS, NUMBERS, NUMBERS, st.sampled_from(["{:,}", "{}", "{:012}"]), st.data())
 def test_a_region_is_read_in_every_spelling(contig, start, end, digits, data):
-    dash = data.draw(st.sampled_from(["-", "–", " - ", "- "]))
+    dash = data.draw(st.sampled_from(["-", "–", " - ", "- ", ".."]))
     text = f" {contig}:{digits.format(start)}{dash}{digits.format(end)}\n"
     region = parse_region(text)
     assert region == Interval(contig, start - 1, end)
@@ -38,12 +45,17 @@ def test_a_variant_is_read_in_every_spelling(contig, pos, ref, data):
                 f"{contig}:{number}:{ref}/{alt}",
                 f"{contig}-{number}-{ref}-{alt}",
                 f"{contig}–{number}–{ref}–{alt}",
+                f"{contig}:{number}{ref}>{alt}",
+                f"{contig}:g.{number}{ref}>{alt}",
+                f"{contig}_{pos}_{ref.upper()}_{alt}",
                 f"{contig} {pos} {ref} {alt}",
                 f"{contig}\t{pos}\t.\t{ref}\t{alt}\t50\tPASS",
             ]
         )
     )
     variant = parse_variant(text)
+    if "_" in text.removeprefix(contig):
+        ref = ref.upper()
     assert variant == VariantText(contig, str(pos), ".", ref, alt)
     assert parse_variant(str(variant)) == variant
     assert parse_region(text) is None
@@ -79,6 +91,7 @@ def test_the_pattern_of_the_api_is_part_of_the_grammar(text):
 def test_any_text_is_read_or_not(text):
     try:
         region, variant = parse_region(text), parse_variant(text)
+        assert "\n" not in correction(text)
     except BioqError as error:
         assert "digits" in str(error)  # noqa: PT017
         return
@@ -101,3 +114,17 @@ def test_a_long_text_takes_time_in_proportion():
     for text in ("1-" * 500_000, "a" * 1_000_000, "c:" + "1" * 1_000_000, "c-1-A" * 200_000):
         assert parse_region(text) is None
         assert parse_variant(text + "!") is None
+        assert not correction(text)
+
+
+@pytest.mark.parametrize("contig", ["NC_000001.11", "NT_187361.1", "CM000663.2", "KI270728.1"])
+@pytest.mark.parametrize("alleles", ["A:G", "A:", ":G", "2:G", "AT:A"])
+def test_four_parts_after_an_accession_are_spdi_and_no_variant(contig, alleles):
+    assert parse_variant(f"{contig}:702:{alleles}") is None
+    assert "from 0" in correction(f"{contig}:702:{alleles}")
+    assert parse_variant(f"{contig}:703:A>G") == (contig, "703", ".", "A", "G")
+
+
+@pytest.mark.parametrize("text", ["peaks.bed", "", "chr1:5:A>C", "a b c d", "1 700 700 G/A +"])
+def test_other_texts_are_not_corrected(text):
+    assert correction(text) == ""

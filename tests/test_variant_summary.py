@@ -215,3 +215,93 @@ def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
     assert lines[3] == "warning: no allele was scored: 1 contig_differs"
     assert "no variant could be scored; see the table of statuses" in lines[4]
     assert not out.exists()
+
+
+def write(path: Path, rows: Sequence[tuple[str, int, str, str]], header: str = "") -> Path:
+    lines = [f"{chrom}\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for chrom, pos, ref, alt in rows]
+    path.write_text((header or f"##fileformat=VCFv4.3\n{COLUMNS}\n") + "".join(lines))
+    return path
+
+
+def notes_of(
+    command: str, run: Path, source: Path, genome: Path, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    """Return the lines of a command after the table of statuses."""
+    out = run.parent / ("out.npz" if command == "background" else "out.tsv")
+    assert main([command, str(run), str(source), "--genome", str(genome), "--out", str(out)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    return [line for line in lines if not line[:1].isspace()]
+
+
+@pytest.mark.parametrize("command", ["variants", "background"])
+@pytest.mark.parametrize(("shift", "words"), [(-1, "counted from 0"), (1, "counted from 2")])
+def test_positions_that_are_counted_from_0_are_named(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    shift: int,
+    words: str,
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 3000})
+    bases = [(pos, CHROMOSOME[pos - 1]) for pos in range(300, 700, 7)]
+    rows = [("chr1", pos + shift, base, other_base(base)) for pos, base in bases]
+    lines = notes_of(command, run, write(tmp_path / "in.vcf", rows), genome, capsys)
+    (line,) = [line for line in lines if "warning" in line or "?" in line]
+    assert line.startswith(f"warning: the positions seem to be {words}; a VCF counts from 1. Of ")
+    assert "another genome build" not in line
+
+
+def test_another_build_is_not_taken_for_positions_from_0(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 3000})
+    bases = [(pos, CHROMOSOME[pos + 50]) for pos in range(300, 700, 7)]
+    rows = [("chr1", pos, base, other_base(base)) for pos, base in bases]
+    (line,) = notes_of("variants", run, write(tmp_path / "in.vcf", rows), genome, capsys)
+    assert line.endswith("of g.fa as REF: is the VCF of another genome build?")
+
+
+def test_a_hard_masked_genome_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = tmp_path / "masked.fa"
+    genome.write_text(f">chr1\n{CHROMOSOME[:500]}{'N' * 100}{CHROMOSOME[600:]}\n")
+    places = [300, 400, 520, 530, 540]
+    rows = [("chr1", pos, CHROMOSOME[pos - 1], other_base(CHROMOSOME[pos - 1])) for pos in places]
+    (line,) = notes_of("variants", run, write(tmp_path / "in.vcf", rows), genome, capsys)
+    assert line.startswith("warning: 3 alleles are not scored (ref_mismatch): masked.fa has N at")
+
+
+def test_codes_of_plink_are_named_where_the_genome_has_their_chromosome(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 3000, "chrX": 3000, "chrM": 3000})
+    base = CHROMOSOME[399]
+    names = ["1", "23", "chr23", "24", "25", "26", "XY"]
+    rows = [(name, 400, base, other_base(base)) for name in names]
+    source = write(tmp_path / "in.vcf", rows)
+    line, _ = notes_of("variants", run, source, genome, capsys)
+    assert line.startswith("warning: 5 alleles are not scored (no_contig); as codes of plink")
+    for meaning in ("23 is chrX", "chr23 is chrX", "25 is chrX", "26 is chrM", "XY is chrX"):
+        assert meaning in line
+    assert "24 is" not in line
+    fish = fasta(tmp_path / "fish.fa", {"chr1": 3000, "chr23": 3000})
+    assert not any("plink" in line for line in notes_of("variants", run, source, fish, capsys))
+
+
+@pytest.mark.parametrize("command", ["variants", "background"])
+def test_bed_of_variants_is_refused_by_the_commands(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 3000})
+    source, out = tmp_path / "in.bed", tmp_path / "out.npz"
+    out = out if command == "background" else tmp_path / "out.tsv"
+    source.write_text(
+        "".join(f"chr1\t{pos - 1}\t{pos}\t{CHROMOSOME[pos - 1]}\tN\n" for pos in range(300, 400))
+    )
+    tokens = [command, str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    assert main(tokens) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "in.bed:1: looks like BED" in line
+    assert not out.exists()

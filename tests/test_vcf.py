@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import itertools
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -305,3 +306,128 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         survey_variants(tmp_path / "none.vcf")
     with pytest.raises(BioqError, match="could not be read: Is a directory"):
         survey_variants(tmp_path)
+
+
+JOINED = "are lines joined, by 'cat' of a file whose last line has no line end"
+ROWS = [f"chr1\t{pos}\t.\tG\tA\t.\t.\tAC=1" for pos in (700, 900, 1100)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        ([HEADER.strip(), ROWS[0], ROWS[1] + ROWS[2]], 6),
+        ([HEADER.strip(), ROWS[0] + ROWS[1].replace("chr1", "chr2")], 5),
+        (["#CHROM\tPOS\tID\tREF\tALT", "1\t5\t.\tG\tA1\t7\t.\tA\tC"], 2),
+        ([HEADER.strip(), "\t".join(["1\t5\t.\tG\tA\t.\t.\t.", "GT", "0/1"])], 5),
+        ([ROWS[0], ROWS[1] + ROWS[2]], 2),
+        ([ROWS[0], "chr1\t5\t.\tG\tA\t.\t.\tAC=12\t7\t.\tA\tC"], 2),
+        (["".join(ROWS)], 1),
+        ([ROWS[0] + "NC_000002.12\t7\trs1\tAC\tA,<DEL>\t.\t.\t."], 1),
+        (["1\t5\t.\tG\tA1\t7\t.\tA\tC"], 1),
+        ([HEADER.strip() + "\tFORMAT" + "\tS" * 90, ROWS[0] + ROWS[1]], 5),
+        (["\t".join([ROWS[0], *"x" * 90]), ROWS[0] + ROWS[1]], 2),
+        ([HEADER.strip() + ROWS[0], ROWS[1]], 4),
+        ([HEADER.split("#CHROM")[0].strip() + ROWS[0], ROWS[1]], 3),
+        ([(HEADER + ROWS[0]).replace("\n", "")], 1),
+    ],
+)
+def test_lines_that_were_joined_are_refused(tmp_path: Path, lines: list[str], line: int) -> None:
+    path = written(tmp_path, "\n".join(lines) + "\n")
+    with pytest.raises(BioqError, match=rf"in\.vcf:{line}: .*{JOINED}"):
+        survey_variants(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t.\t.\n",
+        HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t\t\n",
+        "#chr1\t5\t.\tC\tA\t.\t.\tAC=1\n##chr1\t5\t.\tC\tA\n1\t5\t.\tG\tA\n",
+        HEADER.rstrip() + "\tFORMAT\tS1\n1\t5\t.\tG\tA\t.\t.\t.\tGT\t0/1\n",
+        HEADER + "1\t5\t.\tG\tA\n" + HEADER.rstrip() + "\tFORMAT\n1\t5\t.\tG\tA\t.\t.\t.\tGT\n",
+        "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t50\tPASS\tAC=1\n",
+        "1\t5\trs5\tG\tA\tbeta\t7\tx\tA\tG\n",
+        "1\t5\trs5\tG\tA\tchr1\t7\tx\tA\tG\n",
+    ],
+)
+def test_lines_with_fewer_or_other_columns_are_read(tmp_path: Path, text: str) -> None:
+    assert survey_variants(written(tmp_path, text)).alleles == text.count("\tG\tA")
+
+
+BED = "chr1\t699\t700\tG\tA\trs700\nchr1\t899\t902\tACG\tA\trs900\n"
+
+
+@pytest.mark.parametrize("text", [BED, BED.splitlines()[0], "#chrom\tstart\tend\tref\talt\n" + BED])
+def test_bed_of_variants_is_not_read_as_vcf(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(BioqError, match=r"looks like BED.*positions counted from 0") as error:
+        next(read_variants(path))  # before the first allele
+    program = str(error.value).split("FILE")[0].split("awk ")[1]
+    converted = subprocess.run(
+        f"awk {program} {path}", shell=True, capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split("\t") for line in converted.splitlines()[-1 - text.count("rs900") :]]
+    assert next(row[:5] for row in rows) == ["chr1", "700", ".", "G", "A"]
+
+
+def test_a_long_bed_of_variants_is_refused_after_its_first_lines(tmp_path: Path) -> None:
+    lines = [f"1\t{pos}\t{pos + 1}\tG\tA\n" for pos in range(5000)]
+    with pytest.raises(BioqError, match=r"in\.vcf:1: looks like BED"):
+        next(read_variants(written(tmp_path, "".join(lines))))
+    lines[998] = "1\t5\t.\tG\tA\n"
+    assert survey_variants(written(tmp_path, "".join(lines))).alleles == 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\t700\t700\tG\tA\n1\t900\t901\tAC\tG\n",  # ANNOVAR: END is included
+        "1\t700\t1234\tG\tA\n",
+        "1\t700\t701\tG\tA\n1\t900\t.\tG\tA\n",
+        HEADER + "1\t700\t701\tG\tA\n",
+        "#chrom\tpos\tid\tref\talt\n1\t700\t701\tG\tA\n",
+        "1\t9\t" + "7" * 5000 + "\tG\tA\n",
+    ],
+)
+def test_numbers_as_ids_are_read(tmp_path: Path, text: str) -> None:
+    assert survey_variants(written(tmp_path, text)).alleles == text.count("\n1\t") + (
+        text[0] == "1"
+    )
+
+
+@pytest.mark.parametrize("text", ["1\t7\tG\tA\t.\n1\t9\tA\tG\t.\n", "1\t7\tG\tA\tG\n"])
+def test_columns_without_an_id_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BioqError, match=r"in\.vcf:1: the third column.*has bases in every line"):
+        survey_variants(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CHROM\tPOS\tID\tREF\tALT\n" + GOOD, r"in.vcf:1: names the columns .* '1s/\^/#/' FILE"),
+        ("##x\nCHROM\tPOS\tID\tREF\tALT\n" + GOOD, r"in.vcf:2: names .* sed '2s/\^/#/' FILE"),
+        (
+            "variant_id\tCHROM\tPOS\tREF\tALT\nx\t1\t5\tA\tC\n",
+            r"'NR > 1 \{print \$2, \$3, \$1, \$4, \$5\}' FILE",
+        ),
+        ("chr\tpos\tref\talt\n1\t5\tA\tC\n", r"\{print \$1, \$2, \"\.\", \$3, \$4\}' FILE"),
+        ("chrom\tstart\tend\tref\talt\n", "names the columns .*; expected a VCF, with the columns"),
+        ("CHR\tPOS\tSNP\tA1\tA2\n", "names the columns .*; expected a VCF, with the columns"),
+        ("chr1\tPOS\t.\tA\tC\n", "POS is 'POS'; expected a whole number"),
+        ("1\t5\tA\tC\trs5\n", "ALT has the allele 'rs5'.*CHROM POS REF ALT, write an ID"),
+        ("1\t4\t5\trs5\tA\tC\n", "REF is 'rs5'.*if the file is BED, .* counted from 0"),
+        ("1\t4\t.\tA\t-\n", "ALT has the allele '-'.*a VCF writes a deletion as CA and C"),
+        ("1\t4\t.\t-\tA\n", "REF is '-'.*an insertion as C and CA"),
+        ("1 5 . A C\n", "1 tab-separated columns.*this line has 5 separated by blanks: write tabs"),
+        ("1,5,.,A,C\n", "1 tab-separated columns.*this line has 5 separated by commas: write tabs"),
+        ("1\trs5\t5\tA\tC\n", "POS is 'rs5'.*, as the columns are CHROM POS ID REF ALT"),
+        ("rs7412\n", "1 tab-separated columns.*a name in dbSNP, which BioQ does not have"),
+        ("NC_000001.11:5:A:C\n", "1 tab-separated columns.*SPDI counts positions from 0"),
+        ("chr1\t5\t9\n", "at least five: CHROM POS ID REF ALT$"),
+        ("chr1:5:A>C\n", "write the columns of 'chr1:5:A>C', separated by tabs"),
+    ],
+)
+def test_another_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BioqError, match=message) as raised:
+        survey_variants(written(tmp_path, text))
+    assert "\n" not in str(raised.value)

@@ -333,6 +333,58 @@ def test_a_job_scores_a_vcf(
     assert client.delete(location).status_code == 404
 
 
+ROWS = b"chr2\t1000\t.\tA\tC\nchr2\t1001\t.\tA\tC\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "line"),
+    [
+        ("application/x-www-form-urlencoded", ROWS.replace(b"\n", b""), "no line end: 'curl -d'"),
+        ("application/x-www-form-urlencoded", b"text=chr2%091000%0A", "no line end: 'curl -d'"),
+        ("application/x-www-form-urlencoded", b"\x1f\x8b\x08\x08xyz", "no line end: 'curl -d'"),
+        ("application/json; charset=utf-8", b'{"variants": []}', "application/json; send the VCF"),
+        ("multipart/form-data; boundary=x", b"--x\r\n", "multipart/form-data; send the VCF"),
+    ],
+)
+def test_a_job_that_is_not_a_file_is_refused(client, kind, body, line):
+    answer = client.post("/api/jobs", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 415
+    assert line in answer.json()["detail"]
+    assert "--data-binary @FILE" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+@pytest.mark.parametrize("body", [ROWS, gzip.compress(ROWS, mtime=0), ROWS.replace(b"\n", b"\r")])
+def test_a_vcf_that_curl_sends_with_data_binary_is_a_job(client, kind, body):
+    headers = {} if kind is None else {"Content-Type": kind}
+    started = client.post("/api/jobs", content=body, headers=headers)
+    assert (started.status_code, started.json()["total"]) == (202, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (ROWS.replace(b"\n", b""), "VCF:1: "),
+        (b"chr2\t999\t1000\tA\tC\n", "VCF:1: looks like BED"),
+        (b"CHROM\tPOS\tID\tREF\tALT\n" + ROWS, "VCF:1: names the columns"),
+    ],
+)
+def test_a_job_of_another_table_is_refused(client, body, line):
+    answer = client.post("/api/jobs", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(line)
+
+
+def test_positions_from_0_are_noted_in_the_answer(client, genome):
+    with open_genome(genome) as opened:
+        bases = dna.decode(opened.read("chr1", 1000, 1020))
+    variants = [
+        f"chr1 {1000 + at} {base} {'ACGT'['ACGT'.index(base) - 1]}" for at, base in enumerate(bases)
+    ]
+    answer = client.post("/api/variants", json={"variants": variants})
+    assert any("seem to be counted from 0" in note for note in answer.json()["notes"])
+
+
 def test_results_are_offered_in_every_flat_format_of_tables(client: TestClient) -> None:
     paths = client.get("/api/openapi.json").json()["paths"]
     parameters = paths["/api/jobs/{id}/result.{ending}"]["get"]["parameters"]

@@ -168,7 +168,8 @@ def test_bases_outside_the_contig_are_unknown(opened):
         ("", "there is no region"),
         ("\n \n", "there is no region"),
         ("chr1:10", "line 1: 'chr1:10' is not a region"),
-        ("chr1:1-4\nchr1 1 4", "line 2: 'chr1 1 4' is not a region"),
+        ("chr1:1-4\nchr1 1 4", "line 2: 'chr1 1 4' is not a region; write 'chr1:2-4' if"),
+        ("chr1\t0\t4", "is not a region; write 'chr1:1-4' if START is counted from 0, as in BED"),
         ("chr1:0-4", "expected 1 <= START <= END"),
         ("chr1:9-4", "expected 1 <= START <= END"),
         ("chr1:,-,", "expected 1 <= START <= END"),
@@ -213,6 +214,9 @@ def test_a_region_without_a_genome_says_what_is_missing():
         "chr1 1005 . A C",
         "chr1\t1005\t.\tA\tC\t50\tPASS\tAC=1\tGT\t0/1",
         "chr1 1005 A C",
+        "chr1:1005A>C",
+        "chr1:g.1005A>C",
+        "chr1_1005_A_C",
         "\ufeff#CHROM\tPOS\tID\tREF\tALT\n\nchr1:1005:A>C\r\n",
     ],
 )
@@ -248,7 +252,15 @@ def test_alleles_come_in_order_with_ids_and_case_as_written():
     [
         ("", "there is no variant"),
         ("# a comment", "there is no variant"),
-        ("rs12345", "line 1: 'rs12345' is not a variant"),
+        ("rs12345", "line 1: 'rs12345' is not a variant; it is a name in dbSNP"),
+        ("chr1:5:A>C\nNC_000001.11:5:A:C", "line 2: .*write 'NC_000001.11:6:A>C' if it is SPDI"),
+        ("chr1_5_A_C_b37", "write 'chr1:5:A>C'"),
+        ("CHROM\tPOS\tID\tREF\tALT\n1\t5\t.\tA\tC", "line 1: names the columns"),
+        ("chr pos ref alt\n1 5 A C", "line 1: names the columns"),
+        ("chr1\t4\t5\tA\tC\trs5\nchr1 7 8 A C", "line 1: looks like BED"),
+        ("#CHROM POS ID REF ALTchr1 5 . A C\nchr1 7 . A C", "line 1: a variant follows a line of"),
+        ("chr1 5 A C .", "line 1: the third column"),
+        ("1\t5\t.\tA\tC\t.\t.\tAC=11\t7\t.\tA\tC", "line 1: a second variant follows"),
         ("chr1:5:A>C\nchr1:5", "line 2: 'chr1:5' is not a variant"),
         ("chr1:5:X>C", "line 1: REF is 'X'"),
         ("chr1:5:A>X", "line 1: ALT has the allele 'X'"),
@@ -261,6 +273,10 @@ def test_alleles_come_in_order_with_ids_and_case_as_written():
 def test_what_is_no_variant_is_refused_in_words(text, words):
     with pytest.raises(BioqError, match=words):
         spelt(text)
+
+
+def test_a_comment_may_have_any_letter():
+    assert spelt("#\udc80\nchr1:5:A>C") == [("chr1", 5, ".", "A", "C")]
 
 
 def test_letters_of_all_alleles_are_bounded():

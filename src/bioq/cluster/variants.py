@@ -115,8 +115,9 @@ def _add_counts(scorer: Scorer, parts: Iterable[Part], out: Path) -> None:
         try:
             scorer.statuses.update(part.notes["statuses"])
             scorer.absent.update(part.notes["absent"])
-            # A part that was written before 2026-11-28 has no such count.
+            # A part that was written before 2026-11-29 lacks the last two counts or one of them.
             scorer.differing.update(part.notes.get("differing", {}))
+            scorer.misfits.update(part.notes.get("misfits", {}))
         except (KeyError, TypeError, ValueError) as error:
             raise BioqError(f"{out}: the notes of {part.name} are damaged; {REMEDY}") from error
 
@@ -253,17 +254,13 @@ class _OpenScoring:
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:
         self._bases, self._letters = shard.genome(), shard.letters
-        for counter in (self._scorer.statuses, self._scorer.absent, self._scorer.differing):
+        for counter in self._scorer.counters.values():
             counter.clear()
         for block in self._scorer.score(shard.variants):
             yield block.columns, {name: block.scores[name] for name in self._scores}
 
     def notes(self) -> Mapping[str, Any]:
-        return {
-            "statuses": dict(self._scorer.statuses),
-            "absent": dict(self._scorer.absent),
-            "differing": dict(self._scorer.differing),
-        }
+        return {name: dict(counter) for name, counter in self._scorer.counters.items()}
 
     def _read(self, contig: str, start: int, end: int) -> dna.Bytes:
         return self._bases[contig, start, end]

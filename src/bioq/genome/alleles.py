@@ -20,6 +20,7 @@ from bioq.genome.fasta import Genome
 from bioq.genome.vcf import Variant, is_bases
 from bioq.genome.windows import read_padded
 
+Side = Literal["next", "previous"]
 Indel = Literal["left", "right", "both"]
 _Values = npt.NDArray[Any]
 _CONCRETE = frozenset(dna.BASES)
@@ -73,6 +74,13 @@ class AlleleSite:
     written: dna.Bytes | None = None
     """Codes of REF if the genome has IUPAC codes there that allow it: the genome's window gets
     them. None if the genome has REF itself."""
+    beside: frozenset[Side] | None = None
+    """Where the genome has the REF of an SNV beside POS, if not at POS; None for other alleles."""
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether the genome has N, and nothing else, in place of REF."""
+        return bool(self.genome_ref) and not self.genome_ref.strip("N")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +221,28 @@ def _compare_with_genome(genome: Genome, contig: str, start: int, ref: str, alt:
             return AlleleSite(SCORED, letters, contig, start, len(ref), alt_codes, ref_codes)
     else:
         letters = dna.decode(codes)
+    beside = _sides_with_ref(genome, contig, start, ref, alt)
     if _may_be_swapped(ref, alt):
         end = start + len(alt)
         if end <= genome.lengths[contig] and np.array_equal(
             genome.read(contig, start, end), alt_codes
         ):
-            return AlleleSite(SWAPPED, letters, contig, start, len(alt), ref_codes)
-    return AlleleSite(REF_MISMATCH, letters)
+            return AlleleSite(SWAPPED, letters, contig, start, len(alt), ref_codes, beside=beside)
+    return AlleleSite(REF_MISMATCH, letters, beside=beside)
+
+
+def _sides_with_ref(
+    genome: Genome, contig: str, start: int, ref: str, alt: str
+) -> frozenset[Side] | None:
+    """Return on which sides of `start` the genome has the REF of an SNV; None for other alleles."""
+    if len(ref) > 1 or len(alt) > 1:
+        return None
+    first, end = max(start - 1, 0), min(start + 2, genome.lengths[contig])
+    has_ref = genome.read(contig, first, end) == dna.encode(ref)
+    sides: dict[Side, int] = {"previous": start - 1, "next": start + 1}
+    return frozenset(
+        side for side, at in sides.items() if first <= at < end and has_ref[at - first]
+    )
 
 
 def _may_be_swapped(ref: str, alt: str) -> bool:

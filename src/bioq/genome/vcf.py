@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Container, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import pysam
 
@@ -21,10 +21,22 @@ from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
 from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.notation import correction, parse_variant
 from bioq.genome.vcf_header import VcfHeader
+from bioq.genome.vcf_tables import (
+    COLUMNS,
+    SAMPLED_ALLELES,
+    hint,
+    is_names,
+    other_table,
+    refuse_joined,
+    refuse_joined_header,
+    refuse_names,
+    refuse_table,
+)
 from bioq.progress import progress
 
-COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT")
+_Value = TypeVar("_Value")
 BCF_MAGIC = b"BCF\x02"
 _ADVANCE_EVERY = 1 << 14
 _CHECKED_BYTES = 1 << 20
@@ -90,7 +102,8 @@ def read_variants(
                     pass
             records = yield from _read_bcf(file, content.label, stream, header)
         else:
-            records = yield from _read_text(content.label, content.text(), header)
+            alleles = _read_text(content.label, content.text(), header)
+            records = (yield from refuse_other_tables(alleles, header)) or 0
         if not records:
             raise BioqError(f"{content.label}: holds no variants; expected a record per variant")
 
@@ -124,33 +137,91 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
 
 def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Variant, None, int]:
     """Yield the alleles of a VCF, and return the number of its records."""
-    records = 0
+    records = columns = 0
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
+        where = f"{name}:{number}"
         if line.startswith(b"#"):
-            if line.startswith(b"#CHROM"):
-                _check_columns(f"{name}:{number}", line)
-            header.add_line(line)
+            _read_header_line(where, line, header)
+            columns = header.columns or columns
             continue
         if line.isspace():
             continue
-        where = f"{name}:{number}"
         cells = line.split(b"\t", 5)
         if is_cut and len(cells) < 6:
             raise too_long(where)
-        cells = cells[:5]
+        if len(cells) < 5 or not cells[1].isdigit():
+            refuse_names(where, _texts(line), number)
         if len(cells) < 5:
-            raise BioqError(
-                f"{where}: has {len(cells)} tab-separated columns; a VCF line has at least five: "
-                f"{' '.join(COLUMNS)}"
-            )
+            raise _few_columns(where, line)
+        count = line.count(b"\t") + 1
+        if count != columns:
+            refuse_joined(where, _texts(line), columns, has_header=header.columns > 0)
+        columns = columns or count
         try:
-            chrom, pos, ids, ref, alts = b"\t".join(cells).decode("utf-8").split("\t")
+            chrom, pos, ids, ref, alts = b"\t".join(cells[:5]).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
         contig_bp = header.length_of(chrom)
         yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
         records += 1
     return records
+
+
+def _read_header_line(where: str, line: bytes, header: VcfHeader) -> None:
+    if line.count(b"\t") > 3:
+        refuse_joined_header(where, _texts(line))
+    if line.startswith(b"#CHROM"):
+        _check_columns(where, line)
+    header.add_line(line)
+
+
+def refuse_other_tables(
+    alleles: Generator[Variant, None, _Value], header: VcfHeader
+) -> Generator[Variant, None, _Value | None]:
+    """Yield the alleles of a file, and return the value of `alleles`; None if there is no allele.
+
+    Raises BioqError, before the first allele, if the file has no header and all of its alleles (the
+    first `SAMPLED_ALLELES` of them) are those of another table; see `vcf_tables`. `header` has the
+    lines before the first allele.
+    """
+    held: list[Variant] = []
+    table = ""
+    for allele in alleles:
+        found = "" if header.is_vcf else other_table(allele.pos, allele.id, allele.ref)
+        is_other = bool(found) and table in ("", found)
+        held.append(allele)
+        if not is_other:
+            break
+        table = found
+        if len(held) == SAMPLED_ALLELES:
+            raise refuse_table(held[0].where, table)
+    else:
+        if held:
+            raise refuse_table(held[0].where, table)
+        return None
+    yield from held
+    return (yield from alleles)
+
+
+def _texts(line: bytes) -> list[str]:
+    return line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+
+
+def _few_columns(where: str, line: bytes) -> BioqError:
+    """Return the error for a line with fewer than five columns."""
+    text = line.decode("utf-8", "replace").strip()
+    ending = ""
+    if len(text.split()) == 1:
+        variant = parse_variant(text)
+        columns = f"write the columns of '{variant}', separated by tabs"
+        ending = correction(text) if variant is None else columns
+    for name, cells in (("blanks", text.split()), ("commas", text.split(","))):
+        if len(cells) >= len(COLUMNS) and (is_names(cells) or any(map(str.isdigit, cells[1:4]))):
+            ending = f"this line has {len(cells)} separated by {name}: write tabs"
+    return BioqError(
+        f"{where}: has {len(_texts(line))} tab-separated columns; a VCF line has at least five: "
+        f"{' '.join(COLUMNS)}{'; ' if ending else ''}{ending}"
+    )
 
 
 def _check_columns(where: str, line: bytes) -> None:
@@ -184,16 +255,17 @@ def check_record(
             "!#$%&*+./:;=?@^_|~- (the first is not * or =), or <NAME>"
         )
     position = parse_pos(where, pos)
-    for column, cell in (("ID", ids), ("ALT", alts)):
-        if not cell.isprintable():
-            raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
+    if not (ids.isprintable() and alts.isprintable()):
+        column, cell = ("ALT", alts) if ids.isprintable() else ("ID", ids)
+        raise BioqError(f"{where}: {column} is {cell[:40]!r}; expected no control characters")
     if _BASES.fullmatch(ref) is None:
-        raise BioqError(f"{where}: REF is {ref[:40]!r}; expected bases (A, C, G, T, N)")
+        ending = hint(position, ids, ref, alts)
+        raise BioqError(f"{where}: REF is {ref[:40]!r}; expected bases (A, C, G, T, N){ending}")
     for alt in alts.split(","):
         if _BASES.fullmatch(alt) is None and _OTHER_ALT.fullmatch(alt) is None:
             raise BioqError(
                 f"{where}: ALT has the allele {alt[:40]!r}; expected bases, *, <ID>, a breakend, "
-                "or . for no allele, separated by commas"
+                f"or . for no allele, separated by commas{hint(position, ids, ref, alt)}"
             )
         yield Variant(where, chrom, position, ids or ".", ref, alt, contig_bp)
 
@@ -203,6 +275,7 @@ def parse_pos(where: str, pos: str) -> int:
     if not (pos.isascii() and pos.isdigit() and len(pos) <= _POS_DIGITS and int(pos) <= _LAST_POS):
         raise BioqError(
             f"{where}: POS is {pos[:40]!r}; expected a whole number from 0 to {_LAST_POS}"
+            f"{', as the columns are ' + ' '.join(COLUMNS) if pos[:1].isalpha() else ''}"
         )
     return int(pos)
 

@@ -9,6 +9,7 @@ from bioq.genome.notation import MOST_DIGITS
 # VCF 4.3, section 1.4: ##contig=<ID=ctg1,length=81195210,assembly=B36,...>; values may be quoted.
 _CONTIG_LINE = re.compile(rb"##contig=<(.*)>", re.IGNORECASE | re.DOTALL)
 _GENOME_LINE = re.compile(rb"##(reference|assembly|genome[-_]?build)\s*[= ](.*)", re.IGNORECASE)
+_COLUMNS_LINE = re.compile(rb"#CHROM\s+POS\s", re.IGNORECASE)
 _FIELD = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^,]*)')
 # Programs write them where they do not have a length: 2^29 is the limit of a tabix index.
 _PLACEHOLDERS = (0, 1 << 29, (1 << 31) - 1)
@@ -23,6 +24,10 @@ class VcfHeader:
     def __init__(self) -> None:
         self.lengths: dict[str, int] = {}
         """Contig -> bases, from `length=`."""
+        self.columns = 0
+        """Columns of the line #CHROM; 0 without one."""
+        self.is_vcf = False
+        """Whether there is a line that only a VCF has: ##KEY=VALUE, or #CHROM POS."""
         self._assembly: dict[str, Build] = {}
         self._named: dict[str, Build] = {}
         self._length_of: dict[str, int | None] = {}
@@ -31,6 +36,9 @@ class VcfHeader:
     def add_line(self, line: bytes) -> None:
         """Add a line that begins with #."""
         self._length_of.clear()
+        if _COLUMNS_LINE.match(line):
+            self.columns = line.rstrip().count(b"\t") + 1
+        self.is_vcf |= line.startswith(b"##") or self.columns > 0
         line = line.strip()
         match = _CONTIG_LINE.fullmatch(line)
         if match is not None:

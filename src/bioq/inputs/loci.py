@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError, UsageError
+from bioq.files.streams import STDIN
 from bioq.genome import ContigNames, Genome, find_region
 from bioq.genome.alleles import (
     NO_CONTIG,
@@ -27,8 +28,17 @@ from bioq.genome.alleles import (
     read_allele_windows,
     window_positions,
 )
-from bioq.genome.notation import Interval, VariantText, parse_region, parse_variant
+from bioq.genome.notation import (
+    REGION_FORM,
+    VARIANT_FORM,
+    Interval,
+    VariantText,
+    correction,
+    parse_region,
+    parse_variant,
+)
 from bioq.genome.vcf import Variant, is_bases, parse_pos
+from bioq.genome.vcf_tables import other_table, refuse_table
 from bioq.genome.windows import middle_start, read_padded, window_start
 from bioq.inputs.files import input_file
 from bioq.inputs.regions import Region, RegionWindows
@@ -100,16 +110,8 @@ def open_loci(
     opposite strand. Raises UsageError for a region or variant without a genome, and BioqError for a
     variant whose REF differs from the genome.
     """
-    region, variant = None, None
-    if not os.path.exists(source):
-        region = parse_region(source) if genome is None else find_region(source, genome)
-        variant = parse_variant(source)
-    if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
-        variant = None  # the words of a file's name
+    region, variant = (None, None) if _is_file(source) else _parsed(source, genome)
     is_file = region is None and variant is None
-    if is_file and genome is not None and source in genome.lengths and not os.path.exists(source):
-        whole = Interval(source, 0, genome.lengths[source])
-        raise UsageError(f"{source}: is a contig of {genome.path}; write '{whole}' for all of it")
     if genome is None and not is_file:
         raise UsageError(f"{source}: is a position on a genome; give --genome")
     if genome is not None and pad:
@@ -139,6 +141,35 @@ def open_loci(
         number = _contig_number(source, ContigNames(genome), region)
         only = Region(number, region.start, region.end, False, region.contig, "")
         yield _loci_of_regions(source, genome, lambda: [only], window_bp=window_bp, span_bp=span_bp)
+
+
+def _is_file(source: str) -> bool:
+    return source == str(STDIN) or os.path.exists(source)
+
+
+def _parsed(source: str, genome: Genome | None) -> tuple[Interval | None, VariantText | None]:
+    """Return the region or the variant that a text is; neither for the name of a missing file.
+
+    Raises UsageError for a text that is almost one.
+    """
+    region = parse_region(source) if genome is None else find_region(source, genome)
+    variant = parse_variant(source)
+    if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
+        variant = None  # the words of a file's name
+    if region is not None or variant is not None:
+        return region, variant
+    if genome is not None and source in genome.lengths:
+        whole = Interval(source, 0, genome.lengths[source])
+        raise UsageError(f"{source}: is a contig of {genome.path}; write '{whole}' for all of it")
+    remedy = correction(source)
+    if remedy:
+        raise UsageError(f"{source}: is not a file, a region or a variant; {remedy}")
+    if genome is not None:
+        raise BioqError(
+            f"{source}: no such file; expected a BED file, a region {REGION_FORM} or a variant "
+            f"{VARIANT_FORM}"
+        )
+    return None, None
 
 
 def locus_in_window(
@@ -273,20 +304,40 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
     """Return the site of a variant, after a check that the genome has its REF."""
     ref, alt, names = variant.ref.upper(), variant.alt.upper(), ContigNames(genome)
     pos = parse_pos(source, variant.pos)
+    table = other_table(pos, variant.id, ref)
+    if table == "BED":
+        words = f"{variant.ref}>{variant.alt}"
+        raise UsageError(
+            f"{source}: looks like BED, with positions counted from 0; write "
+            f"'{variant.chrom}:{pos + 1}:{words}' if it is, '{variant.chrom}:{pos}:{words}' if not"
+        )
+    if table:
+        raise refuse_table(source, table)
     site = find_site(Variant(source, variant.chrom, pos, variant.id, ref, alt), names)
     if site.status == SCORED:
+        if ref == alt:
+            raise UsageError(f"{source}: ALT is REF ({ref}); expected another allele")
         return site
     if site.status in (NO_CONTIG, OUTSIDE):
         raise _outside_genome(source, names, variant.chrom)
     if site.status in (REF_MISMATCH, SWAPPED):
         raise BioqError(
-            f"{source}: {genome.title} has {site.genome_ref} at this position, not {ref}; is it "
-            "the right genome, and is the position counted from 1?"
+            f"{source}: {genome.title} has {site.genome_ref} at this position, not {ref}; "
+            f"{_why_not(site)}"
         )
     raise UsageError(
         f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
         "insertion as C>CA"
     )
+
+
+def _why_not(site: AlleleSite) -> str:
+    """Return what may be wrong where the genome does not have REF."""
+    if site.is_masked:
+        return "N are bases that are masked or unknown: use the genome without masks"
+    if site.beside is not None and "next" in site.beside:
+        return "it has REF at the next position: is the position counted from 0? BioQ counts from 1"
+    return "is it the right genome, and is the position counted from 1?"
 
 
 def _contig_number(source: str, names: ContigNames, interval: Interval) -> int:

@@ -20,6 +20,7 @@ from bioq.genome.alleles import (
     CONTIG_DIFFERS,
     EDGE_PADDED,
     NO_CONTIG,
+    REF_MISMATCH,
     SCORED,
     SWAPPED,
     AlleleSite,
@@ -125,6 +126,19 @@ class Scorer:
         """Contig that the genome lacks -> alleles so far."""
         self.differing: Counter[str] = Counter()
         """Contig that has another length in the genome -> alleles so far."""
+        self.misfits: Counter[str] = Counter()
+        """Of the alleles so far whose REF the genome does not have: `masked` where it has only N,
+        `snv`, and of these `next` and `previous` where it has REF beside POS."""
+
+    @property
+    def counters(self) -> Mapping[str, Counter[str]]:
+        """All counts of the alleles so far, by name."""
+        return {
+            "statuses": self.statuses,
+            "absent": self.absent,
+            "differing": self.differing,
+            "misfits": self.misfits,
+        }
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the model, by which a background refers to it."""
@@ -162,6 +176,7 @@ class Scorer:
                 for variant, status in zip(block, statuses, strict=True)
                 if status == reason
             )
+        self.misfits.update(reason for site in sites for reason in _reasons(site))
         scores = {
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
@@ -296,6 +311,16 @@ def score_variants(
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))
         yield pd.concat(frames, axis=1)
+
+
+def _reasons(site: AlleleSite) -> Iterator[str]:
+    """Yield the names under which an allele is counted in `Scorer.misfits`."""
+    if site.status in (REF_MISMATCH, SWAPPED):
+        if site.is_masked:
+            yield "masked"
+        elif site.beside is not None:
+            yield "snv"
+            yield from site.beside
 
 
 def _genome_window(site: AlleleSite) -> tuple[str, int, bytes]:

@@ -16,7 +16,7 @@ from bioq.genome.alleles import (
     STATUSES,
     SWAPPED,
 )
-from bioq.genome.builds import Relation, about_accession, compare_lengths
+from bioq.genome.builds import Relation, about_accession, bare_name, compare_lengths
 from bioq.genome.vcf import VcfContent
 from bioq.genome.vcf_header import VcfHeader
 from bioq.variants.scoring import Scorer
@@ -24,6 +24,11 @@ from bioq.variants.scoring import Scorer
 QUESTIONABLE_SHARE = 0.1
 """If a larger share of the alleles does not fit the genome, the summary questions the genome."""
 _MOST_NAMED = 3
+_FEWEST_SHIFTED = 3
+"""SNVs that do not fit: of fewer, the base beside POS may be REF by chance (1 in 4)."""
+PLINK_CODES = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT", "PAR1": "X", "PAR2": "X"}
+"""Contig -> human chromosome. 25, XY (plink 1.9), PAR1 and PAR2 (plink 2) are the parts of X that Y
+has too."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Summary:
     """Contig that the genome lacks -> alleles."""
     differing: Mapping[str, int]
     """Contig that has another length in the genome -> alleles."""
+    misfits: Mapping[str, int]
+    """Of the alleles whose REF the genome does not have: see `Scorer.misfits`."""
     names: ContigNames = field(compare=False)
     header: VcfHeader = field(compare=False)
     contigs: Sequence[str]
@@ -58,6 +65,9 @@ class Summary:
             *self._different(),
             *header_warnings(self.header, self.contigs, self.names),
             *self._accessions(),
+            *self._plink_codes(),
+            *self._masked(),
+            *self._shifted(),
         ]
 
     @property
@@ -91,15 +101,72 @@ class Summary:
                 f"{self._genome} is {build}"
             )
 
+    def _plink_codes(self) -> Iterator[str]:
+        """Yield a line if contigs are codes of plink for chromosomes that the genome has."""
+        codes = {name: PLINK_CODES.get(bare_name(name)) for name in self.absent}
+        number = {name: self.names.find(code) for name, code in codes.items() if code is not None}
+        known = {name: self.names.contigs[at] for name, at in number.items() if at is not None}
+        if known:
+            meanings = ", ".join(f"{name} is {contig}" for name, contig in known.items())
+            name, contig = next(iter(known.items()))
+            alleles = sum(self.absent[name] for name in known)
+            yield (
+                f"{_alleles(alleles)} not scored ({NO_CONTIG}); as codes of plink for human "
+                f"chromosomes, {meanings}: give --chrom-alias a table with lines such as "
+                f"'{name}<tab>{contig}', or make the VCF with plink's --output-chr MT"
+            )
+
+    def _masked(self) -> Iterator[str]:
+        masked = self.misfits.get("masked", 0)
+        if masked > QUESTIONABLE_SHARE * self._located:
+            yield (
+                f"{_alleles(masked)} not scored ({REF_MISMATCH}): {self._genome} has N at their "
+                "REF; is it a hard-masked genome? Give the genome without masks, or soft-masked "
+                "(repeats in lower case)"
+            )
+
+    def _shifted(self) -> Iterator[str]:
+        side = self._shift
+        if side:
+            place, start = ("after", "from 0") if side == "next" else ("before", "from 2")
+            count, snvs = self.misfits[side], self.misfits["snv"]
+            correction = "add 1 to POS" if side == "next" else "subtract 1 from POS"
+            yield (
+                f"the positions seem to be counted {start}; a VCF counts from 1. Of {snvs:,} SNVs "
+                f"whose REF is not at POS, {self._genome} has {count:,} at the base {place} it: "
+                f"{correction}. Alleles that fit by chance were scored at a wrong base"
+            )
+
+    @property
+    def _shift(self) -> str:
+        """The side of POS on which the genome has the REF of nearly all SNVs that do not fit."""
+        snvs = self.misfits.get("snv", 0)
+        if snvs < _FEWEST_SHIFTED or snvs <= QUESTIONABLE_SHARE * self._located:
+            return ""
+        return next(
+            (side for side in ("next", "previous") if self.misfits.get(side, 0) >= 0.9 * snvs), ""
+        )
+
+    @property
+    def _located(self) -> int:
+        """The number of alleles whose REF was compared with the genome, or is outside of it."""
+        return sum(
+            self.statuses.get(name, 0)
+            for name in (REF_MISMATCH, SWAPPED, OUTSIDE, SCORED, EDGE_PADDED)
+        )
+
     def _questions(self, total: int) -> Iterator[str]:
         misfits = sum(self.statuses.get(name, 0) for name in (REF_MISMATCH, SWAPPED, OUTSIDE))
-        fits = sum(self.statuses.get(name, 0) for name in (SCORED, EDGE_PADDED))
-        if misfits > QUESTIONABLE_SHARE * (misfits + fits):
+        misfits -= self.misfits.get("masked", 0)
+        if misfits > QUESTIONABLE_SHARE * self._located and not self._shift:
             build = self.names.genome.build
             title = self._genome if build is None else f"{self._genome} ({build.name})"
+            snvs = self.misfits.get("snv", 0)
+            from_0 = ", or are its positions counted from 0"
             yield (
-                f"{misfits / (misfits + fits):.0%} of the alleles do not have the bases of "
-                f"{title} as REF: is the VCF of another genome build?"
+                f"{misfits / self._located:.0%} of the alleles do not have the bases of {title} as "
+                "REF: is the VCF of another genome build"
+                f"{from_0 if snvs and self.misfits.get('next', 0) == snvs else ''}?"
             )
         absent = self.statuses.get(NO_CONTIG, 0)
         if absent > QUESTIONABLE_SHARE * total:
@@ -122,6 +189,7 @@ def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
         statuses=Counter(scorer.statuses),
         absent=Counter(scorer.absent),
         differing=Counter(scorer.differing),
+        misfits=Counter(scorer.misfits),
         names=scorer.names,
         header=content.header,
         contigs=content.contigs,

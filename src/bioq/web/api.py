@@ -10,6 +10,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
@@ -34,6 +35,7 @@ _MEANING: dict[int | str, str] = {
     403: "The request comes from a page of another site",
     404: "No job has this id",
     413: "The body is too large",
+    415: "The body is not a file, or its line ends are lost",
     422: "An error in the request",
     429: "Too many requests wait; try again after Retry-After seconds",
 }
@@ -111,7 +113,11 @@ def model(request: Request) -> schemas.ModelAnswer:
 @router.post(
     "/jobs",
     status_code=202,
-    responses={202: {"headers": {"Location": {"schema": {"type": "string"}}}}, **_ERRORS},
+    responses={
+        202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+        **_ERRORS,
+        **_refusals(415),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -124,9 +130,31 @@ async def start_job(request: Request, response: Response) -> schemas.JobAnswer:
     """Start a job that scores a VCF, text or gzip."""
     service = service_of(request)
     upload = await request.body()
+    _refuse_content_type(request.headers.get("content-type", ""), upload)
     job = await run_in_threadpool(service.score_vcf_job, upload, "a VCF sent to the API")
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return _job_answer(service, job)
+
+
+def _refuse_content_type(content_type: str, upload: bytes) -> None:
+    """Raise HTTPException 415 for a body that is a form, JSON, or a file without its line ends.
+
+    curl sends a file with the type of a form, also with --data-binary. With -d it removes line ends
+    and zero bytes, of which a text has the former and gzip the latter.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    is_form = kind == "multipart/form-data" or kind == "application/json" or kind.endswith("+json")
+    is_text_form = kind == "application/x-www-form-urlencoded"
+    if is_text_form and upload and not any(end in upload for end in (b"\n", b"\r", b"\0")):
+        raise HTTPException(
+            415,
+            "the body has no line end: 'curl -d' and '--data-urlencode' remove or encode them; "
+            "send the VCF with 'curl --data-binary @FILE'",
+        )
+    if is_form:
+        raise HTTPException(
+            415, f"Content-Type is {kind}; send the VCF itself: 'curl --data-binary @FILE'"
+        )
 
 
 @router.get("/jobs/{id}", responses=_refusals(404, 422))

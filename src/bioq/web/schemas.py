@@ -20,7 +20,7 @@ Bases = Annotated[str, Field(pattern="^[!-=?-~]+$", json_schema_extra={"pattern"
 Region = Annotated[
     str,
     Field(
-        pattern="^[!-~][ -~–]*$",
+        pattern="^[!-~][\\t -~–]*$",
         json_schema_extra={"pattern": f"^{REGION_PATTERN}$"},
     ),
 ]

@@ -13,9 +13,10 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import open_content, split_lines
 from bioq.genome import Genome, find_region
-from bioq.genome.notation import REGION_FORM, VARIANT_FORM, parse_variant
-from bioq.genome.vcf import Variant, check_record, read_variants
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM, correction, parse_variant
+from bioq.genome.vcf import Variant, check_record, read_variants, refuse_other_tables
 from bioq.genome.vcf_header import VcfHeader
+from bioq.genome.vcf_tables import refuse_joined, refuse_joined_header, refuse_names
 from bioq.inputs import (
     RegionWindows,
     SequenceWindows,
@@ -84,8 +85,8 @@ def read_regions(
         region = find_region(line, genome, f"line {number}: ")
         if region is None:
             raise BioqError(
-                f"line {number}: {_short(line)!r} is not a region; expected {REGION_FORM}, as "
-                "chr22:19711000-19711999"
+                f"line {number}: {_short(line)!r} is not a region; "
+                + (correction(line) or f"expected {REGION_FORM}, as chr22:19711000-19711999")
             )
         if not region.is_within():
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
@@ -119,15 +120,17 @@ def read_variant_lines(
     text = _checked(text, limits)
     lines = [(f"line {number}", line) for number, line in enumerate(split_lines(text), start=1)]
     header = VcfHeader() if header is None else header
-    for _, line in lines:
+    for where, line in lines:
         if line.startswith("#"):
-            header.add_line(line.encode())
-    alleles = [
+            refuse_joined_header(where, line.split())
+            header.add_line(line.encode("utf-8", "replace"))
+    variants = (
         variant
         for where, line in lines
         if line.strip() and not line.startswith("#")
         for variant in _variants_of(where, line.strip(), contigs, header)
-    ]
+    )
+    alleles = list(refuse_other_tables(variants, header))
     _check_alleles(alleles, limits)
     return alleles
 
@@ -177,12 +180,18 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
 def _variants_of(
     where: str, line: str, contigs: Container[str], header: VcfHeader
 ) -> Iterator[Variant]:
-    variant = parse_variant(line)
+    variant, cells = parse_variant(line), line.split()
+    if variant is None or not variant.pos.isdigit():
+        refuse_names(where, cells)
     if variant is None:
-        raise BioqError(
-            f"{where}: {_short(line)!r} is not a variant; expected {VARIANT_FORM}, as "
-            "chr22:19711000:A>G, or the columns CHROM POS ID REF ALT of a VCF"
+        expected = (
+            f"expected {VARIANT_FORM}, as chr22:19711000:A>G, or the columns CHROM POS ID REF ALT "
+            "of a VCF"
         )
+        raise BioqError(
+            f"{where}: {_short(line)!r} is not a variant; {correction(line) or expected}"
+        )
+    refuse_joined(where, cells, 0, has_header=False)
     contig_bp = header.length_of(variant.chrom)
     yield from check_record(where, *variant, contig_bp, contigs=contigs)
 

@@ -1,12 +1,14 @@
 """Tables of contig names, in the layouts that people have: the names of the genome decide."""
 
 import gzip
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from input_files import ALIAS, VARIANTS, run
 from variant_cases import make_chromosome, make_run, other_base, read_tsv, write_vcf
 
 from bioq import dna
@@ -163,7 +165,7 @@ def test_a_comment_a_byte_order_mark_and_compression_are_read(tmp_path: Path) ->
         (b"chrI\tchr1\nchrII\tchr1\n", ":2: 'chr1' is 'chrII' here and 'chrI' above"),
         (b"chrI\tchr1\tI\nchrI\tx\tchrII\n", ":2: has 2 contigs of the genome, chrI, chrII"),
         (b"chr1\t" + b"1\t" * 1000, ":1: has more than 1,000 columns"),
-        (b"chr1\t\xff\n", "is not a readable UTF-8 table"),
+        (b"chr1\t\xff\n", ":1: has the byte 0xFF, which is not UTF-8 text"),
         (
             b"chr1\t1\nchr2\t2\n",
             "no line has a contig of g.fa: the table has chr1, 1, chr2, 2; the genome has chrI, ",
@@ -210,7 +212,8 @@ def test_any_table_gives_names_that_its_lines_have_or_one_line_of_error(
             line for line in lines if any(line & other for other in linked)
         ]
         assert any(line & same for line in hubs)
-    if max(len(line) for line in table) > 2:
+    widths = [len("\t".join(line).rstrip().split("\t")) for line in table]
+    if max(widths) > 2:  # without empty cells at the ends of lines
         assert not set(alias) & set(contigs)
 
 
@@ -239,3 +242,54 @@ def test_the_command_scores_variants_by_every_layout(tmp_path: Path, table: str)
     table_out = read_tsv(out)
     assert table_out["status"].tolist() == ["scored", "scored", "scored", "no_contig"]
     assert table_out["diff:first"][:3].nunique() == 1
+
+
+def test_pairs_that_blanks_separate_are_read(tmp_path: Path) -> None:
+    table = "# for bcftools annotate --rename-chrs\n1 chr1\n23   chrX\nNC_000001.11 chr1\n\n"
+    expected = {"1": "chr1", "23": "chrX", "NC_000001.11": "chr1"}
+    assert alias_of(tmp_path, table, "chr1", "chrX") == expected
+
+
+@pytest.mark.parametrize("table", ["1 chr1\n2\tchr2\n", "1 chr1 x\n2 chr2\n"])
+def test_blanks_beside_tabs_and_three_words_are_refused(tmp_path: Path, table: str) -> None:
+    with pytest.raises(BioqError, match=":1: expected two names separated by a tab"):
+        alias_of(tmp_path, table, "chr1", "chr2")
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ("chr1\t6000\nchr2\t400\n", "contig lengths"),
+        ("chr1 6000\nchr2 400\n", "contig lengths"),
+        ("1\t6000\n2\t400\n", "contig lengths"),
+        ("chr1\t6000\t18\t60\t61\n", "a FASTA index (.fai)"),
+        ("chr1\t6000\t18\t60\t61\nchr2\t400\t6200\t60\t61\n", "a FASTA index (.fai)"),
+    ],
+)
+def test_a_table_of_lengths_is_named(tmp_path: Path, table: str, what: str) -> None:
+    for contigs in (("chr1", "chr2"), ("1", "2")):
+        with pytest.raises(
+            BioqError,
+            match=rf"alias.txt:1: .* the file seems to be {re.escape(what)}.*, not a table",
+        ):
+            alias_of(tmp_path, table, *contigs)
+
+
+def test_numbers_that_are_names_are_read(tmp_path: Path) -> None:
+    assert alias_of(tmp_path, "chrX\t23\nchr1\t1\n", "chr1", "chrX") == {"23": "chrX", "1": "chr1"}
+    assert alias_of(tmp_path, "A\t100123\n", "100123") == {"A": "100123"}
+    assert alias_of(tmp_path, "100123\tA\n", "A") == {"100123": "A"}
+
+
+def test_the_command_reads_pairs_with_blanks_and_refuses_lengths(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(files)
+    expected = run([*VARIANTS, *ALIAS], files / "expected")
+    (files / "alias.tsv").write_text("1 chr1\n")
+    assert run([*VARIANTS, *ALIAS], files / "blanks") == expected
+    (files / "alias.tsv").write_text("chr1\t2000\nchr2\t2000\n")
+    capsys.readouterr()
+    assert main([token.replace("OUT", "out") for token in [*VARIANTS, *ALIAS]]) == 1
+    assert "alias.tsv:1: the columns after the first are numbers" in capsys.readouterr().err
+    assert not (files / "out.tsv").exists()

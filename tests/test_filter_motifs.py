@@ -339,3 +339,13 @@ def test_trained_model_finds_the_motif_that_was_planted(tmp_path, jaspar):
     assert filters_that_match(load(tmp_path / "run")) >= 1
     torch.manual_seed(0)
     assert not filters_that_match(build_model("danq", targets=1, window_bp=100, sizes=sizes))
+
+
+@pytest.mark.parametrize("columns", [1, 4, 30])
+def test_a_collection_of_flat_motifs_matches_nothing(jaspar, columns):
+    flat = Motif("flat", "F", np.full((columns, 4), 0.25))
+    for against in ([flat], [flat, flat], [flat, jaspar[0]]):
+        table = match_motifs([jaspar[1], flat], against)
+        assert len(table) == 2
+        assert table["match"].isna().tolist()[1]
+    assert match_motifs([jaspar[1], flat], [flat]).isna().all(axis=None)

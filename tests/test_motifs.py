@@ -179,7 +179,9 @@ def test_a_file_that_holds_no_proper_motifs_is_refused_by_line(tmp_path, text, m
 
 def test_a_binary_or_missing_meme_file_is_refused(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\x00\x80")
-    with pytest.raises(BioqError, match="binary: is not a text file in MEME format"):
+    with pytest.raises(
+        BioqError, match="binary:1: has the byte 0xFF, which is not UTF-8 text; expected motifs"
+    ):
         read_meme(tmp_path / "binary")
     with pytest.raises(BioqError, match="missing: no such file"):
         read_meme(tmp_path / "missing")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from genome_cases import write_2bit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -593,3 +594,168 @@ def test_windows_written_in_several_chunks_keep_their_labels(
 def test_the_lengths_of_the_genomes_contigs_are_recorded(world: World) -> None:
     built = world.build()
     assert built.description.contig_lengths == {"chr1": 22, "chr2": 20, "chr3": 16}
+
+
+def built(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    peaks: dict[str, str],
+    *,
+    out: str = "out",
+    options: dict[str, Any] | None = None,
+    **more: Any,
+) -> list[str]:
+    """Build from BED texts of a genome of 40 bases; return the warnings and notes."""
+    (folder / "genome.fa").write_text(f">chr1\n{'ACGT' * 10}\n")
+    rows = [f"{name}\t{name}.bed\n" for name in peaks]
+    for name, text in peaks.items():
+        (folder / f"{name}.bed").write_text(text)
+    (folder / "targets.tsv").write_text("name\tpeaks\n" + "".join(rows))
+    World(folder, {}).build(out=out, options={"keep": "all"} | (options or {}), **more)
+    lines = capsys.readouterr().err.splitlines()
+    return [line for line in lines if line.startswith(("warning", "note"))]
+
+
+PEAK = "chr1\t8\t16\n"
+
+
+def test_targets_without_a_positive_window_are_named_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summits = "chr1\t5\t6\tp\t7.1\nchr1\t20\t21\tp\t3.0\n"
+    peaks = {"peak": PEAK, "summits": summits, "excluded": "chr1\t0\t4\n", "empty": ""}
+    (tmp_path / "not.bed").write_text("chr1\t0\t4\n")
+    exclude = tmp_path / "not.bed"
+    assert built(tmp_path, capsys, peaks, exclude=exclude) == [
+        f"warning: no peak on the genome for empty ({tmp_path / 'empty.bed'}): the file holds no "
+        "peak; its labels are all 0",
+        "warning: summits (1 of 4 targets): no positive window; all peaks are shorter than half a "
+        "bin (2 bp), which --label half needs; give --label midpoint",
+        "warning: excluded (1 of 4 targets): no positive window, though there are peaks: check "
+        "--label, --keep, --exclude and --bins",
+    ]
+    options = {"label": "midpoint"}
+    lines = built(tmp_path, capsys, peaks, out="midpoint", options=options)
+    assert not any("summits" in line for line in lines)
+
+
+def test_many_targets_without_a_positive_window_are_counted_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks = {f"t{number}": f"chr1\t{number}\t{number + 1}\n" for number in range(20)}
+    line, *more = built(tmp_path, capsys, {"peak": PEAK} | peaks)
+    assert line.startswith("warning: t0, t1, t2, t3, t4, t5, t6, t7 and 12 more (20 of 21 targets)")
+    assert not more
+
+
+def test_a_sheet_of_summits_alone_names_the_label_rule(tmp_path: Path) -> None:
+    world = World(tmp_path, {"chr1": "ACGT" * 5}, {"A": [("chr1", 3, 4, -1)]}).write()
+    refused(
+        world, "no bin is left .*; all peaks are shorter than half a bin: give --label midpoint"
+    )
+
+
+def test_a_target_that_is_positive_almost_everywhere_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = "chr1\t0\t16\tE1\nchr1\t16\t40\tE2\n"
+    assert built(tmp_path, capsys, {"states": states, "peak": PEAK}) == [
+        "warning: states (1 of 2 targets): a positive label in more than 95% of all bins: is the "
+        "file a segmentation or a signal? Give the intervals of one state, or called peaks",
+    ]
+    options = {"keep": "any"}
+    assert built(tmp_path, capsys, {"peak": PEAK}, out="one", options=options) == [
+        "warning: peak (1 of 1 targets): a positive label in more than 95% of the windows, so "
+        "there is almost no negative to learn from; --keep all keeps bins without a peak",
+    ]
+
+
+SIGNALS = {
+    "bedGraph": 'track type=bedGraph name="x"\nchr1\t8\t16\t1.5\n',
+    "wiggle": "browser hide all\ntrack type=wiggle_0\nchr1\t8\t16\t1.5\n",
+    "values of 0": "chr1\t0\t8\t0\nchr1\t8\t16\t8.5\nchr1\t16\t24\t0.00\n",
+}
+PEAK_TABLES = {
+    "BED4 without names": "chr1\t0\t4\t.\nchr1\t4\t8\t.\n",
+    "scores of 0": "chr1\t0\t4\t0\nchr1\t8\t12\t0\n",
+    "numbers": "chr1\t0\t4\t1\nchr1\t4\t8\t2\n",
+    "a track": "track name=bedGraph\nchr1\t0\t4\t0\n",
+    "BED5": "chr1\t0\t4\tx\t0\nchr1\t4\t8\ty\t0\n",
+}
+
+
+@pytest.mark.parametrize("kind", [*SIGNALS, *PEAK_TABLES])
+def test_a_signal_that_is_given_as_peaks_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    text = (SIGNALS | PEAK_TABLES)[kind]
+    lines = built(tmp_path, capsys, {"peak": PEAK, "signal": text, "other": text})
+    said = (
+        f"warning: 2 files (first: {tmp_path / 'signal.bed'}): a signal (bedGraph or wiggle), not "
+        "peaks, by the track line or by adjacent intervals with a value of 0; each interval is "
+        "read as one of the peaks: give called peaks"
+    )
+    assert lines == ([said] if kind in SIGNALS else [])
+
+
+def test_the_same_file_for_two_targets_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "genome.fa").write_text(f">chr1\n{'ACGT' * 10}\n")
+    (tmp_path / "a.bed").write_text(PEAK)
+    (tmp_path / "b.bed").write_text(PEAK)
+    (tmp_path / "targets.tsv").write_text("name\tpeaks\nA\ta.bed\nB\tb.bed\nC\t./a.bed\nD\tb.bed\n")
+    World(tmp_path, {}).build(options={"keep": "all"})
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"note: {tmp_path / 'targets.tsv'}: 2 targets have the peak file "
+        f"{os.path.realpath(tmp_path / 'a.bed')}, so their labels are equal: A, C; files "
+        "like this: 2"
+    )
+
+
+def test_a_track_line_of_another_build_is_a_warning_for_peaks_and_exclusions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = write_2bit(tmp_path / "hg.2bit", "chr21", 46_709_983)
+    (tmp_path / "a.bed").write_text("track db=hg19\nchr21\t1000\t1200\n")
+    (tmp_path / "b.bed").write_text("track db=hg38\nchr21\t1000\t1200\n")
+    (tmp_path / "x.bed").write_text("track db=hg19\nchr21\t1000\t1200\n")
+    (tmp_path / "targets.tsv").write_text("name\tpeaks\nA\ta.bed\nB\tb.bed\nC\tx.bed\n")
+    said = f"the track line says hg19, {genome} is GRCh38; check that the"
+    with pytest.raises(BioqError, match="no bin is left"):
+        build_from_peaks(
+            tmp_path / "out",
+            genome=genome,
+            targets=tmp_path / "targets.tsv",
+            options=PeakOptions(valid_chrom=("none",), test_chrom=("none",)),
+            exclude=tmp_path / "x.bed",
+        )
+    lines = [line for line in capsys.readouterr().err.splitlines() if "track line" in line]
+    assert lines == [
+        f"warning: {tmp_path / 'a.bed'}:1: {said} peaks are those of the genome; files like this: "
+        "2",
+        f"warning: {tmp_path / 'x.bed'}:1: {said} excluded regions are those of the genome",
+    ]
+    build_from_peaks(
+        tmp_path / "out",
+        genome=genome,
+        targets=tmp_path / "targets.tsv",
+        options=PeakOptions(valid_chrom=("none",), test_chrom=("none",)),
+        bins=tmp_path / "x.bed",
+    )
+    lines = capsys.readouterr().err.splitlines()
+    assert f"warning: {tmp_path / 'x.bed'}:1: {said} bins are those of the genome" in lines
+    assert lines[-1] == (
+        "warning: A, B, C (3 of 3 targets): a positive label in more than 95% of the bins of "
+        "--bins, so there is almost no negative to learn from; add bins without a peak"
+    )
+
+
+def test_the_summits_of_idr_are_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "chr1\t8\t24\t.\t1000\t.\t12.1\t-1\t3.5\t{}\t4.1\t4.2\t8\t24\t12.1\t9\t8\t20\t11.0\t9\n"
+    text = line.format(1) + line.format(13)
+    options = {"label": "midpoint"}
+    assert built(tmp_path, capsys, {"idr": text}, options=options) == []
+    assert open_dataset(tmp_path / "out")["train"].labels()[:, 0].tolist() == [
+        *(0, 0, 1, 0, 0, 1, 0, 0, 0, 0)
+    ]

@@ -125,6 +125,14 @@ WRONG_FASTA = {
         b">a\nACGT\nACQTACGT\n",
         r"x.fa:3: sequence 'a' holds 'Q' in column 3; expected DNA",
     ),
+    "a byte order mark between joined files": (
+        b"\xef\xbb\xbf>a\nACGTACGTAC\n\xef\xbb\xbf>b\nACGTACGTAC\n",
+        "x.fa:3: .*0xEF in column 1; .* it is an invisible byte order mark: files were joined",
+    ),
+    "two files joined": (
+        b">a\nACGTACGTAC>b\nACGTACGTAC\n",
+        "x.fa:2: .*'>' in column 11; .*the header of a sequence is on a line of its own",
+    ),
     "RNA": (b">a\nACGUACGUAC\n", r"x.fa:2: sequence 'a' holds 'U'.*write T for U"),
     "cut gzip": (gzip.compress(b">a\nACGTACGTAC\n")[:-9], "gzip compression is cut short"),
 }

@@ -1,11 +1,14 @@
 """The target table and the sheet of targets."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from input_files import PEAKS
 
+from bioq.cli import main
 from bioq.dataset.targets import (
     matching_targets,
     read_target_sheet,
@@ -50,8 +53,8 @@ WRONG_TABLES = {
     "repeated name": ("name\na\nb\n\na\n", r":5: the name 'a' is also on line 2"),
     "too many columns": ("name\tcell\na\tx\nb\ty\tz\n", r":3: has 3 columns, but line 1 names 2"),
     "two columns alike": ("name\tcell\tcell\na\tx\ty\n", r":1: has two columns 'cell'"),
-    "an open quote": ('name\n"a\nb\n', "is not a tab-separated UTF-8 table"),
-    "not text": (b"name\n\xff\xfe\x00\n", "is not a tab-separated UTF-8 table"),
+    "an open quote": ('name\n"a\nb\n', ":2: a cell begins with a quote .* and no quote ends it"),
+    "not text": (b"name\n\xff\xfe\x00\n", ":2: has the byte 0xFF, which is not UTF-8 text"),
 }
 
 
@@ -181,3 +184,108 @@ def test_a_pattern_that_fits_no_target_is_named() -> None:
         select_targets(CHOICE, ["CTCF", "cell=A*"])
     with pytest.raises(UsageError, match=r"called 'CTCF \[rep'; .*and \[\[\] is the letter \["):
         select_targets(CHOICE, ["CTCF [rep"])
+
+
+SWALLOWED = 'name\tpeaks\tnote\nA\ta.bed\t"deep\nB\ta.bed\tx\nC\ta.bed\tshallow"\nD\ta.bed\ty\n'
+OPEN = 'name\tpeaks\tnote\n\nA\ta.bed\tx\nB\ta.bed\t"5 gel\nC\ta.bed\tx\n'
+SHEETS = {
+    "quotes of two rows": (
+        SWALLOWED,
+        r':2: a quote \("\) .* is closed on line 4, so 3 lines would',
+    ),
+    "an open quote": (OPEN, r':4: a cell begins with a quote \("\) and no quote ends it'),
+    "an open quote and a long file": (OPEN + "D\ta.bed\tx\n" * 20_000, ":4: a cell begins with a"),
+    "text after a quote": ('name\tpeaks\nA\ta.bed\nB\t"a" b\n', ":3: a cell begins with a quote"),
+    "Latin-1": (
+        "name\tpeaks\nA\ta.bed\nCaf\u00e9\ta.bed\n".encode("latin-1"),
+        ":3: has the byte 0xE9",
+    ),
+    "UTF-16 without a mark": (
+        "name\tpeaks\nA\ta.bed\n".encode("utf-16-le"),
+        ": is UTF-16 or UTF-32",
+    ),
+    "semicolons": (
+        "name;peaks\nA;a.bed\n",
+        "'name;peaks': its columns are separated by semicolons",
+    ),
+    "commas": ("cell,name,peaks\nA,B,a.bed\n", "its columns are separated by commas"),
+    "blanks": ("name  peaks\nA  a.bed\n", "its columns are separated by spaces"),
+    "capital letters": ("Name\tPeaks\nA\ta.bed\n", "no column 'name'; found 'Name'; write 'name'"),
+    "a comment sign": ("#name\tpeaks\nA\ta.bed\n", "no column 'name'; found '#name'; write 'name'"),
+    "a space in a column": (
+        "name \tpeaks\nA\ta.bed\n",
+        "found 'name ', with a space at its end; wri",
+    ),
+    "NBSP in a column": (
+        "name\tpeaks\xa0\nA\ta.bed\n",
+        r"found 'peaks\\xa0', with no-break space \(U\+00A0\); write 'peaks'",
+    ),
+    "a mark in a column": (
+        "name\t\ufeffpeaks\nA\ta.bed\n",
+        r"found '\\ufeffpeaks', with a byte order mark \(U\+FEFF\)",
+    ),
+    "a space after a path": ("name\tpeaks\nA\ta.bed \n", "a.bed ', with a space at its end; paths"),
+    "a space before a path": (
+        "name\tpeaks\nA\t a.bed\n",
+        " a.bed', with a space at its start; path",
+    ),
+    "a mark in a path": (
+        "name\tpeaks\nA\ta.bed\u200b\n",
+        r"a.bed\\u200b', with zero width space \(U\+200B\)",
+    ),
+    "an address": (
+        "name\tpeaks\nA\thttps://x.org/a.bed\n",
+        "'A' is an address; download it .* https://x",
+    ),
+    "a zero byte in a name": (
+        b"name\tpeaks\nA\0\ta.bed\n",
+        r":2: the name is 'A\\x00', with a control",
+    ),
+    "two columns without a name": ("name\tpeaks\t\t\nA\ta.bed\t\tx\n", ":1: has two columns ''"),
+}
+
+
+@pytest.mark.parametrize("wrong", SHEETS)
+def test_a_sheet_as_people_have_it_is_refused_by_line_and_reason(
+    tmp_path: Path, wrong: str
+) -> None:
+    content, message = SHEETS[wrong]
+    (tmp_path / "a.bed").touch()
+    path = write(tmp_path, content)
+    with pytest.raises(BioqError, match=message) as caught:
+        read_target_sheet(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+    assert "codec" not in str(caught.value)
+
+
+def test_columns_at_the_end_without_name_and_cells_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.bed").touch()
+    sheet = read_target_sheet(write(tmp_path, "name\tpeaks\tcell\t\t\nA\ta.bed\tx\t\t\nB\ta.bed\n"))
+    assert sheet.targets.to_dict("list") == {"name": ["A", "B"], "cell": ["x", ""]}
+
+
+def test_quoted_cells_of_a_line_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.bed").touch()
+    sheet = read_target_sheet(write(tmp_path, 'name\tpeaks\tnote\nA\ta.bed\t"5"" gel"\n'))
+    assert sheet.targets["note"].tolist() == ['5" gel']
+
+
+def test_a_cell_of_several_lines_in_an_older_run_is_read(tmp_path: Path) -> None:
+    table = pd.DataFrame({"name": ["a"], "note": ["two\nlines"]})
+    write_target_table(table, tmp_path / "t.tsv")
+    pd.testing.assert_frame_equal(read_target_table(tmp_path / "t.tsv"), table, check_dtype=False)
+
+
+@pytest.mark.parametrize("wrong", ["quotes of two rows", "an open quote", "Latin-1", "semicolons"])
+def test_the_command_refuses_such_a_sheet_and_writes_nothing(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    monkeypatch.chdir(files)
+    content, message = SHEETS[wrong]
+    write(files, content)
+    (files / "a.bed").write_text("chr1\t200\t400\n")
+    assert main([token.replace("OUT", "out") for token in PEAKS]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
+    assert not (files / "out").exists()

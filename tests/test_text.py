@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError
 from bioq.files import text as text_module
-from bioq.files.text import open_content, open_text, read_text, split_lines
+from bioq.files.text import about_invisible, open_content, open_text, read_text, split_lines
 from bioq.genome import open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
@@ -312,3 +312,25 @@ def test_the_bytes_of_the_file_are_reported_as_they_are_read(tmp_path):
         text.read()
     assert sum(seen) == file.stat().st_size
     assert len(seen) > 2
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("peaks/a b.bed", ""),
+        ("Größe (µm)", ""),
+        (" a ", ", with a space at its start and a space at its end"),
+        ("a\xa0b", ", with no-break space (U+00A0)"),
+        ("\ufeffa\u200b", ", with a byte order mark (U+FEFF) and zero width space (U+200B)"),
+        ("a\0", ", with a control character (U+0000)"),
+    ],
+)
+def test_characters_that_a_terminal_does_not_show_are_named(text: str, note: str) -> None:
+    assert about_invisible(text) == note
+
+
+def test_small_text_in_another_encoding_is_refused_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "x.tsv"
+    file.write_bytes("name\r\nCafé\r\n".encode("latin-1"))
+    with pytest.raises(BioqError, match=r"x.tsv:2: has the byte 0xE9, which is not UTF-8 text"):
+        read_text(file, "a table")

@@ -207,7 +207,7 @@ def test_mutagenesis_of_a_region_finds_the_planted_motif(
         ({"sequence": "ACGT", "target": "*"}, "fits 2 targets"),
         ({"sequence": "ACGT", "target": "third"}, "no target is called 'third'"),
         ({"sequence": "ACGU"}, "'U'"),
-        ({"sequence": "AC>T"}, "sequence: should match"),
+        ({"sequence": "AC>T"}, "sequence: expected DNA letters alone"),
     ],
 )
 def test_mutagenesis_refuses_what_it_cannot_do(
@@ -223,9 +223,19 @@ def test_mutagenesis_refuses_what_it_cannot_do(
         ({"regions": ["chr1:1-20"], "sequences": [{"name": "x", "sequence": "A"}]}, "either"),
         ({"regions": ["chr7:1-20"]}, "no contig 'chr7'"),
         ({"regions": ["chr1:20-1"]}, "1 <= START <= END"),
-        ({"regions": ["chr1:1-20\nchr1:40-50"]}, "regions[0]: should match"),
+        ({"regions": ["chr1:1-20\nchr1:40-50"]}, "regions[0]: expected CONTIG:START-END"),
+        (
+            {"regions": ["chr1\t0\t20\tp"]},
+            "regions[0]: expected CONTIG:START-END on one line, as chr22:19711001-19712000, which "
+            "are the columns chr22, 19711000 and 19712000 of BED; found 'chr1\\t0\\t20\\tp'",
+        ),
+        (
+            {"sequences": [{"name": "x", "sequence": "ACGT\n\nACGT"}]},
+            "sequences[0].sequence: expected DNA letters alone: no blank, no line end and no "
+            "header; each sequence in its own item; found 'ACGT",
+        ),
         ({"regions": ["chr1:1-5000", "chr2:1-5000"] * 2}, "windows are more than"),
-        ({"sequences": [{"name": "a b", "sequence": "A"}]}, "sequences[0].name: should match"),
+        ({"sequences": [{"name": "a b", "sequence": "A"}]}, "sequences[0].name: expected 1 to 100"),
         ({"sequences": [{"name": "a"}]}, "sequences[0].sequence: field required"),
         ({"sequences": [{"name": "a", "sequence": "ACXGT"}], "pad": True}, "'X'"),
         ({"regions": ["chr1:1-20"], "targets": ["third"]}, "no target is called 'third'"),

@@ -77,6 +77,59 @@ def test_a_sequence_is_read_in_every_spelling(text):
     assert list(result.columns["sequence"]) == ["name" if ">" in text else "sequence"]
 
 
+WRAPPED = {
+    "narrow lines": "\n".join([BASES[:4]] * 12 + ["AC"]),
+    "lines of 60": "\n".join([BASES * 3] * 4 + [BASES]),
+    "lines of 60, all full": "\n".join([BASES * 3] * 4),
+    "GenBank": "\n".join(f"{60 * n + 1:9} " + " ".join([BASES[:10].lower()] * 6) for n in range(3)),
+    "wrapped, cut in the middle": "\n".join([BASES[:8]] * 2 + ["ACG"] + [BASES[:8]] * 2),
+    "other widths": f"{BASES}ACG\n{BASES[:9]}\n{BASES[:15]}",
+    "blank lines around": f"\n\n{BASES}\n{BASES}\n\n \n",
+    "one long line and the rest": f"{BASES * 10}\n{BASES[:3]}",
+}
+
+
+@pytest.mark.parametrize("text", WRAPPED.values(), ids=WRAPPED)
+def test_a_wrapped_sequence_without_a_header_is_one_sequence(text):
+    letters = "".join(letter for letter in text.upper() if letter.isalpha())
+    result = sequences(text)
+    assert dna.decode(result.codes[0]) == letters[:WINDOW_BP]
+    assert int(result.columns["end"][-1]) == len(letters)
+
+
+SEVERAL = {
+    "a blank line": (f"{BASES}\n\n{BASES}", "line 2: a blank line separates the letters"),
+    "a blank line between wrapped": (f"{BASES}\nACG\n \n{BASES}\nACG", "line 3: a blank line"),
+    "wrapped, each as long as a window": (
+        "\n".join([BASES[:8]] * 3 + ["ACG"] + [BASES[:8]] * 3 + ["ACG"]),
+        "line 5: a shorter line ends the wrapped lines before it",
+    ),
+    "a line each": ("\n".join([BASES * 7] * 2), "line 2: two lines are as long as a window"),
+    "the third": (f"{BASES * 7}\nACGT\n{BASES * 7}", "line 3: two lines are as long as a window"),
+    "narrow, of two lengths": (f"{BASES}\n{BASES}ACG", "line 2: two lines are as long as a window"),
+}
+
+
+@pytest.mark.parametrize("text", SEVERAL)
+def test_several_sequences_without_headers_are_refused(text):
+    content, says = SEVERAL[text]
+    for ends in ("\n", "\r\n"):
+        with pytest.raises(BioqError, match=says) as error:
+            sequences(content.replace("\n", ends), pad=True)
+        assert "write FASTA: a line '>name' before each sequence" in str(error.value)
+
+
+def test_long_lines_of_several_lengths_are_refused_below_the_window_too():
+    text = "\n".join([BASES * 7, BASES * 8, BASES * 7])
+    with pytest.raises(BioqError, match="line 2: long lines differ in length, so these seem"):
+        visitor_input.read_sequences(text, window_bp=200, stride_bp=4, pad=False, limits=LIMITS)
+    wide = "\n".join([BASES * 7, BASES * 7, BASES])
+    result = visitor_input.read_sequences(
+        wide, window_bp=200, stride_bp=4, pad=False, limits=LIMITS
+    )
+    assert int(result.columns["end"][-1]) == 300
+
+
 def test_letters_of_several_bases_are_unknown():
     result = sequences("NRYSWKMBDHVnrysw" + "ACGT")
     assert dna.decode(result.codes[0]) == "N" * 16 + "ACGT"

@@ -136,10 +136,7 @@ def read_meme(path: str | Path) -> list[Motif]:
     """
     # Bio.motifs would round the probabilities to counts of `nsites`.
     path = Path(path)
-    try:
-        lines = split_lines(read_text(path, "motifs in MEME format"))
-    except UnicodeDecodeError as error:
-        raise BioqError(f"{path}: is not a text file in MEME format ({error})") from error
+    lines = split_lines(read_text(path, "motifs in MEME format"))
     if not any(line.startswith("MEME version") for line in lines):
         raise BioqError(f"{path}: is not in MEME format: it has no line 'MEME version ...'")
     motifs: list[Motif] = []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,8 +21,9 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
 
 from bioq.errors import BioqError, UsageError, some
 from bioq.files.streams import is_stream
-from bioq.files.text import read_text
+from bioq.files.text import about_invisible, read_text
 
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 NAME = "name"
 """The first column of every target table; all other columns are annotation, kept as text."""
 
@@ -61,18 +63,19 @@ class TargetSheet:
     """One file per target, in the order of the table."""
 
 
-def read_target_table(path: str | Path) -> pd.DataFrame:
+def read_target_table(path: str | Path, *, by_hand: bool = False) -> pd.DataFrame:
     """Read a tab-separated target table; every column as text, empty cells as "".
 
     A byte order mark and blank lines are ignored. Raises BioqError, with the line, if the file is
-    not a table, has no column `name`, or a name is empty or repeated.
+    not a table, has no column `name`, or a name is empty or repeated; in a table that is written
+    `by_hand` also for a cell of several lines and for control characters in a name.
     """
-    return read_target_rows(path).table()
+    return _read_named_rows(Path(path), needed=(NAME,), by_hand=by_hand).table()
 
 
 def read_target_rows(path: str | Path) -> TargetRows:
     """Read and check a target table as `read_target_table` does, without pandas."""
-    return _read_named_rows(Path(path), needed=(NAME,))
+    return _read_named_rows(Path(path), needed=(NAME,), by_hand=False)
 
 
 def read_target_sheet(path: str | Path) -> TargetSheet:
@@ -85,7 +88,7 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
     """
     path = Path(path)
     folder = Path() if is_stream(path) else path.parent
-    rows = _read_named_rows(path, needed=(NAME, PEAKS))
+    rows = _read_named_rows(path, needed=(NAME, PEAKS), by_hand=True)
     table = rows.table()
     peaks = []
     for name, cell, line in zip(table[NAME], table[PEAKS], rows.lines, strict=True):
@@ -93,13 +96,22 @@ def read_target_sheet(path: str | Path) -> TargetSheet:
             raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
         file = folder / cell
         if not os.path.exists(file) or os.path.isdir(file):
+            if "://" in cell:
+                problem = f"is an address; download it and give its path here: {cell}"
+                raise BioqError(f"{path}:{line}: the peak file of {name!r} {problem}")
             problem = "is a folder" if os.path.isdir(file) else "does not exist"
             raise BioqError(
-                f"{path}:{line}: the peak file of {name!r} {problem}: {file}; paths are "
-                "relative to the sheet's folder, or absolute"
+                f"{path}:{line}: the peak file of {name!r} {problem}: "
+                f"{_about_path(cell, file)}; paths are relative to the sheet's folder, or absolute"
             )
         peaks.append(file)
     return TargetSheet(path, table.drop(columns=PEAKS), tuple(peaks))
+
+
+def _about_path(cell: str, file: Path) -> str:
+    """Return a path that is not a file for a message, with the reason if it is invisible."""
+    note = about_invisible(cell)
+    return f"{str(file)!r}{note}" if note else str(file)
 
 
 def select_targets(table: pd.DataFrame, patterns: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -160,14 +172,11 @@ def write_target_table(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
 
 
-def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
-    header, rows = _read_rows(path)
+def _read_named_rows(path: Path, *, needed: tuple[str, ...], by_hand: bool) -> TargetRows:
+    header, rows = _read_rows(path, by_hand=by_hand)
     for column in needed:
         if column not in header:
-            raise BioqError(
-                f"{path}:1: has no column {column!r}; found {', '.join(header[:5])!r}; a target "
-                "table is tab-separated and its first line names its columns"
-            )
+            raise BioqError(f"{path}:1: has no column {column!r}; {_about_header(header, column)}")
     for column, count in Counter(header).items():
         if count > 1:
             raise BioqError(f"{path}:1: has two columns {column!r}; every column needs a name")
@@ -183,26 +192,83 @@ def _read_named_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
             )
         row += [""] * (len(header) - len(row))
         name = row[name_column]
-        if not name.strip():
-            raise BioqError(f"{path}:{line}: the name is empty; every target needs a name")
-        if name in line_of:
-            raise BioqError(
-                f"{path}:{line}: the name {name!r} is also on line {line_of[name]}; "
-                "every target needs a different name"
-            )
+        _require_name(f"{path}:{line}", name, line_of, by_hand=by_hand)
         line_of[name] = line
         row.insert(0, row.pop(name_column))
     header.insert(0, header.pop(name_column))
     return TargetRows(header, [row for _, row in rows], [line for line, _ in rows])
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the fields of the first line, and (line number, fields) of the lines that follow."""
-    try:
-        text = read_text(path, "a tab-separated target table")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-        header = next(reader, [])
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BioqError(f"{path}: is not a tab-separated UTF-8 table ({error})") from error
-    return header, rows
+def _require_name(where: str, name: str, line_of: Mapping[str, int], *, by_hand: bool) -> None:
+    """Raise BioqError, which begins with `where`, for a name that is wrong or on another line."""
+    if not name.strip():
+        raise BioqError(f"{where}: the name is empty; every target needs a name")
+    if by_hand and _CONTROL.search(name):
+        raise BioqError(
+            f"{where}: the name is {name!r}{about_invisible(name)}; remove the character"
+        )
+    if name in line_of:
+        raise BioqError(
+            f"{where}: the name {name!r} is also on line {line_of[name]}; "
+            "every target needs a different name"
+        )
+
+
+def _about_header(header: Sequence[str], column: str) -> str:
+    """Return what a first line without a column has, and how to correct it."""
+    like = [cell for cell in header if _plain(cell) == column]
+    if like:
+        return f"found {like[0]!r}{about_invisible(like[0])}; write {column!r}"
+    table = "a target table is tab-separated and its first line names its columns"
+    found = f"found {', '.join(header[:5])!r}"
+    only = header[0] if len(header) == 1 else ""
+    for separator, what in ((";", "semicolons"), (",", "commas"), (" ", "spaces")):
+        if column in map(_plain, only.split(separator)):
+            return f"{found}: its columns are separated by {what}; {table}: save it with tabs"
+    return f"{found}; {table}"
+
+
+def _plain(cell: str) -> str:
+    """Return the name of a column without marks, blanks and capital letters around it."""
+    return "".join(letter for letter in cell if letter.isalnum()).lower()
+
+
+def _read_rows(path: Path, *, by_hand: bool) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the fields of the first line, and (line number, fields) of the lines that follow.
+
+    Columns without a name and without a cell at the end, as Excel adds them, are left out.
+    """
+    rows = list(_parsed(path, read_text(path, "a tab-separated target table"), by_hand=by_hand))
+    header = rows.pop(0)[1] if rows else []
+    while header and not header[-1].strip():
+        if any(cell.strip() for _, row in rows for cell in row[len(header) - 1 :]):
+            break
+        header.pop()
+    for _, row in rows:
+        while len(row) > len(header) and not row[-1].strip():
+            row.pop()
+    return header, [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
+
+
+def _parsed(path: Path, text: str, *, by_hand: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line number, fields). Raises BioqError, with the line, for a quote without an end, and
+    `by_hand` for a cell of several lines: two quotes that do not belong together make one."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BioqError(
+                f'{path}:{line}: a cell begins with a quote (") and no quote ends it ({error}); '
+                "remove the quote, or put the cell in quotes and write each quote in it twice"
+            ) from error
+        if by_hand and reader.line_num > line:
+            raise BioqError(
+                f'{path}:{line}: a quote (") at the start of a cell is closed on line '
+                f"{reader.line_num}, so {reader.line_num - line + 1:,} lines would be one row; "
+                "remove the two quotes; a cell is on one line"
+            )
+        yield line, row

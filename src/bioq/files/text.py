@@ -9,6 +9,7 @@ import functools
 import gzip
 import io
 import re
+import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000000
 """The empty block that ends every BGZF file: SAM specification, section 4.1.2."""
 LINE_BYTES = 1 << 26
 """The longest line that is held in memory."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
 _BGZIP_HEAD_BYTES = 18
 _END = BGZF_END.rstrip(b"\0")  # zeros may follow
@@ -105,14 +106,42 @@ def open_text(
 def read_text(path: Path, what: str) -> str:
     """Return a small UTF-8 text file, for example a table.
 
-    Raises BioqError as `open_content` does, for a file larger than `files.SMALL_BYTES`, and
-    UnicodeDecodeError for bytes that are not UTF-8.
+    Raises BioqError as `open_content` does, for a file larger than `files.SMALL_BYTES`, and, with
+    the line, for bytes that are not UTF-8.
     """
     with open_text(path, what) as text:
         content = text.read(files.SMALL_BYTES + 1)
     if len(content) > files.SMALL_BYTES:
         raise BioqError(f"{path}: is larger than {files.SMALL_BYTES:,} bytes; expected {what}")
-    return content.decode("utf-8")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BioqError(
+            f"{path}:{line}: has the byte 0x{content[error.start]:02X}, which is not UTF-8 text; "
+            f"expected {what}: save the file as UTF-8 (Excel: 'CSV UTF-8'), or, if it is Latin-1, "
+            "'iconv -f LATIN1 -t UTF-8 IN > OUT'"
+        ) from error
+
+
+def about_invisible(text: str) -> str:
+    """Return a note that names the characters of a text that a terminal does not show, or nothing.
+
+    They are blanks at the two ends, blanks other than the space, and control and format characters
+    such as a byte order mark.
+    """
+    edges = ["a space at its start"] * text.startswith(" ") + ["a space at its end"] * (
+        text.endswith(" ")
+    )
+    hidden = dict.fromkeys(letter for letter in text if letter != " " and not letter.isprintable())
+    named = [f"{_character_name(letter)} (U+{ord(letter):04X})" for letter in hidden]
+    return f", with {' and '.join([*edges, *named])}" if edges or named else ""
+
+
+def _character_name(letter: str) -> str:
+    if letter == "\ufeff":
+        return "a byte order mark"
+    return unicodedata.name(letter, "a control character").lower()
 
 
 def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
@@ -276,7 +305,7 @@ class _LineEnds(io.RawIOBase):
 
     def _with_line_ends(self, text: bytes) -> bytes:
         if self._is_start:
-            text = text.removeprefix(_BYTE_ORDER_MARK)
+            text = text.removeprefix(BYTE_ORDER_MARK)
             self._is_start = False
         if self._after_return:
             text = text.removeprefix(b"\n")

@@ -1,7 +1,7 @@
 """Intervals of BED files in memory: peaks, with their summits or blocks, regions and bins."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
-from bioq.files.text import open_content
+from bioq.files.text import BYTE_ORDER_MARK, open_content
 from bioq.genome.bed_forms import (
-    NARROW_PEAK_COLUMNS,
     SAMPLED_LINES,
     Form,
     form_of,
+    has_summit_column,
+    is_signal,
     parse_blocks,
     without_fillers,
 )
+from bioq.genome.bed_joined import JoinedLines
 from bioq.genome.bed_lines import (
     columns_of,
     interval_lines,
@@ -26,6 +28,7 @@ from bioq.genome.bed_lines import (
     parse_interval,
     whole_number,
 )
+from bioq.genome.bed_tracks import Tracks, tracks_of
 from bioq.genome.notation import MOST_DIGITS
 
 _MOST_BYTES = 1 << 30
@@ -58,6 +61,9 @@ class Bed:
     """`(n,)` the number of the item of every block, from 0; None if the rows are items."""
     has_absolute_summits: bool = False
     """Whether the file has the summits as positions on the contig, not counted from start."""
+    tracks: Tracks = field(default_factory=Tracks)
+    has_signal: bool = False
+    """Whether it looks like a bedGraph of a signal: see `is_signal`."""
     header: str = ""
     """The first line, if it is a row of column names."""
     text: bytes = field(default=b"", repr=False)
@@ -93,18 +99,21 @@ def read_bed(path: str | Path, *, summits: bool = False, blocks: bool = False) -
     `track`, `browser`, `#` and blank lines are skipped, and a first line of column names. Columns
     are separated as `bed_lines.columns_of` describes. Quotes are ordinary characters.
     Raises BioqError, with the line, as `bed_lines.parse_interval`, for a summit that is not a whole
-    number and for damaged blocks.
+    number, for damaged blocks and for two lines in one: see `JoinedLines`.
     """
     path = Path(path)
     text = _read(path)
     form: Form = "BED"
+    has_signal = False
     if summits or blocks:
         sampled = islice(interval_lines(_lines(text), str(path)), SAMPLED_LINES)
-        form = form_of([columns_of(line) for _, line in sampled], path)
+        rows = [columns_of(line) for _, line in sampled]
+        form, has_signal = form_of(rows, path), is_signal(rows)
         if not (summits if form == "narrowPeak" else blocks):
             form = "BED"
     bed = _parse_quickly(path, text, form)
-    return bed if bed is not None else _parse_exactly(path, text, form)
+    bed = bed if bed is not None else _parse_exactly(path, text, form)
+    return replace(bed, tracks=tracks_of(_lines(text)), has_signal=has_signal)
 
 
 def _read(path: Path) -> bytes:
@@ -131,7 +140,7 @@ def _parse_quickly(path: Path, text: bytes, form: Form) -> Bed | None:
     has_summits = form == "narrowPeak"
     if columns < 3 or form in ("BED12", "gappedPeak"):
         return None
-    if has_summits and columns != NARROW_PEAK_COLUMNS:
+    if has_summits and not has_summit_column(columns):
         return None
     lines = memoryview(text)[first:]
     numbers = (_START, _END, *([_SUMMIT] if has_summits else []))
@@ -150,7 +159,9 @@ def _parse_quickly(path: Path, text: bytes, form: Form) -> Bed | None:
     is_right &= np.maximum(end, summit) < 10**MOST_DIGITS
     if not is_right.all() or any(is_comment(name) or name.strip(b" ") != name for name in names):
         return None
-    if b"" in names:
+    if any(not name or name.startswith(BYTE_ORDER_MARK) for name in names):
+        return None
+    if len(start) == 1:  # it may be two lines: see JoinedLines
         return None
     summit, is_absolute = _from_start(start, end, summit)
     return Bed(
@@ -242,22 +253,29 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
     headers: list[str] = []
     has_blocks = form in ("BED12", "gappedPeak")
     rows = []
+    joined = JoinedLines(str(path))
     lines = interval_lines(_lines(text), str(path), found_header=headers.append)
     for item, (number, line) in enumerate(lines):
         where = f"{path}:{number}"
         columns, start, end = parse_interval(line, where)
+        joined.add(number, columns)
         contig = contigs.setdefault(columns[0], len(contigs))
         if has_blocks:
-            blocks = parse_blocks(columns, start, end, where)
+            try:
+                blocks = parse_blocks(columns, start, end, where)
+            except BioqError:
+                joined.require_single(number, columns)  # a better reason
+                raise
             if form == "gappedPeak":
                 blocks = without_fillers(blocks, start, end)
             rows += [(contig, first, last, NO_SUMMIT, item) for first, last in blocks]
             continue
         summit = NO_SUMMIT
-        is_narrow = form == "narrowPeak" and len(columns) == NARROW_PEAK_COLUMNS
+        is_narrow = form == "narrowPeak" and has_summit_column(len(columns))
         if is_narrow and columns[9] != b"-1":
             summit = whole_number(columns[9], f"{where}: summit (column 10)")
         rows.append((contig, start, end, summit, item))
+    joined.finish()
     table = np.array(rows, dtype=np.int64).reshape(-1, 5)
     numbers, starts, ends, summits, items = table.T
     summits, is_absolute = _from_start(starts, ends, summits)

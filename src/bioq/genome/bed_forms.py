@@ -1,13 +1,16 @@
 """Which form of BED a file is, by the content of its columns: narrowPeak, BED12 or gappedPeak.
 
 Columns after the sixth have another meaning in each form. narrowPeak: ten columns, 7 to 9 numbers,
-10 the summit counted from start, -1 for none (UCSC, "ENCODE narrowPeak"). BED12: 7 and 8
+10 the summit counted from start, -1 for none (UCSC, "ENCODE narrowPeak"). IDR (nboley/idr,
+"Output file format") adds numbers to narrowPeak: 2, and 4 per replicate. So it has 20 columns or
+more. BED12: 7 and 8
 thickStart and thickEnd, 9 itemRgb, 10 blockCount, 11 blockSizes, 12 blockStarts counted from start
 (UCSC, "BED format"). gappedPeak is BED12 and three numbers (UCSC, "ENCODE gappedPeak").
 """
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +21,9 @@ from bioq.genome.notation import MOST_DIGITS
 Form = Literal["BED", "narrowPeak", "BED12", "gappedPeak"]
 SAMPLED_LINES = 1000
 """The first intervals of a file, which decide its form."""
-NARROW_PEAK_COLUMNS = 10
+_NARROW_PEAK_COLUMNS = 10
+_IDR_COLUMNS = 20
+_IDR_COLUMNS_PER_REPLICATE = 4
 _BED12_COLUMNS, _GAPPED_PEAK_COLUMNS = 12, 15
 _NUMBER = re.compile(
     rb"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?inf(inity)?|nan|\.", re.IGNORECASE
@@ -44,6 +49,17 @@ def form_of(rows: Sequence[list[bytes]], path: Path) -> Form:
         is_named = ".narrowpeak" in path.name.lower()
         return "narrowPeak" if is_named or not _half([*map(_has_thick_part, rows)]) else "BED"
     return "BED"
+
+
+def is_signal(rows: Sequence[list[bytes]]) -> bool:
+    """Return whether these lines look like a bedGraph that has a value everywhere: four columns,
+    the last one a number that is 0 in some, and most intervals begin where the last one ended."""
+    if len(rows) < 2 or not all(len(row) == 4 and _NUMBER.fullmatch(row[3]) for row in rows):
+        return False
+    adjacent = [row[:2] == [last[0], last[2]] for last, row in pairwise(rows)]
+    contigs = len({row[0] for row in rows})
+    has_zero = any(b"0" in row[3] and not row[3].strip(b"+-0.") for row in rows)
+    return has_zero and 2 * sum(adjacent) >= len(rows) - contigs > 0
 
 
 def parse_blocks(columns: list[bytes], start: int, end: int, where: str) -> list[tuple[int, int]]:
@@ -86,14 +102,20 @@ def without_fillers(blocks: list[tuple[int, int]], start: int, end: int) -> list
     return [block for block in blocks if block not in fillers] or blocks
 
 
+def has_summit_column(columns: int) -> bool:
+    """Return whether a line of narrowPeak, or of IDR's narrowPeak, may have so many columns."""
+    more = columns - _IDR_COLUMNS
+    return columns == _NARROW_PEAK_COLUMNS or more >= 0 == more % _IDR_COLUMNS_PER_REPLICATE
+
+
 def _half(answers: list[bool]) -> bool:
     return 2 * sum(answers) >= len(answers)
 
 
 def _has_summit(row: list[bytes]) -> bool:
     return (
-        len(row) == NARROW_PEAK_COLUMNS
-        and all(_NUMBER.fullmatch(cell) for cell in row[6:9])
+        has_summit_column(len(row))
+        and all(_NUMBER.fullmatch(cell) for cell in row[6:9] + row[10:])
         and _SUMMIT.fullmatch(row[9]) is not None
     )
 

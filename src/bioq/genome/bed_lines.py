@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from bioq.errors import BioqError
+from bioq.files.text import BYTE_ORDER_MARK
 from bioq.genome.notation import MOST_DIGITS
 
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
+_FILE_END = b"\0\x1a \t"
 _HEADER_STARTS = b"#tb"
 _NUMBER = re.compile(rb"-?[0-9]{1,%d}" % MOST_DIGITS)
 _COLUMN_WORD = r"['\"]?((chrom|chr|peak|region|tx)[._ ]?)?({})([._ ]?(pos|position|coord))?['\"]?"
@@ -15,6 +17,7 @@ _START_WORD = re.compile(_COLUMN_WORD.format("start|begin|from"), re.IGNORECASE)
 _END_WORD = re.compile(_COLUMN_WORD.format("end|stop|to"), re.IGNORECASE)
 _CIGAR = re.compile(rb"\*|([0-9]+[MIDNSHP=X])+")
 _ALLELE = re.compile(rb"([ACGTNacgtn,.*]|<[^<>]*>)+")
+_JOINED_END = re.compile(rb"[0-9]+[^0-9eE.,].*")
 _REGION = re.compile(rb"\S+:[0-9,]+-[0-9,]+")
 
 _VCF = "VCF: 'bioq variants' scores it; for regions make BED with bcftools query"
@@ -33,6 +36,10 @@ _WIGGLE = "wiggle: convert it to BED"
 _REGIONS = "a list of regions CONTIG:START-END, counted from 1: write contig, start - 1 and end"
 _COMMAS = "a table with commas: separate contig, start and end with tabs"
 _LENGTHS = "a table of contig lengths, with 2 columns: write contig, 0 and length"
+_TWO_LINES = (
+    "; two lines seem to be joined here: a file without a line end after its last line was joined "
+    "with another file (cat); put a line end between them"
+)
 _PAIRS = "BEDPE, with two intervals per line: write each as a line of BED"
 # The first bytes of a line before the first interval -> what the file is. Binary formats are named
 # when a file is opened: see `files.formats`.
@@ -105,7 +112,17 @@ def parse_interval(line: bytes, where: str) -> tuple[list[bytes], int, int]:
     BioqError for fewer than three columns, an empty name of the contig, a position that is not a
     whole number, an end that is not greater than its start, or an end that is not greater than 0.
     """
+    if line.startswith(BYTE_ORDER_MARK):
+        raise BioqError(
+            f"{where}: begins with a byte order mark (U+FEFF, invisible): files were joined here; "
+            "remove the mark: sed 's/\\xef\\xbb\\xbf//' IN > OUT"
+        )
     columns = columns_of(line)
+    if len(columns) < 3 and not line.strip(_FILE_END):
+        raise BioqError(
+            f"{where}: holds only zero bytes, or the character that ends a file of DOS (Ctrl-Z); "
+            "if no line is missing, remove this one"
+        )
     if len(columns) < 3:
         raise BioqError(
             f"{where}: has {len(columns)} column{'s' * (len(columns) != 1)}; BED needs at least "
@@ -151,10 +168,10 @@ def _are_positions(columns: list[bytes]) -> bool:
 
 def _refuse(columns: list[bytes], where: str) -> NoReturn:
     """Raise the error for a start or end that is not a whole number."""
-    what, cell = ("start", columns[1]), columns[1]
+    what, cell = "start", columns[1]
     if _NUMBER.fullmatch(cell):
-        what, cell = ("end", columns[2]), columns[2]
-    raise BioqError(f"{where}: {what[0]} {_not_a_number(cell)}{_seems(columns)}")
+        what, cell = "end", columns[2]
+    raise BioqError(f"{where}: {what} {_not_a_number(cell)}{_seems(columns)}")
 
 
 def _not_a_number(cell: bytes) -> str:
@@ -210,6 +227,8 @@ def _seems(columns: list[bytes]) -> str:
     """Return what the file of a line that is not BED seems to be; empty if that is not clear."""
     is_digits = [column.isdigit() for column in columns[:5]] + [False] * 5
     what = ""
+    if is_digits[1] and is_digits[3] and is_digits[4] and _JOINED_END.fullmatch(columns[2]):
+        return _TWO_LINES
     if len(columns) == 1 and _REGION.fullmatch(columns[0]):
         what = _REGIONS
     elif len(columns) < 3 and columns and columns[0].count(b",") > 1:

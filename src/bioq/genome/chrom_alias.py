@@ -1,8 +1,9 @@
 """Tables of contig names: which names in other files mean which contig of a genome.
 
 Each line of a table has names of one contig, separated by tabs. Five layouts are read: two columns
-in either order; UCSC's bigZips/DB.chromAlias.txt, with and without the names of its columns; the
-table chromAlias of UCSC's databases (alias, chrom, source); and NCBI's assembly_report.txt.
+in either order, which blanks may separate ('bcftools annotate --rename-chrs'); UCSC's
+bigZips/DB.chromAlias.txt, with and without the names of its columns; the table chromAlias of UCSC's
+databases (alias, chrom, source); and NCBI's assembly_report.txt.
 The names of the genome decide which contig a line is of, in every layout.
 """
 
@@ -28,6 +29,9 @@ _NO_NAME = "na"
 _SOURCE = re.compile("[a-z-]{3,}(,[a-z-]{3,})*")
 """The third column of UCSC's database tables, such as `assembly,ensembl`."""
 _MOST_COLUMNS = 1000
+_MOST_DIGITS = 2
+"""Of a number that is the name of a chromosome."""
+_INDEX_COLUMNS = 5
 _MOST_SHOWN = 40
 
 
@@ -56,8 +60,9 @@ class ChromAlias:
         line, it is the one in the second column, and in a table of two columns the first name
         stands for it too. A cell on the lines of several contigs, such as a source, is not a name.
         Raises BioqError, with the line, for a name with two contigs in a table of two columns,
-        and if the genome has no contig of the table.
+        if the genome has no contig of the table, and for a table of contig lengths.
         """
+        self._refuse_lengths(genome)
         alias: dict[str, str] = {}
         shared: set[str] = set()
 
@@ -112,6 +117,24 @@ class ChromAlias:
             add(line, contig)
         return contigs
 
+    def _refuse_lengths(self, genome: Genome) -> None:
+        """Raise BioqError for a table whose columns after the first are numbers and not names:
+        numbers of chromosomes are small, as 23 for X, or names in the genome."""
+        others = [cell for line in self.lines for cell in line.cells[1:]]
+        if not others or any(len(line.cells) < 2 for line in self.lines):
+            return
+        if not all(cell.isdecimal() and cell not in genome.lengths for cell in others):
+            return
+        if any(len(cell) > _MOST_DIGITS for cell in others):
+            what = "contig lengths (chrom.sizes)"
+            if all(len(line.cells) >= _INDEX_COLUMNS for line in self.lines):
+                what = "a FASTA index (.fai)"
+            raise BioqError(
+                f"{self.path}:{self.lines[0].number}: the columns after the first are numbers: the "
+                f"file seems to be {what}, not a table of contig names; expected the names of one "
+                "contig per line, separated by tabs"
+            )
+
     def _names(self) -> list[str]:
         """Return the names of the table for a message."""
         return [name[:_MOST_SHOWN] for line in self.lines for name in line.cells if name]
@@ -130,20 +153,18 @@ def _similar(lines: Iterable[Line], names: ContigNames, taken: Set[str]) -> dict
 
 
 def read_chrom_alias(path: str | Path) -> ChromAlias:
-    """Read a table of contig names: tab-separated, one contig per line.
+    """Read a table of contig names: tab-separated, one contig per line, or pairs with blanks.
 
     Blank lines and lines that begin with # have no names. Raises BioqError, with the line, for
     names that are not separated by tabs and for more than 1,000 columns.
     """
     path = Path(path)
-    try:
-        text = split_lines(read_text(path, "a table of contig names"))
-    except UnicodeDecodeError as error:
-        raise BioqError(f"{path}: is not a readable UTF-8 table of contig names") from error
+    text = split_lines(read_text(path, "a table of contig names"))
+    split = _by_blanks if _has_pairs_by_blanks(text) else _by_tabs
     columns: list[int] | None = None
     lines = []
     for number, line in enumerate(text, start=1):
-        cells = [cell.strip() for cell in line.rstrip().split("\t", _MOST_COLUMNS)]
+        cells = split(line)
         if len(cells) > _MOST_COLUMNS:
             raise BioqError(
                 f"{path}:{number}: has more than {_MOST_COLUMNS:,} columns; expected the names of "
@@ -160,6 +181,21 @@ def read_chrom_alias(path: str | Path) -> ChromAlias:
         return ChromAlias(path, tuple(Line(line.number, line.cells[:2]) for line in lines), False)
     is_pairs = columns is None and all(len(line.cells) <= 2 for line in lines)
     return ChromAlias(path, tuple(lines), is_pairs)
+
+
+def _by_tabs(line: str) -> list[str]:
+    return [cell.strip() for cell in line.rstrip().split("\t", _MOST_COLUMNS)]
+
+
+def _by_blanks(line: str) -> list[str]:
+    return line.split() or [""]
+
+
+def _has_pairs_by_blanks(lines: Iterable[str]) -> bool:
+    """Return whether every line with names has two, separated by blanks and not by a tab, as for
+    'bcftools annotate --rename-chrs'."""
+    pairs = [line for line in lines if line.strip() and not line.startswith("#")]
+    return all("\t" not in line and len(line.split()) == 2 for line in pairs)
 
 
 def _names_of(where: str, cells: list[str], columns: list[int] | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from bioq import dna
 from bioq.errors import BioqError
+from bioq.files.text import BYTE_ORDER_MARK
 from bioq.genome.fasta_text import FASTA_BLANKS, FastaPiece
 
 LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
@@ -22,6 +23,8 @@ def check_letters(piece: FastaPiece, label: str, name: str) -> None:
     advice = ""
     if wrong[:1] in b"Uu":
         advice = "; RNA? write T for U"
+    elif wrong.startswith(BYTE_ORDER_MARK):
+        advice = "; it is an invisible byte order mark: files were joined here; remove it"
     elif wrong[:1] == b">":
         advice = "; the header of a sequence is on a line of its own"
     letter = repr(chr(wrong[0])) if wrong[0] < 0x80 else f"the byte 0x{wrong[0]:02X}"

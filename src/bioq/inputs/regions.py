@@ -3,7 +3,6 @@
 import heapq
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,14 +15,14 @@ from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
 from bioq.genome.bed_forms import Form, form_of
+from bioq.genome.bed_joined import JoinedLines
 from bioq.genome.bed_lines import interval_lines, is_interval, parse_interval
-from bioq.genome.builds import build_named
+from bioq.genome.bed_tracks import tracks_of
 from bioq.genome.located import is_overhang, not_on_contig
 from bioq.genome.windows import middle_start, read_windows, window_start
 from bioq.inputs.windows import N_SHARE, WindowBatch, in_batches
 from bioq.progress import progress, say
 
-_TRACK_DB = re.compile(rb"track\s.*\bdb=[\"']?([A-Za-z0-9._-]+)")
 _STRETCH = 256
 """Windows per read from the genome, or regions per read from a sorted stretch."""
 _SORTED_AT_ONCE = 1 << 17
@@ -222,12 +221,14 @@ class RegionWindows:
     def regions(self) -> Iterator[Region]:
         """Yield the region of every line, in the order of the file."""
         contigs: dict[bytes, tuple[int, str]] = {}
+        joined = JoinedLines(self.label)
         self._clipped = self._reverse = self._regions = 0
         with open_text(self.path, "a BED file", label=self.label) as text:
             lines = self._compare_track(_lines(text, self.label))
             for number, line in interval_lines(lines, self.label, found_header=self._note_header):
                 where = f"{self.label}:{number}"
                 fields, start, end = parse_interval(line, where)
+                joined.add(number, fields)
                 if fields[0] not in contigs:
                     contigs[fields[0]] = self._find_contig(fields[0], where)
                 contig, contig_name = contigs[fields[0]]
@@ -250,30 +251,25 @@ class RegionWindows:
                     contig_name,
                     "" if name == "." else name,
                 )
+            joined.finish()
 
     def _note_header(self, line: str) -> None:
         self._header = line
 
     def _compare_track(self, lines: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the lines; print a warning, once, if a track line before the first interval names
+        """Return the lines; print a warning, once, if a track line before the first interval names
         another build than the genome's: UCSC's custom tracks have `db=hg19`."""
-        for number, line in enumerate(lines, start=1):
-            match = _TRACK_DB.match(line)
-            if match is not None and not self._has_compared_track:
-                self._has_compared_track = True
-                self._warn_of_track(match[1].decode(), f"{self.label}:{number}")
-            yield line
+        head = []
+        for line in lines:
+            head.append(line)
             if is_interval(line):
                 break
-        yield from lines
-
-    def _warn_of_track(self, db: str, where: str) -> None:
-        named, build = build_named(db), self._genome.build
-        if named is not None and build is not None and not named.has_chromosomes_of(build):
-            say(
-                f"warning: {where}: the track line says {named.name}, {self._genome.path} is "
-                f"{build.name}; check that the regions are those of the genome"
-            )
+        if not self._has_compared_track:
+            self._has_compared_track = True
+            warning = tracks_of(head).about_build(self.label, self._genome, "regions")
+            if warning:
+                say(warning)
+        return itertools.chain(head, lines)
 
     def _find_contig(self, field: bytes, where: str) -> tuple[int, str]:
         """Return (the genome's number of a contig, the BED file's name of it)."""

@@ -55,7 +55,8 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
             [motif.probabilities.T.copy() for motif in against],
         )
     p, offsets, strands = (np.asarray(result[part]) for part in (0, 2, 4))
-    shared = _shared_bits(queries, against, offsets.astype(int), strands == 1)
+    offsets = _overlapping(queries, against, offsets)
+    shared = _shared_bits(queries, against, offsets, strands == 1)
     p = np.where(shared < MIN_SHARED_BITS, 1.0, p)
     best = p.argmin(axis=1)
     rows = np.arange(len(queries))
@@ -67,11 +68,22 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
             "p": p[rows, best],
             "q": q[rows, best],
             "strand": np.where(strands[rows, best] == 1, "-", "+"),
-            "offset": offsets[rows, best].astype(int),
+            "offset": offsets[rows, best],
             "shared_bits": shared[rows, best],
         }
     )
     return table.where(pd.Series(shared[rows, best] >= MIN_SHARED_BITS), other=np.nan)
+
+
+def _overlapping(
+    queries: Sequence[Motif], against: Sequence[Motif], offsets: npt.NDArray[np.generic]
+) -> npt.NDArray[np.int64]:
+    """Return the offsets as whole numbers, and one past the match's end where two motifs do not
+    overlap: TOMTOM's offset is undefined if the columns of all motifs are equal."""
+    least = -np.array([len(query) for query in queries])[:, None]
+    most = np.array([len(motif) for motif in against])[None]
+    overlaps = (offsets > least) & (offsets < most)
+    return np.where(overlaps, offsets, most).astype(np.int64)
 
 
 def _shared_bits(

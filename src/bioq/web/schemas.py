@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from bioq import dna
-from bioq.genome.notation import REGION_PATTERN
+from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
 from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -15,25 +15,37 @@ _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_def
 _DNA = f"^[{dna.IUPAC}{dna.IUPAC.lower()}]+$"
 
 # Other letters pass this pattern: the reader's message names them.
-Bases = Annotated[str, Field(pattern="^[!-=?-~]+$", json_schema_extra={"pattern": _DNA})]
+_BASES = "^[!-=?-~]+$"
+Bases = Annotated[str, Field(pattern=_BASES, json_schema_extra={"pattern": _DNA})]
 # One line each: neither blank nor a comment, which the readers would skip.
+_REGION = "^[!-~][\\t -~–]*$"
 Region = Annotated[
     str,
     Field(
-        pattern="^[!-~][\\t -~–]*$",
+        pattern=_REGION,
         json_schema_extra={"pattern": f"^{REGION_PATTERN}$"},
     ),
 ]
-VariantLine = Annotated[str, Field(pattern='^[!"$-~][\\t -~]*$')]
+_VARIANT = '^[!"$-~][\\t -~]*$'
+VariantLine = Annotated[str, Field(pattern=_VARIANT)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Targets = Annotated[list[Glob], Field(max_length=100)]
+_SEQUENCE_NAME = "^[!-~]{1,100}$"
+# A pattern -> the form in words, for the error of a text that does not match it.
+_FORMS = {
+    _BASES: "DNA letters alone: no blank, no line end and no header; each sequence in its own item",
+    _SEQUENCE_NAME: "1 to 100 letters of ASCII without blanks",
+    _REGION: f"{REGION_FORM} on one line, as chr22:19711001-19712000, which are the columns chr22, "
+    "19711000 and 19712000 of BED",
+    _VARIANT: f"{VARIANT_FORM} or the columns of a VCF on one line, as chr22:19711000:A>G",
+}
 
 
 class NamedSequence(BaseModel):
     """A DNA sequence and its name."""
 
     model_config = _TAKEN
-    name: Annotated[str, Field(pattern="^[!-~]{1,100}$")]
+    name: Annotated[str, Field(pattern=_SEQUENCE_NAME)]
     """Without blanks."""
     sequence: Bases
     """DNA letters; all except A, C, G and T count as unknown bases."""
@@ -269,5 +281,8 @@ def one_line(error: RequestValidationError) -> str:
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     given = "" if first["type"] == "missing" else f", found {short(repr(first['input']))}"
     more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+    form = _FORMS.get(str(first.get("ctx", {}).get("pattern")))
+    if form is not None:
+        return f"{short(field[1:])}: expected {form}; found {short(repr(first['input']))}{more}"
     expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
     return f"{short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"

@@ -6,7 +6,8 @@ of the command line. No input of a visitor is ever used as a path.
 
 import tempfile
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from bioq import dna
@@ -31,6 +32,8 @@ MOST_SHOWN = 60
 _PIECE_BYTES = 1 << 20
 _LETTERS = frozenset(dna.IUPAC + dna.IUPAC.lower())
 _MOST_QUOTED = 40
+_WIDEST_WRAP = 120
+"""Letters of the longest line of a sequence that a program has wrapped."""
 _CHECKING = threading.Lock()
 """Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
 
@@ -41,14 +44,16 @@ def read_sequences(
     """Return the windows of a FASTA, or of one sequence without a header, in which numbers and
     blanks are skipped.
 
-    Raises BioqError for letters that are not DNA, for sequences shorter than the window without
-    `pad`, and for more windows than the limit.
+    Raises BioqError for letters that are not DNA, for several sequences without headers, for
+    sequences shorter than the window without `pad`, and for more windows than the limit.
     """
     text = _checked(text, limits)
     if not text.strip():
         raise BioqError("there is no sequence; paste DNA letters, or FASTA")
     if not text.lstrip().startswith(">"):
-        text = ">sequence\n" + _bare(text)
+        letters = _bare(text)
+        _require_one_sequence(text, window_bp)
+        text = ">sequence\n" + letters
     fasta = text.lstrip()
     blank_lines = len(split_lines(text[: len(text) - len(fasta)])) - 1
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
@@ -229,6 +234,59 @@ def _check_windows(count: int, limits: Limits) -> None:
             f"{count:,} windows are more than the {limits.windows:,} that the page takes; give "
             "less sequence, or use 'bioq predict'"
         )
+
+
+def _require_one_sequence(text: str, window_bp: int) -> None:
+    """Raise BioqError, with the line, if letters without a header are several sequences.
+
+    One sequence may be wrapped at any width, and its lines may have numbers and blanks. Several
+    are separated by a blank line, or each is a line or a block of wrapped lines: two of them are as
+    long as a window, or lines are longer than usual wrapped lines and differ in length. Lines of
+    one usual width before a last line that is not longer are always one sequence.
+    """
+    lines = enumerate(split_lines(text), start=1)
+    filled = [(number, _bare_length(line)) for number, line in lines if line.strip()]
+    for (last, _), (number, _) in pairwise(filled):
+        if number > last + 1:
+            raise _several_sequences(last + 1, "a blank line separates the letters")
+    lengths = [length for _, length in filled]
+    is_wrapped = len(set(lengths[:-1])) == 1 and lengths[-1] <= lengths[0]
+    if is_wrapped and lengths[0] <= _WIDEST_WRAP:
+        return
+    as_windows = [number for number, length in filled if length >= window_bp]
+    if len(as_windows) > 1:
+        raise _several_sequences(as_windows[1], "two lines are as long as a window")
+    blocks = _wrapped_blocks(filled)
+    if sum(length >= window_bp for _, length in blocks) > 1:
+        raise _several_sequences(blocks[1][0], "a shorter line ends the wrapped lines before it")
+    wide = [number for number, length in filled if length > _WIDEST_WRAP]
+    if len(wide) > 1 and not is_wrapped:
+        raise _several_sequences(wide[1], "long lines differ in length")
+
+
+def _several_sequences(line: int, why: str) -> BioqError:
+    return BioqError(
+        f"line {line}: {why}, so these seem to be several sequences; write FASTA: a line '>name' "
+        "before each sequence (before the only one, if it is one)"
+    )
+
+
+def _wrapped_blocks(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return (first line, letters) of blocks of lines (number, letters), in which every line but
+    the last is as long as the longest of all."""
+    width = max((length for _, length in lines), default=0)
+    blocks: list[tuple[int, int]] = []
+    is_open = False
+    for number, length in lines:
+        if not is_open:
+            blocks.append((number, 0))
+        blocks[-1] = (blocks[-1][0], blocks[-1][1] + length)
+        is_open = length == width
+    return blocks
+
+
+def _bare_length(line: str) -> int:
+    return sum(len(word) for word in line.split() if not word.isdigit())
 
 
 def _bare(text: str) -> str:

@@ -199,7 +199,7 @@ def _agree(files: Mapping[str, _MatFile]) -> _MatFile:
 
 def _target_table(file: _MatFile, targets: Path | None) -> pd.DataFrame:
     if targets is not None:
-        table = read_target_table(targets)
+        table = read_target_table(targets, by_hand=True)
         if len(table) != file.targets:
             raise BioqError(
                 f"{targets}: names {len(table)} targets, but {file.path} has {file.targets}; "

@@ -10,7 +10,16 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.builders import BIN_BP
-from bioq.builders.peaks.labels import Bins, Label, SparseLabels, bins_covered, contig_offsets, tile
+from bioq.builders.peaks.label_report import TargetPeaks, label_warnings, split_summary
+from bioq.builders.peaks.labels import (
+    Bins,
+    Label,
+    SparseLabels,
+    bins_covered,
+    contig_offsets,
+    needed_bp,
+    tile,
+)
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
     SPLITS,
@@ -85,6 +94,7 @@ class _Plan:
     sheet: TargetSheet
     bins: Bins
     labels: SparseLabels
+    peaks: TargetPeaks
     rows: BinNumbers
     """The numbers of the bins to write, in order."""
     drop_unknown: bool
@@ -137,8 +147,8 @@ def build_from_peaks(
         names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         split_of_contig = _split_of_contig(names, options)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
-        labels = read_labels(table, names, sheet, options.label)
-        plan = _Plan(names, options, sheet, table, labels, rows, drop_unknown=bins is None)
+        labels, peaks = read_labels(table, names, sheet, options.label)
+        plan = _Plan(names, options, sheet, table, labels, peaks, rows, drop_unknown=bins is None)
         if bins is None:
             _leave_out(plan, chosen, exclude)
         given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
@@ -245,6 +255,9 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
             f"{names.genome.path}; a bin must be on its contig: leave this line out, or give the "
             "genome of the bins"
         )
+    other_build = bed.tracks.about_build(path, names.genome, "bins")
+    if other_build:
+        say(other_build)
     if bed.header:
         say(f"{path}: its first line is read as names of columns: {bed.header}")
     offsets = contig_offsets(names.genome.lengths)
@@ -270,9 +283,10 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
         kept &= positive
     plan.rows = np.flatnonzero(kept).astype(np.int32)
     if not len(plan.rows):
+        short = "; all peaks are shorter than half a bin: give --label midpoint"
         raise BioqError(
             f"{plan.sheet.path}: no bin is left ({_listed(plan.dropped)}); check the peaks, --keep "
-            "and --exclude"
+            f"and --exclude{short * all(plan.peaks.is_short)}"
         )
 
 
@@ -282,6 +296,7 @@ def _write_splits(
     """Write every split; return lines that report the windows written and left out."""
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
     summary, written = [], 0
+    all_positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
     with progress("write windows", len(plan.rows), "windows") as advance:
         for number, split in enumerate(SPLITS):
             rows = plan.rows[split_of_row == number]
@@ -290,14 +305,23 @@ def _write_splits(
             if not windows:
                 writer.drop_split(split)
             if windows or (split_of_contig == number).any():
-                summary.append(_split_summary(split, windows, positives))
+                summary.append(split_summary(split, windows, positives))
             written += windows
+            all_positives += positives
     if not written:
         raise BioqError(
             f"{plan.names.genome.path}: no window is left ({_listed(plan.dropped)}); "
             "is this the right genome?"
         )
-    return [*summary, *_left_out(plan)]
+    warnings = label_warnings(
+        list(plan.sheet.targets[NAME]),
+        plan.peaks,
+        all_positives,
+        windows=written,
+        half_bp=needed_bp(plan.options.bin_bp, "half"),
+        given_bins=not plan.drop_unknown,
+    )
+    return [*summary, *_left_out(plan), *warnings]
 
 
 def _write_split(
@@ -335,17 +359,6 @@ def _windows(
     past_end = (start < 0) | (start + options.window_bp > lengths[contig])
     plan.padded += int((past_end & kept).sum())
     return codes, np.stack([contig, bin_start], axis=1), kept
-
-
-def _split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -> str:
-    if not windows:
-        return f"warning: {split}: no window, so the data set has no such split"
-    without = int((positives == 0).sum())
-    rate = positives.sum() / (windows * len(positives))
-    return (
-        f"{split}: {windows:,} windows, {positives.sum():,} positive labels ({rate:.2%}), "
-        f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
-    )
 
 
 def _left_out(plan: _Plan) -> Iterator[str]:

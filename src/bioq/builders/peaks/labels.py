@@ -72,8 +72,13 @@ def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.N
         summit, in_peak = summits_in_peaks(bed, located)
         point = np.where(in_peak, summit, (start + end) // 2)
         start, end = point, point + 1
-    needed_bp = -(-bins.bin_bp // 2) if label == "half" else 1
-    return bins_covered(bins, start + offset, end + offset, needed_bp=needed_bp)
+    least = needed_bp(bins.bin_bp, label)
+    return bins_covered(bins, start + offset, end + offset, needed_bp=least)
+
+
+def needed_bp(bin_bp: int, label: Label) -> int:
+    """Return how many bases of a bin the peaks of a target must cover to make it positive."""
+    return -(-bin_bp // 2) if label == "half" else 1
 
 
 def summits_in_peaks(bed: Bed, located: Located) -> tuple[Positions, npt.NDArray[np.bool_]]:

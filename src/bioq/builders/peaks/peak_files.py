@@ -1,10 +1,12 @@
 """Reads the peak files of a sheet, and reports the files that do not fit the genome."""
 
-from collections import Counter
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bioq.builders.peaks.label_report import TargetPeaks
 from bioq.builders.peaks.labels import (
     Bins,
     Label,
@@ -39,11 +41,20 @@ class _FileNotes:
     """Files with summits as positions on the contig."""
     unlike_names: list[str] = field(default_factory=list)
     """Files that are narrowPeak by their names and not by their columns."""
+    signals: list[str] = field(default_factory=list)
+    """Files with a signal: a value for every interval, also 0."""
+    other_builds: list[str] = field(default_factory=list)
+    """Warnings for files whose track line names another build."""
     headers: dict[str, str] = field(default_factory=dict)
     """File -> its first line, if it is names of columns."""
 
-    def add(self, bed: Bed, located: Located, *, has_summits: bool) -> None:
+    def add(self, bed: Bed, located: Located, names: ContigNames, *, has_summits: bool) -> None:
         file = str(bed.path)
+        if bed.has_signal or bed.tracks.is_signal:
+            self.signals.append(file)
+        other_build = bed.tracks.about_build(file, names.genome, self.what)
+        if other_build:
+            self.other_builds.append(other_build)
         self.clipped[file] += int(located.is_clipped.sum()) + located.blocks_outside
         if has_summits:
             given = bed.summit[located.rows] > NO_SUMMIT
@@ -62,6 +73,15 @@ class _FileNotes:
 
     def lines(self) -> Iterator[str]:
         clipped, outside, items = +self.clipped, +self.outside, +self.items
+        if self.other_builds:
+            files = len(self.other_builds)
+            yield self.other_builds[0] + f"; files like this: {files:,}" * (files > 1)
+        if self.signals:
+            yield (
+                f"warning: {_files(self.signals)}: a signal (bedGraph or wiggle), not peaks, by "
+                f"the track line or by adjacent intervals with a value of 0; each interval is read "
+                f"as one of the {self.what}: give called peaks"
+            )
         if clipped:
             is_one = clipped.total() == 1
             yield (
@@ -107,14 +127,18 @@ def _files(files: Counter[str] | dict[str, str] | list[str]) -> str:
     return first if len(files) == 1 else f"{len(files):,} files (first: {first})"
 
 
-def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label) -> SparseLabels:
-    """Return the labels of every bin for every target, reading one peak file at a time.
+def read_labels(
+    bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
+) -> tuple[SparseLabels, TargetPeaks]:
+    """Return the labels of every bin for every target, and the kind of each target's peaks, reading
+    one peak file at a time.
 
     Reports files without a peak on the genome, contigs that the genome lacks, and what was done
     with peaks past the end of their contig, blocks and summits.
     Raises BioqError if no file has a peak on the genome, or a peak is not on its contig.
     """
-    labels = SparseLabels(len(bins), len(sheet.peaks))
+    _report_equal_files(sheet)
+    labels, kinds = SparseLabels(len(bins), len(sheet.peaks)), TargetPeaks()
     empty: list[str] = []
     absent_peaks: Counter[str] = Counter()
     absent_files: Counter[str] = Counter()
@@ -124,12 +148,14 @@ def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
         for name, path in zip(sheet.targets[NAME], sheet.peaks, strict=True):
             bed = read_bed(path, summits=has_summits, blocks=True)
             located = locate(bed, names)
-            notes.add(bed, located, has_summits=has_summits)
+            notes.add(bed, located, names, has_summits=has_summits)
             absent_peaks.update(located.absent)
             absent_files.update(located.absent.keys())
             if not len(located.rows):
                 empty.append(f"{name} ({path}): {_why_empty(bed, located)}")
-            labels.add(positive_bins(bins, bed, located, label))
+            positive = positive_bins(bins, bed, located, label)
+            labels.add(positive)
+            kinds.add(bed, located, positive, bins=bins, label=label)
             advance(1)
     genome = names.genome.path
     if len(empty) == len(sheet.peaks):
@@ -149,7 +175,22 @@ def read_labels(bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
         say(f"warning: no peak on the genome for {line}; its labels are all 0")
     for line in notes.lines():
         say(line)
-    return labels
+    return labels, kinds
+
+
+def _report_equal_files(sheet: TargetSheet) -> None:
+    """Print one line if targets have the same peak file."""
+    targets: defaultdict[str, list[str]] = defaultdict(list)
+    for name, path in zip(sheet.targets[NAME], sheet.peaks, strict=True):
+        targets[os.path.realpath(path)].append(name)
+    equal = {file: names for file, names in targets.items() if len(names) > 1}
+    if equal:
+        file, names = next(iter(equal.items()))
+        more = f"; files like this: {len(equal):,}" * (len(equal) > 1)
+        say(
+            f"note: {sheet.path}: {len(names):,} targets have the peak file {file}, so their "
+            f"labels are equal: {some(names)}{more}"
+        )
 
 
 def _report_more_contigs(absent: Counter[str], what: str, genome: Path) -> None:
@@ -186,7 +227,7 @@ def read_regions(path: Path, names: ContigNames, what: str) -> Located:
         )
     _report_more_contigs(absent, what, names.genome.path)
     notes = _FileNotes(what)
-    notes.add(bed, located, has_summits=False)
+    notes.add(bed, located, names, has_summits=False)
     for line in notes.lines():
         say(line)
     return located

@@ -226,8 +226,13 @@ def test_mutagenesis_refuses_what_it_cannot_do(
         ({"regions": ["chr1:1-20\nchr1:40-50"]}, "regions[0]: expected CONTIG:START-END"),
         (
             {"regions": ["chr1\t0\t20\tp"]},
+            "line 1: 'chr1\\t0\\t20\\tp' is not a region; write 'chr1:1-20' if START is counted from "
+            "0, as in BED, or 'chr1:0-20' if it is counted from 1",
+        ),
+        (
+            {"regions": ["chr1:1-20\nchr1:30-40"]},
             "regions[0]: expected CONTIG:START-END on one line, as chr22:19711001-19712000, which "
-            "are the columns chr22, 19711000 and 19712000 of BED; found 'chr1\\t0\\t20\\tp'",
+            "are the columns chr22, 19711000 and 19712000 of BED; found 'chr1:1-20\\nchr1:30-40'",
         ),
         (
             {"sequences": [{"name": "x", "sequence": "ACGT\n\nACGT"}]},

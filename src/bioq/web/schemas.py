@@ -21,10 +21,7 @@ Bases = Annotated[str, Field(pattern=_BASES, json_schema_extra={"pattern": _DNA}
 _REGION = "^[!-~][\\t -~–]*$"
 Region = Annotated[
     str,
-    Field(
-        pattern=_REGION,
-        json_schema_extra={"pattern": f"^{REGION_PATTERN}$"},
-    ),
+    Field(pattern=_REGION, json_schema_extra={"pattern": f"^{REGION_PATTERN}$"}),
 ]
 _VARIANT = '^[!"$-~][\\t -~]*$'
 VariantLine = Annotated[str, Field(pattern=_VARIANT)]

@@ -272,17 +272,18 @@ def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
     assert folders(small) == before
 
 
-def test_an_upload_without_its_last_bgzip_block_has_the_warning_in_its_title(small, tmp_path):
+def test_an_upload_without_its_last_bgzip_block_has_a_note(small, tmp_path):
     with pysam.BGZFile(str(tmp_path / "v.gz"), "wb") as file:
         file.write(b"chr1\t5\t.\tA\tC\n")
     upload = (tmp_path / "v.gz").read_bytes()
-    titles = []
+    notes = []
     for content in (upload, upload[:-28]):
         job = small.score_vcf_job(content, "my.vcf.gz")
-        job.future.result(LONG_S)
-        titles.append(job.title)
-    assert titles[0] == "my.vcf.gz"
-    assert titles[1].startswith("my.vcf.gz; warning: VCF: the empty block that ends a bgzip file")
+        notes.append(job.future.result(LONG_S).notes)
+        assert job.title == "my.vcf.gz"
+    assert not notes[0]
+    assert len(notes[1]) == 1
+    assert notes[1][0].startswith("VCF: the empty block that ends a bgzip file is not there")
     with pytest.raises(BioqError, match="VCF: its gzip compression is cut short or damaged"):
         small.score_vcf_job(upload[:-40], "my.vcf.gz")
 

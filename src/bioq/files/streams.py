@@ -21,6 +21,7 @@ from bioq.errors import BioqError
 from bioq.progress import progress, say
 
 STDIN = Path("-")
+_STDIN_NAMES = (STDIN, *map(Path, ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")))
 WAIT_S = 2.0
 """A reader that gets no data for this time says what it waits for."""
 LARGE_BYTES = 1_000_000_000
@@ -74,13 +75,19 @@ def kept_streams() -> Iterator[None]:
 def is_stream(path: Path) -> bool:
     """Return whether a path is neither a regular file nor a folder: a pipe, a terminal, a socket,
     or `-`, standard input. Such a file can be read once only."""
-    if path == STDIN:
+    if path == STDIN or _is_closed(path):
         return True
     try:
         mode = path.stat().st_mode
     except OSError:  # reading the file reports it
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _is_closed(path: Path) -> bool:
+    """Return whether a path is standard input and that is closed: the system then gives its number
+    to a file that BioQ opens, and /dev/stdin is that file."""
+    return path in _STDIN_NAMES and sys.stdin is None
 
 
 def stored(path: Path) -> Path:
@@ -121,12 +128,12 @@ def open_raw(path: Path) -> Iterator[io.RawIOBase]:
 def _open_stream(path: Path) -> Iterator[io.RawIOBase]:
     label = label_of(path)
     with contextlib.ExitStack() as stack:
+        if _is_closed(path):
+            raise BioqError(f"{label}: is closed; give a file")
         if path != STDIN:
             with _waiting(label):  # a named pipe opens when a program opens its other end
                 raw = stack.enter_context(open(path, "rb", buffering=0))
             yield _Stream(raw, raw.read, label)
-        elif sys.stdin is None:
-            raise BioqError(f"{label}: is closed; give a file")
         else:
             buffer: Any = sys.stdin.buffer
             yield _Stream(buffer, buffer.read1, label)

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
@@ -156,8 +156,10 @@ class Service:
         count: int,
         title: str,
         header: VcfHeader = VcfHeader(),  # noqa: B008 nothing is added to it
+        notes: Sequence[str] = (),
     ) -> Job:
-        """Score alleles on the genome; `header` is that of their VCF. Raises Busy."""
+        """Score alleles on the genome; `header` is that of their VCF, and `notes` are warnings
+        about it. Raises Busy."""
         genome = self._require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
         scored = Alleles(job.folder, len(self.targets))
@@ -176,7 +178,7 @@ class Service:
                     give_way()
             summary = summary_of(scorer, VcfContent(count, tuple(contigs), header))
             own = [self.genome_note] if self.genome_note else []
-            scored.notes = (*own, *summary.warnings())
+            scored.notes = (*own, *notes, *summary.warnings())
             return scored
 
         level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
@@ -189,10 +191,10 @@ class Service:
         warnings: list[str] = []
         try:
             count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
-            title = "; ".join([title, *warnings])
             header = VcfHeader()
             alleles = read_variants(file, label="VCF", header=header)
-            job = self.score_job(alleles, count, title, header)
+            notes = [line.removeprefix("warning: ") for line in warnings]
+            job = self.score_job(alleles, count, title, header, notes)
         except BaseException:
             _discard(file)
             raise

@@ -1000,6 +1000,12 @@ def test_the_blocks_of_an_overhang_may_be_completely_outside(tmp_path: Path) -> 
     assert located.end.tolist() == [7, 6, 10, 4, 9]
     assert located.is_clipped.tolist() == [True, False, False, False, False]
     assert (located.blocks_outside, located.absent) == (2, {"chr3": 1})
+    # MACS fills the ends of a gappedPeak: its only other block is past the end of a contig of 10.
+    path = tmp_path / "a.gappedPeak"
+    path.write_text("chr1\t8\t19\tx\t0\t.\t8\t19\t0\t3\t1,3,1\t0,4,10\t1\t2\t3\n")
+    located = locate(read_bed(path, blocks=True), names)
+    assert (len(located.rows), located.blocks_outside) == (0, 1)
+    path = tmp_path / "a.bed"
     path.write_text("chr1\t12\t19\tx\t0\t+\t0\t0\t0\t2\t1,1\t0,6\n")
     with pytest.raises(BioqError, match=r"a.bed:1: start 12 is past the end of 1, which has 10"):
         locate(read_bed(path, blocks=True), names)

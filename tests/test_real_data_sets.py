@@ -153,7 +153,7 @@ def test_every_real_peak_file_is_read_the_same_quickly_and_exactly() -> None:
         text = _read(file)
         form: Form = "narrowPeak" if text.split(b"\n", 1)[0].count(b"\t") == 9 else "BED"
         quick, exact = _parse_quickly(file, text, form), _parse_exactly(file, text, form)
-        if not len(exact):
+        if len(exact) < 2:  # a file of one line is always read by the exact parser
             continue
         assert quick is not None, f"{file} takes the slow path"
         assert quick.contigs == exact.contigs

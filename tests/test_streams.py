@@ -126,6 +126,24 @@ def test_standard_input_may_be_any_object_and_may_be_closed(
         read_text(STDIN, "x")
 
 
+def test_a_closed_standard_input_is_not_a_file_that_gets_its_number(tmp_path: Path) -> None:
+    genome = tmp_path / "g.fa"
+    genome.write_text(">chr1\nACGT\n")
+    script = (
+        f"from pathlib import Path; held = open({str(genome)!r}); assert held.fileno() == 0\n"
+        "from bioq.files.text import read_text\n"
+        "for name in ('/dev/stdin', '/dev/fd/0'):\n"
+        "    try: print(read_text(Path(name), 'x'))\n"
+        "    except Exception as error: print(error)\n"
+    )
+    command = f'exec {sys.executable} -c "$0" <&-'
+    shell = ["bash", "-c", command, script]
+    result = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert result.stdout == (
+        "/dev/stdin: is closed; give a file\n/dev/fd/0: is closed; give a file\n"
+    )
+
+
 def test_only_files_and_folders_are_not_streams(
     tmp_path: Path, given: Callable[[bytes], Path]
 ) -> None:

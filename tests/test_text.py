@@ -64,6 +64,7 @@ OTHER = {
     "zstd": lambda content: b"\x28\xb5\x2f\xfd" + content,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
+    "lzma": lambda content: lzma.compress(content, format=lzma.FORMAT_ALONE),
     "zip": zip_of,
 }
 

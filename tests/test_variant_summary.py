@@ -152,6 +152,16 @@ def test_an_accession_is_the_chromosome_of_its_build_only(
     )
 
 
+def test_a_build_is_not_named_for_alleles_whose_contig_the_genome_lacks(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218})
+    header = ["##reference=GRCh38.p14"]
+    statuses, lines = scored(run, genome, header, [("NC_000001.11", 400)], capsys)
+    assert statuses == ["no_contig"]
+    assert not any("scored; check" in line for line in lines)
+
+
 def test_a_contig_of_an_assembly_file_is_no_contig(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

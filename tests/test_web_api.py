@@ -226,8 +226,8 @@ def test_mutagenesis_refuses_what_it_cannot_do(
         ({"regions": ["chr1:1-20\nchr1:40-50"]}, "regions[0]: expected CONTIG:START-END"),
         (
             {"regions": ["chr1\t0\t20\tp"]},
-            "line 1: 'chr1\\t0\\t20\\tp' is not a region; write 'chr1:1-20' if START is counted from "
-            "0, as in BED, or 'chr1:0-20' if it is counted from 1",
+            "line 1: 'chr1\\t0\\t20\\tp' is not a region; write 'chr1:1-20' if START is counted "
+            "from 0, as in BED, or 'chr1:0-20' if it is counted from 1",
         ),
         (
             {"regions": ["chr1:1-20\nchr1:30-40"]},

@@ -98,8 +98,9 @@ class Parts:
             return False
         if part.input_sha256 != input_sha256:
             raise UsageError(
-                f"{self.folder}: {name} was computed from other windows or alleles; resume it "
-                "with the same input and genome, or give another output"
+                f"{self.folder}: {name} was computed from other windows or alleles, or by another "
+                "version of BioQ; resume it with the same input, genome and version, or give "
+                "another output"
             )
         file = self.folder / name
         return file.is_file() and sha256(file) == part.sha256

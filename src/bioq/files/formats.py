@@ -38,6 +38,7 @@ _FORMATS = (
     _compression("zstd", rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", "zstd -d"),
     _compression("bzip2", rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "bunzip2"),
     _compression("xz", rb"\xfd7zXZ\x00", "unxz"),
+    _compression("lzma", rb"\x5d\x00\x00.{2}(\xff{8}|.{5}\x00{3})", "unlzma"),
     _compression("lz4", rb"\x04\x22\x4d\x18|\x02\x21\x4c\x18", "lz4 -d"),
     _compression("compress (.Z)", rb"\x1f[\x9d\xa0]", "uncompress"),
     _compression("7z", rb"7z\xbc\xaf\x27\x1c", "7z x"),

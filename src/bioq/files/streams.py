@@ -21,6 +21,7 @@ from bioq.errors import BioqError
 from bioq.progress import progress, say
 
 STDIN = Path("-")
+_STDIN_NAMES = (STDIN, *map(Path, ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")))
 WAIT_S = 2.0
 """A reader that gets no data for this time says what it waits for."""
 LARGE_BYTES = 1_000_000_000
@@ -76,7 +77,7 @@ def kept_streams() -> Iterator[None]:
 def is_stream(path: Path) -> bool:
     """Return whether a path is neither a regular file nor a folder: a pipe, a terminal, a socket,
     or `-`, standard input. Such a file can be read once only."""
-    if path == STDIN:
+    if path == STDIN or _is_closed(path):
         return True
     try:
         mode = path.stat().st_mode
@@ -92,6 +93,12 @@ def require_file(path: Path, what: str) -> None:
             f"{label_of(path)}: is a pipe, and {what} is read in any order; write it to a file and "
             "give the file"
         )
+
+
+def _is_closed(path: Path) -> bool:
+    """Return whether a path is standard input and that is closed: the system then gives its number
+    to a file that BioQ opens, and /dev/stdin is that file."""
+    return path in _STDIN_NAMES and sys.stdin is None
 
 
 def stored(path: Path) -> Path:
@@ -132,12 +139,12 @@ def open_raw(path: Path) -> Iterator[io.RawIOBase]:
 def _open_stream(path: Path) -> Iterator[io.RawIOBase]:
     label = label_of(path)
     with contextlib.ExitStack() as stack:
+        if _is_closed(path):
+            raise BioqError(f"{label}: is closed; give a file")
         if path != STDIN:
             with _waiting(label):  # a named pipe opens when a program opens its other end
                 raw = stack.enter_context(open(path, "rb", buffering=0))
             yield _Stream(raw, raw.read, label)
-        elif sys.stdin is None:
-            raise BioqError(f"{label}: is closed; give a file")
         else:
             buffer: Any = sys.stdin.buffer
             yield _Stream(buffer, buffer.read1, label)

@@ -59,6 +59,8 @@ class Bed:
     """The form in which the file was read: the rows are the blocks of BED12 and gappedPeak."""
     item: Numbers | None = None
     """`(n,)` the number of the item of every block, from 0; None if the rows are items."""
+    item_extents: Numbers | None = None
+    """`(items, 2)` start and end of every item that has blocks; None if the rows are items."""
     has_absolute_summits: bool = False
     """Whether the file has the summits as positions on the contig, not counted from start."""
     tracks: Tracks = field(default_factory=Tracks)
@@ -73,13 +75,11 @@ class Bed:
         return len(self.start)
 
     def extents(self) -> tuple[Numbers, Numbers]:
-        """Return the first start and the last end among the blocks of each row's item: `(n,)`."""
-        if self.item is None or not len(self):
+        """Return the start and the end of each row's item: `(n,)`."""
+        if self.item is None or self.item_extents is None:
             return self.start, self.end
-        begins = np.flatnonzero(np.diff(self.item, prepend=-1))
-        first = np.minimum.reduceat(self.start, begins)
-        last = np.maximum.reduceat(self.end, begins)
-        return first[self.item], last[self.item]
+        start, end = self.item_extents[self.item].T
+        return start, end
 
     def line(self, row: int) -> int:
         """Return the line number of row `row` in the file, counted from 1."""
@@ -252,7 +252,7 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
     contigs: dict[bytes, int] = {}
     headers: list[str] = []
     has_blocks = form in ("BED12", "gappedPeak")
-    rows = []
+    rows, extents = [], []
     joined = JoinedLines(str(path))
     lines = interval_lines(_lines(text), str(path), found_header=headers.append)
     for item, (number, line) in enumerate(lines):
@@ -269,6 +269,7 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
             if form == "gappedPeak":
                 blocks = without_fillers(blocks, start, end)
             rows += [(contig, first, last, NO_SUMMIT, item) for first, last in blocks]
+            extents.append((start, end))
             continue
         summit = NO_SUMMIT
         is_narrow = form == "narrowPeak" and has_summit_column(len(columns))
@@ -288,6 +289,7 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
         summits,
         form,
         item=items if has_blocks else None,
+        item_extents=np.array(extents, dtype=np.int64).reshape(-1, 2) if has_blocks else None,
         has_absolute_summits=is_absolute,
         header="".join(headers),
         text=text,

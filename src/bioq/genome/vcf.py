@@ -38,6 +38,7 @@ from bioq.progress import progress
 
 _Value = TypeVar("_Value")
 BCF_MAGIC = b"BCF\x02"
+_MOST_CELLS = 10_000
 _ADVANCE_EVERY = 1 << 14
 _CHECKED_BYTES = 1 << 20
 # VCF 4.3, section 1.4.7; SAM has the same rule for the names of references.
@@ -155,7 +156,7 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
             raise _few_columns(where, line)
         count = line.count(b"\t") + 1
         if count != columns:
-            refuse_joined(where, _texts(line), columns, has_header=header.columns > 0)
+            refuse_joined(where, _texts(line), columns, count, has_header=header.columns > 0)
         columns = columns or count
         try:
             chrom, pos, ids, ref, alts = b"\t".join(cells[:5]).decode("utf-8").split("\t")
@@ -204,7 +205,9 @@ def refuse_other_tables(
 
 
 def _texts(line: bytes) -> list[str]:
-    return line.decode("utf-8", "replace").rstrip("\r\n").split("\t")
+    """Return the cells of a line; those after the first `_MOST_CELLS` as one, to save memory."""
+    cells = line.rstrip(b"\r\n").split(b"\t", _MOST_CELLS)
+    return [cell.decode("utf-8", "replace") for cell in cells]
 
 
 def _few_columns(where: str, line: bytes) -> BioqError:

@@ -97,17 +97,20 @@ def hint(pos: int, ids: str, ref: str, alt: str) -> str:
     return ""
 
 
-def refuse_joined(where: str, cells: Sequence[str], columns: int, *, has_header: bool) -> None:
-    """Raise BioqError if a line has the columns of two lines.
+def refuse_joined(
+    where: str, cells: Sequence[str], columns: int, count: int, *, has_header: bool
+) -> None:
+    """Raise BioqError if a line of `count` columns has the columns of two lines.
 
-    `columns` are those of the line #CHROM or, without a header, of the first line; 0 for that line.
+    `cells` are its columns; the last of them may be the rest of the line. `columns` is the number
+    of columns of the line #CHROM or, without a header, of the first line; 0 for that line.
     If there is no header, lines may have more columns without a second POS, REF and ALT in them.
     """
-    has_more = len(cells) > columns
-    if has_header and has_more and "".join(cells[columns:]).strip():
-        found = f"has {len(cells)} columns, and the line #CHROM {columns}"
+    has_more = count > columns
+    if has_header and has_more and "".join(cells[columns:] or cells[-1:]).strip():
+        found = f"has {count:,} columns, and the line #CHROM {columns:,}"
     elif _has_second_variant(cells, columns if has_more and not has_header else 0):
-        found = f"a second variant follows the first in the same line of {len(cells)} columns"
+        found = f"a second variant follows the first in the same line of {count:,} columns"
     else:
         return
     raise _joined(where, found)

@@ -216,6 +216,8 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
     named, build = header.named, genome.build
     if named is None or build is None or named.has_chromosomes_of(build):
         return
+    if all(names.find(name) is None for name in relations):  # no allele is scored
+        return
     if "different" not in relations.values():
         agree = "same" in relations.values()
         reason = "the lengths of their contigs agree" if agree else "it gives no length to compare"

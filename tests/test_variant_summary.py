@@ -61,7 +61,7 @@ def test_a_contig_of_another_length_is_not_scored_and_named(
     statuses, lines = scored(run, genome, header, alleles, capsys)
     assert statuses == ["contig_differs", "scored", "contig_differs"]
     assert lines == [
-        "warning: 2 alleles are not scored (contig_differs): MT has 2,998 bases in the VCF, "
+        "warning: 2 alleles are not scored (contig_differs): MT has 2,998 bases in the VCF and "
         "chrM 3,000 in g.fa. Give the genome of the VCF; if the VCF's header is wrong, correct it "
         "with 'bcftools reheader --fai GENOME.fai'"
     ]
@@ -74,7 +74,7 @@ def test_the_mitochondrion_of_hg19_is_not_that_of_grch37(
     header = ["##contig=<ID=MT,length=16569,assembly=b37>"]
     statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
     assert statuses == ["contig_differs"]
-    assert "; the VCF says GRCh37: MT has 16,569 bases in the VCF, chrM 16,571 in" in lines[0]
+    assert "; the VCF says GRCh37: MT has 16,569 bases in the VCF and chrM 16,571 in" in lines[0]
     assert lines[-1] == "warning: no allele was scored: 1 contig_differs"
     # Without a length, the assembly has it; the genome that has the sequence is scored.
     header = ["##contig=<ID=MT,assembly=b37>"]
@@ -129,7 +129,7 @@ def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
     statuses, lines = scored(run, genome, header, [("22", 400)], capsys)
     assert statuses == ["scored"]
     assert lines == [
-        "warning: 22 has 51,304,566 bases in the VCF, 22 3,000 in part.fa; the VCF says GRCh37: "
+        "warning: 22 has 51,304,566 bases in the VCF and 3,000 in part.fa; the VCF says GRCh37: "
         "scored as if the shorter were the beginning of the longer; if not, give the genome of "
         "the VCF"
     ]
@@ -209,7 +209,7 @@ def test_real_variants_are_scored_on_the_first_bases_of_their_chromosome(
     assert set(read_tsv(out)["status"]) == {"scored"}
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
-    assert warnings[0].startswith("warning: 22 has 51,304,566 bases in the VCF, 22 22,000,000 in")
+    assert warnings[0].startswith("warning: 22 has 51,304,566 bases in the VCF and 22,000,000 in")
 
 
 def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
@@ -221,7 +221,7 @@ def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
     tokens = ["background", str(run), str(source), "--genome", str(genome), "--out", str(out)]
     assert main(tokens) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert "MT has 2,998 bases in the VCF, chrM 3,000 in g.fa" in lines[2]
+    assert "MT has 2,998 bases in the VCF and chrM 3,000 in g.fa" in lines[2]
     assert lines[3] == "warning: no allele was scored: 1 contig_differs"
     assert "no variant could be scored; see the table of statuses" in lines[4]
     assert not out.exists()

@@ -19,6 +19,7 @@ def header(*lines: str) -> VcfHeader:
     [
         ("##contig=<ID=1,length=249250621>", {"1": 249_250_621}),
         ("##contig=<length=5,ID=1>", {"1": 5}),
+        ("##contig=<ID=1,length=249,250,621,assembly=b37>", {"1": 249_250_621}),
         ("##contig=<ID=1, length=5 , assembly=b37>", {"1": 5}),
         ('##contig=<ID=1,assembly="a, b=c",length="5",md5=1b22,species="Homo sapiens">', {"1": 5}),
         (r'##contig=<ID=1,note="say \"so\", then",length=5>', {"1": 5}),

@@ -139,10 +139,12 @@ def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
 def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Variant, None, int]:
     """Yield the alleles of a VCF, and return the number of its records."""
     records = columns = 0
+    contig, contig_bp = "", None
     for number, (line, is_cut) in enumerate(bounded_lines(text), start=1):
         where = f"{name}:{number}"
         if line.startswith(b"#"):
             _read_header_line(where, line, header)
+            contig = ""  # its length may have changed
             columns = header.columns or columns
             continue
         if line.isspace():
@@ -162,7 +164,8 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
             chrom, pos, ids, ref, alts = b"\t".join(cells[:5]).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
             raise BioqError(f"{where}: is not UTF-8 text; expected VCF") from error
-        contig_bp = header.length_of(chrom)
+        if chrom != contig:
+            contig, contig_bp = chrom, header.length_of(chrom)
         yield from check_record(where, chrom, pos, ids, ref, alts.rstrip("\r\n"), contig_bp)
         records += 1
     return records

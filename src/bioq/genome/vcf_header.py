@@ -10,7 +10,8 @@ from bioq.genome.notation import MOST_DIGITS
 _CONTIG_LINE = re.compile(rb"##contig=<(.*)>", re.IGNORECASE | re.DOTALL)
 _GENOME_LINE = re.compile(rb"##(reference|assembly|genome[-_]?build)\s*[= ](.*)", re.IGNORECASE)
 _COLUMNS_LINE = re.compile(rb"#CHROM\s+POS\s", re.IGNORECASE)
-_FIELD = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^,]*)')
+# A comma that no KEY= follows is part of the value, as in length=249,250,621.
+_FIELD = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^,]*(?:,(?!\s*\w+\s*=)[^,]*)*)')
 # Programs write them where they do not have a length: 2^29 is the limit of a tabix index.
 _PLACEHOLDERS = (0, 1 << 29, (1 << 31) - 1)
 
@@ -82,7 +83,7 @@ class VcfHeader:
 
     def _add_contig(self, body: str) -> None:
         fields = _fields(body)
-        name, bp = fields.get("id", ""), fields.get("length", "")
+        name, bp = fields.get("id", ""), fields.get("length", "").replace(",", "")
         build = build_named(fields.get("assembly", ""))
         self._name(build)
         if not name:

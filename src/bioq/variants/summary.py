@@ -242,9 +242,10 @@ def _lengths(name: str, header: VcfHeader, names: ContigNames) -> str:
     contig = name if number is None else names.contigs[number]
     genome = names.genome
     source = "in the VCF" if header.has_length(name) else "by its accession or assembly="
+    other = "" if contig == name else f"{contig} "
     return (
-        f"{name} has {header.length_of(name) or 0:,} bases {source}, "
-        f"{contig} {genome.lengths.get(contig, 0):,} in {genome.path.name}"
+        f"{name} has {header.length_of(name) or 0:,} bases {source} and "
+        f"{other}{genome.lengths.get(contig, 0):,} in {genome.path.name}"
     )
 
 

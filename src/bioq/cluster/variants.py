@@ -116,8 +116,8 @@ def _add_counts(scorer: Scorer, parts: Iterable[Part], out: Path) -> None:
             scorer.statuses.update(part.notes["statuses"])
             scorer.absent.update(part.notes["absent"])
             # A part that was written before 2026-11-29 lacks the last two counts or one of them.
-            scorer.differing.update(part.notes.get("differing", {}))
-            scorer.misfits.update(part.notes.get("misfits", {}))
+            scorer.differing.update(part.notes["differing"])
+            scorer.misfits.update(part.notes["misfits"])
         except (KeyError, TypeError, ValueError) as error:
             raise BioqError(f"{out}: the notes of {part.name} are damaged; {REMEDY}") from error
 

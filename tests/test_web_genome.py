@@ -18,9 +18,9 @@ YEAST_BP = 230_218
 CHROMOSOME = (make_chromosome(1000) * 231)[:YEAST_BP]
 NOTE = "run was trained on GRCh38; r64.fa is sacCer3: the positions of the two are not the same"
 DIFFERS = (
-    "1 allele is not scored (contig_differs); r64.fa is sacCer3: I has 230,000 bases in the VCF and "
-    "chrI 230,218 in r64.fa. Give the genome of the VCF; if the VCF's header is wrong, correct it "
-    "with 'bcftools reheader --fai GENOME.fai'"
+    "1 allele is not scored (contig_differs); r64.fa is sacCer3: I has 230,000 bases in the VCF "
+    "and chrI 230,218 in r64.fa. Give the genome of the VCF; if the VCF's header is wrong, correct "
+    "it with 'bcftools reheader --fai GENOME.fai'"
 )
 REF = CHROMOSOME[499]
 VCF = (

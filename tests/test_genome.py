@@ -1039,3 +1039,14 @@ def test_a_genome_cut_after_it_was_opened_names_the_bases_from_1(tmp_path: Path)
         os.truncate(path, 5)
         with pytest.raises(BioqError, match=r"x\.fa: one:100001-100010 could not be read"):
             genome.read("one", 100_000, 100_010)
+
+
+def test_one_line_that_looks_like_a_block_does_not_make_a_file_bed12(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    rest = "chr1\t500\t900\tx\t0\t+\t7\t2\t5\t8\t123\t0.5\n"  # counts, a length and a share
+    path.write_text("chr1\t100\t300\tx\t0\t+\t7\t2\t5\t1\t200\t0\n" + rest + rest)
+    bed = read_bed(path, summits=True, blocks=True)
+    assert bed.form == "BED"
+    assert bed.end.tolist() == [300, 900, 900]
+    path.write_text("chr1\t100\t300\tx\t0\t+\t100\t300\t0\t1\t200\t0\n")
+    assert read_bed(path, blocks=True).form == "BED12"

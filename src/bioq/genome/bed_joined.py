@@ -74,6 +74,8 @@ class JoinedLines:
         for joint in joints:
             if not _SHORTEST - 1 <= joint < last - 1:
                 continue
+            if not _is_interval(*columns[joint + 1 : joint + 3]):
+                continue
             cell = _text(columns[joint])
             if beside is None and self._is_contig(cell):  # a pair of intervals of bedtools
                 continue

@@ -106,14 +106,14 @@ def refuse_joined(
     """Raise BioqError if a line of `count` columns has the columns of two lines.
 
     `cells` are its columns; the last of them may be the rest of the line. `columns` is the number
-    of columns of the line #CHROM or, without a header, of the first line; 0 for that line.
+    of columns of the line before, which may be #CHROM; 0 for the first line without a header.
     Lines may have more columns without a second POS, REF and ALT in them, such as genotypes of
     samples that the line #CHROM does not name.
     """
     has_more = count > columns
     is_as_two = count > len(cells) and count >= 2 * columns - 1  # not all cells are known
     if has_header and has_more and (is_as_two or _is_variant_at(cells, columns - 1)):
-        found = f"has {count:,} columns, and the line #CHROM {columns:,}"
+        found = f"has {count:,} columns, and the line before {columns:,}"
     elif _has_second_variant(cells, columns if has_more and not has_header else 0):
         found = f"a second variant follows the first in the same line of {count:,} columns"
     else:

@@ -319,6 +319,8 @@ ROWS = [f"chr1\t{pos}\t.\tG\tA\t.\t.\tAC=1" for pos in (700, 900, 1100)]
         ([HEADER.strip(), ROWS[0] + ROWS[1].replace("chr1", "chr2")], 5),
         (["#CHROM\tPOS\tID\tREF\tALT", "1\t5\t.\tG\tA1\t7\t.\tA\tC"], 2),
         ([ROWS[0], ROWS[1] + ROWS[2]], 2),
+        ([HEADER.strip(), "1\t5\t.\tG\tA", "1\t5\t.\tG\tA\t.\t.\tAC=12\t7\t.\tA\tC\t.\t.\t."], 6),
+        ([HEADER.strip(), ROWS[0] + "\tGT\t0", "1\t5\t.\tG\tA\t.\t.\t.\tGT\t02\t7\t.\tA\tC"], 6),
         ([ROWS[0], "chr1\t5\t.\tG\tA\t.\t.\tAC=12\t7\t.\tA\tC"], 2),
         (["".join(ROWS)], 1),
         ([ROWS[0] + "NC_000002.12\t7\trs1\tAC\tA,<DEL>\t.\t.\t."], 1),
@@ -342,6 +344,7 @@ def test_lines_that_were_joined_are_refused(tmp_path: Path, lines: list[str], li
         HEADER + "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t.\t.\n",
         HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t\t\n",
         HEADER + "1\t5\t.\tG\tA\t.\t.\t.\tGT\t0/1\t1\n",  # samples that are not named
+        "1\t5\t.\tG\tA\t.\t.\t.\tGT\t0\n1\t6\t.\tG\tA\t.\t.\t.\tGT\t0\t0\t1\t.\tA\t.\n",
         HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t1\t5\t.\tC\tT\n",  # bedtools intersect -wb
         HEADER.rstrip() + "\tFORMAT\t1\t2\tT\tN\tA\n1\t5\t.\tG\tA\t.\t.\t.\tGT\n",
         HEADER.rstrip() + "\tFORMAT" + "\tS" * 10_001 + "\n1\t5\t.\tG\tA" + "\t1" * 10_006 + "\n",

@@ -158,7 +158,7 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
             raise _few_columns(where, line)
         count = _count_columns(line, columns)
         if count != columns:
-            refuse_joined(where, _texts(line), columns, count, has_header=header.columns > 0)
+            refuse_joined(where, _texts(line), count, {columns, header.columns})
         columns = count
         try:
             chrom, pos, ids, ref, alts = b"\t".join(cells[:5]).decode("utf-8").split("\t")

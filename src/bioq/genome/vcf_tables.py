@@ -4,7 +4,7 @@ Without these checks, the reader would use other columns as POS, REF and ALT.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bioq.errors import BioqError
 
@@ -100,25 +100,21 @@ def hint(pos: int, ids: str, ref: str, alt: str) -> str:
     return ""
 
 
-def refuse_joined(
-    where: str, cells: Sequence[str], columns: int, count: int, *, has_header: bool
-) -> None:
+def refuse_joined(where: str, cells: Sequence[str], count: int, widths: Iterable[int] = ()) -> None:
     """Raise BioqError if a line of `count` columns has the columns of two lines.
 
-    `cells` are its columns; the last of them may be the rest of the line. `columns` is the number
-    of columns of the line before, which may be #CHROM; 0 for the first line without a header.
-    Lines may have more columns without a second POS, REF and ALT in them, such as genotypes of
-    samples that the line #CHROM does not name.
+    `cells` are its columns; the last of them may be the rest of the line. `widths` are the numbers
+    of columns of other lines, such as #CHROM: one of the two lines is as wide, or the cell before
+    the second POS must be something that is joined to the name of a contig. Lines may have other
+    columns after the fifth, such as genotypes of samples that the line #CHROM does not name.
     """
-    has_more = count > columns
-    is_as_two = count > len(cells) and count >= 2 * columns - 1  # not all cells are known
-    if has_header and has_more and (is_as_two or _is_variant_at(cells, columns - 1)):
-        found = f"has {count:,} columns, and the line before {columns:,}"
-    elif _has_second_variant(cells, columns if has_more and not has_header else 0):
-        found = f"a second variant follows the first in the same line of {count:,} columns"
-    else:
-        return
-    raise _joined(where, found)
+    for width in filter(None, widths):
+        joints = (width - 1, count - width)
+        is_as_two = count == 2 * width - 1 and count > len(cells)  # not all cells are known
+        if is_as_two or any(joint > 3 and _is_variant_at(cells, joint) for joint in joints):
+            raise _joined(where, f"has {count:,} columns, and another line {width:,}")
+    if _is_variant_after(cells, 4, cells[0]):
+        raise _joined(where, f"a second variant follows the first in {count:,} columns")
 
 
 def refuse_joined_header(where: str, cells: Sequence[str]) -> None:
@@ -143,21 +139,11 @@ def _joined(where: str, found: str) -> BioqError:
     )
 
 
-def _has_second_variant(cells: Sequence[str], columns: int) -> bool:
-    """Return whether POS ID REF ALT of another line follow in a line after its five columns.
-
-    If the number of `columns` is not known (0), the cell before them must be something that is
-    joined to the name of a contig: a table may have alleles in other columns.
-    """
-    if columns and len(cells) < columns + 4:
-        return False
-    return _is_variant_after(cells, 4, None if columns else cells[0])
-
-
 def _is_variant_after(cells: Sequence[str], first: int, contig: str | None = None) -> bool:
     """Return whether POS ID REF ALT follow a cell, from cell number `first` on.
 
-    With `contig`, the name of a contig must be joined to the cell: see `_is_joined`.
+    With `contig`, the name of a contig must be joined to the cell, because a table may have alleles
+    in other columns: see `_is_joined`.
     """
     return any(
         _is_variant_at(cells, at) and (contig is None or _is_joined(cells[at], contig))

@@ -103,6 +103,66 @@ def test_ragged_lines_are_read(tmp_path: Path, text: str) -> None:
     assert read_windows(path) >= 2
 
 
+ALONE = [
+    "chr1\t1000\t1200\ttx_chr1\t306\t975\t491",  # name, score, two more numbers
+    "1\t1000\t1200\ttx_2\t490\t3298\t104",
+    "1\t1000\t1200\tH19\t138\t778\t200",
+    "1\t3034\t3771\t1:3034-3771\t375\t491\t737",
+    "II\t1000\t1200\ttx_II\t869\t4908\t200",
+    "1\t1000\t2007\t5\t960",  # name and score
+    "1\t1000\t2007\t5\t960\t+\t1000\t2007\t0",
+    "13\t1000\t2007\tp1\t960\t+\t13\t1005\t2007\tb\t5\t+\t900",  # bedtools intersect -wo
+]
+
+
+@pytest.mark.parametrize("line", ALONE)
+def test_a_line_that_is_alone_with_more_numbers_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text(line)
+    assert read_bed(path).end.tolist() == [int(line.split("\t")[2])]
+    assert "joined" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1\t1000\t1200", "1\t1000\t1200\tpeak1\t75\t2\t300\tx"],
+        ["X\t1000\t1200\tp\t5", "X\t1000\t1200\tMT1X\t0\t50\t.\t1"],
+        ["1\t10\t20\tp", "1\t30\t40\tH19\t7\t50\t8"],
+        ["chr1\t10\t20\tp", "chr1\t30\t40\ttx_chr1\t7\t50\t8"],
+    ],
+)
+def test_names_that_end_like_a_contig_are_names(tmp_path: Path, lines: list[str]) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text("\n".join(lines))
+    assert len(read_bed(path)) == 2
+
+
+def test_a_line_that_may_be_two_is_read_with_one_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text("1\t1000\t12001\t5\t960\n")
+    assert read_bed(path).end.tolist() == [12001]
+    assert len(read_bed(path)) == 1
+    assert capsys.readouterr().err == (
+        f"warning: {path}:1: has 5 columns and is read as one line; if two lines are joined: after "
+        "'1200' the interval 1 5 960 begins (a file without a line end after its last line was "
+        "joined with another file), put a line end before 1\n"
+    )
+
+
+def test_a_line_with_the_name_of_its_contig_as_its_name_is_no_pair(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text("1\t1000\t1200\t1\t200\t350\n1\t2000\t2200\t2\t200\t351\n")
+    assert len(read_bed(path)) == 2
+    path.write_text("1\t1000\t1200\t1\t5000\t5200\n")
+    with pytest.raises(BioqError, match=":1: the file seems to be BEDPE"):
+        read_bed(path)
+
+
 cells = st.sampled_from(
     [".", "+", "0", "5", "17", "p1", "peak_chr", "x1", "0.5", "chr", "enhancer"]
 )

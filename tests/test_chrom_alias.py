@@ -277,6 +277,10 @@ def test_a_table_of_lengths_is_named(tmp_path: Path, table: str, what: str) -> N
 
 def test_numbers_that_are_names_are_read(tmp_path: Path) -> None:
     assert alias_of(tmp_path, "chrX\t23\nchr1\t1\n", "chr1", "chrX") == {"23": "chrX", "1": "chr1"}
+    scaffolds = [f"scaffold_{number}" for number in range(1, 300)]
+    table = "".join(f"{name}\t{name[9:]}\n" for name in scaffolds)
+    assert alias_of(tmp_path, table, *scaffolds)["299"] == "scaffold_299"
+    assert alias_of(tmp_path, "Chr_120\t120\n", "Chr_120") == {"120": "Chr_120"}
     assert alias_of(tmp_path, "A\t100123\n", "100123") == {"A": "100123"}
     assert alias_of(tmp_path, "100123\tA\n", "A") == {"100123": "A"}
 

@@ -1039,3 +1039,27 @@ def test_a_genome_cut_after_it_was_opened_names_the_bases_from_1(tmp_path: Path)
         os.truncate(path, 5)
         with pytest.raises(BioqError, match=r"x\.fa: one:100001-100010 could not be read"):
             genome.read("one", 100_000, 100_010)
+
+
+def test_one_line_that_looks_like_a_block_does_not_make_a_file_bed12(tmp_path: Path) -> None:
+    path = tmp_path / "a.bed"
+    rest = "chr1\t500\t900\tx\t0\t+\t7\t2\t5\t8\t123\t0.5\n"  # counts, a length and a share
+    path.write_text("chr1\t100\t300\tx\t0\t+\t7\t2\t5\t1\t200\t0\n" + rest + rest)
+    bed = read_bed(path, summits=True, blocks=True)
+    assert bed.form == "BED"
+    assert bed.end.tolist() == [300, 900, 900]
+    path.write_text("chr1\t100\t300\tx\t0\t+\t100\t300\t0\t1\t200\t0\n")
+    assert read_bed(path, blocks=True).form == "BED12"
+
+
+def test_a_summit_past_its_peak_at_a_small_position_is_not_a_position(tmp_path: Path) -> None:
+    path = tmp_path / "a.narrowPeak"
+    rows = [(277, 590, 313), (117, 478, 130), (181, 516, 200), (300, 400, 350)]
+    for chosen in (rows[:1], rows[:2], rows):
+        lines = [
+            f"chrM\t{start}\t{end}\tp\t0\t.\t1\t-1\t-1\t{summit}" for start, end, summit in chosen
+        ]
+        path.write_text("\n".join(lines))
+        bed = read_bed(path, summits=True)
+        assert not bed.has_absolute_summits
+        assert bed.summit.tolist() == [summit for _, _, summit in chosen]

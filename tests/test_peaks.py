@@ -54,9 +54,9 @@ class World:
         covered = set()
         peaks = self.peaks[target]
         given = [(first, last, summit) for _, first, last, summit in peaks if summit >= 0]
-        are_positions = all(first <= summit < last for first, last, summit in given) and any(
-            summit >= last - first for first, last, summit in given
-        )
+        far = sum(summit > last - first for first, last, summit in given)
+        are_positions = all(first <= summit < last for first, last, summit in given)
+        are_positions = are_positions and 2 * far >= len(given) > 0
         for name, first, last, summit in peaks:
             if name == contig and label == "midpoint":
                 at = summit if are_positions else first + summit

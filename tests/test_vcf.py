@@ -318,8 +318,9 @@ ROWS = [f"chr1\t{pos}\t.\tG\tA\t.\t.\tAC=1" for pos in (700, 900, 1100)]
         ([HEADER.strip(), ROWS[0], ROWS[1] + ROWS[2]], 6),
         ([HEADER.strip(), ROWS[0] + ROWS[1].replace("chr1", "chr2")], 5),
         (["#CHROM\tPOS\tID\tREF\tALT", "1\t5\t.\tG\tA1\t7\t.\tA\tC"], 2),
-        ([HEADER.strip(), "\t".join(["1\t5\t.\tG\tA\t.\t.\t.", "GT", "0/1"])], 5),
         ([ROWS[0], ROWS[1] + ROWS[2]], 2),
+        ([HEADER.strip(), "1\t5\t.\tG\tA", "1\t5\t.\tG\tA\t.\t.\tAC=12\t7\t.\tA\tC\t.\t.\t."], 6),
+        ([HEADER.strip(), ROWS[0] + "\tGT\t0", "1\t5\t.\tG\tA\t.\t.\t.\tGT\t02\t7\t.\tA\tC"], 6),
         ([ROWS[0], "chr1\t5\t.\tG\tA\t.\t.\tAC=12\t7\t.\tA\tC"], 2),
         (["".join(ROWS)], 1),
         ([ROWS[0] + "NC_000002.12\t7\trs1\tAC\tA,<DEL>\t.\t.\t."], 1),
@@ -342,6 +343,11 @@ def test_lines_that_were_joined_are_refused(tmp_path: Path, lines: list[str], li
     [
         HEADER + "1\t5\t.\tG\tA\n1\t6\t.\tG\tA\t.\t.\n",
         HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t\t\n",
+        HEADER + "1\t5\t.\tG\tA\t.\t.\t.\tGT\t0/1\t1\n",  # samples that are not named
+        "1\t5\t.\tG\tA\t.\t.\t.\tGT\t0\n1\t6\t.\tG\tA\t.\t.\t.\tGT\t0\t0\t1\t.\tA\t.\n",
+        HEADER + "1\t5\t.\tG\tA\t.\t.\t.\t1\t5\t.\tC\tT\n",  # bedtools intersect -wb
+        HEADER.rstrip() + "\tFORMAT\t1\t2\tT\tN\tA\n1\t5\t.\tG\tA\t.\t.\t.\tGT\n",
+        HEADER.rstrip() + "\tFORMAT" + "\tS" * 10_001 + "\n1\t5\t.\tG\tA" + "\t1" * 10_006 + "\n",
         "#chr1\t5\t.\tC\tA\t.\t.\tAC=1\n##chr1\t5\t.\tC\tA\n1\t5\t.\tG\tA\n",
         HEADER.rstrip() + "\tFORMAT\tS1\n1\t5\t.\tG\tA\t.\t.\t.\tGT\t0/1\n",
         HEADER + "1\t5\t.\tG\tA\n" + HEADER.rstrip() + "\tFORMAT\n1\t5\t.\tG\tA\t.\t.\t.\tGT\n",
@@ -393,6 +399,12 @@ def test_numbers_as_ids_are_read(tmp_path: Path, text: str) -> None:
     assert survey_variants(written(tmp_path, text)).alleles == text.count("\n1\t") + (
         text[0] == "1"
     )
+
+
+@pytest.mark.parametrize("missing", ["NA", "NaN", "nan", "N"])
+def test_a_missing_id_of_r_or_pandas_is_an_id(tmp_path: Path, missing: str) -> None:
+    text = f"1\t5\t{missing}\tG\tA\n1\t7\t{missing}\tG\tA\n"
+    assert survey_variants(written(tmp_path, text)).alleles == 2
 
 
 @pytest.mark.parametrize("text", ["1\t7\tG\tA\t.\n1\t9\tA\tG\t.\n", "1\t7\tG\tA\tG\n"])

@@ -94,7 +94,7 @@ def read_bed(path: str | Path, *, summits: bool = False, blocks: bool = False) -
     `summits` reads the tenth column of a file that is narrowPeak, and `blocks` the blocks of a file
     that is BED12 or gappedPeak: see `bed_forms`. Other columns after the third are not read, so
     their content does not matter. If all summits are inside their peak as positions on the contig
-    and one of them is not if it is counted from start, the file has positions; they are converted.
+    and half are not if they are counted from start, the file has positions; they are converted.
 
     `track`, `browser`, `#` and blank lines are skipped, and a first line of column names. Columns
     are separated as `bed_lines.columns_of` describes. Quotes are ordinary characters.
@@ -297,9 +297,13 @@ def _parse_exactly(path: Path, text: bytes, form: Form) -> Bed:
 
 
 def _from_start(start: Numbers, end: Numbers, summit: Numbers) -> tuple[Numbers, bool]:
-    """Return the summits counted from start, and whether they were positions on the contig."""
+    """Return the summits counted from start, and whether they were positions on the contig.
+
+    At least half of the summits of such a file are past the end of their peak if they are counted
+    from start. A summit just past the end is a mistake that some programs make.
+    """
     given = summit > NO_SUMMIT
-    if not (given & (summit >= end - start)).any():
+    if 2 * (given & (summit > end - start)).sum() < max(given.sum(), 1):
         return summit, False
     if (given & ((summit < start) | (summit >= end))).any():
         return summit, False

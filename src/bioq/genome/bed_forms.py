@@ -35,14 +35,16 @@ _SUMMIT = re.compile(rb"-1|[0-9]{1,%d}" % MOST_DIGITS)
 def form_of(rows: Sequence[list[bytes]], path: Path) -> Form:
     """Return the form of a file with these columns in its first lines.
 
-    It is BED12 or gappedPeak if its name has .gappedPeak or one line has blocks, which no other
-    columns look like, and narrowPeak if half of the lines have its columns: the rest is damaged.
+    It is BED12 or gappedPeak if its name has .gappedPeak, one line has several blocks, which no
+    other columns look like, or half of the lines have one block; and narrowPeak if half of the
+    lines have its columns: the rest is damaged.
     A file that may be narrowPeak or BED9 with one more column (7 and 8 are positions inside their
     interval, 9 a colour) is narrowPeak only if its name has .narrowPeak.
     """
     if not rows:
         return "BED"
-    if ".gappedpeak" in path.name.lower() or any(_has_blocks(row) for row in rows):
+    blocks = [_blocks(row) for row in rows]
+    if ".gappedpeak" in path.name.lower() or max(blocks) > 1 or _half([*map(bool, blocks)]):
         gapped = _half([len(row) == _GAPPED_PEAK_COLUMNS for row in rows])
         return "gappedPeak" if gapped else "BED12"
     if _half([_has_summit(row) for row in rows]):
@@ -129,21 +131,22 @@ def _has_thick_part(row: list[bytes]) -> bool:
     return start <= thick_start <= thick_end <= end and _COLOUR.fullmatch(row[8]) is not None
 
 
-def _has_blocks(row: list[bytes]) -> bool:
-    """Return whether columns 7 to 12 are those of BED12; MACS writes 0 in columns 7 to 9.
+def _blocks(row: list[bytes]) -> int:
+    """Return the number of blocks, 0 if columns 7 to 12 are not those of BED12; MACS writes 0 in
+    columns 7 to 9.
 
     A single block is the item itself: three other numbers may look like a part of it.
     """
     if len(row) < _BED12_COLUMNS or not _COLOUR.fullmatch(row[8]):
-        return False
+        return 0
     if not all(cell.isdigit() or cell == b"." for cell in row[6:8]):
-        return False
+        return 0
     try:
         start, end = int(row[1]), int(row[2])
         blocks = parse_blocks(row, start, end, "")
     except (BioqError, ValueError):
-        return False
-    return len(blocks) > 1 or blocks == [(start, end)]
+        return 0
+    return len(blocks) if len(blocks) > 1 or blocks == [(start, end)] else 0
 
 
 def _numbers(cell: bytes, what: str) -> list[int]:

@@ -4,15 +4,20 @@
 has no line end. The second interval would be columns of the first one, which readers skip.
 """
 
+import functools
 import re
 
 from bioq.errors import BioqError
+from bioq.progress import say
 
 _SHORTEST = 3
 _MOST_SHOWN = 60
 _MOST_FORMS = 100
 _CHR = re.compile(r"chr[0-9A-Za-z][\w.*:-]*", re.IGNORECASE)
-_BARE = re.compile(r"[1-9][0-9]?|X|Y|MT?")
+_BARE = re.compile(r"[1-3]?[1-9]|[1-3]0|X|Y|MT?")
+_SHORT = 4
+_SEPARATORS = "_:=-/|~@."
+_FIGURE = re.compile(rb"-?[0-9.]+([eE][-+]?[0-9]+)?")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -24,6 +29,11 @@ class JoinedLines:
     cells after it are its start and end. A contig is a name that the file has, or one that is
     written like a name of the file (`chr12` like `chr1`). So ragged BED, in which lines differ in
     their columns after the third, is not refused.
+
+    Many cells end with a short name, such as 1 or X. After a short name both parts must be as wide
+    as the line beside, and numbers, strands and texts be in the same columns of both. If such a
+    line is alone in its file, and the name is the end of a number in its first four columns,
+    nothing tells it from a line with more numbers: it is read, with a warning.
     """
 
     def __init__(self, label: str):
@@ -67,16 +77,28 @@ class JoinedLines:
             if not _is_interval(*columns[joint + 1 : joint + 3]):
                 continue
             cell = _text(columns[joint])
+            if beside is None and self._is_contig(cell):  # a pair of intervals of bedtools
+                continue
             contig = self._contig_at_end(cell)
             rest = cell.removesuffix(contig)
-            if not contig or (joint == 2 and not _is_interval(columns[1], rest.encode())):
+            parts = _parts(columns, rest.encode(), joint, are_equal=beside is None)
+            if not contig or not all(_is_interval(*part[1:3]) for part in parts):
+                continue
+            is_short = len(contig) <= _SHORT and not _CHR.match(contig)
+            if is_short and not (last == joint * len(parts) and _are_alike(parts)):
                 continue
             start, end = map(_text, columns[joint + 1 : joint + 3])
-            raise BioqError(
-                f"{self._label}:{number}: two lines are joined: after {rest!r} the interval "
-                f"{contig} {start} {end} begins; a file without a line end after its last line was "
-                f"joined with another file (cat); put a line end before {contig}"
-            )
+            found = f"two lines are joined: after {rest!r} the interval {contig} {start} {end} "
+            reason = "a file without a line end after its last line was joined with another file"
+            remedy = f"put a line end before {contig}"
+            is_number = joint < _SHORTEST or (joint == _SHORTEST and cell.isdigit())
+            if is_short and beside is None and is_number:
+                _warn(
+                    f"{self._label}:{number}: has {len(columns)} columns and is read as one line; "
+                    f"if {found}begins ({reason}), {remedy}"
+                )
+                return
+            raise BioqError(f"{self._label}:{number}: {found}begins; {reason} (cat); {remedy}")
 
     def _add_contig(self, contig: bytes) -> None:
         name = _text(contig)
@@ -94,13 +116,51 @@ class JoinedLines:
             self._forms[form] = re.compile(form, re.IGNORECASE)
 
     def _contig_at_end(self, cell: str) -> str:
-        """Return the contig with which a cell ends, after other letters; empty if there is none."""
-        ends = [cell[begin:] for begin in range(1, len(cell))]
+        """Return the contig with which a cell ends, after other letters; empty if there is none.
+
+        After a separator it is a part of a name, as in `peak_chr1`.
+        """
+        ends = [
+            cell[begin:]
+            for begin in range(1, len(cell))
+            if begin == 1 or cell[begin - 1] not in _SEPARATORS
+        ]
         for end in ends:
             if end in self._contigs:
                 return end
-        forms = self._forms.values()
-        return next((end for end in ends if any(form.fullmatch(end) for form in forms)), "")
+        return next(filter(self._is_contig, ends), "")
+
+    def _is_contig(self, name: str) -> bool:
+        if name in self._contigs:
+            return True
+        return any(form.fullmatch(name) for form in self._forms.values())
+
+
+def _parts(columns: list[bytes], rest: bytes, joint: int, *, are_equal: bool) -> list[list[bytes]]:
+    """Return the columns of the lines in a line whose cell number `joint` is `rest` and a contig;
+    they are two or, if all `are_equal`, as many as the line has."""
+    if not are_equal:
+        return [[*columns[:joint], rest], columns[joint:]]
+    parts = [columns[at : at + joint + 1] for at in range(0, len(columns) - 1, joint)]
+    return [[*parts[0][:joint], rest], *parts[1:]]
+
+
+def _are_alike(parts: list[list[bytes]]) -> bool:
+    """Return whether the cells after the third of the first and the last of `parts` are of the same
+    kind: a number, a strand or a text."""
+    first, last = parts[0], parts[-1]
+    return [*map(_kind, first[_SHORTEST:])] == [*map(_kind, last[_SHORTEST:])]
+
+
+def _kind(cell: bytes) -> str:
+    if cell in (b"+", b"-", b"."):
+        return "strand"
+    return "number" if _FIGURE.fullmatch(cell) else "text"
+
+
+@functools.lru_cache  # one warning, although a file is read twice
+def _warn(line: str) -> None:
+    say(f"warning: {line}")
 
 
 def _is_interval(start: bytes, end: bytes) -> bool:

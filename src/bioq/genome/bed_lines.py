@@ -218,9 +218,21 @@ def _other_table(columns: list[bytes]) -> str:
         return _MACS if names[3:4] == ["length"] else ""
     if _is_header(columns[1:]):
         return _SECOND
-    if columns[3:4] == columns[:1] and columns[5:] and all(map(bytes.isdigit, columns[4:6])):
+    if _is_pair(columns):
         return _PAIRS
     return _LENGTHS if len(columns) == 2 and columns[1].isdigit() else ""
+
+
+def _is_pair(columns: list[bytes]) -> bool:
+    """Return whether two intervals on one contig are in a line, the second not before the first.
+
+    A name may equal its contig, as 1, and numbers such as a score and a count may follow it.
+    """
+    if columns[3:4] != columns[:1] or len(columns) < 6:
+        return False
+    if not all(map(_NUMBER.fullmatch, [columns[1], *columns[4:6]])):
+        return False
+    return int(columns[1]) <= int(columns[4]) < int(columns[5])
 
 
 def _seems(columns: list[bytes]) -> str:

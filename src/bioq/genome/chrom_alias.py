@@ -17,6 +17,7 @@ from bioq.errors import BioqError, some
 from bioq.files.text import read_text, split_lines
 from bioq.genome.contigs import ContigNames
 from bioq.genome.fasta import Genome
+from bioq.genome.notation import MOST_DIGITS
 from bioq.progress import say
 
 _HEADERS = {
@@ -29,8 +30,8 @@ _NO_NAME = "na"
 _SOURCE = re.compile("[a-z-]{3,}(,[a-z-]{3,})*")
 """The third column of UCSC's database tables, such as `assembly,ensembl`."""
 _MOST_COLUMNS = 1000
-_MOST_DIGITS = 2
-"""Of a number that is the name of a chromosome."""
+_MOST_NUMBER, _MOST_NUMBER_PER_LINE = 99, 10
+"""The largest number that is the name of a contig: numbers of scaffolds have few gaps."""
 _INDEX_COLUMNS = 5
 _MOST_SHOWN = 40
 
@@ -119,13 +120,19 @@ class ChromAlias:
 
     def _refuse_lengths(self, genome: Genome) -> None:
         """Raise BioqError for a table whose columns after the first are numbers and not names:
-        numbers of chromosomes are small, as 23 for X, or names in the genome."""
+        numbers that are names are small, as 23 for X, or part of the other name, as 120 for
+        scaffold_120, or names in the genome."""
         others = [cell for line in self.lines for cell in line.cells[1:]]
         if not others or any(len(line.cells) < 2 for line in self.lines):
             return
         if not all(cell.isdecimal() and cell not in genome.lengths for cell in others):
             return
-        if any(len(cell) > _MOST_DIGITS for cell in others):
+        most = max(_MOST_NUMBER, _MOST_NUMBER_PER_LINE * len(self.lines))
+        if any(
+            int(cell[: MOST_DIGITS + 1]) > most and not line.cells[0].endswith(cell)
+            for line in self.lines
+            for cell in line.cells[1:]
+        ):
             what = "contig lengths (chrom.sizes)"
             if all(len(line.cells) >= _INDEX_COLUMNS for line in self.lines):
                 what = "a FASTA index (.fai)"

@@ -156,10 +156,10 @@ def _read_text(name: str, text: BinaryIO, header: VcfHeader) -> Generator[Varian
             refuse_names(where, _texts(line), number)
         if len(cells) < 5:
             raise _few_columns(where, line)
-        count = line.count(b"\t") + 1
+        count = _count_columns(line, columns)
         if count != columns:
-            refuse_joined(where, _texts(line), columns, count, has_header=header.columns > 0)
-        columns = columns or count
+            refuse_joined(where, _texts(line), count, {columns, header.columns})
+        columns = count
         try:
             chrom, pos, ids, ref, alts = b"\t".join(cells[:5]).decode("utf-8").split("\t")
         except UnicodeDecodeError as error:
@@ -205,6 +205,13 @@ def refuse_other_tables(
         return None
     yield from held
     return (yield from alleles)
+
+
+def _count_columns(line: bytes, expected: int) -> int:
+    """Return the number of columns of a line; empty columns at its end do not count, unless there
+    are as many as `expected`."""
+    count = line.count(b"\t") + 1
+    return count if count == expected else line.rstrip().count(b"\t") + 1
 
 
 def _texts(line: bytes) -> list[str]:

@@ -4,7 +4,7 @@ Without these checks, the reader would use other columns as POS, REF and ALT.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bioq.errors import BioqError
 
@@ -21,6 +21,8 @@ _ROLES = {
 _NEEDED = ("CHROM", "POS", "REF", "ALT")
 _BASES = re.compile("[ACGTN]+", re.IGNORECASE)
 _ALLELE = re.compile(r"[ACGTN]+(,[ACGTN]+)*|[.*]|<[^<>]+>", re.IGNORECASE)
+_NO_ID = re.compile("NA|NAN|N", re.IGNORECASE)
+"""What R and pandas write in place of a missing ID."""
 _CONTIG_ALONE = re.compile("chr[0-9A-Za-z]+")
 _JOINED_CONTIG = re.compile(r".(chr[0-9A-Za-z_]+|[A-Z]{2}_?[0-9]{6,}\.[0-9]+)$")
 _MOST_SHOWN = 60
@@ -67,7 +69,8 @@ def other_table(pos: int, ids: str, ref: str) -> str:
     (CHROM START END REF ALT), or `no ID` (CHROM POS REF ALT)."""
     if ids.isascii() and ids.isdigit() and len(ids) <= len(str(pos)) + 1:
         return "BED" if int(ids) == pos + len(ref) else ""
-    return "no ID" if _BASES.fullmatch(ids) is not None else ""
+    is_bases = _BASES.fullmatch(ids) is not None and _NO_ID.fullmatch(ids) is None
+    return "no ID" if is_bases else ""
 
 
 def refuse_table(where: str, table: str) -> BioqError:
@@ -97,30 +100,35 @@ def hint(pos: int, ids: str, ref: str, alt: str) -> str:
     return ""
 
 
-def refuse_joined(
-    where: str, cells: Sequence[str], columns: int, count: int, *, has_header: bool
-) -> None:
+def refuse_joined(where: str, cells: Sequence[str], count: int, widths: Iterable[int] = ()) -> None:
     """Raise BioqError if a line of `count` columns has the columns of two lines.
 
-    `cells` are its columns; the last of them may be the rest of the line. `columns` is the number
-    of columns of the line #CHROM or, without a header, of the first line; 0 for that line.
-    If there is no header, lines may have more columns without a second POS, REF and ALT in them.
+    `cells` are its columns; the last of them may be the rest of the line. `widths` are the numbers
+    of columns of other lines, such as #CHROM: one of the two lines is as wide, or the cell before
+    the second POS must be something that is joined to the name of a contig. Lines may have other
+    columns after the fifth, such as genotypes of samples that the line #CHROM does not name.
     """
-    has_more = count > columns
-    if has_header and has_more and "".join(cells[columns:] or cells[-1:]).strip():
-        found = f"has {count:,} columns, and the line #CHROM {columns:,}"
-    elif _has_second_variant(cells, columns if has_more and not has_header else 0):
-        found = f"a second variant follows the first in the same line of {count:,} columns"
-    else:
-        return
-    raise _joined(where, found)
+    for width in filter(None, widths):
+        joints = (width - 1, count - width)
+        is_as_two = count == 2 * width - 1 and count > len(cells)  # not all cells are known
+        if is_as_two or any(joint > 3 and _is_variant_at(cells, joint) for joint in joints):
+            raise _joined(where, f"has {count:,} columns, and another line {width:,}")
+    if _is_variant_after(cells, 4, cells[0]):
+        raise _joined(where, f"a second variant follows the first in {count:,} columns")
 
 
 def refuse_joined_header(where: str, cells: Sequence[str]) -> None:
     """Raise BioqError if a line of the header, ##KEY=VALUE or #CHROM, goes on with a variant."""
-    is_value = cells[0].startswith("##") and "=" in cells[0]
-    first = 0 if is_value else 4
-    if (is_value or cells[0] == "#CHROM") and _is_variant_after(cells, first):
+    if cells[0].startswith("##") and "=" in cells[0]:
+        is_joined = _is_variant_after(cells, 0)
+    else:  # names of samples, such as 12, T and N, may look like a variant
+        last = len(cells) - 1
+        joints = [joint for joint in range(4, last) if last % joint == 0]
+        is_joined = cells[0] == "#CHROM" and (
+            any(_is_variant_at(cells, joint) for joint in joints)
+            or _is_variant_after(cells, 4, cells[0])
+        )
+    if is_joined:
         raise _joined(where, "a variant follows a line of the header in the same line")
 
 
@@ -131,28 +139,25 @@ def _joined(where: str, found: str) -> BioqError:
     )
 
 
-def _has_second_variant(cells: Sequence[str], columns: int) -> bool:
-    """Return whether POS ID REF ALT of another line follow in a line after its five columns.
-
-    If the number of `columns` is not known (0), the cell before them must be something that is
-    joined to the name of a contig: a table may have alleles in other columns.
-    """
-    if columns and len(cells) < columns + 4:
-        return False
-    return _is_variant_after(cells, 4, None if columns else cells[0])
-
-
 def _is_variant_after(cells: Sequence[str], first: int, contig: str | None = None) -> bool:
     """Return whether POS ID REF ALT follow a cell, from cell number `first` on.
 
-    With `contig`, the name of a contig must be joined to the cell: see `_is_joined`.
+    With `contig`, the name of a contig must be joined to the cell, because a table may have alleles
+    in other columns: see `_is_joined`.
     """
     return any(
-        cells[at + 1].isdigit()
+        _is_variant_at(cells, at) and (contig is None or _is_joined(cells[at], contig))
+        for at in range(first, len(cells) - 4)
+    )
+
+
+def _is_variant_at(cells: Sequence[str], at: int) -> bool:
+    """Return whether POS ID REF ALT follow the cell number `at`."""
+    return (
+        at + 4 < len(cells)
+        and cells[at + 1].isdigit()
         and _BASES.fullmatch(cells[at + 3]) is not None
         and _ALLELE.match(cells[at + 4]) is not None
-        and (contig is None or _is_joined(cells[at], contig))
-        for at in range(first, len(cells) - 4)
     )
 
 

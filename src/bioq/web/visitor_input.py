@@ -196,7 +196,7 @@ def _variants_of(
         raise BioqError(
             f"{where}: {_short(line)!r} is not a variant; {correction(line) or expected}"
         )
-    refuse_joined(where, cells, 0, len(cells), has_header=False)
+    refuse_joined(where, cells, len(cells))
     contig_bp = header.length_of(variant.chrom)
     yield from check_record(where, *variant, contig_bp, contigs=contigs)
 

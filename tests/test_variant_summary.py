@@ -292,7 +292,7 @@ def test_codes_of_plink_are_named_where_the_genome_has_their_chromosome(
     names = ["1", "23", "chr23", "24", "25", "26", "XY"]
     rows = [(name, 400, base, other_base(base)) for name in names]
     source = write(tmp_path / "in.vcf", rows)
-    line, _ = notes_of("variants", run, source, genome, capsys)
+    (line,) = notes_of("variants", run, source, genome, capsys)
     assert line.startswith("warning: 5 alleles are not scored (no_contig); as codes of plink")
     for meaning in ("23 is chrX", "chr23 is chrX", "25 is chrX", "26 is chrM", "XY is chrX"):
         assert meaning in line
@@ -316,3 +316,27 @@ def test_bed_of_variants_is_refused_by_the_commands(
     (line,) = capsys.readouterr().err.splitlines()
     assert "in.bed:1: looks like BED" in line
     assert not out.exists()
+
+
+def test_alleles_that_do_not_fit_are_asked_about_unless_they_are_few(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
+    fit = [("chr1", 600 + 10 * at) for at in range(5)]
+    assert scored(run, genome, [], [*fit, ("chr7", 600), ("chr8", 600)], capsys)[1] == []
+    absent = [("chr7", 600), ("chr8", 600), ("chr9", 600)]
+    assert scored(run, genome, [], [*fit, *absent], capsys)[1] == [
+        "warning: 3 of 8 alleles are on contigs that g.fa does not have (chr7, chr8, chr9; it has "
+        "chr1): is it the right genome? If it is, --chrom-alias on the command line gives other "
+        "names of contigs"
+    ]
+
+
+def test_contigs_that_a_warning_explains_are_not_asked_about_again(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chrX": 2500})
+    lines = scored(run, genome, [], [("23", 600), ("XY", 600)], capsys)[1]
+    assert len(lines) == 2
+    assert "codes of plink" in lines[0]
+    assert lines[1] == "warning: no allele was scored: 2 no_contig"

@@ -45,7 +45,7 @@ def test_a_byte_order_mark_crlf_and_blank_lines_are_passed_over(tmp_path: Path) 
 
 
 WRONG_TABLES = {
-    "empty": ("", r":1: has no column 'name'"),
+    "empty": ("", r": is empty; expected a first line with the names of the columns"),
     "no name column": ("id\tpeaks\na\tb\n", r":1: has no column 'name'; found 'id, peaks'"),
     "commas": ("name,peaks\na,b\n", r":1: has no column 'name'; found 'name,peaks'"),
     "no rows": ("name\tpeaks\n", "has no rows; expected one target per row"),

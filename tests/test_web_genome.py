@@ -63,7 +63,9 @@ def test_the_server_notes_another_genome_at_its_start(
 
 
 def test_the_pages_name_the_builds(other: TestClient) -> None:
-    assert "genome <b>r64.fa (sacCer3)</b>" in other.get("/").text
+    form = other.get("/").text
+    assert "genome <b>r64.fa (sacCer3)</b>" in form
+    assert notes_of(form) == [f"Note: {NOTE}."]
     form = other.get("/variant").text
     assert "Variants on r64.fa (sacCer3)" in form
     assert notes_of(form) == [f"Note: {NOTE}."]
@@ -102,5 +104,5 @@ def test_the_page_of_alleles_shows_the_notes_and_explains_the_status(
 ) -> None:
     files = {field: ("in.vcf" if field == "vcf" else None, VCF.encode())}
     page = other.post("/variant", files=files).text
-    assert notes_of(page) == [f"{NOTE[0].upper()}{NOTE[1:]}.", f"{DIFFERS}.", f"{LACKS}."]
+    assert notes_of(page) == [f"Note: {note}." for note in (NOTE, DIFFERS, LACKS)]
     assert "the contig has another length in the VCF" in html.unescape(page)

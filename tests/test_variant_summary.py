@@ -111,14 +111,14 @@ def test_a_build_that_only_its_name_contradicts_is_scored_with_a_warning(
     genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218})
     lengths = ["##contig=<ID=chrI,length=230218,assembly=GRCh38>"]
     for header, reason in (
-        (["##reference=GRCh38"], "it gives no length to compare"),
-        (lengths, "the lengths of their contigs agree"),
+        (["##reference=GRCh38"], "the header has no lengths to compare"),
+        (lengths, "their contigs have the same lengths"),
     ):
         statuses, lines = scored(run, genome, header, [("chrI", 400)], capsys)
         assert statuses == ["scored"]
         assert lines == [
-            f"warning: the VCF's header says GRCh38, r64.fa is sacCer3, and {reason}: scored; "
-            "check that the positions are those of the genome"
+            f"warning: the VCF's header says GRCh38, r64.fa is sacCer3, and {reason}. "
+            "The alleles are scored: check that their positions are those of the genome"
         ]
 
 
@@ -130,9 +130,9 @@ def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
     statuses, lines = scored(run, genome, header, [("22", 400)], capsys)
     assert statuses == ["scored"]
     assert lines == [
-        "warning: 22 has 51,304,566 bases in the VCF and 3,000 in part.fa; the VCF says GRCh37: "
-        "scored as if the shorter were the beginning of the longer; if not, give the genome of "
-        "the VCF"
+        "warning: 22 has 51,304,566 bases in the VCF and 3,000 in part.fa; the VCF says GRCh37. "
+        "Scored as if the shorter were the beginning of the longer; if it is not, give the genome "
+        "of the VCF"
     ]
 
 

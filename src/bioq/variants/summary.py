@@ -231,8 +231,8 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
         name = parts[0]
         more = f" (and {len(parts) - 1:,} more contigs)" if len(parts) > 1 else ""
         yield (
-            f"{_lengths(name, header, names)}{more}{_builds(header, names)}: scored as if the "
-            "shorter were the beginning of the longer; if not, give the genome of the VCF"
+            f"{_lengths(name, header, names)}{more}{_builds(header, names)}. Scored as if the "
+            "shorter were the beginning of the longer; if it is not, give the genome of the VCF"
         )
     named, build = header.named, genome.build
     if named is None or build is None or named.has_chromosomes_of(build):
@@ -241,10 +241,14 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
         return
     if "different" not in relations.values():
         agree = "same" in relations.values()
-        reason = "the lengths of their contigs agree" if agree else "it gives no length to compare"
+        reason = (
+            "their contigs have the same lengths"
+            if agree
+            else "the header has no lengths to compare"
+        )
         yield (
-            f"the VCF's header says {named.name}, {genome.path.name} is {build.name}, and {reason}:"
-            " scored; check that the positions are those of the genome"
+            f"the VCF's header says {named.name}, {genome.path.name} is {build.name}, and {reason}."
+            " The alleles are scored: check that their positions are those of the genome"
         )
 
 

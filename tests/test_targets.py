@@ -180,6 +180,8 @@ def test_every_name_chooses_its_own_target_only() -> None:
 def test_a_pattern_that_fits_no_target_is_named() -> None:
     with pytest.raises(UsageError, match=r"no target is called 'ctcf'; .* CTCF, GATA1.*by cell="):
         select_targets(CHOICE, ["ctcf"])
+    with pytest.raises(UsageError, match=r"'lab=x', and the target table has no column 'lab'"):
+        select_targets(CHOICE, ["lab=x"])
     with pytest.raises(UsageError, match=r"no target has 'cell=A\*'; column 'cell' holds K562, He"):
         select_targets(CHOICE, ["CTCF", "cell=A*"])
     with pytest.raises(UsageError, match=r"called 'CTCF \[rep'; .*and \[\[\] is the letter \["):

@@ -272,7 +272,7 @@ def test_a_region_of_the_opposite_strand_has_its_effects_at_the_letters_of_the_g
         ({"what": "chr9:1-10"}, 1, "has no contig 'chr9'; it has chr1"),
         ({"what": "chr1:5:A><DEL>"}, 2, "alleles are written with A, C, G and T"),
         ({"what": "chr1:5:N>A"}, 2, "alleles are written with A, C, G and T"),
-        ({"what": "chr1:701:A>C"}, 1, "chr1 has the bases 1 to 700"),
+        ({"what": "chr1:701:A>C"}, 1, "expected POS and the end of REF among them"),
         ({"what": "chr9:1:A>C"}, 1, "has no contig 'chr9'; it has chr1"),
         ({"what": f"chr1:5:{'A' * 41}>{'C' * 41}"}, 1, "is it the right genome"),
         ({"what": f"chr1:1:{CHROMOSOME[:41]}>{'C' * 41}"}, 2, "more than the 40 explained bases"),

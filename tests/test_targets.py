@@ -45,7 +45,7 @@ def test_a_byte_order_mark_crlf_and_blank_lines_are_passed_over(tmp_path: Path) 
 
 
 WRONG_TABLES = {
-    "empty": ("", r":1: has no column 'name'"),
+    "empty": ("", r": is empty; expected a first line with the names of the columns"),
     "no name column": ("id\tpeaks\na\tb\n", r":1: has no column 'name'; found 'id, peaks'"),
     "commas": ("name,peaks\na,b\n", r":1: has no column 'name'; found 'name,peaks'"),
     "no rows": ("name\tpeaks\n", "has no rows; expected one target per row"),
@@ -180,6 +180,8 @@ def test_every_name_chooses_its_own_target_only() -> None:
 def test_a_pattern_that_fits_no_target_is_named() -> None:
     with pytest.raises(UsageError, match=r"no target is called 'ctcf'; .* CTCF, GATA1.*by cell="):
         select_targets(CHOICE, ["ctcf"])
+    with pytest.raises(UsageError, match=r"'lab=x', and the target table has no column 'lab'"):
+        select_targets(CHOICE, ["lab=x"])
     with pytest.raises(UsageError, match=r"no target has 'cell=A\*'; column 'cell' holds K562, He"):
         select_targets(CHOICE, ["CTCF", "cell=A*"])
     with pytest.raises(UsageError, match=r"called 'CTCF \[rep'; .*and \[\[\] is the letter \["):

@@ -111,14 +111,14 @@ def test_a_build_that_only_its_name_contradicts_is_scored_with_a_warning(
     genome = fasta(tmp_path / "r64.fa", {"chrI": 230_218})
     lengths = ["##contig=<ID=chrI,length=230218,assembly=GRCh38>"]
     for header, reason in (
-        (["##reference=GRCh38"], "it gives no length to compare"),
-        (lengths, "the lengths of their contigs agree"),
+        (["##reference=GRCh38"], "the header has no lengths to compare"),
+        (lengths, "their contigs have the same lengths"),
     ):
         statuses, lines = scored(run, genome, header, [("chrI", 400)], capsys)
         assert statuses == ["scored"]
         assert lines == [
-            f"warning: the VCF's header says GRCh38, r64.fa is sacCer3, and {reason}: scored; "
-            "check that the positions are those of the genome"
+            f"warning: the VCF's header says GRCh38, r64.fa is sacCer3, and {reason}. "
+            "The alleles are scored: check that their positions are those of the genome"
         ]
 
 
@@ -130,9 +130,9 @@ def test_the_first_bases_of_a_contig_are_scored_with_a_warning(
     statuses, lines = scored(run, genome, header, [("22", 400)], capsys)
     assert statuses == ["scored"]
     assert lines == [
-        "warning: 22 has 51,304,566 bases in the VCF and 3,000 in part.fa; the VCF says GRCh37: "
-        "scored as if the shorter were the beginning of the longer; if not, give the genome of "
-        "the VCF"
+        "warning: 22 has 51,304,566 bases in the VCF and 3,000 in part.fa; the VCF says GRCh37. "
+        "Scored as if the shorter were the beginning of the longer; if it is not, give the genome "
+        "of the VCF"
     ]
 
 
@@ -292,7 +292,7 @@ def test_codes_of_plink_are_named_where_the_genome_has_their_chromosome(
     names = ["1", "23", "chr23", "24", "25", "26", "XY"]
     rows = [(name, 400, base, other_base(base)) for name in names]
     source = write(tmp_path / "in.vcf", rows)
-    line, _ = notes_of("variants", run, source, genome, capsys)
+    (line,) = notes_of("variants", run, source, genome, capsys)
     assert line.startswith("warning: 5 alleles are not scored (no_contig); as codes of plink")
     for meaning in ("23 is chrX", "chr23 is chrX", "25 is chrX", "26 is chrM", "XY is chrX"):
         assert meaning in line
@@ -316,3 +316,27 @@ def test_bed_of_variants_is_refused_by_the_commands(
     (line,) = capsys.readouterr().err.splitlines()
     assert "in.bed:1: looks like BED" in line
     assert not out.exists()
+
+
+def test_alleles_that_do_not_fit_are_asked_about_unless_they_are_few(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
+    fit = [("chr1", 600 + 10 * at) for at in range(5)]
+    assert scored(run, genome, [], [*fit, ("chr7", 600), ("chr8", 600)], capsys)[1] == []
+    absent = [("chr7", 600), ("chr8", 600), ("chr9", 600)]
+    assert scored(run, genome, [], [*fit, *absent], capsys)[1] == [
+        "warning: 3 of 8 alleles are on contigs that g.fa does not have (chr7, chr8, chr9; it has "
+        "chr1): is it the right genome? If it is, --chrom-alias on the command line gives other "
+        "names of contigs"
+    ]
+
+
+def test_contigs_that_a_warning_explains_are_not_asked_about_again(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chrX": 2500})
+    lines = scored(run, genome, [], [("23", 600), ("XY", 600)], capsys)[1]
+    assert len(lines) == 2
+    assert "codes of plink" in lines[0]
+    assert lines[1] == "warning: no allele was scored: 2 no_contig"

@@ -381,9 +381,11 @@ def test_wrong_build_and_wrong_names_are_asked_about(
     *_, questions_0, questions_1, last = summary.lines()
     questions = [questions_0, questions_1]
     assert last == "warning: no allele was scored: 2 ref_mismatch, 1 no_contig"
-    assert questions[0].startswith("100% of the alleles do not have the bases of genome.fa as REF")
+    assert questions[0].startswith(
+        "warning: 2 of 2 compared alleles do not have the bases of genome.fa as REF"
+    )
     assert questions[1].startswith(
-        "33% of the alleles are on contigs that genome.fa does not have (7;"
+        "warning: 1 of 3 alleles are on contigs that genome.fa does not have (7;"
     )
     alias = tmp_path / "alias.tsv"
     alias.write_text("7\t1\n")

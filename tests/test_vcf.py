@@ -199,6 +199,8 @@ GOOD = "1\t10\t.\tA\tC\n"
     [
         ("", "in.vcf: is empty; expected VCF or BCF"),
         ("1\t10\t.\tA\n", "in.vcf:1: has 4 tab-separated columns; a VCF line has at least five"),
+        (">chr1\nACGT\n", "FASTA, which 'bioq predict' reads"),
+        ("chr1\t10\t20\tp1\n", "five: .*; the line seems to be of BED, which 'bioq predict' reads"),
         (GOOD + "1 10 . A C\n", "in.vcf:2: has 1 tab-separated columns"),
         (GOOD + "\t10\t.\tA\tC\n", "in.vcf:2: CHROM is ''; expected a contig's name"),
         ("1 2\t10\t.\tA\tC\n", "in.vcf:1: CHROM is '1 2'"),
@@ -435,7 +437,7 @@ def test_columns_without_an_id_are_refused(tmp_path: Path, text: str) -> None:
         ("1\trs5\t5\tA\tC\n", "POS is 'rs5'.*, as the columns are CHROM POS ID REF ALT"),
         ("rs7412\n", "1 tab-separated columns.*a name in dbSNP, which BioQ does not have"),
         ("NC_000001.11:5:A:C\n", "1 tab-separated columns.*SPDI counts positions from 0"),
-        ("chr1\t5\t9\n", "at least five: CHROM POS ID REF ALT$"),
+        ("chr1\t5\t4\n", "at least five: CHROM POS ID REF ALT$"),
         ("chr1:5:A>C\n", "write the columns of 'chr1:5:A>C', separated by tabs"),
     ],
 )

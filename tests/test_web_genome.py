@@ -16,6 +16,10 @@ from bioq.web import Service, create_app, open_service
 
 YEAST_BP = 230_218
 CHROMOSOME = (make_chromosome(1000) * 231)[:YEAST_BP]
+LACKS = (
+    "1 of 2 alleles are on contigs that r64.fa does not have (II; it has chrI): is it the right "
+    "genome? If it is, --chrom-alias on the command line gives other names of contigs"
+)
 NOTE = "run was trained on GRCh38; r64.fa is sacCer3: the positions of the two are not the same"
 DIFFERS = (
     "1 allele is not scored (contig_differs); r64.fa is sacCer3: I has 230,000 bases in the VCF "
@@ -59,7 +63,9 @@ def test_the_server_notes_another_genome_at_its_start(
 
 
 def test_the_pages_name_the_builds(other: TestClient) -> None:
-    assert "genome <b>r64.fa (sacCer3)</b>" in other.get("/").text
+    form = other.get("/").text
+    assert "genome <b>r64.fa (sacCer3)</b>" in form
+    assert notes_of(form) == [f"Note: {NOTE}."]
     form = other.get("/variant").text
     assert "Variants on r64.fa (sacCer3)" in form
     assert notes_of(form) == [f"Note: {NOTE}."]
@@ -89,7 +95,7 @@ def test_an_uploaded_vcf_of_another_genome_is_noted(other: TestClient) -> None:
     while job["state"] in ("waiting", "running"):
         job = other.get(f"/api/jobs/{job['id']}").json()
     assert job["state"] == "done", job["error"]
-    assert job["notes"] == [NOTE, DIFFERS]
+    assert job["notes"] == [NOTE, DIFFERS, LACKS]
 
 
 @pytest.mark.parametrize("field", ["vcf", "text"])
@@ -98,5 +104,5 @@ def test_the_page_of_alleles_shows_the_notes_and_explains_the_status(
 ) -> None:
     files = {field: ("in.vcf" if field == "vcf" else None, VCF.encode())}
     page = other.post("/variant", files=files).text
-    assert notes_of(page) == [f"{NOTE[0].upper()}{NOTE[1:]}.", f"{DIFFERS}."]
+    assert notes_of(page) == [f"Note: {note}." for note in (NOTE, DIFFERS, LACKS)]
     assert "the contig has another length in the VCF" in html.unescape(page)

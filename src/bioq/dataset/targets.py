@@ -164,7 +164,9 @@ def _no_match(table: pd.DataFrame, pattern: str) -> str:
     columns = [column for column in table.columns if column != NAME]
     by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
     names = some(table[NAME], 5)
-    return f"no target is called {pattern!r}; there are {names}{by_column}{brackets}"
+    word, equals, _ = pattern.partition("=")
+    no_column = f", and the target table has no column {word!r}" if equals else ""
+    return f"no target is called {pattern!r}{no_column}; there are {names}{by_column}{brackets}"
 
 
 def write_target_table(table: pd.DataFrame, path: Path) -> None:
@@ -174,6 +176,8 @@ def write_target_table(table: pd.DataFrame, path: Path) -> None:
 
 def _read_named_rows(path: Path, *, needed: tuple[str, ...], by_hand: bool) -> TargetRows:
     header, rows = _read_rows(path, by_hand=by_hand)
+    if not header:
+        raise BioqError(f"{path}: is empty; expected a first line with the names of the columns")
     for column in needed:
         if column not in header:
             raise BioqError(f"{path}:1: has no column {column!r}; {_about_header(header, column)}")

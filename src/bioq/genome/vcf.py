@@ -28,6 +28,7 @@ from bioq.genome.vcf_tables import (
     SAMPLED_ALLELES,
     hint,
     is_names,
+    other_format,
     other_table,
     refuse_joined,
     refuse_joined_header,
@@ -228,6 +229,7 @@ def _few_columns(where: str, line: bytes) -> BioqError:
         variant = parse_variant(text)
         columns = f"write the columns of '{variant}', separated by tabs"
         ending = correction(text) if variant is None else columns
+    ending = other_format(text) or ending
     for name, cells in (("blanks", text.split()), ("commas", text.split(","))):
         if len(cells) >= len(COLUMNS) and (is_names(cells) or any(map(str.isdigit, cells[1:4]))):
             ending = f"this line has {len(cells)} separated by {name}: write tabs"

@@ -64,6 +64,17 @@ def _lower(cells: Sequence[str]) -> list[str]:
     return [cell.strip().strip('"').lower() for cell in cells]
 
 
+def other_format(text: str) -> str:
+    """Return which other format a line with fewer than five columns may be of; or nothing."""
+    cells = text.split("\t")
+    if text.startswith(">"):
+        return "the file seems to be FASTA, which 'bioq predict' reads"
+    is_interval = len(cells) > 2 and all(cell.isascii() and cell.isdigit() for cell in cells[1:3])
+    if is_interval and int(cells[1][:18]) < int(cells[2][:18]) and not _BASES.fullmatch(cells[-1]):
+        return "the line seems to be of BED, which 'bioq predict' reads"
+    return ""
+
+
 def other_table(pos: int, ids: str, ref: str) -> str:
     """Return which other table has a line with these columns, if it has one: `BED` of variants
     (CHROM START END REF ALT), or `no ID` (CHROM POS REF ALT)."""

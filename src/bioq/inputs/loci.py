@@ -319,7 +319,7 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
             raise UsageError(f"{source}: ALT is REF ({ref}); expected another allele")
         return site
     if site.status in (NO_CONTIG, OUTSIDE):
-        raise _outside_genome(source, names, variant.chrom)
+        raise _outside_genome(source, names, variant.chrom, "POS and the end of REF")
     if site.status in (REF_MISMATCH, SWAPPED):
         raise BioqError(
             f"{source}: {genome.title} has {site.genome_ref} at this position, not {ref}; "
@@ -344,14 +344,14 @@ def _contig_number(source: str, names: ContigNames, interval: Interval) -> int:
     """Return the genome's number of an interval's contig; BioqError for one outside the genome."""
     number = names.require(interval.contig, source)
     if not interval.is_within(names.genome.lengths[names.contigs[number]]):
-        raise _outside_genome(source, names, interval.contig)
+        raise _outside_genome(source, names, interval.contig, "START <= END")
     return number
 
 
-def _outside_genome(source: str, names: ContigNames, contig: str) -> BioqError:
+def _outside_genome(source: str, names: ContigNames, contig: str, expected: str) -> BioqError:
     """Return the error for bases that are not on `contig`."""
     length = names.genome.lengths[names.contigs[names.require(contig, source)]]
     return BioqError(
         f"{source}: {contig} has the bases 1 to {length:,} in {names.genome.title}; "
-        "expected START <= END among them"
+        f"expected {expected} among them"
     )

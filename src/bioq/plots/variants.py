@@ -26,6 +26,8 @@ _OBSTACLES = 30
 _CONTIGS = 12
 """Largest number of contigs that are named below the axis."""
 _Offset = tuple[Literal["left", "center", "right"], float, float]
+_AXIS_LETTERS = 48
+"""Letters of the names of contigs for which the axis has room, side by side."""
 _RIGHT: tuple[_Offset, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
 _LEFT: tuple[_Offset, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
 _ABOVE: tuple[_Offset, ...] = (("center", 0, 9), ("right", 6, 9), ("left", -6, 9))
@@ -166,10 +168,19 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
         axes.axvline(start + 0.5, color=FAINT, linewidth=0.8, linestyle=(0, (3, 2)), zorder=0)
     middles = [(start + end + 1) / 2 for start, end in zip(starts, ends, strict=True)]
     wide = [end - start > len(contigs) / 16 for start, end in zip(starts, ends, strict=True)]
-    names = [contigs[n] if shown else "" for n, shown in zip(starts, wide, strict=True)]
+    room = [
+        _AXIS_LETTERS * (end - start) // len(contigs)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    cut = [_shortened(contigs[n], most) for n, most in zip(starts, room, strict=True)]
+    names = [name if shown else "" for name, shown in zip(cut, wide, strict=True)]
     axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel("alleles, in input order, by contig")
+
+
+def _shortened(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def name_points(svg: str, link: Callable[[int], str], title: Callable[[int], str]) -> str:

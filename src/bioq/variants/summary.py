@@ -23,6 +23,8 @@ from bioq.variants.scoring import Scorer
 
 QUESTIONABLE_SHARE = 0.1
 """If a larger share of the alleles does not fit the genome, the summary questions the genome."""
+_FEWEST_QUESTIONABLE = 3
+"""Of fewer alleles that do not fit, each may have its own reason, unless no allele is scored."""
 _MOST_NAMED = 3
 _FEWEST_SHIFTED = 3
 """SNVs that do not fit: of fewer, the base beside POS may be REF by chance (1 in 4)."""
@@ -50,17 +52,17 @@ class Summary:
     scored: int
 
     def lines(self) -> list[str]:
-        """Return a table of the statuses, then warnings and questions about the genome."""
+        """Return a table of the statuses, then the warnings."""
         total = sum(self.statuses.values())
         lines = [f"{total:>12,}  alleles"]
         for status, meaning in STATUSES.items():
             if self.statuses.get(status):
                 lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
         lines += [f"warning: {line}" for line in self.warnings()]
-        return [*lines, *self._questions(total), *self._nothing_scored(total)]
+        return [*lines, *self._nothing_scored(total)]
 
     def warnings(self) -> list[str]:
-        """Return one line for each way in which the VCF's header does not fit the genome."""
+        """Return one line for each way in which the VCF does not fit the genome."""
         return [
             *self._different(),
             *header_warnings(self.header, self.contigs, self.names),
@@ -68,6 +70,7 @@ class Summary:
             *self._plink_codes(),
             *self._masked(),
             *self._shifted(),
+            *self._questions(),
         ]
 
     @property
@@ -91,7 +94,7 @@ class Summary:
 
     def _accessions(self) -> Iterator[str]:
         """Yield a line if alleles are on chromosomes that the genome has in another build."""
-        named = {name: about_accession(name) for name in self.absent if about_accession(name)}
+        named = self._other_accessions
         if named:
             alleles = sum(self.absent[name] for name in named)
             genome = self.names.genome
@@ -103,18 +106,28 @@ class Summary:
 
     def _plink_codes(self) -> Iterator[str]:
         """Yield a line if contigs are codes of plink for chromosomes that the genome has."""
-        codes = {name: PLINK_CODES.get(bare_name(name)) for name in self.absent}
-        number = {name: self.names.find(code) for name, code in codes.items() if code is not None}
-        known = {name: self.names.contigs[at] for name, at in number.items() if at is not None}
+        known = self._known_codes
         if known:
             meanings = ", ".join(f"{name} is {contig}" for name, contig in known.items())
             name, contig = next(iter(known.items()))
             alleles = sum(self.absent[name] for name in known)
             yield (
                 f"{_alleles(alleles)} not scored ({NO_CONTIG}); as codes of plink for human "
-                f"chromosomes, {meanings}: give --chrom-alias a table with lines such as "
-                f"'{name}<tab>{contig}', or make the VCF with plink's --output-chr MT"
+                f"chromosomes, {meanings}: on the command line, give --chrom-alias a table with "
+                f"lines such as '{name}<tab>{contig}', or make the VCF with plink's --output-chr MT"
             )
+
+    @property
+    def _other_accessions(self) -> Mapping[str, str]:
+        """Accession that the genome lacks -> a sentence about its build."""
+        return {name: about_accession(name) for name in self.absent if about_accession(name)}
+
+    @property
+    def _known_codes(self) -> Mapping[str, str]:
+        """Code of plink -> the contig of the genome."""
+        codes = {name: PLINK_CODES.get(bare_name(name)) for name in self.absent}
+        number = {name: self.names.find(code) for name, code in codes.items() if code is not None}
+        return {name: self.names.contigs[at] for name, at in number.items() if at is not None}
 
     def _masked(self) -> Iterator[str]:
         masked = self.misfits.get("masked", 0)
@@ -155,26 +168,34 @@ class Summary:
             for name in (REF_MISMATCH, SWAPPED, OUTSIDE, SCORED, EDGE_PADDED)
         )
 
-    def _questions(self, total: int) -> Iterator[str]:
+    def _questions(self) -> Iterator[str]:
+        """Yield a question if many alleles have a REF or a contig that the genome lacks."""
+        total = sum(self.statuses.values())
         misfits = sum(self.statuses.get(name, 0) for name in (REF_MISMATCH, SWAPPED, OUTSIDE))
         misfits -= self.misfits.get("masked", 0)
-        if misfits > QUESTIONABLE_SHARE * self._located and not self._shift:
+        if self._questionable(misfits, self._located) and not self._shift:
             build = self.names.genome.build
             title = self._genome if build is None else f"{self._genome} ({build.name})"
             snvs = self.misfits.get("snv", 0)
             from_0 = ", or are its positions counted from 0"
             yield (
-                f"{misfits / self._located:.0%} of the alleles do not have the bases of {title} as "
-                "REF: is the VCF of another genome build"
+                f"{misfits:,} of {self._located:,} compared alleles do not have the bases of "
+                f"{title} as REF: is the VCF of another genome build"
                 f"{from_0 if snvs and self.misfits.get('next', 0) == snvs else ''}?"
             )
-        absent = self.statuses.get(NO_CONTIG, 0)
-        if absent > QUESTIONABLE_SHARE * total:
+        explained = self._other_accessions.keys() | self._known_codes.keys()
+        names = [name for name in self.absent if name not in explained]
+        absent = sum(self.absent[name] for name in names)
+        if self._questionable(absent, total):
             yield (
-                f"{absent / total:.0%} of the alleles are on contigs that {self._genome} does not "
-                f"have ({some(self.absent, 3)}; it has {some(self.names.contigs, 3)}): is it the "
-                "right genome? --chrom-alias gives the names that mean the same contig"
+                f"{absent:,} of {total:,} alleles are on contigs that {self._genome} does not have "
+                f"({some(names, 3)}; it has {some(self.names.contigs, 3)}): is it the right "
+                "genome? If it is, --chrom-alias on the command line gives other names of contigs"
             )
+
+    def _questionable(self, misfits: int, alleles: int) -> bool:
+        is_enough = misfits >= _FEWEST_QUESTIONABLE or not self.scored
+        return is_enough and misfits > QUESTIONABLE_SHARE * alleles
 
     def _nothing_scored(self, total: int) -> Iterator[str]:
         if total and not self.scored:
@@ -210,8 +231,8 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
         name = parts[0]
         more = f" (and {len(parts) - 1:,} more contigs)" if len(parts) > 1 else ""
         yield (
-            f"{_lengths(name, header, names)}{more}{_builds(header, names)}: scored as if the "
-            "shorter were the beginning of the longer; if not, give the genome of the VCF"
+            f"{_lengths(name, header, names)}{more}{_builds(header, names)}. Scored as if the "
+            "shorter were the beginning of the longer; if it is not, give the genome of the VCF"
         )
     named, build = header.named, genome.build
     if named is None or build is None or named.has_chromosomes_of(build):
@@ -220,10 +241,14 @@ def header_warnings(header: VcfHeader, contigs: Iterable[str], names: ContigName
         return
     if "different" not in relations.values():
         agree = "same" in relations.values()
-        reason = "the lengths of their contigs agree" if agree else "it gives no length to compare"
+        reason = (
+            "their contigs have the same lengths"
+            if agree
+            else "the header has no lengths to compare"
+        )
         yield (
-            f"the VCF's header says {named.name}, {genome.path.name} is {build.name}, and {reason}:"
-            " scored; check that the positions are those of the genome"
+            f"the VCF's header says {named.name}, {genome.path.name} is {build.name}, and {reason}."
+            " The alleles are scored: check that their positions are those of the genome"
         )
 
 

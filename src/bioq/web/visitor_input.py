@@ -267,7 +267,7 @@ def _require_one_sequence(text: str, window_bp: int) -> None:
 def _several_sequences(line: int, why: str) -> BioqError:
     return BioqError(
         f"line {line}: {why}, so these seem to be several sequences; write FASTA: a line '>name' "
-        "before each sequence (before the only one, if it is one)"
+        "before each sequence; if it is one sequence, write such a line before it"
     )
 
 

@@ -78,9 +78,9 @@ class _FileNotes:
             yield self.other_builds[0] + f"; files like this: {files:,}" * (files > 1)
         if self.signals:
             yield (
-                f"warning: {_files(self.signals)}: a signal (bedGraph or wiggle), not peaks, by "
-                f"the track line or by adjacent intervals with a value of 0; each interval is read "
-                f"as one of the {self.what}: give called peaks"
+                f"warning: {_files(self.signals)}: seems to be a signal (bedGraph or wiggle), not "
+                "peaks: it has such a track line, or adjacent intervals with a value of 0; each "
+                f"interval is read as one of the {self.what}; give called peaks"
             )
         if clipped:
             is_one = clipped.total() == 1
@@ -159,16 +159,18 @@ def read_labels(
             advance(1)
     genome = names.genome.path
     if len(empty) == len(sheet.peaks):
+        is_one = len(empty) == 1
+        files = "its peak file has no" if is_one else f"none of its {len(empty):,} peak files has a"
         raise BioqError(
-            f"{sheet.path}: none of its {len(empty):,} peak files has a peak on {genome}: their "
+            f"{sheet.path}: {files} peak on {genome}: {'its' if is_one else 'their'} "
             f"contigs are {some(absent_peaks) or 'none at all'}, the genome's are "
             f"{some(names.contigs)}; check the genome build, or give --chrom-alias"
         )
     for contig, peaks in absent_peaks.most_common(_MOST_CONTIGS_NAMED):
-        files = absent_files[contig]
+        count = absent_files[contig]
         say(
-            f"warning: {peaks:,} peaks of {files:,} file{'s' * (files != 1)} are on {contig}, "
-            f"which {genome.name} does not have; they are left out"
+            f"warning: {peaks:,} peak{'s are' if peaks != 1 else ' is'} on {contig}, which "
+            f"{genome.name} does not have, in {count:,} file{'s' * (count != 1)}; left out"
         )
     _report_more_contigs(absent_peaks, "peaks", genome)
     for line in empty:
@@ -221,8 +223,9 @@ def read_regions(path: Path, names: ContigNames, what: str) -> Located:
         say(f"warning: {path}: holds no {what}; expected BED, one region per line")
     absent = Counter(located.absent)
     for contig, count in absent.most_common(_MOST_CONTIGS_NAMED):
+        regions = f"{what[:-1] if count == 1 else what} of {bed.path.name}"
         say(
-            f"warning: {count:,} {what} of {bed.path.name} are on {contig}, which "
+            f"warning: {count:,} {regions} {'is' if count == 1 else 'are'} on {contig}, which "
             f"{names.genome.path.name} does not have"
         )
     _report_more_contigs(absent, what, names.genome.path)

@@ -27,6 +27,7 @@ _environment = Environment(
 )
 _environment.filters["integer"] = "{:,}".format
 _environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
+_environment.filters["sentence"] = lambda text: text if text.endswith("?") else f"{text}."
 
 
 def render(

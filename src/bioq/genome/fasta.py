@@ -31,8 +31,6 @@ _EXPECTED = "a genome (FASTA or 2bit)"
 _HEAD_BYTES = 1 << 16
 # Indexing a larger file takes more than about 2 s.
 _LARGE_BYTES = 200_000_000
-_LARGE_PACKED_BYTES = 50_000_000
-"""The memory of a plain-gzip genome from which on it is printed: that of 200 million bases."""
 
 GenomeFormat = Literal["fasta", "bgzip", "gzip", "2bit"]
 
@@ -128,7 +126,7 @@ def open_genome(path: str | Path) -> Genome:
         if genome is not None:
             return genome
     packed = read_packed_fasta(path)
-    if format == "gzip" and packed.bytes >= _LARGE_PACKED_BYTES:
+    if format == "gzip":
         say(
             f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"

@@ -69,6 +69,18 @@ def test_files_of_different_width_and_a_contig_that_is_not_on_another_line(tmp_p
         read_bed(path)
 
 
+@pytest.mark.parametrize("second", ["", "\tq", "\tq\t0\t+"])
+def test_a_line_alone_of_two_unequal_lines_on_one_contig_is_refused(
+    tmp_path: Path, second: str
+) -> None:
+    path = tmp_path / "a.bed"
+    path.write_text(f"chr1\t100\t300\tp1\t7chr1\t2000\t2200{second}\n")
+    for error in refusals(path):
+        assert error.startswith(f"{path}:1: two lines are joined: after '7' the interval chr1 2000")
+    path.write_text(f"chr1\t100\t300\tp1\t7\tchr1\t2000\t2200{second}\n")
+    assert read_windows(path)  # a pair of intervals
+
+
 @pytest.mark.parametrize("end", ["20chr1", "20\ufeffchr1", "20scaffold_3"])
 def test_lines_of_three_columns_that_are_joined_are_refused(tmp_path: Path, end: str) -> None:
     path = tmp_path / "a.bed"

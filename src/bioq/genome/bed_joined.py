@@ -65,10 +65,11 @@ class JoinedLines:
         self, number: int, columns: list[bytes], *, beside: int | None = None
     ) -> None:
         """Raise BioqError for a joined line beside a line of `beside` columns; if there is none,
-        all parts of the line must be equally wide."""
+        all parts of the line must be equally wide, or both be on the same contig with a long name.
+        """
         last = len(columns) - 1
         if beside is None:
-            joints = [joint for joint in range(_SHORTEST - 1, last - 1) if last % joint == 0]
+            joints = list(range(_SHORTEST - 1, last - 1))
         else:
             joints = [beside - 1, len(columns) - beside]
         for joint in joints:
@@ -81,11 +82,14 @@ class JoinedLines:
                 continue
             contig = self._contig_at_end(cell)
             rest = cell.removesuffix(contig)
-            parts = _parts(columns, rest.encode(), joint, are_equal=beside is None)
+            are_equal = beside is None and last % joint == 0
+            parts = _parts(columns, rest.encode(), joint, are_equal=are_equal)
             if not contig or not all(_is_interval(*part[1:3]) for part in parts):
                 continue
             is_short = len(contig) <= _SHORT and not _CHR.match(contig)
             if is_short and not (last == joint * len(parts) and _are_alike(parts)):
+                continue
+            if beside is None and not are_equal and contig != _text(columns[0]):
                 continue
             start, end = map(_text, columns[joint + 1 : joint + 3])
             found = f"two lines are joined: after {rest!r} the interval {contig} {start} {end} "

@@ -292,6 +292,7 @@ def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
     scorer: Any = SimpleNamespace(
         statuses=Counter(), absent=Counter(), differing=Counter(), misfits=Counter()
     )
+    scorer.counters = dict(vars(scorer))
     notes: dict[str, Any] = {"statuses": {"scored": 3}, "absent": {"7": 1}}
     notes |= {"differing": {"MT": 2}, "misfits": {"snv": 5}}
     _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)

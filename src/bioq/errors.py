@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+MOST_SHOWN = 60
+"""Letters of a text that are shown in a message or a title."""
+
 
 class BioqError(Exception):
     """Bad input: one line with what, where, found, expected and what to do. Exit status 1."""
@@ -28,6 +31,11 @@ class NotWrittenError(BioqError):
 
     def __str__(self) -> str:
         return f"{self.path}: could not be written: {self.reason}; {self.kept}"
+
+
+def short(text: str, most: int = MOST_SHOWN) -> str:
+    """Return a text for a message or a title, cut to `most` letters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def some(names: Iterable[object], most: int = 8) -> str:

@@ -113,11 +113,8 @@ def _add_counts(scorer: Scorer, parts: Iterable[Part], out: Path) -> None:
     """Add the counts that the workers noted to those of `scorer`."""
     for part in parts:
         try:
-            scorer.statuses.update(part.notes["statuses"])
-            scorer.absent.update(part.notes["absent"])
-            # A part that was written before 2026-11-29 lacks the last two counts or one of them.
-            scorer.differing.update(part.notes["differing"])
-            scorer.misfits.update(part.notes["misfits"])
+            for name, counter in scorer.counters.items():
+                counter.update(part.notes[name])
         except (KeyError, TypeError, ValueError) as error:
             raise BioqError(f"{out}: the notes of {part.name} are damaged; {REMEDY}") from error
 
@@ -266,5 +263,5 @@ class _OpenScoring:
         return self._bases[contig, start, end]
 
     def _read_letters(self, contig: str, start: int, end: int) -> str:
-        place = contig, start, end
-        return self._letters.get(place) or dna.decode(self._bases[place])
+        bases = contig, start, end
+        return self._letters.get(bases) or dna.decode(self._bases[bases])

@@ -49,7 +49,7 @@ def decode(codes: Bytes) -> str:
 
 
 def allows(letters: str, bases: str) -> bool:
-    """Return whether each of the letters, in upper case, is or may be the base at its place.
+    """Return whether each of the letters, in upper case, is or may be the base at its position.
 
     The letter N allows no base.
     """

@@ -130,9 +130,8 @@ def about_invisible(text: str) -> str:
     They are blanks at the two ends, blanks other than the space, and control and format characters
     such as a byte order mark.
     """
-    edges = ["a space at its start"] * text.startswith(" ") + ["a space at its end"] * (
-        text.endswith(" ")
-    )
+    ends = {"start": text.startswith(" "), "end": text.endswith(" ")}
+    edges = [f"a space at its {end}" for end, has_space in ends.items() if has_space]
     hidden = dict.fromkeys(letter for letter in text if letter != " " and not letter.isprintable())
     named = [f"{_character_name(letter)} (U+{ord(letter):04X})" for letter in hidden]
     return f", with {' and '.join([*edges, *named])}" if edges or named else ""

@@ -1,11 +1,11 @@
 """Which form of BED a file is, by the content of its columns: narrowPeak, BED12 or gappedPeak.
 
 Columns after the sixth have another meaning in each form. narrowPeak: ten columns, 7 to 9 numbers,
-10 the summit counted from start, -1 for none (UCSC, "ENCODE narrowPeak"). IDR (nboley/idr,
-"Output file format") adds numbers to narrowPeak: 2, and 4 per replicate. So it has 20 columns or
-more. BED12: 7 and 8
-thickStart and thickEnd, 9 itemRgb, 10 blockCount, 11 blockSizes, 12 blockStarts counted from start
-(UCSC, "BED format"). gappedPeak is BED12 and three numbers (UCSC, "ENCODE gappedPeak").
+10 the summit counted from start, -1 for none (UCSC, "ENCODE narrowPeak"). IDR (nboley/idr, "Output
+file format") adds numbers to narrowPeak: 2, and 4 per replicate. So it has 20 columns or more.
+BED12: 7 and 8 thickStart and thickEnd, 9 itemRgb, 10 blockCount, 11 blockSizes, 12 blockStarts
+counted from start (UCSC, "BED format"). gappedPeak is BED12 and three numbers (UCSC, "ENCODE
+gappedPeak").
 """
 
 import re

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from bioq.errors import BioqError
@@ -84,6 +85,11 @@ def interval_lines(
     for number, line in numbered:
         if is_interval(line):
             yield number, line
+
+
+def about_header(label: str | Path, header: str) -> str:
+    """Return the line that reports a first line of column names, which is left out."""
+    return f"{label}: its first line is read as names of columns: {header}"
 
 
 def columns_of(line: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ The names of the genome decide which contig a line is of, in every layout.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -64,42 +64,48 @@ class ChromAlias:
         if the genome has no contig of the table, and for a table of contig lengths.
         """
         self._refuse_lengths(genome)
-        alias: dict[str, str] = {}
-        shared: set[str] = set()
-
-        def add(line: Line, contig: str) -> None:
-            for name in line.cells:
-                if not name or name == contig or (name in genome.lengths and not self.is_pairs):
-                    continue
-                known = alias.setdefault(name, contig)
-                if known != contig and self.is_pairs:
-                    raise BioqError(
-                        f"{self.path}:{line.number}: {name!r} is {contig!r} here and {known!r} "
-                        "above; a name can stand for one contig only"
-                    )
-                if known != contig:
-                    shared.add(name)
-
-        own = dict(zip(genome.lengths, genome.lengths, strict=True))
-        exact = self._add_lines(self.lines, own, add)
-        rest = [line for line in self.lines if line not in exact]
+        contig_of = self._contigs(self.lines, {name: name for name in genome.lengths})
+        rest = [line for line in self.lines if line not in contig_of]
         if all(len(line.cells) <= 2 for line in self.lines):  # 1 = chr1 and chr1 = NC_000001.11
-            exact |= self._add_lines(rest, dict(alias), add)
-            rest = [line for line in rest if line not in exact]
-        similar = _similar(rest, ContigNames(genome), set(exact.values()))
-        exact |= self._add_lines(rest, similar, add)
-        if self.lines and not exact:
+            known, _ = self._names_of_contigs(contig_of, genome)
+            contig_of |= self._contigs(rest, known)
+            rest = [line for line in rest if line not in contig_of]
+        contig_of |= self._contigs(
+            rest, _similar(rest, ContigNames(genome), set(contig_of.values()))
+        )
+        if self.lines and not contig_of:
             raise BioqError(
                 f"{self.path}: no line has a contig of {genome.path}: the table has "
                 f"{some(self._names())}; the genome has {some(genome.lengths)}; "
                 "is it the table of another genome?"
             )
+        alias, shared = self._names_of_contigs(contig_of, genome)
         return {name: contig for name, contig in alias.items() if name not in shared}
 
-    def _add_lines(
-        self, lines: Iterable[Line], contig_of: Mapping[str, str], add: Callable[[Line, str], None]
-    ) -> dict[Line, str]:
-        """Call `add` with the lines that have a name of `contig_of`; return their contigs."""
+    def _names_of_contigs(
+        self, contig_of: Mapping[Line, str], genome: Genome
+    ) -> tuple[dict[str, str], set[str]]:
+        """Return the contig of each other name in these lines, the first one if it has several,
+        and the names that have several."""
+        alias: dict[str, str] = {}
+        shared: set[str] = set()
+        for line, contig in contig_of.items():
+            for name in line.cells:
+                if not name or name == contig or (name in genome.lengths and not self.is_pairs):
+                    continue
+                known = alias.setdefault(name, contig)
+                if known == contig:
+                    continue
+                if self.is_pairs:
+                    raise BioqError(
+                        f"{self.path}:{line.number}: {name!r} is {contig!r} here and {known!r} "
+                        "above; a name can stand for one contig only"
+                    )
+                shared.add(name)
+        return alias, shared
+
+    def _contigs(self, lines: Iterable[Line], contig_of: Mapping[str, str]) -> dict[Line, str]:
+        """Return the contigs of the lines that have a name of `contig_of`."""
         contigs = {}
         for line in lines:
             found = {contig_of[name]: None for name in line.cells if name in contig_of}
@@ -115,7 +121,6 @@ class ChromAlias:
                     )
                 contig = contig_of[second]
             contigs[line] = contig
-            add(line, contig)
         return contigs
 
     def _refuse_lengths(self, genome: Genome) -> None:

@@ -19,7 +19,7 @@ import pysam.utils
 from bioq import dna
 from bioq.errors import BioqError, some
 from bioq.files.streams import require_file
-from bioq.files.text import has_bgzip_end, open_content
+from bioq.files.text import BYTE_ORDER_MARK, has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.notation import Interval
@@ -148,7 +148,7 @@ def _format_of(path: Path) -> GenomeFormat:
             f"{path}: is a 2bit genome in {compression}; 2bit is read in place: decompress it "
             "first (gunzip)"
         )
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     if not text:
         raise BioqError(f"{path}: holds nothing; expected {_EXPECTED}")
     if not text.startswith(b">"):

@@ -33,8 +33,9 @@ def fasta_pieces(
     `label` is the name of the file in messages, by default its path. Raises BioqError as
     `open_content` does.
     """
+    label = label or label_of(path)
     line, column, rest = 1, 1, b""
-    for block in _blocks(path, what, show_progress, label or label_of(path)):
+    for block in _blocks(path, what, show_progress, label):
         text, position, rest = rest + block, 0, b""
         while position < len(text):
             is_header = column == 1 and text[position] == ord(">")
@@ -43,7 +44,7 @@ def fasta_pieces(
                 if not end:
                     rest = text[position:]
                     if len(rest) > LINE_BYTES:
-                        raise too_long(f"{label or path}:{line}")
+                        raise too_long(f"{label}:{line}")
                     break
             else:
                 next_header = text.find(b"\n>", position)

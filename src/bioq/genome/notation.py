@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, short
 
 REGION_FORM = "CONTIG:START-END"
 VARIANT_FORM = "CONTIG:POS:REF>ALT"
@@ -49,7 +49,6 @@ _WITH_STRAND = re.compile(r"(?P<region>\S+:[0-9,]+-[0-9,]+)(:[-+.]|\([-+.]\))")
 _ONE_BASE = re.compile(r"(?P<contig>\S*[^\s:]):(?P<pos>[0-9,]*[0-9])")
 MOST_DIGITS = 18
 """The digits of the largest number of a file that is read: a signed integer of 64 bits has 19."""
-_MOST_SHOWN = 60
 _LONGEST_CORRECTED = 200
 
 
@@ -182,10 +181,8 @@ def _number(text: str, written: str, where: str) -> int:
     """Return the number that is written, 0 for commas alone."""
     digits = written.replace(",", "").lstrip("0")
     if len(digits) > MOST_DIGITS:
-        shown = text.strip()
-        shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 1]}…"
         raise BioqError(
-            f"{where}{shown!r}: a position has {len(digits):,} digits, and no contig is that long; "
-            f"expected {REGION_FORM}, as chr22:19711000-19711999"
+            f"{where}{short(text.strip())!r}: a position has {len(digits):,} digits, and no contig "
+            f"is that long; expected {REGION_FORM}, as chr22:19711000-19711999"
         )
     return int(digits or 0)

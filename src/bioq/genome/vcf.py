@@ -28,12 +28,12 @@ from bioq.genome.vcf_tables import (
     SAMPLED_ALLELES,
     hint,
     is_names,
+    not_vcf,
     other_format,
     other_table,
     refuse_joined,
     refuse_joined_header,
     refuse_names,
-    refuse_table,
 )
 from bioq.progress import progress
 
@@ -190,20 +190,17 @@ def refuse_other_tables(
     lines before the first allele.
     """
     held: list[Variant] = []
-    table = ""
+    tables: set[str] = set()
+    """What the alleles so far may be of; empty text: of a VCF."""
     for allele in alleles:
-        found = "" if header.is_vcf else other_table(allele.pos, allele.id, allele.ref)
-        is_other = bool(found) and table in ("", found)
         held.append(allele)
-        if not is_other:
+        tables.add("" if header.is_vcf else other_table(allele.pos, allele.id, allele.ref))
+        if "" in tables or len(tables) > 1 or len(held) == SAMPLED_ALLELES:
             break
-        table = found
-        if len(held) == SAMPLED_ALLELES:
-            raise refuse_table(held[0].where, table)
-    else:
-        if held:
-            raise refuse_table(held[0].where, table)
+    if not held:
         return None
+    if "" not in tables and len(tables) == 1:
+        raise not_vcf(held[0].where, tables.pop())
     yield from held
     return (yield from alleles)
 

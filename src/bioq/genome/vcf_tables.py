@@ -6,7 +6,7 @@ Without these checks, the reader would use other columns as POS, REF and ALT.
 import re
 from collections.abc import Iterable, Sequence
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, short
 
 SAMPLED_ALLELES = 1000
 """The first alleles of a file without a header, which decide whether it is another table."""
@@ -25,7 +25,6 @@ _NO_ID = re.compile("NA|NAN|N", re.IGNORECASE)
 """What R and pandas write in place of a missing ID."""
 _CONTIG_ALONE = re.compile("chr[0-9A-Za-z]+")
 _JOINED_CONTIG = re.compile(r".(chr[0-9A-Za-z_]+|[A-Z]{2}_?[0-9]{6,}\.[0-9]+)$")
-_MOST_SHOWN = 60
 _AWK = "awk -F'\\t' -v OFS='\\t'"
 
 
@@ -48,8 +47,7 @@ def refuse_names(where: str, cells: Sequence[str], number: int = 1) -> None:
         role: next((at for at, name in enumerate(names, start=1) if name in spellings), 0)
         for role, spellings in _ROLES.items()
     }
-    shown = " ".join(cell.strip() for cell in cells)
-    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[: _MOST_SHOWN - 1]}…"
+    shown = short(" ".join(cell.strip() for cell in cells))
     if tuple(cell.strip() for cell in cells[:5]) == COLUMNS:
         remedy = f"put # before it, as in a VCF: sed '{number}s/^/#/' FILE"
     elif all(column[role] for role in _NEEDED):
@@ -84,7 +82,7 @@ def other_table(pos: int, ids: str, ref: str) -> str:
     return "no ID" if is_bases else ""
 
 
-def refuse_table(where: str, table: str) -> BioqError:
+def not_vcf(where: str, table: str) -> BioqError:
     """Return the error for a file whose lines are all those of another table."""
     if table == "BED":
         return BioqError(

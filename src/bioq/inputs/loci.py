@@ -38,7 +38,7 @@ from bioq.genome.notation import (
     parse_variant,
 )
 from bioq.genome.vcf import Variant, is_bases, parse_pos
-from bioq.genome.vcf_tables import other_table, refuse_table
+from bioq.genome.vcf_tables import not_vcf, other_table
 from bioq.genome.windows import middle_start, read_padded, window_start
 from bioq.inputs.files import input_file
 from bioq.inputs.regions import Region, RegionWindows
@@ -312,7 +312,7 @@ def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
             f"'{variant.chrom}:{pos + 1}:{words}' if it is, '{variant.chrom}:{pos}:{words}' if not"
         )
     if table:
-        raise refuse_table(source, table)
+        raise not_vcf(source, table)
     site = find_site(Variant(source, variant.chrom, pos, variant.id, ref, alt), names)
     if site.status == SCORED:
         if ref == alt:

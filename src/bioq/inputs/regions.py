@@ -16,7 +16,7 @@ from bioq.files.text import bounded_lines, open_text, too_long
 from bioq.genome import ContigNames, Genome
 from bioq.genome.bed_forms import Form, form_of
 from bioq.genome.bed_joined import JoinedLines
-from bioq.genome.bed_lines import interval_lines, is_interval, parse_interval
+from bioq.genome.bed_lines import about_header, interval_lines, is_interval, parse_interval
 from bioq.genome.bed_tracks import tracks_of
 from bioq.genome.located import is_overhang, not_on_contig
 from bioq.genome.windows import middle_start, read_windows, window_start
@@ -101,7 +101,6 @@ class RegionWindows:
         self._has_compared_track = False
         self._genome = genome
         self._names = ContigNames(genome)
-        self._contigs = list(genome.lengths)
         self._lengths = list(genome.lengths.values())
         self._window_bp = window_bp
         self._bin_bp = bin_bp
@@ -140,7 +139,7 @@ class RegionWindows:
     def _report(self, twice: int) -> None:
         """Print what was done with the lines; `twice` bins are on both strands of one bigWig."""
         if self._header:
-            say(f"{self.label}: its first line is read as names of columns: {self._header}")
+            say(about_header(self.label, self._header))
         if self._form in ("BED12", "gappedPeak"):
             say(f"{self.label}: is {self._form}; a region is a whole item, its blocks are not read")
         if self._clipped:
@@ -202,7 +201,6 @@ class RegionWindows:
 
     def _ordered_regions(self) -> Iterator[Region]:
         """Yield the regions by contig and start of their first bin, sorted in a temporary file."""
-        contigs = list(self._genome.lengths)
         with tempfile.TemporaryFile(prefix="bioq-") as file:
             stretches = []
             regions = self.regions()
@@ -216,7 +214,8 @@ class RegionWindows:
                 file.write(row[order].tobytes())
             file.flush()
             for number, _, is_reverse, first_base, last_base in heapq.merge(*stretches):
-                yield Region(number, first_base, last_base, bool(is_reverse), contigs[number], "")
+                contig_name = self._names.contigs[number]
+                yield Region(number, first_base, last_base, bool(is_reverse), contig_name, "")
 
     def regions(self) -> Iterator[Region]:
         """Yield the region of every line, in the order of the file."""
@@ -235,7 +234,9 @@ class RegionWindows:
                 length = self._lengths[contig]
                 is_on_contig = start >= 0 and end <= length  # of most regions
                 if not is_on_contig and not is_overhang(start, end, length):
-                    raise not_on_contig(where, start, end, self._contigs[contig], self._genome)
+                    raise not_on_contig(
+                        where, start, end, self._names.contigs[contig], self._genome
+                    )
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 is_reverse = self._stranded and fields[5:6] == [b"-"]
                 if not self._regions:

@@ -79,10 +79,8 @@ class SequenceWindows:
             raise BioqError(f"{self.label}: holds no sequences; expected FASTA")
         windows += self._count_of(name, length, header_line)
         if self._empty:
-            say(
-                f"warning: {self.label}: {self._empty:,} sequences have no bases; their windows "
-                "hold N only"
-            )
+            which = "1 sequence has" if self._empty == 1 else f"{self._empty:,} sequences have"
+            say(f"warning: {self.label}: {which} no bases; such a window holds N only")
         return windows
 
     def batches(self, size: int) -> Iterator[WindowBatch]:

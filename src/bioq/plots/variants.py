@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from bioq.errors import short
 from bioq.plots.style import BLUE, FAINT, STYLE, new_figure
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -172,15 +173,11 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
         _AXIS_LETTERS * (end - start) // len(contigs)
         for start, end in zip(starts, ends, strict=True)
     ]
-    cut = [_shortened(contigs[n], most) for n, most in zip(starts, room, strict=True)]
+    cut = [short(contigs[n], most) for n, most in zip(starts, room, strict=True)]
     names = [name if shown else "" for name, shown in zip(cut, wide, strict=True)]
     axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)
     axes.set_xlabel("alleles, in input order, by contig")
-
-
-def _shortened(name: str, most: int) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def name_points(svg: str, link: Callable[[int], str], title: Callable[[int], str]) -> str:

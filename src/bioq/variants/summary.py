@@ -120,7 +120,7 @@ class Summary:
     @property
     def _other_accessions(self) -> Mapping[str, str]:
         """Accession that the genome lacks -> a sentence about its build."""
-        return {name: about_accession(name) for name in self.absent if about_accession(name)}
+        return {name: about for name in self.absent if (about := about_accession(name))}
 
     @property
     def _known_codes(self) -> Mapping[str, str]:
@@ -141,12 +141,13 @@ class Summary:
     def _shifted(self) -> Iterator[str]:
         side = self._shift
         if side:
-            place, start = ("after", "from 0") if side == "next" else ("before", "from 2")
+            is_next = side == "next"
+            where, start = ("after", "from 0") if is_next else ("before", "from 2")
+            correction = "add 1 to POS" if is_next else "subtract 1 from POS"
             count, snvs = self.misfits[side], self.misfits["snv"]
-            correction = "add 1 to POS" if side == "next" else "subtract 1 from POS"
             yield (
                 f"the positions seem to be counted {start}; a VCF counts from 1. Of {snvs:,} SNVs "
-                f"whose REF is not at POS, {self._genome} has {count:,} at the base {place} it: "
+                f"whose REF is not at POS, {self._genome} has {count:,} at the base {where} it: "
                 f"{correction}. Alleles that fit by chance were scored at a wrong base"
             )
 
@@ -281,11 +282,11 @@ def _alleles(count: int) -> str:
 def _builds(header: VcfHeader, names: ContigNames) -> str:
     """Return the builds of the VCF and the genome, where they are known and differ."""
     said, build = header.build, names.genome.build
-    if said is None and build is None:
+    if said is not None and build is not None and said.name == build.name:
         return ""
-    is_same = said is not None and build is not None and said.name == build.name
-    if is_same:
-        return ""
-    vcf = "" if said is None else f"the VCF says {said.name}"
-    genome = "" if build is None else f"{names.genome.path.name} is {build.name}"
-    return "; " + ", ".join(filter(None, (vcf, genome)))
+    parts = []
+    if said is not None:
+        parts.append(f"the VCF says {said.name}")
+    if build is not None:
+        parts.append(f"{names.genome.path.name} is {build.name}")
+    return f"; {', '.join(parts)}" if parts else ""

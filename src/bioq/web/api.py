@@ -143,15 +143,14 @@ def _refuse_content_type(content_type: str, upload: bytes) -> None:
     and zero bytes, of which a text has the former and gzip the latter.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    is_form = kind == "multipart/form-data" or kind == "application/json" or kind.endswith("+json")
-    is_text_form = kind == "application/x-www-form-urlencoded"
-    if is_text_form and upload and not any(end in upload for end in (b"\n", b"\r", b"\0")):
+    has_line_end = any(end in upload for end in (b"\n", b"\r", b"\0"))
+    if kind == "application/x-www-form-urlencoded" and upload and not has_line_end:
         raise HTTPException(
             415,
             "the body has no line end: 'curl -d' and '--data-urlencode' remove or encode them; "
             "send the VCF with 'curl --data-binary @FILE'",
         )
-    if is_form:
+    if kind in ("multipart/form-data", "application/json") or kind.endswith("+json"):
         raise HTTPException(
             415, f"Content-Type is {kind}; send the VCF itself: 'curl --data-binary @FILE'"
         )

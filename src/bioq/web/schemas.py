@@ -7,8 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from bioq import dna
+from bioq.errors import short
 from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
-from bioq.web.visitor_input import short
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError
+from bioq.errors import BioqError, short
 from bioq.forward import BATCH_SIZE, choose_device, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, VcfContent, read_variants
@@ -36,7 +36,6 @@ from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
 from bioq.web.limits import Limits
 from bioq.web.queue import GiveWay, Level, ModelQueue
-from bioq.web.visitor_input import short
 
 STEP_ALLELES = 32
 """Alleles scored between two checks for shorter work: about half a second on two cores."""

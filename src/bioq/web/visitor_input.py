@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from bioq import dna
-from bioq.errors import BioqError
+from bioq.errors import BioqError, short
 from bioq.files.text import open_content, split_lines
 from bioq.genome import Genome, find_region
 from bioq.genome.notation import REGION_FORM, VARIANT_FORM, correction, parse_variant
@@ -27,8 +27,6 @@ from bioq.inputs import (
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
-MOST_SHOWN = 60
-"""Largest number of letters of a name that is shown in a title or a message."""
 _PIECE_BYTES = 1 << 20
 _LETTERS = frozenset(dna.IUPAC + dna.IUPAC.lower())
 _MOST_QUOTED = 40
@@ -309,11 +307,6 @@ def _checked(text: str, limits: Limits) -> str:
             "command line for more"
         )
     return text.removeprefix("\ufeff")
-
-
-def short(text: str, most: int = MOST_SHOWN) -> str:
-    """Return a text cut to `most` letters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _short(text: str) -> str:

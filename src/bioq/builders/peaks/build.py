@@ -35,6 +35,7 @@ from bioq.errors import BioqError, UsageError, some
 from bioq.files import require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome.bed_lines import about_header
 from bioq.genome.windows import read_windows
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import Advance, progress, say
@@ -259,7 +260,7 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
     if other_build:
         say(other_build)
     if bed.header:
-        say(f"{path}: its first line is read as names of columns: {bed.header}")
+        say(about_header(path, bed.header))
     offsets = contig_offsets(names.genome.lengths)
     start = bed.start + offsets[located.contig]
     order = np.argsort(start, kind="stable")

@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from bioq.errors import short
 from bioq.genome.notation import VariantText
 from bioq.web.answers import Alleles
-from bioq.web.visitor_input import short
 
 Columns = Mapping[str, npt.NDArray[Any]]
 SORTS = ("change", "number", "position", "status", "target")

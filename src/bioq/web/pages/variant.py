@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError
+from bioq.errors import MOST_SHOWN, BioqError, short
 from bioq.genome.notation import VariantText
 from bioq.genome.vcf_header import VcfHeader
 from bioq.plots.style import inline_svg, to_svg
@@ -27,7 +27,6 @@ from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
 from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
-from bioq.web.visitor_input import MOST_SHOWN, short
 
 PAGE_ALLELES = 100
 

@@ -42,14 +42,16 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, renamed to it when the block ends without an error.
 
-    Raises BioqError if `path` exists, and NotWrittenError if the folder cannot be written.
+    If `path` exists it is replaced, when the block ends, only if `replaces` names a file in it (see
+    `require_absent`). Raises BioqError if it must not be replaced, and NotWrittenError if the
+    folder cannot be written.
     """
     path = Path(path)
     with _named_errors(path):
-        require_absent(path)
+        require_absent(path, replaces=replaces)
         path.parent.mkdir(parents=True, exist_ok=True)
     partial = _temporary(path)
     try:
@@ -57,23 +59,55 @@ def new_folder(path: Path) -> Iterator[Path]:
             os.mkdir(partial, 0o700)
             yield partial
             os.chmod(partial, 0o777 & ~_umask())
-            os.rename(partial, path)
+            _put_in_place(partial, path)
         with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Rename a folder to `path`; a folder that is there is moved away first and then removed."""
+    if not path.exists():
+        os.rename(partial, path)
+        return
+    replaced = _temporary(path)
+    os.rename(path, replaced)
+    try:
+        os.rename(partial, path)
+    except OSError:
+        os.rename(replaced, path)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def require_absent(path: Path) -> None:
-    """Raise BioqError if `path` exists: BioQ never overwrites a folder."""
-    if path.exists() or path.is_symlink():
-        raise BioqError(
-            f"{path}: exists already; give a folder that does not exist, or remove this folder"
-        )
+def require_absent(path: Path, *, force: bool = False, replaces: str | None = None) -> None:
+    """Raise BioqError if `path` exists: BioQ replaces nothing without --force.
+
+    `force`: a file may be replaced. `replaces`: a folder may be replaced if it has a file of this
+    name, which BioQ writes into every folder of this kind; any other folder is never replaced.
+    """
+    if not (path.exists() or path.is_symlink()):
+        return
+    if path.is_dir():
+        if replaces is None:
+            raise BioqError(
+                f"{path}: exists already; give a folder that does not exist, or --force to "
+                "replace this one"
+            )
+        if path.is_symlink() or not (path / replaces).is_file():
+            raise BioqError(
+                f"{path}: is not replaced: it has no {replaces}, so it is no folder that BioQ "
+                "wrote; give a folder that does not exist"
+            )
+    elif replaces is not None:
+        raise BioqError(f"{path}: is a file; give the name of a folder that does not exist")
+    elif not force:
+        raise BioqError(f"{path}: exists already; give another name, or --force to replace it")
 
 
 def require_folder_for(path: Path) -> None:

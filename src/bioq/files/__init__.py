@@ -59,7 +59,10 @@ def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
             os.mkdir(partial, 0o700)
             yield partial
             os.chmod(partial, 0o777 & ~_umask())
-            _put_in_place(partial, path)
+            if replaces is None:
+                os.rename(partial, path)
+            else:
+                _put_in_place(partial, path)
         with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             sync(path.parent)
     finally:

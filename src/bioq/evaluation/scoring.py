@@ -14,15 +14,8 @@ from bioq.errors import BioqError, UsageError
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, write_evaluation
 from bioq.evaluation.predictions import predict_labelled
-from bioq.evaluation.summary import (
-    VALID,
-    About,
-    Evaluation,
-    Labels,
-    Probability,
-    choose_thresholds,
-    score,
-)
+from bioq.evaluation.split_scores import choose_thresholds, score
+from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
@@ -107,7 +100,9 @@ def evaluate_runs(
     thresholds = None
     if VALID in data and len(data[VALID]):
         thresholds = choose_thresholds(*ensemble.predict(data[VALID]))
-    evaluation = score(*ensemble.predict(data[split]), data.targets, thresholds, about)
+    evaluation = score(
+        *ensemble.predict(data[split]), data.targets, thresholds, about, data[split].blocks()
+    )
     write_evaluation(evaluation, home)
     for note in about["notes"]:
         say(f"note: {note}")

@@ -14,7 +14,7 @@ import torch
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError
 from bioq.evaluation.scoring import evaluate
-from bioq.evaluation.table import number
+from bioq.metrics import number
 from bioq.models import build_model
 from bioq.reports.evaluation import ExtraTable, write_report
 from bioq.runs import folder as runs

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 import bioq
 from bioq.evaluation.files import read_evaluation
-from bioq.evaluation.table import evaluation_table, number
+from bioq.evaluation.table import evaluation_table
+from bioq.metrics import number
 from bioq.models.summary import summarise
 from bioq.runs.folder import HISTORY
 from bioq.runs.trained_model import load

@@ -30,12 +30,13 @@ from bioq.metrics.scores import (
     at_threshold,
     best_thresholds,
     brier,
-    is_same,
     log_loss,
     macro,
+    number,
     per_target,
     quick_scores,
     reliability,
+    same_everywhere,
     score_targets,
 )
 
@@ -56,10 +57,10 @@ __all__ = [
     "best_thresholds",
     "block_effects",
     "brier",
-    "is_same",
     "joined_blocks",
     "log_loss",
     "macro",
+    "number",
     "operating_points",
     "per_target",
     "points_of_constants",
@@ -68,5 +69,6 @@ __all__ = [
     "reliability",
     "roc_auc",
     "roc_curve",
+    "same_everywhere",
     "score_targets",
 ]

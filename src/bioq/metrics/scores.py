@@ -1,8 +1,10 @@
 """Scores at thresholds, of each target and of all targets pooled, and calibration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bioq.metrics.intervals import BlockEffects, block_effects, stacked
@@ -142,7 +144,7 @@ def score_targets(
                 row[f"{name}_low"], row[f"{name}_high"] = of(row[name])
         row["windows"] = len(label)
         row["few_positives"] = int(points.positives < FEW_POSITIVES)
-        row["same_everywhere"] = int(len(scored) > 0 and is_same(scored.min(), scored.max()))
+        row["same_everywhere"] = int(len(scored) > 1 and is_same(scored.min(), scored.max()))
         row["brier"] = brier(label, scored)
         row |= _rates(label, scored, HALF, "_at_0.5")
         if thresholds is not None:
@@ -189,6 +191,22 @@ def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
         "macro_average_precision": macro(each[:, 1])[0],
         "micro_average_precision": average_precision(pooled),
     }
+
+
+def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
+    """Return which targets get the same prediction for every window, `(targets,)`.
+
+    None does with fewer than two windows.
+    """
+    if len(probability) < 2:
+        return np.zeros(probability.shape[1], dtype=bool)
+    ends = zip(probability.min(axis=0), probability.max(axis=0), strict=True)
+    return np.array([is_same(*pair) for pair in ends], dtype=bool)
+
+
+def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str:
+    """Return a score as text, `missing` where it is undefined."""
+    return missing if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def brier(labels: Array, probability: Array) -> float:

@@ -19,20 +19,28 @@ class _Line(NamedTuple):
 
 
 @matplotlib.rc_context(STYLE)
-def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
-    """Draw training and validation loss by epoch; `history` has the columns of `history.csv`."""
+def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None, best_by: str = "") -> Figure:
+    """Draw training and validation loss by epoch; `history` has the columns of `history.csv`.
+
+    `best_epoch` is marked, with `best_by`, the name of the score that chose it.
+    """
     figure = new_figure(3.2)
     axes = figure.axes[0]
     lines = (_Line("train_loss", "training", BLUE), _Line("valid_loss", "validation", VERMILION))
     _draw_lines(axes, history, lines)
     axes.set_ylabel("loss (cross-entropy)")
-    _draw_epochs(axes, best_epoch, at_top=True)
+    _draw_epochs(axes, best_epoch, best_by, at_top=True)
     return figure
 
 
 @matplotlib.rc_context(STYLE)
-def plot_validation_scores(history: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
-    """Draw macro and micro ROC AUC, and below them average precision, on the validation split."""
+def plot_validation_scores(
+    history: pd.DataFrame, *, best_epoch: int | None = None, best_by: str = ""
+) -> Figure:
+    """Draw macro and micro ROC AUC, and below them average precision, on the validation split.
+
+    `best_epoch` is marked, with `best_by`, the name of the score that chose it.
+    """
     figure = new_figure(4.4, rows=2, sharex=True)
     scores = (("roc_auc", "ROC AUC"), ("average_precision", "average precision"))
     for axes, (score, label) in zip(figure.axes, scores, strict=True):
@@ -42,7 +50,7 @@ def plot_validation_scores(history: pd.DataFrame, *, best_epoch: int | None = No
         )
         _draw_lines(axes, history, lines)
         axes.set_ylabel(f"{label}, validation")
-        _draw_epochs(axes, best_epoch, at_top=False)
+        _draw_epochs(axes, best_epoch, best_by, at_top=False)
     figure.axes[0].set_xlabel("")
     return figure
 
@@ -77,7 +85,7 @@ def _draw_lines(axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...]) -> 
         )
 
 
-def _draw_epochs(axes: Axes, best_epoch: int | None, *, at_top: bool) -> None:
+def _draw_epochs(axes: Axes, best_epoch: int | None, best_by: str, *, at_top: bool) -> None:
     """Number the epochs and mark the best epoch, on the side where the lines leave room."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -86,7 +94,7 @@ def _draw_epochs(axes: Axes, best_epoch: int | None, *, at_top: bool) -> None:
     axes.axvline(best_epoch, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
     late = best_epoch > float(np.mean(axes.get_xlim()))
     axes.annotate(
-        f"best, epoch {best_epoch}",
+        f"best epoch {best_epoch}" + (f"\nby {best_by}" if best_by else ""),
         (best_epoch, 1 if at_top else 0),
         xycoords=axes.get_xaxis_transform(),
         xytext=(-4 if late else 4, -2 if at_top else 3),

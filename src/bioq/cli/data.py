@@ -11,6 +11,7 @@ from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
+from bioq.dataset.leaks import count_leaks
 from bioq.genome.builds import build_of
 
 
@@ -150,6 +151,7 @@ def info(dataset: Path, /) -> None:
     for split in data.values():
         print(f"  {_split_line(split)}")
     _print_rates(data)
+    _print_leaks(data)
     print(f"  fingerprint {data.fingerprint}")
 
 
@@ -211,6 +213,20 @@ def _split_line(split: Split) -> str:
         f"{split.name}: {len(split):,} windows{strands}, "
         f"{rate:.2%} of the labels positive{unknown}{coordinates}"
     )
+
+
+def _print_leaks(data: Dataset) -> None:
+    """Print how many windows of a split are also in another."""
+    leaks = count_leaks(data)
+    lines = [line for leak in leaks for line in leak.lines()]
+    for line in lines:
+        print(f"  warning: {line}")
+    if leaks and not lines:
+        if any(leak.overlapping is None for leak in leaks):
+            unknown = "windows that overlap in part cannot be found without coordinates"
+            print(f"  no window is in two splits ({unknown})")
+        else:
+            print("  no window shares bases with a window of another split")
 
 
 def _print_rates(data: Dataset) -> None:

@@ -73,9 +73,10 @@ class Split:
         self.targets = targets
         self.strands_folded = metadata.strands_folded
         """Whether the source had every window on both strands and only the first is stored."""
+        self.contigs = description.contigs
+        """Names of the contigs that `bin_starts` numbers; empty without coordinates."""
         windows, masked = metadata.windows, metadata.masked_windows
         self._windows = windows
-        self._contigs = description.contigs
         self._bin_bp = description.bin_bp
         width = description.window_bp
         self._sequence = self._map(folder, "sequence", (windows, dna.packed_bytes(width)), np.uint8)
@@ -108,8 +109,8 @@ class Split:
         """Return every label of the split: uint8 `(windows, targets)`."""
         return unpack_labels(np.asarray(self._labels), self.targets)
 
-    def bins(self) -> pd.DataFrame:
-        """Return the bin of every window as columns chrom, start, end (0-based, half-open).
+    def bin_starts(self) -> npt.NDArray[np.int32]:
+        """Return the contig number and the start of the bin of every window: `(windows, 2)`.
 
         Raises BioqError if the data set has no coordinates.
         """
@@ -118,10 +119,17 @@ class Split:
                 f"split {self.name!r} has no coordinates: its source files have none "
                 "(for DeepSEA's files, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
             )
+        return np.asarray(self._bins)
+
+    def bins(self) -> pd.DataFrame:
+        """Return the bin of every window as columns chrom, start, end (0-based, half-open).
+
+        Raises BioqError if the data set has no coordinates.
+        """
         import pandas as pd
 
-        contig, start = np.asarray(self._bins).T
-        chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self._contigs))
+        contig, start = self.bin_starts().T
+        chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self.contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
 
     def masks(self) -> tuple[npt.NDArray[np.int64], dna.Bytes]:

@@ -13,6 +13,7 @@ from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, write_evaluation
+from bioq.evaluation.leaks import leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.summary import (
     VALID,
@@ -102,7 +103,10 @@ def evaluate_runs(
         "calibrated": all(calibration is not None for calibration in calibrations),
         "strands": options.strands,
         "precision": options.precision,
-        "notes": _notes(data, split, options.strands, calibrations),
+        "notes": [
+            *_notes(data, split, options.strands, calibrations),
+            *leak_notes(runs, data, split),
+        ],
     }
     thresholds = None
     if VALID in data and len(data[VALID]):

@@ -23,15 +23,12 @@ from bioq.dataset.layout import (
     Description,
     Source,
     SplitMetadata,
-    as_text,
     npy_header,
     read_metadata,
     unpack_labels,
 )
 from bioq.dataset.targets import TargetRows, read_target_rows
 from bioq.errors import BioqError
-from bioq.files import sha256
-from bioq.progress import progress
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -253,11 +250,11 @@ def open_dataset(path: str | Path) -> Dataset:
     """Open a data set folder, and check its sizes, its shapes and the checksum of its metadata.
 
     Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
-    `verify` also checks the checksum of every file.
+    `bioq.dataset.checksums` compares the files with their checksums.
     """
     path = Path(path)
     meta = read_metadata(path)
-    _check_sizes(path, meta["files"])
+    check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
     described["contig_bp"] = _contig_bp(path, described)
@@ -288,7 +285,8 @@ def _contig_bp(path: Path, described: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
+def check_sizes(path: Path, files: Mapping[str, Any]) -> None:
+    """Raise BioqError if a file, name -> {"bytes"}, is missing or has another size."""
     for name, recorded in files.items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None
@@ -298,33 +296,6 @@ def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
                 f"{file}: {state}, but {METADATA} records {recorded['bytes']:,}; "
                 "the data set is damaged, copy or build it again"
             )
-
-
-def verify(path: str | Path) -> Dataset:
-    """Compare every file of a data set with its checksum; return the open data set if all agree.
-
-    Raises BioqError that names every damaged file.
-    """
-    path = Path(path)
-    meta = read_metadata(path)
-    if (path / METADATA).read_bytes() != as_text(meta).encode():
-        raise BioqError(
-            f"{path / METADATA}: was changed after it was written; copy or build the data set again"
-        )
-    _check_sizes(path, meta["files"])
-    damaged = []
-    total = sum(recorded["bytes"] for recorded in meta["files"].values())
-    with progress("verify", total, "bytes") as advance:
-        for name, recorded in meta["files"].items():
-            if sha256(path / name) != recorded["sha256"]:
-                damaged.append(name)
-            advance(recorded["bytes"])
-    if damaged:
-        raise BioqError(
-            f"{path}: the checksum of {', '.join(damaged)} differs from {METADATA}; "
-            "the data set is damaged, copy or build it again"
-        )
-    return open_dataset(path)
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

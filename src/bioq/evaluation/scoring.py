@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, write_evaluation
-from bioq.evaluation.leaks import leak_notes
+from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.summary import (
     VALID,
@@ -87,6 +87,7 @@ def evaluate_runs(
     split = options.split
     home = _home(runs, out)
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")

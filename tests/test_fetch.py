@@ -276,7 +276,7 @@ def test_force_replaces_an_unpacked_bundle(site, tmp_path):
     fetch_deepsea(out, url=site.url)
     assert json.loads((out / "source.json").read_text()) == {"url": site.url}
     site.content = _archive(**{"valid.mat": CONTENT})
-    with pytest.raises(BioqError, match="bundle: exists already; .*--force to replace"):
+    with pytest.raises(BioqError, match=r"bundle: exists already; .*--force to replace"):
         fetch_deepsea(out, url=site.url)
     fetch_deepsea(out, url=site.url, force=True)
     assert _left(out) == ["source.json", "valid.mat"]

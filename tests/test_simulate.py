@@ -17,6 +17,7 @@ from bioq.builders.simulation.grammar import (
     TARGETS,
     background,
 )
+from bioq.cli import main
 from bioq.dataset import Dataset, open_dataset, verify
 from bioq.errors import BioqError, UsageError
 from bioq.motifs import jaspar_motifs

@@ -92,6 +92,8 @@ def test_the_three_files_as_shipped_make_a_data_set_of_one_strand_each(tmp_path,
     for name, expected in {"train": train, "valid": valid, "test": test}.items():
         _assert_holds(data[name], *expected)
         assert data[name].strands_folded
+    import_deepsea(tmp_path / "out", test=paths["test"], force=True)
+    assert list(verify(tmp_path / "out")) == ["test"]
     assert data.description.made_by == "deepsea"
     assert (data.description.window_bp, data.description.bin_bp) == (1000, 200)
     assert data.description.label_rule == "half"

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import json
 import re
 import tarfile
 import threading
@@ -267,6 +268,18 @@ def test_the_bundle_is_unpacked_and_its_archive_removed(site, tmp_path, capsys):
     assert (tmp_path / "bundle/deepsea_train/train.mat").read_bytes() == CONTENT
     assert _left(tmp_path) == ["bundle"]
     assert "train.mat: 5,000 bytes" in capsys.readouterr().err
+
+
+def test_force_replaces_an_unpacked_bundle(site, tmp_path):
+    out = tmp_path / "bundle"
+    site.content = _archive(**{"train.mat": CONTENT})
+    fetch_deepsea(out, url=site.url)
+    assert json.loads((out / "source.json").read_text()) == {"url": site.url}
+    site.content = _archive(**{"valid.mat": CONTENT})
+    with pytest.raises(BioqError, match=r"bundle: exists already; .*--force to replace"):
+        fetch_deepsea(out, url=site.url)
+    fetch_deepsea(out, url=site.url, force=True)
+    assert _left(out) == ["source.json", "valid.mat"]
 
 
 def test_an_archive_that_is_there_already_is_checked_and_unpacked(site, tmp_path):

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from bioq import dna
 from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.cli import main
 from bioq.dataset import open_dataset, verify
 from bioq.errors import BioqError, UsageError
+from bioq.genome import open_genome
 
 Peak = tuple[str, int, int, int]
 """Contig, start, end, summit (-1 for none)."""
@@ -208,7 +210,10 @@ def test_excluded_regions_take_out_every_bin_that_they_touch(
     assert bins.loc[bins["chrom"] == "chr2", "start"].tolist() == [0, 12, 16]
     printed = capsys.readouterr().err
     assert "4 bins excluded" in printed
-    assert "1 excluded region of exclude.bed is on chrUn, which genome.fa does not have" in printed
+    assert (
+        "warning: 1 excluded region of exclude.bed is on 1 contig that genome.fa does not have "
+        "(chrUn: 1); left out\n"
+    ) in printed
 
 
 def test_a_keep_pattern_keeps_the_bins_of_the_targets_that_it_names(world: World) -> None:
@@ -289,11 +294,64 @@ def test_peaks_on_absent_contigs_and_empty_files_are_reported_by_name(
     data = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write().build()
     assert data["train"].labels().tolist() == [[1, 0, 0]]
     printed = capsys.readouterr().err
-    assert "3 peaks are on chr7, which genome.fa does not have, in 2 files; left out" in printed
-    assert "1 peak is on chrX, which genome.fa does not have, in 1 file; left out" in printed
-    assert "no peak on the genome for empty (" in printed
-    assert "1.narrowPeak): the file holds no peak; its labels are all 0" in printed
-    assert "2.narrowPeak): the genome does not have chrX, chr7 (other names? another" in printed
+    assert (
+        "warning: 4 peaks of 2 files are on 2 contigs that genome.fa does not have "
+        "(chr7: 3, chrX: 1); left out\n"
+    ) in printed
+    assert (
+        "warning: 1 of 3 peak files holds no peak, so all labels of its target are 0: "
+        f"{tmp_path / '1.narrowPeak'}\n"
+    ) in printed
+    assert (
+        "warning: 1 of 3 peak files has only peaks on contigs that genome.fa does not have (other "
+        f"names? another build?), so all labels of its target are 0: {tmp_path / '2.narrowPeak'}: "
+        "chrX, chr7\n"
+    ) in printed
+
+
+def test_many_files_without_a_peak_are_one_line_and_info_lists_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peaks: dict[str, list[Peak]] = {f"empty{n}": [] for n in range(14)}
+    peaks |= {f"elsewhere{n}": [("chrX", 0, 4, -1)] for n in range(3)}
+    data = World(tmp_path, {"chr1": "ACGTACGT"}, {"good": [("1", 0, 4, -1)]} | peaks).write()
+    path = data.build(options={"keep": "all"}).path
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert warnings == [
+        "warning: 3 peaks of 3 files are on 1 contig that genome.fa does not have (chrX: 3); left "
+        "out",
+        "warning: 14 of 18 peak files hold no peak, so all labels of these targets are 0 (first: "
+        f"{tmp_path / '1.narrowPeak'}); 'bioq data info' lists targets without a positive",
+        "warning: 3 of 18 peak files have only peaks on contigs that genome.fa does not have "
+        "(other names? another build?), so all labels of these targets are 0 (first: "
+        f"{tmp_path / '15.narrowPeak'}: chrX); 'bioq data info' lists targets without a positive",
+    ]
+    assert main(["data", "info", str(path)]) == 0
+    assert (
+        f"17 targets have no positive in any split: {', '.join(peaks)}\n" in capsys.readouterr().out
+    )
+
+
+def test_force_replaces_a_data_set_and_nothing_else(world: World) -> None:
+    first = world.build().fingerprint
+    with pytest.raises(BioqError, match=r"out: exists already; .*or --force to replace this one"):
+        world.build(options={"keep": "all"})
+    assert world.build(options={"keep": "all"}, force=True).fingerprint != first
+    (world.folder / "mine").mkdir()
+    (world.folder / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(BioqError, match=r"mine: is not replaced: it has no dataset\.json"):
+        world.build(out="mine", force=True)
+    assert (world.folder / "mine" / "thesis.txt").read_text() == "mine"
+
+
+def test_the_note_about_plain_gzip_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    genome = tmp_path / "genome.fa.gz"
+    genome.write_bytes(gzip.compress(b">chr1\nACGT\n"))
+    for _ in range(3):
+        open_genome(genome).close()
+    assert capsys.readouterr().err.count("plain gzip has no random access") == 1
 
 
 def test_an_alias_names_contigs_for_peaks_exclusions_and_splits(tmp_path: Path) -> None:
@@ -444,12 +502,14 @@ def test_many_contigs_that_the_genome_lacks_are_counted_in_one_line(
     (tmp_path / "ex.bed").write_text(text)
     world.build(exclude=tmp_path / "ex.bed")
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
-    assert len(warnings) == 22
-    assert warnings[10] == (
-        f"warning: {sum(range(11, 31))} peaks are on 20 more contigs that genome.fa does not have; "
-        "they are left out"
+    left_out = (
+        "on 30 contigs that genome.fa does not have (alt0: 40, alt1: 39, alt2: 38, alt3: 37, "
+        "alt4: 36 and 25 more); left out"
     )
-    assert "excluded regions are on 20 more contigs" in warnings[21]
+    assert warnings == [
+        f"warning: {sum(range(11, 41))} peaks are {left_out}",
+        f"warning: {sum(range(11, 41))} excluded regions of ex.bed are {left_out}",
+    ]
     (tmp_path / "ex.bed").write_text("# nothing\n")
     world.build(out="none", exclude=tmp_path / "ex.bed")
     assert "ex.bed: holds no excluded" in capsys.readouterr().err
@@ -558,7 +618,7 @@ def test_a_genome_of_unknown_bases_is_refused(tmp_path: Path) -> None:
 def test_an_output_that_exists_is_refused_before_any_work(world: World) -> None:
     (world.folder / "targets.tsv").unlink()
     (world.folder / "out").write_text("mine")
-    refused(world, "out: exists already; give a folder that does not exist")
+    refused(world, "out: exists already; give another name, or --force to replace it")
     assert (world.folder / "out").read_text() == "mine"
 
 
@@ -629,8 +689,8 @@ def test_targets_without_a_positive_window_are_named_with_the_reason(
     (tmp_path / "not.bed").write_text("chr1\t0\t4\n")
     exclude = tmp_path / "not.bed"
     assert built(tmp_path, capsys, peaks, exclude=exclude) == [
-        f"warning: no peak on the genome for empty ({tmp_path / 'empty.bed'}): the file holds no "
-        "peak; its labels are all 0",
+        "warning: 1 of 4 peak files holds no peak, so all labels of its target are 0: "
+        f"{tmp_path / 'empty.bed'}",
         "warning: summits (1 of 4 targets): no positive window; all peaks are shorter than half a "
         "bin (2 bp), which --label half needs; give --label midpoint",
         "warning: excluded (1 of 4 targets): no positive window, though there are peaks: check "

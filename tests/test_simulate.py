@@ -17,6 +17,7 @@ from bioq.builders.simulation.grammar import (
     TARGETS,
     background,
 )
+from bioq.cli import main
 from bioq.dataset import Dataset, open_dataset, verify
 from bioq.errors import BioqError, UsageError
 from bioq.motifs import jaspar_motifs
@@ -72,6 +73,18 @@ def test_noise_leaves_genome_and_sites_alone_and_another_seed_does_not(tmp_path:
         )
         genomes.append((out / "simulation" / "genome.fa").read_text())
     assert genomes[0] == genomes[1] != genomes[2]
+
+
+def test_force_replaces_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "data"
+    command = ["data", "simulate", "--train-contigs", "1", "--contig-bp", "4000", "--out", str(out)]
+    assert main(command) == 0
+    first = (out / "dataset.json").read_bytes()
+    assert main([*command, "--seed", "1"]) == 1
+    assert "data: exists already; " in capsys.readouterr().err
+    assert (out / "dataset.json").read_bytes() == first
+    assert main([*command, "--seed", "1", "--force"]) == 0
+    assert (out / "dataset.json").read_bytes() != first
 
 
 def test_the_result_is_a_whole_data_set_with_splits_by_contig(small: Dataset) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+
 from bioq.builders.deepsea.build import import_deepsea
 from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
 from bioq.builders.peaks.build import PeakOptions, build_from_peaks
@@ -11,7 +13,13 @@ from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
+from bioq.dataset.leaks import count_leaks
+from bioq.dataset.targets import NAME
+from bioq.errors import some
 from bioq.genome.builds import build_of
+
+_MOST_TARGETS = 100
+"""Targets without a positive that `info` names."""
 
 
 def peaks(
@@ -23,6 +31,7 @@ def peaks(
     exclude: Path | None = None,
     chrom_alias: Path | None = None,
     bins: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Make a data set from peak files and a genome.
 
@@ -51,6 +60,8 @@ def peaks(
         genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     bins
         BED of the bins to use, in this order; by default the whole genome is cut into bins.
+    force
+        Replace an output that exists.
     """
     build_from_peaks(
         out,
@@ -60,8 +71,9 @@ def peaks(
         exclude=exclude,
         chrom_alias=chrom_alias,
         bins=bins,
+        force=force,
     )
-    info(out)
+    _print_info(open_dataset(out))
 
 
 def deepsea(
@@ -72,6 +84,7 @@ def deepsea(
     test: Path | None = None,
     bed: Path | None = None,
     targets: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Make a data set from DeepSEA's .mat files.
 
@@ -96,15 +109,18 @@ def deepsea(
         allTFs.pos.bed, which gives the genomic position of every window.
     targets
         Target table of files that have DeepSEA's layout and different targets.
+    force
+        Replace an output that exists.
     """
-    import_deepsea(out, train=train, valid=valid, test=test, bed=bed, targets=targets)
-    info(out)
+    import_deepsea(out, train=train, valid=valid, test=test, bed=bed, targets=targets, force=force)
+    _print_info(open_dataset(out))
 
 
 def simulate(
     *,
     out: Path,
     options: Annotated[SimulationOptions, FLAGS] = SimulationOptions(),  # noqa: B008 frozen
+    force: bool = False,
 ) -> None:
     """Make a data set of random DNA with motifs planted by known rules.
 
@@ -119,9 +135,11 @@ def simulate(
     ----------
     out
         New folder for the data set.
+    force
+        Replace an output that exists.
     """
-    simulate_dataset(out, options)
-    info(out)
+    simulate_dataset(out, options, force=force)
+    _print_info(open_dataset(out))
 
 
 def info(dataset: Path, /) -> None:
@@ -136,7 +154,11 @@ def info(dataset: Path, /) -> None:
     dataset
         Data set folder.
     """
-    data = open_dataset(dataset)
+    _print_info(open_dataset(dataset), most_targets=_MOST_TARGETS)
+
+
+def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
+    """Print what a data set contains, with up to `most_targets` names of targets."""
     about = data.description
     size = sum(file["bytes"] for file in data.files.values())
     print(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
@@ -149,7 +171,8 @@ def info(dataset: Path, /) -> None:
         print(f"  genome {build.name}")
     for split in data.values():
         print(f"  {_split_line(split)}")
-    _print_rates(data)
+    _print_rates(data, most_targets)
+    _print_leaks(data)
     print(f"  fingerprint {data.fingerprint}")
 
 
@@ -176,6 +199,7 @@ def fetch(
     out: Path,
     url: str = DEEPSEA_URL,
     sha256: str | None = None,
+    force: bool = False,
 ) -> None:
     """Download the DeepSEA training bundle and unpack it.
 
@@ -196,8 +220,10 @@ def fetch(
         Address of the bundle.
     sha256
         SHA-256 checksum that the download must have; the publisher gives none.
+    force
+        Replace an output that exists.
     """
-    fetch_deepsea(out, url=url, sha256=sha256)
+    fetch_deepsea(out, url=url, sha256=sha256, force=force)
     print(out)
 
 
@@ -213,15 +239,35 @@ def _split_line(split: Split) -> str:
     )
 
 
-def _print_rates(data: Dataset) -> None:
-    """Print for each split how many positive windows the targets have."""
+def _print_leaks(data: Dataset) -> None:
+    """Print how many windows of a split are also in another."""
+    leaks = count_leaks(data)
+    lines = [line for leak in leaks for line in leak.lines()]
+    for line in lines:
+        print(f"  warning: {line}")
+    if leaks and not lines:
+        if any(leak.overlapping is None for leak in leaks):
+            unknown = "windows that overlap in part cannot be found without coordinates"
+            print(f"  no window is in two splits ({unknown})")
+        else:
+            print("  no window shares bases with a window of another split")
+
+
+def _print_rates(data: Dataset, most_targets: int) -> None:
+    """Print for each split how many positive windows the targets have, and the targets without."""
+    total = np.zeros(len(data.targets), dtype=np.int64)
     for split in data.values():
         positives = split.positives()
+        total += positives
         empty = int((positives == 0).sum())
         if not len(split):
             continue
         low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
         print(
             f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
-            + (f"; {empty:,} targets have none" if empty else "")
+            + (f"; {empty:,} target{'s have' if empty > 1 else ' has'} none" if empty else "")
         )
+    without = list(data.targets[NAME][total == 0])
+    if without:
+        named = some(without, most_targets)
+        print(f"  {len(without):,} targets have no positive in any split: {named}")

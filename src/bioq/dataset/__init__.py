@@ -5,6 +5,7 @@ each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where
 """
 
 from bioq.dataset.blocks import BLOCK_BP
+from bioq.dataset.checksums import require_undamaged, verify
 from bioq.dataset.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -23,7 +24,6 @@ from bioq.dataset.reading import (
     Rows,
     Split,
     open_dataset,
-    verify,
 )
 from bioq.dataset.writing import DatasetWriter, SplitWriter, new_dataset
 
@@ -46,6 +46,7 @@ __all__ = [
     "new_dataset",
     "open_dataset",
     "pack_labels",
+    "require_undamaged",
     "unpack_labels",
     "verify",
 ]

@@ -23,15 +23,12 @@ from bioq.dataset.layout import (
     Description,
     Source,
     SplitMetadata,
-    as_text,
     npy_header,
     read_metadata,
     unpack_labels,
 )
 from bioq.dataset.targets import TargetRows, read_target_rows
 from bioq.errors import BioqError
-from bioq.files import sha256
-from bioq.progress import progress
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -74,9 +71,10 @@ class Split:
         self.targets = targets
         self.strands_folded = metadata.strands_folded
         """Whether the source had every window on both strands and only the first is stored."""
+        self.contigs = description.contigs
+        """Names of the contigs that `bin_starts` numbers; empty without coordinates."""
         windows, masked = metadata.windows, metadata.masked_windows
         self._windows = windows
-        self._contigs = description.contigs
         self._bin_bp = description.bin_bp
         width = description.window_bp
         self._sequence = self._map(folder, "sequence", (windows, dna.packed_bytes(width)), np.uint8)
@@ -109,8 +107,8 @@ class Split:
         """Return every label of the split: uint8 `(windows, targets)`."""
         return unpack_labels(np.asarray(self._labels), self.targets)
 
-    def bins(self) -> pd.DataFrame:
-        """Return the bin of every window as columns chrom, start, end (0-based, half-open).
+    def bin_starts(self) -> npt.NDArray[np.int32]:
+        """Return the contig number and the start of the bin of every window: `(windows, 2)`.
 
         Raises BioqError if the data set has no coordinates.
         """
@@ -119,10 +117,17 @@ class Split:
                 f"split {self.name!r} has no coordinates: its source files have none "
                 "(for DeepSEA's files, pass --bed allTFs.pos.bed to 'bioq data deepsea')"
             )
+        return np.asarray(self._bins)
+
+    def bins(self) -> pd.DataFrame:
+        """Return the bin of every window as columns chrom, start, end (0-based, half-open).
+
+        Raises BioqError if the data set has no coordinates.
+        """
         import pandas as pd
 
-        contig, start = np.asarray(self._bins).T
-        chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self._contigs))
+        contig, start = self.bin_starts().T
+        chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self.contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
 
     def blocks(self) -> npt.NDArray[np.int64]:
@@ -245,11 +250,11 @@ def open_dataset(path: str | Path) -> Dataset:
     """Open a data set folder, and check its sizes, its shapes and the checksum of its metadata.
 
     Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
-    `verify` also checks the checksum of every file.
+    `bioq.dataset.checksums` compares the files with their checksums.
     """
     path = Path(path)
     meta = read_metadata(path)
-    _check_sizes(path, meta["files"])
+    check_sizes(path, meta["files"])
     described = dict(meta["description"])
     described["contigs"] = tuple(described["contigs"])
     described["contig_bp"] = _contig_bp(path, described)
@@ -280,7 +285,8 @@ def _contig_bp(path: Path, described: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(lengths)
 
 
-def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
+def check_sizes(path: Path, files: Mapping[str, Any]) -> None:
+    """Raise BioqError if a file, name -> {"bytes"}, is missing or has another size."""
     for name, recorded in files.items():
         file = path / name
         size = file.stat().st_size if file.is_file() else None
@@ -290,33 +296,6 @@ def _check_sizes(path: Path, files: Mapping[str, Any]) -> None:
                 f"{file}: {state}, but {METADATA} records {recorded['bytes']:,}; "
                 "the data set is damaged, copy or build it again"
             )
-
-
-def verify(path: str | Path) -> Dataset:
-    """Compare every file of a data set with its checksum; return the open data set if all agree.
-
-    Raises BioqError that names every damaged file.
-    """
-    path = Path(path)
-    meta = read_metadata(path)
-    if (path / METADATA).read_bytes() != as_text(meta).encode():
-        raise BioqError(
-            f"{path / METADATA}: was changed after it was written; copy or build the data set again"
-        )
-    _check_sizes(path, meta["files"])
-    damaged = []
-    total = sum(recorded["bytes"] for recorded in meta["files"].values())
-    with progress("verify", total, "bytes") as advance:
-        for name, recorded in meta["files"].items():
-            if sha256(path / name) != recorded["sha256"]:
-                damaged.append(name)
-            advance(recorded["bytes"])
-    if damaged:
-        raise BioqError(
-            f"{path}: the checksum of {', '.join(damaged)} differs from {METADATA}; "
-            "the data set is damaged, copy or build it again"
-        )
-    return open_dataset(path)
 
 
 def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:

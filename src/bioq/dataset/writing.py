@@ -110,15 +110,17 @@ class SplitWriter:
 
 @contextlib.contextmanager
 def new_dataset(
-    path: str | Path, description: Description, targets: pd.DataFrame
+    path: str | Path, description: Description, targets: pd.DataFrame, *, force: bool = False
 ) -> Iterator[DatasetWriter]:
     """Write a data set folder; it appears only when the block ends without an error.
+
+    With `force` it replaces a data set folder that is there.
 
     >>> with new_dataset(path, description, targets) as writer:      # doctest: +SKIP
     ...     with writer.split("train") as split:
     ...         split.append(codes, pack_labels(labels))
     """
-    with new_folder(Path(path)) as folder:
+    with new_folder(Path(path), replaces=METADATA if force else None) as folder:
         writer = DatasetWriter(folder, description, targets)
         yield writer
         writer.finish()

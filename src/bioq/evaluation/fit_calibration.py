@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bioq import metrics
-from bioq.dataset import Dataset, open_dataset
+from bioq.dataset import Dataset, open_dataset, require_undamaged
 from bioq.errors import BioqError
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
@@ -30,6 +30,7 @@ def calibrate(
     """
     run = Path(run)
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)
     split = data[VALID]

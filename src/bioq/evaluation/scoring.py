@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
+from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
@@ -87,6 +88,7 @@ def evaluate_runs(
     home = _home(runs, out)
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(data)
+    require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
@@ -103,7 +105,10 @@ def evaluate_runs(
         "calibrated": all(calibration is not None for calibration in calibrations),
         "strands": options.strands,
         "precision": options.precision,
-        "notes": _notes(data, split, options.strands, calibrations),
+        "notes": [
+            *_notes(data, split, options.strands, calibrations),
+            *leak_notes(runs, data, split),
+        ],
     }
     thresholds = None
     if VALID in data and len(data[VALID]):

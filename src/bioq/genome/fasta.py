@@ -6,6 +6,7 @@ length or contain blanks: both are read once into memory, with two bits per base
 """
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -127,11 +128,16 @@ def open_genome(path: str | Path) -> Genome:
             return genome
     packed = read_packed_fasta(path)
     if format == "gzip":
-        say(
+        _say_once(
             f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
         )
     return Genome(path, packed.lengths, packed.read, lambda: None, packed.letters)
+
+
+@functools.lru_cache  # a command may open a genome several times
+def _say_once(line: str) -> None:
+    say(line)
 
 
 def _format_of(path: Path) -> GenomeFormat:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
 from bioq.dataset.targets import NAME
 from bioq.interpretation.filters import (
     FilterMotif,
@@ -95,7 +95,7 @@ def open_motif_inputs(run: Path, dataset: Path | None, options: MotifOptions) ->
     Raises BioqError if a file cannot be read, or the data set has windows of another length.
     """
     model = load(run)
-    data = _open_data(run, model, dataset)
+    data = _open_data(run, model, dataset, options.split)
     return MotifInputs(
         run.resolve().name,
         model,
@@ -162,11 +162,12 @@ def _strongest(
     }
 
 
-def _open_data(run: Path, model: TrainedModel, dataset: Path | None) -> Dataset:
+def _open_data(run: Path, model: TrainedModel, dataset: Path | None, split: str) -> Dataset:
     if dataset is None:
         data = training_data(run)
         say(f"data set: {data.path}")
     else:
         data = open_dataset(dataset)
     require_window_bp(run, model.config, data)
+    require_undamaged(data, [split])
     return data

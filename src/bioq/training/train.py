@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bioq.dataset import Dataset, open_dataset
+from bioq.dataset import Dataset, open_dataset, require_undamaged
 from bioq.dataset.batches import Batches
 from bioq.errors import BioqError
 from bioq.fast.training import training_forward
@@ -120,14 +120,16 @@ def _train(data: Dataset | str | Path, run: Path, request: TrainingRequest, resu
 
 
 def _open_data(data: Dataset | str | Path, ranks: Ranks) -> Dataset:
-    """Return the data set. Raises BioqError if it has no training window, or differs from the
-    first rank's, which may be another copy."""
+    """Return the data set. Raises BioqError if it has no training window, is damaged, or differs
+    from the first rank's, which may be another copy."""
     with ranks.agreed():
         data = data if isinstance(data, Dataset) else open_dataset(data)
         if not len(data["train"]):
             raise BioqError(
                 f"{data.path}: the train split is empty; there is nothing to learn from"
             )
+        if ranks.rank % ranks.local == 0:  # one rank on each machine, which may have its own copy
+            require_undamaged(data, ["train", "valid"])
         fingerprint = data.fingerprint
     of_first = ranks.first(lambda: fingerprint)
     with ranks.agreed():

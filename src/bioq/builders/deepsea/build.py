@@ -32,7 +32,15 @@ from bioq.builders.deepsea.rows import (
     bits_of_labels,
     codes_of_one_hot,
 )
-from bioq.dataset import SPLITS, DatasetWriter, Description, Source, SplitWriter, new_dataset
+from bioq.dataset import (
+    METADATA,
+    SPLITS,
+    DatasetWriter,
+    Description,
+    Source,
+    SplitWriter,
+    new_dataset,
+)
 from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
@@ -53,13 +61,14 @@ def import_deepsea(
     test: Path | None = None,
     bed: Path | None = None,
     targets: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Make the data set folder `out` from one or more of the three .mat files, in bounded memory.
 
     If the second half of a file is the reverse complement of the first half (every row is
     checked), only the first half is stored. `bed` (allTFs.pos.bed) gives coordinates. `targets` is
     a target table for files whose targets are not DeepSEA's 919. Each file may be v5 or v7.3,
-    recognised by its content.
+    recognised by its content. With `force` a data set that is there is replaced.
 
     Raises UsageError if no file is given, BioqError if a file is not in DeepSEA's layout.
     """
@@ -67,7 +76,7 @@ def import_deepsea(
     paths = {split: Path(path) for split, path in given.items() if path is not None}
     if not paths:
         raise UsageError("no .mat file was given; give at least one of --train, --valid, --test")
-    require_absent(Path(out))
+    require_absent(Path(out), replaces=METADATA if force else None)
     with contextlib.ExitStack() as stack:
         files = {split: stack.enter_context(_open(split, path)) for split, path in paths.items()}
         first = _agree(files)
@@ -86,7 +95,7 @@ def import_deepsea(
             ),
             contig_bp=() if bins is None or not is_deepsea else _hg19_lengths(bins),
         )
-        with new_dataset(out, description, table) as writer:
+        with new_dataset(out, description, table, force=force) as writer:
             train_windows = None
             for split, file in files.items():
                 windows = _write(writer, file, plans[split], bins, train_windows)

@@ -24,6 +24,8 @@ from bioq.errors import BioqError
 from bioq.progress import progress, say
 
 DEEPSEA_URL = "http://deepsea.princeton.edu/media/code/deepsea_train_bundle.v0.9.tar.gz"
+SOURCE = "source.json"
+"""The file beside the unpacked ones that records their address."""
 TRIES = 6
 """Consecutive tries without a new byte after which the download fails."""
 TIMEOUT_S = 60.0
@@ -34,21 +36,25 @@ FreeBytes = Callable[[Path], int]
 Sleep = Callable[[float], None]
 
 
-def fetch_deepsea(out: Path, *, url: str = DEEPSEA_URL, sha256: str | None = None) -> None:
+def fetch_deepsea(
+    out: Path, *, url: str = DEEPSEA_URL, sha256: str | None = None, force: bool = False
+) -> None:
     """Download the DeepSEA training bundle and unpack it as the folder `out`.
 
     The archive is stored beside `out` until it is unpacked; an interrupted download is resumed. The
     .mat files in it are already compressed, so unpacking needs about the same space again.
+    `out`/source.json records the address; with `force` a folder that has this file is replaced.
     Raises BioqError if `out` exists, the disk has too little space or the server does not answer.
     """
     out = Path(out)
-    files.require_absent(out)
+    replaces = SOURCE if force else None
+    files.require_absent(out, replaces=replaces)
     archive = out.with_name(url.rsplit("/", 1)[-1] or "bundle.tar.gz")
     if archive.exists():
         _check_sha256(archive, sha256, url)
     else:
         fetch(url, archive, sha256=sha256, room_factor=2.0)
-    _unpack(archive, out)
+    _unpack(archive, out, url, replaces)
     archive.unlink()
     for path in sorted(path for path in out.rglob("*") if path.is_file()):
         say(f"{path}: {path.stat().st_size:,} bytes")
@@ -275,17 +281,18 @@ def _check_sha256(path: Path, expected: str | None, url: str) -> None:
     say(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {actual} ({state})")
 
 
-def _unpack(archive: Path, out: Path) -> None:
-    """Unpack a tar archive as the new folder `out`; refuse members outside it."""
+def _unpack(archive: Path, out: Path, url: str, replaces: str | None) -> None:
+    """Unpack a tar archive as the folder `out`, with its address; refuse members outside it."""
     try:
         with (
-            files.new_folder(out) as folder,
+            files.new_folder(out, replaces=replaces) as folder,
             tarfile.open(archive) as tar,
             progress(f"unpack {archive.name}", archive.stat().st_size, "bytes") as advance,
         ):
             for member in tar:
                 tar.extract(member, folder, filter="data")
                 advance(member.size)
+            files.write_json(folder / SOURCE, {"url": url})
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = str(error).splitlines()[0].rstrip(":") if str(error) else "it ends too early"
         raise BioqError(

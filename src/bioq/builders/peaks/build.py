@@ -22,6 +22,7 @@ from bioq.builders.peaks.labels import (
 )
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
+    METADATA,
     SPLITS,
     DatasetWriter,
     Description,
@@ -119,6 +120,7 @@ def build_from_peaks(
     attach: Mapping[str, Path] = _NOTHING,
     made_by: str = "peaks",
     more_options: Mapping[str, Any] = _NOTHING,
+    force: bool = False,
 ) -> None:
     """Build a data set from a genome and a sheet of targets with their peak files.
 
@@ -130,7 +132,7 @@ def build_from_peaks(
     file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
     `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
     folder that is copied into the data set under that name. `more_options` is added to the recorded
-    options.
+    options. With `force` a data set that is there is replaced.
 
     Raises UsageError for arguments that cannot be combined and BioqError for bad input, before
     anything is written.
@@ -140,7 +142,7 @@ def build_from_peaks(
         raise UsageError(
             "--bins names the exact bins to use; leave out --exclude and a --keep pattern"
         )
-    require_absent(Path(out))
+    require_absent(Path(out), replaces=METADATA if force else None)
     sheet = read_target_sheet(targets)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
@@ -165,7 +167,7 @@ def build_from_peaks(
             options=recorded,
             contig_bp=tuple(opened.lengths.values()),
         )
-        with new_dataset(out, description, sheet.targets) as writer:
+        with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
             summary = _write_splits(writer, plan, split_of_contig)

@@ -20,7 +20,7 @@ from bioq.genome import Bed, ContigNames, Located, locate, read_bed
 from bioq.genome.bed import NO_SUMMIT
 from bioq.progress import progress, say
 
-_MOST_CONTIGS_NAMED = 10
+_MOST_CONTIGS_NAMED = 5
 
 
 @dataclass
@@ -140,41 +140,45 @@ def read_labels(
     _report_equal_files(sheet)
     labels, kinds = SparseLabels(len(bins), len(sheet.peaks)), TargetPeaks()
     empty: list[str] = []
+    elsewhere: list[str] = []
     absent_peaks: Counter[str] = Counter()
-    absent_files: Counter[str] = Counter()
+    absent_files = 0
     notes = _FileNotes("peaks")
     has_summits = label == "midpoint"
     with progress("read peaks", len(sheet.peaks), "files") as advance:
-        for name, path in zip(sheet.targets[NAME], sheet.peaks, strict=True):
+        for path in sheet.peaks:
             bed = read_bed(path, summits=has_summits, blocks=True)
             located = locate(bed, names)
             notes.add(bed, located, names, has_summits=has_summits)
             absent_peaks.update(located.absent)
-            absent_files.update(located.absent.keys())
-            if not len(located.rows):
-                empty.append(f"{name} ({path}): {_why_empty(bed, located)}")
+            absent_files += bool(located.absent)
+            if not len(bed):
+                empty.append(str(path))
+            elif not len(located.rows):
+                elsewhere.append(f"{path}: {some(located.absent)}")
             positive = positive_bins(bins, bed, located, label)
             labels.add(positive)
             kinds.add(bed, located, positive, bins=bins, label=label)
             advance(1)
     genome = names.genome.path
-    if len(empty) == len(sheet.peaks):
-        is_one = len(empty) == 1
-        files = "its peak file has no" if is_one else f"none of its {len(empty):,} peak files has a"
+    if len(empty) + len(elsewhere) == len(sheet.peaks):
+        is_one = len(sheet.peaks) == 1
+        files = f"none of its {len(sheet.peaks):,} peak files has a"
+        files = "its peak file has no" if is_one else files
         raise BioqError(
             f"{sheet.path}: {files} peak on {genome}: {'its' if is_one else 'their'} "
             f"contigs are {some(absent_peaks) or 'none at all'}, the genome's are "
             f"{some(names.contigs)}; check the genome build, or give --chrom-alias"
         )
-    for contig, peaks in absent_peaks.most_common(_MOST_CONTIGS_NAMED):
-        count = absent_files[contig]
-        say(
-            f"warning: {peaks:,} peak{'s are' if peaks != 1 else ' is'} on {contig}, which "
-            f"{genome.name} does not have, in {count:,} file{'s' * (count != 1)}; left out"
-        )
-    _report_more_contigs(absent_peaks, "peaks", genome)
-    for line in empty:
-        say(f"warning: no peak on the genome for {line}; its labels are all 0")
+    _report_absent(absent_peaks, "peaks", f"{absent_files:,} files" * (absent_files > 1), genome)
+    _report_without_peaks(empty, "holds no peak", "hold no peak", len(sheet.peaks))
+    is_elsewhere = f"on contigs that {genome.name} does not have (other names? another build?)"
+    _report_without_peaks(
+        elsewhere,
+        f"has only peaks {is_elsewhere}",
+        f"have only peaks {is_elsewhere}",
+        len(sheet.peaks),
+    )
     for line in notes.lines():
         say(line)
     return labels, kinds
@@ -195,21 +199,34 @@ def _report_equal_files(sheet: TargetSheet) -> None:
         )
 
 
-def _report_more_contigs(absent: Counter[str], what: str, genome: Path) -> None:
-    """Print one line for the contigs that are not named one by one."""
-    rest = absent.most_common()[_MOST_CONTIGS_NAMED:]
-    if rest:
-        count = sum(number for _, number in rest)
-        say(
-            f"warning: {count:,} {what} are on {len(rest):,} more contigs that {genome.name} does "
-            "not have; they are left out"
-        )
+def _report_without_peaks(files: list[str], one: str, many: str, total: int) -> None:
+    """Print one line for the peak files without a peak on the genome that have one reason."""
+    if not files:
+        return
+    is_one = len(files) == 1
+    first = f": {files[0]}" if is_one else f" (first: {files[0]})"
+    say(
+        f"warning: {len(files):,} of {total:,} peak files {one if is_one else many}, so all labels "
+        f"of {'its target' if is_one else 'these targets'} are 0{first}"
+        + "; 'bioq data info' lists targets without a positive"
+        * (not is_one)
+    )
 
 
-def _why_empty(bed: Bed, located: Located) -> str:
-    if not len(bed):
-        return "the file holds no peak"
-    return f"the genome does not have {some(located.absent)} (other names? another build?)"
+def _report_absent(absent: Counter[str], what: str, files: str, genome: Path) -> None:
+    """Print one line for the intervals on contigs that the genome does not have."""
+    if not absent:
+        return
+    listed = some(
+        [f"{contig}: {count:,}" for contig, count in absent.most_common()], _MOST_CONTIGS_NAMED
+    )
+    is_one = absent.total() == 1
+    named = (what[:-1] if is_one else what) + f" of {files}" * bool(files)
+    say(
+        f"warning: {absent.total():,} {named} {'is' if is_one else 'are'} on "
+        f"{len(absent):,} contig{'s' * (len(absent) > 1)} that {genome.name} does not have "
+        f"({listed}); left out"
+    )
 
 
 def read_regions(path: Path, names: ContigNames, what: str) -> Located:
@@ -221,14 +238,7 @@ def read_regions(path: Path, names: ContigNames, what: str) -> Located:
     located = locate(bed, names)
     if not len(bed):
         say(f"warning: {path}: holds no {what}; expected BED, one region per line")
-    absent = Counter(located.absent)
-    for contig, count in absent.most_common(_MOST_CONTIGS_NAMED):
-        regions = f"{what[:-1] if count == 1 else what} of {bed.path.name}"
-        say(
-            f"warning: {count:,} {regions} {'is' if count == 1 else 'are'} on {contig}, which "
-            f"{names.genome.path.name} does not have"
-        )
-    _report_more_contigs(absent, what, names.genome.path)
+    _report_absent(Counter(located.absent), what, bed.path.name, names.genome.path)
     notes = _FileNotes(what)
     notes.add(bed, located, names, has_summits=False)
     for line in notes.lines():

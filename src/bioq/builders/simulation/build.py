@@ -29,6 +29,7 @@ from bioq.builders.simulation.grammar import (
     background,
     plant,
 )
+from bioq.dataset import METADATA
 from bioq.dataset.targets import NAME, PEAKS, write_target_table
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
@@ -96,14 +97,16 @@ class SimulationOptions:
 _DEFAULTS = SimulationOptions()
 
 
-def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
+def simulate(
+    out: str | Path, options: SimulationOptions = _DEFAULTS, *, force: bool = False
+) -> None:
     """Make a simulated data set: write FASTA, peaks and sheet, then build the data set from them.
 
     These files and the truth are kept in OUT/simulation. The same options give the same bytes.
-    Raises BioqError if `out` exists.
+    Raises BioqError if `out` exists; with `force` a data set that is there is replaced.
     """
     out = Path(out)
-    require_absent(out)
+    require_absent(out, replaces=METADATA if force else None)
     contigs = [f"chr{number + 1}" for number in range(options.train_contigs + 2)]
     with tempfile.TemporaryDirectory(prefix="bioq-simulation-") as name:
         folder = Path(name) / FOLDER
@@ -117,6 +120,7 @@ def simulate(out: str | Path, options: SimulationOptions = _DEFAULTS) -> None:
             attach={FOLDER: folder},
             made_by=MADE_BY,
             more_options={"simulation": asdict(options)},
+            force=force,
         )
 
 

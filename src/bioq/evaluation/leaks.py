@@ -1,0 +1,43 @@
+"""Whether a run has learned from windows of the split that is scored."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bioq.dataset import Dataset
+from bioq.dataset.leaks import leak_of
+from bioq.errors import BioqError
+from bioq.runs.folder import read_config, training_data
+
+TRAIN = "train"
+
+
+def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]:
+    """Yield a line per kind of leak between a split and the windows that the runs were trained on.
+
+    Those are the split `train` of `data` or, if a run was trained on another data set, of that one.
+    """
+    if split == TRAIN:
+        return
+    checked = set()
+    for run in runs:
+        fingerprint = read_config(run).data.get("fingerprint")
+        if fingerprint in checked:
+            continue
+        checked.add(fingerprint)
+        trained_on = data if fingerprint == data.fingerprint else _other_data(run)
+        if trained_on is None:
+            yield (
+                f"{run.resolve().name} was trained on a data set that is not here, so it is not "
+                f"known whether it has seen windows of the split {split!r}"
+            )
+        else:
+            yield from leak_of(data[split], trained_on[TRAIN]).lines()
+
+
+def _other_data(run: Path) -> Dataset | None:
+    """Return the data set that a run was trained on; None if it is not found or is damaged."""
+    try:
+        data = training_data(run)
+    except BioqError:
+        return None
+    return data if TRAIN in data else None

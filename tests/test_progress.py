@@ -33,9 +33,9 @@ def test_a_line_comes_every_ten_seconds_where_there_is_no_terminal(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "encode: 3,000/10,000 windows, 250/s, 28 s left",
-        "encode: 6,000/10,000 windows, 250/s, 16 s left",
-        "encode: 9,000/10,000 windows, 250/s, 4 s left",
+        "encode: 3,000/10,000 windows, 250/s, about 28 s left",
+        "encode: 6,000/10,000 windows, 250/s, about 16 s left",
+        "encode: 9,000/10,000 windows, 250/s, about 4 s left",
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_note_ends_the_line(
     with progress("epoch 1", 10, "windows") as advance:
         clock.now_s += 10
         advance(5, "loss 0.25")
-    assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, 10 s left, loss 0.25\n"
+    assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, about 10 s left, loss 0.25\n"
 
 
 def test_a_stream_shows_what_is_done_without_a_total(
@@ -75,7 +75,7 @@ def test_no_units_and_too_many_units_are_counted_all_the_same(
     with progress("read", 0, "rows") as advance:
         clock.now_s += 20
         advance(done)
-    assert capsys.readouterr().err == f"read: {done}/0 rows, {done / 20:.2g}/s, 0 s left\n"
+    assert capsys.readouterr().err == f"read: {done}/0 rows, {done / 20:.2g}/s, about 0 s left\n"
 
 
 def test_a_bar_with_counts_and_rate_is_drawn_on_a_terminal(

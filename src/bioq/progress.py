@@ -84,10 +84,11 @@ class _Line:
     completed: int
     after_s: AfterS
     before: int = field(init=False)
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.before = self.completed
+        self.started = time.monotonic()
 
     @property
     def rate(self) -> float:
@@ -97,7 +98,7 @@ class _Line:
     def left(self) -> str:
         """Return the time left, as text; empty if it is not known."""
         rate = self.rate
-        if self.total is None or rate <= 0:
+        if self.total is None or rate <= 0:  # nothing is done yet
             return ""
         seconds = max(self.total - self.completed, 0) / rate + self.after_s(rate)
         return f"about {duration(seconds)} left"

@@ -335,14 +335,15 @@ def test_only_commands_with_resume_say_that_they_continue(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bioq.cli.train.run_training", interrupt)
+    monkeypatch.setattr("bioq.cli.predict.predict_file", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)
     variants = ["variants", "run", "x.vcf", "--genome", "g.fa", "--out", "o"]
+    advice = "the same command with --resume goes on from what is saved"
     for tokens, line in (
-        (["train", "data", "--out", "run"], "bioq: interrupted; --resume continues from there"),
+        (["predict", "run", "x.fa", "--out", "o.tsv"], f"bioq: interrupted; {advice}"),
         (variants, "bioq: interrupted"),
-        ([*variants, "--ray", "local"], "bioq: interrupted; --resume continues from there"),
+        ([*variants, "--ray", "local"], f"bioq: interrupted; {advice}"),
     ):
         assert main(tokens) == 130
         assert one_line(capsys) == line
@@ -351,6 +352,7 @@ def test_only_commands_with_resume_say_that_they_continue(
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, OSError])
 def test_an_error_that_a_library_makes_of_sigterm_keeps_the_advice(
     kind: type[BaseException],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -360,9 +362,9 @@ def test_an_error_that_a_library_makes_of_sigterm_keeps_the_advice(
         except KeyboardInterrupt:
             raise kind("write failed") from None
 
-    monkeypatch.setattr("bioq.cli.train.run_training", stop)
-    assert main(["train", "data", "--out", "run"]) == 143
-    assert one_line(capsys) == "bioq: terminated; --resume continues from there"
+    monkeypatch.setattr("bioq.training.train.open_data", stop)
+    assert main(["train", "data", "--out", str(tmp_path / "run")]) == 143
+    assert one_line(capsys) == "bioq: terminated; nothing was written"
 
 
 def test_wrong_options_do_not_say_that_the_command_continues(

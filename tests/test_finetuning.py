@@ -45,7 +45,7 @@ def write_data(folder: Path, names: list[str], *, window_bp: int = 200) -> Datas
 @pytest.fixture
 def source(masked_data: Dataset, tmp_path: Path) -> Path:
     """A run whose targets are `first` and `second`."""
-    bioq.train(masked_data, tmp_path / "source", sizes=SIZES, config=QUICK)
+    bioq.train(masked_data, tmp_path / "source", model="bioq", sizes=SIZES, config=QUICK)
     return tmp_path / "source"
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from bioq import progress as module
-from bioq.progress import progress, say
+from bioq.progress import duration, progress, say
 
 
 class Clock:
@@ -33,9 +33,9 @@ def test_a_line_comes_every_ten_seconds_where_there_is_no_terminal(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        "encode: 3,000/10,000 windows, 250/s, 28 s left",
-        "encode: 6,000/10,000 windows, 250/s, 16 s left",
-        "encode: 9,000/10,000 windows, 250/s, 4 s left",
+        "encode: 3,000/10,000 windows, 250/s, about 28 s left",
+        "encode: 6,000/10,000 windows, 250/s, about 16 s left",
+        "encode: 9,000/10,000 windows, 250/s, about 4 s left",
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_note_ends_the_line(
     with progress("epoch 1", 10, "windows") as advance:
         clock.now_s += 10
         advance(5, "loss 0.25")
-    assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, 10 s left, loss 0.25\n"
+    assert capsys.readouterr().err == "epoch 1: 5/10 windows, 0.5/s, about 10 s left, loss 0.25\n"
 
 
 def test_a_stream_shows_what_is_done_without_a_total(
@@ -57,6 +57,40 @@ def test_a_stream_shows_what_is_done_without_a_total(
         clock.now_s += 10
         advance(2000)
     assert capsys.readouterr().err == "variants: 2,000 alleles, 200/s\n"
+
+
+def test_the_time_left_is_that_of_the_whole_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(monkeypatch)
+
+    def after_s(rate: float) -> float:
+        return 6_000 + 900 / rate
+
+    with progress("epoch 1/3", 1000, "windows", done=400, after_s=after_s) as advance:
+        clock.now_s += 10
+        advance(100)
+    # 10 windows per second: 50 s of this line, 6,090 s after it. 400 windows were done before.
+    expected = "epoch 1/3: 500/1,000 windows, 10/s, about 1 h 42 min left"
+    assert capsys.readouterr().err.splitlines() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (934, "16 min"),
+        (3569, "59 min"),
+        (3571, "1 h 0 min"),
+        (6_000, "1 h 40 min"),
+        (172_000, "47 h 47 min"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_a_time_is_in_hours_minutes_and_seconds(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_a_short_job_says_nothing_where_there_is_no_terminal(
@@ -75,7 +109,8 @@ def test_no_units_and_too_many_units_are_counted_all_the_same(
     with progress("read", 0, "rows") as advance:
         clock.now_s += 20
         advance(done)
-    assert capsys.readouterr().err == f"read: {done}/0 rows, {done / 20:.2g}/s, 0 s left\n"
+    left = ", about 0 s left" if done else ""
+    assert capsys.readouterr().err == f"read: {done}/0 rows, {done / 20:.2g}/s{left}\n"
 
 
 def test_a_bar_with_counts_and_rate_is_drawn_on_a_terminal(
@@ -90,7 +125,7 @@ def test_a_bar_with_counts_and_rate_is_drawn_on_a_terminal(
         advance(3000, "fine")
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "verify [all]" in drawn  # a name in brackets is no colour
-    assert re.search(r"4,000/4,000 bytes [\d,]+/s, fine", drawn)
+    assert re.search(r"4,000/4,000 bytes [\d,]+/s, about 0 s left, fine", drawn)
     assert capsys.readouterr().out == ""
 
 

@@ -273,7 +273,7 @@ def test_a_run_keeps_its_recipe_when_a_later_version_has_another(
 ) -> None:
     run, recipe = tmp_path / "run", dataclasses.replace(RECIPES["small"], epochs=2)
     monkeypatch.setitem(RECIPES, "small", recipe)
-    bioq.train(masked_data, run, sizes=SMALL)
+    bioq.train(masked_data, run, model="bioq", sizes=SMALL)
     before = files_of(run)
     monkeypatch.setitem(RECIPES, "small", dataclasses.replace(recipe, epochs=3, average=0.5))
     bioq.train(masked_data, run, sizes=SMALL, resume=True)
@@ -303,7 +303,7 @@ def test_resume_with_other_settings_is_refused(masked_data: Dataset, tmp_path: P
         bioq.train(masked_data, run, config=TrainConfig(epochs=9), resume=True)
     with pytest.raises(UsageError, match=r"started with filters 8, not 9; resume it without"):
         bioq.train(masked_data, run, sizes=ModelSizes(filters=9), resume=True)
-    with pytest.raises(UsageError, match=r"started with model 'bioq', not 'danq'"):
+    with pytest.raises(UsageError, match=r"started with model 'marq', not 'danq'"):
         bioq.train(masked_data, run, model="danq", resume=True)
     once = dataclasses.replace(QUICK, epochs=1)
     bioq.train(masked_data, tmp_path / "danq", model="danq", sizes=SMALL, config=once)
@@ -328,7 +328,7 @@ def test_resume_of_no_run_and_start_over_a_run_are_refused(
     with pytest.raises(BioqError, match=r"holds no config.json"):
         bioq.train(masked_data, tmp_path / "none", resume=True)
     bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=TrainConfig(epochs=1))
-    with pytest.raises(BioqError, match="exists already"):
+    with pytest.raises(BioqError, match=r"run: has a finished training; give a folder that does"):
         bioq.train(masked_data, tmp_path / "run", sizes=SMALL)
 
 

@@ -3,8 +3,9 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Protocol
 
 PLAIN_LINE_EVERY_S = 10.0
@@ -17,20 +18,47 @@ class Advance(Protocol):
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
+AfterS = Callable[[float], float]
+"""`(units per second)` -> seconds that the command needs after the units of this line."""
+
+
+def _nothing_after(_rate: float) -> float:
+    return 0.0
+
+
 @contextlib.contextmanager
-def progress(label: str, total: int | None, unit: str) -> Iterator[Advance]:
+def progress(
+    label: str, total: int | None, unit: str, *, done: int = 0, after_s: AfterS = _nothing_after
+) -> Iterator[Advance]:
     """Show the progress of a job of `total` units; yield a function that reports completed units.
 
     On a terminal: a bar with rate and time left. Otherwise a plain line every 10 s, and no line for
-    a job that ends within 10 s. If `total` is None, the line has no total and no time left.
+    a job that ends within 10 s. If `total` is None, the line has no total and no time left. `done`
+    units were completed before and do not count for the rate. The time left is that of the whole
+    command: of the units of this line, and of `after_s`.
     """
     if _is_quiet.get():
         yield lambda done, note="": None
-    elif sys.stderr.isatty():
-        with _bar(label, total, unit) as advance:
+        return
+    line = _Line(total, done, after_s)
+    if sys.stderr.isatty():
+        with _bar(label, line, unit) as advance:
             yield advance
     else:
-        yield _plain(label, total, unit)
+        yield _plain(label, line, unit)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: `45 s`, `12 min`, `1 h 40 min`, `3 d 4 h`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
 
 
 @contextlib.contextmanager
@@ -48,10 +76,38 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@dataclass
+class _Line:
+    """The numbers of one line of progress."""
+
+    total: int | None
+    completed: int
+    after_s: AfterS
+    before: int = field(init=False)
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.completed
+        self.started = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Units per second since the start."""
+        return (self.completed - self.before) / max(time.monotonic() - self.started, 1e-9)
+
+    def left(self) -> str:
+        """Return the time left, as text; empty if it is not known."""
+        rate = self.rate
+        if self.total is None or rate <= 0:  # nothing is done yet
+            return ""
+        seconds = max(self.total - self.completed, 0) / rate + self.after_s(rate)
+        return f"about {duration(seconds)} left"
+
+
 @contextlib.contextmanager
-def _bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
+def _bar(label: str, line: _Line, unit: str) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -60,38 +116,39 @@ def _bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
             "{task.completed:,.0f}{task.fields[of_total]} {task.fields[unit]}", markup=False
         ),
         TextColumn("{task.fields[rate]}{task.fields[note]}", markup=False),
-        TimeRemainingColumn(),
     )
-    started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        of_total = "" if total is None else f"/{total:,}"
-        task = bar.add_task(label, total=total, unit=unit, of_total=of_total, rate="", note="")
+        of_total = "" if line.total is None else f"/{line.total:,}"
+        task = bar.add_task(
+            label,
+            total=line.total,
+            completed=line.completed,
+            unit=unit,
+            of_total=of_total,
+            rate="",
+            note="",
+        )
 
         def advance(done: int, note: str = "") -> None:
-            completed = bar.tasks[task].completed + done
-            rate = completed / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=done, rate=_per_second(rate), note=note and f", {note}")
+            line.completed += done
+            rest = "".join(f", {text}" for text in (line.left(), note) if text)
+            bar.update(task, advance=done, rate=_per_second(line.rate), note=rest)
 
         yield advance
 
 
-def _plain(label: str, total: int | None, unit: str) -> Advance:
-    started = printed = time.monotonic()
-    completed = 0
+def _plain(label: str, line: _Line, unit: str) -> Advance:
+    printed = line.started
 
     def advance(done: int, note: str = "") -> None:
-        nonlocal completed, printed
-        completed += done
+        nonlocal printed
+        line.completed += done
         now = time.monotonic()
         if now - printed >= PLAIN_LINE_EVERY_S:
             printed = now
-            rate = completed / (now - started)
-            ending = note and f", {note}"
-            of_total = left = ""
-            if total is not None:
-                left_s = max(total - completed, 0) / rate if rate else 0
-                of_total, left = f"/{total:,}", f", {left_s:,.0f} s left"
-            say(f"{label}: {completed:,}{of_total} {unit}, {_per_second(rate)}{left}{ending}")
+            of_total = "" if line.total is None else f"/{line.total:,}"
+            rest = "".join(f", {text}" for text in (line.left(), note) if text)
+            say(f"{label}: {line.completed:,}{of_total} {unit}, {_per_second(line.rate)}{rest}")
 
     return advance
 

@@ -17,13 +17,16 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def resumable() -> Iterator[None]:
-    """Add to an interrupt in this block that the command continues with --resume."""
+    """Add to an interrupt in this block that the command continues with --resume.
+
+    For outputs in parts: what was not saved yet is computed again, also if that is everything.
+    """
     try:
         yield
     except UsageError:  # nothing was begun
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
-        error.add_note("--resume continues from there")
+        error.add_note("the same command with --resume goes on from what is saved")
         raise
 
 

@@ -7,31 +7,41 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bioq.cli.interrupts import resumable
 from bioq.cli.options import FLAGS
+from bioq.cli.tables import print_table
 from bioq.errors import BioqError, UsageError
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
+from bioq.options import flag_of
 from bioq.progress import say
+from bioq.training.defaults import DEFAULT_MODELS
 from bioq.training.plan import TrainingRequest, named_options, request_from_options
+from bioq.training.preview import Preview, preview
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
 
-_MODEL_HELP = f"{', '.join(PUBLISHED)} (docs/models.md); bioq by default."
+_DEFAULTS = ", ".join(
+    f"{row.model} from {row.from_windows:,} training windows" if row.from_windows else row.model
+    for row in DEFAULT_MODELS
+)
+_MODEL_HELP = (
+    f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes. Default: {_DEFAULTS}."
+)
 
 
-@resumable()
 def train(
     dataset: Path,
     /,
     *,
-    out: Path,
+    out: Path | None = None,
     model: Annotated[str | None, Parameter(help=_MODEL_HELP)] = None,
     motifs: str | None = None,
     from_run: Annotated[Path | None, Parameter(name="--from")] = None,
     freeze: bool = False,
     resume: bool = False,
+    force: bool = False,
+    plan: bool = False,
     config: Path | None = None,
     training: Annotated[TrainConfig, FLAGS] = TrainConfig(),  # noqa: B008 frozen
     sizes: Annotated[ModelSizes, FLAGS] = ModelSizes(),  # noqa: B008 frozen
@@ -39,10 +49,16 @@ def train(
     """Train a model on a data set.
 
     Writes a run folder: the weights of the best epoch by validation, the weights of the last
-    epoch, the history and the configuration. --resume continues an interrupted run.
+    epoch, the history and the configuration. Ctrl-C and SIGTERM save the step; --resume continues
+    from there.
+
+    Options that are not given follow from the data set: its size decides the model (--model), and
+    the model and the size decide the recipe (--recipe auto); the recipe has the learning rate, the
+    epochs and the other values. --plan prints all of them, and docs/training.md has the table.
 
     For example:
 
+        bioq train yeast --plan
         bioq train yeast --out run
         bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
         bioq train deepsea --out paper --model bioq --recipe bioq
@@ -55,7 +71,8 @@ def train(
     dataset
         Data set folder, written by 'bioq data ...'.
     out
-        New folder for the run; with --resume: folder of the run to continue.
+        New folder for the run; with --resume: folder of the run to continue. Required without
+        --plan.
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
@@ -66,15 +83,38 @@ def train(
         the targets' queries); the weights that all targets share do not change.
     resume
         Continue an interrupted run.
+    force
+        Replace an output that exists.
+    plan
+        Print every value that would be used and where it comes from, with the memory and the time
+        expected; train nothing and write nothing.
     config
         TOML file with any of these options (lr = 1e-3, filters = 64, ...). A flag that differs
         from its default overrides the file.
     """
     options = named_options(model, sizes, motifs, from_run, freeze, training)
+    default = TrainingRequest().options()
+    origins = {name: flag_of(name) for name, value in options.items() if value != default[name]}
     if config is not None:
-        options = _with_file(options, config)
-    run_training(dataset, out, request_from_options(options), resume=resume)
+        in_file = _with_file(options, config)
+        origins |= {name: str(config) for name in in_file if in_file[name] != options[name]}
+        options = in_file
+    request = request_from_options(options)
+    if out is None and (resume or not plan):
+        raise UsageError("--out is missing; name the folder of the run, such as --out run")
+    if plan:
+        _print_plan(preview(dataset, request, out, resume=resume, force=force, origins=origins))
+        return
+    assert out is not None
+    run_training(dataset, out, request, resume=resume, force=force)
     print(out)
+
+
+def _print_plan(planned: Preview) -> None:
+    for heading, text in planned.facts:
+        print(f"{heading}: {text}")
+    print()
+    print_table([["option", "value", "from"], *planned.options])
 
 
 def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:

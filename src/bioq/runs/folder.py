@@ -72,9 +72,17 @@ class RunConfig:
 
 
 def create_run(
-    run: Path, *, model: Mapping[str, Any], training: Mapping[str, Any], data: Dataset
+    run: Path,
+    *,
+    model: Mapping[str, Any],
+    training: Mapping[str, Any],
+    data: Dataset,
+    force: bool = False,
 ) -> None:
-    """Make a run folder with `config.json` and `targets.tsv`. Raises BioqError if it exists."""
+    """Make a run folder with `config.json` and `targets.tsv`.
+
+    Raises BioqError if `run` exists, unless it is a run and `force` replaces it.
+    """
     config = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -97,7 +105,7 @@ def create_run(
             "numpy": np.__version__,
         },
     }
-    with new_folder(run) as folder:
+    with new_folder(run, replaces=CONFIG if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

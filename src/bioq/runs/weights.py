@@ -98,6 +98,18 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """Return the text that `save_tensors` wrote, without the tensors and without a check of them.
+
+    Raises BioqError if the file cannot be read.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return opened.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BioqError(f"{file}: is not a readable safetensors file ({error})") from error
+
+
 def tensors_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Return the CRC-32 of names, types, shapes, bytes and text, in any order.
 

@@ -25,18 +25,21 @@ from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
 from bioq.metrics import number
 from bioq.progress import progress, say
-from bioq.runs.best_epoch import LOSS, best_epoch, deciding_score
+from bioq.runs.best_epoch import LOSS, deciding_score
 from bioq.runs.folder import BEST, LAST, write_history
 from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
 from bioq.training.distributed import Ranks
 from bioq.training.gradient_check import warn_of_wrong_gradients
+from bioq.training.pace import LONG_S, Pace
 from bioq.training.plan import Plan
 from bioq.training.recipes import learning_rate_at, seed_of
 from bioq.training.state import Position, TrainingState, save_state
+from bioq.training.stop import StopSignals
 from bioq.training.validation import Validation
 
 _CHECK_EVERY_STEPS = 50  # of the loss: every check waits for the device
+_ESTIMATE_AFTER_S = 5.0  # of steps; the first steps are slower
 Row = dict[str, float]
 
 
@@ -57,9 +60,23 @@ class TrainingLoop:
     """Time of the last checkpoint."""
     same_everywhere: str = ""
     """Which targets got the same prediction for every window, as it was printed last."""
+    stop: StopSignals = field(default_factory=StopSignals)
+    pace: Pace = field(init=False)
+    has_advised: bool = False
+    """Whether the line about a long training is printed, or not needed."""
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.plan, len(self.validation))
 
     def run(self) -> None:
-        """Train until the last epoch, or until validation has stopped improving."""
+        """Train until the last epoch, or until validation has stopped improving.
+
+        Without other ranks, Ctrl-C and SIGTERM end it after a step, with a checkpoint.
+        """
+        if self._is_finished():
+            self._say(f"{self.folder}: the training is finished; nothing is left to do")
+            self._say(self._verdict())
+            return
         self._announce()
         device = self.ranks.device
         if device.type == "mps":
@@ -70,7 +87,10 @@ class TrainingLoop:
             log = None
             if self.plan.config.tensorboard and self.ranks.is_first:
                 log = _tensorboard(self.folder, stack)
+            if self.ranks.is_alone:
+                stack.enter_context(self.stop)
             while not self._is_finished():
+                self.stop.act()
                 self._train_epoch()
                 row = self._finish_epoch()
                 validated = len(self.validation) > 0
@@ -82,7 +102,7 @@ class TrainingLoop:
                         log.add_scalar(name, value, int(row["epoch"]))
         self._say(
             f"{self._verdict()}; {self.folder / BEST} holds its weights; "
-            f"peak memory {_peak_memory_mb():,.0f} MB"
+            f"peak memory {peak_memory_mb():,.0f} MB"
         )
 
     def _verdict(self) -> str:
@@ -135,8 +155,11 @@ class TrainingLoop:
             f"{devices} {self.ranks.device}, precision {plan.config.precision}, "
             f"data in {self.batches.data_in}, {plan.steps_per_epoch:,} steps per epoch"
         )
-        if position.epoch or position.step:
-            self._say(f"resume after epoch {position.epoch}, step {position.step}")
+        if position.step:
+            of_steps = f"step {position.step:,} of {plan.steps_per_epoch:,}"
+            self._say(f"resume in epoch {position.epoch + 1}, {of_steps}")
+        elif position.epoch:
+            self._say(f"resume after epoch {position.epoch}")
 
     def _train_epoch(self) -> None:
         """Take the remaining steps of an epoch."""
@@ -148,8 +171,9 @@ class TrainingLoop:
         label = f"epoch {position.epoch + 1}/{plan.recipe.epochs}"
         # A frozen network computes as it does when it predicts, without dropout.
         self.state.network.train(not plan.freeze)
-        with progress(label, shown, "windows") as advance:
-            advance(min(position.step * batch_size, shown))
+        done = min(position.step * batch_size, shown)
+        watch = _Watch()
+        with progress(label, shown, "windows", done=done, after_s=self._after_epoch_s) as advance:
             while position.step < plan.steps_per_epoch:
                 start = position.step * batch_size
                 batch = order[start : start + batch_size]
@@ -161,9 +185,46 @@ class TrainingLoop:
                 position.seconds = time.monotonic() - started
                 seen = min((position.step - len(unchecked)) * batch_size, shown)
                 advance(len(batch), f"loss {position.loss_sum / seen:.4f}" if seen > 0 else "")
-                if self._is_checkpoint_due(unchecked):
+                self._advise(watch, len(batch))
+                if self._is_checkpoint_due(unchecked) or self.stop.received is not None:
                     self._check_losses(unchecked)
                     self._save()
+                    self.stop.act()
+
+    def _after_epoch_s(self, rate: float) -> float:
+        return self.pace.after_epoch_s(self.state.position.epoch, rate)
+
+    def _advise(self, watch: "_Watch", windows: int) -> None:
+        """After the first seconds of steps, print advice if the training will take long."""
+        if self.has_advised or not self.ranks.is_first:
+            return
+        rate = watch.rate_after(windows)
+        if rate is None:
+            return
+        self.has_advised = True
+        position = self.state.position
+        left_s = self.pace.left_s(position.epoch, position.step, rate)
+        if left_s > LONG_S:
+            say(self.pace.advice(left_s, self.ranks.device))
+
+    def measured_rate(self, seconds: float) -> tuple[float, int]:
+        """Take steps for some seconds, after the first step, and keep none of them on disk; return
+        the windows per second and the number of steps that were measured."""
+        recipe, order = self.plan.recipe, self._epoch_order(self.state.position.epoch)
+        self.state.network.train(not self.plan.freeze)
+        windows, steps, started = 0, 0, time.monotonic()
+        while True:
+            start = steps % max(self.plan.steps_per_epoch - 1, 1) * recipe.batch_size
+            batch = order[start : start + recipe.batch_size]
+            self._step(batch).item()  # waits for the device
+            if steps == 0:
+                started, windows = time.monotonic(), 0
+            else:
+                windows += len(batch)
+            steps += 1
+            spent = time.monotonic() - started
+            if steps > 1 and spent > seconds:
+                return windows / spent, steps - 1
 
     def _epoch_order(self, epoch: int) -> EpochOrder:
         """Return the order of an epoch's windows.
@@ -247,8 +308,7 @@ class TrainingLoop:
         """Validate; write the weights, the history and the checkpoint; return the new row of the
         history."""
         network = self.state.validated
-        probability = self.validation.predict(network)
-        row = self.ranks.first(lambda: self._row(probability))
+        row = self._validated_row()
         position = self.state.position
         history = [*position.history, row]
         self.state.position = Position(epoch=position.epoch + 1, history=history)
@@ -260,6 +320,26 @@ class TrainingLoop:
                 write_history(self.folder, history)
             self._save()
         return row
+
+    def _validated_row(self) -> Row:
+        """Validate; return the history's row of the epoch whose steps are finished.
+
+        A signal ends the validation at once, with a checkpoint from which it is done again.
+        """
+        while True:
+            started = time.monotonic()
+            try:
+                with self.stop.at_once():
+                    probability = self.validation.predict(self.state.validated)
+                    row = self.ranks.first(lambda: self._row(probability))  # noqa: B023 called here
+            except BaseException:  # a library may raise its own error in place of Stopped
+                if self.stop.received is None:
+                    raise
+                self._save()
+                self.stop.act()
+            else:
+                self.pace.validation_s = time.monotonic() - started
+                return row
 
     def _row(self, probability: npt.NDArray[np.float32] | None) -> Row:
         """Return the history's row of the epoch whose steps are finished."""
@@ -277,17 +357,28 @@ class TrainingLoop:
         }
 
     def _best_epoch(self) -> int:
-        """Return the number of the best epoch so far; without validation, of the last epoch."""
-        position = self.state.position
-        return best_epoch(position.history, self.plan.recipe.select_by) or position.epoch
+        return self.state.position.best_epoch(self.plan.recipe)
 
     def _is_finished(self) -> bool:
-        position, recipe = self.state.position, self.plan.recipe
-        if not position.history:
-            return False
-        epochs_since_best = position.epoch - self._best_epoch()
-        has_stopped_improving = recipe.patience and epochs_since_best >= recipe.patience
-        return position.epoch >= recipe.epochs or bool(has_stopped_improving)
+        return self.state.position.is_finished(self.plan.recipe)
+
+
+class _Watch:
+    """Measures the speed of the first seconds of steps, without the first step."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._windows = 0
+
+    def rate_after(self, windows: int) -> float | None:
+        """Count a step; return the windows per second once the measurement is long enough."""
+        now = time.monotonic()
+        if self._started is None:
+            self._started = now
+            return None
+        self._windows += windows
+        seconds = now - self._started
+        return self._windows / seconds if seconds > _ESTIMATE_AFTER_S else None
 
 
 def _epoch_line(row: Row, epochs: int, *, validated: bool) -> str:
@@ -316,6 +407,6 @@ def _tensorboard(run: Path, stack: ExitStack) -> Any:
     return stack.enter_context(SummaryWriter(str(run / "tensorboard")))
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)

@@ -19,10 +19,11 @@ from bioq.models.recipe import Recipe
 from bioq.options import FLAG, check_types, flag_of
 from bioq.runs.folder import CONFIG, RunConfig, read_config, read_targets, require_window_bp
 from bioq.runs.weights import weights_sha256
+from bioq.training.defaults import default_model
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
-DEFAULT_MODEL = "bioq"
-"""The model that is trained if the caller names neither a model nor a run to start from."""
+MODEL_OF_OLD_RUNS = "bioq"
+"""The model of a run that does not record its model."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class TrainingRequest:
     """The caller's options of a training; None leaves a choice to BioQ."""
 
     model: str | None = None
-    """A name of `bioq.models.families.PUBLISHED`."""
+    """A name of `bioq.models.families.PUBLISHED`; None: `training.defaults` has the model."""
     sizes: ModelSizes = field(default_factory=ModelSizes)
     motifs: str | None = None
     """Motifs to start the filters from, see `models.motif_start.starting_motifs`."""
@@ -185,7 +186,9 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     another length.
     """
     facts, config = _facts_of(data), request.config
-    model, sizes, source = request.model or DEFAULT_MODEL, request.sizes, None
+    model, sizes, source = request.model, request.sizes, None
+    if model is None:
+        model, sizes = default_model(facts.train_windows, sizes)
     if request.from_run is not None:
         folder = request.from_run.resolve()
         stored = read_config(folder)
@@ -209,12 +212,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
             f"{stored.data['fingerprint'][:12]}, {data.path} has {data.fingerprint[:12]}; "
             "resume with the data set that it was started with"
         )
-    try:
-        plan = _recorded_plan(stored, _facts_of(data))
-    except UsageError as error:
-        raise BioqError(
-            f"{run / CONFIG}: records {error}; correct the file, or start a new run"
-        ) from error
+    plan = _recorded_plan(run, stored, _facts_of(data))
     default, requested, used = TrainingRequest().options(), request.options(), plan.options()
     changed = [name for name in requested if requested[name] not in (default[name], used[name])]
     changed = [name for name in changed if name not in RUNTIME_OPTIONS]
@@ -269,16 +267,36 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     )
 
 
-def _recorded_plan(stored: RunConfig, facts: DataFacts) -> Plan:
+def recorded_plan(run: Path) -> Plan:
+    """Return the plan that a run was started with. Raises BioqError if `run` records none."""
+    stored = read_config(run)
+    try:
+        facts = DataFacts(
+            fingerprint=stored.data["fingerprint"],
+            window_bp=stored.model["window_bp"],
+            targets=stored.model["targets"],
+            train_windows=stored.data["windows"]["train"],
+        )
+    except KeyError as error:
+        raise BioqError(f"{run / CONFIG}: has no {error}; start a new run") from error
+    return _recorded_plan(run, stored, facts)
+
+
+def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
     default, and the recipe is the recorded recipe, also if it differs from this version's."""
-    default = TrainingRequest(model=DEFAULT_MODEL).options()
+    default = TrainingRequest(model=MODEL_OF_OLD_RUNS).options()
     options = {**default, **stored.training, **stored.training.get("sizes", {})}
-    choices = _choices(options)
-    recipe = choices["config"].resolve(facts.train_windows, choices["model"])
-    recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
-    source = None if options["from"] is None else SourceRun(**options["from"])
-    return Plan(source=source, recipe=recipe, data=facts, **choices)
+    try:
+        choices = _choices(options)
+        recipe = choices["config"].resolve(facts.train_windows, choices["model"])
+        recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
+        source = None if options["from"] is None else SourceRun(**options["from"])
+        return Plan(source=source, recipe=recipe, data=facts, **choices)
+    except UsageError as error:
+        raise BioqError(
+            f"{run / CONFIG}: records {error}; correct the file, or start a new run"
+        ) from error
 
 
 def _fields_in(

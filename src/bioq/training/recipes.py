@@ -101,12 +101,16 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_types(self)
 
+    def recipe_name(self, train_windows: int, model: str = "") -> str:
+        """Return the name of the recipe: `recipe`, or the recipe that auto takes for a model."""
+        if self.recipe != "auto":
+            return self.recipe
+        small = models.family_named(model).small_recipe if model else "small"
+        return small if train_windows < SMALL_WINDOWS else "large"
+
     def resolve(self, train_windows: int, model: str = "") -> Recipe:
         """Return the recipe of a model with every choice made."""
-        name: str = self.recipe
-        if name == "auto":
-            small = models.family_named(model).small_recipe if model else "small"
-            name = small if train_windows < SMALL_WINDOWS else "large"
+        name = self.recipe_name(train_windows, model)
         options = {**asdict(self), "learning_rate": self.lr}
         names = [field.name for field in fields(Recipe) if options.get(field.name) is not None]
         return replace(RECIPES[name], **{name: options[name] for name in names})

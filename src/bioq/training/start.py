@@ -19,13 +19,15 @@ from bioq.training.plan import Plan, SourceRun, shared_targets
 from bioq.training.recipes import seed_of
 
 
-def start_network(plan: Plan, data: Dataset, run: Path) -> tuple[nn.Module, str | None]:
+def start_network(
+    plan: Plan, data: Dataset, run: Path, *, resume: bool = False
+) -> tuple[nn.Module, str | None]:
     """Return the network that a training of `data` into `run` starts with, and a line for the user
     about motifs or the source run, if the network starts from either.
 
-    If `run` has a checkpoint, which replaces all weights, neither the labels nor the weights of the
-    source run are read. Sets PyTorch's random numbers. Raises BioqError if the source run has
-    changed since the plan was made.
+    If a run is resumed from a checkpoint, which replaces all weights, neither the labels nor the
+    weights of the source run are read. Sets PyTorch's random numbers. Raises BioqError if the
+    source run has changed since the plan was made.
     """
     torch.manual_seed(seed_of(plan.config.seed, "weights"))
     network = build_model(
@@ -34,7 +36,7 @@ def start_network(plan: Plan, data: Dataset, run: Path) -> tuple[nn.Module, str 
         window_bp=plan.data.window_bp,
         sizes=plan.sizes,
     )
-    has_checkpoint = (run / STATE).is_file()
+    has_checkpoint = resume and (run / STATE).is_file()
     if plan.recipe.output_bias and not has_checkpoint:
         start_at_positive_rates(network, data["train"])
     composition = getattr(network, "composition", None)

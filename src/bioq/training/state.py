@@ -13,8 +13,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from bioq.errors import BioqError
+from bioq.models.recipe import Recipe
+from bioq.runs.best_epoch import best_epoch
 from bioq.runs.folder import STATE
-from bioq.runs.weights import read_tensors, save_tensors
+from bioq.runs.weights import read_metadata, read_tensors, save_tensors
 from bioq.training.plan import Plan
 from bioq.training.recipes import make_optimizer, running_mean
 
@@ -35,6 +37,18 @@ class Position:
     """Time spent on this epoch so far."""
     history: list[dict[str, float]] = field(default_factory=list)
     """The rows of `history.csv`."""
+
+    def best_epoch(self, recipe: Recipe) -> int:
+        """Return the number of the best epoch so far; without validation, of the last epoch."""
+        return best_epoch(self.history, recipe.select_by) or self.epoch
+
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Return whether all epochs are finished, or validation has stopped improving."""
+        if not self.history:
+            return False
+        epochs_since_best = self.epoch - self.best_epoch(recipe)
+        has_stopped_improving = recipe.patience and epochs_since_best >= recipe.patience
+        return self.epoch >= recipe.epochs or bool(has_stopped_improving)
 
 
 @dataclass
@@ -107,6 +121,20 @@ def load_state(run: Path, state: TrainingState) -> None:
         raise BioqError(
             f"{file}: does not belong to this run ({reason}); remove {file.parent} to start over"
         ) from error
+
+
+def read_position(run: Path) -> Position | None:
+    """Return how far the last checkpoint of a run has come; None without a checkpoint.
+
+    Raises BioqError if the checkpoint cannot be read.
+    """
+    file = run / STATE
+    if not file.is_file():
+        return None
+    try:
+        return _read_position(read_metadata(file)[_METADATA])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BioqError(f"{file}: is no checkpoint of a training ({error})") from error
 
 
 def _read_position(text: str) -> Position:

@@ -10,15 +10,18 @@ from torch import nn
 
 from bioq.dataset import Dataset, open_dataset, require_undamaged
 from bioq.dataset.batches import Batches
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
+from bioq.training.constant_targets import warn_of_constant_targets
 from bioq.training.distributed import Ranks, is_rank, joined, rank_name
+from bioq.training.interrupted import require_new_run, where_to_resume
 from bioq.training.launch import start_ranks
 from bioq.training.loop import TrainingLoop
+from bioq.training.pace import default_model_note
 from bioq.training.plan import (
     Plan,
     TrainingRequest,
@@ -44,15 +47,18 @@ def train(
     freeze: bool = False,
     config: TrainConfig | None = None,
     resume: bool = False,
+    force: bool = False,
 ) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.families.PUBLISHED`, by default "bioq"; `sizes` changes its
-    layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
-    starts from the network and the best weights of that run instead; with `freeze` only the
-    weights of single targets learn. `resume` continues an interrupted run from its last checkpoint
+    `model` is a name of `bioq.models.families.PUBLISHED`; by default the size of the data set
+    decides (`bioq.training.defaults`). `sizes` changes its layers; `motifs` (a JASPAR release, a
+    MEME file, or "none") starts its filters. `from_run` starts from the network and the best
+    weights of that run instead; with `freeze` only the weights of single targets learn.
+    `resume` continues an interrupted run from its last checkpoint
     with the options that it was started with; on a CPU the result is the same, bit for bit, as
-    without the interruption.
+    without the interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM end a
+    training in one process after its step, with a checkpoint.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this process as a rank; all machines must see the folder `run`.
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
@@ -62,13 +68,47 @@ def train(
     request = TrainingRequest(
         model, sizes or ModelSizes(), motifs, source, freeze, config or TrainConfig()
     )
-    return run_training(data, Path(run), request, resume=resume)
+    return run_training(data, Path(run), request, resume=resume, force=force)
 
 
 def run_training(
-    data: Dataset | str | Path, run: Path, request: TrainingRequest, *, resume: bool
+    data: Dataset | str | Path,
+    run: Path,
+    request: TrainingRequest,
+    *,
+    resume: bool = False,
+    force: bool = False,
 ) -> TrainedModel:
     """Do what `train` does, for the options of `request`."""
+    if resume and force:
+        raise UsageError("--resume with --force: one continues the run, the other replaces it")
+    data = data if isinstance(data, Dataset) else Path(data)
+    path = data.path if isinstance(data, Dataset) else data
+    before = _identity(run)
+    try:
+        _train_ranks(data, run, request, resume, force)
+    except UsageError:  # nothing was begun
+        raise
+    except BaseException as error:  # also the errors that libraries raise in place of an interrupt
+        is_ours = _identity(run) is not None and (resume or _identity(run) != before)
+        error.add_note(where_to_resume(run, path) if is_ours else "nothing was written")
+        raise
+    return load(run)
+
+
+def _identity(run: Path) -> tuple[int, int] | None:
+    """Return what tells the folder of a run from another in its place; None if there is no run."""
+    try:
+        found = (run / CONFIG).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _train_ranks(
+    data: Dataset | Path, run: Path, request: TrainingRequest, resume: bool, force: bool
+) -> None:
+    """Train in this process, or in ranks that this process starts."""
     config = request.config
     if resume and config.device is None:
         config = replace(config, device=device_of_run(run))
@@ -82,44 +122,63 @@ def run_training(
                 "run": str(run),
                 "request": request.options(),
                 "resume": resume,
+                "force": force,
             },
             device=config.device,
             devices=config.devices,
             nodes=config.nodes,
         )
     else:
-        _train(data, run, request, resume)
-    return load(run)
+        _train(data, run, request, resume, force)
 
 
-def train_rank(data: str, run: str, request: dict[str, Any], resume: bool) -> None:
+def train_rank(data: str, run: str, request: dict[str, Any], resume: bool, force: bool) -> None:
     """Train as one of the ranks that `train` starts."""
-    _train(data, Path(run), request_from_options(request), resume)
+    _train(Path(data), Path(run), request_from_options(request), resume, force)
 
 
-def _train(data: Dataset | str | Path, run: Path, request: TrainingRequest, resume: bool) -> None:
+def _train(
+    data: Dataset | Path, run: Path, request: TrainingRequest, resume: bool, force: bool
+) -> None:
     """Train in this process, together with the other ranks if it is one of several."""
     config = request.config
     with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
         if not ranks.is_first:
             stack.enter_context(no_progress())
-        data = _open_data(data, ranks)
+        data = open_data(data, ranks)
+        if not resume:
+            with ranks.agreed():
+                if ranks.is_first:
+                    require_new_run(run, data.path, request.from_run, force=force)
         with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
             request = replace(request, config=config)
             plan = plan_to_resume(run, request, data) if resume else make_plan(request, data)
+        if not resume:
+            with ranks.agreed():
+                if ranks.is_first:
+                    say_first(request, plan, data)
         cuda = [ranks.device] if ranks.device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=cuda))
         with ranks.agreed():
-            network, note = start_network(plan, data, run)
+            network, note = start_network(plan, data, run, resume=resume)
         if note and ranks.is_first:
             say(note)
         if not resume:
-            _create_run(run, plan, network, data, ranks)
+            _create_run(run, plan, network, data, ranks, force)
         make_loop(plan, network, data, run, ranks).run()
 
 
-def _open_data(data: Dataset | str | Path, ranks: Ranks) -> Dataset:
+def say_first(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
+    """Print which model was chosen, and the targets from which nothing can be learned."""
+    if request.model is None and request.from_run is None:
+        say(default_model_note(plan))
+    warning = warn_of_constant_targets(data)
+    if warning:
+        say(warning)
+
+
+def open_data(data: Dataset | Path, ranks: Ranks) -> Dataset:
     """Return the data set. Raises BioqError if it has no training window, is damaged, or differs
     from the first rank's, which may be another copy."""
     with ranks.agreed():
@@ -141,11 +200,15 @@ def _open_data(data: Dataset | str | Path, ranks: Ranks) -> Dataset:
     return data
 
 
-def _create_run(run: Path, plan: Plan, network: nn.Module, data: Dataset, ranks: Ranks) -> None:
+def _create_run(
+    run: Path, plan: Plan, network: nn.Module, data: Dataset, ranks: Ranks, force: bool
+) -> None:
     """Make the run folder on the first rank; check that the other ranks see it."""
     architecture: Any = network.architecture
     training = plan.to_json()
-    ranks.first(lambda: create_run(run, model=architecture, training=training, data=data))
+    ranks.first(
+        lambda: create_run(run, model=architecture, training=training, data=data, force=force)
+    )
     with ranks.agreed():
         if not (run / CONFIG).is_file():
             raise BioqError(

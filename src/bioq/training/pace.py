@@ -1,0 +1,98 @@
+"""How long a training takes, and what would be faster."""
+
+from dataclasses import dataclass
+
+import torch
+
+from bioq.errors import BioqError
+from bioq.models import ModelSizes, build_model
+from bioq.progress import duration
+from bioq.training.defaults import MEASURED_WINDOWS, default_model
+from bioq.training.plan import Plan
+
+LONG_S = 30 * 60
+"""A training that is expected to take longer than this gets advice."""
+_PREDICTS_FASTER = 1.5
+"""Windows per second of validation, divided by those of training, until it is measured: on two
+cores 1.2 to 1.6 for each model (docs/log/models.md)."""
+_MUCH_LARGER = 2
+"""A model with this many times the weights of the default model is named as a reason."""
+
+
+@dataclass
+class Pace:
+    """The speed of a training; each method takes the speed of its steps in windows per second."""
+
+    plan: Plan
+    valid_windows: int
+    validation_s: float | None = None
+    """Seconds that the last validation took; None before the first."""
+
+    def after_epoch_s(self, epoch: int, rate: float) -> float:
+        """Return the seconds from the last step of an epoch (from 0) to the end of the training, if
+        it does not stop early."""
+        validation_s = self.validation_s
+        if validation_s is None:
+            validation_s = self.valid_windows / (rate * _PREDICTS_FASTER)
+        epochs = self.plan.recipe.epochs - epoch - 1
+        return epochs * self.plan.windows_per_epoch / rate + (epochs + 1) * validation_s
+
+    def left_s(self, epoch: int, step: int, rate: float) -> float:
+        """Return the seconds that are left after some steps of an epoch (from 0)."""
+        shown = self.plan.windows_per_epoch
+        done = min(step * self.plan.recipe.batch_size, shown)
+        return (shown - done) / rate + self.after_epoch_s(epoch, rate)
+
+    def advice(self, seconds: float, device: torch.device) -> str:
+        """Return a line about a long training: how long it takes, and what would be faster."""
+        most = "at most " if self.plan.recipe.patience else ""
+        whole = f"the whole training takes {most}about {duration(seconds)}"
+        return f"note: {whole}; faster: {self.faster(device)}"
+
+    def faster(self, device: torch.device) -> str:
+        """Return what would be faster, as options."""
+        ways = [*_smaller(self.plan), f"--epochs {max(self.plan.recipe.epochs // 4, 1)}"]
+        if device.type == "cpu":
+            ways.append("a GPU (--device cuda)")
+        return " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
+
+
+def default_model_note(plan: Plan) -> str:
+    """Return the line about the model that was chosen for the data."""
+    facts = plan.data
+    measured = (
+        f"; not measured above {MEASURED_WINDOWS:,} windows"
+        if facts.train_windows > MEASURED_WINDOWS
+        else ""
+    )
+    return (
+        f"model {plan.model} ({_weights(plan, plan.model, plan.sizes):,} weights), the default for "
+        f"{facts.train_windows:,} windows and {facts.targets:,} targets{measured}; --model bioq "
+        f"trains BioQ as published ({_weights(plan, 'bioq', ModelSizes()):,} weights)"
+    )
+
+
+def _weights(plan: Plan, model: str, sizes: ModelSizes) -> int:
+    """Return the number of weights of a model for the data of a plan; 0 if its layers do not fit
+    into the windows."""
+    try:
+        with torch.device("meta"):
+            network = build_model(
+                model, targets=plan.data.targets, window_bp=plan.data.window_bp, sizes=sizes
+            )
+    except BioqError:
+        return 0
+    return sum(weight.numel() for weight in network.parameters())
+
+
+def _smaller(plan: Plan) -> list[str]:
+    """Return how to get the default model, if the plan's model is much larger."""
+    model, sizes = default_model(plan.data.train_windows, ModelSizes())
+    weights = _weights(plan, plan.model, plan.sizes)
+    of_default = _weights(plan, model, sizes)
+    if plan.source is not None or weights < _MUCH_LARGER * of_default or not of_default:
+        return []
+    return [
+        f"the default model (omit --model and its sizes: {model}, {of_default:,} weights "
+        f"instead of {weights:,})"
+    ]

@@ -16,6 +16,7 @@ INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", 
 _GROUP_OF = {
     **dict.fromkeys(("--split", "--against", "--url", "--sha256"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
+    **dict.fromkeys(("--force", "--allow-none-scored"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
     **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),

@@ -80,5 +80,9 @@ def variants(
     for file in files:
         print(file)
     reason = summary.none_scored()
-    if reason and not allow_none_scored:
-        raise BioqError(f"{out}: is complete, but {reason}")
+    if reason and allow_none_scored:
+        say(f"warning: {reason}")
+    elif reason:
+        raise BioqError(
+            f"{out}: is complete, but {reason}; with --allow-none-scored this is not an error"
+        )

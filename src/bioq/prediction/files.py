@@ -19,10 +19,10 @@ from bioq.inputs import WindowBatch
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
-from bioq.prediction.spool import Spool, is_interrupted
+from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
 from bioq.tables import open_table, table_ending
-from bioq.tables.resume import different, refuse_both
+from bioq.tables.resume import different, refuse_both, refuse_interrupted
 
 
 def predict_file(
@@ -101,7 +101,8 @@ def _require_new(out: Path, outs: Sequence[Path], *, resume: bool, force: bool) 
     An interrupted output with --force continues with --resume: the files that it replaces are there
     until it is complete.
     """
-    if resume and is_interrupted(out):
+    if is_interrupted(out) and not force:
+        refuse_interrupted(partial_folder(out), resume=resume)
         return
     for path in outs:
         if resume and path.exists():

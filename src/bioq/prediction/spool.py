@@ -58,7 +58,7 @@ class Spool:
         output is removed. Raises UsageError if there is one without `resume` or `force`, or it has
         another identity.
         """
-        self.folder = _folder_of(out)
+        self.folder = partial_folder(out)
         self._layout = layout
         self._schema = _schema(layout)
         self._waiting: list[Any] = []
@@ -184,7 +184,7 @@ class Spool:
 
 def is_interrupted(out: Path) -> bool:
     """Return whether an interrupted output can be resumed."""
-    return (_folder_of(out) / MANIFEST).is_file()
+    return (partial_folder(out) / MANIFEST).is_file()
 
 
 @contextlib.contextmanager
@@ -211,7 +211,8 @@ def _held(folder: Path) -> Iterator[None]:
                 return
 
 
-def _folder_of(out: Path) -> Path:
+def partial_folder(out: Path) -> Path:
+    """Return the folder of the rows of an output that is not complete."""
     return out.with_name(f"{out.name}.partial")
 
 

@@ -79,8 +79,7 @@ class Summary:
         status, count = max(self.statuses.items(), key=itemgetter(1))
         return (
             f"none of its {total:,} alleles was scored; the most frequent status is {status} "
-            f"({count:,}): {STATUSES[status]}. {_REMEDY_OF.get(status, _NO_REMEDY)}; or give "
-            "--allow-none-scored if that is expected"
+            f"({count:,}): {STATUSES[status]}. {_REMEDY_OF.get(status, _NO_REMEDY)}"
         )
 
     def warnings(self) -> list[str]:

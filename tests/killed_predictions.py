@@ -74,7 +74,7 @@ def run_all(run: str, bed: str, genome: str, kills: int, outs: list[Path]) -> No
             print(out.name, whole, *parts, flush=True)
         else:
             print(out.name, whole, wait(start([*common, str(out)], limit=True)), flush=True)
-        if kills == 0 or not out.exists():
+        if kills == 0 or not out.exists() or spool.is_interrupted(out):
             wait(start([*common, str(out)]))
 
 

@@ -20,7 +20,8 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["data"], ["train"], ["evaluate"], ["calibrate"], ["predict"], ["variants"], ["background"],
-    ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["summary"], ["demo"],
+    ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["targets"], ["summary"],
+    ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
 """Every command, in the order of the work, as the help lists them."""
@@ -129,7 +130,7 @@ def test_help_fills_paragraphs_and_keeps_examples_on_one_line(
     assert main(["predict", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     examples = [line for line in lines if line.startswith("    ")]
-    assert len(examples) == 5
+    assert len(examples) == 7
     prose = lines[2 : lines.index("For example:")]
     assert max(map(len, prose)) <= int(width)
     assert any("--targets 'cell=K562'" in line for line in examples)

@@ -1,16 +1,19 @@
 """The forward loop: both strands, any batch size, any order, any precision."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from variant_cases import make_run
 
 import bioq
 from bioq import ModelSizes, UsageError
 from bioq.dataset import Dataset
-from bioq.dna import one_hot
+from bioq.dna import encode, one_hot
 from bioq.forward import Strands, choose_device, numerics, predict_codes, predict_split
 from bioq.models import build_model
 
@@ -131,6 +134,88 @@ def test_windows_of_a_wrong_shape_are_refused(model: nn.Module) -> None:
 def test_windows_of_a_wrong_length_are_refused(model: nn.Module) -> None:
     with pytest.raises(bioq.BioqError, match="199 bp long; this model reads windows of 200 bp"):
         bioq.predict(model, np.zeros((2, 4, 199)))
+
+
+SEQUENCES = ["ACGTN" * 40, "acgtRyTTTT" * 20]
+
+
+@pytest.mark.parametrize("given", [list, tuple, np.array])
+def test_sequences_are_predicted_as_their_windows_are(
+    model: nn.Module, given: Callable[[list[str]], Sequence[str]]
+) -> None:
+    hot = one_hot(np.stack([encode(text) for text in SEQUENCES]))
+    expected = bioq.predict(model, hot)
+    np.testing.assert_array_equal(bioq.predict(model, given(SEQUENCES)), expected)
+    np.testing.assert_allclose(bioq.predict(model, SEQUENCES[1]), expected[1:], atol=1e-6)
+
+
+def test_the_path_of_a_run_is_a_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    expected = bioq.predict(bioq.load(run), SEQUENCES)
+    np.testing.assert_array_equal(bioq.predict(run, SEQUENCES), expected)
+    np.testing.assert_array_equal(bioq.predict(str(run), SEQUENCES), expected)
+    with pytest.raises(bioq.BioqError, match=r"none: holds no config\.json; expected a run folder"):
+        bioq.predict(tmp_path / "none", SEQUENCES)
+
+
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int8, np.uint16, np.uint64, np.int64, np.float16, np.float64, ">f4"]
+)
+def test_windows_of_any_number_type_and_stride_are_equal(
+    model: nn.Module, windows: np.ndarray, dtype: Any
+) -> None:
+    expected = bioq.predict(model, windows)
+    np.testing.assert_array_equal(bioq.predict(model, windows.astype(dtype)), expected)
+    backwards = np.ascontiguousarray(windows[:, :, ::-1]).astype(dtype)[:, :, ::-1]
+    np.testing.assert_array_equal(bioq.predict(model, backwards), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.01, 1.01, 255])
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_value_that_is_no_share_of_a_base_is_refused_with_its_place(
+    model: nn.Module, value: float, as_tensor: bool
+) -> None:
+    windows = np.zeros((1100, 4, 200), dtype=np.float32)
+    windows[1050, 2, 7] = value
+    with pytest.raises(bioq.BioqError, match=r"in window 1,050, row 2 \(G\), position 7; expected"):
+        bioq.predict(model, torch.from_numpy(windows) if as_tensor else windows)
+    windows[1050, 2, 7] = 0.5
+    assert np.isfinite(bioq.predict(model, windows)).all()
+
+
+@pytest.mark.parametrize(
+    ("windows", "message"),
+    [
+        ("ACGT", r"the sequence has 4 bases; this model reads windows of 200; 'bioq predict' cuts"),
+        (["ACGT" * 50, "AC"], "sequence 1 has 2 bases"),
+        ("windows.fa", "'windows.fa' is not DNA but the name of a file; 'bioq predict RUN FILE"),
+        ("ACGU" * 50, "the sequence holds 'U' at base 4; .*RNA"),
+        ("AC GT", "the sequence holds ' ' at base 3; expected DNA"),
+        ("", "the sequence has no bases"),
+        ([], r"shape \(0,\); expected \(n, 4, length\)"),
+        ([[1, 2], [3]], "items of unequal shapes"),
+        (["ACGT" * 50, 5], "are of type <U200; expected"),
+        (None, "are of type object; expected"),
+        (b"ACGT", "are of type .S4; expected"),
+        (np.zeros((4, 200)), r"for one window give windows\[None\]"),
+        (np.zeros((2, 200), dtype=np.uint8), r"for codes give bioq\.dna\.one_hot\(codes\)"),
+        (np.zeros((2, 200, 4)), r"give windows\.transpose\(0, 2, 1\)"),
+        (np.zeros((1, 4, 200), dtype=complex), "are of type complex128"),
+        (torch.zeros((1, 4, 200), dtype=torch.complex64), "are of type torch.complex64"),
+        (nn.Identity(), r"write bioq\.predict\(model, windows\)"),
+    ],
+)
+def test_windows_that_are_none_are_refused_with_advice(
+    model: nn.Module, windows: Any, message: str
+) -> None:
+    with pytest.raises(bioq.BioqError, match=message) as error:
+        bioq.predict(model, windows)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_that_is_none_is_refused() -> None:
+    with pytest.raises(bioq.BioqError, match="model is a dict; expected the path of a run"):
+        bioq.predict({}, SEQUENCES)  # type: ignore[arg-type]
 
 
 def test_a_split_is_predicted_as_its_windows_are(masked_data: Dataset) -> None:

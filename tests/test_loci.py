@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bioq import BioqError, UsageError, dna
-from bioq.genome import open_genome
+from bioq.genome import ContigNames, open_genome
 from bioq.inputs import Locus, open_loci
 
 WINDOW = 20
@@ -30,7 +30,9 @@ def loci(
             return result
     with (
         open_genome(genome) as known,
-        open_loci(str(source), known, window_bp=WINDOW, span_bp=span, pad=pad) as opened,
+        open_loci(
+            str(source), ContigNames(known), window_bp=WINDOW, span_bp=span, pad=pad
+        ) as opened,
     ):
         result = list(opened.read())
         assert len(result) == opened.count

@@ -195,7 +195,8 @@ def test_with_both_strands_the_sixth_column_does_not_matter(
             bed, genome = regions(tmp_path, text)
             out = predict_file(run, bed, tmp_path / name, genome=genome, options=SMALL_BATCH)
             files.append(out[0].read_bytes())
-            out[0].unlink()
+            for path in out:
+                path.unlink()
         assert files[0] == files[1]
     assert "strand" not in capsys.readouterr().err
 
@@ -269,7 +270,7 @@ def test_another_genome_than_that_of_the_training_is_noted_once(
     bed.write_text("21\t1000\t1040\n")
     for contigs, notes in (({"chr21": 48_129_895}, 1), ({"chr21": 46_709_983}, 0)):
         trained_on(run, contigs)
-        predict_file(run, bed, tmp_path / "out.tsv", genome=genome)
+        predict_file(run, bed, tmp_path / "out.tsv", genome=genome, force=True)
         lines = capsys.readouterr().err.splitlines()
         assert sum("was trained on hg19" in line for line in lines) == notes
 
@@ -304,7 +305,7 @@ def test_only_the_chosen_targets_are_written(run: Path, tmp_path: Path) -> None:
     whole = expected(run, [w[2] for w in windows_of(RECORDS)])
     np.testing.assert_allclose(result["second"], whole[:, 1], atol=1e-6)
     with pytest.raises(UsageError, match="no target is called 'third'; there are first, second"):
-        predict_file(run, source, out, options=PredictOptions(targets=("third",)))
+        predict_file(run, source, out, options=PredictOptions(targets=("third",)), force=True)
 
 
 @pytest.mark.parametrize("most", [1, 2, 5])
@@ -419,7 +420,8 @@ def test_equally_probable_targets_are_ranked_in_their_order(
     monkeypatch.setattr(module, "predict_codes", constant)
     source = fasta(tmp_path / "x.fa")
     for top in (1, 2):
-        predict_file(run, source, tmp_path / "o.tsv", options=PredictOptions(top=top))
+        options = PredictOptions(top=top)
+        predict_file(run, source, tmp_path / "o.tsv", options=options, force=True)
         table = pd.read_csv(tmp_path / "o.tsv", sep="\t")
         names = ["first", "second"][:top]
         assert table["target"].tolist() == names * len(windows_of(RECORDS))
@@ -623,7 +625,8 @@ def test_memory_does_not_grow_with_the_windows(run: Path, tmp_path: Path) -> Non
         source = fasta(tmp_path / "x.fa", {f"s{n}": bases for n in range(windows)})
         tracemalloc.start()
         try:
-            predict_file(run, source, tmp_path / "o.h5", options=PredictOptions(batch_size=64))
+            options = PredictOptions(batch_size=64)
+            predict_file(run, source, tmp_path / "o.h5", options=options, force=True)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -652,10 +655,10 @@ def test_the_command_reads_stdin_and_prints_what_it_wrote(
     assert piped.read_bytes() == out.read_bytes()
     capsys.readouterr()
     stdin.buffer = io.BytesIO(b"ACGT\n")
-    assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
+    assert main(["predict", str(run), "-", "--out", str(piped), "--force"]) == 1
     assert "bioq: standard input:1: is not FASTA" in capsys.readouterr().err
     stdin.buffer = io.BytesIO(gzip.compress(source.read_bytes())[:-9])
-    assert main(["predict", str(run), "-", "--out", str(piped)]) == 1
+    assert main(["predict", str(run), "-", "--out", str(piped), "--force"]) == 1
     assert "bioq: standard input: its gzip compression is cut short" in capsys.readouterr().err
 
 

@@ -47,7 +47,7 @@ def scored(
     """Return the statuses of `bioq variants`, and its lines on stderr after those of statuses."""
     source, out = vcf(run.parent / "in.vcf", header, alleles), run.parent / "out.tsv"
     tokens = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
-    assert main([*tokens, *more]) == 0
+    assert main([*tokens, "--force", "--allow-none-scored", *more]) == 0
     lines = capsys.readouterr().err.splitlines()
     return read_tsv(out)["status"].tolist(), [line for line in lines if not line[:1].isspace()]
 
@@ -75,7 +75,8 @@ def test_the_mitochondrion_of_hg19_is_not_that_of_grch37(
     statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
     assert statuses == ["contig_differs"]
     assert "; the VCF says GRCh37: MT has 16,569 bases in the VCF and chrM 16,571 in" in lines[0]
-    assert lines[-1] == "warning: no allele was scored: 1 contig_differs"
+    assert lines[-1].startswith("warning: none of its 1 alleles was scored; the most frequent")
+    assert lines[-1].endswith("Give the genome of the VCF")
     # Without a length, the assembly has it; the genome that has the sequence is scored.
     header = ["##contig=<ID=MT,assembly=b37>"]
     statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
@@ -184,7 +185,11 @@ def test_the_last_line_reports_that_no_allele_was_scored(
     genome = fasta(tmp_path / "g.fa", {"chr1": 2500})
     statuses, lines = scored(run, genome, [], [("7", 400), ("chr1", 2900)], capsys)
     assert statuses == ["no_contig", "outside_contig"]
-    assert lines[-1] == "warning: no allele was scored: 1 no_contig, 1 outside_contig"
+    assert lines[-1] == (
+        "warning: none of its 2 alleles was scored; the most frequent status is no_contig (1): the "
+        "genome has no contig of this name. Give the genome of these contigs, or other names of "
+        "them with --chrom-alias"
+    )
 
 
 def test_a_swapped_allele_that_is_scored_counts(
@@ -194,9 +199,9 @@ def test_a_swapped_allele_that_is_scored_counts(
     genome = tmp_path / "g.fa"
     genome.write_text(f">chr1\n{letters}\n")
     one = [("chr1", 400)]
-    assert "no allele was scored" in scored(run, genome, [], one, capsys)[1][-1]
+    assert "Give --score-swapped, or the genome of" in scored(run, genome, [], one, capsys)[1][-1]
     lines = scored(run, genome, [], one, capsys, "--score-swapped")[1]
-    assert not any("no allele was scored" in line for line in lines)
+    assert not any("was scored" in line for line in lines)
 
 
 @pytest.mark.skipif(not HUMAN.is_dir(), reason="needs the real data in ../shared/data")
@@ -223,8 +228,7 @@ def test_a_background_of_which_nothing_could_be_scored_gives_the_reasons(
     assert main(tokens) == 1
     lines = capsys.readouterr().err.splitlines()
     assert "MT has 2,998 bases in the VCF and chrM 3,000 in g.fa" in lines[2]
-    assert lines[3] == "warning: no allele was scored: 1 contig_differs"
-    assert "no variant could be scored; see the table of statuses" in lines[4]
+    assert "no variant could be scored; see the table of statuses" in lines[3]
     assert not out.exists()
 
 
@@ -239,7 +243,9 @@ def notes_of(
 ) -> list[str]:
     """Return the lines of a command after the table of statuses."""
     out = run.parent / ("out.npz" if command == "background" else "out.tsv")
-    assert main([command, str(run), str(source), "--genome", str(genome), "--out", str(out)]) == 0
+    tokens = [command, str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    tokens += ["--allow-none-scored"] if command == "variants" else []
+    assert main([*tokens, "--force"]) == 0
     lines = capsys.readouterr().err.splitlines()
     return [line for line in lines if not line[:1].isspace()]
 
@@ -339,4 +345,4 @@ def test_contigs_that_a_warning_explains_are_not_asked_about_again(
     lines = scored(run, genome, [], [("23", 600), ("XY", 600)], capsys)[1]
     assert len(lines) == 2
     assert "codes of plink" in lines[0]
-    assert lines[1] == "warning: no allele was scored: 2 no_contig"
+    assert "the most frequent status is no_contig (2): the genome has no contig" in lines[1]

@@ -1,5 +1,6 @@
 """The errors that a user can cause. `cli.main` prints each as one line."""
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,8 +39,18 @@ def short(text: str, most: int = MOST_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def some(names: Iterable[object], most: int = 8) -> str:
+MOST_NAMES = 8
+"""Names that `some` lists."""
+
+
+def some(names: Iterable[object], most: int = MOST_NAMES) -> str:
     """Return up to `most` names for a message, and how many more there are."""
     listed = [str(name) for name in names]
     more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
+
+
+def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """Return up to `most` names that are spelled most like `name`, case ignored, the best first."""
+    known = {each.lower(): each for each in names}
+    return [known[near] for near in difflib.get_close_matches(name.lower(), known, n=most)]

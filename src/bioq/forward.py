@@ -1,7 +1,8 @@
 """The batched forward loop of every prediction: strands, precision, device, calibration."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,9 +16,10 @@ from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_codes
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
+from bioq.inputs.given import Windows, as_windows
 from bioq.models.eval_mode import eval_mode
 from bioq.progress import progress
-from bioq.runs.trained_model import architecture_of, calibrated, module_to_compute
+from bioq.runs.trained_model import architecture_of, calibrated, load, module_to_compute
 
 Strands = Literal["both", "forward"]
 Precision = Literal["32", "tf32", "bf16"]
@@ -28,38 +30,38 @@ _STRANDS_TOGETHER = 16
 weights takes most of the time. With more windows one pass needs twice the memory and is no faster.
 """
 
-Windows = npt.NDArray[np.generic] | Tensor
-
 
 def predict(
-    model: nn.Module,
-    windows: Windows,
+    model: nn.Module | str | Path,
+    windows: Windows | str | Sequence[str],
     *,
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
     device: str | torch.device | None = None,
     precision: Precision = "32",
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(n, targets)` of one-hot windows `(n, 4, length)`.
+    """Return probabilities float32 `(n, targets)` of DNA: windows, or sequences as text.
 
-    `model` is a model of `bioq.load`, whose probabilities are calibrated if its run is, or any
-    module from windows to logits. `windows` is an array or tensor of any number type, in the order
-    A, C, G, T. With strands="both" the probabilities of a window and of its reverse complement are
-    averaged, as DeepSEA does. The model stays on its device unless `device` is given; its train or
-    eval mode is restored afterwards.
-    Raises BioqError if `windows` is not `(n, 4, length)`, or not of the model's length.
+    `model` is a model of `bioq.load`, whose probabilities are calibrated if its run is, the path of
+    a run, or any module from windows to logits. `windows` is a sequence of the model's length or a
+    list of them, with the letters of a FASTA (any case; N and the other IUPAC letters are unknown);
+    or an array or tensor `(n, 4, length)` of any number type, in the order A, C, G, T: one-hot, or
+    shares of the four bases from 0 to 1. With strands="both" the probabilities of a window and of
+    its reverse complement are averaged, as DeepSEA does. The model stays on its device unless
+    `device` is given; its train or eval mode is restored afterwards.
+    Raises BioqError, before anything is computed, for windows of another shape, type or length, and
+    for values that are not from 0 to 1, such as NaN.
     """
-    if windows.ndim != 3 or windows.shape[1] != 4:
+    if isinstance(windows, nn.Module):
+        raise BioqError("windows are a model; write bioq.predict(model, windows)")
+    if isinstance(model, str | Path):
+        model = load(model)
+    if not isinstance(model, nn.Module):
         raise BioqError(
-            f"windows have shape {tuple(windows.shape)}; expected (n, 4, length), "
-            "one-hot in the order A, C, G, T"
+            f"model is a {type(model).__name__}; expected the path of a run, a model of bioq.load "
+            "or a PyTorch module"
         )
-    expected = architecture_of(model).get("window_bp", windows.shape[2])
-    if windows.shape[2] != expected:
-        raise BioqError(
-            f"windows are {windows.shape[2]} bp long; this model reads windows of {expected} bp"
-        )
-    tensor = windows if isinstance(windows, Tensor) else torch.from_numpy(np.asarray(windows))
+    tensor = as_windows(windows, architecture_of(model).get("window_bp"))
     device = _device(model, device)
     with _predicting(model.to(device), strands, device, precision) as probability_of:
 

@@ -19,7 +19,7 @@ from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, ve
 from bioq.dataset.targets import read_target_sheet, read_target_table
 from bioq.errors import BioqError
 from bioq.files.streams import STDIN
-from bioq.genome import open_genome, read_bed, read_chrom_alias
+from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias
 from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
 from bioq.inputs.loci import open_loci
@@ -98,7 +98,9 @@ class Parsers:
         source = text.split("\n")[0][:100] or "x"
         if Path(source) == STDIN:
             return  # what comes from there is read as a file is
-        with open_loci(source, self.genome, window_bp=20, span_bp=4, pad=False) as loci:
+        with open_loci(
+            source, ContigNames(self.genome), window_bp=20, span_bp=4, pad=False
+        ) as loci:
             for _ in zip(range(50), loci.read(), strict=False):
                 pass
 

@@ -4,9 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input
 from bioq.cli.outputs import split_outputs
 from bioq.interpretation import AttributionOptions, ExplainJob, ExplainOptions, attribution_file
 from bioq.plots.interpretation import write_contributions_figure
@@ -14,14 +12,16 @@ from bioq.plots.interpretation import write_contributions_figure
 
 def attribution(
     run: Path,
-    source: Annotated[str, Parameter(name="input", allow_leading_hyphen=True)],
+    source: Input,
     /,
     *,
     out: Path,
     genome: Path | None = None,
+    chrom_alias: ChromAlias = None,
     figure: Path | None = None,
     options: Annotated[ExplainOptions, FLAGS] = ExplainOptions(),  # noqa: B008 frozen
     gradients: Annotated[AttributionOptions, FLAGS] = AttributionOptions(),  # noqa: B008 frozen
+    force: Force = False,
 ) -> None:
     """Compute how much each base adds to a target's logit, by gradients.
 
@@ -40,11 +40,6 @@ def attribution(
     ----------
     run
         Run folder, written by 'bioq train'.
-    source
-        FASTA (plain, gzip or bgzip; a sequence longer than the window is cut into several
-        windows). With --genome also BED, a region CONTIG:START-END, or a variant
-        CONTIG:POSITION:REF>ALT, of which both alleles are explained. Positions are counted from 1.
-        - reads FASTA or BED from standard input.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per base,
         positions counted from 0), .png or .svg (the figure only).
@@ -56,7 +51,17 @@ def attribution(
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_contributions_figure, figure) if figure else None
-    job = ExplainJob(run, source, tables, genome, options, draw)
+    job = ExplainJob(
+        run,
+        source,
+        tables,
+        genome,
+        options,
+        draw,
+        figure=figure,
+        chrom_alias=chrom_alias,
+        force=force,
+    )
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.progress import say
 from bioq.variants import VariantJob, VariantOptions, make_background
 
@@ -17,8 +17,9 @@ def background(
     *,
     genome: Path,
     out: Path,
-    chrom_alias: Path | None = None,
+    chrom_alias: ChromAlias = None,
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
+    force: Force = False,
 ) -> None:
     """Measure the effects of common variants, for E-values and z-scores.
 
@@ -40,11 +41,8 @@ def background(
         Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
         File to write; the name ends in .npz.
-    chrom_alias
-        Table of contig names, tab-separated, one contig per line; one of the names is the
-        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     """
-    summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out)
+    summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out, force=force)
     for line in summary.lines():
         say(line)
     print(out)

@@ -1,5 +1,6 @@
 """`bioq demo`: simulate, train, evaluate, and compare the model with the known truth."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import pandas as pd
 
 from bioq.builders.simulation.build import SimulationOptions, simulate
 from bioq.builders.simulation.truth import compare_with_truth
+from bioq.cli.options import Force
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate
@@ -38,6 +40,8 @@ TRAINING = TrainConfig(
 )
 SIMULATION = SimulationOptions()
 
+_MARKER = "data/dataset.json"
+"""The file of a demo that it writes first: it shows that a folder is a demo."""
 _TITLE = "The model compared with the truth"
 _EXPLANATION = """AUC: ROC AUC. AP: average precision. Labels: the noisy labels of the test contig.
 truth: the score of the noise-free labels, the best possible score.
@@ -54,7 +58,7 @@ _COLUMNS = {
 """Column of the comparison -> its heading."""
 
 
-def demo(*, out: Path = Path("bioq-demo"), seed: int = 0) -> None:
+def demo(*, out: Path = Path("bioq-demo"), seed: int = 0, force: Force = False) -> None:
     """Try everything on simulated data: simulate, train, evaluate, report.
 
     Makes a random genome with motifs planted by known rules, trains a small model on it and prints
@@ -72,15 +76,23 @@ def demo(*, out: Path = Path("bioq-demo"), seed: int = 0) -> None:
     seed
         Seed of the random genome and of the initial weights.
     """
-    run_demo(out, replace(SIMULATION, seed=seed), SIZES, replace(TRAINING, seed=seed))
+    run_demo(out, replace(SIMULATION, seed=seed), SIZES, replace(TRAINING, seed=seed), force=force)
 
 
 def run_demo(
-    out: Path, simulation: SimulationOptions, sizes: ModelSizes, training: TrainConfig
+    out: Path,
+    simulation: SimulationOptions,
+    sizes: ModelSizes,
+    training: TrainConfig,
+    *,
+    force: bool = False,
 ) -> None:
-    """Run the demo at any size. Raises BioqError if `out` exists."""
+    """Run the demo at any size. Raises BioqError if `out` exists; with `force` a demo that is there
+    is removed."""
     started = time.monotonic()
-    require_absent(out)
+    require_absent(out, replaces=_MARKER if force else None)
+    if out.exists():
+        shutil.rmtree(out)
     data_folder, run = out / "data", out / "run"
     say(f"1/4 simulate: a random genome with planted motifs -> {data_folder}")
     simulate(data_folder, simulation)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, Force
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q, FilterMotifs
 from bioq.interpretation.filters import MotifOptions
 from bioq.reports.motifs import PAGE, write_motif_folder
@@ -19,6 +19,7 @@ def motifs(
     *,
     out: Path,
     options: Annotated[MotifOptions, FLAGS] = DEFAULTS,
+    force: Force = False,
 ) -> None:
     """Write the motifs that a run's filters detect, and the known motifs that they match.
 
@@ -40,7 +41,7 @@ def motifs(
     out
         New folder for the files.
     """
-    result = write_motif_folder(run, out, dataset=dataset, options=options)
+    result = write_motif_folder(run, out, dataset=dataset, options=options, force=force)
     for line in _summary(result):
         print(line)
     print(out / PAGE)

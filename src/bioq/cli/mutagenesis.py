@@ -4,9 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input
 from bioq.cli.outputs import split_outputs
 from bioq.forward import Precision
 from bioq.interpretation import ExplainJob, ExplainOptions, mutagenesis_file
@@ -15,14 +13,16 @@ from bioq.plots.interpretation import write_effects_figure
 
 def mutagenesis(
     run: Path,
-    source: Annotated[str, Parameter(name="input", allow_leading_hyphen=True)],
+    source: Input,
     /,
     *,
     out: Path,
     genome: Path | None = None,
+    chrom_alias: ChromAlias = None,
     figure: Path | None = None,
     options: Annotated[ExplainOptions, FLAGS] = ExplainOptions(),  # noqa: B008 frozen
     precision: Precision = "32",
+    force: Force = False,
 ) -> None:
     """Predict the effect of every single-base substitution (saturation mutagenesis).
 
@@ -40,11 +40,6 @@ def mutagenesis(
     ----------
     run
         Run folder, written by 'bioq train'.
-    source
-        FASTA (plain, gzip or bgzip; a sequence longer than the window is cut into several
-        windows). With --genome also BED, a region CONTIG:START-END, or a variant
-        CONTIG:POSITION:REF>ALT, of which both alleles are mutated. Positions are counted from 1.
-        - reads FASTA or BED from standard input.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per substitution,
         positions counted from 0), .png or .svg (the figure only).
@@ -58,7 +53,17 @@ def mutagenesis(
     """
     tables, figure = split_outputs(out, figure)
     draw = partial(write_effects_figure, figure) if figure else None
-    job = ExplainJob(run, source, tables, genome, options, draw)
+    job = ExplainJob(
+        run,
+        source,
+        tables,
+        genome,
+        options,
+        draw,
+        figure=figure,
+        chrom_alias=chrom_alias,
+        force=force,
+    )
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:
         print(path)

@@ -1,8 +1,11 @@
-"""How commands take options: those of a dataclass as flags, and the device."""
+"""Options that several commands share, with one help text each."""
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from bioq.genome.notation import REGION_FORM, VARIANT_FORM
 
 FLAGS = Parameter(name="*")
 """Every field of a dataclass is a flag."""
@@ -13,3 +16,33 @@ Device = Annotated[
         "card."
     ),
 ]
+_FROM_1 = "positions are counted from 1"
+Input = Annotated[
+    str,
+    Parameter(
+        name="input",
+        allow_leading_hyphen=True,
+        help="FASTA (plain, gzip or bgzip). With --genome also BED, a region "
+        f"{REGION_FORM}, or a variant {VARIANT_FORM}, which gives the windows with REF and with "
+        f"ALT; {_FROM_1}. - reads FASTA or BED from standard input.",
+    ),
+]
+"""The input of a command that reads windows."""
+AlleleInputs = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="input",
+        allow_leading_hyphen=True,
+        help=f"VCF or BCF, compressed or not; or one or more variants {VARIANT_FORM}; {_FROM_1}. "
+        "- reads VCF or BCF from standard input.",
+    ),
+]
+"""The input of a command that scores alleles."""
+ChromAlias = Annotated[
+    Path | None,
+    Parameter(
+        help="Table of contig names, tab-separated, one contig per line; one of the names is the "
+        "genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables."
+    ),
+]
+Force = Annotated[bool, Parameter(help="Replace an output that exists.")]

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from bioq.cli.interrupts import resumable
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input
 from bioq.cluster import ClusterOptions, predict_on_ray
 from bioq.prediction import PredictOptions, predict_file
 
@@ -14,26 +12,31 @@ from bioq.prediction import PredictOptions, predict_file
 @resumable()
 def predict(
     run: Path,
-    source: Annotated[Path, Parameter(name="input", allow_leading_hyphen=True)],
+    source: Input,
     /,
     *,
     out: Path,
     genome: Path | None = None,
+    chrom_alias: ChromAlias = None,
     options: Annotated[PredictOptions, FLAGS] = PredictOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
+    force: Force = False,
 ) -> None:
     """Predict the targets of sequences or genomic regions.
 
     The output has one row per window, in the order of the input. A row gives the window's position
     and the share of unknown bases in it (n_share). A sequence longer than the window is cut into
-    windows, --stride-bp apart. A region is covered with bins, each in the middle of its window.
+    windows, --stride-bp apart. A region is covered with bins, each in the middle of its window. A
+    variant has two rows, with REF and with ALT.
 
     For example:
 
         bioq predict run sequences.fa.gz --out probability.tsv
         bioq predict run peaks.bed --genome hg19.fa --out probability.h5ad --targets 'cell=K562'
         bioq predict run peaks.bed --genome hg19.fa --out tracks.bw --targets 'CTCF*'
+        bioq predict run chr1:1,000,001-1,005,000 --genome hg19.fa --out region.tsv
+        bioq predict run 'chr1:109817590:G>T' --genome hg19.fa --out alleles.tsv
         bioq predict run genome.bed --genome hg38.2bit --out parts --ray local
         samtools faidx hg19.fa chr1:1-5000 | bioq predict run - --out best.tsv --top 5
 
@@ -41,8 +44,6 @@ def predict(
     ----------
     run
         Run folder, written by 'bioq train'.
-    source
-        FASTA (plain, gzip or bgzip), or BED with --genome; - reads standard input.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for
         regions .bw: one bigWig per target, OUT.TARGET.bw, with the mean of the bins over each
@@ -55,10 +56,27 @@ def predict(
     if cluster.ray is not None:
         print(
             predict_on_ray(
-                run, source, out, genome=genome, options=options, cluster=cluster, resume=resume
+                run,
+                source,
+                out,
+                genome=genome,
+                chrom_alias=chrom_alias,
+                options=options,
+                cluster=cluster,
+                resume=resume,
+                force=force,
             )
         )
         return
     cluster.require_none()
-    for path in predict_file(run, source, out, genome=genome, options=options, resume=resume):
+    for path in predict_file(
+        run,
+        source,
+        out,
+        genome=genome,
+        chrom_alias=chrom_alias,
+        options=options,
+        resume=resume,
+        force=force,
+    ):
         print(path)

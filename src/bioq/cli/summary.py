@@ -5,16 +5,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_table
 from bioq.errors import UsageError
-from bioq.files import new_file
+from bioq.files import new_file, require_absent
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.folder import HISTORY, read_config, read_history
 
+_FIGURES = (".png", ".svg", ".pdf")
 _MODEL_HELP = (
     f"Name of a model ({', '.join(PUBLISHED)}), or a run folder, which has the model that was "
     "trained."
@@ -29,6 +30,7 @@ def summary(
     window_bp: int = 1000,
     out: Path | None = None,
     sizes: Annotated[ModelSizes, FLAGS] = ModelSizes(),  # noqa: B008 frozen
+    force: Force = False,
 ) -> None:
     """Print the layers of a model, their shapes and their parameters.
 
@@ -49,6 +51,10 @@ def summary(
     """
     import torch
 
+    if out is not None:
+        if out.suffix not in _FIGURES:
+            raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
+        require_absent(out, force=force)
     run = None if model in PUBLISHED else read_config(model)
     with torch.device("meta"):
         network = (
@@ -68,7 +74,5 @@ def summary(
     if out is not None:
         from bioq.plots.model import plot_architecture
 
-        if out.suffix not in (".png", ".svg", ".pdf"):
-            raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         with new_file(out) as partial:
             plot_architecture(layers).savefig(partial, format=out.suffix[1:], dpi=150)

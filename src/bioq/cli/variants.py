@@ -3,33 +3,40 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from bioq.cli.interrupts import resumable
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, AlleleInputs, ChromAlias, Force
 from bioq.cluster import ClusterOptions, write_variants_on_ray
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 from bioq.progress import say
-from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
+from bioq.variants import (
+    VariantJob,
+    VariantOptions,
+    VariantTableOptions,
+    variant_files,
+    write_variants,
+)
 
 
 def variants(
     run: Path,
-    vcf: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    source: AlleleInputs,
     /,
     *,
     genome: Path,
     out: Path,
-    chrom_alias: Path | None = None,
+    chrom_alias: ChromAlias = None,
     table: Annotated[VariantTableOptions, FLAGS] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
+    force: Force = False,
+    allow_none_scored: bool = False,
 ) -> None:
-    """Score the variants of a VCF: the effect of every allele on every target.
+    """Score variants, those of a VCF or typed ones: the effect of every allele on every target.
 
     The output has one row per allele, in the order of the input, with a status: scored, or the
-    reason why not. A table of the statuses is printed at the end. The scores per target are the
+    reason why not. A table of the statuses is printed at the end; if no allele could be scored,
+    the command ends with exit status 1. The scores per target are the
     probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
     ratio; with --background also E-value and z-score.
 
@@ -37,6 +44,7 @@ def variants(
 
         bioq variants run variants.vcf.gz --genome hg19.fa --out scores.tsv
         bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
+        bioq variants run 'chr1:109817590:G>T' --genome hg19.fa --out scores.tsv
         bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
         bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
 
@@ -44,28 +52,37 @@ def variants(
     ----------
     run
         Run folder, written by 'bioq train'.
-    vcf
-        VCF or BCF, compressed or not; - reads standard input.
     genome
-        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of the positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
         .vcf.gz. With --ray: folder for Parquet parts.
-    chrom_alias
-        Table of contig names, tab-separated, one contig per line; one of the names is the
-        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     resume
         With --ray: continue an interrupted output.
+    allow_none_scored
+        End with exit status 0 also if no allele could be scored.
     """
-    job = VariantJob(run, vcf, genome, chrom_alias, options)
+    job = VariantJob(run, source, genome, chrom_alias, options)
     if cluster.ray is not None:
         with resumable():
-            summary = write_variants_on_ray(job, out, table, cluster=cluster, resume=resume)
+            summary = write_variants_on_ray(
+                job, out, table, cluster=cluster, resume=resume, force=force
+            )
+        files = [out]
     else:
         cluster.require_none()
         if resume:
             raise UsageError("--resume continues the parts of --ray; add --ray")
-        summary = write_variants(job, out, table)
+        summary = write_variants(job, out, table, force=force)
+        files = variant_files(out, table)
     for line in summary.lines():
         say(line)
-    print(out)
+    for file in files:
+        print(file)
+    reason = summary.none_scored()
+    if reason and allow_none_scored:
+        say(f"warning: {reason}")
+    elif reason:
+        raise BioqError(
+            f"{out}: is complete, but {reason}; with --allow-none-scored this is not an error"
+        )

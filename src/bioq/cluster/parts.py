@@ -29,6 +29,7 @@ from bioq.tables.resume import (
     REMEDY,
     new_part,
     parts_are_kept,
+    refuse_both,
     refuse_interrupted,
     require_identity,
 )
@@ -55,12 +56,13 @@ class Part:
 class Parts:
     """The parts of one output. Nothing is written before `begin`."""
 
-    def __init__(self, folder: Path, job: Mapping[str, Any], *, resume: bool):
+    def __init__(self, folder: Path, job: Mapping[str, Any], *, resume: bool, force: bool = False):
         """Read the folder, if it exists.
 
-        `job` holds the JSON values that must be the same to resume. Raises UsageError if the folder
-        exists without `resume`, or holds an output of another job, and BioqError if it is not an
-        output of this kind.
+        `job` holds the JSON values that must be the same to resume. With `force` an output in the
+        folder is replaced, when `begin` is called. Raises UsageError if the folder exists without
+        `resume` or `force`, or holds an output of another job, and BioqError if it is not an output
+        of this kind.
         """
         self.folder = folder
         self._job = dict(job)
@@ -69,14 +71,15 @@ class Parts:
         if resume and folder.exists():
             self._read()
         else:
-            check_folder(folder, resume=False)
+            check_folder(folder, resume=False, force=force)
+        self._replaces = _marker(folder) if force and folder.exists() else None
 
     def begin(self) -> None:
         """Make the folder, or prepare it to be resumed; later calls do nothing."""
         if self._is_ready:
             return
         if not self._is_begun:
-            with new_folder(self.folder) as folder:
+            with new_folder(self.folder, replaces=self._replaces) as folder:
                 write_json(folder / JOB, self._about())
         elif self._was_complete:
             write_json(self.folder / JOB, self._about())
@@ -181,14 +184,20 @@ def _part(line: Any) -> Part:
     return part
 
 
-def check_folder(folder: Path, *, resume: bool) -> None:
+def check_folder(folder: Path, *, resume: bool, force: bool = False) -> None:
     """Raise the errors of `Parts` that concern the folder alone, before any work."""
+    refuse_both(resume=resume, force=force)
     require_folder_for(folder)
     if resume:
         return
-    if (folder / JOB).is_file():
+    if (folder / JOB).is_file() and not force:
         refuse_interrupted(folder, resume=resume)
-    require_absent(folder)
+    require_absent(folder, replaces=_marker(folder) if force else None)
+
+
+def _marker(folder: Path) -> str:
+    """Return the file that shows that a folder is a complete or an interrupted output."""
+    return JOB if (folder / JOB).is_file() else MANIFEST
 
 
 def part_name(number: int) -> str:

@@ -14,8 +14,6 @@ from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
-from bioq.files import sha256
-from bioq.files.streams import input_name
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
 from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
@@ -24,33 +22,37 @@ from bioq.tables import Columns, Layout, Scores
 
 def predict_on_ray(
     run: Path,
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     genome: Path | None = None,
+    chrom_alias: Path | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 frozen
     cluster: ClusterOptions,
     resume: bool = False,
+    force: bool = False,
 ) -> Path:
-    """Predict every window of a FASTA or, with a genome, of a BED file, on a Ray cluster.
+    """Predict every window of an input (see `inputs.open_source`) on a Ray cluster.
 
     Writes the folder `out` of Parquet parts (see `parts`), whose rows are those of `predict_file`;
     returns `out`. Raises UsageError for options that do not go together and BioqError, before
     anything is written, for bad input.
     """
     import_ray(cluster)
-    check_folder(out, resume=resume)
+    check_folder(out, resume=resume, force=force)
     with (
         numerics(torch.device("cpu"), _precision(options)),
-        open_prediction(run, source, genome=genome, options=options) as prediction,
+        open_prediction(
+            run, source, genome=genome, chrom_alias=chrom_alias, options=options
+        ) as prediction,
     ):
         count = prediction.windows.count()
         identity = {
             "command": "predict",
             "run": run.resolve().name,
             **prediction.identity,
-            "input": input_name(source),
-            "input_sha256": sha256(prediction.file),
+            "input": prediction.source.name,
+            "input_sha256": prediction.source.sha256(),
             "shard": cluster.ray_shard,
             "batch_size": options.batch_size,
             "device": options.device,
@@ -59,7 +61,7 @@ def predict_on_ray(
         compute_parts(
             PredictTask(prediction.predictor),
             _shards(prediction.windows, cluster.ray_shard),
-            Parts(out, identity, resume=resume),
+            Parts(out, identity, resume=resume, force=force),
             total=count,
             unit="windows",
             device=options.device,

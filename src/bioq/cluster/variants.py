@@ -17,11 +17,11 @@ from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
-from bioq.files.streams import input_name, kept_streams, stored
+from bioq.files.streams import kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
-from bioq.genome.vcf import Variant, read_variants, survey_variants
-from bioq.inputs import input_file
+from bioq.genome.vcf import Variant
+from bioq.inputs import Alleles, alleles_name, open_alleles
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
@@ -40,6 +40,7 @@ def write_variants_on_ray(
     *,
     cluster: ClusterOptions,
     resume: bool = False,
+    force: bool = False,
 ) -> Summary:
     """Score the alleles of a VCF on a Ray cluster: one row per allele, in input order.
 
@@ -47,25 +48,25 @@ def write_variants_on_ray(
     `write_variants`. Raises BioqError for malformed input, before anything is written.
     """
     import_ray(cluster)
-    check_folder(out, resume=resume)
+    check_folder(out, resume=resume, force=force)
     _check(job.options, table)
     names = table.score_names()
     # This machine reads the genome and never predicts.
     local = replace(job, options=replace(job.options, device="cpu"))
     with (
         open_scorer(local, table) as scorer,
-        input_file(job.vcf) as (path, label),
+        open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
-        content = survey_variants(path, label=label)
+        content = alleles.content
         task = _task(job, table, names, scorer)
         parts = compute_parts(
             task,
             _shards(
                 _GenomeReader(scorer),
-                read_variants(path, label=label),
+                alleles.read(),
                 cluster.ray_shard,
             ),
-            Parts(out, _identity(job, table, names, path, cluster), resume=resume),
+            Parts(out, _identity(job, table, names, alleles, cluster), resume=resume, force=force),
             total=content.alleles,
             unit="alleles",
             device=job.options.device,
@@ -88,16 +89,16 @@ def _identity(
     job: VariantJob,
     table: VariantTableOptions,
     scores: Sequence[str],
-    vcf: Path,
+    alleles: Alleles,
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
-    """Return the JSON values that must be the same to resume; `vcf` is the input as a file."""
+    """Return the JSON values that must be the same to resume."""
     return {
         "command": "variants",
         "run": job.run.resolve().name,
         "weights": predictions_identity(job.run),
-        "input": input_name(job.vcf),
-        "input_sha256": sha256(vcf),
+        "input": alleles_name(job.source),
+        "input_sha256": alleles.sha256(),
         "genome": job.genome.name,
         "targets": list(table.targets),
         "scores": list(scores),
@@ -145,11 +146,11 @@ class _Alleles:
 
 
 def _shards(reader: "_GenomeReader", variants: Iterable[Variant], size: int) -> Iterator[Shard]:
-    """Divide alleles into shards."""
+    """Divide alleles into shards; without an allele there is one empty shard."""
     stream = iter(variants)
     for number in itertools.count():
         block = list(itertools.islice(stream, size))
-        if not block:
+        if not block and number:
             return
         bases, letters = reader.read(block)
         codes = np.concatenate([np.empty(0, dtype=np.uint8), *bases.values()])[None, :]
@@ -221,7 +222,7 @@ class VariantTask:
 def _task(
     job: VariantJob, table: VariantTableOptions, scores: Sequence[str], scorer: Scorer
 ) -> VariantTask:
-    metadata = table_metadata(scorer, job.vcf, scores) | {"options": asdict(job.options)}
+    metadata = table_metadata(scorer, job.source, scores) | {"options": asdict(job.options)}
     return VariantTask(
         model=scorer.model,
         layout=scorer.layout(scores, metadata),

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
-from bioq.errors import BioqError, UsageError, some
+from bioq.errors import BioqError, UsageError, nearest, some
 from bioq.files.streams import is_stream
 from bioq.files.text import about_invisible, read_text
 
@@ -27,6 +28,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 NAME = "name"
 """The first column of every target table; all other columns are annotation, kept as text."""
 
+_MOST_SUGGESTED = 3
 PEAKS = "peaks"
 """The column of a target sheet that gives each target's peak file."""
 
@@ -158,20 +160,69 @@ def _column_and_glob(table: pd.DataFrame, pattern: str) -> tuple[str, str]:
 def _no_match(table: pd.DataFrame, pattern: str) -> str:
     column, glob = _column_and_glob(table, pattern)
     brackets = "; in a pattern, [ab] is the letter a or b, and [[] is the letter [" * ("[" in glob)
+    like = _nearest_patterns(table, pattern)
+    near = f"did you mean {' or '.join(map(repr, like))}? " if like else ""
+    where = f"{near}'bioq targets' lists the targets of a run or a data set"
     if column != NAME:
         values = some(dict.fromkeys(cell for cell in table[column] if cell), 5) or "nothing"
-        return f"no target has {pattern!r}; column {column!r} holds {values}{brackets}"
+        return f"no target has {pattern!r}; column {column!r} holds {values}{brackets}; {where}"
     columns = [column for column in table.columns if column != NAME]
     by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
-    names = some(table[NAME], 5)
+    names = some(table[NAME], 5 if len(table) <= 5 else 2)
     word, equals, _ = pattern.partition("=")
     no_column = f", and the target table has no column {word!r}" if equals else ""
-    return f"no target is called {pattern!r}{no_column}; there are {names}{by_column}{brackets}"
+    return (
+        f"no target is called {pattern!r}{no_column}; there are {names}{by_column}{brackets}; "
+        f"{where}"
+    )
 
 
-def write_target_table(table: pd.DataFrame, path: Path) -> None:
+def _nearest_patterns(table: pd.DataFrame, pattern: str) -> list[str]:
+    """Return up to 3 patterns that match a target and are spelled most like `pattern`.
+
+    These are names, COLUMN=VALUE, and `*PART*` for a part of a name (see `_parts`). Case is
+    ignored. If `pattern` is a name or a piece of a name in other letters, only that is returned.
+    """
+    column, glob = _column_and_glob(table, pattern)
+    word = glob.strip("*?")
+    cells = {one: [cell for cell in dict.fromkeys(table[one]) if cell] for one in table.columns}
+    of_column = "" if column == NAME else f"{column}="
+    pieces = _spellings(word, cells[column])
+    if pieces:
+        return [f"{of_column}{piece}" for piece in pieces][:_MOST_SUGGESTED]
+    candidates = {cell.lower(): f"{of_column}{cell}" for cell in reversed(cells[column])}
+    if column == NAME:
+        for one in table.columns[1:]:
+            for cell in cells[one]:
+                candidates.setdefault(cell.lower(), f"{one}={cell}")
+                candidates.setdefault(f"{one}={cell}".lower(), f"{one}={cell}")
+        for part in dict.fromkeys(part for name in cells[NAME] for part in _parts(name)):
+            candidates.setdefault(part.lower(), f"*{part}*")
+    near = nearest(word, candidates, _MOST_SUGGESTED)
+    return list(dict.fromkeys(candidates[name] for name in near))
+
+
+def _spellings(word: str, cells: Sequence[str]) -> list[str]:
+    """Return the cells that are `word`, case ignored; otherwise patterns of the pieces of cells
+    that are."""
+    low = word.lower()
+    same = [cell for cell in cells if cell.lower() == low]
+    if same or not word:
+        return same
+    found = [cell[cell.lower().index(low) :][: len(word)] for cell in cells if low in cell.lower()]
+    return [f"*{escape(piece)}*" for piece in dict.fromkeys(found)]
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a name, also `Ctcf` of `wgEncodeGm12878Ctcf`, of 3 letters or more."""
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    inner = [part for word in words for part in re.findall(r"[A-Z][a-z0-9]+|[A-Z0-9]+", word)]
+    return [part for part in [*words, *inner] if len(part) > 2]
+
+
+def write_target_table(table: pd.DataFrame, file: Path | TextIO) -> None:
     """Write a target table as tab-separated text."""
-    table.to_csv(path, sep="\t", index=False, lineterminator="\n")
+    table.to_csv(file, sep="\t", index=False, lineterminator="\n")
 
 
 def _read_named_rows(path: Path, *, needed: tuple[str, ...], by_hand: bool) -> TargetRows:

@@ -92,10 +92,17 @@ def require_absent(path: Path, *, force: bool = False, replaces: str | None = No
     """Raise BioqError if `path` exists: BioQ replaces nothing without --force.
 
     `force`: a file may be replaced. `replaces`: a folder may be replaced if it has a file of this
-    name, which BioQ writes into every folder of this kind; any other folder is never replaced.
+    name, which BioQ writes into every folder of this kind; any other folder is never replaced. A
+    pipe or a device is never replaced: a complete file is renamed to its name, and is not written
+    into it.
     """
     if not (path.exists() or path.is_symlink()):
         return
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise BioqError(
+            f"{path}: is a pipe or a device, and the output is a file that appears when it is "
+            "complete; give the name of a file, and read that"
+        )
     if path.is_dir():
         if replaces is None:
             raise BioqError(

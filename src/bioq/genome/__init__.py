@@ -1,13 +1,14 @@
 """Genomes, intervals, variants and their files. Coordinates are 0-based and half-open."""
 
 from bioq.genome.bed import Bed, read_bed
-from bioq.genome.chrom_alias import ChromAlias, read_chrom_alias
-from bioq.genome.contigs import ContigNames, find_region
+from bioq.genome.chrom_alias import ChromAlias, open_names, read_chrom_alias
+from bioq.genome.contigs import NO_ALIAS, ContigNames, find_region
 from bioq.genome.fasta import Genome, open_genome
 from bioq.genome.located import Located, locate
 from bioq.genome.notation import Interval
 
 __all__ = [
+    "NO_ALIAS",
     "Bed",
     "ChromAlias",
     "ContigNames",
@@ -17,6 +18,7 @@ __all__ = [
     "find_region",
     "locate",
     "open_genome",
+    "open_names",
     "read_bed",
     "read_chrom_alias",
 ]

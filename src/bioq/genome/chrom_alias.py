@@ -7,16 +7,17 @@ databases (alias, chrom, source); and NCBI's assembly_report.txt.
 The names of the genome decide which contig a line is of, in every layout.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from bioq.errors import BioqError, some
 from bioq.files.text import read_text, split_lines
-from bioq.genome.contigs import ContigNames
-from bioq.genome.fasta import Genome
+from bioq.genome.contigs import NO_ALIAS, ContigNames
+from bioq.genome.fasta import Genome, open_genome
 from bioq.genome.notation import MOST_DIGITS
 from bioq.progress import say
 
@@ -162,6 +163,14 @@ def _similar(lines: Iterable[Line], names: ContigNames, taken: Set[str]) -> dict
         name: names.contigs[number] for name, number in numbers.items() if number is not None
     }
     return {name: contig for name, contig in contigs.items() if contig not in taken}
+
+
+@contextlib.contextmanager
+def open_names(genome: Path, chrom_alias: Path | None = None) -> Iterator[ContigNames]:
+    """Yield an open genome with the contig names of a table (see `read_chrom_alias`), if given."""
+    aliases = None if chrom_alias is None else read_chrom_alias(chrom_alias)
+    with open_genome(genome) as opened:
+        yield ContigNames(opened, NO_ALIAS if aliases is None else aliases.of(opened))
 
 
 def read_chrom_alias(path: str | Path) -> ChromAlias:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from bioq.errors import BioqError, some
+from bioq.errors import MOST_NAMES, BioqError, nearest, some
 from bioq.genome.builds import Accession, about_accession, bare_name, find_accession
 from bioq.genome.fasta import Genome
 from bioq.genome.notation import Interval, parse_region
 
-_NONE: Mapping[str, str] = {}
+NO_ALIAS: Mapping[str, str] = {}
 
 
 class ContigNames:
@@ -20,7 +20,7 @@ class ContigNames:
     the genome's build or the contig's length.
     """
 
-    def __init__(self, genome: Genome, alias: Mapping[str, str] = _NONE):
+    def __init__(self, genome: Genome, alias: Mapping[str, str] = NO_ALIAS):
         self.genome = genome
         self.contigs = tuple(genome.lengths)
         """The names in the genome, in file order."""
@@ -57,9 +57,16 @@ class ContigNames:
             ending = f"; {about}" if about else ""
             raise BioqError(
                 f"{where}: {self.genome.title} has no contig {name!r}; "
-                f"it has {some(self.genome.lengths)}{ending}"
+                f"it has {some(self.genome.lengths)}{self._nearest(name)}{ending}"
             )
         return number
+
+    def _nearest(self, name: str) -> str:
+        """Return the contigs whose names are nearest, where a message does not show all names."""
+        if len(self.contigs) <= MOST_NAMES:
+            return ""
+        near = nearest(name, self.contigs)
+        return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:

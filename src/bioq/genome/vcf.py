@@ -78,13 +78,18 @@ def is_bases(allele: str) -> bool:
 
 
 def read_variants(
-    path: str | Path, *, label: str = "", header: VcfHeader | None = None
+    path: str | Path,
+    *,
+    label: str = "",
+    header: VcfHeader | None = None,
+    may_be_empty: bool = False,
 ) -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
     `label` is the name of the file in messages, by default its path. The lines of the file's header
     are added to `header` before the first allele.
-    Raises BioqError, with the line, at the first malformed line, and for a file without a record.
+    Raises BioqError, with the line, at the first malformed line, and for a file without a record;
+    with `may_be_empty` only if it has no line #CHROM either.
     """
     path = Path(path)
     header = VcfHeader() if header is None else header
@@ -106,7 +111,7 @@ def read_variants(
         else:
             alleles = _read_text(content.label, content.text(), header)
             records = (yield from refuse_other_tables(alleles, header)) or 0
-        if not records:
+        if not records and not (may_be_empty and header.columns):
             raise BioqError(f"{content.label}: holds no variants; expected a record per variant")
 
 
@@ -120,16 +125,16 @@ class VcfContent:
     header: VcfHeader
 
 
-def survey_variants(path: str | Path, *, label: str = "") -> VcfContent:
+def survey_variants(path: str | Path, *, label: str = "", may_be_empty: bool = False) -> VcfContent:
     """Check every line of a VCF or BCF, and count its alleles.
 
-    Raises BioqError, with the line, at the first malformed line.
+    Raises the errors of `read_variants`.
     """
     alleles = 0
     contigs: dict[str, None] = {}
     header = VcfHeader()
     with progress("check the variants", None, "alleles") as advance:
-        for variant in read_variants(path, label=label, header=header):
+        for variant in read_variants(path, label=label, header=header, may_be_empty=may_be_empty):
             contigs[variant.chrom] = None
             alleles += 1
             if alleles % _ADVANCE_EVERY == 0:

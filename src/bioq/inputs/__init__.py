@@ -1,18 +1,42 @@
 """The inputs of a trained model: sequences, regions and variants, as a stream of windows."""
 
+from bioq.inputs.alleles import AlleleInput, Alleles, alleles_name, alleles_of, open_alleles
 from bioq.inputs.files import input_file
 from bioq.inputs.loci import Loci, Locus, open_loci
+from bioq.inputs.places import (
+    PLACES,
+    Place,
+    Source,
+    find_place,
+    open_source,
+    require_genome,
+    sequence_file,
+)
 from bioq.inputs.regions import RegionWindows
 from bioq.inputs.sequences import SequenceWindows
+from bioq.inputs.typed_variant import VariantWindows
 from bioq.inputs.windows import WindowBatch, Windows
 
 __all__ = [
+    "PLACES",
+    "AlleleInput",
+    "Alleles",
     "Loci",
     "Locus",
+    "Place",
     "RegionWindows",
     "SequenceWindows",
+    "Source",
+    "VariantWindows",
     "WindowBatch",
     "Windows",
+    "alleles_name",
+    "alleles_of",
+    "find_place",
     "input_file",
+    "open_alleles",
     "open_loci",
+    "open_source",
+    "require_genome",
+    "sequence_file",
 ]

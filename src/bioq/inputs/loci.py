@@ -2,7 +2,6 @@
 two alleles."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,36 +12,19 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError, UsageError
-from bioq.files.streams import STDIN
-from bioq.genome import ContigNames, Genome, find_region
+from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import (
-    NO_CONTIG,
-    OUTSIDE,
-    REF_MISMATCH,
-    SCORED,
-    SWAPPED,
-    AlleleSite,
     WindowPositions,
     centre_index,
-    find_site,
     read_allele_windows,
     window_positions,
 )
-from bioq.genome.notation import (
-    REGION_FORM,
-    VARIANT_FORM,
-    Interval,
-    VariantText,
-    correction,
-    parse_region,
-    parse_variant,
-)
-from bioq.genome.vcf import Variant, is_bases, parse_pos
-from bioq.genome.vcf_tables import not_vcf, other_table
+from bioq.genome.notation import VariantText
 from bioq.genome.windows import middle_start, read_padded, window_start
-from bioq.inputs.files import input_file
+from bioq.inputs.places import open_source, sequence_file
 from bioq.inputs.regions import Region, RegionWindows
 from bioq.inputs.sequences import SequenceWindows
+from bioq.inputs.typed_variant import allele_names, variant_site
 from bioq.inputs.windows import N_SHARE
 
 Positions = npt.NDArray[np.int64]
@@ -93,7 +75,7 @@ class Loci:
 @contextlib.contextmanager
 def open_loci(
     source: str,
-    genome: Genome | None,
+    names: ContigNames | None,
     *,
     window_bp: int,
     span_bp: int,
@@ -103,73 +85,38 @@ def open_loci(
     """Yield the windows whose middle `span_bp` are explained, after a check of the whole input.
 
     Without a genome `source` is a FASTA; with a genome it is a BED file, a region or a variant
-    (see `notation`); `-` is a FASTA or BED on standard input. No base of a sequence or region
+    (see `places`); `-` is a FASTA or BED on standard input. No base of a sequence or region
     comes twice. A region that is longer than the span is covered to its last base and no further;
     a shorter region has the span around its middle. A variant has two windows, with REF and with
     ALT. With `stranded` a region of a BED file whose sixth column is `-` is explained on the
     opposite strand. Raises UsageError for a region or variant without a genome, and BioqError for a
     variant whose REF differs from the genome.
     """
-    region, variant = (None, None) if _is_file(source) else _parsed(source, genome)
-    is_file = region is None and variant is None
-    if genome is None and not is_file:
-        raise UsageError(f"{source}: is a position on a genome; give --genome")
-    if genome is not None and pad:
+    if names is not None and pad:
         raise UsageError("--pad is for sequences; regions get the genome's own bases around them")
-    if is_file:
-        with input_file(Path(source)) as (path, label):
-            if genome is None:
-                yield _loci_of_sequences(path, label, pad=pad, window_bp=window_bp, span_bp=span_bp)
-            else:
-                regions = RegionWindows(
-                    path,
-                    genome,
-                    window_bp=window_bp,
-                    bin_bp=span_bp,
-                    stride_bp=span_bp,
-                    stranded=stranded,
-                    label=label,
-                )
-                regions.count()  # checks every line
-                yield _loci_of_regions(
-                    label, genome, regions.regions, window_bp=window_bp, span_bp=span_bp
-                )
-    elif genome is not None and variant is not None:
-        alleles = _loci_of_variant(source, variant, genome, window_bp=window_bp, span_bp=span_bp)
-        yield Loci(source, RegionWindows.columns, 2, lambda: iter(alleles), has_insertions=True)
-    elif genome is not None and region is not None:
-        number = _contig_number(source, ContigNames(genome), region)
-        only = Region(number, region.start, region.end, False, region.contig, "")
-        yield _loci_of_regions(source, genome, lambda: [only], window_bp=window_bp, span_bp=span_bp)
-
-
-def _is_file(source: str) -> bool:
-    return source == str(STDIN) or os.path.exists(source)
-
-
-def _parsed(source: str, genome: Genome | None) -> tuple[Interval | None, VariantText | None]:
-    """Return the region or the variant that a text is; neither for the name of a missing file.
-
-    Raises UsageError for a text that is almost one.
-    """
-    region = parse_region(source) if genome is None else find_region(source, genome)
-    variant = parse_variant(source)
-    if variant is not None and not is_bases(variant.ref) and len(source.split()) > 1:
-        variant = None  # the words of a file's name
-    if region is not None or variant is not None:
-        return region, variant
-    if genome is not None and source in genome.lengths:
-        whole = Interval(source, 0, genome.lengths[source])
-        raise UsageError(f"{source}: is a contig of {genome.path}; write '{whole}' for all of it")
-    remedy = correction(source)
-    if remedy:
-        raise UsageError(f"{source}: is not a file, a region or a variant; {remedy}")
-    if genome is not None:
-        raise BioqError(
-            f"{source}: no such file; expected a BED file, a region {REGION_FORM} or a variant "
-            f"{VARIANT_FORM}"
-        )
-    return None, None
+    sizes = {"window_bp": window_bp, "span_bp": span_bp}
+    with open_source(source, names) as opened:
+        content = opened.content
+        if names is None:
+            file = sequence_file(opened)
+            yield _loci_of_sequences(file, opened.label, pad=pad, **sizes)
+        elif isinstance(content, VariantText):
+            alleles = _loci_of_variant(opened.text, content, names, **sizes)
+            columns = RegionWindows.columns
+            yield Loci(opened.label, columns, 2, lambda: iter(alleles), has_insertions=True)
+        else:
+            regions = RegionWindows(
+                content,
+                names.genome,
+                alias=names.alias,
+                window_bp=window_bp,
+                bin_bp=span_bp,
+                stride_bp=span_bp,
+                stranded=stranded,
+                label=opened.label,
+            )
+            regions.count()  # checks every line
+            yield _loci_of_regions(opened.label, names.genome, regions.regions, **sizes)
 
 
 def locus_in_window(
@@ -258,13 +205,13 @@ def _loci_of_regions(
 
 
 def _loci_of_variant(
-    source: str, variant: VariantText, genome: Genome, *, window_bp: int, span_bp: int
+    source: str, variant: VariantText, names: ContigNames, *, window_bp: int, span_bp: int
 ) -> list[Locus]:
     """Return the window with REF and the window with ALT, which keeps the bases on its left.
 
     The first base of REF is where `bioq variants` puts it: see `alleles`.
     """
-    site = _site_of(source, variant, genome)
+    site, genome = variant_site(source, variant, names), names.genome
     ref, alt = variant.ref.upper(), variant.alt.upper()
     centre, longest = centre_index(window_bp), max(len(ref), len(alt))
     if longest > min(span_bp, window_bp - centre):
@@ -284,9 +231,10 @@ def _loci_of_variant(
         columns = _columns(variant.chrom, int(position[0]), int(position[-1]) + 1, name, codes)
         return Locus(columns, codes, int(span[0]), position, bases.inserted[span])
 
+    ref_name, alt_name = allele_names(variant)
     return [
-        locus(f"ref {ref}", windows.genome, positions),
-        locus(f"alt {alt}", windows.edited[0], edited[0]),
+        locus(ref_name, windows.genome, positions),
+        locus(alt_name, windows.edited[0], edited[0]),
     ]
 
 
@@ -298,60 +246,3 @@ def _columns(contig: str, start: int, end: int, name: str, codes: dna.Bytes) -> 
         "name": name,
         N_SHARE: float((codes == dna.UNKNOWN).mean()),
     }
-
-
-def _site_of(source: str, variant: VariantText, genome: Genome) -> AlleleSite:
-    """Return the site of a variant, after a check that the genome has its REF."""
-    ref, alt, names = variant.ref.upper(), variant.alt.upper(), ContigNames(genome)
-    pos = parse_pos(source, variant.pos)
-    table = other_table(pos, variant.id, ref)
-    if table == "BED":
-        words = f"{variant.ref}>{variant.alt}"
-        raise UsageError(
-            f"{source}: looks like BED, with positions counted from 0; write "
-            f"'{variant.chrom}:{pos + 1}:{words}' if it is, '{variant.chrom}:{pos}:{words}' if not"
-        )
-    if table:
-        raise not_vcf(source, table)
-    site = find_site(Variant(source, variant.chrom, pos, variant.id, ref, alt), names)
-    if site.status == SCORED:
-        if ref == alt:
-            raise UsageError(f"{source}: ALT is REF ({ref}); expected another allele")
-        return site
-    if site.status in (NO_CONTIG, OUTSIDE):
-        raise _outside_genome(source, names, variant.chrom, "POS and the end of REF")
-    if site.status in (REF_MISMATCH, SWAPPED):
-        raise BioqError(
-            f"{source}: {genome.title} has {site.genome_ref} at this position, not {ref}; "
-            f"{_why_not(site)}"
-        )
-    raise UsageError(
-        f"{source}: alleles are written with A, C, G and T, a deletion as CA>C and an "
-        "insertion as C>CA"
-    )
-
-
-def _why_not(site: AlleleSite) -> str:
-    """Return what may be wrong where the genome does not have REF."""
-    if site.is_masked:
-        return "N are bases that are masked or unknown: use the genome without masks"
-    if site.beside is not None and "next" in site.beside:
-        return "it has REF at the next position: is the position counted from 0? BioQ counts from 1"
-    return "is it the right genome, and is the position counted from 1?"
-
-
-def _contig_number(source: str, names: ContigNames, interval: Interval) -> int:
-    """Return the genome's number of an interval's contig; BioqError for one outside the genome."""
-    number = names.require(interval.contig, source)
-    if not interval.is_within(names.genome.lengths[names.contigs[number]]):
-        raise _outside_genome(source, names, interval.contig, "START <= END")
-    return number
-
-
-def _outside_genome(source: str, names: ContigNames, contig: str, expected: str) -> BioqError:
-    """Return the error for bases that are not on `contig`."""
-    length = names.genome.lengths[names.contigs[names.require(contig, source)]]
-    return BioqError(
-        f"{source}: {contig} has the bases 1 to {length:,} in {names.genome.title}; "
-        f"expected {expected} among them"
-    )

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import bounded_lines, open_text, too_long
-from bioq.genome import ContigNames, Genome
+from bioq.genome import NO_ALIAS, ContigNames, Genome, Interval
 from bioq.genome.bed_forms import Form, form_of
 from bioq.genome.bed_joined import JoinedLines
 from bioq.genome.bed_lines import about_header, interval_lines, is_interval, parse_interval
@@ -56,7 +56,7 @@ class Bin(NamedTuple):
 
 
 class RegionWindows:
-    """The windows around the bins of every region of a BED file.
+    """The windows around the bins of every region of a BED file, or of one region.
 
     A region has a bin every `stride_bp` from its start until the region is covered; the last bin
     may reach past the end of the region. A region that is no longer than a bin has one bin, around
@@ -83,7 +83,7 @@ class RegionWindows:
 
     def __init__(
         self,
-        path: Path,
+        source: Path | Interval,
         genome: Genome,
         *,
         window_bp: int,
@@ -92,15 +92,16 @@ class RegionWindows:
         ordered: bool = False,
         stranded: bool = False,
         label: str = "",
+        alias: Mapping[str, str] = NO_ALIAS,
     ):
-        self.path = path
-        self.label = label or str(path)
-        """The name of the file in messages."""
+        self.label = label or str(source)
+        """The name of the file or region in messages."""
+        self._source = source
         self.past_end = 0
         """Bins that reach past the end of their contig; set by `count`."""
         self._has_compared_track = False
         self._genome = genome
-        self._names = ContigNames(genome)
+        self._names = ContigNames(genome, alias)
         self._lengths = list(genome.lengths.values())
         self._window_bp = window_bp
         self._bin_bp = bin_bp
@@ -218,11 +219,24 @@ class RegionWindows:
                 yield Region(number, first_base, last_base, bool(is_reverse), contig_name, "")
 
     def regions(self) -> Iterator[Region]:
-        """Yield the region of every line, in the order of the file."""
+        """Yield the region of every line, in the order of the file; or the one region."""
+        if isinstance(self._source, Interval):
+            yield self._only_region(self._source)
+        else:
+            yield from self._regions_of_file(self._source)
+
+    def _only_region(self, region: Interval) -> Region:
+        """Return the region of a text. Raises BioqError if it is not on its contig."""
+        number = self._names.require(region.contig, self.label)
+        if not region.is_within(self._lengths[number]):
+            raise outside_genome(self.label, self._names, region.contig, "START <= END")
+        return Region(number, region.start, region.end, False, region.contig, "")
+
+    def _regions_of_file(self, path: Path) -> Iterator[Region]:
         contigs: dict[bytes, tuple[int, str]] = {}
         joined = JoinedLines(self.label)
         self._clipped = self._reverse = self._regions = 0
-        with open_text(self.path, "a BED file", label=self.label) as text:
+        with open_text(path, "a BED file", label=self.label) as text:
             lines = self._compare_track(_lines(text, self.label))
             for number, line in interval_lines(lines, self.label, found_header=self._note_header):
                 where = f"{self.label}:{number}"
@@ -240,7 +254,7 @@ class RegionWindows:
                 name = fields[3].decode("utf-8", "replace") if len(fields) > 3 else ""
                 is_reverse = self._stranded and fields[5:6] == [b"-"]
                 if not self._regions:
-                    self._form = form_of([fields], self.path)
+                    self._form = form_of([fields], path)
                 self._regions += 1
                 self._clipped += start < 0
                 self._reverse += is_reverse
@@ -315,3 +329,12 @@ def _lines(text: BinaryIO, label: str) -> Iterator[bytes]:
         if is_cut:
             raise too_long(f"{label}:{number}")
         yield line.removesuffix(b"\n")
+
+
+def outside_genome(where: str, names: ContigNames, contig: str, expected: str) -> BioqError:
+    """Return the error, which begins with `where`, for bases that are not on `contig`."""
+    length = names.genome.lengths[names.contigs[names.require(contig, where)]]
+    return BioqError(
+        f"{where}: {contig} has the bases 1 to {length:,} in {names.genome.title}; "
+        f"expected {expected} among them"
+    )

@@ -14,11 +14,12 @@ from torch import nn
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
-from bioq.files import require_folder_for
+from bioq.files import require_absent, require_folder_for
+from bioq.files.streams import kept_streams
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
-from bioq.genome import Genome, open_genome
+from bioq.genome import open_names
 from bioq.genome.windows import middle_start
-from bioq.inputs import Loci, Locus, open_loci
+from bioq.inputs import Loci, Locus, open_loci, require_genome
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -106,6 +107,12 @@ class ExplainJob:
     options: ExplainOptions = ExplainOptions()
     draw: Draw | None = None
     """Called at the end with all explanations and the names of their targets."""
+    figure: Path | None = None
+    """The file that `draw` writes."""
+    chrom_alias: Path | None = None
+    """Table of contig names; see `genome.read_chrom_alias`."""
+    force: bool = False
+    """Replace files that exist."""
 
 
 @dataclass(frozen=True)
@@ -283,20 +290,25 @@ def _open_job(
     options = job.options
     for out in job.outs:
         check_ending(out)
+    for out in [*job.outs, *([job.figure] if job.figure else [])]:
         require_folder_for(out)
-    with contextlib.ExitStack() as stack:
+        require_absent(out, force=job.force)
+    require_genome(job.chrom_alias, job.genome)
+    with kept_streams(), contextlib.ExitStack() as stack:
         model = load(job.run).to(choose_device(options.device))
         chosen = select_targets(model.targets, options.targets)
         targets = model.targets.iloc[chosen].reset_index(drop=True)
         names = [str(name) for name in targets[NAME]]
-        genome = stack.enter_context(open_genome(job.genome)) if job.genome else None
-        if genome is not None:
-            report_other_genome(job.run, model.config, genome)
-        span_bp = _span(options, model, genome)
+        contigs = (
+            stack.enter_context(open_names(job.genome, job.chrom_alias)) if job.genome else None
+        )
+        if contigs is not None:
+            report_other_genome(job.run, model.config, contigs.genome)
+        span_bp = _span(options, model, is_sequence=contigs is None)
         loci = stack.enter_context(
             open_loci(
                 job.source,
-                genome,
+                contigs,
                 window_bp=model.window_bp,
                 span_bp=span_bp,
                 pad=options.pad,
@@ -304,7 +316,7 @@ def _open_job(
             )
         )
         _require_drawable(job, loci, len(chosen))
-        if genome is None and span_bp < model.window_bp:
+        if contigs is None and span_bp < model.window_bp:
             _report_skipped_ends(loci.label, model.window_bp, span_bp)
         metadata = {
             "run": job.run.resolve().name,
@@ -331,9 +343,9 @@ def _open_job(
             job.draw(drawn, names)
 
 
-def _span(options: ExplainOptions, model: TrainedModel, genome: Genome | None) -> int:
+def _span(options: ExplainOptions, model: TrainedModel, *, is_sequence: bool) -> int:
     """Return the number of bases to explain in the middle of each window."""
-    default = model.window_bp if genome is None else model.bin_bp
+    default = model.window_bp if is_sequence else model.bin_bp
     span_bp = default if options.span_bp is None else options.span_bp
     if not 1 <= span_bp <= model.window_bp:
         raise UsageError(

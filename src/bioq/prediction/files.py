@@ -6,54 +6,64 @@ One batch of windows and one part of the output are in memory at a time.
 import contextlib
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
-from bioq.files import require_folder_for
+from bioq.files import require_absent, require_folder_for
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
-from bioq.prediction.spool import Spool, is_interrupted
+from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
 from bioq.tables import open_table, table_ending
-from bioq.tables.resume import different
+from bioq.tables.resume import different, refuse_both, refuse_interrupted
 
 
 def predict_file(
     run: Path,
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     genome: Path | None = None,
+    chrom_alias: Path | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 frozen
     resume: bool = False,
+    force: bool = False,
 ) -> list[Path]:
-    """Predict every window of a FASTA or, with a genome, of a BED file; return the files written.
+    """Predict every window of an input (see `inputs.open_source`); return the files written.
 
-    The rows are in input order. `source` may be `-`, for stdin. Until the output is complete its
-    rows are in the folder `OUT.partial`, from which `resume` continues. Raises UsageError for
-    options that do not go together and BioqError, before anything is written, for bad input.
+    The rows are in input order. Until the output is complete its rows are in the folder
+    `OUT.partial`, from which `resume` continues. Raises UsageError for options that do not go
+    together and BioqError, before anything is written, for bad input, and for an output that
+    exists, unless `force` is given.
     """
-    _check(out, genome, options, resume)
+    refuse_both(resume=resume, force=force)
+    _check(out, genome, options, resume=resume, force=force)
     is_bigwig = _is_bigwig(out)
     device = choose_device(options.device)
     with (
         numerics(device, options.precision),  # raises before any work
         open_prediction(
-            run, source, genome=genome, options=options, ordered=is_bigwig
+            run,
+            source,
+            genome=genome,
+            chrom_alias=chrom_alias,
+            options=options,
+            ordered=is_bigwig,
         ) as prediction,
     ):
         layout = prediction.predictor.layout
         outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
+        _require_new(out, outs, resume=resume, force=force)
         count = prediction.windows.count()
         prediction.predictor.model.to(device)
-        with Spool(out, layout, prediction.identity, resume=resume) as spool:
+        with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)
             with spool.finishing(outs) as files:
                 if prediction.genome is not None and is_bigwig:
@@ -66,7 +76,9 @@ def predict_file(
     return outs
 
 
-def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool) -> None:
+def _check(
+    out: Path, genome: Path | None, options: PredictOptions, *, resume: bool, force: bool
+) -> None:
     if not _is_bigwig(out):
         if table_ending(out) == ".h5ad" and options.top is not None:
             raise UsageError(
@@ -79,8 +91,23 @@ def _check(out: Path, genome: Path | None, options: PredictOptions, resume: bool
     elif options.top is not None or options.dtype != "float32":
         raise UsageError(f"{out}: bigWig holds one float32 per base; run without --top and --dtype")
     require_folder_for(out)
-    if resume and out.exists() and not is_interrupted(out):
-        raise UsageError(f"{out}: is already complete; run without --resume")
+    if not _is_bigwig(out):
+        _require_new(out, [out], resume=resume, force=force)
+
+
+def _require_new(out: Path, outs: Sequence[Path], *, resume: bool, force: bool) -> None:
+    """Raise an error for an output that exists, unless it is to be replaced or was interrupted.
+
+    An interrupted output with --force continues with --resume: the files that it replaces are there
+    until it is complete.
+    """
+    if is_interrupted(out) and not force:
+        refuse_interrupted(partial_folder(out), resume=resume)
+        return
+    for path in outs:
+        if resume and path.exists():
+            raise UsageError(f"{path}: is already complete; run without --resume")
+        require_absent(path, force=force)
 
 
 def _is_bigwig(out: Path) -> bool:

@@ -16,9 +16,22 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
+from bioq.files import sha256
+from bioq.files.streams import kept_streams, stored
 from bioq.forward import BATCH_SIZE, Precision, Strands, predict_codes
-from bioq.genome import Genome, open_genome
-from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows, input_file
+from bioq.genome import ContigNames, Genome, open_names
+from bioq.genome.notation import VariantText
+from bioq.inputs import (
+    RegionWindows,
+    SequenceWindows,
+    Source,
+    VariantWindows,
+    WindowBatch,
+    Windows,
+    open_source,
+    require_genome,
+    sequence_file,
+)
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
 from bioq.runs.folder import report_other_genome
@@ -60,7 +73,7 @@ class PredictOptions:
         check_types(self)
 
 
-def _check_options(options: PredictOptions, genome: Path | None) -> None:
+def _check_options(options: PredictOptions, genome: Path | None, chrom_alias: Path | None) -> None:
     """Raise UsageError for options that no output can have."""
     if options.top is not None and options.dtype != "float32":
         raise UsageError(
@@ -68,6 +81,7 @@ def _check_options(options: PredictOptions, genome: Path | None) -> None:
         )
     if genome is not None and options.pad:
         raise UsageError("--pad is for sequences; regions are padded with the bases of the genome")
+    require_genome(chrom_alias, genome)
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,7 @@ class OpenPrediction:
 
     predictor: Predictor
     windows: Windows
-    file: Path
-    """The input; a temporary file if the input was standard input."""
+    source: Source
     genome: Genome | None
     identity: Mapping[str, Any]
     """JSON values that must be the same to resume the output."""
@@ -117,62 +130,77 @@ class OpenPrediction:
 @contextlib.contextmanager
 def open_prediction(
     run: Path,
-    source: Path,
+    source: str | Path,
     *,
     genome: Path | None,
+    chrom_alias: Path | None = None,
     options: PredictOptions,
     ordered: bool = False,
 ) -> Iterator[OpenPrediction]:
-    """Yield the prediction of a FASTA or, with a genome, of a BED file; nothing is computed yet.
+    """Yield the prediction of an input (see `inputs.open_source`); nothing is computed yet.
 
-    `source` may be `-`, for stdin. `ordered` yields the bins in genome order. Raises UsageError
-    for options that do not go together, and BioqError for inputs that cannot be opened.
+    `chrom_alias` is a table of contig names (see `genome.read_chrom_alias`). `ordered` yields the
+    bins in genome order. Raises UsageError for options that do not go together, and BioqError for
+    inputs that cannot be opened.
     """
-    _check_options(options, genome)
+    _check_options(options, genome, chrom_alias)
     with contextlib.ExitStack() as stack:
         model = load(run)
         chosen = select_targets(model.targets, options.targets)
-        file, label = stack.enter_context(input_file(source))
-        opened = stack.enter_context(open_genome(genome)) if genome else None
-        if opened is not None:
-            report_other_genome(run, model.config, opened)
-        windows = _open_windows(file, label, model, opened, options, ordered=ordered)
+        stack.enter_context(kept_streams())
+        names = stack.enter_context(open_names(genome, chrom_alias)) if genome else None
+        opened = stack.enter_context(open_source(source, names))
+        if names is not None:
+            report_other_genome(run, model.config, names.genome)
+        windows = _open_windows(opened, model, names, options, ordered=ordered)
         table = model.targets.iloc[chosen].reset_index(drop=True)
         layout = _layout(windows, table, options, run)
         yield OpenPrediction(
             predictor=Predictor(model, layout, chosen, options),
             windows=windows,
-            file=file,
-            genome=opened,
-            identity=_identity(run, options, table, genome),
+            source=opened,
+            genome=None if names is None else names.genome,
+            identity=_identity(run, options, table, genome, chrom_alias),
         )
 
 
 def _open_windows(
-    file: Path,
-    label: str,
+    source: Source,
     model: TrainedModel,
-    genome: Genome | None,
+    names: ContigNames | None,
     options: PredictOptions,
     *,
     ordered: bool,
 ) -> Windows:
-    """Return the windows of a FASTA or, with a genome, of a BED; messages call it `label`."""
+    """Return the windows of a FASTA or, with a genome, of a BED, a region or a variant."""
     window_bp, bin_bp = model.window_bp, model.bin_bp
     stride_bp = options.stride_bp or bin_bp
-    if genome is None:
+    if names is None:
         return SequenceWindows(
-            file, window_bp=window_bp, stride_bp=stride_bp, pad=options.pad, label=label
+            sequence_file(source),
+            window_bp=window_bp,
+            stride_bp=stride_bp,
+            pad=options.pad,
+            label=source.label,
         )
+    content = source.content
+    if isinstance(content, VariantText):
+        if ordered:
+            raise UsageError(
+                f"{source.label}: bigWig has one value per base, and a variant has two windows; "
+                "give a region, or another --out"
+            )
+        return VariantWindows(source.text, content, names, window_bp=window_bp, bin_bp=bin_bp)
     return RegionWindows(
-        file,
-        genome,
+        content,
+        names.genome,
+        alias=names.alias,
         window_bp=window_bp,
         bin_bp=bin_bp,
         stride_bp=stride_bp,
         ordered=ordered,
         stranded=options.strands == "forward",
-        label=label,
+        label=source.label,
     )
 
 
@@ -192,13 +220,18 @@ def _layout(windows: Windows, targets: pd.DataFrame, options: PredictOptions, ru
 
 
 def _identity(
-    run: Path, options: PredictOptions, targets: pd.DataFrame, genome: Path | None
+    run: Path,
+    options: PredictOptions,
+    targets: pd.DataFrame,
+    genome: Path | None,
+    chrom_alias: Path | None,
 ) -> dict[str, Any]:
     names = "\n".join(targets[NAME])
     return {
         "weights": predictions_identity(run),
         "targets": f"{len(targets)}, checksum {zlib.crc32(names.encode())}",
         "genome": genome is not None,
+        "chrom_alias": None if chrom_alias is None else sha256(stored(chrom_alias)),
         "top": options.top,
         "strands": options.strands,
         "stride_bp": options.stride_bp,

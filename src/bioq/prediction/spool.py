@@ -43,13 +43,22 @@ _SCORE = "score:"
 class Spool:
     """Parts of a table in the folder `OUT.partial`."""
 
-    def __init__(self, out: Path, layout: Layout, identity: Mapping[str, Any], *, resume: bool):
+    def __init__(
+        self,
+        out: Path,
+        layout: Layout,
+        identity: Mapping[str, Any],
+        *,
+        resume: bool,
+        force: bool = False,
+    ):
         """Make the folder, or resume the output in it.
 
-        `identity` holds JSON values that must be the same to resume. Raises UsageError if the
-        folder exists without `resume`, or has another identity.
+        `identity` holds JSON values that must be the same to resume. With `force` an interrupted
+        output is removed. Raises UsageError if there is one without `resume` or `force`, or it has
+        another identity.
         """
-        self.folder = _folder_of(out)
+        self.folder = partial_folder(out)
         self._layout = layout
         self._schema = _schema(layout)
         self._waiting: list[Any] = []
@@ -59,7 +68,7 @@ class Spool:
         self._lock = contextlib.ExitStack()
         with self._lock as lock:  # released if an error is raised in this block
             lock.enter_context(_held(self.folder))
-            self._open({"format_version": FORMAT_VERSION, **identity}, resume=resume)
+            self._open({"format_version": FORMAT_VERSION, **identity}, resume=resume, force=force)
             self._lock = lock.pop_all()
 
     def __enter__(self) -> "Spool":
@@ -69,8 +78,10 @@ class Spool:
         """Release the lock on the folder."""
         self._lock.close()
 
-    def _open(self, identity: Mapping[str, Any], *, resume: bool) -> None:
+    def _open(self, identity: Mapping[str, Any], *, resume: bool, force: bool) -> None:
         manifest = self.folder / MANIFEST
+        if force:
+            manifest.unlink(missing_ok=True)
         if manifest.is_file():
             refuse_interrupted(self.folder, resume=resume)
             require_identity(self.folder, read_object(manifest), identity)
@@ -173,7 +184,7 @@ class Spool:
 
 def is_interrupted(out: Path) -> bool:
     """Return whether an interrupted output can be resumed."""
-    return (_folder_of(out) / MANIFEST).is_file()
+    return (partial_folder(out) / MANIFEST).is_file()
 
 
 @contextlib.contextmanager
@@ -200,7 +211,8 @@ def _held(folder: Path) -> Iterator[None]:
                 return
 
 
-def _folder_of(out: Path) -> Path:
+def partial_folder(out: Path) -> Path:
+    """Return the folder of the rows of an output that is not complete."""
     return out.with_name(f"{out.name}.partial")
 
 

@@ -34,16 +34,19 @@ def write_motif_folder(
     *,
     dataset: Path | None = None,
     options: MotifOptions = MotifOptions(),  # noqa: B008 frozen
+    force: bool = False,
 ) -> FilterMotifs:
     """Find the motifs of a run's filters and write the folder `out`; return them.
 
     The folder has motifs.html, motifs.tsv, motifs.meme and effects.tsv. The windows are those of
     `dataset`, by default of the data set that the run was trained on. Raises BioqError if `out`
-    exists, the data set does not fit the run, or no filter has a site.
+    exists (`force` replaces such a folder of motifs), the data set does not fit the run, or no
+    filter has a site.
     """
-    require_absent(out)
+    replaces = PAGE if force else None
+    require_absent(out, replaces=replaces)
     inputs = open_motif_inputs(run, dataset, options)
-    with new_folder(out) as folder:
+    with new_folder(out, replaces=replaces) as folder:
         result = explain_filters(inputs)
         result.write(folder)
         (folder / PAGE).write_text(motifs_page(result), encoding="utf-8")

@@ -44,8 +44,8 @@ def refuse_interrupted(folder: Path, *, resume: bool) -> None:
     """Raise UsageError for a folder with an interrupted output unless it is to be resumed."""
     if not resume:
         raise UsageError(
-            f"{folder}: holds an interrupted output; add --resume to continue it, or remove "
-            "this folder"
+            f"{folder}: holds an interrupted output; add --resume to continue it, or --force to "
+            "begin again"
         )
 
 
@@ -76,3 +76,11 @@ def read_object(file: Path) -> dict[str, Any]:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise damaged(file, error) from error
+
+
+def refuse_both(*, resume: bool, force: bool) -> None:
+    """Raise UsageError for --resume together with --force."""
+    if resume and force:
+        raise UsageError(
+            "--resume continues an output and --force replaces it; give one of the two"
+        )

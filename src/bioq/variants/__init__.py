@@ -6,6 +6,7 @@ from bioq.variants.jobs import (
     VariantJob,
     VariantTableOptions,
     make_background,
+    variant_files,
     write_variants,
 )
 from bioq.variants.scores import BACKGROUND_SCORES, SCORES
@@ -26,5 +27,6 @@ __all__ = [
     "make_background",
     "read_background",
     "score_variants",
+    "variant_files",
     "write_variants",
 ]

@@ -138,6 +138,9 @@ class _DeepSeaRows:
         self._files = files
         self._targets = list(layout.targets[NAME])
         self._rows = 0
+        header = pd.DataFrame(columns=[*_DEEPSEA_COLUMNS.values(), *self._targets])
+        for file in files.values():
+            header.to_csv(file, lineterminator="\n")
 
     def write(self, columns: Columns, scores: Scores) -> None:
         rows = len(columns["chrom"])
@@ -146,5 +149,5 @@ class _DeepSeaRows:
         for name, file in self._files.items():
             values = pd.DataFrame(scores[name], columns=self._targets)
             frame = pd.concat([alleles, values], axis=1).set_index(index)
-            frame.to_csv(file, header=not self._rows, float_format="%.4e", lineterminator="\n")
+            frame.to_csv(file, header=False, float_format="%.4e", lineterminator="\n")
         self._rows += rows

@@ -9,21 +9,28 @@ from typing import Any, Literal
 
 from bioq import __version__
 from bioq.errors import UsageError
-from bioq.files import sha256
-from bioq.files.streams import STDIN, input_name
+from bioq.files import require_absent
+from bioq.files.streams import kept_streams
 from bioq.forward import choose_device
-from bioq.genome import ContigNames, Genome, open_genome, read_chrom_alias
+from bioq.genome import ContigNames, Genome, open_names
 from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
-from bioq.genome.vcf import VcfContent, read_variants, survey_variants
-from bioq.inputs import input_file
+from bioq.genome.vcf import VcfContent
+from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
 from bioq.options import check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
-from bioq.variants.formats import DEEPSEA_SCORES, Rows, is_vcf, open_deepsea, open_vcf
+from bioq.variants.formats import (
+    DEEPSEA_SCORES,
+    Rows,
+    deepsea_files,
+    is_vcf,
+    open_deepsea,
+    open_vcf,
+)
 from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -36,8 +43,8 @@ class VariantJob:
     """The alleles that are scored, the model and the genome that score them, and how."""
 
     run: Path
-    vcf: Path
-    """VCF or BCF, compressed or not; `-` is stdin."""
+    source: AlleleInput
+    """A VCF, or typed variants: see `inputs.open_alleles`."""
     genome: Path
     """FASTA or 2bit."""
     chrom_alias: Path | None = None
@@ -77,49 +84,63 @@ class VariantTableOptions:
 
 
 def write_variants(
-    job: VariantJob, out: Path, table: VariantTableOptions = VariantTableOptions()
+    job: VariantJob,
+    out: Path,
+    table: VariantTableOptions = VariantTableOptions(),
+    *,
+    force: bool = False,
 ) -> Summary:
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
     is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
-    computed. Raises BioqError for malformed input; then no output is left.
+    computed. Raises BioqError for malformed input; then no output is left; and, before any work,
+    for an output that exists, unless `force` is given.
     """
-    _check_output(job.vcf, out, table.format)
+    _check_output(job.source, out, table.format)
     names = table.score_names()
+    for file in variant_files(out, table):
+        require_absent(file, force=force)
     with (
         open_scorer(job, table) as scorer,
-        input_file(job.vcf) as (path, label),
+        open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
-        content = survey_variants(path, label=label)
-        layout = scorer.layout(names, table_metadata(scorer, job.vcf, names))
-        contigs = _contigs(scorer.names, content)
+        layout = scorer.layout(names, table_metadata(scorer, job.source, names))
+        contigs = _contigs(scorer.names, alleles.content)
         with _open_rows(out, layout, table.format, contigs) as rows:
-            for block in _blocks(scorer, path, label, content.alleles):
+            for block in _blocks(scorer, alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
-        return summary_of(scorer, content)
+        return summary_of(scorer, alleles.content)
 
 
-def make_background(job: VariantJob, out: Path) -> Summary:
+def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
+    """Return the files that `write_variants` writes."""
+    if table.format == "deepsea":
+        return list(deepsea_files(out, table.score_names()).values())
+    return [out]
+
+
+def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summary:
     """Score a set of common variants and write the distribution of their effects as `.npz`.
 
-    Raises BioqError for malformed input, or if no allele can be scored.
+    Raises BioqError for malformed input, if no allele can be scored, and if `out` exists, unless
+    `force` is given.
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
-    with open_scorer(job) as scorer, input_file(job.vcf) as (path, label):
-        content = survey_variants(path, label=label)
+    require_absent(out, force=force)
+    with open_scorer(job) as scorer, open_alleles(job.source, scorer.names) as alleles:
         effects = EffectCounts(len(scorer.targets))
-        for block in _blocks(scorer, path, label, content.alleles):
+        for block in _blocks(scorer, alleles):
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
             effects.add({name: values[scored] for name, values in block.scores.items()})
-        about = _provenance(scorer, job.vcf) | {
+        about = _provenance(scorer, job.source) | {
             "contigs": dict(scorer.names.genome.lengths),
-            "vcf_sha256": sha256(path),
+            "vcf_sha256": alleles.sha256(),
             "statuses": dict(scorer.statuses),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        summary = summary_of(scorer, content)
+        summary = summary_of(scorer, alleles.content)
         if not effects.variants:
             for line in summary.lines():  # the reasons of the error that follows
                 say(line)
@@ -134,15 +155,13 @@ def open_scorer(
 ) -> Iterator[Scorer]:
     """Yield a run's model on an open genome, ready to score the targets of a table."""
     background = None if table.background is None else read_background(table.background)
-    aliases = None if job.chrom_alias is None else read_chrom_alias(job.chrom_alias)
     model = load(job.run).to(choose_device(job.options.device))
-    with open_genome(job.genome) as opened:
-        names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
+    with kept_streams(), open_names(job.genome, job.chrom_alias) as names:
         scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
-        report_other_genome(job.run, model.config, opened)
+        report_other_genome(job.run, model.config, names.genome)
         if background is not None:
             _compare_options(background, job.options)
-            _compare_genomes(background, opened)
+            _compare_genomes(background, names.genome)
         yield scorer
 
 
@@ -163,9 +182,9 @@ def _compare_genomes(background: Background, genome: Genome) -> None:
         )
 
 
-def _blocks(scorer: Scorer, path: Path, label: str, alleles: int) -> Iterator[ScoredBlock]:
-    with progress("variants", alleles, "alleles") as advance:
-        for block in scorer.score(read_variants(path, label=label)):
+def _blocks(scorer: Scorer, alleles: Alleles) -> Iterator[ScoredBlock]:
+    with progress("variants", alleles.content.alleles, "alleles") as advance:
+        for block in scorer.score(alleles.read()):
             yield block
             advance(len(block.columns["chrom"]))
 
@@ -180,28 +199,28 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
     }
 
 
-def table_metadata(scorer: Scorer, vcf: Path, scores: Sequence[str]) -> dict[str, Any]:
+def table_metadata(scorer: Scorer, source: AlleleInput, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
     known = {} if scorer.background is None else dict(scorer.background.provenance)
     known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
-    return _provenance(scorer, vcf) | {
+    return _provenance(scorer, source) | {
         "scores": {name: MEANING[name] for name in scores},
         "statuses": dict(STATUSES),
         "background": known or None,
     }
 
 
-def _provenance(scorer: Scorer, vcf: Path) -> dict[str, Any]:
+def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
     return {
         "bioq": __version__,
         "model": scorer.fingerprint(),
-        "vcf": input_name(vcf),
+        "vcf": alleles_name(source),
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
     }
 
 
-def _check_output(vcf: Path, out: Path, format: Format) -> None:
+def _check_output(source: AlleleInput, out: Path, format: Format) -> None:
     if format == "table":
         if not is_vcf(out):
             try:
@@ -209,7 +228,8 @@ def _check_output(vcf: Path, out: Path, format: Format) -> None:
             except UsageError as error:
                 endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
                 raise UsageError(f"{out}: expected a name that ends in {endings}") from error
-        if vcf != STDIN and out.resolve() == vcf.resolve():
+        files = [source] if isinstance(source, str | Path) else source
+        if out.exists() and any(out.resolve() == Path(file).resolve() for file in files):
             raise UsageError(f"{out}: is the input; give another name for the output")
 
 

@@ -29,7 +29,8 @@ from bioq.genome.alleles import (
     locate_allele,
     read_allele_windows,
 )
-from bioq.genome.vcf import Variant, read_variants
+from bioq.genome.vcf import Variant
+from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import AtLeastOne, check_types
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_of, network_of
@@ -270,7 +271,7 @@ class Scorer:
 
 def score_variants(
     model: nn.Module,
-    vcf: str | Path,
+    vcf: AlleleInput,
     genome: str | Path | Genome,
     *,
     targets: Sequence[str] = (),
@@ -280,7 +281,8 @@ def score_variants(
 ) -> Iterator[pd.DataFrame]:
     """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
 
-    `vcf` is VCF or BCF, compressed or not, "-" standard input; `genome` is FASTA or 2bit, or an
+    `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
+    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, or an
     open genome; `targets` are globs (see `select_targets`), all by default. The columns are
     `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
     'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
@@ -305,7 +307,7 @@ def score_variants(
         report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
     scorer = Scorer(model, names, options, targets=targets, background=known)
-    for block in scorer.score(read_variants(vcf)):
+    for block in scorer.score(alleles_of(vcf, names)):
         frames = [pd.DataFrame(dict(block.columns))]
         for name, values in block.scores.items():
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]

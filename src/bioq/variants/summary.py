@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from bioq.errors import some
 from bioq.genome import ContigNames
@@ -31,6 +32,15 @@ _FEWEST_SHIFTED = 3
 PLINK_CODES = {"23": "X", "24": "Y", "25": "X", "XY": "X", "26": "MT", "PAR1": "X", "PAR2": "X"}
 """Contig -> human chromosome. 25, XY (plink 1.9), PAR1 and PAR2 (plink 2) are the parts of X that Y
 has too."""
+_REMEDY_OF = {
+    NO_CONTIG: "Give the genome of these contigs, or other names of them with --chrom-alias",
+    CONTIG_DIFFERS: "Give the genome of the VCF",
+    OUTSIDE: "Give the genome of the same build",
+    REF_MISMATCH: "Give the genome of the same build, and positions counted from 1",
+    SWAPPED: "Give --score-swapped, or the genome of the same build",
+}
+"""Status -> what to do if no allele was scored; for other statuses `_NO_REMEDY`."""
+_NO_REMEDY = "Such alleles have no score"
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,19 @@ class Summary:
         for status, meaning in STATUSES.items():
             if self.statuses.get(status):
                 lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
-        lines += [f"warning: {line}" for line in self.warnings()]
-        return [*lines, *self._nothing_scored(total)]
+        return [*lines, *(f"warning: {line}" for line in self.warnings())]
+
+    def none_scored(self) -> str:
+        """Return that no allele was scored, the most frequent reason and what to do; an empty text
+        if an allele was scored, or there is none."""
+        total = sum(self.statuses.values())
+        if self.scored or not total:
+            return ""
+        status, count = max(self.statuses.items(), key=itemgetter(1))
+        return (
+            f"none of its {total:,} alleles was scored; the most frequent status is {status} "
+            f"({count:,}): {STATUSES[status]}. {_REMEDY_OF.get(status, _NO_REMEDY)}"
+        )
 
     def warnings(self) -> list[str]:
         """Return one line for each way in which the VCF does not fit the genome."""
@@ -197,11 +218,6 @@ class Summary:
     def _questionable(self, misfits: int, alleles: int) -> bool:
         is_enough = misfits >= _FEWEST_QUESTIONABLE or not self.scored
         return is_enough and misfits > QUESTIONABLE_SHARE * alleles
-
-    def _nothing_scored(self, total: int) -> Iterator[str]:
-        if total and not self.scored:
-            counts = [f"{count:,} {status}" for status, count in self.statuses.items() if count]
-            yield f"warning: no allele was scored: {some(counts)}"
 
 
 def summary_of(scorer: Scorer, content: VcfContent) -> Summary:

@@ -1,0 +1,103 @@
+"""The alleles of a VCF, or of variants that a user has typed, which can be read several times."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioq.errors import UsageError
+from bioq.files import sha256
+from bioq.files.streams import input_name
+from bioq.genome import ContigNames, Interval
+from bioq.genome.notation import VARIANT_FORM
+from bioq.genome.vcf import (
+    Variant,
+    VcfContent,
+    check_record,
+    read_variants,
+    survey_variants,
+)
+from bioq.genome.vcf_header import VcfHeader
+from bioq.inputs.files import input_file
+from bioq.inputs.places import find_place
+from bioq.inputs.typed_variant import refuse_bed
+
+AlleleInput = str | Path | Sequence[str]
+"""VCF or BCF, compressed or not, `-` for standard input; or one or more variants as text."""
+
+
+@dataclass(frozen=True)
+class Alleles:
+    """The alleles of an input, after a check of all of it."""
+
+    content: VcfContent
+    read: Callable[[], Iterator[Variant]]
+    sha256: Callable[[], str]
+    """Returns the SHA-256 of the file, or of the texts of the variants."""
+
+
+@contextlib.contextmanager
+def open_alleles(
+    source: AlleleInput, names: ContigNames, *, may_be_empty: bool = False
+) -> Iterator[Alleles]:
+    """Yield the alleles of a VCF or of typed variants, after a check of every line.
+
+    Raises BioqError, with the line, for malformed input, and UsageError for a region, and for a
+    VCF among several inputs. With `may_be_empty` a VCF may have no record after its header.
+    """
+    variants = _typed_variants(source, names)
+    if variants is not None:
+        content = VcfContent(
+            len(variants), tuple(dict.fromkeys(each.chrom for each in variants)), VcfHeader()
+        )
+        digest = hashlib.sha256("\n".join(_texts(source)).encode()).hexdigest()
+        yield Alleles(content, lambda: iter(variants), lambda: digest)
+        return
+    with input_file(Path(_texts(source)[0])) as (path, label):
+        yield Alleles(
+            survey_variants(path, label=label, may_be_empty=may_be_empty),
+            lambda: read_variants(path, label=label, may_be_empty=may_be_empty),
+            lambda: sha256(path),
+        )
+
+
+def _typed_variants(source: AlleleInput, names: ContigNames) -> list[Variant] | None:
+    """Return the alleles of typed variants; None for a file. Raises the errors of `open_alleles`
+    that concern texts."""
+    texts = _texts(source)
+    alleles: list[Variant] = []
+    for text in texts:
+        place = find_place(text, names, files="VCF or BCF", takes_regions=False)
+        if place is None:
+            if len(texts) > 1:
+                raise UsageError(
+                    f"{text}: is one of {len(texts):,} inputs; give one VCF, or one or more "
+                    f"variants {VARIANT_FORM}; 'bcftools concat' joins VCFs"
+                )
+            return None
+        if isinstance(place, Interval):
+            raise UsageError(
+                f"{text}: is a region, and variants are scored; write {VARIANT_FORM}, or give a "
+                f"VCF: 'bcftools view -r {text} in.vcf.gz | bioq variants RUN -' scores the "
+                "variants of a region"
+            )
+        refuse_bed(text, place)
+        alleles += check_record(text, *place, contigs=names.genome.lengths)
+    return alleles
+
+
+def alleles_of(source: AlleleInput, names: ContigNames) -> Iterator[Variant]:
+    """Yield the alleles of a VCF or of typed variants in one pass, without a check of all of it."""
+    variants = _typed_variants(source, names)
+    yield from read_variants(_texts(source)[0]) if variants is None else variants
+
+
+def alleles_name(source: AlleleInput) -> str:
+    """Return the name of an input of alleles for metadata."""
+    texts = _texts(source)
+    return input_name(Path(texts[0])) if len(texts) == 1 else " ".join(texts)
+
+
+def _texts(source: AlleleInput) -> list[str]:
+    return [str(source)] if isinstance(source, str | Path) else list(source)

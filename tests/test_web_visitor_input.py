@@ -226,9 +226,9 @@ def test_bases_outside_the_contig_are_unknown(opened):
         ("chr1:0-4", "expected 1 <= START <= END"),
         ("chr1:9-4", "expected 1 <= START <= END"),
         ("chr1:,-,", "expected 1 <= START <= END"),
-        ("chr9:1-4", "regions:1: small.fa has no contig 'chr9'"),
-        ("\nchr1:5001-5004", "regions:2: start 5000 is past the end of chr1"),
-        ("chr1:1-999999999999999999", "windows are more than the 200"),
+        ("chr9:1-4", "line 1: small.fa has no contig 'chr9'; it has chr1, chr2"),
+        ("\nchr1:5001-5004", "line 2: 'chr1:5001-5004': chr1 has the bases 1 to 5,000 in"),
+        ("chr1:1-999999999999999999", "chr1 has the bases 1 to 5,000 in small.fa"),
         (
             "chr1:1-4\nchr1:1-9999999999999999999",
             "line 2: 'chr1:1-9999999999999999999': a position",

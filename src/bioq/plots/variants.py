@@ -1,19 +1,23 @@
 """Figures of variants: the effects of an allele on every target, and the alleles of a job."""
 
 import html
+import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from bioq.errors import short
+from bioq.plots.names import short_name
 from bioq.plots.style import BLUE, FAINT, STYLE, new_figure
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -22,17 +26,19 @@ POINT = "point:"
 LABELS = 6
 MOST_POINTS = 300
 """The largest points, as many as this, are links; all other points are drawn as one picture."""
-_OBSTACLES = 30
-"""The largest points, as many as this, that no label may cover."""
 _CONTIGS = 12
 """Largest number of contigs that are named below the axis."""
-_Offset = tuple[Literal["left", "center", "right"], float, float]
 _AXIS_LETTERS = 48
 """Letters of the names of contigs for which the axis has room, side by side."""
-_RIGHT: tuple[_Offset, ...] = (("left", 6, 0), ("left", 6, 8), ("left", 6, -8))
-_LEFT: tuple[_Offset, ...] = (("right", -6, 0), ("right", -6, 8), ("right", -6, -8))
-_ABOVE: tuple[_Offset, ...] = (("center", 0, 9), ("right", 6, 9), ("left", -6, 9))
-"""Positions of a label beside its point: alignment, and offset in points (1/72 inch)."""
+_AIR = 1.22
+"""Height of the axis in heights of the largest point, so that labels have room above it."""
+_LABEL_SIZE = 8.5
+_DOT = 4.0
+"""Half the side of the square around a dot that no label may cover, in points (1/72 inch)."""
+_BESIDE = 6.0
+"""Distance of a label from its dot, in points; a line leads to a label that is further away."""
+_DISTANCES = (_BESIDE, 14.0, 24.0, 36.0, 50.0, 66.0, 84.0, 104.0, 126.0, 150.0)
+_DIRECTIONS = tuple((math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16, False))
 
 
 class _Label(NamedTuple):
@@ -40,8 +46,48 @@ class _Label(NamedTuple):
     y: float
     text: str
     colour: str
-    offsets: tuple[_Offset, ...]
-    """Positions of the label; the first with room is used."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """The parts of a frame that are taken; positions are in points (1/72 inch)."""
+
+    frame: Bbox
+    dots: Floats
+    """`(n, 2)`."""
+    stems: list[Path]
+    """The line below each dot; no line if its ends are equal."""
+    boxes: list[Bbox]
+    """The labels."""
+    lines: list[Path]
+    """The lines that lead to labels."""
+
+    def has_room(self, box: Bbox, line: Path) -> bool:
+        """Return whether a label and its line are inside the frame and cover nothing."""
+        frame = self.frame
+        inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+        if not (inside and frame.y0 <= box.y0 and box.y1 <= frame.y1):
+            return False
+        near = box.padded(_DOT)
+        if ((self.dots > near.min) & (self.dots < near.max)).all(axis=1).any():
+            return False
+        if (_distance(self.dots, *np.asarray(line.vertices)) < _DOT / 2).sum() > 1:  # its own dot is one
+            return False
+        if any(box.overlaps(other) or line.intersects_bbox(other) for other in self.boxes):
+            return False
+        if any(stem.intersects_bbox(box) for stem in self.stems):
+            return False
+        return not any(
+            other.intersects_bbox(box) or other.intersects_path(line) for other in self.lines
+        )
+
+
+def _distance(points: Floats, start: Floats, end: Floats) -> Floats:
+    """Return the distance of each of the points `(n, 2)` from a line, `(n,)`."""
+    along = end - start
+    share = np.clip((points - start) @ along / (along @ along + 1e-9), 0, 1)
+    distance: Floats = np.linalg.norm(points - start - share[:, None] * along, axis=1)
+    return distance
 
 
 @matplotlib.rc_context(STYLE)
@@ -60,17 +106,13 @@ def plot_allele(
     _draw_points(axes, log2_odds_ratio, size, colour)
     reach = float(np.abs(log2_odds_ratio).max()) * 1.08 or 1.0  # 0 if nothing changes
     axes.set_xlim(-reach, reach)
-    axes.set_ylim(0, float(size.max()) * 1.08 or 1.0)
+    axes.set_ylim(0, float(size.max()) * _AIR or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(5))  # room for labels such as -0.0005
     axes.set_xlabel("log2 odds ratio  (less likely with ALT ← 0 → more likely)")
     axes.set_ylabel("|ALT − REF|")
-    top = np.argsort(-size, kind="stable")[:_OBSTACLES]
-    labels = [
-        _Label(float(x), float(size[n]), names[n], colour[n], _outwards(x))
-        for n, x in zip(top, log2_odds_ratio[top], strict=True)
-        if size[n] > 0
-    ]
-    _write_labels(axes, labels)
+    top = [n for n in np.argsort(-size, kind="stable")[:LABELS] if size[n] > 0]
+    labels = [_Label(float(log2_odds_ratio[n]), float(size[n]), names[n], colour[n]) for n in top]
+    _write_labels(axes, labels, log2_odds_ratio, size)
     return figure
 
 
@@ -84,17 +126,15 @@ def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) ->
     axes = figure.axes[0]
     number = np.arange(1, len(size) + 1, dtype=float)
     scored = np.flatnonzero(~np.isnan(size))
-    _draw_points(axes, number, size, [BLUE] * len(size), stems=len(size) <= MOST_POINTS)
+    stems = len(size) <= MOST_POINTS
+    _draw_points(axes, number, size, [BLUE] * len(size), stems=stems)
     axes.set_xlim(0.5 - 0.02 * len(size), len(size) * 1.02 + 0.5)
-    axes.set_ylim(0, (float(size[scored].max()) * 1.12 if len(scored) else 0.0) or 1.0)
-    top = scored[np.argsort(-size[scored], kind="stable")][:_OBSTACLES]
-    offsets = _ABOVE + _RIGHT + _LEFT
-    chosen = [
-        _Label(number[n], float(size[n]), labels[n], BLUE, offsets) for n in top if size[n] > 0
-    ]
+    axes.set_ylim(0, (float(size[scored].max()) * _AIR if len(scored) else 0.0) or 1.0)
+    top = scored[np.argsort(-size[scored], kind="stable")][:LABELS]
+    chosen = [_Label(number[n], float(size[n]), labels[n], BLUE) for n in top if size[n] > 0]
     axes.set_ylabel("largest |ALT − REF|")
     _name_contigs(axes, contigs)
-    _write_labels(axes, chosen)
+    _write_labels(axes, chosen, number[scored], size[scored], stems=stems)
     return figure
 
 
@@ -115,46 +155,81 @@ def _draw_points(
     drawn.set_urls([f"{POINT}{n}" for n in large])
 
 
-def _write_labels(axes: Axes, labels: Sequence[_Label]) -> None:
-    """Label the first points; a label that would cover a point or a label is not drawn."""
+def _write_labels(
+    axes: Axes, labels: Sequence[_Label], x: Floats, y: Floats, *, stems: bool = False
+) -> None:
+    """Label points: each label is beside its point, or a line leads to it.
+
+    `x` and `y` are all points. A label covers no point, stem, line or other label; it is not drawn
+    if the frame has no such place.
+    """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # computes the layout, and so every position
-    frame = axes.get_window_extent()
-    dot = 4 * figure.dpi / 72
     if not labels:
         return
-    occupied = [
-        Bbox.from_bounds(x - dot, y - dot, 2 * dot, 2 * dot)
-        for x, y in axes.transData.transform([(label.x, label.y) for label in labels])
-    ]
-    for label in labels[:LABELS]:
-        text = axes.annotate(
-            label.text,
-            (label.x, label.y),
-            xytext=(0, 0),
-            textcoords="offset points",
-            va="center",
-            color=label.colour,
-            fontsize=8.5,
-            parse_math=False,
-        )
-        for ha, x, y in label.offsets:
-            text.set_horizontalalignment(ha)
-            text.set_position((x, y))
-            box = text.get_window_extent()
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
-            inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1 + 2 * dot
-            if inside and not any(box.overlaps(obstacle) for obstacle in occupied):
-                occupied.append(box)
+    figure.draw_without_rendering()  # computes the layout, and so every position
+    scale = figure.dpi / 72
+
+    def points(x: Floats, y: Floats) -> Floats:
+        """Return positions in points (1/72 inch), `(n, 2)`."""
+        return np.asarray(axes.transData.transform(np.column_stack([x, y]))) / scale
+
+    dots = points(x, y)
+    feet = points(x, np.zeros_like(y)) if stems else dots
+    frame = Bbox(np.asarray(axes.get_window_extent().get_points()) / scale)
+    taken = _Taken(frame, dots, [Path(pair) for pair in zip(feet, dots, strict=True)], [], [])
+    for label in labels:
+        text = _annotate(axes, label)
+        size = text.get_window_extent()
+        text.remove()
+        at = points(np.array([label.x]), np.array([label.y]))[0]
+        for box, offset in _places(at, size.width / scale, size.height / scale):
+            corner = np.clip(at, box.min, box.max)
+            line = Path(np.array([at, corner]))
+            if taken.has_room(box, line):
+                _annotate(axes, label, offset, tuple((corner - box.min) / box.size))
+                taken.boxes.append(box)
+                taken.lines.append(line)
                 break
-        else:
-            text.remove()
 
 
-def _outwards(x: float) -> tuple[_Offset, ...]:
-    """Return the offsets of a label, first those that point away from 0."""
-    return (_LEFT + _RIGHT if x < 0 else _RIGHT + _LEFT) + _ABOVE
+def _annotate(
+    axes: Axes,
+    label: _Label,
+    offset: tuple[float, float] = (0.0, 0.0),
+    corner: tuple[float, ...] = (0.5, 0.5),
+) -> Annotation:
+    """Write a label whose centre is `offset` points from its point; the line begins at `corner` of
+    its box, `(0, 0)` to `(1, 1)`."""
+    return axes.annotate(
+        label.text,
+        (label.x, label.y),
+        xytext=offset,
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        color=label.colour,
+        fontsize=_LABEL_SIZE,
+        parse_math=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": FAINT,
+            "lw": 0.7,
+            "shrinkA": 0,
+            "shrinkB": 2,
+            "relpos": corner,
+        },
+    )
+
+
+def _places(at: Floats, wide: float, high: float) -> Iterator[tuple[Bbox, tuple[float, float]]]:
+    """Yield boxes around a point, the nearest first, and the offset of their centre; in points."""
+    for distance in _DISTANCES:
+        for right, up in _DIRECTIONS:
+            # The box touches the circle around the point with the side that is nearest to it.
+            x = right * (distance + wide / 2)
+            y = up * (distance + high / 2)
+            yield Bbox.from_bounds(at[0] + x - wide / 2, at[1] + y - high / 2, wide, high), (x, y)
 
 
 def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
@@ -173,7 +248,7 @@ def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:
         _AXIS_LETTERS * (end - start) // len(contigs)
         for start, end in zip(starts, ends, strict=True)
     ]
-    cut = [short(contigs[n], most) for n, most in zip(starts, room, strict=True)]
+    cut = [short_name(contigs[n], most) for n, most in zip(starts, room, strict=True)]
     names = [name if shown else "" for name, shown in zip(cut, wide, strict=True)]
     axes.set_xticks(middles, names, parse_math=False)
     axes.tick_params(axis="x", length=0)

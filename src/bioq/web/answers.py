@@ -69,9 +69,11 @@ class Mutagenesis:
 class Alleles:
     """The alleles of a job and their scores; the scores are in files of the job's folder."""
 
-    def __init__(self, folder: Path, targets: int):
+    def __init__(self, folder: Path, targets: int, *, score_swapped: bool = False):
         self.columns: dict[str, npt.NDArray[Any]] = {}
         """`variants.COLUMNS`, each `(alleles,)`."""
+        self.score_swapped = score_swapped
+        """Whether alleles were scored where the genome has ALT; see `VariantOptions`."""
         self.notes: tuple[str, ...] = ()
         """What does not fit between model, genome and VCF, one line each."""
         self._folder = folder
@@ -113,7 +115,9 @@ class Alleles:
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write one row per allele, with every score of every target."""
-        with open_table(out, Layout(COLUMNS, targets, tuple(SCORES), metadata)) as table:
+        options = {"score_swapped": self.score_swapped}
+        layout = Layout(COLUMNS, targets, tuple(SCORES), {**metadata, "options": options})
+        with open_table(out, layout) as table:
             for start in range(0, len(self), ROWS):
                 rows = slice(start, start + ROWS)
                 table.write(

@@ -24,6 +24,7 @@ from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.jobs import Job
+from bioq.web.positive_rates import positive_rates
 from bioq.web.request import service_of
 from bioq.web.service import Service
 
@@ -68,7 +69,7 @@ async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.V
     """Effect of variants on every target."""
     service = service_of(request)
     chosen, alleles = await run_in_threadpool(_read_alleles, service, body)
-    job = service.score_job(alleles, len(alleles), "variants")
+    job = service.score_job(alleles, len(alleles), "variants", score_swapped=body.score_swapped)
     try:
         scored = await _finished(job)
         return await run_in_threadpool(_scored, service, chosen, scored)
@@ -93,7 +94,7 @@ async def mutagenesis(
 def model(request: Request) -> schemas.ModelAnswer:
     """The model, its targets and its scores."""
     service = service_of(request)
-    rows = service.targets.to_dict("records")
+    rows, rates = service.targets.to_dict("records"), positive_rates(service)
     limits = schemas.LimitsAnswer.model_validate(service.limits, from_attributes=True)
     build = None if service.genome is None else service.genome.build
     return schemas.ModelAnswer(
@@ -102,6 +103,7 @@ def model(request: Request) -> schemas.ModelAnswer:
         window_bp=service.window_bp,
         bin_bp=service.bin_bp,
         targets=[{str(key): cell for key, cell in row.items()} for row in rows],
+        positive_rate=None if rates is None else rates.rate.tolist(),
         trained_on=service.config.genome_build or None,
         has_genome=service.genome is not None,
         genome_build=None if build is None else build.name,
@@ -126,12 +128,15 @@ def model(request: Request) -> schemas.ModelAnswer:
         }
     },
 )
-async def start_job(request: Request, response: Response) -> schemas.JobAnswer:
+async def start_job(
+    request: Request, response: Response, score_swapped: schemas.ScoreSwapped = False
+) -> schemas.JobAnswer:
     """Start a job that scores a VCF, text or gzip."""
     service = service_of(request)
     upload = await request.body()
     _refuse_content_type(request.headers.get("content-type", ""), upload)
-    job = await run_in_threadpool(service.score_vcf_job, upload, "a VCF sent to the API")
+    title = "a VCF sent to the API"
+    job = await run_in_threadpool(service.score_vcf_job, upload, title, score_swapped=score_swapped)
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return _job_answer(service, job)
 

@@ -16,7 +16,7 @@ from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.examples import add_examples
 from bioq.web.guard import HEADERS, Guard
-from bioq.web.request import refusal_status, retry_headers
+from bioq.web.request import refusal_status, retry_headers, service_of
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
 
@@ -63,7 +63,9 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_form(request: Request, error: Exception) -> Response:
     """Answer a request of the wrong form with the field and the expected value."""
     assert isinstance(error, RequestValidationError)
-    return await _refuse(request, BioqError(one_line(error)))
+    known = service_of(request).known_window
+    region, variant = ("", "") if known is None else (str(known.region()), str(known.variant))
+    return await _refuse(request, BioqError(one_line(error, region=region, variant=variant)))
 
 
 async def _refuse_request(request: Request, error: Exception) -> Response:

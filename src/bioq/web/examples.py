@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,11 @@ import numpy as np
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.genome.notation import Interval, VariantText
+from bioq.genome.notation import VariantText
+from bioq.web.known_window import KnownWindow
 from bioq.web.service import Service
 
 JSON, BYTES = "application/json", "application/octet-stream"
-_POSITIONS = 40
-"""Positions of the genome that are tried to find a window without unknown bases."""
 _SEQUENCE_BP = 24
 _SPAN_BP = 4
 
@@ -51,35 +50,46 @@ class Example:
 
 
 def examples(service: Service) -> list[Example]:
-    """Return an example of every operation, and two if it accepts two kinds of input."""
-    target = str(service.targets[NAME].iloc[0])
-    requests = [Example("model", "GET", "/api/model")]
+    """Return examples of the operations, and two if one accepts two kinds of input.
+
+    Without a genome there is none of an operation that needs a genome.
+    """
+    target, window = str(service.targets[NAME].iloc[0]), service.known_window
     codes = np.random.default_rng(0).integers(0, 4, _SEQUENCE_BP).astype(np.uint8)
     sequence = {"name": "mine", "sequence": dna.decode(codes)}
     predict = {"sequences": [sequence], "targets": [target], "pad": True}
-    requests.append(Example("sequence", "POST", "/api/predict", predict))
-    contig, start, base = _position(service)
-    region = str(Interval(contig, start, start + 2 * service.bin_bp))
-    requests.append(
-        Example("region", "POST", "/api/predict", {"regions": [region], "targets": [target]})
-    )
-    alleles = list(_alleles(contig, start + 1, base))
-    lines = [str(allele) for allele in alleles]
-    requests.append(
-        Example("variants", "POST", "/api/variants", {"variants": lines, "targets": [target]})
-    )
-    window: dict[str, Any] = {"region": str(Interval(contig, start, start + service.bin_bp))}
-    if service.genome is None:
-        window = {"sequence": sequence["sequence"]}
-    mutate = {**window, "target": target, "span_bp": _SPAN_BP}
+    requests = [
+        Example("model", "GET", "/api/model"),
+        Example("sequence", "POST", "/api/predict", predict),
+    ]
+    mutated: dict[str, Any] = {"sequence": sequence["sequence"]}
+    if window is not None:
+        requests += _of_genome(window, target)
+        mutated = {"region": str(window.region())}
+    mutate = {**mutated, "target": target, "span_bp": _SPAN_BP}
     requests.append(Example("window", "POST", "/api/mutagenesis", mutate))
-    rows = "".join("\t".join(allele) + "\n" for allele in alleles)
+    return requests if window is None else [*requests, *_of_jobs(window)]
+
+
+def _of_genome(window: KnownWindow, target: str) -> list[Example]:
+    """Return the examples with a region and with variants."""
+    region = {"regions": [str(window.region(2))], "targets": [target]}
+    lines = {"variants": [str(allele) for allele in _alleles(window)], "targets": [target]}
+    return [
+        Example("region", "POST", "/api/predict", region),
+        Example("variants", "POST", "/api/variants", lines),
+    ]
+
+
+def _of_jobs(window: KnownWindow) -> list[Example]:
+    rows = "".join("\t".join(allele) + "\n" for allele in _alleles(window))
     vcf = f"##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n{rows}"
-    requests.append(Example("VCF", "POST", "/api/jobs", vcf=vcf))
-    requests.append(Example("job", "GET", "/api/jobs/{id}"))
-    requests.append(Example("result", "GET", "/api/jobs/{id}/result.tsv"))
-    requests.append(Example("job", "DELETE", "/api/jobs/{id}"))
-    return requests
+    return [
+        Example("VCF", "POST", "/api/jobs", vcf=vcf),
+        Example("job", "GET", "/api/jobs/{id}"),
+        Example("result", "GET", "/api/jobs/{id}/result.tsv"),
+        Example("job", "DELETE", "/api/jobs/{id}"),
+    ]
 
 
 def add_examples(openapi: dict[str, Any], service: Service) -> None:
@@ -92,29 +102,8 @@ def add_examples(openapi: dict[str, Any], service: Service) -> None:
             content.setdefault("examples", {})[example.name] = {"value": value}
 
 
-def _alleles(contig: str, pos: int, base: str) -> Iterator[VariantText]:
-    """Yield an allele that is scored, and one whose REF differs from the genome."""
-    next_base = dna.BASES[(dna.BASES.index(base) + 1) % 4]
-    later_base = dna.BASES[(dna.BASES.index(base) + 2) % 4]
-    yield VariantText(contig, str(pos), ".", base, next_base)
-    yield VariantText(contig, str(pos), ".", next_base, later_base)
-
-
-def _position(service: Service) -> tuple[str, int, str]:
-    """Return (contig, start, base) of a position with known bases around it.
-
-    Without a genome, a position that a human genome has.
-    """
-    genome = service.genome
-    if genome is None:
-        return "chr22", 19_711_000, "A"
-    contig = max(genome.lengths, key=lambda name: genome.lengths[name])
-    length = genome.lengths[contig]
-    start = 0
-    for number in range(1, _POSITIONS):
-        start = length * number // _POSITIONS
-        codes = genome.read(contig, start, min(start + service.window_bp, length))
-        if len(codes) == service.window_bp and (codes < dna.UNKNOWN).all():
-            break
-    base = dna.decode(genome.read(contig, start, start + 1))
-    return contig, start, base if base in dna.BASES else "A"
+def _alleles(window: KnownWindow) -> list[VariantText]:
+    """Return an allele that is scored, and one with REF and ALT exchanged, which is not unless it
+    is requested."""
+    variant = window.variant
+    return [variant, variant._replace(ref=variant.alt, alt=variant.ref)]

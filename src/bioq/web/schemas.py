@@ -3,12 +3,14 @@
 import re
 from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from bioq import dna
 from bioq.errors import short
 from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
+from bioq.web.visitor_input import with_example
 
 _TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
@@ -27,15 +29,18 @@ _VARIANT = '^[!"$-~][\\t -~]*$'
 VariantLine = Annotated[str, Field(pattern=_VARIANT)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 Targets = Annotated[list[Glob], Field(max_length=100)]
+ScoreSwapped = Annotated[
+    bool,
+    Query(description="Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."),
+]
 _SEQUENCE_NAME = "^[!-~]{1,100}$"
-# A pattern -> the form in words, for the error of a text that does not match it.
 _FORMS = {
     _BASES: "DNA letters alone: no blank, no line end and no header; each sequence in its own item",
     _SEQUENCE_NAME: "1 to 100 letters of ASCII without blanks",
-    _REGION: f"{REGION_FORM} on one line, as chr22:19711001-19712000, which are the columns chr22, "
-    "19711000 and 19712000 of BED",
-    _VARIANT: f"{VARIANT_FORM} or the columns of a VCF on one line, as chr22:19711000:A>G",
+    _REGION: f"{REGION_FORM} on one line, counted from 1 and both ends included",
+    _VARIANT: f"{VARIANT_FORM} or the columns of a VCF on one line",
 }
+"""A pattern -> the form in words, for the error of a text that does not match it."""
 
 
 class NamedSequence(BaseModel):
@@ -97,6 +102,8 @@ class VariantsRequest(BaseModel):
     targets: Targets = []
     """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
     default all."""
+    score_swapped: bool = False
+    """Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."""
 
 
 class AlleleScores(BaseModel):
@@ -124,7 +131,8 @@ class ScoredAllele(BaseModel):
     ref: str
     alt: str
     status: str
-    """scored or edge_padded; any other status is the reason why there are no scores."""
+    """scored, edge_padded or, if it was requested, allele_swapped; any other status is the reason
+    why there are no scores."""
     genome_ref: str
     """The genome's bases at REF, if they differ from REF."""
     max_abs_diff: float | None
@@ -228,6 +236,9 @@ class ModelAnswer(BaseModel):
     """Length of the bin in the window's middle, which the prediction is for."""
     targets: list[dict[str, str]]
     """The target table: name and annotation of each target."""
+    positive_rate: list[float] | None
+    """Share of positive windows of each target in the evaluated split, which a model that ignores
+    the DNA would predict; null if the run has not been evaluated."""
     trained_on: str | None
     """Build of the genome of the training data, such as GRCh37; null if it is not known."""
     has_genome: bool
@@ -266,8 +277,11 @@ class Detail(BaseModel):
     """One line."""
 
 
-def one_line(error: RequestValidationError) -> str:
-    """Return the first error of a request: the field, the expected value and the given value."""
+def one_line(error: RequestValidationError, *, region: str = "", variant: str = "") -> str:
+    """Return the first error of a request: the field, the expected value and the given value.
+
+    `region` and `variant` are examples on the server's genome.
+    """
     errors = error.errors()
     first = errors[0]
     if first["type"] == "json_invalid":
@@ -278,8 +292,10 @@ def one_line(error: RequestValidationError) -> str:
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     given = "" if first["type"] == "missing" else f", found {short(repr(first['input']))}"
     more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
-    form = _FORMS.get(str(first.get("ctx", {}).get("pattern")))
-    if form is not None:
+    pattern = str(first.get("ctx", {}).get("pattern"))
+    if pattern in _FORMS:
+        example = {_REGION: region, _VARIANT: variant}.get(pattern, "")
+        form = with_example(_FORMS[pattern], example)
         return f"{short(field[1:])}: expected {form}; found {short(repr(first['input']))}{more}"
     expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
     return f"{short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"

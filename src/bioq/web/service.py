@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from bioq.variants.summary import summary_of
 from bioq.web import visitor_input
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
+from bioq.web.known_window import KnownWindow, find_known_window
 from bioq.web.limits import Limits
 from bioq.web.queue import GiveWay, Level, ModelQueue
 
@@ -73,6 +75,13 @@ class Service:
     def bin_bp(self) -> int:
         return self.model.bin_bp
 
+    @cached_property
+    def known_window(self) -> KnownWindow | None:
+        """A window of the genome for examples; None without a genome that has one."""
+        if self.genome is None:
+            return None
+        return find_known_window(self.genome, self.window_bp, self.bin_bp)
+
     # Input: text to windows or alleles. Raise BioqError.
 
     def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
@@ -84,13 +93,23 @@ class Service:
     def read_regions(self, text: str) -> WindowBatch:
         """Return the windows of regions; see `visitor_input.read_regions`."""
         return visitor_input.read_regions(
-            text, self.genome, window_bp=self.window_bp, bin_bp=self.bin_bp, limits=self.limits
+            text,
+            self.genome,
+            window_bp=self.window_bp,
+            bin_bp=self.bin_bp,
+            limits=self.limits,
+            example="" if self.known_window is None else str(self.known_window.region()),
         )
 
     def read_variant_lines(self, text: str, header: VcfHeader | None = None) -> list[Variant]:
         """Return pasted alleles; see `visitor_input.read_variant_lines`."""
-        contigs = self._require_genome().lengths
-        return visitor_input.read_variant_lines(text, self.limits, contigs=contigs, header=header)
+        return visitor_input.read_variant_lines(
+            text,
+            self.limits,
+            contigs=self._require_genome().lengths,
+            header=header,
+            example="" if self.known_window is None else str(self.known_window.variant),
+        )
 
     # Results: queued for the one thread that uses the model.
 
@@ -156,16 +175,19 @@ class Service:
         title: str,
         header: VcfHeader | None = None,
         warnings: Sequence[str] = (),
+        *,
+        score_swapped: bool = False,
     ) -> Job:
         """Score alleles on the genome; `header` is that of their VCF, and `warnings` about its file
-        are added to the notes. Raises Busy."""
+        are added to the notes. `score_swapped`: see `VariantOptions`. Raises Busy."""
         genome = self._require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
-        scored = Alleles(job.folder, len(self.targets))
+        device = str(next(self.model.parameters()).device)
+        options = VariantOptions(device=device, score_swapped=score_swapped)
+        scored = Alleles(job.folder, len(self.targets), score_swapped=score_swapped)
 
         def run(give_way: GiveWay) -> Alleles:
-            device = str(next(self.model.parameters()).device)
-            scorer = Scorer(self.model, ContigNames(genome), VariantOptions(device=device))
+            scorer = Scorer(self.model, ContigNames(genome), options)
             stream = iter(alleles)
             contigs: dict[str, None] = {}
             with scored.filling():
@@ -183,8 +205,9 @@ class Service:
         level = Level.SECONDS if count <= self.limits.direct_alleles else Level.MINUTES
         return self.jobs.start(job, run, level)
 
-    def score_vcf_job(self, upload: bytes, title: str) -> Job:
-        """Check and score an uploaded VCF; its file is temporary and removed with the job."""
+    def score_vcf_job(self, upload: bytes, title: str, *, score_swapped: bool = False) -> Job:
+        """Check and score an uploaded VCF; its file is temporary and removed with the job.
+        `score_swapped`: see `VariantOptions`."""
         self._require_genome()
         file = self.jobs.new_folder() / "upload.vcf"
         warnings: list[str] = []
@@ -192,7 +215,9 @@ class Service:
             count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
             header = VcfHeader()
             alleles = read_variants(file, label="VCF", header=header)
-            job = self.score_job(alleles, count, title, header, warnings)
+            job = self.score_job(
+                alleles, count, title, header, warnings, score_swapped=score_swapped
+            )
         except BaseException:
             _discard(file)
             raise

@@ -13,9 +13,16 @@ from pathlib import Path
 from bioq import dna
 from bioq.errors import BioqError, short
 from bioq.files.text import open_content, split_lines
-from bioq.genome import Genome, find_region
-from bioq.genome.notation import REGION_FORM, VARIANT_FORM, correction, parse_variant
-from bioq.genome.vcf import Variant, check_record, read_variants, refuse_other_tables
+from bioq.genome import ContigNames, Genome, find_region
+from bioq.genome.notation import (
+    REGION_FORM,
+    VARIANT_FORM,
+    Interval,
+    correction,
+    parse_region,
+    parse_variant,
+)
+from bioq.genome.vcf import Variant, check_record, is_bases, read_variants, refuse_other_tables
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.vcf_tables import refuse_joined, refuse_joined_header, refuse_names
 from bioq.inputs import (
@@ -70,9 +77,16 @@ def read_sequences(
 
 
 def read_regions(
-    text: str, genome: Genome | None, *, window_bp: int, bin_bp: int, limits: Limits
+    text: str,
+    genome: Genome | None,
+    *,
+    window_bp: int,
+    bin_bp: int,
+    limits: Limits,
+    example: str = "",
 ) -> WindowBatch:
-    """Return the windows of regions, one region per line; see `notation`.
+    """Return the windows of regions, one region per line; see `notation`. `example` is a region of
+    the genome, for messages.
 
     Raises BioqError for a line that is not a region, a region outside the genome, and more windows
     than the limit.
@@ -80,6 +94,7 @@ def read_regions(
     text = _checked(text, limits)
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
+    form, names = with_example(REGION_FORM, example), ContigNames(genome)
     lines, bins = [], 0
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
@@ -87,16 +102,20 @@ def read_regions(
             continue
         region = find_region(line, genome, f"line {number}: ")
         if region is None:
-            raise BioqError(
-                f"line {number}: {_short(line)!r} is not a region; "
-                + (correction(line) or f"expected {REGION_FORM}, as chr22:19711000-19711999")
-            )
+            remedy = _remedy_of_region(line, genome) or f"expected {form}"
+            raise BioqError(f"line {number}: {_short(line)!r} is not a region; {remedy}")
         if not region.is_within():
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
+        contig = names.contigs[names.require(region.contig, f"line {number}")]
+        if not region.is_within(genome.lengths[contig]):
+            raise BioqError(
+                f"line {number}: {_short(line)!r}: {region.contig} has the bases 1 to "
+                f"{genome.lengths[contig]:,} in {genome.title}; expected START-END among them"
+            )
         bins += -(-region.length_bp // bin_bp)
         lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:
-        raise BioqError(f"there is no region; write {REGION_FORM}, as chr22:19711000-19711999")
+        raise BioqError(f"there is no region; write {form}")
     _check_windows(bins, limits)
     with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
         file = Path(folder) / "regions.bed"
@@ -113,10 +132,11 @@ def read_variant_lines(
     *,
     contigs: Container[str] = (),
     header: VcfHeader | None = None,
+    example: str = "",
 ) -> list[Variant]:
     """Return the alleles of pasted lines, one variant per line; see `notation`. Lines that begin
     with # are those of a VCF's header, and are added to `header`. `contigs` are the names in the
-    genome; see `check_record`.
+    genome; see `check_record`. `example` is a variant of the genome, for messages.
 
     Raises BioqError, with the line, for a line that is not a variant.
     """
@@ -131,7 +151,7 @@ def read_variant_lines(
         variant
         for where, line in lines
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(where, line.strip(), contigs, header)
+        for variant in _variants_of(where, line.strip(), contigs, header, example)
     )
     alleles = list(refuse_other_tables(variants, header))
     _check_alleles(alleles, limits)
@@ -150,6 +170,31 @@ def save_vcf(
     with _CHECKING:
         _unpack(upload, file, limits, warn)
         return _check_alleles(read_variants(file, label="VCF"), limits)
+
+
+def is_like_region(text: str, genome: Genome | None) -> bool:
+    """Return whether a pasted text is regions, right or misspelt, and not DNA."""
+    first = text.lstrip().partition("\n")[0].strip()
+    if first.startswith(">"):
+        return False
+    is_contig = genome is not None and first in genome.lengths
+    return ":" in first or is_contig or bool(correction(first))
+
+
+def _remedy_of_region(line: str, genome: Genome) -> str:
+    """Return what a line is that is not a region, and what to do; empty if it is unknown."""
+    line = line.strip()
+    if line in genome.lengths:
+        return f"it is a contig; write '{Interval(line, 0, genome.lengths[line])}' for all of it"
+    variant = parse_variant(line)
+    if variant is not None and is_bases(variant.ref):
+        return "it is a variant, which the page Variant and /api/variants take"
+    return correction(line)
+
+
+def with_example(form: str, example: str) -> str:
+    """Return a form of input with an example of it, if there is one."""
+    return f"{form}, as {example}" if example else form
 
 
 def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None] | None) -> None:
@@ -181,19 +226,17 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
 
 
 def _variants_of(
-    where: str, line: str, contigs: Container[str], header: VcfHeader
+    where: str, line: str, contigs: Container[str], header: VcfHeader, example: str
 ) -> Iterator[Variant]:
     variant, cells = parse_variant(line), line.split()
     if variant is None or not variant.pos.isdigit():
         refuse_names(where, cells)
     if variant is None:
-        expected = (
-            f"expected {VARIANT_FORM}, as chr22:19711000:A>G, or the columns CHROM POS ID REF ALT "
-            "of a VCF"
-        )
-        raise BioqError(
-            f"{where}: {_short(line)!r} is not a variant; {correction(line) or expected}"
-        )
+        form = with_example(VARIANT_FORM, example)
+        expected = f"expected {form}, or the columns CHROM POS ID REF ALT of a VCF"
+        region = "it is a region, which the page Sequence and /api/predict take"
+        remedy = region if parse_region(line) is not None else correction(line)
+        raise BioqError(f"{where}: {_short(line)!r} is not a variant; {remedy or expected}")
     refuse_joined(where, cells, len(cells))
     contig_bp = header.length_of(variant.chrom)
     yield from check_record(where, *variant, contig_bp, contigs=contigs)

@@ -148,10 +148,22 @@ def _operation(
         method,
         path,
         operation["description"],
-        list(_fields(openapi, request.get("application/json", {}).get("schema", {}))),
+        [
+            *_query_fields(operation),
+            *_fields(openapi, request.get("application/json", {}).get("schema", {})),
+        ],
         list(_fields(openapi, success.get("application/json", {}).get("schema", {}))),
         shown,
     )
+
+
+def _query_fields(operation: dict[str, Any]) -> list[Field]:
+    """Return the fields in the query of an operation's address."""
+    return [
+        Field(f"?{field['name']}", f"{field['schema']['type']} (optional)", field["description"])
+        for field in operation.get("parameters", [])
+        if field["in"] == "query"
+    ]
 
 
 def _fields(openapi: dict[str, Any], schema: dict[str, Any], before: str = "") -> Iterator[Field]:

@@ -7,6 +7,7 @@ from fastapi import Request
 from starlette.responses import FileResponse, Response
 
 from bioq import dna
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
 from bioq.interpretation.writing import REFERENCE
 from bioq.plots.interpretation import write_effects_figure
@@ -14,6 +15,7 @@ from bioq.web.answers import Mutagenesis, Predictions
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.render import DRAWING, render
 from bioq.web.pages.sequence import window_number
+from bioq.web.positive_rates import positive_rates
 from bioq.web.service import Service
 
 MOST_LISTED = 10
@@ -41,12 +43,16 @@ def show(request: Request, service: Service, job: Job) -> Response:
     """Show the heat map of a mutagenesis, and its strongest substitutions."""
     result: Mutagenesis = job.answer
     scores = result.explanation.scores[REFERENCE]
+    rates = positive_rates(service)
+    number = list(service.targets[NAME]).index(result.target)
     return render(
         request,
         "mutagenesis.html.j2",
         job=job,
         result=result,
         reference=float(scores[0]),
+        rates=rates,
+        rate=None if rates is None else float(rates.rate[number]),
         strongest=_strongest(result),
     )
 

@@ -11,20 +11,23 @@ from starlette.responses import Response
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.genome.notation import Interval
-from bioq.genome.windows import middle_start
 from bioq.inputs import WindowBatch
 from bioq.inputs.windows import N_SHARE
+from bioq.plots.names import short_names
 from bioq.web.answers import Predictions
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import go_to, render
+from bioq.web.positive_rates import positive_rates
 from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
+from bioq.web.visitor_input import is_like_region
 
 MOST_CHARTED = 20
 _LABELS = ("cell", "assay", "group")
 """Columns of a target table that are added to the label of a bar."""
+_OPTION_LETTERS = 24
+"""Letters of a target's name in the list to choose from, for which a phone has room."""
 _LINE_BP = 60
 _EXAMPLE_BINS = 5
 
@@ -69,9 +72,17 @@ def show(request: Request, service: Service, job: Job) -> Response:
     number = window_number(request.query_params.get("window", "1"), windows)
     probability = predictions.probability[number]
     order = np.argsort(-probability, kind="stable")
+    names = short_names(list(service.targets[NAME]), _OPTION_LETTERS)
+    rates = positive_rates(service)
     annotation = annotation_of(service.targets)
     targets = [
-        {**service.targets.iloc[target].to_dict(), "target": int(target), "p": probability[target]}
+        {
+            **service.targets.iloc[target].to_dict(),
+            "target": int(target),
+            "p": probability[target],
+            "rate": None if rates is None else float(rates.rate[target]),
+            "option": names[target],
+        }
         for target in order
     ]
     return render(
@@ -84,6 +95,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         n_share=float(predictions.windows.columns[N_SHARE][number]),
         top=[(_label(row), row) for row in targets[:MOST_CHARTED]],
         targets=targets,
+        rates=rates,
         annotation=annotation,
     )
 
@@ -106,13 +118,13 @@ def _form(
         pad=pad,
         error=error,
         examples=_examples(service_of(request)),
+        known=service_of(request).known_window,
     )
 
 
 def _read(service: Service, text: str, pad: bool) -> WindowBatch:
     """Read regions if the first line looks like a region, else sequences."""
-    first = text.lstrip().partition("\n")[0]
-    if ":" in first and not first.startswith(">"):
+    if is_like_region(text, service.genome):
         return service.read_regions(text)
     return service.read_sequences(text, pad=pad)
 
@@ -139,23 +151,18 @@ def _label(row: Mapping[str, object]) -> str:
 
 
 def _examples(service: Service) -> list[Example]:
-    """Return a window of the genome as DNA and a region in it; without a genome, random DNA."""
-    window_bp, bin_bp, genome = service.window_bp, service.bin_bp, service.genome
-    if genome is not None:
-        contig = max(genome.lengths, key=lambda name: genome.lengths[name])
-        length = genome.lengths[contig]
-        start = length // 2 // bin_bp * bin_bp
-        codes = genome.read(contig, start, min(start + window_bp, length))
-        if len(codes) == window_bp and (codes < dna.UNKNOWN).all():
-            bin_start = middle_start(start, start + window_bp, bin_bp)
-            region = str(Interval(contig, bin_start, bin_start + _EXAMPLE_BINS * bin_bp))
-            text = _fasta(f"{contig}_{start + 1}_{start + window_bp}", codes)
-            return [
-                Example("sequence", "Example sequence", text),
-                Example("region", "Example region", region),
-            ]
+    """Return a window of the genome as DNA and regions from it on; without a genome, random DNA."""
+    window_bp, window = service.window_bp, service.known_window
+    examples = []
+    if window is not None:
+        regions = Example("region", "Example region", str(window.region(_EXAMPLE_BINS)))
+        examples.append(regions)
+    if window is not None and window.is_known:
+        start, end = window.start + 1, window.start + window_bp
+        text = _fasta(f"{window.contig}_{start}_{end}", window.codes)
+        return [Example("sequence", "Example sequence", text), *examples]
     codes = np.random.default_rng(0).integers(0, 4, window_bp).astype(np.uint8)
-    return [Example("sequence", "Example: random bases", _fasta("random", codes))]
+    return [Example("sequence", "Example: random bases", _fasta("random", codes)), *examples]
 
 
 def _fasta(name: str, codes: dna.Bytes) -> str:

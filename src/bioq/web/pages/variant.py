@@ -14,8 +14,10 @@ from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
 from bioq.errors import MOST_SHOWN, BioqError, short
+from bioq.genome.alleles import SWAPPED
 from bioq.genome.notation import VariantText
 from bioq.genome.vcf_header import VcfHeader
+from bioq.plots.names import short_names
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
@@ -25,10 +27,18 @@ from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
+from bioq.web.positive_rates import positive_rates
 from bioq.web.request import refusal_status, service_of
 from bioq.web.service import Service
 
 PAGE_ALLELES = 100
+LABEL_LETTERS = 28
+"""Letters of a target's name in a figure."""
+_ON_REQUEST = {
+    False: "{}: choose “Score alleles if the genome has ALT” in the form",
+    True: "{}, as here; the change is still ALT minus REF",
+}
+"""Whether alleles of this status were requested -> the page's meaning of `allele_swapped`."""
 
 router = APIRouter()
 
@@ -46,19 +56,21 @@ async def score(request: Request) -> Response:
     service = service_of(request)
     async with request.form(max_part_size=service.limits.body_bytes) as form:
         text, upload = str(form.get("text", "")), form.get("vcf")
+        score_swapped = "score_swapped" in form
         if isinstance(upload, UploadFile):
             content, name = await upload.read(), upload.filename or ""
         else:
             content, name = None, ""
     try:
         if content is None:
-            job = await run_in_threadpool(_score_lines, service, text)
+            job = await run_in_threadpool(_score_lines, service, text, score_swapped)
         else:
-            job = await run_in_threadpool(_score_file, service, content, name)
+            job = await run_in_threadpool(_score_file, service, content, name, score_swapped)
     except BioqError as error:
         status = refusal_status(error)
         field = "text" if content is None else "vcf"
-        return _form(request, text, errors={field: str(error)}, status=status)
+        errors = {field: str(error)}
+        return _form(request, text, errors=errors, swapped=score_swapped, status=status)
     job.back = "/variant"
     return await go_to(job, service.limits.direct_seconds)
 
@@ -95,7 +107,9 @@ def show(request: Request, service: Service, job: Job) -> Response:
         notes=alleles.notes,
         scored=int((~np.isnan(alleles.columns["max_abs_diff"])).sum()),
         counts=[
-            (status, counts[status], STATUSES[status]) for status in STATUSES if counts[status]
+            (status, counts[status], _meaning(status, alleles))
+            for status in STATUSES
+            if counts[status]
         ],
         figure=_overview(job, alleles),
         chosen=chosen,
@@ -108,7 +122,12 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 
 def _form(
-    request: Request, text: str, *, errors: dict[str, str] | None = None, status: int = 200
+    request: Request,
+    text: str,
+    *,
+    errors: dict[str, str] | None = None,
+    swapped: bool = False,
+    status: int = 200,
 ) -> Response:
     return render(
         request,
@@ -116,11 +135,13 @@ def _form(
         status=status,
         text=text,
         errors={"text": "", "vcf": ""} | (errors or {}),
+        swapped=swapped,
         examples=examples(service_of(request)),
+        known=service_of(request).known_window,
     )
 
 
-def _score_lines(service: Service, text: str) -> Job:
+def _score_lines(service: Service, text: str, score_swapped: bool) -> Job:
     header = VcfHeader()
     alleles = service.read_variant_lines(text, header)
     first = alleles[0]
@@ -128,14 +149,15 @@ def _score_lines(service: Service, text: str) -> Job:
     title = short(str(variant))
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
-    return service.score_job(alleles, len(alleles), title, header)
+    return service.score_job(alleles, len(alleles), title, header, score_swapped=score_swapped)
 
 
-def _score_file(service: Service, content: bytes, name: str) -> Job:
+def _score_file(service: Service, content: bytes, name: str, score_swapped: bool) -> Job:
     if not content and not name:
         raise BioqError("no file is chosen; choose a .vcf or .vcf.gz file")
     printable = "".join(letter for letter in PurePath(name).name if letter.isprintable())
-    return service.score_vcf_job(content, short(printable or "VCF"))
+    title = short(printable or "VCF")
+    return service.score_vcf_job(content, title, score_swapped=score_swapped)
 
 
 def _overview(job: Job, alleles: Alleles) -> Markup:
@@ -147,7 +169,7 @@ def _overview(job: Job, alleles: Alleles) -> Markup:
             labels = [title_of(columns, number, 26) for number in range(len(alleles))]
             with DRAWING:
                 figure = plot_alleles(
-                    [short(str(name), 16) for name in columns["chrom"]],
+                    [str(name) for name in columns["chrom"]],
                     columns["max_abs_diff"],
                     labels,
                 )
@@ -161,6 +183,13 @@ def _overview(job: Job, alleles: Alleles) -> Markup:
             )
             file.write_text(svg, encoding="utf-8")
         return Markup(file.read_text(encoding="utf-8"))
+
+
+def _meaning(status: str, alleles: Alleles) -> str:
+    """Return the meaning of a status, and how to get scores of alleles that are scored on request
+    only."""
+    meaning = STATUSES[status]
+    return _ON_REQUEST[alleles.score_swapped].format(meaning) if status == SWAPPED else meaning
 
 
 def _rows(service: Service, alleles: Alleles, numbers: list[int]) -> list[dict[str, object]]:
@@ -187,6 +216,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
     alleles: Alleles = job.answer
     status = str(alleles.columns["status"][number])
     annotation = annotation_of(service.targets)
+    rates = positive_rates(service)
     targets: list[dict[str, object]] = []
     figure = Markup()
     if not np.isnan(alleles.columns["max_abs_diff"][number]):
@@ -196,6 +226,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
             {
                 **service.targets.iloc[target].to_dict(),
                 "target": int(target),
+                "rate": None if rates is None else float(rates.rate[target]),
                 **{f"score_{name}": float(values[target]) for name, values in scores.items()},
             }
             for target in np.argsort(-np.abs(scores["diff"]), kind="stable")
@@ -211,10 +242,11 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         title=title_of(alleles.columns, number, MOST_SHOWN),
         id=str(alleles.columns["id"][number]),
         verdict=status,
-        meaning=STATUSES[status],
+        meaning=_meaning(status, alleles),
         genome_ref=short(str(alleles.columns["genome_ref"][number])),
         figure=figure,
         targets=targets,
+        rates=rates,
         annotation=annotation,
     )
 
@@ -225,7 +257,7 @@ def _changes(service: Service, annotation: Annotation, scores: Mapping[str, Floa
     groups = service.targets[annotation.group] if annotation.group else ()
     with DRAWING:
         figure = plot_allele(
-            [short(name, 26) for name in names],
+            short_names(names, LABEL_LETTERS),
             scores["diff"],
             scores["log2_odds_ratio"],
             [annotation.colour(value) for value in groups],

@@ -1,0 +1,34 @@
+"""The share of positive windows of each target: what a model that ignores the DNA would predict."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.dataset.targets import NAME
+from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.web.service import Service
+
+
+@dataclass(frozen=True)
+class PositiveRates:
+    """The share of positive windows of each target in an evaluated split."""
+
+    split: str
+    rate: npt.NDArray[np.float64]
+    """`(targets,)`."""
+
+
+def positive_rates(service: Service) -> PositiveRates | None:
+    """Return the rates in the split of the run's evaluation; None for a run without one.
+
+    Raises BioqError for a damaged evaluation.
+    """
+    if not (service.folder / FOLDER / SUMMARY).is_file():
+        return None
+    evaluation = read_evaluation(service.folder)
+    table = evaluation.per_target
+    if list(table[NAME]) != list(service.targets[NAME]):
+        return None
+    rate = table["positives"].to_numpy(np.float64) / evaluation.summary["windows"]
+    return PositiveRates(evaluation.summary["split"], rate)

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioq.dataset import (
+    BLOCK_BP,
     Batch,
     Dataset,
     Description,
@@ -123,6 +124,35 @@ def test_what_was_written_is_read_back(tmp_path: Path, unknown: float, coordinat
             assert table["chrom"].tolist() == [("chr1", "chrX")[contig] for contig in bins[:, 0]]
             assert table["start"].tolist() == bins[:, 1].tolist()
             assert table["end"].tolist() == (bins[:, 1] + 8).tolist()
+
+
+def test_blocks_are_numbered_along_the_genome_in_any_order_of_the_windows(tmp_path: Path) -> None:
+    codes, labels, _ = random_split(7, 0, 0.0)
+    starts = [BLOCK_BP, 0, BLOCK_BP - 1, 7 * BLOCK_BP, 0, BLOCK_BP, 7 * BLOCK_BP + 3]
+    bins = np.array(list(zip([0, 0, 0, 0, 1, 1, 0], starts, strict=True)))
+    with new_dataset(tmp_path / "set", DESCRIPTION, TARGETS) as writer:
+        with writer.split("test") as split:
+            split.append(codes, pack_labels(labels), bins)
+    blocks = open_dataset(tmp_path / "set")["test"].blocks()
+    assert blocks.dtype == np.int64
+    assert blocks.tolist() == [1, 0, 0, 2, 3, 4, 2]
+
+
+def test_blocks_without_coordinates_are_runs_of_as_many_rows_as_a_block_has_bins(
+    tmp_path: Path,
+) -> None:
+    per_block = BLOCK_BP // 8
+    write(tmp_path / "set", {"test": 2 * per_block + 5, "valid": 0}, coordinates=False)
+    data = open_dataset(tmp_path / "set")
+    assert np.bincount(data["test"].blocks()).tolist() == [per_block, per_block, 5]
+    assert (np.diff(data["test"].blocks()) >= 0).all()
+    assert data["valid"].blocks().shape == (0,)
+
+
+@pytest.mark.parametrize("coordinates", [True, False])
+def test_an_empty_split_has_no_block(tmp_path: Path, coordinates: bool) -> None:
+    write(tmp_path / "set", {"train": 3, "valid": 0}, coordinates=coordinates)
+    assert open_dataset(tmp_path / "set")["valid"].blocks().tolist() == []
 
 
 def test_the_targets_and_the_description_are_read_back(made: tuple[Path, Any]) -> None:

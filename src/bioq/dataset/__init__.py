@@ -4,6 +4,7 @@
 each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
 """
 
+from bioq.dataset.blocks import BLOCK_BP
 from bioq.dataset.layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -27,6 +28,7 @@ from bioq.dataset.reading import (
 from bioq.dataset.writing import DatasetWriter, SplitWriter, new_dataset
 
 __all__ = [
+    "BLOCK_BP",
     "FORMAT",
     "FORMAT_VERSION",
     "METADATA",

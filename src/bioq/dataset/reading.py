@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from bioq import dna
+from bioq.dataset.blocks import block_numbers
 from bioq.dataset.layout import (
     METADATA,
     TARGETS,
@@ -123,6 +124,13 @@ class Split:
         contig, start = np.asarray(self._bins).T
         chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self._contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
+
+    def blocks(self) -> npt.NDArray[np.int64]:
+        """Return the number of the block of the genome of each window: int64 `(windows,)`, from 0.
+
+        See `dataset.blocks`; without coordinates, a block is a run of neighbouring rows.
+        """
+        return block_numbers(self._bins, windows=len(self), bin_bp=self._bin_bp)
 
     def masks(self) -> tuple[npt.NDArray[np.int64], dna.Bytes]:
         """Return the numbers of the windows with unknown bases, ascending, and their masks:

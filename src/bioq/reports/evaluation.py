@@ -102,6 +102,7 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         targets=_target_rows(evaluation.per_target),
         settings=settings(run, config) if config else [],
         remarks=evaluation_remarks(evaluation.summary),
+        warnings=[*same_remarks(evaluation.summary), *evaluation.summary["notes"]],
         commands=_commands(run, evaluation.summary, config) if config else "",
     )
     _write(folder / REPORT, page.encode())

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluation
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_remarks
+from bioq.evaluation.table import evaluation_remarks, same_remarks
 from bioq.files import locked, new_file
 from bioq.metrics import FEW_POSITIVES, number
 from bioq.models.summary import summarise

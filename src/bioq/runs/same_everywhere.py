@@ -25,7 +25,8 @@ def what_to_try(
             rest -= found
             if found:
                 of = "they have" if found > 1 else "it has"
-                has = of if found == same.sum() else f"{found:,} of them have"
+                verb = "have" if found > 1 else "has"
+                has = of if found == same.sum() else f"{found:,} of them {verb}"
                 parts.append(
                     f"{has} {label} window in training: build the data set with more windows, or "
                     "without such targets"

@@ -129,7 +129,9 @@ def test_macro_and_micro_are_named_beside_their_numbers(run, page):
         for key, name in (("roc_auc", "ROC AUC"), ("average_precision", "average precision")):
             value = number(summary[average][key])
             assert f"<b>{value}</b><span>{average} {name}</span>" in page
-    assert "1 of 2 targets have no positive" in page
+    assert (
+        "–: no positive or no negative window of the target in this split: 1 of 2 targets" in page
+    )
 
 
 def test_names_from_the_sheet_are_shown_as_text_never_as_markup(page):
@@ -150,12 +152,13 @@ def test_an_extra_table_stands_between_headline_and_figures(page):
 
 def test_undefined_scores_are_dashes_that_sort_last(page):
     row = page[page.index('title="never"') :].split("</tr>")[0]
-    assert '<td data-key="0">0</td><td data-key="">–</td>' in row
+    assert '<td data-key="0">0 (few)</td><td data-key="">–</td>' in row
 
 
 def test_the_best_epoch_is_that_of_the_figure_it_was_selected_by(run):
     svg = (run / "evaluation/loss.svg").read_text()
-    assert "<!-- best, epoch 1 -->" in svg
+    assert "<!-- best epoch 1 -->" in svg
+    assert "<!-- by macro ROC AUC -->" in svg
 
 
 def test_the_page_says_how_to_train_and_evaluate_again(page):

@@ -9,7 +9,7 @@ from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.files import REPORT, evaluation_folder
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_runs
-from bioq.evaluation.table import evaluation_remarks, evaluation_table
+from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.reports.evaluation import write_report
 
 
@@ -56,6 +56,6 @@ def evaluate(
     )
     print_table(evaluation_table(evaluation.summary))
     print()
-    for remark in evaluation_remarks(evaluation.summary):
+    for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
         print(remark)
     print(f"report: {write_report(home, split)}")

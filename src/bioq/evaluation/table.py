@@ -43,7 +43,7 @@ def evaluation_table(summary: Summary) -> list[Row]:
             _constants(constant, "average_precision"),
         ),
     ]
-    if enough is not None and enough["targets"] < summary["targets"]:
+    if enough is not None and 0 < enough["targets"] < summary["targets"]:
         rows += _enough_rows(enough)
     rows += _group_rows(summary)
     rows += _threshold_rows(summary)
@@ -63,24 +63,19 @@ def evaluation_table(summary: Summary) -> list[Row]:
 
 
 def evaluation_remarks(summary: Summary) -> list[str]:
-    """Return the sentences that explain the table: intervals, constants, dashes, few positives."""
-    remarks = [*interval_remarks(summary)]
-    if "constant" in summary:
-        remarks.append(
-            "constant: a prediction without the sequence, each target's share of positives in "
-            "this split for every window; for accuracy and F1 always “no” and always “yes”"
-        )
+    """Return sentences that explain the table: intervals, the constant, dashes, few positives."""
+    remarks = list(_interval_remarks(summary))
+    remarks += _constant_remarks(summary)
     undefined = summary["macro"]["undefined_roc_auc"]
     if undefined:
         remarks.append(
             f"{UNDEFINED}: {undefined:,} of {_targets(summary['targets'])}, not in the macro mean"
         )
-    remarks += few_remarks(summary)
-    remarks += same_remarks(summary)
+    remarks += _few_remarks(summary)
     return remarks
 
 
-def interval_remarks(summary: Summary) -> Iterator[str]:
+def _interval_remarks(summary: Summary) -> Iterator[str]:
     """Yield what the intervals are, or why there are none."""
     blocks = summary.get("blocks")
     if blocks is None:
@@ -93,13 +88,46 @@ def interval_remarks(summary: Summary) -> Iterator[str]:
         )
         return
     yield (
-        f"in brackets: 95 % intervals over {blocks:,} blocks of {length} of the genome; another "
-        f"seed of the training may differ more. No interval: positives in fewer than {MIN_BLOCKS} "
-        "blocks, or a score of 0 or 1"
+        f"95 % intervals are over {blocks:,} blocks of {length} of the genome, for this trained "
+        f"network: another seed of its training is not in them. No interval: positives in fewer "
+        f"than {MIN_BLOCKS} blocks, or a score of 0 or 1"
     )
 
 
-def few_remarks(summary: Summary) -> Iterator[str]:
+def _constant_remarks(summary: Summary) -> Iterator[str]:
+    """Yield what the constant is, and which scores are not better than its scores."""
+    constant, micro, macro = summary.get("constant"), summary["micro"], summary["macro"]
+    if constant is None:
+        return
+    yield (
+        "constant: the score without the sequence, of each target's share of positives in this "
+        "split for every window; of accuracy and F1, always “no” and always “yes”"
+    )
+    of_macro, of_micro = constant["macro"], constant["micro"]
+    pairs = [
+        ("macro ROC AUC", macro["roc_auc"], of_macro["roc_auc"]),
+        ("macro average precision", macro["average_precision"], of_macro["average_precision"]),
+        ("micro ROC AUC", micro["roc_auc"], of_micro["roc_auc"]),
+        ("micro average precision", micro["average_precision"], of_micro["average_precision"]),
+    ]
+    # The signs of losses are changed, so that higher is better.
+    pairs += [
+        (name, None if here is None else -here, None if there is None else -there)
+        for name, here, there in (
+            ("Brier score", micro["brier"], constant["brier"]),
+            ("log loss", micro.get("log_loss"), constant["log_loss"]),
+        )
+    ]
+    worse = [
+        name
+        for name, here, there in pairs
+        if here is not None and there is not None and here <= there
+    ]
+    if worse:
+        yield f"not better than the constant: {', '.join(worse)}"
+
+
+def _few_remarks(summary: Summary) -> Iterator[str]:
     """Yield how many targets have too few positives for a score of their own."""
     enough = summary.get("enough")
     if enough is None or enough["targets"] == summary["targets"]:

@@ -182,7 +182,9 @@ def _draw_guessing(axes: Axes, rates: Mapping[str, float], *, at_right: bool) ->
     for name, rate in rates.items():
         axes.axhline(rate, color=colours[name], linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
     lowest, highest = min(rates.values()), max(rates.values())
-    span = f"{lowest:.3f}" if len(rates) == 1 else f"{lowest:.3f} to {highest:.3f}"
+    span = f"{lowest:.3f}"
+    if span != f"{highest:.3f}":
+        span = f"{span} to {highest:.3f}"
     axes.text(
         0.8 if at_right else 0.01,
         highest + 0.015,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluation
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_remarks
+from bioq.evaluation.table import evaluation_remarks, same_remarks
 from bioq.files import locked, new_file
 from bioq.metrics import FEW_POSITIVES, number
 from bioq.models.summary import summarise
@@ -102,6 +102,7 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         targets=_target_rows(evaluation.per_target),
         settings=settings(run, config) if config else [],
         remarks=evaluation_remarks(evaluation.summary),
+        warnings=[*same_remarks(evaluation.summary), *evaluation.summary["notes"]],
         commands=_commands(run, evaluation.summary, config) if config else "",
     )
     _write(folder / REPORT, page.encode())

@@ -24,11 +24,15 @@ def what_to_try(
             found = int((same & (positives == count)).sum())
             rest -= found
             if found:
-                has = "it has" if same.sum() == 1 else f"{found:,} of them have"
+                of = "they have" if found > 1 else "it has"
+                verb = "have" if found > 1 else "has"
+                has = of if found == same.sum() else f"{found:,} of them {verb}"
                 parts.append(
                     f"{has} {label} window in training: build the data set with more windows, or "
                     "without such targets"
                 )
+    if rest and same.all():
+        parts = []  # the network itself is the cause
     if rest:
         lower = "a lower --lr" if learning_rate is None else f"--lr below {learning_rate:g}"
         more = f"more --epochs than {epochs}"

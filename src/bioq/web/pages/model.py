@@ -12,7 +12,7 @@ from starlette.responses import Response
 from bioq.dataset.targets import NAME
 from bioq.evaluation.files import SUMMARY, latest_evaluation, read_folder
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_table
+from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
 from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
@@ -69,6 +69,8 @@ def show(request: Request) -> Response:
         windows=service.config.data.get("windows", {}),
         evaluation=evaluation.summary if evaluation else None,
         scores=evaluation_table(evaluation.summary) if evaluation else [],
+        remarks=evaluation_remarks(evaluation.summary) if evaluation else [],
+        warnings=list(same_remarks(evaluation.summary)) if evaluation else [],
         quality=quality,
         making=making,
         targets=targets,

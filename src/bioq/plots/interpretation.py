@@ -119,7 +119,7 @@ def _plot(targets: Sequence[Sequence[_Panel]], label: str) -> Figure:
     panels = [panel for of_target in targets for panel in of_target]
     lines = [len(panel.lines) for panel in panels]
     wide = 1.7 + 0.105 * min(max(len(panel.heights) for panel in panels), LINE_BP)
-    figure = Figure(figsize=(max(wide, 4.5), sum(lines) * _LINE_HIGH + 0.5 * len(panels)))
+    figure = Figure(figsize=(max(wide, 4.5), sum(lines) * _LINE_HIGH + 0.65 * len(panels)))
     figure.set_layout_engine("constrained", hspace=0.02)
     parts = iter(figure.subfigures(len(panels), 1, height_ratios=lines, squeeze=False)[:, 0])
     for of_target in targets:
@@ -234,7 +234,7 @@ def _title(locus: Locus, target: str) -> str:
     columns = locus.columns
     where = columns.get("sequence") or columns["chrom"]
     name = f", {columns['name']}" if columns.get("name") else ""
-    return f"{target}: {where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}{name}"
+    return f"{target}\n{where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}{name}"
 
 
 def _letter(letter: str) -> Outline:

@@ -221,13 +221,14 @@ def test_the_layers_are_those_of_the_summary() -> None:
         ("mean", (399,), 65 * 16 + 399 * 16 + 49),
         ("window", (399,), 65 * 8 + (49 * 8 + 1) * 128 + 128 * 399),
         ("composition", (399,), 1025 * 399),
+        ("logits", (399,), 0),
     ]
     assert summary.layers[1].kind == "convolution 64 x 20, ReLU"
     assert summary.layers[1].flops == 2 * (64 * 80 * 981)
     assert summary.layers[3].axes == ("position", "filter")
     assert summary.layers[5].flops == 2 * 49 * 2 * 4 * 32 * (64 + 32)
-    assert summary.layers[-2].flops == 2 * (49 * 64 * 8 + 49 * 8 * 128 + 128 * 399)
-    assert summary.layers[-1].flops == 2 * (1024 * 996 + 1024 * 399)
+    assert summary.layers[-3].flops == 2 * (49 * 64 * 8 + 49 * 8 * 128 + 128 * 399)
+    assert summary.layers[-2].flops == 2 * (1024 * 996 + 1024 * 399)
 
 
 def test_architecture_survives_json_and_builds_the_same_network() -> None:

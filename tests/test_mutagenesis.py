@@ -12,7 +12,9 @@ from variant_cases import other_base, write_vcf
 import bioq
 from bioq import dna
 from bioq.cli import main
+from bioq.genome import open_genome
 from bioq.inputs import Locus
+from bioq.inputs.loci import open_loci
 from bioq.interpretation import Explanation, mutate_window
 from bioq.plots.interpretation import letter_heights, plot_effects
 
@@ -221,7 +223,67 @@ def test_a_letter_is_as_high_as_the_mean_fall_and_a_figure_wraps_long_windows() 
     maps = [axes for axes in figure.subfigs[0].axes if axes.images]
     assert [round(axes.get_xlim()[0] + 0.5) for axes in maps] == [0, 100]
     labels = [[label.get_text() for label in axes.get_xticklabels()] for axes in maps]
-    assert labels[1] == [str(place) for place in range(105, 151, 5)]
+    assert labels[1] == [str(place) for place in range(110, 151, 10)]
+
+
+def explained_alleles(start: int, ref: str, alt: str) -> list[Explanation]:
+    """The windows with REF and with ALT of a variant at `start` of 200 bases; the effects of the
+    second window are twice those of the first."""
+    generator = np.random.default_rng(0)
+    before, after = generator.integers(0, 4, (2, 120)).astype(np.uint8)
+    explained = []
+    for factor, allele in ((1, ref), (2, alt)):
+        codes = np.concatenate([before[:start], dna.encode(allele), after])[:200]
+        position = np.arange(len(codes))
+        place = Locus(
+            {"sequence": "s", "name": allele},
+            codes,
+            0,
+            position,
+            np.zeros_like(position),
+            allele=(start, start + len(allele)),
+        )
+        effects = np.full((4, len(codes), 1), 0.1 * factor, dtype=np.float32)
+        explained.append(Explanation(place, effects, {"reference": np.ones(1, dtype=np.float32)}))
+    return explained
+
+
+@pytest.mark.parametrize(("ref", "alt"), [("A", "C"), ("ACG", "A"), ("T", "TGGA")])
+@pytest.mark.parametrize("start", [98, 100, 30])
+def test_alleles_are_marked_in_the_middle_of_a_line_and_have_equal_axes(
+    ref: str, alt: str, start: int
+) -> None:
+    figure = plot_effects(explained_alleles(start, ref, alt), ["target"])
+    limits, lines = set(), []
+    for part, allele in zip(figure.subfigs, (ref, alt), strict=True):
+        logos, maps = part.axes[0:-1:2], part.axes[1:-1:2]
+        limits |= {axes.get_ylim() for axes in logos}
+        lines.append([axes.get_xlim() for axes in maps])
+        ((left, right),) = [
+            limit for limit in lines[-1] if limit[0] <= start and start + len(allele) <= limit[1]
+        ]
+        assert (start + 0.5 - left, right - left) == (51, 100), "the first base, of 100"
+        for axes in maps:
+            (frame,) = axes.patches
+            assert (frame.get_x(), frame.get_width()) == (start - 0.5, len(allele))
+    assert len(limits) == 1
+    assert lines[0][:2] == lines[1][:2]
+
+
+def test_the_loci_of_a_variant_name_the_bases_of_its_alleles(genome: Path) -> None:
+    ref = CHROMOSOME[300:303]
+    with (
+        open_genome(genome) as opened,
+        open_loci(
+            f"chr1:301:{ref}>{ref[0]}", opened, window_bp=WINDOW, span_bp=20, pad=False
+        ) as loci,
+    ):
+        with_ref, with_alt = loci.read()
+    for locus, allele in ((with_ref, ref), (with_alt, ref[0])):
+        assert locus.allele is not None
+        first, last = locus.allele
+        assert dna.decode(locus.bases[first:last]) == allele
+        assert locus.position[first] == 300
 
 
 def test_a_region_of_the_opposite_strand_has_its_effects_at_the_letters_of_the_genome(

@@ -3,6 +3,7 @@
 import matplotlib
 import pytest
 import torch
+from matplotlib.patches import Rectangle
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -80,6 +81,67 @@ def test_table_names_every_axis_and_ends_in_the_total():
     total = table.iloc[-1]
     assert total["layer"] == "total"
     assert total["parameters"] == table["parameters"][:-1].sum()
+
+
+BRANCHES = {
+    "conv": "windows",
+    "pool": "conv",
+    "norm": "pool",
+    "drop_conv": "norm",
+    "lstm": "drop_conv",
+    "drop_head": "lstm",
+    "output": "drop_head",
+    "mean": "drop_head, output",
+    "window": "drop_head",
+    "composition": "windows",
+    "logits": "mean, window, composition",
+}
+
+
+def test_the_branches_of_marq_are_those_of_its_forward_pass():
+    summary = summarise(small_model("marq"))
+    assert summary.has_branches
+    table = summary.table().set_index("layer")["input"]
+    assert table.drop(["windows", "total"]).to_dict() == BRANCHES
+    assert table["windows"] == table["total"] == ""
+
+
+def test_a_branch_that_is_left_out_is_not_in_the_summary():
+    sizes = ModelSizes(filters=4, lstm_units=3, dense_units=5, composition_share=0)
+    table = summarise(build_model("marq", targets=2, window_bp=200, sizes=sizes)).table()
+    assert dict(zip(table["layer"], table["input"], strict=True))["logits"] == "mean, window"
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "marq"])
+def test_a_chain_of_layers_has_no_column_of_inputs(name):
+    summary = summarise(small_model(name))
+    assert not summary.has_branches
+    assert [layer.inputs for layer in summary.layers] == [
+        (),
+        *((number,) for number in range(len(summary.layers) - 1)),
+    ]
+
+
+def test_blocks_of_a_branch_are_beside_the_others():
+    """The mean continues below the LSTM; window and composition each have their column."""
+    figure = plot_architecture(summarise(small_model("marq")))
+    blocks = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    middles = [round(block.get_x() + block.get_width() / 2, 6) for block in blocks]
+    names = ["windows", *(name for name in BRANCHES if not name.startswith("drop"))]
+    columns = {x: number for number, x in enumerate(sorted(set(middles)))}
+    found = {name: columns[x] for name, x in zip(names, middles, strict=True)}
+    assert {name: column for name, column in found.items() if column} == {
+        "window": 1,
+        "composition": 2,
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("targets", [1, 919])
+def test_the_picture_is_narrow_enough_for_a_phone(name, targets):
+    with torch.device("meta"):
+        model = build_model(name, targets=targets)
+    assert plot_architecture(summarise(model)).get_size_inches()[0] <= 5.4
 
 
 def test_a_summary_leaves_the_model_as_it_was():

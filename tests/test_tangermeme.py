@@ -1,5 +1,6 @@
 """Our models work with tangermeme unchanged, and its numbers are ours where they mean the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ from torch import nn
 
 import bioq
 from bioq import ModelSizes
-from bioq.interpretation import mutate_window
+from bioq.interpretation import integrated_gradients, mutate_window
 from bioq.models import build_model
 
 pytest.importorskip("tangermeme", reason="tangermeme is not installed")
 
+from tangermeme.deep_lift_shap import deep_lift_shap
 from tangermeme.marginalize import marginalize
 from tangermeme.predict import predict
 from tangermeme.saturation_mutagenesis import saturation_mutagenesis
@@ -75,6 +77,59 @@ def test_substitution_effects_are_those_of_mutagenesis(model: nn.Module, codes: 
         _, effects = mutate_window(model, codes[number], start=100, end=101, strands="forward")
         theirs = (probability(after) - probability(before))[number]
         np.testing.assert_allclose(theirs, effects[base, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [None, 12])
+def test_deeplift_of_deepsea_adds_up_to_its_logits(codes: np.ndarray, width: int | None) -> None:
+    """The sum of DeepLIFT's contributions is the difference of the logits (Shrikumar et al. 2017),
+    which holds only if every nonlinear step is a module that tangermeme knows."""
+    torch.manual_seed(0)
+    sizes = ModelSizes(filters=8, dense_units=8, filter_width=width)
+    model = build_model("deepsea", targets=2, window_bp=260, sizes=sizes).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    windows = one_hot(np.random.default_rng(2).integers(0, 4, (3, 260)).astype(np.uint8))
+    for target in range(2):
+        gap, difference = deeplift_gaps(model, windows, target)
+        assert difference.mean() > 1e-2
+        assert gap.max() < 1e-5 * difference.mean()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("name", ["danq", "deepatt", "marq"])
+def test_deeplift_of_a_model_with_an_lstm_does_not_add_up(name: str, codes: np.ndarray) -> None:
+    """The documentation says so, and which method to use; tangermeme may learn it one day."""
+    torch.manual_seed(0)
+    sizes = TINY if name != "deepatt" else replace(TINY, attention_units=8, attention_heads=2)
+    model = build_model(name, targets=2, window_bp=200, sizes=sizes).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    gap, difference = deeplift_gaps(model, one_hot(codes), 0)
+    assert gap.mean() > 1e-3 * difference.mean()
+    ours = integrated_gradients(model, one_hot(codes), target=0, steps=256)
+    assert np.abs(ours.completeness_gap).max() < 0.02 * float(difference.mean())
+
+
+def deeplift_gaps(
+    model: nn.Module, windows: torch.Tensor, target: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return |sum of contributions - difference of logits| and |difference of logits| of each
+    window and its 5 shuffled windows."""
+    values, references = deep_lift_shap(
+        model,
+        windows,
+        target=target,
+        n_shuffles=5,
+        return_references=True,
+        random_state=0,
+        device="cpu",
+    )
+    with torch.no_grad():
+        before = torch.stack([model(several)[:, target].mean() for several in references])
+        difference = model(windows)[:, target] - before
+    return (values.sum((1, 2)) - difference).abs(), difference.abs()
 
 
 def test_marginalize_is_a_prediction_with_the_motif_inside(

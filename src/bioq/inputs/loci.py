@@ -47,6 +47,8 @@ class Locus:
     is_reverse: bool = False
     """Whether the prediction of the reverse complement is explained; the codes, positions and
     letters of a locus are always those of the genome's forward strand."""
+    allele: tuple[int, int] | None = None
+    """The interval of a variant's allele among the explained bases, half-open."""
 
     @property
     def end(self) -> int:
@@ -224,17 +226,19 @@ def _loci_of_variant(
     windows = read_allele_windows(genome, site, window_bp, "left")
     positions, edited = window_positions(site, window_bp, "left")
 
-    def locus(name: str, codes: dna.Bytes, bases: WindowPositions) -> Locus:
+    def locus(name: str, allele: str, codes: dna.Bytes, bases: WindowPositions) -> Locus:
         is_inside = (bases.position >= 0) & (bases.position < genome.lengths[site.contig])
         span = np.flatnonzero(is_inside[first : first + span_bp]) + first
         position = bases.position[span]
         columns = _columns(variant.chrom, int(position[0]), int(position[-1]) + 1, name, codes)
-        return Locus(columns, codes, int(span[0]), position, bases.inserted[span])
+        start = int(span[0])
+        within = (centre - start, centre - start + len(allele))
+        return Locus(columns, codes, start, position, bases.inserted[span], allele=within)
 
     ref_name, alt_name = allele_names(variant)
     return [
-        locus(ref_name, windows.genome, positions),
-        locus(alt_name, windows.edited[0], edited[0]),
+        locus(ref_name, ref, windows.genome, positions),
+        locus(alt_name, alt, windows.edited[0], edited[0]),
     ]
 
 

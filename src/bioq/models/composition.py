@@ -101,6 +101,6 @@ def _flops(layer: Composition, _given: Shape, _output: Shape) -> int:
 
 
 COMPOSITION_KIND = LayerKind(
-    lambda _: f"{KMER}-mers of the window, fitted, mixed in", ("target",), _flops
+    lambda _: f"{KMER}-mers of the window, dense, fitted", ("target",), _flops
 )
 """How `bioq summary` describes a Composition."""

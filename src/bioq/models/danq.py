@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bioq.models.family import Architecture, Family
 from bioq.models.recipe import Recipe
@@ -46,6 +45,7 @@ class DanQ(nn.Module):
         )
         """Positions after pooling."""
         self.conv = nn.Conv1d(4, sizes.filters, sizes.filter_width)
+        self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
         self.lstm = nn.LSTM(
@@ -53,18 +53,19 @@ class DanQ(nn.Module):
         )
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions * 2 * units, sizes.dense_units)
+        self.relu = nn.ReLU()
         self.output = nn.Linear(sizes.dense_units, architecture.targets)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        maps = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
+        maps = self.relu_conv(self.conv(windows))  # (batch, filter, window_bp - width + 1)
         return self.after_pooling(self.pool(maps))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
         read = lstm_states(self.lstm, self.drop_conv(pooled).transpose(1, 2))
         flat = torch.flatten(self.drop_head(read), 1)  # (batch, position * 2 * lstm_units)
-        hidden = functional.relu(self.dense(flat))  # (batch, dense_units)
+        hidden = self.relu(self.dense(flat))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)
         return logits
 

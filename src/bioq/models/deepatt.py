@@ -47,6 +47,7 @@ class DeepATT(nn.Module):
         """The arguments of `build_model` that build this network again."""
         pooled_positions(architecture.window_bp, sizes.filter_width, sizes.pool_width)
         self.conv = nn.Conv1d(4, sizes.filters, sizes.filter_width)
+        self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
         self.lstm = nn.LSTM(
@@ -64,20 +65,19 @@ class DeepATT(nn.Module):
         )
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(sizes.attention_units, sizes.dense_units)
+        self.relu = nn.ReLU()
         self.output = TargetLinear(sizes.dense_units, targets)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        maps = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
+        maps = self.relu_conv(self.conv(windows))  # (batch, filter, window_bp - width + 1)
         return self.after_pooling(self.pool(maps))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of pooled activations `(batch, filter, position)`."""
         read = lstm_states(self.lstm, self.drop_conv(pooled).transpose(1, 2))
         answers = self.attention(read)  # (batch, target, attention_units)
-        hidden = functional.relu(
-            self.dense(self.drop_head(answers))
-        )  # (batch, target, dense_units)
+        hidden = self.relu(self.dense(self.drop_head(answers)))  # (batch, target, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)
         return logits
 

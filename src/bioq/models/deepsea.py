@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bioq.errors import BioqError
 from bioq.models.family import Architecture, Family
@@ -25,6 +24,7 @@ class DeepSEASizes:
 class DeepSEA(nn.Module):
     """Three convolutions, max pooling after the first two, then two dense layers.
 
+    Every nonlinear step is a module of its own, which DeepLIFT (Shrikumar et al. 2017) needs.
     Source: Zhou & Troyanskaya 2015.
     """
 
@@ -40,6 +40,8 @@ class DeepSEA(nn.Module):
         self.conv2 = nn.Conv1d(filters, filters * 3 // 2, width)
         self.conv3 = nn.Conv1d(filters * 3 // 2, filters * 3, width)
         self.pool = nn.MaxPool1d(sizes.pool_width)
+        self.pool2 = nn.MaxPool1d(sizes.pool_width)
+        self.relu1, self.relu2, self.relu3, self.relu = (nn.ReLU() for _ in range(4))
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions[2] * filters * 3, sizes.dense_units)
@@ -47,17 +49,17 @@ class DeepSEA(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        return self.after_pooling(self.pool(functional.relu(self.conv1(windows))))
+        return self.after_pooling(self.pool(self.relu1(self.conv1(windows))))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of the first convolution's pooled activations
         `(batch, filter, position)`."""
         # (batch, filter, position) until the last convolution, with ever fewer positions
         maps = self.drop_conv(pooled)
-        maps = self.drop_conv(self.pool(functional.relu(self.conv2(maps))))
-        maps = self.drop_head(functional.relu(self.conv3(maps)))
+        maps = self.drop_conv(self.pool2(self.relu2(self.conv2(maps))))
+        maps = self.drop_head(self.relu3(self.conv3(maps)))
         flat = torch.flatten(maps, 1)  # (batch, 3 * filters * position)
-        hidden = functional.relu(self.dense(flat))  # (batch, dense_units)
+        hidden = self.relu(self.dense(flat))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)
         return logits
 

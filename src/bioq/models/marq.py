@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bioq.models.composition import COMPOSITION_KIND, Composition
 from bioq.models.family import Architecture, Family, LayerKind, Shape
@@ -56,6 +55,7 @@ class Marq(nn.Module):
         """The arguments of `build_model` that build this network again."""
         positions = pooled_positions(architecture.window_bp, sizes.filter_width, sizes.pool_width)
         self.conv = nn.Conv1d(4, sizes.filters, sizes.filter_width)
+        self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.norm = nn.LayerNorm(sizes.filters)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
@@ -92,7 +92,7 @@ class Marq(nn.Module):
 
         Takes and returns tensors of the same shapes as `forward`.
         """
-        maps = functional.relu(self.conv(windows))  # (batch, filter, window_bp - width + 1)
+        maps = self.relu_conv(self.conv(windows))  # (batch, filter, window_bp - width + 1)
         return self.after_pooling(self.pool(maps))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
@@ -133,13 +133,14 @@ class WindowHead(nn.Module):
         super().__init__()
         self.squeeze = nn.Linear(units, SQUEEZED)
         self.dense = nn.Linear(positions * SQUEEZED, hidden)
+        self.gelu = nn.GELU()
         self.drop = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, targets, bias=False)
         nn.init.zeros_(self.output.weight)
 
     def forward(self, read: Tensor) -> Tensor:
         """Return `(batch, target)` of the LSTM's output `(batch, position, units)`."""
-        hidden = functional.gelu(self.dense(self.squeeze(read).flatten(1)))
+        hidden = self.gelu(self.dense(self.squeeze(read).flatten(1)))
         logits: Tensor = self.output(self.drop(hidden))
         return logits
 
@@ -155,7 +156,7 @@ def _mean_flops(layer: TargetMean, given: Shape, _output: Shape) -> int:
 
 
 def _head_text(layer: WindowHead) -> str:
-    return f"dense {layer.dense.out_features}, GELU, dense, added"
+    return f"dense {layer.dense.out_features}, GELU, dense"
 
 
 def _head_flops(layer: WindowHead, _given: Shape, _output: Shape) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -30,11 +30,16 @@ class Layer:
     flops: int
     """Floating-point operations of one window: two for every multiplication and addition.
     Activations and pooling, which take few, are not counted."""
+    inputs: tuple[int, ...] = ()
+    """Numbers, in the summary, of the layers whose outputs this layer reads."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The layers of a model, in the order in which a window passes them."""
+    """The layers of a model, in the order in which they are computed.
+
+    If the logits are a sum of several branches, the last layer is `logits`, which adds them.
+    """
 
     name: str
     window_bp: int
@@ -49,17 +54,33 @@ class Summary:
     def flops(self) -> int:
         return sum(layer.flops for layer in self.layers)
 
+    @property
+    def has_branches(self) -> bool:
+        """Whether a layer reads another layer than the one before it."""
+        return any(layer.inputs != (number,) for number, layer in enumerate(self.layers[1:]))
+
     def table(self) -> pd.DataFrame:
         """Return one row per layer, and a last row `total`.
 
-        Columns: layer, kind, output (text such as `320 filters x 75 positions`), parameters, flops.
+        Columns: layer, input (only if the model has branches: names of the layers that it reads),
+        kind, output (text such as `320 filters x 75 positions`), parameters, flops.
         """
-        rows = [asdict(layer) | {"output": shape_text(layer)} for layer in self.layers]
+        rows = [
+            {
+                "layer": layer.layer,
+                "input": ", ".join(self.layers[number].layer for number in layer.inputs),
+                "kind": layer.kind,
+                "output": shape_text(layer),
+                "parameters": layer.parameters,
+                "flops": layer.flops,
+            }
+            for layer in self.layers
+        ]
         rows.append(
-            {"layer": "total", "kind": "", "output": ""}
+            {"layer": "total", "input": "", "kind": "", "output": ""}
             | {"parameters": self.parameters, "flops": self.flops}
         )
-        return pd.DataFrame(rows).drop(columns="axes")
+        return pd.DataFrame(rows).drop(columns=[] if self.has_branches else "input")
 
 
 def summarise(model: nn.Module) -> Summary:
@@ -68,36 +89,87 @@ def summarise(model: nn.Module) -> Summary:
     The model is not changed.
     """
     architecture: dict[str, Any] = model.architecture  # type: ignore[assignment]
-    window_bp = architecture["window_bp"]
-    layers = [Layer("windows", "one-hot bases", ("base", "position"), (4, window_bp), 0, 0)]
-
-    def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            result: Tensor = output[0] if isinstance(output, tuple) else output
-            kind = _OUTPUT if module is model.output else _kind_of(module)
-            shape = tuple(result.shape[1:])  # of one window
-            layers.append(
-                Layer(
-                    name,
-                    kind.text(module),
-                    kind.axes[-len(shape) :] if kind.axes else layers[-1].axes,
-                    shape,
-                    sum(weight.numel() for weight in (*module.parameters(), *module.buffers())),
-                    kind.flops(module, layers[-1].output, shape),
-                )
-            )
-
-        return hook
-
-    hooks = [part.register_forward_hook(note(name)) for name, part in model.named_children()]
+    weight = next(model.parameters())
+    windows = torch.zeros(1, 4, architecture["window_bp"], device=weight.device, dtype=weight.dtype)
+    tracer = _Tracer(windows.requires_grad_(), model.output)
+    parts = [item for item in model.named_children() if not isinstance(item[1], nn.ReLU)]
+    hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in parts]
     try:
-        with torch.no_grad(), eval_mode(model):
-            weight = next(model.parameters())
-            model(torch.zeros(1, 4, window_bp, device=weight.device, dtype=weight.dtype))
+        with torch.enable_grad(), eval_mode(model):
+            logits = model(windows)
     finally:
         for hook in hooks:
             hook.remove()
-    return Summary(architecture["name"], window_bp, architecture["targets"], tuple(layers))
+    tracer.finish(logits)
+    layers, targets = tuple(tracer.layers), architecture["targets"]
+    return Summary(architecture["name"], architecture["window_bp"], targets, layers)
+
+
+class _Tracer:
+    """Describes the layers while a model computes, and finds the inputs of each.
+
+    A tensor records, for its gradient, the operations that made it; the layers that it comes from
+    are the first ones met on the way back. No gradient is computed.
+    """
+
+    def __init__(self, windows: Tensor, output: nn.Module | Tensor):
+        self.layers = [
+            Layer("windows", "one-hot bases", ("base", "position"), tuple(windows.shape[1:]), 0, 0)
+        ]
+        self._windows = windows
+        self._output = output
+        self._made_by: dict[Any, int] = {}
+        """Operation that made the output of a layer -> number of the last such layer."""
+
+    def hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        """Return the forward hook of the layer `name`."""
+
+        def note(module: nn.Module, inputs: Any, output: Any) -> None:
+            result: Tensor = output[0] if isinstance(output, tuple) else output
+            kind = _OUTPUT if module is self._output else _kind_of(module)
+            sources = self._sources(*inputs)
+            given = self.layers[sources[0]]
+            shape = tuple(result.shape[1:])  # of one window
+            layer = Layer(
+                name,
+                kind.text(module),
+                kind.axes[-len(shape) :] if kind.axes else given.axes,
+                shape,
+                sum(weight.numel() for weight in (*module.parameters(), *module.buffers())),
+                kind.flops(module, given.output, shape),
+                sources,
+            )
+            self._made_by[result.grad_fn] = len(self.layers)
+            self.layers.append(layer)
+
+        return note
+
+    def finish(self, logits: Tensor) -> None:
+        """Add the layer `logits` if several layers are added to it."""
+        sources = self._sources(logits)
+        if len(sources) > 1:
+            shape = tuple(logits.shape[1:])
+            self.layers.append(Layer("logits", "weighted sum", ("target",), shape, 0, 0, sources))
+
+    def _sources(self, *tensors: Tensor) -> tuple[int, ...]:
+        """Return the numbers of the layers that tensors come from, ascending."""
+        found: set[int] = set()
+        seen: set[Any] = set()
+        waiting: list[Any] = [
+            0 if tensor is self._windows else tensor.grad_fn for tensor in tensors
+        ]
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if node == 0 or getattr(node, "variable", None) is self._windows:
+                found.add(0)
+            elif node in self._made_by:
+                found.add(self._made_by[node])
+            else:
+                waiting += [before for before, _ in node.next_functions]
+        return tuple(sorted(found))
 
 
 def shape_text(layer: Layer) -> str:

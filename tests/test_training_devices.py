@@ -232,7 +232,7 @@ def test_interrupted_runs_go_on_with_other_numbers_of_devices(data: Path, alone:
             bioq.train(data, run, sizes=SIZES, config=long)
     for devices, status, message in (
         (2, 1, "rank 1 (process"),
-        (3, 130, "interrupted; --resume continues"),
+        (3, 130, "interrupted; saved "),
     ):
         started, printed = _stop_in_the_middle(data, run, devices)
         assert started == status

@@ -5,6 +5,7 @@ command, and the packages that define options do not depend on the command line'
 """
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,7 @@ INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", 
 _GROUP_OF = {
     **dict.fromkeys(("--split", "--against", "--url", "--sha256"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
-    **dict.fromkeys(("--force", "--allow-none-scored"), OUTPUT),
+    **dict.fromkeys(("--force", "--plan", "--allow-none-scored"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
     **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),
@@ -52,7 +53,8 @@ class HelpFormatter:
         if panel.format == "command":
             self._default(console, options, panel)
             return
-        entries = [_shown(entry) for entry in panel.entries]
+        defaults = _defaults(self._command)
+        entries = [_shown(entry, defaults) for entry in panel.entries]
         for group in GROUPS:
             chosen = [entry for entry in entries if option_group(entry, self._command) == group]
             if chosen:
@@ -74,10 +76,20 @@ class HelpFormatter:
             console.print()
 
 
-def _shown(entry: HelpEntry) -> HelpEntry:
+def _defaults(command: str) -> Mapping[str, str]:
+    """Return {option: default} of the options of a command whose default is not one value."""
+    if command != "train":
+        return {}
+    from bioq.cli.training_defaults import training_defaults
+
+    return training_defaults()
+
+
+def _shown(entry: HelpEntry, defaults: Mapping[str, str]) -> HelpEntry:
     """Return an entry whose text has no line breaks of the source, and no default that is empty."""
     description = InlineText(Text(" ".join(_plain(entry.description).split())))
     default = None if entry.default == "()" else entry.default
+    default = defaults.get(entry.names[0], default) if entry.names else default
     return entry.copy(description=description, default=default)
 
 

@@ -51,8 +51,8 @@ class StopSignals:
             self._may_raise = False
 
     def act(self) -> None:
-        """Let the signal do what it does outside of the training, such as raising
-        KeyboardInterrupt. Returns if the caller's handler does not end the training."""
+        """Send the signal to the handler that was there before this training, which usually raises
+        KeyboardInterrupt. Returns if that handler does not end the training."""
         number = self.received
         if number is None:
             return

@@ -1,0 +1,241 @@
+"""Every default of a training is visible: `--plan`, `--help` and docs/training.md agree with the
+code."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_training import QUICK, SMALL
+
+import bioq
+from bioq import ModelSizes, TrainConfig
+from bioq.cli import main
+from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.models.families import PUBLISHED
+from bioq.models.recipe import Recipe
+from bioq.runs.folder import read_config
+from bioq.training import loop as loop_module
+from bioq.training.constant_targets import warn_of_constant_targets
+from bioq.training.defaults import DEFAULT_MODELS, MEASURED_WINDOWS, default_model
+from bioq.training.pace import Pace, default_model_note
+from bioq.training.plan import TrainingRequest, make_plan, recorded_plan
+from bioq.training.recipes import RECIPES
+
+PAGE = Path(__file__).parents[1] / "docs" / "training.md"
+
+
+def markdown(heading: str, columns: Mapping[str, Mapping[str, object]]) -> str:
+    """Return a table: one column per mapping, one row per key, as docs/training.md has it."""
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    rows = [[heading, *(f"`{column}`" for column in columns)], ["---"] * (len(columns) + 1)]
+    rows += [[f"`{name}`", *(text(c.get(name, "")) for c in columns.values())] for name in names]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def test_the_page_has_every_value_of_every_recipe() -> None:
+    named = {"beta2": "beta2 ¹", "learning_rate": "--lr"}
+    recipes = {
+        name: {
+            named.get(option, f"--{option.replace('_', '-')}"): value
+            for option, value in asdict(recipe).items()
+        }
+        for name, recipe in RECIPES.items()
+    }
+    table = markdown("option", recipes)
+    assert table in PAGE.read_text("utf-8"), f"docs/training.md: expected\n{table}"
+
+
+def test_the_page_has_every_size_of_every_model() -> None:
+    sizes = {
+        name: {f"--{size.replace('_', '-')}": value for size, value in asdict(published).items()}
+        for name, published in PUBLISHED.items()
+    }
+    table = markdown("option", sizes)
+    assert table in PAGE.read_text("utf-8"), f"docs/training.md: expected\n{table}"
+
+
+def test_the_default_model_has_no_gap_and_sizes_that_are_given_win() -> None:
+    begins = [row.from_windows for row in DEFAULT_MODELS]
+    assert begins[0] == 0
+    assert begins == sorted(begins)
+    for windows in (1, 24_013, 4_400_000):
+        model, sizes = default_model(windows, ModelSizes(filters=7))
+        assert model in PUBLISHED
+        assert sizes.filters == 7
+        assert default_model(windows, ModelSizes())[0] == model
+
+
+def test_the_default_suits_the_data_and_the_line_says_it(
+    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["train", str(masked_data.path), "--out", str(tmp_path / "run"), "--epochs", "1"]
+    assert main([*tokens, "--filters", "16"]) == 0
+    line = capsys.readouterr().err.splitlines()[0]
+    weights = sum(parameter.numel() for parameter in bioq.load(tmp_path / "run").parameters())
+    assert line.startswith(f"model marq ({weights:,} weights), the default for 40 windows and 2 ")
+    assert "--model bioq trains BioQ as published (11,838,617 weights)" in line
+    assert "not measured" not in line
+    config = read_config(tmp_path / "run")
+    assert (config.model["name"], config.model["sizes"]["filters"]) == ("marq", 16)
+    assert config.training["model"] == "marq"
+    assert main([*tokens[:3], str(tmp_path / "bioq"), "--epochs", "1", "--model", "danq"]) == 0
+    assert "the default for" not in capsys.readouterr().err
+
+
+def test_the_line_says_where_the_default_was_not_measured(masked_data: Dataset) -> None:
+    plan = make_plan(TrainingRequest(), masked_data)
+    larger = replace(plan, data=replace(plan.data, train_windows=MEASURED_WINDOWS + 1))
+    assert f"not measured above {MEASURED_WINDOWS:,} windows" in default_model_note(larger)
+
+
+def test_a_run_that_records_no_model_is_a_bioq(masked_data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    bioq.train(masked_data, run, model="bioq", sizes=SMALL, config=replace(QUICK, epochs=1))
+    config = json.loads((run / "config.json").read_text())
+    del config["training"]["model"]
+    (run / "config.json").write_text(json.dumps(config))
+    assert recorded_plan(run).model == "bioq"
+    bioq.train(masked_data, run, resume=True)
+
+
+def plan_of(
+    capsys: pytest.CaptureFixture[str], *tokens: str
+) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+    """Return the facts, and {option: (value, from)}, that `bioq train ... --plan` prints."""
+    assert main(["train", *tokens, "--plan"]) == 0
+    facts, _, table = capsys.readouterr().out.partition("\n\n")
+    rows = [re.split(r"  +", line) for line in table.splitlines()[2:]]
+    return (
+        dict(line.split(": ", 1) for line in facts.splitlines()),
+        {row[0]: (row[1], row[2]) for row in rows},
+    )
+
+
+@pytest.fixture
+def quick_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bioq.training.preview._MEASURED_S", 0.01)
+
+
+@pytest.mark.usefixtures("quick_estimate")
+def test_plan_prints_every_value_and_where_it_comes_from_and_writes_nothing(
+    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text("lr = 0.5\nlstm_units = 4\n")
+    before = sorted(tmp_path.rglob("*"))
+    facts, options = plan_of(
+        capsys, str(masked_data.path), "--config", str(file), "--filters", "8", "--epochs", "2"
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+    assert facts["data"].endswith("40 windows of 200 bp to train, 20 to validate; 2 targets")
+    assert re.fullmatch(r"marq, [\d,]+ weights", facts["model"])
+    assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps now .*", facts["time"])
+    assert re.fullmatch(r"about [\d,]+ MB: an estimate", facts["memory"])
+    assert options["--model"] == ("marq", "the size of the data set")
+    assert options["--filters"] == ("8", "--filters")
+    assert options["--lstm-units"] == ("4", str(file))
+    assert options["--dense-units"] == ("128", "marq as published")
+    assert options["--recipe"] == ("marq", "auto")
+    assert options["--lr"] == ("0.5", str(file))
+    assert options["--epochs"] == ("2", "--epochs")
+    assert options["--average"] == ("0.995", "recipe marq")
+    names = {f"--{field.name.replace('_', '-')}" for field in fields(Recipe)}
+    assert names - {"--learning-rate", "--beta2"} <= options.keys()
+
+
+@pytest.mark.usefixtures("quick_estimate")
+def test_plan_of_a_run_to_start_from_and_of_a_run_to_resume(
+    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = tmp_path / "run", str(masked_data.path)
+    once = replace(QUICK, epochs=1)
+    bioq.train(masked_data, run, model="danq", sizes=SMALL, config=once)
+    files = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    facts, options = plan_of(capsys, data, "--from", str(run))
+    assert facts["start"].endswith("2 of 2 targets keep their output")
+    assert options["--model"] == ("danq", "--from")
+    assert options["--lr"] == ("0.0003", "--from")
+    facts, options = plan_of(capsys, data, "--out", str(run), "--resume")
+    assert facts["resume"] == "finished"
+    assert options["--lr"] == ("0.005", "the run")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == files
+    assert main(["train", data, "--out", str(run), "--plan"]) == 1
+    assert "has a finished training" in capsys.readouterr().err
+    assert main(["train", data, "--plan", "--resume"]) == 2
+    assert "--out is missing" in capsys.readouterr().err
+
+
+def test_help_shows_where_the_defaults_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert "--plan prints all of them" in shown
+    assert "[default: by --recipe: 0.004 (marq), 0.001 (small, large, deepatt)" in shown
+    assert "[default: by --model: 64 (marq), 320 (bioq, danq, deepsea)" in shown
+
+
+def constant_data(folder: Path, labels: np.ndarray) -> Dataset:
+    names = [f"t{number}" for number in range(labels.shape[1])]
+    description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
+    with new_dataset(folder, description, pd.DataFrame({"name": names})) as writer:
+        for name in ("train", "valid"):
+            with writer.split(name) as split:
+                split.append(np.zeros((len(labels), 100), np.uint8), pack_labels(labels))
+    return open_dataset(folder)
+
+
+def test_targets_that_are_the_same_in_every_window_are_named_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = constant_data(tmp_path / "one", np.ones((8, 1), bool))
+    bioq.train(data, tmp_path / "run", config=TrainConfig(epochs=1))
+    lines = capsys.readouterr().err.splitlines()
+    warning = next(number for number, line in enumerate(lines) if line.startswith("warning: "))
+    assert lines[warning].startswith("warning: target t0 is positive in every training window: ")
+    assert "--keep all" in lines[warning]
+    assert warning < next(n for n, line in enumerate(lines) if line.startswith("train "))
+    labels = np.zeros((8, 6), bool)
+    labels[:, 0] = labels[:3, 1] = True
+    warning_text = warn_of_constant_targets(constant_data(tmp_path / "six", labels))
+    assert "target t0 is positive in every" in warning_text
+    assert "4 of 6 targets (t2, t3, t4, ...) are positive in no training window" in warning_text
+    both = np.array([[True], [False]])
+    assert warn_of_constant_targets(constant_data(tmp_path / "both", both)) == ""
+
+
+def test_a_long_training_is_told_with_what_would_be_faster(
+    masked_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(loop_module, "_ESTIMATE_AFTER_S", 0.0)
+    monkeypatch.setattr(loop_module, "LONG_S", 0.0)
+    config = replace(QUICK, epochs=8, device="cpu")
+    bioq.train(masked_data, tmp_path / "run", model="danq", config=replace(config, epochs=2))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the w")]
+    assert len(told) == 1
+    assert re.match(r"note: the whole training takes about \d+ (s|min|h)", told[0])
+    assert "the default model (omit --model and its sizes: marq, " in told[0]
+    assert "--epochs 1 or a GPU (--device cuda)" in told[0]
+
+
+def test_the_time_left_counts_all_epochs_and_their_validation(masked_data: Dataset) -> None:
+    config = TrainConfig(epochs=4, batch_size=8, strands="both", patience=0)
+    pace = Pace(make_plan(TrainingRequest(config=config), masked_data), valid_windows=30)
+    # 80 windows are shown per epoch; at 10 windows/s a step of 8 takes 0.8 s, an epoch 8 s, and
+    # validation, 1.5 times as fast, 2 s.
+    assert pace.left_s(0, 0, 10) == pytest.approx(4 * 8 + 4 * 2)
+    assert pace.left_s(1, 5, 10) == pytest.approx(4 + 2 * 8 + 3 * 2)
+    pace.validation_s = 5.0
+    assert pace.left_s(3, 10, 10) == pytest.approx(5)
+    assert "at most" not in pace.advice(3600, torch.device("cpu"))

@@ -97,9 +97,9 @@ def find_place(
     if genome is not None and text in genome.lengths:
         whole = Interval(text, 0, genome.lengths[text])
         raise UsageError(f"{text}: is a contig of {genome.path}; write '{whole}' for all of it")
-    remedy = correction(text)
+    remedy = correction(text, takes_regions=takes_regions)
     if remedy:
-        raise UsageError(f"{text}: is not a file, a region or a variant; {remedy}")
+        raise UsageError(f"{text}: is not a file, {_kinds(takes_regions)}; {remedy}")
     raise _nothing(text, names, files, takes_regions=takes_regions)
 
 
@@ -123,7 +123,7 @@ def _nothing(text: str, names: ContigNames | None, files: str, *, takes_regions:
         example = Interval(contig, 0, min(length, _EXAMPLE_BP))
         region = f"a region is {REGION_FORM}, as {example}, " if takes_regions else ""
         return UsageError(
-            f"{text}: is not a file{', a region' if takes_regions else ''} or a variant; {region}"
+            f"{text}: is not a file, {_kinds(takes_regions)}; {region}"
             f"a variant is {VARIANT_FORM}, as {contig}:100:A>G; positions are counted from 1 and "
             "may have commas"
         )
@@ -131,3 +131,7 @@ def _nothing(text: str, names: ContigNames | None, files: str, *, takes_regions:
         return BioqError(f"{text}: no such file; expected {files} or, with --genome, BED, {PLACES}")
     places = PLACES if takes_regions else f"or variants {VARIANT_FORM}"
     return BioqError(f"{text}: no such file; expected a {files}, {places}")
+
+
+def _kinds(takes_regions: bool) -> str:
+    return "a region or a variant" if takes_regions else "and not a variant"

@@ -29,8 +29,8 @@ from bioq.genome.vcf import is_bases
 from bioq.inputs.files import input_file
 
 PLACES = f"a region {REGION_FORM} or a variant {VARIANT_FORM}"
-_LIKE_A_PLACE = re.compile(r"[^/\\]+:[^/\\]*[0-9][^/\\]*")
-"""A text with a colon and a number after it, and without folders."""
+_LIKE_A_PLACE = re.compile(r"[^/\\]+:[^/\\]*")
+"""A text with a colon, and without folders."""
 _EXAMPLE_BP = 200
 
 

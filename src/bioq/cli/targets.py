@@ -23,7 +23,7 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
 
         bioq targets run
         bioq targets run '*CTCF*'
-        bioq targets data 'cell=K562' | cut -f 1
+        bioq targets data 'cell=K562'
 
     Parameters
     ----------

@@ -288,12 +288,7 @@ def _open_job(
     `about` is added to the metadata of the files.
     """
     options = job.options
-    for out in job.outs:
-        check_ending(out)
-    for out in [*job.outs, *([job.figure] if job.figure else [])]:
-        require_folder_for(out)
-        require_absent(out, force=job.force)
-    require_genome(job.chrom_alias, job.genome)
+    _check_files(job)
     with kept_streams(), contextlib.ExitStack() as stack:
         model = load(job.run).to(choose_device(options.device))
         chosen = select_targets(model.targets, options.targets)
@@ -341,6 +336,16 @@ def _open_job(
         yield _OpenJob(model, loci, span_bp, chosen, names, write)
         if job.draw:
             job.draw(drawn, names)
+
+
+def _check_files(job: ExplainJob) -> None:
+    """Raise the errors that concern the outputs, or the table of contig names, of a job."""
+    for out in job.outs:
+        check_ending(out)
+    for out in [*job.outs, *([job.figure] if job.figure else [])]:
+        require_folder_for(out)
+        require_absent(out, force=job.force)
+    require_genome(job.chrom_alias, job.genome)
 
 
 def _span(options: ExplainOptions, model: TrainedModel, *, is_sequence: bool) -> int:

@@ -309,6 +309,20 @@ def test_an_interrupted_replacement_is_resumed_or_begun_again(
     assert "is already complete; run without --resume" in failed(capsys)
 
 
+@pytest.mark.parametrize("command", WINDOWS)
+def test_neither_an_input_nor_a_folder_is_replaced(
+    command: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = tmp_path / "in.tsv", tmp_path / "out.tsv"
+    source.write_text(f">s\n{CHROMOSOME[:200]}\n")
+    folder.mkdir()
+    for out, message in ((source, "is the input"), (folder, "is a folder; give the name of a")):
+        tokens = [command, str(run), str(source), "--out", str(out), "--force"]
+        assert main(tokens) in (1, 2)
+        assert message in failed(capsys)
+    assert source.read_text().startswith(">s")
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])
 def test_a_pipe_or_a_device_is_never_replaced(
     make: Callable[[Path], None],

@@ -19,7 +19,7 @@ from bioq.files.streams import kept_streams
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import open_names
 from bioq.genome.windows import middle_start
-from bioq.inputs import Loci, Locus, open_loci, require_genome
+from bioq.inputs import Loci, Locus, open_loci, refuse_input, require_genome
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -344,6 +344,7 @@ def _check_files(job: ExplainJob) -> None:
         check_ending(out)
     for out in [*job.outs, *([job.figure] if job.figure else [])]:
         require_folder_for(out)
+        refuse_input(out, job.source)
         require_absent(out, force=job.force)
     require_genome(job.chrom_alias, job.genome)
 

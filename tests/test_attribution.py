@@ -269,7 +269,7 @@ def test_too_few_steps_are_said_with_the_number_to_try(
     fasta.write_text(f">s\n{bases[:95]}{motif}{bases[95 + len(motif) :]}\n")
     gaps = []
     for steps in ("1", "128"):
-        explain("attribution", trained.run, fasta, "--out", out, "--steps", steps)
+        explain("attribution", trained.run, fasta, "--out", out, "--steps", steps, "--force")
         arrays = np.load(out)
         difference = np.abs(arrays["logit"] - arrays["baseline_logit"])
         share = np.abs(arrays["completeness_gap"]) / np.maximum(difference, 1)

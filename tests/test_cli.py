@@ -322,11 +322,21 @@ def test_an_error_that_another_process_reports_is_not_printed_again(
     assert capsys.readouterr() == ("", "")
 
 
-def test_summary_prints_the_published_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_prints_the_published_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["summary", "bioq"]) == 0
     assert "49,391,759 parameters" in capsys.readouterr().out
     assert main(["summary", "danq", "--out", "layers.txt"]) == 2
     assert "expected a name ending in .png, .svg or .pdf" in capsys.readouterr().err
+    figure = tmp_path / "layers.svg"
+    figure.write_text("mine")
+    assert main(["summary", "danq", "--out", str(figure)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "layers.svg: exists already; give another name, or --force" in printed.err
+    assert main(["summary", "danq", "--out", str(figure), "--force"]) == 0
+    assert "<svg" in figure.read_text()
 
 
 def test_only_commands_with_resume_say_that_they_continue(

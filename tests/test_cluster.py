@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pyarrow.dataset
+import pyarrow.parquet as pq
 import pytest
 from genome_cases import trained_on
 from test_prediction import fasta, random_bases
@@ -325,14 +326,14 @@ def test_every_option_identifies_the_scores_of_variants(tmp_path: Path) -> None:
     options = VariantOptions(strands="forward")
     cluster = ClusterOptions(ray="local")
     identities = [
-        _identity(job, table, ("diff",), vcf, cluster),
-        _identity(dataclasses.replace(job, options=options), table, ("diff",), vcf, cluster),
+        _identity(job, table, ("diff",), "sha", cluster),
+        _identity(dataclasses.replace(job, options=options), table, ("diff",), "sha", cluster),
         _identity(dataclasses.replace(job, chrom_alias=tmp_path / "alias.tsv"), table, ("diff",),
-                  vcf, cluster),
-        _identity(job, VariantTableOptions(targets=("first",)), ("diff",), vcf, cluster),
-        _identity(job, VariantTableOptions(background=vcf), ("diff",), vcf, cluster),
-        _identity(job, table, ("diff", "ref"), vcf, cluster),
-        _identity(job, table, ("diff",), vcf, dataclasses.replace(cluster, ray_shard=5)),
+                  "sha", cluster),
+        _identity(job, VariantTableOptions(targets=("first",)), ("diff",), "sha", cluster),
+        _identity(job, VariantTableOptions(background=vcf), ("diff",), "sha", cluster),
+        _identity(job, table, ("diff", "ref"), "sha", cluster),
+        _identity(job, table, ("diff",), "sha", dataclasses.replace(cluster, ray_shard=5)),
     ]  # fmt: skip
     assert len({repr(identity) for identity in identities}) == len(identities)
 
@@ -644,15 +645,40 @@ def test_positions_from_0_and_bed_of_variants_are_named_as_by_the_plain_command(
     assert not (tmp_path / "other").exists()
 
 
-def test_a_vcf_without_a_record_is_an_error_and_leaves_no_folder(
-    tmp_path: Path, machines: Machines
-) -> None:
+def test_a_vcf_of_no_alleles_gives_a_part_of_no_rows(tmp_path: Path, machines: Machines) -> None:
     genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
     vcf, run = write_vcf(tmp_path / "x.vcf", []), make_run(tmp_path / "run")
     job, out = VariantJob(run, vcf, genome), tmp_path / "parts"
-    with pytest.raises(BioqError, match=r"x\.vcf: holds no variants; expected a record"):
-        write_variants_on_ray(job, out, cluster=on(machines))
-    assert not out.exists()
+    summary = write_variants_on_ray(job, out, cluster=on(machines))
+    assert summary.lines() == ["           0  alleles"]
+    assert summary.none_scored() == ""
+    assert pq.read_table(out).num_rows == 0
+    assert "diff:first" in pq.read_table(out).column_names
+
+
+def test_an_output_is_replaced_only_with_force_and_only_if_it_is_one(
+    tmp_path: Path, machines: Machines
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    run, out = make_run(tmp_path / "run"), tmp_path / "parts"
+    base = make_chromosome()[499]
+    place = f"chr1:500:{base}>{other_base(base)}"
+    predict_on_ray(run, "chr1:401-600", out, genome=genome, cluster=on(machines))
+    before = sorted(file.name for file in out.iterdir())
+    with pytest.raises(BioqError, match=r"parts: exists already; give .* or --force"):
+        write_variants_on_ray(VariantJob(run, place, genome), out, cluster=on(machines))
+    with pytest.raises(UsageError, match="--resume continues an output and --force replaces it"):
+        predict_on_ray(run, place, out, cluster=on(machines), resume=True, force=True)
+    with pytest.raises(BioqError, match="has no contig 'chr7'"):
+        predict_on_ray(run, "chr7:1-9", out, genome=genome, cluster=on(machines), force=True)
+    assert sorted(file.name for file in out.iterdir()) == before
+    predict_on_ray(run, place, out, genome=genome, cluster=on(machines), force=True)
+    assert pq.read_table(out)["name"].to_pylist() == [f"ref {base}", f"alt {other_base(base)}"]
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(BioqError, match=r"mine: is not replaced: it has no _manifest\.json"):
+        predict_on_ray(
+            run, place, tmp_path / "mine", genome=genome, cluster=on(machines), force=True
+        )
 
 
 # Shards that go wrong

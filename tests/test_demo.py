@@ -57,6 +57,26 @@ def test_demo_refuses_a_folder_that_exists_in_one_line(
     assert f"{tmp_path}: exists already" in error
 
 
+def test_only_a_demo_is_replaced_and_only_with_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bioq.cli.demo.simulate", interrupt)
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main(["demo", "--out", str(tmp_path), "--force"]) == 1
+    assert "is not replaced: it has no data/dataset.json" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    old = tmp_path / "demo"
+    (old / "data").mkdir(parents=True)
+    (old / "data" / "dataset.json").write_text("{}")
+    assert main(["demo", "--out", str(old)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["demo", "--out", str(old), "--force"]) == 130
+    assert not old.exists()
+
+
 def test_a_score_that_is_not_defined_is_shown_as_a_dash() -> None:
     scores = {
         "roc_auc": [float("nan")],

@@ -247,6 +247,9 @@ def test_command_writes_motifs_matches_effects_and_page(planted, run, tmp_path, 
     assert "http" not in page, "the page needs nothing but itself"
     assert main(words) == 1
     assert "exists already" in capsys.readouterr().err
+    (out / "motifs.tsv").write_text("old")
+    assert main([*words, "--effect-windows", "10", "--force"]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(out / "motifs.tsv", sep="\t"), table)
 
 
 def test_filters_with_few_or_no_sites_stay_in_the_table_without_a_match(

@@ -145,7 +145,7 @@ def test_another_genome_than_that_of_the_training_is_noted(
     assert main([command, *tokens, "--out", str(tmp_path / "out.tsv")]) == 0
     assert "note: " in capsys.readouterr().err.splitlines()[0]
     tokens[1] = "NC_000021.8:1001-1005"
-    assert main([command, *tokens, "--out", str(tmp_path / "out.tsv")]) == 1
+    assert main([command, *tokens, "--out", str(tmp_path / "other.tsv")]) == 1
     assert "NC_000021.8 is 21 of hg19 and GRCh37" in capsys.readouterr().err
 
 

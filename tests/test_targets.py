@@ -1,6 +1,9 @@
 """The target table and the sheet of targets."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from input_files import PEAKS
 
 from bioq.cli import main
+from bioq.dataset import Dataset
 from bioq.dataset.targets import (
     matching_targets,
     read_target_sheet,
@@ -291,3 +295,82 @@ def test_the_command_refuses_such_a_sheet_and_writes_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line)
     assert not (files / "out").exists()
+
+
+def table_of(names: list[str], **columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"name": names, **columns})
+
+
+NAMES = ["GM12878.wgEncodeCtcfUniPk", "HUVEC.E122-H3K4me3", "K562|CTCFL", "H3K27me3 [rep 1]"]
+CELLS = ["GM12878", "HUVEC", "K562", ""]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "suggested"),
+    [
+        ("CTCF", ["*Ctcf*", "*CTCF*"]),  # pieces of names, in their letters
+        ("k562|ctcfl", ["K562|CTCFL"]),
+        ("*ME3", ["*me3*"]),
+        ("CTFC", ["*Ctcf*", "*CTCFL*"]),
+        ("h3k27me3 [rep 1]", ["H3K27me3 [rep 1]"]),
+        ("cell=k562", ["cell=K562"]),
+        ("cell=K526", ["cell=K562"]),
+        ("HUVECC", ["cell=HUVEC"]),
+        ("zelle=HUVEC", ["cell=HUVEC"]),
+        ("Qqqqqq", []),
+        ("", []),
+    ],
+)
+def test_the_patterns_that_are_spelled_most_alike_are_suggested_and_match(
+    pattern: str, suggested: list[str]
+) -> None:
+    table = table_of(NAMES, cell=CELLS)
+    with pytest.raises(UsageError) as error:
+        select_targets(table, [pattern])
+    _, asked, rest = str(error.value).partition("did you mean ")
+    shown = [text for text in rest.partition("?")[0].split("'") if text not in ("", " or ")]
+    assert shown[: len(suggested)] == suggested
+    assert bool(asked) == bool(suggested)
+    for one in shown:
+        assert matching_targets(table, one).any()
+    assert "'bioq targets' lists the targets of a run or a data set" in str(error.value)
+
+
+def test_targets_are_listed_with_their_annotation(
+    run: Path, masked_data: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = (run / "targets.tsv").read_text()
+    assert main(["targets", str(run)]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (expected, "2 targets\n")
+    assert main(["targets", str(masked_data.path), "second", "nam*=x", "fir*"]) == 2
+    assert "no target is called 'nam*=x'" in capsys.readouterr().err
+    assert main(["targets", str(masked_data.path), "sec*"]) == 0
+    captured = capsys.readouterr()
+    assert [line.split("\t")[0] for line in captured.out.splitlines()] == ["name", "second"]
+    assert captured.err == "1 of 2 targets\n"
+
+
+def test_targets_of_neither_a_run_nor_a_data_set_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["targets", str(tmp_path)]) == 1
+    assert "has no config.json and no dataset.json; expected a run" in capsys.readouterr().err
+    assert main(["targets", str(tmp_path / "none")]) == 1
+    assert "none: no such folder; expected a run folder" in capsys.readouterr().err
+
+
+def test_a_list_of_targets_may_be_cut_short_by_its_reader(run: Path) -> None:
+    """`bioq targets run | head -1`, with more rows than a pipe holds."""
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["targets"] = 20_000
+    (run / "config.json").write_text(json.dumps(config))
+    rows = [f"target {number}\n" for number in range(20_000)]
+    (run / "targets.tsv").write_text("name\n" + "".join(rows))
+    command = [sys.executable, "-m", "bioq", "targets", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"name\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""

@@ -64,7 +64,7 @@ def test_a_background_on_another_genome_is_noted(
     for name, notes in (("one", 0), ("two", 1)):
         job = VariantJob(run, vcf, genomes[name])
         table = VariantTableOptions(background=background)
-        write_variants(job, tmp_path / "out.h5ad", table)
+        write_variants(job, tmp_path / "out.h5ad", table, force=True)
         lines = [line for line in capsys.readouterr().err.splitlines() if "was made on" in line]
         assert len(lines) == notes
 

@@ -75,7 +75,7 @@ def test_the_mitochondrion_of_hg19_is_not_that_of_grch37(
     statuses, lines = scored(run, hg19, header, [("MT", 400)], capsys)
     assert statuses == ["contig_differs"]
     assert "; the VCF says GRCh37: MT has 16,569 bases in the VCF and chrM 16,571 in" in lines[0]
-    assert lines[-1].startswith("warning: none of its 1 alleles was scored; the most frequent")
+    assert lines[-1].startswith("warning: its allele was not scored (contig_differs): the contig ")
     assert lines[-1].endswith("Give the genome of the VCF")
     # Without a length, the assembly has it; the genome that has the sequence is scored.
     header = ["##contig=<ID=MT,assembly=b37>"]

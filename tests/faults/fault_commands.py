@@ -42,9 +42,14 @@ class World:
     folder: Path
 
     def arguments(self, command: "Command", out: Path, *, resume: bool = False) -> list[str]:
-        """Return the arguments of a command that writes into the folder `out`."""
+        """Return the arguments of a command that writes into the folder `out`.
+
+        A file may be there already, complete, when the command is tried again: it is replaced.
+        """
         folders = {"in": str(self.folder), "out": str(out)}
-        words = (command.words + (" --resume" if resume else "")).split()
+        forced = command.words.split()[0] in _FORCED
+        words = command.words.split()
+        words += ["--resume"] if resume else ["--force"] if forced else []
         return [word.format_map(folders) for word in words]
 
     def prepare(self, command: "Command", out: Path) -> Path:
@@ -71,6 +76,7 @@ class Command:
     """Whether all that it writes appears in one step."""
 
 
+_FORCED = ("predict", "variants", "background", "mutagenesis", "attribution")
 _VARIANTS = "variants {in}/run {in}/v.vcf --genome {in}/g.fa --batch-size 16"
 _PREDICT = "predict {in}/run {in}/r.bed --genome {in}/g.fa --batch-size 8"
 TRAIN = Command(

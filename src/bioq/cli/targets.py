@@ -23,7 +23,7 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
 
         bioq targets run
         bioq targets run '*CTCF*'
-        bioq targets data 'cell=K562' | cut -f 1
+        bioq targets data 'cell=K562'
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
     write_target_table(chosen, sys.stdout)
     sys.stdout.flush()
     count = f"{len(chosen):,} of " if len(chosen) < len(table) else ""
-    say(f"{count}{len(table):,} targets")
+    say(f"{count}{len(table):,} target{'' if len(table) == 1 else 's'}")
 
 
 def _target_table(folder: Path) -> pd.DataFrame:

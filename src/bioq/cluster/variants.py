@@ -21,7 +21,7 @@ from bioq.files.streams import kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant
-from bioq.inputs import Alleles, alleles_name, open_alleles
+from bioq.inputs import alleles_name, open_alleles
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
@@ -66,7 +66,12 @@ def write_variants_on_ray(
                 alleles.read(),
                 cluster.ray_shard,
             ),
-            Parts(out, _identity(job, table, names, alleles, cluster), resume=resume, force=force),
+            Parts(
+                out,
+                _identity(job, table, names, alleles.sha256(), cluster),
+                resume=resume,
+                force=force,
+            ),
             total=content.alleles,
             unit="alleles",
             device=job.options.device,
@@ -89,7 +94,7 @@ def _identity(
     job: VariantJob,
     table: VariantTableOptions,
     scores: Sequence[str],
-    alleles: Alleles,
+    input_sha256: str,
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
     """Return the JSON values that must be the same to resume."""
@@ -98,7 +103,7 @@ def _identity(
         "run": job.run.resolve().name,
         "weights": predictions_identity(job.run),
         "input": alleles_name(job.source),
-        "input_sha256": alleles.sha256(),
+        "input_sha256": input_sha256,
         "genome": job.genome.name,
         "targets": list(table.targets),
         "scores": list(scores),

@@ -104,6 +104,8 @@ def require_absent(path: Path, *, force: bool = False, replaces: str | None = No
             "complete; give the name of a file, and read that"
         )
     if path.is_dir():
+        if force:
+            raise BioqError(f"{path}: is a folder; give the name of a file")
         if replaces is None:
             raise BioqError(
                 f"{path}: exists already; give a folder that does not exist, or --force to "
@@ -111,7 +113,7 @@ def require_absent(path: Path, *, force: bool = False, replaces: str | None = No
             )
         if path.is_symlink() or not (path / replaces).is_file():
             raise BioqError(
-                f"{path}: is not replaced: it has no {replaces}, so it is no folder that BioQ "
+                f"{path}: is not replaced: it has no {replaces}, so it is not a folder that BioQ "
                 "wrote; give a folder that does not exist"
             )
     elif replaces is not None:

@@ -119,13 +119,13 @@ def parse_variant(text: str) -> VariantText | None:
     return VariantText(*columns[:5]) if len(columns) > 4 else None
 
 
-def correction(text: str) -> str:
+def correction(text: str, *, takes_regions: bool = True) -> str:
     """Return what a text is that is almost a region or a variant, and the form to write instead;
-    empty for any other text."""
+    empty for any other text, and where no region is taken also for what is almost a region."""
     text = text.strip()
     if len(text) > _LONGEST_CORRECTED:
         return ""
-    return _variant_correction(text) or _region_correction(text)
+    return _variant_correction(text) or (_region_correction(text) if takes_regions else "")
 
 
 def _variant_correction(text: str) -> str:

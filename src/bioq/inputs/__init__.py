@@ -9,6 +9,7 @@ from bioq.inputs.places import (
     Source,
     find_place,
     open_source,
+    refuse_input,
     require_genome,
     sequence_file,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "open_alleles",
     "open_loci",
     "open_source",
+    "refuse_input",
     "require_genome",
     "sequence_file",
 ]

@@ -29,8 +29,8 @@ from bioq.genome.vcf import is_bases
 from bioq.inputs.files import input_file
 
 PLACES = f"a region {REGION_FORM} or a variant {VARIANT_FORM}"
-_LIKE_A_PLACE = re.compile(r"[^/\\]+:[^/\\]*[0-9][^/\\]*")
-"""A text with a colon and a number after it, and without folders."""
+_LIKE_A_PLACE = re.compile(r"[^/\\]+:[^/\\]*")
+"""A text with a colon, and without folders."""
 _EXAMPLE_BP = 200
 
 
@@ -97,9 +97,9 @@ def find_place(
     if genome is not None and text in genome.lengths:
         whole = Interval(text, 0, genome.lengths[text])
         raise UsageError(f"{text}: is a contig of {genome.path}; write '{whole}' for all of it")
-    remedy = correction(text)
+    remedy = correction(text, takes_regions=takes_regions)
     if remedy:
-        raise UsageError(f"{text}: is not a file, a region or a variant; {remedy}")
+        raise UsageError(f"{text}: is not a file, {_kinds(takes_regions)}; {remedy}")
     raise _nothing(text, names, files, takes_regions=takes_regions)
 
 
@@ -108,6 +108,14 @@ def sequence_file(source: Source) -> Path:
     if not isinstance(source.content, Path):
         raise UsageError(f"{source.text}: is a position on a genome; give --genome")
     return source.content
+
+
+def refuse_input(out: Path, *sources: str | Path) -> None:
+    """Raise UsageError if an output is one of the inputs, which would be lost."""
+    if out.exists() and any(
+        os.path.exists(source) and os.path.samefile(out, source) for source in sources
+    ):
+        raise UsageError(f"{out}: is the input; give another name for the output")
 
 
 def require_genome(chrom_alias: Path | None, genome: Path | None) -> None:
@@ -123,7 +131,7 @@ def _nothing(text: str, names: ContigNames | None, files: str, *, takes_regions:
         example = Interval(contig, 0, min(length, _EXAMPLE_BP))
         region = f"a region is {REGION_FORM}, as {example}, " if takes_regions else ""
         return UsageError(
-            f"{text}: is not a file{', a region' if takes_regions else ''} or a variant; {region}"
+            f"{text}: is not a file, {_kinds(takes_regions)}; {region}"
             f"a variant is {VARIANT_FORM}, as {contig}:100:A>G; positions are counted from 1 and "
             "may have commas"
         )
@@ -131,3 +139,7 @@ def _nothing(text: str, names: ContigNames | None, files: str, *, takes_regions:
         return BioqError(f"{text}: no such file; expected {files} or, with --genome, BED, {PLACES}")
     places = PLACES if takes_regions else f"or variants {VARIANT_FORM}"
     return BioqError(f"{text}: no such file; expected a {files}, {places}")
+
+
+def _kinds(takes_regions: bool) -> str:
+    return "a region or a variant" if takes_regions else "and not a variant"

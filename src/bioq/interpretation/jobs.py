@@ -19,7 +19,7 @@ from bioq.files.streams import kept_streams
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import open_names
 from bioq.genome.windows import middle_start
-from bioq.inputs import Loci, Locus, open_loci, require_genome
+from bioq.inputs import Loci, Locus, open_loci, refuse_input, require_genome
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -288,12 +288,7 @@ def _open_job(
     `about` is added to the metadata of the files.
     """
     options = job.options
-    for out in job.outs:
-        check_ending(out)
-    for out in [*job.outs, *([job.figure] if job.figure else [])]:
-        require_folder_for(out)
-        require_absent(out, force=job.force)
-    require_genome(job.chrom_alias, job.genome)
+    _check_files(job)
     with kept_streams(), contextlib.ExitStack() as stack:
         model = load(job.run).to(choose_device(options.device))
         chosen = select_targets(model.targets, options.targets)
@@ -341,6 +336,17 @@ def _open_job(
         yield _OpenJob(model, loci, span_bp, chosen, names, write)
         if job.draw:
             job.draw(drawn, names)
+
+
+def _check_files(job: ExplainJob) -> None:
+    """Raise the errors that concern the outputs, or the table of contig names, of a job."""
+    for out in job.outs:
+        check_ending(out)
+    for out in [*job.outs, *([job.figure] if job.figure else [])]:
+        require_folder_for(out)
+        refuse_input(out, job.source)
+        require_absent(out, force=job.force)
+    require_genome(job.chrom_alias, job.genome)
 
 
 def _span(options: ExplainOptions, model: TrainedModel, *, is_sequence: bool) -> int:

@@ -15,7 +15,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import require_absent, require_folder_for
 from bioq.forward import choose_device, numerics
-from bioq.inputs import WindowBatch
+from bioq.inputs import WindowBatch, refuse_input
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
@@ -45,6 +45,7 @@ def predict_file(
     """
     refuse_both(resume=resume, force=force)
     _check(out, genome, options, resume=resume, force=force)
+    refuse_input(out, source)
     is_bigwig = _is_bigwig(out)
     device = choose_device(options.device)
     with (

@@ -16,7 +16,7 @@ from bioq.genome import ContigNames, Genome, open_names
 from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.vcf import VcfContent
-from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
+from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles, refuse_input
 from bioq.options import check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import report_other_genome
@@ -97,8 +97,8 @@ def write_variants(
     computed. Raises BioqError for malformed input; then no output is left; and, before any work,
     for an output that exists, unless `force` is given.
     """
-    _check_output(job.source, out, table.format)
     names = table.score_names()
+    _check_output(job.source, out, table)
     for file in variant_files(out, table):
         require_absent(file, force=force)
     with (
@@ -220,17 +220,15 @@ def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
     }
 
 
-def _check_output(source: AlleleInput, out: Path, format: Format) -> None:
-    if format == "table":
-        if not is_vcf(out):
-            try:
-                table_ending(out)
-            except UsageError as error:
-                endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
-                raise UsageError(f"{out}: expected a name that ends in {endings}") from error
-        files = [source] if isinstance(source, str | Path) else source
-        if out.exists() and any(out.resolve() == Path(file).resolve() for file in files):
-            raise UsageError(f"{out}: is the input; give another name for the output")
+def _check_output(source: AlleleInput, out: Path, table: VariantTableOptions) -> None:
+    if table.format == "table" and not is_vcf(out):
+        try:
+            table_ending(out)
+        except UsageError as error:
+            endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
+            raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+    for file in variant_files(out, table):
+        refuse_input(file, *([source] if isinstance(source, str | Path) else source))
 
 
 def _open_rows(

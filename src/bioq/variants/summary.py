@@ -77,9 +77,12 @@ class Summary:
         if self.scored or not total:
             return ""
         status, count = max(self.statuses.items(), key=itemgetter(1))
+        about = f"{STATUSES[status]}. {_REMEDY_OF.get(status, _NO_REMEDY)}"
+        if total == 1:
+            return f"its allele was not scored ({status}): {about}"
         return (
             f"none of its {total:,} alleles was scored; the most frequent status is {status} "
-            f"({count:,}): {STATUSES[status]}. {_REMEDY_OF.get(status, _NO_REMEDY)}"
+            f"({count:,}): {about}"
         )
 
     def warnings(self) -> list[str]:

@@ -27,6 +27,8 @@ from web_fixtures import SITE_START
 
 import bioq
 from bioq import dna
+from bioq.builders.simulation.build import write_simulation
+from bioq.cli.demo import SIMULATION
 from bioq.dna.tensors import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
@@ -545,7 +547,7 @@ def run_curl(client: TestClient, command: str) -> Any:
             headers[name] = value
         elif word in ("-d", "--data-binary"):
             method, value = "POST", words.pop(0)
-            vcf = gzip.compress(f"{HEADER}chr22\t19711000\t.\tA\tG\n".encode())
+            vcf = gzip.compress(f"{HEADER}chr6\t20953\t.\tG\tA\n".encode())
             body = vcf if value.startswith("@") else value.encode()
         elif word in ("-o", "-O"):
             words = words[1:] if word == "-o" else words
@@ -557,21 +559,26 @@ def run_curl(client: TestClient, command: str) -> Any:
     return client.request(method, path, content=body, headers=headers)
 
 
-def test_the_commands_of_the_serving_page_run_as_they_stand(service: Service) -> None:
-    def read(contig: str, start: int, end: int) -> dna.Bytes:
-        return (np.arange(start + 1, end + 1) % 4).astype(np.uint8)  # 19,711,000 is A
-
-    chr22 = Genome(Path("hg19.fa"), {"chr22": 51_304_566}, read, lambda: None)
-    targets = pd.DataFrame({"name": ["CTCF|K562", "GATA1|K562"]})
+def test_the_commands_of_the_serving_page_run_on_the_genome_of_the_demo(
+    service: Service, tmp_path: Path
+) -> None:
+    write_simulation(tmp_path, [f"chr{number}" for number in range(1, 7)], SIMULATION)
+    targets = pd.DataFrame({"name": ["CTCF", "SRF"]})
     text = (ROOT / "docs" / "serve.md").read_text("utf-8").replace("\\\n", " ")
     commands = re.findall(r"^curl .*", text, re.M)
     assert len(commands) >= 7
     model = TrainedModel(service.model.network, targets=targets, config=service.model.config)
-    with other_app(service, genome=chr22, model=model) as client:
+    with (
+        open_genome(tmp_path / "genome.fa") as genome,
+        other_app(service, genome=genome, model=model) as client,
+    ):
         id = ""
         for command in commands:
             answer = run_curl(client, command.replace("ID", id))
             assert answer.is_success, (command, answer.text)
+            if "/api/variants" in command:
+                alleles = answer.json()["alleles"]
+                assert [allele["status"] for allele in alleles] == ["scored", "scored"]
             if answer.status_code == 202:
                 id = answer.json()["id"]
                 finished(client, answer.headers["Location"])

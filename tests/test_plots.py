@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 
 from bioq.evaluation.summary import ALL
 from bioq.plots import style
@@ -17,7 +20,9 @@ from bioq.plots.evaluation import (
     plot_roc,
     plot_targets,
 )
+from bioq.plots.names import short_names
 from bioq.plots.training import plot_loss, plot_validation_scores
+from bioq.plots.variants import plot_allele, plot_alleles
 
 HISTORY = pd.DataFrame(
     {
@@ -271,3 +276,80 @@ def test_a_png_is_white_and_200_dots_an_inch():
     png = style.to_png(plot_loss(HISTORY))
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(png[16:20]) == round(style.WIDTH * 200)
+
+
+NAMES = [
+    f"{cell}.wgEncodeAwgTfbs{lab}{cell}{factor}{end}UniPk"
+    for cell in ("GM12878", "K562", "HeLaS3", "H1hesc")
+    for lab in ("Broad", "Haib", "Sydh", "UtaUw")
+    for factor in ("Ctcf", "Pol2", "Ezh239875", "Atf2sc81188V0422111", "Nfyb", "Rad21")
+    for end in ("", "Pcr1x", "Iggrab", "Std")
+]
+"""384 names as ENCODE's, 35 to 58 letters long."""
+
+
+def test_names_are_cut_in_the_middle_and_keep_the_end_that_tells_them():
+    one, other = (
+        "GM12878.wgEncodeAwgTfbsBroadGm12878CtcfUniPk",
+        "GM12878.wgEncodeAwgTfbsHaibGm12878CtcfPcr1xUniPk",
+    )
+    assert short_names([one, other, "CTCF"], 26) == [
+        "GM12878.…dGm12878CtcfUniPk",
+        "GM12878.…878CtcfPcr1xUniPk",
+        "CTCF",
+    ]
+
+
+@given(st.lists(st.text("ab", max_size=30), unique=True), st.integers(3, 12))
+def test_labels_are_distinct_like_their_names(names: list[str], most: int):
+    labels = short_names(names, most)
+    assert len(set(labels)) == len(names)
+    for name, label in zip(names, labels, strict=True):
+        assert label == name or (len(label) < len(name) and "…" in label)
+
+
+def placed(figure: Figure, x: np.ndarray, y: np.ndarray) -> list[Annotation]:
+    """Return the labels, after a check that each is at its dot and covers nothing."""
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    scale = figure.dpi / 72
+    dots = axes.transData.transform(np.column_stack([x, y]))
+    labels = [text for text in axes.texts if isinstance(text, Annotation)]
+    boxes = [Text.get_window_extent(label) for label in labels]
+    frame = axes.get_window_extent()
+    for label, box in zip(labels, boxes, strict=True):
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+        assert not any(box.contains(*dot) for dot in dots), label.get_text()
+        assert sum(box.overlaps(other) for other in boxes) == 1, label.get_text()  # itself
+        at = axes.transData.transform(label.xy)
+        nearest = np.clip(at, box.min, box.max)
+        assert label.arrow_patch is not None
+        ends = label.arrow_patch.get_path().vertices[[0, -1]]
+        assert np.abs(ends - [nearest, at]).max() < 4 * scale, label.get_text()
+    return labels
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_labels_of_384_targets_stay_at_their_dots(seed: int):
+    random = np.random.default_rng(seed)
+    ratio = random.normal(0.08 * seed, 0.2, len(NAMES))
+    diff = ratio * random.beta(0.5, 3, len(NAMES))
+    labels = short_names(NAMES, 28)
+    shown = placed(plot_allele(labels, diff, ratio), ratio, np.abs(diff))
+    assert len(shown) >= 2
+    for label in shown:
+        number = labels.index(label.get_text())
+        assert label.xy == (ratio[number], abs(diff[number]))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 900])
+def test_labels_of_alleles_stay_at_their_dots(count: int):
+    size = np.random.default_rng(count).gamma(0.7, 0.01, count)
+    labels = [f"chr1:{16_000_000 + 37 * n}:A>G" for n in range(count)]
+    figure = plot_alleles(["chr1"] * count, size, labels)
+    shown = placed(figure, np.arange(1, count + 1), size)
+    assert len(shown) >= min(count, 5)
+    for label in shown:
+        number = labels.index(label.get_text())
+        assert label.xy == (number + 1, size[number])

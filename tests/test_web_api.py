@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,19 +18,23 @@ from typing import Any
 import httpx2
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from trained_run import TrainedRun
 from web_fixtures import SITE_START
 
 import bioq
 from bioq import dna
+from bioq.builders.simulation.build import write_simulation
+from bioq.cli.demo import SIMULATION
 from bioq.dna.tensors import one_hot
 from bioq.genome import Genome, open_genome
 from bioq.interpretation import mutate_window
 from bioq.runs.trained_model import TrainedModel
 from bioq.tables import FLAT_ENDINGS
-from bioq.web import Service, create_app
+from bioq.web import Service, create_app, open_service
 from bioq.web.examples import examples
 from bioq.web.limits import Limits
 from bioq.web.queue import Busy
@@ -542,7 +547,7 @@ def run_curl(client: TestClient, command: str) -> Any:
             headers[name] = value
         elif word in ("-d", "--data-binary"):
             method, value = "POST", words.pop(0)
-            vcf = gzip.compress(f"{HEADER}chr22\t19711000\t.\tA\tG\n".encode())
+            vcf = gzip.compress(f"{HEADER}chr6\t20953\t.\tG\tA\n".encode())
             body = vcf if value.startswith("@") else value.encode()
         elif word in ("-o", "-O"):
             words = words[1:] if word == "-o" else words
@@ -554,21 +559,89 @@ def run_curl(client: TestClient, command: str) -> Any:
     return client.request(method, path, content=body, headers=headers)
 
 
-def test_the_commands_of_the_serving_page_run_as_they_stand(service: Service) -> None:
-    def read(contig: str, start: int, end: int) -> dna.Bytes:
-        return (np.arange(start + 1, end + 1) % 4).astype(np.uint8)  # 19,711,000 is A
-
-    chr22 = Genome(Path("hg19.fa"), {"chr22": 51_304_566}, read, lambda: None)
-    targets = pd.DataFrame({"name": ["CTCF|K562", "GATA1|K562"]})
+def test_the_commands_of_the_serving_page_run_on_the_genome_of_the_demo(
+    service: Service, tmp_path: Path
+) -> None:
+    write_simulation(tmp_path, [f"chr{number}" for number in range(1, 7)], SIMULATION)
+    targets = pd.DataFrame({"name": ["CTCF", "SRF"]})
     text = (ROOT / "docs" / "serve.md").read_text("utf-8").replace("\\\n", " ")
     commands = re.findall(r"^curl .*", text, re.M)
     assert len(commands) >= 7
     model = TrainedModel(service.model.network, targets=targets, config=service.model.config)
-    with other_app(service, genome=chr22, model=model) as client:
+    with (
+        open_genome(tmp_path / "genome.fa") as genome,
+        other_app(service, genome=genome, model=model) as client,
+    ):
         id = ""
         for command in commands:
             answer = run_curl(client, command.replace("ID", id))
             assert answer.is_success, (command, answer.text)
+            if "/api/variants" in command:
+                alleles = answer.json()["alleles"]
+                assert [allele["status"] for allele in alleles] == ["scored", "scored"]
             if answer.status_code == 202:
                 id = answer.json()["id"]
                 finished(client, answer.headers["Location"])
+
+
+def test_swapped_alleles_are_scored_on_request(client: TestClient, service: Service) -> None:
+    window = service.known_window
+    assert window is not None
+    variant = window.variant
+    turned = variant._replace(ref=variant.alt, alt=variant.ref)
+    plain = ask(client, "variants", variants=[str(variant), str(turned)])["alleles"]
+    assert [allele["status"] for allele in plain] == ["scored", "allele_swapped"]
+    assert plain[1]["scores"] is None
+    asked = ask(client, "variants", variants=[str(variant), str(turned)], score_swapped=True)
+    forward, back = asked["alleles"]
+    assert back["status"] == "allele_swapped"
+    np.testing.assert_allclose(
+        back["scores"]["diff"], -np.array(forward["scores"]["diff"]), atol=2e-5
+    )
+    assert "valid boolean" in refusal(client, "variants", variants=["1:1:A>C"], score_swapped="on")
+
+
+@pytest.mark.parametrize("query", ["", "?score_swapped=true", "?score_swapped=false"])
+def test_a_job_scores_swapped_alleles_on_request(
+    client: TestClient, service: Service, query: str
+) -> None:
+    window = service.known_window
+    assert window is not None
+    variant = window.variant
+    row = "\t".join(variant._replace(ref=variant.alt, alt=variant.ref))
+    job = client.post(f"/api/jobs{query}", content=f"{HEADER}{row}\n".encode()).json()
+    service.jobs.find(job["id"]).future.result(timeout=60)
+    table = client.get(f"/api/jobs/{job['id']}/result.parquet").content
+    file = pq.ParquetFile(io.BytesIO(table))
+    asked = query == "?score_swapped=true"
+    metadata = json.loads(file.schema_arrow.metadata[b"bioq"])
+    assert metadata["options"] == {"score_swapped": asked}
+    result = file.read().to_pandas()
+    assert result["status"].tolist() == ["allele_swapped"]
+    assert np.isnan(result["max_abs_diff"][0]) != asked
+
+
+def test_a_wrong_query_names_the_field(client: TestClient) -> None:
+    answer = client.post("/api/jobs?score_swapped=perhaps", content=HEADER.encode())
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("score_swapped: should be a valid boolean")
+
+
+def test_the_page_of_the_api_lists_fields_of_the_query(client: TestClient) -> None:
+    page = client.get("/api").text
+    assert "<code>?score_swapped</code>" in page
+    assert "Score alleles if the genome has ALT, not REF; diff is still ALT minus REF." in page
+
+
+def test_the_model_gives_the_rates_of_its_evaluation(trained: TrainedRun, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.run, run)
+    with (
+        open_service(run) as service,
+        TestClient(create_app(service), base_url="http://127.0.0.1") as client,
+    ):
+        assert client.get("/api/model").json()["positive_rate"] is None
+        bioq.evaluate(run, trained.data)
+        rates = client.get("/api/model").json()["positive_rate"]
+    labels = bioq.open_dataset(trained.data)["test"]
+    assert rates == pytest.approx(list(labels.positives() / len(labels)))

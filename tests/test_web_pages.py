@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -20,7 +21,7 @@ from bioq import dna
 from bioq.inputs import SequenceWindows
 from bioq.plots.style import MOST_GROUPS
 from bioq.prediction import predict_file
-from bioq.web import Service, create_app
+from bioq.web import Service, create_app, open_service
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.queue import Level
@@ -361,3 +362,35 @@ def test_windows_of_a_long_sequence_are_those_of_the_reader(client, tmp_path):
     windows = SequenceWindows(file, window_bp=200, stride_bp=40)
     page = client.get(predicted(client, f">long\n{bases}")).text
     assert f"Window 1 of {windows.count()}" in page
+
+
+def test_the_share_of_positive_windows_stands_beside_each_probability(
+    trained, genome, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.run, run)
+    with open_service(run, genome) as service:
+        with TestClient(create_app(service), base_url="http://127.0.0.1") as client:
+            text = str(service.known_window.region())
+            variant = {"text": (None, str(service.known_window.variant))}
+            for page in (
+                client.get(predicted(client, text)).text,
+                client.post("/variant", files=variant).text,
+            ):
+                assert "Evaluate the run with" in page
+                assert '<th scope="col">positive windows</th>' not in page
+            bioq.evaluate(run, trained.data)
+            result = predicted(client, text)
+            pages = [client.get(result).text, client.post("/variant", files=variant).text]
+            fields = {"window": "1", "target": "1", "span": "bin"}
+            mutated = client.post(f"{result}/mutagenesis", data=fields).text
+    labels = bioq.open_dataset(trained.data)["test"]
+    rates = [f"{rate:.4f}" for rate in labels.positives() / len(labels)]
+    for page in pages:
+        assert "Evaluate the run with" not in page
+        assert "the share of windows of the split test that have the target" in page
+        for name, rate in zip(("first", "second"), rates, strict=True):
+            line = next(line for line in page.splitlines() if f">{name}</td>" in line)
+            assert f">{rate}</td>" in line
+    assert pages[0].count('class="rate"') == 4  # two bars, two rows
+    assert f"({rates[1]} of the windows of the split test have the target)" in mutated

@@ -21,7 +21,7 @@ from web_fixtures import SITE_START
 from bioq import dna
 from bioq.genome import open_genome
 from bioq.plots.variants import plot_allele, plot_alleles
-from bioq.variants import VariantJob, write_variants
+from bioq.variants import VariantJob, VariantOptions, write_variants
 from bioq.web import Service, create_app, open_service
 from bioq.web.answers import Alleles
 from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
@@ -235,6 +235,62 @@ def no_genome(trained) -> Iterator[TestClient]:
     with open_service(trained.run) as service:
         with TestClient(create_app(service), base_url="http://127.0.0.1") as client:
             yield client
+
+
+@pytest.fixture
+def swapped(vcf: Path) -> Path:
+    """The alleles of `vcf` with REF and ALT exchanged."""
+    file = vcf.with_name("swapped.vcf")
+    lines = []
+    for line in vcf.read_text().splitlines():
+        cells = line.split("\t")
+        if "<DEL>" in line:
+            continue
+        if not line.startswith("#"):
+            cells[3:5] = cells[4], cells[3]
+        lines.append("\t".join(cells) + "\n")
+    file.write_text("".join(lines))
+    return file
+
+
+@pytest.mark.parametrize("score_swapped", [False, True])
+@pytest.mark.parametrize("field", ["vcf", "text"])
+def test_swapped_alleles_are_scored_on_request_as_by_the_command(
+    client, trained, genome, swapped, tmp_path, score_swapped, field
+):
+    out = tmp_path / "out.tsv"
+    options = VariantOptions(score_swapped=score_swapped)
+    write_variants(VariantJob(trained.run, swapped, genome, options=options), out)
+    expected = read_tsv(out)
+    assert (expected["status"] == "allele_swapped").sum() >= 10
+    answer = client.post(
+        "/variant",
+        files={field: ("in.vcf" if field == "vcf" else None, swapped.read_bytes())},
+        data={"score_swapped": "on"} if score_swapped else {},
+    )
+    table = client.get(f"{answer.url}/result.tsv").text
+    result = pd.read_csv(io.StringIO(table), sep="\t", keep_default_na=False, na_values="NA")
+    for column in expected.columns:
+        if ":" in column:
+            np.testing.assert_allclose(result[column], expected[column], atol=2e-5)
+        elif "diff" not in column and column != "top_target":
+            assert result[column].tolist() == expected[column].tolist()
+    page = html.unescape(answer.text)
+    if score_swapped:
+        assert "scored only on request, as here; the change is still ALT minus REF" in page
+    else:
+        assert "choose “Score alleles if the genome has ALT” in the form" in page
+        number = expected["status"].tolist().index("allele_swapped") + 1
+        one = client.get(f"{answer.url}/alleles/{number}").text
+        assert "Not scored: allele_swapped." in one
+
+
+def test_the_form_keeps_its_choices_when_it_refuses(client):
+    asked = client.post(
+        "/variant", files={"text": (None, "rubbish")}, data={"score_swapped": "on"}
+    ).text
+    assert asked.count('name="score_swapped" checked') == 2
+    assert 'name="score_swapped" checked' not in paste(client, "rubbish").text
 
 
 def test_without_a_genome_the_page_says_how_to_give_one(no_genome):

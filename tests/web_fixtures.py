@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +65,13 @@ def client(service: Service) -> Iterator[TestClient]:
 @pytest.fixture(scope="session")
 def address(service: Service) -> Iterator[str]:
     """The address of a real server on a free port."""
+    with serving(service) as result:
+        yield result
+
+
+@contextlib.contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """Serve on a free port, in a thread; yield the address."""
     import httpx2
     import uvicorn
 

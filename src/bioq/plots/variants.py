@@ -37,8 +37,9 @@ _DOT = 4.0
 """Half the side of the square around a dot that no label may cover, in points (1/72 inch)."""
 _BESIDE = 6.0
 """Distance of a label from its dot, in points; a line leads to a label that is further away."""
-_DISTANCES = (_BESIDE, 14.0, 24.0, 36.0, 50.0, 66.0, 84.0, 104.0, 126.0, 150.0)
 _DIRECTIONS = tuple((math.cos(a), math.sin(a)) for a in np.linspace(0, 2 * math.pi, 16, False))
+_GRID = (9.0, 5.0)
+"""Horizontal and vertical distance of the other places that are tried, in points."""
 
 
 class _Label(NamedTuple):
@@ -71,7 +72,8 @@ class _Taken:
         near = box.padded(_DOT)
         if ((self.dots > near.min) & (self.dots < near.max)).all(axis=1).any():
             return False
-        if (_distance(self.dots, *np.asarray(line.vertices)) < _DOT / 2).sum() > 1:  # its own dot is one
+        start, end = np.asarray(line.vertices)
+        if (_distance(self.dots, start, end) < _DOT / 2).sum() > 1:  # one is the label's own
             return False
         if any(box.overlaps(other) or line.intersects_bbox(other) for other in self.boxes):
             return False
@@ -183,7 +185,7 @@ def _write_labels(
         size = text.get_window_extent()
         text.remove()
         at = points(np.array([label.x]), np.array([label.y]))[0]
-        for box, offset in _places(at, size.width / scale, size.height / scale):
+        for box, offset in _places(at, size.width / scale, size.height / scale, frame):
             corner = np.clip(at, box.min, box.max)
             line = Path(np.array([at, corner]))
             if taken.has_room(box, line):
@@ -222,14 +224,25 @@ def _annotate(
     )
 
 
-def _places(at: Floats, wide: float, high: float) -> Iterator[tuple[Bbox, tuple[float, float]]]:
-    """Yield boxes around a point, the nearest first, and the offset of their centre; in points."""
-    for distance in _DISTANCES:
-        for right, up in _DIRECTIONS:
-            # The box touches the circle around the point with the side that is nearest to it.
-            x = right * (distance + wide / 2)
-            y = up * (distance + high / 2)
-            yield Bbox.from_bounds(at[0] + x - wide / 2, at[1] + y - high / 2, wide, high), (x, y)
+def _places(
+    at: Floats, wide: float, high: float, frame: Bbox
+) -> Iterator[tuple[Bbox, tuple[float, float]]]:
+    """Yield boxes for a point's label and the offsets of their centres from the point, in points:
+    first beside the point, then everywhere in the frame, the nearest first."""
+    for right, up in _DIRECTIONS:
+        x, y = right * (_BESIDE + wide / 2), up * (_BESIDE + high / 2)
+        yield Bbox.from_bounds(at[0] + x - wide / 2, at[1] + y - high / 2, wide, high), (x, y)
+    left, bottom = np.meshgrid(
+        np.arange(frame.x0, frame.x1 - wide, _GRID[0]),
+        np.arange(frame.y0, frame.y1 - high, _GRID[1]),
+    )
+    corners = np.column_stack([left.ravel(), bottom.ravel()])
+    size = np.array([wide, high])
+    gap = np.linalg.norm(np.clip(at, corners, corners + size) - at, axis=1)
+    for n in np.argsort(gap, kind="stable"):
+        if gap[n] >= _BESIDE:
+            x, y = corners[n] + size / 2 - at
+            yield Bbox.from_bounds(corners[n][0], corners[n][1], wide, high), (float(x), float(y))
 
 
 def _name_contigs(axes: Axes, contigs: Sequence[str]) -> None:

@@ -109,8 +109,8 @@ def read_regions(
         contig = names.contigs[names.require(region.contig, f"line {number}")]
         if not region.is_within(genome.lengths[contig]):
             raise BioqError(
-                f"line {number}: {_short(line)!r}: {region.contig} has the bases 1 to "
-                f"{genome.lengths[contig]:,} in {genome.title}; expected START-END among them"
+                f"line {number}: {region.contig} has the bases 1 to {genome.lengths[contig]:,} in "
+                f"{genome.title}; expected START <= END among them"
             )
         bins += -(-region.length_bp // bin_bp)
         lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")

@@ -36,6 +36,9 @@ _SCORES = {
     "positives": "positives",
 }
 
+_WIDE = 8.0
+"""Inches; a figure of this width has text of 5 points on a phone."""
+
 router = APIRouter()
 
 
@@ -45,6 +48,11 @@ class _Shown:
 
     drawn: Drawn
     svg: Markup
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the figure scrolls sideways on a phone, on which its text would be too small."""
+        return bool(self.drawn.figure.get_size_inches()[0] > _WIDE)
 
 
 @router.get("/model")

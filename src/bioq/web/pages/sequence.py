@@ -26,7 +26,7 @@ from bioq.web.visitor_input import is_like_region
 MOST_CHARTED = 20
 _LABELS = ("cell", "assay", "group")
 """Columns of a target table that are added to the label of a bar."""
-_OPTION_LETTERS = 24
+_OPTION_LETTERS = 20
 """Letters of a target's name in the list to choose from, for which a phone has room."""
 _LINE_BP = 60
 _EXAMPLE_BINS = 5

@@ -97,7 +97,6 @@ def windows_of(data: Dataset) -> np.ndarray:
     [
         (CalibrationMap(lowest=0.05), "floor"),
         (CalibrationMap(scale=0.4, shift=(-0.5,)), "Platt"),
-        (CalibrationMap(shift=(-1.5, 1.5)), "shift per target"),
     ],
 )
 def test_what_is_wrong_is_found_and_corrected_on_other_windows(
@@ -127,6 +126,19 @@ def test_what_is_wrong_is_found_and_corrected_on_other_windows(
         found.before["log_loss"] - found.gain["mean"], rel=1e-6
     )
     assert (found.data["windows"], found.data["positives"]) == (1500, valid.labels.sum())
+
+
+def test_targets_that_are_wrong_in_their_own_ways_are_shifted_each() -> None:
+    generator = np.random.default_rng(2)
+    logits = generator.normal(-2, 1.5, (3000, 12))
+    probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    true = np.tile([-0.7, 0.7], 6)
+    labels = generator.random(probability.shape) < 1 / (1 + np.exp(-logits - true))
+    found = select(labels.astype(np.uint8), probability, np.arange(3000) // 100)
+    assert found.best is not None
+    assert found.best.name == "shift per target (100)"
+    assert found.map is not None
+    assert np.abs(np.array(found.map.shift) - true).max() < 0.35
 
 
 def test_calibrating_again_needs_force_and_gives_the_same(unsure: Path, tmp_path: Path) -> None:

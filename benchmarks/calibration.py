@@ -1,192 +1,282 @@
-"""Maps from a run's probabilities to calibrated ones, compared on the validation split alone.
+"""Maps from a run's probabilities to calibrated ones, compared on the validation split.
 
-    python benchmarks/calibration.py DATA RUN [RUN ...]
+    python benchmarks/calibration.py DATA RUN [RUN ...] [--keep FOLDER] [--test]
 
-Every map is fitted on four of five stretches of the split, which follow one another on the genome,
-and scored on the fifth, five times. Prints a Markdown table: the mean over the runs of log loss,
-Brier score and expected calibration error (20 bins of equal width), the change of the log loss in
-every run, and the largest change of a target's ROC AUC. The test split is not read.
+Prints a Markdown table: the cross-validated log loss of every map (as `bioq calibrate` computes it)
+less that of the unchanged probabilities, in 1e-5 nats, for each run. To the maps that a run can get
+it adds those that were measured and left out: beta (Kull et al. 2017), isotonic regression with a
+straight line between the middles of its steps, a map per group of targets (the column `group`, else
+the kind of assay in an ENCODE name), and maps per target.
+
+With --test a second table follows: what `bioq calibrate` decides, and scores on the split `test`
+before and after the map that it takes. --keep stores probabilities, so that nothing is predicted
+twice.
 """
 
-import sys
-from collections.abc import Callable
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from scipy.optimize import minimize
-from scipy.special import expit
+import pandas as pd
+from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
-from torch import Tensor, nn
 
-from bioq.dataset import Split, open_dataset
-from bioq.dna.tensors import reverse_complement
-from bioq.metrics import brier, log_loss, quick_scores, reliability
-from bioq.runs.calibration import fit_lowest
+from bioq.dataset import Dataset, open_dataset
+from bioq.evaluation.calibration_choice import CHOICES, Candidate, Choice, compare, select
+from bioq.evaluation.calibration_maps import (
+    FLOOR,
+    FLOOR_AFTER_PLATT,
+    PLATT,
+    UNCHANGED,
+    Counts,
+    count,
+    fit_common,
+    shift_targets,
+)
+from bioq.forward import predict_split
+from bioq.metrics import brier, log_loss, reliability
+from bioq.runs.calibration import CalibrationMap
 from bioq.runs.trained_model import load
 
 Floats = npt.NDArray[np.float64]
-Map = Callable[[Floats], Floats]
-"""Logits of both strands `(2, n, targets)` -> probabilities `(n, targets)`."""
-FOLDS = 5
-NEAR = 1e-6
-"""How near to 0 and 1 a step function may come: it would say so of what it has not seen."""
+Probability = npt.NDArray[np.float32]
+Groups = npt.NDArray[np.intp]
+STRENGTH = 300.0
+"""Positives for which the common map counts in the maps per target that are not in BioQ."""
 
 
-def both_strands(model: nn.Module, split: Split) -> Floats:
-    """Return the logits of both strands, `(2, windows, targets)`."""
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(split), 64):
-            windows = torch.from_numpy(split.read(slice(start, start + 64)).windows).float()
-            parts.append(torch.stack([model(windows), model(reverse_complement(windows))]))
-    return torch.cat(parts, dim=1).double().numpy()
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Weights per target `(targets, features)` of features of the logit."""
+
+    features: Callable[[Floats], Floats]
+    weights: Floats
+
+    def of(self, probability: Probability) -> Floats:
+        values = self.features(logits_of(probability))
+        return expit(np.einsum("ntf,tf->nt", values, self.weights))
 
 
-def mean(logits: Floats) -> Floats:
-    return expit(logits).mean(axis=0).clip(1e-12, 1 - 1e-12)
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Logits at the middles of the steps of an isotonic regression, one table per target."""
+
+    tables: Sequence[tuple[Floats, Floats]]
+
+    def of(self, probability: Probability) -> Floats:
+        z = logits_of(probability)
+        tables = self.tables if len(self.tables) > 1 else [self.tables[0]] * z.shape[1]
+        columns = [np.interp(z[:, t], *table) for t, table in enumerate(tables)]
+        return expit(np.stack(columns, axis=1))
 
 
-def loss(labels: Floats, probability: Floats) -> float:
-    kept = probability.clip(1e-12, 1 - 1e-12)
-    return -float((labels * np.log(kept) + (1 - labels) * np.log1p(-kept)).mean())
+@dataclass(frozen=True)
+class Measured:
+    """A map that is only measured."""
+
+    name: str
+    fit: Callable[[Counts], object]
 
 
-def search(make: Callable[[Floats], Map], start: list[float], z: Floats, y: Floats) -> Map:
-    """Return the map of maximum likelihood; `make` turns parameters into one."""
-    result = minimize(
-        lambda at: 100 * loss(y, make(at)(z)),
-        start,
-        method="BFGS",
-        options={"gtol": 1e-4, "maxiter": 15},
+def logits_of(probability: Probability) -> Floats:
+    return logit(probability.astype(np.float64).clip(2.0**-150, 1 - 2.0**-25))
+
+
+def platt(z: Floats) -> Floats:
+    return np.stack([z, np.ones_like(z)], axis=-1)
+
+
+def beta(z: Floats) -> Floats:
+    """The logarithms of the probability and of 1 minus it, and 1."""
+    return np.stack([-np.logaddexp(0, -z), np.logaddexp(0, z), np.ones_like(z)], axis=-1)
+
+
+def regress(
+    features: Callable[[Floats], Floats], counts: Counts, rows: Sequence[Groups]
+) -> tuple[Floats, Floats]:
+    """Return the weights of a logistic regression for all targets, and one for every item of
+    `rows`, sets of targets, which the first draws towards it as `STRENGTH` positives would."""
+    values = features(counts.logit)
+    start = np.r_[np.ones(values.shape[1] - 1), 0.0]
+    windows, positives = counts.windows.sum(0), counts.positives.sum(0)
+    common = newton(values, windows, positives, start, 1e-6 * np.eye(len(start)))
+    chance = expit(values @ common)
+    information = (values * (windows * chance * (1 - chance))[:, None]).T @ values
+    prior = information * STRENGTH / positives.sum()
+    parts = [
+        newton(values, counts.windows[some].sum(0), counts.positives[some].sum(0), common, prior)
+        for some in rows
+    ]
+    return common, np.array(parts)
+
+
+def newton(
+    values: Floats, windows: Floats, positives: Floats, start: Floats, prior: Floats
+) -> Floats:
+    """Return the weights of the highest posterior; `prior` is the precision about `start`."""
+
+    def loss(weights: Floats) -> float:
+        z = values @ weights
+        fit = positives @ np.logaddexp(0, -z) + (windows - positives) @ np.logaddexp(0, z)
+        return float(fit + (weights - start) @ prior @ (weights - start) / 2)
+
+    weights = start
+    for _ in range(30):
+        chance = expit(values @ weights)
+        slope = values.T @ (positives - windows * chance) - prior @ (weights - start)
+        bend = (values * (windows * chance * (1 - chance))[:, None]).T @ values + prior
+        step = np.linalg.solve(bend + 1e-9 * np.eye(len(start)), slope)
+        while np.abs(step).max() > 1e-9 and loss(weights + step) > loss(weights):
+            step /= 2
+        weights = weights + step
+    return weights
+
+
+def steps(windows: Floats, positives: Floats, logits: Floats) -> tuple[Floats, Floats]:
+    """Return the middles of the steps and their logits, half a label added to both sides."""
+    used = windows > 0
+    z, n, k = logits[used], windows[used], positives[used]
+    level = IsotonicRegression().fit(z, k / n, sample_weight=n).predict(z)
+    step = np.unique(level, return_inverse=True)[1]
+    n_of, k_of = np.bincount(step, n), np.bincount(step, k)
+    middles = np.bincount(step, n * z) / n_of
+    return middles, logit(np.maximum.accumulate((k_of + 0.5) / (n_of + 1)))
+
+
+def isotonic_targets(counts: Counts) -> Steps:
+    """Per target, mixed with that of all targets as `STRENGTH` positives would."""
+    z = counts.logit
+    common = np.interp(z, *steps(counts.windows.sum(0), counts.positives.sum(0), z))
+    tables = []
+    for windows, positives in zip(counts.windows, counts.positives, strict=True):
+        share = positives.sum() / (positives.sum() + STRENGTH)
+        mixed = share * np.interp(z, *steps(windows, positives, z)) + (1 - share) * common
+        used = counts.windows.sum(0) > 0
+        tables.append((z[used], np.maximum.accumulate(mixed[used])))
+    return Steps(tables)
+
+
+def shift_groups(counts: Counts, groups: Groups) -> CalibrationMap:
+    """Return the unchanged map with one shift per group."""
+    rows = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
+    pooled = replace(
+        counts,
+        windows=np.stack([counts.windows[some].sum(0) for some in rows]),
+        positives=np.stack([counts.positives[some].sum(0) for some in rows]),
     )
-    return make(result.x)
+    shifted = shift_targets(fit_common(UNCHANGED, counts), pooled, STRENGTH)
+    return replace(shifted, shift=tuple(np.array(shifted.shift)[groups]))
 
 
-def temperature(z: Floats, y: Floats) -> Map:
-    return search(lambda at: lambda z: mean(np.exp(at[0]) * z), [0.0], z, y)
+def candidates(groups: Groups, targets: int) -> list[Candidate]:
+    """Return every map that is measured."""
+    everyone = [np.arange(targets)]
+    of_groups = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
+    each = [np.array([target]) for target in range(targets)]
+
+    def regression(name: str, features: Callable[[Floats], Floats], kind: str) -> Measured:
+        def fit(counts: Counts) -> Regression:
+            rows = {"all": everyone, "group": of_groups, "target": each}[kind]
+            common, parts = regress(features, counts, rows)
+            if kind == "all":
+                parts = np.tile(common, (targets, 1))
+            if kind == "group":
+                parts = parts[groups]
+            return Regression(features, parts)
+
+        return Measured(name if kind == "all" else f"{name} per {kind} ({STRENGTH:g})", fit)
+
+    def isotonic(counts: Counts) -> Steps:
+        return Steps([steps(counts.windows.sum(0), counts.positives.sum(0), counts.logit)])
+
+    found: list[Candidate] = [*CHOICES[:3], regression("beta", beta, "all")]
+    found.append(Measured("isotonic", isotonic))
+    if len(of_groups) > 1:
+        found.append(Measured("shift per group (300)", lambda c: shift_groups(c, groups)))
+        found += [regression("Platt", platt, "group"), regression("beta", beta, "group")]
+    if targets > 1:
+        found += CHOICES[3:]
+        found += [Choice(kind, STRENGTH) for kind in (FLOOR, PLATT, FLOOR_AFTER_PLATT)]
+        found += [regression("Platt", platt, "target"), regression("beta", beta, "target")]
+        found.append(Measured(f"isotonic per target ({STRENGTH:g})", isotonic_targets))
+    return found
 
 
-def temperature_shift(z: Floats, y: Floats) -> Map:
-    return search(lambda at: lambda z: mean(np.exp(at[0]) * z + at[1]), [0.0, 0.0], z, y)
+def groups_of(table: pd.DataFrame) -> Groups:
+    if "group" in table:
+        names = table["group"].astype(str)
+    else:
+        kind = re.compile("Dnase|Faire|Histone|Tfbs")
+        names = [found.group() if (found := kind.search(name)) else "" for name in table["name"]]
+    return np.unique(names, return_inverse=True)[1]
 
 
-def each_target(z: Floats, y: Floats) -> Map:
-    """Scale and shift a target about its base rate, drawn towards 1 and 0: the logarithm of the
-    scale has a standard deviation of 0.1, the shift of 0.3, the best of those tried."""
-    rate = (y.sum(axis=0) + 0.5) / (len(y) + 1)
-    centre = torch.from_numpy(np.log(rate / (1 - rate)))
-    logits, labels = torch.from_numpy(z), torch.from_numpy(y)
-    at = torch.zeros(2, y.shape[1], dtype=torch.float64, requires_grad=True)
-
-    def given(logits: Tensor) -> Tensor:
-        mapped = at[0].exp() * (logits - centre) + centre + at[1]
-        return mapped.sigmoid().mean(dim=0).clamp(1e-12, 1 - 1e-12)
-
-    optimizer = torch.optim.LBFGS([at], max_iter=15, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        p = given(logits)
-        total = -(labels * p.log() + (1 - labels) * torch.log1p(-p)).sum()
-        total = total + (at[0] ** 2 / 0.1**2 + at[1] ** 2 / 0.3**2).sum() / 2
-        total.backward()
-        return total
-
-    optimizer.step(closure)
-    return lambda z: given(torch.from_numpy(z)).detach().numpy()
+def predicted(run: Path, data: Dataset, split: str, keep: Path | None) -> Probability:
+    file = None if keep is None else keep / f"{run.name}.{split}.npy"
+    if file is not None and file.exists():
+        return np.load(file)
+    probability = predict_split(load(run, calibrated=False), data[split])
+    if file is not None:
+        np.save(file, probability)
+    return probability
 
 
-def lowest(z: Floats, y: Floats) -> Map:
-    least = fit_lowest(y.astype(np.uint8), mean(z))
-    return lambda z: least + (1 - least) * mean(z)
-
-
-def lowest_highest(z: Floats, y: Floats) -> Map:
-    def make(at: Floats) -> Map:
-        return lambda z: expit(at[0]) + (expit(at[1]) - expit(at[0])) * mean(z)
-
-    return search(make, [-6.0, 4.0], z, y)
-
-
-def blend(z: Floats, y: Floats) -> Map:
-    """Mix with the rate of the target."""
-    rate = (y.sum(axis=0) + y.mean()) / (len(y) + 1)
-    return search(
-        lambda at: lambda z: (1 - expit(at[0])) * mean(z) + expit(at[0]) * rate, [-2.0], z, y
-    )
-
-
-def lowest_temperature(z: Floats, y: Floats) -> Map:
-    def make(at: Floats) -> Map:
-        return lambda z: expit(at[0]) + (1 - expit(at[0])) * mean(np.exp(at[1]) * z)
-
-    return search(make, [-6.0, 0.0], z, y)
-
-
-def isotonic(z: Floats, y: Floats) -> Map:
-    step = IsotonicRegression(out_of_bounds="clip", y_min=NEAR, y_max=1 - NEAR)
-    step.fit(mean(z).ravel(), y.ravel())
-    return lambda z: step.predict(mean(z).ravel()).reshape(z.shape[1:])
-
-
-def isotonic_each(z: Floats, y: Floats) -> Map:
-    maps = [isotonic(z[:, :, [t]], y[:, [t]]) for t in range(y.shape[1])]
-    return lambda z: np.hstack([one(z[:, :, [t]]) for t, one in enumerate(maps)])
-
-
-MAPS: dict[str, Callable[[Floats, Floats], Map]] = {
-    "none": lambda z, y: mean,
-    "temperature": temperature,
-    "temperature and shift": temperature_shift,
-    "scale and shift a target, shrunken": each_target,
-    "lowest probability": lowest,
-    "lowest and highest probability": lowest_highest,
-    "mixed with the target's rate": blend,
-    "lowest probability and temperature": lowest_temperature,
-    "isotonic, all targets pooled": isotonic,
-    "isotonic, each target": isotonic_each,
-}
-
-
-def targets_auroc(labels: Floats, probability: Floats) -> float:
-    return quick_scores(labels.astype(np.uint8), probability)["macro_roc_auc"]
-
-
-def crossed(fit: Callable[[Floats, Floats], Map], z: Floats, y: Floats) -> tuple[Floats, float]:
-    """Return the probabilities of every stretch by the map of the others, and by how much the
-    macro ROC AUC within the stretches changed."""
-    result = np.empty_like(y)
-    changes = []
-    for rows in np.array_split(np.arange(len(y)), FOLDS):
-        others = np.setdiff1d(np.arange(len(y)), rows)
-        result[rows] = fit(z[:, others], y[others])(z[:, rows])
-        before, after = (targets_auroc(y[rows], p) for p in (mean(z[:, rows]), result[rows]))
-        changes.append(after - before)
-    return result, float(np.mean(changes))
+def test_row(run: Path, data: Dataset, keep: Path | None) -> str:
+    """Return what is decided on valid, and what comes of it on test."""
+    valid = data["valid"]
+    selection = select(valid.labels(), predicted(run, data, "valid", keep), valid.blocks())
+    labels, plain = data["test"].labels(), predicted(run, data, "test", keep)
+    best = selection.best
+    cells = [run.name, "none" if best is None else best.name]
+    cells.append("" if best is None else f"{1e5 * best.low:.0f} to {1e5 * best.high:.0f}")
+    cells.append("no" if selection.map is None else "yes")
+    after = plain
+    if best is not None:
+        (choice,) = [choice for choice in CHOICES if choice.name == best.name]
+        counts = count(valid.labels(), predicted(run, data, "valid", keep))
+        after = choice.fit(counts)(plain)
+    for score in (log_loss, brier, lambda y, p: reliability(y, p).expected_error):
+        cells.append(f"{score(labels, plain):.5f} / {score(labels, after):.5f}")
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    data, *runs = sys.argv[1:]
-    split = open_dataset(data)["valid"]
-    y = split.labels().astype(np.float64)
-    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in MAPS}
-    for run in runs:
-        z = both_strands(load(run, calibrated=False), split)
-        for name, fit in MAPS.items():
-            p, change = crossed(fit, z, y)
-            labels = y.astype(np.uint8)
-            ece = reliability(labels, p).expected_error
-            rows[name].append((log_loss(labels, p), brier(labels, p), ece, change))
-            print(run, name, rows[name][-1], file=sys.stderr, flush=True)
-    none = np.array(rows["none"])[:, 0]
-    print("| map | log loss | Brier | calibration error | log loss, each run | macro ROC AUC |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, result in rows.items():
-        values = np.array(result)
-        each = ", ".join(f"{100 * change:+.1f} %" for change in values[:, 0] / none - 1)
-        ll, square, ece, auroc = values.mean(axis=0)
-        print(f"| {name} | {ll:.5f} | {square:.5f} | {ece:.5f} | {each} | {auroc:+.5f} |")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--test", action="store_true")
+    options = parser.parse_args()
+    data = open_dataset(options.data)
+    valid = data["valid"]
+    maps = candidates(groups_of(data.targets), valid.targets)
+    found = [
+        compare(valid.labels(), predicted(run, data, "valid", options.keep), valid.blocks(), maps)
+        for run in options.runs
+    ]
+    print(f"| map | {' | '.join(run.name for run in options.runs)} |")
+    print(f"| --- |{' --- |' * len(options.runs)}")
+    unchanged = [f"{comparison.trials[0].log_loss:.5f}" for comparison in found]
+    print(f"| unchanged: log loss | {' | '.join(unchanged)} |")
+    for number, candidate in enumerate(maps, start=1):
+        cells = []
+        for comparison in found:
+            trial, plain = comparison.trials[number], comparison.trials[0]
+            mark = " ᵇ" if trial.brier > plain.brier + 5e-6 else ""
+            cells.append(f"{-1e5 * trial.gain:+.0f} ± {1e5 * (trial.gain - trial.low):.0f}{mark}")
+        print(f"| {candidate.name} | {' | '.join(cells)} |")
+    if options.test:
+        print("\n| run | map | gain on valid | saved | log loss on test | Brier | error |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for run in options.runs:
+            print(test_row(run, data, options.keep))
+        for split in data:
+            rate = data[split].positives().sum() / (len(data[split]) * data[split].targets)
+            print(f"\n{split}: {rate:.2%} positive")
 
 
 if __name__ == "__main__":

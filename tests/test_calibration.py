@@ -1,52 +1,85 @@
-"""Calibration: fitted as SciPy fits it, kept in the run, used by everything, never for others."""
+"""Calibration of a run: saved where it helps, used by everything, never for other weights."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
+from calibrated_run import floor, give_calibration
 
 import bioq
 from bioq import BioqError, ModelSizes
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.evaluation import calibration_choice
+from bioq.evaluation.calibration_choice import CHOICES, compare, select
 from bioq.evaluation.files import read_evaluation
 from bioq.fast import open_mutants
 from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
-from bioq.metrics import log_loss, roc_auc
-from bioq.metrics.points import operating_points
+from bioq.metrics import log_loss
 from bioq.models import build_model
-from bioq.runs.calibration import CALIBRATION_FILE, Calibration, fit_lowest, read_calibration
+from bioq.runs.calibration import CALIBRATION_FILE, CalibrationMap, read_calibration
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import fingerprint, predictions_identity, save_weights
 
+EACH = CalibrationMap(scale=0.5, shift=(1.0, -1.0), lowest=0.125)
+"""A map that treats the two targets of the small run in two ways."""
+
 
 @pytest.fixture
-def sure(run: Path) -> Path:
-    """The small run of `conftest`, whose model now says that next to nothing is positive."""
+def calibrated(run: Path) -> Path:
+    """The small run of `conftest`, with a calibration that cannot be missed."""
+    return give_calibration(run, EACH)
+
+
+@pytest.fixture
+def unsure(run: Path) -> Path:
+    """The small run, whose probabilities now are between 0.001 and 0.1 and differ."""
     model = load(run)
     with torch.no_grad():
-        model.network.output.bias -= 8  # type: ignore[operator, union-attr]
+        model.network.output.bias -= 4  # type: ignore[operator, union-attr]
+        model.network.output.weight *= 3  # type: ignore[operator, union-attr]
     save_weights(model.network, run / "model.safetensors")
     return run
 
 
-@pytest.fixture
-def calibrated(run: Path, masked_data: Dataset) -> Path:
-    """The small run of `conftest`, calibrated to a lowest probability that cannot be missed."""
-    bioq.calibrate(run, masked_data)
-    return rewritten(run, lowest=0.125)
+def data_for(run: Path, path: Path, truth: CalibrationMap, *, windows: int = 3000) -> Dataset:
+    """A data set whose labels come true as often as `truth` of the run's probabilities.
+
+    Its windows are 2,000 bp apart: 50 in a block. Half are in valid, half in test.
+    """
+    generator = np.random.default_rng(11)
+    codes = generator.integers(0, 4, (windows, 200)).astype(np.uint8)
+    probability = truth(predict_codes(load(run, calibrated=False), codes))
+    labels = generator.random(probability.shape) < probability
+    description = Description(
+        made_by="peaks", window_bp=200, bin_bp=40, label_rule="half", contigs=("chr1",)
+    )
+    bins = np.stack([np.zeros(windows, int), np.arange(windows) * 2000], axis=1)
+    with new_dataset(path, description, load(run).targets) as writer:
+        for number, name in enumerate(("valid", "test")):
+            rows = slice(number * windows // 2, (number + 1) * windows // 2)
+            with writer.split(name) as split:
+                split.append(codes[rows], pack_labels(labels[rows]), bins[rows])
+    return open_dataset(path)
 
 
 def rewritten(run: Path, **changes: object) -> Path:
     file = run / CALIBRATION_FILE
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return run
+
+
+def as_version_1(run: Path, lowest: object) -> Path:
+    """Replace a calibration by what an earlier BioQ wrote."""
+    file = run / CALIBRATION_FILE
+    content = json.loads(file.read_text())
+    kept = {key: content[key] for key in ("format", "weights", "data", "before", "after")}
+    file.write_text(json.dumps(kept | {"format_version": 1, "lowest": lowest}))
     return run
 
 
@@ -59,75 +92,136 @@ def windows_of(data: Dataset) -> np.ndarray:
     return data["test"].read(slice(None)).windows
 
 
-def too_sure(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Labels `(600, 3)` of which 2 % are positive whatever the float32 probability says."""
-    probability = 1 / (1 + np.exp(-generator.normal(-6, 4, (600, 3))))
-    labels = generator.random((600, 3)) < 0.02 + 0.98 * probability
-    return labels.astype(np.uint8), probability.astype(np.float32)
-
-
-def test_the_lowest_probability_is_the_one_that_scipy_finds() -> None:
-    labels, probability = too_sure(np.random.default_rng(0))
-    exact = probability.astype(np.float64)
-
-    def loss(lowest: float) -> float:
-        return sklearn.metrics.log_loss(labels.ravel(), (lowest + (1 - lowest) * exact).ravel())
-
-    expected = minimize_scalar(loss, bounds=(0, 0.5), method="bounded", options={"xatol": 1e-10}).x
-    assert fit_lowest(labels, probability) == pytest.approx(expected, rel=1e-4)
-    assert expected == pytest.approx(0.02, abs=0.01)
-
-
-def test_probabilities_that_are_not_too_low_stay_as_they_are() -> None:
-    generator = np.random.default_rng(1)
-    probability = generator.random((4000, 2))
-    labels = (generator.random((4000, 2)) < probability**2).astype(np.uint8)  # rather too high
-    assert fit_lowest(labels, probability) == 0
-
-
-@given(st.integers(0, 10_000))
-def test_calibrating_twice_changes_nothing(seed: int) -> None:
-    labels, probability = too_sure(np.random.default_rng(seed))
-    once = fit_lowest(labels, probability.astype(np.float64))
-    again = fit_lowest(labels, once + (1 - once) * probability.astype(np.float64))
-    assert again == pytest.approx(0, abs=1e-9)
-
-
-def test_log_loss_is_scikit_learns() -> None:
-    labels, probability = too_sure(np.random.default_rng(2))
-    expected = sklearn.metrics.log_loss(labels.ravel(), probability.astype(float).ravel())
-    assert log_loss(labels, probability) == pytest.approx(expected, rel=1e-6)
-
-
-def test_the_order_of_windows_stays() -> None:
-    labels, probability = too_sure(np.random.default_rng(3))
-    map_ = Calibration(fit_lowest(labels, probability), "", {}, {}, {})
-    for target in range(3):
-        before, after = (
-            roc_auc(operating_points(labels[:, target], scores[:, target]))
-            for scores in (probability, map_(probability))
-        )
-        assert after == pytest.approx(before, abs=1e-6)
-
-
-def test_calibrate_keeps_what_it_found_and_by_how_much_it_helps(
-    sure: Path, masked_data: Dataset
+@pytest.mark.parametrize(
+    ("truth", "name"),
+    [
+        (CalibrationMap(lowest=0.05), "floor"),
+        (CalibrationMap(scale=0.4, shift=(-0.5,)), "Platt"),
+    ],
+)
+def test_what_is_wrong_is_found_and_corrected_on_other_windows(
+    unsure: Path, tmp_path: Path, truth: CalibrationMap, name: str
 ) -> None:
-    run = sure
-    plain = bioq.predict(load(run), masked_data["valid"].read(slice(None)).windows)
-    result = bioq.calibrate(run, masked_data)
-    labels = masked_data["valid"].labels()
-    assert result == read_calibration(run)
-    assert result.lowest == fit_lowest(labels, plain)
-    assert result.lowest > 0
-    assert result.after["log_loss"] < result.before["log_loss"]
-    assert result.before["log_loss"] == pytest.approx(
-        sklearn.metrics.log_loss(labels.ravel(), plain.astype(float).ravel()), rel=1e-6
+    data = data_for(unsure, tmp_path / "blocks", truth)
+    found = bioq.calibrate(unsure, data).calibration
+    assert found is not None
+    assert found.name.startswith(name)
+    assert found == read_calibration(unsure)
+    labels = data["test"].labels()
+    plain, better = (
+        log_loss(labels, bioq.predict(load(unsure, calibrated=use), windows_of(data)))
+        for use in (False, True)
     )
-    assert result.before["brier"] == pytest.approx(((plain - labels) ** 2).mean(), rel=1e-6)
-    assert result.data["fingerprint"] == masked_data.fingerprint
-    assert (result.data["windows"], result.data["positives"]) == (20, labels.sum())
-    assert result == bioq.calibrate(run, masked_data), "it starts from the plain probabilities"
+    best = log_loss(labels, truth(bioq.predict(load(unsure, calibrated=False), windows_of(data))))
+    assert better < plain - 0.7 * (plain - best)
+    assert 0 < found.gain["low"] < found.gain["mean"] < found.gain["high"]
+    assert found.gain["blocks"] == 30
+    valid = data["valid"].read(slice(None))
+    before = bioq.predict(load(unsure, calibrated=False), valid.windows)
+    assert found.before["log_loss"] == pytest.approx(
+        sklearn.metrics.log_loss(valid.labels.ravel(), before.astype(float).ravel()), rel=1e-6
+    )
+    assert found.before["brier"] == pytest.approx(((before - valid.labels) ** 2).mean(), rel=1e-6)
+    assert found.after["log_loss"] == pytest.approx(
+        found.before["log_loss"] - found.gain["mean"], rel=1e-6
+    )
+    assert (found.data["windows"], found.data["positives"]) == (1500, valid.labels.sum())
+
+
+def test_targets_that_are_wrong_in_their_own_ways_are_shifted_each() -> None:
+    generator = np.random.default_rng(2)
+    logits = generator.normal(-2, 1.5, (3000, 12))
+    probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    true = np.tile([-0.7, 0.7], 6)
+    labels = generator.random(probability.shape) < 1 / (1 + np.exp(-logits - true))
+    found = select(labels.astype(np.uint8), probability, np.arange(3000) // 100)
+    assert found.best is not None
+    assert found.best.name == "shift per target (100)"
+    assert found.map is not None
+    assert np.abs(np.array(found.map.shift) - true).max() < 0.35
+
+
+def test_calibrating_again_needs_force_and_gives_the_same(unsure: Path, tmp_path: Path) -> None:
+    data = data_for(unsure, tmp_path / "blocks", CalibrationMap(lowest=0.05))
+    first = bioq.calibrate(unsure, data).calibration
+    with pytest.raises(BioqError, match=r"calibration.json: exists already; .* --force"):
+        bioq.calibrate(unsure, data)
+    assert bioq.calibrate(unsure, data, force=True).calibration == first, "from the plain ones"
+
+
+def test_nothing_is_saved_where_nothing_is_gained(
+    unsure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_for(unsure, tmp_path / "blocks", CalibrationMap())
+    assert bioq.calibrate(unsure, data).calibration is None
+    assert not (unsure / CALIBRATION_FILE).exists()
+    capsys.readouterr()
+    assert main(["calibrate", str(unsure), str(data.path)]) == 0
+    shown = capsys.readouterr()
+    (line,) = [line for line in shown.err.splitlines() if "nothing is saved" in line]
+    assert "over 30 blocks of the genome) includes 0" in line or "Brier score worse" in line
+    assert "calibration.json" not in shown.out
+    assert "chosen" not in shown.out
+
+
+def test_force_removes_an_earlier_calibration_that_gains_nothing(
+    unsure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data_for(unsure, tmp_path / "blocks", CalibrationMap())
+    give_calibration(unsure, EACH)
+    assert main(["calibrate", str(unsure), str(data.path)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert load(unsure).calibration is not None
+    assert main(["calibrate", str(unsure), str(data.path), "--force"]) == 0
+    assert "calibration.json was removed" in capsys.readouterr().err
+    assert load(unsure).calibration is None
+
+
+def test_a_map_with_a_worse_brier_score_is_not_taken() -> None:
+    generator = np.random.default_rng(0)
+    probability = np.full((2000, 1), 1e-6, np.float32)
+    probability[:1000] = 0.5
+    labels = np.zeros((2000, 1), np.uint8)
+    labels[:1000] = generator.random((1000, 1)) < 0.5
+    blocks = np.arange(2000) // 100
+    labels[1000::500] = 1  # two of which the network is sure that they are negative
+    worse = [
+        trial.name
+        for trial in compare(labels, probability, blocks, CHOICES[:3]).trials
+        if trial.brier > compare(labels, probability, blocks, ()).trials[0].brier + 5e-6
+    ]
+    selection = select(labels, probability, blocks)
+    assert worse
+    assert selection.best is None or selection.best.name not in worse
+
+
+def test_the_simplest_map_within_a_standard_error_of_the_best_is_taken() -> None:
+    sizes = np.full(10, 100.0)
+    noise = np.random.default_rng(0).normal(0, 1, 10)
+    losses = [np.stack([50 + change, 10 + change / 100]) for change in (
+        np.full(10, 5.0), noise * 0 + 0.3 + noise, noise * 0, noise * 0 + 2,
+    )]  # fmt: skip
+    trials = [
+        calibration_choice._trial(str(i), loss, losses[0], sizes) for i, loss in enumerate(losses)
+    ]
+    taken = calibration_choice._simplest_of_the_best(trials, [loss[0] for loss in losses], sizes)
+    mean, error = calibration_choice.jackknife(losses[1][0] - losses[2][0], sizes)
+    assert trials[2].log_loss < trials[1].log_loss
+    assert (taken == 1) == (mean <= error)
+
+
+def test_of_many_labels_every_nth_window_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    probability = generator.random((4000, 3)).astype(np.float32)
+    labels = (generator.random((4000, 3)) < probability**2).astype(np.uint8)
+    blocks = np.arange(4000) // 100
+    all_of_them = select(labels, probability, blocks)
+    monkeypatch.setattr(calibration_choice, "_MOST_LABELS", 6000)
+    half = select(labels, probability, blocks)
+    assert half.comparison == select(labels[::2], probability[::2], blocks[::2]).comparison
+    assert half.best is not None
+    assert all_of_them.best is not None
+    assert half.best.log_loss == pytest.approx(all_of_them.best.log_loss, abs=0.02)
 
 
 def test_every_probability_of_a_calibrated_run_is_calibrated(
@@ -136,12 +230,8 @@ def test_every_probability_of_a_calibrated_run_is_calibrated(
     plain, model = load(calibrated, calibrated=False), load(calibrated)
     windows = windows_of(masked_data)
     codes = np.where(windows.sum(axis=1) > 0, windows.argmax(axis=1), 4).astype(np.uint8)
-
-    def raised(probability: np.ndarray) -> np.ndarray:
-        return 0.125 + 0.875 * probability
-
     for strands in ("both", "forward"):
-        expected = raised(bioq.predict(plain, windows, strands=strands))
+        expected = EACH(bioq.predict(plain, windows, strands=strands))
         for result in (
             bioq.predict(model, windows, strands=strands),
             bioq.predict(model, torch.from_numpy(windows) * 1.0, strands=strands),
@@ -151,7 +241,23 @@ def test_every_probability_of_a_calibrated_run_is_calibrated(
     edits = predict_edits(model, codes[:4], codes[4:8], np.arange(4))
     before = predict_edits(plain, codes[:4], codes[4:8], np.arange(4))
     for result, same in zip(edits, before, strict=True):
-        np.testing.assert_allclose(result, raised(same), atol=1e-6)
+        np.testing.assert_allclose(result, EACH(same), atol=1e-6)
+
+
+@pytest.mark.parametrize("pattern", ["first", "second"])
+def test_a_subset_of_the_targets_is_mapped_as_these_targets(
+    calibrated: Path, tmp_path: Path, pattern: str
+) -> None:
+    (tmp_path / "windows.fa").write_text(">a\n" + "ACGTTGCA" * 25 + "\n")
+    tables = []
+    for options in ([], ["--targets", pattern]):
+        out = tmp_path / f"out{len(options)}.tsv"
+        command = ["predict", str(calibrated), str(tmp_path / "windows.fa"), "--out", str(out)]
+        assert main([*command, *options]) == 0
+        tables.append(pd.read_csv(out, sep="\t"))
+    everything, chosen = tables
+    assert chosen[pattern].to_numpy() == pytest.approx(everything[pattern].to_numpy())
+    assert (everything["first"] != everything["second"]).all()
 
 
 @pytest.mark.parametrize("switch", ["0", "1"])
@@ -162,8 +268,14 @@ def test_effects_of_a_calibrated_run_are_those_of_its_probabilities(
     codes = np.random.default_rng(0).integers(0, 4, 200).astype(np.uint8)
     plain = mutate_window(load(calibrated, calibrated=False), codes, start=90, end=110)
     reference, effects = mutate_window(load(calibrated), codes, start=90, end=110)
-    np.testing.assert_allclose(reference, 0.125 + 0.875 * plain[0], atol=1e-6)
-    np.testing.assert_allclose(effects, 0.875 * plain[1], atol=1e-6)
+    expected = EACH(plain[0] + plain[1]) - EACH(plain[0])
+    np.testing.assert_allclose(reference, EACH(plain[0]), atol=1e-6)
+    np.testing.assert_allclose(effects, expected, atol=1e-6)
+    assert (np.sign(effects) * np.sign(plain[1]) >= 0).all()
+    second = mutate_window(
+        load(calibrated), codes, start=90, end=110, targets=np.array([1], dtype=np.int64)
+    )
+    np.testing.assert_allclose(second[1], effects[..., 1:], atol=1e-7)
 
 
 def test_effects_that_share_their_computation_are_calibrated_too(calibrated: Path) -> None:
@@ -176,12 +288,12 @@ def test_effects_that_share_their_computation_are_calibrated_too(calibrated: Pat
     model = TrainedModel(network, **parts, calibration=run.calibration)
     plain = mutate_window(TrainedModel(network, **parts), codes)
     reference, effects = mutate_window(model, codes)
-    np.testing.assert_allclose(reference, 0.125 + 0.875 * plain[0], atol=1e-6)
-    np.testing.assert_allclose(effects, 0.875 * plain[1], atol=1e-6)
+    np.testing.assert_allclose(reference, EACH(plain[0]), atol=1e-6)
+    np.testing.assert_allclose(effects, EACH(plain[0] + plain[1]) - EACH(plain[0]), atol=1e-6)
 
 
 def test_a_calibration_for_other_weights_is_left_aside_and_said(
-    calibrated: Path, masked_data: Dataset, capsys: pytest.CaptureFixture[str]
+    calibrated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = load(calibrated)
     assert model.calibration is not None
@@ -193,9 +305,6 @@ def test_a_calibration_for_other_weights_is_left_aside_and_said(
     (line,) = capsys.readouterr().err.splitlines()
     assert "calibration.json: was fitted for other weights than this run has now" in line
     assert "calibrate again" in line
-    bioq.calibrate(calibrated, masked_data)
-    assert load(calibrated).calibration is not None
-    assert not capsys.readouterr().err
 
 
 def test_the_last_weights_have_no_calibration(calibrated: Path) -> None:
@@ -204,30 +313,58 @@ def test_the_last_weights_have_no_calibration(calibrated: Path) -> None:
 
 
 def test_a_calibrated_run_is_another_one_for_outputs_that_go_on(calibrated: Path) -> None:
-    first = identities(calibrated)
-    rewritten(calibrated, lowest=0.25)
-    second = identities(calibrated)
+    found = [identities(calibrated)]
+    found.append(identities(give_calibration(calibrated, floor(0.25))))
     (calibrated / CALIBRATION_FILE).unlink()
-    third = identities(calibrated)
+    found.append(identities(calibrated))
     for index in range(2):
-        assert len({first[index], second[index], third[index]}) == 3
+        assert len({identity[index] for identity in found}) == 3
+
+
+def test_a_calibration_of_version_1_is_read_and_applied(
+    calibrated: Path, masked_data: Dataset
+) -> None:
+    as_version_1(calibrated, 0.25)
+    plain, model = load(calibrated, calibrated=False), load(calibrated)
+    windows = windows_of(masked_data)
+    np.testing.assert_allclose(
+        bioq.predict(model, windows), 0.25 + 0.75 * bioq.predict(plain, windows), atol=1e-6
+    )
+    assert model.calibration is not None
+    assert model.calibration.name == "floor"
+    notes = bioq.evaluate(calibrated, masked_data).summary["notes"]
+    assert any("map 'floor'" in note and "on the labels it was fitted on" in note for note in notes)
+
+
+NUMBERS = {"scale": 1.0, "shift": [0.0], "lowest": 0.1, "tail": 0.0}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"format": "other"}, "format is 'other', expected 'bioq-calibration'; calibrate the run"),
-        ({"format_version": 2}, "format_version 2, this BioQ reads 1"),
-        ({"lowest": 1.5}, r"calibration.json: is not a calibration \(lowest is 1.5\); calibrate"),
-        ({"lowest": "low"}, "calibration.json: is not a calibration"),
-        ({"lowest": float("nan")}, "calibration.json: is not a calibration"),
+        ({"format_version": 3}, "format_version 3, this BioQ reads 2"),
+        ({"map": NUMBERS | {"lowest": 1.5}}, r"is not a calibration \(lowest is 1.5\); calibrate"),
+        ({"map": NUMBERS | {"lowest": "low"}}, "is not a calibration"),
+        ({"map": NUMBERS | {"scale": float("nan")}}, "is not a calibration"),
+        ({"map": NUMBERS | {"shift": 0}}, "is not a calibration"),
+        ({"map": NUMBERS | {"shift": [0, 0, 0]}}, "has shifts for 3 targets, the run has 2"),
+        ({"map": {"scale": 1}}, "is not a calibration"),
+        ({"map": 7}, "is not a calibration"),
     ],
 )
 def test_a_damaged_calibration_is_refused(
     calibrated: Path, changes: dict[str, object], message: str
 ) -> None:
     rewritten(calibrated, **changes)
-    with pytest.raises(BioqError, match=message):
+    with pytest.raises(BioqError, match=f"calibration.json: .*{message}"):
+        load(calibrated)
+
+
+@pytest.mark.parametrize("lowest", [1.5, "low", float("nan")])
+def test_a_damaged_calibration_of_version_1_is_refused(calibrated: Path, lowest: object) -> None:
+    as_version_1(calibrated, lowest)
+    with pytest.raises(BioqError, match=r"calibration.json: is not a calibration"):
         load(calibrated)
     (calibrated / CALIBRATION_FILE).write_text("{")
     with pytest.raises(BioqError, match=r"calibration.json: is not a calibration"):
@@ -244,25 +381,63 @@ def test_a_split_with_labels_of_one_kind_is_refused(run: Path, tmp_path: Path) -
     assert not (run / CALIBRATION_FILE).exists()
 
 
-def test_the_command_prints_before_and_after_and_the_evaluation_says_it(
-    sure: Path, masked_data: Dataset, capsys: pytest.CaptureFixture[str]
+def test_a_split_of_few_blocks_is_refused(run: Path, masked_data: Dataset) -> None:
+    with pytest.raises(BioqError, match=r"covers 1 blocks? of 100,000 bp; .* at least 5"):
+        bioq.calibrate(run, masked_data)
+
+
+def test_the_command_prints_the_maps_and_the_evaluation_says_what_was_gained(
+    unsure: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = sure
-    assert bioq.evaluate(run, masked_data).summary["calibrated"] is False
+    data = data_for(unsure, tmp_path / "blocks", CalibrationMap(lowest=0.05))
+    assert bioq.evaluate(unsure, data, out=tmp_path / "plain").summary["calibrated"] is False
     capsys.readouterr()
-    assert main(["calibrate", str(run), str(masked_data.path)]) == 0
+    assert main(["calibrate", str(unsure), str(data.path)]) == 0
     shown = capsys.readouterr().out
-    result = read_calibration(run)
+    result = read_calibration(unsure)
     assert result is not None
-    assert f"{result.before['log_loss']:.5f}  {result.after['log_loss']:.5f}" in shown
-    assert shown.endswith(f"{run / CALIBRATION_FILE}\n")
-    bioq.evaluate(run, masked_data, split="valid")
+    assert f"{result.before['log_loss']:.5f}  {result.after['log_loss']:.5f}".split() in [
+        line.split()[2:] for line in shown.splitlines()
+    ]
+    assert [line for line in shown.splitlines() if line.endswith("chosen")]
+    assert shown.endswith(f"{unsure / CALIBRATION_FILE}\n")
+    bioq.evaluate(unsure, data, split="valid", out=tmp_path / "valid")
     printed = capsys.readouterr().err
-    assert f"note: the probabilities are calibrated: none is below {result.lowest:.3g}" in printed
+    assert (
+        "note: the probabilities are calibrated: map 'floor', fitted on the split 'valid' of "
+        f"blocks (1,500 windows); cross-validated log loss from {result.before['log_loss']:.5f} to "
+    ) in printed
     assert "the calibration was fitted on the split 'valid' that is scored here" in printed
-    summary = read_evaluation(run).summary
-    assert summary["calibrated"] is True
-    assert summary["micro"]["brier"] == pytest.approx(result.after["brier"], rel=1e-5)
+    assert read_evaluation(tmp_path / "valid").summary["calibrated"] is True
+
+
+@pytest.mark.parametrize(("here", "direction"), [(10, "low"), (2, "high")])
+def test_another_base_rate_is_named(run: Path, tmp_path: Path, here: int, direction: str) -> None:
+    description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
+    with new_dataset(tmp_path / "rates", description, load(run).targets) as writer:
+        for name, positives in (("train", 6), ("valid", 5), ("test", here)):
+            labels = np.zeros((20, 2), bool)
+            labels[:positives, 0] = True
+            with writer.split(name) as split:
+                split.append(np.zeros((20, 200), np.uint8), pack_labels(labels))
+    data = open_dataset(tmp_path / "rates")
+    rates = f"{here * 2.5:.1f} % of the labels are positive in test, "
+    notes = bioq.evaluate(run, data).summary["notes"]
+    assert (
+        f"{rates}15.0 % in train, 12.5 % in valid: probabilities learned on train tend to be too "
+        f"{direction} here"
+    ) in notes
+    give_calibration(run, EACH, {"fingerprint": data.fingerprint})
+    notes = bioq.evaluate(run, data, out=tmp_path / "other").summary["notes"]
+    assert (
+        f"{rates}12.5 % in valid, 15.0 % in train: probabilities calibrated on valid tend to be "
+        f"too {direction} here"
+    ) in notes
+    assert not any("tend to be too" in note for note in _valid_notes(run, data, tmp_path))
+
+
+def _valid_notes(run: Path, data: Dataset, folder: Path) -> list[str]:
+    return bioq.evaluate(run, data, split="valid", out=folder / "valid").summary["notes"]
 
 
 def test_a_data_set_of_other_targets_is_refused(

@@ -1,6 +1,5 @@
 """The mean of several runs, evaluated as one."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+from calibrated_run import floor, give_calibration
 
 import bioq
 from bioq import BioqError, UsageError
@@ -34,9 +34,7 @@ def other(run: Path, tmp_path: Path) -> Path:
 def test_several_runs_are_scored_by_their_mean_probability(
     run: Path, other: Path, masked_data: Dataset, tmp_path: Path
 ) -> None:
-    bioq.calibrate(other, masked_data)
-    file = other / "calibration.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"lowest": 0.125}))
+    give_calibration(other, floor(0.125))
     result = bioq.evaluate([run, other], masked_data, out=tmp_path / "both")
     test = masked_data["test"].read(slice(None))
     mean = (bioq.predict(load(run), test.windows) + bioq.predict(load(other), test.windows)) / 2

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 import torch
+from calibrated_run import floor, give_calibration
 
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation import files as results
 from bioq.evaluation import predictions
-from bioq.evaluation.fit_calibration import calibrate
 from bioq.evaluation.scoring import evaluate
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_remarks, evaluation_table
@@ -492,7 +492,7 @@ def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
 
 def test_the_calibration_split_of_another_data_set_is_not_noted(trained, tmp_path):
     run = copy_run(trained, tmp_path)
-    calibrate(run, trained[1])
+    give_calibration(run, floor(0.1), {"fingerprint": trained[1].fingerprint})
     note = "the calibration was fitted on the split 'valid' that is scored here"
     same = evaluate(run, trained[1], split="valid").summary["notes"]
     assert any(note in text for text in same)

@@ -1,30 +1,26 @@
 """The model of `bioq.load` is a module like any other, and has its targets and calibration."""
 
 import copy
-import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from calibrated_run import floor, give_calibration
 from torch import nn
 
 import bioq
 from bioq.dataset import Dataset
 from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
-from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import read_tensors, save_weights
 
 
 @pytest.fixture
-def calibrated(run: Path, masked_data: Dataset) -> Path:
-    bioq.calibrate(run, masked_data)
-    file = run / CALIBRATION_FILE
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"lowest": 0.25}))
-    return run
+def calibrated(run: Path) -> Path:
+    return give_calibration(run, floor(0.25))
 
 
 @pytest.fixture

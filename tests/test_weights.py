@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from bioq import BioqError
-from bioq.runs.calibration import CALIBRATION_FILE, Calibration
+from bioq.runs.calibration import CALIBRATION_FILE, Calibration, CalibrationMap
 from bioq.runs.folder import BEST
 from bioq.runs.weights import (
     fingerprint,
@@ -21,7 +22,8 @@ from bioq.runs.weights import (
     weights_sha256,
 )
 
-CALIBRATED = Calibration(lowest=0.125, weights="", data={}, before={}, after={})
+OLD_MAP = CalibrationMap(lowest=0.125, tail=0)
+CALIBRATED = Calibration(name="floor", map=OLD_MAP, weights="", data={}, before={}, after={})
 WEIGHT = np.array([[1, 2, 3], [4, 5, 6]], dtype=np.float32)
 BIAS = np.array([0.5, -0.5], dtype=np.float32)
 
@@ -50,6 +52,11 @@ def test_the_fingerprint_is_the_sha256_of_names_shapes_values_and_calibration() 
     assert fingerprint(linear(), None) == hashlib.sha256(b"".join(parts)).hexdigest()
     parts.append(b"lowest 0.125")
     assert fingerprint(linear(), CALIBRATED) == hashlib.sha256(b"".join(parts)).hexdigest()
+    others = [
+        replace(CALIBRATED, map=replace(OLD_MAP, **change))
+        for change in ({"tail": 0.01}, {"scale": 2.0}, {"shift": (0.0, 0.0)}, {"shift": (1.0,)})
+    ]
+    assert len({fingerprint(linear(), other) for other in [CALIBRATED, *others]}) == 5
 
 
 def test_a_run_is_identified_by_the_sha256_of_its_weights_and_calibration(tmp_path: Path) -> None:

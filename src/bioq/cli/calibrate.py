@@ -5,10 +5,11 @@ from pathlib import Path
 from bioq.cli.options import Device
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
+from bioq.evaluation.calibration_choice import Selection, Trial
 from bioq.evaluation.fit_calibration import calibrate as calibrate_run
 from bioq.forward import BATCH_SIZE
 from bioq.progress import say
-from bioq.runs.calibration import CALIBRATION_FILE, Calibration
+from bioq.runs.calibration import CALIBRATION_FILE
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
 
@@ -20,12 +21,15 @@ def calibrate(
     *,
     device: Device = None,
     batch_size: int = BATCH_SIZE,
+    force: bool = False,
 ) -> None:
-    """Calibrate a run's probabilities on the validation split.
+    """Calibrate a run's probabilities on the validation split, if that makes them better.
 
-    Fits the lowest probability that the run reports and writes it to RUN/calibration.json. From
-    then on every command reports calibrated probabilities. The order of windows and of targets by
-    probability does not change. To undo it, delete the file.
+    Compares several maps of probabilities by cross-validation over stretches of the genome. The
+    chosen map is written to RUN/calibration.json only if its log loss is lower with 95 %
+    confidence and its Brier score is not worse. From then on every command reports calibrated
+    probabilities. The order of windows by the probability of a target does not change. To undo
+    it, delete the file.
 
     For example:
 
@@ -39,15 +43,52 @@ def calibrate(
         Data set folder with the run's targets; its validation split is read.
     batch_size
         Windows per forward pass.
+    force
+        Replace an output that exists.
     """
-    calibration = calibrate_run(run, open_dataset(dataset), device=device, batch_size=batch_size)
-    print_table(_rows(calibration))
-    say("on the windows it was fitted on; 'bioq evaluate' scores other windows")
+    earlier = (run / CALIBRATION_FILE).exists()
+    result = calibrate_run(
+        run, open_dataset(dataset), device=device, batch_size=batch_size, force=force
+    )
+    print_table(_maps(result.selection))
+    if result.calibration is None:
+        removed = f"; the earlier {run / CALIBRATION_FILE} was removed" if earlier else ""
+        say(f"nothing is saved: {_reason(result.selection)}{removed}")
+        return
+    print()
+    print_table(_scores(result.selection))
+    say(f"{result.calibration.name}: {result.calibration.gained()}")
     print(run / CALIBRATION_FILE)
 
 
-def _rows(calibration: Calibration) -> list[list[str]]:
-    rows = [["", "before", "after"]]
+def _maps(selection: Selection) -> list[list[str]]:
+    rows = [["map", "log loss", "Brier score", "lower log loss by", "95 % interval", ""]]
+    unchanged, *trials = selection.comparison.trials
+    rows.append([unchanged.name, *_numbers(unchanged), "", "", ""])
+    for trial in trials:
+        mark = "chosen" if trial is selection.best and selection.map is not None else ""
+        interval = f"{trial.low:.5f} to {trial.high:.5f}"
+        rows.append([trial.name, *_numbers(trial), f"{trial.gain:.5f}", interval, mark])
+    return rows
+
+
+def _numbers(trial: Trial) -> list[str]:
+    return [f"{trial.log_loss:.5f}", f"{trial.brier:.5f}"]
+
+
+def _scores(selection: Selection) -> list[list[str]]:
+    rows = [["", "before", "after, cross-validated"]]
     for key, name in _NAMES.items():
-        rows.append([name, f"{calibration.before[key]:.5f}", f"{calibration.after[key]:.5f}"])
-    return [*rows, ["lowest probability", "0", f"{calibration.lowest:.3g}"]]
+        rows.append([name, f"{selection.before[key]:.5f}", f"{selection.after[key]:.5f}"])
+    return rows
+
+
+def _reason(selection: Selection) -> str:
+    best = selection.best
+    if best is None:
+        return "every map makes the Brier score worse"
+    return (
+        f"with the map '{best.name}' the log loss is lower by {best.gain:.5f}, and the 95 % "
+        f"interval of this ({best.low:.5f} to {best.high:.5f}, over "
+        f"{selection.comparison.blocks:,} blocks of the genome) includes 0"
+    )

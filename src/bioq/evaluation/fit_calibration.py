@@ -1,17 +1,29 @@
 """`calibrate`: fits the calibration of a run on the split `valid` of a data set."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from bioq import metrics
-from bioq.dataset import Dataset, open_dataset, require_undamaged
+from bioq.dataset import BLOCK_BP, Dataset, open_dataset, require_undamaged
 from bioq.errors import BioqError
+from bioq.evaluation.calibration_choice import FEWEST_BLOCKS, Selection, select
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
-from bioq.evaluation.summary import VALID, Labels, Probability
+from bioq.evaluation.summary import VALID
+from bioq.files import require_absent
 from bioq.forward import BATCH_SIZE, choose_device
-from bioq.runs.calibration import Calibration, fit_lowest, write_calibration
+from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
 from bioq.runs.trained_model import load
 from bioq.runs.weights import weights_checksum
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The result of `calibrate`."""
+
+    calibration: Calibration | None
+    """The calibration that was written; None if no map gains anything."""
+    selection: Selection
+    """The maps that were compared."""
 
 
 def calibrate(
@@ -20,27 +32,25 @@ def calibrate(
     *,
     device: str | None = None,
     batch_size: int = BATCH_SIZE,
-) -> Calibration:
-    """Fit a run's calibration on the split `valid` and write RUN/calibration.json.
+    force: bool = False,
+) -> Calibrated:
+    """Fit a run's calibration on the split `valid`; write RUN/calibration.json if it gains.
 
-    It replaces an earlier calibration. `predict` and every other function that returns
-    probabilities then returns calibrated probabilities, as long as the run has the same weights.
-    Raises BioqError if the run and the data set do not fit together, or the split is missing or
-    has only positive or only negative labels.
+    `predict` and every other function that returns probabilities then returns calibrated
+    probabilities, as long as the run has the same weights. If no map gains anything (see
+    `calibration_choice`), there is no file afterwards. Raises BioqError if the run has a
+    calibration already, unless `force` replaces or removes it; if the run and the data set do not
+    fit together; if the split is missing, has only positive or only negative labels, or covers
+    too little of the genome.
     """
     run = Path(run)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)
+    require_absent(run / CALIBRATION_FILE, force=force)
+    positives = _require_labels(data)
     split = data[VALID]
-    positives = int(split.positives().sum())
-    if not 0 < positives < len(split) * split.targets:
-        raise BioqError(
-            f"{data.path}: split {VALID!r} has {positives:,} positive labels of "
-            f"{len(split) * split.targets:,}; a calibration needs both kinds: "
-            "take a data set with more windows to validate on"
-        )
     checksum = weights_checksum(model.network)
     labels, probability = predict_labelled(
         model.to(choose_device(device)),
@@ -50,12 +60,14 @@ def calibrate(
         batch_size=batch_size,
         precision="32",
     )
-    before = _scores(labels, probability)
-    lowest = fit_lowest(labels, probability)
-    probability *= 1 - lowest  # in place: the probabilities may be larger than memory
-    probability += lowest
+    selection = select(labels, probability, split.blocks())
+    if selection.map is None or selection.best is None:
+        (run / CALIBRATION_FILE).unlink(missing_ok=True)  # with force only
+        return Calibrated(None, selection)
+    best = selection.best
     calibration = Calibration(
-        lowest=lowest,
+        name=best.name,
+        map=selection.map,
         weights=checksum,
         data={
             "name": data.path.resolve().name,
@@ -64,16 +76,34 @@ def calibrate(
             "windows": len(split),
             "positives": positives,
         },
-        before=before,
-        after=_scores(labels, probability),
+        before=selection.before,
+        after=selection.after,
+        gain={
+            "mean": best.gain,
+            "low": best.low,
+            "high": best.high,
+            "blocks": selection.comparison.blocks,
+        },
     )
     write_calibration(calibration, run)
-    return calibration
+    return Calibrated(calibration, selection)
 
 
-def _scores(labels: Labels, probability: Probability) -> dict[str, float]:
-    return {
-        "log_loss": metrics.log_loss(labels, probability),
-        "brier": metrics.brier(labels, probability),
-        "calibration_error": metrics.reliability(labels, probability).expected_error,
-    }
+def _require_labels(data: Dataset) -> int:
+    """Return the positive labels of `valid`; raise BioqError if no map can be judged on it."""
+    split = data[VALID]
+    positives = int(split.positives().sum())
+    if not 0 < positives < len(split) * split.targets:
+        raise BioqError(
+            f"{data.path}: split {VALID!r} has {positives:,} positive labels of "
+            f"{len(split) * split.targets:,}; a calibration needs both kinds: "
+            "take a data set with more windows to validate on"
+        )
+    blocks = int(split.blocks().max()) + 1
+    if blocks < FEWEST_BLOCKS:
+        raise BioqError(
+            f"{data.path}: split {VALID!r} covers {blocks} blocks of {BLOCK_BP:,} bp; a "
+            f"calibration is judged on at least {FEWEST_BLOCKS}: take a data set with more of the "
+            "genome to validate on"
+        )
+    return positives

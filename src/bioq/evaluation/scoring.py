@@ -11,6 +11,7 @@ import torch
 
 from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
 from bioq.errors import BioqError, UsageError
+from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.leaks import TRAIN, leak_notes
@@ -216,7 +217,7 @@ def _notes(
     data: Dataset, split: str, strands: Strands, calibrations: Sequence[Calibration | None]
 ) -> list[str]:
     """Return the warnings about the scores of a split."""
-    notes = _calibration_notes(data, split, calibrations)
+    notes = calibration_notes(data, split, calibrations)
     if VALID not in data or not len(data[VALID]):
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "
@@ -232,26 +233,5 @@ def _notes(
     if data[split].strands_folded and strands == "forward":
         notes.append(
             "the source holds every window on both strands; only the stored strand was scored"
-        )
-    return notes
-
-
-def _calibration_notes(
-    data: Dataset, split: str, calibrations: Sequence[Calibration | None]
-) -> list[str]:
-    fitted = [calibration for calibration in calibrations if calibration is not None]
-    if not fitted:
-        return []
-    notes = []
-    if len(fitted) < len(calibrations):
-        notes.append(f"{len(fitted)} of the {len(calibrations)} runs are calibrated, the rest not")
-    else:
-        lowest = sum(calibration.lowest for calibration in fitted) / len(fitted)
-        notes.append(f"the probabilities are calibrated: none is below {lowest:.3g}")
-    fingerprints = [calibration.data.get("fingerprint") for calibration in fitted]
-    if split == VALID and data.fingerprint in fingerprints:
-        notes.append(
-            f"the calibration was fitted on the split {VALID!r} that is scored here: "
-            "Brier score and calibration error are too good"
         )
     return notes

@@ -184,10 +184,13 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
         os.close(handle)
 
 
-def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) -> dict[str, Any]:
+def read_json(
+    file: Path, *, what: str, kind: str, version: int, remedy: str, older: tuple[int, ...] = ()
+) -> dict[str, Any]:
     """Return a JSON object whose `format` and `format_version` are `kind` and `version`.
 
-    Raises BioqError, which ends with `remedy`, if `file` is not `what` or has another version.
+    `older` versions are read too. Raises BioqError, which ends with `remedy`, if `file` is not
+    `what` or has another version.
     """
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -198,7 +201,7 @@ def read_json(file: Path, *, what: str, kind: str, version: int, remedy: str) ->
         ) from error
     if recorded_kind != kind:
         raise BioqError(f"{file}: format is {recorded_kind!r}, expected {kind!r}; {remedy}")
-    if recorded_version != version:
+    if recorded_version not in (version, *older):
         raise BioqError(
             f"{file}: format_version {recorded_version}, this BioQ reads {version}; "
             f"use the BioQ that wrote it, or {remedy}"

@@ -1,39 +1,97 @@
-"""The calibration of a run: one number that raises its probabilities, and its file.
+"""The calibration of a run: a map from its probabilities to calibrated ones, and its file.
 
-A network that has seen few positives of a target learns to predict 1 in a million where 1 in a
-thousand is positive. A calibrated probability is `lowest + (1 - lowest) * probability`: with chance
-`lowest` a label is positive whatever the window, else with the network's probability. The map is
-increasing, so that no ROC AUC or average precision changes. Measurements of other maps:
-`docs/calibration.md`.
+The map is increasing, so that no ROC AUC or average precision of a target changes. How it is fitted
+and chosen: `evaluation.calibration_choice`; measurements: `docs/calibration.md`.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from bioq.errors import BioqError
 from bioq.files import read_json, write_json
 
 FORMAT = "bioq-calibration"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CALIBRATION_FILE = "calibration.json"
+TAIL = 0.01
+"""The `tail` of new maps: with 0, float32 would round all probabilities far below `lowest` to the
+same number. With 0.01 the order of probabilities stays, and 1e-10 becomes 0.8 `lowest`."""
+_OLD_VERSION = 1
+_OLD_MAP = "floor"
 _REMEDY = "calibrate the run again, or remove the file"
-_CHUNK_ROWS = 4096
+_SMALLEST, _LARGEST = 2.0**-150, 1 - 2.0**-25  # half a step of float32 away from 0 and 1
 
 Probability = TypeVar("Probability", npt.NDArray[np.float32], Tensor)
+
+
+@dataclass(frozen=True)
+class CalibrationMap:
+    """An increasing map of probabilities.
+
+    `sure = sigmoid(scale * logit(probability) + shift)` is Platt's map (Platt 1999); the calibrated
+    probability is `lowest * sure**tail + (1 - lowest) * sure`: with chance `lowest` a label is
+    positive whatever the window. Raises ValueError for numbers that are not such a map.
+    """
+
+    scale: float = 1.0
+    """Above 0; 1 changes nothing."""
+    shift: tuple[float, ...] = (0.0,)
+    """One number for all targets, or one per target, in the order of the run's targets."""
+    lowest: float = 0.0
+    """In [0, 1)."""
+    tail: float = TAIL
+    """From 0, with which no probability is below `lowest`, to 1."""
+
+    def __post_init__(self) -> None:
+        if not (self.scale > 0 and math.isfinite(self.scale)):
+            raise ValueError(f"scale is {self.scale}")
+        if not self.shift or not all(map(math.isfinite, self.shift)):
+            raise ValueError("shift is not a list of numbers")
+        if not 0 <= self.lowest < 1:
+            raise ValueError(f"lowest is {self.lowest}")
+        if not 0 <= self.tail <= 1:
+            raise ValueError(f"tail is {self.tail}")
+
+    def __call__(self, probability: Probability) -> Probability:
+        """Return calibrated probabilities `(..., targets)`, an array or tensor of the same type.
+
+        They are computed in float64 (in float32 on a device without it), so that rounding is the
+        only loss of order.
+        """
+        if isinstance(probability, Tensor):
+            return self._map(probability).to(probability.dtype)
+        return self.of(probability).astype(probability.dtype)
+
+    def of(self, probability: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+        """Return calibrated probabilities `(..., targets)` of an array, not rounded to float32."""
+        return self._map(torch.tensor(probability)).numpy()
+
+    def _map(self, probability: Tensor) -> Tensor:
+        exact = torch.float32 if probability.device.type == "mps" else torch.float64
+        shift = torch.tensor(self.shift, dtype=exact, device=probability.device)
+        clipped = probability.to(exact).clamp(_SMALLEST, _LARGEST)
+        sure = torch.sigmoid(torch.logit(clipped) * self.scale + shift)
+        mapped = sure * (1 - self.lowest)
+        if self.lowest:
+            mapped += sure.pow_(self.tail).mul_(self.lowest)
+        return mapped
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The content of `calibration.json`."""
 
-    lowest: float
-    """The lowest calibrated probability, in [0, 1)."""
+    name: str
+    """The name of the map, such as "floor after Platt, shifted per target"."""
+    map: CalibrationMap
     weights: str
     """Checksum of the weights that it was fitted to (`runs.weights.weights_checksum`)."""
     data: Mapping[str, Any]
@@ -41,39 +99,30 @@ class Calibration:
     before: Mapping[str, float]
     """Log loss, Brier score and calibration error of these data before calibration."""
     after: Mapping[str, float]
-    """The same scores after calibration."""
+    """The same scores after calibration, cross-validated; in version 1 not cross-validated."""
+    gain: Mapping[str, float] = field(default_factory=dict)
+    """How much the log loss falls: mean, low and high (95 % interval), blocks; {} in version 1."""
 
     def __call__(self, probability: Probability) -> Probability:
-        """Return calibrated probabilities, an array or tensor of any shape."""
-        return probability * (1 - self.lowest) + self.lowest
+        """Return calibrated probabilities `(..., targets)`, an array or tensor."""
+        return self.map(probability)
 
+    def gained(self) -> str:
+        """Return what was gained, for people."""
+        before, after = self.before["log_loss"], self.after["log_loss"]
+        if not self.gain:
+            return f"log loss from {before:.5f} to {after:.5f} on the labels it was fitted on"
+        return (
+            f"cross-validated log loss from {before:.5f} to {after:.5f}, lower by "
+            f"{self.gain['low']:.5f} to {self.gain['high']:.5f} (95 % interval over "
+            f"{self.gain['blocks']:,} blocks of the genome)"
+        )
 
-def fit_lowest(labels: npt.NDArray[np.uint8], probability: npt.NDArray[np.floating[Any]]) -> float:
-    """Return the `lowest` of maximum likelihood, for `(windows, targets)` arrays.
-
-    The likelihood of a negative is (1 - lowest) (1 - probability): of the negatives only their
-    number counts. The log likelihood is concave, so its maximum, where the slope is zero, is found
-    by bisection, to the last bits of float64.
-    """
-    of_positives = [
-        probability[start : start + _CHUNK_ROWS][labels[start : start + _CHUNK_ROWS] == 1]
-        for start in range(0, len(labels), _CHUNK_ROWS)
-    ]
-    positives = np.concatenate(of_positives).astype(np.float64)
-    negatives = labels.size - len(positives)
-
-    def likelihood_rises(lowest: float) -> bool:
-        with np.errstate(divide="ignore"):
-            gained = ((1 - positives) / (lowest + (1 - lowest) * positives)).sum()
-        return bool(gained > negatives / (1 - lowest))
-
-    low, high = 0.0, 1.0
-    if not likelihood_rises(low):
-        return 0.0
-    for _ in range(80):  # down to the smallest probabilities that float32 holds
-        middle = (low + high) / 2
-        low, high = (middle, high) if likelihood_rises(middle) else (low, middle)
-    return low
+    def identity(self) -> bytes:
+        """Return bytes that are equal for equal maps; those of version 1 have not changed."""
+        if self.map == CalibrationMap(lowest=self.map.lowest, tail=0):
+            return f"lowest {self.map.lowest!r}".encode()
+        return repr(self.map).encode()
 
 
 def read_calibration(run: Path) -> Calibration | None:
@@ -82,17 +131,17 @@ def read_calibration(run: Path) -> Calibration | None:
     if not file.is_file():
         return None
     content = read_json(
-        file, what="a calibration", kind=FORMAT, version=FORMAT_VERSION, remedy=_REMEDY
+        file,
+        what="a calibration",
+        kind=FORMAT,
+        version=FORMAT_VERSION,
+        older=(_OLD_VERSION,),
+        remedy=_REMEDY,
     )
     try:
-        calibration = Calibration(
-            **{field.name: content[field.name] for field in fields(Calibration)}
-        )
-        if not 0 <= calibration.lowest < 1:
-            raise ValueError(f"lowest is {calibration.lowest}")
+        return _parsed(content)
     except (KeyError, TypeError, ValueError) as error:
         raise BioqError(f"{file}: is not a calibration ({error}); {_REMEDY}") from error
-    return calibration
 
 
 def write_calibration(calibration: Calibration, run: Path) -> Path:
@@ -100,3 +149,18 @@ def write_calibration(calibration: Calibration, run: Path) -> Path:
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(calibration)}
     write_json(run / CALIBRATION_FILE, content)
     return run / CALIBRATION_FILE
+
+
+def _parsed(content: Mapping[str, Any]) -> Calibration:
+    shared = {name: content[name] for name in ("weights", "data", "before", "after")}
+    if content["format_version"] == _OLD_VERSION:
+        old = CalibrationMap(lowest=float(content["lowest"]), tail=0)
+        return Calibration(name=_OLD_MAP, map=old, **shared)
+    numbers = content["map"]
+    new = CalibrationMap(
+        scale=float(numbers["scale"]),
+        shift=tuple(float(shift) for shift in numbers["shift"]),
+        lowest=float(numbers["lowest"]),
+        tail=float(numbers["tail"]),
+    )
+    return Calibration(name=str(content["name"]), map=new, gain=content["gain"], **shared)

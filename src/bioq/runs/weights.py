@@ -154,5 +154,5 @@ def fingerprint(network: nn.Module, calibration: Calibration | None) -> str:
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
     if calibration is not None:
-        digest.update(f"lowest {calibration.lowest!r}".encode())
+        digest.update(calibration.identity())
     return digest.hexdigest()

@@ -1,0 +1,317 @@
+"""Which calibration map a run gets, if any: cross-validated over blocks of the genome.
+
+The blocks (`dataset.blocks`) are cut, in the order of the genome, into five stretches. Every map is
+fitted on four of them and scored on the fifth, five times: stretches and not single blocks, because
+a test chromosome is no neighbour of the blocks that a map is fitted on either.
+
+A map whose Brier score is worse than that of the unchanged probabilities is left out. Of the others
+the simplest is taken whose log loss is within one standard error of the best (Breiman et al. 1984),
+the standard error being that of the difference. It is saved only if the 95 % interval of its gain
+over the unchanged probabilities is above 0.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq import metrics
+from bioq.evaluation.calibration_maps import (
+    FLOOR,
+    FLOOR_AFTER_PLATT,
+    PLATT,
+    UNCHANGED,
+    Counts,
+    Kind,
+    count,
+    fit_common,
+    shift_targets,
+)
+from bioq.evaluation.summary import Labels, Probability
+from bioq.progress import progress
+from bioq.runs.calibration import CalibrationMap
+
+Blocks = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+FEWEST_BLOCKS = 5
+"""With fewer blocks of the genome an interval means nothing."""
+_FOLDS = 5
+_MOST_LABELS = 1 << 26
+"""Of more labels every n-th window is used: 0.6 GB, and minutes."""
+_CHUNK_LABELS = 1 << 20
+_CLIP = 1e-7  # as in `metrics.log_loss`
+_BRIER_ROUNDING = 5e-6
+"""A Brier score is worse if it is higher in the five digits that are shown."""
+
+
+class Fitted(Protocol):
+    """A map of probabilities."""
+
+    def of(self, probability: Probability) -> Floats:
+        """Return calibrated probabilities `(n, targets)`."""
+        ...
+
+
+class Candidate(Protocol):
+    """A map that can be fitted."""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        ...
+
+    def fit(self, counts: Counts) -> Fitted:
+        """Return the map that fits these counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A map that a run can get."""
+
+    kind: Kind
+    strength: float | None = None
+    """Strength of the shrinkage of a shift per target, in positives; None without such shifts."""
+
+    @property
+    def name(self) -> str:
+        """Such as "floor after Platt", or "shift per target (300)"."""
+        if self.strength is None:
+            return self.kind.name
+        common = "" if self.kind == UNCHANGED else f"{self.kind.name}, "
+        return f"{common}shift per target ({self.strength:g})"
+
+    def fit(self, counts: Counts) -> CalibrationMap:
+        """Return the map that fits these counts."""
+        common = fit_common(self.kind, counts)
+        return common if self.strength is None else shift_targets(common, counts, self.strength)
+
+
+NONE = Choice(UNCHANGED)
+STRENGTHS = (3000.0, 1000.0, 300.0, 100.0)
+CHOICES = (
+    Choice(FLOOR),
+    Choice(PLATT),
+    Choice(FLOOR_AFTER_PLATT),
+    *(Choice(UNCHANGED, strength) for strength in STRENGTHS),
+)
+"""The simplest first. Others that were measured and never won: docs/calibration.md."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The cross-validated scores of a map."""
+
+    name: str
+    log_loss: float
+    brier: float
+    gain: float
+    """How much lower its log loss is than that of the unchanged probabilities."""
+    low: float
+    """Lower end of the 95 % interval of `gain`, over blocks."""
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The cross-validated scores of maps."""
+
+    trials: tuple[Trial, ...]
+    """The unchanged probabilities, then every map."""
+    taken: int | None
+    """Index in `trials` of the map that the rule takes; None if no map has a Brier score that is
+    not worse."""
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What cross-validation found for a run."""
+
+    comparison: Comparison
+    map: CalibrationMap | None
+    """The map that the rule takes, fitted on everything; None if it gains nothing."""
+    before: dict[str, float]
+    """Log loss, Brier score and calibration error without a map."""
+    after: dict[str, float]
+    """The same with this map, cross-validated; {} without it."""
+
+    @property
+    def best(self) -> Trial | None:
+        """The map that the rule takes; None if every map has a worse Brier score."""
+        taken = self.comparison.taken
+        return None if taken is None else self.comparison.trials[taken]
+
+
+def select(labels: Labels, probability: Probability, blocks: Blocks) -> Selection:
+    """Choose the map of probabilities `(windows, targets)`; `blocks` is `(windows,)`.
+
+    There are at least `FEWEST_BLOCKS` blocks.
+    """
+    sample = _Sample.of(labels, probability, blocks)
+    choices = CHOICES
+    if labels.shape[1] == 1:
+        choices = tuple(choice for choice in choices if choice.strength is None)
+    comparison = _compare(sample, choices)
+    before = _scores(sample.labels, sample.probability)
+    taken = comparison.taken
+    if taken is None or comparison.trials[taken].low <= 0:
+        return Selection(comparison, None, before, {})
+    choice = choices[taken - 1]
+    after = _scores(sample.labels, sample.crossed(sample.fit(choice)))
+    return Selection(comparison, choice.fit(sample.everything), before, after)
+
+
+def compare(
+    labels: Labels, probability: Probability, blocks: Blocks, candidates: Sequence[Candidate]
+) -> Comparison:
+    """Cross-validate maps, the simplest first; arguments as those of `select`."""
+    return _compare(_Sample.of(labels, probability, blocks), candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """The labels on which maps are compared."""
+
+    labels: Labels
+    probability: Probability
+    blocks: Blocks
+    """Whole numbers from 0, none left out."""
+    fold: Blocks
+    counts: Sequence[Counts]
+    """Of every fold."""
+
+    @classmethod
+    def of(cls, labels: Labels, probability: Probability, blocks: Blocks) -> "_Sample":
+        every = -(-labels.size // _MOST_LABELS)
+        labels, probability, blocks = labels[::every], probability[::every], blocks[::every]
+        blocks = np.unique(blocks, return_inverse=True)[1].astype(np.int64)
+        fold = blocks * _FOLDS // (int(blocks.max()) + 1)
+        counts = [
+            _count(labels, probability, np.flatnonzero(fold == number)) for number in range(_FOLDS)
+        ]
+        return cls(labels, probability, blocks, fold, counts)
+
+    @property
+    def everything(self) -> Counts:
+        return sum(self.counts[1:], self.counts[0])
+
+    @property
+    def sizes(self) -> Floats:
+        """Labels of every block."""
+        return np.asarray(np.bincount(self.blocks) * self.labels.shape[1], dtype=np.float64)
+
+    def fit(self, candidate: Candidate) -> list[Fitted]:
+        """Return the map of every fold, fitted on the other folds."""
+        return [candidate.fit(self.everything - counts) for counts in self.counts]
+
+    def rows(self) -> Iterator[tuple[int, Blocks]]:
+        """Yield (fold, some of its rows) until every row was yielded."""
+        for number in range(_FOLDS):
+            rows = np.flatnonzero(self.fold == number)
+            for some in _chunks(rows, self.labels.shape[1]):
+                yield number, some
+
+    def losses(self, maps: Sequence[Fitted]) -> Floats:
+        """Return the sums of log loss and Brier score of every block, `(2, blocks)`."""
+        total = np.zeros((2, int(self.blocks.max()) + 1))
+        for number, rows in self.rows():
+            mapped = maps[number].of(self.probability[rows])
+            given = np.where(self.labels[rows].astype(bool), mapped, 1 - mapped)
+            log_loss = -np.log(given.clip(_CLIP, 1 - _CLIP)).sum(axis=1)
+            for score, values in enumerate((log_loss, ((1 - given) ** 2).sum(axis=1))):
+                total[score] += np.bincount(self.blocks[rows], values, minlength=total.shape[1])
+        return total
+
+    def crossed(self, maps: Sequence[Fitted]) -> Probability:
+        """Return the probabilities of every fold by the map that was fitted without it."""
+        result = np.empty_like(self.probability)
+        for number, rows in self.rows():
+            result[rows] = maps[number].of(self.probability[rows])
+        return result
+
+
+def _compare(sample: _Sample, candidates: Sequence[Candidate]) -> Comparison:
+    losses = [sample.losses(sample.fit(NONE))]
+    with progress("calibrate", len(candidates), "maps") as advance:
+        for candidate in candidates:
+            losses.append(sample.losses(sample.fit(candidate)))
+            advance(1)
+    names = [NONE.name, *(candidate.name for candidate in candidates)]
+    trials = tuple(
+        _trial(name, loss, losses[0], sample.sizes)
+        for name, loss in zip(names, losses, strict=True)
+    )
+    taken = _simplest_of_the_best(trials, [loss[0] for loss in losses], sample.sizes)
+    return Comparison(trials, taken, len(sample.sizes))
+
+
+def jackknife(values: Floats, sizes: Floats) -> tuple[float, float]:
+    """Return sum(values) / sum(sizes) and its standard error, over blocks `(blocks,)`.
+
+    The delete-one jackknife of a ratio (Efron & Tibshirani 1993, chapter 11).
+    """
+    without = (values.sum() - values) / (sizes.sum() - sizes)
+    n = len(values)
+    error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+    return float(values.sum() / sizes.sum()), error
+
+
+def t_quantile(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t, to 0.001 from 4 degrees of freedom.
+
+    Abramowitz & Stegun 1964, 26.7.5.
+    """
+    z = 1.959963985
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return float(sum(term / degrees**power for power, term in enumerate(terms)))
+
+
+def _trial(name: str, loss: Floats, unchanged: Floats, sizes: Floats) -> Trial:
+    """`loss` and `unchanged` are `(2, blocks)`: sums of the log loss and of the Brier score."""
+    gain, error = jackknife(unchanged[0] - loss[0], sizes)
+    half = t_quantile(len(sizes) - 1) * error
+    log_loss, brier = (float(total) for total in loss.sum(axis=1) / sizes.sum())
+    return Trial(name, log_loss, brier, gain, gain - half, gain + half)
+
+
+def _simplest_of_the_best(
+    trials: Sequence[Trial], losses: Sequence[Floats], sizes: Floats
+) -> int | None:
+    """Return the index of the map that the rule takes; `trials` are the simplest first."""
+    most = trials[0].brier + _BRIER_ROUNDING
+    able = [i for i, trial in enumerate(trials) if i and trial.brier <= most]
+    if not able:
+        return None
+    best = min(able, key=lambda i: trials[i].log_loss)
+    for i in able:
+        worse, error = jackknife(losses[i] - losses[best], sizes)
+        if worse <= error:
+            return i
+    return best
+
+
+def _count(labels: Labels, probability: Probability, rows: Blocks) -> Counts:
+    parts = [count(labels[part], probability[part]) for part in _chunks(rows, labels.shape[1])]
+    return sum(parts[1:], parts[0])
+
+
+def _chunks(rows: Blocks, targets: int) -> list[Blocks]:
+    return np.array_split(rows, -(-len(rows) * targets // _CHUNK_LABELS))
+
+
+def _scores(labels: Labels, probability: Probability) -> dict[str, float]:
+    return {
+        "log_loss": metrics.log_loss(labels, probability),
+        "brier": metrics.brier(labels, probability),
+        "calibration_error": metrics.reliability(labels, probability).expected_error,
+    }

@@ -1,0 +1,68 @@
+"""Notes of an evaluation about its probabilities: calibrated how, and for which base rate."""
+
+from collections.abc import Sequence
+
+from bioq.dataset import Dataset
+from bioq.evaluation.summary import VALID
+from bioq.runs.calibration import Calibration
+
+_TRAIN = "train"
+_SAME_RATE = 0.1
+"""Base rates that differ by less than a tenth are not worth a note."""
+
+
+def calibration_notes(
+    data: Dataset, split: str, calibrations: Sequence[Calibration | None]
+) -> list[str]:
+    """Return the notes about the calibrations of the runs that are scored; None for a plain run."""
+    fitted = [calibration for calibration in calibrations if calibration is not None]
+    notes = []
+    if fitted and len(fitted) < len(calibrations):
+        notes.append(f"{len(fitted)} of the {len(calibrations)} runs are calibrated, the rest not")
+    for calibration in dict.fromkeys(map(_described, fitted)):
+        notes.append(f"the probabilities are calibrated: {calibration}")
+    if split == VALID and _fitted_on(data, fitted):
+        notes.append(
+            f"the calibration was fitted on the split {VALID!r} that is scored here: "
+            "Brier score and calibration error are too good"
+        )
+    shift = _base_rate_shift(data, split, VALID if _fitted_on(data, fitted) else _TRAIN)
+    return [*notes, *([shift] if shift else [])]
+
+
+def _described(calibration: Calibration) -> str:
+    where = calibration.data
+    return (
+        f"map '{calibration.name}', fitted on the split {where.get('split', VALID)!r} of "
+        f"{where.get('name', 'a data set')} ({where.get('windows', 0):,} windows); "
+        f"{calibration.gained()}"
+    )
+
+
+def _fitted_on(data: Dataset, fitted: Sequence[Calibration]) -> bool:
+    return data.fingerprint in [calibration.data.get("fingerprint") for calibration in fitted]
+
+
+def _base_rate_shift(data: Dataset, split: str, fitted_on: str) -> str | None:
+    """Return a note if the share of positive labels differs from that of the split `fitted_on`,
+    to which the probabilities were fitted."""
+    if fitted_on not in data or split == fitted_on:
+        return None
+    here, there = _positive_rate(data, split), _positive_rate(data, fitted_on)
+    if not there or abs(here / there - 1) < _SAME_RATE:
+        return None
+    known = f"{here:.1%} of the labels are positive in {split}, {there:.1%} in {fitted_on}"
+    third = _TRAIN if fitted_on == VALID else VALID
+    if third in data and third != split and len(data[third]):
+        known += f", {_positive_rate(data, third):.1%} in {third}"
+    direction = "low" if here > there else "high"
+    how = "calibrated" if fitted_on == VALID else "learned"
+    return (
+        f"{known.replace('%', ' %')}: probabilities {how} on {fitted_on} tend to be too "
+        f"{direction} here"
+    )
+
+
+def _positive_rate(data: Dataset, split: str) -> float:
+    part = data[split]
+    return float(part.positives().sum()) / max(len(part) * part.targets, 1)

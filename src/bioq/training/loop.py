@@ -31,7 +31,7 @@ from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
 from bioq.training.distributed import Ranks
 from bioq.training.gradient_check import warn_of_wrong_gradients
-from bioq.training.pace import LONG_S, Pace
+from bioq.training.pace import LONG_S, Pace, Watch
 from bioq.training.plan import Plan
 from bioq.training.recipes import learning_rate_at, seed_of
 from bioq.training.state import Position, TrainingState, save_state
@@ -39,7 +39,6 @@ from bioq.training.stop import StopSignals
 from bioq.training.validation import Validation
 
 _CHECK_EVERY_STEPS = 50  # of the loss: every check waits for the device
-_ESTIMATE_AFTER_S = 5.0  # of steps; the first steps are slower
 Row = dict[str, float]
 
 
@@ -172,7 +171,7 @@ class TrainingLoop:
         # A frozen network computes as it does when it predicts, without dropout.
         self.state.network.train(not plan.freeze)
         done = min(position.step * batch_size, shown)
-        watch = _Watch()
+        watch = Watch()
         with progress(label, shown, "windows", done=done, after_s=self._after_epoch_s) as advance:
             while position.step < plan.steps_per_epoch:
                 start = position.step * batch_size
@@ -194,7 +193,7 @@ class TrainingLoop:
     def _after_epoch_s(self, rate: float) -> float:
         return self.pace.after_epoch_s(self.state.position.epoch, rate)
 
-    def _advise(self, watch: "_Watch", windows: int) -> None:
+    def _advise(self, watch: Watch, windows: int) -> None:
         """After the first seconds of steps, print advice if the training will take long."""
         if self.has_advised or not self.ranks.is_first:
             return
@@ -361,24 +360,6 @@ class TrainingLoop:
 
     def _is_finished(self) -> bool:
         return self.state.position.is_finished(self.plan.recipe)
-
-
-class _Watch:
-    """Measures the speed of the first seconds of steps, without the first step."""
-
-    def __init__(self) -> None:
-        self._started: float | None = None
-        self._windows = 0
-
-    def rate_after(self, windows: int) -> float | None:
-        """Count a step; return the windows per second once the measurement is long enough."""
-        now = time.monotonic()
-        if self._started is None:
-            self._started = now
-            return None
-        self._windows += windows
-        seconds = now - self._started
-        return self._windows / seconds if seconds > _ESTIMATE_AFTER_S else None
 
 
 def _epoch_line(row: Row, epochs: int, *, validated: bool) -> str:

@@ -1,5 +1,6 @@
 """How long a training takes, and what would be faster."""
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,26 @@ _PREDICTS_FASTER = 1.5
 cores 1.2 to 1.6 for each model (docs/log/models.md)."""
 _MUCH_LARGER = 2
 """A model with this many times the weights of the default model is named as a reason."""
+_ESTIMATE_AFTER_S = 5.0
+"""Seconds of steps before the time of a training is estimated; the first steps are slower."""
+
+
+class Watch:
+    """Measures the speed of the first seconds of steps, without the first step."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._windows = 0
+
+    def rate_after(self, windows: int) -> float | None:
+        """Count a step; return the windows per second once the measurement is long enough."""
+        now = time.monotonic()
+        if self._started is None:
+            self._started = now
+            return None
+        self._windows += windows
+        seconds = now - self._started
+        return self._windows / seconds if seconds > _ESTIMATE_AFTER_S else None
 
 
 @dataclass

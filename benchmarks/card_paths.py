@@ -134,7 +134,8 @@ def pipeline(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
     yield from trainings(options, folder, data)
     run = folder / "trained"
     epochs = "2" if options.tiny else "12"
-    call("train", data, "--out", run, *SMALL, "--epochs", epochs, "--device", options.device)
+    flags = ["--model", "bioq", *SMALL, "--epochs", epochs, "--device", options.device]
+    call("train", data, "--out", run, *flags)
     for what, act in commands(folder, data, run).items():
         exact = act("cpu", "32")
         for precision in options.precisions:
@@ -152,7 +153,7 @@ def trainings(options: argparse.Namespace, folder: Path, data: Path) -> Iterator
         call("train", data, "--out", folder / name, *SMALL, *flags)
         return read_history(folder / name)
 
-    epochs = ["--epochs", "2"]
+    epochs = ["--model", "bioq", "--epochs", "2"]
     exact = train("train-cpu-32", *epochs, *NO_DROPOUT, "--device", "cpu")
     on = ["--device", options.device]
     for precision in options.precisions:

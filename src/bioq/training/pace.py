@@ -88,9 +88,14 @@ def default_model_note(plan: Plan) -> str:
     )
     return (
         f"model {plan.model} ({_weights(plan, plan.model, plan.sizes):,} weights), the default for "
-        f"{facts.train_windows:,} windows and {facts.targets:,} targets{measured}; --model bioq "
-        f"trains BioQ as published ({_weights(plan, 'bioq', ModelSizes()):,} weights)"
+        f"{facts.train_windows:,} windows and {counted_targets(facts.targets)}{measured}; "
+        f"--model bioq trains BioQ as published ({_weights(plan, 'bioq', ModelSizes()):,} weights)"
     )
+
+
+def counted_targets(targets: int) -> str:
+    """Return `1 target`, `389 targets`."""
+    return f"{targets:,} target{'' if targets == 1 else 's'}"
 
 
 def _weights(plan: Plan, model: str, sizes: ModelSizes) -> int:

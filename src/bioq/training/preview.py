@@ -17,7 +17,7 @@ from bioq.progress import duration
 from bioq.training.distributed import Ranks
 from bioq.training.interrupted import progress_of, require_new_run
 from bioq.training.loop import TrainingLoop, peak_memory_mb
-from bioq.training.pace import LONG_S
+from bioq.training.pace import LONG_S, counted_targets
 from bioq.training.plan import Plan, TrainingRequest, device_of_run, make_plan, plan_to_resume
 from bioq.training.train import make_loop, open_data, say_first
 
@@ -91,7 +91,7 @@ def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str
         (
             "data",
             f"{data.path}: {facts.train_windows:,} windows of {facts.window_bp:,} bp to train, "
-            f"{valid}; {facts.targets:,} targets",
+            f"{valid}; {counted_targets(facts.targets)}",
         ),
         ("model", f"{plan.model}, {weights:,} weights"),
         *start,

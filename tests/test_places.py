@@ -191,6 +191,15 @@ def test_typed_variants_are_scored_as_those_of_a_vcf(
         assert message in failed(capsys)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_misspelt_option_is_not_an_input(
+    command: str, genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = [command, "run", VARIANT, "--genome", str(genome), "--out", str(tmp_path / "o.tsv")]
+    assert main([*tokens, "--chromalias", "x"]) == 2
+    assert "Unknown option: --chromalias. Did you mean --chrom-alias?" in failed(capsys)
+
+
 @pytest.mark.parametrize("command", WINDOWS)
 @pytest.mark.parametrize("is_file", [True, False])
 def test_other_names_of_contigs_are_read_by_every_command(

@@ -28,12 +28,12 @@ Input = Annotated[
     ),
 ]
 """The input of a command that reads windows."""
-AlleleInputs = Annotated[
-    tuple[str, ...],
+AlleleInput = Annotated[
+    str,
     Parameter(
         name="input",
         allow_leading_hyphen=True,
-        help=f"VCF or BCF, compressed or not; or one or more variants {VARIANT_FORM}; {_FROM_1}. "
+        help=f"VCF or BCF, compressed or not; or a variant {VARIANT_FORM}; {_FROM_1}. "
         "- reads VCF or BCF from standard input.",
     ),
 ]

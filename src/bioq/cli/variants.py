@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bioq.cli.interrupts import resumable
-from bioq.cli.options import FLAGS, AlleleInputs, ChromAlias, Force
+from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import BioqError, UsageError
 from bioq.progress import say
@@ -19,7 +19,8 @@ from bioq.variants import (
 
 def variants(
     run: Path,
-    source: AlleleInputs,
+    source: AlleleInput,
+    more: tuple[str, ...] = (),
     /,
     *,
     genome: Path,
@@ -52,6 +53,8 @@ def variants(
     ----------
     run
         Run folder, written by 'bioq train'.
+    more
+        More variants, after a variant.
     genome
         Genome of the positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
     out
@@ -62,7 +65,7 @@ def variants(
     allow_none_scored
         End with exit status 0 also if no allele could be scored.
     """
-    job = VariantJob(run, source, genome, chrom_alias, options)
+    job = VariantJob(run, (source, *more), genome, chrom_alias, options)
     if cluster.ray is not None:
         with resumable():
             summary = write_variants_on_ray(

@@ -70,7 +70,7 @@ def _maps(selection: Selection) -> list[list[str]]:
         interval = f"{trial.low:.5f} to {trial.high:.5f}"
         better = f"{trial.stretches} of {STRETCHES}"
         rows.append([trial.name, *_numbers(trial), f"{trial.gain:.5f}", interval, better, mark])
-    return rows
+    return rows if selection.map is not None else [row[:-1] for row in rows]
 
 
 def _numbers(trial: Trial) -> list[str]:

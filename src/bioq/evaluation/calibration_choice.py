@@ -241,7 +241,7 @@ def t_quantile(degrees: int) -> float:
 
 
 def _stretch_of(blocks: Blocks) -> Blocks:
-    """Return the stretch of each block, from 0; `blocks` are whole numbers from 0."""
+    """Return the stretch of each block, from 0; `blocks` are numbered from 0."""
     return blocks * STRETCHES // (int(blocks.max()) + 1)
 
 

@@ -88,6 +88,8 @@ def _reason(selection: Selection) -> str:
     best = selection.best
     if best is None:
         return "every map makes the Brier score worse"
+    if best.gain <= 0:
+        return "no map that keeps the Brier score has a lower log loss"
     why = f"it is better in {best.stretches} of {STRETCHES} stretches of the genome only"
     if best.low <= 0:
         why = (

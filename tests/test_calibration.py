@@ -260,7 +260,7 @@ def test_the_command_prints_before_and_after_and_the_evaluation_says_it(
     printed = capsys.readouterr().err
     assert f"note: the probabilities are calibrated: none is below {result.lowest:.3g}" in printed
     assert "the calibration was fitted on the split 'valid' that is scored here" in printed
-    summary = read_evaluation(run).summary
+    summary = read_evaluation(run, "valid").summary
     assert summary["calibrated"] is True
     assert summary["micro"]["brier"] == pytest.approx(result.after["brier"], rel=1e-5)
 

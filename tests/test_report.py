@@ -182,6 +182,15 @@ def test_sentences_have_a_space_after_each_comma(page):
     assert re.findall(r".{20}[,;)][A-Za-z].{9}", text) == []
 
 
+def test_positives_sort_as_numbers_without_a_group_too(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "evaluation/per_target.tsv"
+    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
+    table.assign(positives=["30", "31"]).drop(columns="group").to_csv(file, sep="\t", index=False)
+    page = write_report(copy).read_text(encoding="utf-8")
+    assert '<td data-key="30">30</td>' in page
+
+
 def test_the_title_names_the_split(page):
     assert "<title>run, test · BioQ report</title>" in page
     assert "<h1>run: scores on test</h1>" in page

@@ -23,8 +23,10 @@ import numpy as np
 STEPS = (
     "read",
     "per_target",
+    "per_target with intervals",
     "scikit-learn, every target",
     "micro",
+    "micro with intervals",
     "scikit-learn, pooled",
     "quick_scores",
     "calibration",
@@ -86,11 +88,24 @@ def _step(step: str, folder: Path, shape: tuple[int, int], reference: int) -> No
         "per_target": lambda: metrics.per_target(
             labels, probability, thresholds=np.full(shape[1], 0.2)
         ),
+        "per_target with intervals": lambda: metrics.score_targets(
+            labels, probability, thresholds=np.full(shape[1], 0.2), blocks=_blocks(shape[0])
+        ),
         "micro": lambda: metrics.operating_points(labels, probability),
+        "micro with intervals": lambda: metrics.block_effects(
+            metrics.operating_points(labels, probability), labels, probability, _blocks(shape[0])
+        ),
         "calibration": lambda: metrics.reliability(labels, probability),
     }
     seconds, cpu_s = _time(steps[step])
     print(f"| {step} | {seconds:.1f} | {cpu_s:.1f} | {_peak_mb():,.0f} MB |", flush=True)
+
+
+def _blocks(windows: int) -> np.ndarray:
+    """Return blocks of 500 windows: 100 kb of bins of 200 bp."""
+    from bioq import metrics
+
+    return metrics.joined_blocks(np.arange(windows) // 500)
 
 
 def _time_every_target(labels: np.ndarray, probability: np.ndarray, reference: int) -> None:

@@ -409,7 +409,7 @@ def test_the_command_prints_the_maps_and_the_evaluation_says_what_was_gained(
         f"blocks (1,500 windows); cross-validated log loss from {result.before['log_loss']:.5f} to "
     ) in printed
     assert "the calibration was fitted on the split 'valid' that is scored here" in printed
-    assert read_evaluation(tmp_path / "valid").summary["calibrated"] is True
+    assert read_evaluation(tmp_path / "valid", "valid").summary["calibrated"] is True
 
 
 @pytest.mark.parametrize(("here", "direction"), [(10, "low"), (2, "high")])

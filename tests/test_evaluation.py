@@ -12,15 +12,17 @@ import sklearn.metrics
 import torch
 from calibrated_run import floor, give_calibration
 
+from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation import files as results
 from bioq.evaluation import predictions
 from bioq.evaluation.scoring import evaluate
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_table
+from bioq.evaluation.table import evaluation_remarks, evaluation_table
 from bioq.forward import predict_split
 from bioq.models import ModelSizes, build_model
+from bioq.reports.evaluation import write_report
 from bioq.runs import folder as runs
 from bioq.runs.trained_model import load
 from bioq.runs.weights import save_weights
@@ -35,6 +37,9 @@ TARGETS = pd.DataFrame(
         "danq_roc_auc": ["0.9", "0.1", "NA", "0.5"],
     }
 )
+
+
+HISTORY = [{"epoch": 1, "train_loss": 0.5, "valid_loss": 0.4}]
 
 
 def write_dataset(
@@ -63,7 +68,7 @@ def write_dataset(
 def trained(tmp_path_factory) -> tuple[Path, Dataset]:
     """A run folder with a small untrained model, and its data set."""
     folder = tmp_path_factory.mktemp("trained")
-    data = write_dataset(folder / "data")
+    data = write_dataset(folder / "data", windows=200)
     torch.manual_seed(1)
     model = build_model("bioq", targets=4, window_bp=60, sizes=SIZES)
     with torch.no_grad():
@@ -71,6 +76,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
             weights.mul_(3)
     runs.create_run(folder / "run", model=model.architecture, training={}, data=data)
     save_weights(model, folder / "run" / runs.BEST)
+    runs.write_history(folder / "run", HISTORY)
     return folder / "run", data
 
 
@@ -84,6 +90,11 @@ def evaluated(trained) -> Evaluation:
 def probability(trained) -> dict[str, np.ndarray]:
     run, data = trained
     return {name: predict_split(load(run), data[name]) for name in ("valid", "test")}
+
+
+def copy_run(trained: tuple[Path, Dataset], folder: Path) -> Path:
+    """Copy the run without its evaluation."""
+    return shutil.copytree(trained[0], folder / "run", ignore=shutil.ignore_patterns("evaluation*"))
 
 
 def test_every_target_is_scored_as_scikit_learn_does(trained, evaluated, probability):
@@ -174,18 +185,202 @@ def test_metrics_json_is_strict_json(trained, evaluated):
 def test_the_table_names_macro_and_micro_and_the_undefined(evaluated):
     rows = evaluation_table(evaluated.summary)
     scores = {row[0]: row[1:] for row in rows[1:]}
-    assert rows[0] == ("score", "macro (mean of targets)", "micro (all pooled)")
-    assert scores["ROC AUC"][0].endswith("(3 of 4 targets)")
+    assert rows[0] == (
+        "score", "macro (mean of targets)", "micro (all pooled)", "constant (macro, micro)"
+    )  # fmt: skip
     assert scores["ROC AUC, histone (1 target)"][0] == "–"
-    never = scores['accuracy of always answering "no"']
-    assert never == ("", f"{1 - evaluated.summary['positive_rate']:.4f}")
+    assert scores["accuracy at 0.5"][2] == f"{1 - evaluated.summary['positive_rate']:.4f}"
+    undefined = "–: no positive or no negative window of the target in this split: 1 of 4 targets"
+    assert any(remark.startswith(undefined) for remark in evaluation_remarks(evaluated.summary))
+
+
+def test_scores_of_the_constant_are_those_of_scikit_learn(trained, evaluated, probability):
+    labels = trained[1]["test"].labels()
+    rates = np.broadcast_to(labels.mean(axis=0), labels.shape)
+    constant = evaluated.summary["constant"]
+    flat = labels.ravel(), rates.ravel()
+    assert constant["micro"]["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(*flat))
+    assert constant["micro"]["average_precision"] == pytest.approx(
+        sklearn.metrics.average_precision_score(*flat)
+    )
+    assert constant["macro"] == {
+        "roc_auc": 0.5,
+        "average_precision": pytest.approx(labels[:, :3].mean()),
+    }
+    assert constant["brier"] == pytest.approx(sklearn.metrics.brier_score_loss(*flat))
+    assert constant["log_loss"] == pytest.approx(sklearn.metrics.log_loss(*flat))
+    micro = evaluated.summary["micro"]
+    assert micro["log_loss"] == pytest.approx(
+        sklearn.metrics.log_loss(
+            labels.ravel(), predict_split(load(trained[0]), trained[1]["test"]).ravel()
+        )
+    )
+
+
+def test_targets_with_few_positives_are_marked_and_the_others_have_a_mean(trained, evaluated):
+    table, enough = evaluated.per_target, evaluated.summary["enough"]
+    few = table["positives"] < 20
+    assert 0 < few.sum() < len(few)
+    assert table["few_positives"].tolist() == few.astype(int).tolist()
+    assert (enough["targets"], enough["positives"]) == ((~few).sum(), 20)
+    assert enough["roc_auc"] == pytest.approx(table["roc_auc"][~few].mean())
+    (remark,) = (text for text in evaluation_remarks(evaluated.summary) if "fewer than 20" in text)
+    assert remark.startswith(f"{few.sum()} of 4 targets ({few.mean():.0%}) ")
+
+
+def test_one_block_has_no_intervals_and_says_so(evaluated):
+    assert evaluated.summary["blocks"] == 1
+    assert evaluated.summary["macro"]["roc_auc_interval"] is None
+    assert evaluated.per_target["roc_auc_low"].isna().all()
+    assert evaluation_remarks(evaluated.summary)[0] == (
+        "no intervals: the split is in 1 block of 100 kb of the genome, an interval needs 5"
+    )
+
+
+def write_along_a_genome(path: Path, *, windows: int = 1200) -> Dataset:
+    """A data set with a window every 1,000 bases: 12 blocks."""
+    generator = np.random.default_rng(6)
+    targets = TARGETS[:2].assign(group=["DNase", "TF"])
+    description = Description("peaks", 60, 20, "half", contigs=("chr1",))
+    with new_dataset(path, description, targets) as writer:
+        for name in ("train", "valid", "test"):
+            codes = generator.integers(0, 4, (windows, 60)).astype(np.uint8)
+            rich = (codes == 0).mean(axis=1)[:, None] + generator.normal(0, 0.05, (windows, 2))
+            bins = np.stack([np.zeros(windows, int), np.arange(windows) * 1000], axis=1)
+            with writer.split(name) as split:
+                split.append(codes, pack_labels(rich > 0.3), bins)
+    return open_dataset(path)
+
+
+def write_run(folder: Path, data: Dataset, *, scale: float) -> Path:
+    """A run whose weights are random numbers times `scale`."""
+    torch.manual_seed(1)
+    model = build_model("bioq", targets=len(data.targets), window_bp=60, sizes=SIZES)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(scale)
+    runs.create_run(folder, model=model.architecture, training={}, data=data)
+    save_weights(model, folder / runs.BEST)
+    runs.write_history(folder, HISTORY)
+    return folder
+
+
+def test_every_area_has_an_interval_over_the_blocks(tmp_path, capsys):
+    data = write_along_a_genome(tmp_path / "data")
+    run = write_run(tmp_path / "run", data, scale=3)
+    assert main(["evaluate", str(run), str(data.path)]) == 0
+    shown = capsys.readouterr().out
+    result = results.read_evaluation(run)
+    summary, table = result.summary, result.per_target
+    assert summary["blocks"] == 12
+    groups = summary["groups"]
+    names = ("roc_auc", "average_precision")
+    areas = [(summary[mean], name) for mean in ("macro", "micro") for name in names]
+    areas += [(groups["TF"], f"{mean}_{name}") for mean in ("macro", "micro") for name in names]
+    for scores, name in areas:
+        low, high = scores[f"{name}_interval"]
+        assert 0 < low < scores[name] < high < 1
+    assert (table["roc_auc_low"] < table["roc_auc"]).all()
+    assert (table["average_precision_high"] > table["average_precision"]).all()
+    low, high = summary["macro"]["roc_auc_interval"]
+    assert f"{summary['macro']['roc_auc']:.4f} [{low:.3f}, {high:.3f}]" in shown
+    assert "95 % intervals are over 12 blocks of 100 kb of the genome" in shown
+    page = (run / "evaluation/report.html").read_text()
+    assert f"<span>95 %: {low:.3f} to {high:.3f}</span>" in page
+    of_target = f"{table['roc_auc_low'][0]:.3f} to {table['roc_auc_high'][0]:.3f}"
+    assert f">{of_target}</td>" in page
+
+
+def test_a_network_that_predicts_the_same_for_every_window_is_named(tmp_path, capsys):
+    data = write_along_a_genome(tmp_path / "data", windows=200)
+    run = write_run(tmp_path / "run", data, scale=0)
+    assert main(["evaluate", str(run), str(data.path)]) == 0
+    shown = capsys.readouterr().out
+    said = "the network predicts the same for every window: train longer"
+    assert said in shown
+    assert "not better than the constant: macro ROC AUC" in shown
+    assert (
+        "the network predicts the same for every window: train longer"
+        in (run / "evaluation/report.html").read_text()
+    )
+    summary = results.read_evaluation(run).summary
+    assert summary["same_everywhere"]["names"] == ["a", "b"]
+    assert summary["macro"]["roc_auc"] == 0.5
+
+
+def test_an_evaluation_of_another_split_stands_beside_the_first(trained, tmp_path, capsys):
+    run = str(copy_run(trained, tmp_path))
+    data = str(trained[1].path)
+    assert main(["evaluate", run, data]) == 0
+    first = (tmp_path / "run/evaluation/metrics.json").read_bytes()
+    assert main(["evaluate", run, data, "--split", "valid"]) == 0
+    assert (tmp_path / "run/evaluation/metrics.json").read_bytes() == first
+    page = (tmp_path / "run/evaluation-valid/report.html").read_text()
+    assert "<title>run, valid · BioQ report</title>" in page
+    assert "bioq evaluate run data --split valid" in page
+    assert results.read_evaluation(run, "valid").summary["split"] == "valid"
+    assert results.read_evaluation(run).summary["split"] == "test"
+    assert results.latest_evaluation(run) == tmp_path / "run/evaluation"
+    capsys.readouterr()
+
+
+def test_an_evaluation_is_replaced_only_with_force_and_before_any_work(trained, tmp_path, capsys):
+    run = copy_run(trained, tmp_path)
+    command = ["evaluate", str(run), str(trained[1].path)]
+    assert main(command) == 0
+    before = {file: file.stat().st_mtime_ns for file in (run / "evaluation").iterdir()}
+    capsys.readouterr()
+    assert main(command) == 1
+    assert capsys.readouterr().err == (
+        f"bioq: {run}/evaluation: has an evaluation of the split 'test' of data; give --force to "
+        "replace it, or --out for another folder\n"
+    )
+    assert {file: file.stat().st_mtime_ns for file in (run / "evaluation").iterdir()} == before
+    with pytest.raises(BioqError, match="give --force to replace it"):
+        evaluate(run, trained[1])
+    assert main([*command, "--force"]) == 0
+    assert all(file.stat().st_mtime_ns > time for file, time in before.items())
+
+
+@pytest.mark.parametrize("lost", ["metrics.json", "report.html"])
+def test_an_interrupted_evaluation_does_not_block_the_next(trained, tmp_path, lost):
+    run = copy_run(trained, tmp_path)
+    command = ["evaluate", str(run), str(trained[1].path)]
+    assert main(command) == 0
+    (run / "evaluation" / lost).unlink()
+    assert main(command) == 0
+    assert (run / "evaluation" / lost).is_file()
+
+
+def test_an_evaluation_written_before_intervals_is_still_read_and_shown(trained, tmp_path, capsys):
+    run = copy_run(trained, tmp_path)
+    evaluate(run, trained[1])
+    file = run / "evaluation/metrics.json"
+    new = ("blocks", "enough", "constant", "same_everywhere", "log_loss")
+
+    def older(value):
+        if not isinstance(value, dict):
+            return value
+        names = [name for name in value if name not in new and not name.endswith("_interval")]
+        return {name: older(value[name]) for name in names}
+
+    file.write_text(json.dumps(older(json.loads(file.read_text()))))
+    table = pd.read_csv(run / "evaluation/per_target.tsv", sep="\t", dtype=str, na_filter=False)
+    added = [name for name in table if name.endswith(("_low", "_high"))]
+    table = table.drop(columns=[*added, "few_positives", "same_everywhere"])
+    table.to_csv(run / "evaluation/per_target.tsv", sep="\t", index=False)
+    summary = results.read_evaluation(run).summary
+    assert evaluation_table(summary)[1][3] == ""
+    assert evaluation_remarks(summary)[0].startswith("–: ")
+    page = write_report(run).read_text()
+    assert "a constant" not in page
 
 
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(
     trained, evaluated, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     again = evaluate(run, trained[1], batch_size=32)
     pd.testing.assert_frame_equal(again.per_target, evaluated.per_target)
     assert sorted(os.listdir(run / "evaluation")) == [
@@ -202,13 +397,13 @@ def test_no_room_for_the_predictions_is_told_before_predicting(trained, monkeypa
 
     monkeypatch.setattr(predictions, "_MEMORY_BYTES", 100)
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     with pytest.raises(BioqError, match=r"'valid' need 0\.0 GB of disk .*No space left"):
         evaluate(run, trained[1])
 
 
 def test_without_a_validation_split_only_the_fixed_threshold_is_given(trained, tmp_path, capsys):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     data = write_dataset(tmp_path / "data", splits=("train", "test"))
     got = evaluate(run, data)
     assert [choice["chosen"] for choice in got.summary["thresholds"]] == ["fixed", "always no"]
@@ -223,7 +418,7 @@ def test_without_a_validation_split_only_the_fixed_threshold_is_given(trained, t
     [("valid", "chosen on the split 'valid' that is scored here"), ("train", "has seen these")],
 )
 def test_scores_that_are_too_good_are_noted(trained, tmp_path, split, note):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     assert note in evaluate(run, trained[1], split=split).summary["notes"][0]
 
 
@@ -243,7 +438,7 @@ def test_scores_that_are_too_good_are_noted(trained, tmp_path, split, note):
 def test_a_data_set_that_does_not_fit_the_run_is_refused(trained, tmp_path, options, message):
     data = write_dataset(tmp_path / "data", **options)
     with pytest.raises(BioqError, match=message):
-        evaluate(trained[0], data)
+        evaluate(trained[0], data, force=True)
 
 
 @pytest.mark.parametrize(
@@ -292,31 +487,32 @@ def test_a_damaged_or_newer_evaluation_is_refused(tmp_path, text, message):
 def test_a_run_that_cannot_be_written_to_is_refused(tmp_path):
     (tmp_path / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(BioqError, match="evaluation: could not be made: File exists"):
-        results.make_folder(tmp_path)
+        results.make_folder(tmp_path, "test")
 
 
 def test_the_calibration_split_of_another_data_set_is_not_noted(trained, tmp_path):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     give_calibration(run, floor(0.1), {"fingerprint": trained[1].fingerprint})
     note = "the calibration was fitted on the split 'valid' that is scored here"
     same = evaluate(run, trained[1], split="valid").summary["notes"]
     assert any(note in text for text in same)
     other = write_dataset(tmp_path / "data", windows=81)
     assert other.fingerprint != trained[1].fingerprint
-    assert not any(note in text for text in evaluate(run, other, split="valid").summary["notes"])
+    result = evaluate(run, other, split="valid", force=True)
+    assert not any(note in text for text in result.summary["notes"])
 
 
 @pytest.mark.parametrize("folded", [False, True])
 def test_the_forward_strand_alone_is_noted_if_the_source_has_both(trained, tmp_path, folded):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     data = write_dataset(tmp_path / "data", strands_folded=folded)
     notes = evaluate(run, data, strands="forward").summary["notes"]
     assert any("only the stored strand was scored" in text for text in notes) == folded
-    assert not evaluate(run, data, strands="both").summary["notes"]
+    assert not evaluate(run, data, strands="both", force=True).summary["notes"]
 
 
 def test_a_group_named_all_is_not_taken_for_the_pool_of_all_targets(trained, tmp_path):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     targets = TARGETS.assign(group=["all", "TF", "TF", ""])
     result = evaluate(run, write_dataset(tmp_path / "data", targets=targets))
     assert list(result.summary["groups"]) == ["TF"]
@@ -325,18 +521,18 @@ def test_a_group_named_all_is_not_taken_for_the_pool_of_all_targets(trained, tmp
 
 
 def test_a_score_equal_to_the_published_score_is_not_better_here(trained, evaluated, tmp_path):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     here = evaluated.per_target["roc_auc"]
     published = [repr(float(here[0])), repr(float(here[1]) - 0.01), "NA", "0.5"]
     targets = TARGETS.assign(danq_roc_auc=published)
-    (compared,) = evaluate(run, write_dataset(tmp_path / "data", targets=targets)).summary[
-        "published"
-    ]
+    (compared,) = evaluate(
+        run, write_dataset(tmp_path / "data", targets=targets, windows=200)
+    ).summary["published"]
     assert (compared["targets"], compared["better_here"]) == (2, 1)
 
 
 def test_files_of_two_evaluations_are_never_read_as_one(trained, tmp_path, monkeypatch):
-    run = shutil.copytree(trained[0], tmp_path / "run")
+    run = copy_run(trained, tmp_path)
     evaluate(run, trained[1])
     replace = os.replace
 
@@ -347,6 +543,6 @@ def test_files_of_two_evaluations_are_never_read_as_one(trained, tmp_path, monke
 
     monkeypatch.setattr(os, "replace", fail_at_the_curves)
     with pytest.raises(BioqError, match="Input/output error"):
-        evaluate(run, trained[1], split="valid")
+        evaluate(run, trained[1], strands="forward", force=True)
     with pytest.raises(BioqError, match=r"metrics\.json: no such file; run 'bioq evaluate"):
         results.read_evaluation(run)

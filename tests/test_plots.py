@@ -1,6 +1,7 @@
 """What the figures show, read back from their lines, dots and texts."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +30,23 @@ HISTORY = pd.DataFrame(
         "valid_micro_average_precision": [0.15, 0.25, 0.35],
     }
 )
-SUMMARY = {
+SUMMARY: dict[str, Any] = {
+    "windows": 100,
     "positive_rate": 0.1,
     "micro": {"roc_auc": 0.8, "average_precision": 0.4},
     "groups": {
-        "TF": {"targets": 3, "micro_roc_auc": 0.9, "micro_average_precision": 0.5},
-        "histone": {"targets": 1, "micro_roc_auc": None, "micro_average_precision": None},
+        "TF": {
+            "targets": 3,
+            "positives": 30,
+            "micro_roc_auc": 0.9,
+            "micro_average_precision": 0.5,
+        },
+        "histone": {
+            "targets": 1,
+            "positives": 10,
+            "micro_roc_auc": None,
+            "micro_average_precision": None,
+        },
     },
     "thresholds": [
         {"threshold": 0.5, "precision": 0.75, "recall": 0.25, "f1": 0.375},
@@ -75,12 +87,16 @@ def texts(figure: Figure, axes: int = 0) -> list[str]:
 
 
 def test_the_losses_are_drawn_over_the_epochs_and_named_with_their_last_value():
-    figure = plot_loss(HISTORY, best_epoch=2)
+    figure = plot_loss(HISTORY, best_epoch=2, best_by="validation loss")
     train, valid, best = figure.axes[0].lines
     assert list(train.get_ydata()) == list(HISTORY["train_loss"])
     assert list(valid.get_xdata()) == [1, 2, 3]
     assert list(best.get_xdata()) == [2, 2]
-    assert texts(figure) == ["training 0.300", "validation 0.470", "best, epoch 2"]
+    assert texts(figure) == [
+        "training 0.300",
+        "validation 0.470",
+        "best epoch 2\nby validation loss",
+    ]
 
 
 def test_a_run_without_validation_shows_its_training_loss_alone():
@@ -118,6 +134,30 @@ def test_the_precision_recall_figure_marks_each_threshold_where_it_lands():
     dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(0.25, 0.75), (0.5, 0.5)]
     assert {"0.5: F1 0.375", "0.2: F1 0.500", "guessing, 0.100"} <= set(texts(figure))
+
+
+def test_each_group_has_the_guessing_line_of_its_share_of_positives():
+    groups = {
+        name: {"targets": 2, "positives": positives, "micro_average_precision": 0.5}
+        for name, positives in (("TF", 10), ("histone", 60))
+    }
+    curves = pd.concat([CURVES, CURVES[CURVES["group"] == "TF"].assign(group="histone")])
+    figure = plot_precision_recall(curves, SUMMARY | {"groups": groups, "windows": 100})
+    axes = figure.axes[0]
+    dashed = [line for line in axes.lines if line.is_dashed()]
+    assert [line.get_ydata()[0] for line in dashed] == pytest.approx([0.05, 0.3, 0.1])
+    drawn = [line for line in axes.lines if not line.is_dashed() and len(line.get_xdata()) == 2]
+    assert [line.get_color() for line in dashed] == [line.get_color() for line in drawn]
+    assert "guessing, 0.050 to 0.300" in texts(figure)
+
+
+def test_the_label_of_the_best_epoch_is_away_from_the_lines():
+    history = pd.DataFrame({"epoch": range(1, 11), "valid_loss": 0.5})
+    history["train_loss"] = 1.0
+    for best in (2, 9):
+        figure = plot_loss(history, best_epoch=best, best_by="macro ROC AUC")
+        (label,) = (text for text in figure.axes[0].texts if "best" in text.get_text())
+        assert 0.3 <= label.xy[1] <= 0.7
 
 
 def test_every_defined_target_is_a_dot_and_every_group_has_its_median():

@@ -7,8 +7,9 @@ from cyclopts import Parameter
 
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
+from bioq.evaluation.files import REPORT, evaluation_folder
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_runs
-from bioq.evaluation.table import evaluation_table
+from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.reports.evaluation import write_report
 
 
@@ -18,16 +19,19 @@ def evaluate(
     /,
     *more: Path,
     out: Path | None = None,
+    force: bool = False,
     options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),  # noqa: B008 frozen
 ) -> None:
     """Score a run on a data set, or the mean of several runs, with figures and a report.
 
     Writes RUN/evaluation: metrics.json, per_target.tsv, the figures and report.html. The
-    thresholds are chosen on the validation split, never on the split that is scored.
+    evaluation of another split than test is written into RUN/evaluation-SPLIT. The thresholds are
+    chosen on the validation split, never on the split that is scored.
 
     For example:
 
         bioq evaluate run yeast
+        bioq evaluate run yeast --split valid
         bioq evaluate run-0 run-1 run-2 yeast --out ensemble
 
     Parameters
@@ -41,8 +45,17 @@ def evaluate(
         probabilities.
     out
         Folder in which the folder evaluation is written; by default RUN. Several runs need it.
+    force
+        Replace an output that exists.
     """
     folders = [run, dataset, *more]
-    evaluation = evaluate_runs(folders[:-1], open_dataset(folders[-1]), out, options)
+    home, split = out or run, options.split
+    interrupted = not (evaluation_folder(home, split) / REPORT).exists()  # the report is the last
+    evaluation = evaluate_runs(
+        folders[:-1], open_dataset(folders[-1]), out, options, force=force or interrupted
+    )
     print_table(evaluation_table(evaluation.summary))
-    print(f"report: {write_report(out or run)}")
+    print()
+    for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
+        print(remark)
+    print(f"report: {write_report(home, split)}")

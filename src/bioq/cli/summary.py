@@ -1,7 +1,7 @@
 """`bioq summary`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -12,7 +12,8 @@ from bioq.files import new_file
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
-from bioq.runs.folder import read_config
+from bioq.runs.best_epoch import best_epoch_text
+from bioq.runs.folder import HISTORY, read_config, read_history
 
 _MODEL_HELP = (
     f"Name of a model ({', '.join(PUBLISHED)}), or a run folder, which has the model that was "
@@ -61,6 +62,9 @@ def summary(
     print(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
     if run is not None and run.genome_build:
         print(f"trained on the genome {run.genome_build}")
+    if run is not None and (Path(model) / HISTORY).is_file():
+        history: Any = read_history(model).to_dict("records")
+        print(f"best epoch {best_epoch_text(history, run.select_by)}")
     if out is not None:
         from bioq.plots.model import plot_architecture
 

@@ -1,9 +1,12 @@
-"""The files of an evaluation in `RUN/evaluation/`."""
+"""The files of an evaluation.
+
+They are in `RUN/evaluation/` for the split test, in `RUN/evaluation-SPLIT/` for another split.
+"""
 
 import contextlib
 import json
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
@@ -18,27 +21,46 @@ SUMMARY = "metrics.json"
 PER_TARGET = "per_target.tsv"
 CURVES = "curves.csv"
 RELIABILITY = "calibration.csv"
+REPORT = "report.html"
+"""Written last, by `reports.evaluation`."""
+TEST = "test"
+"""The split whose evaluation is in `RUN/evaluation/`."""
 
 _FIRST_SCORE = "positives"
 """The first column of `per_target.tsv` that is a score and not the sheet's annotation."""
 
 
-def read_evaluation(run: str | Path) -> Evaluation:
-    """Read the files that `evaluate` wrote.
+def evaluation_folder(run: str | Path, split: str = TEST) -> Path:
+    """Return the folder of the evaluation of a split: another split has another folder."""
+    return Path(run) / (FOLDER if split == TEST else f"{FOLDER}-{split}")
 
-    Raises BioqError if the run has not been evaluated, or a file is damaged.
+
+def latest_evaluation(run: str | Path) -> Path | None:
+    """Return the folder of the evaluation to show of a run: of test, else of valid or train.
+
+    None if the run has not been evaluated.
     """
-    folder = Path(run) / FOLDER
+    folders = (evaluation_folder(run, split) for split in (TEST, "valid", "train"))
+    return next((folder for folder in folders if (folder / SUMMARY).is_file()), None)
+
+
+def read_evaluation(run: str | Path, split: str = TEST) -> Evaluation:
+    """Read the files that `evaluate` wrote for a split.
+
+    Evaluations written before 2026-11-29 are in `RUN/evaluation/` for every split. Raises BioqError
+    if the run has not been evaluated, or a file is damaged.
+    """
+    folder = evaluation_folder(run, split)
     file = folder / SUMMARY
     if not file.is_file():
-        raise BioqError(f"{file}: no such file; run 'bioq evaluate {run} DATASET' first")
-    summary = read_json(
-        file,
-        what="an evaluation",
-        kind=FORMAT,
-        version=FORMAT_VERSION,
-        remedy="evaluate the run again",
-    )
+        wanted = "" if split == TEST else f" --split {split}"
+        raise BioqError(f"{file}: no such file; run 'bioq evaluate {run} DATASET{wanted}' first")
+    return read_folder(folder)
+
+
+def read_folder(folder: Path) -> Evaluation:
+    """Read the evaluation in a folder. Raises BioqError if a file is damaged."""
+    summary = _read_summary(folder)
     try:
         per_target = _read_per_target(folder / PER_TARGET)
         curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})
@@ -49,12 +71,41 @@ def read_evaluation(run: str | Path) -> Evaluation:
         raise BioqError(f"{folder}: cannot be read ({reason}); evaluate the run again") from error
 
 
-def make_folder(run: Path) -> Path:
-    """Make `RUN/evaluation/`, and RUN if it does not exist, and return it.
+def _read_summary(folder: Path) -> dict[str, Any]:
+    return read_json(
+        folder / SUMMARY,
+        what="an evaluation",
+        kind=FORMAT,
+        version=FORMAT_VERSION,
+        remedy="evaluate the run again",
+    )
+
+
+def require_not_evaluated(run: Path, split: str, *, force: bool) -> None:
+    """Raise BioqError if an evaluation of a split would be replaced without `force`.
+
+    An evaluation that was interrupted, which has no `metrics.json`, is not one.
+    """
+    folder = evaluation_folder(run, split)
+    if force or not (folder / SUMMARY).exists():
+        return
+    try:
+        summary = _read_summary(folder)
+        what = f"the split {summary['split']!r} of {summary['data']['name']}"
+    except (BioqError, KeyError, TypeError):
+        what = "a split, damaged"
+    raise BioqError(
+        f"{folder}: has an evaluation of {what}; give --force to replace it, or --out for another "
+        "folder"
+    )
+
+
+def make_folder(run: Path, split: str) -> Path:
+    """Make the folder of an evaluation, and RUN if it does not exist, and return it.
 
     Raises BioqError if it cannot be made, for instance because the folder of RUN does not exist.
     """
-    folder = run / FOLDER
+    folder = evaluation_folder(run, split)
     try:
         run.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
@@ -64,13 +115,13 @@ def make_folder(run: Path) -> Path:
 
 
 def write_evaluation(evaluation: Evaluation, run: Path) -> None:
-    """Write the four files into `RUN/evaluation/`.
+    """Write the four files into the folder of the split.
 
     All of them are first written under temporary names, so that a full disk leaves the earlier
     evaluation. Then they replace it; `metrics.json`, without which no file is read, is removed
-    first and put back last.
+    first and put back last. The report of an earlier evaluation is removed.
     """
-    folder = make_folder(run)
+    folder = make_folder(run, evaluation.summary["split"])
     summary = {"format": FORMAT, "format_version": FORMAT_VERSION, **evaluation.summary}
     with locked(folder), contextlib.ExitStack() as stack:  # renames in the opposite order
         partial = {
@@ -91,6 +142,7 @@ def write_evaluation(evaluation: Evaluation, run: Path) -> None:
         for file in partial.values():
             sync(file)
         (folder / SUMMARY).unlink(missing_ok=True)
+        (folder / REPORT).unlink(missing_ok=True)
 
 
 def _read_per_target(file: Path) -> pd.DataFrame:

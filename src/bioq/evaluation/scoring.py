@@ -13,22 +13,16 @@ from bioq.dataset import Dataset, Split, open_dataset
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.data_match import require_match
-from bioq.evaluation.files import make_folder, write_evaluation
+from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.predictions import predict_labelled
-from bioq.evaluation.summary import (
-    VALID,
-    About,
-    Evaluation,
-    Labels,
-    Probability,
-    choose_thresholds,
-    score,
-)
+from bioq.evaluation.split_scores import choose_thresholds, score
+from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
 from bioq.runs.calibration import Calibration
-from bioq.runs.folder import CONFIG
+from bioq.runs.folder import CONFIG, HISTORY, read_config, read_history
+from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, load
 
 
@@ -62,8 +56,12 @@ def evaluate(
     device: str | None = EvaluateOptions.device,
     batch_size: int = EvaluateOptions.batch_size,
     precision: Precision = EvaluateOptions.precision,
+    force: bool = False,
 ) -> Evaluation:
     """Score the run's best model on one split, and write `RUN/evaluation/`.
+
+    The evaluation of another split than test is written into `RUN/evaluation-SPLIT/`; an earlier
+    evaluation of the same split is replaced only with `force`.
 
     Of several runs the mean of their probabilities is scored (an ensemble: Lakshminarayanan et al.
     2017), with one model in memory at a time; they need `out`, and `OUT/evaluation/` is written.
@@ -74,7 +72,7 @@ def evaluate(
     """
     runs = [Path(run)] if isinstance(run, str | Path) else [Path(path) for path in run]
     options = EvaluateOptions(split, strands, device, batch_size, precision)
-    return evaluate_runs(runs, data, out, options)
+    return evaluate_runs(runs, data, out, options, force=force)
 
 
 def evaluate_runs(
@@ -82,16 +80,19 @@ def evaluate_runs(
     data: Dataset | str | Path,
     out: str | Path | None,
     options: EvaluateOptions,
+    *,
+    force: bool = False,
 ) -> Evaluation:
     """Do what `evaluate` does, for the options of `options`."""
     split = options.split
     home = _home(runs, out)
+    require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(data)
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
     device = choose_device(options.device)
-    ensemble = _Ensemble(members, make_folder(home), device, options)
+    ensemble = _Ensemble(members, make_folder(home, split), device, options)
     calibrations = [member.calibration for member in members]
     about: About = {
         "run": home.resolve().name,
@@ -108,7 +109,10 @@ def evaluate_runs(
     thresholds = None
     if VALID in data and len(data[VALID]):
         thresholds = choose_thresholds(*ensemble.predict(data[VALID]))
-    evaluation = score(*ensemble.predict(data[split]), data.targets, thresholds, about)
+    evaluation = score(
+        *ensemble.predict(data[split]), data.targets, thresholds, about, data[split].blocks()
+    )
+    _add_advice(evaluation, data, members)
     write_evaluation(evaluation, home)
     for note in about["notes"]:
         say(f"note: {note}")
@@ -159,6 +163,24 @@ class _Ensemble:
             batch_size=self.options.batch_size,
             precision=self.options.precision,
         )
+
+
+def _add_advice(evaluation: Evaluation, data: Dataset, members: Sequence[_Member]) -> None:
+    """Add what to try to the targets that get the same prediction for every window."""
+    found = evaluation.summary.get("same_everywhere")
+    if found is None or not found["targets"]:
+        return
+    run = members[0].run
+    config = read_config(run)
+    is_of_run = config.data.get("fingerprint") == data.fingerprint and "train" in data
+    has_history = (run / HISTORY).is_file()
+    found["advice"] = what_to_try(
+        evaluation.per_target["same_everywhere"].to_numpy() == 1,
+        data["train"].positives() if is_of_run else None,
+        len(data["train"]) if is_of_run else 0,
+        learning_rate=config.recipe.get("learning_rate"),
+        epochs=len(read_history(run)) if has_history else 0,
+    )
 
 
 def _open_member(run: Path, data: Dataset, *, keep: bool) -> _Member:

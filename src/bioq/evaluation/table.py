@@ -1,66 +1,230 @@
 """The scores of an evaluation as a table of text: the command line and the pages print it."""
 
-import math
 from collections.abc import Iterator
+from typing import Literal
 
-from bioq.evaluation.summary import ALWAYS_NO, Summary, ThresholdScores
+from bioq.dataset import BLOCK_BP
+from bioq.evaluation.summary import (
+    ALWAYS_NO,
+    ConstantScores,
+    EnoughMacro,
+    Interval,
+    Summary,
+    ThresholdScores,
+)
+from bioq.metrics import MIN_BLOCKS, number
+
+Row = tuple[str, str, str, str]
+
+UNDEFINED = "–: no positive or no negative window of the target in this split"
+"""The explanation of a dash in a table of scores."""
 
 
-def evaluation_table(summary: Summary) -> list[tuple[str, str, str]]:
-    """Return rows of text: score, macro, micro; the first row is the heading."""
+def evaluation_table(summary: Summary) -> list[Row]:
+    """Return rows of text: score, macro, micro, constant; the first row is the heading.
+
+    Evaluations written before 2026-11-29 have no intervals and few constants.
+    """
     macro, micro = summary["macro"], summary["micro"]
-
-    def mean(score: float | None, undefined: int) -> str:
-        of = f" ({summary['targets'] - undefined} of {summary['targets']} targets)"
-        return number(score) + (of if undefined else "")
-
-    return [
-        ("score", "macro (mean of targets)", "micro (all pooled)"),
-        ("ROC AUC", mean(macro["roc_auc"], macro["undefined_roc_auc"]), number(micro["roc_auc"])),
+    constant = summary.get("constant")
+    enough = summary.get("enough")
+    rows: list[Row] = [
+        ("score", "macro (mean of targets)", "micro (all pooled)", "constant (macro, micro)"),
+        (
+            "ROC AUC",
+            score_text(macro["roc_auc"], macro.get("roc_auc_interval")),
+            score_text(micro["roc_auc"], micro.get("roc_auc_interval")),
+            _constants(constant, "roc_auc"),
+        ),
         (
             "average precision",
-            mean(macro["average_precision"], macro["undefined_average_precision"]),
-            number(micro["average_precision"]),
+            score_text(macro["average_precision"], macro.get("average_precision_interval")),
+            score_text(micro["average_precision"], micro.get("average_precision_interval")),
+            _constants(constant, "average_precision"),
         ),
-        *_group_rows(summary),
-        *_threshold_rows(summary),
-        ("Brier score", number(macro["brier"]), number(micro["brier"])),
-        ("calibration error", "", number(micro["calibration_error"])),
     ]
+    if enough is not None and 0 < enough["targets"] < summary["targets"]:
+        rows += _enough_rows(enough)
+    rows += _group_rows(summary)
+    rows += _threshold_rows(summary)
+    rows.append(
+        (
+            "Brier score",
+            number(macro["brier"]),
+            number(micro["brier"]),
+            number(constant["brier"] if constant else None, missing=""),
+        )
+    )
+    if "log_loss" in micro:
+        loss = number(constant["log_loss"] if constant else None, missing="")
+        rows.append(("log loss", "", number(micro["log_loss"]), loss))
+    rows.append(("calibration error", "", number(micro["calibration_error"]), ""))
+    return rows
 
 
-def _group_rows(summary: Summary) -> Iterator[tuple[str, str, str]]:
+def evaluation_remarks(summary: Summary) -> list[str]:
+    """Return sentences that explain the table: intervals, the constant, dashes, few positives."""
+    remarks = list(_interval_remarks(summary))
+    remarks += _constant_remarks(summary)
+    undefined = summary["macro"]["undefined_roc_auc"]
+    if undefined:
+        remarks.append(
+            f"{UNDEFINED}: {undefined:,} of {_targets(summary['targets'])}, not in the macro mean"
+        )
+    remarks += _few_remarks(summary)
+    return remarks
+
+
+def _interval_remarks(summary: Summary) -> Iterator[str]:
+    """Yield what the intervals are, or why there are none."""
+    blocks = summary.get("blocks")
+    if blocks is None:
+        return
+    length = f"{BLOCK_BP // 1000} kb"
+    if blocks < MIN_BLOCKS:
+        yield (
+            f"no intervals: the split is in {blocks} {'block' if blocks == 1 else 'blocks'} of "
+            f"{length} of the genome, an interval needs {MIN_BLOCKS}"
+        )
+        return
+    yield (
+        f"95 % intervals are over {blocks:,} blocks of {length} of the genome, for this trained "
+        f"network: another seed of its training is not in them. No interval: positives in fewer "
+        f"than {MIN_BLOCKS} blocks, or a score of 0 or 1"
+    )
+
+
+def _constant_remarks(summary: Summary) -> Iterator[str]:
+    """Yield what the constant is, and which scores are not better than its scores."""
+    constant, micro, macro = summary.get("constant"), summary["micro"], summary["macro"]
+    if constant is None:
+        return
+    yield (
+        "constant: the score without the sequence, of each target's share of positives in this "
+        "split for every window; of accuracy and F1, always “no” and always “yes”"
+    )
+    of_macro, of_micro = constant["macro"], constant["micro"]
+    pairs = [
+        ("macro ROC AUC", macro["roc_auc"], of_macro["roc_auc"]),
+        ("macro average precision", macro["average_precision"], of_macro["average_precision"]),
+        ("micro ROC AUC", micro["roc_auc"], of_micro["roc_auc"]),
+        ("micro average precision", micro["average_precision"], of_micro["average_precision"]),
+    ]
+    # The signs of losses are changed, so that higher is better.
+    pairs += [
+        (name, None if here is None else -here, None if there is None else -there)
+        for name, here, there in (
+            ("Brier score", micro["brier"], constant["brier"]),
+            ("log loss", micro.get("log_loss"), constant["log_loss"]),
+        )
+    ]
+    worse = [
+        name
+        for name, here, there in pairs
+        if here is not None and there is not None and here <= there
+    ]
+    if worse:
+        yield f"not better than the constant: {', '.join(worse)}"
+
+
+def _few_remarks(summary: Summary) -> Iterator[str]:
+    """Yield how many targets have too few positives for a score of their own."""
+    enough = summary.get("enough")
+    if enough is None or enough["targets"] == summary["targets"]:
+        return
+    few = summary["targets"] - enough["targets"]
+    yield (
+        f"{few:,} of {_targets(summary['targets'])} ({few / summary['targets']:.0%}) "
+        f"{'has' if few == 1 else 'have'} fewer than {enough['positives']} positive windows in "
+        f"{summary['split']}: their scores are uncertain (few_positives in per_target.tsv)"
+    )
+
+
+def same_remarks(summary: Summary) -> Iterator[str]:
+    """Yield which targets the network predicts the same for every window, and what to try."""
+    same = summary.get("same_everywhere")
+    if same is None or not same["targets"]:
+        return
+    advice = f": {same['advice']}" if same.get("advice") else ""
+    if same["targets"] == summary["targets"]:
+        yield f"the network predicts the same for every window{advice}"
+        return
+    more = ", ..." if same["targets"] > len(same["names"]) else ""
+    yield (
+        f"{same['targets']:,} of {_targets(summary['targets'])} get the same prediction for every "
+        f"window ({', '.join(same['names'])}{more}){advice}"
+    )
+
+
+def _enough_rows(enough: EnoughMacro) -> Iterator[Row]:
+    label = f"{_targets(enough['targets'])} with {enough['positives']}+ positives"
+    of = enough["constant"]
+    yield (
+        f"ROC AUC, {label}",
+        score_text(enough["roc_auc"], enough["roc_auc_interval"]),
+        "",
+        number(of["roc_auc"]),
+    )
+    yield (
+        f"average precision, {label}",
+        score_text(enough["average_precision"], enough["average_precision_interval"]),
+        "",
+        number(of["average_precision"]),
+    )
+
+
+def _group_rows(summary: Summary) -> Iterator[Row]:
     for group, scores in summary["groups"].items():
-        noun = "target" if scores["targets"] == 1 else "targets"
-        label = f"{group} ({scores['targets']} {noun})"
+        label = f"{group} ({_targets(scores['targets'])})"
         yield (
             f"ROC AUC, {label}",
-            number(scores["macro_roc_auc"]),
-            number(scores["micro_roc_auc"]),
+            score_text(scores["macro_roc_auc"], scores.get("macro_roc_auc_interval")),
+            score_text(scores["micro_roc_auc"], scores.get("micro_roc_auc_interval")),
+            _constants(scores.get("constant"), "roc_auc"),
         )
         yield (
             f"average precision, {label}",
-            number(scores["macro_average_precision"]),
-            number(scores["micro_average_precision"]),
+            score_text(
+                scores["macro_average_precision"], scores.get("macro_average_precision_interval")
+            ),
+            score_text(
+                scores["micro_average_precision"], scores.get("micro_average_precision_interval")
+            ),
+            _constants(scores.get("constant"), "average_precision"),
         )
 
 
-def _threshold_rows(summary: Summary) -> Iterator[tuple[str, str, str]]:
+def _threshold_rows(summary: Summary) -> Iterator[Row]:
+    rate = summary["positive_rate"]
+    never = number(None if rate is None else 1 - rate)
+    always = number(None if rate is None else 2 * rate / (1 + rate))
     for scores in summary["thresholds"]:
-        at = threshold_name(scores)
-        yield f"accuracy {at}", "", number(scores["accuracy"])
-        if scores["chosen"] != ALWAYS_NO:
-            yield f"F1 {at}", "", number(scores["f1"])
+        if scores["chosen"] == ALWAYS_NO:
+            continue
+        at = _threshold_name(scores)
+        yield f"accuracy {at}", "", number(scores["accuracy"]), never
+        yield f"F1 {at}", "", number(scores["f1"]), always
 
 
-def threshold_name(scores: ThresholdScores) -> str:
+def _threshold_name(scores: ThresholdScores) -> str:
     """Return the name of a threshold in a table: "at 0.5", "at 0.215 (best F1 on valid)"."""
-    if scores["threshold"] is None:
-        return 'of always answering "no"'
     at = f"at {scores['threshold']:.3g}"
     return at if scores["chosen"] == "fixed" else f"{at} ({scores['chosen']})"
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Return a number as text, a dash where it is undefined."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+def score_text(value: float | None, interval: Interval = None) -> str:
+    """Return a score as text, with its interval in brackets if it has one: 0.7858 [0.742, 0.824]"""
+    text = number(value)
+    return text if interval is None else f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+def _constants(
+    constant: ConstantScores | None, score: Literal["roc_auc", "average_precision"]
+) -> str:
+    if constant is None:
+        return ""
+    return f"{number(constant['macro'][score])}, {number(constant['micro'][score])}"
+
+
+def _targets(count: int) -> str:
+    return f"{count:,} {'target' if count == 1 else 'targets'}"

@@ -3,50 +3,72 @@
 A score that is undefined (no positive, no negative, no "yes") is NaN.
 """
 
+from bioq.metrics.intervals import (
+    MIN_BLOCKS,
+    BlockEffects,
+    block_effects,
+    joined_blocks,
+)
 from bioq.metrics.pieces import Floats
 from bioq.metrics.points import (
     OperatingPoints,
     average_precision,
     best_f1,
     operating_points,
+    points_of_constants,
     precision_recall_curve,
     roc_auc,
     roc_curve,
 )
 from bioq.metrics.scores import (
+    FEW_POSITIVES,
     HALF,
     RATES,
     Confusion,
     Reliability,
+    TargetScores,
     at_threshold,
     best_thresholds,
     brier,
     log_loss,
     macro,
+    number,
     per_target,
     quick_scores,
     reliability,
+    same_everywhere,
+    score_targets,
 )
 
 __all__ = [
+    "FEW_POSITIVES",
     "HALF",
+    "MIN_BLOCKS",
     "RATES",
+    "BlockEffects",
     "Confusion",
     "Floats",
     "OperatingPoints",
     "Reliability",
+    "TargetScores",
     "at_threshold",
     "average_precision",
     "best_f1",
     "best_thresholds",
+    "block_effects",
     "brier",
+    "joined_blocks",
     "log_loss",
     "macro",
+    "number",
     "operating_points",
     "per_target",
+    "points_of_constants",
     "precision_recall_curve",
     "quick_scores",
     "reliability",
     "roc_auc",
     "roc_curve",
+    "same_everywhere",
+    "score_targets",
 ]

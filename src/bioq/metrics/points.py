@@ -83,6 +83,26 @@ def operating_points(
     )
 
 
+def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
+    """Return the points of all targets pooled if each target's score is its share of positives.
+
+    `positives` is `(targets,)`. What a pooled score gains above them, it gains within targets.
+    """
+    rates, target = np.unique(np.asarray(positives, np.int64), return_inverse=True)
+    gained = np.bincount(target, positives, len(rates)).astype(np.int64)
+    lost = np.bincount(target, minlength=len(rates)) * windows - gained
+    used = rates > 0  # thresholds are the scores of positives
+    false = lost[::-1].cumsum()[::-1]
+    return OperatingPoints(
+        thresholds=rates[used][::-1] / max(windows, 1),
+        true_positives=gained[used][::-1].cumsum(),
+        false_positives=false[used][::-1],
+        false_positives_above=(false - lost)[used][::-1],
+        positives=int(gained.sum()),
+        negatives=int(lost.sum()),
+    )
+
+
 def roc_auc(points: OperatingPoints) -> float:
     """Return the area under the ROC curve: P(a positive scores more than a negative), ties half."""
     gained = np.diff(points.true_positives, prepend=0)

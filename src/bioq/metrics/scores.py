@@ -1,10 +1,13 @@
 """Scores at thresholds, of each target and of all targets pooled, and calibration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from bioq.metrics.intervals import BlockEffects, block_effects, stacked
 from bioq.metrics.pieces import Array, Bools, Counts, Floats, chunks, each_target, ratio
 from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
 
@@ -80,30 +83,83 @@ def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
     return Confusion(true_positives, predicted_positives - true_positives, positives, negatives)
 
 
+FEW_POSITIVES = 20
+"""With fewer positives the scores of a target say little: the 95 % interval of a ROC AUC of 0.8 is
+then about 0.2 wide or more (standard error 0.06 with 20 positives; Hanley & McNeil 1982)."""
+SAME_WITHIN = 1e-4
+"""Predictions of a target that differ less, relative to their distance from 0 and 1, are the same:
+float32 arithmetic alone makes a difference of about 1e-6."""
+
+
+@dataclass(frozen=True)
+class TargetScores:
+    """The scores of every target, and the effects of blocks on them."""
+
+    table: pd.DataFrame
+    """See `per_target`."""
+    effects: BlockEffects | None
+    """Arrays `(blocks, targets)`; None without blocks."""
+
+
 def per_target(
     labels: Array, probability: Array, *, thresholds: Floats | None = None
 ) -> pd.DataFrame:
     """Score every target; one row per target.
 
     `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
-    positives, roc_auc, average_precision, windows, brier; accuracy, f1, precision and recall, each
-    with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
+    positives, roc_auc, average_precision, windows, few_positives (1 if fewer than `FEW_POSITIVES`),
+    same_everywhere (1 if all predictions are the same), brier; accuracy, f1, precision and recall,
+    each with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
+    """
+    return score_targets(labels, probability, thresholds=thresholds).table
+
+
+def score_targets(
+    labels: Array,
+    probability: Array,
+    *,
+    thresholds: Floats | None = None,
+    blocks: Array | None = None,
+) -> TargetScores:
+    """Score every target as `per_target` does; with `blocks`, also 95 % intervals.
+
+    `blocks` `(windows,)` are `joined_blocks`. The intervals are the columns roc_auc_low,
+    roc_auc_high, average_precision_low and average_precision_high.
     """
 
-    def score(target: int, label: Bools, scored: Array) -> dict[str, float]:
+    def score(
+        target: int, label: Bools, scored: Array
+    ) -> tuple[dict[str, float], BlockEffects | None]:
         points = operating_points(label, scored)
         row: dict[str, float] = {"positives": points.positives}
         row["roc_auc"] = roc_auc(points)
         row["average_precision"] = average_precision(points)
+        effects = None
+        if blocks is not None:
+            effects = block_effects(points, label, scored, blocks)
+            for name, of in (
+                ("roc_auc", effects.interval_of_roc_auc),
+                ("average_precision", effects.interval_of_average_precision),
+            ):
+                row[f"{name}_low"], row[f"{name}_high"] = of(row[name])
         row["windows"] = len(label)
+        row["few_positives"] = int(points.positives < FEW_POSITIVES)
+        row["same_everywhere"] = int(len(scored) > 1 and is_same(scored.min(), scored.max()))
         row["brier"] = brier(label, scored)
         row |= _rates(label, scored, HALF, "_at_0.5")
         if thresholds is not None:
             row["threshold"] = float(thresholds[target])
             row |= _rates(label, scored, row["threshold"], "_at_threshold")
-        return row
+        return row, effects
 
-    return pd.DataFrame(each_target(score, labels, probability))
+    rows = each_target(score, labels, probability)
+    found = [effects for _, effects in rows if effects is not None]
+    return TargetScores(pd.DataFrame([row for row, _ in rows]), stacked(found) if found else None)
+
+
+def is_same(lowest: float, highest: float) -> bool:
+    """Return whether predictions between these two are the same; see `SAME_WITHIN`."""
+    return bool(highest - lowest <= SAME_WITHIN * min(highest, 1 - lowest))
 
 
 def best_thresholds(labels: Array, probability: Array) -> Floats:
@@ -135,6 +191,22 @@ def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
         "macro_average_precision": macro(each[:, 1])[0],
         "micro_average_precision": average_precision(pooled),
     }
+
+
+def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
+    """Return which targets get the same prediction for every window, `(targets,)`.
+
+    None does with fewer than two windows.
+    """
+    if len(probability) < 2:
+        return np.zeros(probability.shape[1], dtype=bool)
+    ends = zip(probability.min(axis=0), probability.max(axis=0), strict=True)
+    return np.array([is_same(*pair) for pair in ends], dtype=bool)
+
+
+def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str:
+    """Return a score as text, `missing` where it is undefined."""
+    return missing if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def brier(labels: Array, probability: Array) -> float:

@@ -50,18 +50,10 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
     """
     figure = new_figure(3.9)
     axes = figure.axes[0]
-    rate = summary["positive_rate"]
+    rates = _guessing(summary)
     good = (summary["micro"]["average_precision"] or 0) > 0.45
-    corner = (0.02, min(rate, 0.5) + 0.06) if good else (0.98, 0.97)  # away from the curves
-    axes.axhline(rate, color=FAINT, linewidth=1, linestyle=(0, (3, 2)))
-    axes.text(
-        0.8 if good else 0.01,
-        rate + 0.015,
-        f"guessing, {rate:.3f}",
-        color=FAINT,
-        ha="right" if good else "left",
-        va="bottom",
-    )
+    corner = (0.02, min(max(rates.values()), 0.5) + 0.06) if good else (0.98, 0.97)
+    _draw_guessing(axes, rates, at_right=good)
     _draw_curves(axes, curves, summary, "precision_recall", "average_precision", corner=corner)
     last: tuple[float, float] | None = None
     for choice in summary["thresholds"]:
@@ -167,6 +159,42 @@ def _draw_reliability(axes: Axes, bins: pd.DataFrame) -> None:
     axes.errorbar(x, rate, yerr=reach, fmt="none", ecolor=BLUE, elinewidth=1)
 
 
+def _shown_groups(summary: Mapping[str, Any]) -> list[str]:
+    """Return the largest groups, in their order; none if there is only one."""
+    groups = summary["groups"]
+    largest = sorted(groups, key=lambda name: -groups[name]["targets"])[:MOST_GROUPS]
+    return [name for name in groups if name in largest] if len(groups) > 1 else []
+
+
+def _guessing(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return the precision of guessing, the share of positives, of the groups and of all."""
+    groups, windows = summary["groups"], summary["windows"]
+    rates = {
+        name: groups[name]["positives"] / max(groups[name]["targets"] * windows, 1)
+        for name in _shown_groups(summary)
+    }
+    return rates | {ALL: summary["positive_rate"]}
+
+
+def _draw_guessing(axes: Axes, rates: Mapping[str, float], *, at_right: bool) -> None:
+    """Draw a dashed line at each rate in the colour of its group, with the rates beside them."""
+    colours = group_colours(list(rates)[:-1]) | {ALL: INK}
+    for name, rate in rates.items():
+        axes.axhline(rate, color=colours[name], linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
+    lowest, highest = min(rates.values()), max(rates.values())
+    span = f"{lowest:.3f}"
+    if span != f"{highest:.3f}":
+        span = f"{span} to {highest:.3f}"
+    axes.text(
+        0.8 if at_right else 0.01,
+        highest + 0.015,
+        f"guessing, {span}",
+        color=FAINT,
+        ha="right" if at_right else "left",
+        va="bottom",
+    )
+
+
 def _draw_curves(
     axes: Axes,
     curves: pd.DataFrame,
@@ -178,8 +206,7 @@ def _draw_curves(
 ) -> None:
     """Draw the curves of the largest groups and of all targets, with their micro scores."""
     groups = summary["groups"]
-    largest = sorted(groups, key=lambda name: -groups[name]["targets"])[:MOST_GROUPS]
-    shown = [name for name in groups if name in largest] if len(groups) > 1 else []
+    shown = _shown_groups(summary)
     colours = group_colours(shown) | {ALL: INK}
     lines = []
     for name in [*shown, ALL]:  # drawn last, on top

@@ -20,8 +20,8 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
-from bioq.runs.best_epoch import best_epoch, deciding_score
-from bioq.runs.folder import RunConfig, read_history
+from bioq.runs.best_epoch import best_epoch, best_epoch_text, deciding_score, score_name
+from bioq.runs.folder import HISTORY, RunConfig, read_history
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
         plot_precision_recall(evaluation.curves, evaluation.summary),
         "Precision and recall",
         f"Share of the “yes” answers that are right (up) against the share of positives that are "
-        f"recovered (right), on {split}. The dots are the thresholds of the table above. If few "
+        f"recovered (right), on {split}. The dots are the thresholds of the table above. Dashed: "
+        "the precision of guessing, the share of positives, of each group in its colour. If few "
         "labels are positive, this curve is more informative than the ROC curve.",
     )
     yield Drawn(
@@ -79,10 +80,11 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
     """Yield the figures of a run's training. Raises BioqError without a history."""
     history = read_history(run)
     rows: Any = history.to_dict("records")
-    best = best_epoch(rows, config.select_by)
+    best, score = best_epoch(rows, config.select_by), deciding_score(rows, config.select_by)
+    best_by = "" if score is None else score_name(score)
     yield Drawn(
         "loss",
-        plot_loss(history, best_epoch=best),
+        plot_loss(history, best_epoch=best, best_by=best_by),
         "Loss by epoch",
         "While the validation loss falls, the model learns patterns that hold for new windows. If "
         "it rises while the training loss falls, the model memorises its training windows. The "
@@ -90,7 +92,7 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
     )
     yield Drawn(
         "validation_scores",
-        plot_validation_scores(history, best_epoch=best),
+        plot_validation_scores(history, best_epoch=best, best_by=best_by),
         "Validation scores by epoch",
         "Macro: the mean over targets. Micro: all targets pooled. The evaluation uses the weights "
         f"of the best epoch{_by_score(rows, config.select_by)}.",
@@ -128,9 +130,12 @@ def figure_of_model(summary: Summary) -> Drawn:
     )
 
 
-def settings(config: RunConfig) -> list[tuple[str, str]]:
+def settings(run: Path, config: RunConfig) -> list[tuple[str, str]]:
     """Return the settings of the run's training, as (name, value) rows of text."""
     rows = [("model", str(config.model["name"]))]
+    if (run / HISTORY).is_file():
+        history: Any = read_history(run).to_dict("records")
+        rows.append(("best epoch", best_epoch_text(history, config.select_by)))
     rows += [(_words(name), str(value)) for name, value in config.model.get("sizes", {}).items()]
     rows += [(_words(name), str(value)) for name, value in config.recipe.items()]
     rows += [

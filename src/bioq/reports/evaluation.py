@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from bioq.evaluation.files import FOLDER, read_evaluation
+from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluation
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import number
+from bioq.evaluation.table import evaluation_remarks, same_remarks
 from bioq.files import locked, new_file
+from bioq.metrics import FEW_POSITIVES, number
 from bioq.models.summary import summarise
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
 from bioq.plots.run import (
@@ -29,14 +30,15 @@ from bioq.runs.folder import CONFIG, RunConfig, read_config
 from bioq.runs.trained_model import load
 from bioq.training.recipes import TrainConfig
 
-REPORT = "report.html"
-
 _COLUMNS = {
     "name": "target",
     "group": "group",
     "positives": "positives",
     "roc_auc": "ROC AUC",
+    "roc_auc_low": "95 % interval",
     "average_precision": "average precision",
+    "average_precision_low": "95 % interval",
+    "positive_rate": "constant",
     "threshold": "threshold",
     "f1_at_threshold": "F1",
     "precision_at_threshold": "precision",
@@ -56,18 +58,21 @@ class ExtraTable:
     """One or two sentences that explain the table."""
 
 
-def write_report(run: str | Path, *, extra_tables: Sequence[ExtraTable] = ()) -> Path:
+def write_report(
+    run: str | Path, split: str = TEST, *, extra_tables: Sequence[ExtraTable] = ()
+) -> Path:
     """Draw the figures of an evaluated run and write `RUN/evaluation/report.html`; return its path.
 
-    Each figure is also written into this folder as PNG and SVG. Raises BioqError if the run has not
-    been evaluated, or cannot be read.
+    The report of another split than test is in `RUN/evaluation-SPLIT/`. Each figure is also written
+    into this folder as PNG and SVG. Raises BioqError if the run has not been evaluated, or cannot
+    be read.
     """
-    with locked(Path(run) / FOLDER):  # another process may evaluate the same run
-        return _write_report(Path(run), extra_tables)
+    with locked(evaluation_folder(run, split)):  # another process may evaluate the same run
+        return _write_report(Path(run), split, extra_tables)
 
 
-def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
-    evaluation = read_evaluation(run)
+def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> Path:
+    evaluation = read_evaluation(run, split)
     is_run = (run / CONFIG).exists()  # else the folder is the evaluation of several runs
     config = read_config(run) if is_run else None
     drawn = list(figures_of_scores(evaluation))
@@ -76,7 +81,7 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
     drawn += figures_of_published(evaluation.per_target)
     if config is not None:
         drawn.append(figure_of_model(summarise(load(run, calibrated=False).network)))
-    folder = run / FOLDER
+    folder = evaluation_folder(run, split)
     shown = []
     for figure in drawn:
         svg = to_svg(figure.figure)
@@ -95,7 +100,13 @@ def _write_report(run: Path, extra_tables: Sequence[ExtraTable]) -> Path:
         scores=SCORES,
         published=_published(evaluation),
         targets=_target_rows(evaluation.per_target),
-        settings=settings(config) if config else [],
+        settings=settings(run, config) if config else [],
+        remarks=evaluation_remarks(evaluation.summary),
+        chosen_on_valid=any(
+            choice["threshold"] is not None and choice["chosen"] != "fixed"
+            for choice in evaluation.summary["thresholds"]
+        ),
+        warnings=[*same_remarks(evaluation.summary), *evaluation.summary["notes"]],
         commands=_commands(run, evaluation.summary, config) if config else "",
     )
     _write(folder / REPORT, page.encode())
@@ -110,19 +121,28 @@ def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Return the headings, and rows of cells (text, sort key)."""
-    columns = [column for column in _COLUMNS if column in per_target]
+    table = per_target.assign(positive_rate=per_target["positives"] / per_target["windows"])
+    columns = [column for column in _COLUMNS if column in table]
     rows = []
-    for values in per_target[columns].itertuples(index=False):
-        row = []
-        for column, value in zip(columns, values, strict=True):
-            if isinstance(value, str):
-                row.append((value, value))
-            elif column == "positives":
-                row.append((f"{value:,}", str(value)))
-            else:
-                row.append((number(value), "" if pd.isna(value) else repr(float(value))))
-        rows.append(row)
+    for values in table.to_dict("records"):
+        rows.append([_target_cell(column, values) for column in columns])
     return [_COLUMNS[column] for column in columns], rows
+
+
+def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]:
+    """Return the text and the sort key of a cell; that of an interval is its width."""
+    value = values[column]
+    if isinstance(value, str):
+        return value, value
+    if column == "positives":
+        few = " (few)" if values["positives"] < FEW_POSITIVES else ""
+        return f"{value:,}{few}", str(value)
+    if pd.isna(value):
+        return number(value), ""
+    if column.endswith("_low"):
+        high = values[column.replace("_low", "_high")]
+        return f"{value:.3f} to {high:.3f}", repr(float(high - value))
+    return number(value), repr(float(value))
 
 
 def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from bioq.evaluation.table import number
+from bioq.metrics import number
 
 
 def page_template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Template:

@@ -30,6 +30,22 @@ def deciding_score(history: Sequence[Mapping[str, float]], select_by: str) -> st
     return next((name for name in (select_by, LOSS) if _defined(history, name)), None)
 
 
+def score_name(score: str) -> str:
+    """Return the name of a column of `history.csv` in words: "micro average precision"."""
+    if score == LOSS:
+        return "validation loss"
+    return score.removeprefix("valid_").replace("_", " ").replace("roc auc", "ROC AUC")
+
+
+def best_epoch_text(history: Sequence[Mapping[str, float]], select_by: str) -> str:
+    """Return which epoch is the best, of how many and by what; the last if none was validated."""
+    best, score = best_epoch(history, select_by), deciding_score(history, select_by)
+    if best is None or score is None:
+        return f"{len(history)} of {len(history)}, the last: nothing was validated"
+    why = "" if score == select_by else f", because {score_name(select_by)} is undefined"
+    return f"{best} of {len(history)}, by {score_name(score)}{why}"
+
+
 def _defined(history: Sequence[Mapping[str, float]], name: str) -> list[Mapping[str, float]]:
     """Return the epochs whose score `name` is not NaN."""
     return [row for row in history if not math.isnan(row.get(name, math.nan))]

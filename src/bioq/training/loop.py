@@ -23,6 +23,7 @@ from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
+from bioq.metrics import number
 from bioq.progress import progress, say
 from bioq.runs.best_epoch import LOSS, best_epoch, deciding_score
 from bioq.runs.folder import BEST, LAST, write_history
@@ -54,6 +55,8 @@ class TrainingLoop:
     ranks: Ranks
     saved_at: float = field(default_factory=time.monotonic)
     """Time of the last checkpoint."""
+    same_everywhere: str = ""
+    """Which targets got the same prediction for every window, as it was printed last."""
 
     def run(self) -> None:
         """Train until the last epoch, or until validation has stopped improving."""
@@ -70,8 +73,10 @@ class TrainingLoop:
             while not self._is_finished():
                 self._train_epoch()
                 row = self._finish_epoch()
-                self._say(_epoch_line(row, self.plan.recipe.epochs))
+                validated = len(self.validation) > 0
+                self._say(_epoch_line(row, self.plan.recipe.epochs, validated=validated))
                 self._say_undefined(row)
+                self._say_same_everywhere(row)
                 if log is not None:
                     for name, value in row.items():
                         log.add_scalar(name, value, int(row["epoch"]))
@@ -90,15 +95,28 @@ class TrainingLoop:
         return chosen if score == wanted else f"{chosen}, because {wanted} is undefined"
 
     def _say_undefined(self, row: Row) -> None:
-        """Print once, in the first epoch, that the score that should choose the epoch is NaN."""
+        """Print once, in the first epoch, which scores are NaN, and why."""
         recipe, history = self.plan.recipe, self.state.position.history
-        wanted, is_first = recipe.select_by, row["epoch"] == history[0]["epoch"]
-        if is_first and deciding_score(history, wanted) not in (wanted, None):
+        if row["epoch"] != history[0]["epoch"] or not len(self.validation):
+            return
+        wanted, scores = recipe.select_by, [row[name] for name in row if name.startswith("valid_")]
+        why = "no target has both positive and negative windows in the validation split"
+        if deciding_score(history, wanted) not in (wanted, None):
             stops = " and stops the training early" if recipe.patience else ""
             self._say(
-                f"note: {wanted} is undefined: no target has both positive and negative windows in "
-                f"the validation split; {LOSS} chooses the best epoch{stops} instead"
+                f"note: {wanted} is undefined: {why}; {LOSS} chooses the best epoch{stops} instead"
             )
+        elif any(map(math.isnan, scores)):
+            self._say(f"note: –: undefined, because {why}")
+
+    def _say_same_everywhere(self, row: Row) -> None:
+        """Print that the network predicts the same for every window: once, and if it changes."""
+        state, note = self.validation.same_note(
+            learning_rate=self.plan.recipe.learning_rate, epochs=int(row["epoch"])
+        )
+        if state != self.same_everywhere:
+            self._say(f"note: {note or 'every target now gets different predictions'}")
+            self.same_everywhere = state
 
     def _say(self, line: str) -> None:
         if self.ranks.is_first:
@@ -272,13 +290,19 @@ class TrainingLoop:
         return position.epoch >= recipe.epochs or bool(has_stopped_improving)
 
 
-def _epoch_line(row: Row, epochs: int) -> str:
+def _epoch_line(row: Row, epochs: int, *, validated: bool) -> str:
+    macro, micro = (
+        {score: number(row[f"valid_{mean}_{score}"]) for score in ("roc_auc", "average_precision")}
+        for mean in ("macro", "micro")
+    )
+    scores = (
+        f"valid loss {number(row['valid_loss'])}, "
+        f"ROC AUC macro {macro['roc_auc']} micro {micro['roc_auc']}, "
+        f"AP macro {macro['average_precision']} micro {micro['average_precision']}, "
+    )
     return (
         f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.4f}, "
-        f"valid loss {row['valid_loss']:.4f}, "
-        f"ROC AUC macro {row['valid_macro_roc_auc']:.4f} micro {row['valid_micro_roc_auc']:.4f}, "
-        f"AP macro {row['valid_macro_average_precision']:.4f} "
-        f"micro {row['valid_micro_average_precision']:.4f}, {row['windows_per_s']:,.0f} windows/s"
+        f"{scores if validated else ''}{row['windows_per_s']:,.0f} windows/s"
     )
 
 

@@ -8,7 +8,8 @@ from torch import nn
 
 from bioq.dataset import Dataset
 from bioq.forward import BATCH_SIZE, Precision, predict_split
-from bioq.metrics import log_loss, quick_scores
+from bioq.metrics import log_loss, quick_scores, same_everywhere
+from bioq.runs.same_everywhere import what_to_try
 from bioq.training.distributed import Ranks
 
 _NAMES = (
@@ -25,6 +26,8 @@ class Validation:
     def __init__(self, data: Dataset, ranks: Ranks, precision: Precision):
         self._split = data["valid"] if "valid" in data and len(data["valid"]) else None
         self._labels = self._split.labels() if self._split and ranks.is_first else None
+        self._train = data["train"]
+        self._same = np.zeros(0, dtype=bool)  # (targets,), of the scores computed last
         self._ranks = ranks
         self._precision = precision
 
@@ -54,8 +57,29 @@ class Validation:
         """
         if probability is None or self._labels is None:
             return {f"valid_{name}": math.nan for name in ("loss", *_NAMES)}
+        self._same = same_everywhere(probability)
         scores = quick_scores(self._labels, probability)
         return {
             "valid_loss": log_loss(self._labels, probability),
             **{f"valid_{name}": scores[name] for name in _NAMES},
         }
+
+    def same_note(self, *, learning_rate: float, epochs: int) -> tuple[str, str]:
+        """Return which targets got the same prediction for every window, in the last scores:
+        "", "some" or "all"; and the note about it, with what to try."""
+        same, count = self._same, int(self._same.sum())
+        if not count:
+            return "", ""
+        advice = what_to_try(
+            same,
+            self._train.positives(),
+            len(self._train),
+            learning_rate=learning_rate,
+            epochs=epochs,
+        )
+        if count == len(same):
+            return "all", f"the network predicts the same for every validation window: {advice}"
+        return "some", (
+            f"{count:,} of {len(same):,} targets get the same prediction for every validation "
+            f"window: {advice}"
+        )

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import BioqError, UsageError
-from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.evaluation.files import latest_evaluation, read_folder
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
@@ -285,9 +285,10 @@ def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
 
 
 def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
-    if not (service.folder / FOLDER / SUMMARY).is_file():
+    folder = latest_evaluation(service.folder)
+    if folder is None:
         return None
-    summary = read_evaluation(service.folder).summary
+    summary = read_folder(folder).summary
     return schemas.EvaluationAnswer.model_validate(summary)
 
 

@@ -10,9 +10,10 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.evaluation.files import SUMMARY, latest_evaluation, read_folder
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_table, number
+from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
+from bioq.metrics import number
 from bioq.models.summary import Summary, summarise
 from bioq.plots.run import (
     Drawn,
@@ -50,22 +51,26 @@ class _Shown:
 def show(request: Request) -> Response:
     """Show the model."""
     service = service_of(request)
-    summary_file = service.folder / FOLDER / SUMMARY
-    evaluation = read_evaluation(service.folder) if summary_file.is_file() else None
+    evaluated = latest_evaluation(service.folder)
+    evaluation = read_folder(evaluated) if evaluated else None
     with DRAWING:
         making = _making_figures(service.folder)
         quality = (
-            _quality_figures(service.folder, summary_file.stat().st_mtime_ns) if evaluation else []
+            _quality_figures(evaluated, (evaluated / SUMMARY).stat().st_mtime_ns)
+            if evaluated
+            else []
         )
     targets, scores = _target_table(service.targets, evaluation)
     return render(
         request,
         "model.html.j2",
         layers=_summary(service.folder).table(),
-        settings=settings(service.config),
+        settings=settings(service.folder, service.config),
         windows=service.config.data.get("windows", {}),
         evaluation=evaluation.summary if evaluation else None,
         scores=evaluation_table(evaluation.summary) if evaluation else [],
+        remarks=evaluation_remarks(evaluation.summary) if evaluation else [],
+        warnings=list(same_remarks(evaluation.summary)) if evaluation else [],
         quality=quality,
         making=making,
         targets=targets,
@@ -84,7 +89,7 @@ def _summary(folder: Path) -> Summary:
 @lru_cache(maxsize=4)
 def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
     """Draw the figures of an evaluation, once for each `stamp`, the time it was written."""
-    evaluation = read_evaluation(folder)
+    evaluation = read_folder(folder)
     figures = [*figures_of_scores(evaluation), *figures_of_published(evaluation.per_target)]
     return _shown(figures)
 

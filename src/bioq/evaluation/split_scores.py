@@ -1,0 +1,359 @@
+"""The scores of a split: per target, per group, macro and micro, with 95 % intervals."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq import metrics
+from bioq.evaluation.summary import (
+    ALL,
+    ALWAYS_NO,
+    VALID,
+    About,
+    Areas,
+    ConstantScores,
+    EnoughMacro,
+    Evaluation,
+    GroupScores,
+    Interval,
+    Labels,
+    Macro,
+    Micro,
+    Probability,
+    PublishedScores,
+    SameEverywhere,
+    Summary,
+    Thresholds,
+    ThresholdScores,
+    published_columns,
+)
+from bioq.metrics import BlockEffects
+from bioq.progress import progress
+
+_NAMED = 5
+"""Targets that are named where a number of targets is given."""
+
+
+def choose_thresholds(labels: Labels, probability: Probability) -> Thresholds:
+    """Return the thresholds of best F1 of a split."""
+    return Thresholds(
+        metrics.best_thresholds(labels, probability),
+        metrics.best_f1(metrics.operating_points(labels, probability)),
+    )
+
+
+def score(
+    labels: Labels,
+    probability: Probability,
+    targets: pd.DataFrame,
+    thresholds: Thresholds | None,
+    about: About,
+    blocks: npt.NDArray[np.int64],
+) -> Evaluation:
+    """Score probabilities `(windows, targets)` against labels of the same shape.
+
+    `blocks`, `(windows,)`, are those of `Split.blocks`.
+    """
+    groups = _groups(targets)
+    joined = metrics.joined_blocks(blocks)
+    with progress("score", 3 + len(groups), "steps") as advance:
+        each = metrics.score_targets(
+            labels,
+            probability,
+            thresholds=None if thresholds is None else thresholds.per_target,
+            blocks=joined,
+        )
+        advance(1)
+        pooled = _Pool.of(labels, probability, joined, None)
+        advance(1)
+        curves = [_curves(ALL, pooled.points)]
+        by_group = {}
+        for group, columns in groups.items():
+            pool = _Pool.of(labels, probability, joined, columns)
+            curves.append(_curves(group, pool.points))
+            by_group[group] = _group_scores(each, columns, pool)
+            advance(1)
+        reliability = metrics.reliability(labels, probability)
+        micro: Micro = {
+            **pooled.areas(),
+            "brier": metrics.brier(labels, probability),
+            "log_loss": metrics.log_loss(labels, probability),
+            "calibration_error": reliability.expected_error,
+        }
+        always_no = 1 - pooled.points.positives / max(labels.size, 1)
+        at_thresholds = _at_thresholds(labels, probability, thresholds)
+        at_thresholds.append({"chosen": ALWAYS_NO, "threshold": None, "accuracy": always_no})
+        advance(1)
+    summary: Summary = {
+        **about,
+        "positive_rate": 1 - always_no,
+        "blocks": int(blocks.max(initial=-1)) + 1,
+        "macro": _macro(each),
+        "enough": _enough(each),
+        "micro": micro,
+        "constant": _constant(each.table),
+        "groups": by_group,
+        "thresholds": at_thresholds,
+        "same_everywhere": _same_everywhere(targets, each.table),
+        "published": _published(targets, each.table),
+    }
+    return Evaluation(
+        _with_annotation(targets, each.table),
+        _without_nan(summary),
+        pd.concat([table for table in curves if len(table)] or curves[:1], ignore_index=True),
+        _reliability_table(reliability),
+    )
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Windows of several targets, pooled."""
+
+    points: metrics.OperatingPoints
+    effects: BlockEffects
+
+    @classmethod
+    def of(
+        cls,
+        labels: Labels,
+        probability: Probability,
+        blocks: npt.NDArray[np.intp],
+        columns: npt.NDArray[np.intp] | None,
+    ) -> "_Pool":
+        points = metrics.operating_points(labels, probability, columns=columns)
+        effects = metrics.block_effects(points, labels, probability, blocks, columns=columns)
+        return cls(points, effects)
+
+    def areas(self) -> "_AreasAndIntervals":
+        """Return ROC AUC and average precision with their intervals."""
+        roc_auc = metrics.roc_auc(self.points)
+        average_precision = metrics.average_precision(self.points)
+        return _with_intervals(roc_auc, average_precision, self.effects, self.effects)
+
+
+class _AreasAndIntervals(TypedDict):
+    roc_auc: float
+    roc_auc_interval: Interval
+    average_precision: float
+    average_precision_interval: Interval
+
+
+def _with_intervals(
+    roc_auc: float,
+    average_precision: float,
+    of_roc_auc: BlockEffects | None,
+    of_average_precision: BlockEffects | None,
+) -> _AreasAndIntervals:
+    return {
+        "roc_auc": roc_auc,
+        "roc_auc_interval": (
+            None if of_roc_auc is None else _ends(of_roc_auc.interval_of_roc_auc(roc_auc))
+        ),
+        "average_precision": average_precision,
+        "average_precision_interval": (
+            None
+            if of_average_precision is None
+            else _ends(of_average_precision.interval_of_average_precision(average_precision))
+        ),
+    }
+
+
+def _ends(interval: tuple[float, float]) -> Interval:
+    return None if math.isnan(interval[0]) else list(interval)
+
+
+def _macro_areas(each: metrics.TargetScores, chosen: npt.NDArray[np.bool_]) -> _AreasAndIntervals:
+    """Return the means over the targets of `chosen` that have a score, with their intervals."""
+
+    def mean_of(name: str) -> tuple[float, BlockEffects | None]:
+        scores = each.table[name].to_numpy(dtype=float)
+        defined = chosen & ~np.isnan(scores)
+        if each.effects is None or not defined.any():
+            return math.nan, None
+        return float(scores[defined].mean()), each.effects.mean(defined)
+
+    roc_auc, of_roc_auc = mean_of("roc_auc")
+    average_precision, of_average_precision = mean_of("average_precision")
+    return _with_intervals(roc_auc, average_precision, of_roc_auc, of_average_precision)
+
+
+def _groups(targets: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
+    """Return the numbers of the targets of every group, in the sheet's order."""
+    if "group" not in targets:
+        return {}
+    names = [name for name in targets["group"].unique() if name and name != ALL]
+    return {name: np.flatnonzero(targets["group"] == name) for name in names}
+
+
+def _macro(each: metrics.TargetScores) -> Macro:
+    scores = each.table
+    areas = _macro_areas(each, np.ones(len(scores), dtype=bool))
+    result: Macro = {
+        "roc_auc": areas["roc_auc"],
+        "roc_auc_interval": areas["roc_auc_interval"],
+        "average_precision": areas["average_precision"],
+        "average_precision_interval": areas["average_precision_interval"],
+        "undefined_roc_auc": int(scores["roc_auc"].isna().sum()),
+        "median_roc_auc": float(scores["roc_auc"].median()),
+        "undefined_average_precision": int(scores["average_precision"].isna().sum()),
+        "median_average_precision": float(scores["average_precision"].median()),
+        "brier": metrics.macro(scores["brier"])[0],
+        "f1_at_0.5": metrics.macro(scores["f1_at_0.5"])[0],
+    }
+    if "f1_at_threshold" in scores:
+        result["f1_at_threshold"] = metrics.macro(scores["f1_at_threshold"])[0]
+    return result
+
+
+def _enough(each: metrics.TargetScores) -> EnoughMacro:
+    """Return the means over the targets with enough positives."""
+    chosen = each.table["few_positives"].to_numpy() == 0
+    return {
+        "positives": metrics.FEW_POSITIVES,
+        "targets": int(chosen.sum()),
+        **_macro_areas(each, chosen),
+        "constant": _constant(each.table[chosen])["macro"],
+    }
+
+
+def _constant(scores: pd.DataFrame) -> ConstantScores:
+    """Return the scores of each target's share of positives, given for every window."""
+    positives = scores["positives"].to_numpy(dtype=np.int64)
+    windows = int(scores["windows"].max()) if len(scores) else 0
+    rate = positives / max(windows, 1)
+    pooled = metrics.points_of_constants(positives, windows)
+    no = np.log1p(-rate, where=rate < 1, out=np.zeros_like(rate))
+    yes = np.log(rate, where=rate > 0, out=np.zeros_like(rate))
+    macro: Areas = {
+        "roc_auc": 0.5 if scores["roc_auc"].notna().any() else math.nan,
+        "average_precision": metrics.macro(np.where(rate > 0, rate, np.nan))[0],
+    }
+    return {
+        "macro": macro,
+        "micro": {
+            "roc_auc": metrics.roc_auc(pooled),
+            "average_precision": metrics.average_precision(pooled),
+        },
+        "brier": metrics.macro(rate * (1 - rate))[0],
+        "log_loss": metrics.macro(-(rate * yes + (1 - rate) * no))[0],
+    }
+
+
+def _same_everywhere(targets: pd.DataFrame, scores: pd.DataFrame) -> SameEverywhere:
+    same = scores["same_everywhere"].to_numpy() == 1
+    return {
+        "targets": int(same.sum()),
+        "names": [str(name) for name in targets["name"].to_numpy()[same][:_NAMED]],
+    }
+
+
+def _group_scores(
+    each: metrics.TargetScores, columns: npt.NDArray[np.intp], pool: _Pool
+) -> GroupScores:
+    chosen = np.zeros(len(each.table), dtype=bool)
+    chosen[columns] = True
+    macro, micro = _macro_areas(each, chosen), pool.areas()
+    return {
+        "targets": len(columns),
+        "positives": pool.points.positives,
+        "undefined": int(each.table["roc_auc"][chosen].isna().sum()),
+        "macro_roc_auc": macro["roc_auc"],
+        "macro_roc_auc_interval": macro["roc_auc_interval"],
+        "micro_roc_auc": micro["roc_auc"],
+        "micro_roc_auc_interval": micro["roc_auc_interval"],
+        "macro_average_precision": macro["average_precision"],
+        "macro_average_precision_interval": macro["average_precision_interval"],
+        "micro_average_precision": micro["average_precision"],
+        "micro_average_precision_interval": micro["average_precision_interval"],
+        "constant": _constant(each.table[chosen]),
+    }
+
+
+def _at_thresholds(
+    labels: Labels, probability: Probability, thresholds: Thresholds | None
+) -> list[ThresholdScores]:
+    """Return the rates of all targets pooled, at 0.5 and at the chosen threshold."""
+    choices = [("fixed", metrics.HALF)]
+    if thresholds is not None and not math.isnan(thresholds.pooled):
+        choices.append((f"best F1 on {VALID}", thresholds.pooled))
+    scores: list[ThresholdScores] = []
+    for chosen, threshold in choices:
+        counts = metrics.at_threshold(labels, probability, threshold)
+        scores.append(
+            {
+                "chosen": chosen,
+                "threshold": threshold,
+                "accuracy": counts.accuracy,
+                "f1": counts.f1,
+                "precision": counts.precision,
+                "recall": counts.recall,
+            }
+        )
+    return scores
+
+
+def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[PublishedScores]:
+    """Compare with the published scores of the sheet, on the targets where both are defined."""
+    compared: list[PublishedScores] = []
+    for column, model, key in published_columns(targets):
+        published = pd.to_numeric(targets[column], errors="coerce").to_numpy(dtype=float)
+        computed = scores[key].to_numpy()
+        defined = np.isfinite(published) & np.isfinite(computed)
+        if defined.any():
+            compared.append(
+                {
+                    "model": model,
+                    "score": key,
+                    "targets": int(defined.sum()),
+                    "published_mean": float(published[defined].mean()),
+                    "mean_here": float(computed[defined].mean()),
+                    "better_here": int((computed[defined] > published[defined]).sum()),
+                }
+            )
+    return compared
+
+
+def _with_annotation(targets: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Put the sheet's columns before the scores; a column with a score's name becomes
+    `sheet_NAME`."""
+    clash = {name: f"sheet_{name}" for name in targets.columns if name in scores.columns}
+    return pd.concat([targets.rename(columns=clash).reset_index(drop=True), scores], axis=1)
+
+
+def _curves(group: str, points: metrics.OperatingPoints) -> pd.DataFrame:
+    x, y = metrics.roc_curve(points, most=400)
+    recall, precision, thresholds = metrics.precision_recall_curve(points, most=400)
+    roc = pd.DataFrame({"curve": "roc", "x": x, "y": y, "threshold": np.nan})
+    precision_recall = pd.DataFrame(
+        {"curve": "precision_recall", "x": recall, "y": precision, "threshold": thresholds}
+    )
+    defined = [table for table in (roc.dropna(subset="x"), precision_recall) if len(table)]
+    curves = pd.concat(defined or [roc[:0]], ignore_index=True)
+    curves.insert(1, "group", group)
+    return curves
+
+
+def _reliability_table(reliability: metrics.Reliability) -> pd.DataFrame:
+    edges = np.linspace(0, 1, len(reliability.count) + 1)
+    return pd.DataFrame(
+        {
+            "start": edges[:-1],
+            "end": edges[1:],
+            "count": reliability.count,
+            "mean_probability": reliability.mean_probability,
+            "positive_rate": reliability.positive_rate,
+        }
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN, which JSON does not have, by None."""
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -26,20 +26,18 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from bioq.dataset import Dataset, open_dataset
-from bioq.evaluation.calibration_choice import CHOICES, Candidate, Choice, compare, select
+from bioq.evaluation.calibration_choice import Candidate, compare, select
 from bioq.evaluation.calibration_maps import (
-    FLOOR,
-    FLOOR_AFTER_PLATT,
-    PLATT,
+    KINDS,
     UNCHANGED,
     Counts,
+    Kind,
     count,
     fit_common,
-    shift_targets,
 )
 from bioq.forward import predict_split
 from bioq.metrics import brier, log_loss, reliability
-from bioq.runs.calibration import CalibrationMap
+from bioq.runs.calibration import TAIL, CalibrationMap
 from bioq.runs.trained_model import load
 
 Floats = npt.NDArray[np.float64]
@@ -160,6 +158,31 @@ def isotonic_targets(counts: Counts) -> Steps:
     return Steps(tables)
 
 
+def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> CalibrationMap:
+    """Return a map with one more shift d per target, shrunken towards 0.
+
+    exp(d), the factor by which the rate of a rare target changes, has the prior Gamma(strength,
+    strength), of mean 1. Where `common` expects e positives and k are found, exp(d) is then close
+    to (k + strength) / (e + strength). d is where the slope of the posterior is zero, found by
+    bisection, within 6 of 0.
+    """
+    logit = common.scale * counts.logit + common.shift[0]
+    positives, negatives = counts.positives, counts.windows - counts.positives
+    low = np.full(len(positives), -6.0)
+    high = -low
+    for _ in range(40):
+        middle = (low + high) / 2
+        sure = 1 / (1 + np.exp(-(logit + middle[:, None])))
+        # The part of the probability that the shift changes, and its share in it:
+        rises = (1 - common.lowest) * sure + common.lowest * TAIL * sure**TAIL
+        mapped = (1 - common.lowest) * sure + common.lowest * sure**TAIL
+        slope = (positives * (1 - sure) * rises / mapped).sum(axis=1)
+        slope -= (negatives * (1 - sure) * rises / (1 - mapped)).sum(axis=1)
+        slope += strength * (1 - np.exp(middle))
+        low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
+    return replace(common, shift=tuple((common.shift[0] + low).tolist()))
+
+
 def shift_groups(counts: Counts, groups: Groups) -> CalibrationMap:
     """Return the unchanged map with one shift per group."""
     rows = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
@@ -193,14 +216,21 @@ def candidates(groups: Groups, targets: int) -> list[Candidate]:
     def isotonic(counts: Counts) -> Steps:
         return Steps([steps(counts.windows.sum(0), counts.positives.sum(0), counts.logit)])
 
-    found: list[Candidate] = [*CHOICES[:3], regression("beta", beta, "all")]
+    def shift(kind: Kind, strength: float) -> Measured:
+        name = f"shift per target ({strength:g})"
+        return Measured(
+            name if kind is UNCHANGED else f"{kind.name}, {name}",
+            lambda counts: shift_targets(fit_common(kind, counts), counts, strength),
+        )
+
+    found: list[Candidate] = [*KINDS, regression("beta", beta, "all")]
     found.append(Measured("isotonic", isotonic))
     if len(of_groups) > 1:
         found.append(Measured("shift per group (300)", lambda c: shift_groups(c, groups)))
         found += [regression("Platt", platt, "group"), regression("beta", beta, "group")]
     if targets > 1:
-        found += CHOICES[3:]
-        found += [Choice(kind, STRENGTH) for kind in (FLOOR, PLATT, FLOOR_AFTER_PLATT)]
+        found += [shift(UNCHANGED, strength) for strength in (3000.0, 1000.0, 300.0, 100.0)]
+        found += [shift(kind, STRENGTH) for kind in KINDS]
         found += [regression("Platt", platt, "target"), regression("beta", beta, "target")]
         found.append(Measured(f"isotonic per target ({STRENGTH:g})", isotonic_targets))
     return found
@@ -226,21 +256,22 @@ def predicted(run: Path, data: Dataset, split: str, keep: Path | None) -> Probab
 
 
 def test_row(run: Path, data: Dataset, keep: Path | None) -> str:
-    """Return what is decided on valid, and what comes of it on test."""
+    """Return what is decided on valid, and the scores on test before and after the map that the
+    rule takes, saved or not; then the log loss of the shift per target."""
     valid = data["valid"]
     selection = select(valid.labels(), predicted(run, data, "valid", keep), valid.blocks())
     labels, plain = data["test"].labels(), predicted(run, data, "test", keep)
     best = selection.best
+    counts = count(valid.labels(), predicted(run, data, "valid", keep))
+    kinds = {kind.name: kind for kind in KINDS}
     cells = [run.name, "none" if best is None else best.name]
     cells.append("" if best is None else f"{1e5 * best.low:.0f} to {1e5 * best.high:.0f}")
     cells.append("no" if selection.map is None else "yes")
-    after = plain
-    if best is not None:
-        (choice,) = [choice for choice in CHOICES if choice.name == best.name]
-        counts = count(valid.labels(), predicted(run, data, "valid", keep))
-        after = choice.fit(counts)(plain)
+    after = plain if best is None else kinds[best.name].fit(counts)(plain)
     for score in (log_loss, brier, lambda y, p: reliability(y, p).expected_error):
         cells.append(f"{score(labels, plain):.5f} / {score(labels, after):.5f}")
+    shifted = shift_targets(fit_common(UNCHANGED, counts), counts, 3000.0)
+    cells.append(f"{log_loss(labels, shifted(plain)):.5f}")
     return f"| {' | '.join(cells)} |"
 
 
@@ -270,8 +301,10 @@ def main() -> None:
             cells.append(f"{-1e5 * trial.gain:+.0f} ± {1e5 * (trial.gain - trial.low):.0f}{mark}")
         print(f"| {candidate.name} | {' | '.join(cells)} |")
     if options.test:
-        print("\n| run | map | gain on valid | saved | log loss on test | Brier | error |")
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        print(
+            "\n| run | map | gain on valid | saved | log loss on test | Brier | error | shifted |"
+        )
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
         for run in options.runs:
             print(test_row(run, data, options.keep))
         for split in data:

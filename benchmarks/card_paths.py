@@ -224,7 +224,7 @@ def commands(
     )
 
     def evaluation(device: str, precision: str) -> np.ndarray[Any, Any]:
-        call("evaluate", run, data, "--device", device, "--precision", precision)
+        call("evaluate", run, data, "--force", "--device", device, "--precision", precision)
         scores = json.loads((run / "evaluation" / "metrics.json").read_text())
         return np.array(numbers(scores["macro"]))
 

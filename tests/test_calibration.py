@@ -15,7 +15,8 @@ from bioq import BioqError, ModelSizes
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.evaluation import calibration_choice
-from bioq.evaluation.calibration_choice import CHOICES, compare, select
+from bioq.evaluation.calibration_choice import compare, select
+from bioq.evaluation.calibration_maps import KINDS
 from bioq.evaluation.files import read_evaluation
 from bioq.fast import open_mutants
 from bioq.forward import predict_codes, predict_edits
@@ -128,19 +129,6 @@ def test_what_is_wrong_is_found_and_corrected_on_other_windows(
     assert (found.data["windows"], found.data["positives"]) == (1500, valid.labels.sum())
 
 
-def test_targets_that_are_wrong_in_their_own_ways_are_shifted_each() -> None:
-    generator = np.random.default_rng(2)
-    logits = generator.normal(-2, 1.5, (3000, 12))
-    probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    true = np.tile([-0.7, 0.7], 6)
-    labels = generator.random(probability.shape) < 1 / (1 + np.exp(-logits - true))
-    found = select(labels.astype(np.uint8), probability, np.arange(3000) // 100)
-    assert found.best is not None
-    assert found.best.name == "shift per target (100)"
-    assert found.map is not None
-    assert np.abs(np.array(found.map.shift) - true).max() < 0.35
-
-
 def test_calibrating_again_needs_force_and_gives_the_same(unsure: Path, tmp_path: Path) -> None:
     data = data_for(unsure, tmp_path / "blocks", CalibrationMap(lowest=0.05))
     first = bioq.calibrate(unsure, data).calibration
@@ -159,7 +147,8 @@ def test_nothing_is_saved_where_nothing_is_gained(
     assert main(["calibrate", str(unsure), str(data.path)]) == 0
     shown = capsys.readouterr()
     (line,) = [line for line in shown.err.splitlines() if "nothing is saved" in line]
-    assert "over 30 blocks of the genome) includes 0" in line or "Brier score worse" in line
+    reasons = ("over 30 blocks of the genome) includes 0", "Brier score", "of 5 stretches")
+    assert any(reason in line for reason in reasons)
     assert "calibration.json" not in shown.out
     assert "chosen" not in shown.out
 
@@ -187,7 +176,7 @@ def test_a_map_with_a_worse_brier_score_is_not_taken() -> None:
     labels[1000::500] = 1  # two of which the network is sure that they are negative
     worse = [
         trial.name
-        for trial in compare(labels, probability, blocks, CHOICES[:3]).trials
+        for trial in compare(labels, probability, blocks, KINDS).trials
         if trial.brier > compare(labels, probability, blocks, ()).trials[0].brier + 5e-6
     ]
     selection = select(labels, probability, blocks)
@@ -208,6 +197,18 @@ def test_the_simplest_map_within_a_standard_error_of_the_best_is_taken() -> None
     mean, error = calibration_choice.jackknife(losses[1][0] - losses[2][0], sizes)
     assert trials[2].log_loss < trials[1].log_loss
     assert (taken == 1) == (mean <= error)
+
+
+def test_a_map_that_helps_in_some_stretches_only_is_not_saved() -> None:
+    generator = np.random.default_rng(0)
+    probability = np.tile(generator.uniform(0.05, 0.3, (6000, 1)), 20).astype(np.float32)
+    factor = np.where(np.arange(6000) < 4800, 2.0, 0.95)[:, None]  # the last stretch is another one
+    labels = (generator.random(probability.shape) < factor * probability).astype(np.uint8)
+    found = select(labels, probability, np.arange(6000) // 50)
+    assert found.best is not None
+    assert found.best.low > 0
+    assert found.best.stretches == 4
+    assert found.map is None
 
 
 def test_of_many_labels_every_nth_window_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +409,7 @@ def test_the_command_prints_the_maps_and_the_evaluation_says_what_was_gained(
         f"blocks (1,500 windows); cross-validated log loss from {result.before['log_loss']:.5f} to "
     ) in printed
     assert "the calibration was fitted on the split 'valid' that is scored here" in printed
-    assert read_evaluation(tmp_path / "valid").summary["calibrated"] is True
+    assert read_evaluation(tmp_path / "valid", "valid").summary["calibrated"] is True
 
 
 @pytest.mark.parametrize(("here", "direction"), [(10, "low"), (2, "high")])
@@ -416,10 +417,10 @@ def test_another_base_rate_is_named(run: Path, tmp_path: Path, here: int, direct
     description = Description(made_by="peaks", window_bp=200, bin_bp=40, label_rule="half")
     with new_dataset(tmp_path / "rates", description, load(run).targets) as writer:
         for name, positives in (("train", 6), ("valid", 5), ("test", here)):
-            labels = np.zeros((20, 2), bool)
-            labels[:positives, 0] = True
+            labels = np.zeros((400, 2), bool)
+            labels[: 20 * positives, 0] = True
             with writer.split(name) as split:
-                split.append(np.zeros((20, 200), np.uint8), pack_labels(labels))
+                split.append(np.zeros((400, 200), np.uint8), pack_labels(labels))
     data = open_dataset(tmp_path / "rates")
     rates = f"{here * 2.5:.1f} % of the labels are positive in test, "
     notes = bioq.evaluate(run, data).summary["notes"]

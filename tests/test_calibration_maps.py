@@ -7,22 +7,15 @@ import sklearn.metrics
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
 from bioq.evaluation.calibration_choice import jackknife, t_quantile
-from bioq.evaluation.calibration_maps import (
-    FLOOR,
-    FLOOR_AFTER_PLATT,
-    PLATT,
-    UNCHANGED,
-    count,
-    fit_common,
-    shift_targets,
-)
+from bioq.evaluation.calibration_maps import KINDS, count
 from bioq.runs.calibration import TAIL, CalibrationMap
 
+FLOOR, PLATT, FLOOR_AFTER_PLATT = KINDS
 MAPS = [
     CalibrationMap(),
     CalibrationMap(lowest=0.01),
@@ -47,7 +40,7 @@ def test_platts_map_is_the_logistic_regression_of_scikit_learn() -> None:
     z, probability = sample(0)
     labels = labels_of(expit(0.6 * z - 0.5))
     expected = LogisticRegression(C=np.inf, tol=1e-8).fit(z.reshape(-1, 1), labels.ravel())
-    found = fit_common(PLATT, count(labels, probability))
+    found = PLATT.fit(count(labels, probability))
     assert found.scale == pytest.approx(expected.coef_[0, 0], rel=0.01)
     assert found.shift[0] == pytest.approx(expected.intercept_[0], abs=0.02)
     assert found.lowest == 0
@@ -62,53 +55,20 @@ def test_the_floor_is_the_one_that_scipy_finds() -> None:
         return sklearn.metrics.log_loss(labels.ravel(), mapped.ravel())
 
     expected = minimize_scalar(loss, bounds=(0, 0.5), method="bounded", options={"xatol": 1e-10}).x
-    assert fit_common(FLOOR, count(labels, probability)).lowest == pytest.approx(expected, rel=0.01)
+    assert FLOOR.fit(count(labels, probability)).lowest == pytest.approx(expected, rel=0.01)
     assert expected == pytest.approx(0.02, abs=0.005)
 
 
 def test_scale_shift_and_floor_are_found_together() -> None:
     z, probability = sample(3, rows=40_000)
     true = CalibrationMap(scale=0.7, shift=(-0.4,), lowest=0.01)
-    found = fit_common(FLOOR_AFTER_PLATT, count(labels_of(true.of(expit(z))), probability))
+    found = FLOOR_AFTER_PLATT.fit(count(labels_of(true.of(expit(z))), probability))
     assert found.scale == pytest.approx(true.scale, abs=0.03)
     assert found.shift[0] == pytest.approx(true.shift[0], abs=0.06)
     assert found.lowest == pytest.approx(true.lowest, rel=0.06)
 
 
-@pytest.mark.parametrize("strength", [30.0, 1000.0])
-@pytest.mark.parametrize("lowest", [0.0, 0.01])
-def test_the_shift_of_a_target_is_where_the_slope_of_its_posterior_is_zero(
-    strength: float, lowest: float
-) -> None:
-    z, probability = sample(4)
-    labels = labels_of(expit(z + np.array([-1.0, 0.0, 1.0])))
-    common = CalibrationMap(scale=0.9, shift=(-0.2,), lowest=lowest)
-    found = shift_targets(common, count(labels, probability), strength)
-
-    def posterior(shift: float, target: int) -> float:
-        sure = expit(0.9 * z[:, target] - 0.2 + shift)
-        mapped = lowest * sure**TAIL + (1 - lowest) * sure
-        given = np.where(labels[:, target] == 1, mapped, 1 - mapped)
-        return np.log(given).sum() + strength * (shift - np.exp(shift))
-
-    for target in range(3):
-        best = brentq(lambda at: posterior(at + 1e-5, target) - posterior(at - 1e-5, target), -3, 3)  # noqa: B023
-        assert found.shift[target] == pytest.approx(-0.2 + best, abs=0.01)
-
-
-def test_the_shift_of_a_rare_target_follows_the_formula_of_the_documentation() -> None:
-    probability = np.full((50_000, 3), 1e-4, np.float32)
-    labels = np.zeros((50_000, 3), np.uint8)
-    for target, positives in enumerate((0, 5, 50)):
-        labels[:positives, target] = 1
-    found = shift_targets(
-        fit_common(UNCHANGED, count(labels, probability)), count(labels, probability), 100
-    )
-    expected = [(positives + 100) / (5 + 100) for positives in (0, 5, 50)]
-    np.testing.assert_allclose(np.exp(found.shift), expected, rtol=1e-3)
-
-
-@pytest.mark.parametrize("kind", [FLOOR, PLATT, FLOOR_AFTER_PLATT])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", ["separated", "one positive", "all far away"])
 def test_a_fit_to_hardly_any_evidence_is_a_map(kind, case: str) -> None:
     z, probability = sample(5, rows=50)
@@ -119,11 +79,10 @@ def test_a_fit_to_hardly_any_evidence_is_a_map(kind, case: str) -> None:
     if case == "all far away":
         probability = np.zeros_like(probability)
     counts = count(labels, probability)
-    for map_ in (fit_common(kind, counts), shift_targets(fit_common(kind, counts), counts, 100)):
-        mapped = map_(probability)
-        assert np.isfinite(mapped).all()
-        assert (mapped >= 0).all()
-        assert (mapped <= 1).all()
+    mapped = kind.fit(counts)(probability)
+    assert np.isfinite(mapped).all()
+    assert (mapped >= 0).all()
+    assert (mapped <= 1).all()
 
 
 @pytest.mark.parametrize("map_", MAPS)

@@ -300,7 +300,7 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named(tmp_path, ca
     assert said in shown
     assert "not better than the constant: macro ROC AUC" in shown
     assert (
-        "The network predicts the same for every window: train longer"
+        "the network predicts the same for every window: train longer"
         in (run / "evaluation/report.html").read_text()
     )
     summary = results.read_evaluation(run).summary

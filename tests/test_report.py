@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -173,3 +174,47 @@ def test_the_page_says_how_to_train_and_evaluate_again(page):
 def test_a_run_that_was_not_evaluated_has_no_report(tmp_path):
     with pytest.raises(BioqError, match=r"no such file; run 'bioq evaluate"):
         write_report(tmp_path)
+
+
+def test_sentences_have_a_space_after_each_comma(page):
+    text = re.sub(r"<(script|style|svg|pre|title).*?</\1>", "", page, flags=re.DOTALL)
+    text = html.unescape(re.sub(r"<[^>]*>", "", text))
+    assert re.findall(r".{20}[,;)][A-Za-z].{9}", text) == []
+
+
+def test_positives_sort_as_numbers_without_a_group_too(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "evaluation/per_target.tsv"
+    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
+    table.assign(positives=["30", "31"]).drop(columns="group").to_csv(file, sep="\t", index=False)
+    page = write_report(copy).read_text(encoding="utf-8")
+    assert '<td data-key="30">30</td>' in page
+
+
+def test_the_title_names_the_split(page):
+    assert "<title>run, test · BioQ report</title>" in page
+    assert "<h1>run: scores on test</h1>" in page
+
+
+def test_the_settings_name_the_best_epoch_and_what_chose_it(page):
+    assert '<td>best epoch</td><td class="text">1 of 2, by macro ROC AUC</td>' in page
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_wider_than_the_page_and_long_names_keep_their_ends(
+    run, browser, tmp_path, width
+):
+    name = "wgEncodeAwgTfbsHaibGm12878Atf2sc81188V0422111UniPk.narrowPeak.ENDING"
+    copy = shutil.copytree(run, tmp_path / "run")
+    table = (copy / "evaluation/per_target.tsv").read_text().replace("never", name)
+    (copy / "evaluation/per_target.tsv").write_text(table)
+    report = write_report(copy)
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(report.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = page.locator(f'td[title="{name}"]')
+    ending = shown.locator("span.name > span").last
+    cell, end = shown.bounding_box(), ending.bounding_box()
+    assert ending.text_content().endswith("ENDING")
+    assert end["x"] + end["width"] <= cell["x"] + cell["width"]
+    page.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 from bioq.cli.options import Device
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
-from bioq.evaluation.calibration_choice import Selection, Trial
+from bioq.evaluation.calibration_choice import STRETCHES, Selection, Trial
 from bioq.evaluation.fit_calibration import calibrate as calibrate_run
 from bioq.forward import BATCH_SIZE
 from bioq.progress import say
@@ -26,10 +26,10 @@ def calibrate(
     """Calibrate a run's probabilities on the validation split, if that makes them better.
 
     Compares several maps of probabilities by cross-validation over stretches of the genome. The
-    chosen map is written to RUN/calibration.json only if its log loss is lower with 95 %
-    confidence and its Brier score is not worse. From then on every command reports calibrated
-    probabilities. The order of windows by the probability of a target does not change. To undo
-    it, delete the file.
+    chosen map is written to RUN/calibration.json only if its log loss is lower, by more than
+    chance and in every stretch, and its Brier score is not worse. From then on every command
+    reports calibrated probabilities. The order of windows by the probability of a target does not
+    change. To undo it, delete the file.
 
     For example:
 
@@ -62,14 +62,15 @@ def calibrate(
 
 
 def _maps(selection: Selection) -> list[list[str]]:
-    rows = [["map", "log loss", "Brier score", "lower log loss by", "95 % interval", ""]]
+    rows = [["map", "log loss", "Brier score", "gain", "95 % interval", "better in", ""]]
     unchanged, *trials = selection.comparison.trials
-    rows.append([unchanged.name, *_numbers(unchanged), "", "", ""])
+    rows.append([unchanged.name, *_numbers(unchanged), "", "", "", ""])
     for trial in trials:
         mark = "chosen" if trial is selection.best and selection.map is not None else ""
         interval = f"{trial.low:.5f} to {trial.high:.5f}"
-        rows.append([trial.name, *_numbers(trial), f"{trial.gain:.5f}", interval, mark])
-    return rows
+        better = f"{trial.stretches} of {STRETCHES}"
+        rows.append([trial.name, *_numbers(trial), f"{trial.gain:.5f}", interval, better, mark])
+    return rows if selection.map is not None else [row[:-1] for row in rows]
 
 
 def _numbers(trial: Trial) -> list[str]:
@@ -87,8 +88,12 @@ def _reason(selection: Selection) -> str:
     best = selection.best
     if best is None:
         return "every map makes the Brier score worse"
-    return (
-        f"with the map '{best.name}' the log loss is lower by {best.gain:.5f}, and the 95 % "
-        f"interval of this ({best.low:.5f} to {best.high:.5f}, over "
-        f"{selection.comparison.blocks:,} blocks of the genome) includes 0"
-    )
+    if best.gain <= 0:
+        return "no map that keeps the Brier score has a lower log loss"
+    why = f"it is better in {best.stretches} of {STRETCHES} stretches of the genome only"
+    if best.low <= 0:
+        why = (
+            f"the 95 % interval of this ({best.low:.5f} to {best.high:.5f}, over "
+            f"{selection.comparison.blocks:,} blocks of the genome) includes 0"
+        )
+    return f"with the map '{best.name}' the log loss is lower by {best.gain:.5f}, but {why}"

@@ -7,7 +7,8 @@ a test chromosome is no neighbour of the blocks that a map is fitted on either.
 A map whose Brier score is worse than that of the unchanged probabilities is left out. Of the others
 the simplest is taken whose log loss is within one standard error of the best (Breiman et al. 1984),
 the standard error being that of the difference. It is saved only if the 95 % interval of its gain
-over the unchanged probabilities is above 0.
+over the unchanged probabilities, over blocks, is above 0, and if it gains in each of the five
+stretches: by chance that happens once in 32 times, also where neighbouring blocks are alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,17 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import metrics
-from bioq.evaluation.calibration_maps import (
-    FLOOR,
-    FLOOR_AFTER_PLATT,
-    PLATT,
-    UNCHANGED,
-    Counts,
-    Kind,
-    count,
-    fit_common,
-    shift_targets,
-)
+from bioq.evaluation.calibration_maps import KINDS, UNCHANGED, Counts, count
 from bioq.evaluation.summary import Labels, Probability
 from bioq.progress import progress
 from bioq.runs.calibration import CalibrationMap
@@ -38,7 +29,8 @@ Floats = npt.NDArray[np.float64]
 
 FEWEST_BLOCKS = 5
 """With fewer blocks of the genome an interval means nothing."""
-_FOLDS = 5
+STRETCHES = 5
+"""Each is scored by maps that were fitted on the others."""
 _MOST_LABELS = 1 << 26
 """Of more labels every n-th window is used: 0.6 GB, and minutes."""
 _CHUNK_LABELS = 1 << 20
@@ -69,39 +61,6 @@ class Candidate(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A map that a run can get."""
-
-    kind: Kind
-    strength: float | None = None
-    """Strength of the shrinkage of a shift per target, in positives; None without such shifts."""
-
-    @property
-    def name(self) -> str:
-        """Such as "floor after Platt", or "shift per target (300)"."""
-        if self.strength is None:
-            return self.kind.name
-        common = "" if self.kind == UNCHANGED else f"{self.kind.name}, "
-        return f"{common}shift per target ({self.strength:g})"
-
-    def fit(self, counts: Counts) -> CalibrationMap:
-        """Return the map that fits these counts."""
-        common = fit_common(self.kind, counts)
-        return common if self.strength is None else shift_targets(common, counts, self.strength)
-
-
-NONE = Choice(UNCHANGED)
-STRENGTHS = (3000.0, 1000.0, 300.0, 100.0)
-CHOICES = (
-    Choice(FLOOR),
-    Choice(PLATT),
-    Choice(FLOOR_AFTER_PLATT),
-    *(Choice(UNCHANGED, strength) for strength in STRENGTHS),
-)
-"""The simplest first. Others that were measured and never won: docs/calibration.md."""
-
-
-@dataclass(frozen=True)
 class Trial:
     """The cross-validated scores of a map."""
 
@@ -113,6 +72,13 @@ class Trial:
     low: float
     """Lower end of the 95 % interval of `gain`, over blocks."""
     high: float
+    stretches: int
+    """Stretches, of `STRETCHES`, in which it gains."""
+
+    @property
+    def helps(self) -> bool:
+        """Whether the gain is more than chance."""
+        return self.low > 0 and self.stretches == STRETCHES
 
 
 @dataclass(frozen=True)
@@ -152,17 +118,14 @@ def select(labels: Labels, probability: Probability, blocks: Blocks) -> Selectio
     There are at least `FEWEST_BLOCKS` blocks.
     """
     sample = _Sample.of(labels, probability, blocks)
-    choices = CHOICES
-    if labels.shape[1] == 1:
-        choices = tuple(choice for choice in choices if choice.strength is None)
-    comparison = _compare(sample, choices)
+    comparison = _compare(sample, KINDS)
     before = _scores(sample.labels, sample.probability)
     taken = comparison.taken
-    if taken is None or comparison.trials[taken].low <= 0:
+    if taken is None or not comparison.trials[taken].helps:
         return Selection(comparison, None, before, {})
-    choice = choices[taken - 1]
-    after = _scores(sample.labels, sample.crossed(sample.fit(choice)))
-    return Selection(comparison, choice.fit(sample.everything), before, after)
+    kind = KINDS[taken - 1]
+    after = _scores(sample.labels, sample.crossed(sample.fit(kind)))
+    return Selection(comparison, kind.fit(sample.everything), before, after)
 
 
 def compare(
@@ -189,9 +152,10 @@ class _Sample:
         every = -(-labels.size // _MOST_LABELS)
         labels, probability, blocks = labels[::every], probability[::every], blocks[::every]
         blocks = np.unique(blocks, return_inverse=True)[1].astype(np.int64)
-        fold = blocks * _FOLDS // (int(blocks.max()) + 1)
+        fold = _stretch_of(blocks)
         counts = [
-            _count(labels, probability, np.flatnonzero(fold == number)) for number in range(_FOLDS)
+            _count(labels, probability, np.flatnonzero(fold == number))
+            for number in range(STRETCHES)
         ]
         return cls(labels, probability, blocks, fold, counts)
 
@@ -210,7 +174,7 @@ class _Sample:
 
     def rows(self) -> Iterator[tuple[int, Blocks]]:
         """Yield (fold, some of its rows) until every row was yielded."""
-        for number in range(_FOLDS):
+        for number in range(STRETCHES):
             rows = np.flatnonzero(self.fold == number)
             for some in _chunks(rows, self.labels.shape[1]):
                 yield number, some
@@ -235,12 +199,12 @@ class _Sample:
 
 
 def _compare(sample: _Sample, candidates: Sequence[Candidate]) -> Comparison:
-    losses = [sample.losses(sample.fit(NONE))]
+    losses = [sample.losses(sample.fit(UNCHANGED))]
     with progress("calibrate", len(candidates), "maps") as advance:
         for candidate in candidates:
             losses.append(sample.losses(sample.fit(candidate)))
             advance(1)
-    names = [NONE.name, *(candidate.name for candidate in candidates)]
+    names = [UNCHANGED.name, *(candidate.name for candidate in candidates)]
     trials = tuple(
         _trial(name, loss, losses[0], sample.sizes)
         for name, loss in zip(names, losses, strict=True)
@@ -276,12 +240,20 @@ def t_quantile(degrees: int) -> float:
     return float(sum(term / degrees**power for power, term in enumerate(terms)))
 
 
+def _stretch_of(blocks: Blocks) -> Blocks:
+    """Return the stretch of each block, from 0; `blocks` are numbered from 0."""
+    return blocks * STRETCHES // (int(blocks.max()) + 1)
+
+
 def _trial(name: str, loss: Floats, unchanged: Floats, sizes: Floats) -> Trial:
     """`loss` and `unchanged` are `(2, blocks)`: sums of the log loss and of the Brier score."""
-    gain, error = jackknife(unchanged[0] - loss[0], sizes)
+    gains = unchanged[0] - loss[0]
+    gain, error = jackknife(gains, sizes)
+    per_stretch = np.bincount(_stretch_of(np.arange(len(sizes))), gains)
     half = t_quantile(len(sizes) - 1) * error
     log_loss, brier = (float(total) for total in loss.sum(axis=1) / sizes.sum())
-    return Trial(name, log_loss, brier, gain, gain - half, gain + half)
+    better = int((per_stretch > 0).sum())
+    return Trial(name, log_loss, brier, gain, gain - half, gain + half, better)
 
 
 def _simplest_of_the_best(

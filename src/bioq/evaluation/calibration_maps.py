@@ -7,7 +7,7 @@ most.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,6 @@ Floats = npt.NDArray[np.float64]
 
 _EDGES = np.concatenate([np.arange(-104.0, -24.0, 4.0), np.arange(-24.0, 17.5, 1 / 8)])
 _BINS = len(_EDGES) + 1
-_LARGEST_SHIFT = 6.0
-_BISECTIONS = 40  # to the last digits of `_LARGEST_SHIFT`
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Kind:
-    """A map for all targets together: which of its numbers are fitted."""
+    """A map that a run can get, and which of its numbers are fitted."""
 
     name: str
     platt: bool
@@ -69,11 +67,18 @@ class Kind:
     floor: bool
     """The lowest probability."""
 
+    def fit(self, counts: Counts) -> CalibrationMap:
+        """Return the map of maximum likelihood for all targets together."""
+        return fit_common(self, counts)
+
 
 UNCHANGED = Kind("unchanged", platt=False, floor=False)
-FLOOR = Kind("floor", platt=False, floor=True)
-PLATT = Kind("Platt", platt=True, floor=False)
-FLOOR_AFTER_PLATT = Kind("floor after Platt", platt=True, floor=True)
+KINDS = (
+    Kind("floor", platt=False, floor=True),
+    Kind("Platt", platt=True, floor=False),
+    Kind("floor after Platt", platt=True, floor=True),
+)
+"""The simplest first. Others that were measured and left out: docs/calibration.md."""
 
 
 def count(labels: Labels, probability: Probability) -> Counts:
@@ -119,31 +124,6 @@ def fit_common(kind: Kind, counts: Counts) -> CalibrationMap:
     log_scale, shift, low = (at.detach() * used * spread).tolist()
     lowest = float(torch.sigmoid(torch.tensor(low - 7.0))) if kind.floor else 0.0
     return CalibrationMap(scale=float(np.exp(log_scale)), shift=(shift,), lowest=lowest)
-
-
-def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> CalibrationMap:
-    """Return a map with one more shift d per target, shrunken towards 0.
-
-    exp(d), the factor by which the rate of a rare target changes, has the prior Gamma(strength,
-    strength), of mean 1. Where `common` expects e positives and k are found, exp(d) is then close
-    to (k + strength) / (e + strength). d is where the slope of the posterior is zero, found by
-    bisection, within 6 of 0.
-    """
-    logit = common.scale * counts.logit + common.shift[0]
-    positives, negatives = counts.positives, counts.windows - counts.positives
-    low = np.full(len(positives), -_LARGEST_SHIFT)
-    high = -low
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        sure = 1 / (1 + np.exp(-(logit + middle[:, None])))
-        # The part of the probability that the shift changes, and its share in it:
-        rises = (1 - common.lowest) * sure + common.lowest * TAIL * sure**TAIL
-        mapped = (1 - common.lowest) * sure + common.lowest * sure**TAIL
-        slope = (positives * (1 - sure) * rises / mapped).sum(axis=1)
-        slope -= (negatives * (1 - sure) * rises / (1 - mapped)).sum(axis=1)
-        slope += strength * (1 - np.exp(middle))
-        low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
-    return replace(common, shift=tuple((common.shift[0] + low).tolist()))
 
 
 def _with_floor(log_yes: Tensor, log_no: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:

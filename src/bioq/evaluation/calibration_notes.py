@@ -1,5 +1,6 @@
 """Notes of an evaluation about its probabilities: calibrated how, and for which base rate."""
 
+import math
 from collections.abc import Sequence
 
 from bioq.dataset import Dataset
@@ -8,7 +9,7 @@ from bioq.runs.calibration import Calibration
 
 _TRAIN = "train"
 _SAME_RATE = 0.1
-"""Base rates that differ by less than a tenth are not worth a note."""
+"""Base rates that differ by less than a tenth, or by chance, are not worth a note."""
 
 
 def calibration_notes(
@@ -49,7 +50,8 @@ def _base_rate_shift(data: Dataset, split: str, fitted_on: str) -> str | None:
     if fitted_on not in data or split == fitted_on:
         return None
     here, there = _positive_rate(data, split), _positive_rate(data, fitted_on)
-    if not there or abs(here / there - 1) < _SAME_RATE:
+    by_chance = 3 * math.sqrt(there * (1 - there) * (1 / _labels(data, split)))
+    if abs(here - there) < max(_SAME_RATE * there, by_chance):
         return None
     known = f"{here:.1%} of the labels are positive in {split}, {there:.1%} in {fitted_on}"
     third = _TRAIN if fitted_on == VALID else VALID
@@ -64,5 +66,8 @@ def _base_rate_shift(data: Dataset, split: str, fitted_on: str) -> str | None:
 
 
 def _positive_rate(data: Dataset, split: str) -> float:
-    part = data[split]
-    return float(part.positives().sum()) / max(len(part) * part.targets, 1)
+    return float(data[split].positives().sum()) / _labels(data, split)
+
+
+def _labels(data: Dataset, split: str) -> int:
+    return max(len(data[split]) * data[split].targets, 1)

@@ -102,6 +102,10 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         targets=_target_rows(evaluation.per_target),
         settings=settings(run, config) if config else [],
         remarks=evaluation_remarks(evaluation.summary),
+        chosen_on_valid=any(
+            choice["threshold"] is not None and choice["chosen"] != "fixed"
+            for choice in evaluation.summary["thresholds"]
+        ),
         warnings=[*same_remarks(evaluation.summary), *evaluation.summary["notes"]],
         commands=_commands(run, evaluation.summary, config) if config else "",
     )

@@ -44,7 +44,7 @@ class CalibrationMap:
     scale: float = 1.0
     """Above 0; 1 changes nothing."""
     shift: tuple[float, ...] = (0.0,)
-    """One number for all targets, or one per target, in the order of the run's targets."""
+    """One number for all targets, as BioQ fits it, or one per target in the order of the run's."""
     lowest: float = 0.0
     """In [0, 1)."""
     tail: float = TAIL
@@ -90,7 +90,7 @@ class Calibration:
     """The content of `calibration.json`."""
 
     name: str
-    """The name of the map, such as "floor after Platt, shifted per target"."""
+    """The name of the map, such as "floor after Platt"."""
     map: CalibrationMap
     weights: str
     """Checksum of the weights that it was fitted to (`runs.weights.weights_checksum`)."""

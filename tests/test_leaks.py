@@ -129,8 +129,13 @@ def test_splits_of_two_genomes_are_compared_by_sequence_only(tmp_path: Path) -> 
         ),
         (
             Leak("valid", "train", 100, 0, 1),
-            "1 of 100 valid windows (1.0%) has the sequence of a training window elsewhere in the "
-            "genome (repeats): scores are too high",
+            "1 of 100 validation windows (1.0%) has the sequence of a training window elsewhere in "
+            "the genome (repeats): scores are too high",
+        ),
+        (
+            Leak("test", "valid", 50, 2, 0),
+            "2 of 50 test windows (4.0%) share bases with a validation window: thresholds and "
+            "calibration fit them too well",
         ),
         (
             Leak("test", "valid", 100_000, None, 3),

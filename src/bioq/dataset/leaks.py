@@ -58,9 +58,13 @@ class Leak:
     def _line(self, count: int, one: str, many: str, what: str) -> str:
         share = count / self.windows
         percent = f"{share:.1%}" if share >= 0.0005 else "less than 0.1%"
-        effect = "scores are too high" if share >= _FEW else "too few to change the scores much"
+        effect = "scores are too high"
+        if self.other == "valid":
+            effect = "thresholds and calibration fit them too well"
+        if share < _FEW:
+            effect = "too few to change the scores much"
         return (
-            f"{count:,} of {self.windows:,} {self.split} windows ({percent}) "
+            f"{count:,} of {self.windows:,} {_KINDS[self.split]} windows ({percent}) "
             f"{one if count == 1 else many} {what}: {effect}"
         )
 

@@ -159,7 +159,14 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "data", "--out", "run", "--lr", "fast"], 'unable to convert "fast" into float'),
         (["train", "data", "--out", "run", "--speed", "9"], "--speed"),
         (["summary", "bioq", "--filters", "0"], "filters"),
-        (["data", "peaks", "--genome", "g.fa"], "--targets"),
+        (["data", "peaks", "--genome", "g.fa"], "bioq: --targets is missing. Try"),
+        (["variants"], "bioq: RUN is missing. Try 'bioq variants --help'."),
+        (["variants", "run", "1:1:A>C"], "bioq: --genome is missing. Try"),
+        (
+            ["variants", "run", "1:1:A>C", "--out", "o.tsv", "--genom", "g.fa"],
+            "Unknown option: --genom. Did you mean --genome?",
+        ),
+        (["variants", "run", "1:1:A>C", "--genome"], "bioq: --genome has no value after it. Try"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(
@@ -175,7 +182,9 @@ def test_wrong_usage_is_one_line_and_status_2(
         (["train", "nowhere", "--out", "run"], "nowhere: no such folder"),
         (["data", "info", "nowhere"], "nowhere: no such folder"),
         (["evaluate", "nowhere", "nowhere"], "nowhere: no such folder"),
-        (["summary", "nowhere"], "nowhere: holds no config.json"),
+        (["summary", "marqq"], "marqq: is not a model and no folder; expected bioq, danq, "),
+        (["summary", "marqq"], "did you mean marq?"),
+        (["summary", "."], ".: holds no config.json"),
         (["data", "verify", "."], "holds no dataset.json"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from variant_cases import make_run
 
 import bioq
@@ -214,7 +214,7 @@ def test_windows_that_are_none_are_refused_with_advice(
 
 
 def test_a_model_that_is_none_is_refused() -> None:
-    with pytest.raises(bioq.BioqError, match="model is a dict; expected the path of a run"):
+    with pytest.raises(bioq.BioqError, match="model is of type dict; expected the path of a run"):
         bioq.predict({}, SEQUENCES)  # type: ignore[arg-type]
 
 
@@ -290,3 +290,28 @@ def test_probabilities_of_rows_of_a_split_are_those_of_the_whole(masked_data: Da
     whole = predict_split(model, split)
     part = predict_split(model, split, rows=slice(5, 12), batch_size=4)
     np.testing.assert_allclose(part, whole[5:12], atol=1e-6)
+
+
+class _Identity(nn.Module):
+    def forward(self, windows: Tensor) -> Tensor:
+        return windows
+
+
+class _BaseCounts(nn.Module):
+    """A network without weights: the logits are the number of each base."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        return windows.sum(dim=2)
+
+
+def test_a_network_without_weights_predicts_on_the_cpu() -> None:
+    probability = bioq.predict(_BaseCounts(), "A" * 3 + "C" * 2, strands="forward")
+    expected = 1 / (1 + np.exp(-np.array([[3.0, 2.0, 0.0, 0.0]])))
+    np.testing.assert_allclose(probability, expected, rtol=1e-6)
+
+
+def test_a_network_that_returns_no_logits_per_target_is_refused() -> None:
+    with pytest.raises(
+        bioq.BioqError, match=r"returns shape \(1, 4, 8\) for 1 windows; expected lo"
+    ):
+        bioq.predict(_Identity(), "ACGTACGT")

@@ -309,6 +309,14 @@ def test_peaks_on_absent_contigs_and_empty_files_are_reported_by_name(
     ) in printed
 
 
+def test_info_counts_one_target_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    peaks: dict[str, list[Peak]] = {"good": [("1", 0, 4, -1)], "empty": []}
+    data = World(tmp_path, {"chr1": "ACGTACGT"}, peaks).write()
+    path = data.build(options={"keep": "all"}).path
+    assert main(["data", "info", str(path)]) == 0
+    assert "  1 target has no positive in any split: empty\n" in capsys.readouterr().out
+
+
 def test_many_files_without_a_peak_are_one_line_and_info_lists_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

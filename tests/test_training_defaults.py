@@ -218,7 +218,7 @@ def test_a_long_training_is_told_with_what_would_be_faster(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(loop_module, "_ESTIMATE_AFTER_S", 0.0)
+    monkeypatch.setattr("bioq.training.pace._ESTIMATE_AFTER_S", 0.0)
     monkeypatch.setattr(loop_module, "LONG_S", 0.0)
     config = replace(QUICK, epochs=8, device="cpu")
     bioq.train(masked_data, tmp_path / "run", model="danq", config=replace(config, epochs=2))

@@ -11,6 +11,7 @@ from torch import nn
 
 import bioq
 from bioq import ModelSizes, TrainConfig
+from bioq.cli import main
 from bioq.dataset import Dataset, new_dataset, pack_labels
 from bioq.runs.same_everywhere import what_to_try
 from bioq.training.plan import Plan
@@ -48,13 +49,19 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named_once(
 
 
 def test_without_a_split_to_validate_the_line_of_an_epoch_has_no_validation(
-    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    masked_data: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with new_dataset(tmp_path / "other", masked_data.description, masked_data.targets) as writer:
         with writer.split("train") as split:
             codes = np.random.default_rng(0).integers(0, 4, (64, masked_data.description.window_bp))
             labels = np.arange(64)[:, None] % 2 == np.zeros(len(masked_data.targets))
             split.append(codes.astype(np.uint8), pack_labels(labels))
+    monkeypatch.setattr("bioq.training.preview._MEASURED_S", 0.01)
+    assert main(["train", str(tmp_path / "other"), "--filters", "8", "--plan"]) == 0
+    assert "none to validate, so the last epoch is kept; " in capsys.readouterr().out
     bioq.train(tmp_path / "other", tmp_path / "run", sizes=SMALL, config=QUICK)
     shown = capsys.readouterr().err
     assert re.search(r"^epoch 3/3: loss \d\.\d{4}, [\d,]+ windows/s$", shown, re.MULTILINE)

@@ -393,6 +393,20 @@ def test_a_vcf_that_ends_in_its_header_is_an_error_and_leaves_no_output(
     assert not out.exists()
 
 
+def test_a_typed_variant_with_another_ref_is_asked_about_as_one(
+    run: Path, genome: Path, chromosome: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ref = other_base(chromosome[299])
+    alt = next(base for base in "ACGT" if base not in (ref, chromosome[299]))
+    out = tmp_path / "out.tsv"
+    typed = ["variants", str(run), f"1:300:{ref}>{alt}", "--genome", str(genome), "--out", str(out)]
+    assert main(typed) == 1
+    assert (
+        "warning: the allele does not have the bases of genome.fa as REF: is its position of "
+        "another genome build"
+    ) in capsys.readouterr().err
+
+
 def test_wrong_build_and_wrong_names_are_asked_about(
     run: Path, genome: Path, chromosome: str, tmp_path: Path
 ) -> None:

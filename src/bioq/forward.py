@@ -58,8 +58,8 @@ def predict(
         model = load(model)
     if not isinstance(model, nn.Module):
         raise BioqError(
-            f"model is a {type(model).__name__}; expected the path of a run, a model of bioq.load "
-            "or a PyTorch module"
+            f"model is of type {type(model).__name__}; expected the path of a run, a model of "
+            "bioq.load or a PyTorch module"
         )
     tensor = as_windows(windows, architecture_of(model).get("window_bp"))
     device = _device(model, device)
@@ -231,6 +231,11 @@ def _in_batches(
         for start in range(0, windows, batch_size):
             end = min(start + batch_size, windows)
             probability = predict_rows(start, end)
+            if probability.ndim != 2 or len(probability) != end - start:
+                raise BioqError(
+                    f"the model returns shape {tuple(probability.shape)} for {end - start:,} "
+                    "windows; expected logits (n, targets)"
+                )
             if out is None:
                 out = np.empty((windows, probability.shape[1]), dtype=np.float32)
             out[start:end] = probability.cpu().numpy()
@@ -281,4 +286,7 @@ def _device(model: nn.Module, device: str | torch.device | None) -> torch.device
     """Return the device that is given; the model's if none is."""
     if isinstance(device, torch.device):
         return device
-    return choose_device(device) if device is not None else next(model.parameters()).device
+    if device is not None:
+        return choose_device(device)
+    weight = next(model.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from bioq import __version__
 from bioq.cli.help_text import HelpFormatter
@@ -78,6 +78,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
             )
     except KeyboardInterrupt as error:
         return _stop(*describe(error), debug)
+    except MissingArgumentError as error:
+        return _stop(f"{_missing(error)} Try '{_command(tokens)} --help'.", USAGE, debug)
     except CycloptsError as error:
         line = " ".join(str(error).split())
         return _stop(f"{line} Try '{_command(tokens)} --help'.", USAGE, debug)
@@ -97,6 +99,19 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 the only handler of every exception
         return _stop(_unexpected_line(error), BAD_INPUT, debug)
     return 0
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """Return a sentence about an argument that was not given, or an option without its value."""
+    argument = error.argument
+    if argument is None:
+        return " ".join(str(error).split())
+    given = [token.keyword for token in argument.tokens if token.keyword is not None]
+    name = error.keyword or (given[-1] if given else None)
+    if name is not None:
+        return f"{name} has no value after it."
+    name = argument.name if argument.name.startswith("-") else argument.name.upper()
+    return f"{name} is missing."
 
 
 def _system_line(error: OSError) -> str:

@@ -163,8 +163,9 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     size = sum(file["bytes"] for file in data.files.values())
     print(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
     print(
-        f"  windows of {about.window_bp} bp with a bin of {about.bin_bp} bp, "
-        f"label rule {about.label_rule}, {len(data.targets):,} targets"
+        f"  windows of {about.window_bp:,} bp with a bin of {about.bin_bp} bp, "
+        f"label rule {about.label_rule}, {len(data.targets):,} "
+        f"target{'' if len(data.targets) == 1 else 's'}"
     )
     build = build_of(about.contig_lengths)
     if build is not None:
@@ -270,4 +271,7 @@ def _print_rates(data: Dataset, most_targets: int) -> None:
     without = list(data.targets[NAME][total == 0])
     if without:
         named = some(without, most_targets)
-        print(f"  {len(without):,} targets have no positive in any split: {named}")
+        print(
+            f"  {len(without):,} target{'s have' if len(without) > 1 else ' has'} no positive in "
+            f"any split: {named}"
+        )

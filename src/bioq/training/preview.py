@@ -79,7 +79,7 @@ def preview(
 
 def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str]]:
     facts, windows = plan.data, len(loop.validation)
-    valid = f"{windows:,} to validate" if windows else "none to validate"
+    valid = f"{windows:,} to validate" if windows else "none to validate, so the last epoch is kept"
     weights = sum(weight.numel() for weight in loop.state.network.parameters())
     config = plan.config
     devices = f", {config.devices * config.nodes} together" if config.devices > 1 else ""

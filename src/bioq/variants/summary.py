@@ -202,12 +202,8 @@ class Summary:
             build = self.names.genome.build
             title = self._genome if build is None else f"{self._genome} ({build.name})"
             snvs = self.misfits.get("snv", 0)
-            from_0 = ", or are its positions counted from 0"
-            yield (
-                f"{misfits:,} of {self._located:,} compared alleles do not have the bases of "
-                f"{title} as REF: is the VCF of another genome build"
-                f"{from_0 if snvs and self.misfits.get('next', 0) == snvs else ''}?"
-            )
+            is_from_0 = bool(snvs) and self.misfits.get("next", 0) == snvs
+            yield _misfit_question(misfits, self._located, title, is_from_0=is_from_0)
         explained = self._other_accessions.keys() | self._known_codes.keys()
         names = [name for name in self.absent if name not in explained]
         absent = sum(self.absent[name] for name in names)
@@ -221,6 +217,21 @@ class Summary:
     def _questionable(self, misfits: int, alleles: int) -> bool:
         is_enough = misfits >= _FEWEST_QUESTIONABLE or not self.scored
         return is_enough and misfits > QUESTIONABLE_SHARE * alleles
+
+
+def _misfit_question(misfits: int, alleles: int, genome: str, *, is_from_0: bool) -> str:
+    """Return the question about alleles whose REF the genome does not have."""
+    if alleles == 1:
+        from_0 = ", or counted from 0" if is_from_0 else ""
+        return (
+            f"the allele does not have the bases of {genome} as REF: is its position of another "
+            f"genome build{from_0}?"
+        )
+    from_0 = ", or are its positions counted from 0" if is_from_0 else ""
+    return (
+        f"{misfits:,} of {alleles:,} compared alleles do not have the bases of {genome} as REF: "
+        f"is the VCF of another genome build{from_0}?"
+    )
 
 
 def summary_of(scorer: Scorer, content: VcfContent) -> Summary:

@@ -33,7 +33,6 @@ from bioq.evaluation.calibration_maps import (
     Counts,
     Kind,
     count,
-    fit_common,
 )
 from bioq.forward import predict_split
 from bioq.metrics import brier, log_loss, reliability
@@ -78,6 +77,20 @@ class Measured:
 
     name: str
     fit: Callable[[Counts], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """A map, and one more shift per target before its last step."""
+
+    common: CalibrationMap
+    shift: Floats
+
+    def of(self, probability: Probability) -> Floats:
+        z = logits_of(probability)
+        sure = expit(self.common.scale * z + self.common.shift + self.shift)
+        lowest = self.common.lowest
+        return (1 - lowest) * sure + lowest * sure**TAIL
 
 
 def logits_of(probability: Probability) -> Floats:
@@ -158,7 +171,7 @@ def isotonic_targets(counts: Counts) -> Steps:
     return Steps(tables)
 
 
-def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> CalibrationMap:
+def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> Shifted:
     """Return a map with one more shift d per target, shrunken towards 0.
 
     exp(d), the factor by which the rate of a rare target changes, has the prior Gamma(strength,
@@ -166,7 +179,7 @@ def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> Ca
     to (k + strength) / (e + strength). d is where the slope of the posterior is zero, found by
     bisection, within 6 of 0.
     """
-    logit = common.scale * counts.logit + common.shift[0]
+    logit = common.scale * counts.logit + common.shift
     positives, negatives = counts.positives, counts.windows - counts.positives
     low = np.full(len(positives), -6.0)
     high = -low
@@ -180,10 +193,10 @@ def shift_targets(common: CalibrationMap, counts: Counts, strength: float) -> Ca
         slope -= (negatives * (1 - sure) * rises / (1 - mapped)).sum(axis=1)
         slope += strength * (1 - np.exp(middle))
         low, high = np.where(slope > 0, middle, low), np.where(slope > 0, high, middle)
-    return replace(common, shift=tuple((common.shift[0] + low).tolist()))
+    return Shifted(common, low)
 
 
-def shift_groups(counts: Counts, groups: Groups) -> CalibrationMap:
+def shift_groups(counts: Counts, groups: Groups) -> Shifted:
     """Return the unchanged map with one shift per group."""
     rows = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
     pooled = replace(
@@ -191,8 +204,8 @@ def shift_groups(counts: Counts, groups: Groups) -> CalibrationMap:
         windows=np.stack([counts.windows[some].sum(0) for some in rows]),
         positives=np.stack([counts.positives[some].sum(0) for some in rows]),
     )
-    shifted = shift_targets(fit_common(UNCHANGED, counts), pooled, STRENGTH)
-    return replace(shifted, shift=tuple(np.array(shifted.shift)[groups]))
+    shifted = shift_targets(UNCHANGED.fit(counts), pooled, STRENGTH)
+    return replace(shifted, shift=shifted.shift[groups])
 
 
 def candidates(groups: Groups, targets: int) -> list[Candidate]:
@@ -220,7 +233,7 @@ def candidates(groups: Groups, targets: int) -> list[Candidate]:
         name = f"shift per target ({strength:g})"
         return Measured(
             name if kind is UNCHANGED else f"{kind.name}, {name}",
-            lambda counts: shift_targets(fit_common(kind, counts), counts, strength),
+            lambda counts: shift_targets(kind.fit(counts), counts, strength),
         )
 
     found: list[Candidate] = [*KINDS, regression("beta", beta, "all")]
@@ -270,8 +283,8 @@ def test_row(run: Path, data: Dataset, keep: Path | None) -> str:
     after = plain if best is None else kinds[best.name].fit(counts)(plain)
     for score in (log_loss, brier, lambda y, p: reliability(y, p).expected_error):
         cells.append(f"{score(labels, plain):.5f} / {score(labels, after):.5f}")
-    shifted = shift_targets(fit_common(UNCHANGED, counts), counts, 3000.0)
-    cells.append(f"{log_loss(labels, shifted(plain)):.5f}")
+    shifted = shift_targets(UNCHANGED.fit(counts), counts, 3000.0)
+    cells.append(f"{log_loss(labels, shifted.of(plain).astype(np.float32)):.5f}")
     return f"| {' | '.join(cells)} |"
 
 

@@ -309,7 +309,7 @@ def test_force_removes_nothing_but_a_run_and_no_run_that_is_read(
     before = (run / "model.safetensors").read_bytes()
     with pytest.raises(UsageError, match=r"--force would remove .*run, which this training reads"):
         bioq.train(masked_data, run, from_run=run, config=QUICK, force=True)
-    with pytest.raises(UsageError, match="--resume with --force"):
+    with pytest.raises(UsageError, match="--resume continues an output and --force"):
         bioq.train(masked_data, run, resume=True, force=True)
     shutil.copytree(masked_data.path, run / "data")
     with pytest.raises(UsageError, match=r"--force would remove .*run/data, which this training"):

@@ -191,7 +191,7 @@ def test_no_interval_is_given_where_it_would_be_false() -> None:
 @pytest.mark.parametrize("freedom", [1, 1.5, 3.2, 14, 250, 1e5])
 def test_quantiles_of_students_t_are_those_of_scipy(freedom: float) -> None:
     expected = scipy.stats.t.ppf(0.975, freedom)
-    assert intervals._t_quantile(freedom) == pytest.approx(expected, rel=1e-4)
+    assert intervals.t_quantile(freedom) == pytest.approx(expected, rel=1e-4)
 
 
 def test_many_blocks_are_joined_with_their_neighbours() -> None:

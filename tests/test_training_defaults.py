@@ -14,17 +14,16 @@ import torch
 from test_training import QUICK, SMALL
 
 import bioq
-from bioq import ModelSizes, TrainConfig
+from bioq import TrainConfig
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.models.families import PUBLISHED
 from bioq.models.recipe import Recipe
 from bioq.runs.folder import read_config
 from bioq.training import loop as loop_module
-from bioq.training.constant_targets import warn_of_constant_targets
-from bioq.training.defaults import DEFAULT_MODELS, MEASURED_WINDOWS, default_model
-from bioq.training.pace import Pace, default_model_note
-from bioq.training.plan import TrainingRequest, make_plan, recorded_plan
+from bioq.training.first_lines import default_model_note, warn_of_constant_targets
+from bioq.training.pace import Pace
+from bioq.training.plan import MEASURED_WINDOWS, TrainingRequest, make_plan, recorded_plan
 from bioq.training.recipes import RECIPES
 
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
@@ -62,17 +61,6 @@ def test_the_page_has_every_size_of_every_model() -> None:
     }
     table = markdown("option", sizes)
     assert table in PAGE.read_text("utf-8"), f"docs/training.md: expected\n{table}"
-
-
-def test_the_default_model_has_no_gap_and_sizes_that_are_given_win() -> None:
-    begins = [row.from_windows for row in DEFAULT_MODELS]
-    assert begins[0] == 0
-    assert begins == sorted(begins)
-    for windows in (1, 24_013, 4_400_000):
-        model, sizes = default_model(windows, ModelSizes(filters=7))
-        assert model in PUBLISHED
-        assert sizes.filters == 7
-        assert default_model(windows, ModelSizes())[0] == model
 
 
 def test_the_default_suits_the_data_and_the_line_says_it(
@@ -141,7 +129,7 @@ def test_plan_prints_every_value_and_where_it_comes_from_and_writes_nothing(
     assert re.fullmatch(r"marq, [\d,]+ weights", facts["model"])
     assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps now .*", facts["time"])
     assert re.fullmatch(r"about [\d,]+ MB: an estimate", facts["memory"])
-    assert options["--model"] == ("marq", "the size of the data set")
+    assert options["--model"] == ("marq", "default")
     assert options["--filters"] == ("8", "--filters")
     assert options["--lstm-units"] == ("4", str(file))
     assert options["--dense-units"] == ("128", "marq as published")

@@ -50,6 +50,11 @@ def some(names: Iterable[object], most: int = MOST_NAMES) -> str:
     return ", ".join(listed[:most]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 target`, `389 targets`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     """Return up to `most` names that are spelled most like `name`, case ignored, the best first."""
     known = {each.lower(): each for each in names}

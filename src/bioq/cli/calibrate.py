@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bioq.cli.options import Device
+from bioq.cli.options import Device, Force
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.calibration_choice import STRETCHES, Selection, Trial
@@ -21,7 +21,7 @@ def calibrate(
     *,
     device: Device = None,
     batch_size: int = BATCH_SIZE,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Calibrate a run's probabilities on the validation split, if that makes them better.
 
@@ -43,8 +43,6 @@ def calibrate(
         Data set folder with the run's targets; its validation split is read.
     batch_size
         Windows per forward pass.
-    force
-        Replace an output that exists.
     """
     earlier = (run / CALIBRATION_FILE).exists()
     result = calibrate_run(

@@ -10,7 +10,7 @@ from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
 from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
 from bioq.dataset.leaks import count_leaks
@@ -29,9 +29,9 @@ def peaks(
     out: Path,
     options: Annotated[PeakOptions, FLAGS] = PeakOptions(),  # noqa: B008 frozen
     exclude: Path | None = None,
-    chrom_alias: Path | None = None,
+    chrom_alias: ChromAlias = None,
     bins: Path | None = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Make a data set from peak files and a genome.
 
@@ -55,13 +55,8 @@ def peaks(
         New folder for the data set.
     exclude
         BED of regions; bins that overlap a region (of BED12: one of its blocks) are left out.
-    chrom_alias
-        Table of contig names, tab-separated, one contig per line; one of the names is the
-        genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables.
     bins
         BED of the bins to use, in this order; by default the whole genome is cut into bins.
-    force
-        Replace an output that exists.
     """
     build_from_peaks(
         out,
@@ -84,7 +79,7 @@ def deepsea(
     test: Path | None = None,
     bed: Path | None = None,
     targets: Path | None = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Make a data set from DeepSEA's .mat files.
 
@@ -109,8 +104,6 @@ def deepsea(
         allTFs.pos.bed, which gives the genomic position of every window.
     targets
         Target table of files that have DeepSEA's layout and different targets.
-    force
-        Replace an output that exists.
     """
     import_deepsea(out, train=train, valid=valid, test=test, bed=bed, targets=targets, force=force)
     _print_info(open_dataset(out))
@@ -120,7 +113,7 @@ def simulate(
     *,
     out: Path,
     options: Annotated[SimulationOptions, FLAGS] = SimulationOptions(),  # noqa: B008 frozen
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Make a data set of random DNA with motifs planted by known rules.
 
@@ -135,8 +128,6 @@ def simulate(
     ----------
     out
         New folder for the data set.
-    force
-        Replace an output that exists.
     """
     simulate_dataset(out, options, force=force)
     _print_info(open_dataset(out))
@@ -200,7 +191,7 @@ def fetch(
     out: Path,
     url: str = DEEPSEA_URL,
     sha256: str | None = None,
-    force: bool = False,
+    force: Force = False,
 ) -> None:
     """Download the DeepSEA training bundle and unpack it.
 
@@ -221,8 +212,6 @@ def fetch(
         Address of the bundle.
     sha256
         SHA-256 checksum that the download must have; the publisher gives none.
-    force
-        Replace an output that exists.
     """
     fetch_deepsea(out, url=url, sha256=sha256, force=force)
     print(out)

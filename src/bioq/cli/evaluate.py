@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
+from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.files import REPORT, evaluation_folder
@@ -19,8 +18,8 @@ def evaluate(
     /,
     *more: Path,
     out: Path | None = None,
-    force: bool = False,
-    options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),  # noqa: B008 frozen
+    force: Force = False,
+    options: Annotated[EvaluateOptions, FLAGS] = EvaluateOptions(),  # noqa: B008 frozen
 ) -> None:
     """Score a run on a data set, or the mean of several runs, with figures and a report.
 
@@ -45,8 +44,6 @@ def evaluate(
         probabilities.
     out
         Folder in which the folder evaluation is written; by default RUN. Several runs need it.
-    force
-        Replace an output that exists.
     """
     folders = [run, dataset, *more]
     home, split = out or run, options.split

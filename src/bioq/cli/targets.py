@@ -8,7 +8,7 @@ import pandas as pd
 from bioq.dataset import open_dataset
 from bioq.dataset.layout import METADATA
 from bioq.dataset.targets import select_targets, write_target_table
-from bioq.errors import BioqError
+from bioq.errors import BioqError, counted
 from bioq.progress import say
 from bioq.runs.folder import CONFIG, read_config, read_targets
 
@@ -38,7 +38,7 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
     write_target_table(chosen, sys.stdout)
     sys.stdout.flush()
     count = f"{len(chosen):,} of " if len(chosen) < len(table) else ""
-    say(f"{count}{len(table):,} target{'' if len(table) == 1 else 's'}")
+    say(f"{count}{counted(len(table), 'target')}")
 
 
 def _target_table(folder: Path) -> pd.DataFrame:

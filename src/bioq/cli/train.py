@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS
+from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_table
 from bioq.errors import BioqError, UsageError
 from bioq.files.text import read_text
@@ -15,18 +15,13 @@ from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
 from bioq.options import flag_of
 from bioq.progress import say
-from bioq.training.defaults import DEFAULT_MODELS
-from bioq.training.plan import TrainingRequest, named_options, request_from_options
+from bioq.training.plan import DEFAULT_MODEL, TrainingRequest, named_options, request_from_options
 from bioq.training.preview import Preview, preview
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
 
-_DEFAULTS = ", ".join(
-    f"{row.model} from {row.from_windows:,} training windows" if row.from_windows else row.model
-    for row in DEFAULT_MODELS
-)
 _MODEL_HELP = (
-    f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes. Default: {_DEFAULTS}."
+    f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes. Default: {DEFAULT_MODEL}."
 )
 
 
@@ -40,7 +35,7 @@ def train(
     from_run: Annotated[Path | None, Parameter(name="--from")] = None,
     freeze: bool = False,
     resume: bool = False,
-    force: bool = False,
+    force: Force = False,
     plan: bool = False,
     config: Path | None = None,
     training: Annotated[TrainConfig, FLAGS] = TrainConfig(),  # noqa: B008 frozen
@@ -52,9 +47,9 @@ def train(
     epoch, the history and the configuration. Ctrl-C and SIGTERM save the step; --resume continues
     from there.
 
-    Options that are not given follow from the data set: its size decides the model (--model), and
-    the model and the size decide the recipe (--recipe auto); the recipe has the learning rate, the
-    epochs and the other values. --plan prints all of them, and docs/training.md has the table.
+    Options that you do not give have the values of the model (the sizes) and of the recipe (the
+    learning rate, the epochs and the others), which follows from the model and the number of
+    windows. --plan prints all of them, and docs/training.md has the table.
 
     For example:
 
@@ -83,8 +78,6 @@ def train(
         the targets' queries); the weights that all targets share do not change.
     resume
         Continue an interrupted run.
-    force
-        Replace an output that exists.
     plan
         Print every value that would be used and where it comes from, with the memory and the time
         expected; train nothing and write nothing.

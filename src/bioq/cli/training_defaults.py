@@ -1,13 +1,13 @@
 """The defaults of `bioq train` that follow from the recipe and the model, for its help."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from bioq.models import ModelSizes
 from bioq.models.families import FAMILIES, PUBLISHED
 from bioq.options import flag_of
-from bioq.training.defaults import DEFAULT_MODELS
+from bioq.training.plan import DEFAULT_MODEL
 from bioq.training.recipes import RECIPES, TrainConfig
 
 _FIELD_OF = {"lr": "learning_rate"}
@@ -19,10 +19,9 @@ def training_defaults() -> dict[str, str]:
 
     The values of the default model come first; of the recipes those that `auto` takes.
     """
-    first = DEFAULT_MODELS[0].model
     auto = dict.fromkeys(["small", "large", *(family.small_recipe for family in FAMILIES)])
-    recipes = {name: asdict(RECIPES[name]) for name in sorted(auto, key=lambda name: name != first)}
-    models = {name: asdict(PUBLISHED[name]) for name in sorted(PUBLISHED, key=lambda n: n != first)}
+    recipes = {name: asdict(RECIPES[name]) for name in _default_first(auto)}
+    models = {name: asdict(PUBLISHED[name]) for name in _default_first(PUBLISHED)}
     of_options = {
         flag_of(field.name): _by_value("--recipe", recipes, _FIELD_OF.get(field.name, field.name))
         for field in fields(TrainConfig)
@@ -32,6 +31,10 @@ def training_defaults() -> dict[str, str]:
         for field in fields(ModelSizes)
     }
     return {flag: text for flag, text in (of_options | of_sizes).items() if text}
+
+
+def _default_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: name != DEFAULT_MODEL)
 
 
 def _by_value(option: str, values: Mapping[str, Mapping[str, Any]], name: str) -> str:

@@ -27,8 +27,6 @@ from bioq.runs.calibration import CalibrationMap
 Blocks = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-FEWEST_BLOCKS = 5
-"""With fewer blocks of the genome an interval means nothing."""
 STRETCHES = 5
 """Each is scored by maps that were fitted on the others."""
 _MOST_LABELS = 1 << 26
@@ -115,7 +113,7 @@ class Selection:
 def select(labels: Labels, probability: Probability, blocks: Blocks) -> Selection:
     """Choose the map of probabilities `(windows, targets)`; `blocks` is `(windows,)`.
 
-    There are at least `FEWEST_BLOCKS` blocks.
+    There are at least `metrics.MIN_BLOCKS` blocks.
     """
     sample = _Sample.of(labels, probability, blocks)
     comparison = _compare(sample, KINDS)
@@ -224,22 +222,6 @@ def jackknife(values: Floats, sizes: Floats) -> tuple[float, float]:
     return float(values.sum() / sizes.sum()), error
 
 
-def t_quantile(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t, to 0.001 from 4 degrees of freedom.
-
-    Abramowitz & Stegun 1964, 26.7.5.
-    """
-    z = 1.959963985
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return float(sum(term / degrees**power for power, term in enumerate(terms)))
-
-
 def _stretch_of(blocks: Blocks) -> Blocks:
     """Return the stretch of each block, from 0; `blocks` are numbered from 0."""
     return blocks * STRETCHES // (int(blocks.max()) + 1)
@@ -250,7 +232,7 @@ def _trial(name: str, loss: Floats, unchanged: Floats, sizes: Floats) -> Trial:
     gains = unchanged[0] - loss[0]
     gain, error = jackknife(gains, sizes)
     per_stretch = np.bincount(_stretch_of(np.arange(len(sizes))), gains)
-    half = t_quantile(len(sizes) - 1) * error
+    half = metrics.t_quantile(len(sizes) - 1) * error
     log_loss, brier = (float(total) for total in loss.sum(axis=1) / sizes.sum())
     better = int((per_stretch > 0).sum())
     return Trial(name, log_loss, brier, gain, gain - half, gain + half, better)

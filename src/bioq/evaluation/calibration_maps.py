@@ -68,8 +68,34 @@ class Kind:
     """The lowest probability."""
 
     def fit(self, counts: Counts) -> CalibrationMap:
-        """Return the map of maximum likelihood for all targets together."""
-        return fit_common(self, counts)
+        """Return the map of maximum likelihood for all targets together.
+
+        Weak priors keep the numbers finite where the labels are separated: the logarithm of the
+        scale is normal(0, 1), the shift normal(0, 3), the logit of the lowest probability
+        normal(-7, 5).
+        """
+        if not (self.platt or self.floor):
+            return CalibrationMap()
+        logit = torch.from_numpy(counts.logit)
+        positives = torch.from_numpy(counts.positives.sum(axis=0))
+        negatives = torch.from_numpy(counts.windows.sum(axis=0)) - positives
+        at = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+        used = torch.tensor([self.platt, self.platt, self.floor], dtype=torch.float64)
+        spread = torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64)
+
+        def loss() -> Tensor:
+            log_scale, shift, low = at * used * spread
+            sure = log_scale.exp() * logit + shift
+            log_yes, log_no = logsigmoid(sure), -softplus(sure)
+            if self.floor:
+                log_yes, log_no = _with_floor(log_yes, log_no, low - 7)
+            fit = -(positives * log_yes + negatives * log_no).sum()
+            return (fit + (at**2).sum() / 2) / positives.sum()
+
+        _minimise(at, loss)
+        log_scale, shift, low = (at.detach() * used * spread).tolist()
+        lowest = float(torch.sigmoid(torch.tensor(low - 7.0))) if self.floor else 0.0
+        return CalibrationMap(scale=float(np.exp(log_scale)), shift=shift, lowest=lowest)
 
 
 UNCHANGED = Kind("unchanged", platt=False, floor=False)
@@ -94,36 +120,6 @@ def count(labels: Labels, probability: Probability) -> Counts:
         np.bincount(cell[labels == 1], minlength=size).reshape(shape).astype(np.float64),
         np.bincount(bins.ravel(), weights=logit.ravel(), minlength=_BINS).astype(np.float64),
     )
-
-
-def fit_common(kind: Kind, counts: Counts) -> CalibrationMap:
-    """Return the map of maximum likelihood for all targets together.
-
-    Weak priors keep the numbers finite where the labels are separated: the logarithm of the scale
-    is normal(0, 1), the shift normal(0, 3), the logit of the lowest probability normal(-7, 5).
-    """
-    if not (kind.platt or kind.floor):
-        return CalibrationMap()
-    logit = torch.from_numpy(counts.logit)
-    positives = torch.from_numpy(counts.positives.sum(axis=0))
-    negatives = torch.from_numpy(counts.windows.sum(axis=0)) - positives
-    at = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    used = torch.tensor([kind.platt, kind.platt, kind.floor], dtype=torch.float64)
-    spread = torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64)
-
-    def loss() -> Tensor:
-        log_scale, shift, low = at * used * spread
-        sure = log_scale.exp() * logit + shift
-        log_yes, log_no = logsigmoid(sure), -softplus(sure)
-        if kind.floor:
-            log_yes, log_no = _with_floor(log_yes, log_no, low - 7)
-        fit = -(positives * log_yes + negatives * log_no).sum()
-        return (fit + (at**2).sum() / 2) / positives.sum()
-
-    _minimise(at, loss)
-    log_scale, shift, low = (at.detach() * used * spread).tolist()
-    lowest = float(torch.sigmoid(torch.tensor(low - 7.0))) if kind.floor else 0.0
-    return CalibrationMap(scale=float(np.exp(log_scale)), shift=(shift,), lowest=lowest)
 
 
 def _with_floor(log_yes: Tensor, log_no: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:

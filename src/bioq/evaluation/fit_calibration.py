@@ -5,12 +5,13 @@ from pathlib import Path
 
 from bioq.dataset import BLOCK_BP, Dataset, open_dataset, require_undamaged
 from bioq.errors import BioqError
-from bioq.evaluation.calibration_choice import FEWEST_BLOCKS, Selection, select
+from bioq.evaluation.calibration_choice import Selection, select
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.summary import VALID
 from bioq.files import require_absent
 from bioq.forward import BATCH_SIZE, choose_device
+from bioq.metrics import MIN_BLOCKS
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
 from bioq.runs.trained_model import load
 from bioq.runs.weights import weights_checksum
@@ -100,10 +101,10 @@ def _require_labels(data: Dataset) -> int:
             "take a data set with more windows to validate on"
         )
     blocks = int(split.blocks().max()) + 1
-    if blocks < FEWEST_BLOCKS:
+    if blocks < MIN_BLOCKS:
         raise BioqError(
             f"{data.path}: split {VALID!r} covers {blocks} blocks of {BLOCK_BP:,} bp; a "
-            f"calibration is judged on at least {FEWEST_BLOCKS}: take a data set with more of the "
+            f"calibration is judged on at least {MIN_BLOCKS}: take a data set with more of the "
             "genome to validate on"
         )
     return positives

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from bioq.dataset import BLOCK_BP
+from bioq.errors import counted
 from bioq.evaluation.summary import (
     ALWAYS_NO,
     ConstantScores,
@@ -69,7 +70,8 @@ def evaluation_remarks(summary: Summary) -> list[str]:
     undefined = summary["macro"]["undefined_roc_auc"]
     if undefined:
         remarks.append(
-            f"{UNDEFINED}: {undefined:,} of {_targets(summary['targets'])}, not in the macro mean"
+            f"{UNDEFINED}: {undefined:,} of {counted(summary['targets'], 'target')}, not in the "
+            "macro mean"
         )
     remarks += _few_remarks(summary)
     return remarks
@@ -83,7 +85,7 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
     length = f"{BLOCK_BP // 1000} kb"
     if blocks < MIN_BLOCKS:
         yield (
-            f"no intervals: the split is in {blocks} {'block' if blocks == 1 else 'blocks'} of "
+            f"no intervals: the split is in {counted(blocks, 'block')} of "
             f"{length} of the genome, an interval needs {MIN_BLOCKS}"
         )
         return
@@ -134,7 +136,7 @@ def _few_remarks(summary: Summary) -> Iterator[str]:
         return
     few = summary["targets"] - enough["targets"]
     yield (
-        f"{few:,} of {_targets(summary['targets'])} ({few / summary['targets']:.0%}) "
+        f"{few:,} of {counted(summary['targets'], 'target')} ({few / summary['targets']:.0%}) "
         f"{'has' if few == 1 else 'have'} fewer than {enough['positives']} positive windows in "
         f"{summary['split']}: their scores are uncertain (few_positives in per_target.tsv)"
     )
@@ -151,13 +153,13 @@ def same_remarks(summary: Summary) -> Iterator[str]:
         return
     more = ", ..." if same["targets"] > len(same["names"]) else ""
     yield (
-        f"{same['targets']:,} of {_targets(summary['targets'])} get the same prediction for every "
-        f"window ({', '.join(same['names'])}{more}){advice}"
+        f"{same['targets']:,} of {counted(summary['targets'], 'target')} get the same prediction "
+        f"for every window ({', '.join(same['names'])}{more}){advice}"
     )
 
 
 def _enough_rows(enough: EnoughMacro) -> Iterator[Row]:
-    label = f"{_targets(enough['targets'])} with {enough['positives']}+ positives"
+    label = f"{counted(enough['targets'], 'target')} with {enough['positives']}+ positives"
     of = enough["constant"]
     yield (
         f"ROC AUC, {label}",
@@ -175,7 +177,7 @@ def _enough_rows(enough: EnoughMacro) -> Iterator[Row]:
 
 def _group_rows(summary: Summary) -> Iterator[Row]:
     for group, scores in summary["groups"].items():
-        label = f"{group} ({_targets(scores['targets'])})"
+        label = f"{group} ({counted(scores['targets'], 'target')})"
         yield (
             f"ROC AUC, {label}",
             score_text(scores["macro_roc_auc"], scores.get("macro_roc_auc_interval")),
@@ -224,7 +226,3 @@ def _constants(
     if constant is None:
         return ""
     return f"{number(constant['macro'][score])}, {number(constant['micro'][score])}"
-
-
-def _targets(count: int) -> str:
-    return f"{count:,} {'target' if count == 1 else 'targets'}"

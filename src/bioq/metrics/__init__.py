@@ -8,6 +8,7 @@ from bioq.metrics.intervals import (
     BlockEffects,
     block_effects,
     joined_blocks,
+    t_quantile,
 )
 from bioq.metrics.pieces import Floats
 from bioq.metrics.points import (
@@ -71,4 +72,5 @@ __all__ = [
     "roc_curve",
     "same_everywhere",
     "score_targets",
+    "t_quantile",
 ]

@@ -189,14 +189,14 @@ def _interval(score: float, effects: Floats, share: Floats) -> tuple[float, floa
     blocks = len(effects)
     error = np.sqrt((effects**2).sum() * blocks / (blocks - 1))
     freedom = 1 / (share**2).sum() - 1
-    reach = _t_quantile(freedom) * error / (score * (1 - score))
+    reach = t_quantile(freedom) * error / (score * (1 - score))
     middle = np.log(score / (1 - score))
     with np.errstate(over="ignore"):
         low, high = 1 / (1 + np.exp(-(middle + reach * np.array([-1.0, 1.0]))))
     return float(low), float(high)
 
 
-def _t_quantile(freedom: float) -> float:
+def t_quantile(freedom: float) -> float:
     """Return the two-sided quantile of Student's t for `LEVEL`; at least one degree of freedom.
 
     With t = sqrt(freedom) tan(angle), the density of the angle is cos(angle) ** (freedom - 1) up to

@@ -77,14 +77,16 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
 
 @matplotlib.rc_context(STYLE)
 def plot_targets(per_target: pd.DataFrame) -> Figure:
-    """Draw ROC AUC and average precision of every target as dots, with one row per group."""
+    """Draw ROC AUC and average precision of every target as dots, with one row per group; hollow
+    for a target with few positives (evaluations written before 2026-11-29 do not mark them)."""
     rows = _rows(per_target)
     figure = new_figure(1.5 + 1.1 * len(rows), rows=2)
     colours = group_colours(list(rows))
     for axes, (score, label) in zip(figure.axes, SCORES.items(), strict=True):
         for height, (name, chosen) in enumerate(rows.items()):
-            values = np.sort(per_target.loc[chosen, score].dropna().to_numpy(dtype=float))
-            _draw_strip(axes, height, values, colours[name])
+            shown = per_target[chosen].dropna(subset=score).sort_values(score)
+            few = shown.get("few_positives", pd.Series(0, shown.index)).to_numpy() == 1
+            _draw_strip(axes, height, shown[score].to_numpy(dtype=float), few, colours[name])
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.45, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -278,23 +280,31 @@ def _draw_scatter(
     axes.set_ylim(low - 0.01, 1.01)
 
 
-def _draw_strip(axes: Axes, height: float, values: npt.NDArray[np.float64], colour: str) -> None:
+def _draw_strip(
+    axes: Axes,
+    height: float,
+    values: npt.NDArray[np.float64],
+    hollow: npt.NDArray[np.bool_],
+    colour: str,
+) -> None:
     """Draw values as dots in a band, at fixed pseudo-random heights, and their median as a line."""
     if not len(values):
         return
     band = 0.56 * ((np.arange(len(values)) * _GOLDEN) % 1 - 0.5)
-    few = len(values) <= 60
-    axes.plot(
-        values,
-        height + band,
-        ".",
-        color=colour,
-        markersize=8 if few else 3.5,
-        alpha=0.6,
-        markeredgewidth=0,
-        rasterized=len(values) > _MANY_DOTS,
-        zorder=3 if few else 1,
-    )
+    is_sparse = len(values) <= 60
+    for chosen, face, edge in ((~hollow, colour, 0.0), (hollow, "none", 0.8)):
+        axes.plot(
+            values[chosen],
+            (height + band)[chosen],
+            ".",
+            color=colour,
+            markersize=8 if is_sparse else 3.5,
+            alpha=0.6,
+            markerfacecolor=face,
+            markeredgewidth=edge,
+            rasterized=len(values) > _MANY_DOTS,
+            zorder=3 if is_sparse else 1,
+        )
     median = float(np.median(values))
     axes.plot([median, median], [height - 0.34, height + 0.34], color=INK, linewidth=1.4)
     axes.annotate(

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bioq.evaluation.summary import Evaluation, published_columns
+from bioq.metrics import FEW_POSITIVES
 from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
     PUBLISHED_NAMES,
@@ -63,7 +64,8 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
         plot_targets(evaluation.per_target),
         "Every target",
         "A dot is a target; the line is the median of the group. The height of a dot within its "
-        "row has no meaning. Targets without a positive window are not shown.",
+        f"row has no meaning. Hollow: fewer than {FEW_POSITIVES} positive windows, so the score is "
+        "uncertain. Targets without a positive window are not shown.",
     )
     yield Drawn(
         "calibration",

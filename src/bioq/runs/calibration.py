@@ -43,8 +43,7 @@ class CalibrationMap:
 
     scale: float = 1.0
     """Above 0; 1 changes nothing."""
-    shift: tuple[float, ...] = (0.0,)
-    """One number for all targets, as BioQ fits it, or one per target in the order of the run's."""
+    shift: float = 0.0
     lowest: float = 0.0
     """In [0, 1)."""
     tail: float = TAIL
@@ -53,8 +52,8 @@ class CalibrationMap:
     def __post_init__(self) -> None:
         if not (self.scale > 0 and math.isfinite(self.scale)):
             raise ValueError(f"scale is {self.scale}")
-        if not self.shift or not all(map(math.isfinite, self.shift)):
-            raise ValueError("shift is not a list of numbers")
+        if not math.isfinite(self.shift):
+            raise ValueError(f"shift is {self.shift}")
         if not 0 <= self.lowest < 1:
             raise ValueError(f"lowest is {self.lowest}")
         if not 0 <= self.tail <= 1:
@@ -76,9 +75,8 @@ class CalibrationMap:
 
     def _map(self, probability: Tensor) -> Tensor:
         exact = torch.float32 if probability.device.type == "mps" else torch.float64
-        shift = torch.tensor(self.shift, dtype=exact, device=probability.device)
         clipped = probability.to(exact).clamp(_SMALLEST, _LARGEST)
-        sure = torch.sigmoid(torch.logit(clipped) * self.scale + shift)
+        sure = torch.sigmoid(torch.logit(clipped) * self.scale + self.shift)
         mapped = sure * (1 - self.lowest)
         if self.lowest:
             mapped += sure.pow_(self.tail).mul_(self.lowest)
@@ -157,10 +155,5 @@ def _parsed(content: Mapping[str, Any]) -> Calibration:
         old = CalibrationMap(lowest=float(content["lowest"]), tail=0)
         return Calibration(name=_OLD_MAP, map=old, **shared)
     numbers = content["map"]
-    new = CalibrationMap(
-        scale=float(numbers["scale"]),
-        shift=tuple(float(shift) for shift in numbers["shift"]),
-        lowest=float(numbers["lowest"]),
-        tail=float(numbers["tail"]),
-    )
+    new = CalibrationMap(**{name: float(numbers[name]) for name in asdict(CalibrationMap())})
     return Calibration(name=str(content["name"]), map=new, gain=content["gain"], **shared)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
 from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
@@ -85,7 +85,7 @@ def load(
     targets = read_targets(run, config)
     calibration = None
     if calibrated and weights == "best":
-        calibration = _matching_calibration(run, network, len(targets))
+        calibration = _matching_calibration(run, network)
     model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
     return model.to(device).eval()
 
@@ -119,17 +119,12 @@ def calibrated(model: nn.Module, probability: Probability) -> Probability:
     return probability if calibration is None else calibration(probability)
 
 
-def _matching_calibration(run: Path, network: nn.Module, targets: int) -> Calibration | None:
+def _matching_calibration(run: Path, network: nn.Module) -> Calibration | None:
     """Return the run's calibration; None, with a note, if it was fitted to other weights."""
     calibration = read_calibration(run)
     if calibration is None:
         return None
     if calibration.weights == weights_checksum(network):
-        if len(calibration.map.shift) not in (1, targets):
-            raise BioqError(
-                f"{run / CALIBRATION_FILE}: has shifts for {len(calibration.map.shift):,} targets, "
-                f"the run has {targets:,}; calibrate the run again, or remove the file"
-            )
         return calibration
     say(
         f"note: {run / CALIBRATION_FILE}: was fitted for other weights than this run has now and "

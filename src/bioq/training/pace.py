@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
-from bioq.errors import BioqError
-from bioq.models import ModelSizes, build_model
+from bioq.models import ModelSizes
 from bioq.progress import duration
-from bioq.training.defaults import MEASURED_WINDOWS, default_model
-from bioq.training.plan import Plan
+from bioq.training.plan import DEFAULT_MODEL, Plan, count_weights
 
 LONG_S = 30 * 60
 """A training that is expected to take longer than this gets advice."""
@@ -78,47 +76,13 @@ class Pace:
         return " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
 
 
-def default_model_note(plan: Plan) -> str:
-    """Return the line about the model that was chosen for the data."""
-    facts = plan.data
-    measured = (
-        f"; not measured above {MEASURED_WINDOWS:,} windows"
-        if facts.train_windows > MEASURED_WINDOWS
-        else ""
-    )
-    return (
-        f"model {plan.model} ({_weights(plan, plan.model, plan.sizes):,} weights), the default for "
-        f"{facts.train_windows:,} windows and {counted_targets(facts.targets)}{measured}; "
-        f"--model bioq trains BioQ as published ({_weights(plan, 'bioq', ModelSizes()):,} weights)"
-    )
-
-
-def counted_targets(targets: int) -> str:
-    """Return `1 target`, `389 targets`."""
-    return f"{targets:,} target{'' if targets == 1 else 's'}"
-
-
-def _weights(plan: Plan, model: str, sizes: ModelSizes) -> int:
-    """Return the number of weights of a model for the data of a plan; 0 if its layers do not fit
-    into the windows."""
-    try:
-        with torch.device("meta"):
-            network = build_model(
-                model, targets=plan.data.targets, window_bp=plan.data.window_bp, sizes=sizes
-            )
-    except BioqError:
-        return 0
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def _smaller(plan: Plan) -> list[str]:
     """Return how to get the default model, if the plan's model is much larger."""
-    model, sizes = default_model(plan.data.train_windows, ModelSizes())
-    weights = _weights(plan, plan.model, plan.sizes)
-    of_default = _weights(plan, model, sizes)
+    weights = count_weights(plan.data, plan.model, plan.sizes)
+    of_default = count_weights(plan.data, DEFAULT_MODEL, ModelSizes())
     if plan.source is not None or weights < _MUCH_LARGER * of_default or not of_default:
         return []
     return [
-        f"the default model (omit --model and its sizes: {model}, {of_default:,} weights "
+        f"the default model (omit --model and its sizes: {DEFAULT_MODEL}, {of_default:,} weights "
         f"instead of {weights:,})"
     ]

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from bioq.dataset import Dataset
+from bioq.errors import counted
 from bioq.forward import choose_device
 from bioq.models import build_model
 from bioq.models.families import complete_sizes
@@ -15,11 +16,12 @@ from bioq.models.recipe import Recipe
 from bioq.options import flag_of
 from bioq.progress import duration
 from bioq.training.distributed import Ranks
+from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import progress_of, require_new_run
 from bioq.training.loop import TrainingLoop, peak_memory_mb
-from bioq.training.pace import LONG_S, counted_targets
+from bioq.training.pace import LONG_S
 from bioq.training.plan import Plan, TrainingRequest, device_of_run, make_plan, plan_to_resume
-from bioq.training.train import make_loop, open_data, say_first
+from bioq.training.train import make_loop, open_data
 
 _MEASURED_S = 3.0
 """Seconds of real steps from which the time is estimated."""
@@ -66,7 +68,7 @@ def preview(
         if run is not None:
             require_new_run(run, data.path, request.from_run, force=force)
         plan = make_plan(request, data)
-        say_first(request, plan, data)
+        say_first_lines(request, plan, data)
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as empty:
         network = build_model(
             plan.model, targets=plan.data.targets, window_bp=plan.data.window_bp, sizes=plan.sizes
@@ -91,7 +93,7 @@ def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str
         (
             "data",
             f"{data.path}: {facts.train_windows:,} windows of {facts.window_bp:,} bp to train, "
-            f"{valid}; {counted_targets(facts.targets)}",
+            f"{valid}; {counted(facts.targets, 'target')}",
         ),
         ("model", f"{plan.model}, {weights:,} weights"),
         *start,
@@ -148,7 +150,7 @@ def _options(
         origin = origins.get(option, "given") if is_given else recorded or default
         return flag_of(option), _text(value), origin
 
-    source = "--from" if plan.source is not None else "the size of the data set"
+    source = "--from" if plan.source is not None else "default"
     of_model = "--from" if plan.source is not None else f"{plan.model} as published"
     model = recorded or origins.get("model", "given" if request.model else source)
     name = plan.config.recipe_name(plan.data.train_windows, plan.model)

@@ -16,12 +16,12 @@ from bioq.models import ModelSizes
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
-from bioq.training.constant_targets import warn_of_constant_targets
+from bioq.tables.resume import refuse_both
 from bioq.training.distributed import Ranks, is_rank, joined, rank_name
+from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import require_new_run, where_to_resume
 from bioq.training.launch import start_ranks
 from bioq.training.loop import TrainingLoop
-from bioq.training.pace import default_model_note
 from bioq.training.plan import (
     Plan,
     TrainingRequest,
@@ -51,13 +51,12 @@ def train(
 ) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
 
-    `model` is a name of `bioq.models.families.PUBLISHED`; by default the size of the data set
-    decides (`bioq.training.defaults`). `sizes` changes its layers; `motifs` (a JASPAR release, a
-    MEME file, or "none") starts its filters. `from_run` starts from the network and the best
-    weights of that run instead; with `freeze` only the weights of single targets learn.
-    `resume` continues an interrupted run from its last checkpoint
-    with the options that it was started with; on a CPU the result is the same, bit for bit, as
-    without the interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM end a
+    `model` is a name of `bioq.models.families.PUBLISHED`, by default `marq`. `sizes` changes its
+    layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
+    starts from the network and the best weights of that run instead; with `freeze` only the weights
+    of single targets learn. `resume` continues an interrupted run from its last checkpoint with the
+    options that it was started with; on a CPU the result is the same, bit for bit, as without the
+    interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM end a
     training in one process after its step, with a checkpoint.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this process as a rank; all machines must see the folder `run`.
@@ -80,8 +79,7 @@ def run_training(
     force: bool = False,
 ) -> TrainedModel:
     """Do what `train` does, for the options of `request`."""
-    if resume and force:
-        raise UsageError("--resume with --force: one continues the run, the other replaces it")
+    refuse_both(resume=resume, force=force)
     data = data if isinstance(data, Dataset) else Path(data)
     path = data.path if isinstance(data, Dataset) else data
     before = _identity(run)
@@ -157,7 +155,7 @@ def _train(
         if not resume:
             with ranks.agreed():
                 if ranks.is_first:
-                    say_first(request, plan, data)
+                    say_first_lines(request, plan, data)
         cuda = [ranks.device] if ranks.device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=cuda))
         with ranks.agreed():
@@ -167,15 +165,6 @@ def _train(
         if not resume:
             _create_run(run, plan, network, data, ranks, force)
         make_loop(plan, network, data, run, ranks).run()
-
-
-def say_first(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
-    """Print which model was chosen, and the targets from which nothing can be learned."""
-    if request.model is None and request.from_run is None:
-        say(default_model_note(plan))
-    warning = warn_of_constant_targets(data)
-    if warning:
-        say(warning)
 
 
 def open_data(data: Dataset | Path, ranks: Ranks) -> Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation
+from bioq.evaluation.files import latest_evaluation, read_folder
 from bioq.web.service import Service
 
 
@@ -20,13 +20,14 @@ class PositiveRates:
 
 
 def positive_rates(service: Service) -> PositiveRates | None:
-    """Return the rates in the split of the run's evaluation; None for a run without one.
+    """Return the rates in the split of the run's evaluation, of test first; None without one.
 
     Raises BioqError for a damaged evaluation.
     """
-    if not (service.folder / FOLDER / SUMMARY).is_file():
+    folder = latest_evaluation(service.folder)
+    if folder is None:
         return None
-    evaluation = read_evaluation(service.folder)
+    evaluation = read_folder(folder)
     table = evaluation.per_target
     if list(table[NAME]) != list(service.targets[NAME]):
         return None

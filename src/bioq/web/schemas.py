@@ -196,7 +196,11 @@ class Scores(BaseModel):
 
     model_config = _GIVEN
     roc_auc: float | None
+    roc_auc_interval: list[float] | None = None
+    """The ends of its 95 % interval over blocks of the genome; null if it has none."""
     average_precision: float | None
+    average_precision_interval: list[float] | None = None
+    """The same of the average precision."""
 
 
 class EvaluationAnswer(BaseModel):

@@ -25,12 +25,8 @@ from bioq.genome.notation import (
 from bioq.genome.vcf import Variant, check_record, is_bases, read_variants, refuse_other_tables
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.vcf_tables import refuse_joined, refuse_joined_header, refuse_names
-from bioq.inputs import (
-    RegionWindows,
-    SequenceWindows,
-    WindowBatch,
-    Windows,
-)
+from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
+from bioq.inputs.regions import outside_genome
 from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
@@ -108,10 +104,7 @@ def read_regions(
             raise BioqError(f"line {number}: {_short(line)!r}: expected 1 <= START <= END")
         contig = names.contigs[names.require(region.contig, f"line {number}")]
         if not region.is_within(genome.lengths[contig]):
-            raise BioqError(
-                f"line {number}: {region.contig} has the bases 1 to {genome.lengths[contig]:,} in "
-                f"{genome.title}; expected START <= END among them"
-            )
+            raise outside_genome(f"line {number}", names, region.contig, "START <= END")
         bins += -(-region.length_bp // bin_bp)
         lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
     if not bins:

@@ -15,8 +15,8 @@ def examples(service: Service) -> list[Example]:
     start, bases = window.middle
     contig, first = window.contig, EXAMPLE_BP // 2 + 10
 
-    def line(index: int, name: str, ref: str, alt: str, chrom: str = contig) -> VariantText:
-        return VariantText(chrom, str(start + index + 1), name, ref, alt)
+    def line(index: int, name: str, ref: str, alt: str) -> VariantText:
+        return VariantText(contig, str(start + index + 1), name, ref, alt)
 
     snv, wrong, absent = (
         substitution(contig, start, bases, index)

@@ -1,11 +1,37 @@
-"""Targets of a training set that are positive, or negative, in every window."""
+"""The lines before the first step: the default model, and targets that cannot be learned."""
 
 import numpy as np
 
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
+from bioq.errors import counted
+from bioq.models import ModelSizes
+from bioq.progress import say
+from bioq.training.plan import MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
 
 _SHOWN = 3
+
+
+def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
+    """Print which model was chosen, and the targets from which nothing can be learned."""
+    if request.model is None and request.from_run is None:
+        say(default_model_note(plan))
+    warning = warn_of_constant_targets(data)
+    if warning:
+        say(warning)
+
+
+def default_model_note(plan: Plan) -> str:
+    """Return the line about the default model, and how to get the published one."""
+    windows = plan.data.train_windows
+    weights = count_weights(plan.data, plan.model, plan.sizes)
+    published = count_weights(plan.data, "bioq", ModelSizes())
+    measured = f"; not measured above {MEASURED_WINDOWS:,} windows" * (windows > MEASURED_WINDOWS)
+    return (
+        f"model {plan.model} ({weights:,} weights), the default for {windows:,} windows and "
+        f"{counted(plan.data.targets, 'target')}{measured}; --model bioq trains BioQ as published "
+        f"({published:,} weights)"
+    )
 
 
 def warn_of_constant_targets(data: Dataset) -> str:

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from bioq.errors import BioqError, NotWrittenError
+from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import (
+    FolderKind,
     locked,
     new_file,
     new_folder,
     read_json,
+    refuse_input,
+    require_absent,
     sha256,
     uninterrupted,
     write_json,
@@ -221,3 +224,81 @@ def test_a_signal_waits_for_the_end_of_an_uninterrupted_block(number: signal.Sig
         assert signal.getsignal(number) == stop
     finally:
         signal.signal(number, before)
+
+
+KIND = FolderKind("made.json", ("data", "part-*"))
+
+
+def made(folder: Path) -> Path:
+    """Make a folder of the kind KIND."""
+    (folder / "data").mkdir(parents=True)
+    for name in ("made.json", "part-1", ".made.json.0a1b2c3d.part", ".DS_Store"):
+        (folder / name).touch()
+    return folder
+
+
+def test_a_folder_of_a_kind_is_replaced(tmp_path: Path) -> None:
+    folder = made(tmp_path / "out")
+    with new_folder(folder, replaces=KIND) as partial:
+        (partial / "new").touch()
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(folder) == ["new"]
+
+
+@pytest.mark.parametrize("mine", ["thesis.txt", "run/config.json", ".git/HEAD"])
+def test_a_folder_with_other_files_is_never_replaced(mine: str, tmp_path: Path) -> None:
+    folder = made(tmp_path / "out")
+    (folder / mine).parent.mkdir(exist_ok=True)
+    (folder / mine).write_text("mine")
+    message = rf"out: is not replaced: it has files of yours, {mine.split('/')[0]}; move them"
+    with pytest.raises(BioqError, match=message), new_folder(folder, replaces=KIND):
+        pass
+    assert (folder / mine).read_text() == "mine"
+
+
+def test_neither_a_link_nor_the_working_directory_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(tmp_path / "out")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(BioqError, match="link: is not replaced: it is a link to another folder"):
+        require_absent(tmp_path / "link", replaces=KIND)
+    monkeypatch.chdir(folder / "data")
+    for name in ("..", "../../out"):
+        with pytest.raises(BioqError, match="the folder in which the command runs"):
+            require_absent(Path(name), replaces=KIND)
+    monkeypatch.chdir(folder)
+    with pytest.raises(BioqError, match=r"^\.: is not replaced: it is the folder in which"):
+        require_absent(Path("."), replaces=KIND)
+
+
+def test_a_signal_does_not_leave_a_replaced_folder_without_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(tmp_path / "out")
+    rename = os.rename
+
+    def interrupted(old: Path, new: Path) -> None:
+        rename(old, new)
+        if old == folder:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), new_folder(folder, replaces=KIND) as partial:
+        (partial / "new").touch()
+    assert os.listdir(folder) == ["new"]
+
+
+def test_an_input_is_not_an_output(tmp_path: Path) -> None:
+    file, folder = tmp_path / "folder" / "in.tsv", tmp_path / "folder"
+    folder.mkdir()
+    file.touch()
+    (tmp_path / "soft").symlink_to(file)
+    (tmp_path / "hard").hardlink_to(file)
+    for out in (file, tmp_path / "soft", tmp_path / "hard"):
+        with pytest.raises(UsageError, match="is the input; give another name"):
+            refuse_input(out, None, "-", file)
+    with pytest.raises(UsageError, match=r"folder: has .*in\.tsv, which this command reads"):
+        refuse_input(folder, file)
+    refuse_input(tmp_path / "other", file)
+    refuse_input(tmp_path / "other", tmp_path / "absent")

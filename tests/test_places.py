@@ -1,6 +1,7 @@
 """The same texts are inputs of every command; outputs that exist are replaced with --force only."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -330,6 +331,23 @@ def test_neither_an_input_nor_a_folder_is_replaced(
         assert main(tokens) in (1, 2)
         assert message in failed(capsys)
     assert source.read_text().startswith(">s")
+
+
+@pytest.mark.parametrize("command", WINDOWS)
+def test_no_file_that_a_command_reads_is_replaced(
+    command: str, run: Path, genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads = {"--genome": tmp_path / "genome.tsv", "--chrom-alias": tmp_path / "alias.tsv"}
+    shutil.copy(genome, reads["--genome"])
+    contig = genome.read_text()[1:].split()[0]
+    reads["--chrom-alias"].write_text(f"# a\tb\n{contig}\tother\n")
+    given = [text for item in reads.items() for text in map(str, item)]
+    for out in (*reads.values(), run / "targets.tsv"):
+        before = out.read_bytes()
+        tokens = [command, str(run), f"{contig}:101-140", *given, "--out", str(out), "--force"]
+        assert main(tokens) == 2
+        assert f"{out}: is the input; give another name" in failed(capsys)
+        assert out.read_bytes() == before
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/null", path)])

@@ -1,6 +1,7 @@
 """Variants end to end: one row an allele, and scores that a computation by hand gives too."""
 
 import io
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from bioq.variants import (
     VariantJob,
     VariantOptions,
     VariantTableOptions,
+    make_background,
     score_variants,
     write_variants,
 )
@@ -447,6 +449,22 @@ def test_malformed_input_leaves_no_output(
         with pytest.raises(BioqError, match=r":11: POS is 'ten'"):
             write_variants(VariantJob(run, source, genome), tmp_path / "out.tsv")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_no_file_that_the_command_reads_is_replaced(
+    run: Path, genome: Path, tmp_path: Path
+) -> None:
+    vcf, copy = written(tmp_path, []), tmp_path / "genome.tsv"
+    shutil.copy(genome, copy)
+    for out in (copy, run / "targets.tsv"):
+        before = out.read_bytes()
+        with pytest.raises(UsageError, match="is the input; give another name"):
+            write_variants(VariantJob(run, vcf, copy), out, force=True)
+        assert out.read_bytes() == before
+    copy = copy.rename(tmp_path / "genome.npz")
+    with pytest.raises(UsageError, match="is the input; give another name"):
+        make_background(VariantJob(run, vcf, copy), copy, force=True)
+    assert copy.read_bytes() == genome.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from bioq.cli.options import Force
 from bioq.cli.tables import print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate
-from bioq.files import require_absent
+from bioq.files import FolderKind, require_absent
 from bioq.models import ModelSizes
 from bioq.progress import say
 from bioq.reports.evaluation import ExtraTable, write_report
@@ -40,8 +40,7 @@ TRAINING = TrainConfig(
 )
 SIMULATION = SimulationOptions()
 
-_MARKER = "data/dataset.json"
-"""The file of a demo that it writes first: it shows that a folder is a demo."""
+_DEMO = FolderKind("data/dataset.json", ("run",))
 _TITLE = "The model compared with the truth"
 _EXPLANATION = """AUC: ROC AUC. AP: average precision. Labels: the noisy labels of the test contig.
 truth: the score of the noise-free labels, the best possible score.
@@ -90,7 +89,7 @@ def run_demo(
     """Run the demo at any size. Raises BioqError if `out` exists; with `force` a demo that is there
     is removed."""
     started = time.monotonic()
-    require_absent(out, replaces=_MARKER if force else None)
+    require_absent(out, replaces=_DEMO if force else None)
     if out.exists():
         shutil.rmtree(out)
     data_folder, run = out / "data", out / "run"

@@ -18,6 +18,7 @@ from typing import Any
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import (
+    FolderKind,
     new_folder,
     read_json,
     require_absent,
@@ -72,7 +73,7 @@ class Parts:
             self._read()
         else:
             check_folder(folder, resume=False, force=force)
-        self._replaces = _marker(folder) if force and folder.exists() else None
+        self._replaces = _kind(folder) if force and folder.exists() else None
 
     def begin(self) -> None:
         """Make the folder, or prepare it to be resumed; later calls do nothing."""
@@ -192,12 +193,13 @@ def check_folder(folder: Path, *, resume: bool, force: bool = False) -> None:
         return
     if (folder / JOB).is_file() and not force:
         refuse_interrupted(folder, resume=resume)
-    require_absent(folder, replaces=_marker(folder) if force else None)
+    require_absent(folder, replaces=_kind(folder) if force else None)
 
 
-def _marker(folder: Path) -> str:
-    """Return the file that shows that a folder is a complete or an interrupted output."""
-    return JOB if (folder / JOB).is_file() else MANIFEST
+def _kind(folder: Path) -> FolderKind:
+    """Return what is in the folder of a complete or an interrupted output."""
+    marker = JOB if (folder / JOB).is_file() else MANIFEST
+    return FolderKind(marker, (JOB, MANIFEST, JOURNAL, "part-*.parquet"))
 
 
 def part_name(number: int) -> str:

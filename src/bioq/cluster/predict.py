@@ -14,6 +14,7 @@ from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
+from bioq.files import refuse_input
 from bioq.forward import choose_device, numerics
 from bioq.inputs import WindowBatch, Windows
 from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
@@ -40,6 +41,7 @@ def predict_on_ray(
     """
     import_ray(cluster)
     check_folder(out, resume=resume, force=force)
+    refuse_input(out, source, genome, chrom_alias, run)
     with (
         numerics(torch.device("cpu"), _precision(options)),
         open_prediction(

@@ -16,7 +16,7 @@ from bioq.cluster.parts import Part, Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.errors import BioqError, UsageError
-from bioq.files import sha256
+from bioq.files import refuse_input, sha256
 from bioq.files.streams import kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
@@ -49,6 +49,7 @@ def write_variants_on_ray(
     """
     import_ray(cluster)
     check_folder(out, resume=resume, force=force)
+    refuse_input(out, *job.inputs(), job.run, table.background)
     _check(job.options, table)
     names = table.score_names()
     # This machine reads the genome and never predicts.

@@ -7,9 +7,11 @@ each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where
 from bioq.dataset.blocks import BLOCK_BP
 from bioq.dataset.checksums import require_undamaged, verify
 from bioq.dataset.layout import (
+    FOLDER_KIND,
     FORMAT,
     FORMAT_VERSION,
     METADATA,
+    SIMULATION,
     SPLITS,
     TARGETS,
     Description,
@@ -29,9 +31,11 @@ from bioq.dataset.writing import DatasetWriter, SplitWriter, new_dataset
 
 __all__ = [
     "BLOCK_BP",
+    "FOLDER_KIND",
     "FORMAT",
     "FORMAT_VERSION",
     "METADATA",
+    "SIMULATION",
     "SPLITS",
     "TARGETS",
     "Batch",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.files import read_json, sha256
+from bioq.files import FolderKind, read_json, sha256
 from bioq.files.streams import input_name, stored
 
 FORMAT = "bioq-dataset"
@@ -21,6 +21,9 @@ FORMAT_VERSION = 1
 SPLITS = ("train", "valid", "test")
 METADATA = "dataset.json"
 TARGETS = "targets.tsv"
+SIMULATION = "simulation"
+"""The folder of a simulated data set that has its genome, its peaks and the truth."""
+FOLDER_KIND = FolderKind(METADATA, (TARGETS, *SPLITS, SIMULATION))
 
 
 @dataclass(frozen=True)

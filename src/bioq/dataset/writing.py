@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 from bioq import dna
 from bioq.dataset.layout import (
+    FOLDER_KIND,
     FORMAT,
     FORMAT_VERSION,
     METADATA,
@@ -120,7 +121,7 @@ def new_dataset(
     ...     with writer.split("train") as split:
     ...         split.append(codes, pack_labels(labels))
     """
-    with new_folder(Path(path), replaces=METADATA if force else None) as folder:
+    with new_folder(Path(path), replaces=FOLDER_KIND if force else None) as folder:
         writer = DatasetWriter(folder, description, targets)
         yield writer
         writer.finish()

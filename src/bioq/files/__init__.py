@@ -1,6 +1,7 @@
 """Files and folders that appear complete or not at all; small text, JSON and checksums."""
 
 import contextlib
+import fnmatch
 import hashlib
 import json
 import os
@@ -10,14 +11,34 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError, NotWrittenError
+from bioq.errors import BioqError, NotWrittenError, UsageError
 
 _CHUNK_BYTES = 1 << 22
 SMALL_BYTES = 1 << 26
 """The largest text file that is read in one piece."""
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What is in a folder that a command writes: --force removes a folder with these names only."""
+
+    marker: str
+    """The path of a file in every folder of this kind."""
+    names: tuple[str, ...]
+    """The names of the other files and folders in it; * and ? are wildcards."""
+
+    def foreign(self, folder: Path) -> list[Path]:
+        """Return what is in a folder and does not belong to this kind, in order."""
+        own = (self.marker.split("/")[0], *self.names, ".*.part", ".DS_Store")
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if not any(fnmatch.fnmatchcase(path.name, name) for name in own)
+        )
 
 
 @contextlib.contextmanager
@@ -42,12 +63,12 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, replaces: str | None = None) -> Iterator[Path]:
+def new_folder(path: Path, *, replaces: FolderKind | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, renamed to it when the block ends without an error.
 
-    If `path` exists it is replaced, when the block ends, only if `replaces` names a file in it (see
-    `require_absent`). Raises BioqError if it must not be replaced, and NotWrittenError if the
-    folder cannot be written.
+    If `path` exists it is replaced, when the block ends, only if it is a folder of the kind
+    `replaces` (see `require_absent`). Raises BioqError if it must not be replaced, and
+    NotWrittenError if the folder cannot be written.
     """
     path = Path(path)
     with _named_errors(path):
@@ -75,12 +96,13 @@ def _put_in_place(partial: Path, path: Path) -> None:
         os.rename(partial, path)
         return
     replaced = _temporary(path)
-    os.rename(path, replaced)
-    try:
-        os.rename(partial, path)
-    except OSError:
-        os.rename(replaced, path)
-        raise
+    with uninterrupted():  # between the two names the folder has neither
+        os.rename(path, replaced)
+        try:
+            os.rename(partial, path)
+        except OSError:
+            os.rename(replaced, path)
+            raise
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -88,13 +110,13 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def require_absent(path: Path, *, force: bool = False, replaces: str | None = None) -> None:
+def require_absent(path: Path, *, force: bool = False, replaces: FolderKind | None = None) -> None:
     """Raise BioqError if `path` exists: BioQ replaces nothing without --force.
 
-    `force`: a file may be replaced. `replaces`: a folder may be replaced if it has a file of this
-    name, which BioQ writes into every folder of this kind; any other folder is never replaced. A
-    pipe or a device is never replaced: a complete file is renamed to its name, and is not written
-    into it.
+    `force`: a file may be replaced. `replaces`: a folder may be replaced if it is of this kind and
+    has nothing else; any other folder, a link, and a folder that has the working directory are
+    never replaced. A pipe or a device is never replaced: a complete file is renamed to its name,
+    and is not written into it.
     """
     if not (path.exists() or path.is_symlink()):
         return
@@ -111,15 +133,42 @@ def require_absent(path: Path, *, force: bool = False, replaces: str | None = No
                 f"{path}: exists already; give a folder that does not exist, or --force to "
                 "replace this one"
             )
-        if path.is_symlink() or not (path / replaces).is_file():
-            raise BioqError(
-                f"{path}: is not replaced: it has no {replaces}, so it is not a folder that BioQ "
-                "wrote; give a folder that does not exist"
-            )
+        reason = _why_kept(path, replaces)
+        if reason:
+            raise BioqError(f"{path}: is not replaced: {reason}; give a folder that does not exist")
     elif replaces is not None:
         raise BioqError(f"{path}: is a file; give the name of a folder that does not exist")
     elif not force:
         raise BioqError(f"{path}: exists already; give another name, or --force to replace it")
+
+
+def _why_kept(folder: Path, kind: FolderKind) -> str:
+    """Return why a folder must not be replaced by one of a kind; "" if it may be."""
+    if folder.is_symlink():
+        return "it is a link to another folder"
+    if not (folder / kind.marker).is_file():
+        return f"it has no {kind.marker}, so it is not a folder that BioQ wrote"
+    if Path.cwd().is_relative_to(folder.resolve()):
+        return "it is the folder in which the command runs"
+    foreign = kind.foreign(folder)
+    more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+    return f"it has files of yours, {foreign[0].name}{more}; move them" if foreign else ""
+
+
+def refuse_input(out: Path, *sources: str | Path | None) -> None:
+    """Raise UsageError if writing `out` would remove an input: `out` is one of the files or folders
+    `sources`, or a folder that has one of them. Sources that are None or no file are left out."""
+    if not out.exists():
+        return
+    for source in sources:
+        if source is None or not os.path.exists(source):
+            continue
+        if os.path.samefile(out, source):
+            raise UsageError(f"{out}: is the input; give another name for the output")
+        if out.is_dir() and Path(source).resolve().is_relative_to(out.resolve()):
+            raise UsageError(
+                f"{out}: has {source}, which this command reads; give another name for the output"
+            )
 
 
 def require_folder_for(path: Path) -> None:

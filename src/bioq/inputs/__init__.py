@@ -9,7 +9,6 @@ from bioq.inputs.places import (
     Source,
     find_place,
     open_source,
-    refuse_input,
     require_genome,
     sequence_file,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "open_alleles",
     "open_loci",
     "open_source",
-    "refuse_input",
     "require_genome",
     "sequence_file",
 ]

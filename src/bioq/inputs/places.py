@@ -110,14 +110,6 @@ def sequence_file(source: Source) -> Path:
     return source.content
 
 
-def refuse_input(out: Path, *sources: str | Path) -> None:
-    """Raise UsageError if an output is one of the inputs, which would be lost."""
-    if out.exists() and any(
-        os.path.exists(source) and os.path.samefile(out, source) for source in sources
-    ):
-        raise UsageError(f"{out}: is the input; give another name for the output")
-
-
 def require_genome(chrom_alias: Path | None, genome: Path | None) -> None:
     """Raise UsageError for a table of contig names without the genome that it belongs to."""
     if chrom_alias is not None and genome is None:

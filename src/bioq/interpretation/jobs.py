@@ -14,12 +14,12 @@ from torch import nn
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
-from bioq.files import require_absent, require_folder_for
+from bioq.files import refuse_input, require_absent, require_folder_for
 from bioq.files.streams import kept_streams
 from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
 from bioq.genome import open_names
 from bioq.genome.windows import middle_start
-from bioq.inputs import Loci, Locus, open_loci, refuse_input, require_genome
+from bioq.inputs import Loci, Locus, open_loci, require_genome
 from bioq.interpretation.gradients import (
     STEPS,
     Attribution,
@@ -42,7 +42,7 @@ from bioq.interpretation.writing import (
 )
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
-from bioq.runs.folder import report_other_genome
+from bioq.runs.folder import files_of_run, report_other_genome
 from bioq.runs.trained_model import TrainedModel, load
 
 _Values = npt.NDArray[np.floating[Any]]
@@ -344,7 +344,7 @@ def _check_files(job: ExplainJob) -> None:
         check_ending(out)
     for out in [*job.outs, *([job.figure] if job.figure else [])]:
         require_folder_for(out)
-        refuse_input(out, job.source)
+        refuse_input(out, job.source, job.genome, job.chrom_alias, *files_of_run(job.run))
         require_absent(out, force=job.force)
     require_genome(job.chrom_alias, job.genome)
 

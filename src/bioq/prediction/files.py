@@ -13,14 +13,15 @@ import numpy as np
 
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
-from bioq.files import require_absent, require_folder_for
+from bioq.files import refuse_input, require_absent, require_folder_for
 from bioq.forward import choose_device, numerics
-from bioq.inputs import WindowBatch, refuse_input
+from bioq.inputs import WindowBatch
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
 from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
+from bioq.runs.folder import files_of_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
 
@@ -45,7 +46,7 @@ def predict_file(
     """
     refuse_both(resume=resume, force=force)
     _check(out, genome, options, resume=resume, force=force)
-    refuse_input(out, source)
+    refuse_input(out, source, genome, chrom_alias, *files_of_run(run))
     is_bigwig = _is_bigwig(out)
     device = choose_device(options.device)
     with (

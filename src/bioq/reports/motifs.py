@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bioq import dna
-from bioq.files import new_folder, require_absent
+from bioq.files import FolderKind, new_folder, refuse_input, require_absent
 from bioq.interpretation.filter_motifs import (
     SIGNIFICANT_Q,
     FilterMotifs,
@@ -19,6 +19,7 @@ from bioq.motifs import Floats, Motif
 from bioq.reports.page import page_template
 
 PAGE = "motifs.html"
+_KIND = FolderKind(PAGE, ("motifs.tsv", "motifs.meme", "effects.tsv"))
 
 _COLUMN, _HIGH, _GAP = 8, 34, 5
 """Width of a position, height of 2 bits and gap between the two logos, in units of the SVG."""
@@ -43,8 +44,9 @@ def write_motif_folder(
     exists (`force` replaces such a folder of motifs), the data set does not fit the run, or no
     filter has a site.
     """
-    replaces = PAGE if force else None
+    replaces = _KIND if force else None
     require_absent(out, replaces=replaces)
+    refuse_input(out, run, dataset, options.against)
     inputs = open_motif_inputs(run, dataset, options)
     with new_folder(out, replaces=replaces) as folder:
         result = explain_filters(inputs)

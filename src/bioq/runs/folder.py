@@ -20,11 +20,12 @@ from bioq import __version__
 from bioq.dataset import TARGETS, Dataset, open_dataset
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError
-from bioq.files import new_file, new_folder, read_json
+from bioq.files import FolderKind, new_file, new_folder, read_json
 from bioq.genome import Genome
 from bioq.genome.builds import build_of, different_genomes, lengths_in
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
+from bioq.runs.calibration import CALIBRATION_FILE
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
@@ -33,6 +34,13 @@ BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
 STATE = "resume/state.safetensors"
+FOLDER_KIND = FolderKind(
+    CONFIG,
+    (
+        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, STATE.split("/")[0]),
+        *("evaluation", "evaluation-*", "tensorboard"),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -105,9 +113,15 @@ def create_run(
             "numpy": np.__version__,
         },
     }
-    with new_folder(run, replaces=CONFIG if force else None) as folder:
+    with new_folder(run, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def files_of_run(run: str | Path) -> list[Path]:
+    """Return the files of a run that a command reads, whether they exist or not."""
+    names = (CONFIG, TARGETS, BEST, LAST, HISTORY, STATE, CALIBRATION_FILE)
+    return [Path(run) / name for name in names]
 
 
 def read_config(run: str | Path) -> RunConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import require_absent
-from bioq.runs.folder import CONFIG, read_config
+from bioq.runs.folder import CONFIG, FOLDER_KIND, read_config
 from bioq.training.plan import Plan, recorded_plan
 from bioq.training.state import Position, read_position
 
@@ -62,7 +62,7 @@ def require_new_run(run: Path, data: Path, from_run: Path | None, *, force: bool
                 )
     elif (run / CONFIG).is_file():
         raise BioqError(f"{run}: {_advice(run, data)}")
-    require_absent(run, replaces=CONFIG if force else None)
+    require_absent(run, replaces=FOLDER_KIND if force else None)
 
 
 def _advice(run: Path, data: Path) -> str:

@@ -9,17 +9,17 @@ from typing import Any, Literal
 
 from bioq import __version__
 from bioq.errors import UsageError
-from bioq.files import require_absent
+from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.forward import choose_device
 from bioq.genome import ContigNames, Genome, open_names
 from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.vcf import VcfContent
-from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles, refuse_input
+from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
 from bioq.options import check_types
 from bioq.progress import progress, say
-from bioq.runs.folder import report_other_genome
+from bioq.runs.folder import files_of_run, report_other_genome
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
@@ -50,6 +50,11 @@ class VariantJob:
     chrom_alias: Path | None = None
     """Table of contig names; see `genome.read_chrom_alias`."""
     options: VariantOptions = VariantOptions()  # noqa: RUF009 frozen
+
+    def inputs(self) -> list[str | Path | None]:
+        """Return the files that the job reads; an output must not be one of them."""
+        alleles = [self.source] if isinstance(self.source, str | Path) else self.source
+        return [*alleles, self.genome, self.chrom_alias, *files_of_run(self.run)]
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,7 @@ def write_variants(
     for an output that exists, unless `force` is given.
     """
     names = table.score_names()
-    _check_output(job.source, out, table)
-    for file in variant_files(out, table):
-        require_absent(file, force=force)
+    _check_output(job, out, table, force=force)
     with (
         open_scorer(job, table) as scorer,
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
@@ -128,6 +131,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")
+    refuse_input(out, *job.inputs())
     require_absent(out, force=force)
     with open_scorer(job) as scorer, open_alleles(job.source, scorer.names) as alleles:
         effects = EffectCounts(len(scorer.targets))
@@ -220,7 +224,7 @@ def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
     }
 
 
-def _check_output(source: AlleleInput, out: Path, table: VariantTableOptions) -> None:
+def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     if table.format == "table" and not is_vcf(out):
         try:
             table_ending(out)
@@ -228,7 +232,8 @@ def _check_output(source: AlleleInput, out: Path, table: VariantTableOptions) ->
             endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
             raise UsageError(f"{out}: expected a name that ends in {endings}") from error
     for file in variant_files(out, table):
-        refuse_input(file, *([source] if isinstance(source, str | Path) else source))
+        refuse_input(file, *job.inputs(), table.background)
+        require_absent(file, force=force)
 
 
 def _open_rows(

@@ -33,7 +33,7 @@ from bioq.builders.deepsea.rows import (
     codes_of_one_hot,
 )
 from bioq.dataset import (
-    METADATA,
+    FOLDER_KIND,
     SPLITS,
     DatasetWriter,
     Description,
@@ -43,7 +43,7 @@ from bioq.dataset import (
 )
 from bioq.dataset.targets import NAME, read_target_table
 from bioq.errors import BioqError, UsageError
-from bioq.files import require_absent
+from bioq.files import refuse_input, require_absent
 from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
@@ -76,7 +76,8 @@ def import_deepsea(
     paths = {split: Path(path) for split, path in given.items() if path is not None}
     if not paths:
         raise UsageError("no .mat file was given; give at least one of --train, --valid, --test")
-    require_absent(Path(out), replaces=METADATA if force else None)
+    require_absent(Path(out), replaces=FOLDER_KIND if force else None)
+    refuse_input(Path(out), *paths.values(), bed, targets)
     with contextlib.ExitStack() as stack:
         files = {split: stack.enter_context(_open(split, path)) for split, path in paths.items()}
         first = _agree(files)

@@ -25,6 +25,7 @@ from bioq.progress import progress, say
 
 DEEPSEA_URL = "http://deepsea.princeton.edu/media/code/deepsea_train_bundle.v0.9.tar.gz"
 SOURCE = "source.json"
+_BUNDLE = files.FolderKind(SOURCE, ("*.mat", "*.txt", "README*", "deepsea_train"))
 """The file beside the unpacked ones that records their address."""
 TRIES = 6
 """Consecutive tries without a new byte after which the download fails."""
@@ -47,7 +48,7 @@ def fetch_deepsea(
     Raises BioqError if `out` exists, the disk has too little space or the server does not answer.
     """
     out = Path(out)
-    replaces = SOURCE if force else None
+    replaces = _BUNDLE if force else None
     files.require_absent(out, replaces=replaces)
     archive = out.with_name(url.rsplit("/", 1)[-1] or "bundle.tar.gz")
     if archive.exists():
@@ -281,7 +282,7 @@ def _check_sha256(path: Path, expected: str | None, url: str) -> None:
     say(f"{path.name}: {path.stat().st_size:,} bytes, SHA-256 {actual} ({state})")
 
 
-def _unpack(archive: Path, out: Path, url: str, replaces: str | None) -> None:
+def _unpack(archive: Path, out: Path, url: str, replaces: files.FolderKind | None) -> None:
     """Unpack a tar archive as the folder `out`, with its address; refuse members outside it."""
     try:
         with (

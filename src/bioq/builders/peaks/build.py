@@ -22,7 +22,7 @@ from bioq.builders.peaks.labels import (
 )
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
-    METADATA,
+    FOLDER_KIND,
     SPLITS,
     DatasetWriter,
     Description,
@@ -33,7 +33,7 @@ from bioq.dataset import (
 )
 from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError, some
-from bioq.files import require_absent
+from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
@@ -142,8 +142,9 @@ def build_from_peaks(
         raise UsageError(
             "--bins names the exact bins to use; leave out --exclude and a --keep pattern"
         )
-    require_absent(Path(out), replaces=METADATA if force else None)
+    require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
+    refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.peaks)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:

@@ -29,14 +29,14 @@ from bioq.builders.simulation.grammar import (
     background,
     plant,
 )
-from bioq.dataset import METADATA
+from bioq.dataset import FOLDER_KIND, SIMULATION
 from bioq.dataset.targets import NAME, PEAKS, write_target_table
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
 from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Range, Share, check_types
 
 MADE_BY = "simulate"
-FOLDER = "simulation"
+FOLDER = SIMULATION
 """The folder of a simulated data set with its genome, peaks and truth."""
 MOTIFS = "motifs"
 """The column of the target sheet with the motifs of a target, joined by commas."""
@@ -106,7 +106,7 @@ def simulate(
     Raises BioqError if `out` exists; with `force` a data set that is there is replaced.
     """
     out = Path(out)
-    require_absent(out, replaces=METADATA if force else None)
+    require_absent(out, replaces=FOLDER_KIND if force else None)
     contigs = [f"chr{number + 1}" for number in range(options.train_contigs + 2)]
     with tempfile.TemporaryDirectory(prefix="bioq-simulation-") as name:
         folder = Path(name) / FOLDER

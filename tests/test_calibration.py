@@ -199,6 +199,17 @@ def test_the_simplest_map_within_a_standard_error_of_the_best_is_taken() -> None
     assert (taken == 1) == (mean <= error)
 
 
+def test_positives_in_a_single_stretch_give_no_map() -> None:
+    """The maps of one stretch are then fitted on windows without a positive."""
+    rng = np.random.default_rng(4)
+    labels = np.zeros((1000, 1), np.uint8)
+    labels[:3] = 1
+    probability = rng.uniform(1e-5, 1e-3, labels.shape).astype(np.float32)
+    selection = select(labels, probability, np.arange(1000) // 100)
+    assert selection.map is None
+    assert np.isfinite([trial.log_loss for trial in selection.comparison.trials]).all()
+
+
 def test_a_map_that_helps_in_some_stretches_only_is_not_saved() -> None:
     generator = np.random.default_rng(0)
     probability = np.tile(generator.uniform(0.05, 0.3, (6000, 1)), 20).astype(np.float32)

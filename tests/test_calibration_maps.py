@@ -69,13 +69,13 @@ def test_scale_shift_and_floor_are_found_together() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("case", ["separated", "one positive", "all far away"])
+@pytest.mark.parametrize("case", ["separated", "one positive", "no positive", "all far away"])
 def test_a_fit_to_hardly_any_evidence_is_a_map(kind, case: str) -> None:
     z, probability = sample(5, rows=50)
     labels = (z > -2).astype(np.uint8)
-    if case == "one positive":
+    if case in ("one positive", "no positive"):
         labels = np.zeros_like(labels)
-        labels[7, 1] = 1
+        labels[7, 1] = case == "one positive"
     if case == "all far away":
         probability = np.zeros_like(probability)
     counts = count(labels, probability)

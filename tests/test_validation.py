@@ -29,8 +29,10 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named_once(
 ) -> None:
     """The learning rate is so small that a network of zeros remains one."""
 
-    def zeros(plan: Plan, data: Dataset, run: Path) -> tuple[nn.Module, str]:
-        network, note = start_network(plan, data, run)
+    def zeros(
+        plan: Plan, data: Dataset, run: Path, *, resume: bool = False
+    ) -> tuple[nn.Module, str]:
+        network, note = start_network(plan, data, run, resume=resume)
         with torch.no_grad():
             for weights in network.parameters():
                 weights.zero_()

@@ -90,7 +90,7 @@ class Kind:
             if self.floor:
                 log_yes, log_no = _with_floor(log_yes, log_no, low - 7)
             fit = -(positives * log_yes + negatives * log_no).sum()
-            return (fit + (at**2).sum() / 2) / positives.sum()
+            return (fit + (at**2).sum() / 2) / positives.sum().clamp(min=1)
 
         _minimise(at, loss)
         log_scale, shift, low = (at.detach() * used * spread).tolist()

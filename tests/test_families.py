@@ -196,3 +196,24 @@ def test_the_first_convolution_of_any_other_network_is_its_first_conv1d() -> Non
     assert first_convolution(layers) is layers[1]
     with pytest.raises(UsageError, match=r"^Sequential has no nn\.Conv1d"):
         first_convolution(nn.Sequential(nn.Linear(2, 2)))
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm._flat_weights")  # of nn.LSTM
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_model_is_exported_with_the_same_logits(name: str) -> None:
+    """`torch.export` is what the ONNX exporter of PyTorch starts from."""
+    torch.manual_seed(0)
+    given = {"filters": 8, "lstm_units": 4, "dense_units": 8}
+    own = [field.name for field in fields(PUBLISHED[name])]
+    sizes = ModelSizes(**{size: value for size, value in given.items() if size in own})
+    network = build_model(name, targets=3, window_bp=1000, sizes=sizes).eval()
+    windows = torch.from_numpy(one_hot_windows(2, 1000))
+    with torch.no_grad():
+        expected = network(windows)
+        exported = torch.export.export(network, (windows,)).module()
+        torch.testing.assert_close(exported(windows), expected)
+
+
+def one_hot_windows(windows: int, length: int) -> np.ndarray:
+    bases = np.random.default_rng(7).integers(0, 4, (windows, length))
+    return np.eye(4, dtype=np.float32)[bases].transpose(0, 2, 1).copy()

@@ -15,7 +15,7 @@ from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
 from bioq.dataset.leaks import count_leaks
 from bioq.dataset.targets import NAME
-from bioq.errors import some
+from bioq.errors import counted, some
 from bioq.genome.builds import build_of
 
 _MOST_TARGETS = 100
@@ -155,8 +155,7 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     print(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
     print(
         f"  windows of {about.window_bp:,} bp with a bin of {about.bin_bp} bp, "
-        f"label rule {about.label_rule}, {len(data.targets):,} "
-        f"target{'' if len(data.targets) == 1 else 's'}"
+        f"label rule {about.label_rule}, {counted(len(data.targets), 'target')}"
     )
     build = build_of(about.contig_lengths)
     if build is not None:
@@ -224,7 +223,7 @@ def _split_line(split: Split) -> str:
     total = int(split.positives().sum())
     rate = total / max(len(split) * split.targets, 1)
     return (
-        f"{split.name}: {len(split):,} windows{strands}, "
+        f"{split.name}: {counted(len(split), 'window')}{strands}, "
         f"{rate:.2%} of the labels positive{unknown}{coordinates}"
     )
 

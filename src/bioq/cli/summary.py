@@ -1,6 +1,5 @@
 """`bioq summary`."""
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_table
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import new_file, require_absent
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.families import PUBLISHED
@@ -57,10 +56,10 @@ def summary(
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         require_absent(out, force=force)
     if model not in PUBLISHED and not Path(model).exists():
-        nearest = difflib.get_close_matches(model, PUBLISHED, n=1)
+        typed = nearest(model, PUBLISHED, most=1)
         raise BioqError(
             f"{model}: is not a model and no folder; expected {', '.join(PUBLISHED)}, or a run "
-            "folder made by 'bioq train'" + (f"; did you mean {nearest[0]}?" if nearest else "")
+            "folder made by 'bioq train'" + (f"; did you mean {typed[0]}?" if typed else "")
         )
     run = None if model in PUBLISHED else read_config(model)
     with torch.device("meta"):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.builders.peaks.labels import Bins, Label, needed_bp
-from bioq.errors import some
+from bioq.errors import counted, some
 from bioq.genome import Bed, Located
 
 _MOST_POSITIVE = 0.95
@@ -49,7 +49,8 @@ def split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) ->
     without = int((positives == 0).sum())
     rate = positives.sum() / (windows * len(positives))
     return (
-        f"{split}: {windows:,} windows, {positives.sum():,} positive labels ({rate:.2%}), "
+        f"{split}: {counted(windows, 'window')}, {counted(positives.sum(), 'positive label')} "
+        f"({rate:.2%}), "
         f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
     )
 

@@ -294,15 +294,18 @@ def test_the_model_says_what_it_is(client: TestClient, service: Service) -> None
 def test_the_model_gives_the_scores_of_its_evaluation(service: Service, tmp_path: Path) -> None:
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    scores = {"roc_auc": 0.9, "average_precision": None}
-    summary = {"split": "test", "windows": 500, "macro": scores, "micro": scores}
+    macro = {"roc_auc": 0.9, "roc_auc_interval": [0.8, 0.95], "average_precision": None}
+    micro = {"roc_auc": 0.9, "average_precision": None}  # as evaluations before there were any
+    summary = {"split": "test", "windows": 500, "macro": macro, "micro": micro}
     head = {"format": "bioq-evaluation", "format_version": 1}
     (folder / "metrics.json").write_text(json.dumps({**head, **summary}))
     (folder / "per_target.tsv").write_text("name\tpositives\nfirst\t1\n")
     (folder / "curves.csv").write_text("curve,group,x,y,threshold\n")
     (folder / "calibration.csv").write_text("start,end\n")
     result = other_app(service, folder=tmp_path).get("/api/model").json()
-    assert result["evaluation"] == summary
+    none = {"roc_auc_interval": None, "average_precision_interval": None}
+    expected = {**summary, "macro": {**none, **macro}, "micro": {**none, **micro}}
+    assert result["evaluation"] == expected
 
 
 def finished(client: TestClient, location: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named_once(
 ) -> None:
     """The learning rate is so small that a network of zeros remains one."""
 
-    def zeros(plan: Plan, data: Dataset, run: Path) -> tuple[nn.Module, str]:
+    def zeros(plan: Plan, data: Dataset, run: Path, *, resume: bool) -> tuple[nn.Module, str]:
         network, note = start_network(plan, data, run)
         with torch.no_grad():
             for weights in network.parameters():
@@ -59,7 +59,7 @@ def test_without_a_split_to_validate_the_line_of_an_epoch_has_no_validation(
     shown = capsys.readouterr().err
     assert re.search(r"^epoch 3/3: loss \d\.\d{4}, [\d,]+ windows/s$", shown, re.MULTILINE)
     assert "nan" not in shown
-    assert "last epoch 3, because nothing was validated" in shown
+    assert "best epoch 3 of 3, the last: nothing was validated" in shown
 
 
 @pytest.mark.parametrize(

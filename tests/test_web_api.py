@@ -294,7 +294,12 @@ def test_the_model_says_what_it_is(client: TestClient, service: Service) -> None
 def test_the_model_gives_the_scores_of_its_evaluation(service: Service, tmp_path: Path) -> None:
     folder = tmp_path / "evaluation"
     folder.mkdir()
-    scores = {"roc_auc": 0.9, "average_precision": None}
+    scores = {
+        "roc_auc": 0.9,
+        "roc_auc_interval": [0.8, 0.95],
+        "average_precision": None,
+        "average_precision_interval": None,
+    }
     summary = {"split": "test", "windows": 500, "macro": scores, "micro": scores}
     head = {"format": "bioq-evaluation", "format_version": 1}
     (folder / "metrics.json").write_text(json.dumps({**head, **summary}))

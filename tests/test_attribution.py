@@ -300,7 +300,7 @@ def test_a_variant_is_attributed_with_both_alleles_in_a_figure(
     assert "".join(wild["base"]) == "".join(bases[position] for position in wild["position"])
     assert "".join(mutant["base"]) == "".join(bases[position] for position in mutant["position"])
     assert set(wild["position"]) - set(mutant["position"]) == {251, 252}
-    assert f"first: chr1:{wild['position'].min() + 1}" in comments(figure.read_text())
+    assert f"first\nchr1:{wild['position'].min() + 1}" in comments(figure.read_text())
 
 
 def comments(svg: str) -> str:

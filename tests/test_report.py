@@ -197,7 +197,7 @@ def test_the_title_names_the_split(page):
 
 
 def test_the_settings_name_the_best_epoch_and_what_chose_it(page):
-    assert '<td>best epoch</td><td class="text">1 of 2, by macro ROC AUC</td>' in page
+    assert '<td>best epoch</td><td class="text">1 of 2 by macro ROC AUC</td>' in page
 
 
 @pytest.mark.parametrize("width", [390, 1200])

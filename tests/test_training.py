@@ -25,6 +25,7 @@ from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
 from bioq.forward import predict_split
 from bioq.plots.run import figures_of_training
+from bioq.runs.best_epoch import score_name
 from bioq.runs.folder import read_config, read_history
 from bioq.training.augmentation import EpochOrder
 from bioq.training.loop import TrainingLoop
@@ -385,7 +386,7 @@ def test_without_validation_the_last_weights_are_the_best(
     assert (run / "model.safetensors").read_bytes() == (run / "last.safetensors").read_bytes()
     assert read_history(run)["valid_loss"].isna().all()
     shown = capsys.readouterr().err
-    assert "\nlast epoch 3, because nothing was validated; " in shown
+    assert "\nbest epoch 3 of 3, the last: nothing was validated; " in shown
     assert "undefined" not in shown
 
 
@@ -502,10 +503,10 @@ def test_a_validation_score_that_is_undefined_is_told_once_with_what_decides_ins
         f"note: {score} is undefined: no target has both positive and negative windows in the "
         "validation split; valid_loss chooses the best epoch and stops the training early instead"
     )
-    best = int(history["valid_loss"].idxmin()) + 1
+    best, words = int(history["valid_loss"].idxmin()) + 1, score_name(score)
     assert len(history) == best + 2 < 30, "stopped early by the loss"
     assert lines[-1].startswith(
-        f"best epoch {best} of {best + 2} by valid_loss, because {score} is undefined; "
+        f"best epoch {best} of {best + 2} by validation loss, because {words} is undefined; "
     )
     split = open_dataset(data)["valid"]
     probability = predict_split(bioq.load(run), split)
@@ -516,7 +517,7 @@ def test_a_validation_score_that_is_undefined_is_told_once_with_what_decides_ins
         for drawn in figures_of_training(run, read_config(run))
         if drawn.name == "validation_scores"
     ]
-    assert caption.endswith(f"of the best epoch by valid_loss: {score} is undefined.")
+    assert caption.endswith(f"of the best epoch by validation loss, because {words} is undefined.")
 
 
 def test_a_resumed_training_does_not_tell_an_undefined_score_again(
@@ -539,7 +540,7 @@ def test_a_resumed_training_does_not_tell_an_undefined_score_again(
     bioq.train(data, run, sizes=SMALL, config=config, resume=True)
     lines = capsys.readouterr().err.splitlines()
     assert ["is undefined" in line for line in lines].count(True) == 1
-    assert "by valid_loss, because valid_macro_roc_auc is undefined" in lines[-1]
+    assert "by validation loss, because macro ROC AUC is undefined" in lines[-1]
 
 
 def test_the_last_line_names_the_score_that_chose_the_epoch(
@@ -551,5 +552,5 @@ def test_the_last_line_names_the_score_that_chose_the_epoch(
         history = read_history(tmp_path / score)[score]
         best = 1 + int(history.idxmin() if score == "valid_loss" else history.idxmax())
         shown = capsys.readouterr().err
-        assert f"\nbest epoch {best} of 3 by {score}; " in shown
+        assert f"\nbest epoch {best} of 3 by {score_name(score)}; " in shown
         assert "undefined" not in shown

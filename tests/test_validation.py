@@ -68,7 +68,7 @@ def test_without_a_split_to_validate_the_line_of_an_epoch_has_no_validation(
     shown = capsys.readouterr().err
     assert re.search(r"^epoch 3/3: loss \d\.\d{4}, [\d,]+ windows/s$", shown, re.MULTILINE)
     assert "nan" not in shown
-    assert "last epoch 3, because nothing was validated" in shown
+    assert "best epoch 3 of 3, the last: nothing was validated" in shown
 
 
 @pytest.mark.parametrize(

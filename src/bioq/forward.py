@@ -16,7 +16,7 @@ from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_codes
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
-from bioq.inputs.given import Windows, as_windows
+from bioq.inputs.python_windows import Windows, as_windows
 from bioq.models.eval_mode import eval_mode
 from bioq.progress import progress
 from bioq.runs.trained_model import architecture_of, calibrated, load, module_to_compute

@@ -1,6 +1,5 @@
 """`bioq attribution`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,17 +49,8 @@ def attribution(
         combinations of window and target.
     """
     tables, figure = split_outputs(out, figure)
-    draw = partial(write_contributions_figure, figure) if figure else None
     job = ExplainJob(
-        run,
-        source,
-        tables,
-        genome,
-        options,
-        draw,
-        figure=figure,
-        chrom_alias=chrom_alias,
-        force=force,
+        run, source, tables, genome, chrom_alias, options, figure, write_contributions_figure, force
     )
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:

@@ -1,6 +1,5 @@
 """`bioq mutagenesis`."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -52,17 +51,8 @@ def mutagenesis(
         Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
     tables, figure = split_outputs(out, figure)
-    draw = partial(write_effects_figure, figure) if figure else None
     job = ExplainJob(
-        run,
-        source,
-        tables,
-        genome,
-        options,
-        draw,
-        figure=figure,
-        chrom_alias=chrom_alias,
-        force=force,
+        run, source, tables, genome, chrom_alias, options, figure, write_effects_figure, force
     )
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:

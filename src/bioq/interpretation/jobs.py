@@ -46,8 +46,8 @@ from bioq.runs.folder import files_of_run, report_other_genome
 from bioq.runs.trained_model import TrainedModel, load
 
 _Values = npt.NDArray[np.floating[Any]]
-Draw = Callable[[Sequence[Explanation], Sequence[str]], None]
-"""Draws windows and the names of their targets."""
+Draw = Callable[[Path, Sequence[Explanation], Sequence[str]], None]
+"""Writes a figure of windows and the names of their targets."""
 MOST_PANELS = 6
 """A figure of more windows and targets is not readable."""
 GAP_LIMIT = 0.05
@@ -103,15 +103,14 @@ class ExplainJob:
     """Sequences, regions or a variant: see `inputs.open_loci`."""
     outs: Sequence[Path]
     """Tables and arrays: see `writing`."""
-    genome: Path | None = None
-    options: ExplainOptions = ExplainOptions()
-    draw: Draw | None = None
-    """Called at the end with all explanations and the names of their targets."""
-    figure: Path | None = None
-    """The file that `draw` writes."""
-    chrom_alias: Path | None = None
+    genome: Path | None
+    chrom_alias: Path | None
     """Table of contig names; see `genome.read_chrom_alias`."""
-    force: bool = False
+    options: ExplainOptions
+    figure: Path | None
+    draw: Draw
+    """Writes the figure, if there is one, at the end."""
+    force: bool
     """Replace files that exist."""
 
 
@@ -330,12 +329,12 @@ def _open_job(
         def write(explanation: Explanation) -> None:
             for writer in writers:
                 writer.write(explanation)
-            if job.draw:
+            if job.figure:
                 drawn.append(explanation)
 
         yield _OpenJob(model, loci, span_bp, chosen, names, write)
-        if job.draw:
-            job.draw(drawn, names)
+        if job.figure:
+            job.draw(job.figure, drawn, names)
 
 
 def _check_files(job: ExplainJob) -> None:
@@ -362,7 +361,7 @@ def _span(options: ExplainOptions, model: TrainedModel, *, is_sequence: bool) ->
 
 def _require_drawable(job: ExplainJob, loci: Loci, targets: int) -> None:
     """Raise UsageError for a figure of too many windows and targets."""
-    if job.draw and loci.count * targets > MOST_PANELS:
+    if job.figure and loci.count * targets > MOST_PANELS:
         raise UsageError(
             f"{job.source}: a figure shows at most {MOST_PANELS} windows and targets, this is "
             f"{loci.count:,} windows of {targets:,} targets; choose with --targets"

@@ -21,7 +21,7 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
-from bioq.runs.best_epoch import best_epoch, best_epoch_text, deciding_score, score_name
+from bioq.runs.best_epoch import best_epoch, best_epoch_text, chosen_by, deciding_score, score_name
 from bioq.runs.folder import HISTORY, RunConfig, read_history
 
 
@@ -97,16 +97,9 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
         plot_validation_scores(history, best_epoch=best, best_by=best_by),
         "Validation scores by epoch",
         "Macro: the mean over targets. Micro: all targets pooled. The evaluation uses the weights "
-        f"of the best epoch{_by_score(rows, config.select_by)}.",
+        f"of the best epoch {chosen_by(rows, config.select_by)}".rstrip()
+        + ".",
     )
-
-
-def _by_score(history: list[dict[str, float]], select_by: str) -> str:
-    """Return the words for the score that chose the best epoch; none if nothing was validated."""
-    score = deciding_score(history, select_by)
-    if score is None:
-        return ""
-    return f" by {score}" if score == select_by else f" by {score}: {select_by} is undefined"
 
 
 def figures_of_published(per_target: pd.DataFrame) -> Iterator[Drawn]:

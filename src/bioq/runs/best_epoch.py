@@ -37,13 +37,22 @@ def score_name(score: str) -> str:
     return score.removeprefix("valid_").replace("_", " ").replace("roc auc", "ROC AUC")
 
 
+def chosen_by(history: Sequence[Mapping[str, float]], select_by: str) -> str:
+    """Return by what the best epoch was chosen: "by validation loss, because macro ROC AUC is
+    undefined"; empty if nothing was validated."""
+    score = deciding_score(history, select_by)
+    if score is None:
+        return ""
+    why = "" if score == select_by else f", because {score_name(select_by)} is undefined"
+    return f"by {score_name(score)}{why}"
+
+
 def best_epoch_text(history: Sequence[Mapping[str, float]], select_by: str) -> str:
     """Return which epoch is the best, of how many and by what; the last if none was validated."""
-    best, score = best_epoch(history, select_by), deciding_score(history, select_by)
-    if best is None or score is None:
+    best = best_epoch(history, select_by)
+    if best is None:
         return f"{len(history)} of {len(history)}, the last: nothing was validated"
-    why = "" if score == select_by else f", because {score_name(select_by)} is undefined"
-    return f"{best} of {len(history)}, by {score_name(score)}{why}"
+    return f"{best} of {len(history)} {chosen_by(history, select_by)}"
 
 
 def _defined(history: Sequence[Mapping[str, float]], name: str) -> list[Mapping[str, float]]:

@@ -25,7 +25,7 @@ from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
 from bioq.metrics import number
 from bioq.progress import progress, say
-from bioq.runs.best_epoch import LOSS, deciding_score
+from bioq.runs.best_epoch import LOSS, best_epoch_text, deciding_score
 from bioq.runs.folder import BEST, LAST, write_history
 from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
@@ -106,12 +106,8 @@ class TrainingLoop:
 
     def _verdict(self) -> str:
         """Return which epoch's weights are kept, and why."""
-        position, wanted = self.state.position, self.plan.recipe.select_by
-        score = deciding_score(position.history, wanted)
-        if score is None:
-            return f"last epoch {position.epoch}, because nothing was validated"
-        chosen = f"best epoch {self._best_epoch()} of {position.epoch} by {score}"
-        return chosen if score == wanted else f"{chosen}, because {wanted} is undefined"
+        text = best_epoch_text(self.state.position.history, self.plan.recipe.select_by)
+        return f"best epoch {text}"
 
     def _say_undefined(self, row: Row) -> None:
         """Print once, in the first epoch, which scores are NaN, and why."""

@@ -230,6 +230,6 @@ def test_windows_of_another_data_set_are_compared_with_those_of_the_training(
     seen = "20 of 20 test windows (100.0%) share bases with a training window: scores are too high"
     assert seen in evaluate(run, other).summary["notes"]
     shutil.rmtree(leaking.path)
-    notes = evaluate(run, other).summary["notes"]
+    notes = evaluate(run, other, force=True).summary["notes"]
     assert seen not in notes
     assert any("trained on a data set that is not here" in note for note in notes)

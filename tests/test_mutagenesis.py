@@ -12,7 +12,7 @@ from variant_cases import other_base, write_vcf
 import bioq
 from bioq import dna
 from bioq.cli import main
-from bioq.genome import open_genome
+from bioq.genome import ContigNames, open_genome
 from bioq.inputs import Locus
 from bioq.inputs.loci import open_loci
 from bioq.interpretation import Explanation, mutate_window
@@ -275,7 +275,7 @@ def test_the_loci_of_a_variant_name_the_bases_of_its_alleles(genome: Path) -> No
     with (
         open_genome(genome) as opened,
         open_loci(
-            f"chr1:301:{ref}>{ref[0]}", opened, window_bp=WINDOW, span_bp=20, pad=False
+            f"chr1:301:{ref}>{ref[0]}", ContigNames(opened), window_bp=WINDOW, span_bp=20, pad=False
         ) as loci,
     ):
         with_ref, with_alt = loci.read()

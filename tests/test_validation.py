@@ -29,7 +29,7 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named_once(
     """The learning rate is so small that a network of zeros remains one."""
 
     def zeros(plan: Plan, data: Dataset, run: Path, *, resume: bool) -> tuple[nn.Module, str]:
-        network, note = start_network(plan, data, run)
+        network, note = start_network(plan, data, run, resume=resume)
         with torch.no_grad():
             for weights in network.parameters():
                 weights.zero_()
@@ -37,7 +37,7 @@ def test_a_network_that_predicts_the_same_for_every_window_is_named_once(
 
     monkeypatch.setattr("bioq.training.train.start_network", zeros)
     config = dataclasses.replace(QUICK, lr=1e-12)
-    bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    bioq.train(masked_data, tmp_path / "run", model="bioq", sizes=SMALL, config=config)
     lines = capsys.readouterr().err.splitlines()
     notes = [number for number, line in enumerate(lines) if "the same for every" in line]
     assert [lines[number - 1].split(":")[0] for number in notes] == ["epoch 1/3"]

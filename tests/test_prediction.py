@@ -680,4 +680,6 @@ def test_an_interrupted_command_says_how_to_go_on(
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     monkeypatch.setattr(module, "predict_codes", interrupt_after(0))
     assert main(["predict", str(run), str(source), "--out", str(out)]) == 130
-    assert capsys.readouterr().err == "bioq: interrupted; --resume continues from there\n"
+    assert capsys.readouterr().err == (
+        "bioq: interrupted; the same command with --resume goes on from what is saved\n"
+    )

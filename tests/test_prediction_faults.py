@@ -162,3 +162,15 @@ def test_tf32_without_a_graphics_card_is_refused_before_any_work(run: Path, tmp_
     with pytest.raises(UsageError, match="tf32 needs a CUDA device"):
         predict_file(run, fasta(tmp_path / "x.fa"), tmp_path / "o.h5", options=options)
     assert not list(tmp_path.glob("o.h5*"))
+
+
+@pytest.mark.parametrize("options", [{"force": True}, {"resume": True}, {}])
+def test_a_folder_with_other_files_is_not_removed(
+    options: dict[str, bool], run: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "o.tsv.partial" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=r"partial: has files of yours, thesis.txt; move them"):
+        predict_file(run, fasta(tmp_path / "x.fa"), tmp_path / "o.tsv", **options)
+    assert mine.read_text() == "mine"

@@ -124,7 +124,7 @@ class OwnFiles:
     def _unpack(self, path: Path) -> None:
         before = set(self.folder.parent.rglob("*"))
         try:
-            _unpack(path, self.folder / "unpacked")
+            _unpack(path, self.folder / "unpacked", "https://example.org/bundle.tar.gz", None)
         finally:
             shutil.rmtree(self.folder / "unpacked", ignore_errors=True)
         assert set(self.folder.parent.rglob("*")) == before, "a member left the folder"

@@ -6,6 +6,7 @@ of the input precede its end, and a digest of the input up to there.
 """
 
 import contextlib
+import glob
 import json
 import shutil
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import locked, write_json
+from bioq.files import FolderKind, locked, write_json
 from bioq.tables.layout import Columns, Layout, Scores
 from bioq.tables.parquet import ARROW_TYPE
 from bioq.tables.resume import (
@@ -68,6 +69,7 @@ class Spool:
         self._lock = contextlib.ExitStack()
         with self._lock as lock:  # released if an error is raised in this block
             lock.enter_context(_held(self.folder))
+            self._refuse_foreign(out)
             self._open({"format_version": FORMAT_VERSION, **identity}, resume=resume, force=force)
             self._lock = lock.pop_all()
 
@@ -93,6 +95,19 @@ class Spool:
         self.units, self.rows, self.digest = 0, 0, ""
         if self._parts:
             self.units, self.rows, self.digest = _state(self._parts[-1])
+
+    def _refuse_foreign(self, out: Path) -> None:
+        """Raise UsageError for files that are not of this output: the folder is removed at the end.
+
+        A process that was killed may have left an output, or OUT.TARGET.bw, that was not complete.
+        """
+        kind = FolderKind(MANIFEST, (f"*{_SUFFIX}", f"{glob.escape(out.stem)}*"))
+        foreign = kind.foreign(self.folder)
+        if foreign:
+            raise UsageError(
+                f"{self.folder}: has files of yours, {foreign[0].name}; move them, because BioQ "
+                f"keeps the rows of {out.name} there and then removes the folder"
+            )
 
     def write(self, columns: Columns, scores: Scores, *, units: int, digest: str) -> None:
         """Append the rows of `units` more units; `digest` is that of the input up to their end."""

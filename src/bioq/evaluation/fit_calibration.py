@@ -10,8 +10,9 @@ from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.summary import VALID
 from bioq.files import require_absent
-from bioq.forward import BATCH_SIZE, choose_device
+from bioq.forward import BATCH_SIZE
 from bioq.metrics import MIN_BLOCKS
+from bioq.models.device import choose_device
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
 from bioq.runs.trained_model import load
 from bioq.runs.weights import weights_checksum

@@ -18,7 +18,8 @@ from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
-from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
+from bioq.forward import BATCH_SIZE, Precision, Strands
+from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
 from bioq.runs.calibration import Calibration

@@ -14,8 +14,9 @@ import numpy as np
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import refuse_input, require_absent, require_folder_for
-from bioq.forward import choose_device, numerics
+from bioq.forward import numerics
 from bioq.inputs import WindowBatch
+from bioq.models.device import choose_device
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction

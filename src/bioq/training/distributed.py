@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bioq.errors import BioqError, ReportedElsewhere, UsageError
-from bioq.forward import choose_device
+from bioq.models.device import choose_device
 from bioq.progress import say
 
 # How long ranks wait for each other if no connection breaks, for example after a machine lost its

@@ -109,7 +109,7 @@ def predict_split(
     first, last, step = of_type("rows", rows, slice, "a slice").indices(len(split))
     if step != 1:
         raise UsageError(f"rows have a step of {step}; expected consecutive windows, a step of 1")
-    require_length(require_module(model), split.window_bp, f"the windows of {split.name}")
+    require_length(model, split.window_bp, f"the windows of {split.name}")
     with _predicting(model, strands, device, precision) as predicting:
         batches = Batches(split, predicting.device, data_in="disk")
 
@@ -137,7 +137,7 @@ def predict_codes(
     Raises BioqError for codes of another shape or length, or with values above 4.
     """
     codes = dna.checked_codes(codes, axes=2)
-    require_length(require_module(model), codes.shape[1], "codes")
+    require_length(model, codes.shape[1], "codes")
     with _predicting(model, strands, device, precision) as predicting:
         on_it = torch.from_numpy(np.ascontiguousarray(codes)).to(predicting.device)
         return predicting.probability_of(on_it).cpu().numpy()
@@ -162,8 +162,8 @@ def predict_edits(
     """
     codes, edited, of = _checked_edits(codes, edited, of)
     batch_size = whole_number("batch_size", batch_size, least=1)
-    require_length(require_module(model), codes.shape[1], "codes")
-    with on_device(model, device) as there:
+    require_length(model, codes.shape[1], "codes")
+    with on_device(require_module(model), device) as there:
         require_precision(there, precision)
         may_share = there.type == "cpu" and len(edited) > 0
         engine = prepare_edits(module_to_compute(model), precision) if may_share else None

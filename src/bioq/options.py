@@ -166,6 +166,11 @@ def path_to(name: str, value: object) -> Path:
     return Path(text)
 
 
+def text(name: str, value: object) -> str:
+    """Return an argument that is text; raise UsageError for anything else."""
+    return of_type(name, value, str, "text")
+
+
 def text_list(name: str, value: object) -> list[str]:
     """Return an argument that is a list or a tuple of texts; raise UsageError for anything else,
     also for one text, which is a sequence of letters."""

@@ -13,6 +13,7 @@ from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes
+from bioq.options import of_type, path_to
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
@@ -63,11 +64,16 @@ def train(
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
-    source = Path(from_run) if isinstance(from_run, str) else from_run
+    source = None if from_run is None else path_to("from_run", from_run)
+    sizes = ModelSizes() if sizes is None else sizes
     request = TrainingRequest(
-        model, sizes or ModelSizes(), motifs, source, freeze, config or TrainConfig()
+        model, sizes, motifs, source, freeze, TrainConfig() if config is None else config
     )
-    return run_training(data, Path(run), request, resume=resume, force=force)
+    if not isinstance(data, Dataset):
+        data = path_to("data", data)
+    for name, flag in {"resume": resume, "force": force}.items():
+        of_type(name, flag, bool, "True or False")
+    return run_training(data, path_to("run", run), request, resume=resume, force=force)
 
 
 def run_training(

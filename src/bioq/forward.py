@@ -139,7 +139,7 @@ def predict_codes(
     codes = dna.checked_codes(codes, axes=2)
     require_length(model, codes.shape[1], "codes")
     with _predicting(model, strands, device, precision) as predicting:
-        on_it = torch.from_numpy(np.ascontiguousarray(codes)).to(predicting.device)
+        on_it = torch.from_numpy(np.require(codes, requirements=["C", "W"])).to(predicting.device)
         return predicting.probability_of(on_it).cpu().numpy()
 
 
@@ -186,7 +186,7 @@ def _checked_edits(
     codes: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
 ) -> tuple[dna.Bytes, dna.Bytes, npt.NDArray[np.int64]]:
     codes, edited = (
-        dna.checked_codes(each, axes=2, name=name)
+        np.require(dna.checked_codes(each, axes=2, name=name), requirements=["C", "W"])
         for name, each in (("codes", codes), ("edited", edited))
     )
     of = numbers_below("of", of, len(codes))
@@ -201,12 +201,12 @@ def _checked_edits(
 def numbers_below(name: str, numbers: object, count: int) -> npt.NDArray[np.int64]:
     """Return an argument that is a list or an array `(n,)` of whole numbers from 0 to `count - 1`.
 
-    Raises UsageError for anything else; a negative number counts from no end.
+    Raises UsageError for anything else, negative numbers included.
     """
-    array = np.asarray(numbers) if isinstance(numbers, Sequence | np.ndarray | Tensor) else None
-    if array is not None and not array.size and array.ndim == 1:
+    array = dna.as_array(numbers)
+    if not array.size and array.ndim == 1:
         return np.empty(0, dtype=np.int64)
-    if array is None or array.ndim != 1 or array.dtype.kind not in "iu":
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UsageError(f"{name} {found(numbers)}; expected a list of whole numbers")
     wrong = (array < 0) | (array >= count)
     if wrong.any():

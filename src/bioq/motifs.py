@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
 from bioq.files.text import read_text, split_lines
-from bioq.options import found, path_to, text
+from bioq.options import found, of_type, path_to, text
 
 Floats = npt.NDArray[np.float64]
 
@@ -228,6 +228,11 @@ def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> Non
 
     Raises UsageError if these are not equally many.
     """
+    path = path_to("path", path)
+    for name, items in {"motifs": motifs, "sites": sites}.items():
+        of_type(name, items, Sequence, "a list")
+    for motif in motifs:
+        of_type("an item of motifs", motif, Motif, "bioq.motifs.Motif")
     if len(motifs) != len(sites):
         raise UsageError(f"{len(sites):,} sites for {len(motifs):,} motifs; expected one for each")
     lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]

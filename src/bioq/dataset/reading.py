@@ -178,7 +178,7 @@ class Split:
             if rows.step == 0:
                 raise UsageError("rows: step 0; expected another number")
             return np.arange(*rows.indices(self._windows), dtype=np.int64)
-        numbers = _as_array(rows)
+        numbers = dna.as_array(rows)
         if numbers.shape == (0,):
             return np.empty(0, dtype=np.int64)
         if numbers.dtype == bool and numbers.shape == (self._windows,):
@@ -252,13 +252,6 @@ class Dataset(Mapping[str, Split]):
 
     def __len__(self) -> int:
         return len(self._splits)
-
-
-def _as_array(rows: object) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(rows)
-    except (TypeError, ValueError, RuntimeError):  # unequal lengths, a tensor on a card
-        return np.empty((), object)
 
 
 def open_dataset(path: str | Path) -> Dataset:

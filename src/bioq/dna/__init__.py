@@ -4,6 +4,8 @@ A code is a uint8: 0 A, 1 C, 2 G, 3 T, 4 anything else (N, other IUPAC letters).
 One-hot is `(..., 4, length)` in the order A, C, G, T; a base of code 4 is all zeros.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -60,11 +62,11 @@ def checked_codes(codes: object, *, axes: int | None = None, name: str = "codes"
 
     Raises BioqError for another number of axes, other types, and values that are not 0 to 4.
     """
-    array = codes if isinstance(codes, np.ndarray) else _array(codes)
-    if array is None or array.dtype.kind not in "iu" or array.ndim != (axes or max(array.ndim, 1)):
+    array = as_array(codes)
+    if array.dtype.kind not in "iu" or array.ndim != (axes or max(array.ndim, 1)):
         shape = {1: " (length,)", 2: " (n, length)"}.get(axes or 0, "")
         raise BioqError(
-            f"{name} {found(codes if array is None else array)}; expected codes uint8{shape}: "
+            f"{name} {found(codes)}; expected codes uint8{shape}: "
             "0 A, 1 C, 2 G, 3 T, 4 unknown (see bioq.dna.encode)"
         )
     low, high = (array.min(), array.max()) if array.size else (0, 0)
@@ -74,14 +76,12 @@ def checked_codes(codes: object, *, axes: int | None = None, name: str = "codes"
     return array.astype(np.uint8, copy=False)
 
 
-def _array(values: object) -> npt.NDArray[np.generic] | None:
-    """Return a list or a tensor as an array; None for a value of another type."""
-    if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
-        return None
+def as_array(values: object) -> npt.NDArray[Any]:
+    """Return an argument as an array; one without axes for what cannot be an array."""
     try:
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # a tensor on a card, lists of unequal lengths
-        return None
+    except (TypeError, ValueError, RuntimeError):  # lists of unequal lengths, a tensor on a card
+        return np.empty((), object)
 
 
 def allows(letters: str, bases: str) -> bool:

@@ -101,7 +101,8 @@ def open_mutants(
     """
     one_of("strands", strands, ("both", "forward"))
     one_of("precision", precision, get_args(Precision))
-    codes, mutants = dna.checked_codes(codes, axes=1), whole_number("mutants", mutants, least=0)
+    codes = np.require(dna.checked_codes(codes, axes=1), requirements=["C", "W"])
+    mutants = whole_number("mutants", mutants, least=0)
     require_module(model)
     paths = paths_of(model)
     if paths is None or paths.mutants is None:

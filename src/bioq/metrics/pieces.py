@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bioq import dna
 from bioq.errors import BioqError
 from bioq.options import found
 
@@ -48,10 +49,7 @@ def numbers_of(name: str, values: object, kinds: str, *, axes: int | None = None
 
     Raises BioqError for other values, and for another number of axes.
     """
-    try:
-        array = values if isinstance(values, np.ndarray) else np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # unequal lengths, a tensor on a card
-        array = np.empty((), object)
+    array = values if isinstance(values, np.ndarray) else dna.as_array(values)
     is_empty = not array.size and array.dtype.kind == "f"  # the type of an empty list
     if (array.dtype.kind not in kinds and not is_empty) or array.ndim != (axes or array.ndim):
         what = "whole numbers" if kinds == "iu" else "numbers"

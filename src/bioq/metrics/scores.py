@@ -23,7 +23,7 @@ from bioq.metrics.pieces import (
     require_shares,
 )
 from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
-from bioq.options import finite_number, whole_number
+from bioq.options import finite_number, text, whole_number
 
 HALF = 0.5
 """The threshold of the papers unless they name another."""
@@ -205,7 +205,7 @@ def best_thresholds(labels: Array, probability: Array) -> Floats:
 
 def macro(values: Array | pd.Series) -> tuple[float, int]:
     """Return the mean over the targets with a defined score, and the number of undefined scores."""
-    scores = numbers_of("values", np.asarray(values), "biuf", axes=1).astype(np.float64)
+    scores = numbers_of("values", values, "biuf", axes=1).astype(np.float64)
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else float("nan")
     return mean, len(scores) - len(defined)
@@ -246,6 +246,8 @@ def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
 
 def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str:
     """Return a score as text, `missing` where it is undefined."""
+    value = value if value is None or value != value else finite_number("value", value)
+    text("missing", missing)
     digits = whole_number("digits", digits, least=0, most=_MOST_DIGITS)
     return missing if value is None or math.isnan(value) else f"{value:.{digits}f}"
 

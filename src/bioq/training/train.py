@@ -13,7 +13,8 @@ from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes
-from bioq.options import of_type, path_to
+from bioq.models.families import family_named
+from bioq.options import of_type, path_to, text
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
@@ -64,6 +65,8 @@ def train(
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
+    if model is not None:
+        family_named(text("model", model))  # raises for an unknown name
     source = None if from_run is None else path_to("from_run", from_run)
     sizes = ModelSizes() if sizes is None else sizes
     request = TrainingRequest(

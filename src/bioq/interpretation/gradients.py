@@ -130,7 +130,14 @@ def _attribution(
     values = gradient * (windows - baseline)
     with torch.no_grad():
         logits = [_logit(model, inputs, target, strands) for inputs in (windows, baseline)]
-    return Attribution(*(tensor.cpu().numpy() for tensor in (gradient, values, *logits)))
+    return Attribution(*(_to_numpy(tensor) for tensor in (gradient, values, *logits)))
+
+
+def _to_numpy(tensor: Tensor) -> Floats:
+    """Return an array; of bfloat16, which NumPy does not have, in float32."""
+    is_known = tensor.dtype in (torch.float16, torch.float32, torch.float64)
+    array: Floats = (tensor if is_known else tensor.float()).cpu().numpy()
+    return array
 
 
 def _checked_target(model: nn.Module, target: int) -> int:
@@ -155,6 +162,11 @@ def _explaining(model: nn.Module) -> Iterator[None]:
     pass in training mode only, so on CUDA PyTorch's own LSTM is used: slower, with equal numbers.
     """
     before = [(weight, weight.requires_grad) for weight in require_module(model).parameters()]
+    if any(weight.is_inference() for weight, _ in before):
+        raise BioqError(
+            "model was made under torch.inference_mode, where PyTorch computes no gradients; load "
+            "it outside of it"
+        )
     try:
         model.requires_grad_(False)
         with (
@@ -177,7 +189,8 @@ def _gradient(model: nn.Module, windows: Tensor, target: int, strands: Strands) 
 
 
 def _logit(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:
-    forward = _of_target(model(windows), windows, target)
+    # A copy: a model may change its input, but not one whose gradient is computed.
+    forward = _of_target(model(windows.clone()), windows, target)
     if strands == "forward":
         return forward
     reverse = _of_target(model(reverse_complement(windows)), windows, target)

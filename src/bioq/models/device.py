@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, short
 from bioq.options import found
 
+_MOST_REASON = 200  # letters; some of PyTorch's reasons list all its backends
 _EXPECTED = "use cpu, cuda or mps"
 
 
@@ -26,7 +27,7 @@ def choose_device(name: str | torch.device | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-        reason = str(error).split("\n")[0]
+        reason = short(str(error).split("\n")[0], _MOST_REASON)
         raise UsageError(
             f"device {str(name)!r} is not available on this machine ({reason}); {_EXPECTED}"
         ) from error

@@ -132,10 +132,12 @@ def device() -> Argument:
 
 def model(value: nn.Module, *, computes: bool = True) -> Argument:
     wrong = [None, 3, "no such run", nn.Linear, [value], {}, torch.zeros(3)]
+    if not computes:
+        return Argument(value, wrong)
     with torch.device("meta"):
-        wrong.append(build_model("bioq", targets=3, window_bp=WINDOW_BP, sizes=SIZES))
-    wrong.append(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)))
-    return Argument(value, [*wrong, nn.Identity()] if computes else wrong)
+        without_values = build_model("bioq", targets=3, window_bp=WINDOW_BP, sizes=SIZES)
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    return Argument(value, [*wrong, without_values, lazy, nn.Identity()])
 
 
 def codes(value: np.ndarray, *refused: Any, is_length_known: bool = True) -> Argument:

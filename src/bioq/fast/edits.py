@@ -17,8 +17,7 @@ from bioq.fast.engines import Precision
 from bioq.fast.paths import EditedNetwork, cpu_dtype, paths_of
 from bioq.fast.reach import Codes, Numbers
 from bioq.fast.threads import Threads
-from bioq.options import one_of
-from bioq.runs.trained_model import require_module
+from bioq.options import of_type, one_of
 
 EditEngine = Callable[[Codes, Codes, Numbers], tuple[Tensor, Tensor]]
 """Codes of windows `(n, window_bp)`, of edits `(m, window_bp)` and the window of each edit `(m,)`
@@ -38,7 +37,7 @@ def prepare_edits(model: nn.Module, precision: str) -> EditEngine | None:
     precision.
     """
     one_of("precision", precision, get_args(Precision))
-    require_module(model)
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None or paths.edits is None or not paths.has_edits(model):
         return None

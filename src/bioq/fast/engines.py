@@ -11,8 +11,7 @@ from bioq.fast.cache import cached
 from bioq.fast.cuda import can_run_on
 from bioq.fast.paths import Engine, cpu_dtype, paths_of
 from bioq.fast.threads import Threads
-from bioq.options import found, one_of
-from bioq.runs.trained_model import require_module
+from bioq.options import found, of_type, one_of
 
 Precision = Literal["32", "tf32", "bf16"]
 _LEAST_ROWS = 16
@@ -34,7 +33,7 @@ def prepare(model: nn.Module, precision: Precision) -> Engine | None:
     codes; UsageError is raised for another precision.
     """
     one_of("precision", precision, get_args(Precision))
-    require_module(model)
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None:
         return None

@@ -17,8 +17,7 @@ from bioq.fast.engines import Precision
 from bioq.fast.paths import SharedNetwork, cpu_dtype, paths_of
 from bioq.fast.reach import Codes, Numbers
 from bioq.fast.threads import Threads
-from bioq.options import found, one_of, whole_number
-from bioq.runs.trained_model import require_module
+from bioq.options import found, of_type, one_of, whole_number
 
 _LEAST_ROWS = 32
 """Fewest mutants for which another thread saves time."""
@@ -103,7 +102,7 @@ def open_mutants(
     one_of("precision", precision, get_args(Precision))
     codes = np.require(dna.checked_codes(codes, axes=1), requirements=["C", "W"])
     mutants = whole_number("mutants", mutants, least=0)
-    require_module(model)
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None or paths.mutants is None:
         return None

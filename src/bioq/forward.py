@@ -1,7 +1,7 @@
 """The batched forward loop of every prediction: strands, precision, device, calibration.
 
-The functions here leave the caller's model as it was, also when they fail: its weights on their
-device, the mode of its layers and its hooks.
+The functions here do not change the caller's model, also when they fail: its weights stay on their
+device, its layers in their mode, and its hooks stay.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def predict(
     or an array or tensor `(n, 4, length)` of any number type, in the order A, C, G, T: one-hot, or
     shares of the four bases from 0 to 1. With strands="both" the probabilities of a window and of
     its reverse complement are averaged, as DeepSEA does. `device` computes; by default the model's.
-    Afterwards, and after an error, the model is as it was, on its device: to predict often on a
+    Afterwards, and after an error, the model is unchanged, on its device: to predict often on a
     card, move it there once.
     Raises BioqError, before anything is computed, for windows of another shape, type or length, and
     for values that are not from 0 to 1, such as NaN.

@@ -113,7 +113,7 @@ def find_filter_motifs(model: nn.Module, split: Split, options: MotifOptions) ->
 
 def _count_sites(model: nn.Module, split: Split, options: MotifOptions) -> tuple[Tensor, Tensor]:
     """Return the count of each base at each position of the sites `(filter, 4, width)`, and each
-    filter's maximum `(filter,)`. The model is left as it was."""
+    filter's maximum `(filter,)`. The model is not changed."""
     rows = spaced_rows(len(split), options.windows)
     with (
         on_device(require_module(model), choose_device(options.device)) as device,

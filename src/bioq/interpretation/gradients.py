@@ -64,7 +64,7 @@ def input_x_gradient(
 
     `windows` are those of `bioq.predict`: text, or `(n, 4, length)`; the baseline is all zeros. A
     linear estimate: the values do not sum to the logit's difference. The model computes in eval
-    mode, on its device, and is left as it was.
+    mode, on its device, and is not changed.
     Raises BioqError for other windows, UsageError for a target that the model does not have.
     """
     one_of("strands", strands, get_args(Strands))
@@ -88,7 +88,7 @@ def integrated_gradients(
     """Integrate the gradients on the straight line from a baseline to each window.
 
     `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
-    `baseline` it is all zeros: unknown bases. The model is left as it was.
+    `baseline` it is all zeros: unknown bases. The model is not changed.
     The integral is the midpoint rule with `steps` points, `batch_size` of them in memory at a time.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
     which is `completeness_gap`. Source: Sundararajan et al. 2017.

@@ -50,7 +50,7 @@ def mutate_window(
 
     `codes` are uint8 (see `dna.encode`) and as long as the model's windows; `start` and `end` are
     from 0 to their length, and an empty span has no effects; `targets` are numbers of the model's
-    outputs, by default all. `device` is that of `bioq.predict`; the model is left as it was.
+    outputs, by default all. `device` is that of `bioq.predict`; the model is not changed.
     On a CPU the part that mutants share is computed once if that saves time (see
     `fast.open_mutants`), in float32 also with precision bf16.
     Raises BioqError for other codes, UsageError for another span, target or batch size.

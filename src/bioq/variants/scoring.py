@@ -300,7 +300,7 @@ def score_variants(
     `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
     'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
     the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
-    Load `model` with `bioq.load`, so that targets have names. It is left as it was.
+    Load `model` with `bioq.load`, so that targets have names. It is not changed.
     Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
     """
     require_module(model)

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bioq.models import ModelSizes
 
 WINDOW_BP, BIN_BP = 1000, 200
 POSITIVE = 0.02
@@ -42,18 +46,24 @@ def write_run(
     model: str,
     *,
     targets: int,
-    sizes: Mapping[str, object] | None = None,
+    sizes: "ModelSizes | None" = None,
     window_bp: int = WINDOW_BP,
     bin_bp: int = BIN_BP,
 ) -> None:
     """Train a model for one step, so that it has a run folder: `run`, its data beside it."""
     import bioq
-    from bioq.models import sizes_from
 
     data = run.with_name(run.name + "-data")
     write_dataset(data, {"train": 2}, targets=targets, window_bp=window_bp, bin_bp=bin_bp)
     config = bioq.TrainConfig(recipe="bioq", epochs=1, device="cpu")
-    bioq.train(data, run, model=model, sizes=sizes_from(sizes or {}), motifs="none", config=config)
+    bioq.train(data, run, model=model, sizes=sizes, motifs="none", config=config)
+
+
+def tiny_sizes(model: str) -> "ModelSizes":
+    """Return sizes of a model with which a script only shows that it works."""
+    from bioq.models import ModelSizes
+
+    return ModelSizes(filters=8, dense_units=8, lstm_units=None if model == "deepsea" else 8)
 
 
 def write_genome(path: Path, length: int, *, line_bp: int = 60) -> "np.ndarray":

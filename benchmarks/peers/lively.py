@@ -4,13 +4,13 @@ import functools
 
 import numpy as np
 import torch
+from generated import tiny_sizes
 from torch import Tensor, nn
 
 from bioq import dna
 from bioq.models import AS_PUBLISHED, ModelSizes, build_model
 
 TARGETS, TINY_TARGETS = 919, 9
-TINY_SIZES = {"filters": 8, "dense_units": 8}
 
 
 @functools.cache
@@ -38,9 +38,7 @@ def targets_of(*, tiny: bool) -> int:
 
 def sizes_of(name: str, *, tiny: bool) -> ModelSizes:
     """Return the published sizes, or those of a tiny model."""
-    if not tiny:
-        return AS_PUBLISHED
-    return ModelSizes(**TINY_SIZES, **({} if name == "deepsea" else {"lstm_units": 8}))
+    return tiny_sizes(name) if tiny else AS_PUBLISHED
 
 
 def random_codes(windows: int, *, length: int = 1000, seed: int = 1) -> dna.Bytes:

@@ -50,7 +50,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "train.mat"
         write_hdf5(path, options.h5py_windows, CHUNKS["rows"])
-        measure(path, "h5py", options.h5py_windows, min(H5PY_BATCHES, options.h5py_windows // BATCH))
+        measure(
+            path, "h5py", options.h5py_windows, min(H5PY_BATCHES, options.h5py_windows // BATCH)
+        )
 
 
 def measure(path: Path, data_in: str, windows: int, batches: int) -> None:

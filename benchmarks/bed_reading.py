@@ -3,8 +3,8 @@
     python benchmarks/bed_reading.py [--tiny]          # 1,000,000 narrowPeak lines
 
 The readers run in turns on the same lines, and must return equal arrays. `read_bed` takes its exact
-parser where blanks separate the columns of a line: here of the last one. One row per reader: the median
-of the seconds of CPU, and how many times as long as `read_bed`.
+parser where blanks separate the columns of a line: here of the last one. One row per
+reader: the median of the seconds of CPU, and how many times as long as `read_bed`.
 """
 
 import statistics

@@ -27,6 +27,7 @@ from generated import write_dataset
 from measuring import Failures, parse, parser, print_heads, print_row
 from training_steps import EnoughStepsError, train_with
 
+
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--model", default="bioq")

@@ -18,7 +18,16 @@ from pathlib import Path
 
 import numpy as np
 from generated import write_labels
-from measuring import Taken, in_own_process, own_peak_mib, parse, parser, print_heads, print_row, timed
+from measuring import (
+    Taken,
+    in_own_process,
+    own_peak_mib,
+    parse,
+    parser,
+    print_heads,
+    print_row,
+    timed,
+)
 
 STEPS = (
     "read",

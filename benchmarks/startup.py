@@ -6,7 +6,8 @@ Installs BioQ and its pinned dependencies, no extras, into a new environment (mi
 or takes the one in --environment), then times the commands: medians. "Cold" runs come after the
 files of the environment and of the run folder were put out of the system's file cache (Linux;
 Python's own library is not among them). The model is `bioq` at its published size with 919 targets
-after one step of training. --tiny takes the environment of this Python. Tables go to stdout, in Markdown.
+after one step of training. --tiny takes the environment of this Python.
+Tables go to stdout, in Markdown.
 """
 
 import json
@@ -65,7 +66,7 @@ def main() -> None:
         write_run(folder / "run", "bioq", targets=options.targets, sizes=sizes)
         (folder / "one.fa").write_text(f">one\n{'ACGTTGCAAC' * 100}\n")
         forgotten = [] if options.tiny else [environment, folder / "run"]
-        print_times(bin_folder / "python", folder, options.runs, forgotten)
+        print_times(bin_folder / "bioq", folder, options.runs, forgotten)
         print_imports(bin_folder / "python")
         print_sizes(json.loads(run(bin_folder / "python", "-c", LIST_DISTRIBUTIONS)))
 
@@ -83,7 +84,7 @@ def install(environment: Path) -> Path:
     return environment
 
 
-def print_times(python: Path, folder: Path, runs: int, forgotten: list[Path]) -> None:
+def print_times(bioq: Path, folder: Path, runs: int, forgotten: list[Path]) -> None:
     print_heads("command", "cold, s", "warm, s", "warm, CPU s")
     predict = ("predict", folder / "run", folder / "one.fa", "--out", folder / "one.tsv")
     for what, words in (("--help", ["--help"]), ("predict, one sequence", predict)):
@@ -93,7 +94,7 @@ def print_times(python: Path, folder: Path, runs: int, forgotten: list[Path]) ->
                 for path in forgotten:
                     forget(path)
             (folder / "one.tsv").unlink(missing_ok=True)
-            times = timed(python, "-m", "bioq", *words)
+            times = timed(bioq, *words)
             (cold if number < runs else warm).append(times)
         medians = [statistics.median(column) for column in zip(*warm, strict=True)]
         cold_s = statistics.median(seconds for seconds, _ in cold)

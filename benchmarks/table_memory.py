@@ -128,8 +128,7 @@ def write_alleles(path: Path, codes: np.ndarray, alleles: int) -> None:
 
 
 def work(command: str, folder: Path, out: Path) -> list[float | None]:
-    """Run the command in this process; return its seconds, and the memory before and at its peak.
-    """
+    """Run the command here; return its seconds, and the memory before and at its peak."""
     import bioq
     from bioq.cli import main as run_command
     from bioq.genome import open_genome

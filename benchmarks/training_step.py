@@ -113,7 +113,8 @@ def start(way: str, folder: Path) -> subprocess.Popen[str]:
 
 def ask(worker: subprocess.Popen[str]) -> Any:
     """Have a worker take a step; after the last one, return its losses."""
-    assert worker.stdin is not None and worker.stdout is not None
+    assert worker.stdin is not None
+    assert worker.stdout is not None
     worker.stdin.write("step\n")
     worker.stdin.flush()
     line = worker.stdout.readline()

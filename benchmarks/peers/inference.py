@@ -1,6 +1,7 @@
 """One batch of windows to probabilities: BioQ beside PyTorch, Keras, ONNX Runtime and OpenVINO.
 
-    python benchmarks/peers/inference.py [--model bioq] [--batches 1 32 100 256] [--threads 1] [--tiny]
+    python benchmarks/peers/inference.py [--model bioq] [--batches 1 32 100 256] [--threads 1]
+        [--tiny]
 
 A published-size model with 919 targets, the same weights everywhere, one strand. The peers get
 float32 one-hot windows that lie ready in the layout they like; BioQ gets bases as codes and makes

@@ -4,7 +4,8 @@
 
 A VCF on a random genome, both strands averaged, 919 targets, 64 windows at a time. BioQ and Selene
 read the VCF and the FASTA; Selene writes the differences as HDF5. tangermeme and the loop get the
-windows as one-hot arrays that lie ready, "BioQ, nothing shared" as codes. The SNVs are sorted and their windows do not repeat.
+windows as one-hot arrays that lie ready, "BioQ, nothing shared" as codes. The SNVs are
+sorted and their windows do not repeat.
 """
 
 import argparse

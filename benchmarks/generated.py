@@ -1,4 +1,4 @@
-"""Random data that benchmarks read: data sets, genomes, variants, labels, and the run of one step."""
+"""Random data that benchmarks read: data sets, genomes, variants, labels, runs of one step."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -75,9 +75,8 @@ def main() -> None:
         for row in report[name]:
             # Not every tile fits every card, and none a CPU.
             if "error" in row and (name != "tiles" or (device.type == "cuda" and not some)):
-                where = [f"batch {row['batch']}"] if "batch" in row else []
-                what = ", ".join([name, *where, *[row["way"]] * ("way" in row)])
-                failures.add(what, row["error"])
+                where = [str(row[key]) for key in ("batch", "way", "job") if key in row]
+                failures.add(", ".join([name, *where]), row["error"])
         write(report, options.out, options.name)
     print(as_markdown(report))
     failures.end()

@@ -25,21 +25,17 @@ from typing import Any
 
 from generated import write_dataset
 from measuring import Failures, parse, parser, print_heads, print_row
-from training_steps import EnoughStepsError, train_with
+from training_steps import TINY, EnoughStepsError, add_options, sizes_of, train_with
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--model", default="bioq")
-    options.add_argument("--sizes", nargs="*", default=[], metavar="NAME=VALUE")
-    options.add_argument("--targets", type=int, default=919)
-    options.add_argument("--batch", type=int, default=100)
+    add_options(options)
     options.add_argument("--steps", type=int, default=12)
     options.add_argument("--warm", type=int, default=3)
     options.add_argument("--processes", nargs="*", type=int, default=[1, 2])
     options.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
-    tiny = {"sizes": ["filters=8", "lstm_units=8", "dense_units=8"], "targets": 9, "batch": 20}
-    arguments = parse(options, tiny={**tiny, "steps": 5, "warm": 2})
+    arguments = parse(options, tiny={**TINY, "steps": 5, "warm": 2})
     if arguments.work:
         work(**arguments.work)
         return
@@ -90,7 +86,7 @@ def measure(folder: Path, a: argparse.Namespace, processes: int, batch: int) -> 
         "data": str(folder / "data"),
         "out": str(out),
         "model": a.model,
-        "sizes": {name: int(value) for name, value in (word.split("=") for word in a.sizes)},
+        "sizes": a.sizes,
         "batch": batch,
         "steps": a.steps,
         "processes": processes,
@@ -107,14 +103,13 @@ def work(
     data: str,
     out: str,
     model: str,
-    sizes: dict[str, int],
+    sizes: list[str],
     batch: int,
     steps: int,
     processes: int,
 ) -> None:
     """Train as one rank and stop after some steps; the first rank writes what they took."""
     import bioq
-    from bioq.models import sizes_from
 
     result: dict[str, Any] = {"step_s": [], "cpu_s": []}
     before = [time.perf_counter(), time.process_time()]
@@ -141,14 +136,14 @@ def work(
             data,
             Path(out).with_suffix(""),
             model=model,
-            sizes=sizes_from(sizes),
+            sizes=sizes_of(sizes),
             motifs="none",
             config=config,
         ),
     )
 
 
-def time_all_reduce(model: str, sizes: dict[str, int], data: str) -> dict[str, Any]:
+def time_all_reduce(model: str, sizes: list[str], data: str) -> dict[str, Any]:
     """Sum as many numbers as a model has weights over all ranks, five times; the median."""
     import torch
     from torch import distributed
@@ -156,7 +151,7 @@ def time_all_reduce(model: str, sizes: dict[str, int], data: str) -> dict[str, A
     import bioq
 
     targets = bioq.open_dataset(data)["train"].targets
-    network = bioq.build_model(model, targets=targets, sizes=sizes)
+    network = bioq.build_model(model, targets=targets, sizes=sizes_of(sizes))
     gradients = torch.zeros(sum(weight.numel() for weight in network.parameters()))
     times = []
     for _ in range(5):

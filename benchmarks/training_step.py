@@ -27,25 +27,21 @@ from typing import Any
 import pandas as pd
 from generated import write_dataset
 from measuring import in_turns, parse, parser, peak_mib, print_heads, print_row
-from training_steps import train_with
+from training_steps import TINY, add_options, sizes_of, train_with
 
 WAYS = ("plain", "fast")
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--model", default="bioq")
-    options.add_argument("--sizes", nargs="*", default=[], metavar="NAME=VALUE")
-    options.add_argument("--targets", type=int, default=919)
-    options.add_argument("--batch", type=int, default=100)
+    add_options(options)
     options.add_argument("--optimizer", default="rmsprop")
     options.add_argument("--lr", type=float, default=1e-3)
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--warm", type=int, default=3)
     options.add_argument("--threads", type=int, default=1)
     options.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    tiny = {"sizes": ["filters=8", "lstm_units=8", "dense_units=8"], "targets": 9, "batch": 20}
-    arguments = parse(options, tiny={**tiny, "steps": 6, "warm": 2})
+    arguments = parse(options, tiny={**TINY, "steps": 6, "warm": 2})
     if arguments.warm < 1 or arguments.warm >= arguments.steps:
         options.error("--warm must be at least 1 and less than --steps")
     if arguments.worker:
@@ -128,10 +124,9 @@ def work(arguments: argparse.Namespace) -> None:
     import torch
 
     import bioq
-    from bioq.models import sizes_from
 
     torch.set_num_threads(arguments.threads)
-    sizes = {name: int(value) for name, value in (size.split("=") for size in arguments.sizes)}
+    sizes = sizes_of(arguments.sizes)
     data, run = arguments.worker.parent / "data", arguments.worker
     config = bioq.TrainConfig(
         recipe="bioq",
@@ -166,7 +161,7 @@ def work(arguments: argparse.Namespace) -> None:
     train_with(
         after_step,
         lambda: bioq.train(
-            data, run, model=arguments.model, sizes=sizes_from(sizes), motifs="none", config=config
+            data, run, model=arguments.model, sizes=sizes, motifs="none", config=config
         ),
     )
     history = pd.read_csv(run / "history.csv")

@@ -4,13 +4,32 @@ A step is all that lies between two steps of the optimizer: reading the batch, t
 backward pass, and what the loop itself does.
 """
 
+import argparse
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from bioq.models import ModelSizes, sizes_from
+
+TINY = {"sizes": ["filters=8", "lstm_units=8", "dense_units=8"], "targets": 9, "batch": 20}
+"""Values of the options of `add_options` with --tiny."""
+
+
+def add_options(options: argparse.ArgumentParser) -> None:
+    """Add the options that say what is trained."""
+    options.add_argument("--model", default="bioq")
+    options.add_argument("--sizes", nargs="*", default=[], metavar="NAME=VALUE")
+    options.add_argument("--targets", type=int, default=919)
+    options.add_argument("--batch", type=int, default=100)
+
+
+def sizes_of(words: Sequence[str]) -> ModelSizes:
+    """Return the sizes that --sizes names."""
+    return sizes_from({name: int(value) for name, value in (word.split("=") for word in words)})
 
 
 class EnoughStepsError(Exception):

@@ -403,7 +403,7 @@ def test_lightning_fabric_is_asked_for_where_it_is_missing(
 
 
 def test_ranks_that_do_not_come_are_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "_TIMEOUT", ranks.timedelta(seconds=1))
+    monkeypatch.setattr(ranks, "TIMEOUT", ranks.timedelta(seconds=1))
     for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")

@@ -382,7 +382,8 @@ def test_a_batch_script_without_srun_is_one_process(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rank_reports_every_kind_of_error_as_one_that_can_be_raised(tmp_path: Path) -> None:
-    job = {"function": "bioq.files:write_json", "arguments": {"file": "/none/x", "content": {}}}
+    arguments = {"file": "/none/x", "content": {}}
+    job = {"function": "bioq.files:write_json", "arguments": arguments, "parent": os.getpid()}
     command = [sys.executable, "-c", "from bioq.training.launch import run_rank; run_rank()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as rank:
         assert rank.stdin is not None

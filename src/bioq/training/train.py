@@ -19,7 +19,7 @@ from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.tables.resume import refuse_both
-from bioq.training.distributed import Ranks, is_rank, joined, rank_name
+from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_name
 from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import require_new_run, where_to_resume
 from bioq.training.launch import start_ranks
@@ -98,7 +98,11 @@ def run_training(
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
         is_ours = _identity(run) is not None and (resume or _identity(run) != before)
-        error.add_note(where_to_resume(run, path) if is_ours else "nothing was written")
+        left = where_to_resume(run, path) if is_ours else "nothing was written"
+        if isinstance(error, LostError):
+            left += "" if is_ours else "; start the same command again"
+            raise LostError(f"{error}; {left}") from error
+        error.add_note(left)
         raise
     return load(run)
 
@@ -134,6 +138,7 @@ def _train_ranks(
             device=config.device,
             devices=config.devices,
             nodes=config.nodes,
+            folder=run,
         )
     else:
         _train(data, run, request, resume, force)

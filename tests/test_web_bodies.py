@@ -119,6 +119,22 @@ def test_a_form_is_refused_with_the_reason(
         assert (answer.status_code, says in answer.text) == (status, True), answer.text
 
 
+def test_a_content_type_that_takes_long_to_read_is_refused(client: TestClient) -> None:
+    for path in ("/sequence", "/variant", "/api/predict"):
+        kind = "multipart/form-data" + ";" * 60_000
+        answer = client.post(path, content=b"{}", headers={"Content-Type": kind})
+        assert answer.status_code == 415
+        assert "Content-Type has 60,019 letters; it has at most 500" in answer.text
+
+
+def test_an_address_with_a_long_query_is_refused(client: TestClient) -> None:
+    assert client.get("/?" + "a&" * 2_000).status_code == 200
+    answer = client.get("/?" + "a&" * 20_000)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        414, "the query has more than 4096 letters",
+    )  # fmt: skip
+
+
 def test_a_form_has_no_more_files_and_fields_than_the_pages_send(client: TestClient) -> None:
     files = [("vcf", ("a.vcf", b"x")), ("other", ("b.vcf", b"x"))]
     assert client.post("/variant", files=files).status_code == 400

@@ -201,7 +201,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked_number(text: str) -> str:
-    if len(text) > _MOST_DIGITS:
+    if len(text.removeprefix("-")) > _MOST_DIGITS:
         raise BioqError(f"the body has a number of {len(text):,} letters; at most {_MOST_DIGITS}")
     return text
 

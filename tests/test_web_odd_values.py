@@ -28,7 +28,7 @@ def jobs(client: TestClient) -> list[str]:
     return [id, *(answer.url.path.rpartition("/")[2] for answer in (started, alleles))]
 
 
-@pytest.mark.parametrize("number", ["00000000199", "٣", "²", "1" * 5000, "0", "4", "", "+1", "1 "])
+@pytest.mark.parametrize("number", ["00000000199", "٣", "²", "1" * 1000, "0", "4", "", "+1", "1 "])
 def test_a_window_and_an_allele_that_do_not_exist_are_named(
     client: TestClient, jobs: list[str], number: str
 ) -> None:

@@ -27,7 +27,7 @@ FAMILY_RECIPES: Mapping[str, Recipe] = {
 def family_named(name: str) -> Family:
     """Return the family of the model with that name; raises UsageError for an unknown name."""
     for family in FAMILIES:
-        if name in family.published:
+        if isinstance(name, str) and name in family.published:
             return family
     raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(PUBLISHED)}")
 

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from bioq.errors import UsageError
-from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
-from bioq.runs.folder import BEST, LAST, RunConfig, read_config, read_targets
+from bioq.runs.folder import BEST, LAST, RunConfig, network_outline, read_config, read_targets
 from bioq.runs.weights import load_weights, weights_checksum
 
 _WEIGHTS = {"best": BEST, "last": LAST}
@@ -79,8 +77,7 @@ def load(
         raise UsageError(f"weights {weights!r}, expected {' or '.join(_WEIGHTS)}")
     run = Path(run)
     config = read_config(run)
-    with torch.device("meta"):  # no random weights: those of the file replace them
-        network: nn.Module = build_from_architecture(config.model)
+    network = network_outline(run, config)  # no random weights: those of the file replace them
     load_weights(network, run / _WEIGHTS[weights])
     targets = read_targets(run, config)
     calibration = None

@@ -109,7 +109,7 @@ def test_a_target_table_of_another_length_is_named(run: Path) -> None:
 
 
 def test_a_run_without_history_is_named(run: Path) -> None:
-    with pytest.raises(BioqError, match="is not a training history"):
+    with pytest.raises(BioqError, match=r"history\.csv: no such file; restore it"):
         read_history(run)
 
 

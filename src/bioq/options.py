@@ -10,7 +10,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, short
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check_types(options: Any) -> None:
         value, annotation = getattr(options, field.name), hints[field.name]
         if not fits(value, annotation):
             flag = field.metadata.get(FLAG, flag_of(field.name))
-            wrong.append(f"{flag} {value!r}, expected {expected(value, annotation)}")
+            wrong.append(f"{flag} {short(repr(value))}, expected {expected(value, annotation)}")
     if wrong:
         raise UsageError("; ".join(wrong))
 

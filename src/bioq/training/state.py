@@ -157,9 +157,10 @@ def _expected_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
 def _require_state(file: Path, header: Header, expected: Mapping[str, torch.Tensor]) -> None:
     """Raise BioqError if a file has other tensors than a state; before the first step, the
     optimizer has none."""
+    kept = {name.rpartition(".")[0] for name in header}
     for name in sorted(header.keys() | expected.keys()):
         weight = name.rpartition(".")[0]
-        if name not in header and weight.startswith(_OPTIMIZER) and f"{weight}.step" not in header:
+        if weight.startswith(_OPTIMIZER) and weight not in kept:
             continue
         found = header.get(name, "none")
         wanted = described(expected[name]) if name in expected else "none"

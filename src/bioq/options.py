@@ -54,6 +54,8 @@ WindowBp = Annotated[int, Range(least=1, most=1 << 20)]
 FLAG = "flag"
 """Key in the metadata of a field whose flag does not follow from its name."""
 
+_LARGEST_FLOAT = 2**1000
+"""A larger whole number cannot be computed with as a float."""
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -98,8 +100,9 @@ def fits(value: Any, annotation: Any) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(fits(item, arguments[0]) for item in value)
     if annotation is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
+        if isinstance(value, int):
+            return not isinstance(value, bool) and abs(value) < _LARGEST_FLOAT
+        return isinstance(value, float) and math.isfinite(value)
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, annotation)

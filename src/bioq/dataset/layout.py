@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from bioq.errors import BioqError
 from bioq.files import FolderKind, read_json, sha256
 from bioq.files.inside import kept_file
 from bioq.files.streams import input_name, stored
+from bioq.files.typed import OneLine
 from bioq.options import AtLeastZero, TargetCount, WindowBp
 
 FORMAT = "bioq-dataset"
@@ -108,7 +109,7 @@ class Metadata(TypedDict):
     """Split -> its entry."""
     files: Mapping[str, FileEntry]
     """Path in the folder -> its entry."""
-    fingerprint: str
+    fingerprint: Annotated[str, OneLine]
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:

@@ -20,12 +20,18 @@ from bioq.options import expected, fits
 MOST_VALUES = 4_000_000
 """Values of a JSON text. A value takes up to 250 bytes of memory, and a data set of a million
 contigs has two million."""
+_LONGEST_LINE = 4096
+"""Letters of a name, a checksum or a path: the longest path that Linux takes."""
 _LARGEST = 2**63
 """Whole numbers are below this: NumPy, PyTorch and files have 64 bits."""
 
 
 class MayBeUndefined:
     """Marks a number that may be NaN or infinite: `Annotated[float, MayBeUndefined]`."""
+
+
+class OneLine:
+    """Marks text of one line, such as a name: `Annotated[str, OneLine]`."""
 
 
 class EachOptional:
@@ -108,6 +114,8 @@ def _fits(value: Any, annotation: Any) -> bool:
         return False  # halves of a character, which no file and no terminal takes
     if isinstance(value, int) and abs(value) >= _LARGEST:
         return False
+    if OneLine in get_args(annotation):
+        return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_LINE
     if MayBeUndefined in get_args(annotation):
         return isinstance(value, float) or fits(value, float)
     return fits(value, annotation)
@@ -178,5 +186,6 @@ def name_text(key: str) -> str:
 
 
 def _wrong(value: Any, annotation: Any, at: str) -> str:
-    words = _WORDS.get(annotation) or expected(value, annotation)
+    is_line = OneLine in get_args(annotation) and isinstance(value, str)
+    words = "one line of text" if is_line else _WORDS.get(annotation) or expected(value, annotation)
     return f"{at or 'its content'} is {shown(value)}, expected {words}"

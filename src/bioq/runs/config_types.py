@@ -6,16 +6,18 @@ them. Here are those that other commands read.
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from bioq.files.typed import EachOptional
+from bioq.files.typed import EachOptional, OneLine
 from bioq.models.recipe import Recipe
 from bioq.models.sizes import ModelSizes
 from bioq.options import AtLeastZero, TargetCount, WindowBp
+
+Line = Annotated[str, OneLine]
 
 
 class ModelEntry(TypedDict):
     """The arguments of `build_model`."""
 
-    name: str
+    name: Line
     targets: TargetCount
     window_bp: WindowBp
     sizes: ModelSizes
@@ -25,7 +27,7 @@ class TrainingEntry(TypedDict):
     """Runs that older versions wrote lack some of the options."""
 
     model: NotRequired[str | None]
-    motifs: NotRequired[str | None]
+    motifs: NotRequired[Line | None]
     freeze: NotRequired[bool]
     device: NotRequired[str | None]
     seed: NotRequired[int]
@@ -37,10 +39,10 @@ class TrainingEntry(TypedDict):
 class DataEntry(TypedDict):
     """The data set of the training."""
 
-    name: str
-    path: NotRequired[str]
+    name: Line
+    path: NotRequired[Line]
     """Runs written before 2026-11-23 have the name alone."""
-    fingerprint: str
+    fingerprint: Line
     window_bp: WindowBp
     bin_bp: WindowBp
     label_rule: NotRequired[str]

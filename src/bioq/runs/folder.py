@@ -5,6 +5,7 @@ calibration.json (if calibrated), resume/state.safetensors.
 """
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -219,7 +220,7 @@ def training_data(run: str | Path) -> Dataset:
     candidates = [Path(run).resolve().parent / str(data["name"])]
     if "path" in data:  # runs written before 2026-11-23 have the name alone
         candidates.insert(0, Path(data["path"]))
-    path = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    path = next((candidate for candidate in candidates if os.path.isdir(candidate)), None)
     if path is None:
         raise BioqError(
             f"{run}: its data set is not in {' or '.join(map(str, dict.fromkeys(candidates)))}; "

@@ -187,9 +187,11 @@ def _read_position(file: Path, metadata: Mapping[str, str]) -> Position:
     except ValueError as error:
         raise BioqError(f"{file}: its position is not JSON ({error}); {remedy}") from error
     require_types(recorded, Position, file, remedy, at=_METADATA)
-    position = Position(**{each.name: recorded[each.name] for each in fields(Position)})
+    position = Position(
+        **{each.name: recorded[each.name] for each in fields(Position) if each.name in recorded}
+    )
     epochs = [row.get("epoch") for row in position.history]
-    if epochs != list(range(1, position.epoch + 1)):
+    if len(epochs) != position.epoch or epochs != list(range(1, len(epochs) + 1)):
         raise BioqError(
             f"{file}: its history is not that of the epochs 1 to {position.epoch:,}; {remedy}"
         )

@@ -10,14 +10,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files import new_file
-from bioq.files.typed import parse_json, require_types, shown
+from bioq.files.typed import OneLine, parse_json, require_types, shown
 from bioq.genome.builds import lengths_in
 from bioq.inputs import input_file
 from bioq.variants.scores import ScoreArray, effect
@@ -117,7 +117,7 @@ class _About(TypedDict):
 
     format: str
     format_version: int
-    model: str
+    model: Annotated[str, OneLine]
     options: NotRequired[dict[str, Any]]
     contigs: NotRequired[dict[str, int]]
 

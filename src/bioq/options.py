@@ -53,10 +53,17 @@ AtLeastZero = Annotated[int, Range(least=0)]
 NotNegative = Annotated[float, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(least=0, below=1)]
+TargetCount = Annotated[int, Range(least=1, most=1_000_000)]
+"""Targets of a model or a data set. Published models have up to about 20,000; a million bounds the
+memory that a table from a stranger takes (a gigabyte)."""
+WindowBp = Annotated[int, Range(least=1, most=1 << 20)]
+"""Length of a window; the longest windows of published models have 2^20 bases."""
 
 FLAG = "flag"
 """Key in the metadata of a field whose flag does not follow from its name."""
 
+_LARGEST_FLOAT = 2**1000
+"""A larger whole number cannot be computed with as a float."""
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -76,9 +83,9 @@ def check_types(options: Any) -> None:
     wrong = []
     for field in fields(options):
         value, annotation = getattr(options, field.name), hints[field.name]
-        if not _fits(value, annotation):
+        if not fits(value, annotation):
             flag = field.metadata.get(FLAG, flag_of(field.name))
-            wrong.append(f"{flag} {value!r}, expected {_expected(value, annotation)}")
+            wrong.append(f"{flag} {short(repr(value))}, expected {expected(value, annotation)}")
     if wrong:
         raise UsageError("; ".join(wrong))
 
@@ -88,38 +95,41 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a value has the type, is one of the choices and is in the range that an
+    annotation gives."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        return any(_fits(value, part) for part in arguments)
+        return any(fits(value, part) for part in arguments)
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if origin is Annotated:
-        return _fits(value, arguments[0]) and all(value in range_ for range_ in arguments[1:])
+        return fits(value, arguments[0]) and all(value in range_ for range_ in arguments[1:])
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
+        return isinstance(value, tuple) and all(fits(item, arguments[0]) for item in value)
     if annotation is float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
+        if isinstance(value, int):
+            return not isinstance(value, bool) and abs(value) < _LARGEST_FLOAT
+        return isinstance(value, float) and math.isfinite(value)
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, annotation)
 
 
-def _expected(value: Any, annotation: Any) -> str:
+def expected(value: Any, annotation: Any) -> str:
     """Return an annotation in words; only the range where the type of `value` is right."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         parts = [part for part in arguments if part is not NoneType]
-        return " or ".join(_expected(value, part) for part in parts)
+        return " or ".join(expected(value, part) for part in parts)
     if origin is Literal:
         return " or ".join(", ".join(arguments).rsplit(", ", 1))
     if origin is Annotated:
         ranges = ", ".join(map(str, arguments[1:]))
-        is_type = _fits(value, arguments[0])
-        return ranges if is_type else f"{_expected(value, arguments[0])}, {ranges}"
+        is_type = fits(value, arguments[0])
+        return ranges if is_type else f"{expected(value, arguments[0])}, {ranges}"
     if origin is tuple:
-        return f"a tuple, each item {_expected(value, arguments[0])}"
+        return f"a tuple, each item {expected(value, arguments[0])}"
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
 
 

@@ -7,13 +7,14 @@ micro averages; they cannot be compared with each other.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
+from bioq.files.typed import OneLine
 
 VALID = "valid"
 """The split on which thresholds are chosen."""
@@ -28,19 +29,22 @@ Probability = npt.NDArray[np.float32]
 _PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
 
 
+Line = Annotated[str, OneLine]
+
+
 class DataName(TypedDict):
     """The data set that was scored."""
 
-    name: str
-    fingerprint: str
+    name: Line
+    fingerprint: Line
 
 
 class About(TypedDict):
     """What was scored, and how it was predicted."""
 
-    run: str
+    run: Line
     data: DataName
-    split: str
+    split: Line
     windows: int
     targets: int
     members: list[str]

@@ -24,7 +24,7 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_svg
-from bioq.runs.folder import HISTORY, read_config
+from bioq.runs.folder import has_history, read_config
 from bioq.runs.trained_model import load
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render
@@ -106,7 +106,7 @@ def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
 def _making_figures(folder: Path) -> list[_Shown]:
     """Draw the training of a run, if it has a history, and its network."""
     drawn: list[Drawn] = []
-    if (folder / HISTORY).is_file():
+    if has_history(folder):
         drawn += figures_of_training(folder, read_config(folder))
     return _shown([*drawn, figure_of_model(_summary(folder))])
 

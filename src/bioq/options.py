@@ -4,13 +4,14 @@ Options are frozen dataclasses. The annotation of a field holds its type, its ch
 `check_types`, called by `__post_init__`, compares the value with it.
 """
 
-import math
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, short
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ NotNegative = Annotated[float, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(least=0, below=1)]
 
+LARGEST = 2**63 - 1
+"""The largest whole number of an option: what TOML promises and what PyTorch and NumPy hold."""
+_SHOWN_BITS = 180
+"""A longer whole number is not written in digits: it would fill the line."""
+
 FLAG = "flag"
 """Key in the metadata of a field whose flag does not follow from its name."""
 
@@ -64,15 +70,26 @@ def check_types(options: Any) -> None:
     True is not a whole number; NaN and infinity are not numbers. For every wrong value the message
     has the flag of the field, the value and what is expected.
     """
-    hints = get_type_hints(type(options), include_extras=True)
-    wrong = []
-    for field in fields(options):
-        value, annotation = getattr(options, field.name), hints[field.name]
-        if not _fits(value, annotation):
-            flag = field.metadata.get(FLAG, flag_of(field.name))
-            wrong.append(f"{flag} {value!r}, expected {_expected(value, annotation)}")
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    flags = {field.name: field.metadata.get(FLAG, flag_of(field.name)) for field in fields(options)}
+    wrong = wrong_values(annotations(type(options)), values)
     if wrong:
-        raise UsageError("; ".join(wrong))
+        raise UsageError("; ".join(f"{flags[name]} {text}" for name, text in wrong.items()))
+
+
+def annotations(kind: type) -> dict[str, Any]:
+    """Return the annotations of the fields of a dataclass, with choices and ranges."""
+    return get_type_hints(kind, include_extras=True)
+
+
+def wrong_values(expected: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return {name: its value, and what is expected} of the values that do not fit the annotation
+    of their name."""
+    return {
+        name: f"{_shown(value)}, expected {_expected(value, expected[name])}"
+        for name, value in values.items()
+        if not _fits(value, expected[name])
+    }
 
 
 def flag_of(name: str) -> str:
@@ -92,10 +109,20 @@ def _fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
     if annotation is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and math.isfinite(value)
+        return is_number and abs(value) <= sys.float_info.max  # false for NaN
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, annotation)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return is_whole and abs(value) <= LARGEST
+    if annotation in (str, Path):  # no path and no name of the system holds a NUL
+        return isinstance(value, annotation) and "\0" not in str(value)
+    return bool(isinstance(value, annotation))
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message, cut; Python writes no number of more than 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a number of {value.bit_length():,} bits"
+    return short(repr(value))
 
 
 def _expected(value: Any, annotation: Any) -> str:
@@ -112,4 +139,9 @@ def _expected(value: Any, annotation: Any) -> str:
         return ranges if is_type else f"{_expected(value, arguments[0])}, {ranges}"
     if origin is tuple:
         return f"a tuple, each item {_expected(value, arguments[0])}"
+    if annotation in (str, Path) and isinstance(value, annotation):
+        return f"{_WORDS[annotation]} without a NUL"
+    is_large = isinstance(value, int) and abs(value) > LARGEST
+    if annotation is int and is_large:
+        return f"{_WORDS[int]} below 2^63"
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")

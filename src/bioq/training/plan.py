@@ -16,7 +16,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.models import ModelSizes, build_from_architecture, build_model
 from bioq.models.recipe import Recipe
-from bioq.options import FLAG, check_types, flag_of
+from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
 from bioq.runs.folder import CONFIG, RunConfig, read_config, read_targets, require_window_bp
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
@@ -88,6 +88,14 @@ def named_options(
         **asdict(config),
         **asdict(sizes),
     }
+
+
+def wrong_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return {name: its value, and what is expected} of the `named_options` of a wrong type."""
+    expected: dict[str, Any] = {"from": str | None}
+    for kind in (TrainingRequest, TrainConfig, ModelSizes):
+        expected |= annotations(kind)
+    return wrong_values(expected, options)
 
 
 def request_from_options(options: Mapping[str, Any]) -> TrainingRequest:

@@ -45,8 +45,9 @@ check: $(INSTALLED_DEV)
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
 # What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.
 bench: $(PEERS)/.installed
-	@for subject in inference training mutagenesis variants loading metrics; do \
-		$(PEERS)/bin/python benchmarks/peers/$$subject.py --out bench-results $(ARGS) || exit 1; done
+	@status=0; for subject in inference training mutagenesis variants loading metrics; do \
+		$(PEERS)/bin/python benchmarks/peers/$$subject.py --out bench-results $(ARGS) || \
+			status=1; done; exit $$status
 
 bench-gpu: $(INSTALLED)
 	@$(BIN)/python benchmarks/gpu.py --out bench-results $(ARGS)

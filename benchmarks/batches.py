@@ -1,6 +1,7 @@
 """Random batches from disk and memory, beside row reads with h5py: windows per second and memory.
 
     python benchmarks/batches.py [--windows 100000 1000000] [--batches 1000] [--h5py-windows 22000]
+        [--tiny]
 
 Generated data sets of 1,000-bp windows with 919 targets; each row is a process of its own with one
 thread, reading batches of 100 windows in random order and decoding them to float32 one-hot, as
@@ -11,13 +12,13 @@ rows folded. The table goes to stdout, in Markdown.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from deepsea_import import CHUNKS, write_hdf5
+from generated import write_dataset
+from measuring import in_own_process, own_peak_mib, parse, parser, peak_mib, print_heads, print_row
 
 TARGETS = 919
 BATCH = 100
@@ -25,62 +26,49 @@ H5PY_BATCHES = 10  # a thousand rows: each inflates a chunk
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--windows", type=int, nargs="+", default=(100_000, 1_000_000))
-    parser.add_argument("--batches", type=int, default=1000)
-    parser.add_argument("--h5py-windows", type=int, default=22_000)
-    parser.add_argument("--folder", type=Path, default=None, help="where the data sets are made")
-    parser.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--windows", type=int, nargs="+", default=(100_000, 1_000_000))
+    arguments.add_argument("--batches", type=int, default=1000)
+    arguments.add_argument("--h5py-windows", type=int, default=22_000)
+    arguments.add_argument("--folder", type=Path, help="where the data sets are made")
+    arguments.add_argument("--read", nargs=2, help=argparse.SUPPRESS)
+    options = parse(arguments, tiny={"windows": [500], "batches": 4, "h5py_windows": 300})
     if options.read:
         path, data_in = options.read
         reader = read_h5py if data_in == "h5py" else read
         print(json.dumps(reader(Path(path), data_in, options.batches)))
         return
-    print("| windows | stored | data in | windows/s | peak memory | of it this process's own |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    print_heads(
+        "windows", "stored", "data in", "windows/s", "peak memory", "of it this process's own"
+    )
     for windows in options.windows:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             path = Path(folder) / "data"
-            generate(path, windows)
+            write_dataset(path, {"train": windows}, targets=TARGETS)
             for data_in in ("disk", "memory"):
                 measure(path, data_in, windows, options.batches)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "train.mat"
         write_hdf5(path, options.h5py_windows, CHUNKS["rows"])
-        measure(path, "h5py", options.h5py_windows, H5PY_BATCHES)
+        measure(
+            path, "h5py", options.h5py_windows, min(H5PY_BATCHES, options.h5py_windows // BATCH)
+        )
 
 
 def measure(path: Path, data_in: str, windows: int, batches: int) -> None:
     """Read in a process of its own and print a row of the table."""
-    command = [sys.executable, __file__, "--read", str(path), data_in, "--batches", str(batches)]
-    result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    print(
-        f"| {windows:,} | {result['stored'] / 1e6:,.0f} MB | {data_in} | {result['rate']:,.0f} "
-        f"| {result['peak_mb']:,.0f} MB | {result['own_mb']:,.0f} MB |",
-        flush=True,
+    result = in_own_process(__file__, "--read", path, data_in, "--batches", batches)
+    print_row(
+        f"{windows:,}",
+        f"{result['stored'] / 1e6:,.0f} MB",
+        data_in,
+        f"{result['rate']:,.0f}",
+        f"{result['peak_mib']:,.0f} MB",
+        f"{result['own_mib']:,.0f} MB",
     )
 
 
-def generate(path: Path, windows: int) -> None:
-    """Write a data set of random windows with random labels."""
-    import numpy as np
-    import pandas as pd
-
-    from bioq.dataset import Description, new_dataset
-
-    random = np.random.default_rng(0)
-    table = pd.DataFrame({"name": [f"target {number}" for number in range(TARGETS)]})
-    description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
-    with new_dataset(path, description, table) as writer, writer.split("train") as split:
-        for start in range(0, windows, 10_000):
-            rows = min(10_000, windows - start)
-            codes = random.integers(0, 4, (rows, 1000), dtype=np.uint8)
-            labels = random.integers(0, 256, (rows, -(-TARGETS // 8)), dtype=np.uint8)
-            split.append(codes, labels & 1)
-
-
-def read(path: Path, storage: str, batches: int) -> dict[str, float]:
+def read(path: Path, storage: str, batches: int) -> dict[str, float | None]:
     """Read random batches of a data set; return the rate and this process's memory."""
     import torch
 
@@ -99,7 +87,7 @@ def read(path: Path, storage: str, batches: int) -> dict[str, float]:
     return {"rate": rate, "stored": split.stored_bytes, **memory()}
 
 
-def read_h5py(path: Path, _: str, batches: int) -> dict[str, float]:
+def read_h5py(path: Path, _: str, batches: int) -> dict[str, float | None]:
     """Read random rows of a train.mat one by one, as loaders that index the file do."""
     import h5py
     import numpy as np
@@ -119,14 +107,8 @@ def read_h5py(path: Path, _: str, batches: int) -> dict[str, float]:
     return {"rate": rate, "stored": path.stat().st_size, **memory()}
 
 
-def memory() -> dict[str, float]:
-    """Return, in MB, the peak memory of this process, and the part that is not mapped files.
-
-    getrusage's ru_maxrss is not suitable: it starts at the memory that the parent had.
-    """
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    peak, mapped = (int(status[name].split()[0]) / 1024 for name in ("VmHWM", "RssFile"))
-    return {"peak_mb": peak, "own_mb": peak - mapped}
+def memory() -> dict[str, float | None]:
+    return {"peak_mib": peak_mib(), "own_mib": own_peak_mib()}
 
 
 if __name__ == "__main__":

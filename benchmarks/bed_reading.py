@@ -1,26 +1,28 @@
 """CPU time of reading a BED file: `read_bed`, its exact parser, and pandas.
 
-    python benchmarks/bed_reading.py                   # 1,000,000 narrowPeak lines
+    python benchmarks/bed_reading.py [--tiny]          # 1,000,000 narrowPeak lines
 
-The readers run in turns on the same file, and must return equal arrays. One row per reader: the
-median of the seconds of CPU, and how many times as long as `read_bed`.
+The readers run in turns on the same lines, and must return equal arrays. `read_bed` takes its exact
+parser where blanks separate the columns of a line: here of the last one. One row per
+reader: the median of the seconds of CPU, and how many times as long as `read_bed`.
 """
 
-import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measuring import in_turns, parse, parser, print_heads, print_row, timed
 
 from bioq.genome import Bed, read_bed
-from bioq.genome.bed import _parse_exactly, _read
+
+READ, EXACT, PANDAS = "read_bed", "exact parser", "pandas.read_csv"
+LAST = "chr1\t1000\t1200\t.\t200\t.\t17.0218\t-1\t2.6613\t100"
 
 
-def write_peaks(path: Path, lines: int) -> None:
+def write_peaks(path: Path, lines: int, *, last: str = "") -> None:
     random = np.random.default_rng(0)
     contig = random.integers(1, 23, lines).tolist()
     start = random.integers(0, 240_000_000, lines).tolist()
@@ -28,6 +30,7 @@ def write_peaks(path: Path, lines: int) -> None:
     with open(path, "w") as file:
         for c, s, w in zip(contig, start, width, strict=True):
             file.write(f"chr{c}\t{s}\t{s + w}\t.\t{w}\t.\t17.0218\t-1\t2.6613\t{w // 2}\n")
+        file.write(last)
 
 
 def by_pandas(path: Path) -> Bed:
@@ -37,34 +40,37 @@ def by_pandas(path: Path) -> Bed:
     return Bed(path, tuple(names), contig.astype(np.int64), start, end, summit)
 
 
-READERS: dict[str, Callable[[Path], Bed]] = {
-    "read_bed": lambda path: read_bed(path, summits=True, blocks=True),
-    "exact parser": lambda path: _parse_exactly(path, _read(path), "narrowPeak"),
-    "pandas.read_csv": by_pandas,
-}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--lines", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    seconds: dict[str, list[float]] = {name: [] for name in READERS}
+    arguments = parser(__doc__)
+    arguments.add_argument("--lines", type=int, default=1_000_000)
+    arguments.add_argument("--rounds", type=int, default=5)
+    options = parse(arguments, tiny={"lines": 20_000, "rounds": 2})
+    cpu_s: dict[str, list[float]] = {name: [] for name in (READ, EXACT, PANDAS)}
     with tempfile.TemporaryDirectory(prefix="bioq-bench-") as folder:
-        path = Path(folder) / "peaks.narrowPeak"
-        write_peaks(path, options.lines)
+        path, odd = Path(folder) / "peaks.narrowPeak", Path(folder) / "odd.narrowPeak"
+        write_peaks(path, options.lines, last=f"{LAST}\n")
+        write_peaks(odd, options.lines, last=LAST.replace("\t", " ") + "\n")
+        readers: dict[str, Callable[[], Bed]] = {
+            READ: lambda: read_bed(path, summits=True, blocks=True),
+            EXACT: lambda: read_bed(odd, summits=True, blocks=True),
+            PANDAS: lambda: by_pandas(path),
+        }
         expected = read_bed(path, summits=True)
-        for _ in range(options.rounds):
-            for name, read in READERS.items():
-                began = time.process_time()
-                bed = read(path)
-                seconds[name].append(time.process_time() - began)
-                assert bed.contigs == expected.contigs
-                for column in ("contig", "start", "end", "summit"):
-                    np.testing.assert_array_equal(getattr(bed, column), getattr(expected, column))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
+        found: list[Bed] = []
+        for name in in_turns(readers, options.rounds):
+            cpu_s[name].append(timed(lambda read=readers[name]: found.append(read())).cpu_s)
+            require_equal(name, found.pop(), expected)
+    median = {name: statistics.median(values) for name, values in cpu_s.items()}
+    print_heads("reader", "CPU seconds", f"times {READ}")
     for name, value in median.items():
-        print(f"{name:16} {value:.3f} s  {value / median['read_bed']:.1f}")
+        print_row(name, f"{value:.3g}", f"{value / median[READ]:.1f}")
+
+
+def require_equal(name: str, bed: Bed, expected: Bed) -> None:
+    columns = ("contig", "start", "end", "summit")
+    same = (np.array_equal(getattr(bed, one), getattr(expected, one)) for one in columns)
+    if bed.contigs != expected.contigs or not all(same):
+        raise SystemExit(f"{name} does not return the arrays of {READ}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Maps from a run's probabilities to calibrated ones, compared on the validation split.
 
-    python benchmarks/calibration.py DATA RUN [RUN ...] [--keep FOLDER] [--test]
+    python benchmarks/calibration.py DATA RUN [RUN ...] [--keep FOLDER] [--test] [--tiny]
 
 Prints a Markdown table: the cross-validated log loss of every map (as `bioq calibrate` computes it)
 less that of the unchanged probabilities, in 1e-5 nats, for each run. To the maps that a run can get
@@ -13,7 +13,6 @@ before and after the map that it takes. --keep stores probabilities, so that not
 twice.
 """
 
-import argparse
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,11 +21,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from measuring import Failures, parse, parser, print_heads, print_row
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+import bioq
 from bioq.dataset import Dataset, open_dataset
-from bioq.evaluation.calibration_choice import Candidate, compare, select
+from bioq.evaluation.calibration_choice import compare, select
 from bioq.evaluation.calibration_maps import (
     KINDS,
     UNCHANGED,
@@ -37,7 +38,6 @@ from bioq.evaluation.calibration_maps import (
 from bioq.forward import predict_split
 from bioq.metrics import brier, log_loss, reliability
 from bioq.runs.calibration import TAIL, CalibrationMap
-from bioq.runs.trained_model import load
 
 Floats = npt.NDArray[np.float64]
 Probability = npt.NDArray[np.float32]
@@ -73,7 +73,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Measured:
-    """A map that is only measured."""
+    """A map that is only measured; `compare` uses it as it uses a `Kind`."""
 
     name: str
     fit: Callable[[Counts], object]
@@ -208,7 +208,7 @@ def shift_groups(counts: Counts, groups: Groups) -> Shifted:
     return replace(shifted, shift=shifted.shift[groups])
 
 
-def candidates(groups: Groups, targets: int) -> list[Candidate]:
+def candidates(groups: Groups, targets: int) -> list[Kind | Measured]:
     """Return every map that is measured."""
     everyone = [np.arange(targets)]
     of_groups = [np.flatnonzero(groups == number) for number in range(int(groups.max()) + 1)]
@@ -236,7 +236,7 @@ def candidates(groups: Groups, targets: int) -> list[Candidate]:
             lambda counts: shift_targets(kind.fit(counts), counts, strength),
         )
 
-    found: list[Candidate] = [*KINDS, regression("beta", beta, "all")]
+    found: list[Kind | Measured] = [*KINDS, regression("beta", beta, "all")]
     found.append(Measured("isotonic", isotonic))
     if len(of_groups) > 1:
         found.append(Measured("shift per group (300)", lambda c: shift_groups(c, groups)))
@@ -262,13 +262,13 @@ def predicted(run: Path, data: Dataset, split: str, keep: Path | None) -> Probab
     file = None if keep is None else keep / f"{run.name}.{split}.npy"
     if file is not None and file.exists():
         return np.load(file)
-    probability = predict_split(load(run, calibrated=False), data[split])
+    probability = predict_split(bioq.load(run, calibrated=False), data[split])
     if file is not None:
         np.save(file, probability)
     return probability
 
 
-def test_row(run: Path, data: Dataset, keep: Path | None) -> str:
+def test_row(run: Path, data: Dataset, keep: Path | None) -> list[str]:
     """Return what is decided on valid, and the scores on test before and after the map that the
     rule takes, saved or not; then the log loss of the shift per target."""
     valid = data["valid"]
@@ -285,44 +285,51 @@ def test_row(run: Path, data: Dataset, keep: Path | None) -> str:
         cells.append(f"{score(labels, plain):.5f} / {score(labels, after):.5f}")
     shifted = shift_targets(UNCHANGED.fit(counts), counts, 3000.0)
     cells.append(f"{log_loss(labels, shifted.of(plain).astype(np.float32)):.5f}")
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data")
-    parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--keep", type=Path)
-    parser.add_argument("--test", action="store_true")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("data")
+    arguments.add_argument("runs", nargs="+", type=Path)
+    arguments.add_argument("--keep", type=Path)
+    arguments.add_argument("--test", action="store_true")
+    arguments.add_argument("--maps", type=int, default=1 << 30, help="the first of them")
+    options = parse(arguments, tiny={"maps": 8, "test": True})
     data = open_dataset(options.data)
-    valid = data["valid"]
-    maps = candidates(groups_of(data.targets), valid.targets)
-    found = [
-        compare(valid.labels(), predicted(run, data, "valid", options.keep), valid.blocks(), maps)
-        for run in options.runs
-    ]
-    print(f"| map | {' | '.join(run.name for run in options.runs)} |")
-    print(f"| --- |{' --- |' * len(options.runs)}")
-    unchanged = [f"{comparison.trials[0].log_loss:.5f}" for comparison in found]
-    print(f"| unchanged: log loss | {' | '.join(unchanged)} |")
+    valid, failures = data["valid"], Failures()
+    maps = candidates(groups_of(data.targets), valid.targets)[: options.maps]
+    found = {}
+    for run in options.runs:
+        with failures.of(str(run)):
+            probability = predicted(run, data, "valid", options.keep)
+            found[run] = compare(valid.labels(), probability, valid.blocks(), maps)
+    print_heads("map", *(run.name for run in found))
+    unchanged = [f"{comparison.trials[0].log_loss:.5f}" for comparison in found.values()]
+    print_row("unchanged: log loss", *unchanged)
     for number, candidate in enumerate(maps, start=1):
         cells = []
-        for comparison in found:
+        for comparison in found.values():
             trial, plain = comparison.trials[number], comparison.trials[0]
             mark = " ᵇ" if trial.brier > plain.brier + 5e-6 else ""
             cells.append(f"{-1e5 * trial.gain:+.0f} ± {1e5 * (trial.gain - trial.low):.0f}{mark}")
-        print(f"| {candidate.name} | {' | '.join(cells)} |")
+        print_row(candidate.name, *cells)
     if options.test:
-        print(
-            "\n| run | map | gain on valid | saved | log loss on test | Brier | error | shifted |"
-        )
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for run in options.runs:
-            print(test_row(run, data, options.keep))
-        for split in data:
-            rate = data[split].positives().sum() / (len(data[split]) * data[split].targets)
-            print(f"\n{split}: {rate:.2%} positive")
+        print_test(list(found), data, options.keep, failures)
+    failures.end()
+
+
+def print_test(runs: list[Path], data: Dataset, keep: Path | None, failures: Failures) -> None:
+    """Print the second table, and the share of positives of every split."""
+    print()
+    heads = ("run", "map", "gain on valid", "saved", "log loss on test", "Brier", "error")
+    print_heads(*heads, "shifted")
+    for run in runs:
+        with failures.of(f"{run}, test"):
+            print_row(*test_row(run, data, keep))
+    for split in data:
+        rate = data[split].positives().sum() / (len(data[split]) * data[split].targets)
+        print(f"\n{split}: {rate:.2%} positive")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,21 @@
 # Everything that only a CUDA card can show: are the results right, and how fast are they.
 #
 #   bash benchmarks/card.sh bench-results/card            # under nine minutes; needs no network
-#   DEVICE=cpu bash benchmarks/card.sh /tmp/card          # only whether this script works
+#   bash benchmarks/card.sh --tiny /tmp/card              # without a card: only whether it works
 #
 # Writes tests.txt, paths.md, paths.log, gpu.md and a PART.json per part of gpu.md into the folder.
 # The most valuable part comes first, and each has a time limit, so that one that hangs loses only
-# itself. The exit status is the number of parts that failed.
+# itself. The exit status is the number of parts that failed; --tiny only imports the tests.
 set -u
+tiny=
+test "${1:-}" = --tiny && tiny=--tiny && shift
 out=${1:?folder for the results}
+test $# -eq 1 || { echo "card.sh: expected [--tiny] and one folder" >&2; exit 2; }
 mkdir -p "$out" && out=$(cd "$out" && pwd)
 cd "$(dirname "$0")/.." && rm -f "$out/gpu.md"
-device=${DEVICE:-cuda}
+device=$(test "$tiny" && echo cpu || echo cuda)
 python=${PYTHON:-$(test -x .venv/bin/python && echo .venv/bin/python || echo python3)}
 export PYTHONPATH=$PWD/src:${PYTHONPATH:-} PYTHONUNBUFFERED=1
-tiny=$(test "$device" = cpu && echo --tiny)
 failed=0
 
 part() {  # NAME SECONDS COMMAND...: run with a limit, say how it ended
@@ -39,15 +41,15 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>
 # 1. The tests that use a card where there is one, and beside them every command against the CPU.
 tests="fast_cuda attribution training forward batches evaluation prediction variants
     mutagenesis calibration ensemble finetuning filter_motifs deepatt marq web_model"
-test "$device" = cpu && tests="fast_cuda attribution"
+test_options=$(test "$tiny" && echo "--collect-only -n0" || echo "-n ${TEST_WORKERS:-6}")
 OMP_NUM_THREADS=1 part tests 150 "$python" -m pytest -q -p no:cacheprovider \
-    -n "${TEST_WORKERS:-6}" --dist worksteal \
+    $test_options --dist worksteal \
     $(printf 'tests/test_%s.py ' $tests) >"$out/tests.txt" 2>&1 &
 tested=$!
 OMP_NUM_THREADS=${PATH_THREADS:-8} part paths 170 "$python" benchmarks/card_paths.py \
     --device "$device" $tiny --out "$out" 2>"$out/paths.log" || failed=$((failed + 1))
 wait $tested || failed=$((failed + 1))
-grep -E "^(FAILED|ERROR|E  )|passed|failed|^== " "$out/tests.txt" | cut -c1-300
+grep -E "^(FAILED|ERROR|E  )|passed|failed|collected|^== " "$out/tests.txt" | cut -c1-300
 
 # 2. Inference, 3. training, 4. what takes the time, 5. other tiles.
 measure inference 110 inference prediction

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from measuring import parse, parser, say
 from peers.lively import lively_model, random_codes
 
 from bioq.cli import main as bioq
 from bioq.fast import cuda
 from bioq.forward import predict_codes
-from bioq.runs.folder import read_history
 
 Row = tuple[str, float, float]
 """What was checked, the difference, and the largest one allowed."""
@@ -47,19 +47,16 @@ NO_DROPOUT = ["--dropout-conv", "0", "--dropout-head", "0"]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="fewer windows and models")
-    parser.add_argument("--out", type=Path, help="folder for paths.md")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--device", default="cuda")
+    arguments.add_argument("--out", type=Path, help="folder for paths.md")
+    options = parse(arguments, tiny={})
     options.precisions = ("32", "tf32", "bf16") if options.device == "cuda" else ("32", "bf16")
     table = ["| check | difference | allowed | |", "| --- | --- | --- | --- |"]
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for check in (published_models, graph_sizes, changed_weights, pipeline):
-            print(f"{check.__name__}: {check.__doc__}", file=sys.stderr, flush=True)
+            say(f"{check.__name__}: {check.__doc__}")
             started = time.monotonic()
             rows = check(options, Path(folder))
             while True:
@@ -78,7 +75,7 @@ def main() -> int:
                 if options.out:
                     options.out.mkdir(parents=True, exist_ok=True)
                     (options.out / "paths.md").write_text("\n".join(table) + "\n")
-            print(f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+            say(f"{time.monotonic() - started:.0f} s")
     print(f"{len(table) - 2 - wrong} checks right, {wrong} wrong")
     return int(wrong > 0)
 
@@ -87,7 +84,7 @@ def published_models(options: argparse.Namespace, _: Path) -> Iterator[Row]:
     """Published sizes, 919 targets, 300 windows, both strands."""
     codes = random_codes(32 if options.tiny else 300)
     for name in ("bioq",) if options.tiny else ("bioq", "danq", "danq-jaspar", "deepsea"):
-        model = lively_model(name).cpu()
+        model = lively_model(name, tiny=options.tiny).cpu()
         exact = predict_codes(model, codes)
         model.to(options.device)
         for precision in options.precisions:
@@ -98,7 +95,7 @@ def published_models(options: argparse.Namespace, _: Path) -> Iterator[Row]:
 
 def graph_sizes(options: argparse.Namespace, _: Path) -> Iterator[Row]:
     """`bioq` in bf16 in batches around the sizes of graphs, some of them smaller than before."""
-    model = lively_model("bioq").to(options.device)
+    model = lively_model("bioq", tiny=options.tiny).to(options.device)
     codes = random_codes(40 if options.tiny else 5000)
     exact = np.concatenate(
         [predict_codes(model, codes[start : start + 500]) for start in range(0, len(codes), 500)]
@@ -108,13 +105,13 @@ def graph_sizes(options: argparse.Namespace, _: Path) -> Iterator[Row]:
         result = predict_codes(model, codes[-size:], precision="bf16")
         difference = distance(result, exact[-size:])
         yield f"bf16, {size} windows at once", difference, PROBABILITY["bf16"]
-    yield f"ways given up: {cuda._failed or 'none'}", float(len(cuda._failed)), 0.0
+    yield f"ways given up: {cuda.failed or 'none'}", float(len(cuda.failed)), 0.0
     model.cpu()
 
 
 def changed_weights(options: argparse.Namespace, _: Path) -> Iterator[Row]:
     """A prediction after the weights have changed in place."""
-    model = lively_model("bioq").to(options.device)
+    model = lively_model("bioq", tiny=options.tiny).to(options.device)
     codes = random_codes(16 if options.tiny else 256)
     predict_codes(model, codes, precision="bf16")
     with torch.no_grad():
@@ -151,7 +148,7 @@ def pipeline(options: argparse.Namespace, folder: Path) -> Iterator[Row]:
 def trainings(options: argparse.Namespace, folder: Path, data: Path) -> Iterator[Row]:
     def train(name: str, *flags: str) -> pd.DataFrame:
         call("train", data, "--out", folder / name, *SMALL, *flags)
-        return read_history(folder / name)
+        return pd.read_csv(folder / name / "history.csv")
 
     epochs = ["--model", "bioq", "--epochs", "2"]
     exact = train("train-cpu-32", *epochs, *NO_DROPOUT, "--device", "cpu")
@@ -171,7 +168,7 @@ def trainings(options: argparse.Namespace, folder: Path, data: Path) -> Iterator
     kills = train_with_kills(data, killed, [*epochs, *on, "--data-in", "device"])
     yield (
         f"training, killed {kills} times: losses",
-        losses(read_history(killed), lying["device"]) if kills else float("nan"),
+        losses(pd.read_csv(killed / "history.csv"), lying["device"]) if kills else float("nan"),
         0.0,
     )
     for model in ("danq", "deepatt", "marq"):
@@ -223,6 +220,8 @@ def commands(
         )
     )
 
+    number = itertools.count()
+
     def evaluation(device: str, precision: str) -> np.ndarray[Any, Any]:
         call("evaluate", run, data, "--force", "--device", device, "--precision", precision)
         scores = json.loads((run / "evaluation" / "metrics.json").read_text())
@@ -230,7 +229,8 @@ def commands(
 
     def table(*command: object) -> Callable[[str, str], np.ndarray[Any, Any]]:
         def act(device: str, precision: str) -> np.ndarray[Any, Any]:
-            out = folder / f"{command[0]}-{device}-{precision}.parquet"
+            # On a CPU alone a command runs twice with the same options.
+            out = folder / f"{command[0]}-{next(number)}.parquet"
             more = [] if command[0] == "attribution" else ["--precision", precision]
             call(*command, "--genome", genome, "--out", out, "--device", device, *more)
             result = pd.read_parquet(out).select_dtypes("floating")

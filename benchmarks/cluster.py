@@ -3,15 +3,15 @@
     python benchmarks/cluster.py RUN GENOME.fa [--windows 20000] [--shards 1024 4096]
         [--workers 1 2]
     python benchmarks/cluster.py --memory 100000 1000000
+    python benchmarks/cluster.py --tiny
 
 Every row is a process of its own with one thread a model, and a cluster that is started and
 stopped in it; seconds are from start to end. Without --memory: one batch, which is what starting
 takes, then the plain command and the cluster on regions and random SNVs of the genome's first
-contig. With --memory: so many windows of a tiny model (that of predict_memory.py) on the last of
+contig. With --memory: so many windows of a tiny model (that of table_memory.py) on the last of
 the clusters. Memory is the driver's, without Ray's store, ten times a second (Linux).
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -20,48 +20,58 @@ import time
 from pathlib import Path
 
 import numpy as np
-from predict_memory import generate
+from measuring import Failures, parse, parser, print_heads, print_row, status_mib
+from table_memory import PREDICT, generate
 
 from bioq import dna
 from bioq.genome import open_genome
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, nargs="?")
-    parser.add_argument("genome", type=Path, nargs="?")
-    parser.add_argument("--windows", type=int, default=20_000)
-    parser.add_argument("--alleles", type=int, default=10_000)
-    parser.add_argument("--shards", type=int, nargs="+", default=[1024, 4096])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--memory", type=int, nargs="+", default=[])
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("run", type=Path, nargs="?")
+    options.add_argument("genome", type=Path, nargs="?")
+    options.add_argument("--windows", type=int, default=20_000)
+    options.add_argument("--alleles", type=int, default=10_000)
+    options.add_argument("--shards", type=int, nargs="+", default=[1024, 4096])
+    options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    options.add_argument("--memory", type=int, nargs="+", default=[])
+    tiny = {"shards": [64], "workers": [1], "memory": [200]}
+    arguments = parse(options, tiny=tiny)
+    if not (arguments.memory or arguments.genome):
+        options.error("RUN and GENOME.fa, or --memory")
     clusters = [
         ["--ray", "local", "--ray-workers", str(workers), "--ray-shard", str(shard)]
         for workers in arguments.workers
         for shard in arguments.shards
     ]
-    print("| command | seconds | a second | driver's peak memory |")
-    print("| --- | --- | --- | --- |", flush=True)
+    print_heads("command", "seconds", "a second", "driver's peak memory")
+    failures = Failures()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for windows in arguments.memory:
             (folder / str(windows)).mkdir()
-            generate(folder / str(windows), windows, 100)
-            measure(folder / str(windows), "predict", "r.bed", windows, clusters[-1])
+            generate(PREDICT, folder / str(windows), windows, 100)
+            with failures.of(f"--memory {windows}"):
+                measure(folder / str(windows), "predict", "r.bed", windows, clusters[-1])
         if arguments.memory:
+            failures.end()
             return
         (folder / "run").symlink_to(arguments.run.resolve())
         (folder / "g.fa").symlink_to(arguments.genome.resolve())
         write_regions(folder / "r.bed", arguments.genome, arguments.windows)
         write_variants(folder / "v.vcf", arguments.genome, arguments.alleles)
-        for options in ([], clusters[-1]):
-            write_regions(folder / "one.bed", arguments.genome, 256)
-            measure(folder, "predict", "one.bed", 256, options)
-        for options in ([], *clusters):
-            measure(folder, "predict", "r.bed", arguments.windows, options)
-        for options in ([], *clusters):
-            measure(folder, "variants", "v.vcf", arguments.alleles, options)
+        write_regions(folder / "one.bed", arguments.genome, 256)
+        jobs = [("predict", "one.bed", 256, flags) for flags in ([], clusters[-1])]
+        for command, source, units in (
+            ("predict", "r.bed", arguments.windows),
+            ("variants", "v.vcf", arguments.alleles),
+        ):
+            jobs += [(command, source, units, flags) for flags in ([], *clusters)]
+        for command, source, units, flags in jobs:
+            with failures.of(" ".join([command, source, *flags])):
+                measure(folder, command, source, units, flags)
+    failures.end()
 
 
 def measure(
@@ -73,7 +83,7 @@ def measure(
 ) -> None:
     out = folder / f"{command}{time.monotonic_ns()}.parquet"
     common = [folder / "run", folder / source, "--genome", folder / "g.fa"]
-    started, peak_kib = time.monotonic(), 0
+    started, peak = time.monotonic(), 0.0
     with subprocess.Popen(
         [sys.executable, "-m", "bioq", command, *common, "--out", out, *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -81,25 +91,17 @@ def measure(
         stderr=subprocess.DEVNULL,
     ) as process:
         while process.poll() is None:
-            peak_kib = max(peak_kib, private_kib(process.pid))
+            # Without what it shares: Ray's store is mapped into the driver.
+            peak = max(peak, status_mib("RssAnon", process.pid) or 0)
             time.sleep(0.1)
     seconds = time.monotonic() - started
     if process.returncode:
-        sys.exit(f"bioq {command} ended with {process.returncode}")
+        raise RuntimeError(f"bioq {command} ended with status {process.returncode}")
     words = " ".join([command, *options[:1], *options[2:]]) if options else command
-    print(
-        f"| {words} ({units:,}) | {seconds:.1f} | {units / seconds:,.0f} | "
-        f"{peak_kib / 1024:,.0f} MiB |",
-        flush=True,
+    print_row(
+        *(f"{words} ({units:,})", f"{seconds:.1f}", f"{units / seconds:,.0f}"),
+        f"{peak:,.0f} MiB",
     )
-
-
-def private_kib(process: int) -> int:
-    """Return a process's memory without what it shares: Ray's store is mapped into the driver."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1])
-    return 0  # it has just ended
 
 
 def write_regions(path: Path, genome: Path, windows: int, *, bin_bp: int = 200) -> None:

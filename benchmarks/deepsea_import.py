@@ -1,6 +1,6 @@
 """Speed and memory of `bioq data deepsea` on generated files in the exact shipped layout.
 
-    python benchmarks/deepsea_import.py [--folder DIR] [LAYOUT:ROWS ...]
+    python benchmarks/deepsea_import.py [--folder DIR] [--tiny] [LAYOUT:ROWS ...]
 
 Writes train.mat files (MATLAB v7.3: HDF5 behind a 512-byte header, gzip 3) and a test.mat (MATLAB
 v5, compressed), random windows and 2 % positive labels, the second half the reverse complement of
@@ -11,15 +11,17 @@ one at a time. Layouts are those of CHUNKS for train.mat, and v5 for test.mat. T
 """
 
 import argparse
+import contextlib
 import itertools
-import os
+import json
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from measuring import Failures, in_own_process, parse, parser, peak_mib, print_heads, print_row
 
 WINDOW_BP, TARGETS = 1000, 919
 SHIPPED_TRAIN_ROWS, SHIPPED_TEST_ROWS = 4_400_000, 455_024
@@ -31,21 +33,23 @@ BLOCK_ROWS = 5_500
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("jobs", nargs="*", default=DEFAULT, metavar="LAYOUT:ROWS")
-    parser.add_argument("--folder", type=Path, default=None, help="where the files are written")
-    parser.add_argument("--step", choices=["generate", "import"], help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("jobs", nargs="*", default=DEFAULT, metavar="LAYOUT:ROWS")
+    options.add_argument("--folder", type=Path, help="where the files are written")
+    options.add_argument("--step", choices=["generate", "import"], help=argparse.SUPPRESS)
+    tiny = {"jobs": ["rows:100", "positions:100", "long:100", "v5:100"]}
+    arguments = parse(options, tiny=tiny)
     if arguments.step:
         layout, rows = arguments.jobs[0].split(":")
-        _step(arguments.step, layout, int(rows), arguments.folder)
+        print(json.dumps(_step(arguments.step, layout, int(rows), arguments.folder)))
         return
-    print("| file | chunks | rows | file size | seconds | CPU seconds | rows/s | peak memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    seconds_a_row = {}
+    print_heads(
+        *("file", "chunks", "rows", "file size", "seconds", "CPU seconds", "rows/s", "peak memory")
+    )
+    seconds_a_row, failures = {}, Failures()
     for job in arguments.jobs:
         layout, rows = job.split(":")
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        with failures.of(job), tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             seconds_a_row[layout] = _measure(Path(folder), layout, int(rows))
     for layout, (seconds, cpu_s) in seconds_a_row.items():
         rows = SHIPPED_TEST_ROWS if layout == "v5" else SHIPPED_TRAIN_ROWS
@@ -53,6 +57,7 @@ def main() -> None:
             f"\n{layout}, as shipped ({rows:,} rows): about {rows * seconds / 60:.1f} minutes, "
             f"{rows * cpu_s / 60:.1f} of one core's time"
         )
+    failures.end()
 
 
 def _split_of(layout: str) -> str:
@@ -63,50 +68,50 @@ def _measure(folder: Path, layout: str, rows: int) -> tuple[float, float]:
     """Generate, import and print one file; each in a process of its own, so that peaks are its."""
     _run("generate", layout, rows, folder)
     started = time.perf_counter()
-    peak_kib, cpu_s = (float(number) for number in _run("import", layout, rows, folder).split())
+    peak, cpu_s = _run("import", layout, rows, folder)
     seconds = time.perf_counter() - started
     path = folder / f"{_split_of(layout)}.mat"
     size_mb = path.stat().st_size / 1e6
-    print(
-        f"| {path.name} | {CHUNKS.get(layout, layout)} | {rows:,} | {size_mb:,.0f} MB "
-        f"| {seconds:.1f} | {cpu_s:.1f} | {rows / seconds:,.0f} | {peak_kib / 1024:,.0f} MiB |",
-        flush=True,
+    print_row(
+        *(path.name, CHUNKS.get(layout, layout), f"{rows:,}", f"{size_mb:,.3g} MB"),
+        *(f"{seconds:.1f}", f"{cpu_s:.1f}", f"{rows / seconds:,.0f}", f"{peak:,.0f} MiB"),
     )
     return seconds / rows, cpu_s / rows
 
 
-def _run(step: str, layout: str, rows: int, folder: Path) -> str:
-    command = [sys.executable, __file__, "--step", step, "--folder", str(folder)]
-    done = subprocess.run(
-        [*command, f"{layout}:{rows}"], check=True, stdout=subprocess.PIPE, text=True
+def _run(step: str, layout: str, rows: int, folder: Path) -> list[float] | None:
+    job = f"{layout}:{rows}"
+    found: list[float] | None = in_own_process(
+        __file__, "--step", step, "--folder", folder, job, OMP_NUM_THREADS="1"
     )
-    return done.stdout
+    return found
 
 
-def _step(step: str, layout: str, rows: int, folder: Path) -> None:
+def _step(step: str, layout: str, rows: int, folder: Path) -> list[float | None]:
     split = _split_of(layout)
     path = folder / f"{split}.mat"
     if step == "import":
-        _import(split, path)
-    elif layout == "v5":
+        return _import(split, path)
+    if layout == "v5":
         _write_v5(path, rows)
     else:
         write_hdf5(path, rows, CHUNKS[layout])
+    return []
 
 
-def _import(split: str, path: Path) -> None:
-    from bioq.builders.deepsea.build import import_deepsea
+def _import(split: str, path: Path) -> list[float | None]:
+    from bioq.cli import main as bioq
     from bioq.dataset import open_dataset
 
     out = path.with_name("data")
-    import_deepsea(out, **{split: path})
+    with contextlib.redirect_stdout(sys.stderr):
+        status = bioq(["data", "deepsea", f"--{split}", str(path), "--out", str(out)])
+    if status:
+        raise SystemExit(status)
     if not open_dataset(out)[split].strands_folded:
         raise RuntimeError("the generated file should fold")
     shutil.rmtree(out)
-    # VmHWM is this process's own peak; getrusage would also count the parent's before exec.
-    status = Path("/proc/self/status").read_text()
-    peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    print(peak_kib, time.process_time())
+    return [peak_mib(), time.process_time()]
 
 
 def write_hdf5(path: Path, rows: int, chunks: tuple[int, int, int]) -> None:
@@ -210,5 +215,4 @@ def _write_v5_array(file, name: str, shape: tuple[int, ...], pieces) -> None:  #
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

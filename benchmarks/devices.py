@@ -4,6 +4,7 @@
     python benchmarks/devices.py --processes 1 2 4 --steps 20
     python benchmarks/devices.py --sizes filters=64 lstm_units=32 dense_units=128 \
         --targets 399 --batch 32                                 # as on yeast
+    python benchmarks/devices.py --tiny
 
 Every number of processes trains twice: on the same global batch, of which each process takes a part
 (strong scaling), and on a batch for each (weak). One thread a process. The first steps (--warm) are
@@ -12,7 +13,6 @@ the model are summed over the processes alone, as gloo does it. Prints a table i
 """
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
@@ -23,45 +23,47 @@ import time
 from pathlib import Path
 from typing import Any
 
-from training_step import generate
-
-PROGRAM = "import json, sys, devices; devices.work(**json.loads(sys.argv[1]))"
+from generated import write_dataset
+from measuring import Failures, parse, parser, print_heads, print_row
+from training_steps import TINY, EnoughStepsError, add_options, sizes_of, train_with
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="bioq")
-    parser.add_argument("--sizes", nargs="*", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--targets", type=int, default=919)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--warm", type=int, default=3)
-    parser.add_argument("--processes", nargs="*", type=int, default=[1, 2])
-    arguments = parser.parse_args()
-    # Read by the processes that are started from here.
-    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    print(
-        "| batch | processes | windows per step | s per step | fastest | CPU s | windows/s | "
-        "share of linear |"
+    options = parser(__doc__)
+    add_options(options)
+    options.add_argument("--steps", type=int, default=12)
+    options.add_argument("--warm", type=int, default=3)
+    options.add_argument("--processes", nargs="*", type=int, default=[1, 2])
+    options.add_argument("--work", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parse(options, tiny={**TINY, "steps": 5, "warm": 2})
+    if arguments.work:
+        work(**arguments.work)
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that are started from here
+    print_heads(
+        *("batch", "processes", "windows per step", "s per step", "fastest", "CPU s", "windows/s"),
+        "share of linear",
     )
-    print("| --- " * 8 + "|")
+    failures, result = Failures(), {}
     with tempfile.TemporaryDirectory() as folder:
         windows = arguments.batch * max(arguments.processes) * arguments.steps
-        generate(Path(folder) / "data", windows, arguments.targets)
+        write_dataset(Path(folder) / "data", {"train": windows}, targets=arguments.targets)
         alone: dict[str, Any] = {}
         for processes in arguments.processes:
             for kind in ("shared", "each"):
                 if processes == 1 and kind == "each":
                     continue
                 batch = arguments.batch * (processes if kind == "each" else 1)
-                result = measure(Path(folder), arguments, processes, batch)
-                alone = alone or result
-                show(result, alone, kind, processes, batch, arguments)
+                with failures.of(f"{processes} processes, batch {batch}"):
+                    result = measure(Path(folder), arguments, processes, batch)
+                    alone = alone or result
+                    show(result, alone, kind, processes, batch, arguments)
     if "all_reduce_s" in result:
         print(
             f"\nall-reduce of {result['gradient_bytes'] / 1e6:.0f} MB over gloo, loopback, "
-            f"{arguments.processes[-1]} processes: {result['all_reduce_s']:.3f} s"
+            f"{arguments.processes[-1]} processes: {result['all_reduce_s']:.3g} s"
         )
+    failures.end()
 
 
 def show(
@@ -69,86 +71,88 @@ def show(
 ) -> None:
     seconds = result["step_s"][a.warm :]
     rate, one = batch / min(seconds), a.batch / min(alone["step_s"][a.warm :])
-    print(
-        f"| {kind} | {processes} | {batch} | {statistics.median(seconds):.3f} | {min(seconds):.3f} "
-        f"| {statistics.median(result['cpu_s'][a.warm :]):.3f} | {rate:.1f} "
-        f"| {rate / one / processes:.0%} |",
-        flush=True,
+    print_row(
+        *(kind, processes, batch, f"{statistics.median(seconds):.3g}", f"{min(seconds):.3g}"),
+        *(f"{statistics.median(result['cpu_s'][a.warm :]):.3g}", f"{rate:.1f}"),
+        f"{rate / one / processes:.0%}",
     )
 
 
 def measure(folder: Path, a: argparse.Namespace, processes: int, batch: int) -> dict[str, Any]:
-    """Train for the steps in processes of their own; return what the first wrote down."""
-    from bioq.training.launch import start_ranks
-
+    """Train for the steps in processes of their own, which torchrun starts; return what the first
+    of them measured."""
     out = folder / f"{processes}-{batch}.json"
     job = {
-        "folder": str(folder),
+        "data": str(folder / "data"),
         "out": str(out),
         "model": a.model,
-        "sizes": {name: int(value) for name, value in (word.split("=") for word in a.sizes)},
+        "sizes": a.sizes,
         "batch": batch,
         "steps": a.steps,
+        "processes": processes,
     }
-    if processes == 1:
-        subprocess.run([sys.executable, "-c", PROGRAM, json.dumps(job)], check=True)
-    else:
-        start_ranks("devices:work", job, device="cpu", devices=processes, nodes=1)
+    ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    start = [sys.executable, *(ranks if processes > 1 else ())]
+    subprocess.run([*start, __file__, "--work", json.dumps(job)], check=True, stdout=sys.stderr)
     result: dict[str, Any] = json.loads(out.read_text())
     return result
 
 
 def work(
-    *, folder: str, out: str, model: str, sizes: dict[str, int], batch: int, steps: int
+    *,
+    data: str,
+    out: str,
+    model: str,
+    sizes: list[str],
+    batch: int,
+    steps: int,
+    processes: int,
 ) -> None:
-    """Train as one rank and stop after some steps; the first rank writes down what they took."""
-    import torch
-
+    """Train as one rank and stop after some steps; the first rank writes what they took."""
     import bioq
-    from bioq import ModelSizes, TrainConfig
-    from bioq.training import train as training
-
-    class Done(Exception):
-        pass
 
     result: dict[str, Any] = {"step_s": [], "cpu_s": []}
+    before = [time.perf_counter(), time.process_time()]
 
-    class Timed(training.TrainingLoop):
-        def _step(self, batch: Any) -> torch.Tensor:
-            started, cpu = time.perf_counter(), time.process_time()
-            loss = super()._step(batch)
-            result["step_s"].append(time.perf_counter() - started)
-            result["cpu_s"].append(time.process_time() - cpu)
-            if len(result["step_s"]) == steps:
-                if not self.ranks.is_alone:
-                    result.update(time_all_reduce(self.state.network))
-                if self.ranks.is_first:
-                    Path(out).write_text(json.dumps(result))
-                raise Done
-            return loss
+    def after_step(number: int) -> None:
+        now = [time.perf_counter(), time.process_time()]
+        result["step_s"].append(now[0] - before[0])
+        result["cpu_s"].append(now[1] - before[1])
+        if number + 1 < steps:
+            before[:] = [time.perf_counter(), time.process_time()]
+            return
+        if processes > 1:
+            result.update(time_all_reduce(model, sizes, data))
+        if os.environ.get("RANK", "0") == "0":
+            Path(out).write_text(json.dumps(result))
+        raise EnoughStepsError
 
-    training.TrainingLoop = Timed
-    config = TrainConfig(
+    config = bioq.TrainConfig(
         batch_size=batch, optimizer="rmsprop", lr=1e-5, device="cpu", data_in="memory"
     )
-    run = Path(out).with_suffix("")
-    with contextlib.suppress(Done):
-        bioq.train(
-            f"{folder}/data",
-            run,
+    train_with(
+        after_step,
+        lambda: bioq.train(
+            data,
+            Path(out).with_suffix(""),
             model=model,
-            sizes=ModelSizes(**sizes),
+            sizes=sizes_of(sizes),
             motifs="none",
             config=config,
-        )
+        ),
+    )
 
 
-def time_all_reduce(model: Any) -> dict[str, Any]:
+def time_all_reduce(model: str, sizes: list[str], data: str) -> dict[str, Any]:
     """Sum as many numbers as a model has weights over all ranks, five times; the median."""
     import torch
     from torch import distributed
 
-    gradients = torch.zeros(sum(weight.numel() for weight in model.parameters()))
+    import bioq
+
+    targets = bioq.open_dataset(data)["train"].targets
+    network = bioq.build_model(model, targets=targets, sizes=sizes_of(sizes))
+    gradients = torch.zeros(sum(weight.numel() for weight in network.parameters()))
     times = []
     for _ in range(5):
         distributed.barrier()

@@ -2,6 +2,7 @@
 
     python benchmarks/finetune.py build/yeast/data             everything: half an hour on a core
     python benchmarks/finetune.py build/yeast/data --windows 1000 --seeds 0 --arms scratch from
+    python benchmarks/finetune.py DATA --tiny --work FOLDER
 
 The data set is the one that benchmarks/yeast.py builds. Its targets are divided: 49 with 100
 training positives or more, spread evenly over the table, are new; one `bioq train` learns the other
@@ -14,21 +15,20 @@ stdout, in Markdown.
 """
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from measuring import Failures, flags_after_dashes, parse, parser, print_heads, print_row, run_bioq
 
 import bioq
 from bioq import dna
 from bioq.dataset import Dataset, new_dataset, pack_labels
 
 SIZES = ("--model", "bioq", "--filters", "64", "--lstm-units", "32", "--dense-units", "128")
-NEW_TARGETS, LEAST_POSITIVES = 49, 100
+LEAST_POSITIVES = 100
 PRETRAIN_EPOCHS = 8
 EPOCHS_OF = {1000: 20}
 """Epochs by the number of training windows: enough steps for a network with random weights."""
@@ -43,12 +43,14 @@ def main() -> None:
     options, flags = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     data = bioq.open_dataset(options.data)
-    new = new_targets(data)
+    new = new_targets(data, options.new_targets)
     known = np.setdiff1d(np.arange(len(data.targets)), new)
     old_data = divide(data, options.work / "known", known, len(data["train"]))
     pretrained = options.work / "pretrained"
-    train(old_data, pretrained, *SIZES, "--epochs", PRETRAIN_EPOCHS)
-    rows = [("all", "350 known", 0, *scores(pretrained))]
+    train(old_data, pretrained, *SIZES, "--epochs", options.epochs or PRETRAIN_EPOCHS)
+    print_heads(*COLUMNS)
+    print_row("all", f"{len(known)} known", 0, *scores(pretrained))
+    failures = Failures()
     for windows in options.windows:
         windows = min(windows, len(data["train"]))
         new_data = divide(data, options.work / f"new-{windows}", new, windows)
@@ -57,20 +59,22 @@ def main() -> None:
             freeze = ("--freeze",) if arm == "freeze" else ()
             for seed in options.seeds:
                 run = options.work / "-".join((f"{arm}-{windows}-{seed}", *_tags(flags)))
-                epochs = ("--epochs", EPOCHS_OF.get(windows, EPOCHS), "--seed", seed)
-                train(new_data, run, *start, *freeze, *epochs, *flags)
-                rows.append((windows, " ".join((arm, *flags)), seed, *scores(run)))
-    print(as_markdown(rows))
+                epochs = options.epochs or EPOCHS_OF.get(windows, EPOCHS)
+                with failures.of(run.name):
+                    more = ("--epochs", epochs, "--seed", seed, *flags)
+                    train(new_data, run, *start, *freeze, *more)
+                    print_row(windows, " ".join((arm, *flags)), seed, *scores(run))
+    failures.end()
 
 
-def new_targets(data: Dataset) -> Rows:
+def new_targets(data: Dataset, number: int) -> Rows:
     """Return the targets that count as new: with positives enough to be scored, evenly spread, and
     none that the table holds twice (fifteen of its files have the peaks of another one)."""
     labels = data["train"].labels()
     _, number_of, times = np.unique(labels, axis=1, return_inverse=True, return_counts=True)
     alone = times[number_of.reshape(-1)] == 1
     able = np.flatnonzero((labels.sum(axis=0) >= LEAST_POSITIVES) & alone)
-    return able[np.linspace(0, len(able) - 1, NEW_TARGETS).round().astype(np.int64)]
+    return able[np.linspace(0, len(able) - 1, number).round().astype(np.int64)]
 
 
 def divide(data: Dataset, folder: Path, targets: Rows, train_windows: int) -> Path:
@@ -95,10 +99,7 @@ def divide(data: Dataset, folder: Path, targets: Rows, train_windows: int) -> Pa
 def train(dataset: Path, run: Path, *flags: object) -> None:
     """Run `bioq train`, or continue the run; a finished run does not change."""
     resume = ("--resume",) if run.is_dir() else ()
-    command = ["train", dataset, "--out", run, *flags, *resume]
-    subprocess.run(
-        [sys.executable, "-m", "bioq", *map(str, command)], check=True, stdout=sys.stderr
-    )
+    run_bioq("train", dataset, "--out", run, *flags, *resume)
 
 
 def scores(run: Path) -> tuple[object, ...]:
@@ -110,14 +111,8 @@ def scores(run: Path) -> tuple[object, ...]:
         int(kept["epoch"]),
         f"{kept['valid_macro_roc_auc']:.4f}",
         f"{kept['valid_macro_average_precision']:.4f}",
-        f"{history['seconds'].sum() / 60:.1f}",
+        f"{history['seconds'].sum() / 60:.3g}",
     )
-
-
-def as_markdown(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows of results as a Markdown table."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
 def _tags(flags: Sequence[str]) -> list[str]:
@@ -125,19 +120,18 @@ def _tags(flags: Sequence[str]) -> list[str]:
 
 
 def _options() -> tuple[argparse.Namespace, list[str]]:
-    command, flags = sys.argv[1:], []
-    if "--" in command:
-        command, flags = command[: command.index("--")], command[command.index("--") + 1 :]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("data", type=Path, help="the data set of benchmarks/yeast.py")
+    command, flags = flags_after_dashes()
+    arguments = parser(__doc__)
+    arguments.add_argument("data", type=Path, help="the data set of benchmarks/yeast.py")
     arms = ("scratch", "from", "freeze")
-    parser.add_argument("--arms", nargs="+", choices=arms, default=arms)
-    parser.add_argument("--windows", nargs="+", type=int, default=(1000, 1 << 30))
-    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
-    parser.add_argument("--work", type=Path, default=Path("build/finetune"))
-    return parser.parse_args(command), flags
+    arguments.add_argument("--arms", nargs="+", choices=arms, default=arms)
+    arguments.add_argument("--windows", nargs="+", type=int, default=(1000, 1 << 30))
+    arguments.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
+    arguments.add_argument("--new-targets", type=int, default=49)
+    arguments.add_argument("--epochs", type=int, help="of every training, also of the known ones")
+    arguments.add_argument("--work", type=Path, default=Path("build/finetune"))
+    tiny = {"windows": [200], "seeds": [0], "new_targets": 2, "epochs": 1}
+    return parse(arguments, tiny=tiny, words=command), flags
 
 
 if __name__ == "__main__":

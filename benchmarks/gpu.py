@@ -9,17 +9,15 @@ benchmarks/card.sh runs this script after the tests and after card_paths.py.
 Random weights and windows, 919 targets. Every rate is the median of turns, which the ways of one
 batch size take in alternating order (training: one way after the other). A share is of the bf16
 product of two large matrices measured in the same run, a window counting as the model's forward
-operations, three times those in training. A way that is absent, or whose logits fail the check
-that BioQ makes before it uses one, says why in its row. The last part of the output compares the
+operations, three times those in training. A way that fails, or whose logits fail the check
+that BioQ makes before it uses one, says why in its row, and the script ends with exit status 1. On
+a CPU the Triton kernels, which need a card, are left out. The last part of the output compares the
 figures with what docs/performance.md claims (gpu_claims.py).
 """
 
 import argparse
-import contextlib
 import json
 import statistics
-import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,16 +25,21 @@ from typing import Any
 import torch
 from gpu_claims import verdicts
 from gpu_steps import (
-    bioq_step,
+    WARM_STEPS,
+    bioq_steps,
     data_set,
     epoch_rate,
-    machine,
+    machine_of,
     naive_prediction,
     naive_step,
     network_of,
     random_codes,
+    train,
+    wait,
 )
+from measuring import Failures, in_turns, parse, parser, reason, say, timed
 from torch import Tensor, nn
+from training_steps import EnoughStepsError
 
 from bioq.dna.tensors import one_hot
 from bioq.fast import cuda
@@ -44,19 +47,19 @@ from bioq.forward import numerics, predict_codes
 from bioq.models.summary import summarise
 
 EPOCH_WINDOWS = 4_400_000
-TURN_S, ROUNDS = 0.2, 5
 BATCHES = [1, 16, 64, 128, 256, 1024, 4096, 16384]
 Row = dict[str, Any]
 
 
 def main() -> None:
-    options = parse()
+    options = read_options()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit("no CUDA card here; to try the script alone: --device cpu --tiny")
-    report: dict[str, Any] = {"machine": machine(device), "settings": {"model": options.model}}
+    report: dict[str, Any] = {"machine": machine_of(device), "settings": {"model": options.model}}
     write(report, options.out, options.name)
-    report["peak_tflops"] = matrix_peak(device, 256 if options.tiny else 8192) / 1e12
+    failures = Failures()
+    report["peak_tflops"] = matrix_peak(device, options) / 1e12
     torch.manual_seed(0)
     model = network_of(options).eval()
     report["forward_mflop"] = summarise(model).flops / 1e6
@@ -68,34 +71,41 @@ def main() -> None:
             report[name] = section(model, options, report)
         except Exception as error:  # noqa: BLE001 the other sections are still worth their time
             report[name] = [{"error": reason(error)}]
+        some = any("error" not in row for row in report[name])
+        for row in report[name]:
+            # Not every tile fits every card, and none a CPU.
+            if "error" in row and (name != "tiles" or (device.type == "cuda" and not some)):
+                where = [str(row[key]) for key in ("batch", "way", "job") if key in row]
+                failures.add(", ".join([name, *where]), row["error"])
         write(report, options.out, options.name)
     print(as_markdown(report))
+    failures.end()
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--train-batches", type=int, nargs="+", default=[100, 1024, 4096, 8192])
-    parser.add_argument("--tiny", action="store_true", help="a tiny model, batches of 128")
-    parser.add_argument(
+def read_options() -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--device", default="cuda")
+    options.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    options.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    options.add_argument("--train-batches", type=int, nargs="+", default=[100, 1024, 4096, 8192])
+    options.add_argument(
         "--sections", nargs="+", choices=SECTIONS, default=[*SECTIONS][:-1], help="all but tiles"
     )
-    parser.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md")
-    parser.add_argument("--name", default="gpu", help="of the two files")
-    options = parser.parse_args()
-    if options.tiny:
-        options.batches, options.train_batches = [16, 128], [16]
-    return options
+    options.add_argument("--out", type=Path, help="folder for gpu.json and gpu.md")
+    options.add_argument("--name", default="gpu", help="of the two files")
+    options.add_argument("--targets", type=int, default=919)
+    options.add_argument("--windows", type=int, default=300_000, help="of the data set")
+    options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--turn-s", type=float, default=0.2, help="seconds of a turn")
+    tiny = {"batches": [16, 128], "train_batches": [16], "targets": 9, "windows": 2000}
+    return parse(options, tiny={**tiny, "turns": 2, "turn_s": 0.01})
 
 
-def matrix_peak(device: torch.device, size: int) -> float:
+def matrix_peak(device: torch.device, options: argparse.Namespace) -> float:
     """Return operations a second of a bf16 product of random square matrices."""
+    size = 256 if options.tiny else 8192
     left, right = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
-    return 2 * size**3 * rates({"product": lambda: left @ right}, 1, device)["product"]
+    return 2 * size**3 * rates({"product": lambda: left @ right}, 1, options)["product"]
 
 
 def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
@@ -114,8 +124,8 @@ def inference(model: nn.Module, options: argparse.Namespace, report: Row) -> lis
                 except Exception as error:  # noqa: BLE001 the row says why
                     failed[name] = reason(error)
                     calls.pop(name, None)
-            timed = {name: bind(call, codes) for name, call in calls.items()}
-            result = rates(timed, batch, torch.device(options.device))
+            calls_of_codes = {name: bind(call, codes) for name, call in calls.items()}
+            result = rates(calls_of_codes, batch, options)
             for name, rate in result.items():
                 off = float((torch.sigmoid(calls[name](codes)) - exact).abs().max())
                 share = rate * report["forward_mflop"] * 1e6 / (report["peak_tflops"] * 1e12)
@@ -134,24 +144,28 @@ def inference_ways(
     ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
         f"plain {precision}": bind(plain, model, precision) for precision in precisions
     }
-    for way in cuda.WAYS:
+    for way in ways_on(device):
         ways[f"{way.name}, bf16"] = bind(one_way, model, way, batch, device)
     return ways
+
+
+def ways_on(device: str) -> list[cuda.Way]:
+    """Return BioQ's ways that a device can run."""
+    return [way for way in cuda.WAYS if device.startswith("cuda") or "Triton" not in way.name]
 
 
 def one_way(model: Any, way: cuda.Way, batch: int, device: str) -> Callable[[Tensor], Tensor]:
     """Return BioQ's engine with only one way, which raises what BioQ would only print. A batch of
     less than 256 windows has a graph of its own size."""
-    cuda._failed.clear()
-    cuda._LEAST_WINDOWS, cuda._SIZE_STEP = 1, min(batch, 256)
+    cuda.failed.clear()
     record = cuda.record_graph if device.startswith("cuda") else lambda compute, codes: compute
-    engine = cuda.CudaDanQ(model, [way], record)
+    engine = cuda.CudaDanQ(model, [way], record, least_windows=1, size_step=min(batch, 256))
 
     def compute(codes: Tensor) -> Tensor:
         with numerics(codes.device, "bf16"):
             logits = engine(codes)
-        if not engine._ways:
-            raise RuntimeError(cuda._failed[way.name])
+        if way.name in cuda.failed:
+            raise RuntimeError(cuda.failed[way.name])
         return logits
 
     return compute
@@ -174,48 +188,55 @@ def prediction(model: nn.Module, options: argparse.Namespace, report: Row) -> li
         codes = random_codes(batch).numpy()
         for precision in ("32", "tf32", "bf16") if on_card else ("32", "bf16"):
             call = bind(predict_codes, model, codes, precision=precision)
-            rate = rates({"": call}, batch, torch.device(options.device))[""]
+            rate = rates({"": call}, batch, options)[""]
             rows.append({"batch": batch, "way": f"BioQ {precision}", "windows_per_s": rate})
         call = bind(naive_prediction, model, one_hot(torch.from_numpy(codes)).float())
-        rate = rates({"": call}, batch, torch.device(options.device))[""]
+        rate = rates({"": call}, batch, options)[""]
         rows.append({"batch": batch, "way": "eager, as it comes", "windows_per_s": rate})
     return rows
 
 
 def training_steps(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
-    """BioQ's own steps, the data on the card; the recipe of its paper but for the batch size."""
+    """The steps of `bioq.train`, the data on the card; the recipe of its paper but for the batch
+    size."""
     rows = []
     on_card = options.device.startswith("cuda")
-    with data_set(max(2 * max(options.train_batches), 1000)) as (data, by_row):
+    with data_set(options) as (data, by_row):
         for batch in options.train_batches:
-            makers = {
-                f"BioQ {precision}": bind(bioq_step, data, batch, precision, options)
+            ways: dict[str, Callable[[], tuple[float, str]]] = {
+                f"BioQ {precision}": bind(bioq_steps, data, batch, precision, options)
                 for precision in (("32", "tf32", "bf16") if on_card else ("32", "bf16"))
             }
             if batch == options.train_batches[0]:
-                makers["eager float32, h5py row by row"] = bind(naive_step, by_row, batch, options)
-            for name, make in makers.items():  # one at a time: large batches fill a card
+                name = "eager float32, h5py row by row"
+                ways[name] = bind(eager_steps, by_row, batch, options)
+            for name, measure in ways.items():  # one at a time: large batches fill a card
                 say(f"training, {batch} windows: {name}")
                 row: Row = {"batch": batch, "way": name}
                 rows.append(row)
                 try:
-                    step = make()
-                    row["waits"] = waits(step)
-                    rate = rates({"": step}, batch, torch.device(options.device))[""]
+                    step_s, row["waits"] = measure()
                 except Exception as error:  # noqa: BLE001 the row says why
                     row["error"] = reason(error)
                     continue
+                rate = batch / step_s
                 share = 3 * rate * report["forward_mflop"] / (report["peak_tflops"] * 1e6)
-                row |= {"steps_per_s": rate / batch, "windows_per_s": rate}
+                row |= {"steps_per_s": 1 / step_s, "windows_per_s": rate}
                 row |= {"share_of_peak": share, "epoch_s": EPOCH_WINDOWS / rate}
-                del step
     return rows
+
+
+def eager_steps(path: Path, batch: int, options: argparse.Namespace) -> tuple[float, str]:
+    """Return the median seconds of a step of published code, which looks at every loss."""
+    step = naive_step(path, batch, options)
+    waits = "yes" if options.device.startswith("cuda") else "no card"
+    return 1 / rates({"": step}, 1, options)[""], waits
 
 
 def epoch(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
     """`bioq train` itself on packed data, its second epoch; bf16, the recipe but for the batch."""
     rows = []
-    with data_set(2_000 if options.tiny else 300_000) as (data, _):
+    with data_set(options) as (data, _):
         for batch in options.train_batches:
             rate, whole_s = epoch_rate(data, batch, options)
             row = {"batch": batch, "windows_per_s": rate, "epoch_s": EPOCH_WINDOWS / rate}
@@ -223,59 +244,61 @@ def epoch(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Ro
     return rows
 
 
-def waits(step: Callable[[], Tensor]) -> str:
-    """Return whether a step has the processor wait for the card, by PyTorch's own account."""
-    if not torch.cuda.is_available():
-        return "no card"
-    for _ in range(3):
-        step()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        step()
-    except RuntimeError as error:
-        return f"yes: {reason(error)}"
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return "no"
-
-
 def profile(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Row]:
     """The ten kernels that take the most time: inference the first way that runs, and training."""
-    rows = []
-    codes = random_codes(options.batches[-1]).to(options.device)
-    jobs: dict[str, Callable[[], Any]] = {}
-    for way in cuda.WAYS:
-        with contextlib.suppress(Exception), torch.inference_mode():
-            engine = one_way(model, way, len(codes), options.device)
-            engine(codes)
-            jobs[f"inference, batch {len(codes)}, {way.name}"] = bind(engine, codes)
+    rows, device = [], torch.device(options.device)
+    codes = random_codes(options.batches[-1]).to(device)
+    for way in ways_on(options.device):
+        with torch.inference_mode():
+            try:
+                engine = one_way(model, way, len(codes), options.device)
+                engine(codes)
+            except Exception as error:  # noqa: BLE001 the row says why
+                rows.append({"job": f"inference, {way.name}", "error": reason(error)})
+                continue
+            found = profiled(device)
+            with found:
+                for _ in range(PROFILED):
+                    engine(codes)
+                wait(device)
+            rows += top_ten(f"inference, batch {len(codes)}, {way.name}", found, device)
             break
-    with data_set(max(2 * max(options.train_batches), 1000)) as (data, _):
+    with data_set(options) as (data, _):
         for batch in options.train_batches[:2]:
-            step = bioq_step(data, batch, "bf16", options)
-            jobs[f"training bf16, batch {batch}"] = step
-        for job, call in jobs.items():
-            rows += [{"job": job, **row} for row in top_ten(call, torch.device(options.device))]
+            found = profiled(device)
+
+            def after_step(number: int, found: Any = found) -> None:
+                if number == WARM_STEPS - 1:
+                    wait(device)
+                    found.start()
+                elif number == WARM_STEPS - 1 + PROFILED:
+                    wait(device)
+                    found.stop()
+                    raise EnoughStepsError
+
+            train(data, batch, "bf16", options, after_step)
+            rows += top_ten(f"training bf16, batch {batch}", found, device)
     return rows
 
 
-def top_ten(call: Callable[[], Any], device: torch.device) -> list[Row]:
+PROFILED = 5
+"""Calls or steps."""
+
+
+def profiled(device: torch.device) -> Any:
     kinds = [torch.profiler.ProfilerActivity.CPU]
     if device.type == "cuda":
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
-    for _ in range(3):
-        call()
-    wait(device)
-    with torch.profiler.profile(activities=kinds) as result:
-        for _ in range(5):
-            call()
-        wait(device)
+    return torch.profiler.profile(activities=kinds)
+
+
+def top_ten(job: str, result: Any, device: torch.device) -> list[Row]:
     on = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
     events = sorted(result.key_averages(), key=lambda event: getattr(event, on), reverse=True)
     total = sum(getattr(event, on) for event in events) or 1
     return [
-        {"kernel": event.key[:80], "calls": event.count / 5, "ms": getattr(event, on) / 5e3}
-        | {"share": getattr(event, on) / total}
+        {"job": job, "kernel": event.key[:80], "calls": event.count / PROFILED}
+        | {"ms": getattr(event, on) / PROFILED / 1e3, "share": getattr(event, on) / total}
         for event in events[:10]
     ]
 
@@ -296,8 +319,7 @@ def tiles(model: nn.Module, options: argparse.Namespace, report: Row) -> list[Ro
             try:
                 with torch.inference_mode():
                     graph = cuda.record_graph(TritonDanQ(model, torch.bfloat16, tried), codes)
-                    timed = {"": bind(graph, codes)}
-                    row["windows_per_s"] = rates(timed, 4096, codes.device, rounds=3)[""]
+                    row["windows_per_s"] = rates({"": bind(graph, codes)}, 4096, options)[""]
             except Exception as error:  # noqa: BLE001 not every tile fits every card
                 row["error"] = reason(error)
     return rows
@@ -314,39 +336,31 @@ SECTIONS: dict[str, Callable[[Any, argparse.Namespace, Row], list[Row]]] = {
 
 
 def rates(
-    calls: Mapping[str, Callable[[], Any]], units: int, device: torch.device, rounds: int = ROUNDS
+    calls: Mapping[str, Callable[[], Any]], units: int, options: argparse.Namespace
 ) -> dict[str, float]:
     """Return units a second by name: medians of turns of 0.2 s, in alternating order."""
-    repeats, result = {}, {name: list[float]() for name in calls}
+    repeats, device = {}, torch.device(options.device)
+    result: dict[str, list[float]] = {name: [] for name in calls}
     for name, call in calls.items():
         call()
-        repeats[name] = max(1, round(TURN_S / seconds(call, 1, device)))
-    for turn in range(rounds):
-        for name in list(calls)[:: -1 if turn % 2 else 1]:
-            result[name].append(seconds(calls[name], repeats[name], device) / repeats[name])
+        repeats[name] = max(1, round(options.turn_s / seconds(call, 1, device)))
+    for name in in_turns(calls, options.turns):
+        result[name].append(seconds(calls[name], repeats[name], device) / repeats[name])
     return {name: units / statistics.median(taken) for name, taken in result.items()}
 
 
 def seconds(call: Callable[[], Any], repeats: int, device: torch.device) -> float:
-    wait(device)
-    started = time.perf_counter()
-    for _ in range(repeats):
-        call()
-    wait(device)
-    return time.perf_counter() - started
+    def work() -> None:
+        for _ in range(repeats):
+            call()
+        wait(device)
 
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    wait(device)
+    return timed(work).seconds
 
 
 def bind(function: Callable[..., Any], *given: Any, **named: Any) -> Callable[[], Any]:
     return lambda: function(*given, **named)
-
-
-def reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
 
 
 def as_markdown(report: Row) -> str:
@@ -381,10 +395,6 @@ def write(report: Row, folder: Path | None, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
         (folder / f"{name}.md").write_text(as_markdown(report) + "\n")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

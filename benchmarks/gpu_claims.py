@@ -53,7 +53,7 @@ def of_training(report: Row) -> list[str]:
         waiting = {
             f"{row['way']} at {row['batch']}: {row['waits']}"
             for row in report["training"]
-            if row.get("way", "").startswith("BioQ") and row.get("waits", "no") != "no"
+            if row.get("way", "").startswith("BioQ") and row.get("waits", "no").startswith("yes")
         }
         result.append(said("no step waits for the card", not waiting, "; ".join(waiting)))
     epoch = report.get("epoch", [])

@@ -2,11 +2,11 @@
 
 import argparse
 import contextlib
-import datetime
-import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +14,126 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
+from generated import tiny_sizes, write_dataset
+from measuring import machine, reason, timed
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from training_steps import EnoughStepsError, train_with
 
-from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
-from bioq.dna.tensors import one_hot
+import bioq
+from bioq.dataset import Dataset
 from bioq.models import AS_PUBLISHED, ModelSizes, build_model
-from bioq.runs.folder import read_history
-from bioq.training.distributed import Ranks
-from bioq.training.plan import TrainingRequest, make_plan
-from bioq.training.recipes import TrainConfig, make_optimizer
-from bioq.training.train import make_loop, train
-
-TARGETS = 919
-TINY = ModelSizes(filters=8, lstm_units=8, dense_units=8)
 
 
 def network_of(options: argparse.Namespace) -> nn.Module:
-    return build_model(options.model, targets=TARGETS, sizes=sizes_of(options)).to(options.device)
+    return build_model(options.model, targets=options.targets, sizes=sizes_of(options)).to(
+        options.device
+    )
 
 
 def sizes_of(options: argparse.Namespace) -> ModelSizes:
-    return TINY if options.tiny else AS_PUBLISHED
+    return tiny_sizes(options.model) if options.tiny else AS_PUBLISHED
 
 
-def bioq_step(
-    data: Dataset, batch: int, precision: Any, options: argparse.Namespace
-) -> Callable[[], Tensor]:
-    device = torch.device(options.device)
-    data_in: Any = "device" if device.type == "cuda" else "memory"
-    config = TrainConfig(
-        recipe="bioq", strands="random", batch_size=batch, precision=precision, data_in=data_in
+def train(
+    data: Dataset,
+    batch: int,
+    precision: Any,
+    options: argparse.Namespace,
+    after_step: Callable[[int], None],
+) -> None:
+    """Run `bioq.train`, and `after_step` after each of its steps; the data on the card."""
+    on_card = options.device.startswith("cuda")
+    data_in: Any = "device" if on_card else "memory"
+    config = bioq.TrainConfig(
+        recipe="bioq",
+        strands="random",
+        batch_size=batch,
+        precision=precision,
+        data_in=data_in,
+        device=options.device,
+        epochs=1 << 20,
+        checkpoint_min=1e9,
     )
-    network = network_of(options).train()
-    with tempfile.TemporaryDirectory() as run:
-        plan = make_plan(TrainingRequest(config=config), data)
-        loop = make_loop(plan, network, data, Path(run), Ranks(device))
-    order = loop._epoch_order(0)
-    number = 0
+    with tempfile.TemporaryDirectory() as folder:
+        train_with(
+            after_step,
+            lambda: bioq.train(
+                data,
+                Path(folder) / "run",
+                model=options.model,
+                sizes=sizes_of(options),
+                motifs="none",
+                config=config,
+            ),
+        )
 
-    def step() -> Tensor:
-        nonlocal number
-        start = number * batch % (len(order) - batch + 1)
-        number += 1
-        return loop._step(order[start : start + batch])
 
-    return step
+WARM_STEPS = 3
+_LOSSES_CHECKED_EVERY = 50
+"""Steps: the loop waits for the card once in so many."""
+
+
+@dataclass
+class StepClock:
+    """Times the steps of a training in turns: the `after_step` of `train`."""
+
+    device: torch.device
+    turns: int
+    turn_s: float
+    step_s: list[float] = field(default_factory=list)
+    """Seconds per step of every turn."""
+    is_waiting_an_error: bool = False
+    """Whether the last step, after the turns, is taken: PyTorch raises an error in it if it has the
+    processor wait for the card."""
+    _first: int = WARM_STEPS - 1
+    _started: float = 0.0
+
+    def __call__(self, number: int) -> None:
+        if number < WARM_STEPS - 1:
+            return
+        if self.is_waiting_an_error:
+            raise EnoughStepsError
+        if len(self.step_s) == self.turns:
+            if self.device.type != "cuda":
+                raise EnoughStepsError
+            if number % _LOSSES_CHECKED_EVERY == 10:
+                self.is_waiting_an_error = True
+                torch.cuda.set_sync_debug_mode("error")
+            return
+        if number == self._first:
+            wait(self.device)
+            self._started = time.perf_counter()
+        elif time.perf_counter() - self._started >= self.turn_s:
+            wait(self.device)
+            self.step_s.append((time.perf_counter() - self._started) / (number - self._first))
+            self._first, self._started = number, time.perf_counter()
+
+
+def bioq_steps(
+    data: Dataset, batch: int, precision: Any, options: argparse.Namespace
+) -> tuple[float, str]:
+    """Return the median seconds of a step of `bioq.train`, and whether it waits for the card."""
+    device = torch.device(options.device)
+    clock = StepClock(device, options.turns, options.turn_s)
+    waits = "no" if device.type == "cuda" else "no card"
+    try:
+        train(data, batch, precision, options, clock)
+    except RuntimeError as error:
+        if not clock.is_waiting_an_error:
+            raise
+        waits = f"yes: {reason(error)}"
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    return statistics.median(clock.step_s), waits
 
 
 def naive_step(path: Path, batch: int, options: argparse.Namespace) -> Callable[[], float]:
     """What published code does: a read of the file a window, float32, a look at every loss."""
     device = torch.device(options.device)
     network = network_of(options).train()
-    optimizer = make_optimizer(TrainConfig(recipe="bioq").resolve(1000), network)
+    optimizer = torch.optim.RMSprop(network.parameters(), lr=1e-5, alpha=0.9)
     file = h5py.File(path)
     windows, labels, random = file["windows"], file["labels"], np.random.default_rng(0)
 
@@ -96,7 +163,7 @@ def naive_prediction(model: nn.Module, windows: Tensor) -> Tensor:
 
 def epoch_rate(data: Dataset, batch: int, options: argparse.Namespace) -> tuple[float, float]:
     """Train two epochs in bf16; return the windows/s of the second and the seconds of all."""
-    config = TrainConfig(
+    config = bioq.TrainConfig(
         recipe="bioq",
         strands="random",
         batch_size=batch,
@@ -105,32 +172,29 @@ def epoch_rate(data: Dataset, batch: int, options: argparse.Namespace) -> tuple[
         precision="bf16",
         device=options.device,
     )
-    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         run, sizes = Path(folder) / "run", sizes_of(options)
-        train(data, run, model=options.model, sizes=sizes, config=config)
-        rate = float(read_history(run)["windows_per_s"].iloc[-1])
-    return rate, time.monotonic() - started
+        taken = timed(
+            lambda: bioq.train(
+                data, run, model=options.model, sizes=sizes, motifs="none", config=config
+            )
+        )
+        rate = float(pd.read_csv(run / "history.csv")["windows_per_s"].iloc[-1])
+    return rate, taken.seconds
 
 
 @contextlib.contextmanager
-def data_set(windows: int) -> Iterator[tuple[Dataset, Path]]:
+def data_set(options: argparse.Namespace) -> Iterator[tuple[Dataset, Path]]:
     """Random windows with 2 % positives, as a data set of ours and as rows of HDF5 (the first)."""
-    table = pd.DataFrame({"name": [f"target {number}" for number in range(TARGETS)]})
-    described = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
-    codes = random_codes(windows)
-    labels = (torch.rand(windows, TARGETS) < 0.02).numpy().astype(np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        with (
-            new_dataset(Path(folder) / "data", described, table) as writer,
-            writer.split("train") as split,
-        ):
-            split.append(codes.numpy(), pack_labels(labels))
-        path = Path(folder) / "rows.h5"
-        with h5py.File(path, "w") as file:
-            file["windows"] = one_hot(codes[:1000]).numpy().astype(np.uint8)
-            file["labels"] = labels[:1000]
-        yield open_dataset(Path(folder) / "data"), path
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_dataset(folder / "data", {"train": options.windows}, targets=options.targets)
+        data = bioq.open_dataset(folder / "data")
+        first = data["train"].read(slice(0, 1000))
+        with h5py.File(folder / "rows.h5", "w") as file:
+            file["windows"] = first.windows.astype(np.uint8)
+            file["labels"] = data["train"].labels()[:1000]
+        yield data, folder / "rows.h5"
 
 
 def random_codes(windows: int) -> Tensor:
@@ -138,15 +202,18 @@ def random_codes(windows: int) -> Tensor:
     return torch.randint(0, 4, (windows, 1000), generator=generator, dtype=torch.uint8)
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-    }
-    result |= {"torch": torch.__version__, "cuda": torch.version.cuda, "device": str(device)}
+def machine_of(device: torch.device) -> dict[str, Any]:
+    """Return what a result depends on, with the card if there is one."""
+    result = machine() | {"cuda": torch.version.cuda, "device": str(device)}
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
-        result |= {"card": about.name, "memory_gib": round(about.total_memory / 2**30, 1)}
-        result |= {"processors": about.multi_processor_count}
+        result |= {"card": about.name, "card_gib": round(about.total_memory / 2**30, 1)}
+        result |= {"card_processors": about.multi_processor_count}
         result["cudnn"] = torch.backends.cudnn.version()
     return result
+
+
+def wait(device: torch.device) -> None:
+    """Wait until a card has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

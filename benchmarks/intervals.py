@@ -1,14 +1,13 @@
 """How often the 95 % intervals of `bioq.metrics.intervals` contain the truth, on simulated genomes.
 
-    python benchmarks/intervals.py [--repeats 300]
+    python benchmarks/intervals.py [--repeats 300] [--tiny]
 
 In each genome positives cluster in blocks, and the scores of a block move together. The truth is
 the score of 10,000 blocks. "mean of 12": the mean over 12 targets whose scores move together.
 """
 
-import argparse
-
 import numpy as np
+from measuring import parse, parser, print_heads, print_row
 
 from bioq import metrics
 
@@ -26,13 +25,16 @@ CASES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=300)
-    repeats = parser.parse_args().repeats
-    print("| blocks | positives | targets | ROC AUC | contains it | AP | contains it | AP found |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    arguments = parser(__doc__)
+    arguments.add_argument("--repeats", type=int, default=300)
+    arguments.add_argument("--truth-blocks", type=int, default=10_000, help="whose score is true")
+    options = parse(arguments, tiny={"repeats": 3, "truth_blocks": 300})
+    print_heads(
+        *("blocks", "positives", "targets", "ROC AUC", "contains it"),
+        *("AP", "contains it", "AP found"),
+    )
     for case in CASES:
-        _print_case(np.random.default_rng(0), repeats, *case)
+        _print_case(np.random.default_rng(0), options.repeats, options.truth_blocks, *case)
 
 
 def _draw(
@@ -51,6 +53,7 @@ def _draw(
 def _print_case(
     generator: np.random.Generator,
     repeats: int,
+    truth_blocks: int,
     blocks: int,
     rows: int,
     rate: float,
@@ -58,7 +61,7 @@ def _print_case(
     targets: int,
 ) -> None:
     size = (rows, rate, apart, targets)
-    table = metrics.per_target(*_draw(generator, 10_000 // targets, *size)[:2])
+    table = metrics.per_target(*_draw(generator, truth_blocks // targets, *size)[:2])
     truth = table[["roc_auc", "average_precision"]].mean()
     covered, given, positives, found = np.zeros(2), 0, 0.0, 0.0
     for _ in range(repeats):
@@ -74,10 +77,10 @@ def _print_case(
         found += ap
         covered += [low <= true <= high for (low, high), true in zip(ends, truth, strict=True)]
     share = covered / given
-    print(
-        f"| {blocks} | {positives / given:.0f} | {targets} | {truth.iloc[0]:.3f} | {share[0]:.0%} "
-        f"| {truth.iloc[1]:.3f} | {share[1]:.0%} | {found / given:.3f} |",
-        flush=True,
+    print_row(
+        *(blocks, f"{positives / given:.0f}", targets),
+        *(f"{truth.iloc[0]:.3f}", f"{share[0]:.0%}", f"{truth.iloc[1]:.3f}", f"{share[1]:.0%}"),
+        f"{found / given:.3f}",
     )
 
 

@@ -11,7 +11,6 @@ validation block has few peaks, 8 positive labels a window, and one many, 27; tr
 """
 
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from measuring import run_bioq
 from yeast import YEAST
 from yeast import build as build_yeast
 
@@ -36,19 +36,21 @@ APART_BP = 20_000
 LEFT_OUT = ""
 
 
-def build(name: str, folder: Path) -> Path | None:
-    """Build a data set in `folder`, unless it is there; None where its sources are absent."""
+def build(name: str, folder: Path, *, tiny: bool = False) -> Path | None:
+    """Build a data set in `folder`, unless it is there; None where its sources are absent. Tiny is
+    a simulation of a few windows."""
     sources = {"yeast": YEAST, "human": HUMAN}.get(name)
-    if sources is not None and not sources.is_dir():
+    dataset = folder / "data"
+    if sources is not None and not sources.is_dir() and not dataset.is_dir():
         print(f"skipped: {sources} is absent (the {name} development data)", file=sys.stderr)
         return None
-    dataset = folder / "data"
     if name == "yeast":
         return build_yeast(dataset)
     if dataset.is_dir():
         return dataset
     if name == "grammar":
-        _bioq("data", "simulate", "--out", dataset)
+        size = ("--train-contigs", 1, "--contig-bp", 100_000) if tiny else ()
+        run_bioq("data", "simulate", "--out", dataset, *size)
     else:
         _build_human(dataset, folder / "by-contig")
     return dataset
@@ -77,7 +79,7 @@ def genome_blocks(bins: pd.DataFrame, block_bp: int) -> npt.NDArray[np.int64]:
 
 def _build_human(dataset: Path, by_contig: Path) -> None:
     if not by_contig.is_dir():
-        _bioq(
+        run_bioq(
             "data", "peaks", "--out", by_contig,
             "--genome", HUMAN / "grch37_part.fa.gz", "--targets", HUMAN / "targets.tsv",
             "--label", "half", "--keep", "any", "--window-bp", 1000, "--bin-bp", 200,
@@ -103,9 +105,3 @@ def _split_again(data: Dataset, out: Path) -> None:
                     contig = bins["chrom"].cat.codes.to_numpy()
                     starts = np.stack([contig[rows], start[rows]], axis=1)
                     written.append(codes, packed.labels, starts)
-
-
-def _bioq(*arguments: object) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "bioq", *map(str, arguments)], check=True, stdout=sys.stderr
-    )

@@ -1,27 +1,32 @@
 """The cost of a model: weights, operations, and windows per second in training and inference.
 
-On the CPU one thread computes and its CPU time is counted, so that other processes on the machine
-disturb little; models take turns and the median turn counts.
+Training is `bioq.train` with the recipe of the run, reading from the run's data set. On the CPU one
+thread computes and its CPU time is counted, so that other processes on the machine disturb little;
+models take turns and the median turn counts.
 """
 
+import contextlib
 import copy
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import in_turns
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.flop_counter import FlopCounterMode
+from training_steps import PausedTraining, paused
 
-from bioq.fast.switch import SWITCH
-from bioq.fast.training import training_forward
+import bioq
+from bioq.dataset import Dataset
 from bioq.forward import predict_codes
-from bioq.training.recipes import Recipe, make_optimizer
 
 TURNS = 5
 STEPS = 4
@@ -31,33 +36,42 @@ Ways = dict[str, tuple[int, Callable[[], object]]]
 """What is done -> how many windows it takes, and what does it."""
 
 
-def costs(
-    models: Mapping[str, nn.Module], recipes: Mapping[str, Recipe], codes: Tensor, labels: Tensor
-) -> dict[str, Costs]:
-    """Return what every model costs, trained with its recipe; of windows uint8 `(n, window_bp)` and
-    their labels."""
-    result = {
+@dataclass(frozen=True)
+class Costed:
+    """A trained model whose costs are measured."""
+
+    run: Path
+    network: nn.Module
+    recipe: Mapping[str, Any]
+    """All choices of its training, by the names in its config.json."""
+
+
+def costs(models: Mapping[str, Costed], data: Dataset, codes: Tensor) -> dict[str, Costs]:
+    """Return what every model costs; inference of windows uint8 `(n, window_bp)`."""
+    result: dict[str, Costs] = {
         name: {
-            "parameters": sum(w.numel() for w in (*model.parameters(), *model.buffers())),
-            "mflop": flops(model) / 1e6,
+            "parameters": sum(
+                w.numel() for w in (*model.network.parameters(), *model.network.buffers())
+            ),
+            "mflop": flops(model.network) / 1e6,
         }
         for name, model in models.items()
     }
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         ending = "" if device == "cpu" else " on the GPU"
         ways: dict[str, Ways] = {}
-        for name, model in models.items():
-            recipe = recipes[name]
-            first = slice(0, recipe.batch_size)
-            step = _training_step(model, recipe, codes[first], labels[first], device)
-            there = copy.deepcopy(model).to(device)
-            ways[name] = {
-                "training": (STEPS * recipe.batch_size, partial(_repeat, step)),
-                "inference": (len(codes), partial(predict_codes, there, codes.numpy())),
-                "plain inference": (len(codes), partial(_plainly, there, codes.numpy())),
-            }
-        for name, rates in _take_turns(ways, device).items():
-            result[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            for name, model in models.items():
+                out = Path(folder) / name
+                training = stack.enter_context(paused(partial(_train, model, data, out, device)))
+                there = copy.deepcopy(model.network).to(device)
+                ways[name] = {
+                    "training": (STEPS * model.recipe["batch_size"], partial(_repeat, training)),
+                    "inference": (len(codes), partial(predict_codes, there, codes.numpy())),
+                    "plain inference": (len(codes), partial(_plainly, there, codes.numpy())),
+                }
+            for name, rates in _take_turns(ways, device).items():
+                result[name] |= {f"{what}{ending}": rate for what, rate in rates.items()}
     return result
 
 
@@ -74,57 +88,43 @@ def flops(model: nn.Module) -> int:
     return counter.get_total_flops()
 
 
-def _training_step(
-    model: nn.Module, recipe: Recipe, codes: Tensor, labels: Tensor, device: str
-) -> Callable[[], None]:
-    """Return one step as `bioq train` does it, on the same batch every time."""
-    model = copy.deepcopy(model).to(device)  # inference arranges weights again when they change
-    optimizer = make_optimizer(recipe, model)
-    forward = training_forward(model, "32")
-    codes, expected = codes.to(device), labels.to(device).float()
-
-    def step() -> None:
-        model.train()
-        optimizer.zero_grad()
-        binary_cross_entropy_with_logits(forward(codes), expected).backward()
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
-
-    return step
+def _train(model: Costed, data: Dataset, out: Path, device: str) -> None:
+    """Train as the run was trained, from its weights; for more steps than are taken."""
+    known = {field.name for field in fields(bioq.TrainConfig)}
+    given = {**model.recipe, "lr": model.recipe["learning_rate"], "epochs": 1 << 20}
+    given |= {"device": device, "patience": 0, "checkpoint_min": 1e9}
+    config = bioq.TrainConfig(**{name: given[name] for name in known & given.keys()})
+    bioq.train(data, out, from_run=model.run, config=config)
 
 
-def _repeat(step: Callable[[], None]) -> None:
+def _repeat(training: PausedTraining) -> None:
     for _ in range(STEPS):
-        step()
+        training.step()
 
 
 def _plainly(model: nn.Module, codes: Any) -> None:
     """Predict without BioQ's fast paths: what the architecture itself costs."""
-    before = os.environ.get(SWITCH)
-    os.environ[SWITCH] = "1"
+    before = os.environ.get("BIOQ_PLAIN")
+    os.environ["BIOQ_PLAIN"] = "1"
     try:
         predict_codes(model, codes)
     finally:
         if before is None:
-            del os.environ[SWITCH]
+            del os.environ["BIOQ_PLAIN"]
         else:
-            os.environ[SWITCH] = before
+            os.environ["BIOQ_PLAIN"] = before
 
 
 def _take_turns(ways: Mapping[str, Ways], device: str) -> dict[str, Costs]:
     """Return windows per second of every model and way: the median of turns, the first left out."""
     taken: dict[tuple[str, str], list[float]] = {}
-    for turn in range(TURNS + 1):
-        for name, of_model in ways.items():
-            for what, (windows, work) in of_model.items():
-                started = _clock(device)
-                work()
-                rate = windows / (_clock(device) - started)
-                if turn:
-                    taken.setdefault((name, what), []).append(rate)
+    for name in in_turns(ways, TURNS + 1):
+        for what, (windows, work) in ways[name].items():
+            started = _clock(device)
+            work()
+            taken.setdefault((name, what), []).append(windows / (_clock(device) - started))
     return {
-        name: {what: statistics.median(taken[name, what]) for what in of_model}
+        name: {what: statistics.median(taken[name, what][1:]) for what in of_model}
         for name, of_model in ways.items()
     }
 

@@ -5,6 +5,7 @@
     python benchmarks/models.py --models danq wide --variant wide "--model marq --filters 256"
     python benchmarks/models.py --split test --out test.json    the test split, to be read once
     python benchmarks/models.py --data yeast --seeds 0 -- --epochs 2
+    python benchmarks/models.py --tiny --work FOLDER            the grammar, two models
 
 Three data sets (`model_data.py`): yeast as in `yeast.py`, human, and a simulated grammar whose best
 possible scores are known. Every run is made by `bioq train` with its default recipe, in small
@@ -24,7 +25,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from measuring import flags_after_dashes, parse, parser, say
 from model_data import DATA_SETS, build, genome_blocks
 from model_scores import SCORES, compare
-from model_speed import costs
-from yeast import own_and_flags
+from model_speed import Costed, costs
 
 import bioq
 from bioq import dna, metrics
 from bioq.builders.simulation.truth import compare_with_truth
 from bioq.dataset import Dataset
-from bioq.files import new_file
 from bioq.forward import predict_split
-from bioq.training.recipes import RECIPES
 
 # Sizes that one core trains in minutes; the published ones are for a graphics card. A name that is
 # not here is a model in its published size.
@@ -114,7 +113,7 @@ def main() -> None:
     for name in options.data:
         folder = options.work / name
         folder.mkdir(parents=True, exist_ok=True)
-        dataset = build(name, folder)
+        dataset = build(name, folder, tiny=options.tiny)
         if dataset is None:
             continue
         runs = [
@@ -126,9 +125,8 @@ def main() -> None:
         result.append(score(name, dataset, runs, split=options.split, reference=options.reference))
         print(as_markdown(result[-1]), flush=True)
     if options.out:
-        with new_file(options.out) as file:
-            text = json.dumps([asdict(one) for one in result], indent=1)
-            file.write_text(text + "\n", encoding="utf-8")
+        text = json.dumps([asdict(one) for one in result], indent=1)
+        options.out.write_text(text + "\n", encoding="utf-8")
 
 
 def train(dataset: Path, runs: Sequence[Run], *, parallel: int = 1) -> None:
@@ -139,8 +137,7 @@ def train(dataset: Path, runs: Sequence[Run], *, parallel: int = 1) -> None:
         try:
             for number, job in enumerate(jobs):
                 job.result()
-                print(f"trained {number + 1} of {len(jobs)}: {wanted[number].folder}",
-                      file=sys.stderr)  # fmt: skip
+                say(f"trained {number + 1} of {len(jobs)}: {wanted[number].folder}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -150,7 +147,7 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
     """Predict the split with every run, both strands averaged, and compare."""
     data = bioq.open_dataset(dataset)
     labels = data[split].labels()
-    models, recipes, budgets = {}, {}, {}
+    costed, budgets = {}, {}
     predicted: dict[str, list[Probability]] = {}
     tables: dict[str, list[pd.DataFrame]] = {}
     scores: dict[str, dict[str, list[float]]] = {}
@@ -160,10 +157,9 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
         if config["data"]["fingerprint"] != data.fingerprint:
             raise SystemExit(f"{run.folder}: was trained on another data set than {dataset}; "
                              "remove the run, or give another --work")  # fmt: skip
-        # A run of an older BioQ says nothing of options that came later.
-        recipe = replace(RECIPES["small"], **config["training"]["resolved"])
-        models[run.model], recipes[run.model] = model.network, recipe
-        times = recipe.epochs * recipe.times_shown
+        recipe = config["training"]["resolved"]
+        costed[run.model] = Costed(run.folder, model.network, recipe)
+        times = recipe["epochs"] * (2 if recipe["strands"] == "both" else 1)
         budgets[run.model] = f"{len(data['train']):,} windows, {times} times each"
         probability = predict_split(model, data[split])
         predicted.setdefault(run.model, []).append(probability)
@@ -180,7 +176,6 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
     differences = compare(labels, block, predicted, reference)
     packed = data["train"].read_packed(slice(0, SPEED_WINDOWS))
     codes = torch.from_numpy(dna.unpack(packed.sequence, data.description.window_bp, packed.mask))
-    first = torch.from_numpy(data["train"].labels()[:SPEED_WINDOWS])
     return Found(
         data=name,
         split=split,
@@ -189,7 +184,7 @@ def score(name: str, dataset: Path, runs: Sequence[Run], *, split: str, referenc
         budgets=budgets,
         scores=scores,
         per_target={model: _mean_per_target(of_model) for model, of_model in tables.items()},
-        costs=costs(models, recipes, codes, first),
+        costs=costs(costed, data, codes),
         differences={
             model: {key: asdict(value) for key, value in of_model.items()}
             for model, of_model in differences.items()
@@ -257,8 +252,7 @@ def _train(dataset: Path, run: Run) -> None:
         )
     if ended.returncode:
         raise SystemExit(f"{run.folder}: training ended with status {ended.returncode}; see {log}")
-    with new_file(run.done) as file:
-        file.write_text(json.dumps(list(run.flags)) + "\n", encoding="utf-8")
+    run.done.write_text(json.dumps(list(run.flags)) + "\n", encoding="utf-8")
 
 
 def _is_done(run: Run) -> bool:
@@ -332,11 +326,9 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _options() -> argparse.Namespace:
-    command, flags = own_and_flags()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
+    command, flags = flags_after_dashes()
+    arguments = parser(__doc__)
+    add = arguments.add_argument
     add("--data", nargs="+", choices=DATA_SETS, default=DATA_SETS)
     add("--models", nargs="+", default=("danq", "bioq", "deepsea", "deepatt", "marq"),
         help=f"small sizes of {', '.join(PRESETS)}; published ones of other names")  # fmt: skip
@@ -348,10 +340,12 @@ def _options() -> argparse.Namespace:
     add("--parallel", type=int, default=1, help="trainings at a time, one thread each")
     add("--work", type=Path, default=Path("build/models"), help="folder of data sets and runs")
     add("--out", type=Path, help="JSON file with everything")
-    options = parser.parse_args(command)
+    tiny = {"data": ["grammar"], "models": ["deepsea", "danq"], "seeds": [0]}
+    options = parse(arguments, tiny=tiny, words=command)
+    flags = [*(("--epochs", "1") if options.tiny else ()), *flags]
     options.reference = options.reference or options.models[0]
     if options.reference not in options.models:
-        parser.error(f"--reference {options.reference}: is none of {', '.join(options.models)}")
+        arguments.error(f"--reference {options.reference}: is none of {', '.join(options.models)}")
     given = {name: shlex.split(text) for name, text in options.variant}
     options.flags_of = {
         name: [*given.get(name, PRESETS.get(name, ("--model", name))), *flags]

@@ -1,6 +1,7 @@
 """Every substitution of a window on a CPU: eager PyTorch, a forward pass of each, what they share.
 
     python benchmarks/mutagenesis.py [--models danq bioq] [--span 200] [--rounds 3] [--threads 1]
+        [--tiny]
     python benchmarks/mutagenesis.py --runs RUN --span 1000
 
 The middle --span bases of one random 1,000-bp window, 919 targets, both strands. Three ways, in
@@ -13,20 +14,30 @@ that only does that.
 import argparse
 import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from generated import tiny_sizes
+from measuring import (
+    Failures,
+    Taken,
+    in_own_process,
+    in_turns,
+    parse,
+    parser,
+    peak_mib,
+    print_heads,
+    print_row,
+    timed,
+)
 
 import bioq
 from bioq.forward import predict_codes
 from bioq.interpretation import mutate_window
-from bioq.models import build_model
+from bioq.models import AS_PUBLISHED, build_model
 
 BATCH = 256
 WINDOW_BP = 1000
@@ -35,62 +46,75 @@ WAYS = (PLAIN, EACH, SHARED)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="*", default=("danq", "bioq", "danq-jaspar", "deepsea"))
-    parser.add_argument("--runs", nargs="*", default=(), help="trained models, in their place")
-    parser.add_argument("--span", type=int, default=200, help="bases in the middle")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--models", nargs="*", default=("danq", "bioq", "danq-jaspar", "deepsea"))
+    options.add_argument("--runs", nargs="*", default=(), help="trained models, in their place")
+    options.add_argument("--targets", type=int, default=919, help="of --models")
+    options.add_argument("--span", type=int, default=200, help="bases in the middle")
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--threads", type=int, default=1)
+    options.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
+    tiny = {"models": ["danq"], "targets": 3, "span": 20, "rounds": 2}
+    arguments = parse(options, tiny=tiny)
     torch.set_num_threads(arguments.threads)
     if arguments.peak:
-        run(arguments.peak[1], load(arguments.peak[0]), arguments.span)
+        name, way = arguments.peak
+        run(way, load(name, arguments), arguments.span)
         print(peak_mib())
         return
-    print("| model | way | ms a mutant | CPU ms | ratio | CPU ratio | differs by | peak memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print_heads(
+        *("model", "way", "ms a mutant", "CPU ms", "ratio", "CPU ratio"),
+        *("differs by", "peak memory"),
+    )
+    failures = Failures()
     for name in arguments.runs or arguments.models:
-        compare(name, arguments)
+        with failures.of(name):
+            compare(name, arguments)
+    failures.end()
 
 
 def compare(name: str, arguments: argparse.Namespace) -> None:
     """Print the rows of one model."""
-    model = load(name)
-    seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    model = load(name, arguments)
+    taken: dict[str, list[Taken]] = {way: [] for way in WAYS}
     effects: dict[str, Any] = {}
     for way in WAYS:
         run(way, model, 10)  # what is prepared once
-    for number in range(arguments.rounds):
-        for way in WAYS if number % 2 else reversed(WAYS):
-            wall, cpu = time.perf_counter(), time.process_time()
-            effects[way] = run(way, model, arguments.span)
-            seconds[way].append((time.perf_counter() - wall, time.process_time() - cpu))
+    for way in in_turns(WAYS, arguments.rounds):
+        taken[way].append(
+            timed(lambda way=way: effects.update({way: run(way, model, arguments.span)}))
+        )
     for way in WAYS:
-        walls, cpus = zip(*seconds[way], strict=True)
-        plain_walls, plain_cpus = zip(*seconds[PLAIN], strict=True)
+        walls, cpus = ([one.seconds for one in taken[way]], [one.cpu_s for one in taken[way]])
         differs = np.abs(effects[way] - effects[PLAIN]).max()
-        print(
-            f"| {name} | {way} | {each(walls, arguments):.2f} | {each(cpus, arguments):.2f} "
-            f"| {ratio(plain_walls, walls):.2f} | {ratio(plain_cpus, cpus):.2f} | {differs:.1e} "
-            f"| {peak_of(name, way, arguments):,.0f} MiB |",
-            flush=True,
+        words = ("--span", arguments.span, "--threads", arguments.threads)
+        words = (*words, "--targets", arguments.targets, *["--tiny"] * arguments.tiny)
+        print_row(
+            name,
+            way,
+            f"{each(walls, arguments):.2f}",
+            f"{each(cpus, arguments):.2f}",
+            f"{ratio([one.seconds for one in taken[PLAIN]], walls):.2f}",
+            f"{ratio([one.cpu_s for one in taken[PLAIN]], cpus):.2f}",
+            f"{differs:.1e}",
+            f"{in_own_process(__file__, '--peak', name, way, *words):,.0f} MiB",
         )
 
 
-def each(seconds: tuple[float, ...], arguments: argparse.Namespace) -> float:
+def each(seconds: Sequence[float], arguments: argparse.Namespace) -> float:
     return statistics.median(seconds) * 1000 / (3 * arguments.span)
 
 
-def ratio(plain: tuple[float, ...], other: tuple[float, ...]) -> float:
+def ratio(plain: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(plain, other, strict=True))
 
 
-def load(name: str) -> torch.nn.Module:
+def load(name: str, arguments: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(0)
+    sizes = tiny_sizes(name) if arguments.tiny else AS_PUBLISHED
     if Path(name).is_dir():
         return bioq.load(name)
-    return build_model(name, targets=919, window_bp=WINDOW_BP)
+    return build_model(name, targets=arguments.targets, sizes=sizes, window_bp=WINDOW_BP)
 
 
 def run(way: str, model: torch.nn.Module, span: int) -> Any:
@@ -114,20 +138,6 @@ def passes(predict: Callable[[Any], Any], codes: Any, start: int, span: int) -> 
         windows[np.arange(len(windows)), start + position[rows]] = base[rows]
         effects[base[rows], position[rows]] = predict(windows) - reference
     return effects
-
-
-def peak_of(name: str, way: str, arguments: argparse.Namespace) -> float:
-    """Return the peak memory (MiB) of a process that predicts the mutants so, once."""
-    options = ["--span", str(arguments.span), "--threads", str(arguments.threads)]
-    command = [sys.executable, __file__, "--peak", name, way, *options]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-
-def peak_mib() -> float:
-    """Return this process's own peak memory (getrusage would count its parent's before exec)."""
-    status = Path("/proc/self/status").read_text()
-    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(peak) / 1024
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Time and memory of a data set from peaks, on generated files.
 
-    python benchmarks/peaks_import.py                                            # small: seconds
+    python benchmarks/peaks_import.py                                              # seconds
     python benchmarks/peaks_import.py --files 919 --peaks 100000 --genome-mb 3100  # a human genome
 
 The genome is random FASTA in 24 contigs, a twentieth of each unknown. As in real assays, the files
@@ -10,16 +10,17 @@ folder (--folder chooses where) and removed.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from measuring import in_own_process, parse, parser, peak_mib, print_heads, print_row, say
 
 CONTIGS = 24
 SITE_EVERY_BP = 2000
@@ -66,37 +67,30 @@ def write_peaks(
 
 
 def build(folder: Path, keep: str) -> None:
-    """Build the data set, and print what it took."""
-    from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+    """Build the data set with the command, and print what it took as JSON."""
+    from bioq.cli import main as bioq
 
-    began = time.monotonic()
-    build_from_peaks(
-        folder / "out",
-        genome=folder / "genome.fa",
-        targets=folder / "targets.tsv",
-        options=PeakOptions(keep=keep),
-    )
+    began, out = time.monotonic(), folder / "out"
+    words = ["data", "peaks", "--genome", folder / "genome.fa", "--targets", folder / "targets.tsv"]
+    with contextlib.redirect_stdout(sys.stderr):
+        status = bioq([str(word) for word in (*words, "--keep", keep, "--out", out)])
+    if status:
+        raise SystemExit(status)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    # VmHWM is this process's own peak; ru_maxrss would also count the parent's before exec (Linux).
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    result = {
-        "seconds": round(time.monotonic() - began, 1),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_memory_mb": round(int(status["VmHWM"].split()[0]) / 1024),
-        "data_set_mb": round(sum(f.stat().st_size for f in (folder / "out").rglob("*.*")) / 1e6),
-    }
-    print(json.dumps(result))
+    seconds, cpu_s = time.monotonic() - began, used.ru_utime + used.ru_stime
+    size_mb = sum(file.stat().st_size for file in out.rglob("*.*")) / 1e6
+    print(json.dumps([f"{seconds:.3g}", f"{cpu_s:.3g}", f"{peak_mib():.0f} MiB", f"{size_mb:.3g}"]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--peaks", type=int, default=20_000)
-    parser.add_argument("--genome-mb", type=float, default=60)
-    parser.add_argument("--keep", default="any")
-    parser.add_argument("--folder", type=Path, help="where to make the files")
-    parser.add_argument("--build", type=Path, help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--files", type=int, default=40)
+    options.add_argument("--peaks", type=int, default=20_000)
+    options.add_argument("--genome-mb", type=float, default=60)
+    options.add_argument("--keep", default="any")
+    options.add_argument("--folder", type=Path, help="where to make the files")
+    options.add_argument("--build", type=Path, help=argparse.SUPPRESS)
+    chosen = parse(options, tiny={"files": 2, "peaks": 100, "genome_mb": 0.24})
     if chosen.build:
         build(chosen.build, chosen.keep)
         return
@@ -107,13 +101,11 @@ def main() -> None:
         began = time.monotonic()
         write_genome(folder / "genome.fa", contig_bp, random)
         write_peaks(folder, chosen.files, chosen.peaks, contig_bp, random)
-        size = (
-            f"{chosen.files} files x {chosen.peaks:,} peaks on {chosen.genome_mb:g} Mb, "
-            f"keep {chosen.keep}"
-        )
-        print(f"{size}: files made in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        command = [sys.executable, __file__, "--build", name, "--keep", chosen.keep]
-        subprocess.run(command, check=True)
+        say(f"files made in {time.monotonic() - began:.0f} s")
+        row = in_own_process(__file__, "--build", name, "--keep", chosen.keep)
+    heads = ("files", "peaks each", "genome, Mb", "keep")
+    print_heads(*heads, "seconds", "CPU seconds", "peak memory", "data set, MB")
+    print_row(chosen.files, f"{chosen.peaks:,}", f"{chosen.genome_mb:g}", chosen.keep, *row)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Start-up, installed size and dependencies of BioQ in an environment of its own.
 
-    python benchmarks/startup.py [--environment DIR] [--folder DIR]
+    python benchmarks/startup.py [--environment DIR] [--folder DIR] [--tiny]
 
 Installs BioQ and its pinned dependencies, no extras, into a new environment (minutes, about 1.5 GB;
 or takes the one in --environment), then times the commands: medians. "Cold" runs come after the
 files of the environment and of the run folder were put out of the system's file cache (Linux;
 Python's own library is not among them). The model is `bioq` at its published size with 919 targets
-and random weights. Tables go to stdout, in Markdown.
+after one step of training. --tiny takes the environment of this Python.
+Tables go to stdout, in Markdown.
 """
 
-import argparse
 import json
 import os
 import re
@@ -21,8 +21,10 @@ import time
 import venv
 from pathlib import Path
 
+from generated import tiny_sizes, write_run
+from measuring import parse, parser, print_heads, print_row
+
 ROOT = Path(__file__).parents[1]
-RUNS = 5
 
 LIST_DISTRIBUTIONS = """
 import json, re
@@ -37,32 +39,6 @@ for one in distributions():
     found[re.sub(r"[-_.]+", "-", one.name).lower()] = (one.version, size, names)
 print(json.dumps(found))
 """
-MAKE_RUN = """
-import sys
-from pathlib import Path
-import numpy as np
-import pandas as pd
-import torch
-from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
-from bioq.models import build_model
-from bioq.runs.folder import create_run
-from bioq.runs.weights import save_weights
-folder, targets = Path(sys.argv[1]), 919
-table = pd.DataFrame({"name": [f"t{number}" for number in range(targets)]})
-description = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
-with new_dataset(folder / "data", description, table) as writer:
-    for name in ("train", "valid", "test"):
-        with writer.split(name) as split:
-            labels = pack_labels(np.ones((1, targets), dtype=bool))
-            split.append(np.zeros((1, 1000), dtype=np.uint8), labels)
-torch.manual_seed(0)
-model = build_model("bioq", targets=targets)
-data = open_dataset(folder / "data")
-create_run(folder / "run", model=model.architecture, training={}, data=data)
-save_weights(model, folder / "run" / "model.safetensors")
-letters = np.random.default_rng(0).choice(list("ACGT"), 1000)
-(folder / "one.fa").write_text(">one\\n" + "".join(letters) + "\\n")
-"""
 MEMORY_OF_IMPORTS = {
     "nothing": "",
     "numpy": "import numpy",
@@ -75,16 +51,22 @@ MEMORY_OF_IMPORTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--environment", type=Path, default=None, help="BioQ is installed there")
-    parser.add_argument("--folder", type=Path, default=None, help="where files are written")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--environment", type=Path, help="BioQ is installed there")
+    arguments.add_argument("--folder", type=Path, help="where files are written")
+    arguments.add_argument("--runs", type=int, default=5, help="of every command, cold and warm")
+    arguments.add_argument("--targets", type=int, default=919)
+    tiny = {"environment": Path(sys.prefix), "runs": 1, "targets": 9}
+    options = parse(arguments, tiny=tiny)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         environment = options.environment or install(folder / "environment")
         bin_folder = environment / ("Scripts" if os.name == "nt" else "bin")
-        run(bin_folder / "python", "-c", MAKE_RUN, folder)
-        print_times(environment, bin_folder, folder)
+        sizes = tiny_sizes("bioq") if options.tiny else None
+        write_run(folder / "run", "bioq", targets=options.targets, sizes=sizes)
+        (folder / "one.fa").write_text(f">one\n{'ACGTTGCAAC' * 100}\n")
+        forgotten = [] if options.tiny else [environment, folder / "run"]
+        print_times(bin_folder / "bioq", folder, options.runs, forgotten)
         print_imports(bin_folder / "python")
         print_sizes(json.loads(run(bin_folder / "python", "-c", LIST_DISTRIBUTIONS)))
 
@@ -102,22 +84,21 @@ def install(environment: Path) -> Path:
     return environment
 
 
-def print_times(environment: Path, bin_folder: Path, folder: Path) -> None:
-    print("| command | cold, s | warm, s | warm, CPU s |")
-    print("| --- | --- | --- | --- |")
+def print_times(bioq: Path, folder: Path, runs: int, forgotten: list[Path]) -> None:
+    print_heads("command", "cold, s", "warm, s", "warm, CPU s")
     predict = ("predict", folder / "run", folder / "one.fa", "--out", folder / "one.tsv")
-    for what, arguments in (("--help", ["--help"]), ("predict, one sequence", predict)):
+    for what, words in (("--help", ["--help"]), ("predict, one sequence", predict)):
         cold, warm = [], []
-        for number in range(2 * RUNS):
-            if number < RUNS:
-                forget(environment)
-                forget(folder / "run")
+        for number in range(2 * runs):
+            if number < runs:
+                for path in forgotten:
+                    forget(path)
             (folder / "one.tsv").unlink(missing_ok=True)
-            times = timed(bin_folder / "bioq", *arguments)
-            (cold if number < RUNS else warm).append(times)
+            times = timed(bioq, *words)
+            (cold if number < runs else warm).append(times)
         medians = [statistics.median(column) for column in zip(*warm, strict=True)]
         cold_s = statistics.median(seconds for seconds, _ in cold)
-        print(f"| bioq {what} | {cold_s:.2f} | {medians[0]:.2f} | {medians[1]:.2f} |", flush=True)
+        print_row(f"bioq {what}", f"{cold_s:.2f}", f"{medians[0]:.2f}", f"{medians[1]:.2f}")
 
 
 def forget(folder: Path) -> None:
@@ -130,8 +111,8 @@ def forget(folder: Path) -> None:
 
 
 def print_imports(python: Path) -> None:
-    print("\n| imported | peak memory, MB | of it no file that is mapped, MB | CPU s |")
-    print("| --- | --- | --- | --- |")
+    print()
+    print_heads("imported", "peak memory, MB", "of it no file that is mapped, MB", "CPU s")
     ask = (
         "\nimport time; cpu_s = time.process_time()\n"
         "s = dict(l.split(':', 1) for l in open('/proc/self/status'))\n"
@@ -140,7 +121,7 @@ def print_imports(python: Path) -> None:
     )
     for what, statement in MEMORY_OF_IMPORTS.items():
         peak, added, cpu_s = map(float, run(python, "-c", statement + ask).split())
-        print(f"| {what} | {peak:.0f} | {added:.0f} | {cpu_s:.2f} |", flush=True)
+        print_row(what, f"{peak:.0f}", f"{added:.0f}", f"{cpu_s:.2f}")
 
 
 def print_sizes(result: dict[str, tuple[str, int, list[str]]]) -> None:
@@ -161,13 +142,10 @@ def print_sizes(result: dict[str, tuple[str, int, list[str]]]) -> None:
         f"\nInstalled: {sum(sizes.values()):,.0f} MB; {len(direct)} direct dependencies, "
         f"{len(sizes) - 1} in all.\n"
     )
-    print("| package | version | MB | needed by |")
-    print("| --- | --- | --- | --- |")
+    print_heads("package", "version", "MB", "needed by")
     for name in sorted(sizes, key=lambda one: -sizes[one]):
-        print(
-            f"| {name} | {result[name][0]} | {sizes[name]:.1f} "
-            f"| {', '.join(sorted(needed_by[name]))} |"
-        )
+        needing = ", ".join(sorted(needed_by[name]))
+        print_row(name, result[name][0], f"{sizes[name]:.1f}", needing)
 
 
 def timed(*command: object) -> tuple[float, float]:

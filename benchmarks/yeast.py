@@ -4,6 +4,7 @@ regressions on k-mer counts.
     python benchmarks/yeast.py                     everything; about an hour on two cores
     python benchmarks/yeast.py --parts baseline    the ridge regressions alone: minutes
     python benchmarks/yeast.py --parts neural --models deepsea --seeds 0 1 -- --epochs 10
+    python benchmarks/yeast.py --tiny                        on the data set of --work
 
 399 ChIP-exo targets (Rossi et al. 2021), 1,000-bp windows around 200-bp bins that hold a peak,
 chrII for validation (the ridge penalty, the epoch that is kept), chrIV for the test, the other
@@ -14,7 +15,6 @@ what follows `--` goes to `bioq train`. Both parts are read from one data set fo
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from measuring import Failures, flags_after_dashes, parse, parser, print_heads, print_row, run_bioq
 
 import bioq
 from bioq import metrics
@@ -76,28 +77,29 @@ RIDGES = (
 def main() -> None:
     """Build, fit, train, score and print."""
     options = _options()
-    if not YEAST.is_dir():
+    if not (options.work / "data").is_dir() and not YEAST.is_dir():
         print(f"skipped: {YEAST} is absent (the yeast development data)", file=sys.stderr)
         return
     options.work.mkdir(parents=True, exist_ok=True)
     dataset = build(options.work / "data")
     data = bioq.open_dataset(dataset)
-    rows = []
-    if "baseline" in options.parts:
-        rows += [fit_ridge(ridge, data) for ridge in RIDGES]
-    if "neural" in options.parts:
-        rows += [
-            train_and_score(dataset, options.work / f"{name}-{seed}", name, seed, options.flags)
-            for name in options.models
-            for seed in options.seeds
-        ]
-    print(as_markdown(rows))
+    failures = Failures()
+    print_heads(*COLUMNS)
+    for ridge in RIDGES[: options.ridges] if "baseline" in options.parts else ():
+        with failures.of(ridge.name):
+            show(fit_ridge(ridge, data))
+    for name in options.models if "neural" in options.parts else ():
+        for seed in options.seeds:
+            with failures.of(f"{name}, seed {seed}"):
+                run = options.work / f"{name}-{seed}"
+                show(train_and_score(dataset, run, name, seed, options.flags))
+    failures.end()
 
 
 def build(dataset: Path) -> Path:
     """Build the data set, unless it is there."""
     if not dataset.is_dir():
-        _bioq(
+        run_bioq(
             "data", "peaks", "--out", dataset,
             "--genome", YEAST / "sacCer3.dev.fa.gz",
             "--targets", YEAST / "targets.tsv",
@@ -117,10 +119,10 @@ def train_and_score(
     summary_file = run / "evaluation" / "metrics.json"
     if not summary_file.is_file():
         resume = ("--resume",) if run.is_dir() else ()
-        _bioq(
+        run_bioq(
             "train", dataset, "--out", run, "--seed", seed, *MODELS[model], *flags, *resume,
         )  # fmt: skip
-        _bioq("evaluate", run, dataset, "--split", "test")
+        run_bioq("evaluate", run, dataset, "--split", "test")
     summary = json.loads(summary_file.read_text(encoding="utf-8"))
     macro, micro = summary["macro"], summary["micro"]
     seconds = pd.read_csv(run / "history.csv")["seconds"].sum()
@@ -201,11 +203,9 @@ def count_kmers(codes: Codes, k: int) -> Floats:
     return counts.reshape(len(codes), kinds).astype(np.float64)
 
 
-def as_markdown(rows: Iterable[dict[str, object]]) -> str:
-    """Return rows of results as a Markdown table."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS)]
-    lines += [tuple(_cell(name, row[name]) for name in COLUMNS) for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def show(row: dict[str, object]) -> None:
+    """Print a row of the table."""
+    print_row(*(_cell(name, row[name]) for name in COLUMNS))
 
 
 def _collapsed(k: int) -> tuple[int, Codes]:
@@ -227,41 +227,27 @@ def _codes(data: Dataset, split: str) -> Iterable[Codes]:
 def _cell(column: str, value: object) -> str:
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.1f}" if column == "minutes" else f"{value:.4f}"
-
-
-def _bioq(*arguments: object) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "bioq", *map(str, arguments)], check=True, stdout=sys.stderr
-    )
-
-
-def own_and_flags() -> tuple[list[str], list[str]]:
-    """Return the words of the command line before `--`, and those after it, for `bioq train`."""
-    command, flags = sys.argv[1:], []
-    if "--" in command:
-        command, flags = command[: command.index("--")], command[command.index("--") + 1 :]
-    return command, flags
+    return f"{value:.3g}" if column == "minutes" else f"{value:.4f}"
 
 
 def _options() -> argparse.Namespace:
-    command, flags = own_and_flags()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument(
+    command, flags = flags_after_dashes()
+    arguments = parser(__doc__)
+    arguments.add_argument(
         "--parts", nargs="+", choices=("baseline", "neural"), default=("baseline", "neural")
     )
-    parser.add_argument("--models", nargs="+", choices=tuple(MODELS), default=tuple(MODELS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
-    parser.add_argument(
+    arguments.add_argument("--ridges", type=int, default=len(RIDGES), help="the first of them")
+    arguments.add_argument("--models", nargs="+", choices=tuple(MODELS), default=tuple(MODELS))
+    arguments.add_argument("--seeds", nargs="+", type=int, default=(0, 1))
+    arguments.add_argument(
         "--work",
         type=Path,
         default=Path("build/yeast"),
         help="folder for the data set and the runs",
     )
-    options = parser.parse_args(command)
-    options.flags = flags
+    tiny = {"ridges": 1, "models": ["deepsea"], "seeds": [0]}
+    options = parse(arguments, tiny=tiny, words=command)
+    options.flags = [*(("--epochs", "1") if options.tiny else ()), *flags]
     return options
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -523,6 +524,34 @@ def test_a_death_in_the_middle_changes_no_byte(
     assert hit == calm
     assert (tmp_path / "hit" / MANIFEST).read_bytes() == (tmp_path / "calm" / MANIFEST).read_bytes()
     machines.complete()
+
+
+def test_workers_killed_while_they_start_are_replaced(
+    run: Path, tmp_path: Path, machines: Machines
+) -> None:
+    machines.complete()
+    source = fasta(tmp_path / "x.fa", RECORDS)
+    cluster = on(machines, ray_shard=8, ray_workers=2)
+    predict_on_ray(run, source, tmp_path / "calm", options=OPTIONS, cluster=cluster)
+    killed, stop = list[int](), threading.Event()
+
+    def kill() -> None:
+        while len(killed) < 2 and not stop.wait(0.01):
+            for process in [each for node in machines.nodes for each in workers_of(node)]:
+                if process.pid not in before and process.pid not in killed:
+                    process.kill()
+                    killed.append(process.pid)
+
+    before = {process.pid for node in machines.nodes for process in workers_of(node)}
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        predict_on_ray(run, source, tmp_path / "hit", options=OPTIONS, cluster=cluster)
+    finally:
+        stop.set()
+        killer.join()
+    assert killed
+    assert part_files(tmp_path / "hit") == part_files(tmp_path / "calm")
 
 
 def test_a_driver_that_died_is_gone_on_with_and_only_what_is_missing_is_computed(

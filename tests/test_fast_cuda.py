@@ -226,7 +226,7 @@ def as_it_is(compute: Callable[[Tensor], Tensor], codes: Tensor) -> Callable[[Te
 
 @pytest.fixture(autouse=True)
 def nothing_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_failed", {})
+    monkeypatch.setattr(cuda, "failed", {})
 
 
 def sound(model: DanQ) -> CudnnDanQ:

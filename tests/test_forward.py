@@ -14,8 +14,9 @@ import bioq
 from bioq import ModelSizes, UsageError
 from bioq.dataset import Dataset
 from bioq.dna import encode, one_hot
-from bioq.forward import Strands, choose_device, numerics, predict_codes, predict_split
+from bioq.forward import Strands, numerics, predict_codes, predict_split
 from bioq.models import build_model
+from bioq.models.device import choose_device
 
 SMALL = ModelSizes(filters=8, lstm_units=4, dense_units=8)
 
@@ -236,7 +237,7 @@ def test_unknown_strands_precision_and_device_are_usage_errors(
         bioq.predict(model, windows, strands="reverse")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="precision 'int8'; expected 32, tf32 or bf16"):
         bioq.predict(model, windows, precision="int8")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="batch size 0"):
+    with pytest.raises(UsageError, match="batch_size 0; expected at least 1"):
         bioq.predict(model, windows, batch_size=0)
     with pytest.raises(UsageError, match="device 'gpu' is not available on this machine"):
         choose_device("gpu")
@@ -312,6 +313,6 @@ def test_a_network_without_weights_predicts_on_the_cpu() -> None:
 
 def test_a_network_that_returns_no_logits_per_target_is_refused() -> None:
     with pytest.raises(
-        bioq.BioqError, match=r"returns shape \(1, 4, 8\) for 1 windows; expected lo"
+        bioq.BioqError, match=r"returns shape \(2, 4, 8\) for 2 windows; expected lo"
     ):
         bioq.predict(_Identity(), "ACGTACGT")

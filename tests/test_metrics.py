@@ -288,7 +288,7 @@ def test_a_score_that_is_not_finite_is_refused_by_its_place(score, bad):
 
 
 def test_shapes_that_differ_are_refused():
-    with pytest.raises(ValueError, match=r"labels \(3,\) and scores \(4,\): expected the same"):
+    with pytest.raises(BioqError, match=r"labels \(3,\) and scores \(4,\): expected the same"):
         metrics.operating_points(np.zeros(3), np.zeros(4))
 
 

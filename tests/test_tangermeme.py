@@ -1,5 +1,6 @@
 """Our models work with tangermeme unchanged, and its numbers are ours where they mean the same."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from bioq.models import build_model
 
 pytest.importorskip("tangermeme", reason="tangermeme is not installed")
 
-from tangermeme.deep_lift_shap import deep_lift_shap
 from tangermeme.marginalize import marginalize
 from tangermeme.predict import predict
 from tangermeme.saturation_mutagenesis import saturation_mutagenesis
 from tangermeme.variant_effect import substitution_effect
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+from deeplift import deeplift_gaps
 
 TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 
@@ -91,7 +94,7 @@ def test_deeplift_of_deepsea_adds_up_to_its_logits(codes: np.ndarray, width: int
             parameter.mul_(2)
     windows = one_hot(np.random.default_rng(2).integers(0, 4, (3, 260)).astype(np.uint8))
     for target in range(2):
-        gap, difference = deeplift_gaps(model, windows, target)
+        gap, difference = deeplift_gaps(model, windows, target, shuffles=5)
         assert difference.mean() > 1e-2
         assert gap.max() < 1e-5 * difference.mean()
 
@@ -106,30 +109,10 @@ def test_deeplift_of_a_model_with_an_lstm_does_not_add_up(name: str, codes: np.n
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2)
-    gap, difference = deeplift_gaps(model, one_hot(codes), 0)
+    gap, difference = deeplift_gaps(model, one_hot(codes), 0, shuffles=5)
     assert gap.mean() > 1e-3 * difference.mean()
     ours = integrated_gradients(model, one_hot(codes), target=0, steps=256)
     assert np.abs(ours.completeness_gap).max() < 0.02 * float(difference.mean())
-
-
-def deeplift_gaps(
-    model: nn.Module, windows: torch.Tensor, target: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return |sum of contributions - difference of logits| and |difference of logits| of each
-    window and its 5 shuffled windows."""
-    values, references = deep_lift_shap(
-        model,
-        windows,
-        target=target,
-        n_shuffles=5,
-        return_references=True,
-        random_state=0,
-        device="cpu",
-    )
-    with torch.no_grad():
-        before = torch.stack([model(several)[:, target].mean() for several in references])
-        difference = model(windows)[:, target] - before
-    return (values.sum((1, 2)) - difference).abs(), difference.abs()
 
 
 def test_marginalize_is_a_prediction_with_the_motif_inside(

@@ -74,7 +74,7 @@ def test_the_file_of_weights_has_the_names_of_the_network(run: Path, tmp_path: P
 def test_other_weights_than_the_two_of_a_run_are_refused(run: Path) -> None:
     with pytest.raises(bioq.UsageError) as error:
         load(run, weights="first")
-    assert str(error.value) == "weights 'first', expected best or last"
+    assert str(error.value) == "weights 'first'; expected best or last"
 
 
 def test_window_and_bin_are_those_of_the_data_set(run: Path) -> None:

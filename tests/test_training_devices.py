@@ -26,7 +26,8 @@ from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.forward import predict_split
 from bioq.runs.folder import read_history
 from bioq.training import distributed as ranks
-from bioq.training.distributed import Ranks, joined
+from bioq.training.distributed import LostError, Ranks, joined
+from bioq.training.launch import start_ranks
 
 # No dropout: its masks are the one thing that differs with the number of ranks.
 SIZES = ModelSizes(8, 8, 10, 4, 2, 8, dropout_conv=0.0, dropout_head=0.0)
@@ -382,7 +383,8 @@ def test_a_batch_script_without_srun_is_one_process(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rank_reports_every_kind_of_error_as_one_that_can_be_raised(tmp_path: Path) -> None:
-    job = {"function": "bioq.files:write_json", "arguments": {"file": "/none/x", "content": {}}}
+    arguments = {"file": "/none/x", "content": {}}
+    job = {"function": "bioq.files:write_json", "arguments": arguments, "parent": os.getpid()}
     command = [sys.executable, "-c", "from bioq.training.launch import run_rank; run_rank()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as rank:
         assert rank.stdin is not None
@@ -394,6 +396,57 @@ def test_a_rank_reports_every_kind_of_error_as_one_that_can_be_raised(tmp_path: 
     assert report["message"].startswith("/none/x: could not be written: No such file")
 
 
+@pytest.mark.parametrize(
+    ("function", "arguments", "kind", "message"),
+    [
+        (
+            "os:_exit",
+            {"status": 0},
+            LostError,
+            r"rank \d \(process \d+\) ended with status 0 before",
+        ),
+        (
+            "os:_exit",
+            {"status": 7},
+            LostError,
+            r"rank \d \(process \d+\) ended with status 7 before",
+        ),
+        ("os:abort", {}, LostError, r"rank \d \(process \d+\) was ended by SIGABRT, so all ranks"),
+        ("math:sqrt", {"x": 1}, RuntimeError, r"rank \d \(process \d+\): TypeError: math.sqrt"),
+        (
+            "subprocess:run",
+            {"args": "kill -TERM $PPID; sleep 9", "shell": True},
+            LostError,
+            r"rank \d \(process \d+\) was ended by SIGTERM, so all ranks",
+        ),
+    ],
+)
+def test_a_rank_that_ends_before_its_work_is_done_is_named(
+    function: str, arguments: dict[str, Any], kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(kind, match=message):
+        start_ranks(function, arguments, device="cpu", devices=2, nodes=1, folder=tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="POSIX signals: no waitid")
+def test_a_frozen_rank_is_named_and_may_continue(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "kill -STOP $PPID; sleep 1; kill -CONT $PPID"
+    start_ranks(
+        "subprocess:run",
+        {"args": words, "shell": True},
+        device="cpu",
+        devices=2,
+        nodes=1,
+        folder=tmp_path,
+    )
+    printed = capsys.readouterr().err
+    for rank in (0, 1):
+        assert printed.count(f"rank {rank} (process ") == 1
+    assert "is frozen by SIGSTOP; the other ranks wait for it, at most 5 minutes" in printed
+
+
 def test_lightning_fabric_is_asked_for_where_it_is_missing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,7 +456,7 @@ def test_lightning_fabric_is_asked_for_where_it_is_missing(
 
 
 def test_ranks_that_do_not_come_are_waited_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "_TIMEOUT", ranks.timedelta(seconds=1))
+    monkeypatch.setattr(ranks, "TIMEOUT", ranks.timedelta(seconds=1))
     for name, value in (("RANK", "1"), ("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")

@@ -272,7 +272,7 @@ def test_a_body_that_is_no_json_is_told_so(client: TestClient) -> None:
         assert answer.status_code == 422
         assert says in answer.json()["detail"]
     answer = client.post("/api/predict", content=b"[" * 100_000, headers=kind)
-    assert answer.status_code == 400
+    assert answer.status_code == 422
 
 
 def test_without_a_genome_regions_and_variants_say_what_is_missing(service: Service) -> None:

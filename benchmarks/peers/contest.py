@@ -2,7 +2,9 @@
 
 A script names its contenders and its cases and calls `main`. Every contender prepares a case,
 answers it once, and is timed only if its answer is the first contender's; then all are timed in
-turns, in reversed order every other round. `report` makes a table of it.
+turns, in reversed order every other round. The table names the contenders that are not installed.
+One that fails is named too, and the script ends with exit status 1, after the others were measured
+and written.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import Result, as_markdown, as_report, load_average, processors
 
+sys.path.append(str(Path(__file__).parents[1]))  # for the modules that all benchmarks share
+import measuring
+from measuring import Failures, in_turns, load_average, processors, reason, say, version_of
+from results import Result, as_markdown, as_report
+
+TINY = {"rounds": 2, "threads": 1}
+"""Values of the shared options with --tiny."""
 Call = Callable[[], Any]
 """Does the job once and returns its answer, an array."""
 
@@ -39,18 +48,24 @@ class Contender:
     prepare: Callable[[argparse.Namespace, str], Call]
     """Options and a case -> what is timed."""
     packages: tuple[str, ...] = ()
-    """Distributions whose versions belong to the result."""
+    """Distributions that it needs, whose versions belong to the result."""
+    programs: tuple[str, ...] = ()
+    """Programs that it needs."""
     tolerance: float = 1e-4
     """Largest difference from the first contender's answer."""
     ours: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def missing(self) -> str:
+        """What it needs and is not installed."""
+        absent = [name for name in self.packages if not version_of(name)]
+        return ", ".join([*absent, *(name for name in self.programs if not shutil.which(name))])
+
 
 def parser(description: str, *, rounds: int = 5) -> argparse.ArgumentParser:
     """Return a parser with the options that every script has."""
-    options = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = measuring.parser(description)
     options.add_argument("--rounds", type=int, default=rounds, help="turns of every contender")
     options.add_argument("--threads", type=int, default=processors(), help="of each contender")
     options.add_argument(
@@ -87,14 +102,23 @@ def main(
         or not options.only
         or any(word.lower() in contender.name.lower() for word in options.only)
     ]
+    absent = {
+        contenders[number].name: contenders[number].missing
+        for number in chosen
+        if contenders[number].missing
+    }
+    present = {number: contenders[number] for number in chosen if not contenders[number].missing}
+    for name, what in absent.items():
+        say(f"{name} is left out: {what} is not installed")
     load = load_average()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         if generate is not None:
-            _say(f"{subject}: generating")
+            say(f"{subject}: generating")
             generate(Path(folder), options)
-        contesting = [contenders[number] for number in chosen]
-        results = _contest(contesting, chosen, cases, options, folder)
-    report = as_report(results, cases, options, subject=subject, unit=unit, load_before=load)
+        results = _contest(present, cases, options, folder)
+    report = as_report(
+        results, cases, options, subject=subject, unit=unit, load_before=load, absent=absent
+    )
     text = as_markdown(report)
     print(text, flush=True)
     if options.out:
@@ -102,11 +126,11 @@ def main(
         path = options.out / subject.replace(" ", "-")
         path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
         path.with_suffix(".md").write_text(text + "\n")
+    Failures({f"{one.name}, {one.case}": one.error for one in results if one.error}).end()
 
 
 def _contest(
-    contenders: Sequence[Contender],
-    numbers: Sequence[int],
+    contenders: Mapping[int, Contender],
     cases: Iterable[str],
     options: argparse.Namespace,
     folder: str,
@@ -115,20 +139,16 @@ def _contest(
     with contextlib.ExitStack() as stack:
         processes = [
             stack.enter_context(_started(contender, number, options, folder))
-            for contender, number in zip(contenders, numbers, strict=True)
+            for number, contender in contenders.items()
         ]
         for case in cases:
-            computed = _answers(case, contenders, processes)
+            computed = _answers(case, list(contenders.values()), processes)
             results += computed
-            running = [
-                (result, process)
-                for result, process in zip(computed, processes, strict=True)
-                if not result.error
-            ]
-            for turn in range(options.rounds):
-                for result, process in running[:: -1 if turn % 2 else 1]:
-                    _take_turn(result, process)
-                _say(f"{case}: round {turn + 1} of {options.rounds}")
+            process_of = dict(zip((one.name for one in computed), processes, strict=True))
+            result_of = {one.name: one for one in computed if not one.error}
+            for name in in_turns(result_of, options.rounds):
+                _take_turn(result_of[name], process_of[name])
+            say(f"{case}: {options.rounds} rounds")
     return results
 
 
@@ -139,7 +159,7 @@ def _answers(
     results: list[Result] = []
     expected = None
     for contender, process in zip(contenders, processes, strict=True):
-        _say(f"{case}: {contender.name} prepares")
+        say(f"{case}: {contender.name} prepares")
         result = Result(contender.name, case, contender.ours, contender.packages)
         results.append(result)
         reply = process.ask(case)
@@ -149,18 +169,20 @@ def _answers(
             answer = np.load(reply["answer"])
             expected = answer if expected is None else expected
             _compare(result, answer, expected, contender.tolerance)
-        if expected is None:
-            raise SystemExit(f"{contender.name}: {result.error}; nothing to compare with")
         if result.error:
-            _say(f"{case}: {contender.name}: {result.error}")
+            say(f"{case}: {contender.name}: {result.error}")
     return results
 
 
 def _take_turn(result: Result, process: "_Process") -> None:
+    if result.error:
+        return
     time.sleep(_REST_S)
     reply = process.ask("")
     if "error" in reply:
-        raise SystemExit(f"{result.name}, {result.case}: {reply['error']}")
+        result.fail(reply["error"])
+        say(f"{result.case}: {result.name}: {result.error}")
+        return
     result.seconds.append(reply["seconds"])
     result.cpu_s.append(reply["cpu_s"])
     result.memory_mib = reply["memory_mib"]
@@ -239,32 +261,16 @@ def _serve(contender: Contender, options: argparse.Namespace) -> None:
                 call = contender.prepare(options, case)
                 np.save(answer, np.asarray(call()))
                 repeats = max(1, math.ceil(_LEAST_S / _timed(call, 1)[0]))
+                repeats = 1 if options.tiny else repeats
                 reply = {"answer": str(answer)}
             else:
                 seconds, cpu_s = _timed(call, repeats)
-                reply = {"seconds": seconds, "cpu_s": cpu_s, "memory_mib": _peak_mib()}
+                reply = {"seconds": seconds, "cpu_s": cpu_s, "memory_mib": measuring.peak_mib()}
         except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table has the error
-            text = str(error).strip().splitlines() or [""]
-            reply = {"error": f"{type(error).__name__}: {text[0][:160]}"}
+            reply = {"error": reason(error)}
         print(json.dumps(reply), file=replies, flush=True)
 
 
 def _timed(call: Call, repeats: int) -> tuple[float, float]:
-    started, cpu_started = time.perf_counter(), time.process_time()
-    for _ in range(repeats):
-        call()
-    seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    return seconds / repeats, cpu_s / repeats
-
-
-def _peak_mib() -> float | None:
-    """Return the peak memory of this process so far; None if the system does not report it."""
-    with contextlib.suppress(OSError):  # Linux; getrusage would count the parent's before exec too
-        lines = Path("/proc/self/status").read_text().splitlines()
-        status = dict(line.split(":", 1) for line in lines)
-        return int(status["VmHWM"].split()[0]) / 1024
-    return None
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    taken = measuring.timed(lambda: [call() for _ in range(repeats)])
+    return taken.seconds / repeats, taken.cpu_s / repeats

@@ -1,6 +1,7 @@
 """One batch of windows to probabilities: BioQ beside PyTorch, Keras, ONNX Runtime and OpenVINO.
 
     python benchmarks/peers/inference.py [--model bioq] [--batches 1 32 100 256] [--threads 1]
+        [--tiny]
 
 A published-size model with 919 targets, the same weights everywhere, one strand. The peers get
 float32 one-hot windows that lie ready in the layout they like; BioQ gets bases as codes and makes
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contest import Call, Contender, main, parser
+from contest import TINY, Call, Contender, main, parser
 from lively import lively_model, one_hot, random_codes
+from measuring import parse
 
 # A compiler is free to round otherwise than PyTorch; bf16 keeps 8 bits, and 919 x 256 answers
 # have a worst one.
@@ -100,20 +102,20 @@ def openvino_bf16(options: argparse.Namespace, batch: str) -> Call:
 CONTENDERS = (
     Contender("PyTorch eager", eager, ("torch",)),
     Contender("BioQ", bioq, ours=True, tolerance=1e-5),
-    Contender("torch.compile", compiled),
+    Contender("torch.compile", compiled, programs=("c++",)),
     Contender("BioQ bf16", bioq_bf16, tolerance=BF16_TOLERANCE, ours=True),
     Contender("PyTorch eager bf16", eager_bf16, tolerance=BF16_TOLERANCE),
     Contender("Keras on PyTorch", keras_model, ("keras",), environment={"KERAS_BACKEND": "torch"}),
     Contender("Keras on JAX", keras_model, ("keras", "jax"), environment={"KERAS_BACKEND": "jax"}),
-    Contender("ONNX Runtime", onnx_runtime, ("onnxruntime",)),
+    Contender("ONNX Runtime", onnx_runtime, ("onnxruntime", "onnx")),
     Contender("OpenVINO", openvino, ("openvino",)),
-    Contender("OpenVINO bf16", openvino_bf16, tolerance=BF16_TOLERANCE),
+    Contender("OpenVINO bf16", openvino_bf16, ("openvino",), tolerance=BF16_TOLERANCE),
 )
 
 
 def _model(options: argparse.Namespace) -> torch.nn.Module:
     torch.set_num_threads(options.threads)
-    return lively_model(options.model)
+    return lively_model(options.model, tiny=options.tiny)
 
 
 def _probability(options: argparse.Namespace) -> torch.nn.Module:
@@ -146,7 +148,7 @@ if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 32, 100, 256])
-    chosen = arguments.parse_args()
+    chosen = parse(arguments, tiny={**TINY, "batches": [1, 20]})
     main(
         chosen,
         CONTENDERS,

@@ -4,20 +4,23 @@ import functools
 
 import numpy as np
 import torch
+from generated import tiny_sizes
 from torch import Tensor, nn
 
 from bioq import dna
-from bioq.models import build_model
+from bioq.models import AS_PUBLISHED, ModelSizes, build_model
 
-TARGETS = 919
+TARGETS, TINY_TARGETS = 919, 9
 
 
 @functools.cache
-def lively_model(name: str, *, targets: int = TARGETS) -> nn.Module:
+def lively_model(name: str, *, tiny: bool = False) -> nn.Module:
     """Return a model in eval mode, the same in every process, of which the logits of every target
-    vary between windows with a standard deviation of about one."""
+    vary between windows with a standard deviation of about one. A tiny one is not of the published
+    size."""
     torch.manual_seed(0)
-    model = build_model(name, targets=targets).eval()
+    targets = targets_of(tiny=tiny)
+    model = build_model(name, targets=targets, sizes=sizes_of(name, tiny=tiny)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
@@ -26,6 +29,16 @@ def lively_model(name: str, *, targets: int = TARGETS) -> nn.Module:
         model.output.weight.div_(logits.std(dim=0).mean())
         model.output.bias.copy_(torch.linspace(-4, 0, targets))
     return model
+
+
+def targets_of(*, tiny: bool) -> int:
+    """Return the number of targets: DeepSEA's, or a tiny model's."""
+    return TINY_TARGETS if tiny else TARGETS
+
+
+def sizes_of(name: str, *, tiny: bool) -> ModelSizes:
+    """Return the published sizes, or those of a tiny model."""
+    return tiny_sizes(name) if tiny else AS_PUBLISHED
 
 
 def random_codes(windows: int, *, length: int = 1000, seed: int = 1) -> dna.Bytes:

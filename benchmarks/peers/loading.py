@@ -1,6 +1,6 @@
 """Random batches from disk to float32 tensors: BioQ beside h5py row reads and Selene's loader.
 
-    python benchmarks/peers/loading.py [--windows 12800] [--batches 4]
+    python benchmarks/peers/loading.py [--windows 12800] [--batches 4] [--tiny]
 
 Batches of 100 windows with 919 targets in random order, one process and no workers: one-hot float32
 and labels, as a training step takes them. The files are in the page cache.
@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Call, Contender, main, parser
+from contest import TINY, Call, Contender, main, parser
+from lively import targets_of
+from measuring import parse
 from rows import RowByRow, RowsOfMat, write_rows
 from torch.utils.data import DataLoader
 
@@ -67,7 +69,7 @@ def selene(options: argparse.Namespace, case: str) -> Call:
 
 
 def generate(folder: Path, options: argparse.Namespace) -> None:
-    write_rows(folder, options.windows, also_mat=True)
+    write_rows(folder, options.windows, targets=targets_of(tiny=options.tiny), also_mat=True)
 
 
 def _order(options: argparse.Namespace) -> torch.Tensor:
@@ -95,7 +97,7 @@ if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--windows", type=int, default=12_800)
     arguments.add_argument("--batches", type=int, default=4, help="read in one go")
-    chosen = arguments.parse_args()
+    chosen = parse(arguments, tiny={**TINY, "windows": 400, "batches": 2})
     main(
         chosen,
         CONTENDERS,

@@ -1,6 +1,6 @@
 """Exact ROC AUC and average precision: BioQ beside scikit-learn and torchmetrics.
 
-    python benchmarks/peers/metrics.py [--windows 100000] [--targets 50] [--threads 1]
+    python benchmarks/peers/metrics.py [--windows 100000] [--targets 50] [--threads 1] [--tiny]
 
 uint8 labels and float32 probabilities `(windows, targets)` in memory, of every target by itself
 and of all pooled. BioQ gives F1, accuracy and the Brier score of every target in the same time.
@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contest import Call, Contender, main, parser
+from contest import TINY, Call, Contender, main, parser
+from generated import write_labels
+from measuring import parse
 
 EACH, POOLED = "every target", "all pooled"
 
@@ -77,18 +79,7 @@ def torchmetrics(options: argparse.Namespace, case: str) -> Call:
 
 
 def generate(folder: Path, options: argparse.Namespace) -> None:
-    """Write labels of 0.1 to 4 % positives and probabilities that know something of them."""
-    random = np.random.default_rng(0)
-    shape = (options.windows, options.targets)
-    rates = random.uniform(0.001, 0.04, options.targets)
-    labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint8, shape)
-    probability = np.lib.format.open_memmap(folder / "probability.npy", "w+", np.float32, shape)
-    for start in range(0, options.windows, 10_000):
-        rows = labels[start : start + 10_000]
-        rows[:] = random.random(rows.shape, dtype=np.float32) < rates
-        logits = random.standard_normal(rows.shape, dtype=np.float32)
-        logits += 2 * rows + np.log(rates).astype(np.float32)
-        probability[start : start + 10_000] = 1 / (1 + np.exp(-logits))
+    write_labels(folder, options.windows, options.targets)
 
 
 def _load(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -106,7 +97,7 @@ if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--windows", type=int, default=100_000)
     arguments.add_argument("--targets", type=int, default=50)
-    chosen = arguments.parse_args()
+    chosen = parse(arguments, tiny={**TINY, "windows": 3000, "targets": 3})
     main(
         chosen,
         CONTENDERS,

@@ -1,6 +1,6 @@
 """Every substitution in one window: BioQ beside tangermeme and Selene.
 
-    python benchmarks/peers/mutagenesis.py [--model danq] [--span-bp 1000] [--threads 1]
+    python benchmarks/peers/mutagenesis.py [--model danq] [--span-bp 1000] [--threads 1] [--tiny]
 
 One random window of 1,000 bp, 919 targets, one strand (the peers know one; BioQ shares the same on
 two). Everybody predicts 64 mutants at a time; Selene also writes the differences as HDF5.
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Call, Contender, main, parser
-from genome import write_genome
+from contest import TINY, Call, Contender, main, parser
+from generated import write_genome
 from lively import lively_model, one_hot, random_codes
+from measuring import parse
 from strands import Probability, load_selene
 
 from bioq import dna
@@ -41,7 +42,7 @@ def loop(options: argparse.Namespace, case: str) -> Call:
 
 
 def bioq(options: argparse.Namespace, case: str) -> Call:
-    from bioq.interpretation.mutagenesis import mutate_window
+    from bioq.interpretation import mutate_window
 
     model, codes = _model(options), random_codes(1)[0]
     start, end = _span(options)
@@ -115,7 +116,7 @@ def generate(folder: Path, options: argparse.Namespace) -> None:
 
 def _model(options: argparse.Namespace) -> torch.nn.Module:
     torch.set_num_threads(options.threads)
-    return lively_model(options.model)
+    return lively_model(options.model, tiny=options.tiny)
 
 
 def _span(options: argparse.Namespace) -> tuple[int, int]:
@@ -143,7 +144,7 @@ if __name__ == "__main__":
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--model", default="danq", help="bioq, danq, danq-jaspar or deepsea")
     arguments.add_argument("--span-bp", type=int, default=1000, help="in the window's middle")
-    chosen = arguments.parse_args()
+    chosen = parse(arguments, tiny={**TINY, "span_bp": 20})
     main(
         chosen,
         CONTENDERS,

@@ -1,16 +1,12 @@
 """What a contest found, as JSON values and as a Markdown table, with the machine it ran on."""
 
 import argparse
-import contextlib
-import datetime
-import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from measuring import machine, version_of
 
 
 @dataclass
@@ -30,6 +26,12 @@ class Result:
     """Largest, from the first contender's answer."""
     error: str = ""
 
+    def fail(self, error: str) -> None:
+        """Record an error; turns before it do not count."""
+        self.error = error
+        self.seconds.clear()
+        self.cpu_s.clear()
+
 
 def as_report(
     results: Sequence[Result],
@@ -46,8 +48,7 @@ def as_report(
     }
     return {
         **named,
-        "date": datetime.date.today().isoformat(),
-        "machine": _machine(),
+        "machine": machine(),
         "settings": settings,
         "rows": [_row(result, results, cases[result.case], options.clock) for result in results],
     }
@@ -58,12 +59,13 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     rows, machine, settings = report["rows"], report["machine"], report["settings"]
     cases = list(dict.fromkeys(row["case"] for row in rows))
     names = list(dict.fromkeys(row["contender"] for row in rows))
+    first = next((row["contender"] for row in rows if not row["error"]), "")
     clock = "seconds of the clock" if settings["clock"] == "wall" else "seconds of CPU"
     lines = [
-        f"{report['subject']}, {report['date']}: {machine['processor']}, {settings['threads']} of "
+        f"{report['subject']}, {machine['date']}: {machine['processor']}, {settings['threads']} of "
         f"{machine['processors']} processors, load {report['load_before']} before, Python "
         f"{machine['python']}; {report['unit']} a second by {clock}, medians of "
-        f"{settings['rounds']} rounds (times as fast as {names[0]})",
+        f"{settings['rounds']} rounds (times as fast as {first})",
         "",
         "| | " + " | ".join(cases) + " | largest difference | memory |",
         "| --- |" + " --- |" * (len(cases) + 2),
@@ -75,7 +77,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
             continue
         versions = ", ".join(f"{key} {value}" for key, value in done[0]["versions"].items())
         title = f"{name} ({versions})" if versions else name
-        cells = " | ".join(_cell(row_of[case], names[0]) for case in cases)
+        cells = " | ".join(_cell(row_of[case], first) for case in cases)
         worst = max(row["largest_difference"] for row in done)
         memory = [row["memory_mib"] for row in done if row["memory_mib"] is not None]
         held = f"{max(memory):,.0f} MiB" if memory else ""
@@ -86,14 +88,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
         for row in rows
         if row["error"]
     ]
-    return "\n".join([*lines, "", *ours, *failed])
-
-
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    absent = [f"- {name} is not installed ({what})" for name, what in report["absent"].items()]
+    return "\n".join([*lines, "", *ours, *failed, *absent])
 
 
 def _row(result: Result, results: Sequence[Result], units: float, clock: str) -> dict[str, Any]:
@@ -105,7 +101,7 @@ def _row(result: Result, results: Sequence[Result], units: float, clock: str) ->
         "case": result.case,
         "contender": result.name,
         "ours": result.ours,
-        "versions": {name: _version(name) for name in result.packages},
+        "versions": {name: version_of(name) for name in result.packages},
         "error": result.error,
         "seconds": result.seconds,
         "cpu_s": result.cpu_s,
@@ -128,7 +124,8 @@ def _cell(row: Mapping[str, Any], first: str) -> str:
         return "did not run"
     rate = row["units_per_s"]
     digits = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-    return f"{digits} ({row['times_as_fast_as'][first]:.2f}x)"
+    ratio = row["times_as_fast_as"].get(first)
+    return digits if ratio is None else f"{digits} ({ratio:.2f}x)"
 
 
 def _beside(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -138,34 +135,3 @@ def _beside(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         if other["case"] == row["case"] and not other["ours"] and not other["error"]
     ]
     return f"- {row['case']}: {row['contender']} is {'; '.join(peers)}"
-
-
-def _machine() -> dict[str, Any]:
-    machine: dict[str, Any] = {
-        "processor": platform.processor() or platform.machine(),
-        "processors": processors(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "bioq": _version("bioq"),
-        "torch": _version("torch"),
-    }
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line for line in lines if line.startswith("model name"))
-        machine["processor"] = name.split(":", 1)[1].strip()
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        machine["memory_gib"] = round(memory / 2**30, 1)
-    return machine
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def load_average() -> float | None:
-    """Return how many processes wanted a processor in the last minute, where the system tells."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import torch
-from lively import TARGETS, random_codes
+from lively import random_codes
 from torch import Tensor
 
 from bioq import dna
@@ -18,10 +18,10 @@ MAT_WINDOWS_A_CHUNK = 64
 _BLOCK = 6400  # whole chunks
 
 
-def write_rows(folder: Path, windows: int, *, also_mat: bool = False) -> None:
+def write_rows(folder: Path, windows: int, *, targets: int, also_mat: bool = False) -> None:
     """Write `data` (ours), `rows.h5` of uint8 one-hot (n, 4, 1000), `selene.h5` with
     packed bases, and, if asked, `train.mat` in DeepSEA's layout (1000, 4, n), deflated."""
-    table = pd.DataFrame({"name": [f"target {number}" for number in range(TARGETS)]})
+    table = pd.DataFrame({"name": [f"target {number}" for number in range(targets)]})
     described = Description(made_by="peaks", window_bp=1000, bin_bp=200, label_rule="half")
     with (
         new_dataset(folder / "data", described, table) as writer,
@@ -29,19 +29,19 @@ def write_rows(folder: Path, windows: int, *, also_mat: bool = False) -> None:
         h5py.File(folder / "rows.h5", "w") as by_row,
         h5py.File(folder / "selene.h5", "w") as packed,
     ):
-        rows = _create(by_row, windows, (4, 1000), (TARGETS,))
-        bits = _create(packed, windows, (125, 4), (TARGETS,))
+        rows = _create(by_row, windows, (4, 1000), (targets,))
+        bits = _create(packed, windows, (125, 4), (targets,))
         packed["sequences_length"] = 1000
         for start in range(0, windows, _BLOCK):
             here = slice(start, min(start + _BLOCK, windows))
-            codes, labels = _block(here)
+            codes, labels = _block(here, targets)
             split.append(codes, pack_labels(labels))
             one_hot = dna.one_hot(codes)
             rows[0][here], rows[1][here] = one_hot, labels
             bits[0][here] = np.packbits(one_hot.transpose(0, 2, 1), axis=1)
             bits[1][here] = labels  # packed labels of single rows are a NameError in 0.6.0
     if also_mat:
-        _write_mat(folder / "train.mat", windows)
+        _write_mat(folder / "train.mat", windows, targets)
 
 
 class RowByRow(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
@@ -74,10 +74,10 @@ class RowsOfMat(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(window), torch.from_numpy(self._labels[:, row].astype(np.float32))
 
 
-def _block(here: slice) -> tuple[dna.Bytes, dna.Bytes]:
+def _block(here: slice, targets: int) -> tuple[dna.Bytes, dna.Bytes]:
     codes = random_codes(here.stop - here.start, seed=here.start)
     random = np.random.default_rng(here.start)
-    labels = random.random((len(codes), TARGETS), dtype=np.float32) < POSITIVE
+    labels = random.random((len(codes), targets), dtype=np.float32) < POSITIVE
     return codes, labels.astype(np.uint8)
 
 
@@ -88,7 +88,7 @@ def _create(file: Any, windows: int, window: tuple[int, ...], labels: tuple[int,
     )
 
 
-def _write_mat(path: Path, windows: int) -> None:
+def _write_mat(path: Path, windows: int, targets: int) -> None:
     width = min(MAT_WINDOWS_A_CHUNK, windows)
     deflated: Any = {"compression": "gzip", "compression_opts": 3}
     with h5py.File(path, "w") as file:
@@ -96,10 +96,10 @@ def _write_mat(path: Path, windows: int) -> None:
             "trainxdata", (1000, 4, windows), "u1", chunks=(1000, 4, width), **deflated
         )
         labels = file.create_dataset(
-            "traindata", (TARGETS, windows), "u1", chunks=(TARGETS, width), **deflated
+            "traindata", (targets, windows), "u1", chunks=(targets, width), **deflated
         )
         for start in range(0, windows, _BLOCK):
             here = slice(start, min(start + _BLOCK, windows))
-            codes, marks = _block(here)
+            codes, marks = _block(here, targets)
             rows[..., here] = dna.one_hot(codes).transpose(2, 1, 0)[:, [0, 2, 1, 3]]
             labels[:, here] = marks.T

@@ -1,10 +1,11 @@
 """SNVs to the difference that each makes: BioQ beside tangermeme and Selene.
 
-    python benchmarks/peers/variants.py [--model bioq] [--variants 128] [--threads 1]
+    python benchmarks/peers/variants.py [--model bioq] [--variants 128] [--threads 1] [--tiny]
 
 A VCF on a random genome, both strands averaged, 919 targets, 64 windows at a time. BioQ and Selene
 read the VCF and the FASTA; Selene writes the differences as HDF5. tangermeme and the loop get the
-windows as one-hot arrays that lie ready. The SNVs are sorted and their windows do not repeat.
+windows as one-hot arrays that lie ready, "BioQ, nothing shared" as codes. The SNVs are
+sorted and their windows do not repeat.
 """
 
 import argparse
@@ -13,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from contest import Call, Contender, main, parser
-from genome import write_genome, write_snvs
-from lively import TARGETS, lively_model, one_hot
+from contest import TINY, Call, Contender, main, parser
+from generated import write_genome, write_snvs
+from lively import lively_model, one_hot, targets_of
+from measuring import parse
 from strands import BothStrands, load_selene
 
 from bioq import dna
@@ -59,11 +61,23 @@ def bioq(options: argparse.Namespace, case: str) -> Call:
 
 
 def each(options: argparse.Namespace, case: str) -> Call:
-    """BioQ with a forward pass of every window."""
-    from bioq import forward as inference
+    """BioQ with a forward pass of every window, from bases that lie ready."""
+    from bioq.forward import predict_codes
 
-    inference.prepare_edits = lambda model, precision: None
-    return bioq(options, case)
+    model, (codes, rows) = _model(options), _codes(options.folder)
+    edited = codes.copy()
+    edited[rows[:, 0], rows[:, 1]] = rows[:, 2]
+
+    def call() -> Any:
+        return np.concatenate(
+            [
+                predict_codes(model, edited[start : start + BATCH])
+                - predict_codes(model, codes[start : start + BATCH])
+                for start in range(0, len(codes), BATCH)
+            ]
+        )
+
+    return call
 
 
 def tangermeme(options: argparse.Namespace, case: str) -> Call:
@@ -100,17 +114,23 @@ def selene(options: argparse.Namespace, case: str) -> Call:
 
 
 def generate(folder: Path, options: argparse.Namespace) -> None:
-    genome = write_genome(folder / "genome.fa", 2_000_000)
+    genome = write_genome(folder / "genome.fa", 20_000 if options.tiny else 2_000_000)
     write_snvs(folder / "snvs.vcf", genome, options.variants)
 
 
 def _model(options: argparse.Namespace) -> torch.nn.Module:
     torch.set_num_threads(options.threads)
-    return lively_model(options.model)
+    return lively_model(options.model, tiny=options.tiny)
 
 
 def _windows(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the genome's windows one-hot, and (row, place, base) of each SNV."""
+    codes, rows = _codes(folder)
+    return one_hot(codes), torch.from_numpy(rows)
+
+
+def _codes(folder: Path) -> tuple[dna.Bytes, Any]:
+    """Return the genome's windows as codes, and (row, place, base) of each SNV."""
     letters = "".join((folder / "genome.fa").read_text().splitlines()[1:])
     codes = dna.encode(letters)
     records = [line.split() for line in (folder / "snvs.vcf").read_text().splitlines()[3:]]
@@ -118,7 +138,7 @@ def _windows(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     windows = np.stack([codes[start : start + 1000] for start in starts])
     bases = ["ACGT".index(record[4]) for record in records]
     rows = [[row, 499, base] for row, base in enumerate(bases)]
-    return one_hot(windows), torch.tensor(rows)
+    return windows, np.array(rows)
 
 
 def _edited(windows: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -140,11 +160,12 @@ if __name__ == "__main__":
     arguments = parser(__doc__, rounds=3)
     arguments.add_argument("--model", default="bioq", help="bioq, danq, danq-jaspar or deepsea")
     arguments.add_argument("--variants", type=int, default=128)
-    chosen = arguments.parse_args()
+    chosen = parse(arguments, tiny={**TINY, "variants": 20})
+    targets = targets_of(tiny=chosen.tiny)
     main(
         chosen,
         CONTENDERS,
-        {f"{chosen.model}, {chosen.variants} SNVs, {TARGETS} targets": chosen.variants},
+        {f"{chosen.model}, {chosen.variants} SNVs, {targets} targets": chosen.variants},
         subject="variants",
         unit="SNVs",
         generate=generate,

@@ -71,7 +71,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+_LONGEST_COMPARED = 200
+"""Letters of a name that is compared with others: the time grows with the square of its length."""
+
+
 def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     """Return up to `most` names that are spelled most like `name`, case ignored, the best first."""
+    if len(name) > _LONGEST_COMPARED:
+        return []
     known = {each.lower(): each for each in names}
     return [known[near] for near in difflib.get_close_matches(name.lower(), known, n=most)]

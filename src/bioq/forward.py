@@ -1,9 +1,14 @@
-"""The batched forward loop of every prediction: strands, precision, device, calibration."""
+"""The batched forward loop of every prediction: strands, precision, device, calibration.
+
+The functions here do not change the caller's model, also when they fail: its weights stay on their
+device, its layers in their mode, and its hooks stay.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +22,18 @@ from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_cod
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
 from bioq.inputs.python_windows import Windows, as_windows
+from bioq.models.device import on_device
 from bioq.models.eval_mode import eval_mode
+from bioq.options import found, of_type, one_of, whole_number
 from bioq.progress import progress
-from bioq.runs.trained_model import architecture_of, calibrated, load, module_to_compute
+from bioq.runs.trained_model import (
+    architecture_of,
+    calibrated,
+    load,
+    module_to_compute,
+    require_length,
+    require_module,
+)
 
 Strands = Literal["both", "forward"]
 Precision = Literal["32", "tf32", "bf16"]
@@ -47,8 +61,9 @@ def predict(
     list of them, with the letters of a FASTA (any case; N and the other IUPAC letters are unknown);
     or an array or tensor `(n, 4, length)` of any number type, in the order A, C, G, T: one-hot, or
     shares of the four bases from 0 to 1. With strands="both" the probabilities of a window and of
-    its reverse complement are averaged, as DeepSEA does. The model stays on its device unless
-    `device` is given; its train or eval mode is restored afterwards.
+    its reverse complement are averaged, as DeepSEA does. `device` computes; by default the model's.
+    Afterwards, and after an error, the model is unchanged, on its device: to predict often on a
+    card, move it there once.
     Raises BioqError, before anything is computed, for windows of another shape, type or length, and
     for values that are not from 0 to 1, such as NaN.
     """
@@ -56,17 +71,18 @@ def predict(
         raise BioqError("windows are a model; write bioq.predict(model, windows)")
     if isinstance(model, str | Path):
         model = load(model)
-    if not isinstance(model, nn.Module):
+    elif not isinstance(model, nn.Module):
         raise BioqError(
             f"model is of type {type(model).__name__}; expected the path of a run, a model of "
             "bioq.load or a PyTorch module"
         )
     tensor = as_windows(windows, architecture_of(model).get("window_bp"))
-    device = _device(model, device)
-    with _predicting(model.to(device), strands, device, precision) as probability_of:
+    with _predicting(model, strands, device, precision) as predicting:
 
         def predict_rows(start: int, end: int) -> Tensor:
-            return probability_of(tensor[start:end].to(device).float())
+            # A copy: a model that changes its input changes no array of the caller.
+            part = tensor[start:end].to(predicting.device, predicting.dtype, copy=True)
+            return predicting.probability_of(part)
 
         return _in_batches(model, predict_rows, len(tensor), batch_size, label="predict")
 
@@ -85,19 +101,25 @@ def predict_split(
     """Return probabilities float32 `(windows, targets)` of the windows of a split, in order.
 
     `rows` limits them to consecutive windows. They are written into `out` if it is given: a memory
-    map for a split whose predictions do not fit in memory.
+    map for a split whose predictions do not fit in memory. `device` is that of `predict`.
+    Raises UsageError for rows that are not consecutive, and BioqError for windows of another length
+    than the model reads.
     """
-    device = _device(model, device)
-    batches = Batches(split, device, data_in="disk")
-    first, last, _ = rows.indices(len(split))
-    with _predicting(model.to(device), strands, device, precision) as probability_of:
+    of_type("split", split, Split, "a split of a data set, such as data['test']")
+    first, last, step = of_type("rows", rows, slice, "a slice").indices(len(split))
+    if step != 1:
+        raise UsageError(f"rows have a step of {step}; expected consecutive windows, a step of 1")
+    require_length(model, split.window_bp, f"the windows of {split.name}")
+    with _predicting(model, strands, device, precision) as predicting:
+        batches = Batches(split, predicting.device, data_in="disk")
 
         def predict_rows(start: int, end: int) -> Tensor:
             codes, _ = batches.read_codes(torch.arange(first + start, first + end))
-            return probability_of(codes)
+            return predicting.probability_of(codes)
 
+        windows = max(last - first, 0)
         label = f"predict {split.name}"
-        return _in_batches(model, predict_rows, last - first, batch_size, label=label, out=out)
+        return _in_batches(model, predict_rows, windows, batch_size, label=label, out=out)
 
 
 def predict_codes(
@@ -110,12 +132,15 @@ def predict_codes(
 ) -> npt.NDArray[np.float32]:
     """Return probabilities float32 `(n, targets)` of codes uint8 `(n, length)` (see `dna.encode`).
 
-    One forward pass, without progress: for callers that stream batches and have put the model on
-    its device. The codes are copied to the device as uint8.
+    One forward pass, without progress: for callers that stream batches. `device` is that of
+    `predict`; the codes are copied to it as uint8.
+    Raises BioqError for codes of another shape or length, or with values above 4.
     """
-    device = _device(model, device)
-    with _predicting(model, strands, device, precision) as probability_of:
-        return probability_of(torch.from_numpy(codes).to(device)).cpu().numpy()
+    codes = dna.checked_codes(codes, axes=2)
+    require_length(model, codes.shape[1], "codes")
+    with _predicting(model, strands, device, precision) as predicting:
+        on_it = torch.from_numpy(np.require(codes, requirements=["C", "W"])).to(predicting.device)
+        return predicting.probability_of(on_it).cpu().numpy()
 
 
 def predict_edits(
@@ -133,26 +158,60 @@ def predict_edits(
     `codes` are uint8 `(n, length)`, `edited` `(m, length)`, `of` `(m,)` the window of each edit.
     One strand. If the model has a fast path for edits (`fast.prepare_edits`, with its own batch
     size), the part that an edit shares with its window is computed once.
+    Raises BioqError for codes of different lengths and for an edit of a window that is not there.
     """
-    device = _device(model, device)
-    engine = prepare_edits(module_to_compute(model), precision) if device.type == "cpu" else None
-    if engine is not None:
-        before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
-        return calibrated(model, before), calibrated(model, after)
-    windows = np.concatenate([codes, edited])
-    probability = np.concatenate(
-        [
-            predict_codes(
-                model,
-                windows[row : row + batch_size],
-                strands="forward",
-                device=device,
-                precision=precision,
-            )
-            for row in range(0, len(windows), batch_size)
-        ]
-    )
+    codes, edited, of = _checked_edits(codes, edited, of)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    require_length(model, codes.shape[1], "codes")
+    with on_device(require_module(model), device) as there:
+        require_precision(there, precision)
+        may_share = there.type == "cpu" and len(edited) > 0
+        engine = prepare_edits(module_to_compute(model), precision) if may_share else None
+        if engine is not None:
+            before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
+            return calibrated(model, before), calibrated(model, after)
+        windows = np.concatenate([codes, edited])
+        probability = np.concatenate(
+            [
+                predict_codes(
+                    model, windows[row : row + batch_size], strands="forward", precision=precision
+                )
+                for row in range(0, max(len(windows), 1), batch_size)
+            ]
+        )
     return probability[of], probability[len(codes) :]
+
+
+def _checked_edits(
+    codes: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
+) -> tuple[dna.Bytes, dna.Bytes, npt.NDArray[np.int64]]:
+    codes, edited = (
+        np.require(dna.checked_codes(each, axes=2, name=name), requirements=["C", "W"])
+        for name, each in (("codes", codes), ("edited", edited))
+    )
+    of = numbers_below("of", of, len(codes))
+    if edited.shape != (len(of), codes.shape[1]):
+        raise BioqError(
+            f"edited have shape {edited.shape}; expected ({len(of)}, {codes.shape[1]}): a row for "
+            "each number in of, as long as the codes"
+        )
+    return codes, edited, of
+
+
+def numbers_below(name: str, numbers: object, count: int) -> npt.NDArray[np.int64]:
+    """Return an argument that is a list or an array `(n,)` of whole numbers from 0 to `count - 1`.
+
+    Raises UsageError for anything else, negative numbers included.
+    """
+    array = dna.as_array(numbers)
+    if not array.size and array.ndim == 1:
+        return np.empty(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UsageError(f"{name} {found(numbers)}; expected a list of whole numbers")
+    wrong = (array < 0) | (array >= count)
+    if wrong.any():
+        raise UsageError(f"{name} {array[wrong][0]}; expected 0 to {count - 1}")
+    return array.astype(np.int64)
 
 
 @contextlib.contextmanager
@@ -163,12 +222,7 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
     PyTorch's TF32 flags, which are global, are restored afterwards. Raises UsageError for an
     unknown precision, or one that the device does not have.
     """
-    if precision not in ("32", "tf32", "bf16"):
-        raise UsageError(f"precision {precision!r}; expected 32, tf32 or bf16")
-    if precision == "tf32" and device.type != "cuda":
-        raise UsageError(
-            f"precision tf32 needs a CUDA device, this is {device.type}; use 32 or bf16"
-        )
+    require_precision(device, precision)
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision != "32"
@@ -179,37 +233,48 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def choose_device(name: str | None) -> torch.device:
-    """Return the device of that name; without a name the first CUDA card, else the CPU.
-
-    Raises UsageError if this machine or this PyTorch does not have it.
-    """
-    if name is None or name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).split("\n")[0]
+def require_precision(device: torch.device, precision: Precision) -> None:
+    """Raise UsageError for an unknown precision, or one that the device does not have."""
+    one_of("precision", precision, get_args(Precision))
+    if precision == "tf32" and device.type != "cuda":
         raise UsageError(
-            f"device {name!r} is not available on this machine ({reason}); use cpu, cuda or mps"
-        ) from error
-    return device
+            f"precision tf32 needs a CUDA device, this is {device.type}; use 32 or bf16"
+        )
+
+
+@dataclass(frozen=True)
+class _Predicting:
+    """A model that is ready to compute."""
+
+    device: torch.device
+    dtype: torch.dtype
+    """Of the model's weights."""
+    probability_of: Callable[[Tensor], Tensor]
+    """Windows of `dtype`, or codes, on the device -> calibrated probabilities."""
 
 
 @contextlib.contextmanager
 def _predicting(
-    model: nn.Module, strands: Strands, device: torch.device, precision: Precision
-) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Yield the function from windows, or their codes, on the device to calibrated probabilities.
+    model: nn.Module, strands: Strands, device: str | torch.device | None, precision: Precision
+) -> Iterator[_Predicting]:
+    """Yield a model that computes: on a device, in eval mode, until the block ends."""
+    one_of("strands", strands, get_args(Strands))
+    with (
+        on_device(require_module(model), device) as there,
+        eval_mode(model),
+        torch.inference_mode(),
+        numerics(there, precision),
+    ):
+        engine, dtype = prepare(module_to_compute(model), precision), _dtype_of(model)
+        yield _Predicting(
+            there, dtype, lambda windows: _probability(model, engine, windows, strands, dtype)
+        )
 
-    The model, on that device, is in eval mode until the block ends.
-    """
-    if strands not in ("both", "forward"):
-        raise UsageError(f"strands {strands!r}; expected both or forward")
-    with eval_mode(model), torch.inference_mode(), numerics(device, precision):
-        engine = prepare(module_to_compute(model), precision)
-        yield lambda windows: _probability(model, engine, windows, strands)
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the type of a model's first weight of floating-point numbers, float32 without one."""
+    types = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    return next(types, torch.float32)
 
 
 def _in_batches(
@@ -225,28 +290,45 @@ def _in_batches(
 
     `label` names the work in the line of progress.
     """
-    if batch_size < 1:
-        raise UsageError(f"batch size {batch_size}; expected at least 1")
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    if out is not None:
+        _check_out(out, windows)
     with progress(label, windows, "windows") as advance:
         for start in range(0, windows, batch_size):
             end = min(start + batch_size, windows)
             probability = predict_rows(start, end)
-            if probability.ndim != 2 or len(probability) != end - start:
-                raise BioqError(
-                    f"the model returns shape {tuple(probability.shape)} for {end - start:,} "
-                    "windows; expected logits (n, targets)"
-                )
             if out is None:
                 out = np.empty((windows, probability.shape[1]), dtype=np.float32)
+            if probability.shape[1] != out.shape[1]:
+                raise BioqError(
+                    f"the model returns {probability.shape[1]:,} targets; the table has "
+                    f"{out.shape[1]:,} columns"
+                )
             out[start:end] = probability.cpu().numpy()
             advance(end - start)
     if out is None:
-        out = np.empty((0, architecture_of(model)["targets"]), dtype=np.float32)
+        targets = architecture_of(model).get("targets")
+        if targets is None:
+            raise BioqError("there are no windows; expected at least one")
+        out = np.empty((0, targets), dtype=np.float32)
     return out
 
 
+def _check_out(out: object, windows: int) -> None:
+    """Raise UsageError unless predictions of that many windows can be written into an array."""
+    is_table = isinstance(out, np.ndarray) and out.ndim == 2 and out.dtype.kind == "f"
+    if not is_table or len(out) != windows or not out.flags.writeable:  # type: ignore[attr-defined,arg-type]
+        raise UsageError(
+            f"out {found(out)}; expected an array of floats ({windows}, targets) to write into"
+        )
+
+
 def _probability(
-    model: nn.Module, engine: Engine | None, windows: Tensor, strands: Strands
+    model: nn.Module,
+    engine: Engine | None,
+    windows: Tensor,
+    strands: Strands,
+    dtype: torch.dtype,
 ) -> Tensor:
     """Return calibrated probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of
     any numbers `(n, 4, length)`; `engine` is the model's fast path, if it has one."""
@@ -256,7 +338,7 @@ def _probability(
             probability = _of_strands(engine, codes, reverse_complement_codes, strands)
             return calibrated(model, probability)
     if windows.ndim == 2:
-        windows = one_hot(windows).float()
+        windows = one_hot(windows).to(dtype)
     return calibrated(model, _of_strands(model, windows, reverse_complement, strands))
 
 
@@ -268,25 +350,31 @@ def _of_strands(
 ) -> Tensor:
     """Return the probabilities of the windows, or the mean of those of their two strands."""
     if strands == "both" and len(windows) <= _STRANDS_TOGETHER:
-        stacked = torch.sigmoid(compute(torch.cat([windows, opposite(windows)])).float())
+        stacked = _sigmoid(compute, torch.cat([windows, opposite(windows)]))
         return (stacked[: len(windows)] + stacked[len(windows) :]) / 2
-    forward = torch.sigmoid(compute(windows).float())
     if strands == "forward":
-        return forward
-    return (forward + torch.sigmoid(compute(opposite(windows)).float())) / 2
+        return _sigmoid(compute, windows)
+    reverse = opposite(windows)  # before a model can change the windows
+    return (_sigmoid(compute, windows) + _sigmoid(compute, reverse)) / 2
+
+
+def _sigmoid(compute: Callable[[Tensor], Tensor], windows: Tensor) -> Tensor:
+    """Return probabilities float32 `(n, targets)`."""
+    return torch.sigmoid(require_logits(compute(windows), len(windows)).float())
+
+
+def require_logits(logits: object, windows: int) -> Tensor:
+    """Return what a model returns for so many windows; raise BioqError unless it is logits."""
+    is_real = isinstance(logits, Tensor) and not logits.is_complex()
+    if isinstance(logits, Tensor) and is_real and logits.ndim == 2 and len(logits) == windows:
+        return logits
+    what = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else found(logits)
+    raise BioqError(
+        f"the model returns {what} for {windows:,} windows; expected logits (n, targets)"
+    )
 
 
 def _codes(windows: Tensor) -> Tensor | None:
     """Return codes uint8 `(n, length)` of windows `(n, 4, length)`; None if not all are one-hot."""
     codes = windows.argmax(dim=1).to(torch.uint8).masked_fill(windows.sum(dim=1) == 0, dna.UNKNOWN)
     return codes if torch.equal(one_hot(codes).to(windows.dtype), windows) else None
-
-
-def _device(model: nn.Module, device: str | torch.device | None) -> torch.device:
-    """Return the device that is given; the model's if none is."""
-    if isinstance(device, torch.device):
-        return device
-    if device is not None:
-        return choose_device(device)
-    weight = next(model.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device

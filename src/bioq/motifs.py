@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
 from bioq.files.text import read_text, split_lines
+from bioq.options import found, of_type, path_to, text
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,6 +35,19 @@ class Motif:
     """ID of the matrix, such as MA0139.1."""
     probabilities: Floats
     """`(length, 4)`, order A, C, G, T; every row sums to 1."""
+
+    def __post_init__(self) -> None:
+        """Raise BioqError for numbers that are not the probabilities of four bases."""
+        matrix = self.probabilities
+        is_matrix = isinstance(matrix, np.ndarray) and matrix.dtype.kind == "f"
+        if not is_matrix or matrix.ndim != 2 or matrix.shape[1] != 4 or not len(matrix):
+            raise BioqError(
+                f"motif {self.name!r}: probabilities {found(matrix)}; expected floats (length, 4)"
+            )
+        if not ((matrix >= 0).all() and (abs(matrix.sum(axis=1) - 1) <= _SUM_TOLERANCE).all()):
+            raise BioqError(
+                f"motif {self.name!r}: a row is not the probabilities of four bases, with sum 1"
+            )
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -68,6 +82,9 @@ def jaspar_motifs(
     """
     from pyjaspar import jaspar_releases, jaspardb
 
+    text("release", release)
+    text("collection", collection)
+    text("tax_group", tax_group)
     if release not in jaspar_releases:
         raise UsageError(
             f"JASPAR release {release!r} is unknown; choose one of {', '.join(jaspar_releases)}"
@@ -111,21 +128,21 @@ def danq_jaspar_motifs() -> list[Motif]:
     return motifs + [motifs[number].reverse_complement() for number in (19, *range(97, 102))]
 
 
-def motifs_from(text: str) -> list[Motif]:
+def motifs_from(source: str) -> list[Motif]:
     """Return the motifs of a JASPAR release or of a MEME file, given as text.
 
     A release may be followed by a taxonomic group: `JASPAR2024`, `JASPAR2024:fungi`.
 
     Raises UsageError if the text is neither, and BioqError if the file cannot be read.
     """
-    if os.path.exists(text):
-        return read_meme(text)
-    release, _, group = text.partition(":")
+    if os.path.exists(text("source", source)):
+        return read_meme(source)
+    release, _, group = source.partition(":")
     if release.upper().startswith("JASPAR"):
         return jaspar_motifs(release.upper(), tax_group=group or DEFAULT_TAX_GROUP)
     raise UsageError(
-        f"motifs {text!r}: neither a file nor a JASPAR release; expected the path of a MEME file, "
-        f"or a release such as {DEFAULT_RELEASE} or {DEFAULT_RELEASE}:fungi"
+        f"motifs {source!r}: neither a file nor a JASPAR release; expected the path of a MEME "
+        f"file, or a release such as {DEFAULT_RELEASE} or {DEFAULT_RELEASE}:fungi"
     )
 
 
@@ -135,7 +152,7 @@ def read_meme(path: str | Path) -> list[Motif]:
     Raises BioqError if the file is not in this format, not of DNA, or has no motif.
     """
     # Bio.motifs would round the probabilities to counts of `nsites`.
-    path = Path(path)
+    path = path_to("path", path)
     lines = split_lines(read_text(path, "motifs in MEME format"))
     if not any(line.startswith("MEME version") for line in lines):
         raise BioqError(f"{path}: is not in MEME format: it has no line 'MEME version ...'")
@@ -207,7 +224,17 @@ def _listed(rows: Iterator[tuple[str]]) -> str:
 
 
 def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
-    """Write motifs in MEME's minimal text format, with the number of sites of each."""
+    """Write motifs in MEME's minimal text format, with the number of sites of each.
+
+    Raises UsageError if these are not equally many.
+    """
+    path = path_to("path", path)
+    for name, items in {"motifs": motifs, "sites": sites}.items():
+        of_type(name, items, Sequence, "a list")
+    for motif in motifs:
+        of_type("an item of motifs", motif, Motif, "bioq.motifs.Motif")
+    if len(motifs) != len(sites):
+        raise UsageError(f"{len(sites):,} sites for {len(motifs):,} motifs; expected one for each")
     lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
     for motif, count in zip(motifs, sites, strict=True):
         lines += [

@@ -1,17 +1,25 @@
-"""Checks options by the types of their fields, whether they come from flags, a file or Python.
+"""How the options of a command and the arguments of a function are checked.
 
 Options are frozen dataclasses. The annotation of a field holds its type, its choices and its range;
-`check_types`, called by `__post_init__`, compares the value with it.
+`check_types`, called by `__post_init__`, compares the value with it. The arguments of public
+functions are checked one by one: `whole_number` and the functions below it return the value in the
+type that the code computes with. Arrays are checked where their meaning is: codes in `dna`, labels
+and scores in `metrics`, windows in `inputs.python_windows`, models in `runs.trained_model`.
 """
 
+import math
+import operator
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bioq.errors import UsageError, short
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -145,3 +153,114 @@ def _expected(value: Any, annotation: Any) -> str:
     if annotation is int and is_large:
         return f"{_WORDS[int]} below 2^63"
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
+
+
+def whole_number(
+    name: str, value: object, *, least: int | None = None, most: int | None = None
+) -> int:
+    """Return an argument that is a whole number, of Python, NumPy or PyTorch, as an int.
+
+    Raises UsageError for another type, True and False included, and for a number below `least` or
+    above `most`.
+    """
+    number = _as_int(value)
+    if number is None or not _is_between(number, least, most):
+        kind = "a whole number" if number is None else ""
+        raise UsageError(f"{name} {found(value)}; expected {_in_words(kind, least, most)}")
+    return number
+
+
+def finite_number(
+    name: str, value: object, *, least: float | None = None, most: float | None = None
+) -> float:
+    """Return an argument that is a number as a float. Raises UsageError as `whole_number` does, and
+    for NaN and infinity."""
+    number = _as_float(value)
+    if not math.isfinite(number) or not _is_between(number, least, most):
+        expected = _in_words("a finite number", least, most)
+        raise UsageError(f"{name} {found(value)}; expected {expected}")
+    return number
+
+
+def one_of(name: str, value: object, choices: Sequence[str]) -> str:
+    """Return an argument that is one of the choices; raise UsageError for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        listed = " or ".join(", ".join(choices).rsplit(", ", 1))
+        raise UsageError(f"{name} {found(value)}; expected {listed}")
+    return value
+
+
+def path_to(name: str, value: object) -> Path:
+    """Return an argument that is a path; raise UsageError for anything else."""
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise UsageError(f"{name} {found(value if text is None else text)}; expected a path")
+    return Path(text)
+
+
+def text(name: str, value: object) -> str:
+    """Return an argument that is text; raise UsageError for anything else."""
+    return of_type(name, value, str, "text")
+
+
+def text_list(name: str, value: object) -> list[str]:
+    """Return an argument that is a list or a tuple of texts; raise UsageError for anything else,
+    also for one text, which is a sequence of letters."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{name} {found(value)}; expected a list of text")
+    return list(value)
+
+
+def of_type(
+    name: str, value: object, kind: type[_Value] | tuple[type[_Value], ...], expected: str
+) -> _Value:
+    """Return an argument of a type, which `expected` describes; raise UsageError for another."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} {found(value)}; expected {expected}")
+    return value
+
+
+def found(value: object) -> str:
+    """Return an argument for a message, in one line: an array by its type and its shape."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if isinstance(shape, tuple) and dtype is not None:
+        return f"of type {dtype} and shape {tuple(shape)}" if shape else short(str(value))
+    if value is None or isinstance(value, str | bytes | int | float):
+        return _shown(value)
+    return f"of type {type(value).__name__}"
+
+
+def _as_int(value: object) -> int | None:
+    is_bool = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    if is_bool or getattr(value, "ndim", 0) != 0:
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # another type is a TypeError
+    except (TypeError, RuntimeError):  # PyTorch's, for a tensor without values
+        return None
+
+
+def _as_float(value: object) -> float:
+    """Return a number as a float; NaN for anything else."""
+    is_bool = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    if is_bool or isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]  # another type is a TypeError
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return math.nan
+
+
+def _is_between(number: float, least: float | None, most: float | None) -> bool:
+    return (least is None or number >= least) and (most is None or number <= most)
+
+
+def _in_words(kind: str, least: float | None, most: float | None) -> str:
+    """Return what is expected: `a whole number, 0 to 9`."""
+    if least is not None and most is not None:
+        bounds = f"{least:,} to {most:,}"
+    elif least is not None:
+        bounds = f"at least {least:,}"
+    else:
+        bounds = "" if most is None else f"at most {most:,}"
+    return ", ".join(part for part in (kind, bounds) if part)

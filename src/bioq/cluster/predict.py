@@ -15,8 +15,9 @@ from bioq.cluster.parts import Parts, check_folder
 from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.files import refuse_input
-from bioq.forward import choose_device, numerics
+from bioq.forward import numerics
 from bioq.inputs import WindowBatch, Windows
+from bioq.models.device import choose_device
 from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
 from bioq.tables import Columns, Layout, Scores
 

@@ -22,6 +22,7 @@ from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant
 from bioq.inputs import alleles_name, open_alleles
+from bioq.models.device import choose_device
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
@@ -249,7 +250,7 @@ class _OpenScoring:
         lengths = dict(task.lengths)
         genome = Genome(task.genome, lengths, self._read, lambda: None, self._read_letters)
         self._scorer = Scorer(
-            task.model.eval(),
+            task.model.to(choose_device(device)).eval(),
             ContigNames(genome, task.alias),
             replace(task.options, device=device),
             targets=task.targets,

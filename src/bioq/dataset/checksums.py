@@ -11,6 +11,7 @@ from bioq.dataset.layout import METADATA, TARGETS, as_text, read_metadata
 from bioq.dataset.reading import Dataset, check_sizes, open_dataset
 from bioq.errors import BioqError
 from bioq.files import sha256
+from bioq.options import path_to
 from bioq.progress import progress
 
 
@@ -19,7 +20,7 @@ def verify(path: str | Path) -> Dataset:
 
     Raises BioqError that names every damaged file.
     """
-    path = Path(path)
+    path = path_to("path", path)
     meta = read_metadata(path)
     file = path / METADATA
     if file.read_bytes() != as_text(meta).encode():

@@ -15,6 +15,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files import FolderKind, read_json, sha256
 from bioq.files.streams import input_name, stored
+from bioq.options import found, whole_number
 
 FORMAT = "bioq-dataset"
 FORMAT_VERSION = 1
@@ -90,12 +91,28 @@ class SplitMetadata:
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
-    """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`."""
-    return np.packbits(np.asarray(labels, dtype=bool), axis=1, bitorder="little")
+    """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`.
+
+    Raises BioqError for another shape, and for a label that is not 0 or 1.
+    """
+    array = dna.as_array(labels)
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise BioqError(f"labels {found(labels)}; expected an array (n, targets) of 0 and 1")
+    if array.dtype != bool and not ((array == 0) | (array == 1)).all():
+        value = array[(array != 0) & (array != 1)].flat[0]
+        raise BioqError(f"labels hold {value:g}; expected 0 or 1")
+    return np.packbits(array.astype(bool, copy=False), axis=1, bitorder="little")
 
 
 def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
-    """Return uint8 0/1 labels `(n, targets)` of a result of `pack_labels`."""
+    """Return uint8 0/1 labels `(n, targets)` of a result of `pack_labels`.
+
+    Raises BioqError for an array that is not a result of `pack_labels` for so many targets.
+    """
+    targets = whole_number("targets", targets, least=0)
+    is_bytes = isinstance(packed, np.ndarray) and packed.dtype == np.uint8 and packed.ndim == 2
+    if not is_bytes or packed.shape[1] != -(-targets // 8):
+        raise BioqError(f"packed {found(packed)}; expected uint8 (n, {-(-targets // 8)})")
     return np.unpackbits(packed, axis=1, count=targets, bitorder="little")
 
 

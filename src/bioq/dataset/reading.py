@@ -28,7 +28,8 @@ from bioq.dataset.layout import (
     unpack_labels,
 )
 from bioq.dataset.targets import TargetRows, read_target_rows
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
+from bioq.options import found, path_to, text, whole_number
 
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
@@ -89,7 +90,8 @@ class Split:
         return self._windows
 
     def read(self, rows: Rows) -> Batch:
-        """Return the windows and labels of `rows` (numbers from 0, or a slice), in this order."""
+        """Return the windows and labels of `rows`, in this order: numbers from 0, negative ones
+        from the end, or a slice. Raises BioqError for other rows."""
         packed = self.read_packed(rows)
         codes = dna.unpack(packed.sequence, self.window_bp, packed.mask)
         return Batch(dna.one_hot(codes), unpack_labels(packed.labels, self.targets))
@@ -169,19 +171,25 @@ class Split:
 
     def _row_numbers(self, rows: Rows) -> npt.NDArray[np.int64]:
         if isinstance(rows, slice):
+            bounds = {"start": rows.start, "stop": rows.stop, "step": rows.step}
+            for name, bound in bounds.items():
+                if bound is not None:
+                    whole_number(f"rows: {name}", bound)
+            if rows.step == 0:
+                raise UsageError("rows: step 0; expected another number")
             return np.arange(*rows.indices(self._windows), dtype=np.int64)
-        numbers = np.asarray(rows)
+        numbers = dna.as_array(rows)
         if numbers.shape == (0,):
             return np.empty(0, dtype=np.int64)
         if numbers.dtype == bool and numbers.shape == (self._windows,):
             return np.flatnonzero(numbers)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            raise TypeError(
-                f"rows are {numbers.dtype} {numbers.shape}; expected a slice, a sequence of whole "
-                f"numbers, or a mask of all {self._windows} windows"
+            raise BioqError(
+                f"rows {found(rows)}; expected a slice, a sequence of whole numbers, or a mask of "
+                f"all {self._windows} windows"
             )
         if numbers.min() < -self._windows or numbers.max() >= self._windows:
-            raise IndexError(
+            raise BioqError(
                 f"split {self.name!r} has {self._windows} windows; "
                 f"found rows {numbers.min()} .. {numbers.max()}"
             )
@@ -230,7 +238,7 @@ class Dataset(Mapping[str, Split]):
         return self._targets.table()
 
     def __getitem__(self, name: str) -> Split:
-        if name not in self._splits:
+        if text("split", name) not in self._splits:
             raise BioqError(
                 f"{self.path}: has no split {name!r}; it has {', '.join(self._splits) or 'none'}"
             )
@@ -252,7 +260,7 @@ def open_dataset(path: str | Path) -> Dataset:
     Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
     `bioq.dataset.checksums` compares the files with their checksums.
     """
-    path = Path(path)
+    path = path_to("path", path)
     meta = read_metadata(path)
     check_sizes(path, meta["files"])
     described = dict(meta["description"])

@@ -4,8 +4,13 @@ A code is a uint8: 0 A, 1 C, 2 G, 3 T, 4 anything else (N, other IUPAC letters).
 One-hot is `(..., 4, length)` in the order A, C, G, T; a base of code 4 is all zeros.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+
+from bioq.errors import BioqError
+from bioq.options import found, of_type, whole_number
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -38,14 +43,45 @@ _GATHER = np.uint32(1 << 24 | 1 << 18 | 1 << 12 | 1 << 6)
 
 
 def encode(sequence: str | bytes) -> Bytes:
-    """Return the codes of a sequence: uint8 `(length,)`."""
+    """Return the codes of a sequence: uint8 `(length,)`. Raises UsageError for another type."""
+    of_type("sequence", sequence, (str, bytes), "text or bytes")
     letters = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
     return _CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
 
 
 def decode(codes: Bytes) -> str:
-    """Return the letters of codes `(length,)`, N for every unknown base."""
-    return _BYTE_OF_CODE[codes].tobytes().decode("ascii")
+    """Return the letters of codes `(length,)`, N for every unknown base.
+
+    Raises BioqError for another shape or type, or a value above 4.
+    """
+    return _BYTE_OF_CODE[checked_codes(codes, axes=1)].tobytes().decode("ascii")
+
+
+def checked_codes(codes: object, *, axes: int | None = None, name: str = "codes") -> Bytes:
+    """Return codes as uint8, of whole numbers of any type; `axes` is the number of axes expected.
+
+    Raises BioqError for another number of axes, other types, and values that are not 0 to 4.
+    """
+    array = as_array(codes)
+    if array.dtype.kind not in "iu" or array.ndim != (axes or max(array.ndim, 1)):
+        shape = {1: " (length,)", 2: " (n, length)"}.get(axes or 0, "")
+        raise BioqError(
+            f"{name} {found(codes)}; expected codes uint8{shape}: "
+            "0 A, 1 C, 2 G, 3 T, 4 unknown (see bioq.dna.encode)"
+        )
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    if high > UNKNOWN or low < 0:
+        wrong = high if high > UNKNOWN else low
+        raise BioqError(f"{name} hold {wrong}; expected 0 A, 1 C, 2 G, 3 T, 4 unknown")
+    return array.astype(np.uint8, copy=False)
+
+
+def as_array(values: object) -> npt.NDArray[Any]:
+    """Return an argument as an array; one without axes for what cannot be an array."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # lists of unequal lengths, a tensor on a card
+        return np.empty((), object)
 
 
 def allows(letters: str, bases: str) -> bool:
@@ -53,26 +89,37 @@ def allows(letters: str, bases: str) -> bool:
 
     The letter N allows no base.
     """
+    of_type("letters", letters, str, "text")
+    of_type("bases", bases, str, "text")
     return len(letters) == len(bases) and all(
         base in ALLOWED.get(letter, "") for letter, base in zip(letters, bases, strict=True)
     )
 
 
 def reverse_complement(codes: Bytes) -> Bytes:
-    """Return the codes of the opposite strand, read 5' to 3'; works on `(..., length)`."""
+    """Return the codes of the opposite strand, read 5' to 3'; works on `(..., length)`.
+
+    Raises BioqError for another type, or a value above 4.
+    """
+    codes = checked_codes(codes)
     # 3 - code for a base, and UNKNOWN ^ 3 = 7, brought back to UNKNOWN.
     opposite: Bytes = np.minimum(codes[..., ::-1] ^ np.uint8(3), np.uint8(UNKNOWN))
     return opposite
 
 
 def one_hot(codes: Bytes) -> Bytes:
-    """Return uint8 one-hot `(..., 4, length)` of codes `(..., length)`."""
+    """Return uint8 one-hot `(..., 4, length)` of codes `(..., length)`.
+
+    Raises BioqError for another type, or a value above 4.
+    """
+    codes = checked_codes(codes)
     hot: Bytes = (codes[..., None, :] == _CODES[:, None]).view(np.uint8)
     return hot
 
 
 def packed_bytes(length: int) -> int:
     """Return the number of bytes of `length` bases at two bits per base."""
+    length = whole_number("length", length, least=0)
     return -(-length // 4)
 
 
@@ -82,7 +129,9 @@ def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
     Returns (packed, mask): packed is uint8 `(n, ceil(length / 4))`, base i in bits 2(i mod 4) and
     2(i mod 4) + 1 of byte i // 4, unknown bases and padding 0; mask is uint8
     `(n, ceil(length / 8))`, bit i mod 8 of byte i // 8 set where base i is unknown.
+    Raises BioqError for another shape or type, or a value above 4.
     """
+    codes = checked_codes(codes, axes=2)
     rows, length = codes.shape
     unknown = codes == UNKNOWN
     padded = np.zeros((rows, packed_bytes(length) * 4), dtype=np.uint8)
@@ -92,10 +141,26 @@ def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
 
 
 def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
-    """Return the codes `(n, length)` of a result of `pack`; without a mask all bases are known."""
+    """Return the codes `(n, length)` of a result of `pack`; without a mask all bases are known.
+
+    Raises BioqError for arrays that are not a result of `pack` for this length.
+    """
+    length = whole_number("length", length, least=0)
+    rows = _check_packed("packed", packed, packed_bytes(length), None)
+    if mask is not None:
+        _check_packed("mask", mask, -(-length // 8), rows)
     words = _WORD_OF_PACKED[packed].reshape(packed.shape)
     codes: Bytes = words.view(np.uint8)[:, :length]
     if mask is not None:
         unknown = np.unpackbits(mask, axis=1, count=length, bitorder="little")
         codes |= unknown << 2  # an unknown base is packed as 0, and UNKNOWN = 1 << 2
     return codes
+
+
+def _check_packed(name: str, array: object, width: int, rows: int | None) -> int:
+    """Return the number of rows of uint8 `(n, width)`; raise BioqError for another array."""
+    is_bytes = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
+    if not is_bytes or array.shape != (len(array) if rows is None else rows, width):  # type: ignore[attr-defined,arg-type]
+        count = "n" if rows is None else f"{rows}"
+        raise BioqError(f"{name} {found(array)}; expected uint8 ({count}, {width})")
+    return len(array)  # type: ignore[arg-type]

@@ -13,13 +13,12 @@ stretches: by chance that happens once in 32 times, also where neighbouring bloc
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq import metrics
-from bioq.evaluation.calibration_maps import KINDS, UNCHANGED, Counts, count
+from bioq.evaluation.calibration_maps import KINDS, UNCHANGED, Counts, Kind, count
 from bioq.evaluation.summary import Labels, Probability
 from bioq.progress import progress
 from bioq.runs.calibration import CalibrationMap
@@ -35,27 +34,6 @@ _CHUNK_LABELS = 1 << 20
 _CLIP = 1e-7  # as in `metrics.log_loss`
 _BRIER_ROUNDING = 5e-6
 """A Brier score is worse if it is higher in the five digits that are shown."""
-
-
-class Fitted(Protocol):
-    """A map of probabilities."""
-
-    def of(self, probability: Probability) -> Floats:
-        """Return calibrated probabilities `(n, targets)`."""
-        ...
-
-
-class Candidate(Protocol):
-    """A map that can be fitted."""
-
-    @property
-    def name(self) -> str:
-        """Its name in tables."""
-        ...
-
-    def fit(self, counts: Counts) -> Fitted:
-        """Return the map that fits these counts."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -127,7 +105,7 @@ def select(labels: Labels, probability: Probability, blocks: Blocks) -> Selectio
 
 
 def compare(
-    labels: Labels, probability: Probability, blocks: Blocks, candidates: Sequence[Candidate]
+    labels: Labels, probability: Probability, blocks: Blocks, candidates: Sequence[Kind]
 ) -> Comparison:
     """Cross-validate maps, the simplest first; arguments as those of `select`."""
     return _compare(_Sample.of(labels, probability, blocks), candidates)
@@ -166,7 +144,7 @@ class _Sample:
         """Labels of every block."""
         return np.asarray(np.bincount(self.blocks) * self.labels.shape[1], dtype=np.float64)
 
-    def fit(self, candidate: Candidate) -> list[Fitted]:
+    def fit(self, candidate: Kind) -> list[CalibrationMap]:
         """Return the map of every fold, fitted on the other folds."""
         return [candidate.fit(self.everything - counts) for counts in self.counts]
 
@@ -177,7 +155,7 @@ class _Sample:
             for some in _chunks(rows, self.labels.shape[1]):
                 yield number, some
 
-    def losses(self, maps: Sequence[Fitted]) -> Floats:
+    def losses(self, maps: Sequence[CalibrationMap]) -> Floats:
         """Return the sums of log loss and Brier score of every block, `(2, blocks)`."""
         total = np.zeros((2, int(self.blocks.max()) + 1))
         for number, rows in self.rows():
@@ -188,7 +166,7 @@ class _Sample:
                 total[score] += np.bincount(self.blocks[rows], values, minlength=total.shape[1])
         return total
 
-    def crossed(self, maps: Sequence[Fitted]) -> Probability:
+    def crossed(self, maps: Sequence[CalibrationMap]) -> Probability:
         """Return the probabilities of every fold by the map that was fitted without it."""
         result = np.empty_like(self.probability)
         for number, rows in self.rows():
@@ -196,7 +174,7 @@ class _Sample:
         return result
 
 
-def _compare(sample: _Sample, candidates: Sequence[Candidate]) -> Comparison:
+def _compare(sample: _Sample, candidates: Sequence[Kind]) -> Comparison:
     losses = [sample.losses(sample.fit(UNCHANGED))]
     with progress("calibrate", len(candidates), "maps") as advance:
         for candidate in candidates:

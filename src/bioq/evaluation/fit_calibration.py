@@ -10,8 +10,10 @@ from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.summary import VALID
 from bioq.files import require_absent
-from bioq.forward import BATCH_SIZE, choose_device
+from bioq.forward import BATCH_SIZE
 from bioq.metrics import MIN_BLOCKS
+from bioq.models.device import choose_device
+from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
 from bioq.runs.trained_model import load
 from bioq.runs.weights import weights_checksum
@@ -44,8 +46,9 @@ def calibrate(
     fit together; if the split is missing, has only positive or only negative labels, or covers
     too little of the genome.
     """
-    run = Path(run)
-    data = data if isinstance(data, Dataset) else open_dataset(data)
+    run, there = path_to("run", run), choose_device(device)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
     require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)
@@ -54,7 +57,7 @@ def calibrate(
     split = data[VALID]
     checksum = weights_checksum(model.network)
     labels, probability = predict_labelled(
-        model.to(choose_device(device)),
+        model.to(there),
         split,
         run,
         strands="both",

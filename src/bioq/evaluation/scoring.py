@@ -18,8 +18,9 @@ from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
-from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
-from bioq.options import AtLeastOne, check_types
+from bioq.forward import BATCH_SIZE, Precision, Strands
+from bioq.models.device import choose_device
+from bioq.options import AtLeastOne, check_types, of_type, path_to
 from bioq.progress import say
 from bioq.runs.calibration import Calibration
 from bioq.runs.folder import CONFIG, HISTORY, read_config, read_history
@@ -71,7 +72,8 @@ def evaluate(
     another window length, or the split is missing or empty; UsageError for options that are wrong,
     and for runs and an `out` that do not go together.
     """
-    runs = [Path(run)] if isinstance(run, str | Path) else [Path(path) for path in run]
+    paths = [run] if isinstance(run, str | Path) else of_type("run", run, Sequence, "a path")
+    runs = [path_to("run", path) for path in paths]
     options = EvaluateOptions(split, strands, device, batch_size, precision)
     return evaluate_runs(runs, data, out, options, force=force)
 
@@ -86,9 +88,9 @@ def evaluate_runs(
 ) -> Evaluation:
     """Do what `evaluate` does, for the options of `options`."""
     split = options.split
-    home = _home(runs, out)
+    home = _home(runs, None if out is None else path_to("out", out))
     require_not_evaluated(home, split, force=force)
-    data = data if isinstance(data, Dataset) else open_dataset(data)
+    data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
     require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):

@@ -46,7 +46,7 @@ class Way:
     build: Callable[[DanQ], Compute]
 
 
-_failed: dict[str, str] = {}
+failed: dict[str, str] = {}
 """Ways that failed in this process -> the reason. They are reported once and not tried again."""
 
 
@@ -58,12 +58,18 @@ class CudaDanQ:
         model: DanQ,
         ways: Sequence[Way] | None = None,
         record: Callable[[Compute, Tensor], Compute] | None = None,
+        *,
+        least_windows: int = _LEAST_WINDOWS,
+        size_step: int = _SIZE_STEP,
     ):
-        """Try `ways` in order; `record` makes the graph of a way (tests give these arguments)."""
+        """Try `ways` in order; `record` makes the graph of a way. Batches of `least_windows` or
+        more have a graph, whose size is a multiple of `size_step`. (Tests and benchmarks give these
+        arguments.)"""
         self._model = ref(model)  # a strong reference would never free the model: see `prepare`
         ways = WAYS if ways is None else ways
-        self._ways = [way for way in ways if way.name not in _failed]
+        self._ways = [way for way in ways if way.name not in failed]
         self._record = record or record_graph
+        self._least_windows, self._size_step = least_windows, size_step
         self._compute: Compute | None = None
         self._graphs: dict[int, Compute] = {}
 
@@ -74,8 +80,9 @@ class CudaDanQ:
 
     def _batch(self, codes: Tensor) -> Tensor:
         graph = None
-        if len(codes) >= _LEAST_WINDOWS:
-            graph = self._graph(-(-len(codes) // _SIZE_STEP) * _SIZE_STEP, codes)
+        if len(codes) >= self._least_windows:
+            size = -(-len(codes) // self._size_step) * self._size_step
+            graph = self._graph(size, codes)
         return self._plain(codes, torch.bfloat16) if graph is None else graph(codes)
 
     def _graph(self, windows: int, like: Tensor) -> Compute | None:
@@ -110,7 +117,7 @@ class CudaDanQ:
 
     def _give_up(self, way: Way, error: Exception) -> None:
         reason = (str(error) or type(error).__name__).strip().split("\n")[0]
-        _failed[way.name] = reason
+        failed[way.name] = reason
         self._ways = self._ways[1:]
         self._compute = None
         self._graphs.clear()
@@ -140,10 +147,10 @@ def can_run_on(device: torch.device) -> bool:
     major, minor = torch.cuda.get_device_capability(device)
     if (major, minor) >= _OLDEST:
         return True
-    if "old" not in _failed:
-        _failed["old"] = f"compute capability {major}.{minor}"
+    if "old" not in failed:
+        failed["old"] = f"compute capability {major}.{minor}"
         say(
-            f"{device} has {_failed['old']}; bf16 is fast from "
+            f"{device} has {failed['old']}; bf16 is fast from "
             f"{_OLDEST[0]}.{_OLDEST[1]} on only, so plain PyTorch is used"
         )
     return False

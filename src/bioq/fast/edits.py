@@ -6,15 +6,18 @@ first to the last difference are computed again. `reach` has a picture.
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bioq.fast.cache import cached
+from bioq.fast.engines import Precision
 from bioq.fast.paths import EditedNetwork, cpu_dtype, paths_of
 from bioq.fast.reach import Codes, Numbers
 from bioq.fast.threads import Threads
+from bioq.options import of_type, one_of
 
 EditEngine = Callable[[Codes, Codes, Numbers], tuple[Tensor, Tensor]]
 """Codes of windows `(n, window_bp)`, of edits `(m, window_bp)` and the window of each edit `(m,)`
@@ -30,8 +33,11 @@ def prepare_edits(model: nn.Module, precision: str) -> EditEngine | None:
     """Return an engine that shares computation between windows and their edits.
 
     Returns None if sharing does not apply: see `prepare`; also for more than one LSTM layer, or
-    windows so short that one substitution changes most positions.
+    windows so short that one substitution changes most positions. Raises UsageError for another
+    precision.
     """
+    one_of("precision", precision, get_args(Precision))
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None or paths.edits is None or not paths.has_edits(model):
         return None

@@ -1,22 +1,26 @@
 """The fast path for any windows of a model."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from bioq import dna
+from bioq.errors import BioqError
 from bioq.fast.cache import cached
 from bioq.fast.cuda import can_run_on
 from bioq.fast.paths import Engine, cpu_dtype, paths_of
 from bioq.fast.threads import Threads
+from bioq.options import found, of_type, one_of
 
+Precision = Literal["32", "tf32", "bf16"]
 _LEAST_ROWS = 16
 """Fewest windows for which another thread saves time."""
 _MOST_ROWS = 64
 """Windows that a thread computes at a time: more only take more memory."""
 
 
-def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engine | None:
+def prepare(model: nn.Module, precision: Precision) -> Engine | None:
     """Return a faster function from codes to a model's logits, or None if the model has no fast
     path.
 
@@ -25,8 +29,11 @@ def prepare(model: nn.Module, precision: Literal["32", "tf32", "bf16"]) -> Engin
     is a DanQ in bf16. In float32 the logits differ from the model's by the rounding of
     float32 sums in another order (tests: 1e-5). bf16 rounds as autocast does, and also rounds the
     products of the first layer. The function is prepared again when weights change, which is
-    noticed by their version counters and by samples of their values.
+    noticed by their version counters and by samples of their values. It raises BioqError for other
+    codes; UsageError is raised for another precision.
     """
+    one_of("precision", precision, get_args(Precision))
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None:
         return None
@@ -47,6 +54,12 @@ class _Threaded:
         self._threads = Threads()
 
     def __call__(self, codes: Tensor) -> Tensor:
+        is_codes = codes.dtype == torch.uint8 and codes.ndim == 2
+        if not is_codes or (codes.numel() and codes.max() > dna.UNKNOWN):
+            raise BioqError(
+                f"codes {found(codes)}; expected codes uint8 (n, window_bp) from 0 to 4 "
+                "(see bioq.dna.encode)"
+            )
         workers = min(torch.get_num_threads(), len(codes) // _LEAST_ROWS)
         if workers < 2:
             parts = torch.split(codes, _MOST_ROWS)

@@ -3,7 +3,7 @@
 `reach` has a picture.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from bioq import dna
+from bioq.errors import UsageError
 from bioq.fast.cache import cached
+from bioq.fast.engines import Precision
 from bioq.fast.paths import SharedNetwork, cpu_dtype, paths_of
 from bioq.fast.reach import Codes, Numbers
 from bioq.fast.threads import Threads
+from bioq.options import found, of_type, one_of, whole_number
 
 _LEAST_ROWS = 32
 """Fewest mutants for which another thread saves time."""
@@ -48,8 +51,9 @@ class Mutants:
     def probabilities(self, position: Numbers, base: Numbers) -> npt.NDArray[np.float32]:
         """Return float32 `(n, targets)` of the mutants with `base` (a code below 4) at `position`.
 
-        Both are `(n,)`, by ascending position.
+        Both are `(n,)`, by ascending position. Raises UsageError for others.
         """
+        _check_mutants(position, base, self._length)
         strands = len(self._strands)
         parts_worth = max(strands, strands * len(position) // _LEAST_ROWS)
         workers = min(torch.get_num_threads(), parts_worth)
@@ -85,14 +89,20 @@ def open_mutants(
     mutants: int,
     *,
     strands: Literal["both", "forward"],
-    precision: Literal["32", "tf32", "bf16"],
+    precision: Precision,
 ) -> Mutants | None:
     """Compute a window of codes `(length,)` once for that many mutants of it.
 
     Returns None if every mutant needs a forward pass: no fast path (see `prepare`), on
     a card, with few mutants, or in windows so short that one substitution changes most positions.
-    Precision bf16 is computed in float32, which is about as fast here.
+    Precision bf16 is computed in float32, which is about as fast here. Raises UsageError for other
+    strands or another precision, BioqError for other codes.
     """
+    one_of("strands", strands, ("both", "forward"))
+    one_of("precision", precision, get_args(Precision))
+    codes = np.require(dna.checked_codes(codes, axes=1), requirements=["C", "W"])
+    mutants = whole_number("mutants", mutants, least=0)
+    of_type("model", model, nn.Module, "a PyTorch module")
     paths = paths_of(model)
     if paths is None or paths.mutants is None:
         return None
@@ -105,6 +115,18 @@ def open_mutants(
     if not shared.cost.gains or mutants < shared.cost.least_mutants:
         return None
     return Mutants(shared, codes, both_strands=strands == "both")
+
+
+def _check_mutants(position: Numbers, base: Numbers, length: int) -> None:
+    """Raise UsageError for mutants that are not in the window or not in order."""
+    for name, numbers, end in (("position", position, length), ("base", base, dna.UNKNOWN)):
+        is_list = isinstance(numbers, np.ndarray) and numbers.ndim == 1
+        if not is_list or numbers.dtype.kind not in "iu" or len(numbers) != len(position):
+            raise UsageError(f"{name} {found(numbers)}; expected whole numbers (n,) of both")
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < end:
+            raise UsageError(f"{name} has numbers outside 0 to {end - 1}")
+    if (np.diff(position) < 0).any():
+        raise UsageError("position does not ascend; sort the mutants by their position")
 
 
 def _window_bp(model: nn.Module) -> int:

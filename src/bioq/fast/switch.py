@@ -1,9 +1,12 @@
 """Whether a fast path may compute instead of a model."""
 
 import os
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+
+from bioq.models import build_from_architecture
 
 SWITCH = "BIOQ_PLAIN"
 
@@ -15,7 +18,7 @@ def switched_off() -> bool:
 
 def is_replaceable(model: nn.Module) -> bool:
     """Return whether a fast path may compute instead of a model, if the class of the model has
-    one: float32 weights on one device, no hooks, not switched off."""
+    one: float32 weights on one device, no hooks, the layers as built, not switched off."""
     if switched_off():
         return False
     weights = list(model.parameters())
@@ -23,4 +26,28 @@ def is_replaceable(model: nn.Module) -> bool:
         weight.dtype == torch.float32 and not weight.is_inference() for weight in weights
     )
     is_hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
-    return is_exact and not is_hooked
+    return is_exact and not is_hooked and _is_as_built(model)
+
+
+_built: WeakKeyDictionary[nn.Module, list[object]] = WeakKeyDictionary()
+"""Model -> the layers with which `models` builds it."""
+
+
+def _is_as_built(model: nn.Module) -> bool:
+    """Return whether a model has the layers and the forward with which `models` builds it: a user
+    may have put another pooling layer in place of its own."""
+    if model not in _built:
+        architecture: dict[str, object] = model.architecture  # type: ignore[assignment]
+        with torch.device("meta"):
+            _built[model] = _layers(build_from_architecture(architecture))
+    return _layers(model) == _built[model]
+
+
+def _layers(model: nn.Module) -> list[object]:
+    """Return the type and the sizes of every layer; those of nn.Linear are in its weights."""
+    layers: list[object] = []
+    for layer in model.modules():
+        layers += (type(layer), "forward" in vars(layer))
+        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM):
+            layers += [getattr(layer, name, None) for name in layer.__constants__]
+    return layers

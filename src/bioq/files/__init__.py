@@ -2,6 +2,7 @@
 
 import contextlib
 import fnmatch
+import glob
 import hashlib
 import json
 import os
@@ -107,7 +108,23 @@ def _put_in_place(partial: Path, path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def remove_partial(folder: Path, process: int, *, was_new: bool) -> None:
+    """Remove what a killed process left in a folder that it wrote: temporary files, and temporary
+    folders that were to take the folder's name.
+
+    Of a folder that was not new and is missing now, one of those may be the old folder: all stay.
+    """
+    left = [*folder.rglob(f".*.{process}-*.part")]
+    if was_new or folder.exists():
+        left += folder.parent.glob(f".{glob.escape(folder.name)}.{process}-*.part")
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def require_absent(path: Path, *, force: bool = False, replaces: FolderKind | None = None) -> None:

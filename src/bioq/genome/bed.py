@@ -30,6 +30,7 @@ from bioq.genome.bed_lines import (
 )
 from bioq.genome.bed_tracks import Tracks, tracks_of
 from bioq.genome.notation import MOST_DIGITS
+from bioq.options import path_to
 
 _MOST_BYTES = 1 << 30
 _SCANNED_BYTES = 1 << 16
@@ -101,7 +102,7 @@ def read_bed(path: str | Path, *, summits: bool = False, blocks: bool = False) -
     Raises BioqError, with the line, as `bed_lines.parse_interval`, for a summit that is not a whole
     number, for damaged blocks and for two lines in one: see `JoinedLines`.
     """
-    path = Path(path)
+    path = path_to("path", path)
     text = _read(path)
     form: Form = "BED"
     has_signal = False

@@ -12,6 +12,7 @@ from bioq.genome.notation import MOST_DIGITS
 _HEADER = re.compile(rb"(#|(track|browser)([ \t]|$))")
 _FILE_END = b"\0\x1a \t"
 _HEADER_STARTS = b"#tb"
+_COMMENT = ord("#")
 _NUMBER = re.compile(rb"-?[0-9]{1,%d}" % MOST_DIGITS)
 _COLUMN_WORD = r"['\"]?((chrom|chr|peak|region|tx)[._ ]?)?({})([._ ]?(pos|position|coord))?['\"]?"
 _START_WORD = re.compile(_COLUMN_WORD.format("start|begin|from"), re.IGNORECASE)
@@ -53,10 +54,16 @@ _FIRST_BYTES = (
 
 
 def is_interval(line: bytes) -> bool:
-    """Return whether a line is not blank, a comment, `track` or `browser`."""
+    """Return whether a line is not blank, a comment, `track` or `browser`.
+
+    A line whose second and third columns are positions is an interval of a contig with that name:
+    BED allows the names (BED v1.0, section 1.5), and UCSC's lines have words there.
+    """
     if not line or line.isspace():
         return False
-    return line[0] not in _HEADER_STARTS or not _HEADER.match(line)
+    if line[0] not in _HEADER_STARTS or not _HEADER.match(line):
+        return True
+    return line[0] != _COMMENT and _are_positions(columns_of(line))
 
 
 def is_comment(line: bytes) -> bool:

@@ -19,6 +19,7 @@ from bioq.files.text import read_text, split_lines
 from bioq.genome.contigs import NO_ALIAS, ContigNames
 from bioq.genome.fasta import Genome, open_genome
 from bioq.genome.notation import MOST_DIGITS
+from bioq.options import path_to
 from bioq.progress import say
 
 _HEADERS = {
@@ -179,7 +180,7 @@ def read_chrom_alias(path: str | Path) -> ChromAlias:
     Blank lines and lines that begin with # have no names. Raises BioqError, with the line, for
     names that are not separated by tabs and for more than 1,000 columns.
     """
-    path = Path(path)
+    path = path_to("path", path)
     text = split_lines(read_text(path, "a table of contig names"))
     split = _by_blanks if _has_pairs_by_blanks(text) else _by_tabs
     columns: list[int] | None = None

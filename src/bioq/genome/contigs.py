@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bioq.errors import MOST_NAMES, BioqError, nearest, some
+from bioq.errors import MOST_NAMES, BioqError, nearest, short, some
 from bioq.genome.builds import Accession, about_accession, bare_name, find_accession
 from bioq.genome.fasta import Genome
 from bioq.genome.notation import Interval, parse_region
@@ -56,7 +56,7 @@ class ContigNames:
             about = about_accession(name)
             ending = f"; {about}" if about else ""
             raise BioqError(
-                f"{where}: {self.genome.title} has no contig {name!r}; "
+                f"{where}: {self.genome.title} has no contig {short(name)!r}; "
                 f"it has {some(self.genome.lengths)}{self._nearest(name)}{ending}"
             )
         return number

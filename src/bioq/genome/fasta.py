@@ -26,6 +26,7 @@ from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
+from bioq.options import path_to, text, whole_number
 from bioq.progress import say
 
 _EXPECTED = "a genome (FASTA or 2bit)"
@@ -85,8 +86,9 @@ class Genome:
         return self._letters(contig, start, end)
 
     def _check_inside(self, contig: str, start: int, end: int) -> None:
-        if contig not in self.lengths:
+        if text("contig", contig) not in self.lengths:
             raise BioqError(f"{self.path}: has no contig {contig!r}; it has {some(self.lengths)}")
+        start, end = whole_number("start", start), whole_number("end", end)
         if not 0 <= start <= end <= self.lengths[contig]:
             raise BioqError(
                 f"{self.path}: bases {start:,} to {end:,} of {contig} do not exist; "
@@ -117,7 +119,7 @@ def open_genome(path: str | Path) -> Genome:
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice; and for
     a letter that is not DNA: with an index beside the file, when its contig is first read.
     """
-    path = Path(path)
+    path = path_to("path", path)
     require_file(path, "a genome")
     format = _format_of(path)
     if format == "2bit":

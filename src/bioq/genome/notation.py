@@ -50,6 +50,8 @@ _ONE_BASE = re.compile(r"(?P<contig>\S*[^\s:]):(?P<pos>[0-9,]*[0-9])")
 MOST_DIGITS = 18
 """The digits of the largest number of a file that is read: a signed integer of 64 bits has 19."""
 _LONGEST_CORRECTED = 200
+_LONGEST_FORM = 20_000
+"""Letters of a region, and of a variant that is not in columns: more than a window and a name."""
 
 
 @dataclass(frozen=True, order=True)
@@ -92,7 +94,8 @@ def parse_region(text: str, where: str = "") -> Interval | None:
     See `find_region` of `contigs` for a text that the names of a genome decide. Raises BioqError,
     which begins with `where`, for a position of more than 18 digits.
     """
-    match = _REGION.fullmatch(text.strip())
+    text = text.strip()
+    match = None if len(text) > _LONGEST_FORM else _REGION.fullmatch(text)
     if match is None:
         return None
     start, end = _number(text, match["start"], where), _number(text, match["end"], where)
@@ -102,17 +105,18 @@ def parse_region(text: str, where: str = "") -> Interval | None:
 def parse_variant(text: str) -> VariantText | None:
     """Return the columns of a variant, ID `.` if it has none; None for a text in another form."""
     text = text.strip()
-    if _SPDI.fullmatch(text) is not None:
-        return None
-    match = _VARIANT.fullmatch(text)
-    if match is not None:
-        pos, alt = match["pos"].replace(",", ""), match["alt"] or match["letters"]
-        return VariantText(match["contig"], pos, ".", match["ref"], alt)
-    match = _SUBSTITUTION.fullmatch(text) or _UNDERSCORES.fullmatch(text)
-    if match is not None:
-        pos = match["pos"].replace(",", "")
-        return VariantText(match["contig"], pos, ".", match["ref"], match["alt"])
-    columns = text.split()
+    if len(text) <= _LONGEST_FORM:
+        if _SPDI.fullmatch(text) is not None:
+            return None
+        match = _VARIANT.fullmatch(text)
+        if match is not None:
+            pos, alt = match["pos"].replace(",", ""), match["alt"] or match["letters"]
+            return VariantText(match["contig"], pos, ".", match["ref"], alt)
+        match = _SUBSTITUTION.fullmatch(text) or _UNDERSCORES.fullmatch(text)
+        if match is not None:
+            pos = match["pos"].replace(",", "")
+            return VariantText(match["contig"], pos, ".", match["ref"], match["alt"])
+    columns = text.split(maxsplit=5)
     if len(columns) == 4:
         chrom, pos, ref, alt = columns
         return VariantText(chrom, pos, ".", ref, alt)

@@ -1,6 +1,7 @@
 """Windows that a Python caller gives: sequences as text, arrays or tensors, all of them checked."""
 
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from bioq import dna
 from bioq.errors import BioqError, short
 from bioq.genome.fasta_letters import LETTERS
+from bioq.options import found
 
 Windows = npt.NDArray[np.generic] | Tensor
 """One-hot `(n, 4, length)` in the order A, C, G, T, or shares of the four bases."""
@@ -23,22 +25,28 @@ _EXPECTED = (
 )
 
 
-def as_windows(windows: Windows | str | Sequence[str], window_bp: int | None) -> Tensor:
-    """Return windows as a tensor `(n, 4, length)`, of bool for sequences.
+def as_windows(
+    windows: Windows | str | Sequence[str], window_bp: int | None, name: str = "windows"
+) -> Tensor:
+    """Return windows as a tensor `(n, 4, length)`, of bool for sequences. It may share the memory
+    of an array that must not be written to: copy it before a model computes with it.
 
-    `window_bp` is the length that the model reads; None if any length is. Raises BioqError for
-    windows of another type, shape or length, for letters that are not DNA, and for values that are
-    not from 0 to 1.
+    `window_bp` is the length that the model reads; None if any length is. `name` is that of the
+    argument. Raises BioqError for windows of another type, shape or length, for letters that are
+    not DNA, and for values that are not from 0 to 1.
     """
     if isinstance(windows, str):
         return _of_sequences([windows], window_bp)
     if isinstance(windows, Sequence | np.ndarray) and _are_texts(windows):
         return _of_sequences([str(text) for text in windows], window_bp)
-    tensor = windows if isinstance(windows, Tensor) else _tensor(windows)
+    tensor = windows.detach() if isinstance(windows, Tensor) else _tensor(windows, name)
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        kind = "without values" if tensor.is_meta else "that is sparse or quantized"
+        raise BioqError(f"{name} are a tensor {kind}; {_EXPECTED}")
     if tensor.dtype in _FEW_OPERATIONS:
         tensor = tensor.float()
-    _check_shape(tensor, window_bp)
-    _check_values(tensor)
+    _check_shape(tensor, window_bp, name)
+    _check_values(tensor, name)
     return tensor
 
 
@@ -84,19 +92,25 @@ def _check_sequence(which: str, sequence: str) -> None:
     )
 
 
-def _tensor(windows: object) -> Tensor:
+def _tensor(windows: object, name: str) -> Tensor:
     try:
         array = np.asarray(windows)
     except ValueError as error:  # items of unequal shapes
-        raise BioqError(f"windows have items of unequal shapes; {_EXPECTED}") from error
+        raise BioqError(f"{name} have items of unequal shapes; {_EXPECTED}") from error
+    except (TypeError, RuntimeError) as error:  # a list of tensors with gradients, or on a card
+        raise BioqError(f"{name} {found(windows)} of tensors; give torch.stack of them") from error
     if array.dtype.kind not in "biuf":
-        raise BioqError(f"windows are of type {array.dtype}; {_EXPECTED}")
+        raise BioqError(f"{name} are of type {array.dtype}; {_EXPECTED}")
+    if array.dtype.itemsize > 8:  # the long floats that PyTorch does not have
+        array = array.astype(np.float64)
     if min(array.strides, default=0) < 0 or not array.dtype.isnative:  # which PyTorch refuses
         array = array.astype(array.dtype.newbyteorder("="))
-    return torch.from_numpy(array)
+    with warnings.catch_warnings():  # for arrays that must not be written to
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
-def _check_shape(tensor: Tensor, window_bp: int | None) -> None:
+def _check_shape(tensor: Tensor, window_bp: int | None, name: str) -> None:
     shape = tuple(tensor.shape)
     if tensor.ndim != 3 or shape[1] != 4:
         advice = ""
@@ -106,17 +120,17 @@ def _check_shape(tensor: Tensor, window_bp: int | None) -> None:
             advice = "; for codes give bioq.dna.one_hot(codes)"
         elif tensor.ndim == 3 and shape[2] == 4:
             advice = "; give windows.transpose(0, 2, 1), of a tensor windows.transpose(1, 2)"
-        raise BioqError(f"windows have shape {shape}; {_EXPECTED}{advice}")
+        raise BioqError(f"{name} have shape {shape}; {_EXPECTED}{advice}")
     if window_bp is not None and shape[2] != window_bp:
         raise BioqError(
-            f"windows are {shape[2]} bp long; this model reads windows of {window_bp} bp"
+            f"{name} are {shape[2]} bp long; this model reads windows of {window_bp} bp"
         )
 
 
-def _check_values(tensor: Tensor) -> None:
+def _check_values(tensor: Tensor, name: str) -> None:
     """Raise BioqError for numbers that are not shares of bases, as NaN, and for complex numbers."""
     if tensor.is_complex():
-        raise BioqError(f"windows are of type {tensor.dtype}; {_EXPECTED}")
+        raise BioqError(f"{name} are of type {tensor.dtype}; {_EXPECTED}")
     if tensor.dtype == torch.bool:
         return
     for start in range(0, len(tensor), _CHECKED_AT_ONCE):
@@ -129,7 +143,7 @@ def _check_values(tensor: Tensor) -> None:
         wrong = ~((part >= 0) & (part <= 1))
         window, base, position = (int(index) for index in wrong.nonzero()[0])
         raise BioqError(
-            f"windows hold {float(part[window, base, position]):g} in window {start + window:,}, "
+            f"{name} hold {float(part[window, base, position]):g} in window {start + window:,}, "
             f"row {base} ({dna.BASES[base]}), position {position:,}; expected 0 or 1, or shares "
             "of the four bases from 0 to 1; an unknown base is 0 in all four rows"
         )

@@ -4,7 +4,7 @@ import heapq
 import itertools
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
@@ -56,7 +56,7 @@ class Bin(NamedTuple):
 
 
 class RegionWindows:
-    """The windows around the bins of every region of a BED file, or of one region.
+    """The windows around the bins of every region of a BED file, of one region, or of several.
 
     A region has a bin every `stride_bp` from its start until the region is covered; the last bin
     may reach past the end of the region. A region that is no longer than a bin has one bin, around
@@ -70,7 +70,8 @@ class RegionWindows:
     needs them. Then `chrom` is the genome's name of the contig, and `name` is empty.
 
     Columns: `chrom` (the BED file's name of the contig), `start` and `end` of the bin (0-based,
-    half-open), `name` (the fourth column of the BED file), `n_share`.
+    half-open), `name` (the fourth column of the BED file; the text of each of several regions),
+    `n_share`.
     """
 
     columns: ClassVar[dict[str, Literal["text", "integer", "number"]]] = {
@@ -83,7 +84,7 @@ class RegionWindows:
 
     def __init__(
         self,
-        source: Path | Interval,
+        source: Path | Interval | Sequence[Interval],
         genome: Genome,
         *,
         window_bp: int,
@@ -219,14 +220,16 @@ class RegionWindows:
                 yield Region(number, first_base, last_base, bool(is_reverse), contig_name, "")
 
     def regions(self) -> Iterator[Region]:
-        """Yield the region of every line, in the order of the file; or the one region."""
-        if isinstance(self._source, Interval):
-            yield self._only_region(self._source)
-        else:
+        """Yield the region of every line, in the order of the file; or the given regions."""
+        if isinstance(self._source, Path):
             yield from self._regions_of_file(self._source)
+        elif isinstance(self._source, Interval):
+            yield self._given(self._source)
+        else:
+            yield from (self._given(each)._replace(name=str(each)) for each in self._source)
 
-    def _only_region(self, region: Interval) -> Region:
-        """Return the region of a text. Raises BioqError if it is not on its contig."""
+    def _given(self, region: Interval) -> Region:
+        """Return a region. Raises BioqError if it is not on its contig."""
         number = self._names.require(region.contig, self.label)
         if not region.is_within(self._lengths[number]):
             raise outside_genome(self.label, self._names, region.contig, "START <= END")

@@ -8,6 +8,8 @@ uci-cbcl/DanQ) takes the best position of each sequence if it is above 0. `docs/
 the two rules.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +22,14 @@ from bioq.dataset import Split
 from bioq.dataset.batches import Batches
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
-from bioq.forward import BATCH_SIZE, choose_device
+from bioq.forward import BATCH_SIZE
+from bioq.models.device import choose_device, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.models.families import first_convolution
 from bioq.motifs import DEFAULT_RELEASE, Motif
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import progress
-from bioq.runs.trained_model import network_of
+from bioq.runs.trained_model import network_of, require_module
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,25 +88,7 @@ def find_filter_motifs(model: nn.Module, split: Split, options: MotifOptions) ->
     Reads the windows twice, in batches: first for each filter's maximum, then for its sites. Sites
     with an unknown base are not counted. Raises BioqError if no filter has a site.
     """
-    rows = spaced_rows(len(split), options.windows)
-    device = choose_device(options.device)
-    batches = Batches(split, device, data_in="disk")
-    convolution = first_convolution(network_of(model.to(device)))
-    filters, _, width = convolution.weight.shape
-    maximum = torch.zeros(filters, device=device)
-    counts = torch.zeros((filters, 4, width), dtype=torch.float64, device=device)
-    size = min(options.batch_size, max(_PASS_VALUES // (2 * filters * split.window_bp), 1))
-    with torch.inference_mode(), progress("motifs", 2 * len(rows), "windows") as advance:
-        for batch in torch.split(rows, size):
-            activation = convolution(_both_strands(batches, batch))
-            maximum = torch.maximum(maximum, activation.amax(dim=(0, 2)))
-            advance(len(batch))
-        for batch in torch.split(rows, size):
-            windows = _both_strands(batches, batch)
-            above = convolution(windows) > (ACTIVE_SHARE * maximum).view(1, -1, 1)
-            known = windows.sum(dim=1).unfold(1, width, 1).sum(dim=2) == width
-            counts += _count_bases(windows, above & known.unsqueeze(1), width)
-            advance(len(batch))
+    counts, maximum = _count_sites(model, split, options)
     sites = counts[:, :, 0].sum(dim=1).round().long()
     motifs = [
         FilterMotif(
@@ -124,6 +109,34 @@ def find_filter_motifs(model: nn.Module, split: Split, options: MotifOptions) ->
             "windows"
         )
     return motifs
+
+
+def _count_sites(model: nn.Module, split: Split, options: MotifOptions) -> tuple[Tensor, Tensor]:
+    """Return the count of each base at each position of the sites `(filter, 4, width)`, and each
+    filter's maximum `(filter,)`. The model is not changed."""
+    rows = spaced_rows(len(split), options.windows)
+    with (
+        on_device(require_module(model), choose_device(options.device)) as device,
+        torch.inference_mode(),
+        progress("motifs", 2 * len(rows), "windows") as advance,
+    ):
+        batches = Batches(split, device, data_in="disk")
+        convolution = first_convolution(network_of(model))
+        filters, _, width = convolution.weight.shape
+        maximum = torch.zeros(filters, device=device)
+        counts = torch.zeros((filters, 4, width), dtype=torch.float64, device=device)
+        size = min(options.batch_size, max(_PASS_VALUES // (2 * filters * split.window_bp), 1))
+        for batch in torch.split(rows, size):
+            activation = convolution(_both_strands(batches, batch))
+            maximum = torch.maximum(maximum, activation.amax(dim=(0, 2)))
+            advance(len(batch))
+        for batch in torch.split(rows, size):
+            windows = _both_strands(batches, batch)
+            above = convolution(windows) > (ACTIVE_SHARE * maximum).view(1, -1, 1)
+            known = windows.sum(dim=1).unfold(1, width, 1).sum(dim=2) == width
+            counts += _count_bases(windows, above & known.unsqueeze(1), width)
+            advance(len(batch))
+    return counts, maximum
 
 
 def _both_strands(batches: Batches, rows: Tensor) -> Tensor:
@@ -152,9 +165,6 @@ def filter_effects(
 
     The mean over windows of the logit minus the logit with the filter's output set to zero.
     """
-    device = choose_device(options.device)
-    batches = Batches(split, device, data_in="disk")
-    convolution = first_convolution(network_of(model.to(device)))
     rows = spaced_rows(len(split), options.effect_windows)
     effects: Tensor | float = 0.0
     silent: list[int] = []
@@ -162,28 +172,36 @@ def filter_effects(
     def silence(_layer: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return output.index_fill(1, torch.tensor(silent, dtype=torch.long, device=device), 0.0)
 
-    total = len(rows) * len(filters)
-    hook = convolution.register_forward_hook(silence)
-    try:
-        with (
-            torch.inference_mode(),
-            eval_mode(model),
-            progress("effects", total, "passes") as advance,
-        ):
-            for batch in torch.split(rows, options.batch_size):
-                windows = batches.read(batch)[0]
-                silent[:] = []
-                logits = model(windows)
-                change = []
-                for number in filters:
-                    silent[:] = [number]
-                    change.append((logits - model(windows)).sum(dim=0))
-                    advance(len(batch))
-                effects = effects + torch.stack(change)
-    finally:
-        hook.remove()
+    with (
+        on_device(require_module(model), choose_device(options.device)) as device,
+        _hooked(first_convolution(network_of(model)), silence),
+        torch.inference_mode(),
+        eval_mode(model),
+        progress("effects", len(rows) * len(filters), "passes") as advance,
+    ):
+        batches = Batches(split, device, data_in="disk")
+        for batch in torch.split(rows, options.batch_size):
+            windows = batches.read(batch)[0]
+            silent[:] = []
+            logits = model(windows)
+            change = []
+            for number in filters:
+                silent[:] = [number]
+                change.append((logits - model(windows)).sum(dim=0))
+                advance(len(batch))
+            effects = effects + torch.stack(change)
     mean: npt.NDArray[np.float32] = (torch.as_tensor(effects) / len(rows)).cpu().numpy()
     return mean
+
+
+@contextlib.contextmanager
+def _hooked(layer: nn.Module, hook: Callable[[nn.Module, Any, Tensor], Tensor]) -> Iterator[None]:
+    """Change the output of a layer until the block ends."""
+    handle = layer.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def spaced_rows(windows: int, wanted: int | None) -> Tensor:

@@ -4,9 +4,9 @@ Each explains the logit of one target, by default the mean over both strands.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from bioq.dna.tensors import reverse_complement
-from bioq.errors import BioqError, UsageError
-from bioq.forward import BATCH_SIZE, Strands
+from bioq.errors import BioqError
+from bioq.forward import BATCH_SIZE, Strands, require_logits
+from bioq.inputs.python_windows import Windows, as_windows
+from bioq.models.device import device_of
 from bioq.models.eval_mode import eval_mode
-from bioq.runs.trained_model import architecture_of
+from bioq.options import one_of, whole_number
+from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
 """Points on the line from the baseline to the window."""
@@ -51,49 +54,62 @@ class Attribution:
 
 
 def input_x_gradient(
-    model: nn.Module, windows: Tensor, *, target: int, strands: Strands = "both"
+    model: nn.Module,
+    windows: Windows | str | Sequence[str],
+    *,
+    target: int,
+    strands: Strands = "both",
 ) -> Attribution:
     """Return the gradient of a target's logit, and the windows times it.
 
-    `windows` is one-hot `(n, 4, length)`; the baseline is all zeros. A linear estimate: the values
-    do not sum to the logit's difference. The model computes in eval mode, on its device.
-    Raises BioqError for another shape, UsageError for a target that the model does not have.
+    `windows` are those of `bioq.predict`: text, or `(n, 4, length)`; the baseline is all zeros. A
+    linear estimate: the values do not sum to the logit's difference. The model computes in eval
+    mode, on its device, and is not changed.
+    Raises BioqError for other windows, UsageError for a target that the model does not have.
     """
-    ends = _checked(model, windows, target)
+    one_of("strands", strands, get_args(Strands))
     with _explaining(model):
+        target = _checked_target(model, target)
+        ends = _on_model(model, windows, "windows")
         gradient = _gradient(model, ends, target, strands)
         return _attribution(model, ends, torch.zeros_like(ends), gradient, target, strands)
 
 
 def integrated_gradients(
     model: nn.Module,
-    windows: Tensor,
+    windows: Windows | str | Sequence[str],
     *,
     target: int,
-    baseline: Tensor | None = None,
+    baseline: Windows | str | Sequence[str] | None = None,
     steps: int = STEPS,
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
 ) -> Attribution:
     """Integrate the gradients on the straight line from a baseline to each window.
 
-    `windows` and `baseline` are `(n, 4, length)`; the default baseline is all zeros: unknown bases.
+    `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
+    `baseline` it is all zeros: unknown bases. The model is not changed.
     The integral is the midpoint rule with `steps` points, `batch_size` of them in memory at a time.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
     which is `completeness_gap`. Source: Sundararajan et al. 2017.
+    Raises BioqError for other windows, UsageError for a target that the model does not have.
     """
-    if steps < 1 or batch_size < 1:
-        raise UsageError(f"{steps} steps, batch size {batch_size}; expected at least 1")
-    ends = _checked(model, windows, target)
-    starts = torch.zeros_like(ends) if baseline is None else _checked(model, baseline, target)
-    if starts.shape != ends.shape:
-        raise BioqError(
-            f"the baseline has shape {tuple(starts.shape)}; expected the windows', "
-            f"{tuple(ends.shape)}"
-        )
-    shares = (torch.arange(steps, device=ends.device, dtype=ends.dtype) + 0.5) / steps
-    mean = torch.empty_like(ends)
+    steps = whole_number("steps", steps, least=1)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    one_of("strands", strands, get_args(Strands))
     with _explaining(model):
+        target = _checked_target(model, target)
+        ends = _on_model(model, windows, "windows")
+        starts = torch.zeros_like(ends)
+        if baseline is not None:
+            starts = _on_model(model, baseline, "the baseline")
+        if starts.shape != ends.shape:
+            raise BioqError(
+                f"the baseline has shape {tuple(starts.shape)}; expected the windows', "
+                f"{tuple(ends.shape)}"
+            )
+        shares = (torch.arange(steps, device=ends.device, dtype=ends.dtype) + 0.5) / steps
+        mean = torch.empty_like(ends)
         for row, (end, start) in enumerate(zip(ends, starts, strict=True)):
             total = torch.zeros_like(end, dtype=torch.float64)
             for batch in torch.split(shares, batch_size):
@@ -114,23 +130,28 @@ def _attribution(
     values = gradient * (windows - baseline)
     with torch.no_grad():
         logits = [_logit(model, inputs, target, strands) for inputs in (windows, baseline)]
-    return Attribution(*(tensor.cpu().numpy() for tensor in (gradient, values, *logits)))
+    return Attribution(*(_to_numpy(tensor) for tensor in (gradient, values, *logits)))
 
 
-def _checked(model: nn.Module, windows: Tensor, target: int) -> Tensor:
-    """Return the windows on the model's device. Raises as `input_x_gradient` does."""
-    architecture = architecture_of(model)
-    targets = architecture.get("targets", target + 1)
-    if not 0 <= target < targets:
-        raise UsageError(f"target {target}: the model has the targets 0 to {targets - 1}")
-    length = architecture.get("window_bp", windows.shape[-1])
-    if windows.ndim != 3 or tuple(windows.shape[1:]) != (4, length):
-        raise BioqError(
-            f"windows have shape {tuple(windows.shape)}; expected (n, 4, {length}), "
-            "one-hot in the order A, C, G, T"
-        )
-    weights = next(model.parameters())
-    return windows.detach().to(weights.device, weights.dtype)
+def _to_numpy(tensor: Tensor) -> Floats:
+    """Return an array; of bfloat16, which NumPy does not have, in float32."""
+    is_known = tensor.dtype in (torch.float16, torch.float32, torch.float64)
+    array: Floats = (tensor if is_known else tensor.float()).cpu().numpy()
+    return array
+
+
+def _checked_target(model: nn.Module, target: int) -> int:
+    """Return the number of a target of a model; any number for one that `bioq` did not build."""
+    targets = architecture_of(model).get("targets")
+    return whole_number("target", target, least=0, most=None if targets is None else targets - 1)
+
+
+def _on_model(model: nn.Module, windows: Windows | str | Sequence[str], name: str) -> Tensor:
+    """Return a copy of windows, checked, on the model's device and in the type of its weights."""
+    tensor = as_windows(windows, architecture_of(model).get("window_bp"), name)
+    weight = next(model.parameters(), None)
+    dtype = torch.float32 if weight is None else weight.dtype
+    return tensor.to(device_of(model), dtype, copy=True)
 
 
 @contextlib.contextmanager
@@ -140,10 +161,20 @@ def _explaining(model: nn.Module) -> Iterator[None]:
     Modes and `requires_grad` of the model are restored afterwards. cuDNN's LSTM supports a backward
     pass in training mode only, so on CUDA PyTorch's own LSTM is used: slower, with equal numbers.
     """
-    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.requires_grad_(False)
+    before = [(weight, weight.requires_grad) for weight in require_module(model).parameters()]
+    if any(weight.is_inference() for weight, _ in before):
+        raise BioqError(
+            "model was made under torch.inference_mode, where PyTorch computes no gradients; load "
+            "it outside of it"
+        )
     try:
-        with eval_mode(model), torch.backends.cudnn.flags(enabled=False), torch.enable_grad():
+        model.requires_grad_(False)
+        with (
+            eval_mode(model),
+            torch.backends.cudnn.flags(enabled=False),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+        ):
             yield
     finally:
         for parameter, requires_grad in before:
@@ -158,10 +189,17 @@ def _gradient(model: nn.Module, windows: Tensor, target: int, strands: Strands) 
 
 
 def _logit(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:
-    if strands not in ("both", "forward"):
-        raise UsageError(f"strands {strands!r}; expected both or forward")
-    forward: Tensor = model(windows)[:, target]
+    # A copy: a model may change its input, but not one whose gradient is computed.
+    forward = _of_target(model(windows.clone()), windows, target)
     if strands == "forward":
         return forward
-    reverse: Tensor = model(reverse_complement(windows))[:, target]
+    reverse = _of_target(model(reverse_complement(windows)), windows, target)
     return (forward + reverse) / 2
+
+
+def _of_target(logits: object, windows: Tensor, target: int) -> Tensor:
+    """Return the logit of a target `(n,)`. Raises BioqError for a model that returns no logits,
+    UsageError for a target that they do not have."""
+    logits = require_logits(logits, len(windows))
+    whole_number("target", target, most=logits.shape[1] - 1)
+    return logits[:, target]

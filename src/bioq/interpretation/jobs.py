@@ -16,7 +16,7 @@ from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
 from bioq.files import refuse_input, require_absent, require_folder_for
 from bioq.files.streams import kept_streams
-from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device
+from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.genome import open_names
 from bioq.genome.windows import middle_start
 from bioq.inputs import Loci, Locus, open_loci, require_genome
@@ -40,6 +40,7 @@ from bioq.interpretation.writing import (
     check_ending,
     open_writer,
 )
+from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import files_of_run, report_other_genome

@@ -131,8 +131,12 @@ def open_writer(
     *,
     span_bp: int,
     metadata: Mapping[str, Any],
+    marks_formulas: bool = False,
 ) -> Iterator[ExplanationWriter]:
-    """Yield a writer for the windows of `loci`; the complete file appears when the block ends."""
+    """Yield a writer for the windows of `loci`; the complete file appears when the block ends.
+
+    `marks_formulas`: see `Layout`.
+    """
     if out.name.lower().endswith(TABLES):
         kept = [name for name in loci.columns if name not in ("start", "end")]
         columns: dict[str, Kind] = {
@@ -141,7 +145,8 @@ def open_writer(
             **({"inserted": "integer"} if loci.has_insertions else {}),
             **content.columns,
         }
-        with open_table(out, Layout(columns, targets, (content.score,), metadata)) as table:
+        layout = Layout(columns, targets, (content.score,), metadata, marks_formulas=marks_formulas)
+        with open_table(out, layout) as table:
             yield _TableRows(table, content, kept, loci.has_insertions)
         return
     names = list(targets[NAME])

@@ -15,8 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bioq.metrics.pieces import Array, Floats, Indices, flat, in_threads
-from bioq.metrics.points import OperatingPoints, average_precision, roc_auc
+from bioq.errors import BioqError, UsageError
+from bioq.metrics.pieces import (
+    Array,
+    Floats,
+    Indices,
+    flat,
+    in_threads,
+    labels_and_scores,
+    numbers_of,
+)
+from bioq.metrics.points import OperatingPoints, average_precision, checked_columns, roc_auc
+from bioq.options import found, of_type
 
 MIN_BLOCKS = 5
 """With fewer blocks that have a positive, the spread between blocks is a guess: no interval."""
@@ -65,9 +75,23 @@ def stacked(effects: Sequence[BlockEffects]) -> BlockEffects:
 
 
 def joined_blocks(blocks: Array) -> npt.NDArray[np.intp]:
-    """Return block numbers below `MOST_BLOCKS`, of numbers from 0; neighbours are joined."""
+    """Return block numbers below `MOST_BLOCKS`, of numbers from 0; neighbours are joined.
+
+    Raises BioqError for numbers that are not whole numbers from 0.
+    """
+    blocks = require_blocks(blocks)
     count = int(blocks.max(initial=-1)) + 1
     return (blocks * min(count, MOST_BLOCKS) // max(count, 1)).astype(np.intp)
+
+
+def require_blocks(blocks: object, windows: int | None = None) -> npt.NDArray[np.int64]:
+    """Return the number of the block of each window; raise BioqError for other numbers."""
+    numbers = numbers_of("blocks", blocks, "iu", axes=1).astype(np.int64, copy=False)
+    if windows is not None and len(numbers) != windows:
+        raise BioqError(f"blocks {numbers.shape}; expected a number for each of {windows} windows")
+    if numbers.min(initial=0) < 0:
+        raise BioqError(f"blocks hold {numbers.min()}; expected numbers from 0")
+    return numbers
 
 
 def block_effects(
@@ -83,7 +107,11 @@ def block_effects(
     `points` are those of `labels` (0/1), `scores` and `columns`; see `operating_points`. `blocks`,
     `(n,)`, are `joined_blocks`. Scores that differ by less than about 0.02 % of themselves have the
     same effect here: a table of effects is 5 times as fast as a search among the thresholds.
+    Raises BioqError as `operating_points` does, and for blocks of other windows.
     """
+    of_type("points", points, OperatingPoints, "the operating points of these labels and scores")
+    labels, scores = labels_and_scores(labels, scores)
+    columns, blocks = checked_columns(labels, columns), require_blocks(blocks, len(labels))
     count = int(blocks.max(initial=-1)) + 1
     width = 1 if labels.ndim == 1 else labels.shape[1] if columns is None else len(columns)
     rows = max(_CHUNK_VALUES // max(width, 1), 1)
@@ -200,8 +228,10 @@ def t_quantile(freedom: float) -> float:
     """Return the two-sided quantile of Student's t for `LEVEL`; at least one degree of freedom.
 
     With t = sqrt(freedom) tan(angle), the density of the angle is cos(angle) ** (freedom - 1) up to
-    a factor.
+    a factor. Raises UsageError for NaN.
     """
+    if not isinstance(freedom, int | float) or np.isnan(freedom):
+        raise UsageError(f"freedom {found(freedom)}; expected a number")
     freedom = min(max(freedom, 1.0), 1e6)
     angle = np.linspace(0, min(np.pi / 2, 12 / np.sqrt(freedom)), 4001)
     density = np.cos(angle) ** (freedom - 1)

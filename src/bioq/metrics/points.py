@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bioq.errors import BioqError
 from bioq.metrics.pieces import (
     Array,
     Counts,
@@ -17,9 +18,12 @@ from bioq.metrics.pieces import (
     Indices,
     flat,
     in_threads,
+    labels_and_scores,
+    numbers_of,
     pieces_of,
     ratio,
 )
+from bioq.options import of_type, whole_number
 
 _MOST_BINS_LOG2 = 18  # counts of 2^18 bins (2 MiB) stay in a core's cache
 
@@ -47,9 +51,12 @@ def operating_points(
     `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, or `(n, targets)` to
     pool all targets (the micro average) or the targets `columns`. Memory: about 40 bytes per
     positive and 200 MB per thread.
-    Raises BioqError if a score is NaN or infinite.
+    Raises BioqError for labels that are not 0 or 1, a score that is NaN or infinite, other shapes,
+    and a column that is not there.
     """
-    pieces = pieces_of(labels, scores, columns)
+    labels, scores = labels_and_scores(labels, scores)
+    columns = checked_columns(labels, columns)
+    pieces = pieces_of(labels, columns)
 
     def positives_of(piece: slice) -> Array:
         label, scored = flat(labels, scores, columns, piece)
@@ -83,12 +90,30 @@ def operating_points(
     )
 
 
+def checked_columns(labels: Array, columns: object) -> Indices | None:
+    """Return numbers of columns of labels `(windows, targets)`; raise BioqError for others."""
+    if columns is None:
+        return None
+    numbers = numbers_of("columns", columns, "iu", axes=1).astype(np.intp)
+    count = labels.shape[1] if labels.ndim == 2 else 0
+    wrong = (numbers < 0) | (numbers >= count)
+    if wrong.any():
+        raise BioqError(f"columns hold {numbers[wrong][0]}; expected 0 to {count - 1}")
+    return numbers
+
+
 def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
     """Return the points of all targets pooled if each target's score is its share of positives.
 
     `positives` is `(targets,)`. What a pooled score gains above them, it gains within targets.
+    Raises BioqError for a number of positives that is not 0 to `windows`.
     """
-    rates, target = np.unique(np.asarray(positives, np.int64), return_inverse=True)
+    windows = whole_number("windows", windows, least=0)
+    positives = numbers_of("positives", positives, "iuf", axes=1)
+    counts = positives.astype(np.int64) if np.isfinite(positives).all() else np.array([-1])
+    if not np.array_equal(counts, positives) or ((counts < 0) | (counts > windows)).any():
+        raise BioqError(f"positives are not whole numbers from 0 to {windows}, the windows")
+    rates, target = np.unique(counts, return_inverse=True)
     gained = np.bincount(target, positives, len(rates)).astype(np.int64)
     lost = np.bincount(target, minlength=len(rates)) * windows - gained
     used = rates > 0  # thresholds are the scores of positives
@@ -105,6 +130,7 @@ def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
 
 def roc_auc(points: OperatingPoints) -> float:
     """Return the area under the ROC curve: P(a positive scores more than a negative), ties half."""
+    _require_points(points)
     gained = np.diff(points.true_positives, prepend=0)
     lost_twice = points.false_positives + points.false_positives_above
     won_twice = int(gained @ (2 * points.negatives - lost_twice))
@@ -116,6 +142,7 @@ def average_precision(points: OperatingPoints) -> float:
 
     The same definition as scikit-learn's `average_precision_score`.
     """
+    _require_points(points)
     gained = np.diff(points.true_positives, prepend=0)
     precision = points.true_positives / (points.true_positives + points.false_positives)
     return ratio(float(gained @ precision), points.positives)
@@ -123,6 +150,7 @@ def average_precision(points: OperatingPoints) -> float:
 
 def best_f1(points: OperatingPoints) -> float:
     """Return the highest threshold with the highest F1; NaN without a positive."""
+    _require_points(points)
     if not points.positives:
         return float("nan")
     predicted_plus_positive = points.true_positives + points.false_positives + points.positives
@@ -134,6 +162,8 @@ def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Flo
 
     Returns at most about `2 * most` points, evenly spread along the curve.
     """
+    _require_points(points)
+    most = whole_number("most", most, least=1)
     if not points.positives or not points.negatives:
         return np.full(2, np.nan), np.full(2, np.nan)
     keep = _spread(points.false_positives / points.negatives, points, most)
@@ -150,6 +180,8 @@ def precision_recall_curve(
     points: OperatingPoints, *, most: int = 1000
 ) -> tuple[Floats, Floats, Floats]:
     """Return (recall, precision, threshold) at about `most` of the points, recall rising."""
+    _require_points(points)
+    most = whole_number("most", most, least=1)
     if not points.positives:
         return np.empty(0), np.empty(0), np.empty(0)
     predicted_positives = points.true_positives + points.false_positives
@@ -159,6 +191,10 @@ def precision_recall_curve(
         points.true_positives[keep] / predicted_positives[keep],
         points.thresholds[keep],
     )
+
+
+def _require_points(points: object) -> None:
+    of_type("points", points, OperatingPoints, "the operating points of `operating_points`")
 
 
 def _rank(negatives: Array, thresholds: Array) -> tuple[Counts, Indices, Counts]:

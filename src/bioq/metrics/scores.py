@@ -7,15 +7,31 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bioq.metrics.intervals import BlockEffects, block_effects, stacked
-from bioq.metrics.pieces import Array, Bools, Counts, Floats, chunks, each_target, ratio
+from bioq.errors import BioqError
+from bioq.metrics.intervals import BlockEffects, block_effects, require_blocks, stacked
+from bioq.metrics.pieces import (
+    Array,
+    Bools,
+    Counts,
+    Floats,
+    chunks,
+    each_target,
+    flat,
+    labels_and_scores,
+    numbers_of,
+    ratio,
+    require_shares,
+)
 from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
+from bioq.options import finite_number, text, whole_number
 
 HALF = 0.5
 """The threshold of the papers unless they name another."""
 RATES = ("accuracy", "f1", "precision", "recall")
 """The rates of a `Confusion`."""
 _CHUNK_ROWS = 4096
+_MOST_BINS = 1 << 24  # the floats between 0.5 and 1
+_MOST_DIGITS = 99  # a float64 has 17
 
 
 @dataclass(frozen=True)
@@ -72,7 +88,12 @@ class Reliability:
 
 
 def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
-    """Count right and wrong answers where "yes" is a score of `threshold` or more."""
+    """Count right and wrong answers where "yes" is a score of `threshold` or more.
+
+    Raises BioqError as `operating_points` does, and for a threshold that is not finite.
+    """
+    labels, scores = labels_and_scores(labels, scores)
+    threshold = finite_number("threshold", threshold)
     true_positives = predicted_positives = positives = 0
     for label, scored in chunks(labels, scores):
         yes = scored >= np.asarray(threshold, dtype=np.float64)
@@ -110,6 +131,7 @@ def per_target(
     positives, roc_auc, average_precision, windows, few_positives (1 if fewer than `FEW_POSITIVES`),
     same_everywhere (1 if all predictions are the same), brier; accuracy, f1, precision and recall,
     each with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
+    Raises BioqError for labels that are not 0 or 1, probabilities that are not, and other shapes.
     """
     return score_targets(labels, probability, thresholds=thresholds).table
 
@@ -124,8 +146,17 @@ def score_targets(
     """Score every target as `per_target` does; with `blocks`, also 95 % intervals.
 
     `blocks` `(windows,)` are `joined_blocks`. The intervals are the columns roc_auc_low,
-    roc_auc_high, average_precision_low and average_precision_high.
+    roc_auc_high, average_precision_low and average_precision_high. Raises BioqError as `per_target`
+    does.
     """
+    labels, probability = labels_and_scores(labels, probability, axes=2)
+    blocks = None if blocks is None else require_blocks(blocks, len(labels))
+    if thresholds is not None:
+        thresholds = numbers_of("thresholds", thresholds, "iuf", axes=1)
+        if len(thresholds) != labels.shape[1]:
+            raise BioqError(
+                f"thresholds {thresholds.shape}; expected one for each of {labels.shape[1]} targets"
+            )
 
     def score(
         target: int, label: Bools, scored: Array
@@ -163,21 +194,29 @@ def is_same(lowest: float, highest: float) -> bool:
 
 
 def best_thresholds(labels: Array, probability: Array) -> Floats:
-    """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive."""
+    """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive.
+
+    Raises BioqError as `operating_points` does.
+    """
+    labels, probability = labels_and_scores(labels, probability, axes=2)
     best = each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
     return np.array(best, dtype=np.float64)
 
 
 def macro(values: Array | pd.Series) -> tuple[float, int]:
     """Return the mean over the targets with a defined score, and the number of undefined scores."""
-    scores = np.asarray(values, dtype=np.float64)
+    scores = numbers_of("values", values, "biuf", axes=1).astype(np.float64)
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else float("nan")
     return mean, len(scores) - len(defined)
 
 
 def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
-    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays."""
+    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays.
+
+    Raises BioqError as `operating_points` does.
+    """
+    labels, probability = labels_and_scores(labels, probability, axes=2)
 
     def areas(_: int, label: Bools, scored: Array) -> tuple[float, float]:
         points = operating_points(label, scored)
@@ -198,6 +237,7 @@ def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
 
     None does with fewer than two windows.
     """
+    probability = numbers_of("probability", probability, "biuf", axes=2)
     if len(probability) < 2:
         return np.zeros(probability.shape[1], dtype=bool)
     ends = zip(probability.min(axis=0), probability.max(axis=0), strict=True)
@@ -206,13 +246,21 @@ def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
 
 def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str:
     """Return a score as text, `missing` where it is undefined."""
+    value = value if value is None or value != value else finite_number("value", value)
+    text("missing", missing)
+    digits = whole_number("digits", digits, least=0, most=_MOST_DIGITS)
     return missing if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def brier(labels: Array, probability: Array) -> float:
-    """Return the mean squared difference between probability and label, over all values."""
+    """Return the mean squared difference between probability and label, over all values.
+
+    Raises BioqError as `per_target` does.
+    """
+    labels, probability = labels_and_scores(labels, probability)
     total = 0.0
     for label, scored in chunks(labels, probability):
+        require_shares(scored)
         gap = scored.astype(np.float64) - label
         total += float(gap @ gap)
     return ratio(total, labels.size)
@@ -222,11 +270,14 @@ def log_loss(labels: Array, probability: Array) -> float:
     """Return the mean binary cross-entropy over all values, in nats.
 
     Probabilities are clipped to [1e-7, 1 - 1e-7]; 1e-7 is about the step of float32 below 1.
+    Raises BioqError as `per_target` does.
     """
+    labels, probability = labels_and_scores(labels, probability)
     total = 0.0
     for start in range(0, len(labels), _CHUNK_ROWS):
-        answer = labels[start : start + _CHUNK_ROWS].astype(bool)
-        given = probability[start : start + _CHUNK_ROWS].astype(np.float64).clip(1e-7, 1 - 1e-7)
+        answer, given = flat(labels, probability, None, slice(start, start + _CHUNK_ROWS))
+        require_shares(given)
+        given = given.astype(np.float64).clip(1e-7, 1 - 1e-7)
         total -= float(np.log(np.where(answer, given, 1 - given)).sum())
     return ratio(total, labels.size)
 
@@ -234,11 +285,15 @@ def log_loss(labels: Array, probability: Array) -> float:
 def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliability:
     """Compare the probability with the share of positives, in `bins` bins of equal width.
 
-    Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1.
+    Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1. Raises BioqError as
+    `per_target` does.
     """
+    labels, probability = labels_and_scores(labels, probability)
+    bins = whole_number("bins", bins, least=1, most=_MOST_BINS)
     count, positives = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
     total = np.zeros(bins)
     for label, scored in chunks(labels, probability):
+        require_shares(scored)
         which = np.clip(scored.astype(np.float64) * bins, 0, bins - 1).astype(np.intp)
         count += np.bincount(which, minlength=bins)
         positives += np.bincount(which[label], minlength=bins)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bioq.errors import UsageError
 from bioq.models.sizes import AS_PUBLISHED, ModelSizes, sizes_from
+from bioq.options import of_type, text, whole_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,16 +30,19 @@ def build_model(
     `(batch, targets)`. Its attribute `architecture` is a dict of JSON values: the arguments of
     this function that build the same network again.
 
-    Raises UsageError for an unknown name or a size that the model does not have, BioqError for a
-    window that is too short.
+    Raises UsageError for an unknown name, a size that the model does not have and a number that is
+    not whole, BioqError for a window that is too short.
     """
     from bioq.models.families import complete_sizes, family_named
     from bioq.models.family import Architecture
 
+    text("name", name)
+    targets = whole_number(f"model {name}: targets", targets, least=1)
+    window_bp = whole_number(f"model {name}: window_bp", window_bp, least=1)
+    kinds = (ModelSizes, Mapping)
+    of_type("sizes", sizes, kinds, "bioq.ModelSizes, or a mapping of sizes")
     changes = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
     complete = complete_sizes(name, changes)
-    if targets < 1:
-        raise UsageError(f"model {name}: targets is {targets}; expected at least 1")
     return family_named(name).network(Architecture(name, targets, window_bp, complete))
 
 
@@ -47,10 +51,11 @@ def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":
 
     Raises UsageError where a key is missing or unknown.
     """
+    of_type("architecture", architecture, Mapping, "a mapping, the architecture of a model")
     expected = {"name", "targets", "window_bp", "sizes"}
     if set(architecture) != expected:
         raise UsageError(
-            f"model architecture has the keys {', '.join(sorted(architecture))}; "
+            f"model architecture has the keys {', '.join(sorted(map(str, architecture)))}; "
             f"expected {', '.join(sorted(expected))}: use the BioQ that wrote it"
         )
     return build_model(**architecture)  # type: ignore[arg-type]  # JSON values, checked inside

@@ -10,8 +10,8 @@ from torch import nn
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode, and each of its layers back into its own mode afterwards."""
     modes = [(layer, layer.training) for layer in model.modules()]
-    model.eval()
     try:
+        model.eval()
         yield
     finally:
         for layer, was_training in modes:

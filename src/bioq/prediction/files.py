@@ -14,8 +14,10 @@ import numpy as np
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import refuse_input, require_absent, require_folder_for
-from bioq.forward import choose_device, numerics
+from bioq.forward import numerics
 from bioq.inputs import WindowBatch
+from bioq.models.device import choose_device
+from bioq.options import of_type, path_to
 from bioq.prediction.bigwig import ENDING as BIGWIG
 from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
@@ -27,12 +29,12 @@ from bioq.tables.resume import different, refuse_both, refuse_interrupted
 
 
 def predict_file(
-    run: Path,
+    run: str | Path,
     source: str | Path,
-    out: Path,
+    out: str | Path,
     *,
-    genome: Path | None = None,
-    chrom_alias: Path | None = None,
+    genome: str | Path | None = None,
+    chrom_alias: str | Path | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 frozen
     resume: bool = False,
     force: bool = False,
@@ -44,6 +46,10 @@ def predict_file(
     together and BioqError, before anything is written, for bad input, and for an output that
     exists, unless `force` is given.
     """
+    run, out = path_to("run", run), path_to("out", out)
+    genome = None if genome is None else path_to("genome", genome)
+    chrom_alias = None if chrom_alias is None else path_to("chrom_alias", chrom_alias)
+    of_type("options", options, PredictOptions, "bioq.prediction.PredictOptions")
     refuse_both(resume=resume, force=force)
     _check(out, genome, options, resume=resume, force=force)
     refuse_input(out, source, genome, chrom_alias, *files_of_run(run))

@@ -6,9 +6,12 @@ from typing import Any, Final
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from bioq.errors import UsageError
+from bioq.errors import BioqError
 from bioq.models import build_from_architecture
+from bioq.models.device import choose_device
+from bioq.options import found, of_type, one_of, path_to
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
 from bioq.runs.folder import BEST, LAST, RunConfig, read_config, read_targets
@@ -66,18 +69,23 @@ class TrainedModel(nn.Module):
 
 
 def load(
-    run: str | Path, *, device: str = "cpu", weights: str = "best", calibrated: bool = True
+    run: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    weights: str = "best",
+    calibrated: bool = True,
 ) -> TrainedModel:
     """Return the trained model of a run folder, in eval mode.
 
     `weights` is "best" (by validation) or "last", which has no calibration. The calibration of a
     run is not used if it was fitted to other weights, which a note on stderr reports, or with
     `calibrated=False`. Raises BioqError if the folder is no run, or the weights are damaged or
-    belong to another architecture; UsageError for another name of weights.
+    belong to another architecture; UsageError for another name of weights, and for a device that
+    this machine does not have.
     """
-    if weights not in _WEIGHTS:
-        raise UsageError(f"weights {weights!r}, expected {' or '.join(_WEIGHTS)}")
-    run = Path(run)
+    one_of("weights", weights, tuple(_WEIGHTS))
+    of_type("calibrated", calibrated, bool, "True or False")
+    run, device = path_to("run", run), choose_device(device)
     config = read_config(run)
     with torch.device("meta"):  # no random weights: those of the file replace them
         network: nn.Module = build_from_architecture(config.model)
@@ -88,6 +96,34 @@ def load(
         calibration = _matching_calibration(run, network)
     model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
     return model.to(device).eval()
+
+
+def require_module(model: object) -> nn.Module:
+    """Return a model that can compute.
+
+    Raises BioqError for another type, and for a model with weights that have no values: they are on
+    the device `meta`, or of a lazy layer that was never called.
+    """
+    if not isinstance(model, nn.Module):
+        raise BioqError(f"model {found(model)}; expected a model of bioq.load or a PyTorch module")
+    for weight in (*model.parameters(), *model.buffers()):
+        if is_lazy(weight):
+            raise BioqError("model has a layer without weights yet (nn.Lazy...); call it once")
+        if weight.is_meta:
+            raise BioqError(
+                "model has weights on the device 'meta', which have no values; load its weights "
+                "(bioq.load does)"
+            )
+    return model
+
+
+def require_length(model: nn.Module, window_bp: int, name: str) -> None:
+    """Raise BioqError unless a model reads windows of this length; `name` is what has it."""
+    expected = architecture_of(model).get("window_bp", window_bp)
+    if window_bp != expected:
+        raise BioqError(
+            f"{name} are {window_bp:,} bp long; this model reads windows of {expected:,} bp"
+        )
 
 
 def network_of(model: nn.Module) -> nn.Module:

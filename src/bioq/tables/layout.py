@@ -41,6 +41,9 @@ class Layout:
     """JSON values about the whole table; text files do not store them."""
     dtype: Dtype = "float32"
     """Type of the scores in the file."""
+    marks_formulas: bool = False
+    """Whether text files have a mark before cells that a spreadsheet takes for formulas: see
+    `formulas`. For files that others than the author of the input open."""
 
     def score_columns(self, score: str) -> list[str]:
         """Return the column names of a score in a format with one column per target.

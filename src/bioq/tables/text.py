@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pysam
 
+from bioq.tables.formulas import mark_formulas
 from bioq.tables.layout import Columns, Layout, Scores, TableFormat, plain_text
 
 BGZIP_MODE: Any = "w1"
@@ -78,7 +79,7 @@ class TextWriter:
         for score in layout.scores:
             fields += layout.score_columns(score)
         self._rows_at_once = max(1, _FIELDS_AT_ONCE // len(fields))
-        self._file.write(("\t".join(plain_text(np.array(fields))) + "\n").encode())
+        self._file.write(("\t".join(self._cells(np.array(fields))) + "\n").encode())
 
     def write(self, columns: Columns, scores: Scores) -> None:
         rows = len(next(iter(columns.values())))
@@ -87,20 +88,24 @@ class TextWriter:
 
     def _write_rows(self, columns: Columns, scores: Scores, rows: slice) -> None:
         fields = [
-            _text(columns[name][rows], kind == "text")
+            pa.array(self._cells(columns[name][rows]), pa.string())
+            if kind == "text"
+            else _numbers(columns[name][rows])
             for name, kind in self._layout.columns.items()
         ]
         fields += [join_scores(scores[name][rows], "\t") for name in self._layout.scores]
         lines = pc.binary_join_element_wise(*fields, "\t")
         self._file.write(("\n".join(lines.to_pylist()) + "\n").encode())
 
+    def _cells(self, values: npt.NDArray[Any]) -> list[str]:
+        cells = plain_text(values)
+        return mark_formulas(cells) if self._layout.marks_formulas else cells
+
     def close(self) -> None:
         self._file.close()
 
 
-def _text(values: npt.NDArray[Any], is_text: bool) -> Any:
-    if is_text:
-        return pa.array(plain_text(values), pa.string())
+def _numbers(values: npt.NDArray[Any]) -> Any:
     numbers = pa.array(values, from_pandas=True)  # NaN becomes null
     return pc.fill_null(pc.cast(numbers, pa.string()), MISSING)
 
@@ -111,7 +116,7 @@ def join_scores(scores: npt.NDArray[np.floating[Any]], separator: str) -> Any:
     flat = scores.ravel()
     if flat.dtype == np.float16:
         flat = _round(flat.astype(np.float32), _FLOAT16_DIGITS)
-    fields = _text(flat, False)
+    fields = _numbers(flat)
     ends = np.arange(0, rows * targets + 1, targets, dtype=np.int32)
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), fields), separator)
 

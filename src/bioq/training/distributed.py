@@ -8,7 +8,9 @@ and go over gloo. A training in a single process is rank 0 of 1 and does not loa
 import atexit
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +23,12 @@ import torch
 from torch import Tensor, distributed, nn
 
 from bioq.errors import BioqError, ReportedElsewhere, UsageError
-from bioq.forward import choose_device
+from bioq.models.device import choose_device
 from bioq.progress import say
 
 # How long ranks wait for each other if no connection breaks, for example after a machine lost its
 # power. It must be longer than the first rank's scoring, a checkpoint or a first read of the data.
-_TIMEOUT = timedelta(minutes=5)
+TIMEOUT = timedelta(minutes=5)
 
 Result = TypeVar("Result")
 
@@ -205,7 +207,7 @@ def joined(device: str | None, devices: int, nodes: int) -> Iterator[Ranks]:
         reason = str(error).split("\n")[0].split("] ", 1)[-1].split(". This is")[0]
         raise LostError(
             f"{rank_name()} lost the other ranks ({reason}); the rank that stopped first reports "
-            "why. --resume continues from the last checkpoint"
+            "why"
         ) from error
 
 
@@ -281,10 +283,34 @@ def _connect(info: _RankInfo, kind: str) -> Any:
             f"connect {info.world} ranks on {kind}, {info.local} per machine, at "
             f"{environment.main_address}:{environment.main_port}"
         )
-    fabric.launch()
+    with _signals_end_at_once():
+        fabric.launch()
     # NCCL requires it; a thread of gloo that outlives the interpreter may abort the process.
     atexit.register(distributed.destroy_process_group)
     return fabric
+
+
+@contextmanager
+def _signals_end_at_once() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the process at once, for a block in which no file is written.
+
+    While PyTorch waits for the other ranks, no handler written in Python would run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) not in (None, signal.SIG_IGN)
+    }
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _make_fabric(info: _RankInfo, kind: str) -> Any:
@@ -300,7 +326,7 @@ def _make_fabric(info: _RankInfo, kind: str) -> Any:
     strategy = DDPStrategy(
         cluster_environment=environment,
         process_group_backend="cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo",
-        timeout=_TIMEOUT,
+        timeout=TIMEOUT,
         gradient_as_bucket_view=True,
     )
     return Fabric(

@@ -9,8 +9,8 @@ import torch
 
 from bioq.dataset import Dataset
 from bioq.errors import counted
-from bioq.forward import choose_device
 from bioq.models import build_model
+from bioq.models.device import choose_device
 from bioq.models.families import complete_sizes
 from bioq.models.recipe import Recipe
 from bioq.options import flag_of

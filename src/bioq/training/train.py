@@ -13,11 +13,13 @@ from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.training import training_forward
 from bioq.models import ModelSizes
+from bioq.models.families import family_named
+from bioq.options import of_type, path_to, text
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.tables.resume import refuse_both
-from bioq.training.distributed import Ranks, is_rank, joined, rank_name
+from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_name
 from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import require_new_run, where_to_resume
 from bioq.training.launch import start_ranks
@@ -63,11 +65,18 @@ def train(
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
-    source = Path(from_run) if isinstance(from_run, str) else from_run
+    if model is not None:
+        family_named(text("model", model))  # raises for an unknown name
+    source = None if from_run is None else path_to("from_run", from_run)
+    sizes = ModelSizes() if sizes is None else sizes
     request = TrainingRequest(
-        model, sizes or ModelSizes(), motifs, source, freeze, config or TrainConfig()
+        model, sizes, motifs, source, freeze, TrainConfig() if config is None else config
     )
-    return run_training(data, Path(run), request, resume=resume, force=force)
+    if not isinstance(data, Dataset):
+        data = path_to("data", data)
+    for name, flag in {"resume": resume, "force": force}.items():
+        of_type(name, flag, bool, "True or False")
+    return run_training(data, path_to("run", run), request, resume=resume, force=force)
 
 
 def run_training(
@@ -89,7 +98,11 @@ def run_training(
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
         is_ours = _identity(run) is not None and (resume or _identity(run) != before)
-        error.add_note(where_to_resume(run, path) if is_ours else "nothing was written")
+        left = where_to_resume(run, path) if is_ours else "nothing was written"
+        if isinstance(error, LostError):
+            left += "" if is_ours else "; start the same command again"
+            raise LostError(f"{error}; {left}") from error
+        error.add_note(left)
         raise
     return load(run)
 
@@ -125,6 +138,7 @@ def _train_ranks(
             device=config.device,
             devices=config.devices,
             nodes=config.nodes,
+            folder=run,
         )
     else:
         _train(data, run, request, resume, force)

@@ -17,6 +17,7 @@ from bioq.errors import BioqError
 from bioq.files import new_file
 from bioq.genome.builds import lengths_in
 from bioq.inputs import input_file
+from bioq.options import path_to
 from bioq.variants.scores import ScoreArray, effect
 
 FORMAT = "bioq-background"
@@ -111,6 +112,7 @@ def read_background(path: Path) -> Background:
 
     Raises BioqError for a file that is not a background, is damaged or has another format version.
     """
+    path = path_to("path", path)
     try:
         with (
             input_file(path) as (file, _),

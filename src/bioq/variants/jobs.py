@@ -11,12 +11,12 @@ from bioq import __version__
 from bioq.errors import UsageError
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
-from bioq.forward import choose_device
 from bioq.genome import ContigNames, Genome, open_names
 from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
+from bioq.models.device import choose_device
 from bioq.options import check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import files_of_run, report_other_genome

@@ -14,7 +14,8 @@ from torch import nn
 
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
-from bioq.forward import BATCH_SIZE, Precision, Strands, choose_device, predict_edits
+from bioq.errors import UsageError
+from bioq.forward import BATCH_SIZE, Precision, Strands, predict_edits
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.alleles import (
     CONTIG_DIFFERS,
@@ -31,9 +32,16 @@ from bioq.genome.alleles import (
 )
 from bioq.genome.vcf import Variant
 from bioq.inputs import AlleleInput, alleles_of
-from bioq.options import AtLeastOne, check_types
+from bioq.models.device import choose_device, device_of
+from bioq.options import AtLeastOne, check_types, of_type, path_to, text_list
 from bioq.runs.folder import report_other_genome
-from bioq.runs.trained_model import TrainedModel, architecture_of, calibration_of, network_of
+from bioq.runs.trained_model import (
+    TrainedModel,
+    architecture_of,
+    calibration_of,
+    network_of,
+    require_module,
+)
 from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
@@ -103,14 +111,19 @@ class Scorer:
         targets: Sequence[str] = (),
         background: Background | None = None,
     ):
-        self.device = next(model.parameters()).device
+        self.device = device_of(require_module(model))
         if options.device is not None:
             self.device = choose_device(options.device)
-        self.model = model.to(self.device)
+        self.model = model
         self.names = names
         self.options = options
         self.background = background
         architecture = architecture_of(model)
+        if not architecture:
+            raise UsageError(
+                "model has no architecture, by which the length of its windows is known; expected "
+                "a model of bioq.load or bioq.build_model"
+            )
         self.window_bp: int = architecture["window_bp"]
         if isinstance(model, TrainedModel):
             table = model.targets
@@ -287,11 +300,17 @@ def score_variants(
     `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
     'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
     the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
-    Load `model` with `bioq.load`, so that targets have names.
-    Raises BioqError, with the line, for a malformed VCF.
+    Load `model` with `bioq.load`, so that targets have names. It is not changed.
+    Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
     """
+    require_module(model)
+    text_list("targets", targets)
+    of_type("options", options, VariantOptions, "bioq.VariantOptions")
+    of_type(
+        "chrom_alias", {} if chrom_alias is None else chrom_alias, Mapping, "a mapping of names"
+    )
     if not isinstance(genome, Genome):
-        with open_genome(genome) as opened:
+        with open_genome(path_to("genome", genome)) as opened:
             yield from score_variants(
                 model,
                 vcf,
@@ -302,7 +321,7 @@ def score_variants(
                 chrom_alias=chrom_alias,
             )
         return
-    known = None if background is None else read_background(Path(background))
+    known = None if background is None else read_background(path_to("background", background))
     if isinstance(model, TrainedModel):
         report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})

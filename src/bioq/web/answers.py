@@ -41,7 +41,8 @@ class Predictions:
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write one row per window."""
-        with open_table(out, Layout(self.columns, targets, (PROBABILITY,), metadata)) as table:
+        layout = Layout(self.columns, targets, (PROBABILITY,), metadata, marks_formulas=True)
+        with open_table(out, layout) as table:
             table.write(self.windows.columns, {PROBABILITY: self.probability})
 
 
@@ -61,7 +62,13 @@ class Mutagenesis:
         chosen = targets[targets["name"] == self.target].reset_index(drop=True)
         span_bp = len(locus.position)
         with open_writer(
-            out, MutagenesisValues(), loci, chosen, span_bp=span_bp, metadata=metadata
+            out,
+            MutagenesisValues(),
+            loci,
+            chosen,
+            span_bp=span_bp,
+            metadata=metadata,
+            marks_formulas=True,
         ) as writer:
             writer.write(self.explanation)
 
@@ -116,7 +123,8 @@ class Alleles:
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
         """Write one row per allele, with every score of every target."""
         options = {"score_swapped": self.score_swapped}
-        layout = Layout(COLUMNS, targets, tuple(SCORES), {**metadata, "options": options})
+        metadata = {**metadata, "options": options}
+        layout = Layout(COLUMNS, targets, tuple(SCORES), metadata, marks_formulas=True)
         with open_table(out, layout) as table:
             for start in range(0, len(self), ROWS):
                 rows = slice(start, start + ROWS)

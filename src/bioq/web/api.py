@@ -22,6 +22,7 @@ from bioq.interpretation.writing import REFERENCE
 from bioq.variants import SCORES
 from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
+from bioq.web.bodies import JsonRoute
 from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.jobs import Job
 from bioq.web.positive_rates import positive_rates
@@ -29,6 +30,7 @@ from bioq.web.request import service_of
 from bioq.web.service import Service
 
 router = APIRouter(prefix="/api", tags=["API"])
+_json = APIRouter(route_class=JsonRoute)
 
 Numbers = npt.NDArray[np.int64]
 _MEANING: dict[int | str, str] = {
@@ -55,7 +57,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _ERRORS = _refusals(400, 403, 413, 422, 429)
 
 
-@router.post("/predict", responses=_ERRORS)
+@_json.post("/predict", responses=_ERRORS)
 async def predict(body: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
     """Probability of every target for sequences or regions."""
     service = service_of(request)
@@ -64,7 +66,7 @@ async def predict(body: schemas.PredictRequest, request: Request) -> schemas.Pre
     return await run_in_threadpool(_predicted, service, chosen, predictions)
 
 
-@router.post("/variants", responses=_ERRORS)
+@_json.post("/variants", responses=_ERRORS)
 async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
     """Effect of variants on every target."""
     service = service_of(request)
@@ -77,7 +79,7 @@ async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.V
         service.jobs.remove(job.id)
 
 
-@router.post("/mutagenesis", responses=_ERRORS)
+@_json.post("/mutagenesis", responses=_ERRORS)
 async def mutagenesis(
     body: schemas.MutagenesisRequest, request: Request
 ) -> schemas.MutagenesisAnswer:
@@ -88,6 +90,9 @@ async def mutagenesis(
         return _mutated(await _finished(job))
     finally:
         service.jobs.remove(job.id)
+
+
+router.include_router(_json)
 
 
 @router.get("/model")
@@ -224,14 +229,19 @@ def _predicted(
 
 def _read_alleles(service: Service, body: schemas.VariantsRequest) -> tuple[Numbers, list[Variant]]:
     chosen = select_targets(service.targets, body.targets)
+    _refuse_many(service, len(body.variants))  # each has one allele or more
     alleles = service.read_variant_lines("\n".join(body.variants))
+    _refuse_many(service, len(alleles))
+    return chosen, alleles
+
+
+def _refuse_many(service: Service, alleles: int) -> None:
     most = service.limits.direct_alleles
-    if len(alleles) > most:
+    if alleles > most:
         raise BioqError(
-            f"{len(alleles):,} alleles are more than the {most:,} that are scored while you wait; "
+            f"{alleles:,} alleles are more than the {most:,} that are scored while you wait; "
             "send them as a VCF to /api/jobs"
         )
-    return chosen, alleles
 
 
 def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.VariantsAnswer:

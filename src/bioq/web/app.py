@@ -1,5 +1,6 @@
 """The web application: pages, the API, and the handling of errors."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from bioq import __version__
@@ -40,6 +42,8 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.service = service
+    # It writes a line to stderr for every form that is damaged; the answer has the error.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     app.include_router(api.router)
     app.include_router(pages.router)
     add_examples(app.openapi(), service)
@@ -47,6 +51,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.add_exception_handler(BioqError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_form)
     app.add_exception_handler(HTTPException, _refuse_request)
+    app.add_exception_handler(ClientDisconnect, _forget)
     app.add_exception_handler(Exception, _fail)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # added last, called first
@@ -73,6 +78,11 @@ async def _refuse_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = "there is no such address" if error.status_code == 404 else str(error.detail)
     return _answer(request, detail, error.status_code, error.headers)
+
+
+async def _forget(request: Request, error: Exception) -> Response:
+    """Answer a client that closed the connection while it sent its request."""
+    return _answer(request, "the request is not complete", 400, None)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

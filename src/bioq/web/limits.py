@@ -13,6 +13,8 @@ class Limits:
     """Bytes of an uploaded VCF once it is decompressed."""
     text_bytes: int = 2 << 20
     """Bytes of pasted text."""
+    text_lines: int = 50_000
+    """Lines of pasted text: 2 MiB in lines of 42 letters."""
     windows: int = 200
     """Windows of one prediction."""
     alleles: int = 10_000

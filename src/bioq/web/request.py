@@ -1,4 +1,6 @@
-"""The service behind a request, and the HTTP status of an error."""
+"""The service behind a request, its numbers, and the HTTP status of an error."""
+
+import re
 
 from starlette.requests import Request
 
@@ -7,11 +9,21 @@ from bioq.web.jobs import NoSuchJob
 from bioq.web.queue import Busy
 from bioq.web.service import Service
 
+_WHOLE = re.compile("0|[1-9][0-9]{0,17}")
+
 
 def service_of(request: Request) -> Service:
     """Return the service of the application that received the request."""
     service: Service = request.app.state.service
     return service
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """Return the number from 0 to `most` that a text is, in digits of ASCII without zeros before
+    them; None for another text."""
+    if _WHOLE.fullmatch(text) is None or int(text) > most:
+        return None
+    return int(text)
 
 
 def refusal_status(error: BioqError) -> int:

@@ -1,14 +1,15 @@
 """The API's requests and answers, and the error message for a bad request."""
 
 import re
+import reprlib
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from bioq import dna
-from bioq.errors import short
+from bioq.errors import MOST_SHOWN, short
 from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
 from bioq.web.visitor_input import with_example
 
@@ -19,7 +20,6 @@ _DNA = f"^[{dna.IUPAC}{dna.IUPAC.lower()}]+$"
 # Other letters pass this pattern: the reader's message names them.
 _BASES = "^[!-=?-~]+$"
 Bases = Annotated[str, Field(pattern=_BASES, json_schema_extra={"pattern": _DNA})]
-# One line each: neither blank nor a comment, which the readers would skip.
 _REGION = "^[!-~][\\t -~–]*$"
 Region = Annotated[
     str,
@@ -28,7 +28,9 @@ Region = Annotated[
 _VARIANT = '^[!"$-~][\\t -~]*$'
 VariantLine = Annotated[str, Field(pattern=_VARIANT)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
-Targets = Annotated[list[Glob], Field(max_length=100)]
+MOST_TARGETS = 100
+"""Patterns of targets in a request."""
+Targets = Annotated[list[Glob], Field(max_length=MOST_TARGETS), FailFast()]
 ScoreSwapped = Annotated[
     bool,
     Query(description="Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."),
@@ -41,6 +43,8 @@ _FORMS = {
     _VARIANT: f"{VARIANT_FORM} or the columns of a VCF on one line",
 }
 """A pattern -> the form in words, for the error of a text that does not match it."""
+_quoted = reprlib.Repr()  # writes the start of a value, however large the value is
+_quoted.maxstring = _quoted.maxother = _quoted.maxlong = 3 * MOST_SHOWN
 
 
 class NamedSequence(BaseModel):
@@ -57,9 +61,9 @@ class PredictRequest(BaseModel):
     """Sequences, or regions of the server's genome."""
 
     model_config = _TAKEN
-    sequences: list[NamedSequence] = []
+    sequences: Annotated[list[NamedSequence], FailFast()] = []
     """Each at least as long as the window; a longer sequence is cut into windows, bin_bp apart."""
-    regions: list[Region] = []
+    regions: Annotated[list[Region], FailFast()] = []
     """Instead of sequences: CONTIG:START-END, counted from 1, both ends included, as in genome
     browsers. Bins of bin_bp cover each region."""
     targets: Targets = []
@@ -97,7 +101,7 @@ class VariantsRequest(BaseModel):
     """A few variants; send more to /api/jobs."""
 
     model_config = _TAKEN
-    variants: Annotated[list[VariantLine], Field(min_length=1)]
+    variants: Annotated[list[VariantLine], Field(min_length=1), FailFast()]
     """Each CONTIG:POS:REF>ALT, or a line of a VCF: CHROM POS ID REF ALT."""
     targets: Targets = []
     """Targets to report, by name or by COLUMN=VALUE of the target table; * and ? are wildcards; by
@@ -286,20 +290,15 @@ def one_line(error: RequestValidationError, *, region: str = "", variant: str = 
 
     `region` and `variant` are examples on the server's genome.
     """
-    errors = error.errors()
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        return f"the body is not JSON: {first['ctx']['error']} at character {first['loc'][-1] + 1}"
+    first = error.errors()[0]
     path = first["loc"][1:]
-    if not path and first["type"] != "string_unicode":
-        return "the body is not a JSON object; send one, with 'Content-Type: application/json'"
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    given = "" if first["type"] == "missing" else f", found {short(repr(first['input']))}"
-    more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+    found = short(_quoted.repr(first["input"]))
+    given = "" if first["type"] == "missing" else f", found {found}"
     pattern = str(first.get("ctx", {}).get("pattern"))
     if pattern in _FORMS:
         example = {_REGION: region, _VARIANT: variant}.get(pattern, "")
         form = with_example(_FORMS[pattern], example)
-        return f"{short(field[1:])}: expected {form}; found {short(repr(first['input']))}{more}"
+        return f"{short(field[1:])}: expected {form}; found {found}"
     expected = re.sub("^(Value|Input|String|List) should", "should", first["msg"])
-    return f"{short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}{more}"
+    return f"{short(field[1:]) or 'a name'}: {expected[0].lower()}{expected[1:]}{given}"

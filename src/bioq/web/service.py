@@ -17,7 +17,7 @@ import pandas as pd
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, short
-from bioq.forward import BATCH_SIZE, choose_device, predict_codes
+from bioq.forward import BATCH_SIZE, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, VcfContent, read_variants
 from bioq.genome.vcf_header import VcfHeader
@@ -26,6 +26,7 @@ from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
 from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
+from bioq.models.device import choose_device
 from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, load

@@ -4,6 +4,7 @@ Text is copied into a temporary file, whose name the visitor cannot choose, and 
 of the command line. No input of a visitor is ever used as a path.
 """
 
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -31,7 +32,17 @@ from bioq.progress import no_progress
 from bioq.web.limits import Limits
 
 _PIECE_BYTES = 1 << 20
-_LETTERS = frozenset(dna.IUPAC + dna.IUPAC.lower())
+_LETTERS = dna.IUPAC + dna.IUPAC.lower()
+# Another letter than DNA, a digit or a blank; or a digit and a letter in one word.
+_NOT_BARE = re.compile(rf"[^{_LETTERS}0-9\s]|(?<=[0-9])[{_LETTERS}]|(?<=[{_LETTERS}])[0-9]")
+_SKIPPED = {code: None for code in range(0x3001) if chr(code).isspace()} | {
+    ord(digit): None for digit in "0123456789"
+}
+"""For `str.translate`: blanks, of Unicode too, and digits."""
+_MOST_HEADER_LINES = 10_000
+"""Lines of a pasted header: GRCh38 has 3,366 contigs; each takes 9 microseconds."""
+_MOST_CELLS = 10_000
+"""Cells of a line that are kept as such; the last of them is the rest of the line."""
 _MOST_QUOTED = 40
 _WIDEST_WRAP = 120
 """Letters of the longest line of a sequence that a program has wrapped."""
@@ -51,6 +62,7 @@ def read_sequences(
     text = _checked(text, limits)
     if not text.strip():
         raise BioqError("there is no sequence; paste DNA letters, or FASTA")
+    _check_windows(text.count("\n>") + text.count("\r>"), limits)
     if not text.lstrip().startswith(">"):
         letters = _bare(text)
         _require_one_sequence(text, window_bp)
@@ -91,10 +103,9 @@ def read_regions(
     if genome is None:
         raise BioqError("regions need a genome: start the server with --genome, or paste the DNA")
     form, names = with_example(REGION_FORM, example), ContigNames(genome)
-    lines, bins = [], 0
+    regions, bins = [], 0
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
-            lines.append("\n")
             continue
         region = find_region(line, genome, f"line {number}: ")
         if region is None:
@@ -106,17 +117,14 @@ def read_regions(
         if not region.is_within(genome.lengths[contig]):
             raise outside_genome(f"line {number}", names, region.contig, "START <= END")
         bins += -(-region.length_bp // bin_bp)
-        lines.append(f"{region.contig}\t{region.start}\t{region.end}\t{region}\n")
+        _check_windows(bins, limits)
+        regions.append(region)
     if not bins:
         raise BioqError(f"there is no region; write {form}")
-    _check_windows(bins, limits)
-    with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
-        file = Path(folder) / "regions.bed"
-        file.write_text("".join(lines), encoding="utf-8", errors="replace")
-        windows = RegionWindows(
-            file, genome, window_bp=window_bp, bin_bp=bin_bp, stride_bp=bin_bp, label="regions"
-        )
-        return _read_all(windows, limits)
+    windows = RegionWindows(
+        regions, genome, window_bp=window_bp, bin_bp=bin_bp, stride_bp=bin_bp, label="regions"
+    )
+    return _read_all(windows, limits)
 
 
 def read_variant_lines(
@@ -131,23 +139,26 @@ def read_variant_lines(
     with # are those of a VCF's header, and are added to `header`. `contigs` are the names in the
     genome; see `check_record`. `example` is a variant of the genome, for messages.
 
-    Raises BioqError, with the line, for a line that is not a variant.
+    Raises BioqError, with the line, for a line that is not a variant, and for a variant after #.
     """
-    text = _checked(text, limits)
-    lines = [(f"line {number}", line) for number, line in enumerate(split_lines(text), start=1)]
+    lines = split_lines(_checked(text, limits))
     header = VcfHeader() if header is None else header
-    for where, line in lines:
-        if line.startswith("#"):
-            refuse_joined_header(where, line.split())
-            header.add_line(line.encode("utf-8", "replace"))
+    headers = [number for number, line in enumerate(lines, start=1) if line.startswith("#")]
+    if len(headers) > _MOST_HEADER_LINES:
+        raise BioqError(
+            f"the text has {len(headers):,} lines that begin with #; the page takes "
+            f"{_MOST_HEADER_LINES:,}: upload the VCF as a file"
+        )
+    for number in headers:
+        _read_header_line(f"line {number}", lines[number - 1], header)
     variants = (
         variant
-        for where, line in lines
+        for number, line in enumerate(lines, start=1)
         if line.strip() and not line.startswith("#")
-        for variant in _variants_of(where, line.strip(), contigs, header, example)
+        for variant in _variants_of(f"line {number}", line.strip(), contigs, header, example)
     )
-    alleles = list(refuse_other_tables(variants, header))
-    _check_alleles(alleles, limits)
+    alleles = list(_bounded(refuse_other_tables(variants, header), limits))
+    _require_alleles(len(alleles))
     return alleles
 
 
@@ -162,7 +173,9 @@ def save_vcf(
     """
     with _CHECKING:
         _unpack(upload, file, limits, warn)
-        return _check_alleles(read_variants(file, label="VCF"), limits)
+        count = sum(1 for _ in _bounded(read_variants(file, label="VCF"), limits))
+    _require_alleles(count)
+    return count
 
 
 def is_like_region(text: str, genome: Genome | None) -> bool:
@@ -218,10 +231,25 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
         raise BioqError("the file is empty; expected VCF")
 
 
+def _read_header_line(where: str, line: str, header: VcfHeader) -> None:
+    """Add a line that begins with # to a header. Raises BioqError for a variant: dropping it would
+    give fewer results than lines."""
+    if line.startswith(("##", "#CHROM")):
+        refuse_joined_header(where, line.split(maxsplit=_MOST_CELLS))
+        header.add_line(line.encode("utf-8", "replace"))
+        return
+    variant = parse_variant(line[1:])
+    if variant is not None and variant.pos.isdigit() and is_bases(variant.ref):
+        raise BioqError(
+            f"{where}: {_short(line)!r} is a variant after #, which begins the lines of a header; "
+            "remove the # or the line"
+        )
+
+
 def _variants_of(
     where: str, line: str, contigs: Container[str], header: VcfHeader, example: str
 ) -> Iterator[Variant]:
-    variant, cells = parse_variant(line), line.split()
+    variant, cells = parse_variant(line), line.split(maxsplit=_MOST_CELLS)
     if variant is None or not variant.pos.isdigit():
         refuse_names(where, cells)
     if variant is None:
@@ -235,9 +263,9 @@ def _variants_of(
     yield from check_record(where, *variant, contig_bp, contigs=contigs)
 
 
-def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
-    """Return the number of alleles; raise BioqError at the first allele past a limit."""
-    count = letters = 0
+def _bounded(alleles: Iterable[Variant], limits: Limits) -> Iterator[Variant]:
+    """Yield the alleles; raise BioqError at the first allele past a limit."""
+    letters = 0
     for count, allele in enumerate(alleles, start=1):
         letters += len(allele.ref) + len(allele.alt)
         if count > limits.alleles:
@@ -250,9 +278,12 @@ def _check_alleles(alleles: Iterable[Variant], limits: Limits) -> int:
                 f"{allele.where}: the alleles up to here have {letters:,} letters; the page takes "
                 f"{limits.allele_letters:,}: score them with 'bioq variants'"
             )
+        yield allele
+
+
+def _require_alleles(count: int) -> None:
     if not count:
         raise BioqError(f"there is no variant; write {VARIANT_FORM}, or upload a VCF")
-    return count
 
 
 def _read_all(windows: Windows, limits: Limits) -> WindowBatch:
@@ -263,10 +294,11 @@ def _read_all(windows: Windows, limits: Limits) -> WindowBatch:
 
 
 def _check_windows(count: int, limits: Limits) -> None:
+    """Raise BioqError if there are more windows, at least `count`, than the limit."""
     if count > limits.windows:
         raise BioqError(
-            f"{count:,} windows are more than the {limits.windows:,} that the page takes; give "
-            "less sequence, or use 'bioq predict'"
+            f"at least {count:,} windows are more than the {limits.windows:,} that the page takes; "
+            "give less sequence, or use 'bioq predict'"
         )
 
 
@@ -320,19 +352,21 @@ def _wrapped_blocks(lines: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _bare_length(line: str) -> int:
-    return sum(len(word) for word in line.split() if not word.isdigit())
+    return len(line.translate(_SKIPPED))
 
 
 def _bare(text: str) -> str:
-    """Return the letters of a sequence without a header."""
-    for number, line in enumerate(split_lines(text), start=1):
-        for word in line.split():
-            if not word.isdigit() and not set(word) <= _LETTERS:
-                raise BioqError(
-                    f"line {number}: {_short(word)!r} is not DNA; expected the letters A, C, G, T, "
-                    "N and the other IUPAC letters, or FASTA, which begins with '>'"
-                )
-    return "".join(word for word in text.split() if not word.isdigit())
+    """Return the letters of a sequence without a header: all except blanks and whole numbers."""
+    wrong = _NOT_BARE.search(text)
+    if wrong is not None:
+        before = text[: wrong.start()]
+        begun = "" if not before or before[-1].isspace() else before.rsplit(maxsplit=1)[-1]
+        word = begun + text[wrong.start() :].split(maxsplit=1)[0]
+        raise BioqError(
+            f"line {len(split_lines(before))}: {_short(word)!r} is not DNA; expected the letters "
+            "A, C, G, T, N and the other IUPAC letters, or FASTA, which begins with '>'"
+        )
+    return text.translate(_SKIPPED)
 
 
 def _checked(text: str, limits: Limits) -> str:
@@ -341,6 +375,12 @@ def _checked(text: str, limits: Limits) -> str:
         raise BioqError(
             f"the text has {len(text):,} letters; the page takes {limits.text_bytes:,}: use the "
             "command line for more"
+        )
+    lines = max(text.count("\n"), text.count("\r"))
+    if lines > limits.text_lines:
+        raise BioqError(
+            f"the text has {lines:,} lines; the page takes {limits.text_lines:,}: use the command "
+            "line for more"
         )
     return text.removeprefix("\ufeff")
 

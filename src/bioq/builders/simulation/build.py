@@ -33,7 +33,16 @@ from bioq.dataset import FOLDER_KIND, SIMULATION
 from bioq.dataset.targets import NAME, PEAKS, write_target_table
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
-from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Range, Share, check_types
+from bioq.options import (
+    AtLeastOne,
+    AtLeastZero,
+    NotNegative,
+    Range,
+    Share,
+    check_types,
+    of_type,
+    path_to,
+)
 
 MADE_BY = "simulate"
 FOLDER = SIMULATION
@@ -105,7 +114,8 @@ def simulate(
     These files and the truth are kept in OUT/simulation. The same options give the same bytes.
     Raises BioqError if `out` exists; with `force` a data set that is there is replaced.
     """
-    out = Path(out)
+    out = path_to("out", out)
+    of_type("options", options, SimulationOptions, "SimulationOptions")
     require_absent(out, replaces=FOLDER_KIND if force else None)
     contigs = [f"chr{number + 1}" for number in range(options.train_contigs + 2)]
     with tempfile.TemporaryDirectory(prefix="bioq-simulation-") as name:

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from bioq.errors import short
 from bioq.genome.notation import VariantText
 from bioq.web.answers import Alleles
+from bioq.web.request import whole_number
 
 Columns = Mapping[str, npt.NDArray[Any]]
 SORTS = ("change", "number", "position", "status", "target")
 _MOST_FIND = 100
+_MOST_PAGE = 10**9
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,12 @@ class Filter:
         """Read the query of an address."""
         sort, page = query.get("sort", ""), query.get("page", "")
         sort = sort if sort in SORTS else "change"
-        is_page = page.isascii() and page.isdigit()
         return cls(
             sort=sort,
             up=query.get("up", "" if sort == "change" else "1") == "1",
             status=query.get("status", ""),
             find=query.get("find", "").strip()[:_MOST_FIND],
-            page=max(1, int(page[:9])) if is_page else 1,
+            page=whole_number(page, _MOST_PAGE) or 1,
         )
 
     @property

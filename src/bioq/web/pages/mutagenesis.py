@@ -16,6 +16,7 @@ from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.render import DRAWING, render
 from bioq.web.pages.sequence import window_number
 from bioq.web.positive_rates import positive_rates
+from bioq.web.request import whole_number
 from bioq.web.service import Service
 
 MOST_LISTED = 10
@@ -29,12 +30,12 @@ def start(service: Service, job: Job, fields: Mapping[str, str]) -> Job:
         raise BioqError("only a predicted window can be mutated; predict it first")
     predictions: Predictions = job.answer
     number = window_number(fields.get("window", ""), len(predictions.windows))
-    target = fields.get("target", "")
-    count = len(service.targets)
-    if not (target.isascii() and target.isdigit() and int(target[:9]) < count):
-        raise BioqError(f"there is no target {target[:20]!r}; choose one of the {count:,}")
+    text, count = fields.get("target", ""), len(service.targets)
+    target = whole_number(text, count - 1)
+    if target is None:
+        raise BioqError(f"there is no target {text[:20]!r}; choose one of the {count:,}")
     span_bp = service.window_bp if fields.get("span") == "window" else service.bin_bp
-    started = service.mutate_job(predictions.windows, number, int(target), span_bp)
+    started = service.mutate_job(predictions.windows, number, target, span_bp)
     started.back = f"/jobs/{job.id}?window={number + 1}"
     return started
 

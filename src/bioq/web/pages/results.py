@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from bioq.web.bodies import read_form
 from bioq.web.downloads import download
 from bioq.web.jobs import Job, JobBook
 from bioq.web.pages import mutagenesis, sequence, variant
@@ -81,7 +82,7 @@ async def job_figure(request: Request, id: str, ending: str) -> Response:
 async def mutate(request: Request, id: str) -> Response:
     """Start the mutagenesis of a window of a job, for one target."""
     service = service_of(request)
-    async with request.form() as form:
+    async with read_form(request) as form:
         fields = {name: str(value) for name, value in form.items()}
     job = mutagenesis.start(service, service.jobs.find(id), fields)
     return await go_to(job, service.limits.direct_seconds)

@@ -15,11 +15,12 @@ from bioq.inputs import WindowBatch
 from bioq.inputs.windows import N_SHARE
 from bioq.plots.names import short_names
 from bioq.web.answers import Predictions
+from bioq.web.bodies import read_form
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import go_to, render
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import refusal_status, service_of
+from bioq.web.request import refusal_status, service_of, whole_number
 from bioq.web.service import Service
 from bioq.web.visitor_input import is_like_region
 
@@ -54,7 +55,7 @@ def form(request: Request, example: str = "") -> Response:
 async def predict(request: Request) -> Response:
     """Predict the text of the form, or show the form again with the error."""
     service = service_of(request)
-    async with request.form(max_part_size=service.limits.body_bytes) as form:
+    async with read_form(request) as form:
         text, pad = str(form.get("text", "")), "pad" in form
     try:
         windows = await run_in_threadpool(_read, service, text, pad)
@@ -102,9 +103,10 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 def window_number(text: str, count: int) -> int:
     """Return the number of a window, counted from 0. Raises BioqError for an unknown number."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= count):
+    number = whole_number(text, count)
+    if not number:
         raise BioqError(f"there is no window {text[:20]!r}; the result has 1 to {count:,}")
-    return int(text) - 1
+    return number - 1
 
 
 def _form(

@@ -22,13 +22,14 @@ from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
 from bioq.web.answers import Alleles, Floats
+from bioq.web.bodies import read_form
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import refusal_status, service_of
+from bioq.web.request import refusal_status, service_of, whole_number
 from bioq.web.service import Service
 
 PAGE_ALLELES = 100
@@ -54,7 +55,7 @@ def form(request: Request, example: str = "") -> Response:
 async def score(request: Request) -> Response:
     """Score lines or an uploaded VCF, or show the forms again with the error."""
     service = service_of(request)
-    async with request.form(max_part_size=service.limits.body_bytes) as form:
+    async with read_form(request, files=1) as form:
         text, upload = str(form.get("text", "")), form.get("vcf")
         score_swapped = "score_swapped" in form
         if isinstance(upload, UploadFile):
@@ -83,9 +84,10 @@ def show_allele(request: Request, id: str, number: str) -> Response:
     if job.kind != "variants" or job.state != "done":
         raise NoSuchJob("this job has no alleles; expected a finished job of variants")
     count = len(job.answer)
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= count):
+    chosen = whole_number(number, count)
+    if not chosen:
         raise NoSuchJob(f"there is no allele {number[:20]!r}; the job has 1 to {count:,}")
-    return _allele(request, service, job, int(number) - 1)
+    return _allele(request, service, job, chosen - 1)
 
 
 def show(request: Request, service: Service, job: Job) -> Response:

@@ -78,3 +78,20 @@ def test_everything_that_benchmarks_and_tests_import_exists() -> None:
                     if not exists:
                         missing.append(f"{file.relative_to(ROOT)}:{node.lineno}: {name}")
     assert missing == []
+
+
+HOMES = {"progress.py", "cli/tables.py", "cli/help_text.py"}
+"""The modules that print: what they print is escaped (help texts are our own)."""
+
+
+def test_only_the_homes_of_printing_print() -> None:
+    """A name from a file may contain escape codes; a `print` elsewhere would send them raw."""
+    found = []
+    for file in (ROOT / "src/bioq").rglob("*.py"):
+        name = str(file.relative_to(ROOT / "src/bioq"))
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and name not in HOMES:
+                called = ast.unparse(node.func)
+                if called in ("print", "sys.stdout.write", "sys.stderr.write"):
+                    found.append(f"{name}:{node.lineno}")
+    assert found == []

@@ -174,3 +174,21 @@ def test_a_folder_with_other_files_is_not_removed(
     with pytest.raises(UsageError, match=r"partial: has files of yours, thesis.txt; move them"):
         predict_file(run, fasta(tmp_path / "x.fa"), tmp_path / "o.tsv", **options)
     assert mine.read_text() == "mine"
+
+
+def test_a_prediction_that_failed_before_its_first_part_does_not_block_the_next(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    for ending in (".tsv", ".parquet", ".h5"):
+        out = tmp_path / f"late{ending}"
+        with monkeypatch.context() as patch:
+            patch.setattr("bioq.prediction.predictor.Predictor.rows", fail)
+            with pytest.raises(RuntimeError, match="the device is gone"):
+                predict_file(run, fasta(tmp_path / "x.fa"), out)
+        assert not list(tmp_path.glob("late*"))
+        predict_file(run, fasta(tmp_path / "x.fa"), out)
+        assert out.is_file()
+        out.unlink()

@@ -6,6 +6,8 @@ import re
 import pytest
 
 from bioq import progress as module
+from bioq.cli.tables import print_line, print_table
+from bioq.errors import BioqError, NotWrittenError
 from bioq.progress import duration, progress, say
 
 
@@ -149,3 +151,17 @@ def test_an_error_passes_through_the_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_say_writes_a_line_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("hello")
     assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "a\x1b[2J\x9b\u202e\r\n\x00\x07\x08é ü"
+    say(hostile)
+    shown = "a\\x1b[2J\\x9b\\u202e\\r\\n\\x00\\x07\\x08é ü"
+    assert capsys.readouterr().err == shown + "\n"
+    assert str(BioqError(hostile)) == shown
+    assert shown in str(NotWrittenError(hostile, "no"))
+    print_line(hostile)
+    print_table([["name"], [hostile]])
+    printed = capsys.readouterr().out
+    assert printed.count(shown) == 2
+    assert all(line.isprintable() for line in printed.split("\n"))

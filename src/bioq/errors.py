@@ -8,8 +8,24 @@ MOST_SHOWN = 60
 """Letters of a text that are shown in a message or a title."""
 
 
+def escaped(text: str) -> str:
+    """Return a text that a terminal shows and does not obey: one line, in which each letter that is
+    not printable is written as Python's repr writes it (`\\x1b`, `\\n`, `\\u202e`).
+
+    Names in files may contain escape codes, which clear a screen, hide a line or write to the
+    clipboard, and marks that reverse the direction of text.
+    """
+    if text.isprintable():
+        return text
+    letters = (letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return "".join(letters)
+
+
 class BioqError(Exception):
     """Bad input: one line with what, where, found, expected and what to do. Exit status 1."""
+
+    def __str__(self) -> str:
+        return escaped(super().__str__())
 
 
 class ReportedElsewhere(BioqError):
@@ -31,7 +47,7 @@ class NotWrittenError(BioqError):
         """The end of the message: the output that remains, and how to continue from it."""
 
     def __str__(self) -> str:
-        return f"{self.path}: could not be written: {self.reason}; {self.kept}"
+        return escaped(f"{self.path}: could not be written: {self.reason}; {self.kept}")
 
 
 def short(text: str, most: int = MOST_SHOWN) -> str:

@@ -10,7 +10,8 @@ and scores in `metrics`, windows in `inputs.python_windows`, models in `runs.tra
 import math
 import operator
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -59,11 +60,14 @@ memory that a table from a stranger takes (a gigabyte)."""
 WindowBp = Annotated[int, Range(least=1, most=1 << 20)]
 """Length of a window; the longest windows of published models have 2^20 bases."""
 
+LARGEST = 2**63 - 1
+"""The largest whole number of an option: what TOML promises and what PyTorch and NumPy hold."""
+_SHOWN_BITS = 180
+"""A longer whole number is not written in digits: it would fill the line."""
+
 FLAG = "flag"
 """Key in the metadata of a field whose flag does not follow from its name."""
 
-_LARGEST_FLOAT = 2**1000
-"""A larger whole number cannot be computed with as a float."""
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -79,15 +83,26 @@ def check_types(options: Any) -> None:
     True is not a whole number; NaN and infinity are not numbers. For every wrong value the message
     has the flag of the field, the value and what is expected.
     """
-    hints = get_type_hints(type(options), include_extras=True)
-    wrong = []
-    for field in fields(options):
-        value, annotation = getattr(options, field.name), hints[field.name]
-        if not fits(value, annotation):
-            flag = field.metadata.get(FLAG, flag_of(field.name))
-            wrong.append(f"{flag} {short(repr(value))}, expected {expected(value, annotation)}")
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    flags = {field.name: field.metadata.get(FLAG, flag_of(field.name)) for field in fields(options)}
+    wrong = wrong_values(annotations(type(options)), values)
     if wrong:
-        raise UsageError("; ".join(wrong))
+        raise UsageError("; ".join(f"{flags[name]} {text}" for name, text in wrong.items()))
+
+
+def annotations(kind: type) -> dict[str, Any]:
+    """Return the annotations of the fields of a dataclass, with choices and ranges."""
+    return get_type_hints(kind, include_extras=True)
+
+
+def wrong_values(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Return {name: its value, and what is expected} of the values that do not fit the annotation
+    of their name."""
+    return {
+        name: f"{_shown(value)}, expected {expected(value, kinds[name])}"
+        for name, value in values.items()
+        if not fits(value, kinds[name])
+    }
 
 
 def flag_of(name: str) -> str:
@@ -108,12 +123,21 @@ def fits(value: Any, annotation: Any) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(fits(item, arguments[0]) for item in value)
     if annotation is float:
-        if isinstance(value, int):
-            return not isinstance(value, bool) and abs(value) < _LARGEST_FLOAT
-        return isinstance(value, float) and math.isfinite(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) <= sys.float_info.max  # false for NaN
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, annotation)
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        return is_whole and abs(value) <= LARGEST
+    if annotation in (str, Path):  # no path and no name of the system holds a NUL
+        return isinstance(value, annotation) and "\0" not in str(value)
+    return bool(isinstance(value, annotation))
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a message, cut; Python writes no number of more than 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a number of {value.bit_length():,} bits"
+    return short(repr(value))
 
 
 def expected(value: Any, annotation: Any) -> str:
@@ -130,6 +154,11 @@ def expected(value: Any, annotation: Any) -> str:
         return ranges if is_type else f"{expected(value, arguments[0])}, {ranges}"
     if origin is tuple:
         return f"a tuple, each item {expected(value, arguments[0])}"
+    if annotation in (str, Path) and isinstance(value, annotation):
+        return f"{_WORDS[annotation]} without a NUL"
+    is_large = isinstance(value, int) and abs(value) > LARGEST
+    if annotation is int and is_large:
+        return f"{_WORDS[int]} below 2^63"
     return _WORDS.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
 
 
@@ -204,7 +233,7 @@ def found(value: object) -> str:
     if isinstance(shape, tuple) and dtype is not None:
         return f"of type {dtype} and shape {tuple(shape)}" if shape else short(str(value))
     if value is None or isinstance(value, str | bytes | int | float):
-        return short(repr(value))
+        return _shown(value)
     return f"of type {type(value).__name__}"
 
 

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bioq.errors import escaped
+
 PLAIN_LINE_EVERY_S = 10.0
 _is_quiet = ContextVar("_is_quiet", default=False)
 
@@ -72,8 +74,8 @@ def no_progress() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Print one line of progress to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line to stderr; what is not printable in it is shown escaped."""
+    print(escaped(line), file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -120,7 +122,7 @@ def _bar(label: str, line: _Line, unit: str) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         of_total = "" if line.total is None else f"/{line.total:,}"
         task = bar.add_task(
-            label,
+            escaped(label),
             total=line.total,
             completed=line.completed,
             unit=unit,
@@ -131,7 +133,7 @@ def _bar(label: str, line: _Line, unit: str) -> Iterator[Advance]:
 
         def advance(done: int, note: str = "") -> None:
             line.completed += done
-            rest = "".join(f", {text}" for text in (line.left(), note) if text)
+            rest = escaped("".join(f", {text}" for text in (line.left(), note) if text))
             bar.update(task, advance=done, rate=_per_second(line.rate), note=rest)
 
         yield advance

@@ -14,6 +14,7 @@ from bioq import __version__
 from bioq.cli.help_text import HelpFormatter
 from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
 from bioq.errors import BioqError, ReportedElsewhere, UsageError
+from bioq.progress import say
 
 USAGE, BAD_INPUT = 2, 1
 _LONGEST_LINE = 4000
@@ -193,5 +194,5 @@ def _cut(line: str) -> str:
 def _stop(line: str, status: int, debug: bool) -> int:
     if debug and status not in (INTERRUPTED, TERMINATED):
         raise
-    print(f"bioq: {_cut(' '.join(line.splitlines()))}", file=sys.stderr)
+    say(f"bioq: {_cut(' '.join(line.splitlines()))}")
     return status

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from bioq.cli.options import FLAGS, ChromAlias, Force, Input
 from bioq.cli.outputs import split_outputs
+from bioq.cli.tables import print_path
 from bioq.interpretation import AttributionOptions, ExplainJob, ExplainOptions, attribution_file
 from bioq.plots.interpretation import write_contributions_figure
 
@@ -54,4 +55,4 @@ def attribution(
     )
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:
-        print(path)
+        print_path(path)

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, ChromAlias, Force
+from bioq.cli.tables import print_path
 from bioq.progress import say
 from bioq.variants import VariantJob, VariantOptions, make_background
 
@@ -45,4 +46,4 @@ def background(
     summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out, force=force)
     for line in summary.lines():
         say(line)
-    print(out)
+    print_path(out)

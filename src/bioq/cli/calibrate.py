@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bioq.cli.options import Device, Force
-from bioq.cli.tables import print_table
+from bioq.cli.tables import print_line, print_path, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.calibration_choice import STRETCHES, Selection, Trial
 from bioq.evaluation.fit_calibration import calibrate as calibrate_run
@@ -53,10 +53,10 @@ def calibrate(
         removed = f"; the earlier {run / CALIBRATION_FILE} was removed" if earlier else ""
         say(f"nothing is saved: {_reason(result.selection)}{removed}")
         return
-    print()
+    print_line()
     print_table(_scores(result.selection))
     say(f"{result.calibration.name}: {result.calibration.gained()}")
-    print(run / CALIBRATION_FILE)
+    print_path(run / CALIBRATION_FILE)
 
 
 def _maps(selection: Selection) -> list[list[str]]:

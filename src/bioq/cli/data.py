@@ -11,6 +11,7 @@ from bioq.builders.peaks.build import PeakOptions, build_from_peaks
 from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS, ChromAlias, Force
+from bioq.cli.tables import print_line, print_path
 from bioq.dataset import Dataset, Split, open_dataset
 from bioq.dataset import verify as verify_dataset
 from bioq.dataset.leaks import count_leaks
@@ -152,19 +153,19 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     """Print what a data set contains, with up to `most_targets` names of targets."""
     about = data.description
     size = sum(file["bytes"] for file in data.files.values())
-    print(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
-    print(
+    print_line(f"{data.path}: made by 'bioq data {about.made_by}', {size / 1e6:,.1f} MB")
+    print_line(
         f"  windows of {about.window_bp:,} bp with a bin of {about.bin_bp} bp, "
         f"label rule {about.label_rule}, {counted(len(data.targets), 'target')}"
     )
     build = build_of(about.contig_lengths)
     if build is not None:
-        print(f"  genome {build.name}")
+        print_line(f"  genome {build.name}")
     for split in data.values():
-        print(f"  {_split_line(split)}")
+        print_line(f"  {_split_line(split)}")
     _print_rates(data, most_targets)
     _print_leaks(data)
-    print(f"  fingerprint {data.fingerprint}")
+    print_line(f"  fingerprint {data.fingerprint}")
 
 
 def verify(dataset: Path, /) -> None:
@@ -180,7 +181,7 @@ def verify(dataset: Path, /) -> None:
         Data set folder.
     """
     data = verify_dataset(dataset)
-    print(f"{data.path}: {len(data.files)} files, every checksum and shape is right")
+    print_line(f"{data.path}: {len(data.files)} files, every checksum and shape is right")
 
 
 def fetch(
@@ -213,7 +214,7 @@ def fetch(
         SHA-256 checksum that the download must have; the publisher gives none.
     """
     fetch_deepsea(out, url=url, sha256=sha256, force=force)
-    print(out)
+    print_path(out)
 
 
 def _split_line(split: Split) -> str:
@@ -233,13 +234,13 @@ def _print_leaks(data: Dataset) -> None:
     leaks = count_leaks(data)
     lines = [line for leak in leaks for line in leak.lines()]
     for line in lines:
-        print(f"  warning: {line}")
+        print_line(f"  warning: {line}")
     if leaks and not lines:
         if any(leak.overlapping is None for leak in leaks):
             unknown = "windows that overlap in part cannot be found without coordinates"
-            print(f"  no window is in two splits ({unknown})")
+            print_line(f"  no window is in two splits ({unknown})")
         else:
-            print("  no window shares bases with a window of another split")
+            print_line("  no window shares bases with a window of another split")
 
 
 def _print_rates(data: Dataset, most_targets: int) -> None:
@@ -252,14 +253,14 @@ def _print_rates(data: Dataset, most_targets: int) -> None:
         if not len(split):
             continue
         low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
-        print(
+        print_line(
             f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
             + (f"; {empty:,} target{'s have' if empty > 1 else ' has'} none" if empty else "")
         )
     without = list(data.targets[NAME][total == 0])
     if without:
         named = some(without, most_targets)
-        print(
+        print_line(
             f"  {len(without):,} target{'s have' if len(without) > 1 else ' has'} no positive in "
             f"any split: {named}"
         )

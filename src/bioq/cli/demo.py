@@ -10,7 +10,7 @@ import pandas as pd
 from bioq.builders.simulation.build import SimulationOptions, simulate
 from bioq.builders.simulation.truth import compare_with_truth
 from bioq.cli.options import Force
-from bioq.cli.tables import print_table
+from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate
 from bioq.files import FolderKind, require_absent
@@ -104,9 +104,10 @@ def run_demo(
     say("4/4 report: figures and one page")
     report = write_report(run, extra_tables=[ExtraTable(_TITLE, shown(table), _EXPLANATION)])
     print_table([list(_COLUMNS.values()), *shown(table).to_numpy().tolist()])
-    print(f"\n{_EXPLANATION}\n")
-    print(f"The demo took {_minutes(time.monotonic() - started)}. The report: {report}")
-    print(f"Next: bioq data info {data_folder}; bioq summary {run}; bioq data peaks --help")
+    for line in ("", *_EXPLANATION.splitlines(), ""):
+        print_line(line)
+    print_line(f"The demo took {_minutes(time.monotonic() - started)}. The report: {report}")
+    print_line(f"Next: bioq data info {data_folder}; bioq summary {run}; bioq data peaks --help")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

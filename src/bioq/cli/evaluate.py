@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bioq.cli.options import FLAGS, Force
-from bioq.cli.tables import print_table
+from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.files import REPORT, evaluation_folder
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_runs
@@ -52,7 +52,7 @@ def evaluate(
         folders[:-1], open_dataset(folders[-1]), out, options, force=force or interrupted
     )
     print_table(evaluation_table(evaluation.summary))
-    print()
+    print_line()
     for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
-        print(remark)
-    print(f"report: {write_report(home, split)}")
+        print_line(remark)
+    print_line(f"report: {write_report(home, split)}")

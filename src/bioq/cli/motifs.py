@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bioq.cli.options import FLAGS, Force
+from bioq.cli.tables import print_line, print_path
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q, FilterMotifs
 from bioq.interpretation.filters import MotifOptions
 from bioq.reports.motifs import PAGE, write_motif_folder
@@ -43,8 +44,8 @@ def motifs(
     """
     result = write_motif_folder(run, out, dataset=dataset, options=options, force=force)
     for line in _summary(result):
-        print(line)
-    print(out / PAGE)
+        print_line(line)
+    print_path(out / PAGE)
 
 
 def _summary(result: FilterMotifs) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from bioq.cli.options import FLAGS, ChromAlias, Force, Input
 from bioq.cli.outputs import split_outputs
+from bioq.cli.tables import print_path
 from bioq.forward import Precision
 from bioq.interpretation import ExplainJob, ExplainOptions, mutagenesis_file
 from bioq.plots.interpretation import write_effects_figure
@@ -56,4 +57,4 @@ def mutagenesis(
     )
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:
-        print(path)
+        print_path(path)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from bioq.cli.interrupts import resumable
 from bioq.cli.options import FLAGS, ChromAlias, Force, Input
+from bioq.cli.tables import print_line, print_path
 from bioq.cluster import ClusterOptions, predict_on_ray
 from bioq.prediction import PredictOptions, predict_file
 
@@ -54,7 +55,7 @@ def predict(
         Continue an interrupted output.
     """
     if cluster.ray is not None:
-        print(
+        print_line(
             predict_on_ray(
                 run,
                 source,
@@ -79,4 +80,4 @@ def predict(
         resume=resume,
         force=force,
     ):
-        print(path)
+        print_path(path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bioq.cli.options import Device
+from bioq.cli.tables import print_line
 from bioq.web import serve as serve_run
 
 
@@ -41,4 +42,4 @@ def serve(
 
 
 def _print_address(address: str) -> None:
-    print(f"{address}  (Ctrl-C stops it)", flush=True)
+    print_line(f"{address}  (Ctrl-C stops it)")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, Force
-from bioq.cli.tables import print_table
+from bioq.cli.tables import print_line, print_table
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import new_file, require_absent
 from bioq.models import ModelSizes, build_model
@@ -70,12 +70,12 @@ def summary(
     layers = summarise(network)
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
-    print(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
+    print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
     if run is not None and run.genome_build:
-        print(f"trained on the genome {run.genome_build}")
+        print_line(f"trained on the genome {run.genome_build}")
     if run is not None and has_history(model):
         history: Any = read_history(model).to_dict("records")
-        print(f"best epoch {best_epoch_text(history, run.select_by)}")
+        print_line(f"best epoch {best_epoch_text(history, run.select_by)}")
     if out is not None:
         from bioq.plots.model import plot_architecture
 

@@ -8,7 +8,7 @@ import pandas as pd
 from bioq.dataset import open_dataset
 from bioq.dataset.layout import METADATA
 from bioq.dataset.targets import select_targets, write_target_table
-from bioq.errors import BioqError, counted
+from bioq.errors import BioqError, counted, escaped
 from bioq.progress import say
 from bioq.runs.folder import CONFIG, read_config, read_targets
 
@@ -35,6 +35,8 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
     """
     table = _target_table(run)
     chosen = table.iloc[select_targets(table, patterns)]
+    if sys.stdout.isatty():
+        chosen = chosen.map(escaped).rename(columns=escaped)
     write_target_table(chosen, sys.stdout)
     sys.stdout.flush()
     count = f"{len(chosen):,} of " if len(chosen) < len(table) else ""

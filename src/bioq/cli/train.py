@@ -1,21 +1,26 @@
 """`bioq train`."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, Force
-from bioq.cli.tables import print_table
-from bioq.errors import BioqError, UsageError
+from bioq.cli.tables import print_line, print_path, print_table
+from bioq.errors import BioqError, UsageError, nearest, short, some
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
 from bioq.options import flag_of
 from bioq.progress import say
-from bioq.training.plan import DEFAULT_MODEL, TrainingRequest, named_options, request_from_options
+from bioq.training.plan import (
+    DEFAULT_MODEL,
+    TrainingRequest,
+    named_options,
+    request_from_options,
+    wrong_options,
+)
 from bioq.training.preview import Preview, preview
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
@@ -100,13 +105,13 @@ def train(
         return
     assert out is not None
     run_training(dataset, out, request, resume=resume, force=force)
-    print(out)
+    print_path(out)
 
 
 def _print_plan(planned: Preview) -> None:
     for heading, text in planned.facts:
-        print(f"{heading}: {text}")
-    print()
+        print_line(f"{heading}: {text}")
+    print_line()
     print_table([["option", "value", "from"], *planned.options])
 
 
@@ -115,11 +120,15 @@ def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:
     in_file, default = _read_config(path), TrainingRequest().options()
     unknown = [name for name in in_file if name not in default]
     if unknown:
-        near = get_close_matches(unknown[0], default, n=1)
+        near = nearest(unknown[0], default, most=1)
         raise UsageError(
-            f"{path}: unknown option {', '.join(unknown)}; expected some of {', '.join(default)}"
-            + (f"; did you mean {near[0]}?" if near else "")
+            f"{path}: unknown option {some(map(short, unknown))}; expected some of "
+            f"{', '.join(default)}" + (f"; did you mean {near[0]}?" if near else "")
         )
+    wrong = wrong_options(in_file)
+    if wrong:
+        listed = "; ".join(f"{name} = {text}" for name, text in wrong.items())
+        raise UsageError(f"{path}: {listed}")
     return {
         name: in_file.get(name, value) if value == default[name] else value
         for name, value in options.items()
@@ -135,4 +144,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
     if not options:
         say(f"warning: {path}: holds no options")
-    return {name.replace("-", "_"): value for name, value in options.items()}
+    named = {name.replace("-", "_"): value for name, value in options.items()}
+    if len(named) < len(options):
+        twice = [name for name in options if "-" in name and name.replace("-", "_") in options]
+        raise UsageError(f"{path}: {some(map(short, twice))} is also spelled with _; keep one line")
+    return named

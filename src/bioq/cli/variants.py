@@ -5,6 +5,7 @@ from typing import Annotated
 
 from bioq.cli.interrupts import resumable
 from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force
+from bioq.cli.tables import print_path
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import BioqError, UsageError
 from bioq.progress import say
@@ -81,7 +82,7 @@ def variants(
     for line in summary.lines():
         say(line)
     for file in files:
-        print(file)
+        print_path(file)
     reason = summary.none_scored()
     if reason and allow_none_scored:
         say(f"warning: {reason}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bioq.errors import BioqError, UsageError
 from bioq.models.sizes import AS_PUBLISHED, ModelSizes, sizes_from
-from bioq.options import TargetCount, WindowBp, expected, fits, of_type, text, whole_number
+from bioq.options import TargetCount, WindowBp, expected, fits, found, of_type, text, whole_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,7 +55,9 @@ def build_model(
         ("window_bp", window_bp, WindowBp),
     ):
         if not fits(value, kind):
-            raise UsageError(f"model {name}: {what} is {value:,}, expected {expected(value, kind)}")
+            raise UsageError(
+                f"model {name}: {what} {found(value)}, expected {expected(value, kind)}"
+            )
     architecture = Architecture(name, targets, window_bp, complete)
     network = family_named(name).network
     with torch.device("meta"):  # its layers, without memory for the weights

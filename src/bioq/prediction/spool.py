@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import FolderKind, locked, write_json
+from bioq.files import FolderKind, locked, new_file, write_json
 from bioq.files.inside import kept_file, require_inside
 from bioq.files.typed import parse_json, require_types
 from bioq.options import AtLeastZero
@@ -88,8 +88,11 @@ class Spool:
     def __enter__(self) -> "Spool":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Release the lock on the folder."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Release the lock on the folder; one without rows is removed, because there is nothing to
+        resume and the same command must begin again."""
+        if kind is not None and not self._parts:
+            self._remove()
         self._lock.close()
 
     def _open(self, identity: Mapping[str, Any], *, resume: bool, force: bool) -> None:
@@ -150,8 +153,9 @@ class Spool:
             part = self.folder / f"{self.units:015d}{_SUFFIX}"
             state = {"units": self.units, "rows": self.rows, "digest": self.digest}
             schema = self._schema.with_metadata({_STATE: json.dumps(state)})
+            new = new_part if self._parts else new_file  # with the first, nothing is kept
             with (
-                new_part(part) as partial,
+                new(part) as partial,
                 pa.OSFile(str(partial), "wb") as file,
                 pa.ipc.new_file(file, schema) as writer,
             ):
@@ -194,7 +198,11 @@ class Spool:
             yield inside
         for path, out in zip(inside, outs, strict=True):
             path.replace(out)
-        (self.folder / MANIFEST).unlink(missing_ok=True)  # first: it marks an interrupted output
+        self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            (self.folder / MANIFEST).unlink()  # first: it marks an interrupted output
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _combine(self) -> None:

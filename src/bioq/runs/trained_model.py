@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 

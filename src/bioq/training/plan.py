@@ -17,7 +17,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.files.typed import require_types
 from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
-from bioq.options import FLAG, check_types, flag_of
+from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
 from bioq.runs.folder import (
     CONFIG,
     RunConfig,
@@ -97,6 +97,14 @@ def named_options(
         **asdict(config),
         **asdict(sizes),
     }
+
+
+def wrong_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return {name: its value, and what is expected} of the `named_options` of a wrong type."""
+    expected: dict[str, Any] = {"from": str | None}
+    for kind in (TrainingRequest, TrainConfig, ModelSizes):
+        expected |= annotations(kind)
+    return wrong_values(expected, options)
 
 
 def request_from_options(options: Mapping[str, Any]) -> TrainingRequest:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -14,13 +14,16 @@ from bioq.dataset.batches import DataIn
 from bioq.forward import Precision
 from bioq.models import families as models
 from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, TrainStrands
-from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Share, check_types
+from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Range, Share, check_types
 
 if TYPE_CHECKING:
     RecipeName = str
 else:  # the choices of `--recipe` follow from the models' records
     RecipeName = Literal[("auto", "small", "large", *models.FAMILY_RECIPES)]
 
+Devices = Annotated[int, Range(least=1, most=4096)]
+"""Devices of a machine, or machines: more are a slip of the keyboard, and each device is a process.
+"""
 SMALL_WINDOWS = 200_000
 """Training sets with fewer windows than this get the recipe `small`."""
 
@@ -86,10 +89,10 @@ class TrainConfig:
     the LSTM on NVIDIA cards."""
     device: str | None = None
     """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
-    devices: AtLeastOne = 1
+    devices: Devices = 1
     """Devices per machine that train together, each in a process (needs bioq[distributed]); under
     torchrun and srun as many as these start."""
-    nodes: AtLeastOne = 1
+    nodes: Devices = 1
     """Machines that train together."""
     data_in: DataIn = "auto"
     """Where the packed windows are kept: disk, memory, device (GPU memory), or auto."""

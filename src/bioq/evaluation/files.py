@@ -10,7 +10,7 @@ from typing import cast
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.evaluation.summary import Evaluation, Summary
+from bioq.evaluation.summary import ALWAYS_NO, Evaluation, Summary
 from bioq.files import locked, new_file, read_json, sync
 from bioq.files.inside import kept_file, require_inside
 from bioq.files.numbers import read_numbers
@@ -98,6 +98,15 @@ def _read_summary(folder: Path) -> Summary:
         remedy=_REMEDY,
         shape=Summary,
     )
+    for scores in summary["thresholds"]:
+        is_defined = scores["threshold"] is not None and {"f1", "precision", "recall"} <= set(
+            scores
+        )
+        if scores["chosen"] != ALWAYS_NO and not is_defined:
+            raise BioqError(
+                f"{folder / SUMMARY}: has a threshold without a number, f1, precision or recall; "
+                f"{_REMEDY}"
+            )
     return cast(Summary, summary)
 
 

@@ -34,6 +34,10 @@ class OneLine:
     """Marks text of one line, such as a name: `Annotated[str, OneLine]`."""
 
 
+class Pair:
+    """Marks a list of two: `Annotated[list[float], Pair]`."""
+
+
 class EachOptional:
     """Marks a dataclass of which a file may have any part: `Annotated[Recipe, EachOptional]`."""
 
@@ -97,6 +101,11 @@ def _fault(value: Any, annotation: Any, at: str) -> str | None:
         return _fault(value, arguments[0], at)
     if origin in (Union, UnionType):
         return _fault_of_union(value, arguments, at)
+    if Pair in arguments:
+        is_other = isinstance(value, list) and len(value) != 2
+        return (
+            f"{at} is {shown(value)}, expected two" if is_other else _fault(value, arguments[0], at)
+        )
     if origin is Annotated and is_dataclass(arguments[0]):
         return _fault_of_object(value, arguments[0], at, each_optional=True)
     if is_dataclass(annotation) or hasattr(annotation, "__required_keys__"):

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bioq.errors import BioqError, UsageError
 from bioq.tables import ENDINGS, Layout, Table, open_table, table_ending
+from bioq.tables.formulas import mark_formulas
 from bioq.tables.hdf5_file import _QuietFile
 from bioq.tables.parquet import ParquetWriter
 
@@ -256,3 +260,53 @@ def test_parquet_keeps_less_than_a_row_group_in_memory(
         assert writer._waiting_rows < 10
     writer.close()
     assert pd.read_parquet(tmp_path / "t.parquet")["row"].tolist() == list(range(40))
+
+
+FORMULAS = [
+    "=1+1",
+    "+1+1",
+    "-x",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    " =1",
+    '"=1"',
+    "＝1",
+    "'x",
+    "''",
+    "=",
+    "-",
+]
+HARMLESS = ["-0.5", "+1", "1e-5", "-.5e+3", "", "chr1", "x=1", "a-b", ".", "<DEL>", "*", "A\x00="]
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".tsv.gz"])
+def test_cells_that_a_spreadsheet_takes_for_formulas_are_marked_reversibly(
+    ending: str, tmp_path: Path
+) -> None:
+    cells = [*FORMULAS, *HARMLESS]
+    targets = pd.DataFrame({"name": ["=cmd|' /C calc'!A0", "CTCF"]})
+    layout = Layout({"name": "text", "x": "number"}, targets, ("p",), marks_formulas=True)
+    plain = replace(layout, marks_formulas=False)
+    numbers = -np.arange(len(cells)) / 2
+    scores = np.full((len(cells), 2), -0.5, dtype=np.float32)
+    lines = {}
+    for name, each in (("marked", layout), ("plain", plain)):
+        path = tmp_path / f"{name}{ending}"
+        with open_table(path, each) as table:
+            table.write({"name": np.array(cells, dtype=object), "x": numbers}, {"p": scores})
+        text = path.read_bytes() if ending == ".tsv" else gzip.decompress(path.read_bytes())
+        lines[name] = [line.split("\t") for line in text.decode().splitlines()]
+    marked = lines["marked"]
+    assert marked[0] == ["name", "x", "'=cmd|' /C calc'!A0", "CTCF"]
+    assert all(row[0].startswith("'") for row in marked[1 : len(FORMULAS) + 1])
+    assert [row[0] for row in marked[len(FORMULAS) + 1 :]] == HARMLESS
+    assert [row[1:] for row in marked[1:]] == [row[1:] for row in lines["plain"][1:]]
+    assert [[cell.removeprefix("'") for cell in row] for row in marked] == lines["plain"]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_marks_of_formulas_can_be_removed(cells: list[str]) -> None:
+    marked = mark_formulas(cells)
+    assert [cell.removeprefix("'") for cell in marked] == cells
+    assert mark_formulas(FORMULAS) == [f"'{cell}" for cell in FORMULAS]

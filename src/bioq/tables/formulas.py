@@ -1,7 +1,7 @@
 """Cells of text that a spreadsheet takes for formulas, made harmless so that they can be read back.
 
-A cell that a spreadsheet may execute gets `'` before it, as does a cell that begins with `'`. Thus
-without one `'` at its start, every cell is as it was. Source: OWASP, CSV Injection.
+A cell that a spreadsheet may execute gets `'` before it, as does a cell that begins with `'`. The
+original is the cell without one `'` at its start. Source: OWASP, CSV Injection.
 """
 
 import re

@@ -40,6 +40,8 @@ _MOST_FIELDS = 8
 """Fields of a form; the pages send up to 4."""
 _LETTERS_PER_ESCAPE = 8
 """A form has at most one %-escape per this many bytes of text on average."""
+_LONGEST_TYPE = 500
+"""Letters of Content-Type; a boundary has at most 70 (RFC 2046)."""
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.?)*+"?|[][{},]', re.DOTALL)
 _FORM, _PARTS = b"application/x-www-form-urlencoded", b"multipart/form-data"
 _IS_NOT_JSON = "the body is not a JSON object; send one, with 'Content-Type: application/json'"
@@ -115,7 +117,7 @@ async def read_form(request: Request, *, files: int = 0) -> AsyncIterator[FormDa
     of one name.
     """
     limits = service_of(request).limits
-    kind, options = parse_options_header(request.headers.get("content-type"))
+    kind, options = _content_type(request)
     if kind == _PARTS:
         charset = options.get(b"charset", b"utf-8")
         if charset.lower() not in (b"utf-8", b"utf8"):
@@ -140,8 +142,18 @@ async def read_form(request: Request, *, files: int = 0) -> AsyncIterator[FormDa
         await form.close()
 
 
+def _content_type(request: Request) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the type of a body and its options. Raises HTTPException for a very long header."""
+    text = request.headers.get("content-type", "")
+    if len(text) > _LONGEST_TYPE:
+        raise HTTPException(
+            415, f"Content-Type has {len(text):,} letters; it has at most {_LONGEST_TYPE}"
+        )
+    return parse_options_header(text)
+
+
 async def _read_json(request: Request) -> dict[str, Any]:
-    kind, _ = parse_options_header(request.headers.get("content-type"))
+    kind, _ = _content_type(request)
     if kind != b"application/json" and not kind.endswith(b"+json"):
         raise BioqError(_IS_NOT_JSON)
     limits = service_of(request).limits
@@ -189,7 +201,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _checked_number(text: str) -> str:
-    if len(text) > _MOST_DIGITS:
+    if len(text.removeprefix("-")) > _MOST_DIGITS:
         raise BioqError(f"the body has a number of {len(text):,} letters; at most {_MOST_DIGITS}")
     return text
 

@@ -29,6 +29,8 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_LONGEST_QUERY = 4096
+"""Bytes of the address after ?; each field takes 5 microseconds, and pages use 200 bytes."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -102,6 +104,10 @@ class Guard:
             return JSONResponse({"detail": "pages of other sites may not send this request"}, 403)
         if _length(headers) < 0:
             return JSONResponse({"detail": "Content-Length is not a number"}, 400)
+        if len(scope["query_string"]) > _LONGEST_QUERY:
+            return JSONResponse(
+                {"detail": f"the query has more than {_LONGEST_QUERY} letters"}, 414
+            )
         return None
 
 

@@ -258,8 +258,8 @@ def _read_header_line(where: str, line: str, header: VcfHeader) -> None:
         refuse_joined_header(where, line.split(maxsplit=_MOST_CELLS))
         header.add_line(line.encode("utf-8", "replace"))
         return
-    variant = parse_variant(line)
-    if variant is not None and variant.pos.isdigit():
+    variant = parse_variant(line[1:])
+    if variant is not None and variant.pos.isdigit() and is_bases(variant.ref):
         raise BioqError(
             f"{where}: {_short(line)!r} is a variant after #, which begins the lines of a header; "
             "remove the # or the line"

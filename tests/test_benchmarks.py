@@ -108,7 +108,7 @@ ROWS = {
     "yeast.py": 2,
 }
 """Rows of the first table, at least; of a script that is not named, one."""
-SERVE = ("--clients", "2", "--seconds", "0.5")
+SERVE = ("--clients", "4", "--seconds", "2")
 
 
 @pytest.mark.parametrize("script", scripts())

@@ -5,7 +5,7 @@
 # make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
 # Each command first installs what it needs into .venv: once, and again when pyproject.toml or
-# constraints.txt change. The demo needs no test tools. Some tests need a browser and bcftools:
+# constraints.txt change. The demo needs no test tools. Some tests need a browser, bcftools and wrk:
 # as root on Debian or Ubuntu, make test installs them; elsewhere it prints what is missing.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALL := python -m pip --disable-pip-version-check install --quiet
 PIP := $(BIN)/$(INSTALL) -c constraints.txt
 PEERS := benchmarks/.venv
-PROGRAMS := chromium bcftools
+PROGRAMS := chromium bcftools wrk
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 

@@ -53,7 +53,9 @@ def main() -> None:
     failures, shuffles = Failures(), options.shuffles
     warnings.simplefilter("ignore")  # tangermeme warns about each error
     split = bioq.open_dataset(options.data)["valid"]
-    rows = np.linspace(0, len(split) - 1, options.windows).astype(int)
+    known = split.read(slice(0, len(split))).windows.sum(axis=(1, 2)) == split.window_bp
+    rows = np.flatnonzero(known)  # DeepLIFT needs all bases
+    rows = rows[np.linspace(0, len(rows) - 1, options.windows).astype(int)]
     windows = torch.from_numpy(split.read(rows).windows).float()
     print_heads("model", "target", "error")
     for run in options.runs:

@@ -210,13 +210,14 @@ def print_row(row: dict[str, object], statuses: Counter[int]) -> None:
 def serve(run: Path, batch_size: int | None, waiting_windows: int) -> None:
     """Serve a run on any free port, which is printed."""
     from bioq import web
+    from bioq.forward import BATCH_SIZE
     from bioq.web.limits import Limits
 
     web.serve(
         run,
         port=0,
         limits=Limits(waiting_windows=waiting_windows),
-        batch_size=batch_size,
+        batch_size=batch_size or BATCH_SIZE,
         ready=lambda address: print(address.rpartition(":")[2], flush=True),
     )
 

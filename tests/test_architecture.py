@@ -63,7 +63,7 @@ def test_no_function_has_more_than_50_lines_of_code() -> None:
 
 
 def test_everything_that_benchmarks_and_tests_import_exists() -> None:
-    """Benchmarks run in no test, and parts of the tests run in other processes."""
+    """Benchmarks run at a tiny size only, and parts of the tests run in other processes."""
     missing = []
     for file in [*ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("tests/**/*.py")]:
         if ".venv" in file.parts:

@@ -357,11 +357,11 @@ NUMBERS = {"scale": 1.0, "shift": 0.0, "lowest": 0.1, "tail": 0.0}
         ({"format": "other"}, "format is 'other', expected 'bioq-calibration'; calibrate the run"),
         ({"format_version": 3}, "format_version 3, this BioQ reads 2"),
         ({"map": NUMBERS | {"lowest": 1.5}}, r"is not a calibration \(lowest is 1.5\); calibrate"),
-        ({"map": NUMBERS | {"lowest": "low"}}, "is not a calibration"),
-        ({"map": NUMBERS | {"scale": float("nan")}}, "is not a calibration"),
-        ({"map": NUMBERS | {"shift": [0]}}, "is not a calibration"),
+        ({"map": NUMBERS | {"lowest": "low"}}, "map.lowest is 'low', expected a number; calibrate"),
+        ({"map": NUMBERS | {"scale": float("nan")}}, "map.scale is nan, expected a number"),
+        ({"map": NUMBERS | {"shift": [0]}}, r"map.shift is \[0\], expected a number"),
         ({"map": {"scale": 1}}, "is not a calibration"),
-        ({"map": 7}, "is not a calibration"),
+        ({"map": 7}, "map is 7, expected an object"),
     ],
 )
 def test_a_damaged_calibration_is_refused(
@@ -375,7 +375,9 @@ def test_a_damaged_calibration_is_refused(
 @pytest.mark.parametrize("lowest", [1.5, "low", float("nan")])
 def test_a_damaged_calibration_of_version_1_is_refused(calibrated: Path, lowest: object) -> None:
     as_version_1(calibrated, lowest)
-    with pytest.raises(BioqError, match=r"calibration.json: is not a calibration"):
+    with pytest.raises(
+        BioqError, match=r"calibration.json: .*lowest is .*; calibrate the run again"
+    ):
         load(calibrated)
     (calibrated / CALIBRATION_FILE).write_text("{")
     with pytest.raises(BioqError, match=r"calibration.json: is not a calibration"):

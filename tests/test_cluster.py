@@ -227,7 +227,7 @@ def test_outputs_that_must_not_be_gone_on_with_are_refused(tmp_path: Path) -> No
         '{"format": "bioq-parts", "format_version": 1, "job": {"input": "a", "batch_size": 4}, '
         '"parts": [{"name": 1}]}'
     )
-    with pytest.raises(BioqError, match=r"_manifest.json: its list of parts is damaged"):
+    with pytest.raises(BioqError, match=r"_manifest.json: parts\[0\].name is 1, expected text"):
         make_parts(folder, resume=True)
 
 

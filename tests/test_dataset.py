@@ -655,9 +655,17 @@ def test_a_data_set_without_lengths_is_written_and_read_as_before(tmp_path: Path
     assert verify(tmp_path / "set").fingerprint == open_dataset(tmp_path / "set").fingerprint
 
 
-@pytest.mark.parametrize("lengths", [[5], "long", [5, "six"], {"chr1": 5}])
+@pytest.mark.parametrize(
+    ("lengths", "problem"),
+    [
+        ([5], "contig_bp is not one length for each of the 2 contigs"),
+        ("long", "contig_bp is 'long', expected a list"),
+        ([5, "six"], r"contig_bp\[1\] is 'six', expected a whole number, 0 or more"),
+        ({"chr1": 5}, "contig_bp is {'chr1': 5}, expected a list"),
+    ],
+)
 def test_lengths_that_are_not_those_of_the_contigs_are_refused(
-    tmp_path: Path, lengths: object
+    tmp_path: Path, lengths: object, problem: str
 ) -> None:
     write(tmp_path / "set")
     from bioq.dataset import layout
@@ -667,5 +675,5 @@ def test_lengths_that_are_not_those_of_the_contigs_are_refused(
     meta["description"]["contig_bp"] = lengths
     meta["fingerprint"] = layout.fingerprint(meta)
     file.write_text(layout.as_text(meta))
-    with pytest.raises(BioqError, match=r"contig_bp is not one length for each of the 2 contigs"):
+    with pytest.raises(BioqError, match=problem):
         open_dataset(tmp_path / "set")

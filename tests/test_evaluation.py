@@ -473,7 +473,7 @@ def test_a_run_without_an_evaluation_says_how_to_make_one(tmp_path):
         ),
         (
             '{"format": "bioq-evaluation", "format_version": 1}',
-            r"evaluation: cannot be read .*; evaluate the run again",
+            r"metrics\.json: has no run; evaluate the run again",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -138,21 +139,36 @@ def test_only_this_machine_is_answered_and_told_nothing_of_what_nobody_expected(
     for ip in [*others, "127.0.0.2"]:
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((ip, int(address.rpartition(":")[2])), timeout=5)
-    (jobs,) = server.folder.glob("bioq-serve-*/bioq-jobs-*")
-    jobs.rmdir()  # as if somebody had emptied the temporary folder
-    for path, is_page in (("/api/jobs", False), ("/variant", True)):
-        if is_page:
-            answer = httpx2.post(f"{address}{path}", data={"text": "chr1:5:A>C"}, timeout=60)
-        else:
-            answer = httpx2.post(f"{address}{path}", content=alleles(genome, 9), timeout=60)
-        assert answer.status_code == 500
-        assert "unexpected error in the server" in answer.text
-        assert "bioq-jobs" not in answer.text
-        assert answer.headers["x-content-type-options"] == "nosniff"
     assert httpx2.get(f"{address}/api/model").status_code == 200
+    assert server.end(signal.SIGTERM)[:2] == (0, "")
+
+
+def test_a_temporary_folder_that_disappears_is_made_again_and_told_in_one_line(start, genome):
+    server = start()
+    address = server.address()
+    for expected in ("", "*"):  # the folder of the jobs, then the folder above it
+        for folder in server.folder.glob(
+            "bioq-serve-*" if expected else "bioq-serve-*/bioq-jobs-*"
+        ):
+            shutil.rmtree(folder)
+        answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 9), timeout=60)
+        assert answer.status_code == 202
+        lines = {"text": "chr1:5:A>C"}
+        page = httpx2.post(f"{address}/variant", data=lines, timeout=60, follow_redirects=True)
+        assert page.status_code == 200
+    url = f"{address}{answer.headers['location']}"
+    while httpx2.get(url).json()["state"] in ("waiting", "running"):
+        time.sleep(0.02)
+    assert httpx2.get(f"{url}/result.tsv").status_code == 200
+    (jobs,) = server.folder.glob("bioq-serve-*/bioq-jobs-*")
+    for folder in jobs.iterdir():
+        shutil.rmtree(folder)
+    lost = httpx2.get(f"{url}/result.parquet")
+    assert (lost.status_code, lost.json()) == (404, {"detail": "the job's result was removed"})
     _, printed, _ = server.end(signal.SIGTERM)
-    assert "Traceback" in printed
-    assert "FileNotFoundError" in printed
+    told = "bioq serve: the folder of temporary files was removed; it is made again\n"
+    assert printed == told
+    assert server.files() == set()
 
 
 @pytest.mark.parametrize(

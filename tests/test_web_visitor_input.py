@@ -545,8 +545,19 @@ def test_many_small_members_take_time_in_proportion(tmp_path):
     member = gzip.compress(b"#\n", mtime=0)
     started = time.process_time()
     upload = member * 200_000 + gzip.compress(RECORDS.encode())
-    assert visitor_input.save_vcf(upload, tmp_path / "v", LIMITS) == 3
+    limits = replace(LIMITS, vcf_lines=300_000, vcf_seconds=100)
+    assert visitor_input.save_vcf(upload, tmp_path / "v", limits) == 3
     assert time.process_time() - started < 20
+
+
+def test_the_lines_and_the_seconds_of_a_check_are_bounded(tmp_path):
+    for text in (b"#\n", b"\n", b"\r", b"\r\n"):
+        upload = gzip.compress(text * 200_001)
+        with pytest.raises(BioqError, match="more than 200,000 lines"):
+            visitor_input.save_vcf(upload, tmp_path / "v", LIMITS)
+    slow = gzip.compress(b"##contig=<ID=1,length=5>\n" * 100_000)
+    with pytest.raises(BioqError, match=r"was checked for 0\.001 s without coming to its end"):
+        visitor_input.save_vcf(slow, tmp_path / "v", replace(LIMITS, vcf_seconds=0.001))
 
 
 def test_a_line_of_a_million_alleles_is_refused_at_the_first_too_many(tmp_path):

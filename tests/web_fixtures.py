@@ -73,12 +73,11 @@ def address(service: Service) -> Iterator[str]:
 def serving(service: Service) -> Iterator[str]:
     """Serve on a free port, in a thread; yield the address."""
     import httpx2
-    import uvicorn
 
     from bioq.web import create_app
+    from bioq.web.connections import new_server
 
-    config = uvicorn.Config(create_app(service), port=0, log_level="warning")
-    server = uvicorn.Server(config)
+    server = new_server(create_app(service), service.limits)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

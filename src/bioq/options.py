@@ -54,6 +54,11 @@ AtLeastZero = Annotated[int, Range(least=0)]
 NotNegative = Annotated[float, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(least=0, below=1)]
+TargetCount = Annotated[int, Range(least=1, most=1_000_000)]
+"""Targets of a model or a data set. Published models have up to about 20,000; a million bounds the
+memory that a table from a stranger takes (a gigabyte)."""
+WindowBp = Annotated[int, Range(least=1, most=1 << 20)]
+"""Length of a window; the longest windows of published models have 2^20 bases."""
 
 LARGEST = 2**63 - 1
 """The largest whole number of an option: what TOML promises and what PyTorch and NumPy hold."""
@@ -90,13 +95,13 @@ def annotations(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def wrong_values(expected: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
+def wrong_values(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, str]:
     """Return {name: its value, and what is expected} of the values that do not fit the annotation
     of their name."""
     return {
-        name: f"{_shown(value)}, expected {_expected(value, expected[name])}"
+        name: f"{_shown(value)}, expected {expected(value, kinds[name])}"
         for name, value in values.items()
-        if not _fits(value, expected[name])
+        if not fits(value, kinds[name])
     }
 
 
@@ -105,16 +110,18 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a value has the type, is one of the choices and is in the range that an
+    annotation gives."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
-        return any(_fits(value, part) for part in arguments)
+        return any(fits(value, part) for part in arguments)
     if origin is Literal:
         return isinstance(value, str) and value in arguments
     if origin is Annotated:
-        return _fits(value, arguments[0]) and all(value in range_ for range_ in arguments[1:])
+        return fits(value, arguments[0]) and all(value in range_ for range_ in arguments[1:])
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(item, arguments[0]) for item in value)
+        return isinstance(value, tuple) and all(fits(item, arguments[0]) for item in value)
     if annotation is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and abs(value) <= sys.float_info.max  # false for NaN
@@ -133,20 +140,20 @@ def _shown(value: Any) -> str:
     return short(repr(value))
 
 
-def _expected(value: Any, annotation: Any) -> str:
+def expected(value: Any, annotation: Any) -> str:
     """Return an annotation in words; only the range where the type of `value` is right."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         parts = [part for part in arguments if part is not NoneType]
-        return " or ".join(_expected(value, part) for part in parts)
+        return " or ".join(expected(value, part) for part in parts)
     if origin is Literal:
         return " or ".join(", ".join(arguments).rsplit(", ", 1))
     if origin is Annotated:
         ranges = ", ".join(map(str, arguments[1:]))
-        is_type = _fits(value, arguments[0])
-        return ranges if is_type else f"{_expected(value, arguments[0])}, {ranges}"
+        is_type = fits(value, arguments[0])
+        return ranges if is_type else f"{expected(value, arguments[0])}, {ranges}"
     if origin is tuple:
-        return f"a tuple, each item {_expected(value, arguments[0])}"
+        return f"a tuple, each item {expected(value, arguments[0])}"
     if annotation in (str, Path) and isinstance(value, annotation) and "\0" in str(value):
         return f"{_WORDS[annotation]} without a NUL"
     is_large = isinstance(value, int) and abs(value) > LARGEST

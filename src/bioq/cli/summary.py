@@ -9,11 +9,11 @@ from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_line, print_table
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import new_file, require_absent
-from bioq.models import ModelSizes, build_from_architecture, build_model
+from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.runs.best_epoch import best_epoch_text
-from bioq.runs.folder import HISTORY, read_config, read_history
+from bioq.runs.folder import has_history, network_outline, read_config, read_history
 
 _FIGURES = (".png", ".svg", ".pdf")
 _MODEL_HELP = (
@@ -62,19 +62,18 @@ def summary(
             "folder made by 'bioq train'" + (f"; did you mean {typed[0]}?" if typed else "")
         )
     run = None if model in PUBLISHED else read_config(model)
-    with torch.device("meta"):
-        network = (
-            build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
-            if run is None
-            else build_from_architecture(run.model)
-        )
+    if run is not None:
+        network = network_outline(model, run)
+    else:
+        with torch.device("meta"):
+            network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
     layers = summarise(network)
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
     if run is not None and run.genome_build:
         print_line(f"trained on the genome {run.genome_build}")
-    if run is not None and (Path(model) / HISTORY).is_file():
+    if run is not None and has_history(model):
         history: Any = read_history(model).to_dict("records")
         print_line(f"best epoch {best_epoch_text(history, run.select_by)}")
     if out is not None:

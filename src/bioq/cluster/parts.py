@@ -12,12 +12,13 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import (
+    SMALL_BYTES,
     FolderKind,
     new_folder,
     read_json,
@@ -26,6 +27,9 @@ from bioq.files import (
     sha256,
     write_json,
 )
+from bioq.files.inside import kept_file, read_kept
+from bioq.files.typed import parse_json, require_types
+from bioq.options import AtLeastZero
 from bioq.tables.resume import (
     REMEDY,
     new_part,
@@ -45,13 +49,20 @@ class Part:
     """One part, as the manifest describes it."""
 
     name: str
-    rows: int
+    rows: AtLeastZero
     sha256: str
     """SHA-256 of the file."""
     input_sha256: str
     """SHA-256 of the shard that the part was computed from."""
     notes: Mapping[str, Any]
     """Further JSON values from the worker."""
+
+
+class _Manifest(TypedDict):
+    """The content of `_manifest.json` and, without `parts`, of `_job.json`."""
+
+    job: dict[str, Any]
+    parts: NotRequired[list[Part]]
 
 
 class Parts:
@@ -107,7 +118,7 @@ class Parts:
                 "another output"
             )
         file = self.folder / name
-        return file.is_file() and sha256(file) == part.sha256
+        return kept_file(self.folder, name) is not None and sha256(file) == part.sha256
 
     def write(self, part: Part, content: bytes) -> None:
         """Write a part, and record it in the journal."""
@@ -134,33 +145,36 @@ class Parts:
 
     def _read(self) -> None:
         self._is_begun = True
-        self._was_complete = (self.folder / MANIFEST).is_file()
+        self._was_complete = kept_file(self.folder, MANIFEST) is not None
         file = self.folder / (MANIFEST if self._was_complete else JOB)
-        if not file.is_file():
+        if kept_file(self.folder, file.name) is None:
             raise BioqError(
                 f"{self.folder}: holds neither {JOB} nor {MANIFEST}: it is not an output of --ray; "
                 "give another folder"
             )
         about = read_json(
-            file, what="an output's job", kind=FORMAT, version=FORMAT_VERSION, remedy=REMEDY
+            file,
+            what="an output's job",
+            kind=FORMAT,
+            version=FORMAT_VERSION,
+            remedy=REMEDY,
+            shape=_Manifest,
         )
-        recorded = about.get("job")
-        if not isinstance(recorded, dict):
-            raise BioqError(f"{file}: does not record what was computed; {REMEDY}")
-        require_identity(self.folder, recorded, self._job)
+        require_identity(self.folder, about["job"], self._job)
         lines = about.get("parts", []) if self._was_complete else self._journal()
-        try:
-            self._known = {part.name: part for part in map(_part, lines)}
-        except (TypeError, ValueError) as error:
-            raise BioqError(f"{file}: its list of parts is damaged ({error}); {REMEDY}") from error
+        names = [field.name for field in fields(Part)]
+        parts = [Part(**{name: line[name] for name in names}) for line in lines]
+        self._known = {part.name: part for part in parts}
 
     def _journal(self) -> list[dict[str, Any]]:
         """Return the lines of the journal, without a line that was cut short."""
         lines = []
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self.folder / JOURNAL).read_bytes().splitlines():
-                with contextlib.suppress(ValueError, RecursionError):
-                    lines.append(json.loads(line))
+        content = read_kept(self.folder, JOURNAL, most_bytes=SMALL_BYTES) or b""
+        for number, text in enumerate(content.split(b"\n"), start=1):
+            with contextlib.suppress(ValueError):
+                line = parse_json(text)
+                require_types(line, Part, f"{self.folder / JOURNAL}:{number}", REMEDY)
+                lines.append(line)
         return lines
 
     def _note(self, part: Part) -> None:
@@ -174,15 +188,6 @@ class Parts:
                     os.fsync(opened.fileno())
             except OSError as error:
                 raise NotWrittenError(file, error.strerror or str(error)) from error
-
-
-def _part(line: Any) -> Part:
-    part = Part(**line)
-    if not (isinstance(part.name, str) and isinstance(part.rows, int) and part.rows >= 0):
-        raise ValueError(f"name {part.name!r}, rows {part.rows!r}")
-    if not isinstance(part.notes, dict):
-        raise TypeError(f"notes of {part.name!r}")
-    return part
 
 
 def check_folder(folder: Path, *, resume: bool, force: bool = False) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +14,16 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files import FolderKind, read_json, sha256
+from bioq.files.inside import kept_file
 from bioq.files.streams import input_name, stored
-from bioq.options import found, whole_number
+from bioq.files.typed import OneLine
+from bioq.options import AtLeastZero, TargetCount, WindowBp, found, whole_number
 
 FORMAT = "bioq-dataset"
 FORMAT_VERSION = 1
 SPLITS = ("train", "valid", "test")
 METADATA = "dataset.json"
+REMEDY = "copy or build the data set again"
 TARGETS = "targets.tsv"
 SIMULATION = "simulation"
 """The folder of a simulated data set that has its genome, its peaks and the truth."""
@@ -34,7 +37,7 @@ class Source:
     name: str
     """File name without its folder: the same input gives the same bytes from any folder."""
     sha256: str
-    bytes: int
+    bytes: AtLeastZero
 
     @classmethod
     def of(cls, path: Path) -> "Source":
@@ -50,8 +53,8 @@ class Description:
 
     made_by: str
     """The command that made it: `deepsea`, `peaks` or `simulate`."""
-    window_bp: int
-    bin_bp: int
+    window_bp: WindowBp
+    bin_bp: WindowBp
     label_rule: str
     """`half`, `midpoint` or `any`."""
     contigs: tuple[str, ...] = ()
@@ -59,7 +62,7 @@ class Description:
     sources: tuple[Source, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     """The builder's remaining options, as JSON values."""
-    contig_bp: tuple[int, ...] = ()
+    contig_bp: tuple[AtLeastZero, ...] = ()
     """Bases of each of `contigs`; empty if they are not known. Absent in data sets written before
     2026-11-28."""
 
@@ -80,14 +83,33 @@ class Description:
 class SplitMetadata:
     """The entry of a split in `dataset.json`."""
 
-    windows: int
+    windows: AtLeastZero
     """Windows stored."""
-    masked_windows: int
+    masked_windows: AtLeastZero
     """Windows with unknown bases."""
     strands_folded: bool
     """Whether the source had every window on both strands and only the first is stored."""
     has_coordinates: bool
     """Whether the split has `bins.npy`."""
+
+
+class FileEntry(TypedDict):
+    """The entry of a file in `dataset.json`."""
+
+    sha256: str
+    bytes: AtLeastZero
+
+
+class Metadata(TypedDict):
+    """The content of `dataset.json`."""
+
+    description: Description
+    targets: TargetCount
+    splits: Mapping[str, SplitMetadata]
+    """Split -> its entry."""
+    files: Mapping[str, FileEntry]
+    """Path in the folder -> its entry."""
+    fingerprint: Annotated[str, OneLine]
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
@@ -137,14 +159,15 @@ def read_metadata(path: Path) -> Any:
     file = path / METADATA
     if not path.is_dir():
         raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
-    if not file.is_file():
+    if kept_file(path, METADATA) is None:
         raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
     meta = read_json(
         file,
         what="a data set's metadata",
         kind=FORMAT,
         version=FORMAT_VERSION,
-        remedy="copy or build the data set again",
+        remedy=REMEDY,
+        shape=Metadata,
     )
     if meta.get("fingerprint") != fingerprint(meta):
         raise BioqError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from bioq import dna
 from bioq.dataset.blocks import block_numbers
 from bioq.dataset.layout import (
     METADATA,
+    REMEDY,
+    SPLITS,
     TARGETS,
     Description,
     Source,
@@ -29,8 +32,11 @@ from bioq.dataset.layout import (
 )
 from bioq.dataset.targets import TargetRows, read_target_rows
 from bioq.errors import BioqError, UsageError
+from bioq.files.inside import kept_file
+from bioq.files.typed import shown
 from bioq.options import found, path_to, text, whole_number
 
+Entry = TypeVar("Entry", Description, Source, SplitMetadata)
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
@@ -82,9 +88,19 @@ class Split:
         self._labels = self._map(folder, "labels", (windows, -(-targets // 8)), np.uint8)
         self._mask_rows = np.array(self._map(folder, "mask_rows", (masked,), np.int64))
         self._mask = self._map(folder, "mask", (masked, -(-width // 8)), np.uint8)
+        self._check_rows(folder)
         self._bins = (
             self._map(folder, "bins", (windows, 2), np.int32) if metadata.has_coordinates else None
         )
+
+    def _check_rows(self, folder: Path) -> None:
+        """Raise BioqError if the rows of the masks are not rows of this split, in order."""
+        rows = self._mask_rows
+        if len(rows) and (rows[0] < 0 or rows[-1] >= self._windows or (np.diff(rows) < 1).any()):
+            raise BioqError(
+                f"{folder / self.name / 'mask_rows.npy'}: is not an ascending list of the numbers "
+                f"0 to {self._windows - 1:,}; {REMEDY}"
+            )
 
     def __len__(self) -> int:
         return self._windows
@@ -129,6 +145,11 @@ class Split:
         import pandas as pd
 
         contig, start = self.bin_starts().T
+        if contig.min(initial=0) < 0 or contig.max(initial=0) >= len(self.contigs):
+            raise BioqError(
+                f"{self.name}/bins.npy: has the numbers of contigs that {METADATA} does not name; "
+                f"{REMEDY}"
+            )
         chrom = pd.Categorical.from_codes(contig, categories=pd.Index(self.contigs))
         return pd.DataFrame({"chrom": chrom, "start": start, "end": start + self._bin_bp})
 
@@ -208,7 +229,10 @@ class Split:
         return mask
 
     def _map(self, folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        return _open_array(folder / self.name / f"{name}.npy", shape, np.dtype(dtype))
+        file = kept_file(folder, f"{self.name}/{name}.npy")
+        if file is None:
+            raise BioqError(f"{folder / self.name / name}.npy: no such file; {REMEDY}")
+        return _open_array(file, shape, np.dtype(dtype))
 
 
 class Dataset(Mapping[str, Split]):
@@ -263,45 +287,66 @@ def open_dataset(path: str | Path) -> Dataset:
     path = path_to("path", path)
     meta = read_metadata(path)
     check_sizes(path, meta["files"])
-    described = dict(meta["description"])
-    described["contigs"] = tuple(described["contigs"])
-    described["contig_bp"] = _contig_bp(path, described)
-    described["sources"] = tuple(Source(**source) for source in described["sources"])
-    description = Description(**described)
+    description = _description(path, meta["description"])
+    if kept_file(path, TARGETS) is None:
+        raise BioqError(f"{path / TARGETS}: no such file; {REMEDY}")
     targets = read_target_rows(path / TARGETS)
     if len(targets) != meta["targets"]:
         raise BioqError(
             f"{path / TARGETS}: has {len(targets)} targets, but {METADATA} records "
             f"{meta['targets']}; the data set is damaged, copy or build it again"
         )
+    unknown = [name for name in meta["splits"] if name not in SPLITS]
+    if unknown:
+        raise BioqError(
+            f"{path / METADATA}: has the split {shown(unknown[0])}, expected "
+            f"{', '.join(SPLITS)}; {REMEDY}"
+        )
     splits = {
-        name: Split(path, name, description, len(targets), SplitMetadata(**split))
-        for name, split in meta["splits"].items()
+        name: Split(path, name, description, len(targets), _of_type(SplitMetadata, entry))
+        for name, entry in meta["splits"].items()
     }
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])
 
 
-def _contig_bp(path: Path, described: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the lengths of contigs, () if the data set does not record them."""
-    lengths = described.get("contig_bp", [])
-    is_list = isinstance(lengths, list) and all(isinstance(bp, int) for bp in lengths)
-    if not is_list or len(lengths) not in (0, len(described["contigs"])):
+def _of_type(kind: type[Entry], entry: Mapping[str, Any]) -> Entry:
+    """Return the dataclass that an entry, whose types are checked, records."""
+    return kind(**{each.name: entry[each.name] for each in fields(kind) if each.name in entry})
+
+
+def _description(path: Path, entry: Mapping[str, Any]) -> Description:
+    """Return the entry `description`, whose types are checked. Raises BioqError if it has not one
+    length, or no length, for each contig, or a bin that is longer than the window."""
+    described = _of_type(Description, entry)
+    if len(described.contig_bp) not in (0, len(described.contigs)):
         raise BioqError(
             f"{path / METADATA}: contig_bp is not one length for each of the "
-            f"{len(described['contigs']):,} contigs; build the data set again"
+            f"{len(described.contigs):,} contigs; build the data set again"
         )
-    return tuple(lengths)
+    if len(set(described.contigs)) < len(described.contigs):
+        raise BioqError(f"{path / METADATA}: has two contigs of one name; {REMEDY}")
+    if described.bin_bp > described.window_bp:
+        raise BioqError(
+            f"{path / METADATA}: bin_bp is {described.bin_bp:,}, expected at most window_bp, "
+            f"{described.window_bp:,}; {REMEDY}"
+        )
+    return replace(
+        described,
+        contigs=tuple(described.contigs),
+        contig_bp=tuple(described.contig_bp),
+        sources=tuple(_of_type(Source, source) for source in entry.get("sources", [])),
+    )
 
 
 def check_sizes(path: Path, files: Mapping[str, Any]) -> None:
     """Raise BioqError if a file, name -> {"bytes"}, is missing or has another size."""
     for name, recorded in files.items():
-        file = path / name
-        size = file.stat().st_size if file.is_file() else None
+        file = kept_file(path, name)
+        size = None if file is None else file.stat().st_size
         if size != recorded["bytes"]:
             state = "is missing" if size is None else f"has {size:,} bytes"
             raise BioqError(
-                f"{file}: {state}, but {METADATA} records {recorded['bytes']:,}; "
+                f"{path / name}: {state}, but {METADATA} records {recorded['bytes']:,}; "
                 "the data set is damaged, copy or build it again"
             )
 
@@ -312,7 +357,7 @@ def _open_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt
     The header is compared, not parsed: NumPy's parser fails in many ways on a damaged header.
     """
     header = npy_header(shape, dtype)
-    size = len(header) + int(np.prod(shape)) * dtype.itemsize
+    size = len(header) + math.prod(shape) * dtype.itemsize
     try:
         with open(path, "rb") as file:
             first = file.read(len(header))

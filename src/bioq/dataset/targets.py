@@ -29,6 +29,9 @@ NAME = "name"
 """The first column of every target table; all other columns are annotation, kept as text."""
 
 _MOST_SUGGESTED = 3
+MOST_TARGETS = 1_000_000
+MOST_CELLS = 10_000_000
+"""Bounds of a target table: a row takes about 200 bytes of memory and a cell up to 60."""
 PEAKS = "peaks"
 """The column of a target sheet that gives each target's peak file."""
 
@@ -294,7 +297,14 @@ def _read_rows(path: Path, *, by_hand: bool) -> tuple[list[str], list[tuple[int,
 
     Columns without a name and without a cell at the end, as Excel adds them, are left out.
     """
-    rows = list(_parsed(path, read_text(path, "a tab-separated target table"), by_hand=by_hand))
+    text = read_text(path, "a tab-separated target table")
+    lines, columns = text.count("\n"), text.split("\n", 1)[0].count("\t") + 1
+    if lines > MOST_TARGETS or lines * columns > MOST_CELLS:  # before memory is taken for each
+        raise BioqError(
+            f"{path}: has {lines:,} lines and {columns:,} columns; expected at most "
+            f"{MOST_TARGETS:,} targets and {MOST_CELLS:,} cells"
+        )
+    rows = list(_parsed(path, text, by_hand=by_hand))
     header = rows.pop(0)[1] if rows else []
     while header and not header[-1].strip():
         if any(cell.strip() for _, row in rows for cell in row[len(header) - 1 :]):

@@ -6,13 +6,14 @@ They are in `RUN/evaluation/` for the split test, in `RUN/evaluation-SPLIT/` for
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import pandas as pd
-
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.evaluation.summary import Evaluation, Summary
+from bioq.evaluation.summary import ALWAYS_NO, Evaluation, Summary
 from bioq.files import locked, new_file, read_json, sync
+from bioq.files.inside import kept_file, require_inside
+from bioq.files.numbers import read_numbers
 
 FORMAT = "bioq-evaluation"
 FORMAT_VERSION = 1
@@ -26,6 +27,7 @@ REPORT = "report.html"
 TEST = "test"
 """The split whose evaluation is in `RUN/evaluation/`."""
 
+_REMEDY = "evaluate the run again"
 _FIRST_SCORE = "positives"
 """The first column of `per_target.tsv` that is a score and not the sheet's annotation."""
 
@@ -40,8 +42,11 @@ def latest_evaluation(run: str | Path) -> Path | None:
 
     None if the run has not been evaluated.
     """
-    folders = (evaluation_folder(run, split) for split in (TEST, "valid", "train"))
-    return next((folder for folder in folders if (folder / SUMMARY).is_file()), None)
+    for split in (TEST, "valid", "train"):
+        folder = evaluation_folder(run, split)
+        if kept_file(Path(run), f"{folder.name}/{SUMMARY}") is not None:
+            return folder
+    return None
 
 
 def read_evaluation(run: str | Path, split: str = TEST) -> Evaluation:
@@ -51,34 +56,58 @@ def read_evaluation(run: str | Path, split: str = TEST) -> Evaluation:
     if the run has not been evaluated, or a file is damaged.
     """
     folder = evaluation_folder(run, split)
-    file = folder / SUMMARY
-    if not file.is_file():
+    if kept_file(Path(run), f"{folder.name}/{SUMMARY}") is None:
         wanted = "" if split == TEST else f" --split {split}"
-        raise BioqError(f"{file}: no such file; run 'bioq evaluate {run} DATASET{wanted}' first")
+        raise BioqError(
+            f"{folder / SUMMARY}: no such file; run 'bioq evaluate {run} DATASET{wanted}' first"
+        )
     return read_folder(folder)
 
 
 def read_folder(folder: Path) -> Evaluation:
     """Read the evaluation in a folder. Raises BioqError if a file is damaged."""
     summary = _read_summary(folder)
-    try:
-        per_target = _read_per_target(folder / PER_TARGET)
-        curves = pd.read_csv(folder / CURVES, keep_default_na=False, na_values={"threshold": ""})
-        reliability = pd.read_csv(folder / RELIABILITY)
-        return Evaluation(per_target, cast(Summary, summary), curves, reliability)
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise BioqError(f"{folder}: cannot be read ({reason}); evaluate the run again") from error
+    per_target = read_numbers(
+        folder,
+        PER_TARGET,
+        needed=(NAME, "windows", "roc_auc"),
+        numbers_from=_FIRST_SCORE,
+        separator="\t",
+        remedy=_REMEDY,
+    )
+    curves = read_numbers(
+        folder,
+        CURVES,
+        needed=("curve", "group", "y", "threshold"),
+        numbers_from="x",
+        remedy=_REMEDY,
+    )
+    bins = ("end", "count", "mean_probability", "positive_rate")
+    reliability = read_numbers(
+        folder, RELIABILITY, needed=bins, numbers_from="start", remedy=_REMEDY
+    )
+    return Evaluation(per_target, summary, curves, reliability)
 
 
-def _read_summary(folder: Path) -> dict[str, Any]:
-    return read_json(
+def _read_summary(folder: Path) -> Summary:
+    summary = read_json(
         folder / SUMMARY,
         what="an evaluation",
         kind=FORMAT,
         version=FORMAT_VERSION,
-        remedy="evaluate the run again",
+        remedy=_REMEDY,
+        shape=Summary,
     )
+    for scores in summary["thresholds"]:
+        is_defined = scores["threshold"] is not None and {"f1", "precision", "recall"} <= set(
+            scores
+        )
+        if scores["chosen"] != ALWAYS_NO and not is_defined:
+            raise BioqError(
+                f"{folder / SUMMARY}: has a threshold without a number, f1, precision or recall; "
+                f"{_REMEDY}"
+            )
+    return cast(Summary, summary)
 
 
 def require_not_evaluated(run: Path, split: str, *, force: bool) -> None:
@@ -92,7 +121,7 @@ def require_not_evaluated(run: Path, split: str, *, force: bool) -> None:
     try:
         summary = _read_summary(folder)
         what = f"the split {summary['split']!r} of {summary['data']['name']}"
-    except (BioqError, KeyError, TypeError):
+    except BioqError:
         what = "a split, damaged"
     raise BioqError(
         f"{folder}: has an evaluation of {what}; give --force to replace it, or --out for another "
@@ -106,6 +135,7 @@ def make_folder(run: Path, split: str) -> Path:
     Raises BioqError if it cannot be made, for instance because the folder of RUN does not exist.
     """
     folder = evaluation_folder(run, split)
+    require_inside(run, folder.name)
     try:
         run.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
@@ -143,11 +173,3 @@ def write_evaluation(evaluation: Evaluation, run: Path) -> None:
             sync(file)
         (folder / SUMMARY).unlink(missing_ok=True)
         (folder / REPORT).unlink(missing_ok=True)
-
-
-def _read_per_target(file: Path) -> pd.DataFrame:
-    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False)
-    first = list(table.columns).index(_FIRST_SCORE)
-    for column in table.columns[first:]:
-        table[column] = pd.to_numeric(table[column].mask(table[column] == "NA"))
-    return table

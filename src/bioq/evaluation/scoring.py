@@ -23,7 +23,7 @@ from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types, of_type, path_to
 from bioq.progress import say
 from bioq.runs.calibration import Calibration
-from bioq.runs.folder import CONFIG, HISTORY, read_config, read_history
+from bioq.runs.folder import CONFIG, has_history, read_config, read_history
 from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, load
 
@@ -180,13 +180,12 @@ def _add_advice(evaluation: Evaluation, data: Dataset, members: Sequence[_Member
     run = members[0].run
     config = read_config(run)
     is_of_run = config.data.get("fingerprint") == data.fingerprint and "train" in data
-    has_history = (run / HISTORY).is_file()
     found["advice"] = what_to_try(
         evaluation.per_target["same_everywhere"].to_numpy() == 1,
         data["train"].positives() if is_of_run else None,
         len(data["train"]) if is_of_run else 0,
         learning_rate=config.recipe.get("learning_rate"),
-        epochs=len(read_history(run)) if has_history else 0,
+        epochs=len(read_history(run)) if has_history(run) else 0,
     )
 
 

@@ -7,13 +7,15 @@ micro averages; they cannot be compared with each other.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
+from bioq.files.typed import OneLine, Pair
+from bioq.options import AtLeastOne, AtLeastZero, Range
 
 VALID = "valid"
 """The split on which thresholds are chosen."""
@@ -28,21 +30,24 @@ Probability = npt.NDArray[np.float32]
 _PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
 
 
+Line = Annotated[str, OneLine]
+
+
 class DataName(TypedDict):
     """The data set that was scored."""
 
-    name: str
-    fingerprint: str
+    name: Line
+    fingerprint: Line
 
 
 class About(TypedDict):
     """What was scored, and how it was predicted."""
 
-    run: str
+    run: Line
     data: DataName
-    split: str
-    windows: int
-    targets: int
+    split: Line
+    windows: AtLeastOne
+    targets: AtLeastOne
     members: list[str]
     """The runs whose mean probability was scored."""
     calibrated: bool
@@ -53,7 +58,7 @@ class About(TypedDict):
     """Warnings about the scores."""
 
 
-Interval = list[float] | None
+Interval = Annotated[list[float], Pair] | None
 """The ends of a 95 % interval over blocks of the genome; None where it is not given."""
 
 Macro = TypedDict(
@@ -61,11 +66,11 @@ Macro = TypedDict(
     {
         "roc_auc": float | None,
         "roc_auc_interval": NotRequired[Interval],
-        "undefined_roc_auc": int,
+        "undefined_roc_auc": AtLeastZero,
         "median_roc_auc": float | None,
         "average_precision": float | None,
         "average_precision_interval": NotRequired[Interval],
-        "undefined_average_precision": int,
+        "undefined_average_precision": AtLeastZero,
         "median_average_precision": float | None,
         "brier": float | None,
         "f1_at_0.5": float | None,
@@ -78,8 +83,8 @@ Macro = TypedDict(
 class EnoughMacro(TypedDict):
     """Means over the targets with at least `positives` positive windows."""
 
-    positives: int
-    targets: int
+    positives: AtLeastZero
+    targets: AtLeastZero
     roc_auc: float | None
     roc_auc_interval: Interval
     average_precision: float | None
@@ -118,7 +123,7 @@ class ConstantScores(TypedDict):
 class SameEverywhere(TypedDict):
     """The targets that the network predicts the same for every window."""
 
-    targets: int
+    targets: AtLeastZero
     names: list[str]
     """The first of them."""
     advice: NotRequired[str]
@@ -128,9 +133,9 @@ class SameEverywhere(TypedDict):
 class GroupScores(TypedDict):
     """Scores of the targets of one group."""
 
-    targets: int
-    positives: int
-    undefined: int
+    targets: AtLeastZero
+    positives: AtLeastZero
+    undefined: AtLeastZero
     """Targets without a ROC AUC."""
     macro_roc_auc: float | None
     micro_roc_auc: float | None
@@ -160,10 +165,10 @@ class PublishedScores(TypedDict):
 
     model: str
     score: str
-    targets: int
+    targets: AtLeastZero
     published_mean: float
     mean_here: float
-    better_here: int
+    better_here: AtLeastZero
     """Targets whose computed score is higher than the published score."""
 
 
@@ -173,13 +178,13 @@ class Summary(About):
     Evaluations written before 2026-11-29 do not have the keys that are not required.
     """
 
-    positive_rate: float | None
+    positive_rate: Annotated[float, Range(least=0, most=1)] | None
     macro: Macro
     micro: Micro
     groups: dict[str, GroupScores]
     thresholds: list[ThresholdScores]
     published: list[PublishedScores]
-    blocks: NotRequired[int]
+    blocks: NotRequired[AtLeastZero]
     """Blocks of the genome that the windows are in."""
     enough: NotRequired[EnoughMacro]
     constant: NotRequired[ConstantScores]

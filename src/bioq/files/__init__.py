@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
+from bioq.files.inside import read_kept
+from bioq.files.typed import parse_json, require_types, shown
 
 _CHUNK_BYTES = 1 << 22
 SMALL_BYTES = 1 << 26
@@ -251,28 +253,50 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def read_json(
-    file: Path, *, what: str, kind: str, version: int, remedy: str, older: tuple[int, ...] = ()
+    file: Path,
+    *,
+    what: str,
+    kind: str,
+    version: int,
+    remedy: str,
+    older: tuple[int, ...] = (),
+    shape: Any = Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a JSON object whose `format` and `format_version` are `kind` and `version`.
 
-    `older` versions are read too. Raises BioqError, which ends with `remedy`, if `file` is not
-    `what` or has another version.
+    `older` versions are read too. The fields have the types of the annotation `shape`
+    (`files.typed`). Raises BioqError, which ends with `remedy`, if `file` is not `what` or has
+    another version or a field of another type.
     """
-    try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        recorded_kind, recorded_version = content["format"], content["format_version"]
-    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-        raise BioqError(
-            f"{file}: is not {what} ({type(error).__name__}: {error}); {remedy}"
-        ) from error
+    content = read_json_text(file, f"is not {what}", remedy)
+    if not isinstance(content, dict) or not {"format", "format_version"} <= content.keys():
+        raise BioqError(f"{file}: is not {what} (it has no format and format_version); {remedy}")
+    recorded_kind, recorded_version = content["format"], content["format_version"]
     if recorded_kind != kind:
-        raise BioqError(f"{file}: format is {recorded_kind!r}, expected {kind!r}; {remedy}")
-    if recorded_version not in (version, *older):
+        raise BioqError(f"{file}: format is {shown(recorded_kind)}, expected {kind!r}; {remedy}")
+    if isinstance(recorded_version, int | float) and recorded_version not in (version, *older):
         raise BioqError(
-            f"{file}: format_version {recorded_version}, this BioQ reads {version}; "
+            f"{file}: format_version {shown(recorded_version)}, this BioQ reads {version}; "
             f"use the BioQ that wrote it, or {remedy}"
         )
+    require_types(recorded_version, int, file, remedy, at="format_version")
+    require_types(content, shape, file, remedy)
     return content
+
+
+def read_json_text(file: Path, problem: str, remedy: str) -> Any:
+    """Return the JSON value in a file of a folder that BioQ wrote (`files.inside`).
+
+    Raises BioqError if it cannot be read or, with `problem` and `remedy`, is not JSON.
+    """
+    text = read_kept(file.parent, file.name, most_bytes=SMALL_BYTES)
+    if text is None:
+        raise BioqError(f"{file}: no such file; {remedy}")
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise BioqError(f"{file}: {problem} ({reason}); {remedy}") from error
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

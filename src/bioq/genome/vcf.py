@@ -35,7 +35,7 @@ from bioq.genome.vcf_tables import (
     refuse_joined_header,
     refuse_names,
 )
-from bioq.progress import progress
+from bioq.progress import Advance, progress
 
 _Value = TypeVar("_Value")
 BCF_MAGIC = b"BCF\x02"
@@ -83,17 +83,18 @@ def read_variants(
     label: str = "",
     header: VcfHeader | None = None,
     may_be_empty: bool = False,
+    advance: Advance | None = None,
 ) -> Iterator[Variant]:
     """Yield every allele of a VCF or BCF in file order; "-" is standard input.
 
     `label` is the name of the file in messages, by default its path. The lines of the file's header
     are added to `header` before the first allele.
     Raises BioqError, with the line, at the first malformed line, and for a file without a record;
-    with `may_be_empty` only if it has no line #CHROM either.
+    with `may_be_empty` only if it has no line #CHROM either. `advance`: see `open_content`.
     """
     path = Path(path)
     header = VcfHeader() if header is None else header
-    with open_content(path, "VCF or BCF", label=label, accepts=["BCF"]) as content:
+    with open_content(path, "VCF or BCF", label=label, accepts=["BCF"], advance=advance) as content:
         head = content.stream.peek(len(BCF_MAGIC))
         if not head and content.compression == "none":
             raise BioqError(f"{content.label}: is empty; expected VCF or BCF")

@@ -14,6 +14,8 @@ _COLUMNS_LINE = re.compile(rb"#CHROM\s+POS\s", re.IGNORECASE)
 _FIELD = re.compile(r'\s*(\w+)\s*=\s*("(?:[^"\\]|\\.)*"|[^,]*(?:,(?!\s*\w+\s*=)[^,]*)*)')
 # Programs write them where they do not have a length: 2^29 is the limit of a tabix index.
 _PLACEHOLDERS = (0, 1 << 29, (1 << 31) - 1)
+_MOST_BYTES, _MOST_COMMAS = 1 << 14, 64
+"""Of a line that describes a genome; a longer one gives nothing. Real ones have up to 500, 20."""
 
 
 class VcfHeader:
@@ -40,6 +42,8 @@ class VcfHeader:
         if _COLUMNS_LINE.match(line):
             self.columns = line.rstrip().count(b"\t") + 1
         self.is_vcf |= line.startswith(b"##") or self.columns > 0
+        if len(line) > _MOST_BYTES or line.count(b",") > _MOST_COMMAS:
+            return
         line = line.strip()
         match = _CONTIG_LINE.fullmatch(line)
         if match is not None:

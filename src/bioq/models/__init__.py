@@ -7,14 +7,18 @@ this package does not import torch; building a model does.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 from bioq.models.sizes import AS_PUBLISHED, ModelSizes, sizes_from
-from bioq.options import of_type, text, whole_number
+from bioq.options import TargetCount, WindowBp, expected, fits, found, of_type, text, whole_number
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["AS_PUBLISHED", "ModelSizes", "build_from_architecture", "build_model"]
+
+
+MOST_WEIGHTS = 1 << 31
+"""Weights of a network, 8 GiB; the largest of the published models has 2^26."""
 
 
 def build_model(
@@ -31,8 +35,11 @@ def build_model(
     this function that build the same network again.
 
     Raises UsageError for an unknown name, a size that the model does not have and a number that is
-    not whole, BioqError for a window that is too short.
+    not whole or out of range; BioqError for a window that is too short and for more than
+    MOST_WEIGHTS weights, before memory is taken.
     """
+    import torch
+
     from bioq.models.families import complete_sizes, family_named
     from bioq.models.family import Architecture
 
@@ -43,7 +50,25 @@ def build_model(
     of_type("sizes", sizes, kinds, "bioq.ModelSizes, or a mapping of sizes")
     changes = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
     complete = complete_sizes(name, changes)
-    return family_named(name).network(Architecture(name, targets, window_bp, complete))
+    for what, value, kind in (
+        ("targets", targets, TargetCount),
+        ("window_bp", window_bp, WindowBp),
+    ):
+        if not fits(value, kind):
+            raise UsageError(
+                f"model {name}: {what} {found(value)}, expected {expected(value, kind)}"
+            )
+    architecture = Architecture(name, targets, window_bp, complete)
+    network = family_named(name).network
+    with torch.device("meta"):  # its layers, without memory for the weights
+        outline = network(architecture)
+    weights = sum(tensor.numel() for tensor in outline.state_dict().values())
+    if weights > MOST_WEIGHTS:
+        raise BioqError(
+            f"model {name}: has {weights:,} weights in these sizes, expected at most "
+            f"{MOST_WEIGHTS:,}; choose smaller sizes"
+        )
+    return outline if torch.get_default_device().type == "meta" else network(architecture)
 
 
 def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":

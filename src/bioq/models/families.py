@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, short
 from bioq.models import danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
@@ -27,9 +27,9 @@ FAMILY_RECIPES: Mapping[str, Recipe] = {
 def family_named(name: str) -> Family:
     """Return the family of the model with that name; raises UsageError for an unknown name."""
     for family in FAMILIES:
-        if name in family.published:
+        if isinstance(name, str) and name in family.published:
             return family
-    raise UsageError(f"model {name!r} is unknown; choose one of {', '.join(PUBLISHED)}")
+    raise UsageError(f"model {short(repr(name))} is unknown; choose one of {', '.join(PUBLISHED)}")
 
 
 def family_of(network: nn.Module) -> Family | None:

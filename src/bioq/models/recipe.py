@@ -7,6 +7,8 @@ import torch.
 from dataclasses import dataclass
 from typing import Literal
 
+from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Share
+
 Optimizer = Literal["rmsprop", "adam", "adamw"]
 Schedule = Literal["constant", "cosine"]
 TrainStrands = Literal["random", "both", "forward"]
@@ -23,20 +25,20 @@ class Recipe:
     """How the weights are trained. `--from`, seed and precision complete the computation."""
 
     optimizer: Optimizer
-    learning_rate: float
-    weight_decay: float
+    learning_rate: Positive
+    weight_decay: NotNegative
     schedule: Schedule
-    warmup_epochs: float
-    batch_size: int
-    epochs: int
-    patience: int
-    clip_norm: float
+    warmup_epochs: NotNegative
+    batch_size: AtLeastOne
+    epochs: AtLeastOne
+    patience: AtLeastZero
+    clip_norm: NotNegative
     strands: TrainStrands
-    shift: int
+    shift: AtLeastZero
     select_by: SelectBy
     output_bias: bool
-    average: float
-    beta2: float
+    average: Share
+    beta2: Share
 
     @property
     def times_shown(self) -> int:

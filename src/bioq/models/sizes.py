@@ -2,35 +2,43 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 from bioq.errors import BioqError, UsageError
-from bioq.options import AtLeastOne, Share, check_types
+from bioq.options import Range, Share, check_types
+
+Units = Annotated[int, Range(least=1, most=16_384)]
+"""Filters or units of a layer; published networks have up to 4,096."""
+Positions = Annotated[int, Range(least=1, most=1 << 20)]
+"""Not more than a window has bases (`options.WindowBp`)."""
+Layers = Annotated[int, Range(least=1, most=64)]
+"""Layers of one kind; building a network takes time for each."""
 
 
 @dataclass(frozen=True)
 class ModelSizes:
     """Sizes of a model; None keeps the published one."""
 
-    filters: AtLeastOne | None = None
+    filters: Units | None = None
     """Filters of the first convolution; deepsea's second and third
     convolutions have 1.5 and 3 times as many."""
-    filter_width: AtLeastOne | None = None
+    filter_width: Positions | None = None
     """Width of a filter in positions; in bases for the first convolution."""
-    pool_width: AtLeastOne | None = None
+    pool_width: Positions | None = None
     """Positions of which max pooling keeps the largest value."""
-    lstm_units: AtLeastOne | None = None
+    lstm_units: Units | None = None
     """Units of the LSTM in each direction; deepsea has no LSTM."""
-    lstm_layers: AtLeastOne | None = None
+    lstm_layers: Layers | None = None
     """Layers of the LSTM; deepsea has no LSTM."""
-    dense_units: AtLeastOne | None = None
+    dense_units: Units | None = None
     """Units of the fully connected layer before the targets."""
     dropout_conv: Share | None = None
     """Share dropped after pooling, while training."""
     dropout_head: Share | None = None
     """Share dropped before the fully connected layer, while training."""
-    attention_units: AtLeastOne | None = None
+    attention_units: Units | None = None
     """Units of all heads of the attention together; deepatt only."""
-    attention_heads: AtLeastOne | None = None
+    attention_heads: Units | None = None
     """Heads of the attention; deepatt only."""
     composition_share: Share | None = None
     """Weight of the linear model of 5-mers in the logits, 0 without it; marq only."""

@@ -22,7 +22,7 @@ from bioq.plots.evaluation import (
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
 from bioq.runs.best_epoch import best_epoch, best_epoch_text, chosen_by, deciding_score, score_name
-from bioq.runs.folder import HISTORY, RunConfig, read_history
+from bioq.runs.folder import RunConfig, has_history, read_history
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def figure_of_model(summary: Summary) -> Drawn:
 def settings(run: Path, config: RunConfig) -> list[tuple[str, str]]:
     """Return the settings of the run's training, as (name, value) rows of text."""
     rows = [("model", str(config.model["name"]))]
-    if (run / HISTORY).is_file():
+    if has_history(run):
         history: Any = read_history(run).to_dict("records")
         rows.append(("best epoch", best_epoch_text(history, config.select_by)))
     rows += [(_words(name), str(value)) for name, value in config.model.get("sizes", {}).items()]

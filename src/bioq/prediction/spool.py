@@ -12,16 +12,20 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import FolderKind, locked, new_file, write_json
+from bioq.files.inside import kept_file, require_inside
+from bioq.files.typed import parse_json, require_types
+from bioq.options import AtLeastZero
 from bioq.tables.layout import Columns, Layout, Scores
 from bioq.tables.parquet import ARROW_TYPE
 from bioq.tables.resume import (
+    REMEDY,
     damaged,
     new_part,
     parts_are_kept,
@@ -39,6 +43,14 @@ _BATCH_BYTES = 2 << 20
 _SUFFIX = ".arrow"
 _STATE = b"bioq"
 _SCORE = "score:"
+
+
+class _Position(TypedDict):
+    """The position in the input that a part records."""
+
+    units: AtLeastZero
+    rows: AtLeastZero
+    digest: str
 
 
 class Spool:
@@ -87,14 +99,15 @@ class Spool:
         manifest = self.folder / MANIFEST
         if force:
             manifest.unlink(missing_ok=True)
-        if manifest.is_file():
+        if kept_file(self.folder, MANIFEST) is not None:
             refuse_interrupted(self.folder, resume=resume)
             require_identity(self.folder, read_object(manifest), identity)
         else:
             for part in self.folder.glob(f"*{_SUFFIX}"):  # `remove` was interrupted
                 part.unlink()
             write_json(manifest, identity)
-        self._parts = sorted(self.folder.glob(f"*{_SUFFIX}"))
+        parts = sorted(self.folder.glob(f"*{_SUFFIX}"))
+        self._parts = [require_inside(self.folder, part.name) for part in parts]
         self.units, self.rows, self.digest = 0, 0, ""
         if self._parts:
             self.units, self.rows, self.digest = _state(self._parts[-1])
@@ -250,6 +263,8 @@ def _schema(layout: Layout) -> Any:
 
 @contextlib.contextmanager
 def _opened(part: Path) -> Iterator[Any]:
+    if kept_file(part.parent, part.name) is None:
+        raise damaged(part, "it was removed")
     try:
         with pa.OSFile(str(part)) as file, pa.ipc.open_file(file) as reader:
             yield reader
@@ -261,7 +276,8 @@ def _state(part: Path) -> tuple[int, int, str]:
     """Return the units and rows up to the end of a part, and the digest."""
     with _opened(part) as reader:
         try:
-            state = json.loads(reader.schema.metadata[_STATE])
-            return int(state["units"]), int(state["rows"]), str(state["digest"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise damaged(part, "its position in the input is missing") from error
+            state = parse_json((reader.schema.metadata or {}).get(_STATE, b"null"))
+        except ValueError as error:
+            raise damaged(part, error) from error
+    require_types(state, _Position, part, REMEDY, at="position")
+    return state["units"], state["rows"], state["digest"]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bioq.errors import BioqError
 from bioq.files import read_json, write_json
+from bioq.files.inside import kept_file
 
 FORMAT = "bioq-calibration"
 FORMAT_VERSION = 2
@@ -126,7 +127,7 @@ class Calibration:
 def read_calibration(run: Path) -> Calibration | None:
     """Return a run's calibration; None if it has none. Raises BioqError if the file is damaged."""
     file = run / CALIBRATION_FILE
-    if not file.is_file():
+    if kept_file(run, CALIBRATION_FILE) is None:
         return None
     content = read_json(
         file,
@@ -135,10 +136,11 @@ def read_calibration(run: Path) -> Calibration | None:
         version=FORMAT_VERSION,
         older=(_OLD_VERSION,),
         remedy=_REMEDY,
+        shape=_File,
     )
     try:
         return _parsed(content)
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise BioqError(f"{file}: is not a calibration ({error}); {_REMEDY}") from error
 
 
@@ -150,10 +152,50 @@ def write_calibration(calibration: Calibration, run: Path) -> Path:
 
 
 def _parsed(content: Mapping[str, Any]) -> Calibration:
+    """Return the calibration; raises ValueError if a number is out of its range."""
     shared = {name: content[name] for name in ("weights", "data", "before", "after")}
     if content["format_version"] == _OLD_VERSION:
-        old = CalibrationMap(lowest=float(content["lowest"]), tail=0)
+        old = CalibrationMap(lowest=_required(content, "lowest"), tail=0)
         return Calibration(name=_OLD_MAP, map=old, **shared)
-    numbers = content["map"]
-    new = CalibrationMap(**{name: float(numbers[name]) for name in asdict(CalibrationMap())})
-    return Calibration(name=str(content["name"]), map=new, gain=content["gain"], **shared)
+    numbers = _required(content, "map")
+    new = CalibrationMap(
+        **{name: float(_required(numbers, name)) for name in asdict(CalibrationMap())}
+    )
+    name, gain = _required(content, "name"), _required(content, "gain")
+    return Calibration(name=name, map=new, gain=gain, **shared)
+
+
+def _required(content: Mapping[str, Any], name: str) -> Any:
+    if name not in content:
+        raise ValueError(f"it has no {name}")
+    return content[name]
+
+
+class _Scores(TypedDict):
+    log_loss: float
+
+
+class _Gain(TypedDict):
+    low: float
+    high: float
+    blocks: int
+
+
+class _Data(TypedDict, total=False):
+    name: str
+    fingerprint: str
+    split: str
+    windows: int
+
+
+class _File(TypedDict):
+    """The content of `calibration.json` of both versions."""
+
+    weights: str
+    data: _Data
+    before: _Scores
+    after: _Scores
+    name: NotRequired[str]
+    map: NotRequired[CalibrationMap]
+    gain: NotRequired[_Gain]
+    lowest: NotRequired[float]

@@ -5,6 +5,7 @@ calibration.json (if calibrated), resume/state.safetensors.
 """
 
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,20 +16,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset, open_dataset
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError
 from bioq.files import FolderKind, new_file, new_folder, read_json
+from bioq.files.inside import kept_file
+from bioq.files.numbers import read_numbers
+from bioq.files.typed import shown
 from bioq.genome import Genome
 from bioq.genome.builds import build_of, different_genomes, lengths_in
+from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
+from bioq.runs.config_types import ConfigFile
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
+_REMEDY = "train again or restore the file"
 CONFIG = "config.json"
 BEST = "model.safetensors"
 LAST = "last.safetensors"
@@ -125,27 +133,47 @@ def files_of_run(run: str | Path) -> list[Path]:
 
 
 def read_config(run: str | Path) -> RunConfig:
-    """Read a run's `config.json`. Raises BioqError if this is no run or a newer format."""
-    file = Path(run) / CONFIG
-    if not file.is_file():
+    """Read a run's `config.json`, and check the type of each field.
+
+    Raises BioqError if this is no run, a newer format, or a field has another type.
+    """
+    run = Path(run)
+    file = run / CONFIG
+    if kept_file(run, CONFIG) is None:
         raise BioqError(f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'")
     config = read_json(
         file,
         what="a run's configuration",
         kind=FORMAT,
         version=FORMAT_VERSION,
-        remedy="train again or restore the file",
+        remedy=_REMEDY,
+        shape=ConfigFile,
     )
+    name = config["data"]["name"]
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {_REMEDY}")
+    return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
+
+
+def network_outline(run: str | Path, config: RunConfig) -> nn.Module:
+    """Return the network of a run on PyTorch's device "meta": its layers, without weights.
+
+    Raises BioqError if this version of BioQ cannot build it.
+    """
     try:
-        return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
-    except KeyError as error:
-        raise BioqError(f"{file}: has no {error}; train again") from error
+        with torch.device("meta"):
+            return build_from_architecture(config.model)
+    except BioqError as error:
+        raise BioqError(f"{Path(run) / CONFIG}: {error}") from error
 
 
 def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
     """Return a run's target table. Raises BioqError if `config.json` has another number of
     targets."""
-    file, expected = Path(run) / TARGETS, config.model["targets"]
+    run, expected = Path(run), config.model["targets"]
+    file = run / TARGETS
+    if kept_file(run, TARGETS) is None:
+        raise BioqError(f"{file}: no such file; {_REMEDY}")
     targets = read_target_table(file)
     if len(targets) != expected:
         raise BioqError(
@@ -192,7 +220,7 @@ def training_data(run: str | Path) -> Dataset:
     candidates = [Path(run).resolve().parent / str(data["name"])]
     if "path" in data:  # runs written before 2026-11-23 have the name alone
         candidates.insert(0, Path(data["path"]))
-    path = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    path = next((candidate for candidate in candidates if os.path.isdir(candidate)), None)
     if path is None:
         raise BioqError(
             f"{run}: its data set is not in {' or '.join(map(str, dict.fromkeys(candidates)))}; "
@@ -213,14 +241,20 @@ def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:
         pd.DataFrame(list(history)).to_csv(partial, index=False, lineterminator="\n")
 
 
+def has_history(run: str | Path) -> bool:
+    """Return whether a run has a history: an epoch is finished."""
+    return kept_file(Path(run), HISTORY) is not None
+
+
 def read_history(run: str | Path) -> pd.DataFrame:
     """Return `history.csv`: one row per epoch, from epoch 1.
 
     Raises BioqError if the file is missing or damaged.
     """
-    file = Path(run) / HISTORY
-    try:
-        return pd.read_csv(file)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BioqError(f"{file}: is not a training history ({reason})") from error
+    remedy = "restore it, or remove it"
+    history = read_numbers(Path(run), HISTORY, numbers_from="epoch", remedy=remedy)
+    if history["epoch"].tolist() != list(range(1, len(history) + 1)):
+        raise BioqError(
+            f"{Path(run) / HISTORY}: its epochs are not 1 to {len(history):,}; {remedy}"
+        )
+    return history

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bioq.errors import BioqError
-from bioq.models import build_from_architecture
 from bioq.models.device import choose_device
 from bioq.options import found, of_type, one_of, path_to
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
-from bioq.runs.folder import BEST, LAST, RunConfig, read_config, read_targets
+from bioq.runs.folder import BEST, LAST, RunConfig, network_outline, read_config, read_targets
 from bioq.runs.weights import load_weights, weights_checksum
 
 _WEIGHTS = {"best": BEST, "last": LAST}
@@ -87,8 +86,7 @@ def load(
     of_type("calibrated", calibrated, bool, "True or False")
     run, device = path_to("run", run), choose_device(device)
     config = read_config(run)
-    with torch.device("meta"):  # no random weights: those of the file replace them
-        network: nn.Module = build_from_architecture(config.model)
+    network = network_outline(run, config)  # no random weights: those of the file replace them
     load_weights(network, run / _WEIGHTS[weights])
     targets = read_targets(run, config)
     calibration = None

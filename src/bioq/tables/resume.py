@@ -6,13 +6,13 @@ the rows of one table in such a folder; in `cluster.parts` the folder itself is 
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
-from bioq.files import new_file
+from bioq.files import new_file, read_json_text
+from bioq.files.typed import name_text, shown
 
 REMEDY = "remove its folder and run the command again"
 
@@ -55,7 +55,8 @@ def require_identity(
     """Raise UsageError if the identity recorded in `folder` is not that of the present command."""
     for name in sorted(recorded.keys() | expected.keys()):
         if recorded.get(name) != expected.get(name):
-            raise different(folder, f"{name} {recorded.get(name)!r}, not {expected.get(name)!r}")
+            found = f"{name_text(name)} {shown(recorded.get(name))}"
+            raise different(folder, f"{found}, not {expected.get(name)!r}")
 
 
 def different(folder: Path, difference: str) -> UsageError:
@@ -72,10 +73,10 @@ def damaged(file: Path, reason: object) -> BioqError:
 
 def read_object(file: Path) -> dict[str, Any]:
     """Return the JSON object in a file of the folder. Raises BioqError if it is damaged."""
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise damaged(file, error) from error
+    content = read_json_text(file, "is damaged", REMEDY)
+    if not isinstance(content, dict):
+        raise damaged(file, f"its content is {shown(content)}, expected an object")
+    return content
 
 
 def refuse_both(*, resume: bool, force: bool) -> None:

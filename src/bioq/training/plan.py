@@ -14,10 +14,18 @@ import torch
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
-from bioq.models import ModelSizes, build_from_architecture, build_model
+from bioq.files.typed import require_types
+from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
-from bioq.runs.folder import CONFIG, RunConfig, read_config, read_targets, require_window_bp
+from bioq.runs.folder import (
+    CONFIG,
+    RunConfig,
+    network_outline,
+    read_config,
+    read_targets,
+    require_window_bp,
+)
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -28,6 +36,7 @@ gains 0.002 of macro average precision on 60,000 windows, for 1.8 times the time
 (docs/training.md)."""
 MEASURED_WINDOWS = 60_000
 """Training windows of the largest set on which it was compared with another model."""
+_REMEDY = "correct the file, or start a new run"
 MODEL_OF_OLD_RUNS = "bioq"
 """The model of a run that does not record its model."""
 
@@ -278,8 +287,7 @@ def _facts_of(data: Dataset) -> DataFacts:
 
 
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
-    with torch.device("meta"):
-        build_from_architecture(stored.model)  # raises if this BioQ cannot build it
+    network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
     return SourceRun(
@@ -295,15 +303,14 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
-    try:
-        facts = DataFacts(
-            fingerprint=stored.data["fingerprint"],
-            window_bp=stored.model["window_bp"],
-            targets=stored.model["targets"],
-            train_windows=stored.data["windows"]["train"],
-        )
-    except KeyError as error:
-        raise BioqError(f"{run / CONFIG}: has no {error}; start a new run") from error
+    if "train" not in stored.data["windows"]:
+        raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
+    facts = DataFacts(
+        fingerprint=stored.data["fingerprint"],
+        window_bp=stored.model["window_bp"],
+        targets=stored.model["targets"],
+        train_windows=stored.data["windows"]["train"],
+    )
     return _recorded_plan(run, stored, facts)
 
 
@@ -316,16 +323,17 @@ def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
         choices = _choices(options)
         recipe = choices["config"].resolve(facts.train_windows, choices["model"])
         recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
-        source = None if options["from"] is None else SourceRun(**options["from"])
+        require_types(options["from"], SourceRun | None, run / CONFIG, _REMEDY, at="training.from")
+        source = (
+            None if options["from"] is None else SourceRun(**_fields_in(SourceRun, options["from"]))
+        )
         return Plan(source=source, recipe=recipe, data=facts, **choices)
     except UsageError as error:
-        raise BioqError(
-            f"{run / CONFIG}: records {error}; correct the file, or start a new run"
-        ) from error
+        raise BioqError(f"{run / CONFIG}: records {error}; {_REMEDY}") from error
 
 
 def _fields_in(
-    kind: type[TrainConfig | ModelSizes | Recipe], values: Mapping[str, Any]
+    kind: type[TrainConfig | ModelSizes | Recipe | SourceRun], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the values whose names are fields of a dataclass."""
     return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -9,10 +9,11 @@ from torch import nn
 
 from bioq.dataset import Dataset, Split
 from bioq.errors import BioqError
+from bioq.files.inside import kept_file
 from bioq.models import build_from_architecture, build_model
 from bioq.models.composition import Composition
 from bioq.models.motif_start import initialise_filters, starting_motifs
-from bioq.runs.folder import BEST, STATE, read_config
+from bioq.runs.folder import BEST, STATE, network_outline, read_config
 from bioq.runs.weights import load_weights, weights_sha256
 from bioq.training.composition import fit_composition, log_odds
 from bioq.training.plan import Plan, SourceRun, shared_targets
@@ -36,7 +37,7 @@ def start_network(
         window_bp=plan.data.window_bp,
         sizes=plan.sizes,
     )
-    has_checkpoint = resume and (run / STATE).is_file()
+    has_checkpoint = resume and kept_file(run, STATE) is not None
     if plan.recipe.output_bias and not has_checkpoint:
         start_at_positive_rates(network, data["train"])
     composition = getattr(network, "composition", None)
@@ -85,8 +86,7 @@ def _copy_weights(network: nn.Module, source: SourceRun, data: Dataset, run: Pat
             f"restore them, or remove {run} and start over"
         )
     config = read_config(folder)
-    with torch.device("meta"):
-        trained: nn.Module = build_from_architecture(config.model)
+    trained = network_outline(folder, config)
     load_weights(trained, folder / BEST)
     old_rows, new_rows = shared_targets(folder, config, data)
     weights, axes = network.state_dict(), _target_axes(network)

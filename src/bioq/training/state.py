@@ -5,37 +5,58 @@ and the step.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from bioq.errors import BioqError
+from bioq.files.inside import kept_file
+from bioq.files.typed import MayBeUndefined, name_text, parse_json, require_types
 from bioq.models.recipe import Recipe
+from bioq.options import AtLeastZero, NotNegative
 from bioq.runs.best_epoch import best_epoch
 from bioq.runs.folder import STATE
-from bioq.runs.weights import read_metadata, read_tensors, save_tensors
+from bioq.runs.weights import (
+    Header,
+    described,
+    read_metadata,
+    read_tensors,
+    require_finite,
+    save_tensors,
+)
 from bioq.training.plan import Plan
 from bioq.training.recipes import make_optimizer, running_mean
 
 _METADATA = "position"
+_OPTIMIZER = "optimizer."
+_MOMENTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
+    torch.optim.RMSprop: ("square_avg",),
+    torch.optim.Adam: ("exp_avg", "exp_avg_sq"),
+    torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
+}
+"""The tensors that an optimizer keeps for each weight, besides the number of steps."""
+Score = Annotated[float, MayBeUndefined]
+"""NaN where nothing was validated."""
 
 
 @dataclass
 class Position:
     """How far a training has come."""
 
-    epoch: int = 0
+    epoch: AtLeastZero = 0
     """Epochs finished."""
-    step: int = 0
+    step: AtLeastZero = 0
     """Steps finished in the epoch after those."""
     loss_sum: float = 0.0
     """Sum of loss times windows over the steps of this epoch."""
-    seconds: float = 0.0
+    seconds: NotNegative = 0.0
     """Time spent on this epoch so far."""
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Score]] = field(default_factory=list)
     """The rows of `history.csv`."""
 
     def best_epoch(self, recipe: Recipe) -> int:
@@ -94,33 +115,60 @@ def load_state(run: Path, state: TrainingState) -> None:
 
     Raises BioqError if the file is damaged or belongs to another network.
     """
-    file = run / STATE
-    if not file.exists():
+    file = kept_file(run, STATE)
+    if file is None:
         return
-    tensors, metadata = read_tensors(file)
+    expected = _expected_tensors(state)
+    tensors, metadata = read_tensors(file, lambda header: _require_state(file, header, expected))
+    require_finite(file, tensors)
     weights, means = {}, {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
-    try:
-        for name, tensor in tensors.items():
-            kind, key = name.split(".", 1)
-            if kind == "model":
-                weights[key] = tensor
-            elif kind == "averaged":
-                means[key] = tensor
-            else:
-                number, moment = key.split(".", 1)
-                moments.setdefault(int(number), {})[moment] = tensor
-        state.network.load_state_dict(weights)
-        if state.average is not None:
-            state.average.load_state_dict(means)
-        groups = state.optimizer.state_dict()["param_groups"]
-        state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        state.position = _read_position(metadata[_METADATA])
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        raise BioqError(
-            f"{file}: does not belong to this run ({reason}); remove {file.parent} to start over"
-        ) from error
+    for name, tensor in tensors.items():
+        kind, key = name.split(".", 1)
+        if kind == "model":
+            weights[key] = tensor
+        elif kind == "averaged":
+            means[key] = tensor
+        else:
+            number, moment = key.split(".", 1)
+            moments.setdefault(int(number), {})[moment] = tensor
+    state.network.load_state_dict(weights)
+    if state.average is not None:
+        state.average.load_state_dict(means)
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.position = _read_position(file, metadata)
+
+
+def _expected_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    """Return tensors of the names, shapes and types that `save_state` writes."""
+    tensors = {f"model.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    if state.average is not None:
+        mean = state.average.state_dict()
+        tensors |= {f"averaged.{name}": tensor for name, tensor in mean.items()}
+    groups = state.optimizer.param_groups
+    for number, weight in enumerate(weight for group in groups for weight in group["params"]):
+        prefix = f"{_OPTIMIZER}{number}."
+        tensors[f"{prefix}step"] = torch.zeros(())
+        tensors |= {f"{prefix}{name}": weight for name in _MOMENTS[type(state.optimizer)]}
+    return tensors
+
+
+def _require_state(file: Path, header: Header, expected: Mapping[str, torch.Tensor]) -> None:
+    """Raise BioqError if a file has other tensors than a state; before the first step, the
+    optimizer has none."""
+    kept = {name.rpartition(".")[0] for name in header}
+    for name in sorted(header.keys() | expected.keys()):
+        weight = name.rpartition(".")[0]
+        if weight.startswith(_OPTIMIZER) and weight not in kept:
+            continue
+        found = header.get(name, "none")
+        wanted = described(expected[name]) if name in expected else "none"
+        if found != wanted:
+            raise BioqError(
+                f"{file}: does not belong to this run ({name_text(name)} is {found}, expected "
+                f"{wanted}); remove {file.parent} to start over"
+            )
 
 
 def read_position(run: Path) -> Position | None:
@@ -128,23 +176,23 @@ def read_position(run: Path) -> Position | None:
 
     Raises BioqError if the checkpoint cannot be read.
     """
-    file = run / STATE
-    if not file.is_file():
-        return None
+    file = kept_file(run, STATE)
+    return None if file is None else _read_position(file, read_metadata(file))
+
+
+def _read_position(file: Path, metadata: Mapping[str, str]) -> Position:
+    remedy = f"remove {file.parent} to start over"
     try:
-        return _read_position(read_metadata(file)[_METADATA])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BioqError(f"{file}: is no checkpoint of a training ({error})") from error
-
-
-def _read_position(text: str) -> Position:
-    position = Position(**json.loads(text))
-    counts, sums = (position.epoch, position.step), (position.loss_sum, position.seconds)
-    rows = position.history if isinstance(position.history, list) else [None]
-    if (
-        not all(isinstance(count, int) and count >= 0 for count in counts)
-        or not all(isinstance(number, int | float) for number in sums)
-        or not all(isinstance(row, dict) for row in rows)
-    ):
-        raise ValueError(f"the position is {text[:100]}")
+        recorded = parse_json(metadata.get(_METADATA, "null"))
+    except ValueError as error:
+        raise BioqError(f"{file}: its position is not JSON ({error}); {remedy}") from error
+    require_types(recorded, Position, file, remedy, at=_METADATA)
+    position = Position(
+        **{each.name: recorded[each.name] for each in fields(Position) if each.name in recorded}
+    )
+    epochs = [row.get("epoch") for row in position.history]
+    if len(epochs) != position.epoch or epochs != list(range(1, len(epochs) + 1)):
+        raise BioqError(
+            f"{file}: its history is not that of the epochs 1 to {position.epoch:,}; {remedy}"
+        )
     return position

@@ -5,16 +5,19 @@ target, a histogram of the sizes of effects. Its steps have 9 significant bits (
 """
 
 import json
+import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.files import new_file
+from bioq.files.typed import OneLine, parse_json, require_types, shown
 from bioq.genome.builds import lengths_in
 from bioq.inputs import input_file
 from bioq.options import path_to
@@ -26,6 +29,9 @@ FORMAT_VERSION = 1
 _DROPPED_BITS = 15
 _FIRST_KEY = (127 - 64) << 8
 _KEYS = (64 + 8) << 8
+_REMEDY = "make it again with 'bioq background'"
+_MOST_BYTES = 1 << 32
+"""Unpacked bytes of an array: the counts of 58,000 targets."""
 
 
 class EffectCounts:
@@ -107,22 +113,30 @@ def write_background(
         )
 
 
+class _About(TypedDict):
+    """The content of `about`, the part that is read."""
+
+    format: str
+    format_version: int
+    model: Annotated[str, OneLine]
+    options: NotRequired[dict[str, Any]]
+    contigs: NotRequired[dict[str, int]]
+
+
 def read_background(path: Path) -> Background:
-    """Read a background.
+    """Read a background, in memory that its size on the disk bounds (`_array`).
 
     Raises BioqError for a file that is not a background, is damaged or has another format version.
     """
     path = path_to("path", path)
     try:
-        with (
-            input_file(path) as (file, _),
-            open(file, "rb") as opened,
-            np.load(opened, allow_pickle=False) as stored,
-        ):
-            about = json.loads(str(stored["about"]))
-            kind, version = about.pop("format"), about.pop("format_version")
-            targets, counts = stored["targets"].tolist(), stored["counts"]
-            variants, square_sum = int(stored["variants"]), stored["square_sum"]
+        with input_file(path) as (file, _), zipfile.ZipFile(file) as stored:
+            about = parse_json(str(_array(stored, "about", "U", ())[()]))
+            _require_known(path, about)
+            targets = _array(stored, "targets", "U", (None,))
+            variants = int(_array(stored, "variants", "i", ())[()])
+            counts = _array(stored, "counts", "u", (len(targets), _KEYS))
+            square_sum = _array(stored, "square_sum", "f", (len(targets),))
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
     except BioqError:
@@ -132,29 +146,65 @@ def read_background(path: Path) -> Background:
             f"{path}: could not be read: {error.strerror}; expected one made by 'bioq background'"
         ) from error
     except Exception as error:  # errors of zipfile, zlib and NumPy's header parser
+        reason = " ".join(str(error).split())[:100]
         raise BioqError(
-            f"{path}: is not a background ({type(error).__name__}); "
+            f"{path}: is not a background ({reason or type(error).__name__}); "
             "expected a file made by 'bioq background'"
         ) from error
-    if kind != FORMAT or version != FORMAT_VERSION:
-        raise BioqError(
-            f"{path}: is {kind!r}, format_version {version}; this BioQ reads {FORMAT!r}, "
-            f"{FORMAT_VERSION}: make it again with 'bioq background'"
-        )
-    if counts.shape != (len(targets), _KEYS) or variants < 1:
-        raise BioqError(
-            f"{path}: its arrays do not fit together; make it again with 'bioq background'"
-        )
+    if variants < 1 or not len(targets) or (counts.sum(axis=1) != variants).any():
+        raise BioqError(f"{path}: its arrays do not fit together; {_REMEDY}")
+    if not (np.isfinite(square_sum) & (square_sum >= 0)).all():
+        raise BioqError(f"{path}: square_sum has numbers that are NaN or below 0; {_REMEDY}")
     above = np.cumsum(counts[:, ::-1], axis=1, dtype=np.int64)[:, ::-1] - counts
     return Background(
         path=path,
-        targets=tuple(targets),
+        targets=tuple(targets.tolist()),
         model=about["model"],
         variants=variants,
         root_mean_square=np.sqrt(square_sum / variants),
         larger=(above / variants).astype(np.float32),
-        provenance=about,
+        provenance={k: v for k, v in about.items() if k not in ("format", "format_version")},
     )
+
+
+def _require_known(path: Path, about: Any) -> None:
+    """Raise BioqError if the text of a background has other fields or another format version."""
+    require_types(about, _About, path, _REMEDY, at="about")
+    kind, version = about["format"], about["format_version"]
+    if kind != FORMAT or version != FORMAT_VERSION:
+        raise BioqError(
+            f"{path}: is {shown(kind)}, format_version {version}; this BioQ reads {FORMAT!r}, "
+            f"{FORMAT_VERSION}: {_REMEDY}"
+        )
+
+
+def _array(
+    stored: zipfile.ZipFile, name: str, kind: str, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """Return an array of a .npz file; None is any length. Raises ValueError for another array.
+
+    Its header, and the size that the archive records, are compared before memory is taken: a
+    megabyte of an archive can unpack to a gigabyte.
+    """
+    if f"{name}.npy" not in stored.namelist():
+        raise ValueError(f"it has no {name}")
+    member = stored.getinfo(f"{name}.npy")
+    if member.file_size > _MOST_BYTES:
+        raise ValueError(f"{name} unpacks to {member.file_size:,} bytes")
+    with stored.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{name} is in version {version} of the format")
+        found, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.kind != kind or is_fortran or len(found) != len(shape):
+            raise ValueError(f"{name} is {dtype} {found}")
+        if any(expected not in (None, size) for size, expected in zip(found, shape, strict=True)):
+            raise ValueError(f"{name} is {dtype} {found}, expected {shape}")
+        size = math.prod(found) * dtype.itemsize
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise ValueError(f"{name} has {len(content):,} bytes, expected {size:,}")
+    return np.frombuffer(content, dtype).reshape(found)
 
 
 def require_same_model(background: Background, model: str, targets: list[str]) -> None:

@@ -9,13 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import BioqError, UsageError
-from bioq.evaluation.files import latest_evaluation, read_folder
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
@@ -24,7 +22,9 @@ from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.bodies import JsonRoute
 from bioq.web.downloads import TYPES, Ending, download
+from bioq.web.evaluated import evaluation_of
 from bioq.web.jobs import Job
+from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
 from bioq.web.request import service_of
 from bioq.web.service import Service
@@ -61,20 +61,20 @@ _ERRORS = _refusals(400, 403, 413, 422, 429)
 async def predict(body: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
     """Probability of every target for sequences or regions."""
     service = service_of(request)
-    chosen, windows = await run_in_threadpool(_read_windows, service, body)
+    chosen, windows = await pools_of(request).inputs.run(_read_windows, service, body)
     predictions = await asyncio.wrap_future(service.predict(windows))
-    return await run_in_threadpool(_predicted, service, chosen, predictions)
+    return await pools_of(request).inputs.run(_predicted, service, chosen, predictions)
 
 
 @_json.post("/variants", responses=_ERRORS)
 async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
     """Effect of variants on every target."""
     service = service_of(request)
-    chosen, alleles = await run_in_threadpool(_read_alleles, service, body)
+    chosen, alleles = await pools_of(request).inputs.run(_read_alleles, service, body)
     job = service.score_job(alleles, len(alleles), "variants", score_swapped=body.score_swapped)
     try:
         scored = await _finished(job)
-        return await run_in_threadpool(_scored, service, chosen, scored)
+        return await pools_of(request).inputs.run(_scored, service, chosen, scored)
     finally:
         service.jobs.remove(job.id)
 
@@ -85,7 +85,7 @@ async def mutagenesis(
 ) -> schemas.MutagenesisAnswer:
     """Effect of every substitution in a window on one target."""
     service = service_of(request)
-    job = await run_in_threadpool(_start_mutagenesis, service, body)
+    job = await pools_of(request).inputs.run(_start_mutagenesis, service, body)
     try:
         return _mutated(await _finished(job))
     finally:
@@ -141,7 +141,9 @@ async def start_job(
     upload = await request.body()
     _refuse_content_type(request.headers.get("content-type", ""), upload)
     title = "a VCF sent to the API"
-    job = await run_in_threadpool(service.score_vcf_job, upload, title, score_swapped=score_swapped)
+    job = await pools_of(request).uploads.run(
+        service.score_vcf_job, upload, title, score_swapped=score_swapped
+    )
     response.headers["Location"] = f"/api/jobs/{job.id}"
     return _job_answer(service, job)
 
@@ -184,7 +186,7 @@ def job(id: str, request: Request) -> schemas.JobAnswer:
 async def result(id: str, ending: Ending, request: Request) -> FileResponse:
     """The table of a finished job, as tsv, tsv.gz or parquet."""
     service = service_of(request)
-    return await download(service, service.jobs.find(id), ending)
+    return await download(service, pools_of(request), service.jobs.find(id), ending)
 
 
 @router.delete("/jobs/{id}", status_code=204, responses=_refusals(403, 404, 422))
@@ -300,11 +302,8 @@ def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
 
 
 def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
-    folder = latest_evaluation(service.folder)
-    if folder is None:
-        return None
-    summary = read_folder(folder).summary
-    return schemas.EvaluationAnswer.model_validate(summary)
+    found = evaluation_of(service.folder)
+    return None if found is None else schemas.EvaluationAnswer.model_validate(found[2].summary)
 
 
 def _job_answer(service: Service, job: Job) -> schemas.JobAnswer:

@@ -1,7 +1,7 @@
 """The web application: pages, the API, and the handling of errors."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -18,20 +18,25 @@ from bioq.errors import BioqError
 from bioq.web import api, pages
 from bioq.web.examples import add_examples
 from bioq.web.guard import HEADERS, Guard
+from bioq.web.pools import Pools
 from bioq.web.request import refusal_status, retry_headers, service_of
 from bioq.web.schemas import one_line
 from bioq.web.service import Service
+from bioq.web.trouble import report_trouble
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """Host names of a server that only this machine can reach."""
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
+def create_app(
+    service: Service, *, hosts: Sequence[str] = LOCAL, prepare: Callable[[], None] = lambda: None
+) -> FastAPI:
     """Return the application.
 
     `hosts` are the accepted Host names; any other gets status 400, so that a page of another site
-    cannot reach the server through its host name (DNS rebinding).
+    cannot reach the server through its host name (DNS rebinding). `prepare` is called before each
+    request that may have a body.
     """
     app = FastAPI(
         title="BioQ",
@@ -42,6 +47,7 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.service = service
+    app.state.pools = Pools(service.limits)
     # It writes a line to stderr for every form that is damaged; the answer has the error.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     app.include_router(api.router)
@@ -52,9 +58,11 @@ def create_app(service: Service, *, hosts: Sequence[str] = LOCAL) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_form)
     app.add_exception_handler(HTTPException, _refuse_request)
     app.add_exception_handler(ClientDisconnect, _forget)
+    app.add_exception_handler(OSError, _refuse_in_trouble)
     app.add_exception_handler(Exception, _fail)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Guard, body_bytes=service.limits.body_bytes)  # added last, called first
+    # Added last, called first.
+    app.add_middleware(Guard, limits=service.limits, prepare=prepare)
     return app
 
 
@@ -83,6 +91,14 @@ async def _refuse_request(request: Request, error: Exception) -> Response:
 async def _forget(request: Request, error: Exception) -> Response:
     """Answer a client that closed the connection while it sent its request."""
     return _answer(request, "the request is not complete", 400, None)
+
+
+async def _refuse_in_trouble(request: Request, error: Exception) -> Response:
+    """Answer an error of the machine, such as a full disk, with a sentence."""
+    trouble = report_trouble(error)
+    if trouble is None:
+        raise error
+    return _answer(request, trouble[1], trouble[0], None)
 
 
 async def _fail(request: Request, error: Exception) -> Response:

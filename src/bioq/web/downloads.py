@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from bioq.errors import BioqError
 from bioq.progress import no_progress
 from bioq.tables import FORMATS
 from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.pools import Pools
 from bioq.web.service import Service
 
 TYPES = {format.ending[1:]: format.media_type for format in FORMATS if format.is_flat}
@@ -19,7 +19,7 @@ else:
     Ending = Literal[tuple(TYPES)]
 
 
-async def download(service: Service, job: Job, ending: str) -> FileResponse:
+async def download(service: Service, pools: Pools, job: Job, ending: str) -> FileResponse:
     """Answer with a job's result as a table.
 
     Raises NoSuchJob for an unknown ending, BioqError for a job without a result.
@@ -39,5 +39,5 @@ async def download(service: Service, job: Job, ending: str) -> FileResponse:
                 job.answer.write(file, service.targets, metadata)
         service.jobs.forget_old()
 
-    await run_in_threadpool(write)
+    await pools.downloads.run(write)
     return FileResponse(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")

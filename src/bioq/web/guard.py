@@ -3,13 +3,16 @@
 Plain ASGI, so that a body is counted while it arrives.
 """
 
-from collections.abc import MutableMapping
+import contextlib
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bioq.web.limits import Limits
 
 HEADERS = {
     # Everything comes from this server; nothing inline, nothing framed.
@@ -32,11 +35,17 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """Refuses a body that is too large, and a request sent by a page of another site."""
+    """Refuses a body that is too large, also together with those of other requests, and a request
+    sent by a page of another site.
 
-    def __init__(self, app: ASGIApp, *, body_bytes: int):
+    `prepare` is called before a request that may have a body.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits, prepare: Callable[[], None]):
         self._app = app
-        self._body_bytes = body_bytes
+        self._limits = limits
+        self._prepare = prepare
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,20 +63,40 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        received = 0
-        declared = _length(Headers(scope=scope))
+        if scope["method"] not in _SAFE:
+            self._prepare()
+        answer: Send = send_with_headers
+        if scope["method"] == "HEAD":
+            scope, answer = _as_get(scope, send_with_headers)
+        with self._counted(receive, _length(Headers(scope=scope))) as receive_counted:
+            await self._app(scope, receive_counted, answer)
+
+    @contextlib.contextmanager
+    def _counted(self, receive: Receive, declared: int) -> Iterator[Receive]:
+        """Yield `receive` with its bytes counted, for this request and for all."""
+        received = held = 0
 
         async def receive_counted() -> Message:
-            nonlocal received
-            if declared > self._body_bytes:
-                raise BodyTooLarge(self._body_bytes)
+            nonlocal received, held
+            if declared > self._limits.body_bytes:
+                raise BodyTooLarge(self._limits.body_bytes)
             message: MutableMapping[str, Any] = await receive()
             received += len(message.get("body", b""))
-            if received > self._body_bytes:
-                raise BodyTooLarge(self._body_bytes)
+            if received > self._limits.body_bytes:
+                raise BodyTooLarge(self._limits.body_bytes)
+            if received > self._limits.small_bytes:
+                self._held_bytes += received - held
+                held = received
+            if held and self._held_bytes > self._limits.bodies_bytes:
+                raise HTTPException(
+                    429, "the server holds many large requests; try again", {"Retry-After": "5"}
+                )
             return message
 
-        await self._app(scope, receive_counted, send_with_headers)
+        try:
+            yield receive_counted
+        finally:
+            self._held_bytes -= held
 
     def _refuse(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
@@ -80,6 +109,20 @@ class Guard:
                 {"detail": f"the query has more than {_LONGEST_QUERY} letters"}, 414
             )
         return None
+
+
+def _as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """Return a HEAD request as GET, and a `send` without bodies: the same headers as for GET."""
+
+    async def send_no_body(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not message.get("more_body", False):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    # With this extension a file is one message with its path, and is not read.
+    extensions = {**scope.get("extensions", {}), "http.response.pathsend": {}}
+    return {**scope, "method": "GET", "extensions": extensions}, send_no_body
 
 
 def _is_from_this_site(headers: Headers) -> bool:

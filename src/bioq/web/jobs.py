@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from bioq.errors import BioqError
 from bioq.web.queue import Cancelled, GiveWay, Level, ModelQueue, Work
+from bioq.web.trouble import trouble_of
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -63,6 +64,9 @@ class Job:
         error = self.future.exception()
         if isinstance(error, BioqError):
             return str(error)
+        trouble = trouble_of(error)
+        if trouble is not None:
+            return trouble[1]
         return f"unexpected error ({type(error).__name__}); see the server's terminal"
 
     @property
@@ -85,6 +89,9 @@ class JobBook:
 
     def new_folder(self) -> Path:
         """Return a new folder for a new job."""
+        with self._lock:
+            if not self._folder.is_dir():  # a cleaner of temporary files has removed it
+                self._folder = Path(tempfile.mkdtemp(prefix="bioq-jobs-"))
         return Path(tempfile.mkdtemp(dir=self._folder))
 
     def start(

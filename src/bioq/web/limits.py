@@ -11,6 +11,11 @@ class Limits:
     """Bytes of a request's body, an uploaded VCF included."""
     vcf_bytes: int = 128 << 20
     """Bytes of an uploaded VCF once it is decompressed."""
+    vcf_lines: int = 200_000
+    """Lines of an uploaded VCF. It has up to 10,000 alleles; its header has a line per contig, of
+    which the human builds have up to 3,400."""
+    vcf_seconds: float = 5.0
+    """Seconds of checking an uploaded VCF: ten times the time of 10,000 alleles in 114 MiB."""
     text_bytes: int = 2 << 20
     """Bytes of pasted text."""
     text_lines: int = 50_000
@@ -33,5 +38,30 @@ class Limits:
     """Seconds that a result is kept after it was last viewed."""
     kept_bytes: int = 8 << 30
     """Bytes of all result files together; the oldest result is removed first."""
+    waiting_uploads: int = 8
+    """Uploads that may wait for their check, of which one runs at a time; beyond that, status 429.
+    The last one waits for 40 s at most."""
+    waiting_requests: int = 400
+    """Requests that may wait in each other pool of threads (see `pools`): as many as connections,
+    so that a request is refused only by the limits of its own kind."""
+    bodies_bytes: int = 256 << 20
+    """Bytes of all bodies that are in memory, of those over `small_bytes`; a body beyond that gets
+    status 429."""
+    small_bytes: int = 256 << 10
+    """Bytes of a body that is accepted whatever larger bodies are in memory: 400 of them are 100
+    MiB."""
+    connections: int = 400
+    """Connections at once. Each may need two file descriptors, of which a process usually has
+    1,024. At more, the connection that has waited longest without a complete request is closed."""
+    head_seconds: float = 10.0
+    """Seconds in which the first line and the headers of a request must arrive."""
+    idle_seconds: float = 15.0
+    """Seconds that a connection stays open after an answer: a page polls a job every second."""
+    body_seconds: float = 20.0
+    """Seconds that a body may take in addition to its bytes at `bytes_per_second`."""
+    bytes_per_second: int = 16 << 10
+    """The slowest upload: an eighth of a slow mobile connection (1 Mbit/s)."""
+    answer_seconds: float = 30.0
+    """Seconds in which a client must read the 48 KiB that make room for more of an answer."""
     direct_seconds: float = 1.5
     """Seconds that a page waits for a result before it shows progress instead."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import latest_evaluation, read_folder
+from bioq.web.evaluated import evaluation_of
 from bioq.web.service import Service
 
 
@@ -24,10 +24,10 @@ def positive_rates(service: Service) -> PositiveRates | None:
 
     Raises BioqError for a damaged evaluation.
     """
-    folder = latest_evaluation(service.folder)
-    if folder is None:
+    found = evaluation_of(service.folder)
+    if found is None:
         return None
-    evaluation = read_folder(folder)
+    _, _, evaluation = found
     table = evaluation.per_target
     if list(table[NAME]) != list(service.targets[NAME]):
         return None

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE
+from bioq.web.trouble import report_trouble
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[dna.Bytes], Floats]
@@ -228,5 +229,5 @@ class ModelQueue:
 
 def _report(error: Exception) -> None:
     """Log an unexpected error on the server's stderr; the page shows the visitor its type only."""
-    if not isinstance(error, (BioqError, Cancelled)):
+    if not isinstance(error, (BioqError, Cancelled)) and report_trouble(error) is None:
         _log.error("unexpected error in the work of a visitor", exc_info=error)

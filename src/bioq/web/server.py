@@ -2,31 +2,21 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-import uvicorn
 
 from bioq.errors import UsageError
 from bioq.forward import BATCH_SIZE
 from bioq.web.app import LOCAL, create_app
+from bioq.web.connections import new_server
 from bioq.web.limits import Limits
 from bioq.web.service import open_service
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-SHUTDOWN_SECONDS = 1
-"""Seconds that unfinished responses may take when the server stops."""
-_PREFIX, _LOCK = "bioq-serve-", "lock"
+from bioq.web.temporary import temporary_folder
 
 
 def serve(
@@ -48,20 +38,15 @@ def serve(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_terminated())
         listening = stack.enter_context(_listen(host, port))
-        stack.enter_context(_temporary_folder())
+        folder = stack.enter_context(temporary_folder())
         _leave_a_core()
         service = stack.enter_context(
             open_service(run, genome, device=device, limits=limits, batch_size=batch_size)
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
-        config = uvicorn.Config(
-            create_app(service, hosts=names),
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listening])
+        app = create_app(service, hosts=names, prepare=folder.renew)
+        new_server(app, limits).run(sockets=[listening])
 
 
 def _leave_a_core() -> None:
@@ -107,36 +92,6 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
                 f"{host}:{port} cannot be served ({reason}); give another --port, or 0 for any"
             ) from error
         yield listening
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[None]:
-    """Put all temporary files of this process into one folder, and remove it at the end."""
-    _remove_left_over()
-    before = tempfile.tempdir
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
-        open(Path(folder) / "new", "wb") as lock,
-    ):
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, for whatever reason
-            Path(folder, "new").rename(
-                Path(folder, _LOCK)
-            )  # so that the folder never appears without a held lock
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = before
-
-
-def _remove_left_over() -> None:
-    """Remove the folders of servers that were killed: no process holds their lock."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), open(folder / _LOCK, "rb") as lock:
-            if fcntl is not None:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
 
 
 def _shown(host: str) -> str:

@@ -6,7 +6,7 @@ of the command line. No input of a visitor is ever used as a path.
 
 import re
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +28,7 @@ from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.vcf_tables import refuse_joined, refuse_joined_header, refuse_names
 from bioq.inputs import RegionWindows, SequenceWindows, WindowBatch, Windows
 from bioq.inputs.regions import outside_genome
-from bioq.progress import no_progress
+from bioq.progress import Advance, no_progress
 from bioq.web.limits import Limits
 
 _PIECE_BYTES = 1 << 20
@@ -46,8 +46,6 @@ _MOST_CELLS = 10_000
 _MOST_QUOTED = 40
 _WIDEST_WRAP = 120
 """Letters of the longest line of a sequence that a program has wrapped."""
-_CHECKING = threading.Lock()
-"""Held while an upload is unpacked and checked: the largest uploads take a gigabyte of memory."""
 
 
 def read_sequences(
@@ -168,12 +166,22 @@ def save_vcf(
     """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
 
     Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
-    htslib recognises are refused, because they can name further files. `warn` receives the warning
-    about a bgzip file without its last block.
+    htslib recognises are refused, because they can name further files; also a file with more lines,
+    bytes or seconds of checking than the limits. `warn` receives the warning about a bgzip file
+    without its last block.
     """
-    with _CHECKING:
-        _unpack(upload, file, limits, warn)
-        count = sum(1 for _ in _bounded(read_variants(file, label="VCF"), limits))
+    ends = time.monotonic() + limits.vcf_seconds
+
+    def advance(done: int, note: str = "") -> None:
+        if time.monotonic() > ends:
+            raise BioqError(
+                f"the VCF was checked for {limits.vcf_seconds:g} s without coming to its end; "
+                "score it with 'bioq variants'"
+            )
+
+    _unpack(upload, file, limits, warn, advance)
+    variants = read_variants(file, label="VCF", advance=advance)
+    count = sum(1 for _ in _bounded(variants, limits))
     _require_alleles(count)
     return count
 
@@ -203,18 +211,24 @@ def with_example(form: str, example: str) -> str:
     return f"{form}, as {example}" if example else form
 
 
-def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], None] | None) -> None:
+def _unpack(
+    upload: bytes,
+    file: Path,
+    limits: Limits,
+    warn: Callable[[str], None] | None,
+    advance: Advance,
+) -> None:
     """Write the decompressed bytes of an upload to a file, piece by piece.
 
-    Raises BioqError for damaged gzip data, for another format, and as soon as the bytes are more
-    than the limit.
+    Raises BioqError for damaged gzip data, for another format, and as soon as the bytes or the
+    lines are more than the limit.
     """
     packed = file.with_name(f"{file.name}.upload")
     packed.write_bytes(upload)
-    written = 0
+    written = lines = 0
     try:
         with (
-            open_content(packed, "VCF", label="VCF", warn=warn) as content,
+            open_content(packed, "VCF", label="VCF", warn=warn, advance=advance) as content,
             open(file, "wb") as out,
         ):
             while piece := content.stream.read(_PIECE_BYTES):
@@ -223,6 +237,12 @@ def _unpack(upload: bytes, file: Path, limits: Limits, warn: Callable[[str], Non
                     raise BioqError(
                         f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score "
                         "it with 'bioq variants'"
+                    )
+                lines += max(piece.count(b"\n"), piece.count(b"\r"))
+                if lines > limits.vcf_lines:
+                    raise BioqError(
+                        f"the VCF has more than {limits.vcf_lines:,} lines, its header included; "
+                        "score it with 'bioq variants'"
                     )
                 out.write(piece)
     finally:

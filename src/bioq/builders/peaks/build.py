@@ -38,7 +38,7 @@ from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
 from bioq.genome.windows import read_windows
-from bioq.options import AtLeastOne, check_types
+from bioq.options import AtLeastOne, WindowBp, check_types
 from bioq.progress import Advance, progress, say
 
 KEEP_ANY = "any"
@@ -58,7 +58,7 @@ class PeakOptions:
     """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
     middle (midpoint), or a peak covers one of its bases (any). The blocks of BED12 and gappedPeak
     are peaks."""
-    window_bp: AtLeastOne = 1000
+    window_bp: WindowBp = 1000
     """Length of the window that a model reads, in bases: the bin and equal flanks on its two
     sides."""
     bin_bp: AtLeastOne = BIN_BP

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import SUMMARY, latest_evaluation, read_folder
+from bioq.evaluation.files import read_folder
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
@@ -24,8 +24,9 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_svg
-from bioq.runs.folder import HISTORY, read_config
+from bioq.runs.folder import has_history, read_config
 from bioq.runs.trained_model import load
+from bioq.web.evaluated import evaluation_of
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render
 from bioq.web.request import service_of
@@ -59,15 +60,11 @@ class _Shown:
 def show(request: Request) -> Response:
     """Show the model."""
     service = service_of(request)
-    evaluated = latest_evaluation(service.folder)
-    evaluation = read_folder(evaluated) if evaluated else None
+    found = evaluation_of(service.folder)
+    evaluation = found[2] if found else None
     with DRAWING:
         making = _making_figures(service.folder)
-        quality = (
-            _quality_figures(evaluated, (evaluated / SUMMARY).stat().st_mtime_ns)
-            if evaluated
-            else []
-        )
+        quality = _quality_figures(found[0], found[1]) if found else []
     targets, scores = _target_table(service.targets, evaluation)
     return render(
         request,
@@ -106,7 +103,7 @@ def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
 def _making_figures(folder: Path) -> list[_Shown]:
     """Draw the training of a run, if it has a history, and its network."""
     drawn: list[Drawn] = []
-    if (folder / HISTORY).is_file():
+    if has_history(folder):
         drawn += figures_of_training(folder, read_config(folder))
     return _shown([*drawn, figure_of_model(_summary(folder))])
 

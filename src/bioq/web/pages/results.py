@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bioq.web.bodies import read_form
@@ -12,6 +11,7 @@ from bioq.web.downloads import download
 from bioq.web.jobs import Job, JobBook
 from bioq.web.pages import mutagenesis, sequence, variant
 from bioq.web.pages.render import go_to, render
+from bioq.web.pools import pools_of
 from bioq.web.request import service_of
 from bioq.web.service import Service
 
@@ -38,7 +38,7 @@ async def show_job(request: Request, id: str) -> Response:
     service = service_of(request)
     job = service.jobs.find(id)
     if job.state == "done":
-        return await run_in_threadpool(VIEWS[job.kind], request, service, job)
+        return await pools_of(request).results.run(VIEWS[job.kind], request, service, job)
     state = job.state
     return render(
         request,
@@ -69,13 +69,14 @@ async def cancel_job(request: Request, id: str) -> Response:
 async def job_result(request: Request, id: str, ending: str) -> Response:
     """Answer with a job's result as a table."""
     service = service_of(request)
-    return await download(service, service.jobs.find(id), ending)
+    return await download(service, pools_of(request), service.jobs.find(id), ending)
 
 
 @router.get("/jobs/{id}/figure.{ending}")
 async def job_figure(request: Request, id: str, ending: str) -> Response:
     """Answer with the figure of a mutagenesis."""
-    return await run_in_threadpool(mutagenesis.figure, service_of(request).jobs.find(id), ending)
+    job = service_of(request).jobs.find(id)
+    return await pools_of(request).results.run(mutagenesis.figure, job, ending)
 
 
 @router.post("/jobs/{id}/mutagenesis")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from bioq import dna
@@ -19,6 +18,7 @@ from bioq.web.bodies import read_form
 from bioq.web.jobs import Job
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import go_to, render
+from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
 from bioq.web.request import refusal_status, service_of, whole_number
 from bioq.web.service import Service
@@ -58,7 +58,7 @@ async def predict(request: Request) -> Response:
     async with read_form(request) as form:
         text, pad = str(form.get("text", "")), "pad" in form
     try:
-        windows = await run_in_threadpool(_read, service, text, pad)
+        windows = await pools_of(request).inputs.run(_read, service, text, pad)
         job = service.predict_job(windows)
     except BioqError as error:
         status = refusal_status(error)

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import numpy as np
 from fastapi import APIRouter, Request
 from markupsafe import Markup
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
@@ -28,6 +27,7 @@ from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
+from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
 from bioq.web.request import refusal_status, service_of, whole_number
 from bioq.web.service import Service
@@ -62,11 +62,12 @@ async def score(request: Request) -> Response:
             content, name = await upload.read(), upload.filename or ""
         else:
             content, name = None, ""
+    pools = pools_of(request)
     try:
         if content is None:
-            job = await run_in_threadpool(_score_lines, service, text, score_swapped)
+            job = await pools.inputs.run(_score_lines, service, text, score_swapped)
         else:
-            job = await run_in_threadpool(_score_file, service, content, name, score_swapped)
+            job = await pools.uploads.run(_score_file, service, content, name, score_swapped)
     except BioqError as error:
         status = refusal_status(error)
         field = "text" if content is None else "vcf"
@@ -77,7 +78,7 @@ async def score(request: Request) -> Response:
 
 
 @router.get("/jobs/{id}/alleles/{number}")
-def show_allele(request: Request, id: str, number: str) -> Response:
+async def show_allele(request: Request, id: str, number: str) -> Response:
     """Show one allele of a job, counted from 1."""
     service = service_of(request)
     job = service.jobs.find(id)
@@ -87,7 +88,7 @@ def show_allele(request: Request, id: str, number: str) -> Response:
     chosen = whole_number(number, count)
     if not chosen:
         raise NoSuchJob(f"there is no allele {number[:20]!r}; the job has 1 to {count:,}")
-    return _allele(request, service, job, chosen - 1)
+    return await pools_of(request).results.run(_allele, request, service, job, chosen - 1)
 
 
 def show(request: Request, service: Service, job: Job) -> Response:

@@ -1,0 +1,59 @@
+"""The types of the fields of a run's `config.json`; `files.typed` compares the file with them.
+
+The entry `training` has more fields, all options of a training: `training.plan` reads and checks
+them. Here are those that other commands read.
+"""
+
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from bioq.files.typed import EachOptional, OneLine
+from bioq.models.recipe import Recipe
+from bioq.models.sizes import ModelSizes
+from bioq.options import AtLeastZero, TargetCount, WindowBp
+
+Line = Annotated[str, OneLine]
+
+
+class ModelEntry(TypedDict):
+    """The arguments of `build_model`."""
+
+    name: Line
+    targets: TargetCount
+    window_bp: WindowBp
+    sizes: ModelSizes
+
+
+class TrainingEntry(TypedDict):
+    """Runs that older versions wrote lack some of the options."""
+
+    model: NotRequired[str | None]
+    motifs: NotRequired[Line | None]
+    freeze: NotRequired[bool]
+    device: NotRequired[str | None]
+    seed: NotRequired[int]
+    precision: NotRequired[str]
+    sizes: NotRequired[ModelSizes]
+    resolved: NotRequired[Annotated[Recipe, EachOptional]]
+
+
+class DataEntry(TypedDict):
+    """The data set of the training."""
+
+    name: Line
+    path: NotRequired[Line]
+    """Runs written before 2026-11-23 have the name alone."""
+    fingerprint: Line
+    window_bp: WindowBp
+    bin_bp: WindowBp
+    label_rule: NotRequired[str]
+    windows: dict[str, AtLeastZero]
+    contigs: NotRequired[dict[str, AtLeastZero]]
+
+
+class ConfigFile(TypedDict):
+    """The content of `config.json`."""
+
+    model: ModelEntry
+    training: TrainingEntry
+    data: DataEntry
+    versions: dict[str, Any]

@@ -195,6 +195,6 @@ def name_text(key: str) -> str:
 
 
 def _wrong(value: Any, annotation: Any, at: str) -> str:
-    is_line = OneLine in get_args(annotation) and isinstance(value, str)
+    is_line = OneLine in get_args(annotation)
     words = "one line of text" if is_line else _WORDS.get(annotation) or expected(value, annotation)
     return f"{at or 'its content'} is {shown(value)}, expected {words}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
-from bioq.files.typed import OneLine, Pair
+from bioq.files.typed import Line, Pair
 from bioq.options import AtLeastOne, AtLeastZero, Range
 
 VALID = "valid"
@@ -28,9 +28,6 @@ Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
 
 _PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
-
-
-Line = Annotated[str, OneLine]
 
 
 class DataName(TypedDict):

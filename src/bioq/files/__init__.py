@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError, NotWrittenError, UsageError
+from bioq.errors import BioqError, NotWrittenError, UsageError, reason_of, shown
 from bioq.files.inside import read_kept
-from bioq.files.typed import parse_json, require_types, shown
+from bioq.files.typed import parse_json, require_types
 
 _CHUNK_BYTES = 1 << 22
-SMALL_BYTES = 1 << 26
-"""The largest text file that is read in one piece."""
 
 
 @dataclass(frozen=True)
@@ -289,14 +287,11 @@ def read_json_text(file: Path, problem: str, remedy: str) -> Any:
 
     Raises BioqError if it cannot be read or, with `problem` and `remedy`, is not JSON.
     """
-    text = read_kept(file.parent, file.name, most_bytes=SMALL_BYTES)
-    if text is None:
-        raise BioqError(f"{file}: no such file; {remedy}")
+    text = read_kept(file.parent, file.name, remedy)
     try:
         return parse_json(text)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise BioqError(f"{file}: {problem} ({reason}); {remedy}") from error
+        raise BioqError(f"{file}: {problem} ({reason_of(error)}); {remedy}") from error
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -6,24 +6,32 @@ where the file is read; what follows trusts the types.
 """
 
 import json
-import reprlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from bioq.errors import BioqError
-from bioq.options import expected, fits
+from bioq.errors import BioqError, shown
+from bioq.options import LARGEST, expected, fits
+
+_Record = TypeVar("_Record")
 
 MOST_VALUES = 4_000_000
 """Values of a JSON text. A value takes up to 250 bytes of memory, and a data set of a million
 contigs has two million."""
 _LONGEST_LINE = 4096
 """Letters of a name, a checksum or a path: the longest path that Linux takes."""
-_LARGEST = 2**63
-"""Whole numbers are below this: NumPy, PyTorch and files have 64 bits."""
 
 
 class MayBeUndefined:
@@ -31,7 +39,10 @@ class MayBeUndefined:
 
 
 class OneLine:
-    """Marks text of one line, such as a name: `Annotated[str, OneLine]`."""
+    """Marks text of one line, such as a name: `Line`."""
+
+
+Line = Annotated[str, OneLine]
 
 
 class Pair:
@@ -43,14 +54,6 @@ class EachOptional:
 
 
 _WORDS = {dict: "an object", list: "a list"}
-_repr = reprlib.Repr()
-_repr.maxlevel, _repr.maxdict, _repr.maxlist = 2, 2, 3
-_repr.maxstring = _repr.maxother = _repr.maxlong = 40
-
-
-def shown(value: Any) -> str:
-    """Return a JSON value for a message: short, without line ends and control characters."""
-    return _repr.repr(value)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -92,6 +95,17 @@ def require_types(
         raise BioqError(f"{file}: {fault}; {remedy}")
 
 
+def fields_in(kind: type[Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an entry whose names are fields of a dataclass; a newer BioQ may have
+    written others, an older one fewer."""
+    return {field.name: entry[field.name] for field in fields(kind) if field.name in entry}
+
+
+def record(kind: type[_Record], entry: Mapping[str, Any]) -> _Record:
+    """Return the dataclass that an entry, whose types are checked, records."""
+    return kind(**fields_in(kind, entry))
+
+
 def _fault(value: Any, annotation: Any, at: str) -> str | None:
     """Return what is wrong with the value of the field `at`; None if nothing is."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -121,7 +135,7 @@ def _fits(value: Any, annotation: Any) -> bool:
     """Return whether a value that is neither an object nor a list fits an annotation."""
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         return False  # halves of a character, which no file and no terminal takes
-    if isinstance(value, int) and abs(value) >= _LARGEST:
+    if isinstance(value, int) and abs(value) > LARGEST:
         return False
     if OneLine in get_args(annotation):
         return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_LINE
@@ -144,26 +158,28 @@ def _fault_of_union(value: Any, parts: tuple[Any, ...], at: str) -> str | None:
 def _fault_of_object(value: Any, kind: Any, at: str, *, each_optional: bool) -> str | None:
     if not isinstance(value, dict):
         return _wrong(value, dict, at)
-    hints = get_type_hints(kind, include_extras=True)
-    required: set[str] = set()
-    if is_dataclass(kind):
-        required = {
-            field.name
-            for field in fields(kind)
-            if field.default is MISSING and field.default_factory is MISSING
-        }
-    else:
-        required = set(kind.__required_keys__)
-    for name, annotation in hints.items():
+    required = set() if each_optional else _required_keys(kind)
+    for name, annotation in get_type_hints(kind, include_extras=True).items():
+        inside, fault = f"{at}.{name}" if at else name, None
         if name in value:
-            fault = _fault(value[name], annotation, f"{at}.{name}" if at else name)
-        else:
-            fault = f"has no {f'{at}.{name}' if at else name}"
-            if each_optional or name not in required:
-                fault = None
+            fault = _fault(value[name], annotation, inside)
+        elif name in required:
+            fault = f"has no {inside}"
         if fault is not None:
             return fault
     return None
+
+
+def _required_keys(kind: Any) -> frozenset[str]:
+    """Return the keys of a TypedDict, or the fields of a dataclass, that have no default."""
+    if not is_dataclass(kind):
+        required: frozenset[str] = kind.__required_keys__
+        return required
+    return frozenset(
+        field.name
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    )
 
 
 def _fault_of_mapping(value: Any, annotation: Any, at: str) -> str | None:

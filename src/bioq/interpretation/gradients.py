@@ -17,7 +17,7 @@ from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, Strands, require_logits
 from bioq.inputs.python_windows import Windows, as_windows
-from bioq.models.device import device_of
+from bioq.models.device import device_of, dtype_of
 from bioq.models.eval_mode import eval_mode
 from bioq.options import one_of, whole_number
 from bioq.runs.trained_model import architecture_of, require_module
@@ -149,9 +149,7 @@ def _checked_target(model: nn.Module, target: int) -> int:
 def _on_model(model: nn.Module, windows: Windows | str | Sequence[str], name: str) -> Tensor:
     """Return a copy of windows, checked, on the model's device and in the type of its weights."""
     tensor = as_windows(windows, architecture_of(model).get("window_bp"), name)
-    weight = next(model.parameters(), None)
-    dtype = torch.float32 if weight is None else weight.dtype
-    return tensor.to(device_of(model), dtype, copy=True)
+    return tensor.to(device_of(model), dtype_of(model), copy=True)
 
 
 @contextlib.contextmanager

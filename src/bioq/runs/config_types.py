@@ -6,12 +6,10 @@ them. Here are those that other commands read.
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from bioq.files.typed import EachOptional, OneLine
+from bioq.files.typed import EachOptional, Line
 from bioq.models.recipe import Recipe
 from bioq.models.sizes import ModelSizes
 from bioq.options import AtLeastZero, TargetCount, WindowBp
-
-Line = Annotated[str, OneLine]
 
 
 class ModelEntry(TypedDict):

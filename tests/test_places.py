@@ -13,6 +13,7 @@ from variant_cases import make_chromosome, make_run, other_base, read_tsv, write
 import bioq
 from bioq import UsageError, dna
 from bioq.cli import main
+from bioq.forward import predict_codes
 from bioq.genome import ContigNames, open_genome
 from bioq.inputs import find_place
 
@@ -303,8 +304,12 @@ def test_an_interrupted_replacement_is_resumed_or_begun_again(
     out.write_text("mine")
     tokens = ["predict", str(run), VARIANT, "--genome", str(genome), "--out", str(out)]
     tokens += ["--batch-size", "1"]
+    batches = iter([predict_codes])  # the first batch is predicted and kept
     with monkeypatch.context() as patch:
-        patch.setattr("bioq.prediction.predictor.predict_codes", interrupt)
+        patch.setattr(
+            "bioq.prediction.predictor.predict_codes",
+            lambda *given, **named: next(batches, interrupt)(*given, **named),
+        )
         assert main([*tokens, "--force"]) == 130
     capsys.readouterr()
     assert main(tokens) == 2

@@ -1,6 +1,7 @@
 """What the figures show, read back from their lines, dots and texts."""
 
 import re
+import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import numpy as np
@@ -353,3 +354,20 @@ def test_labels_of_alleles_stay_at_their_dots(count: int):
     for label in shown:
         number = labels.index(label.get_text())
         assert label.xy == (number + 1, size[number])
+
+
+def test_hostile_names_break_no_figure() -> None:
+    """Control characters are escaped, also those that XML refuses, and a dollar is no formula."""
+    name = "a\x1b[2J\x08\x00\u202e$\\frac{$"
+    figure = style.new_figure(2)
+    axes = figure.axes[0]
+    axes.set_title(name)
+    axes.set_yticks([0, 1], [name, "b"])
+    axes.set_xscale("log")
+    axes.plot([1, 100], [0, 1], label=name)
+    axes.legend()
+    for _ in range(2):
+        svg = style.to_svg(figure)
+        assert not any(letter in svg for letter in "\x1b\x08\x00\u202e")
+        ElementTree.fromstring(svg)
+        assert style.to_png(figure).startswith(b"\x89PNG")

@@ -147,7 +147,7 @@ def expected(value: Any, annotation: Any) -> str:
         return ranges if is_type else f"{expected(value, arguments[0])}, {ranges}"
     if origin is tuple:
         return f"a tuple, each item {expected(value, arguments[0])}"
-    if annotation in (str, Path) and isinstance(value, annotation):
+    if annotation in (str, Path) and isinstance(value, annotation) and "\0" in str(value):
         return f"{_WORDS[annotation]} without a NUL"
     is_large = isinstance(value, int) and abs(value) > LARGEST
     if annotation is int and is_large:

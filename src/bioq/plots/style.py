@@ -10,6 +10,10 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from bioq.errors import escaped
 
 INK = "#1a1a1b"
 """Colour of text and axes; `inline_svg` replaces it by the page's text colour."""
@@ -74,6 +78,7 @@ def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
 
 def to_png(figure: Figure) -> bytes:
     """Return a figure as a PNG on white, at 200 dots per inch."""
+    _show_names_as_they_are(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
@@ -82,10 +87,39 @@ def to_png(figure: Figure) -> bytes:
 @matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bioq"})
 def to_svg(figure: Figure) -> str:
     """Return a figure as a transparent SVG; the same figure gives the same text."""
+    _show_names_as_they_are(figure)
     buffer = io.StringIO()
     nameless = {"Date": None, "Creator": None}
     figure.savefig(buffer, format="svg", dpi=200, transparent=True, metadata=nameless)
     return buffer.getvalue()
+
+
+def _show_names_as_they_are(figure: Figure) -> None:
+    """Escape what is not printable in the texts of a figure, and draw each `$` as a dollar.
+
+    Names of targets, sequences and runs come from files: a control character makes an SVG that no
+    program reads, and two dollars are a formula, which ends the drawing if it is wrong. Only the
+    numbers of an axis, which Matplotlib writes, are formulas.
+    """
+    of_axes: set[int] = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            of_axes |= {id(label) for tick in ticks for label in (tick.label1, tick.label2)}
+            # `set_yticks(places, names)` leaves this pair; numbers have another formatter
+            has_names = isinstance(axis.get_major_locator(), FixedLocator)
+            if has_names and isinstance(axis.get_major_formatter(), FuncFormatter):
+                names = [_escaped_lines(label.get_text()) for label in axis.get_ticklabels()]
+                axis.set_ticklabels(names, parse_math=False)
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and id(text) not in of_axes:
+            text.set_parse_math(False)
+            text.set_text(_escaped_lines(text.get_text()))
+
+
+def _escaped_lines(text: str) -> str:
+    """Return a text escaped, but for its line ends, which titles of ours have."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def inline_svg(svg: str, *, name: str, title: str) -> str:

@@ -27,6 +27,7 @@ from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
 from bioq.interpretation.writing import REFERENCE
 from bioq.models.device import choose_device
+from bioq.options import whole_number
 from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, load
@@ -261,7 +262,8 @@ def open_service(
     limits: Limits = Limits(),  # noqa: B008 frozen
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Service]:
-    """Yield the service of a run. Raises BioqError for a bad run folder or a bad genome."""
+    """Yield the service of a run. Raises BioqError for a bad run folder, genome or batch size."""
+    batch_size = whole_number("batch_size", batch_size, least=1)
     with contextlib.ExitStack() as stack:
         on = choose_device(device)
         model = load(run).to(on)

@@ -294,7 +294,7 @@ def test_the_model_says_what_it_is(client: TestClient, service: Service) -> None
 def test_the_model_gives_the_scores_of_its_evaluation(
     service: Service, trained: TrainedRun, tmp_path: Path
 ) -> None:
-    summary: Any = bioq.evaluate(trained.run, trained.data, out=tmp_path / "evaluation").summary
+    summary: Any = bioq.evaluate(trained.run, trained.data, out=tmp_path).summary
     file = tmp_path / "evaluation" / "metrics.json"
     written = json.loads(file.read_text())
     scores = ("roc_auc", "average_precision")

@@ -6,9 +6,11 @@ where the file is read; what follows trusts the types.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -53,6 +55,8 @@ class EachOptional:
     """Marks a dataclass of which a file may have any part: `Annotated[Recipe, EachOptional]`."""
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of a character, which no file and no terminal takes."""
 _WORDS = {dict: "an object", list: "a list"}
 
 
@@ -133,8 +137,8 @@ def _fault(value: Any, annotation: Any, at: str) -> str | None:
 
 def _fits(value: Any, annotation: Any) -> bool:
     """Return whether a value that is neither an object nor a list fits an annotation."""
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        return False  # halves of a character, which no file and no terminal takes
+    if isinstance(value, str) and _HALVES.search(value):
+        return False
     if isinstance(value, int) and abs(value) > LARGEST:
         return False
     if OneLine in get_args(annotation):
@@ -158,28 +162,28 @@ def _fault_of_union(value: Any, parts: tuple[Any, ...], at: str) -> str | None:
 def _fault_of_object(value: Any, kind: Any, at: str, *, each_optional: bool) -> str | None:
     if not isinstance(value, dict):
         return _wrong(value, dict, at)
-    required = set() if each_optional else _required_keys(kind)
-    for name, annotation in get_type_hints(kind, include_extras=True).items():
+    hints, required = _keys_of(kind)
+    for name, annotation in hints.items():
         inside, fault = f"{at}.{name}" if at else name, None
         if name in value:
             fault = _fault(value[name], annotation, inside)
-        elif name in required:
+        elif name in required and not each_optional:
             fault = f"has no {inside}"
         if fault is not None:
             return fault
     return None
 
 
-def _required_keys(kind: Any) -> frozenset[str]:
-    """Return the keys of a TypedDict, or the fields of a dataclass, that have no default."""
-    if not is_dataclass(kind):
-        required: frozenset[str] = kind.__required_keys__
-        return required
-    return frozenset(
+@cache
+def _keys_of(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Return the annotations of a TypedDict or a dataclass, and the keys that must be there."""
+    required = {
         field.name
-        for field in fields(kind)
+        for field in (fields(kind) if is_dataclass(kind) else ())
         if field.default is MISSING and field.default_factory is MISSING
-    )
+    }
+    hints = get_type_hints(kind, include_extras=True)
+    return hints, frozenset(required | getattr(kind, "__required_keys__", frozenset()))
 
 
 def _fault_of_mapping(value: Any, annotation: Any, at: str) -> str | None:

@@ -10,6 +10,9 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from bioq.errors import without_controls
 
 INK = "#1a1a1b"
 """Colour of text and axes; `inline_svg` replaces it by the page's text colour."""
@@ -72,8 +75,18 @@ def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
+def _remove_controls(figure: Figure) -> None:
+    """Show the control characters in the names on a figure: an SVG that has them is not XML."""
+    for label in figure.findobj(Text):
+        assert isinstance(label, Text)
+        plain = without_controls(label.get_text())
+        if plain != label.get_text():
+            label.set_text(plain)
+
+
 def to_png(figure: Figure) -> bytes:
     """Return a figure as a PNG on white, at 200 dots per inch."""
+    _remove_controls(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=200, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
@@ -82,6 +95,7 @@ def to_png(figure: Figure) -> bytes:
 @matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bioq"})
 def to_svg(figure: Figure) -> str:
     """Return a figure as a transparent SVG; the same figure gives the same text."""
+    _remove_controls(figure)
     buffer = io.StringIO()
     nameless = {"Date": None, "Creator": None}
     figure.savefig(buffer, format="svg", dpi=200, transparent=True, metadata=nameless)

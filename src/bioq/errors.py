@@ -1,6 +1,7 @@
 """The errors that a user can cause. `cli.main` prints each as one line."""
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,24 @@ def escaped(text: str) -> str:
         return text
     letters = (letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
     return "".join(letters)
+
+
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def without_controls(text: str) -> str:
+    """Return a text for a page or a figure: control characters, which XML does not allow, and marks
+    that reverse the direction of text are written as Python's repr writes them. Tabs, line ends,
+    blanks and the joiners of letters stay."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def harmless(value: Any) -> Any:
+    """Return a value of a page's template: text, which is not HTML yet, without controls."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return without_controls(value) if is_text else value
 
 
 class BioqError(Exception):

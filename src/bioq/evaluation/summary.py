@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
-from bioq.files.typed import Line, Pair
+from bioq.files.typed import Line, Name, Pair
 from bioq.options import AtLeastOne, AtLeastZero, Range
 
 VALID = "valid"
@@ -33,14 +33,14 @@ _PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
 class DataName(TypedDict):
     """The data set that was scored."""
 
-    name: Line
+    name: Name
     fingerprint: Line
 
 
 class About(TypedDict):
     """What was scored, and how it was predicted."""
 
-    run: Line
+    run: Name
     data: DataName
     split: Line
     windows: AtLeastOne

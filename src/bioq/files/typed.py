@@ -41,10 +41,16 @@ class MayBeUndefined:
 
 
 class OneLine:
-    """Marks text of one line, such as a name: `Line`."""
+    """Marks text of one line, such as a checksum: `Line`."""
+
+
+class FileName:
+    """Marks the name or the path of a file: `Name`. It may have blanks of every
+    kind, joined letters and line ends, as the system takes them; messages show those escaped."""
 
 
 Line = Annotated[str, OneLine]
+Name = Annotated[str, FileName]
 
 
 class Pair:
@@ -143,6 +149,8 @@ def _fits(value: Any, annotation: Any) -> bool:
         return False
     if OneLine in get_args(annotation):
         return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_LINE
+    if FileName in get_args(annotation):
+        return fits(value, str) and len(value) <= _LONGEST_LINE
     if MayBeUndefined in get_args(annotation):
         return isinstance(value, float) or fits(value, float)
     return fits(value, annotation)
@@ -215,6 +223,10 @@ def name_text(key: str) -> str:
 
 
 def _wrong(value: Any, annotation: Any, at: str) -> str:
-    is_line = OneLine in get_args(annotation) and isinstance(value, str)
-    words = "one line of text" if is_line else _WORDS.get(annotation) or expected(value, annotation)
+    words = _WORDS.get(annotation)
+    if isinstance(value, str) and OneLine in get_args(annotation):
+        words = "one line of text"
+    elif FileName in get_args(annotation):
+        words = "the name of a file"
+    words = words or expected(value, annotation)
     return f"{at or 'its content'} is {shown(value)}, expected {words}"

@@ -150,7 +150,7 @@ def read_config(run: str | Path) -> RunConfig:
         shape=ConfigFile,
     )
     name = config["data"]["name"]
-    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+    if name in ("", ".", "..") or "/" in name:
         raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {_REMEDY}")
     return record(RunConfig, config)
 

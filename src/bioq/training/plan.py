@@ -14,6 +14,7 @@ import torch
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
+from bioq.files import real
 from bioq.files.typed import fields_in, record, require_types
 from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
@@ -74,7 +75,7 @@ class TrainingRequest:
 
     def options(self) -> dict[str, Any]:
         """Return the `named_options`; `from` is an absolute path."""
-        from_run = None if self.from_run is None else self.from_run.resolve()
+        from_run = None if self.from_run is None else real(self.from_run)
         return named_options(
             self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
         )
@@ -224,7 +225,7 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     facts, config = _facts_of(data), request.config
     model, sizes, source = request.model or DEFAULT_MODEL, request.sizes, None
     if request.from_run is not None:
-        folder = request.from_run.resolve()
+        folder = real(request.from_run)
         stored = read_config(folder)
         source = _source_run(folder, stored, data)
         model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -25,6 +26,7 @@ from bioq.files import (
     uninterrupted,
     write_json,
 )
+from bioq.files.typed import OneLine, require_types
 
 New = Callable[[Path], AbstractContextManager[Path]]
 BOTH = pytest.mark.parametrize("new", [new_file, new_folder])
@@ -302,3 +304,13 @@ def test_an_input_is_not_an_output(tmp_path: Path) -> None:
         refuse_input(folder, file)
     refuse_input(tmp_path / "other", file)
     refuse_input(tmp_path / "other", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("value", [["a"], 1, None, "two\nlines"])
+def test_what_is_not_a_line_of_text_is_told_in_words(value: object) -> None:
+    with pytest.raises(BioqError) as caught:
+        require_types(value, Annotated[str, OneLine], "config.json", "train again", at="model.name")
+    shown = repr(value)
+    assert str(caught.value) == (
+        f"config.json: model.name is {shown}, expected one line of text; train again"
+    )

@@ -146,10 +146,8 @@ def test_only_this_machine_is_answered_and_told_nothing_of_what_nobody_expected(
 def test_a_temporary_folder_that_disappears_is_made_again_and_told_in_one_line(start, genome):
     server = start()
     address = server.address()
-    for expected in ("", "*"):  # the folder of the jobs, then the folder above it
-        for folder in server.folder.glob(
-            "bioq-serve-*" if expected else "bioq-serve-*/bioq-jobs-*"
-        ):
+    for lost in ("bioq-serve-*/bioq-jobs-*", "bioq-serve-*", "."):  # TMPDIR itself, too
+        for folder in server.folder.parent.glob(f"{server.folder.name}/{lost}"):
             shutil.rmtree(folder)
         answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 9), timeout=60)
         assert answer.status_code == 202
@@ -163,12 +161,30 @@ def test_a_temporary_folder_that_disappears_is_made_again_and_told_in_one_line(s
     (jobs,) = server.folder.glob("bioq-serve-*/bioq-jobs-*")
     for folder in jobs.iterdir():
         shutil.rmtree(folder)
-    lost = httpx2.get(f"{url}/result.parquet")
-    assert (lost.status_code, lost.json()) == (404, {"detail": "the job's result was removed"})
+    gone = httpx2.get(f"{url}/result.parquet")
+    assert (gone.status_code, gone.json()) == (404, {"detail": "the job's result was removed"})
     _, printed, _ = server.end(signal.SIGTERM)
     told = "bioq serve: the folder of temporary files was removed; it is made again\n"
     assert printed == told
     assert server.files() == set()
+
+
+def test_a_temporary_folder_that_cannot_be_made_again_ends_requests_not_the_server(start, genome):
+    server = start()
+    address = server.address()
+    shutil.rmtree(server.folder)
+    server.folder.write_text("a file in its place")
+    for _ in range(3):
+        answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 9), timeout=60)
+        assert answer.status_code == 503
+        assert httpx2.get(f"{address}/api/model").status_code == 200
+    server.folder.unlink()
+    answer = httpx2.post(f"{address}/api/jobs", content=alleles(genome, 9), timeout=60)
+    assert answer.status_code == 202
+    _, printed, _ = server.end(signal.SIGTERM)
+    assert f"bioq serve: cannot make a folder in {server.folder}: " in printed
+    assert printed.count("\n") == 3  # that it cannot, that files are lost, that it is made again
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Jobs: how they are found, kept and forgotten, and that their files go with them."""
 
+import asyncio
 import gzip
 import shutil
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
+from bioq.web.pools import Pool
 from bioq.web.queue import Busy, Level, ModelQueue
 
 LONG_S = 30
@@ -365,3 +368,18 @@ def test_limits_change_what_is_kept(trained):
         with pytest.raises(NoSuchJob):
             service.jobs.find(first.id)
         assert service.jobs.find(third.id) is third
+
+
+def test_of_many_requests_that_come_at_once_no_more_wait_than_may():
+    async def burst() -> list[object]:
+        pool = Pool("uploads", threads=1, waiting=2)
+        come = (pool.run(time.sleep, 0.02) for _ in range(10))
+        first = await asyncio.gather(*come, return_exceptions=True)
+        return [*first, await pool.run(str, "later")]
+
+    *first, later = asyncio.run(burst())
+    assert first[:3] == [None] * 3
+    assert [str(error) for error in first[3:]] == [
+        "2 uploads wait already; try again in some seconds"
+    ] * 7
+    assert later == "later"

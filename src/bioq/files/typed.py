@@ -224,7 +224,7 @@ def name_text(key: str) -> str:
 
 def _wrong(value: Any, annotation: Any, at: str) -> str:
     words = _WORDS.get(annotation)
-    if isinstance(value, str) and OneLine in get_args(annotation):
+    if OneLine in get_args(annotation):
         words = "one line of text"
     elif FileName in get_args(annotation):
         words = "the name of a file"

@@ -35,7 +35,12 @@ class TemporaryFolder:
         with self._making:
             if self._is_there():
                 return
-            self._folder, self._lock = self._make()
+            try:
+                os.makedirs(self._above, mode=0o700, exist_ok=True)
+                self._folder, self._lock = self._make()
+            except OSError as error:  # the request ends where it needs a file, with its own line
+                say_seldom(f"bioq serve: cannot make a folder in {self._above}: {error.strerror}")
+                return
         say_seldom("bioq serve: the folder of temporary files was removed; it is made again")
 
     def _is_there(self) -> bool:

@@ -35,7 +35,7 @@ def trouble_of(error: BaseException | None) -> tuple[int, str] | None:
         return 507, "the server's temporary disk is full; try again later, or with less"
     if error.errno in _DESCRIPTORS:
         return 503, "the server has too many open files; try again in some seconds"
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
         return 503, "the server's temporary files of this request were removed; send it again"
     return None
 

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "bioq.dataset.require_undamaged": "takes an open data set; test_data_damage.py",
     "bioq.dna.as_array": "is a part of checks: every function of codes calls it",
     "bioq.dna.checked_codes": "is the check itself: every function of codes calls it",
+    "bioq.dna.require_packed": "is a check itself: unpack and unpack_labels call it",
     "bioq.forward.numbers_below": "is a check itself: targets of mutate_window",
     "bioq.forward.numerics": "takes a torch.device: test_forward.py",
     "bioq.forward.require_logits": "is a check itself: test_forward.py",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from web_fixtures import quoted
 
 from bioq.genome import open_genome
 from bioq.inputs import RegionWindows
@@ -14,29 +15,15 @@ from bioq.web import Service
 from bioq.web.request import whole_number
 
 
-def _quoted(text: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in text.encode())
-
-
-@pytest.fixture
-def jobs(client: TestClient) -> list[str]:
-    """Finished jobs of every kind."""
-    first = client.post("/sequence", data={"text": "chr1:2481-2700"}, follow_redirects=False)
-    id = first.headers["location"].rpartition("/")[2]
-    started = client.post(f"/jobs/{id}/mutagenesis", data={"window": "1", "target": "0"})
-    alleles = client.post("/variant", data={"text": "chr1:5:A>C\nchr1:6:A>C\nchr1:7:A>C"})
-    return [id, *(answer.url.path.rpartition("/")[2] for answer in (started, alleles))]
-
-
 @pytest.mark.parametrize("number", ["00000000199", "٣", "²", "1" * 1000, "0", "4", "", "+1", "1 "])
 def test_a_window_and_an_allele_that_do_not_exist_are_named(
     client: TestClient, jobs: list[str], number: str
 ) -> None:
-    page = client.get(f"/jobs/{jobs[0]}?window={_quoted(number)}")
+    page = client.get(f"/jobs/{jobs[0]}?window={quoted(number)}")
     if number != "4":  # the result has 6 windows
         assert page.status_code == 422
         assert "the result has 1 to" in page.text
-    address = f"/jobs/{jobs[2]}/alleles/{_quoted(number)}"
+    address = f"/jobs/{jobs[2]}/alleles/{quoted(number)}"
     answer = client.get(address)
     assert answer.status_code == 404
     if number:

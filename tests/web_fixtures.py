@@ -89,3 +89,18 @@ def serving(service: Service) -> Iterator[str]:
     yield result
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def jobs(client: TestClient) -> list[str]:
+    """Finished jobs of every kind."""
+    first = client.post("/sequence", data={"text": "chr1:2481-2700"}, follow_redirects=False)
+    id = first.headers["location"].rpartition("/")[2]
+    started = client.post(f"/jobs/{id}/mutagenesis", data={"window": "1", "target": "0"})
+    alleles = client.post("/variant", data={"text": "chr1:5:A>C\nchr1:6:A>C\nchr1:7:A>C"})
+    return [id, *(answer.url.path.rpartition("/")[2] for answer in (started, alleles))]
+
+
+def quoted(text: str) -> str:
+    """Return a text as a part of an address, every byte escaped."""
+    return "".join(f"%{byte:02x}" for byte in text.encode())

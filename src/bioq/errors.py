@@ -1,8 +1,11 @@
 """The errors that a user can cause. `cli.main` prints each as one line."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 MOST_SHOWN = 60
 """Letters of a text that are shown in a message or a title."""
@@ -19,6 +22,24 @@ def escaped(text: str) -> str:
         return text
     letters = (letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
     return "".join(letters)
+
+
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def without_controls(text: str) -> str:
+    """Return a text for a page or a figure: control characters, which XML does not allow, and marks
+    that reverse the direction of text are written as Python's repr writes them. Tabs, line ends,
+    blanks and the joiners of letters stay."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def harmless(value: Any) -> Any:
+    """Return a value of a page's template: text, which is not HTML yet, without controls."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return without_controls(value) if is_text else value
 
 
 class BioqError(Exception):
@@ -53,6 +74,27 @@ class NotWrittenError(BioqError):
 def short(text: str, most: int = MOST_SHOWN) -> str:
     """Return a text for a message or a title, cut to `most` letters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+_SHOWN_BITS = 180
+"""A longer whole number is not written in digits: it would fill the line, and Python writes none of
+more than 4,300 digits."""
+_repr = reprlib.Repr()  # writes the start of a value, however large the value is
+_repr.maxlevel = 2
+_repr.maxdict = _repr.maxlist = _repr.maxtuple = _repr.maxset = 20
+_repr.maxstring = _repr.maxother = _repr.maxlong = 3 * MOST_SHOWN
+
+
+def shown(value: Any) -> str:
+    """Return a value as Python writes it, in one line, cut to MOST_SHOWN letters."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a number of {value.bit_length():,} bits"
+    return short(_repr.repr(value))
+
+
+def reason_of(error: Exception) -> str:
+    """Return why an operation failed, in one line: the system's words, or else the error's text."""
+    return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
 MOST_NAMES = 8

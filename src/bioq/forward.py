@@ -22,7 +22,7 @@ from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_cod
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
 from bioq.inputs.python_windows import Windows, as_windows
-from bioq.models.device import on_device
+from bioq.models.device import dtype_of, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.options import found, of_type, one_of, whole_number
 from bioq.progress import progress
@@ -265,16 +265,10 @@ def _predicting(
         torch.inference_mode(),
         numerics(there, precision),
     ):
-        engine, dtype = prepare(module_to_compute(model), precision), _dtype_of(model)
+        engine, dtype = prepare(module_to_compute(model), precision), dtype_of(model)
         yield _Predicting(
             there, dtype, lambda windows: _probability(model, engine, windows, strands, dtype)
         )
-
-
-def _dtype_of(model: nn.Module) -> torch.dtype:
-    """Return the type of a model's first weight of floating-point numbers, float32 without one."""
-    types = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
-    return next(types, torch.float32)
 
 
 def _in_batches(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from bioq.errors import UsageError, short
+from bioq.errors import UsageError, short, shown
 
 _Value = TypeVar("_Value")
 
@@ -54,16 +54,16 @@ AtLeastZero = Annotated[int, Range(least=0)]
 NotNegative = Annotated[float, Range(least=0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(least=0, below=1)]
-TargetCount = Annotated[int, Range(least=1, most=1_000_000)]
+MOST_TARGETS = 1_000_000
 """Targets of a model or a data set. Published models have up to about 20,000; a million bounds the
 memory that a table from a stranger takes (a gigabyte)."""
-WindowBp = Annotated[int, Range(least=1, most=1 << 20)]
-"""Length of a window; the longest windows of published models have 2^20 bases."""
+MOST_WINDOW_BP = 1 << 20
+"""Bases of a window; the longest windows of published models have 2^20."""
+TargetCount = Annotated[int, Range(least=1, most=MOST_TARGETS)]
+WindowBp = Annotated[int, Range(least=1, most=MOST_WINDOW_BP)]
 
 LARGEST = 2**63 - 1
 """The largest whole number of an option: what TOML promises and what PyTorch and NumPy hold."""
-_SHOWN_BITS = 180
-"""A longer whole number is not written in digits: it would fill the line."""
 
 FLAG = "flag"
 """Key in the metadata of a field whose flag does not follow from its name."""
@@ -99,7 +99,7 @@ def wrong_values(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     """Return {name: its value, and what is expected} of the values that do not fit the annotation
     of their name."""
     return {
-        name: f"{_shown(value)}, expected {expected(value, kinds[name])}"
+        name: f"{shown(value)}, expected {expected(value, kinds[name])}"
         for name, value in values.items()
         if not fits(value, kinds[name])
     }
@@ -133,13 +133,6 @@ def fits(value: Any, annotation: Any) -> bool:
     return bool(isinstance(value, annotation))
 
 
-def _shown(value: Any) -> str:
-    """Return a value for a message, cut; Python writes no number of more than 4,300 digits."""
-    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
-        return f"a number of {value.bit_length():,} bits"
-    return short(repr(value))
-
-
 def expected(value: Any, annotation: Any) -> str:
     """Return an annotation in words; only the range where the type of `value` is right."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -147,7 +140,7 @@ def expected(value: Any, annotation: Any) -> str:
         parts = [part for part in arguments if part is not NoneType]
         return " or ".join(expected(value, part) for part in parts)
     if origin is Literal:
-        return " or ".join(", ".join(arguments).rsplit(", ", 1))
+        return _listed(arguments)
     if origin is Annotated:
         ranges = ", ".join(map(str, arguments[1:]))
         is_type = fits(value, arguments[0])
@@ -192,8 +185,7 @@ def finite_number(
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
     """Return an argument that is one of the choices; raise UsageError for anything else."""
     if not isinstance(value, str) or value not in choices:
-        listed = " or ".join(", ".join(choices).rsplit(", ", 1))
-        raise UsageError(f"{name} {found(value)}; expected {listed}")
+        raise UsageError(f"{name} {found(value)}; expected {_listed(choices)}")
     return value
 
 
@@ -233,13 +225,16 @@ def found(value: object) -> str:
     if isinstance(shape, tuple) and dtype is not None:
         return f"of type {dtype} and shape {tuple(shape)}" if shape else short(str(value))
     if value is None or isinstance(value, str | bytes | int | float):
-        return _shown(value)
+        return shown(value)
     return f"of type {type(value).__name__}"
 
 
+def _listed(choices: Sequence[str]) -> str:
+    return " or ".join(", ".join(choices).rsplit(", ", 1))
+
+
 def _as_int(value: object) -> int | None:
-    is_bool = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
-    if is_bool or getattr(value, "ndim", 0) != 0:
+    if _is_no_number(value):
         return None
     try:
         return operator.index(value)  # type: ignore[arg-type]  # another type is a TypeError
@@ -249,13 +244,18 @@ def _as_int(value: object) -> int | None:
 
 def _as_float(value: object) -> float:
     """Return a number as a float; NaN for anything else."""
-    is_bool = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
-    if is_bool or isinstance(value, str | bytes) or getattr(value, "ndim", 0) != 0:
+    if _is_no_number(value) or isinstance(value, str | bytes):
         return math.nan
     try:
         return float(value)  # type: ignore[arg-type]  # another type is a TypeError
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return math.nan
+
+
+def _is_no_number(value: object) -> bool:
+    """Return whether a value is True or False, or an array with axes."""
+    is_bool = isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+    return is_bool or getattr(value, "ndim", 0) != 0
 
 
 def _is_between(number: float, least: float | None, most: float | None) -> bool:

@@ -115,7 +115,7 @@ def test_a_file_too_large_to_be_what_it_should_is_not_read_whole(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bioq.files.SMALL_BYTES", 1000)
+    monkeypatch.setattr("bioq.files.inside.SMALL_BYTES", 1000)
     file = tmp_path / "x"
     file.write_text("# " + "c" * 998)  # the largest that is read
     with contextlib.suppress(BioqError):

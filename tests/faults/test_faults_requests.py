@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from web_fixtures import quoted
 
 import bioq.web
 from bioq.errors import BioqError
@@ -66,20 +67,6 @@ def _names() -> list[str]:
     return sorted(names | {"score_swapped"})
 
 
-def _quoted(text: str) -> str:
-    return "".join(f"%{byte:02x}" for byte in text.encode())
-
-
-@pytest.fixture
-def jobs(client: TestClient) -> list[str]:
-    """Finished jobs of every kind."""
-    first = client.post("/sequence", data={"text": "chr1:2481-2700"}, follow_redirects=False)
-    id = first.headers["location"].rpartition("/")[2]
-    started = client.post(f"/jobs/{id}/mutagenesis", data={"window": "1", "target": "0"})
-    alleles = client.post("/variant", data={"text": "chr1:5:A>C\nchr1:6:A>C\nchr1:7:A>C"})
-    return [id, *(answer.url.path.rpartition("/")[2] for answer in (started, alleles))]
-
-
 Ask = tuple[str, str, dict[str, Any]]
 """Method, address and further arguments of a request."""
 
@@ -89,7 +76,7 @@ def _parts(client: TestClient, jobs: list[str]) -> Iterator[Ask]:
         parts = re.findall(r"{(\w+)(?::\w+)?}", path)
         for name, odd, id in itertools.product(parts, ODD, jobs):
             given = {"id": id, "number": "1", "ending": "tsv", "path": "page.css"}
-            given[name] = _quoted(odd)
+            given[name] = quoted(odd)
             if method != "DELETE" or name == "id":
                 address = re.sub(r"{(\w+)(?::\w+)?}", lambda part, at=given: at[part[1]], path)
                 yield method, address, {}
@@ -101,8 +88,8 @@ def _parameters(client: TestClient, jobs: list[str]) -> Iterator[Ask]:
             continue
         for id, name, odd in itertools.product(jobs if "{id}" in path else [""], _names(), ODD):
             address = path.replace("{id}", id).replace("{number}", "2").replace("{ending}", "tsv")
-            yield method, f"{address}?{name}={_quoted(odd)}", {}
-            yield method, f"{address}?{name}={_quoted(odd)}&{name}=1", {}
+            yield method, f"{address}?{name}={quoted(odd)}", {}
+            yield method, f"{address}?{name}={quoted(odd)}&{name}=1", {}
 
 
 def _forms(client: TestClient, jobs: list[str]) -> Iterator[Ask]:

@@ -92,14 +92,22 @@ def main(tokens: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # the program that read stdout has ended; print nothing
         return BAD_INPUT
     except MemoryError:
-        return _stop(
-            "out of memory; try a smaller --batch-size, or --data-in disk", BAD_INPUT, debug
-        )
+        return _stop(_OUT_OF_MEMORY, BAD_INPUT, debug)
     except OSError as error:
         return _stop(_system_line(error), BAD_INPUT, debug)
     except Exception as error:  # noqa: BLE001 the only handler of every exception
-        return _stop(_unexpected_line(error), BAD_INPUT, debug)
+        line = _OUT_OF_MEMORY if _is_out_of_memory(error) else _unexpected_line(error)
+        return _stop(line, BAD_INPUT, debug)
     return 0
+
+
+_OUT_OF_MEMORY = "out of memory; try a smaller --batch-size, or --data-in disk"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether PyTorch found no memory: for a CPU it raises a RuntimeError of no own type."""
+    is_cuda = type(error).__name__ == "OutOfMemoryError"
+    return is_cuda or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
 def _missing(error: MissingArgumentError) -> str:

@@ -135,11 +135,25 @@ def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:
     }
 
 
+_MOST_LETTERS, _MOST_DOTS = 1 << 20, 200
+"""Bounds of a file of options, which has about 40 lines: a path has some dots, and a name of 20,000
+parts takes 1.8 GB to parse."""
+
+
 def _read_config(path: Path) -> dict[str, Any]:
     import tomllib
 
+    text = read_text(path, "options in TOML")
+    dots = max(
+        (line.count(".") for line in text.split("\n") if line.lstrip()[:1] != "#"), default=0
+    )
+    if len(text) > _MOST_LETTERS or dots > _MOST_DOTS:  # a key of n parts takes n * n bytes
+        raise BioqError(
+            f"{path}: has {len(text):,} letters and up to {dots:,} dots in a line; options in TOML "
+            f"are at most {_MOST_LETTERS:,} letters with {_MOST_DOTS:,} dots in a line"
+        )
     try:
-        options = tomllib.loads(read_text(path, "options in TOML"))
+        options = tomllib.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise BioqError(f"{path}: is not a readable TOML file ({error})") from error
     if not options:

@@ -12,13 +12,12 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import (
-    SMALL_BYTES,
     FolderKind,
     new_folder,
     read_json,
@@ -28,7 +27,7 @@ from bioq.files import (
     write_json,
 )
 from bioq.files.inside import kept_file, read_kept
-from bioq.files.typed import parse_json, require_types
+from bioq.files.typed import parse_json, record, require_types
 from bioq.options import AtLeastZero
 from bioq.tables.resume import (
     REMEDY,
@@ -162,14 +161,14 @@ class Parts:
         )
         require_identity(self.folder, about["job"], self._job)
         lines = about.get("parts", []) if self._was_complete else self._journal()
-        names = [field.name for field in fields(Part)]
-        parts = [Part(**{name: line[name] for name in names}) for line in lines]
-        self._known = {part.name: part for part in parts}
+        self._known = {part.name: part for part in (record(Part, line) for line in lines)}
 
     def _journal(self) -> list[dict[str, Any]]:
         """Return the lines of the journal, without a line that was cut short."""
         lines = []
-        content = read_kept(self.folder, JOURNAL, most_bytes=SMALL_BYTES) or b""
+        if kept_file(self.folder, JOURNAL) is None:
+            return []
+        content = read_kept(self.folder, JOURNAL, REMEDY)
         for number, text in enumerate(content.split(b"\n"), start=1):
             with contextlib.suppress(ValueError):
                 line = parse_json(text)

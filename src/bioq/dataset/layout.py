@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from bioq.errors import BioqError
 from bioq.files import FolderKind, read_json, sha256
 from bioq.files.inside import kept_file
 from bioq.files.streams import input_name, stored
-from bioq.files.typed import OneLine
+from bioq.files.typed import Line
 from bioq.options import AtLeastZero, TargetCount, WindowBp, found, whole_number
 
 FORMAT = "bioq-dataset"
@@ -109,7 +109,7 @@ class Metadata(TypedDict):
     """Split -> its entry."""
     files: Mapping[str, FileEntry]
     """Path in the folder -> its entry."""
-    fingerprint: Annotated[str, OneLine]
+    fingerprint: Line
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
@@ -132,9 +132,7 @@ def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
     Raises BioqError for an array that is not a result of `pack_labels` for so many targets.
     """
     targets = whole_number("targets", targets, least=0)
-    is_bytes = isinstance(packed, np.ndarray) and packed.dtype == np.uint8 and packed.ndim == 2
-    if not is_bytes or packed.shape[1] != -(-targets // 8):
-        raise BioqError(f"packed {found(packed)}; expected uint8 (n, {-(-targets // 8)})")
+    dna.require_packed("packed", packed, -(-targets // 8))
     return np.unpackbits(packed, axis=1, count=targets, bitorder="little")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +31,11 @@ from bioq.dataset.layout import (
     unpack_labels,
 )
 from bioq.dataset.targets import TargetRows, read_target_rows
-from bioq.errors import BioqError, UsageError
-from bioq.files.inside import kept_file
-from bioq.files.typed import shown
+from bioq.errors import BioqError, UsageError, shown
+from bioq.files.inside import kept_file, require_kept
+from bioq.files.typed import record
 from bioq.options import found, path_to, text, whole_number
 
-Entry = TypeVar("Entry", Description, Source, SplitMetadata)
 Rows = slice | Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
@@ -229,9 +228,7 @@ class Split:
         return mask
 
     def _map(self, folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        file = kept_file(folder, f"{self.name}/{name}.npy")
-        if file is None:
-            raise BioqError(f"{folder / self.name / name}.npy: no such file; {REMEDY}")
+        file = require_kept(folder, f"{self.name}/{name}.npy", REMEDY)
         return _open_array(file, shape, np.dtype(dtype))
 
 
@@ -288,9 +285,7 @@ def open_dataset(path: str | Path) -> Dataset:
     meta = read_metadata(path)
     check_sizes(path, meta["files"])
     description = _description(path, meta["description"])
-    if kept_file(path, TARGETS) is None:
-        raise BioqError(f"{path / TARGETS}: no such file; {REMEDY}")
-    targets = read_target_rows(path / TARGETS)
+    targets = read_target_rows(require_kept(path, TARGETS, REMEDY))
     if len(targets) != meta["targets"]:
         raise BioqError(
             f"{path / TARGETS}: has {len(targets)} targets, but {METADATA} records "
@@ -303,21 +298,16 @@ def open_dataset(path: str | Path) -> Dataset:
             f"{', '.join(SPLITS)}; {REMEDY}"
         )
     splits = {
-        name: Split(path, name, description, len(targets), _of_type(SplitMetadata, entry))
+        name: Split(path, name, description, len(targets), record(SplitMetadata, entry))
         for name, entry in meta["splits"].items()
     }
     return Dataset(path, description, targets, splits, meta["fingerprint"], meta["files"])
 
 
-def _of_type(kind: type[Entry], entry: Mapping[str, Any]) -> Entry:
-    """Return the dataclass that an entry, whose types are checked, records."""
-    return kind(**{each.name: entry[each.name] for each in fields(kind) if each.name in entry})
-
-
 def _description(path: Path, entry: Mapping[str, Any]) -> Description:
     """Return the entry `description`, whose types are checked. Raises BioqError if it has not one
     length, or no length, for each contig, or a bin that is longer than the window."""
-    described = _of_type(Description, entry)
+    described = record(Description, entry)
     if len(described.contig_bp) not in (0, len(described.contigs)):
         raise BioqError(
             f"{path / METADATA}: contig_bp is not one length for each of the "
@@ -334,7 +324,7 @@ def _description(path: Path, entry: Mapping[str, Any]) -> Description:
         described,
         contigs=tuple(described.contigs),
         contig_bp=tuple(described.contig_bp),
-        sources=tuple(_of_type(Source, source) for source in entry.get("sources", [])),
+        sources=tuple(record(Source, source) for source in entry.get("sources", [])),
     )
 
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
 from bioq.errors import BioqError, UsageError, nearest, some
 from bioq.files.streams import is_stream
 from bioq.files.text import about_invisible, read_text
+from bioq.options import MOST_TARGETS
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 NAME = "name"
 """The first column of every target table; all other columns are annotation, kept as text."""
 
 _MOST_SUGGESTED = 3
-MOST_TARGETS = 1_000_000
-MOST_CELLS = 10_000_000
-"""Bounds of a target table: a row takes about 200 bytes of memory and a cell up to 60."""
+_MOST_CELLS = 10_000_000
+"""Cells of a target table: each takes up to 60 bytes of memory."""
 PEAKS = "peaks"
 """The column of a target sheet that gives each target's peak file."""
 
@@ -299,10 +299,10 @@ def _read_rows(path: Path, *, by_hand: bool) -> tuple[list[str], list[tuple[int,
     """
     text = read_text(path, "a tab-separated target table")
     lines, columns = text.count("\n"), text.split("\n", 1)[0].count("\t") + 1
-    if lines > MOST_TARGETS or lines * columns > MOST_CELLS:  # before memory is taken for each
+    if lines > MOST_TARGETS or lines * columns > _MOST_CELLS:  # before memory is taken for each
         raise BioqError(
             f"{path}: has {lines:,} lines and {columns:,} columns; expected at most "
-            f"{MOST_TARGETS:,} targets and {MOST_CELLS:,} cells"
+            f"{MOST_TARGETS:,} targets and {_MOST_CELLS:,} cells"
         )
     rows = list(_parsed(path, text, by_hand=by_hand))
     header = rows.pop(0)[1] if rows else []

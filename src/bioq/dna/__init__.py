@@ -146,9 +146,9 @@ def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
     Raises BioqError for arrays that are not a result of `pack` for this length.
     """
     length = whole_number("length", length, least=0)
-    rows = _check_packed("packed", packed, packed_bytes(length), None)
+    rows = require_packed("packed", packed, packed_bytes(length))
     if mask is not None:
-        _check_packed("mask", mask, -(-length // 8), rows)
+        require_packed("mask", mask, -(-length // 8), rows)
     words = _WORD_OF_PACKED[packed].reshape(packed.shape)
     codes: Bytes = words.view(np.uint8)[:, :length]
     if mask is not None:
@@ -157,7 +157,7 @@ def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
     return codes
 
 
-def _check_packed(name: str, array: object, width: int, rows: int | None) -> int:
+def require_packed(name: str, array: object, width: int, rows: int | None = None) -> int:
     """Return the number of rows of uint8 `(n, width)`; raise BioqError for another array."""
     is_bytes = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
     if not is_bytes or array.shape != (len(array) if rows is None else rows, width):  # type: ignore[attr-defined,arg-type]

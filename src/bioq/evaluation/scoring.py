@@ -18,6 +18,7 @@ from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
+from bioq.files import real
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types, of_type, path_to
@@ -204,9 +205,9 @@ def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
         return runs[0]
     seen: set[Path] = set()
     for run in runs:
-        if run.resolve() in seen:
+        if real(run) in seen:
             raise UsageError(f"{run}: is named twice; an ensemble is of different runs")
-        seen.add(run.resolve())
+        seen.add(real(run))
     if (Path(out) / CONFIG).exists():
         raise UsageError(
             f"--out {out}: is a run folder, which holds its own evaluation; give another folder"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
-from bioq.files.typed import OneLine, Pair
+from bioq.files.typed import Line, Name, Pair
 from bioq.options import AtLeastOne, AtLeastZero, Range
 
 VALID = "valid"
@@ -30,20 +30,17 @@ Probability = npt.NDArray[np.float32]
 _PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
 
 
-Line = Annotated[str, OneLine]
-
-
 class DataName(TypedDict):
     """The data set that was scored."""
 
-    name: Line
+    name: Name
     fingerprint: Line
 
 
 class About(TypedDict):
     """What was scored, and how it was predicted."""
 
-    run: Line
+    run: Name
     data: DataName
     split: Line
     windows: AtLeastOne

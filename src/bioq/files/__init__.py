@@ -16,13 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError, NotWrittenError, UsageError
+from bioq.errors import BioqError, NotWrittenError, UsageError, reason_of, shown
 from bioq.files.inside import read_kept
-from bioq.files.typed import parse_json, require_types, shown
+from bioq.files.typed import parse_json, require_types
 
 _CHUNK_BYTES = 1 << 22
-SMALL_BYTES = 1 << 26
-"""The largest text file that is read in one piece."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,13 @@ def require_absent(path: Path, *, force: bool = False, replaces: FolderKind | No
     `force`: a file may be replaced. `replaces`: a folder may be replaced if it is of this kind and
     has nothing else; any other folder, a link, and a folder that has the working directory are
     never replaced. A pipe or a device is never replaced: a complete file is renamed to its name,
-    and is not written into it.
+    and is not written into it. Also raises it for a path of bytes that are not UTF-8, which
+    safetensors, JSON and Arrow cannot take, and for a folder that cannot be made in a file.
     """
+    require_utf8(path)
+    above = next((each for each in path.parents if os.path.lexists(each)), None)
+    if above is not None and not above.is_dir():
+        raise BioqError(f"{path}: {above} is not a folder; give another name")
     if not (path.exists() or path.is_symlink()):
         return
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -167,11 +170,30 @@ def _why_kept(folder: Path, kind: FolderKind) -> str:
         return "it is a link to another folder"
     if not (folder / kind.marker).is_file():
         return f"it has no {kind.marker}, so it is not a folder that BioQ wrote"
-    if Path.cwd().is_relative_to(folder.resolve()):
+    if Path.cwd().is_relative_to(real(folder)):
         return "it is the folder in which the command runs"
     foreign = kind.foreign(folder)
     more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
     return f"it has files of yours, {foreign[0].name}{more}; move them" if foreign else ""
+
+
+def require_utf8(path: Path) -> None:
+    """Raise BioqError for a path whose bytes are not UTF-8; Python has them as half characters."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise BioqError(
+            f"{path}: the name has bytes that are not UTF-8; rename the file or folder, or give "
+            "another name"
+        ) from error
+
+
+def real(path: str | Path) -> Path:
+    """Return the absolute path without links; of links in a circle, the path unchanged.
+
+    Path.resolve raises an error for these, which is not one of the operating system.
+    """
+    return Path(os.path.realpath(path))
 
 
 def refuse_input(out: Path, *sources: str | Path | None) -> None:
@@ -184,7 +206,7 @@ def refuse_input(out: Path, *sources: str | Path | None) -> None:
             continue
         if os.path.samefile(out, source):
             raise UsageError(f"{out}: is the input; give another name for the output")
-        if out.is_dir() and Path(source).resolve().is_relative_to(out.resolve()):
+        if out.is_dir() and real(source).is_relative_to(real(out)):
             raise UsageError(
                 f"{out}: has {source}, which this command reads; give another name for the output"
             )
@@ -289,14 +311,11 @@ def read_json_text(file: Path, problem: str, remedy: str) -> Any:
 
     Raises BioqError if it cannot be read or, with `problem` and `remedy`, is not JSON.
     """
-    text = read_kept(file.parent, file.name, most_bytes=SMALL_BYTES)
-    if text is None:
-        raise BioqError(f"{file}: no such file; {remedy}")
+    text = read_kept(file.parent, file.name, remedy)
     try:
         return parse_json(text)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise BioqError(f"{file}: {problem} ({reason}); {remedy}") from error
+        raise BioqError(f"{file}: {problem} ({reason_of(error)}); {remedy}") from error
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

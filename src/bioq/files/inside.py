@@ -10,8 +10,10 @@ import os
 import stat
 from pathlib import Path
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, reason_of
 
+SMALL_BYTES = 1 << 26
+"""The largest text file that is read in one piece."""
 SPARSE_BYTES = 1 << 30
 SPARSE_RATIO = 1000
 """A file of more than SPARSE_BYTES with less than a thousandth of them on the disk is refused: it
@@ -80,28 +82,29 @@ def require_inside(folder: Path, name: str) -> Path:
     return file
 
 
-def read_kept(folder: Path, name: str, *, most_bytes: int) -> bytes | None:
-    """Return the content of a file in a folder; None if there is no such name.
-
-    Raises BioqError as `kept_file` does, and for a file of more than `most_bytes`.
-    """
+def require_kept(folder: Path, name: str, remedy: str) -> Path:
+    """Return what `kept_file` returns; raise BioqError, which ends with `remedy`, if there is no
+    such name."""
     file = kept_file(folder, name)
     if file is None:
-        return None
+        raise BioqError(f"{Path(folder) / name}: no such file; {remedy}")
+    return file
+
+
+def read_kept(folder: Path, name: str, remedy: str) -> bytes:
+    """Return the content of a file in a folder.
+
+    Raises BioqError as `require_kept` does, and for a file of more than SMALL_BYTES.
+    """
+    file = require_kept(folder, name, remedy)
     try:
         with open(file, "rb") as opened:
-            content = opened.read(most_bytes + 1)
+            content = opened.read(SMALL_BYTES + 1)
     except OSError as error:
         raise BioqError(f"{file}: could not be read: {reason_of(error)}") from error
-    if len(content) > most_bytes:
-        raise BioqError(f"{file}: is larger than {most_bytes:,} bytes; {_COPY}")
+    if len(content) > SMALL_BYTES:
+        raise BioqError(f"{file}: is larger than {SMALL_BYTES:,} bytes; {_COPY}")
     return content
-
-
-def reason_of(error: OSError | ValueError) -> str:
-    """Return the system's reason of an error in one line."""
-    reason = error.strerror if isinstance(error, OSError) else None
-    return reason or " ".join(str(error).split())
 
 
 _COPY = "copy the folder again from where it was written"

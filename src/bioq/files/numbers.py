@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, reason_of
 from bioq.files.inside import read_kept
 
 MOST_CELLS = 10_000_000
 """Cells of a table. A history of 100,000 epochs, or scores of 100,000 targets, has a few million;
 a cell takes up to 100 bytes."""
-_MOST_BYTES = 1 << 26
 
 
 def read_numbers(
@@ -37,17 +36,14 @@ def read_numbers(
     import pandas as pd
 
     file = folder / name
-    content = read_kept(folder, name, most_bytes=_MOST_BYTES)
-    if content is None:
-        raise BioqError(f"{file}: no such file; {remedy}")
+    content = read_kept(folder, name, remedy)
     lines = content.count(b"\n") + content.count(b"\r") + 1
     if lines * (content.split(b"\n", 1)[0].count(separator.encode()) + 1) > MOST_CELLS:
         raise BioqError(f"{file}: has more than {MOST_CELLS:,} cells; {remedy}")
     try:
         table = pd.read_csv(io.BytesIO(content), sep=separator, dtype=str, keep_default_na=False)
     except (ValueError, MemoryError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise BioqError(f"{file}: is not a table ({reason}); {remedy}") from error
+        raise BioqError(f"{file}: is not a table ({reason_of(error)}); {remedy}") from error
     if not isinstance(table.index, pd.RangeIndex) or table.empty:
         problem = "has no rows" if table.empty else "has more cells than columns in a line"
         raise BioqError(f"{file}: {problem}; {remedy}")

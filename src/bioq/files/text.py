@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from bioq import files
 from bioq.errors import BioqError
+from bioq.files import inside
 from bioq.files.formats import GZIP_MAGIC, HEAD_BYTES, refuse_other_formats
 from bioq.files.streams import label_of, open_raw
 from bioq.progress import Advance, say
@@ -106,13 +106,13 @@ def open_text(
 def read_text(path: Path, what: str) -> str:
     """Return a small UTF-8 text file, for example a table.
 
-    Raises BioqError as `open_content` does, for a file larger than `files.SMALL_BYTES`, and, with
+    Raises BioqError as `open_content` does, for a file larger than `inside.SMALL_BYTES`, and, with
     the line, for bytes that are not UTF-8.
     """
     with open_text(path, what) as text:
-        content = text.read(files.SMALL_BYTES + 1)
-    if len(content) > files.SMALL_BYTES:
-        raise BioqError(f"{path}: is larger than {files.SMALL_BYTES:,} bytes; expected {what}")
+        content = text.read(inside.SMALL_BYTES + 1)
+    if len(content) > inside.SMALL_BYTES:
+        raise BioqError(f"{path}: is larger than {inside.SMALL_BYTES:,} bytes; expected {what}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

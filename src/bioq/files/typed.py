@@ -6,24 +6,34 @@ where the file is read; what follows trusts the types.
 """
 
 import json
-import reprlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from bioq.errors import BioqError
-from bioq.options import expected, fits
+from bioq.errors import BioqError, shown
+from bioq.options import LARGEST, expected, fits
+
+_Record = TypeVar("_Record")
 
 MOST_VALUES = 4_000_000
 """Values of a JSON text. A value takes up to 250 bytes of memory, and a data set of a million
 contigs has two million."""
 _LONGEST_LINE = 4096
 """Letters of a name, a checksum or a path: the longest path that Linux takes."""
-_LARGEST = 2**63
-"""Whole numbers are below this: NumPy, PyTorch and files have 64 bits."""
 
 
 class MayBeUndefined:
@@ -31,7 +41,16 @@ class MayBeUndefined:
 
 
 class OneLine:
-    """Marks text of one line, such as a name: `Annotated[str, OneLine]`."""
+    """Marks text of one line, such as a checksum: `Line`."""
+
+
+class FileName:
+    """Marks the name or the path of a file: `Name`. It may have blanks of every
+    kind, joined letters and line ends, as the system takes them; messages show those escaped."""
+
+
+Line = Annotated[str, OneLine]
+Name = Annotated[str, FileName]
 
 
 class Pair:
@@ -42,15 +61,9 @@ class EachOptional:
     """Marks a dataclass of which a file may have any part: `Annotated[Recipe, EachOptional]`."""
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of a character, which no file and no terminal takes."""
 _WORDS = {dict: "an object", list: "a list"}
-_repr = reprlib.Repr()
-_repr.maxlevel, _repr.maxdict, _repr.maxlist = 2, 2, 3
-_repr.maxstring = _repr.maxother = _repr.maxlong = 40
-
-
-def shown(value: Any) -> str:
-    """Return a JSON value for a message: short, without line ends and control characters."""
-    return _repr.repr(value)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -92,6 +105,17 @@ def require_types(
         raise BioqError(f"{file}: {fault}; {remedy}")
 
 
+def fields_in(kind: type[Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of an entry whose names are fields of a dataclass; a newer BioQ may have
+    written others, an older one fewer."""
+    return {field.name: entry[field.name] for field in fields(kind) if field.name in entry}
+
+
+def record(kind: type[_Record], entry: Mapping[str, Any]) -> _Record:
+    """Return the dataclass that an entry, whose types are checked, records."""
+    return kind(**fields_in(kind, entry))
+
+
 def _fault(value: Any, annotation: Any, at: str) -> str | None:
     """Return what is wrong with the value of the field `at`; None if nothing is."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -119,12 +143,14 @@ def _fault(value: Any, annotation: Any, at: str) -> str | None:
 
 def _fits(value: Any, annotation: Any) -> bool:
     """Return whether a value that is neither an object nor a list fits an annotation."""
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        return False  # halves of a character, which no file and no terminal takes
-    if isinstance(value, int) and abs(value) >= _LARGEST:
+    if isinstance(value, str) and _HALVES.search(value):
+        return False
+    if isinstance(value, int) and abs(value) > LARGEST:
         return False
     if OneLine in get_args(annotation):
         return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_LINE
+    if FileName in get_args(annotation):
+        return fits(value, str) and len(value) <= _LONGEST_LINE
     if MayBeUndefined in get_args(annotation):
         return isinstance(value, float) or fits(value, float)
     return fits(value, annotation)
@@ -144,26 +170,28 @@ def _fault_of_union(value: Any, parts: tuple[Any, ...], at: str) -> str | None:
 def _fault_of_object(value: Any, kind: Any, at: str, *, each_optional: bool) -> str | None:
     if not isinstance(value, dict):
         return _wrong(value, dict, at)
-    hints = get_type_hints(kind, include_extras=True)
-    required: set[str] = set()
-    if is_dataclass(kind):
-        required = {
-            field.name
-            for field in fields(kind)
-            if field.default is MISSING and field.default_factory is MISSING
-        }
-    else:
-        required = set(kind.__required_keys__)
+    hints, required = _keys_of(kind)
     for name, annotation in hints.items():
+        inside, fault = f"{at}.{name}" if at else name, None
         if name in value:
-            fault = _fault(value[name], annotation, f"{at}.{name}" if at else name)
-        else:
-            fault = f"has no {f'{at}.{name}' if at else name}"
-            if each_optional or name not in required:
-                fault = None
+            fault = _fault(value[name], annotation, inside)
+        elif name in required and not each_optional:
+            fault = f"has no {inside}"
         if fault is not None:
             return fault
     return None
+
+
+@cache
+def _keys_of(kind: Any) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """Return the annotations of a TypedDict or a dataclass, and the keys that must be there."""
+    required = {
+        field.name
+        for field in (fields(kind) if is_dataclass(kind) else ())
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    hints = get_type_hints(kind, include_extras=True)
+    return hints, frozenset(required | getattr(kind, "__required_keys__", frozenset()))
 
 
 def _fault_of_mapping(value: Any, annotation: Any, at: str) -> str | None:
@@ -195,6 +223,10 @@ def name_text(key: str) -> str:
 
 
 def _wrong(value: Any, annotation: Any, at: str) -> str:
-    is_line = OneLine in get_args(annotation)
-    words = "one line of text" if is_line else _WORDS.get(annotation) or expected(value, annotation)
+    words = _WORDS.get(annotation)
+    if OneLine in get_args(annotation):
+        words = "one line of text"
+    elif FileName in get_args(annotation):
+        words = "the name of a file"
+    words = words or expected(value, annotation)
     return f"{at or 'its content'} is {shown(value)}, expected {words}"

@@ -17,13 +17,17 @@ from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError
 from bioq.forward import BATCH_SIZE, Strands, require_logits
 from bioq.inputs.python_windows import Windows, as_windows
-from bioq.models.device import device_of
+from bioq.models.device import device_of, dtype_of
 from bioq.models.eval_mode import eval_mode
 from bioq.options import one_of, whole_number
 from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
 """Points on the line from the baseline to the window."""
+
+_MOST_BASES = 1 << 22
+"""Bases of the points that are in memory at a time: 64 points of windows of 65,536 bases. With
+windows of 2^20 bases, 64 points of a network of 4 filters would take 7.5 GB."""
 
 Method = Literal["integrated-gradients", "input-x-gradient"]
 
@@ -89,7 +93,8 @@ def integrated_gradients(
 
     `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
     `baseline` it is all zeros: unknown bases. The model is not changed.
-    The integral is the midpoint rule with `steps` points, `batch_size` of them in memory at a time.
+    The integral is the midpoint rule with `steps` points, at most `batch_size` of them in memory at
+    a time.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
     which is `completeness_gap`. Source: Sundararajan et al. 2017.
     Raises BioqError for other windows, UsageError for a target that the model does not have.
@@ -110,9 +115,10 @@ def integrated_gradients(
             )
         shares = (torch.arange(steps, device=ends.device, dtype=ends.dtype) + 0.5) / steps
         mean = torch.empty_like(ends)
+        at_once = min(batch_size, max(1, _MOST_BASES // ends.shape[-1]))
         for row, (end, start) in enumerate(zip(ends, starts, strict=True)):
             total = torch.zeros_like(end, dtype=torch.float64)
-            for batch in torch.split(shares, batch_size):
+            for batch in torch.split(shares, at_once):
                 points = start + batch.view(-1, 1, 1) * (end - start)
                 total += _gradient(model, points, target, strands).double().sum(dim=0)
             mean[row] = total / steps
@@ -149,9 +155,7 @@ def _checked_target(model: nn.Module, target: int) -> int:
 def _on_model(model: nn.Module, windows: Windows | str | Sequence[str], name: str) -> Tensor:
     """Return a copy of windows, checked, on the model's device and in the type of its weights."""
     tensor = as_windows(windows, architecture_of(model).get("window_bp"), name)
-    weight = next(model.parameters(), None)
-    dtype = torch.float32 if weight is None else weight.dtype
-    return tensor.to(device_of(model), dtype, copy=True)
+    return tensor.to(device_of(model), dtype_of(model), copy=True)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bioq.errors import BioqError, UsageError
 from bioq.models.sizes import AS_PUBLISHED, ModelSizes, sizes_from
-from bioq.options import TargetCount, WindowBp, expected, fits, found, of_type, text, whole_number
+from bioq.options import MOST_TARGETS, MOST_WINDOW_BP, of_type, text, whole_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,21 +44,12 @@ def build_model(
     from bioq.models.family import Architecture
 
     text("name", name)
-    targets = whole_number(f"model {name}: targets", targets, least=1)
-    window_bp = whole_number(f"model {name}: window_bp", window_bp, least=1)
+    targets = whole_number(f"model {name}: targets", targets, least=1, most=MOST_TARGETS)
+    window_bp = whole_number(f"model {name}: window_bp", window_bp, least=1, most=MOST_WINDOW_BP)
     kinds = (ModelSizes, Mapping)
     of_type("sizes", sizes, kinds, "bioq.ModelSizes, or a mapping of sizes")
     changes = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
-    complete = complete_sizes(name, changes)
-    for what, value, kind in (
-        ("targets", targets, TargetCount),
-        ("window_bp", window_bp, WindowBp),
-    ):
-        if not fits(value, kind):
-            raise UsageError(
-                f"model {name}: {what} {found(value)}, expected {expected(value, kind)}"
-            )
-    architecture = Architecture(name, targets, window_bp, complete)
+    architecture = Architecture(name, targets, window_bp, complete_sizes(name, changes))
     network = family_named(name).network
     with torch.device("meta"):  # its layers, without memory for the weights
         outline = network(architecture)

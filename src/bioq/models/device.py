@@ -42,6 +42,12 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu") if weight is None else weight.device
 
 
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the type of a model's first weight of floating-point numbers, float32 without one."""
+    types = (weight.dtype for weight in model.parameters() if weight.is_floating_point())
+    return next(types, torch.float32)
+
+
 @contextlib.contextmanager
 def on_device(model: nn.Module, device: str | torch.device | None) -> Iterator[torch.device]:
     """Yield the device that computes; the model is on it until the block ends.

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from bioq.errors import UsageError, short
+from bioq.errors import UsageError, shown
 from bioq.models import danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
@@ -29,7 +29,7 @@ def family_named(name: str) -> Family:
     for family in FAMILIES:
         if isinstance(name, str) and name in family.published:
             return family
-    raise UsageError(f"model {short(repr(name))} is unknown; choose one of {', '.join(PUBLISHED)}")
+    raise UsageError(f"model {shown(name)} is unknown; choose one of {', '.join(PUBLISHED)}")
 
 
 def family_of(network: nn.Module) -> Family | None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from bioq.errors import escaped
+from bioq.errors import without_controls
 
 INK = "#1a1a1b"
 """Colour of text and axes; `inline_svg` replaces it by the page's text colour."""
@@ -95,7 +95,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def _show_names_as_they_are(figure: Figure) -> None:
-    """Escape what is not printable in the texts of a figure, and draw each `$` as a dollar.
+    """Show the control characters in the texts of a figure, and draw each `$` as a dollar.
 
     Names of targets, sequences and runs come from files: a control character makes an SVG that no
     program reads, and two dollars are a formula, which ends the drawing if it is wrong. Only the
@@ -109,17 +109,12 @@ def _show_names_as_they_are(figure: Figure) -> None:
             # `set_yticks(places, names)` leaves this pair; numbers have another formatter
             has_names = isinstance(axis.get_major_locator(), FixedLocator)
             if has_names and isinstance(axis.get_major_formatter(), FuncFormatter):
-                names = [_escaped_lines(label.get_text()) for label in axis.get_ticklabels()]
+                names = [without_controls(label.get_text()) for label in axis.get_ticklabels()]
                 axis.set_ticklabels(names, parse_math=False)
     for text in figure.findobj(Text):
         if isinstance(text, Text) and id(text) not in of_axes:
             text.set_parse_math(False)
-            text.set_text(_escaped_lines(text.get_text()))
-
-
-def _escaped_lines(text: str) -> str:
-    """Return a text escaped, but for its line ends, which titles of ours have."""
-    return "\n".join(map(escaped, text.split("\n")))
+            text.set_text(without_controls(text.get_text()))
 
 
 def inline_svg(svg: str, *, name: str, title: str) -> str:

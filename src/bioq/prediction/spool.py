@@ -7,6 +7,7 @@ of the input precede its end, and a digest of the input up to there.
 
 import contextlib
 import glob
+import itertools
 import json
 import shutil
 import time
@@ -36,6 +37,9 @@ from bioq.tables.resume import (
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+_MOST_ATTEMPTS = 1000
+"""Times that a folder which others remove is made; /proc and a folder that was deleted while a
+process is in it say "no such file" for ever."""
 _PART_BYTES = 32 << 20
 _PART_EVERY_S = 30.0
 _BATCH_BYTES = 2 << 20
@@ -226,14 +230,15 @@ def is_interrupted(out: Path) -> bool:
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Make the folder and lock it. Raises UsageError if another process holds the lock."""
-    while True:
+    for attempt in itertools.count(1):
         try:
             folder.mkdir(exist_ok=True)
             before = folder.stat().st_ino
         except FileNotFoundError:  # another process has finished and removed it
-            if folder.parent.is_dir():
+            if folder.parent.is_dir() and attempt < _MOST_ATTEMPTS:
                 continue
-            raise BioqError(f"{folder}: could not be made: no folder {folder.parent}") from None
+            why = "the system makes no files there" if folder.parent.is_dir() else "it is missing"
+            raise BioqError(f"{folder}: could not be made in {folder.parent}: {why}") from None
         except OSError as error:
             raise BioqError(f"{folder}: could not be made: {error.strerror}") from error
         with locked(folder, wait=False) as is_ours:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from bioq.errors import harmless
 from bioq.metrics import number
 
 
@@ -13,6 +14,7 @@ def page_template(name: str, filters: Mapping[str, Callable[..., Any]]) -> Templ
     environment = Environment(
         loader=PackageLoader("bioq.reports", "templates"),
         autoescape=True,
+        finalize=harmless,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,12 +6,10 @@ them. Here are those that other commands read.
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
-from bioq.files.typed import EachOptional, OneLine
+from bioq.files.typed import EachOptional, Line, Name
 from bioq.models.recipe import Recipe
 from bioq.models.sizes import ModelSizes
 from bioq.options import AtLeastZero, TargetCount, WindowBp
-
-Line = Annotated[str, OneLine]
 
 
 class ModelEntry(TypedDict):
@@ -27,7 +25,7 @@ class TrainingEntry(TypedDict):
     """Runs that older versions wrote lack some of the options."""
 
     model: NotRequired[str | None]
-    motifs: NotRequired[Line | None]
+    motifs: NotRequired[Name | None]
     freeze: NotRequired[bool]
     device: NotRequired[str | None]
     seed: NotRequired[int]
@@ -39,8 +37,8 @@ class TrainingEntry(TypedDict):
 class DataEntry(TypedDict):
     """The data set of the training."""
 
-    name: Line
-    path: NotRequired[Line]
+    name: Name
+    path: NotRequired[Name]
     """Runs written before 2026-11-23 have the name alone."""
     fingerprint: Line
     window_bp: WindowBp

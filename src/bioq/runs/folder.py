@@ -8,7 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from torch import nn
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset, open_dataset
 from bioq.dataset.targets import read_target_table, write_target_table
-from bioq.errors import BioqError
+from bioq.errors import BioqError, shown
 from bioq.files import FolderKind, new_file, new_folder, read_json
-from bioq.files.inside import kept_file
+from bioq.files.inside import kept_file, require_kept
 from bioq.files.numbers import read_numbers
-from bioq.files.typed import shown
+from bioq.files.typed import record
 from bioq.genome import Genome
 from bioq.genome.builds import build_of, different_genomes, lengths_in
 from bioq.models import build_from_architecture
@@ -150,9 +150,9 @@ def read_config(run: str | Path) -> RunConfig:
         shape=ConfigFile,
     )
     name = config["data"]["name"]
-    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+    if name in ("", ".", "..") or "/" in name:
         raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {_REMEDY}")
-    return RunConfig(**{field.name: config[field.name] for field in fields(RunConfig)})
+    return record(RunConfig, config)
 
 
 def network_outline(run: str | Path, config: RunConfig) -> nn.Module:
@@ -171,9 +171,7 @@ def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
     """Return a run's target table. Raises BioqError if `config.json` has another number of
     targets."""
     run, expected = Path(run), config.model["targets"]
-    file = run / TARGETS
-    if kept_file(run, TARGETS) is None:
-        raise BioqError(f"{file}: no such file; {_REMEDY}")
+    file = require_kept(run, TARGETS, _REMEDY)
     targets = read_target_table(file)
     if len(targets) != expected:
         raise BioqError(

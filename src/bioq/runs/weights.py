@@ -25,9 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, reason_of
 from bioq.files import new_file, sha256
-from bioq.files.inside import kept_file
+from bioq.files.inside import kept_file, require_kept
 from bioq.files.typed import name_text
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration
 from bioq.runs.folder import BEST, CONFIG
@@ -126,8 +126,7 @@ def read_tensors(
     checksum = metadata.pop(_CHECKSUM, None)  # None: written before 2026-11-23
     if checksum is not None and checksum != tensors_checksum(tensors, metadata):
         raise BioqError(
-            f"{file}: its checksum does not match: it was damaged after it was written; "
-            "restore it or train again"
+            f"{file}: its checksum does not match: it was damaged after it was written; {_REMEDY}"
         )
     return tensors, metadata
 
@@ -144,11 +143,8 @@ def read_metadata(file: Path) -> dict[str, str]:
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Any]:
     """Yield an open safetensors file, whose tensors are not read yet. Errors are BioqErrors."""
-    if kept_file(file.parent, file.name) is None:
-        raise BioqError(
-            f"{file}: no such file; the training has not finished its first epoch, "
-            "or this is no run folder"
-        )
+    missing = "the training has not finished its first epoch, or this is no run folder"
+    require_kept(file.parent, file.name, missing)
     try:
         with open(file, "rb") as raw:
             header_bytes = int.from_bytes(raw.read(8), "little")
@@ -157,9 +153,8 @@ def _opened(file: Path) -> Iterator[Any]:
         with safe_open(file, framework="pt") as opened:
             yield opened
     except (SafetensorError, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
         raise BioqError(
-            f"{file}: is not a readable safetensors file ({reason}); {_REMEDY}"
+            f"{file}: is not a readable safetensors file ({reason_of(error)}); {_REMEDY}"
         ) from error
 
 
@@ -190,11 +185,8 @@ def weights_checksum(network: nn.Module) -> str:
 
 def weights_sha256(run: Path) -> str:
     """Return the SHA-256 of a run's file of best weights. Raises BioqError if it has none."""
-    if kept_file(run, BEST) is None:
-        raise BioqError(
-            f"{run / BEST}: no such file; expected a run that has finished an epoch at least"
-        )
-    return sha256(run / BEST)
+    remedy = "expected a run that has finished an epoch at least"
+    return sha256(require_kept(run, BEST, remedy))
 
 
 def predictions_identity(run: Path) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError, NotWrittenError, UsageError
+from bioq.errors import BioqError, NotWrittenError, UsageError, shown
 from bioq.files import new_file, read_json_text
-from bioq.files.typed import name_text, shown
+from bioq.files.typed import name_text
 
 REMEDY = "remove its folder and run the command again"
 

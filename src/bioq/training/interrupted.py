@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioq.errors import BioqError, UsageError
-from bioq.files import require_absent
+from bioq.files import real, require_absent
 from bioq.runs.folder import CONFIG, FOLDER_KIND, read_config
 from bioq.training.plan import Plan, recorded_plan
 from bioq.training.state import Position, read_position
@@ -55,7 +55,7 @@ def require_new_run(run: Path, data: Path, from_run: Path | None, *, force: bool
     """
     if force:
         for option, path in (("--from", from_run), ("the data set", data)):
-            if path is not None and path.resolve().is_relative_to(run.resolve()):
+            if path is not None and real(path).is_relative_to(real(run)):
                 raise UsageError(
                     f"--force would remove {path}, which this training reads ({option}); "
                     "give --out a folder that does not exist"
@@ -83,7 +83,7 @@ def _advice(run: Path, data: Path) -> str:
 def data_of(run: Path, data: Path) -> Path:
     """Return the data set of a run: `data`, or the path in `config.json` if that is another."""
     recorded = Path(read_config(run).data.get("path", data))
-    return data if recorded == data.resolve() else recorded
+    return data if recorded == real(data) else recorded
 
 
 def where_to_resume(run: Path, data: Path) -> str:

@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
-from bioq.files.typed import require_types
+from bioq.files import real
+from bioq.files.typed import fields_in, record, require_types
 from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
@@ -74,7 +75,7 @@ class TrainingRequest:
 
     def options(self) -> dict[str, Any]:
         """Return the `named_options`; `from` is an absolute path."""
-        from_run = None if self.from_run is None else self.from_run.resolve()
+        from_run = None if self.from_run is None else real(self.from_run)
         return named_options(
             self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
         )
@@ -118,10 +119,10 @@ def _choices(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a request, without `from_run`, that have these `named_options`."""
     return {
         "model": options["model"],
-        "sizes": ModelSizes(**_fields_in(ModelSizes, options)),
+        "sizes": record(ModelSizes, options),
         "motifs": options["motifs"],
         "freeze": options["freeze"],
-        "config": TrainConfig(**_fields_in(TrainConfig, options)),
+        "config": record(TrainConfig, options),
     }
 
 
@@ -224,7 +225,7 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     facts, config = _facts_of(data), request.config
     model, sizes, source = request.model or DEFAULT_MODEL, request.sizes, None
     if request.from_run is not None:
-        folder = request.from_run.resolve()
+        folder = real(request.from_run)
         stored = read_config(folder)
         source = _source_run(folder, stored, data)
         model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])
@@ -322,18 +323,9 @@ def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
     try:
         choices = _choices(options)
         recipe = choices["config"].resolve(facts.train_windows, choices["model"])
-        recipe = replace(recipe, **_fields_in(Recipe, stored.recipe))
+        recipe = replace(recipe, **fields_in(Recipe, stored.recipe))
         require_types(options["from"], SourceRun | None, run / CONFIG, _REMEDY, at="training.from")
-        source = (
-            None if options["from"] is None else SourceRun(**_fields_in(SourceRun, options["from"]))
-        )
+        source = None if options["from"] is None else record(SourceRun, options["from"])
         return Plan(source=source, recipe=recipe, data=facts, **choices)
     except UsageError as error:
         raise BioqError(f"{run / CONFIG}: records {error}; {_REMEDY}") from error
-
-
-def _fields_in(
-    kind: type[TrainConfig | ModelSizes | Recipe | SourceRun], values: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the values whose names are fields of a dataclass."""
-    return {field.name: values[field.name] for field in fields(kind) if field.name in values}

@@ -6,7 +6,7 @@ and the step.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from bioq.errors import BioqError
 from bioq.files.inside import kept_file
-from bioq.files.typed import MayBeUndefined, name_text, parse_json, require_types
+from bioq.files.typed import MayBeUndefined, name_text, parse_json, record, require_types
 from bioq.models.recipe import Recipe
 from bioq.options import AtLeastZero, NotNegative
 from bioq.runs.best_epoch import best_epoch
@@ -101,12 +101,9 @@ def start_state(plan: Plan, network: nn.Module) -> TrainingState:
 
 def save_state(run: Path, state: TrainingState) -> None:
     """Replace RUN/resume/state.safetensors in one step."""
-    tensors = {f"model.{name}": tensor for name, tensor in state.network.state_dict().items()}
-    if state.average is not None:
-        mean = state.average.state_dict()
-        tensors |= {f"averaged.{name}": tensor for name, tensor in mean.items()}
+    tensors = _weights(state)
     for number, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+        tensors |= {f"{_OPTIMIZER}{number}.{name}": value for name, value in moments.items()}
     save_tensors(tensors, run / STATE, {_METADATA: json.dumps(asdict(state.position))})
 
 
@@ -140,12 +137,18 @@ def load_state(run: Path, state: TrainingState) -> None:
     state.position = _read_position(file, metadata)
 
 
-def _expected_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
-    """Return tensors of the names, shapes and types that `save_state` writes."""
+def _weights(state: TrainingState) -> dict[str, torch.Tensor]:
+    """Return the weights, and their running mean, by their names in the file."""
     tensors = {f"model.{name}": tensor for name, tensor in state.network.state_dict().items()}
     if state.average is not None:
         mean = state.average.state_dict()
         tensors |= {f"averaged.{name}": tensor for name, tensor in mean.items()}
+    return tensors
+
+
+def _expected_tensors(state: TrainingState) -> dict[str, torch.Tensor]:
+    """Return tensors of the names, shapes and types that `save_state` writes."""
+    tensors = _weights(state)
     groups = state.optimizer.param_groups
     for number, weight in enumerate(weight for group in groups for weight in group["params"]):
         prefix = f"{_OPTIMIZER}{number}."
@@ -187,9 +190,7 @@ def _read_position(file: Path, metadata: Mapping[str, str]) -> Position:
     except ValueError as error:
         raise BioqError(f"{file}: its position is not JSON ({error}); {remedy}") from error
     require_types(recorded, Position, file, remedy, at=_METADATA)
-    position = Position(
-        **{each.name: recorded[each.name] for each in fields(Position) if each.name in recorded}
-    )
+    position = record(Position, recorded)
     epochs = [row.get("epoch") for row in position.history]
     if len(epochs) != position.epoch or epochs != list(range(1, len(epochs) + 1)):
         raise BioqError(

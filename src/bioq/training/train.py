@@ -12,6 +12,7 @@ from bioq.dataset import Dataset, open_dataset, require_undamaged
 from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.training import training_forward
+from bioq.files import real, require_utf8
 from bioq.models import ModelSizes
 from bioq.models.families import family_named
 from bioq.options import of_type, path_to, text
@@ -186,6 +187,7 @@ def open_data(data: Dataset | Path, ranks: Ranks) -> Dataset:
     from the first rank's, which may be another copy."""
     with ranks.agreed():
         data = data if isinstance(data, Dataset) else open_dataset(data)
+        require_utf8(real(data.path))  # config.json records it
         if not len(data["train"]):
             raise BioqError(
                 f"{data.path}: the train split is empty; there is nothing to learn from"

@@ -10,14 +10,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, reason_of, shown
 from bioq.files import new_file
-from bioq.files.typed import OneLine, parse_json, require_types, shown
+from bioq.files.typed import Line, parse_json, require_types
 from bioq.genome.builds import lengths_in
 from bioq.inputs import input_file
 from bioq.options import path_to
@@ -118,7 +118,7 @@ class _About(TypedDict):
 
     format: str
     format_version: int
-    model: Annotated[str, OneLine]
+    model: Line
     options: NotRequired[dict[str, Any]]
     contigs: NotRequired[dict[str, int]]
 
@@ -146,7 +146,7 @@ def read_background(path: Path) -> Background:
             f"{path}: could not be read: {error.strerror}; expected one made by 'bioq background'"
         ) from error
     except Exception as error:  # errors of zipfile, zlib and NumPy's header parser
-        reason = " ".join(str(error).split())[:100]
+        reason = reason_of(error)[:100]
         raise BioqError(
             f"{path}: is not a background ({reason or type(error).__name__}); "
             "expected a file made by 'bioq background'"

@@ -303,7 +303,9 @@ def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
 
 def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
     found = evaluation_of(service.folder)
-    return None if found is None else schemas.EvaluationAnswer.model_validate(found[2].summary)
+    if found is None:
+        return None
+    return schemas.EvaluationAnswer.model_validate(found.evaluation.summary)
 
 
 def _job_answer(service: Service, job: Job) -> schemas.JobAnswer:

@@ -21,10 +21,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bioq.errors import BioqError, short
-from bioq.web.guard import BodyTooLarge
+from bioq.web.guard import BodyTooLarge, declared_bytes
 from bioq.web.limits import Limits
 from bioq.web.request import service_of
-from bioq.web.schemas import MOST_TARGETS
+from bioq.web.schemas import MOST_PATTERNS
 
 _TOKENS_PER_ITEM = 8
 """JSON tokens (strings, brackets and commas) of a sequence with its name."""
@@ -162,8 +162,7 @@ async def _read_json(request: Request) -> dict[str, Any]:
 
 async def _received(request: Request, most_bytes: int) -> bytes:
     """Return the body. Raises BodyTooLarge as soon as it has more than `most_bytes`."""
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared[:20]) > most_bytes:
+    if declared_bytes(request.headers) > most_bytes:
         raise BodyTooLarge(most_bytes)
     body = bytearray()
     async for piece in request.stream():
@@ -176,7 +175,7 @@ async def _received(request: Request, most_bytes: int) -> bytes:
 def _count_tokens(body: bytes, limits: Limits) -> None:
     """Raise BioqError at the first token that is more, or deeper, than any request needs."""
     items = max(limits.windows, limits.direct_alleles)
-    most = _SLACK * (_TOKENS_PER_ITEM * items + 2 * MOST_TARGETS)
+    most = _SLACK * (_TOKENS_PER_ITEM * items + 2 * MOST_PATTERNS)
     depth = 0
     for count, token in enumerate(_TOKEN.finditer(body), start=1):
         first = body[token.start()]
@@ -188,7 +187,7 @@ def _count_tokens(body: bytes, limits: Limits) -> None:
         if count > most:
             raise BioqError(
                 f"the body has too many values: a request has at most {limits.windows:,} windows, "
-                f"or {limits.direct_alleles:,} alleles, and {MOST_TARGETS} patterns of targets"
+                f"or {limits.direct_alleles:,} alleles, and {MOST_PATTERNS} patterns of targets"
             )
 
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from bioq.web.limits import Limits
-from bioq.web.trouble import say_seldom, trouble_of
+from bioq.web.trouble import report_trouble
 
 SHUTDOWN_SECONDS = 1
 """Seconds that unfinished responses may take when the server stops."""
@@ -202,8 +202,5 @@ def most_connections() -> float:
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Report an error of the event loop: those of the machine in one line per minute."""
-    trouble = trouble_of(context.get("exception"))
-    if trouble is None:
+    if report_trouble(context.get("exception")) is None:
         loop.default_exception_handler(context)
-    else:
-        say_seldom(f"bioq serve: {trouble[1]}")

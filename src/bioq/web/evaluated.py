@@ -2,14 +2,23 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from bioq.evaluation.files import SUMMARY, latest_evaluation, read_folder
 from bioq.evaluation.summary import Evaluation
 
 
-def evaluation_of(run: Path) -> tuple[Path, int, Evaluation] | None:
-    """Return the folder of a run's evaluation, of test first, the time at which it was written, in
-    nanoseconds, and its content; None without one.
+class Evaluated(NamedTuple):
+    """The evaluation of a run."""
+
+    folder: Path
+    stamp: int
+    """When it was written, in nanoseconds."""
+    evaluation: Evaluation
+
+
+def evaluation_of(run: Path) -> Evaluated | None:
+    """Return the evaluation of a run, of test first; None without one.
 
     Raises BioqError for a damaged evaluation.
     """
@@ -17,7 +26,7 @@ def evaluation_of(run: Path) -> tuple[Path, int, Evaluation] | None:
     if folder is None:
         return None
     stamp = (folder / SUMMARY).stat().st_mtime_ns
-    return folder, stamp, _read(folder, stamp)
+    return Evaluated(folder, stamp, _read(folder, stamp))
 
 
 @lru_cache(maxsize=4)

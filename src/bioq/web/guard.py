@@ -68,7 +68,7 @@ class Guard:
         answer: Send = send_with_headers
         if scope["method"] == "HEAD":
             scope, answer = _as_get(scope, send_with_headers)
-        with self._counted(receive, _length(Headers(scope=scope))) as receive_counted:
+        with self._counted(receive, declared_bytes(Headers(scope=scope))) as receive_counted:
             await self._app(scope, receive_counted, answer)
 
     @contextlib.contextmanager
@@ -102,7 +102,7 @@ class Guard:
         headers = Headers(scope=scope)
         if scope["method"] not in _SAFE and not _is_from_this_site(headers):
             return JSONResponse({"detail": "pages of other sites may not send this request"}, 403)
-        if _length(headers) < 0:
+        if declared_bytes(headers) < 0:
             return JSONResponse({"detail": "Content-Length is not a number"}, 400)
         if len(scope["query_string"]) > _LONGEST_QUERY:
             return JSONResponse(
@@ -134,7 +134,7 @@ def _is_from_this_site(headers: Headers) -> bool:
     return origin is None or origin.partition("://")[2] == headers.get("host")
 
 
-def _length(headers: Headers) -> int:
+def declared_bytes(headers: Headers) -> int:
     """Return the declared length of a body: 0 if none is declared, -1 if it is not a number."""
     text = headers.get("content-length", "0")
     return int(text[:20]) if text.isascii() and text.isdigit() else -1

@@ -27,9 +27,8 @@ def positive_rates(service: Service) -> PositiveRates | None:
     found = evaluation_of(service.folder)
     if found is None:
         return None
-    _, _, evaluation = found
-    table = evaluation.per_target
+    table, summary = found.evaluation.per_target, found.evaluation.summary
     if list(table[NAME]) != list(service.targets[NAME]):
         return None
-    rate = table["positives"].to_numpy(np.float64) / evaluation.summary["windows"]
-    return PositiveRates(evaluation.summary["split"], rate)
+    rate = table["positives"].to_numpy(np.float64) / summary["windows"]
+    return PositiveRates(summary["split"], rate)

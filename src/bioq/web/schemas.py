@@ -1,7 +1,6 @@
 """The API's requests and answers, and the error message for a bad request."""
 
 import re
-import reprlib
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -9,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from bioq import dna
-from bioq.errors import MOST_SHOWN, short
+from bioq.errors import short, shown
 from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
 from bioq.web.visitor_input import with_example
 
@@ -28,9 +27,9 @@ Region = Annotated[
 _VARIANT = '^[!"$-~][\\t -~]*$'
 VariantLine = Annotated[str, Field(pattern=_VARIANT)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
-MOST_TARGETS = 100
+MOST_PATTERNS = 100
 """Patterns of targets in a request."""
-Targets = Annotated[list[Glob], Field(max_length=MOST_TARGETS), FailFast()]
+Targets = Annotated[list[Glob], Field(max_length=MOST_PATTERNS), FailFast()]
 ScoreSwapped = Annotated[
     bool,
     Query(description="Score alleles if the genome has ALT, not REF; diff is still ALT minus REF."),
@@ -43,8 +42,6 @@ _FORMS = {
     _VARIANT: f"{VARIANT_FORM} or the columns of a VCF on one line",
 }
 """A pattern -> the form in words, for the error of a text that does not match it."""
-_quoted = reprlib.Repr()  # writes the start of a value, however large the value is
-_quoted.maxstring = _quoted.maxother = _quoted.maxlong = 3 * MOST_SHOWN
 
 
 class NamedSequence(BaseModel):
@@ -293,7 +290,7 @@ def one_line(error: RequestValidationError, *, region: str = "", variant: str = 
     first = error.errors()[0]
     path = first["loc"][1:]
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    found = short(_quoted.repr(first["input"]))
+    found = shown(first["input"])
     given = "" if first["type"] == "missing" else f", found {found}"
     pattern = str(first.get("ctx", {}).get("pattern"))
     if pattern in _FORMS:

@@ -86,7 +86,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listening.bind((host, port))
             listening.listen()  # only after this call is a second server on the port refused
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:  # of the address, too
             reason = getattr(error, "strerror", None) or error
             raise UsageError(
                 f"{host}:{port} cannot be served ({reason}); give another --port, or 0 for any"

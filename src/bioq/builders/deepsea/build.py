@@ -163,8 +163,7 @@ def _variable(variables: Mapping[str, Variable], name: str, split: str, path: Pa
                     f"{path}: was given as --{split} but holds {candidate}xdata; "
                     f"expected {expected}; give this file as --{candidate}"
                 )
-        names = (known if known.isprintable() else ascii(known) for known in sorted(variables))
-        listed = ", ".join(names) or "nothing"
+        listed = ", ".join(sorted(variables)) or "nothing"
         raise BioqError(f"{path}: has no variable {name!r}; found {listed}; expected {expected}")
     variable = variables[name]
     if isinstance(variable, NotNumeric):

@@ -61,10 +61,10 @@ def show(request: Request) -> Response:
     """Show the model."""
     service = service_of(request)
     found = evaluation_of(service.folder)
-    evaluation = found[2] if found else None
+    evaluation = found.evaluation if found else None
     with DRAWING:
         making = _making_figures(service.folder)
-        quality = _quality_figures(found[0], found[1]) if found else []
+        quality = _quality_figures(found.folder, found.stamp) if found else []
     targets, scores = _target_table(service.targets, evaluation)
     return render(
         request,

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
+from bioq.errors import harmless
 from bioq.web.jobs import Job
 from bioq.web.request import retry_headers, service_of
 
@@ -19,6 +20,7 @@ DRAWING = threading.Lock()
 _HEADINGS = {404: "Not found", 429: "Busy"}
 
 _environment = Environment(
+    finalize=harmless,
     loader=PackageLoader("bioq.web", "templates"),
     autoescape=True,
     undefined=StrictUndefined,

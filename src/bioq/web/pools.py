@@ -24,17 +24,24 @@ class Pool:
 
     def __init__(self, what: str, *, threads: int, waiting: int):
         self._what = what
+        self._threads = threads
         self._waiting = waiting
         self._limiter = CapacityLimiter(threads)
+        self._inside = 0
+        """Requests that wait or run; counted here, since AnyIO counts them a moment later."""
 
     async def run(
         self, work: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
     ) -> _Result:
         """Return the result of `work`, called in a thread. Raises Busy if too many wait."""
-        waiting = self._limiter.statistics().tasks_waiting
+        waiting = self._inside - self._threads
         if waiting >= self._waiting:
             raise Busy(f"{waiting:,} {self._what} wait already; try again in some seconds")
-        return await to_thread.run_sync(partial(work, *given, **named), limiter=self._limiter)
+        self._inside += 1
+        try:
+            return await to_thread.run_sync(partial(work, *given, **named), limiter=self._limiter)
+        finally:
+            self._inside -= 1
 
 
 class Pools:

@@ -531,7 +531,7 @@ def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path):
     assert len(bomb) < 2 << 20
     started = time.process_time()
     tracemalloc.start()
-    with pytest.raises(BioqError, match="larger than 128 MiB decompressed"):
+    with pytest.raises(BioqError, match="has a line of more than 8 MiB"):
         visitor_input.save_vcf(bomb, tmp_path / "v", LIMITS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -550,11 +550,17 @@ def test_many_small_members_take_time_in_proportion(tmp_path):
     assert time.process_time() - started < 20
 
 
-def test_the_lines_and_the_seconds_of_a_check_are_bounded(tmp_path):
+def test_the_lines_their_lengths_and_the_seconds_of_a_check_are_bounded(tmp_path):
     for text in (b"#\n", b"\n", b"\r", b"\r\n"):
         upload = gzip.compress(text * 200_001)
         with pytest.raises(BioqError, match="more than 200,000 lines"):
             visitor_input.save_vcf(upload, tmp_path / "v", LIMITS)
+    long = gzip.compress(b"#" * (10 << 20))
+    with pytest.raises(BioqError, match="has a line of more than 8 MiB"):
+        visitor_input.save_vcf(long, tmp_path / "v", LIMITS)
+    large = gzip.compress((b"#" * 999 + b"\n") * 3000)
+    with pytest.raises(BioqError, match="larger than 2 MiB decompressed"):
+        visitor_input.save_vcf(large, tmp_path / "v", replace(LIMITS, vcf_bytes=2 << 20))
     slow = gzip.compress(b"##contig=<ID=1,length=5>\n" * 100_000)
     with pytest.raises(BioqError, match=r"was checked for 0\.001 s without coming to its end"):
         visitor_input.save_vcf(slow, tmp_path / "v", replace(LIMITS, vcf_seconds=0.001))

@@ -280,7 +280,7 @@ UPLOADS = {
     "# lines": b"#\n" * (63 * MIB),
     "contigs": b"##contig=<ID=a,length=5,assembly=hg19,x=y,z=1>\n" * 190_000,
     "one line": b"x" * (126 * MIB),
-    "columns": b"#CHROM\tPOS\tID\tREF\tALT" + b"\t1\tA" * (30 * MIB),
+    "columns": (b"#CHROM\tPOS\tID\tREF\tALT" + b"\t1\tA" * MIB + b"\n") * 30,
 }
 
 

@@ -28,6 +28,9 @@ LINE_BYTES = 1 << 26
 """The longest line that is held in memory."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BUFFER_BYTES = 1 << 20
+_WATCHED_BYTES = 1 << 18
+"""Bytes between two calls of `advance`, which may end the reading after a time: 0.1 s of a VCF's
+header lines."""
 _BGZIP_HEAD_BYTES = 18
 _END = BGZF_END.rstrip(b"\0")  # zeros may follow
 _END_BYTES = len(_END)
@@ -229,7 +232,8 @@ class _File(io.BufferedReader):
         return self._noted(super().read(size))
 
     def read1(self, size: int = -1, /) -> bytes:
-        return self._noted(super().read1(size))
+        is_watched = self._advance is not None and size > _WATCHED_BYTES
+        return self._noted(super().read1(_WATCHED_BYTES if is_watched else size))
 
     def _noted(self, content: bytes) -> bytes:
         if content:

@@ -14,6 +14,9 @@ class Limits:
     vcf_lines: int = 200_000
     """Lines of an uploaded VCF. It has up to 10,000 alleles; its header has a line per contig, of
     which the human builds have up to 3,400."""
+    vcf_line_bytes: int = 8 << 20
+    """Bytes of a line of an uploaded VCF, give or take a MiB: a million samples. While Python
+    splits a line, no page is answered: 64 MiB took a second."""
     vcf_seconds: float = 5.0
     """Seconds of checking an uploaded VCF: ten times the time of 10,000 alleles in 114 MiB."""
     text_bytes: int = 2 << 20

@@ -225,7 +225,7 @@ def _unpack(
     """
     packed = file.with_name(f"{file.name}.upload")
     packed.write_bytes(upload)
-    written = lines = 0
+    written = lines = line_bytes = 0
     try:
         with (
             open_content(packed, "VCF", label="VCF", warn=warn, advance=advance) as content,
@@ -233,17 +233,12 @@ def _unpack(
         ):
             while piece := content.stream.read(_PIECE_BYTES):
                 written += len(piece)
-                if written > limits.vcf_bytes:
-                    raise BioqError(
-                        f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed; score "
-                        "it with 'bioq variants'"
-                    )
-                lines += max(piece.count(b"\n"), piece.count(b"\r"))
-                if lines > limits.vcf_lines:
-                    raise BioqError(
-                        f"the VCF has more than {limits.vcf_lines:,} lines, its header included; "
-                        "score it with 'bioq variants'"
-                    )
+                ends = max(piece.count(b"\n"), piece.count(b"\r"))
+                lines += ends
+                line_bytes = 0 if ends else line_bytes + len(piece)
+                fault = _too_much(written, lines, line_bytes, limits)
+                if fault:
+                    raise BioqError(f"{fault}; score it with 'bioq variants'")
                 out.write(piece)
     finally:
         packed.unlink()
@@ -264,6 +259,17 @@ def _read_header_line(where: str, line: str, header: VcfHeader) -> None:
             f"{where}: {_short(line)!r} is a variant after #, which begins the lines of a header; "
             "remove the # or the line"
         )
+
+
+def _too_much(written: int, lines: int, line_bytes: int, limits: Limits) -> str:
+    """Return which limit of an upload is exceeded, in words; empty if none is."""
+    if written > limits.vcf_bytes:
+        return f"the VCF is larger than {limits.vcf_bytes >> 20} MiB decompressed"
+    if lines > limits.vcf_lines:
+        return f"the VCF has more than {limits.vcf_lines:,} lines, its header included"
+    if line_bytes > limits.vcf_line_bytes:
+        return f"the VCF has a line of more than {limits.vcf_line_bytes >> 20} MiB"
+    return ""
 
 
 def _variants_of(

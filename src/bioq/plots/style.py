@@ -77,6 +77,11 @@ def spread_labels(heights: Sequence[float], gap: float) -> list[float]:
 
 def _remove_controls(figure: Figure) -> None:
     """Show the control characters in the names on a figure: an SVG that has them is not XML."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [tick.label1.get_text() for tick in axis.get_major_ticks()]
+            if any(without_controls(label) != label for label in labels):  # they are set again
+                axis.set_ticks(axis.get_majorticklocs(), [*map(without_controls, labels)])
     for label in figure.findobj(Text):
         assert isinstance(label, Text)
         plain = without_controls(label.get_text())

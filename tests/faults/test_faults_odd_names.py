@@ -163,9 +163,13 @@ CONTROLS = "a\x1b[31m\x07\x00\x9b\u202eb"
 
 def test_a_figure_and_a_page_show_control_characters() -> None:
     figure = Figure()
-    figure.subplots().set_title(f"{CONTROLS} <b>")
+    axes = figure.subplots()
+    axes.set_title(f"{CONTROLS} <b>")
+    axes.set_yticks([0, 1], [CONTROLS, "b"])
     ElementTree.fromstring(to_svg(figure))  # XML has no control characters
     assert to_png(figure)
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert shown == [without_controls(CONTROLS), "b"]
     assert harmless(CONTROLS) == without_controls(CONTROLS) == r"a\x1b[31m\x07\x00\x9b\u202eb"
     assert without_controls("数据\u3000集\t\n👩\u200d🔬") == "数据\u3000集\t\n👩\u200d🔬"
 

@@ -189,7 +189,7 @@ def require_utf8(path: Path) -> None:
 
 
 def real(path: str | Path) -> Path:
-    """Return the absolute path without links; of links in a circle, the path unchanged.
+    """Return the absolute path without links; of links in a circle, a path with these links.
 
     Path.resolve raises an error for these, which is not one of the operating system.
     """

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from bioq.errors import BioqError
 from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
+from bioq.web.downloads import _Download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
 from bioq.web.queue import Busy, Level, ModelQueue
@@ -275,6 +276,30 @@ def test_an_upload_is_no_file_and_its_alleles_go_as_soon_as_its_job_ends(small, 
     assert folders(small) - before == {job.folder}
     small.jobs.remove(job.id)
     assert folders(small) == before
+
+
+def test_a_file_that_is_removed_before_it_is_open_is_404(small, tmp_path):
+    (tmp_path / "here").write_text("a table")
+    app = create_app(small)
+    for name in ("here", "gone"):
+        app.add_api_route(f"/{name}", lambda name=name: _Download(tmp_path / name))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/here").text == "a table"
+        assert client.get("/here", headers={"Range": "bytes=2-4"}).text == "tab"
+        gone = client.get("/gone")
+    assert gone.status_code == 404
+    assert "the job&#39;s result was removed" in gone.text
+
+
+def test_a_table_ends_when_the_server_stops(small, tmp_path):
+    job = small.score_vcf_job(b"chr1\t5\t.\tA\tC\nchr1\t6\t.\tA\tC\n", "my.vcf")
+    alleles = job.future.result(LONG_S)
+    alleles.write(tmp_path / "table.tsv", small.targets, {})
+    alleles._stops = lambda: True
+    with pytest.raises(BioqError, match="the server is stopping"):
+        alleles.write(tmp_path / "other.tsv", small.targets, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["table.tsv"]
+    small.jobs.remove(job.id)
 
 
 def test_an_upload_without_its_last_bgzip_block_has_a_note(small, tmp_path):

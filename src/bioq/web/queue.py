@@ -217,7 +217,7 @@ class ModelQueue:
             if not self._works[level]:
                 return
             work = self._works[level].popleft()
-        run, work.run = work.run, _ended  # what it holds, such as alleles, is freed at its end
+        run, work.run = work.run, _ended  # its alleles are freed when it ends
         if not work.future.set_running_or_notify_cancel():
             return
 

@@ -1,10 +1,12 @@
 """Jobs: how they are found, kept and forgotten, and that their files go with them."""
 
 import asyncio
+import gc
 import gzip
 import shutil
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from fastapi.testclient import TestClient
 from bioq.errors import BioqError
 from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
+from bioq.web.downloads import _Download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
 from bioq.web.pools import Pool
@@ -259,20 +262,47 @@ def folders(service) -> set[Path]:
 
 
 @pytest.mark.parametrize("end", ["cancelled", "scored"])
-def test_an_upload_goes_as_soon_as_its_job_ends(small, held, end):
+def test_an_upload_is_no_file_and_its_alleles_go_as_soon_as_its_job_ends(small, held, end):
     before = folders(small)
     job = small.score_vcf_job(b"chr1\t5\t.\tA\tC\nchr1\t6\t.\tA\tC\n", "my.vcf")
-    assert list(next(iter(folders(small) - before)).parent.rglob("upload.vcf"))
+    held_by_job = weakref.ref(job.work.run)
+    assert folders(small) - before == {job.folder}
+    assert not list(job.folder.iterdir())
     if end == "cancelled":
         small.jobs.cancel(job.id)
     held.set()
     if end == "scored":
         assert len(job.future.result(LONG_S)) == 2
     small.queue.submit(Level.MINUTES, lambda give_way: None).future.result(LONG_S)
+    gc.collect()
+    assert held_by_job() is None
     assert folders(small) - before == {job.folder}
-    assert not list(job.folder.parent.rglob("upload.vcf"))
     small.jobs.remove(job.id)
     assert folders(small) == before
+
+
+def test_a_file_that_is_removed_before_it_is_open_is_404(small, tmp_path):
+    (tmp_path / "here").write_text("a table")
+    app = create_app(small)
+    for name in ("here", "gone"):
+        app.add_api_route(f"/{name}", lambda name=name: _Download(tmp_path / name))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/here").text == "a table"
+        assert client.get("/here", headers={"Range": "bytes=2-4"}).text == "tab"
+        gone = client.get("/gone")
+    assert gone.status_code == 404
+    assert "the job&#39;s result was removed" in gone.text
+
+
+def test_a_table_ends_when_the_server_stops(small, tmp_path):
+    job = small.score_vcf_job(b"chr1\t5\t.\tA\tC\nchr1\t6\t.\tA\tC\n", "my.vcf")
+    alleles = job.future.result(LONG_S)
+    alleles.write(tmp_path / "table.tsv", small.targets, {})
+    alleles._stops = lambda: True
+    with pytest.raises(BioqError, match="the server is stopping"):
+        alleles.write(tmp_path / "other.tsv", small.targets, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["table.tsv"]
+    small.jobs.remove(job.id)
 
 
 def test_an_upload_without_its_last_bgzip_block_has_a_note(small, tmp_path):

@@ -23,7 +23,7 @@ from bioq.runs.folder import HISTORY, STATE, read_history, write_history
 from bioq.tables import Layout
 from bioq.training.state import Position, TrainingState, load_state, save_state
 from bioq.web.limits import Limits
-from bioq.web.visitor_input import read_regions, read_variant_lines, save_vcf
+from bioq.web.visitor_input import read_regions, read_variant_lines, read_vcf
 
 _JOB = {"input": "a", "batch_size": 4}
 _LIMITS = Limits(vcf_bytes=1 << 20, text_bytes=1 << 14, alleles=100, windows=50)
@@ -70,7 +70,7 @@ class OwnFiles:
             "tar": self._unpack,
             "alleles": lambda path: read_variant_lines(_text(path), _LIMITS),
             "pasted": self._pasted,
-            "upload": lambda path: save_vcf(path.read_bytes(), folder / "v.vcf", _LIMITS),
+            "upload": lambda path: read_vcf(path.read_bytes(), _LIMITS),
         }
 
     def _make_run(self) -> None:

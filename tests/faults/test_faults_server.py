@@ -233,6 +233,47 @@ def test_many_connections_do_not_keep_others_out(served, counted):
     counted("idle connections", "pages answered", 300)
 
 
+def test_tiny_chunks_and_endless_bodies_do_not_stop_the_pages(served, counted):
+    """A chunk of one byte takes 50 microseconds: 256 KiB of them once stopped all for seconds."""
+    tiny = CHUNKED + b"1\r\na\r\n" * 200_000
+    endless = head("POST /api/jobs HTTP/1.1", "Content-Length: 1000000000000") + b"x" * (100 * MIB)
+    answers = []
+    threads = [
+        threading.Thread(target=lambda sent=sent: answers.append(served.ask(sent)))
+        for sent in (tiny, endless) * 3
+    ]
+    for thread in threads:
+        thread.start()
+    slowest = max(served.page_seconds() for _ in range(10))
+    for thread in threads:
+        thread.join(60)
+    assert slowest < WIDE_S
+    assert len(answers) == len(threads)  # the server closed each before its end
+    assert all(answer[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 413") for answer in answers)
+    lines = [b"chr1\t%d\t.\tA\tC\t.\t.\t.\n" % (1000 + number) for number in range(5_000)]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines)
+    assert b" 400 " not in served.ask(CHUNKED + chunks + b"0\r\n\r\n", ends=True)[:20]
+    assert served.printed() == ""
+    counted("tiny chunks and endless bodies", "closed; pages answer", len(threads))
+
+
+def test_a_body_of_two_lengths_is_refused(served):
+    """A proxy that uses the other length would take a part of the body for a request."""
+    smuggled = head("GET /variant HTTP/1.1")
+    answer = served.ask(
+        head(
+            "POST /api/predict HTTP/1.1",
+            f"Content-Length: {5 + len(smuggled)}",
+            "Transfer-Encoding: chunked",
+        )
+        + b"0\r\n\r\n"
+        + smuggled
+    )
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"Content-Length and Transfer-Encoding; send one" in answer
+
+
 def test_an_answer_that_nobody_reads_is_given_up(served, counted):
     with contextlib.ExitStack() as stack:
         readers = []

@@ -162,5 +162,6 @@ class _Cutter:
         return WindowBatch(self._columns(starts, self._window_bp), codes)
 
     def _columns(self, starts: np.ndarray, length: int) -> dict[str, np.ndarray]:
-        names = np.full(len(starts), self._name, dtype=object)
+        names = np.empty(len(starts), dtype=object)
+        names.fill(self._name)  # one text for all rows; `np.full` makes a copy for each
         return {"sequence": names, "start": starts, "end": starts + length}

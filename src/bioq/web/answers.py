@@ -2,7 +2,7 @@
 can be written as a file."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from bioq.errors import BioqError
 from bioq.inputs import Loci, WindowBatch
 from bioq.interpretation import Explanation
 from bioq.interpretation.writing import MutagenesisValues, open_writer
@@ -21,6 +22,12 @@ Floats = npt.NDArray[np.float32]
 PROBABILITY = "probability"
 ROWS = 256
 """Rows of a table per write."""
+Stops = Callable[[], bool]
+"""Returns whether the server is stopping, so that long work ends."""
+
+
+def _goes_on() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,9 @@ class Mutagenesis:
 class Alleles:
     """The alleles of a job and their scores; the scores are in files of the job's folder."""
 
-    def __init__(self, folder: Path, targets: int, *, score_swapped: bool = False):
+    def __init__(
+        self, folder: Path, targets: int, *, score_swapped: bool = False, stops: Stops = _goes_on
+    ):
         self.columns: dict[str, npt.NDArray[Any]] = {}
         """`variants.COLUMNS`, each `(alleles,)`."""
         self.score_swapped = score_swapped
@@ -85,6 +94,7 @@ class Alleles:
         """What does not fit between model, genome and VCF, one line each."""
         self._folder = folder
         self._targets = targets
+        self._stops = stops
         self._blocks: list[Mapping[str, npt.NDArray[Any]]] = []
 
     @contextlib.contextmanager
@@ -121,12 +131,17 @@ class Alleles:
         }
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-        """Write one row per allele, with every score of every target."""
+        """Write one row per allele, with every score of every target.
+
+        Raises BioqError when the server stops: a large table takes a minute.
+        """
         options = {"score_swapped": self.score_swapped}
         metadata = {**metadata, "options": options}
         layout = Layout(COLUMNS, targets, tuple(SCORES), metadata, marks_formulas=True)
         with open_table(out, layout) as table:
             for start in range(0, len(self), ROWS):
+                if self._stops():
+                    raise BioqError("the server is stopping")
                 rows = slice(start, start + ROWS)
                 table.write(
                     {name: values[rows] for name, values in self.columns.items()},

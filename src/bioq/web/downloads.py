@@ -1,8 +1,10 @@
 """Results as files, written into the job's folder at the first download."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from bioq.errors import BioqError
 from bioq.progress import no_progress
@@ -17,6 +19,30 @@ if TYPE_CHECKING:  # mypy needs a fixed type; FastAPI documents the endings
     Ending = str
 else:
     Ending = Literal[tuple(TYPES)]
+
+
+class _Download(FileResponse):
+    """A file that may be removed until it is open: the answer begins with its first bytes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        waiting: list[Message] = []
+        is_started = False
+
+        async def send_together(message: Message) -> None:
+            nonlocal is_started
+            waiting.append(message)
+            if message["type"] == "http.response.start":
+                return
+            is_started = True
+            while waiting:
+                await send(waiting.pop(0))
+
+        try:
+            await super().__call__(scope, receive, send_together)
+        except (FileNotFoundError, RuntimeError) as error:
+            if is_started or Path(self.path).exists():
+                raise
+            raise NoSuchJob("the job's result was removed") from error
 
 
 async def download(service: Service, pools: Pools, job: Job, ending: str) -> FileResponse:
@@ -40,4 +66,4 @@ async def download(service: Service, pools: Pools, job: Job, ending: str) -> Fil
         service.jobs.forget_old()
 
     await pools.downloads.run(write)
-    return FileResponse(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")
+    return _Download(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")

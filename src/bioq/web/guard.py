@@ -3,6 +3,7 @@
 Plain ASGI, so that a body is counted while it arrives.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
@@ -52,8 +53,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        is_started = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal is_started
             if message["type"] == "http.response.start":
+                is_started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -69,7 +74,13 @@ class Guard:
         if scope["method"] == "HEAD":
             scope, answer = _as_get(scope, send_with_headers)
         with self._counted(receive, declared_bytes(Headers(scope=scope))) as receive_counted:
-            await self._app(scope, receive_counted, answer)
+            try:
+                await self._app(scope, receive_counted, answer)
+            except asyncio.CancelledError:  # the server stops
+                if not is_started:
+                    await JSONResponse({"detail": "the server is stopping"}, 503)(
+                        scope, receive, send_with_headers
+                    )
 
     @contextlib.contextmanager
     def _counted(self, receive: Receive, declared: int) -> Iterator[Receive]:

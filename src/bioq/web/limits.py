@@ -25,10 +25,12 @@ class Limits:
     """Lines of pasted text: 2 MiB in lines of 42 letters."""
     windows: int = 200
     """Windows of one prediction."""
+    name_letters: int = 200_000
+    """Letters of the names of all windows of one prediction: a name is in the row of each."""
     alleles: int = 10_000
     """Alleles of one job."""
     allele_letters: int = 10_000_000
-    """Letters of REF and ALT of all alleles of one job."""
+    """Letters of contig, ID, REF and ALT of all alleles of one job."""
     direct_alleles: int = 100
     """Alleles that /api/variants scores in one request."""
     waiting_windows: int = 2_000

@@ -70,6 +70,7 @@ class Work:
     def cancel(self) -> None:
         """Remove the work from the queue, or stop it at its next step."""
         self.is_cancelled = True
+        self.run = _ended
         self.future.cancel()
 
 
@@ -133,13 +134,22 @@ class ModelQueue:
             before += queue[: queue.index(work)] if work in queue else []
             return sum(not item.is_cancelled for item in before)
 
-    def close(self) -> None:
-        """Cancel everything and wait until the running step ends."""
+    def is_stopping(self) -> bool:
+        """Return whether `stop` or `close` was called."""
+        return self._is_closed
+
+    def stop(self) -> None:
+        """Accept nothing more, and end the running work at its next step."""
         with self._changed:
             self._is_closed = True
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Cancel everything and wait until the running step ends."""
+        self.stop()
+        with self._changed:
             predictions = list(self._predictions)
             works = [work for queue in self._works.values() for work in queue]
-            self._changed.notify()
         for prediction in predictions:
             prediction.future.cancel()
         for work in works:
@@ -207,6 +217,7 @@ class ModelQueue:
             if not self._works[level]:
                 return
             work = self._works[level].popleft()
+        run, work.run = work.run, _ended  # its alleles are freed when it ends
         if not work.future.set_running_or_notify_cancel():
             return
 
@@ -219,12 +230,16 @@ class ModelQueue:
                 raise Cancelled
 
         try:
-            result = work.run(give_way)
+            result = run(give_way)
         except Exception as error:  # noqa: BLE001 the future carries it; the thread continues
             _report(error)
             work.future.set_exception(error)
         else:
             work.future.set_result(result)
+
+
+def _ended(give_way: GiveWay) -> Any:
+    raise Cancelled
 
 
 def _report(error: Exception) -> None:

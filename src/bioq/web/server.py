@@ -50,7 +50,7 @@ def serve(
         names = LOCAL if _shown(host) in LOCAL else ("*",)
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
-        new_server(app, limits).run(sockets=[listening])
+        new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])
 
 
 @contextlib.contextmanager

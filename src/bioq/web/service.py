@@ -1,7 +1,6 @@
 """The functions of the server without HTTP: read input, queue predictions and jobs."""
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -19,7 +18,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, short
 from bioq.forward import BATCH_SIZE, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
-from bioq.genome.vcf import Variant, VcfContent, read_variants
+from bioq.genome.vcf import Variant, VcfContent
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.windows import window_start
 from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
@@ -186,7 +185,12 @@ class Service:
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
         device = str(next(self.model.parameters()).device)
         options = VariantOptions(device=device, score_swapped=score_swapped)
-        scored = Alleles(job.folder, len(self.targets), score_swapped=score_swapped)
+        scored = Alleles(
+            job.folder,
+            len(self.targets),
+            score_swapped=score_swapped,
+            stops=self.queue.is_stopping,
+        )
 
         def run(give_way: GiveWay) -> Alleles:
             scorer = Scorer(self.model, ContigNames(genome), options)
@@ -208,23 +212,16 @@ class Service:
         return self.jobs.start(job, run, level)
 
     def score_vcf_job(self, upload: bytes, title: str, *, score_swapped: bool = False) -> Job:
-        """Check and score an uploaded VCF; its file is temporary and removed with the job.
-        `score_swapped`: see `VariantOptions`."""
+        """Check and score an uploaded VCF. `score_swapped`: see `VariantOptions`.
+
+        Its alleles are held in memory: to read its header again would keep the model from others.
+        """
         self._require_genome()
-        file = self.jobs.new_folder() / "upload.vcf"
         warnings: list[str] = []
-        try:
-            count = visitor_input.save_vcf(upload, file, self.limits, warn=warnings.append)
-            header = VcfHeader()
-            alleles = read_variants(file, label="VCF", header=header)
-            job = self.score_job(
-                alleles, count, title, header, warnings, score_swapped=score_swapped
-            )
-        except BaseException:
-            _discard(file)
-            raise
-        job.future.add_done_callback(lambda _: _discard(file))
-        return job
+        alleles, header = visitor_input.read_vcf(upload, self.limits, warn=warnings.append)
+        return self.score_job(
+            alleles, len(alleles), title, header, warnings, score_swapped=score_swapped
+        )
 
     def _locus(self, windows: WindowBatch, number: int, span_bp: int) -> Locus:
         """Return the middle of a window, without padding, as the bases to mutate."""
@@ -326,10 +323,6 @@ def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "num
 def _name_of(columns: Mapping[str, Any]) -> str:
     """Return the name of a window's sequence or contig, for a message or a title."""
     return short(str(columns.get("sequence") or columns.get("chrom")))
-
-
-def _discard(file: Path) -> None:
-    shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def _stopped() -> BioqError:

@@ -160,10 +160,10 @@ def read_variant_lines(
     return alleles
 
 
-def save_vcf(
-    upload: bytes, file: Path, limits: Limits, *, warn: Callable[[str], None] | None = None
-) -> int:
-    """Write an uploaded VCF, text or gzip, to a file, check it, and return its number of alleles.
+def read_vcf(
+    upload: bytes, limits: Limits, *, warn: Callable[[str], None] | None = None
+) -> tuple[list[Variant], VcfHeader]:
+    """Return the alleles and the header of an uploaded VCF, text or gzip.
 
     Raises BioqError for an upload that is too large or not VCF text. BCF and other formats that
     htslib recognises are refused, because they can name further files; also a file with more lines,
@@ -179,11 +179,14 @@ def save_vcf(
                 "score it with 'bioq variants'"
             )
 
-    _unpack(upload, file, limits, warn, advance)
-    variants = read_variants(file, label="VCF", advance=advance)
-    count = sum(1 for _ in _bounded(variants, limits))
-    _require_alleles(count)
-    return count
+    header = VcfHeader()
+    with tempfile.TemporaryDirectory(prefix="bioq-") as folder:
+        file = Path(folder) / "upload.vcf"
+        _unpack(upload, file, limits, warn, advance)
+        variants = read_variants(file, label="VCF", header=header, advance=advance)
+        alleles = list(_bounded(variants, limits))
+    _require_alleles(len(alleles))
+    return alleles, header
 
 
 def is_like_region(text: str, genome: Genome | None) -> bool:
@@ -293,7 +296,7 @@ def _bounded(alleles: Iterable[Variant], limits: Limits) -> Iterator[Variant]:
     """Yield the alleles; raise BioqError at the first allele past a limit."""
     letters = 0
     for count, allele in enumerate(alleles, start=1):
-        letters += len(allele.ref) + len(allele.alt)
+        letters += sum(map(len, (allele.chrom, allele.id, allele.ref, allele.alt)))
         if count > limits.alleles:
             raise BioqError(
                 f"at least {count:,} alleles are more than the {limits.alleles:,} that the page "
@@ -316,7 +319,14 @@ def _read_all(windows: Windows, limits: Limits) -> WindowBatch:
     with no_progress():
         count = windows.count()
         _check_windows(count, limits)
-        return next(windows.batches(count))
+        batch = next(windows.batches(count))
+    letters = sum(len(str(name)) for name in next(iter(batch.columns.values())))
+    if letters > limits.name_letters:  # each row of a result repeats its name
+        raise BioqError(
+            f"the names of the {count:,} windows have {letters:,} letters; the page takes "
+            f"{limits.name_letters:,}: write shorter names"
+        )
+    return batch
 
 
 def _check_windows(count: int, limits: Limits) -> None:

@@ -145,7 +145,7 @@ def print_sizes(result: dict[str, tuple[str, int, list[str]]]) -> None:
     print_heads("package", "version", "MB", "needed by")
     for name in sorted(sizes, key=lambda one: -sizes[one]):
         needing = ", ".join(sorted(needed_by[name]))
-        print_row(name, result[name][0], f"{sizes[name]:.1f}", needing)
+        print_row(name, result[name][0], f"{sizes[name]:.3f}", needing)
 
 
 def timed(*command: object) -> tuple[float, float]:

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from measuring import Failures, flags_after_dashes, parse, parser, print_heads, print_row, run_bioq
+from scipy.special import expit
 
 import bioq
 from bioq import metrics
@@ -161,7 +162,9 @@ def fit_ridge(ridge: Ridge, data: Dataset) -> dict[str, object]:
     onto = axes.T @ (features["train"].T @ (labels["train"] - rate))  # (feature, target)
 
     def predicted(name: str, penalty: float) -> Floats:
-        return features[name] @ (axes @ (onto / (size + penalty)[:, None])) + rate
+        """Return numbers between 0 and 1 in the order of the regression's: the scores are ranks."""
+        fitted = features[name] @ (axes @ (onto / (size + penalty)[:, None])) + rate
+        return expit(fitted)
 
     def valid_score(penalty: float) -> float:
         scores = metrics.quick_scores(labels["valid"], predicted("valid", penalty))

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import open_genome
-from bioq.web import visitor_input
+from bioq.web import visitor_input, visitor_variants
 from bioq.web.limits import Limits
 
 WINDOW_BP, BIN_BP = 20, 4
@@ -45,7 +45,7 @@ def regions(text: str, genome, limits: Limits = LIMITS):
 
 
 def spelt(text: str) -> list[tuple[str, int, str, str, str]]:
-    result = visitor_input.read_variant_lines(text, LIMITS)
+    result = visitor_variants.read_variant_lines(text, LIMITS)
     return [(one.chrom, one.pos, one.id, one.ref, one.alt) for one in result]
 
 
@@ -338,9 +338,9 @@ def test_a_comment_may_have_any_letter():
 
 def test_letters_of_all_alleles_are_bounded():
     limits = replace(LIMITS, allele_letters=100)
-    assert len(visitor_input.read_variant_lines(f"chr1:5:{'A' * 49}>C", limits)) == 1
+    assert len(visitor_variants.read_variant_lines(f"chr1:5:{'A' * 49}>C", limits)) == 1
     with pytest.raises(BioqError, match="line 2: the alleles up to here have 160 letters"):
-        visitor_input.read_variant_lines(f"chr1:5:A>{'C' * 49}\nchr1:5:A>{'G' * 99}", limits)
+        visitor_variants.read_variant_lines(f"chr1:5:A>{'C' * 49}\nchr1:5:A>{'G' * 99}", limits)
 
 
 # Whatever is written.
@@ -400,7 +400,7 @@ def test_no_text_whatever_does_anything_but_be_read_or_refused(opened, text, pad
     for ask in (
         lambda: sequences(text, pad=pad),
         lambda: regions(text, opened),
-        lambda: visitor_input.read_variant_lines(text, LIMITS),
+        lambda: visitor_variants.read_variant_lines(text, LIMITS),
     ):
         result, words = answer_or_refusal(ask)
         assert len(result) > 0 if result is not None else words
@@ -472,8 +472,8 @@ def bgzip(content: bytes, block: int) -> bytes:
     ids=["plain", "crlf", "bom", "no header", "no end", "gzip", "two gzips", "bgzip", "cr"],
 )
 def test_a_vcf_is_taken_however_it_is_packed(upload):
-    alleles, _ = visitor_input.read_vcf(upload, LIMITS)
-    plain, _ = visitor_input.read_vcf(VCF, LIMITS)
+    alleles, _ = visitor_variants.read_vcf(upload, LIMITS)
+    plain, _ = visitor_variants.read_vcf(VCF, LIMITS)
     assert [(each.chrom, each.pos, each.ref, each.alt) for each in alleles] == [
         (each.chrom, each.pos, each.ref, each.alt) for each in plain
     ]
@@ -524,7 +524,7 @@ def test_what_is_no_vcf_is_refused_in_words_and_htslib_never_sees_it(
     upload = make(tmp_path)
     monkeypatch.setattr(pysam, "VariantFile", lambda *_: pytest.fail("htslib saw it"))
     with pytest.raises(BioqError, match=words):
-        visitor_input.read_vcf(upload, LIMITS)
+        visitor_variants.read_vcf(upload, LIMITS)
 
 
 def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path, monkeypatch):
@@ -537,7 +537,7 @@ def test_a_bomb_is_refused_in_small_memory_and_time(tmp_path, monkeypatch):
     started = time.process_time()
     tracemalloc.start()
     with pytest.raises(BioqError, match="has a line of more than 8 MiB"):
-        visitor_input.read_vcf(bomb, LIMITS)
+        visitor_variants.read_vcf(bomb, LIMITS)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert time.process_time() - started < 10
@@ -551,7 +551,7 @@ def test_many_small_members_take_time_in_proportion():
     started = time.process_time()
     upload = member * 200_000 + gzip.compress(RECORDS.encode())
     limits = replace(LIMITS, vcf_lines=300_000, vcf_seconds=100)
-    assert len(visitor_input.read_vcf(upload, limits)[0]) == 3
+    assert len(visitor_variants.read_vcf(upload, limits)[0]) == 3
     assert time.process_time() - started < 20
 
 
@@ -559,22 +559,22 @@ def test_the_lines_their_lengths_and_the_seconds_of_a_check_are_bounded():
     for text in (b"#\n", b"\n", b"\r", b"\r\n"):
         upload = gzip.compress(text * 200_001)
         with pytest.raises(BioqError, match="more than 200,000 lines"):
-            visitor_input.read_vcf(upload, LIMITS)
+            visitor_variants.read_vcf(upload, LIMITS)
     long = gzip.compress(b"#" * (10 << 20))
     with pytest.raises(BioqError, match="has a line of more than 8 MiB"):
-        visitor_input.read_vcf(long, LIMITS)
+        visitor_variants.read_vcf(long, LIMITS)
     large = gzip.compress((b"#" * 999 + b"\n") * 3000)
     with pytest.raises(BioqError, match="larger than 2 MiB decompressed"):
-        visitor_input.read_vcf(large, replace(LIMITS, vcf_bytes=2 << 20))
+        visitor_variants.read_vcf(large, replace(LIMITS, vcf_bytes=2 << 20))
     slow = gzip.compress(b"##contig=<ID=1,length=5>\n" * 100_000)
     with pytest.raises(BioqError, match=r"was checked for 0\.001 s without coming to its end"):
-        visitor_input.read_vcf(slow, replace(LIMITS, vcf_seconds=0.001))
+        visitor_variants.read_vcf(slow, replace(LIMITS, vcf_seconds=0.001))
 
 
 def test_a_line_of_a_million_alleles_is_refused_at_the_first_too_many():
     upload = gzip.compress(b"chr1\t5\t.\tA\t" + b"C," * 1_000_000 + b"C\n")
     with pytest.raises(BioqError, match="more than the 10,000"):
-        visitor_input.read_vcf(upload, LIMITS)
+        visitor_variants.read_vcf(upload, LIMITS)
 
 
 def test_the_names_of_windows_are_bounded_as_each_row_repeats_them():
@@ -590,14 +590,14 @@ def test_the_letters_of_a_job_include_those_of_names():
     alts = ",".join(["C", "G"] * 50)
     for line in (f"chr1\t5\t{'i' * 1_000}\tA\t{alts}\n", f"{'c' * 1_000}\t5\t.\tA\t{alts}\n"):
         with pytest.raises(BioqError, match="the alleles up to here have"):
-            visitor_input.read_vcf(line.encode(), replace(LIMITS, allele_letters=50_000))
-        assert len(visitor_input.read_vcf(line.encode(), LIMITS)[0]) == 100
+            visitor_variants.read_vcf(line.encode(), replace(LIMITS, allele_letters=50_000))
+        assert len(visitor_variants.read_vcf(line.encode(), LIMITS)[0]) == 100
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(upload=st.one_of(st.binary(), st.binary().map(gzip.compress), st.text().map(str.encode)))
 def test_no_upload_whatever_does_anything_but_be_taken_or_refused(tmp_path, upload):
-    result, words = answer_or_refusal(lambda: visitor_input.read_vcf(upload, LIMITS))
+    result, words = answer_or_refusal(lambda: visitor_variants.read_vcf(upload, LIMITS))
     assert result or words
     assert "\n" not in words
     assert str(tmp_path) not in words

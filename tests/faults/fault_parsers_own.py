@@ -23,7 +23,8 @@ from bioq.runs.folder import HISTORY, STATE, read_history, write_history
 from bioq.tables import Layout
 from bioq.training.state import Position, TrainingState, load_state, save_state
 from bioq.web.limits import Limits
-from bioq.web.visitor_input import read_regions, read_variant_lines, read_vcf
+from bioq.web.visitor_input import read_regions
+from bioq.web.visitor_variants import read_variant_lines, read_vcf
 
 _JOB = {"input": "a", "batch_size": 4}
 _LIMITS = Limits(vcf_bytes=1 << 20, text_bytes=1 << 14, alleles=100, windows=50)

@@ -33,7 +33,7 @@ from bioq.runs.trained_model import TrainedModel, load
 from bioq.variants import VariantOptions
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
-from bioq.web import visitor_input
+from bioq.web import visitor_input, visitor_variants
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
 from bioq.web.known_window import KnownWindow, find_known_window
@@ -103,8 +103,8 @@ class Service:
         )
 
     def read_variant_lines(self, text: str, header: VcfHeader | None = None) -> list[Variant]:
-        """Return pasted alleles; see `visitor_input.read_variant_lines`."""
-        return visitor_input.read_variant_lines(
+        """Return pasted alleles; see `visitor_variants.read_variant_lines`."""
+        return visitor_variants.read_variant_lines(
             text,
             self.limits,
             contigs=self._require_genome().lengths,
@@ -218,7 +218,7 @@ class Service:
         """
         self._require_genome()
         warnings: list[str] = []
-        alleles, header = visitor_input.read_vcf(upload, self.limits, warn=warnings.append)
+        alleles, header = visitor_variants.read_vcf(upload, self.limits, warn=warnings.append)
         return self.score_job(
             alleles, len(alleles), title, header, warnings, score_swapped=score_swapped
         )

@@ -161,6 +161,9 @@ def test_a_temporary_folder_that_disappears_is_made_again_and_told_in_one_line(s
     (jobs,) = server.folder.glob("bioq-serve-*/bioq-jobs-*")
     for folder in jobs.iterdir():
         shutil.rmtree(folder)
+    if Path("/proc").is_dir():
+        opened = Path(f"/proc/{server.process.pid}/fd").iterdir()
+        assert not [file for file in opened if "lock (deleted)" in os.path.realpath(file)]
     gone = httpx2.get(f"{url}/result.parquet")
     assert (gone.status_code, gone.json()) == (404, {"detail": "the job's result was removed"})
     _, printed, _ = server.end(signal.SIGTERM)

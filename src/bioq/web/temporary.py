@@ -35,9 +35,11 @@ class TemporaryFolder:
         with self._making:
             if self._is_there():
                 return
+            lock = self._lock
             try:
                 os.makedirs(self._above, mode=0o700, exist_ok=True)
                 self._folder, self._lock = self._make()
+                lock.close()  # results may still be in the earlier folder: it is removed at the end
             except OSError as error:  # the request ends where it needs a file, with its own line
                 say_seldom(f"bioq serve: cannot make a folder in {self._above}: {error.strerror}")
                 return
@@ -45,7 +47,7 @@ class TemporaryFolder:
 
     def _is_there(self) -> bool:
         # The same file: nobody else can put a folder of the same name in its place.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed by another thread
             name = _LOCK if fcntl is not None else "new"
             return os.path.samestat(os.lstat(self._folder / name), os.fstat(self._lock.fileno()))
         return False

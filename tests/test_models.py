@@ -231,7 +231,7 @@ def small_default(seed):
     ("arguments", "message"),
     [
         ({"name": "danqq", "targets": 1}, "'danqq' is unknown; choose one of bioq, danq"),
-        ({"name": "danq", "targets": 0}, "targets is 0; expected at least 1"),
+        ({"name": "danq", "targets": 0}, "targets 0; expected at least 1"),
         (
             {"name": "deepsea", "targets": 1, "sizes": ModelSizes(lstm_units=8)},
             "model deepsea has no lstm_units .found 8.*bioq, danq, danq-jaspar",

@@ -232,7 +232,7 @@ def test_the_shortest_window_works_and_one_base_less_is_refused_by_name() -> Non
     ("name", "sizes", "message"),
     [
         ("deepatt", ModelSizes(attention_units=10), "attention_units is 10 and attention_heads 4"),
-        ("deepatt", {"attention_heads": 0}, "^--attention-heads 0, expected 1 or more$"),
+        ("deepatt", {"attention_heads": 0}, "^--attention-heads 0, expected 1 to 16,384$"),
         ("danq", ModelSizes(attention_heads=2), "danq has no attention_heads .found 2.*: deepatt"),
     ],
 )

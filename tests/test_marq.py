@@ -266,7 +266,7 @@ def test_a_run_that_is_read_again_predicts_as_its_network_does(tmp_path: Path) -
 
 
 def test_sizes_that_do_not_go_together_are_refused_by_name() -> None:
-    with pytest.raises(UsageError, match=r"^--lstm-units 0, expected 1 or more$"):
+    with pytest.raises(UsageError, match=r"^--lstm-units 0, expected 1 to 16,384$"):
         build_model("marq", targets=1, sizes=ModelSizes(lstm_units=0))
     with pytest.raises(UsageError, match=r"model marq has no attention_heads .found 4.*deepatt"):
         build_model("marq", targets=1, sizes=ModelSizes(attention_heads=4))

@@ -231,18 +231,18 @@ def small_default(seed):
     ("arguments", "message"),
     [
         ({"name": "danqq", "targets": 1}, "'danqq' is unknown; choose one of bioq, danq"),
-        ({"name": "danq", "targets": 0}, "targets is 0, expected 1 or more"),
+        ({"name": "danq", "targets": 0}, "targets 0; expected 1 to 1,000,000"),
         (
             {"name": "deepsea", "targets": 1, "sizes": ModelSizes(lstm_units=8)},
             "model deepsea has no lstm_units .found 8.*bioq, danq, danq-jaspar",
         ),
         (
             {"name": "danq", "targets": 1, "sizes": {"filters": 0}},
-            "^--filters 0, expected 1 or more, at most 16384$",
+            "^--filters 0, expected 1 to 16,384$",
         ),
         (
             {"name": "danq", "targets": 1, "sizes": {"dropout_head": 1.0, "filters": "many"}},
-            "^--filters 'many', expected a whole number, 1 or more, at most 16384; "
+            "^--filters 'many', expected a whole number, 1 to 16,384; "
             "--dropout-head 1.0, expected 0 or more, below 1$",
         ),
         (

@@ -40,6 +40,8 @@ class Range:
         )
 
     def __str__(self) -> str:
+        if self.least is not None and self.most is not None:
+            return f"{self.least:,} to {self.most:,}"
         bounds = (
             (self.least, "{} or more"),
             (self.above, "more than {}"),

@@ -139,7 +139,7 @@ def require_absent(path: Path, *, force: bool = False, replaces: FolderKind | No
     require_utf8(path)
     above = next((each for each in path.parents if os.path.lexists(each)), None)
     if above is not None and not above.is_dir():
-        raise BioqError(f"{path}: {above} is not a folder; give another name")
+        raise BioqError(f"{path}: could not be written: {above} is not a folder")
     if not (path.exists() or path.is_symlink()):
         return
     if path.exists() and not (path.is_file() or path.is_dir()):

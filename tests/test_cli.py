@@ -298,7 +298,7 @@ def test_an_unknown_option_in_a_file_is_named(
         ('data_in = "disc"', "data_in = 'disc', expected auto, disk, memory or device"),
         ('precision = "16"', "precision = '16', expected 32, tf32 or bf16"),
         ("epochs = true", "epochs = True, expected a whole number, 1 or more"),
-        ("devices = 1.0", "devices = 1.0, expected a whole number, 1 or more"),
+        ("devices = 1.0", "devices = 1.0, expected a whole number, 1 to 4,096"),
         ("checkpoint_min = inf", "checkpoint_min = inf, expected a number, 0 or more"),
         ('output_bias = "no"', "output_bias = 'no', expected true or false"),
         ('freeze = "no"', "freeze = 'no', expected true or false"),

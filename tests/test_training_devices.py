@@ -337,8 +337,8 @@ def test_shares_are_each_row_once_for_any_numbers() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"devices": 0}, "--devices 0, expected 1 or more"),
-        ({"nodes": -1}, "--nodes -1, expected 1 or more"),
+        ({"devices": 0}, "--devices 0, expected 1 to 4,096"),
+        ({"nodes": -1}, "--nodes -1, expected 1 to 4,096"),
         ({"devices": 2, "device": "cuda:1"}, "--device cuda:1 with several devices; expected cpu"),
         ({"devices": 2, "device": "mps"}, "--device mps with several devices; expected cpu"),
         ({"nodes": 2, "device": "cpu"}, "--nodes 2 without NODE_RANK, MASTER_ADDR, MASTER_PORT"),

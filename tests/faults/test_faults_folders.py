@@ -63,6 +63,19 @@ def bounded() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+@contextlib.contextmanager
+def restored(file: Path, change: str) -> Iterator[None]:
+    """Put the content of a file back at the end; an error in the block names the change."""
+    own = file.read_bytes()
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(change)
+        raise
+    finally:
+        file.write_bytes(own)
+
+
 def _too_long(*_: object) -> None:
     raise AssertionError("was not refused in a minute")
 
@@ -107,14 +120,9 @@ def test_every_field_of_every_json_file_is_read_or_refused_in_one_line(
             ):
                 continue
             for bad in chosen(BAD, trials, chance):
-                write_json_of(file, substituted(content, at, bad))
-                try:
+                with restored(file, f"{kept.id}: {at} is {bad!r:.60}"):
+                    write_json_of(file, substituted(content, at, bad))
                     line = refusal(kept.read)
-                except BaseException as error:
-                    error.add_note(f"{kept.id}: {at} is {bad!r:.60}")
-                    raise
-                finally:
-                    file.write_bytes(own)
                 refused += bool(line)
                 tried += 1
     assert refused > tried / 2, (refused, tried)
@@ -179,14 +187,9 @@ def test_every_cell_of_every_table_is_read_or_refused_in_one_line(
                 for bad in chosen(CELLS, trials, chance):
                     changed = [*cells[:column], bad, *cells[column + 1 :]]
                     text = [*lines[:row], separator.join(changed), *lines[row + 1 :]]
-                    file.write_text("\n".join(text) + "\n")
-                    try:
+                    with restored(file, f"{kept.id}: row {row}, column {column} is {bad!r:.60}"):
+                        file.write_text("\n".join(text) + "\n")
                         refusal(kept.read)
-                    except BaseException as error:
-                        error.add_note(f"{kept.id}: row {row}, column {column} is {bad!r:.60}")
-                        raise
-                    finally:
-                        file.write_bytes(own)
                     tried += 1
     counted("cells of a stranger's tables", "read, or refused in one line", tried)
 
@@ -298,14 +301,11 @@ def test_a_header_of_weights_that_is_wrong_is_refused(
     }
     for file_name, read in reads.items():
         file = folders.run / file_name
-        own = file.read_bytes()
-        file.write_bytes(HEADERS[name])
-        try:
+        with restored(file, file_name):
+            file.write_bytes(HEADERS[name])
             began = time.process_time()
             assert str(file) in refusal(read)
             assert time.process_time() - began < 10
-        finally:
-            file.write_bytes(own)
     counted("headers of weights", "refused before memory is taken", len(reads))
 
 
@@ -348,14 +348,11 @@ def test_weights_that_are_no_numbers_and_other_weights_are_named(
     name: str, change: Any, expected: str, folders: Folders, counted: Counted
 ) -> None:
     file = folders.run / name
-    own = file.read_bytes()
     read = folders.read_training if "resume" in name else folders.read_run
-    try:
+    with restored(file, name):
         changed_tensors(file, change)
         with pytest.raises(BioqError, match=expected):
             read()
-    finally:
-        file.write_bytes(own)
     counted("NaN and other weights", "named", 1)
 
 
@@ -363,19 +360,13 @@ def test_every_field_of_the_position_of_a_state_is_read_or_refused_in_one_line(
     folders: Folders, trials: int, counted: Counted
 ) -> None:
     file, chance, tried = folders.run / "resume/state.safetensors", random.Random(2), 0
-    own = file.read_bytes()
     position = json.loads(_text_of(file))
     for at in paths_in(position):
         for bad in chosen(BAD, trials, chance):
             text = json.dumps(substituted(position, at, bad))
-            try:
+            with restored(file, f"{at} is {bad!r:.60}"):
                 changed_tensors(file, lambda _, kept, text=text: kept.update(position=text))
                 refusal(folders.read_training)
-            except BaseException as error:
-                error.add_note(f"{at} is {bad!r:.60}")
-                raise
-            finally:
-                file.write_bytes(own)
             tried += 1
     counted("fields of a stranger's state", "read, or refused in one line", tried)
 
@@ -390,7 +381,6 @@ def test_every_array_and_field_of_a_background_is_read_or_refused_in_one_line(
     folders: Folders, trials: int, counted: Counted
 ) -> None:
     file, chance, tried = folders.background, random.Random(3), 0
-    own = file.read_bytes()
     with np.load(file) as opened:
         arrays = dict(opened)
     about = json.loads(str(arrays["about"]))
@@ -413,15 +403,10 @@ def test_every_array_and_field_of_a_background_is_read_or_refused_in_one_line(
     ):
         changes += [{name: bad} for name in arrays]
     for change in changes:
-        with open(file, "wb") as written:
-            np.savez_compressed(written, **{**arrays, **change})
-        try:
+        with restored(file, repr(change)[:200]):
+            with open(file, "wb") as written:
+                np.savez_compressed(written, **{**arrays, **change})
             refusal(folders.read_background)
-        except BaseException as error:
-            error.add_note(repr(change)[:200])
-            raise
-        finally:
-            file.write_bytes(own)
         tried += 1
     counted("fields of a stranger's background", "read, or refused in one line", tried)
 
@@ -429,15 +414,12 @@ def test_every_array_and_field_of_a_background_is_read_or_refused_in_one_line(
 def test_a_background_that_unpacks_to_gigabytes_is_refused(
     folders: Folders, counted: Counted
 ) -> None:
-    own = folders.background.read_bytes()
     with np.load(folders.background) as opened:
         arrays = dict(opened) | {"counts": np.zeros((20_000, 18432), dtype=np.uint8)}
-    try:
+    with restored(folders.background, "counts"):
         with open(folders.background, "wb") as written:
             np.savez_compressed(written, **arrays)
         assert "expected (2, 18432)" in refusal(folders.read_background)
-    finally:
-        folders.background.write_bytes(own)
     counted("a background that unpacks to much", "refused", 1)
 
 
@@ -448,24 +430,18 @@ def test_a_target_table_of_too_many_cells_is_refused(
     text: bytes, folders: Folders, counted: Counted
 ) -> None:
     file = folders.run / "targets.tsv"
-    own = file.read_bytes()
-    file.write_bytes(text)
-    try:
+    with restored(file, "targets"):
+        file.write_bytes(text)
         assert "expected at most 1,000,000 targets and" in refusal(folders.read_run)
-    finally:
-        file.write_bytes(own)
     counted("a table of too many cells", "refused", 1)
 
 
 def test_a_history_of_too_many_epochs_is_refused(folders: Folders, counted: Counted) -> None:
     file = folders.run / "history.csv"
-    own = file.read_bytes()
-    header = own.split(b"\n", 1)[0]
-    file.write_bytes(header + b"\n" + b"1,1,1\n" * 5_000_000)
-    try:
+    header = file.read_bytes().split(b"\n", 1)[0]
+    with restored(file, "history"):
+        file.write_bytes(header + b"\n" + b"1,1,1\n" * 5_000_000)
         assert "more than 10,000,000 cells" in refusal(folders.read_training)
-    finally:
-        file.write_bytes(own)
     counted("a table of too many cells", "refused", 1)
 
 

@@ -8,7 +8,7 @@ where the file is read; what follows trusts the types.
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -87,9 +87,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object without repeated keys: other programs read the first of two, or the last."""
     result = dict(pairs)
     if len(result) < len(pairs):
-        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the key {shown(key)} twice")
+        raise ValueError(f"the key {shown(repeated(key for key, _ in pairs))} twice")
     return result
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    """Return the name that is there most often, if it is there more than once; None otherwise."""
+    counts = Counter(names).most_common(1)
+    return counts[0][0] if counts and counts[0][1] > 1 else None
 
 
 def require_types(

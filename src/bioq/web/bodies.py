@@ -8,7 +8,6 @@ bounded, whatever it contains.
 import contextlib
 import json
 import re
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Never
 from urllib.parse import parse_qsl
@@ -21,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bioq.errors import BioqError, short
+from bioq.files.typed import repeated
 from bioq.web.guard import BodyTooLarge, declared_bytes
 from bioq.web.limits import Limits
 from bioq.web.request import service_of
@@ -134,9 +134,9 @@ async def read_form(request: Request, *, files: int = 0) -> AsyncIterator[FormDa
             415, f"a form is sent as {_PARTS.decode()} or {_FORM.decode()}; found another type"
         )
     try:
-        for name, count in Counter(name for name, _ in form.multi_items()).items():
-            if count > 1:
-                raise BioqError(f"the form has the field {short(name)!r} twice; send it once")
+        twice = repeated(name for name, _ in form.multi_items())
+        if twice is not None:
+            raise BioqError(f"the form has the field {short(twice)!r} twice; send it once")
         yield form
     finally:
         await form.close()
@@ -194,7 +194,7 @@ def _count_tokens(body: bytes, limits: Limits) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        twice = str(repeated(name for name, _ in pairs))
         raise BioqError(f"the body has {short(twice)!r} twice in one object; send it once")
     return result
 

@@ -166,7 +166,7 @@ def whole_number(
     above `most`.
     """
     number = _as_int(value)
-    if number is None or not _is_between(number, least, most):
+    if number is None or number not in Range(least=least, most=most):
         kind = "a whole number" if number is None else ""
         raise UsageError(f"{name} {found(value)}; expected {_in_words(kind, least, most)}")
     return number
@@ -178,7 +178,7 @@ def finite_number(
     """Return an argument that is a number as a float. Raises UsageError as `whole_number` does, and
     for NaN and infinity."""
     number = _as_float(value)
-    if not math.isfinite(number) or not _is_between(number, least, most):
+    if not math.isfinite(number) or number not in Range(least=least, most=most):
         expected = _in_words("a finite number", least, most)
         raise UsageError(f"{name} {found(value)}; expected {expected}")
     return number
@@ -260,14 +260,10 @@ def _is_no_number(value: object) -> bool:
     return is_bool or getattr(value, "ndim", 0) != 0
 
 
-def _is_between(number: float, least: float | None, most: float | None) -> bool:
-    return (least is None or number >= least) and (most is None or number <= most)
-
-
 def _in_words(kind: str, least: float | None, most: float | None) -> str:
     """Return what is expected: `a whole number, 0 to 9`."""
     if least is not None and most is not None:
-        bounds = f"{least:,} to {most:,}"
+        bounds = str(Range(least=least, most=most))
     elif least is not None:
         bounds = f"at least {least:,}"
     else:

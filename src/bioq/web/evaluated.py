@@ -26,9 +26,10 @@ def evaluation_of(run: Path) -> Evaluated | None:
     if folder is None:
         return None
     stamp = (folder / SUMMARY).stat().st_mtime_ns
-    return Evaluated(folder, stamp, _read(folder, stamp))
+    return Evaluated(folder, stamp, evaluation_in(folder, stamp))
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path, stamp: int) -> Evaluation:
+def evaluation_in(folder: Path, stamp: int) -> Evaluation:
+    """Return the evaluation in a folder, read once for each time at which it was written."""
     return read_folder(folder)

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
-from bioq.evaluation.files import read_folder
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
@@ -26,7 +25,7 @@ from bioq.plots.run import (
 from bioq.plots.style import inline_svg, to_svg
 from bioq.runs.folder import has_history, read_config
 from bioq.runs.trained_model import load
-from bioq.web.evaluated import evaluation_of
+from bioq.web.evaluated import evaluation_in, evaluation_of
 from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import DRAWING, render
 from bioq.web.request import service_of
@@ -94,7 +93,7 @@ def _summary(folder: Path) -> Summary:
 @lru_cache(maxsize=4)
 def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
     """Draw the figures of an evaluation, once for each `stamp`, the time it was written."""
-    evaluation = read_folder(folder)
+    evaluation = evaluation_in(folder, stamp)
     figures = [*figures_of_scores(evaluation), *figures_of_published(evaluation.per_target)]
     return _shown(figures)
 

@@ -12,7 +12,7 @@ from web_fixtures import quoted
 from bioq.genome import open_genome
 from bioq.inputs import RegionWindows
 from bioq.web import Service
-from bioq.web.request import whole_number
+from bioq.web.request import typed_number
 
 
 @pytest.mark.parametrize("number", ["00000000199", "٣", "²", "1" * 1000, "0", "4", "", "+1", "1 "])
@@ -32,8 +32,8 @@ def test_a_window_and_an_allele_that_do_not_exist_are_named(
 
 def test_whole_numbers_are_digits_without_zeros_before_them() -> None:
     numbers = [str(number) for number in range(12)]
-    assert [whole_number(text, 10) for text in numbers] == [*range(11), None]
-    assert {whole_number(text, 10**18) for text in ("01", "-0", "1.", "٣", "", "1" * 19)} == {None}
+    assert [typed_number(text, 10) for text in numbers] == [*range(11), None]
+    assert {typed_number(text, 10**18) for text in ("01", "-0", "1.", "٣", "", "1" * 19)} == {None}
 
 
 NAMES = ["track", "browser", "#x", "#", ">x", "chrom", "track:1-200", "fixedStep", "@HD", "-1", "="]

@@ -18,7 +18,7 @@ def service_of(request: Request) -> Service:
     return service
 
 
-def whole_number(text: str, most: int) -> int | None:
+def typed_number(text: str, most: int) -> int | None:
     """Return the number from 0 to `most` that a text is, in digits of ASCII without zeros before
     them; None for another text."""
     if _WHOLE.fullmatch(text) is None or int(text) > most:

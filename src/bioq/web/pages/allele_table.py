@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bioq.errors import short
 from bioq.genome.notation import VariantText
 from bioq.web.answers import Alleles
-from bioq.web.request import whole_number
+from bioq.web.request import typed_number
 
 Columns = Mapping[str, npt.NDArray[Any]]
 SORTS = ("change", "number", "position", "status", "target")
@@ -42,7 +42,7 @@ class Filter:
             up=query.get("up", "" if sort == "change" else "1") == "1",
             status=query.get("status", ""),
             find=query.get("find", "").strip()[:_MOST_FIND],
-            page=whole_number(page, _MOST_PAGE) or 1,
+            page=typed_number(page, _MOST_PAGE) or 1,
         )
 
     @property

@@ -16,7 +16,7 @@ from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.pages.render import DRAWING, render
 from bioq.web.pages.sequence import window_number
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import whole_number
+from bioq.web.request import typed_number
 from bioq.web.service import Service
 
 MOST_LISTED = 10
@@ -31,7 +31,7 @@ def start(service: Service, job: Job, fields: Mapping[str, str]) -> Job:
     predictions: Predictions = job.answer
     number = window_number(fields.get("window", ""), len(predictions.windows))
     text, count = fields.get("target", ""), len(service.targets)
-    target = whole_number(text, count - 1)
+    target = typed_number(text, count - 1)
     if target is None:
         raise BioqError(f"there is no target {text[:20]!r}; choose one of the {count:,}")
     span_bp = service.window_bp if fields.get("span") == "window" else service.bin_bp

@@ -20,7 +20,7 @@ from bioq.web.pages.annotation import annotation_of
 from bioq.web.pages.render import go_to, render
 from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import refusal_status, service_of, whole_number
+from bioq.web.request import refusal_status, service_of, typed_number
 from bioq.web.service import Service
 from bioq.web.visitor_input import is_like_region
 
@@ -103,7 +103,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 def window_number(text: str, count: int) -> int:
     """Return the number of a window, counted from 0. Raises BioqError for an unknown number."""
-    number = whole_number(text, count)
+    number = typed_number(text, count)
     if not number:
         raise BioqError(f"there is no window {text[:20]!r}; the result has 1 to {count:,}")
     return number - 1

@@ -29,7 +29,7 @@ from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
 from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import refusal_status, service_of, whole_number
+from bioq.web.request import refusal_status, service_of, typed_number
 from bioq.web.service import Service
 
 PAGE_ALLELES = 100
@@ -85,7 +85,7 @@ async def show_allele(request: Request, id: str, number: str) -> Response:
     if job.kind != "variants" or job.state != "done":
         raise NoSuchJob("this job has no alleles; expected a finished job of variants")
     count = len(job.answer)
-    chosen = whole_number(number, count)
+    chosen = typed_number(number, count)
     if not chosen:
         raise NoSuchJob(f"there is no allele {number[:20]!r}; the job has 1 to {count:,}")
     return await pools_of(request).results.run(_allele, request, service, job, chosen - 1)

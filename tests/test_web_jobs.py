@@ -323,7 +323,7 @@ def test_an_upload_without_its_last_bgzip_block_has_a_note(small, tmp_path):
 
 def test_what_is_refused_leaves_no_file(small, held):
     region = small.read_regions("chr1:1001-1040")
-    small.mutate_job(region, 0, 0, 40)
+    mutation = small.mutate_job(region, 0, 0, 40)
     waiting = small.predict_job(small.read_regions("chr1:1001-1120"))
     before = folders(small)
     with pytest.raises(Busy):
@@ -339,6 +339,7 @@ def test_what_is_refused_leaves_no_file(small, held):
     again = small.predict_job(region)  # what was cancelled takes no place
     held.set()
     assert again.future.result(LONG_S).probability.shape == (1, 2)
+    mutation.future.result(LONG_S)  # it waits where the next test's job will wait
 
 
 @pytest.mark.parametrize(("place", "first", "last"), [("1-40", 1, 40), ("4990-5000", 4975, 5000)])

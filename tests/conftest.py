@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
+from collections.abc import Iterator
 
 # Before NumPy, torch or matplotlib are imported: they read these once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,6 +35,19 @@ pytest_plugins = ["browser_fixtures", "input_fixtures", "must_run", "web_fixture
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A test that leaves PyTorch another number of threads changes the sums of the tests after it,
+    in their last bits."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    yield
+    if torch is not None and before is not None:
+        after = torch.get_num_threads()
+        torch.set_num_threads(before)
+        assert after == before
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -182,10 +184,10 @@ def test_match_says_where_the_motif_lies_on_which_strand(jaspar, strand, first):
 
 def test_p_values_and_strands_are_those_of_memelite(jaspar):
     queries = [jaspar[number].reverse_complement() for number in (3, 50, 200)]
+    ours = match_motifs(queries, jaspar)  # first: Numba's first call changes PyTorch's threads
     result = tomtom(
         [q.probabilities.T.copy() for q in queries], [m.probabilities.T for m in jaspar]
     )
-    ours = match_motifs(queries, jaspar)
     best = result[0].argmin(axis=1)
     np.testing.assert_array_equal(ours["p"], result[0][range(3), best])
     np.testing.assert_array_equal(ours["strand"] == "-", result[4][range(3), best] == 1)
@@ -197,6 +199,22 @@ def test_few_motifs_to_match_against_are_called_unreliable(jaspar, capsys):
     assert capsys.readouterr().err == (
         "10 motifs to match against are few: with fewer than 25 TOMTOM's p-values are unreliable\n"
     )
+
+
+def test_matching_motifs_leaves_pytorch_its_threads():
+    """In a process of its own: Numba changes their number when it first runs."""
+    code = (
+        "import torch\n"
+        "from bioq.interpretation.motif_matches import match_motifs\n"
+        "from bioq.motifs import jaspar_motifs\n"
+        "jaspar = jaspar_motifs('JASPAR2024')[:40]\n"
+        "match_motifs(jaspar[:2], jaspar)\n"
+        "print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout == "1\n"
 
 
 def test_a_pair_that_shares_little_information_is_never_the_best_match(monkeypatch):

@@ -1,11 +1,13 @@
 """The best match of each motif in a collection such as JASPAR, by TOMTOM."""
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from bioq.errors import UsageError
 from bioq.files import uninterrupted
@@ -48,7 +50,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         )
     if not queries:
         return pd.DataFrame(columns=_MATCH_COLUMNS)
-    with warnings.catch_warnings(), uninterrupted():  # the first call compiles it
+    with warnings.catch_warnings(), _same_threads(), uninterrupted():  # the first call compiles it
         warnings.filterwarnings("ignore", "tomtom was given", UserWarning)  # reported above
         result = tomtom(
             [query.probabilities.T.copy() for query in queries],
@@ -73,6 +75,20 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         }
     )
     return table.where(pd.Series(shared[rows, best] >= MIN_SHARED_BITS), other=np.nan)
+
+
+@contextlib.contextmanager
+def _same_threads() -> Iterator[None]:
+    """Give PyTorch its number of threads back after the block.
+
+    TOMTOM is compiled by Numba, which gives OpenMP, and so PyTorch, all cores: later sums would be
+    computed in another order and differ in their last bits.
+    """
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _overlapping(

@@ -190,7 +190,7 @@ def test_before_the_first_checkpoint_the_line_says_so(
 
 
 def test_signals_from_outside_stop_a_process_and_resume_gives_the_same_bytes(
-    masked_data: Dataset, tmp_path: Path
+    masked_data: Dataset, tmp_path: Path, whole: Path
 ) -> None:
     """As test_resume_after_kill_9, with SIGTERM from another process and no checkpoint but its."""
     run = tmp_path / "run"
@@ -220,14 +220,7 @@ def test_signals_from_outside_stop_a_process_and_resume_gives_the_same_bytes(
     assert process.returncode == 143
     assert "bioq: terminated; saved in epoch 1 of 3, step " in printed
     assert not read_history_if_any(run)
-    # Each in a process of its own: earlier tests may have changed the arithmetic of this one.
-    whole, flags = (
-        tmp_path / "alone",
-        {"check": True, "env": {**os.environ, "OMP_NUM_THREADS": "1"}},
-    )
-    for folder, more in ((run, ["--resume"]), (whole, FLAGS)):
-        command = train_command(masked_data, folder, *more)
-        subprocess.run([sys.executable, "-m", "bioq", *command], **flags)
+    bioq.train(masked_data, run, resume=True)
     assert_same_run(whole, run)
 
 

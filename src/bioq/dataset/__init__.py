@@ -6,6 +6,7 @@ each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where
 
 from bioq.dataset.blocks import BLOCK_BP
 from bioq.dataset.checksums import require_undamaged, verify
+from bioq.dataset.label_kinds import LabelKinds, label_kinds
 from bioq.dataset.layout import (
     FOLDER_KIND,
     FORMAT,
@@ -42,11 +43,13 @@ __all__ = [
     "Dataset",
     "DatasetWriter",
     "Description",
+    "LabelKinds",
     "PackedBatch",
     "Rows",
     "Source",
     "Split",
     "SplitWriter",
+    "label_kinds",
     "new_dataset",
     "open_dataset",
     "pack_labels",

@@ -222,25 +222,8 @@ def _enough(each: metrics.TargetScores) -> EnoughMacro:
 
 def _constant(scores: pd.DataFrame) -> ConstantScores:
     """Return the scores of each target's share of positives, given for every window."""
-    positives = scores["positives"].to_numpy(dtype=np.int64)
     windows = int(scores["windows"].max()) if len(scores) else 0
-    rate = positives / max(windows, 1)
-    pooled = metrics.points_of_constants(positives, windows)
-    no = np.log1p(-rate, where=rate < 1, out=np.zeros_like(rate))
-    yes = np.log(rate, where=rate > 0, out=np.zeros_like(rate))
-    macro: Areas = {
-        "roc_auc": 0.5 if scores["roc_auc"].notna().any() else math.nan,
-        "average_precision": metrics.macro(np.where(rate > 0, rate, np.nan))[0],
-    }
-    return {
-        "macro": macro,
-        "micro": {
-            "roc_auc": metrics.roc_auc(pooled),
-            "average_precision": metrics.average_precision(pooled),
-        },
-        "brier": metrics.macro(rate * (1 - rate))[0],
-        "log_loss": metrics.macro(-(rate * yes + (1 - rate) * no))[0],
-    }
+    return as_constant(scores["positives"].to_numpy(dtype=np.int64), windows)
 
 
 def _same_everywhere(targets: pd.DataFrame, scores: pd.DataFrame) -> SameEverywhere:

@@ -3,6 +3,7 @@
 A score that is undefined (no positive, no negative, no "yes") is NaN.
 """
 
+from bioq.metrics.constants import ConstantScores, constant_scores, f1_of_yes
 from bioq.metrics.intervals import (
     MIN_BLOCKS,
     BlockEffects,
@@ -48,6 +49,7 @@ __all__ = [
     "RATES",
     "BlockEffects",
     "Confusion",
+    "ConstantScores",
     "Floats",
     "OperatingPoints",
     "Reliability",
@@ -58,6 +60,8 @@ __all__ = [
     "best_thresholds",
     "block_effects",
     "brier",
+    "constant_scores",
+    "f1_of_yes",
     "joined_blocks",
     "log_loss",
     "macro",

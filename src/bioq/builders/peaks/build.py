@@ -31,6 +31,7 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
+from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
 from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input, require_absent
@@ -41,8 +42,6 @@ from bioq.genome.windows import read_windows
 from bioq.options import AtLeastOne, WindowBp, check_types
 from bioq.progress import Advance, progress, say
 
-KEEP_ANY = "any"
-KEEP_ALL = "all"
 NO_CHROM = "none"
 _ROWS_AT_ONCE = 1 << 14
 

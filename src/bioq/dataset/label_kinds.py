@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, counted, some
 

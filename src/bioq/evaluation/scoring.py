@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
+from bioq.dataset import Dataset, Split, label_kinds, open_dataset, require_undamaged
 from bioq.errors import BioqError, UsageError
+from bioq.evaluation.all_bins import sample_of
 from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
@@ -96,6 +97,7 @@ def evaluate_runs(
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
+    label_kinds(data, split).require_both("every score is that of a constant, or undefined")
     device = choose_device(options.device)
     ensemble = _Ensemble(members, make_folder(home, split), device, options)
     calibrations = [member.calibration for member in members]
@@ -117,8 +119,15 @@ def evaluate_runs(
     thresholds = None
     if VALID in data and len(data[VALID]):
         thresholds = choose_thresholds(*ensemble.predict(data[VALID]))
+    labels, probability = ensemble.predict(data[split])
     evaluation = score(
-        *ensemble.predict(data[split]), data.targets, thresholds, about, data[split].blocks()
+        labels,
+        probability,
+        data.targets,
+        thresholds,
+        about,
+        data[split].blocks(),
+        sample_of(data, split, labels),
     )
     _add_advice(evaluation, data, members)
     write_evaluation(evaluation, home)
@@ -224,6 +233,13 @@ def _notes(
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "
             "accuracy, F1, precision and recall are given at 0.5 only"
+        )
+    elif label_kinds(data, VALID).is_useless:
+        notes.append(
+            label_kinds(data, VALID).problem(
+                "no threshold could be chosen: accuracy, F1, precision and recall are given at 0.5 "
+                "only"
+            )
         )
     elif split == VALID:
         notes.append(

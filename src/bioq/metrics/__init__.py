@@ -40,6 +40,7 @@ from bioq.metrics.scores import (
     reliability,
     same_everywhere,
     score_targets,
+    weighted_areas,
 )
 
 __all__ = [
@@ -77,4 +78,5 @@ __all__ = [
     "same_everywhere",
     "score_targets",
     "t_quantile",
+    "weighted_areas",
 ]

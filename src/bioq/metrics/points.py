@@ -75,7 +75,8 @@ def operating_points(
         np.concatenate(in_threads(positives_of, pieces)), return_counts=True
     )
     kind = np.int64 if weights is None else np.float64
-    below, equal = np.zeros(len(thresholds), kind), np.zeros(len(thresholds), kind)
+    below: Array = np.zeros(len(thresholds), kind)
+    equal: Array = np.zeros(len(thresholds), kind)
     negatives: float = 0
     lock = threading.Lock()
 

@@ -46,6 +46,9 @@ class DataEntry(TypedDict):
     label_rule: NotRequired[str]
     windows: dict[str, AtLeastZero]
     contigs: NotRequired[dict[str, AtLeastZero]]
+    constant: NotRequired[dict[str, float | None]]
+    """Column of the history -> the score of a constant; see `runs.constants`. Runs written before
+    2026-11-30 do not have it."""
 
 
 class ConfigFile(TypedDict):

@@ -5,6 +5,7 @@ calibration.json (if calibrated), resume/state.safetensors.
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.config_types import ConfigFile
+from bioq.runs.constants import constants_of
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
@@ -82,6 +84,13 @@ class RunConfig:
         return "" if build is None else build.name
 
     @property
+    def constants(self) -> Mapping[str, float]:
+        """Column of the history -> the score of a constant on the same windows, where it is
+        defined; {} if the run did not record them."""
+        recorded = self.data.get("constant", {})
+        return {name: score for name, score in recorded.items() if score is not None}
+
+    @property
     def select_by(self) -> str:
         """The validation score that decided which weights are kept."""
         return str(self.recipe.get("select_by", LOSS))
@@ -113,6 +122,10 @@ def create_run(
             "label_rule": data.description.label_rule,
             "windows": {name: len(split) for name, split in data.items()},
             "contigs": data.description.contig_lengths,
+            "constant": {
+                name: None if math.isnan(score) else score
+                for name, score in constants_of(data).items()
+            },
         },
         "versions": {
             "bioq": __version__,

@@ -17,7 +17,8 @@ import pandas as pd
 
 from bioq import dna
 from bioq.builders import BIN_BP
-from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.builders.peaks.build import build_from_peaks
+from bioq.builders.peaks.options import PeakOptions
 from bioq.builders.simulation.grammar import (
     CONTROL,
     JASPAR_RELEASE,

@@ -67,7 +67,7 @@ def evaluation_table(summary: Summary) -> list[Row]:
 
 
 def evaluation_remarks(summary: Summary) -> list[str]:
-    """Return sentences that explain the table: rates, intervals, constant, dashes, few positives."""
+    """Return sentences that explain the table, with the rate of positives first."""
     remarks = [*rate_remarks(summary), *_interval_remarks(summary)]
     remarks += _constant_remarks(summary)
     undefined = summary["macro"]["undefined_roc_auc"]

@@ -45,7 +45,7 @@ def warnings_of_training(kinds: LabelKinds) -> Iterator[str]:
     """Yield a line about the targets without a negative training window, and one about those
     without a positive."""
     for line in kinds.lines(_SHOWN):
-        yield f"{line}, so nothing is learned about {'it' if kinds.targets == 1 else 'these'}"
+        yield f"{line}: nothing to learn from"
 
 
 def notes_on_validation(kinds: LabelKinds, select_by: str) -> Iterator[str]:
@@ -55,4 +55,4 @@ def notes_on_validation(kinds: LabelKinds, select_by: str) -> Iterator[str]:
         yield kinds.problem(f"its ROC AUC and average precision are undefined{chosen}")
         return
     for line in kinds.lines(_SHOWN):
-        yield f"{line}, so no score in the macro means"
+        yield f"{line}: no score, and not in the macro means"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.builders import BIN_BP
+from bioq.builders.peaks.groups import ContigGroups, balanced_folds, groups_by_name
 from bioq.builders.peaks.label_report import TargetPeaks, label_warnings, split_summary
 from bioq.builders.peaks.labels import (
     Bins,
@@ -23,7 +24,6 @@ from bioq.builders.peaks.labels import (
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
     FOLDER_KIND,
-    SPLITS,
     DatasetWriter,
     Description,
     Source,
@@ -31,19 +31,20 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
-from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
+from bioq.dataset.folds import FoldCount
+from bioq.dataset.target_sheet import TargetSheet, read_target_sheet
+from bioq.dataset.targets import NAME, matching_targets
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
 from bioq.genome.windows import read_windows
-from bioq.options import AtLeastOne, WindowBp, check_types
+from bioq.options import AtLeastOne, WindowBp, check_types, flag_of
 from bioq.progress import Advance, progress, say
 
 KEEP_ANY = "any"
 KEEP_ALL = "all"
-NO_CHROM = "none"
 _ROWS_AT_ONCE = 1 << 14
 
 _NOTHING: Mapping[str, Any] = {}
@@ -69,6 +70,9 @@ class PeakOptions:
     split."""
     test_chrom: tuple[str, ...] = ("chr8", "chr9")
     """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
+    folds: FoldCount | None = None
+    """Divide the contigs into this many folds, with about equally many windows in each, instead of
+    into splits: for training one model per fold (bioq train --fold)."""
     keep: str = KEEP_ANY
     """Bins to keep: positive in any target (any), every bin (all), or positive in a target of this
     name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
@@ -79,6 +83,16 @@ class PeakOptions:
             raise UsageError(
                 f"window_bp {self.window_bp} with bin_bp {self.bin_bp}: the window is the bin "
                 "with equal flanks, so their difference must be even and not negative"
+            )
+        named = [
+            flag_of(name)
+            for name in ("valid_chrom", "test_chrom")
+            if getattr(self, name) != getattr(PeakOptions, name)
+        ]
+        if self.folds is not None and named:
+            raise UsageError(
+                f"--folds with {' and '.join(named)}: each fold is the test split in turn; omit "
+                f"{'it' if len(named) == 1 else 'them'}, or --folds"
             )
 
     @property
@@ -144,19 +158,22 @@ def build_from_peaks(
         )
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
-    refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.peaks)
+    refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.paths)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:
         names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
-        split_of_contig = _split_of_contig(names, options)
+        groups = None
+        if options.folds is None:
+            groups = groups_by_name(names, options.valid_chrom, options.test_chrom)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
         labels, peaks = read_labels(table, names, sheet, options.label)
         plan = _Plan(names, options, sheet, table, labels, peaks, rows, drop_unknown=bins is None)
         if bins is None:
             _leave_out(plan, chosen, exclude)
+        groups = groups or _folds(plan, options.folds or 0)
         given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
-        sources = _sources([*given, *sheet.peaks])
+        sources = _sources([*given, *sheet.paths])
         recorded = _recorded(options, given_bins=bins is not None) | dict(more_options)
         description = Description(
             made_by=made_by,
@@ -167,11 +184,12 @@ def build_from_peaks(
             sources=sources,
             options=recorded,
             contig_bp=tuple(opened.lengths.values()),
+            folds=groups.folds(names.contigs),
         )
         with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
-            summary = _write_splits(writer, plan, split_of_contig)
+            summary = _write_splits(writer, plan, groups)
     for line in summary:
         say(line)
 
@@ -201,28 +219,9 @@ def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | No
     return chosen
 
 
-def _split_of_contig(names: ContigNames, options: PeakOptions) -> npt.NDArray[np.int64]:
-    """Return the number in SPLITS of the split of each contig: `(contigs,)`."""
-    split = np.zeros(len(names.contigs), dtype=np.int64)
-    for number, flag, chosen in (
-        (1, "--valid-chrom", options.valid_chrom),
-        (2, "--test-chrom", options.test_chrom),
-    ):
-        for name in chosen:
-            if name == NO_CHROM and len(chosen) == 1:
-                continue
-            contig = names.find(name)
-            if contig is None:
-                raise BioqError(
-                    f"{flag} {name}: {names.genome.path} has no such contig; it has "
-                    f"{some(names.contigs, 30)}; give {flag} one of them, or '{NO_CHROM}'"
-                )
-            if split[contig] not in (0, number):
-                raise UsageError(
-                    f"{name} is in both --valid-chrom and --test-chrom; a contig has one split"
-                )
-            split[contig] = number
-    return split
+def _folds(plan: _Plan, count: int) -> ContigGroups:
+    is_positive = plan.labels.any_of(np.ones(len(plan.sheet.targets), dtype=bool))
+    return balanced_folds(plan.bins, plan.rows, is_positive, count)
 
 
 def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, BinNumbers]:
@@ -294,21 +293,24 @@ def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path 
         )
 
 
-def _write_splits(
-    writer: DatasetWriter, plan: _Plan, split_of_contig: npt.NDArray[np.int64]
-) -> list[str]:
-    """Write every split; return lines that report the windows written and left out."""
-    split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
+def _write_splits(writer: DatasetWriter, plan: _Plan, groups: ContigGroups) -> list[str]:
+    """Write every split or fold; return lines that report the windows written and left out."""
+    split_of_row = groups.of_contig[plan.bins.local(plan.rows)[0]]
     summary, written = [], 0
     all_positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
     with progress("write windows", len(plan.rows), "windows") as advance:
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(groups.names):
             rows = plan.rows[split_of_row == number]
             with writer.split(split) as out:
                 windows, positives = _write_split(out, plan, rows, advance)
             if not windows:
                 writer.drop_split(split)
-            if windows or (split_of_contig == number).any():
+            if groups.are_folds and not windows:
+                raise BioqError(
+                    f"{plan.names.genome.path}: {split} has no window: all {len(rows):,} are of "
+                    f"unknown bases only; give a number below --folds {len(groups.names)}"
+                )
+            if windows or (groups.of_contig == number).any():
                 summary.append(split_summary(split, windows, positives))
             written += windows
             all_positives += positives
@@ -386,6 +388,8 @@ def _recorded(options: PeakOptions, *, given_bins: bool) -> dict[str, Any]:
         del recorded[elsewhere]
     if given_bins:
         recorded["keep"] = "the bins given"
+    for unused in ("folds",) if options.folds is None else ("valid_chrom", "test_chrom"):
+        del recorded[unused]
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in recorded.items()
     }

@@ -46,6 +46,12 @@ class Fold:
         }
 
 
+def require_fold(fold: str | None) -> None:
+    """Raise UsageError for a `--fold` that is neither a fold nor `all`; None is no fold."""
+    if fold not in (None, ALL):
+        fold_of_text(fold)
+
+
 def fold_folder(number: int) -> str:
     """Return the name of the folder of a fold; `number` is from 1."""
     return f"fold-{number}"

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from bioq.dataset.folds import LEAST_FOLDS, MOST_FOLDS, Fold, fold_folders
+from bioq.dataset.folds import ALL, LEAST_FOLDS, MOST_FOLDS, Fold, fold_folders, fold_of_text
 from bioq.dataset.layout import (
     METADATA,
     REMEDY,
@@ -89,6 +89,34 @@ class Dataset(Mapping[str, Split]):
             self.files,
             Fold(number, self.folds),
         )
+
+    def chosen_by(self, fold: str | None) -> Dataset:
+        """Return this data set with the splits of the fold that `--fold` names, such as `2/5`;
+        None: of the fold that is chosen already, or of a data set with splits.
+
+        Raises BioqError if the data set has no such fold, or has folds and none is chosen.
+        """
+        if fold is None:
+            if self.folds and self.chosen is None:
+                raise BioqError(
+                    f"{self.path}: has {self.folds} folds; name the one to test, --fold "
+                    f"1/{self.folds} to --fold {self.folds}/{self.folds}, or train a model for "
+                    f"each with --fold {ALL}"
+                )
+            return self
+        wanted = fold_of_text(fold)
+        if not self.folds:
+            raise BioqError(
+                f"--fold {wanted}: {self.path} has splits and no folds; omit --fold, or build the "
+                f"data set with 'bioq data peaks --folds {wanted.of}'"
+            )
+        if wanted.of != self.folds or self.chosen not in (None, wanted):
+            has = f"{self.folds} folds" if self.chosen is None else f"the splits of {self.chosen}"
+            raise BioqError(
+                f"--fold {wanted}: {self.path} has {has}; expected 1/{self.folds} to "
+                f"{self.folds}/{self.folds}"
+            )
+        return self.fold(wanted.number)
 
     @cached_property
     def targets(self) -> pd.DataFrame:

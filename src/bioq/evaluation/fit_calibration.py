@@ -15,6 +15,7 @@ from bioq.metrics import MIN_BLOCKS
 from bioq.models.device import choose_device
 from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
+from bioq.runs.folder import read_config, with_fold_of
 from bioq.runs.trained_model import load
 from bioq.runs.weights import weights_checksum
 
@@ -49,6 +50,7 @@ def calibrate(
     run, there = path_to("run", run), choose_device(device)
     batch_size = whole_number("batch_size", batch_size, least=1)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
+    data = with_fold_of(run, read_config(run), data)
     require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)

@@ -12,12 +12,12 @@ import torch
 from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
 from bioq.errors import BioqError, UsageError
 from bioq.evaluation.calibration_notes import calibration_notes
-from bioq.evaluation.data_match import require_match
+from bioq.evaluation.data_match import require_match, with_fold_of_all
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
-from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
+from bioq.evaluation.summary import VALID, About, DataName, Evaluation, Labels, Probability
 from bioq.files import real
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.models.device import choose_device
@@ -92,6 +92,7 @@ def evaluate_runs(
     home = _home(runs, None if out is None else path_to("out", out))
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
+    data = with_fold_of_all(runs, data)
     require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
     members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
     if not len(data[split]):
@@ -101,7 +102,7 @@ def evaluate_runs(
     calibrations = [member.calibration for member in members]
     about: About = {
         "run": home.resolve().name,
-        "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint},
+        "data": _data_name(data),
         "split": split,
         "windows": len(data[split]),
         "targets": len(data.targets),
@@ -195,6 +196,13 @@ def _open_member(run: Path, data: Dataset, *, keep: bool) -> _Member:
     model = load(run)
     require_match(run, model, data)
     return _Member(run, model.calibration, model if keep else None)
+
+
+def _data_name(data: Dataset) -> DataName:
+    name: DataName = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
+    if data.chosen is not None:
+        name["fold"] = str(data.chosen)
+    return name
 
 
 def _home(runs: Sequence[Path], out: str | Path | None) -> Path:

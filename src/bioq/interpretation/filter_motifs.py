@@ -22,7 +22,7 @@ from bioq.interpretation.motif_matches import match_motifs
 from bioq.models.families import first_convolution
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.progress import say
-from bioq.runs.folder import require_window_bp, training_data
+from bioq.runs.folder import require_window_bp, training_data, with_fold_of
 from bioq.runs.trained_model import TrainedModel, load, network_of
 
 SIGNIFICANT_Q = 0.05
@@ -167,7 +167,7 @@ def _open_data(run: Path, model: TrainedModel, dataset: Path | None, split: str)
         data = training_data(run)
         say(f"data set: {data.path}")
     else:
-        data = open_dataset(dataset)
+        data = with_fold_of(run, model.config, open_dataset(dataset))
     require_window_bp(run, model.config, data)
     require_undamaged(data, [split])
     return data

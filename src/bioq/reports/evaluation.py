@@ -149,6 +149,8 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
     """Return the commands that train and evaluate this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
+    if config.fold is not None:
+        train += ["--fold", config.fold]
     options = dict(config.training)
     flags = dict(options.get("sizes") or {}) | (
         {"motifs": options["motifs"]} if options.get("motifs") else {}

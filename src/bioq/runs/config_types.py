@@ -27,6 +27,7 @@ class TrainingEntry(TypedDict):
     model: NotRequired[str | None]
     motifs: NotRequired[Name | None]
     freeze: NotRequired[bool]
+    fold: NotRequired[Line | None]
     device: NotRequired[str | None]
     seed: NotRequired[int]
     precision: NotRequired[str]

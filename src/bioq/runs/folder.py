@@ -71,6 +71,12 @@ class RunConfig:
         return recipe
 
     @property
+    def fold(self) -> str | None:
+        """The fold that the run leaves for testing, such as `2/5`; None without folds."""
+        fold: str | None = self.training.get("fold")
+        return fold
+
+    @property
     def contig_lengths(self) -> Mapping[str, int]:
         """Contig -> bases in the genome of the data set; {} if the run did not record them."""
         return lengths_in(self.data)
@@ -209,12 +215,33 @@ def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None
         )
 
 
+def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
+    """Return a data set with the splits of the fold that a run was trained on; a data set without
+    folds, or of which a fold is chosen, is returned unchanged.
+
+    Raises BioqError if the run was not trained on a fold of this data set.
+    """
+    if not data.folds or data.chosen is not None:
+        return data
+    if config.fold is None or config.data["fingerprint"] != data.fingerprint:
+        raise BioqError(
+            f"{data.path}: has {data.folds} folds, and {run} was not trained on one of them, so it "
+            "is not known which to read; give the data set of the run, or one with splits"
+        )
+    try:
+        return data.chosen_by(config.fold)
+    except BioqError as error:
+        raise BioqError(f"{Path(run) / CONFIG}: records {error}; {_REMEDY}") from error
+
+
 def training_data(run: str | Path) -> Dataset:
     """Open the data set that a run was trained on: at its path then, else beside the run.
 
-    Raises BioqError if it is at neither path, or has another fingerprint.
+    With the splits of the fold of the run, if it has folds. Raises BioqError if it is at neither
+    path, or has another fingerprint.
     """
-    data = read_config(run).data
+    config = read_config(run)
+    data = config.data
     candidates = [Path(run).resolve().parent / str(data["name"])]
     if "path" in data:  # runs written before 2026-11-23 have the name alone
         candidates.insert(0, Path(data["path"]))
@@ -230,7 +257,7 @@ def training_data(run: str | Path) -> Dataset:
             f"{path}: has fingerprint {opened.fingerprint[:12]}, {run} was trained on "
             f"{data['fingerprint'][:12]}; name the data set to read behind the run"
         )
-    return opened
+    return with_fold_of(run, config, opened)
 
 
 def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:

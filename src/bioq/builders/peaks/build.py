@@ -114,7 +114,6 @@ def build_from_peaks(
                 opened,
                 options,
                 labels,
-                targets=list(sheet.targets[NAME]),
                 chosen=chosen,
                 is_excluded=_excluded(table, names, exclude),
                 has_peak=has_peak,

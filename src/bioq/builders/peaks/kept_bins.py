@@ -63,7 +63,6 @@ def keep_bins(
     options: PeakOptions,
     labels: SparseLabels,
     *,
-    targets: Sequence[str],
     chosen: Flags | None,
     is_excluded: Flags,
     has_peak: Flags,
@@ -83,7 +82,7 @@ def keep_bins(
     positive = ~is_excluded
     if chosen is not None:
         positive &= labels.any_of(chosen)
-    background, reason = _background(options, labels, positive, targets)
+    background, reason = _background(options, labels, positive)
     if chosen is None:
         background, reason = NONE, ""
     is_drawing = background.per_positive > 0
@@ -116,25 +115,24 @@ def keep_bins(
     )
 
 
-def _background(
-    options: PeakOptions, labels: SparseLabels, kept: Flags, targets: Sequence[str]
-) -> tuple[Background, str]:
+def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tuple[Background, str]:
     """Return the background to add to the bins that are kept, and the reason if it is the
     default."""
     asked = options.asked_background
     if asked is not None:
         return asked, ""
-    shares = labels.positives(kept) / max(int(kept.sum()), 1)
-    most = int(np.argmax(shares))
-    about = f"{targets[most]} is positive in {shares[most]:.0%} of the bins with a positive"
-    if shares[most] > MOST_POSITIVE:
+    positives = labels.positives(kept)
+    rate = positives.sum() / max(len(positives) * int(kept.sum()), 1)
+    about = f"{rate:.0%} of the labels of the bins with a positive are positive"
+    limit = f"the limit is {MOST_POSITIVE:.0%}"
+    if rate > MOST_POSITIVE:
         return DEFAULT, (
-            f"--background {DEFAULT} was chosen, because {about} (the limit is "
-            f"{MOST_POSITIVE:.0%}); --background matched:N, random:N or none chooses another"
+            f"--background {DEFAULT} was chosen, because {about} ({limit}); --background "
+            "matched:N, random:N or none chooses another"
         )
     return NONE, (
-        f"no background was added: no target is positive in more than {MOST_POSITIVE:.0%} of the "
-        f"bins with a positive ({about}); --background matched:N adds bins without a peak"
+        f"no background was added, because {about} ({limit}); --background matched:N adds bins "
+        "without a peak"
     )
 
 

@@ -38,7 +38,8 @@ class PeakOptions:
     background: str | None = None
     """Bins without a peak to add for each bin kept, from the same split: N with the same GC,
     repeats and unknown bases (matched:N), N of any (random:N), or none. By default matched:1 if
-    a target is positive in more than half of the bins kept, otherwise none."""
+    more than 10 % of the labels of the bins kept are positive, as with one to ten files,
+    otherwise none."""
     all_bins: tuple[Literal["train", "valid", "test"], ...] = ()
     """Splits with every bin of their contigs, such as test, where --keep and --background do not
     apply."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -139,8 +139,11 @@ class DatasetWriter:
         self._splits: dict[str, SplitMetadata] = {}
 
     @contextlib.contextmanager
-    def split(self, name: str, *, strands_folded: bool = False) -> Iterator[SplitWriter]:
-        """Open the split or fold `name` for appending; closed when the block ends."""
+    def split(
+        self, name: str, *, strands_folded: bool = False, genome_bins: int | None = None
+    ) -> Iterator[SplitWriter]:
+        """Open the split or fold `name` for appending; closed when the block ends. `genome_bins`
+        are the bins of its contigs, see `SplitMetadata`."""
         if name not in self._names or name in self._splits:
             raise ValueError(f"split {name!r}: expected one of {self._names}, each once")
         writer = SplitWriter(
@@ -148,7 +151,7 @@ class DatasetWriter:
         )
         try:
             yield writer
-            self._splits[name] = writer.close()
+            self._splits[name] = replace(writer.close(), genome_bins=genome_bins)
         finally:
             writer.abandon()
 
@@ -178,7 +181,7 @@ class DatasetWriter:
             "description": self._description.as_json(),
             "targets": len(self._targets),
             "splits": {
-                name: asdict(self._splits[name]) for name in self._names if name in self._splits
+                name: self._splits[name].as_json() for name in self._names if name in self._splits
             },
             "files": files,
         }

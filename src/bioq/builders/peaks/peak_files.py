@@ -133,16 +133,18 @@ def _files(files: Counter[str] | dict[str, str] | list[str]) -> str:
 
 def read_labels(
     bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
-) -> tuple[SparseLabels, TargetPeaks]:
-    """Return the labels of every bin for every target, and the kind of each target's peaks, reading
-    one peak file at a time.
+) -> tuple[SparseLabels, TargetPeaks, npt.NDArray[np.bool_]]:
+    """Return the labels of every bin for every target, the kind of each target's peaks, and whether
+    each bin has a base of a peak, reading one peak file at a time.
 
-    Reports files without a peak on the genome, contigs that the genome lacks, and what was done
-    with peaks past the end of their contig, blocks and summits.
-    Raises BioqError if no file has a peak on the genome, or a peak is not on its contig.
+    Peaks that are subtracted are not peaks of the target. Reports files without a peak on the
+    genome, contigs that the genome lacks, and what was done with peaks past the end of their
+    contig, blocks and summits. Raises BioqError if no file has a peak on the genome, or a peak is
+    not on its contig.
     """
     _report_equal_files(sheet)
     labels, kinds = SparseLabels(len(bins), len(sheet.files)), TargetPeaks()
+    has_peak = np.zeros(len(bins), dtype=bool)
     reader = _PeakReader(bins, names, label)
     with progress("read peaks", len(sheet.paths), "files") as advance:
         for name, files in zip(sheet.targets[NAME], sheet.files, strict=True):
@@ -153,13 +155,15 @@ def read_labels(
                 advance(1)
             peaks, minus = read[: len(files.peaks)], read[len(files.peaks) :]
             positive = _positive_in([each.positive for each in peaks], files.least)
+            for each in peaks:
+                has_peak[each.touched] = True
             for each in minus:
                 positive = np.setdiff1d(positive, each.positive, assume_unique=True)
             labels.add(positive)
             longest_bp = max(each.longest_bp for each in peaks)
             kinds.add(longest_bp=longest_bp, positive=len(positive), bins=bins, label=label)
     reader.report(sheet)
-    return labels, kinds
+    return labels, kinds, has_peak
 
 
 def _positive_in(bins: Sequence[npt.NDArray[np.int32]], least: int) -> npt.NDArray[np.int32]:
@@ -177,6 +181,8 @@ class _ReadPeaks:
 
     positive: npt.NDArray[np.int32]
     """Numbers of the positive bins, ascending."""
+    touched: npt.NDArray[np.int32]
+    """Numbers of the bins with a base of a peak, ascending."""
     longest_bp: int
     """Length of the longest peak on the genome; 0 without a peak."""
 
@@ -210,7 +216,7 @@ class _PeakReader:
         elif not has_peaks:
             self._elsewhere.append(f"{path}: {some(located.absent)}")
         longest_bp = int((bed.end - bed.start).max()) if has_peaks else 0
-        return _ReadPeaks(positive_bins(self._bins, bed, located, self._label), longest_bp)
+        return _ReadPeaks(*positive_bins(self._bins, bed, located, self._label), longest_bp)
 
     def report(self, sheet: TargetSheet) -> None:
         """Print the notes; raise BioqError if no file has a peak on the genome."""

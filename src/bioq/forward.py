@@ -22,7 +22,7 @@ from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_cod
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
 from bioq.inputs.python_windows import Windows, as_windows
-from bioq.models.device import dtype_of, on_device
+from bioq.models.device import device_of, dtype_of, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.options import found, of_type, one_of, whole_number
 from bioq.progress import progress
@@ -168,7 +168,7 @@ def predict_edits(
     with on_device(require_module(model), device) as there:
         require_precision(there, precision)
         parts = [
-            _predict_edits(member, codes, edited, of, batch_size, there, precision)
+            _predict_edits(member, codes, edited, of, batch_size, precision)
             for member in members_of(model)
         ]
     before, after = zip(*parts, strict=True)
@@ -181,11 +181,10 @@ def _predict_edits(
     edited: dna.Bytes,
     of: npt.NDArray[np.int64],
     batch_size: int,
-    device: torch.device,
     precision: Precision,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return what `predict_edits` returns for one network, which is on `device`."""
-    may_share = device.type == "cpu" and len(edited) > 0
+    """Return what `predict_edits` returns for one network, on its device."""
+    may_share = device_of(model).type == "cpu" and len(edited) > 0
     engine = prepare_edits(module_to_compute(model), precision) if may_share else None
     if engine is not None:
         before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))

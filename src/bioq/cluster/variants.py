@@ -52,7 +52,7 @@ def write_variants_on_ray(
     check_folder(out, resume=resume, force=force)
     refuse_input(out, *job.inputs(), job.run, table.background)
     _check(job.options, table)
-    names = table.score_names()
+    names = table.score_names(is_ensemble=job.is_ensemble())
     # This machine reads the genome and never predicts.
     local = replace(job, options=replace(job.options, device="cpu"))
     with (

@@ -25,6 +25,7 @@ from bioq.runs.folder import (
     network_outline,
     read_config,
     read_targets,
+    refuse_ensemble,
     require_window_bp,
 )
 from bioq.runs.weights import weights_sha256
@@ -241,6 +242,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     for an option with another value.
     """
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it has no training to resume; a member's is in the run it is of")
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -288,6 +290,7 @@ def _facts_of(data: Dataset) -> DataFacts:
 
 
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
+    refuse_ensemble(folder, stored, "a training starts from one network; give --from a member")
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)

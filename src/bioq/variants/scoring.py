@@ -38,14 +38,15 @@ from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import (
     TrainedModel,
     architecture_of,
-    calibration_of,
-    network_of,
+    fingerprint_of,
+    is_ensemble,
+    mean_of_members,
+    members_of,
     require_module,
 )
-from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
-from bioq.variants.scores import BACKGROUND_SCORES, SCORES, ScoreArray, compare
+from bioq.variants.scores import ScoreArray, compare, score_names, spread
 
 BLOCK = 1024
 """Alleles that are scored together."""
@@ -156,7 +157,7 @@ class Scorer:
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the model, by which a background refers to it."""
-        return fingerprint(network_of(self.model), calibration_of(self.model))
+        return fingerprint_of(self.model)
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
@@ -164,7 +165,9 @@ class Scorer:
 
     def score_names(self) -> tuple[str, ...]:
         """Return the names of the scores of every block."""
-        return (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
+        return score_names(
+            is_ensemble=is_ensemble(self.model), has_background=self.background is not None
+        )
 
     def score(self, variants: Iterable[Variant]) -> Iterator[ScoredBlock]:
         """Yield the alleles with their scores, in order."""
@@ -223,11 +226,15 @@ class Scorer:
         first, last = np.cumsum([0, *counts[:-1]]), np.cumsum(counts) - 1
         flanks = [first] if max(counts) == 1 else [first, last]
         genome, edited = (
-            np.concatenate([probability[:, rows] for rows in flanks])
+            np.concatenate([probability[:, :, rows] for rows in flanks], axis=1)
             for probability in (genome, edited)
         )
-        swapped = np.array([site.status == SWAPPED for site in sites])[None, :, None]
-        scores = compare(np.where(swapped, edited, genome), np.where(swapped, genome, edited))
+        swapped = np.array([site.status == SWAPPED for site in sites])[:, None]
+        refs, alts = np.where(swapped, edited, genome), np.where(swapped, genome, edited)
+        ref, alt = (mean_of_members(self.model, list(each)) for each in (refs, alts))
+        scores = compare(ref, alt)
+        if is_ensemble(self.model):
+            scores |= spread((alts - refs).mean(axis=1), scores["diff"])
         if self.background is not None:
             scores |= self.background.scores(scores)
         return scores
@@ -235,13 +242,14 @@ class Scorer:
     def _predict(
         self, genome: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
     ) -> tuple[ScoreArray, ScoreArray]:
-        """Return float32 `(strands, edits, targets)` of the genome's windows and of their edits."""
+        """Return float32 `(members, strands, edits, targets)` of the genome's windows and of their
+        edits; a model that is no ensemble is its only member."""
         strands = [(genome, edited)]
         if self.options.strands == "both":
             strands.append((dna.reverse_complement(genome), dna.reverse_complement(edited)))
         predictions = [
             predict_edits(
-                self.model,
+                member,
                 np.ascontiguousarray(windows),
                 np.ascontiguousarray(edits),
                 of,
@@ -249,9 +257,13 @@ class Scorer:
                 device=self.device,
                 precision=self.options.precision,
             )
+            for member in members_of(self.model)
             for windows, edits in strands
         ]
-        before, after = (np.stack(views) for views in zip(*predictions, strict=True))
+        before, after = (
+            np.stack(views).reshape(-1, len(strands), *views[0].shape)
+            for views in zip(*predictions, strict=True)
+        )
         return before, after
 
     def _columns(
@@ -297,8 +309,9 @@ def score_variants(
     `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
     ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, or an
     open genome; `targets` are globs (see `select_targets`), all by default. The columns are
-    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
-    'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
+    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (of an ensemble also of
+    `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of `BACKGROUND_SCORES`).
+    Scores are NaN for an allele that cannot be scored;
     the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
     Load `model` with `bioq.load`, so that targets have names. It is not changed.
     Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.

@@ -285,14 +285,10 @@ def _predicting(
         numerics(there, precision),
     ):
         dtype = dtype_of(model)
-        members = [
-            (member, prepare(module_to_compute(member), precision)) for member in members_of(model)
-        ]
+        engines = [(one, prepare(module_to_compute(one), precision)) for one in members_of(model)]
 
         def probability_of(windows: Tensor) -> Tensor:
-            parts = [
-                _probability(member, engine, windows, strands, dtype) for member, engine in members
-            ]
+            parts = [_probability(*each, windows, strands, dtype) for each in engines]
             return mean_of_members(model, parts)
 
         yield _Predicting(there, dtype, probability_of)

@@ -242,7 +242,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     for an option with another value.
     """
     stored = read_config(run)
-    refuse_ensemble(run, stored, "it has no training to resume; a member's is in the run it is of")
+    refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -307,6 +307,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it was not trained")
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(

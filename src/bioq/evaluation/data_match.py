@@ -1,12 +1,11 @@
 """Whether a data set has the targets and the windows that a run was trained on."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.runs.folder import read_config, require_window_bp, with_fold_of
+from bioq.runs.folder import require_window_bp
 from bioq.runs.trained_model import TrainedModel
 
 
@@ -26,18 +25,3 @@ def require_match(run: Path, model: TrainedModel, data: Dataset) -> None:
                 f"{advice}"
             )
     require_window_bp(run, model.config, data)
-
-
-def with_fold_of_all(runs: Sequence[Path], data: Dataset) -> Dataset:
-    """Return a data set with the splits of the fold that runs were trained on, see `with_fold_of`.
-
-    Raises BioqError if they were trained on different folds.
-    """
-    chosen = [with_fold_of(run, read_config(run), data) for run in runs]
-    for run, other in zip(runs, chosen, strict=True):
-        if other.chosen != chosen[0].chosen:
-            raise BioqError(
-                f"{runs[0]} tests on fold {chosen[0].chosen}, {run} on fold {other.chosen}: each "
-                "has learned from windows that the other is tested on; evaluate each run by itself"
-            )
-    return chosen[0]

@@ -26,6 +26,7 @@ from bioq.runs.folder import (
     network_outline,
     read_config,
     read_targets,
+    refuse_ensemble,
     require_window_bp,
 )
 from bioq.runs.weights import weights_sha256
@@ -256,6 +257,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     for an option with another value.
     """
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -311,6 +313,7 @@ def _facts_of(data: Dataset) -> DataFacts:
 
 
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
+    refuse_ensemble(folder, stored, "a training starts from one network; give --from a member")
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
@@ -327,6 +330,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it was not trained")
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(

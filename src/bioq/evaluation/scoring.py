@@ -6,8 +6,9 @@ Thresholds are chosen on the split `valid`, never on the split that is scored.
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
+from bioq.dataset import Dataset, Split, label_kinds, open_dataset, require_undamaged
 from bioq.errors import BioqError
+from bioq.evaluation.all_bins import sample_of
 from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
@@ -90,18 +91,22 @@ def evaluate_run(
     require_match(run, model, data)
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
+    label_kinds(data, split).require_both("every score is that of a constant, or undefined")
     model = model.to(choose_device(options.device))
     folder = make_folder(home, split)
     thresholds = None
     if VALID in data and len(data[VALID]):
         thresholds = choose_thresholds(*_predict(model, data[VALID], folder, options))
     about = _about(run, home, model, data, options)
+    labels, probability = _predict(model, data[split], folder, options)
     evaluation = score(
-        *_predict(model, data[split], folder, options),
+        labels,
+        probability,
         data.targets,
         thresholds,
         about,
         data[split].blocks(),
+        sample_of(data, split, labels),
     )
     _add_advice(evaluation, data, run)
     write_evaluation(evaluation, home)
@@ -179,6 +184,13 @@ def _notes(data: Dataset, split: str, strands: Strands, model: TrainedModel) -> 
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "
             "accuracy, F1, precision and recall are given at 0.5 only"
+        )
+    elif label_kinds(data, VALID).is_useless:
+        notes.append(
+            label_kinds(data, VALID).problem(
+                "no threshold could be chosen: accuracy, F1, precision and recall are given at 0.5 "
+                "only"
+            )
         )
     elif split == VALID:
         notes.append(

@@ -6,6 +6,7 @@ has config.json, targets.tsv, calibration.json, and in members/ a run folder for
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.config_types import ConfigFile
+from bioq.runs.constants import constants_of
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
@@ -101,6 +103,13 @@ class RunConfig:
         return "" if build is None else build.name
 
     @property
+    def constants(self) -> Mapping[str, float]:
+        """Column of the history -> the score of a constant on the same windows, where it is
+        defined; {} if the run did not record them."""
+        recorded = self.data.get("constant", {})
+        return {name: score for name, score in recorded.items() if score is not None}
+
+    @property
     def select_by(self) -> str:
         """The validation score that decided which weights are kept."""
         return str(self.recipe.get("select_by", LOSS))
@@ -132,6 +141,10 @@ def create_run(
             "windows": {name: len(split) for name, split in data.items()},
             "contigs": data.description.contig_lengths,
             **_seen_entry(data, training),
+            "constant": {
+                name: None if math.isnan(score) else score
+                for name, score in constants_of(data).items()
+            },
         },
         "versions": software(),
     }

@@ -109,7 +109,7 @@ def _add_positives(data: Dataset, split: str) -> str:
     if data.description.made_by != "peaks":
         return "build the data set again with windows that are positive"
     if data.folds:
-        return "build the data set again with fewer folds (--folds) or more peaks"
+        return "build the data set again with fewer folds (--folds)"
     if split in _CHROM_OPTION:
         return f"give {_CHROM_OPTION[split]} contigs with peaks and build the data set again"
     return "give more peaks, or leave more contigs to train, and build the data set again"

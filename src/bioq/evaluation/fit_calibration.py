@@ -60,7 +60,7 @@ def calibrate(
     split = data[VALID]
     checksum = checksum_of(model)
     labels, probability = predict_labelled(
-        model.to(there),
+        [(model.to(there), slice(None))],
         split,
         run,
         strands="both",

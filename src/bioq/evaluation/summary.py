@@ -36,7 +36,8 @@ class DataName(TypedDict):
     name: Name
     fingerprint: Line
     fold: NotRequired[Line]
-    """The fold that is tested, such as `2/5`, of a data set with folds."""
+    """The fold that is tested, such as `2/5`, of a data set with folds; `all` in a
+    cross-validation."""
 
 
 class About(TypedDict):
@@ -55,6 +56,8 @@ class About(TypedDict):
     precision: str
     notes: list[str]
     """Warnings about the scores."""
+    folds: NotRequired[list["FoldScores"]]
+    """Of a cross-validation."""
 
 
 Interval = Annotated[list[float], Pair] | None
@@ -251,6 +254,19 @@ class PublishedScores(TypedDict):
     """The mean of the scores of a constant on the same targets."""
     better_here: AtLeastZero
     """Targets whose computed score is higher than the published score."""
+
+
+class FoldScores(TypedDict):
+    """Scores of one fold of a cross-validation."""
+
+    fold: Line
+    """The fold that is left for testing, such as `2/5`."""
+    windows: AtLeastZero
+    macro_roc_auc: float | None
+    micro_roc_auc: float | None
+    macro_average_precision: float | None
+    micro_average_precision: float | None
+    constant: ConstantScores
 
 
 class Summary(About):

@@ -47,12 +47,12 @@ class DataEntry(TypedDict):
     label_rule: NotRequired[str]
     windows: dict[str, AtLeastZero]
     contigs: NotRequired[dict[str, AtLeastZero]]
-    constant: NotRequired[dict[str, float | None]]
-    """Column of the history -> the score of a constant; see `runs.constants`. Runs written before
-    2026-11-30 do not have it."""
     seen_contigs: NotRequired[list[str]]
     """Contigs with a window that the training or the choice of its epoch has seen; runs written
     before 2026-11-29 and data sets without coordinates lack it."""
+    constant: NotRequired[dict[str, float | None]]
+    """Column of the history -> the score of a constant; see `runs.constants`. Runs written before
+    2026-11-30 do not have it."""
 
 
 class MemberEntry(TypedDict):

@@ -140,11 +140,11 @@ def create_run(
             "label_rule": data.description.label_rule,
             "windows": {name: len(split) for name, split in data.items()},
             "contigs": data.description.contig_lengths,
+            **_seen_entry(data, training),
             "constant": {
                 name: None if math.isnan(score) else score
                 for name, score in constants_of(data).items()
             },
-            **_seen_entry(data, training),
         },
         "versions": software(),
     }
@@ -178,7 +178,7 @@ def seen_contigs(data: Dataset) -> list[str] | None:
     """Return the contigs with a window that a training on a data set sees, also by the choice of
     its best epoch; None without coordinates."""
     splits = [split for name, split in data.items() if name in SEEN_SPLITS and len(split)]
-    if not all(split.has_coordinates for split in splits):
+    if not splits or not all(split.has_coordinates for split in splits):
         return None
     numbers = [np.unique(split.bin_starts()[:, 0]) for split in splits]
     return sorted({data.description.contigs[number] for each in numbers for number in each})
@@ -320,13 +320,23 @@ def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
     """
     if not data.folds or data.chosen is not None:
         return data
-    if config.fold is None or config.data["fingerprint"] != data.fingerprint:
+    trained = [member for _, member in read_members(run, config)] or [config]
+    folds = {
+        each.fold if each.data["fingerprint"] == data.fingerprint else None for each in trained
+    }
+    fold, *others = folds
+    if others:
+        raise BioqError(
+            f"{run}: its members were trained on different folds of {data.path}, so no split of it "
+            "is new to all of them; name the folder of a member"
+        )
+    if fold is None:
         raise BioqError(
             f"{data.path}: has {data.folds} folds, and {run} was not trained on one of them, so it "
             "is not known which to read; give the data set of the run, or one with splits"
         )
     try:
-        return data.chosen_by(config.fold)
+        return data.chosen_by(fold)
     except BioqError as error:
         raise BioqError(f"{Path(run) / CONFIG}: records {error}; {_REMEDY}") from error
 

@@ -331,8 +331,8 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     printed = capsys.readouterr().err
     assert (
         "--background matched:2+random:2 was chosen, because 100% of the labels of the bins with a "
-        "positive are positive (the limit is 10%); --background matched:N, random:N, both or none chooses "
-        "another"
+        "positive are positive (the limit is 10%); --background matched:N, random:N, both or none "
+        "chooses another"
     ) in printed
     positives = len(bins_of(open_dataset(tmp_path / "out"), "train", positive=True))
     for kind in ("matched", "random"):
@@ -372,8 +372,8 @@ def test_too_few_bins_are_all_taken_and_counted(
     assert bins_of(built, "test", positive=False) == [("chr2", 360)]
     printed = capsys.readouterr().err
     assert (
-        "train: 8 bins with a positive, 2 matched bins without a peak (all there are; 7,999,999,992 "
-        "were wanted); GC 50.0% and 50.0%"
+        "train: 8 bins with a positive, 2 matched bins without a peak (all there are; "
+        "7,999,999,992 were wanted); GC 50.0% and 50.0%"
     ) in printed
     assert (
         "test: 1 bin with a positive, 1 matched bin without a peak (all there are; 999,999"

@@ -27,8 +27,9 @@ from bioq.evaluation.summary import (
     as_constant,
 )
 
-PREFIX = "all_bins_"
-"""Begins the names of the columns of `per_target.tsv` of scores at the genome's own rate."""
+SUFFIX = "_all_bins"
+"""Ends the names of the columns of `per_target.tsv` of scores at the genome's own rate; those of
+intervals have `_low` and `_high` behind it."""
 
 
 MOST_WEIGHT = 10
@@ -88,6 +89,14 @@ def _genome_rate(data: Dataset) -> float:
     return positive / bins if bins else float("nan")
 
 
+def _named(column: str) -> str:
+    """Return the name in `per_target.tsv` of a column of `metrics.weighted_areas`."""
+    for end in ("_low", "_high"):
+        if column.endswith(end):
+            return f"{column.removesuffix(end)}{SUFFIX}{end}"
+    return column + SUFFIX
+
+
 def score_all_bins(
     labels: Labels,
     probability: Probability,
@@ -106,9 +115,9 @@ def score_all_bins(
         "positive_rate": float(sample.rates.mean()),
         "genome_rate": sample.genome_rate,
     }
-    columns = pd.DataFrame({f"{PREFIX}positive_rate": sample.rates})
+    columns = pd.DataFrame({f"positive_rate{SUFFIX}": sample.rates})
     if sample.weights is None:
-        return entry, columns
+        return entry, columns.iloc[:, :0] if sample.is_complete else columns
     weight = float(sample.weights.max())
     each = metrics.weighted_areas(labels, probability, sample.weights, blocks=blocks)
     positives = each.table.pop("positives").to_numpy(dtype=np.int64)
@@ -133,4 +142,4 @@ def score_all_bins(
         for areas in (scores["macro"], scores["micro"]):
             areas["roc_auc_interval"] = areas["average_precision_interval"] = None
         each.table.loc[:, each.table.columns.str.endswith(("_low", "_high"))] = np.nan
-    return entry, pd.concat([columns, each.table.add_prefix(PREFIX)], axis=1)
+    return entry, pd.concat([columns, each.table.rename(columns=_named)], axis=1)

@@ -47,13 +47,18 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
 def _estimate(known: AllBins) -> str:
     """Return how the scores of all bins are estimated, and in which direction they may be wrong."""
     weight = known["scores"]["weight"]
-    is_matched = known["drawn"].startswith("matched")
-    matched = "; they are matched to the positives, so harder than other bins: often too low"
-    rough = f"; more than {MOST_WEIGHT}: rough, often too high; use --all-bins or random:N"
+    doubts = []
+    if "matched" in known["drawn"]:
+        some = "some of them" if "random" in known["drawn"] else "they"
+        doubts.append(f"{some} are matched to the positives, so harder than other bins: too low")
+    if weight > MOST_WEIGHT:
+        doubts.append(f"more than {MOST_WEIGHT}: rough, and too high with few windows")
+    use = "; use --all-bins, or random:20 and more" if doubts else ""
     return (
         f"“All bins” are estimates for that rate: each of the {known['background']:,} windows "
         f"without a positive counts as {weight:,.1f} bins"
-        f"{matched if is_matched else rough * (weight > MOST_WEIGHT)}"
+        + "".join(f"; {doubt}" for doubt in doubts)
+        + use
     )
 
 

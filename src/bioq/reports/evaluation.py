@@ -39,9 +39,9 @@ _COLUMNS = {
     "average_precision": "average precision",
     "average_precision_low": "95 % interval",
     "positive_rate": "constant",
-    "all_bins_average_precision": "average precision, all bins",
-    "all_bins_average_precision_low": "95 % interval",
-    "all_bins_positive_rate": "constant",
+    "average_precision_all_bins": "average precision, all bins",
+    "average_precision_all_bins_low": "95 % interval",
+    "positive_rate_all_bins": "constant",
     "threshold": "threshold",
     "f1_at_threshold": "F1",
     "f1_of_yes": "F1 of “yes”",
@@ -136,6 +136,8 @@ def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[s
     table = per_target.assign(positive_rate=rate, brier_of_constant=rate * (1 - rate))
     if "f1_at_threshold" in table:
         table["f1_of_yes"] = f1_of_yes(rate.where(rate > 0).to_numpy())
+    if "average_precision_all_bins" not in table:
+        table = table.drop(columns="positive_rate_all_bins", errors="ignore")
     columns = [column for column in _COLUMNS if column in table and not table[column].isna().all()]
     rows = []
     for values in table.to_dict("records"):

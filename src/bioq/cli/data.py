@@ -7,13 +7,15 @@ import numpy as np
 
 from bioq.builders.deepsea.build import import_deepsea
 from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
-from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.builders.peaks.build import build_from_peaks
+from bioq.builders.peaks.options import PeakOptions
 from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.cli.tables import print_line, print_path
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import Dataset, LabelKinds, Split, label_kinds, open_dataset
 from bioq.dataset import verify as verify_dataset
+from bioq.dataset.genome_rate import genome_rates
 from bioq.dataset.leaks import count_leaks
 from bioq.dataset.targets import NAME
 from bioq.errors import counted, some
@@ -21,6 +23,9 @@ from bioq.genome.builds import build_of
 
 _MOST_TARGETS = 100
 """Targets without a positive that `info` names."""
+
+_MOST_CONTIGS = 5
+"""Contigs of a fold that `info` names."""
 
 
 def peaks(
@@ -162,7 +167,7 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     if build is not None:
         print_line(f"  genome {build.name}")
     for split in data.values():
-        print_line(f"  {_split_line(split)}")
+        print_line(f"  {_split_line(data, split)}{_contigs_of(data, split)}")
     _print_rates(data, most_targets)
     _print_leaks(data)
     print_line(f"  fingerprint {data.fingerprint}")
@@ -217,16 +222,30 @@ def fetch(
     print_path(out)
 
 
-def _split_line(split: Split) -> str:
+def _split_line(data: Dataset, split: Split) -> str:
     strands = f" ({2 * len(split):,} with reverse complements)" if split.strands_folded else ""
     unknown = f", {split.masked_windows:,} with unknown bases" if split.masked_windows else ""
     coordinates = "" if split.has_coordinates else ", no coordinates"
     total = int(split.positives().sum())
     rate = total / max(len(split) * split.targets, 1)
+    bins, in_genome = split.genome_bins or 0, genome_rates(data, split.name).mean()
+    if bins > len(split) and not np.isnan(in_genome):
+        of_all = f" ({in_genome:.3%} in all {bins:,} bins of its contigs)"
+    else:
+        of_all = " (every bin of its contigs)" if bins == len(split) and bins else ""
     return (
         f"{split.name}: {counted(len(split), 'window')}{strands}, "
-        f"{rate:.2%} of the labels positive{unknown}{coordinates}"
+        f"{rate:.2%} of the labels positive{of_all}{unknown}{coordinates}"
     )
+
+
+def _contigs_of(data: Dataset, split: Split) -> str:
+    """Return the contigs of a fold; empty for a split."""
+    if not data.folds:
+        return ""
+    number = int(split.name.rpartition("-")[2])
+    contigs = [contig for contig, fold in data.description.folds.items() if fold == number]
+    return f"; {some(contigs, _MOST_CONTIGS)}"
 
 
 def _print_leaks(data: Dataset) -> None:
@@ -240,7 +259,18 @@ def _print_leaks(data: Dataset) -> None:
             unknown = "windows that overlap in part cannot be found without coordinates"
             print_line(f"  no window is in two splits ({unknown})")
         else:
-            print_line("  no window shares bases with a window of another split")
+            kind = "fold" if data.folds else "split"
+            print_line(f"  no window shares bases with a window of another {kind}")
+
+
+def _print_kinds(kinds: LabelKinds, most_targets: int) -> None:
+    """Print which targets have windows of one kind only in a split."""
+    if kinds.is_useless:
+        use = "nothing can be learned" if kinds.split == "train" else "no score means anything"
+        print_line(f"  warning: {kinds.problem(use)}")
+        return
+    for line in kinds.lines(most_targets):
+        print_line(f"  {line}")
 
 
 def _print_rates(data: Dataset, most_targets: int) -> None:
@@ -249,14 +279,13 @@ def _print_rates(data: Dataset, most_targets: int) -> None:
     for split in data.values():
         positives = split.positives()
         total += positives
-        empty = int((positives == 0).sum())
         if not len(split):
             continue
         low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
         print_line(
             f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
-            + (f"; {empty:,} target{'s have' if empty > 1 else ' has'} none" if empty else "")
         )
+        _print_kinds(label_kinds(data, split.name), most_targets)
     without = list(data.targets[NAME][total == 0])
     if without:
         named = some(without, most_targets)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.dataset import BLOCK_BP, Dataset, open_dataset, require_undamaged
+from bioq.dataset import BLOCK_BP, Dataset, label_kinds, open_dataset, require_undamaged
 from bioq.errors import BioqError
 from bioq.evaluation.calibration_choice import Selection, select
 from bioq.evaluation.data_match import require_match
@@ -15,8 +15,8 @@ from bioq.metrics import MIN_BLOCKS
 from bioq.models.device import choose_device
 from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
-from bioq.runs.trained_model import load
-from bioq.runs.weights import weights_checksum
+from bioq.runs.folder import read_config, with_fold_of
+from bioq.runs.trained_model import checksum_of, load
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,27 @@ def calibrate(
     """Fit a run's calibration on the split `valid`; write RUN/calibration.json if it gains.
 
     `predict` and every other function that returns probabilities then returns calibrated
-    probabilities, as long as the run has the same weights. If no map gains anything (see
+    probabilities, as long as the run has the same weights. The calibration of an ensemble is fitted
+    to the mean of its members' probabilities, each calibrated if the member is, and is applied to
+    this mean, as long as no member changes. If no map gains anything (see
     `calibration_choice`), there is no file afterwards. Raises BioqError if the run has a
     calibration already, unless `force` replaces or removes it; if the run and the data set do not
-    fit together; if the split is missing, has only positive or only negative labels, or covers
-    too little of the genome.
+    fit together; if the split is missing, has no target with both positive and negative windows, or
+    covers too little of the genome.
     """
     run, there = path_to("run", run), choose_device(device)
     batch_size = whole_number("batch_size", batch_size, least=1)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
+    data = with_fold_of(run, read_config(run), data)
     require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)
     require_absent(run / CALIBRATION_FILE, force=force)
     positives = _require_labels(data)
     split = data[VALID]
-    checksum = weights_checksum(model.network)
+    checksum = checksum_of(model)
     labels, probability = predict_labelled(
-        model.to(there),
+        [(model.to(there), slice(None))],
         split,
         run,
         strands="both",
@@ -95,14 +98,9 @@ def calibrate(
 
 def _require_labels(data: Dataset) -> int:
     """Return the positive labels of `valid`; raise BioqError if no map can be judged on it."""
+    label_kinds(data, VALID).require_both("a calibration cannot be judged")
     split = data[VALID]
     positives = int(split.positives().sum())
-    if not 0 < positives < len(split) * split.targets:
-        raise BioqError(
-            f"{data.path}: split {VALID!r} has {positives:,} positive labels of "
-            f"{len(split) * split.targets:,}; a calibration needs both kinds: "
-            "take a data set with more windows to validate on"
-        )
     blocks = int(split.blocks().max()) + 1
     if blocks < MIN_BLOCKS:
         raise BioqError(

@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from bioq.builders.peaks.labels import Bins, Label, needed_bp
 from bioq.errors import counted, some
-from bioq.genome import Bed, Located
 
 _MOST_POSITIVE = 0.95
 """A target that is positive in a larger share of windows has almost no negative."""
@@ -19,38 +18,36 @@ class TargetPeaks:
     """What the peaks of each target are, in the order of the targets."""
 
     has_peaks: list[bool] = field(default_factory=list)
-    """Whether the file has a peak on the genome; reported if not."""
+    """Whether its files have a peak on the genome; reported if not."""
     is_short: list[bool] = field(default_factory=list)
     """Whether every peak is too short to make a bin positive."""
     positive_share: list[float] = field(default_factory=list)
     """Share of all bins that are positive."""
 
-    def add(
-        self,
-        bed: Bed,
-        located: Located,
-        positive: npt.NDArray[np.int32],
-        *,
-        bins: Bins,
-        label: Label,
-    ) -> None:
-        has_peaks = len(located.rows) > 0
-        longest = int((bed.end - bed.start).max()) if has_peaks else 0
-        is_short = has_peaks and label == "half" and longest < needed_bp(bins.bin_bp, label)
-        self.has_peaks.append(has_peaks)
+    def add(self, *, longest_bp: int, positive: int, bins: Bins, label: Label) -> None:
+        """Add the next target: its longest peak on the genome, 0 without a peak, and the number of
+        its positive bins."""
+        is_short = label == "half" and 0 < longest_bp < needed_bp(bins.bin_bp, label)
+        self.has_peaks.append(longest_bp > 0)
         self.is_short.append(is_short)
-        self.positive_share.append(len(positive) / max(len(bins), 1))
+        self.positive_share.append(positive / max(len(bins), 1))
 
 
-def split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -> str:
-    """Return a line about a split; `positives` `(targets,)` are its positive windows."""
+def split_summary(
+    split: str, windows: int, positives: npt.NDArray[np.int64], genome_bins: int | None = None
+) -> str:
+    """Return a line about a split; `positives` `(targets,)` are its positive windows, and
+    `genome_bins` all bins of its contigs, if every positive bin is a window."""
     if not windows:
         return f"warning: {split}: no window, so the data set has no such split"
     without = int((positives == 0).sum())
-    rate = positives.sum() / (windows * len(positives))
+    rates = f"{positives.sum() / (windows * len(positives)):.2%}"
+    if genome_bins is not None and genome_bins > windows:
+        in_genome = positives.sum() / (genome_bins * len(positives))
+        rates += f" here, {in_genome:.3%} of all {genome_bins:,} bins"
     return (
         f"{split}: {counted(windows, 'window')}, {counted(positives.sum(), 'positive label')} "
-        f"({rate:.2%}), "
+        f"({rates}), "
         f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
     )
 
@@ -98,7 +95,7 @@ def label_warnings(
         (
             is_almost_all & ~covers_genome & (not given_bins),
             f"a positive label in more than {_MOST_POSITIVE:.0%} of the windows, {learn}; "
-            "--keep all keeps bins without a peak",
+            "--background matched:1 adds bins without a peak",
         ),
     )
     for chosen, problem in kinds:

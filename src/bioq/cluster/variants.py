@@ -70,7 +70,7 @@ def write_variants_on_ray(
             ),
             Parts(
                 out,
-                _identity(job, table, names, alleles.sha256(), cluster),
+                _identity(job, table, scorer, alleles.sha256(), cluster),
                 resume=resume,
                 force=force,
             ),
@@ -95,7 +95,7 @@ def _check(options: VariantOptions, table: VariantTableOptions) -> None:
 def _identity(
     job: VariantJob,
     table: VariantTableOptions,
-    scores: Sequence[str],
+    scorer: Scorer,
     input_sha256: str,
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def _identity(
         "weights": predictions_identity(job.run),
         "input": alleles_name(job.source),
         "input_sha256": input_sha256,
-        "genome": job.genome.name,
+        "genome": scorer.names.genome.path.name,
         "targets": list(table.targets),
-        "scores": list(scores),
+        "scores": list(table.score_names()),
         "background": None if table.background is None else sha256(stored(table.background)),
         "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
@@ -236,7 +236,7 @@ def _task(
         targets=table.targets,
         options=job.options,
         background=scorer.background,
-        genome=job.genome,
+        genome=scorer.names.genome.path,
         lengths=scorer.names.genome.lengths,
         alias=scorer.names.alias,
     )

@@ -23,6 +23,7 @@ from bioq.files.streams import require_file
 from bioq.files.text import BYTE_ORDER_MARK, has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
+from bioq.genome.named import genome_file
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.twobit import byte_order, open_twobit
@@ -47,8 +48,10 @@ class Genome:
         read: Callable[[str, int, int], dna.Bytes],
         close: Callable[[], None],
         letters: Callable[[str, int, int], str] | None = None,
+        label: str | None = None,
     ):
         self.path = path
+        self._label = str(path) if label is None else label
         self.lengths = lengths
         self._read = read
         self._close = close
@@ -61,9 +64,10 @@ class Genome:
 
     @property
     def title(self) -> str:
-        """The path and, if it is known, the build, for messages: `hg.fa (GRCh38)`."""
+        """The path or name that the user gave and, if it is known, the build, for messages and
+        pages: `hg.fa (GRCh38)`."""
         build = self.build
-        return str(self.path) if build is None else f"{self.path} ({build.name})"
+        return self._label if build is None else f"{self._label} ({build.name})"
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
@@ -112,18 +116,20 @@ class Genome:
 
 
 def open_genome(path: str | Path) -> Genome:
-    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name.
+    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name; or the genome of one
+    of UCSC's names, such as hg38, which is downloaded once (see `genome_file`).
 
     An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
     otherwise an index is made in a temporary folder. Nothing is written beside the genome.
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice; and for
     a letter that is not DNA: with an index beside the file, when its contig is first read.
     """
-    path = path_to("path", path)
-    require_file(path, "a genome")
+    given = path_to("path", path)
+    require_file(given, "a genome")
+    path = genome_file(given)
     format = _format_of(path)
     if format == "2bit":
-        return Genome(path, *open_twobit(path))
+        return Genome(path, *open_twobit(path), label=str(given))
     if format in ("fasta", "bgzip"):
         genome = _open_indexed(path, compressed=format == "bgzip")
         if genome is not None:

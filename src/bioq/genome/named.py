@@ -53,8 +53,8 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 
 def genome_file(path: Path) -> Path:
-    """Return the file of a genome: `path` itself or, for a name in GENOMES that is no file here,
-    the 2bit file in the cache, which is downloaded if it is not there yet.
+    """Return the file of a genome: `path` itself or, for a name in GENOMES without a file of
+    this name here, the 2bit file in the cache, which is downloaded if it is not there yet.
 
     Raises BioqError for a name that is not known, and if the download fails.
     """
@@ -78,7 +78,7 @@ def genome_file(path: Path) -> Path:
 
 
 def _refuse_unknown(path: Path) -> None:
-    """Raise BioqError for a text that is no file and looks like the name of a genome."""
+    """Raise BioqError for a text without such a file that looks like the name of a genome."""
     if os.path.lexists(path):
         return
     same = _of_build(build_named(path.name))
@@ -132,8 +132,8 @@ def _published_md5(url: str) -> str | None:
     """Return the MD5 that md5sum.txt beside a file gives for it; None if it gives none."""
     folder, _, wanted = url.rpartition("/")
     for line in (read_text(f"{folder}/md5sum.txt", remedy=_REMEDY) or "").splitlines():
-        digits, _, name = line.strip().partition(" ")
-        if name.strip().removeprefix("*").removeprefix("./") == wanted and _MD5.fullmatch(digits):
+        digits, name = (line.split() + ["", ""])[:2]
+        if name.removeprefix("*").removeprefix("./") == wanted and _MD5.fullmatch(digits):
             return digits.lower()
     return None
 

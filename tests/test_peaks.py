@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioq import dna
-from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.builders.peaks.build import build_from_peaks
+from bioq.builders.peaks.options import PeakOptions
 from bioq.cli import main
 from bioq.dataset import open_dataset, verify
 from bioq.errors import BioqError, UsageError
@@ -23,7 +24,7 @@ from bioq.genome import open_genome
 Peak = tuple[str, int, int, int]
 """Contig, start, end, summit (-1 for none)."""
 
-NO_SPLIT = {"valid_chrom": ("none",), "test_chrom": ("none",)}
+NO_SPLIT = {"valid_chrom": ("none",), "test_chrom": ("none",), "background": "none"}
 
 
 @dataclass
@@ -243,7 +244,8 @@ def test_the_summary_counts_windows_positives_and_what_was_left_out(
     world.build(options={"valid_chrom": ("chr2",), "test_chrom": ("chr3",)})
     printed = capsys.readouterr().err.splitlines()
     assert printed[-5:] == [
-        "train: 3 windows, 3 positive labels (50.00%), 2 of 2 targets with a positive window",
+        "train: 3 windows, 3 positive labels (50.00% here, 30.000% of all 5 bins), 2 of 2 targets "
+        "with a positive window",
         "valid: 5 windows, 6 positive labels (60.00%), 2 of 2 targets with a positive window",
         "warning: test: no window, so the data set has no such split",
         "left out: 4 bins without a positive, 2 bins of unknown bases only",
@@ -736,7 +738,8 @@ def test_a_target_that_is_positive_almost_everywhere_is_named(
     options = {"keep": "any"}
     assert built(tmp_path, capsys, {"peak": PEAK}, out="one", options=options) == [
         "warning: peak (1 of 1 targets): a positive label in more than 95% of the windows, so "
-        "there is almost no negative to learn from; --keep all keeps bins without a peak",
+        "there is almost no negative to learn from; --background matched:1 adds bins without a "
+        "peak",
     ]
 
 

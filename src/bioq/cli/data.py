@@ -7,7 +7,8 @@ import numpy as np
 
 from bioq.builders.deepsea.build import import_deepsea
 from bioq.builders.deepsea.fetch import DEEPSEA_URL, fetch_deepsea
-from bioq.builders.peaks.build import PeakOptions, build_from_peaks
+from bioq.builders.peaks.build import build_from_peaks
+from bioq.builders.peaks.options import PeakOptions
 from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS, ChromAlias, Force

@@ -65,6 +65,10 @@ class Description:
     contig_bp: tuple[AtLeastZero, ...] = ()
     """Bases of each of `contigs`; empty if they are not known. Absent in data sets written before
     2026-11-28."""
+    contig_bins: tuple[AtLeastZero, ...] = ()
+    """Bins of each of `contigs` that may be windows, stored here or not: those that overlap no
+    excluded region and have a known base in their window. Empty if they are not known; absent in
+    data sets written before 2026-11-30."""
 
     @property
     def contig_lengths(self) -> dict[str, int]:
@@ -72,10 +76,11 @@ class Description:
         return dict(zip(self.contigs, self.contig_bp, strict=True)) if self.contig_bp else {}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry of `dataset.json`, without lengths that are not known."""
+        """Return the entry of `dataset.json`, without lengths and bins that are not known."""
         entry = asdict(self)
-        if not self.contig_bp:
-            del entry["contig_bp"]
+        for name in ("contig_bp", "contig_bins"):
+            if not entry[name]:
+                del entry[name]
         return entry
 
 
@@ -91,6 +96,13 @@ class SplitMetadata:
     """Whether the source had every window on both strands and only the first is stored."""
     has_coordinates: bool
     """Whether the split has `bins.npy`."""
+    genome_bins: AtLeastZero | None = None
+    """Bins of the split's contigs that may be windows, stored here or not (the sum of
+    `contig_bins`); None, and absent, if it is not known."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of `dataset.json`, without what is not known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class FileEntry(TypedDict):

@@ -79,6 +79,9 @@ class Split:
         """Whether the source had every window on both strands and only the first is stored."""
         self.contigs = description.contigs
         """Names of the contigs that `bin_starts` numbers; empty without coordinates."""
+        self.genome_bins = metadata.genome_bins
+        """Bins of the split's contigs that may be windows, stored here or not; None if it is not
+        known."""
         windows, masked = metadata.windows, metadata.masked_windows
         self._windows = windows
         self._bin_bp = description.bin_bp
@@ -305,14 +308,18 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 def _description(path: Path, entry: Mapping[str, Any]) -> Description:
-    """Return the entry `description`, whose types are checked. Raises BioqError if it has not one
-    length, or no length, for each contig, or a bin that is longer than the window."""
+    """Return the entry `description`, whose types are checked. Raises BioqError if lengths or bins
+    are not one number for each contig, or a bin is longer than the window."""
     described = record(Description, entry)
-    if len(described.contig_bp) not in (0, len(described.contigs)):
-        raise BioqError(
-            f"{path / METADATA}: contig_bp is not one length for each of the "
-            f"{len(described.contigs):,} contigs; build the data set again"
-        )
+    for name, numbers, what in (
+        ("contig_bp", described.contig_bp, "length"),
+        ("contig_bins", described.contig_bins, "number of bins"),
+    ):
+        if len(numbers) not in (0, len(described.contigs)):
+            raise BioqError(
+                f"{path / METADATA}: {name} is not one {what} for each of the "
+                f"{len(described.contigs):,} contigs; build the data set again"
+            )
     if len(set(described.contigs)) < len(described.contigs):
         raise BioqError(f"{path / METADATA}: has two contigs of one name; {REMEDY}")
     if described.bin_bp > described.window_bp:
@@ -324,6 +331,7 @@ def _description(path: Path, entry: Mapping[str, Any]) -> Description:
         described,
         contigs=tuple(described.contigs),
         contig_bp=tuple(described.contig_bp),
+        contig_bins=tuple(described.contig_bins),
         sources=tuple(record(Source, source) for source in entry.get("sources", [])),
     )
 

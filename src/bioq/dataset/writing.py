@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -137,8 +137,11 @@ class DatasetWriter:
         self._splits: dict[str, SplitMetadata] = {}
 
     @contextlib.contextmanager
-    def split(self, name: str, *, strands_folded: bool = False) -> Iterator[SplitWriter]:
-        """Open the split `name` for appending; closed when the block ends."""
+    def split(
+        self, name: str, *, strands_folded: bool = False, genome_bins: int | None = None
+    ) -> Iterator[SplitWriter]:
+        """Open the split `name` for appending; closed when the block ends. `genome_bins` are the
+        bins of its contigs, see `SplitMetadata`."""
         if name not in SPLITS or name in self._splits:
             raise ValueError(f"split {name!r}: expected one of {SPLITS}, each once")
         writer = SplitWriter(
@@ -146,7 +149,7 @@ class DatasetWriter:
         )
         try:
             yield writer
-            self._splits[name] = writer.close()
+            self._splits[name] = replace(writer.close(), genome_bins=genome_bins)
         finally:
             writer.abandon()
 
@@ -175,7 +178,9 @@ class DatasetWriter:
             "format_version": FORMAT_VERSION,
             "description": self._description.as_json(),
             "targets": len(self._targets),
-            "splits": {name: asdict(self._splits[name]) for name in SPLITS if name in self._splits},
+            "splits": {
+                name: self._splits[name].as_json() for name in SPLITS if name in self._splits
+            },
             "files": files,
         }
         meta["fingerprint"] = fingerprint(meta)

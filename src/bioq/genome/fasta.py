@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+import numpy as np
 import pysam
 import pysam.utils
 
@@ -23,10 +24,12 @@ from bioq.files.streams import require_file
 from bioq.files.text import BYTE_ORDER_MARK, has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
+from bioq.genome.fasta_letters import is_lower
 from bioq.genome.named import genome_file
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
-from bioq.genome.twobit import byte_order, open_twobit
+from bioq.genome.runs import Flags
+from bioq.genome.twobit import ReadMasked, byte_order, open_twobit
 from bioq.options import path_to, text, whole_number
 from bioq.progress import say
 
@@ -48,6 +51,7 @@ class Genome:
         read: Callable[[str, int, int], dna.Bytes],
         close: Callable[[], None],
         letters: Callable[[str, int, int], str] | None = None,
+        read_masked: ReadMasked | None = None,
         label: str | None = None,
     ):
         self.path = path
@@ -56,6 +60,7 @@ class Genome:
         self._read = read
         self._close = close
         self._letters = letters
+        self._read_masked = read_masked
 
     @cached_property
     def build(self) -> Build | None:
@@ -88,6 +93,17 @@ class Genome:
         if self._letters is None:
             return dna.decode(self._read(contig, start, end))
         return self._letters(contig, start, end)
+
+    def read_masked(self, contig: str, start: int, end: int) -> tuple[dna.Bytes, Flags]:
+        """Return the codes that `read` returns, and whether the file has each base in lower case,
+        as it has repeats in a soft-masked genome: bool `(end - start,)`.
+
+        No base is in lower case in a genome that is not a file. Raises BioqError as `read` does.
+        """
+        self._check_inside(contig, start, end)
+        if self._read_masked is None:
+            return self._read(contig, start, end), np.zeros(end - start, dtype=bool)
+        return self._read_masked(contig, start, end)
 
     def _check_inside(self, contig: str, start: int, end: int) -> None:
         if text("contig", contig) not in self.lengths:
@@ -129,7 +145,8 @@ def open_genome(path: str | Path) -> Genome:
     path = genome_file(given)
     format = _format_of(path)
     if format == "2bit":
-        return Genome(path, *open_twobit(path), label=str(given))
+        lengths, read, read_masked = open_twobit(path)
+        return Genome(path, lengths, read, _nothing, read_masked=read_masked, label=str(given))
     if format in ("fasta", "bgzip"):
         genome = _open_indexed(path, compressed=format == "bgzip")
         if genome is not None:
@@ -140,7 +157,11 @@ def open_genome(path: str | Path) -> Genome:
             f"{path}: plain gzip has no random access, so the genome is held in memory "
             f"({packed.bytes / 1e6:,.0f} MB); 'gunzip -c IN.fa.gz | bgzip > OUT.fa.gz' avoids that"
         )
-    return Genome(path, packed.lengths, packed.read, lambda: None, packed.letters)
+    return Genome(path, packed.lengths, packed.read, _nothing, packed.letters, packed.read_masked)
+
+
+def _nothing() -> None:
+    """Close a genome that has no open file."""
 
 
 @functools.lru_cache  # a command may open a genome several times
@@ -220,11 +241,20 @@ class _IndexedFasta:
 
     def genome(self) -> Genome:
         return Genome(
-            self.path, self._index.lengths, self.read, self._fasta.close, self.read_letters
+            self.path,
+            self._index.lengths,
+            self.read,
+            self._fasta.close,
+            self.read_letters,
+            self.read_masked,
         )
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         return dna.encode(self._text(contig, start, end))
+
+    def read_masked(self, contig: str, start: int, end: int) -> tuple[dna.Bytes, Flags]:
+        letters = self._text(contig, start, end).encode("ascii", "replace")
+        return dna.encode(letters), is_lower(np.frombuffer(letters, dtype=np.uint8))
 
     def read_letters(self, contig: str, start: int, end: int) -> str:
         return self._text(contig, start, end).upper()

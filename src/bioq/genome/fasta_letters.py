@@ -1,5 +1,8 @@
 """The letters that a FASTA may have: the bases and the other IUPAC letters, in either case."""
 
+import numpy as np
+import numpy.typing as npt
+
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.text import BYTE_ORDER_MARK
@@ -7,6 +10,11 @@ from bioq.genome.fasta_text import FASTA_BLANKS, FastaPiece
 
 LETTERS = (dna.IUPAC + dna.IUPAC.lower()).encode()
 _SKIPPED = LETTERS + FASTA_BLANKS
+
+
+def is_lower(letters: dna.Bytes) -> npt.NDArray[np.bool_]:
+    """Return whether each of some letters, ASCII `(n,)`, is in lower case."""
+    return letters >= ord("a")
 
 
 def check_letters(piece: FastaPiece, label: str, name: str) -> None:

@@ -132,7 +132,7 @@ def _published_md5(url: str) -> str | None:
     """Return the MD5 that md5sum.txt beside a file gives for it; None if it gives none."""
     folder, _, wanted = url.rpartition("/")
     for line in (read_text(f"{folder}/md5sum.txt", remedy=_REMEDY) or "").splitlines():
-        digits, name = (line.split() + ["", ""])[:2]
+        digits, name = [*line.split(), "", ""][:2]
         if name.removeprefix("*").removeprefix("./") == wanted and _MD5.fullmatch(digits):
             return digits.lower()
     return None
@@ -143,8 +143,7 @@ def _require_genome(part: Path, name: str, url: str) -> None:
     with open(part, "rb") as file:
         if byte_order(file.read(4)) is None:
             raise BioqError(f"{url}: is not a 2bit genome; the download was removed; {_REMEDY}")
-    lengths, _, close = open_twobit(part)
-    close()
+    lengths, _, _ = open_twobit(part)
     build = build_named(name)
     if build is None:
         return

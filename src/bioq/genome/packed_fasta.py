@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.fasta_letters import check_letters
+from bioq.genome.fasta_letters import check_letters, is_lower
 from bioq.genome.fasta_text import FASTA_BLANKS, fasta_pieces
-from bioq.genome.unknown_runs import UnknownRuns
+from bioq.genome.runs import Flags, Positions, Runs, edges_of, joined_runs
 
 _PLAIN = b"ACGTNacgtn"
 _IS_OTHER = np.ones(256, dtype=np.bool_)
@@ -23,7 +23,8 @@ class _Contig:
 
     length: int = 0
     packed: list[dna.Bytes] = field(default_factory=list)
-    unknown: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    unknown: list[Positions] = field(default_factory=list)
+    lower: list[Positions] = field(default_factory=list)
     waiting: dna.Bytes = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
     other: list[npt.NDArray[np.int64]] = field(default_factory=list)
     """Positions of the letters other than A, C, G, T and N."""
@@ -32,8 +33,9 @@ class _Contig:
     def add(self, letters: bytes) -> None:
         """Add sequence, without blanks and line ends."""
         codes = dna.encode(letters)
+        text = np.frombuffer(letters, dtype=np.uint8)
+        self.lower.append(edges_of(is_lower(text), self.length))
         if letters.translate(None, _PLAIN):
-            text = np.frombuffer(letters, dtype=np.uint8)
             other = np.flatnonzero(_IS_OTHER[text])
             self.other.append(other + self.length)
             self.other_letters.append(text[other].tobytes().upper())
@@ -46,21 +48,17 @@ class _Contig:
 
     def finish(self) -> "_PackedContig":
         self._pack(self.waiting, self.length - len(self.waiting))
-        runs = np.concatenate([np.empty((0, 2), dtype=np.int64), *self.unknown])
-        touching = runs[1:, 0] == runs[:-1, 1]
-        starts = runs[np.r_[True, ~touching][: len(runs)], 0]
-        ends = runs[np.r_[~touching, True][: len(runs)], 1]
         packed = np.concatenate([np.empty(0, dtype=np.uint8), *self.packed])
         other = np.concatenate([np.empty(0, dtype=np.int64), *self.other])
         letters = np.frombuffer(b"".join(self.other_letters), dtype=np.uint8)
-        return _PackedContig(self.length, packed, UnknownRuns(starts, ends), other, letters)
+        unknown, lower = joined_runs(self.unknown), joined_runs(self.lower)
+        return _PackedContig(self.length, packed, unknown, lower, other, letters)
 
     def _pack(self, codes: dna.Bytes, first: int) -> None:
         if not len(codes):
             return
         self.packed.append(dna.pack(codes[None, :])[0][0])
-        edges = np.flatnonzero(np.diff(codes == dna.UNKNOWN, prepend=False, append=False))
-        self.unknown.append(edges.reshape(-1, 2) + first)
+        self.unknown.append(edges_of(codes == dna.UNKNOWN, first))
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ class _PackedContig:
     length: int
     packed: dna.Bytes
     """uint8 `(ceil(length / 4),)`; see `dna.pack`."""
-    unknown: UnknownRuns
+    unknown: Runs
+    lower: Runs
     other: npt.NDArray[np.int64]
     """Ascending positions of the letters other than A, C, G, T and N."""
     other_letters: dna.Bytes
@@ -76,7 +75,7 @@ class _PackedContig:
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.packed, self.unknown, self.other, self.other_letters)
+        arrays = (self.packed, self.unknown, self.lower, self.other, self.other_letters)
         return sum(array.nbytes for array in arrays)
 
     def letters(self, start: int, end: int) -> str:
@@ -90,7 +89,7 @@ class _PackedContig:
         packed = self.packed[first : dna.packed_bytes(end)]
         unpacked = dna.unpack(packed[None, :], len(packed) * 4)[0]
         codes: dna.Bytes = unpacked[start - first * 4 : end - first * 4]
-        self.unknown.mark(codes, start)
+        self.unknown.mark_unknown(codes, start)
         return codes
 
 
@@ -105,6 +104,10 @@ class PackedFasta:
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of bases inside the contig, unchecked: uint8 `(end - start,)`."""
         return self._contigs[contig].read(start, end)
+
+    def read_masked(self, contig: str, start: int, end: int) -> tuple[dna.Bytes, Flags]:
+        """Return what `read` does, and whether each base is in lower case: `(end - start,)`."""
+        return self.read(contig, start, end), self._contigs[contig].lower.flags(start, end)
 
     def letters(self, contig: str, start: int, end: int) -> str:
         """Return the letters of bases inside the contig, unchecked, in upper case."""

@@ -8,13 +8,14 @@ import mmap
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
 from bioq.errors import BioqError
-from bioq.genome.unknown_runs import UnknownRuns
+from bioq.genome.runs import Flags, Runs
 
 MAGIC = 0x1A412743
 _HEADER_BYTES = 16
@@ -23,6 +24,7 @@ _SHIFTS = np.array([6, 4, 2, 0], dtype=np.uint8)
 _CODES_OF_BYTE = dna.encode("TCAG")[(np.arange(256, dtype=np.uint8)[:, None] >> _SHIFTS) & 3]
 
 Read = Callable[[str, int, int], dna.Bytes]
+ReadMasked = Callable[[str, int, int], tuple[dna.Bytes, Flags]]
 
 
 def byte_order(head: bytes) -> str | None:
@@ -33,8 +35,9 @@ def byte_order(head: bytes) -> str | None:
     return None
 
 
-def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
-    """Return the lengths of the contigs, a function that reads bases, and one that closes the file.
+def open_twobit(path: Path) -> tuple[dict[str, int], Read, ReadMasked]:
+    """Return the lengths of the contigs, a function that reads bases, and one that reads bases and
+    whether they are in lower case.
 
     Raises BioqError for a file that is cut short, damaged, or has a contig twice.
     """
@@ -52,7 +55,11 @@ def open_twobit(path: Path) -> tuple[dict[str, int], Read, Callable[[], None]]:
     if not any(contig.length for contig in contigs.values()):
         raise BioqError(f"{path}: holds no bases; expected a genome")
     lengths = {name: contig.length for name, contig in contigs.items()}
-    return lengths, lambda name, start, end: contigs[name].read(start, end), lambda: None
+    return (
+        lengths,
+        lambda name, start, end: contigs[name].read(start, end),
+        lambda name, start, end: contigs[name].read_masked(start, end),
+    )
 
 
 def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
@@ -76,22 +83,26 @@ def _index(path: Path, raw: mmap.mmap, order: str) -> list[tuple[str, int]]:
 
 
 class _Contig:
-    """A contig's record: sizes and unknown runs in memory, bases read from the file."""
+    """A contig's record: sizes and unknown runs in memory, the rest read from the file."""
 
     def __init__(self, path: Path, raw: mmap.mmap, order: str, offset: int):
         word = np.dtype(f"{order}u4")
 
-        def words(count: int) -> npt.NDArray[np.int64]:
+        def in_file(count: int) -> npt.NDArray[np.unsignedinteger[Any]]:
             nonlocal offset
             numbers = np.frombuffer(raw, dtype=word, count=count, offset=offset)
             offset += count * word.itemsize
-            return numbers.astype(np.int64)
+            return numbers
+
+        def words(count: int) -> npt.NDArray[np.int64]:
+            return in_file(count).astype(np.int64)
 
         self.length, runs = (int(number) for number in words(2))
         starts = words(runs)
-        self._unknown = UnknownRuns(starts, starts + words(runs))
+        self._unknown = Runs(starts, starts + words(runs))
         (masked,) = (int(number) for number in words(1))
-        offset += 2 * masked * word.itemsize + word.itemsize  # lower case, and a reserved word
+        self._lower = in_file(masked), in_file(masked)
+        offset += word.itemsize  # a reserved word
         size = dna.packed_bytes(self.length)
         self._packed: dna.Bytes = np.frombuffer(raw, dtype=np.uint8, count=size, offset=offset)
 
@@ -99,5 +110,9 @@ class _Contig:
         first = start // 4
         packed = self._packed[first : dna.packed_bytes(end)]
         codes: dna.Bytes = _CODES_OF_BYTE[packed].reshape(-1)[start - first * 4 : end - first * 4]
-        self._unknown.mark(codes, start)
+        self._unknown.mark_unknown(codes, start)
         return codes
+
+    def read_masked(self, start: int, end: int) -> tuple[dna.Bytes, Flags]:
+        starts, lengths = (numbers.astype(np.int64) for numbers in self._lower)
+        return self.read(start, end), Runs(starts, starts + lengths).flags(start, end)

@@ -1,7 +1,7 @@
 """Builds data sets from a genome and a peak file per target."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.builders import BIN_BP
+from bioq.builders.peaks.background import BinNumbers
+from bioq.builders.peaks.kept_bins import UNKNOWN, KeptBins, keep_bins
 from bioq.builders.peaks.label_report import TargetPeaks, label_warnings, split_summary
 from bioq.builders.peaks.labels import (
     Bins,
-    Label,
     SparseLabels,
-    bins_covered,
+    bins_touched,
     contig_offsets,
     needed_bp,
     tile,
 )
+from bioq.builders.peaks.options import NO_CHROM, PeakOptions
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
     FOLDER_KIND,
@@ -31,60 +32,19 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
+from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
 from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
-from bioq.genome import ContigNames, locate, open_genome, read_bed, read_chrom_alias
+from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
 from bioq.genome.windows import read_windows
-from bioq.options import AtLeastOne, WindowBp, check_types
 from bioq.progress import Advance, progress, say
 
-KEEP_ANY = "any"
-KEEP_ALL = "all"
-NO_CHROM = "none"
 _ROWS_AT_ONCE = 1 << 14
 
 _NOTHING: Mapping[str, Any] = {}
-BinNumbers = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class PeakOptions:
-    """How peaks become labelled windows."""
-
-    label: Label = "half"
-    """When a bin is positive: peaks cover at least half of it (half), it holds a peak's summit or
-    middle (midpoint), or a peak covers one of its bases (any). The blocks of BED12 and gappedPeak
-    are peaks."""
-    window_bp: WindowBp = 1000
-    """Length of the window that a model reads, in bases: the bin and equal flanks on its two
-    sides."""
-    bin_bp: AtLeastOne = BIN_BP
-    """Length of a bin, which a label describes, in bases. Bins are adjacent, from each contig's
-    first base; bases at its end that do not fill a bin have no bin."""
-    valid_chrom: tuple[str, ...] = ("chr7",)
-    """Contigs for validation, by their names in the genome or the peak files; none: no validation
-    split."""
-    test_chrom: tuple[str, ...] = ("chr8", "chr9")
-    """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
-    keep: str = KEEP_ANY
-    """Bins to keep: positive in any target (any), every bin (all), or positive in a target of this
-    name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.window_bp < self.bin_bp or (self.window_bp - self.bin_bp) % 2:
-            raise UsageError(
-                f"window_bp {self.window_bp} with bin_bp {self.bin_bp}: the window is the bin "
-                "with equal flanks, so their difference must be even and not negative"
-            )
-
-    @property
-    def flank_bp(self) -> int:
-        """Bases on each side of the bin."""
-        return (self.window_bp - self.bin_bp) // 2
 
 
 @dataclass
@@ -99,10 +59,8 @@ class _Plan:
     peaks: TargetPeaks
     rows: BinNumbers
     """The numbers of the bins to write, in order."""
-    drop_unknown: bool
-    """Whether windows without a known base are left out."""
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Reason -> bins left out."""
+    kept: KeptBins | None
+    """How they were chosen; None if they are a list."""
     padded: int = 0
     """Windows that reach past the end of their contig."""
 
@@ -138,10 +96,8 @@ def build_from_peaks(
     anything is written.
     """
     options = options or PeakOptions()
-    if bins is not None and (exclude is not None or options.keep not in (KEEP_ANY, KEEP_ALL)):
-        raise UsageError(
-            "--bins names the exact bins to use; leave out --exclude and a --keep pattern"
-        )
+    if bins is not None:
+        _refuse_choices(options, exclude)
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
     refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.peaks)
@@ -151,13 +107,26 @@ def build_from_peaks(
         names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
         split_of_contig = _split_of_contig(names, options)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
-        labels, peaks = read_labels(table, names, sheet, options.label)
-        plan = _Plan(names, options, sheet, table, labels, peaks, rows, drop_unknown=bins is None)
+        labels, peaks, has_peak = read_labels(table, names, sheet, options.label)
+        kept = None
         if bins is None:
-            _leave_out(plan, chosen, exclude)
+            kept = keep_bins(
+                opened,
+                options,
+                labels,
+                targets=list(sheet.targets[NAME]),
+                chosen=chosen,
+                is_excluded=_excluded(table, names, exclude),
+                has_peak=has_peak,
+                group_of_contig=split_of_contig,
+                full_groups=[SPLITS.index(split) for split in options.all_bins],
+            )
+            _require_bins(kept, sheet, opened, peaks)
+            rows = kept.rows
+        plan = _Plan(names, options, sheet, table, labels, peaks, rows, kept)
         given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
         sources = _sources([*given, *sheet.peaks])
-        recorded = _recorded(options, given_bins=bins is not None) | dict(more_options)
+        recorded = _recorded(options, kept) | dict(more_options)
         description = Description(
             made_by=made_by,
             window_bp=options.window_bp,
@@ -167,6 +136,7 @@ def build_from_peaks(
             sources=sources,
             options=recorded,
             contig_bp=tuple(opened.lengths.values()),
+            contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
         )
         with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
@@ -174,6 +144,20 @@ def build_from_peaks(
             summary = _write_splits(writer, plan, split_of_contig)
     for line in summary:
         say(line)
+
+
+def _refuse_choices(options: PeakOptions, exclude: Path | None) -> None:
+    """Raise UsageError for options that choose bins, beside a list of bins."""
+    asked = options.asked_background
+    flags = {
+        "--exclude": exclude is not None,
+        "a --keep pattern": options.keep not in (KEEP_ANY, KEEP_ALL),
+        "--background": asked is not None and asked.per_positive > 0,
+        "--all-bins": bool(options.all_bins),
+    }
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if given:
+        raise UsageError(f"--bins names the exact bins to use; leave out {' and '.join(given)}")
 
 
 def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
@@ -272,26 +256,29 @@ def _given_bins(names: ContigNames, options: PeakOptions, path: Path) -> tuple[B
     return Bins(start[order], options.bin_bp, offsets), number
 
 
-def _leave_out(plan: _Plan, chosen: npt.NDArray[np.bool_] | None, exclude: Path | None) -> None:
-    """Leave out bins in excluded regions, and bins without a positive label of a chosen target."""
-    kept = np.ones(len(plan.bins), dtype=bool)
+def _excluded(bins: Bins, names: ContigNames, exclude: Path | None) -> npt.NDArray[np.bool_]:
+    """Return whether each bin overlaps an excluded region: `(bins,)`."""
+    excluded = np.zeros(len(bins), dtype=bool)
     if exclude is not None:
-        located = read_regions(exclude, plan.names, "excluded regions")
-        offset = plan.bins.offsets[located.contig]
-        start, end = located.start + offset, located.end + offset
-        kept[bins_covered(plan.bins, start, end, needed_bp=1)] = False
-        plan.dropped["excluded"] = int((~kept).sum())
-    if chosen is not None:
-        positive = plan.labels.any_of(chosen)
-        plan.dropped["without a positive"] = int((kept & ~positive).sum())
-        kept &= positive
-    plan.rows = np.flatnonzero(kept).astype(np.int32)
-    if not len(plan.rows):
-        short = "; all peaks are shorter than half a bin: give --label midpoint"
+        located = read_regions(exclude, names, "excluded regions")
+        offset = bins.offsets[located.contig]
+        excluded[bins_touched(bins, located.start + offset, located.end + offset)[0]] = True
+    return excluded
+
+
+def _require_bins(kept: KeptBins, sheet: TargetSheet, genome: Genome, peaks: TargetPeaks) -> None:
+    """Raise BioqError if no bin is left."""
+    if len(kept.rows):
+        return
+    if kept.dropped[UNKNOWN]:
         raise BioqError(
-            f"{plan.sheet.path}: no bin is left ({_listed(plan.dropped)}); check the peaks, --keep "
-            f"and --exclude{short * all(plan.peaks.is_short)}"
+            f"{genome.path}: no window is left ({_listed(kept.dropped)}); is this the right genome?"
         )
+    short = "; all peaks are shorter than half a bin: give --label midpoint"
+    raise BioqError(
+        f"{sheet.path}: no bin is left ({_listed(kept.dropped)}); check the peaks, --keep "
+        f"and --exclude{short * all(peaks.is_short)}"
+    )
 
 
 def _write_splits(
@@ -299,75 +286,66 @@ def _write_splits(
 ) -> list[str]:
     """Write every split; return lines that report the windows written and left out."""
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
-    summary, written = [], 0
+    summary = []
     all_positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
     with progress("write windows", len(plan.rows), "windows") as advance:
         for number, split in enumerate(SPLITS):
             rows = plan.rows[split_of_row == number]
-            with writer.split(split) as out:
-                windows, positives = _write_split(out, plan, rows, advance)
-            if not windows:
+            genome_bins = None
+            if plan.kept is not None:
+                genome_bins = int(plan.kept.contig_bins[split_of_contig == number].sum())
+            with writer.split(split, genome_bins=genome_bins) as out:
+                positives = _write_split(out, plan, rows, advance)
+            if not len(rows):
                 writer.drop_split(split)
-            if windows or (split_of_contig == number).any():
-                summary.append(split_summary(split, windows, positives))
-            written += windows
+            if len(rows) or (split_of_contig == number).any():
+                has_all = plan.options.keep in (KEEP_ANY, KEEP_ALL) or len(rows) == genome_bins
+                summary.append(
+                    split_summary(split, len(rows), positives, genome_bins if has_all else None)
+                )
             all_positives += positives
-    if not written:
-        raise BioqError(
-            f"{plan.names.genome.path}: no window is left ({_listed(plan.dropped)}); "
-            "is this the right genome?"
-        )
     warnings = label_warnings(
         list(plan.sheet.targets[NAME]),
         plan.peaks,
         all_positives,
-        windows=written,
+        windows=len(plan.rows),
         half_bp=needed_bp(plan.options.bin_bp, "half"),
-        given_bins=not plan.drop_unknown,
+        given_bins=plan.kept is None,
     )
-    return [*summary, *_left_out(plan), *warnings]
+    about = [] if plan.kept is None else plan.kept.lines(SPLITS)
+    return [*summary, *about, *_left_out(plan), *warnings]
 
 
 def _write_split(
     out: SplitWriter, plan: _Plan, rows: BinNumbers, advance: Advance
-) -> tuple[int, npt.NDArray[np.int64]]:
-    """Write a split; return its windows and the positive windows of each target `(targets,)`."""
+) -> npt.NDArray[np.int64]:
+    """Write a split; return the positive windows of each target `(targets,)`."""
     positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
-    windows = 0
     packed = plan.labels.packed(rows)
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         chunk = slice(first, first + _ROWS_AT_ONCE)
-        codes, bins, kept = _windows(plan, rows[chunk])
-        labels = packed[chunk][kept]
-        out.append(codes[kept], labels, bins[kept])
-        positives += unpack_labels(labels, len(positives)).sum(axis=0, dtype=np.int64)
-        windows += len(labels)
-        advance(len(kept))
-    return windows, positives
+        codes, bins = _windows(plan, rows[chunk])
+        out.append(codes, packed[chunk], bins)
+        positives += unpack_labels(packed[chunk], len(positives)).sum(axis=0, dtype=np.int64)
+        advance(len(codes))
+    return positives
 
 
-def _windows(
-    plan: _Plan, rows: BinNumbers
-) -> tuple[dna.Bytes, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return codes `(n, window_bp)`, bins `(n, 2)` and whether to keep each window `(n,)`."""
+def _windows(plan: _Plan, rows: BinNumbers) -> tuple[dna.Bytes, npt.NDArray[np.int64]]:
+    """Return codes `(n, window_bp)` and bins `(n, 2)`."""
     options, genome = plan.options, plan.names.genome
     contig, bin_start = plan.bins.local(rows)
     start = bin_start - options.flank_bp
     codes = read_windows(genome, contig, start, window_bp=options.window_bp)
-    kept = np.ones(len(rows), dtype=bool)
-    if plan.drop_unknown:
-        kept = (codes != dna.UNKNOWN).any(axis=1)
-        reason = "of unknown bases only"
-        plan.dropped[reason] = plan.dropped.get(reason, 0) + int((~kept).sum())
     lengths = np.array(list(genome.lengths.values()), dtype=np.int64)
     past_end = (start < 0) | (start + options.window_bp > lengths[contig])
-    plan.padded += int((past_end & kept).sum())
-    return codes, np.stack([contig, bin_start], axis=1), kept
+    plan.padded += int(past_end.sum())
+    return codes, np.stack([contig, bin_start], axis=1)
 
 
 def _left_out(plan: _Plan) -> Iterator[str]:
-    if any(plan.dropped.values()):
-        yield f"left out: {_listed(plan.dropped)}"
+    if plan.kept is not None and any(plan.kept.dropped.values()):
+        yield f"left out: {_listed(plan.kept.dropped)}"
     if plan.padded:
         yield (
             f"{plan.padded:,} windows reach past the end of their contig and are filled with "
@@ -379,13 +357,20 @@ def _listed(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} bins {reason}" for reason, count in dropped.items() if count)
 
 
-def _recorded(options: PeakOptions, *, given_bins: bool) -> dict[str, Any]:
-    """Return the options for the description of the data set, without those in its other fields."""
+def _recorded(options: PeakOptions, kept: KeptBins | None) -> dict[str, Any]:
+    """Return the options for the description of the data set, without those in its other fields,
+    and those that had no effect; the background is the one that was added."""
     recorded = asdict(options)
     for elsewhere in ("label", "window_bp", "bin_bp"):
         del recorded[elsewhere]
-    if given_bins:
+    if kept is None:
         recorded["keep"] = "the bins given"
+    if not options.all_bins:
+        del recorded["all_bins"]
+    if kept is None or not kept.background.per_positive:
+        del recorded["background"], recorded["seed"]
+    else:
+        recorded["background"] = str(kept.background)
     return {
         key: list(value) if isinstance(value, tuple) else value for key, value in recorded.items()
     }

@@ -42,15 +42,21 @@ class TargetPeaks:
         self.positive_share.append(len(positive) / max(len(bins), 1))
 
 
-def split_summary(split: str, windows: int, positives: npt.NDArray[np.int64]) -> str:
-    """Return a line about a split; `positives` `(targets,)` are its positive windows."""
+def split_summary(
+    split: str, windows: int, positives: npt.NDArray[np.int64], genome_bins: int | None = None
+) -> str:
+    """Return a line about a split; `positives` `(targets,)` are its positive windows, and
+    `genome_bins` all bins of its contigs, if every positive bin is a window."""
     if not windows:
         return f"warning: {split}: no window, so the data set has no such split"
     without = int((positives == 0).sum())
-    rate = positives.sum() / (windows * len(positives))
+    rates = f"{positives.sum() / (windows * len(positives)):.2%}"
+    if genome_bins is not None and genome_bins > windows:
+        in_genome = positives.sum() / (genome_bins * len(positives))
+        rates += f" here, {in_genome:.3%} of all {genome_bins:,} bins"
     return (
         f"{split}: {counted(windows, 'window')}, {counted(positives.sum(), 'positive label')} "
-        f"({rate:.2%}), "
+        f"({rates}), "
         f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
     )
 
@@ -98,7 +104,7 @@ def label_warnings(
         (
             is_almost_all & ~covers_genome & (not given_bins),
             f"a positive label in more than {_MOST_POSITIVE:.0%} of the windows, {learn}; "
-            "--keep all keeps bins without a peak",
+            "--background matched:1 adds bins without a peak",
         ),
     )
     for chosen, problem in kinds:

@@ -58,8 +58,11 @@ def tile(lengths: Mapping[str, int], bin_bp: int) -> Bins:
     return Bins(np.concatenate([np.empty(0, dtype=np.int64), *starts]), bin_bp, offsets)
 
 
-def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.NDArray[np.int32]:
-    """Return the numbers of the bins that are positive for a target, ascending.
+def positive_bins(
+    bins: Bins, bed: Bed, located: Located, label: Label
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the numbers of the bins that are positive for a target, and of those that have a base
+    of a peak, both ascending.
 
     `half`: the peaks, merged if they overlap, cover at least half of the bin; `any`: they cover a
     base of the bin; `midpoint`: the bin has the summit of a peak (start + column 10) or, if the
@@ -68,12 +71,12 @@ def positive_bins(bins: Bins, bed: Bed, located: Located, label: Label) -> npt.N
     """
     offset = bins.offsets[located.contig]
     start, end = located.start, located.end
+    touched, covered = bins_touched(bins, start + offset, end + offset)
     if label == "midpoint":
         summit, in_peak = summits_in_peaks(bed, located)
-        point = np.where(in_peak, summit, (start + end) // 2)
-        start, end = point, point + 1
-    least = needed_bp(bins.bin_bp, label)
-    return bins_covered(bins, start + offset, end + offset, needed_bp=least)
+        point = np.where(in_peak, summit, (start + end) // 2) + offset
+        return bins_touched(bins, point, point + 1)[0], touched
+    return touched[covered >= needed_bp(bins.bin_bp, label)], touched
 
 
 def needed_bp(bin_bp: int, label: Label) -> int:
@@ -88,10 +91,10 @@ def summits_in_peaks(bed: Bed, located: Located) -> tuple[Positions, npt.NDArray
     return summit, given & (summit >= located.start) & (summit < located.end)
 
 
-def bins_covered(
-    bins: Bins, start: Positions, end: Positions, *, needed_bp: int
-) -> npt.NDArray[np.int32]:
-    """Return the numbers of the bins with at least `needed_bp` covered bases, ascending."""
+def bins_touched(
+    bins: Bins, start: Positions, end: Positions
+) -> tuple[npt.NDArray[np.int32], Positions]:
+    """Return the numbers of the bins with a covered base, ascending, and their covered bases."""
     start, end = merge(start, end)
     first = np.searchsorted(bins.start, start - bins.bin_bp, side="right")
     last = np.searchsorted(bins.start, end, side="left")
@@ -107,8 +110,7 @@ def bins_covered(
         number, covered = number[order], covered[order]
     is_first = np.concatenate([[True], number[1:] != number[:-1]])[: len(number)]
     sums = np.add.reduceat(covered, np.flatnonzero(is_first)) if len(number) else covered
-    positive: npt.NDArray[np.int32] = number[is_first][sums >= needed_bp].astype(np.int32)
-    return positive
+    return number[is_first].astype(np.int32), sums
 
 
 def merge(start: Positions, end: Positions) -> tuple[Positions, Positions]:
@@ -146,6 +148,14 @@ class SparseLabels:
         for (bins, bits), choice in zip(self._bytes, chosen, strict=True):
             is_positive[bins[(bits & choice) != 0]] = True
         return is_positive
+
+    def positives(self, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """Return how many of the bins that are kept are positive for each target: `(targets,)`."""
+        counts = [
+            np.unpackbits(bits[kept[bins], None], axis=1, bitorder="little").sum(axis=0)
+            for bins, bits in self._bytes
+        ]
+        return np.concatenate(counts)[: self._targets].astype(np.int64)
 
     def packed(self, rows: npt.NDArray[np.int32]) -> dna.Bytes:
         """Return the packed labels of the bins `rows`: uint8 `(n, ceil(targets / 8))`."""

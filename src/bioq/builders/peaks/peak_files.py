@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from bioq.builders.peaks.label_report import TargetPeaks
 from bioq.builders.peaks.labels import (
     Bins,
@@ -129,9 +132,9 @@ def _files(files: Counter[str] | dict[str, str] | list[str]) -> str:
 
 def read_labels(
     bins: Bins, names: ContigNames, sheet: TargetSheet, label: Label
-) -> tuple[SparseLabels, TargetPeaks]:
-    """Return the labels of every bin for every target, and the kind of each target's peaks, reading
-    one peak file at a time.
+) -> tuple[SparseLabels, TargetPeaks, npt.NDArray[np.bool_]]:
+    """Return the labels of every bin for every target, the kind of each target's peaks, and whether
+    each bin has a base of a peak, reading one peak file at a time.
 
     Reports files without a peak on the genome, contigs that the genome lacks, and what was done
     with peaks past the end of their contig, blocks and summits.
@@ -139,6 +142,7 @@ def read_labels(
     """
     _report_equal_files(sheet)
     labels, kinds = SparseLabels(len(bins), len(sheet.peaks)), TargetPeaks()
+    has_peak = np.zeros(len(bins), dtype=bool)
     empty: list[str] = []
     elsewhere: list[str] = []
     absent_peaks: Counter[str] = Counter()
@@ -156,7 +160,8 @@ def read_labels(
                 empty.append(str(path))
             elif not len(located.rows):
                 elsewhere.append(f"{path}: {some(located.absent)}")
-            positive = positive_bins(bins, bed, located, label)
+            positive, touched = positive_bins(bins, bed, located, label)
+            has_peak[touched] = True
             labels.add(positive)
             kinds.add(bed, located, positive, bins=bins, label=label)
             advance(1)
@@ -181,7 +186,7 @@ def read_labels(
     )
     for line in notes.lines():
         say(line)
-    return labels, kinds
+    return labels, kinds, has_peak
 
 
 def _report_equal_files(sheet: TargetSheet) -> None:

@@ -17,7 +17,8 @@ import pandas as pd
 
 from bioq import dna
 from bioq.builders import BIN_BP
-from bioq.builders.peaks.build import KEEP_ALL, PeakOptions, build_from_peaks
+from bioq.builders.peaks.build import build_from_peaks
+from bioq.builders.peaks.options import PeakOptions
 from bioq.builders.simulation.grammar import (
     CONTROL,
     JASPAR_RELEASE,
@@ -30,6 +31,7 @@ from bioq.builders.simulation.grammar import (
     plant,
 )
 from bioq.dataset import FOLDER_KIND, SIMULATION
+from bioq.dataset.genome_rate import KEEP_ALL
 from bioq.dataset.targets import NAME, PEAKS, write_target_table
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs

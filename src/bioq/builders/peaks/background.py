@@ -1,0 +1,180 @@
+"""Bins without a peak that are added to the bins with one: as many as asked for, of the same split.
+
+`matched` draws bins whose windows have the composition of the windows with a positive: for each
+positive, N of its cell (1 % GC, 5 % repeats, 10 % unknown bases; `composition`), without
+replacement; where a cell has too few, those of the nearest cells that are left. Comparable tools
+match GC alone: chrombpnet (`prep nonpeaks`) in steps of 1 %, in windows every 1,000 bases;
+tangermeme (`match.extract_matching_loci`) in steps of 2 %, in adjacent windows; gReLU
+(`data.preprocess.get_gc_matched_intervals`) through tangermeme, by default in steps of 10 %.
+Repeats are half of a human genome and little of a peak, so a model that has only learned to
+recognise repeats separates windows that are matched in GC alone.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.builders.peaks.composition import (
+    CELLS,
+    GC_STEPS,
+    REPEAT_STEPS,
+    Cells,
+    Composition,
+    steps_of,
+)
+from bioq.errors import UsageError, shown
+
+Kind = Literal["matched", "random"]
+NO_BACKGROUND = "none"
+_FORM = re.compile(f"({'|'.join(get_args(Kind))})(?::([0-9]{{1,9}}))?")
+
+Flags = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+BinNumbers = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Background:
+    """Which bins without a peak are added, and the number for each bin with a positive."""
+
+    kind: Kind
+    per_positive: int
+    """0: none is added."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.per_positive}" if self.per_positive else NO_BACKGROUND
+
+
+NONE = Background("matched", 0)
+DEFAULT = Background("matched", 1)
+"""The background of data sets that need one."""
+MOST_POSITIVE = 0.5
+"""Without an option, a data set gets a background if a target is positive in a larger share of the
+bins that are kept: more windows have its peak than not."""
+
+
+def parse_background(text: str) -> Background:
+    """Return the background that a text names: `matched`, `random`, each with `:N`, or `none`.
+
+    Raises UsageError for another text.
+    """
+    if text == NO_BACKGROUND:
+        return NONE
+    match = _FORM.fullmatch(text)
+    if match is None or (match[2] is not None and int(match[2]) == 0):
+        raise UsageError(
+            f"--background {shown(text)}, expected matched:N or random:N, where N is the number of "
+            f"bins for each bin with a positive, from 1 to 999999999, or {NO_BACKGROUND}"
+        )
+    kind: Kind = "matched" if match[1] == "matched" else "random"
+    return Background(kind, DEFAULT.per_positive if match[2] is None else int(match[2]))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The background of a group of contigs, and how it fits the bins with a positive."""
+
+    bins: BinNumbers
+    """Ascending numbers of bins."""
+    wanted: int
+    """Bins that were asked for; there may be fewer."""
+    positives: Cells
+    """Cells of the windows of bins with a positive."""
+    background: Cells
+    """Cells of the windows of `bins`."""
+
+    def gc(self) -> tuple[float, float, float]:
+        """Return the mean share of G and C in the windows of positives and background, and the
+        Kolmogorov-Smirnov distance of the two distributions."""
+        return _compared(self.positives, self.background, axis=0, steps=GC_STEPS)
+
+    def repeats(self) -> tuple[float, float, float]:
+        """Return the same of the share of repeats."""
+        return _compared(self.positives, self.background, axis=1, steps=REPEAT_STEPS)
+
+
+def draw_background(
+    background: Background,
+    *,
+    positive: Flags,
+    candidate: Flags,
+    group: npt.NDArray[np.integer],
+    composition: Composition,
+    seed: int,
+) -> dict[int, Drawn]:
+    """Draw the background of every group of contigs: group -> bins.
+
+    `positive` and `candidate` are whether each bin is kept for a positive or may be drawn,
+    `(bins,)`; `group` is the number of the group of each bin, `(bins,)`: its split or its fold.
+    A group's bins are drawn from itself, with random numbers that depend on the seed and the
+    group's number alone.
+    """
+    drawn = {}
+    for number in np.unique(group[positive]).tolist():
+        is_here = group == number
+        cells = composition.cell[is_here & positive]
+        bins = np.flatnonzero(is_here & candidate).astype(np.int32)
+        wanted = background.per_positive * len(cells)
+        random = np.random.default_rng([seed, number])
+        if background.kind == "random":
+            rows = random.choice(len(bins), min(wanted, len(bins)), replace=False, shuffle=False)
+        else:
+            rows = _matched(cells, composition.cell[bins], background.per_positive, random)
+        bins = np.sort(bins[rows])
+        drawn[number] = Drawn(bins, wanted, cells, composition.cell[bins])
+    return drawn
+
+
+def _matched(
+    positives: Cells, candidates: Cells, per_positive: int, random: np.random.Generator
+) -> Counts:
+    """Return the rows of candidates that match positives, both given by their cells `(n,)`."""
+    available = np.bincount(candidates, minlength=CELLS)
+    taken = share_out(per_positive * np.bincount(positives, minlength=CELLS), available)
+    rows_by_cell = np.argsort(candidates, kind="stable")
+    first = np.cumsum(available) - available
+    chosen = [
+        first[cell] + random.choice(available[cell], taken[cell], replace=False, shuffle=False)
+        for cell in np.flatnonzero(taken)
+    ]
+    rows: Counts = rows_by_cell[np.concatenate([np.empty(0, dtype=np.int64), *chosen])]
+    return rows
+
+
+def share_out(wanted: Counts, available: Counts) -> Counts:
+    """Return how many to take of each cell, `(CELLS,)`, so that as many as wanted, or all, are
+    taken: of the wanted cell where it has them, otherwise of the nearest cell that has some left.
+
+    The distance of two cells is the sum of their steps in GC, repeats and unknown bases. Short
+    distances are served first.
+    """
+    taken = np.minimum(wanted, available)
+    if wanted.sum() >= available.sum():
+        return available
+    short, spare = wanted - taken, available - taken
+    while short.any():
+        needing, having = np.flatnonzero(short), np.flatnonzero(spare)
+        apart = np.zeros((len(needing), len(having)), dtype=np.int16)
+        for one, other in zip(steps_of(needing), steps_of(having), strict=True):
+            apart += np.abs(one.astype(np.int16)[:, None] - other.astype(np.int16))
+        for row, column in np.argwhere(apart == apart.min()).tolist():
+            moved = min(short[needing[row]], spare[having[column]])
+            short[needing[row]] -= moved
+            spare[having[column]] -= moved
+            taken[having[column]] += moved
+    return taken
+
+
+def _compared(
+    positives: Cells, background: Cells, *, axis: int, steps: int
+) -> tuple[float, float, float]:
+    shares = [
+        np.bincount(steps_of(cells)[axis], minlength=steps + 1) / max(len(cells), 1)
+        for cells in (positives, background)
+    ]
+    values = np.arange(steps + 1) / steps
+    first, second = (float(share @ values) for share in shares)
+    return first, second, float(np.abs(np.cumsum(shares[0] - shares[1])).max())

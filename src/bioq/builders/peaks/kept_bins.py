@@ -1,0 +1,174 @@
+"""Which bins of a genome become windows: those with a positive, and a background without a peak."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.builders.peaks.background import (
+    DEFAULT,
+    MOST_POSITIVE,
+    NONE,
+    Background,
+    BinNumbers,
+    Drawn,
+    Flags,
+    draw_background,
+)
+from bioq.builders.peaks.composition import Composition, window_composition
+from bioq.builders.peaks.labels import SparseLabels
+from bioq.builders.peaks.options import PeakOptions
+from bioq.errors import counted
+from bioq.genome import Genome
+
+UNKNOWN = "of unknown bases only"
+WITHOUT = "without a positive"
+EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True)
+class KeptBins:
+    """The bins that become windows, and what was done to choose them."""
+
+    rows: BinNumbers
+    """Their numbers, ascending."""
+    contig_bins: npt.NDArray[np.int64]
+    """`(contigs,)` bins that may be windows: not excluded, with a known base in their window."""
+    dropped: dict[str, int]
+    """Reason -> bins left out."""
+    background: Background
+    reason: str
+    """Why this background was chosen; empty if it was asked for."""
+    drawn: Mapping[int, Drawn]
+    """Group of contigs -> its background."""
+    has_repeats: bool
+    """Whether the genome is soft-masked; known if a background was drawn."""
+
+    def lines(self, groups: Sequence[str]) -> Iterator[str]:
+        """Yield lines about the background of the groups, whose names are given by number."""
+        if self.reason:
+            yield self.reason
+        for number, drawn in self.drawn.items():
+            yield f"{groups[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
+        if self.drawn and not self.has_repeats and self.background.kind == "matched":
+            yield (
+                "the genome has no soft mask (repeats in lower case), so the background is not "
+                "matched in repeats"
+            )
+
+
+def keep_bins(
+    genome: Genome,
+    options: PeakOptions,
+    labels: SparseLabels,
+    *,
+    targets: Sequence[str],
+    chosen: Flags | None,
+    is_excluded: Flags,
+    has_peak: Flags,
+    group_of_contig: npt.NDArray[np.integer],
+    full_groups: Sequence[int],
+) -> KeptBins:
+    """Choose the bins of a genome, see `labels.tile`, that become windows.
+
+    `chosen` `(targets,)` are the targets for which a bin without background must be positive;
+    None keeps every bin. `is_excluded` and `has_peak` `(bins,)` are the bins that overlap an
+    excluded region, and those with a base of a peak of any target. `group_of_contig` `(contigs,)`
+    is the split or fold of each contig: its background is drawn from its contigs. In the
+    `full_groups` every bin is kept.
+    """
+    bins_of_contig = np.array([length // options.bin_bp for length in genome.lengths.values()])
+    group = np.repeat(group_of_contig.astype(np.int32), bins_of_contig)
+    positive = ~is_excluded
+    if chosen is not None:
+        positive &= labels.any_of(chosen)
+    background, reason = _background(options, labels, positive, targets)
+    if chosen is None:
+        background, reason = NONE, ""
+    is_drawing = background.per_positive > 0
+    composition = window_composition(
+        genome, bin_bp=options.bin_bp, flank_bp=options.flank_bp, cells=is_drawing
+    )
+    may_be_window = ~is_excluded & composition.is_known
+    is_full = np.isin(group, full_groups) if full_groups else np.zeros(len(group), dtype=bool)
+    kept = (positive | (is_full & ~is_excluded)) & composition.is_known
+    drawn: Mapping[int, Drawn] = {}
+    if is_drawing:
+        drawn = draw_background(
+            background,
+            positive=kept & ~is_full,
+            candidate=may_be_window & ~has_peak & ~is_full,
+            group=group,
+            composition=composition,
+            seed=options.seed,
+        )
+        for each in drawn.values():
+            kept[each.bins] = True
+    return KeptBins(
+        rows=np.flatnonzero(kept).astype(np.int32),
+        contig_bins=_sums(may_be_window, bins_of_contig),
+        dropped=_dropped(kept, is_excluded, positive | is_full, composition),
+        background=background,
+        reason=reason,
+        drawn=drawn,
+        has_repeats=composition.has_repeats,
+    )
+
+
+def _background(
+    options: PeakOptions, labels: SparseLabels, kept: Flags, targets: Sequence[str]
+) -> tuple[Background, str]:
+    """Return the background to add to the bins that are kept, and the reason if it is the
+    default."""
+    asked = options.asked_background
+    if asked is not None:
+        return asked, ""
+    shares = labels.positives(kept) / max(int(kept.sum()), 1)
+    most = int(np.argmax(shares))
+    about = f"{targets[most]} is positive in {shares[most]:.0%} of the bins with a positive"
+    if shares[most] > MOST_POSITIVE:
+        return DEFAULT, (
+            f"--background {DEFAULT} was chosen, because {about} (the limit is "
+            f"{MOST_POSITIVE:.0%}); --background matched:N, random:N or none chooses another"
+        )
+    return NONE, (
+        f"no background was added: no target is positive in more than {MOST_POSITIVE:.0%} of the "
+        f"bins with a positive ({about}); --background matched:N adds bins without a peak"
+    )
+
+
+def _dropped(
+    kept: Flags, is_excluded: Flags, is_wanted: Flags, composition: Composition
+) -> dict[str, int]:
+    """Return {reason: bins left out}; each bin has the first reason that applies."""
+    return {
+        EXCLUDED: int(is_excluded.sum()),
+        WITHOUT: int((~is_excluded & ~is_wanted & ~kept).sum()),
+        UNKNOWN: int((~is_excluded & is_wanted & ~composition.is_known).sum()),
+    }
+
+
+def _sums(flags: Flags, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the number of flags set in adjacent stretches of these lengths: `(stretches,)`."""
+    before = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
+    ends = np.cumsum(lengths)
+    sums: npt.NDArray[np.int64] = before[ends] - before[ends - lengths]
+    return sums
+
+
+def _about(drawn: Drawn, *, has_repeats: bool) -> str:
+    """Return a line about the background of a group."""
+    positives, background = len(drawn.positives), len(drawn.bins)
+    line = (
+        f"{counted(positives, 'bin')} with a positive, {counted(background, 'bin')} without a peak"
+    )
+    if background < drawn.wanted:
+        line += f" (all there are; {drawn.wanted:,} were wanted)"
+    if not background:
+        return line
+    compared = [("GC", drawn.gc())] + [("repeats", drawn.repeats())] * has_repeats
+    return f"{line}; " + ", ".join(
+        f"{name} {first:.1%} and {second:.1%} (distributions differ by up to {apart:.1%})"
+        for name, (first, second, apart) in compared
+    )

@@ -16,7 +16,7 @@ from bioq.errors import BioqError, nearest
 from bioq.files import write_json
 from bioq.files.cache import being_filled, cache_folder
 from bioq.files.download import Checksum, fetch, read_text
-from bioq.genome.builds import Build, bare_name, build_named
+from bioq.genome.builds import bare_name, build_named
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
 
@@ -81,8 +81,8 @@ def _refuse_unknown(path: Path) -> None:
     """Raise BioqError for a text without such a file that looks like the name of a genome."""
     if os.path.lexists(path):
         return
-    same = _of_build(build_named(path.name))
-    if same:
+    same = ucsc_name(path.name)
+    if same is not None:
         raise BioqError(
             f"{path}: no such file; give a FASTA or 2bit file, or the name {same}: BioQ then "
             "downloads UCSC's genome"
@@ -97,13 +97,17 @@ def _refuse_unknown(path: Path) -> None:
     )
 
 
-def _of_build(build: Build | None) -> str | None:
-    """Return UCSC's name of a build; None if BioQ does not download it."""
-    for name in GENOMES:
-        other = build_named(name)
-        if build is not None and other is not None and other.has_chromosomes_of(build):
-            return name
-    return None
+def ucsc_name(text: str) -> str | None:
+    """Return UCSC's name of the build that a text names, such as hg38 for GRCh38.p14.
+
+    None if the text names no known build, or several.
+    """
+    build = build_named(text)
+    if build is None:
+        return None
+    builds = ((name, build_named(name)) for name in GENOMES)
+    same = [name for name, other in builds if other and other.has_chromosomes_of(build)]
+    return same[0] if same else None
 
 
 def _download(name: str, file: Path) -> None:

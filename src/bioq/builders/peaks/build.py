@@ -39,6 +39,7 @@ from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
+from bioq.genome.exclusions import exclusion_file, require_same_build
 from bioq.genome.windows import read_windows
 from bioq.progress import Advance, progress, say
 
@@ -86,7 +87,8 @@ def build_from_peaks(
     of its contig is filled with unknown bases; a window without a known base is left out.
     Peaks and regions that reach past an end of their contig are clipped to it, and the blocks of
     BED12 and gappedPeak are read: see `genome.locate` and `read_bed`.
-    `exclude` is a BED file of regions: bins that overlap a region are left out. `bins` is a BED
+    `exclude` is a BED file of regions, or the name of a list (`genome.exclusions`): bins that
+    overlap a region are left out. `bins` is a BED
     file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
     `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
     folder that is copied into the data set under that name. `more_options` is added to the recorded
@@ -100,6 +102,7 @@ def build_from_peaks(
         _refuse_choices(options, exclude)
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
+    excluded = None if exclude is None else exclusion_file(exclude)
     refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.peaks)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
@@ -124,7 +127,7 @@ def build_from_peaks(
             _require_bins(kept, sheet, opened, peaks)
             rows = kept.rows
         plan = _Plan(names, options, sheet, table, labels, peaks, rows, kept)
-        given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
+        given = [path for path in (opened.path, targets, chrom_alias, excluded, bins) if path]
         sources = _sources([*given, *sheet.peaks])
         recorded = _recorded(options, kept) | dict(more_options)
         description = Description(
@@ -260,7 +263,8 @@ def _excluded(bins: Bins, names: ContigNames, exclude: Path | None) -> npt.NDArr
     """Return whether each bin overlaps an excluded region: `(bins,)`."""
     excluded = np.zeros(len(bins), dtype=bool)
     if exclude is not None:
-        located = read_regions(exclude, names, "excluded regions")
+        require_same_build(exclude, names.genome)
+        located = read_regions(exclusion_file(exclude), names, "excluded regions")
         offset = bins.offsets[located.contig]
         excluded[bins_touched(bins, located.start + offset, located.end + offset)[0]] = True
     return excluded

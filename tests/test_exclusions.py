@@ -83,7 +83,7 @@ def test_a_list_of_another_build_than_the_genome_is_an_error(
     (tmp_path / "p.bed").write_text("chr21\t20000000\t20000400\n")
     (tmp_path / "targets.tsv").write_text("name\tpeaks\np\tp.bed\n")
     arguments = ["--genome", str(genome), "--targets", str(tmp_path / "targets.tsv")]
-    arguments += ["--out", str(tmp_path / "data")]
+    arguments += ["--out", str(tmp_path / "data"), "--valid-chrom", "none", "--test-chrom", "none"]
     assert main(["data", "peaks", *arguments, "--exclude", "encode:hg19"]) == 1
     said = capsys.readouterr().err
     assert "encode:hg19: is a list of hg19, and the genome is " in said

@@ -16,12 +16,17 @@ import pytest
 from download_site import Site
 from genome_cases import twobit_of
 
+import bioq
+from bioq.cli import main
+from bioq.dataset import open_dataset
 from bioq.errors import BioqError
 from bioq.files import download, locked
 from bioq.files.cache import cache_folder
 from bioq.genome import named, open_genome
 from bioq.genome.builds import build_named
 from bioq.genome.named import GENOMES, genome_file
+from bioq.prediction import predict_file
+from bioq.web import open_service
 
 FISH = "danRer11"
 """A genome whose lengths BioQ does not have."""
@@ -59,7 +64,6 @@ def test_a_name_is_downloaded_once_and_read_without_the_network_afterwards(
 ) -> None:
     with open_genome(FISH) as genome:
         assert genome.path == cached(tmp_path)
-        assert genome.title == FISH
         assert genome.lengths == py2bit.open(str(cached(tmp_path))).chroms()
         assert genome.letters("chr2", 0, 3) == "TTT"
     assert cached(tmp_path).read_bytes() == BYTES
@@ -95,7 +99,7 @@ def test_a_known_build_is_compared_with_its_lengths(ucsc: Site, tmp_path: Path) 
     assert [path.name for path in cached(tmp_path, "sacCer3").parent.iterdir()] == []
     served(ucsc, "sacCer3", twobit_of(lengths))
     with open_genome("sacCer3") as genome:
-        assert genome.title == "sacCer3 (sacCer3)"
+        assert genome.title == f"{cached(tmp_path, 'sacCer3')} (sacCer3)"
 
 
 @pytest.mark.parametrize("version", [0, 1])
@@ -382,3 +386,46 @@ def test_every_name_has_a_species_and_known_builds_are_ucscs() -> None:
     assert known["hg38"] == "GRCh38"
     assert known["hs1"] == "T2T-CHM13v2.0"
     assert known["mm10"] == "GRCm38"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "chr1:1,000-1,200", "--out", "out.tsv"),
+        ("mutagenesis", "chr1:1,000-1,200", "--out", "out.tsv"),
+        ("attribution", "chr1:1,000-1,200", "--out", "out.tsv", "--targets", "first"),
+        ("variants", "chr1:1000:T>G", "--out", "out.tsv"),
+        ("background", "x.vcf", "--out", "out.npz"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_every_command_takes_a_name(ucsc: Site, run: Path, arguments: tuple[str, ...]) -> None:
+    Path("x.vcf").write_text("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\n1\t900\t.\tT\tC\n")
+    command, source, *more = arguments
+    assert main([command, str(run), source, "--genome", FISH, *more]) == 0
+    assert len(ucsc.paths) == 2
+    assert Path(arguments[3]).stat().st_size > 100
+
+
+def test_a_data_set_of_a_name_records_the_file_and_its_checksum(
+    ucsc: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("p.bed").write_text("chr1\t1000\t1400\n")
+    Path("t.tsv").write_text("name\tpeaks\np\tp.bed\n")
+    splits = ["--valid-chrom", "none", "--test-chrom", "none", "--background", "none"]
+    arguments = ["--genome", FISH, "--targets", "t.tsv", "--out", FISH]
+    for more in ([], ["--force"]):  # the second time, the output is a folder of this name
+        assert main(["data", "peaks", *arguments, *splits, *more]) == 0
+    source = open_dataset(Path(FISH)).description.sources[0]
+    assert source.name == f"{FISH}.2bit"
+    assert source.sha256 == hashlib.sha256(BYTES).hexdigest()
+
+
+def test_the_server_and_the_functions_of_python_take_a_name(ucsc: Site, run: Path) -> None:
+    with open_service(run, Path(FISH)) as service:
+        assert service.genome is not None
+        assert service.genome.title == f"{FISH}.2bit"  # no path of this machine on a page
+    model = bioq.load(run)
+    (table,) = bioq.score_variants(model, "chr1:1000:T>G", FISH)
+    assert table["status"].tolist() == ["scored"]
+    assert predict_file(run, "chr2:1,000-1,200", "p.tsv", genome=FISH) == [Path("p.tsv")]

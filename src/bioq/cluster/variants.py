@@ -60,6 +60,7 @@ def write_variants_on_ray(
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
         content = alleles.content
+        job = replace(job, genome=scorer.names.genome.path)  # the file, where a name was given
         task = _task(job, table, names, scorer)
         parts = compute_parts(
             task,
@@ -70,7 +71,7 @@ def write_variants_on_ray(
             ),
             Parts(
                 out,
-                _identity(job, table, scorer, alleles.sha256(), cluster),
+                _identity(job, table, names, alleles.sha256(), cluster),
                 resume=resume,
                 force=force,
             ),
@@ -95,7 +96,7 @@ def _check(options: VariantOptions, table: VariantTableOptions) -> None:
 def _identity(
     job: VariantJob,
     table: VariantTableOptions,
-    scorer: Scorer,
+    scores: Sequence[str],
     input_sha256: str,
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
@@ -106,9 +107,9 @@ def _identity(
         "weights": predictions_identity(job.run),
         "input": alleles_name(job.source),
         "input_sha256": input_sha256,
-        "genome": scorer.names.genome.path.name,
+        "genome": job.genome.name,
         "targets": list(table.targets),
-        "scores": list(table.score_names()),
+        "scores": list(scores),
         "background": None if table.background is None else sha256(stored(table.background)),
         "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
@@ -236,7 +237,7 @@ def _task(
         targets=table.targets,
         options=job.options,
         background=scorer.background,
-        genome=scorer.names.genome.path,
+        genome=job.genome,
         lengths=scorer.names.genome.lengths,
         alias=scorer.names.alias,
     )

@@ -52,10 +52,8 @@ class Genome:
         close: Callable[[], None],
         letters: Callable[[str, int, int], str] | None = None,
         read_masked: ReadMasked | None = None,
-        label: str | None = None,
     ):
         self.path = path
-        self._label = str(path) if label is None else label
         self.lengths = lengths
         self._read = read
         self._close = close
@@ -69,10 +67,9 @@ class Genome:
 
     @property
     def title(self) -> str:
-        """The path or name that the user gave and, if it is known, the build, for messages and
-        pages: `hg.fa (GRCh38)`."""
+        """The path and, if it is known, the build, for messages: `hg.fa (GRCh38)`."""
         build = self.build
-        return self._label if build is None else f"{self._label} ({build.name})"
+        return str(self.path) if build is None else f"{self.path} ({build.name})"
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
         """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
@@ -140,13 +137,13 @@ def open_genome(path: str | Path) -> Genome:
     Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice; and for
     a letter that is not DNA: with an index beside the file, when its contig is first read.
     """
-    given = path_to("path", path)
-    require_file(given, "a genome")
-    path = genome_file(given)
+    path = path_to("path", path)
+    require_file(path, "a genome")
+    path = genome_file(path)
     format = _format_of(path)
     if format == "2bit":
         lengths, read, read_masked = open_twobit(path)
-        return Genome(path, lengths, read, _nothing, read_masked=read_masked, label=str(given))
+        return Genome(path, lengths, read, _nothing, read_masked=read_masked)
     if format in ("fasta", "bgzip"):
         genome = _open_indexed(path, compressed=format == "bgzip")
         if genome is not None:

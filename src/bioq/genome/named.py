@@ -59,11 +59,11 @@ def genome_file(path: Path) -> Path:
     Raises BioqError for a name that is not known, and if the download fails.
     """
     name = str(path)
-    if name not in GENOMES:
-        _refuse_unknown(path)
-        return path
-    if path.is_file():
-        _say_once(f"note: {name} is a file here, so it is read and not UCSC's genome {name}")
+    if file_given(path) is not None:
+        if name in GENOMES:
+            _say_once(f"note: {name} is a file here, so it is read and not UCSC's genome {name}")
+        else:
+            _refuse_unknown(path)
         return path
     if path.exists():
         _say_once(f"note: {name} is also a folder here; the genome is UCSC's {name}")
@@ -75,6 +75,12 @@ def genome_file(path: Path) -> Path:
                 _download(name, file)
     _require_complete(file)
     return file
+
+
+def file_given(path: Path | None) -> Path | None:
+    """Return the path of a genome, which an output must not replace; None for a name in GENOMES
+    without a file of this name here, even if there is such a folder."""
+    return None if path is None or (str(path) in GENOMES and not path.is_file()) else path
 
 
 def _refuse_unknown(path: Path) -> None:

@@ -40,6 +40,7 @@ from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
 from bioq.genome.exclusions import exclusion_file, require_same_build
+from bioq.genome.named import file_given
 from bioq.genome.windows import read_windows
 from bioq.progress import Advance, progress, say
 
@@ -103,7 +104,7 @@ def build_from_peaks(
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
     excluded = None if exclude is None else exclusion_file(exclude)
-    refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.peaks)
+    refuse_input(Path(out), file_given(genome), targets, exclude, bins, chrom_alias, *sheet.peaks)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:

@@ -97,9 +97,9 @@ def read_text(url: str, *, remedy: str = "") -> str | None:
             f"{url}: the server answered {error.code} {error.reason}; try again later{ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise BioqError(f"{url}: no answer ({_reason(error)}); is there a network?{ending}") from (
-            error
-        )
+        raise BioqError(
+            f"{url}: no answer ({_reason(error)}); check the network{ending}"
+        ) from error
     if len(content) > MOST_TEXT_BYTES:
         raise BioqError(f"{url}: is larger than {MOST_TEXT_BYTES:,} bytes; check the address")
     return content.decode("utf-8", "replace")
@@ -139,7 +139,9 @@ def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
 
 
 def _reason(error: Exception) -> object:
-    return getattr(error, "reason", None) or error
+    """Return why there is no answer: the system's words, if it has some."""
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or reason
 
 
 def _download_all(part: "_Part", room_factor: float, free_bytes: FreeBytes, sleep: Sleep) -> None:

@@ -42,6 +42,7 @@ def peaks(
 
     For example:
 
+        bioq data peaks --genome hg38 --exclude encode:hg38 --targets targets.tsv --out data
         bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast \\
             --label midpoint --chrom-alias chromAlias.tsv --exclude exclude.bed \\
             --valid-chrom chrII --test-chrom chrIV

@@ -123,9 +123,10 @@ def _download(name: str, file: Path) -> None:
     say(f"genome {name} ({GENOMES[name]}): downloading {url} to {file}, once")
     md5 = _published_md5(url)
     if md5 is None:
+        checked = "its length is" if build_named(name) is None else "its length and contigs are"
         say(
-            f"note: {url.rpartition('/')[0]}/md5sum.txt has no checksum of {name}.2bit; its length "
-            "and contigs are checked"
+            f"note: {url.rpartition('/')[0]}/md5sum.txt has no checksum of {name}.2bit; only "
+            f"{checked} checked"
         )
     fetch(
         url,

@@ -2,6 +2,7 @@
 
     python benchmarks/peaks_import.py                                              # seconds
     python benchmarks/peaks_import.py --files 919 --peaks 100000 --genome-mb 3100  # a human genome
+    python benchmarks/peaks_import.py --files 1 --peaks 150000 --genome-mb 3100 --background matched
 
 The genome is random FASTA in 24 contigs, a twentieth of each unknown. As in real assays, the files
 share their sites: each draws its peaks, 150 to 900 bp wide, from one site in 2 kb. The build runs
@@ -66,14 +67,15 @@ def write_peaks(
             sheet.write(f"target{number}\t{name}\n")
 
 
-def build(folder: Path, keep: str) -> None:
+def build(folder: Path, keep: str, background: str) -> None:
     """Build the data set with the command, and print what it took as JSON."""
     from bioq.cli import main as bioq
 
     began, out = time.monotonic(), folder / "out"
     words = ["data", "peaks", "--genome", folder / "genome.fa", "--targets", folder / "targets.tsv"]
+    words += ["--keep", keep, "--background", background, "--out", out]
     with contextlib.redirect_stdout(sys.stderr):
-        status = bioq([str(word) for word in (*words, "--keep", keep, "--out", out)])
+        status = bioq([str(word) for word in words])
     if status:
         raise SystemExit(status)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -88,11 +90,12 @@ def main() -> None:
     options.add_argument("--peaks", type=int, default=20_000)
     options.add_argument("--genome-mb", type=float, default=60)
     options.add_argument("--keep", default="any")
+    options.add_argument("--background", default="none")
     options.add_argument("--folder", type=Path, help="where to make the files")
     options.add_argument("--build", type=Path, help=argparse.SUPPRESS)
     chosen = parse(options, tiny={"files": 2, "peaks": 100, "genome_mb": 0.24})
     if chosen.build:
-        build(chosen.build, chosen.keep)
+        build(chosen.build, chosen.keep, chosen.background)
         return
     contig_bp = int(chosen.genome_mb * 1e6) // CONTIGS
     random = np.random.default_rng(0)
@@ -102,10 +105,12 @@ def main() -> None:
         write_genome(folder / "genome.fa", contig_bp, random)
         write_peaks(folder, chosen.files, chosen.peaks, contig_bp, random)
         say(f"files made in {time.monotonic() - began:.0f} s")
-        row = in_own_process(__file__, "--build", name, "--keep", chosen.keep)
-    heads = ("files", "peaks each", "genome, Mb", "keep")
+        choices = ("--keep", chosen.keep, "--background", chosen.background)
+        row = in_own_process(__file__, "--build", name, *choices)
+    heads = ("files", "peaks each", "genome, Mb", "keep", "background")
     print_heads(*heads, "seconds", "CPU seconds", "peak memory", "data set, MB")
-    print_row(chosen.files, f"{chosen.peaks:,}", f"{chosen.genome_mb:g}", chosen.keep, *row)
+    size = (chosen.files, f"{chosen.peaks:,}", f"{chosen.genome_mb:g}")
+    print_row(*size, chosen.keep, chosen.background, *row)
 
 
 if __name__ == "__main__":

@@ -38,13 +38,8 @@ def as_twobit(contigs: dict[str, str], *, order: str = "<") -> bytes:
     records = []
     for bases in contigs.values():
         upper = bases.upper()
-        runs, start = [], None
-        for at, base in enumerate(upper + "A"):
-            if base not in "ACGT" and at < len(upper):
-                start = at if start is None else start
-            elif start is not None:
-                runs.append((start, at - start))
-                start = None
+        runs = [(run.start(), len(run[0])) for run in re.finditer("[^ACGT]+", upper)]
+        masks = [(run.start(), len(run[0])) for run in re.finditer("[a-z]+", bases)]
         known = "".join(base if base in "ACGT" else "T" for base in upper) + "T" * (-len(bases) % 4)
         packed = bytes(
             sum(
@@ -53,7 +48,10 @@ def as_twobit(contigs: dict[str, str], *, order: str = "<") -> bytes:
             )
             for at in range(0, len(known), 4)
         )
-        numbers = [len(bases), len(runs), *(s for s, _ in runs), *(n for _, n in runs), 0, 0]
+        numbers = [len(bases)]
+        for blocks in (runs, masks):
+            numbers += [len(blocks), *(s for s, _ in blocks), *(n for _, n in blocks)]
+        numbers.append(0)
         records.append(b"".join(map(words.pack, numbers)) + packed)
     head = b"".join(map(words.pack, [0x1A412743, 0, len(contigs), 0]))
     offset = 16 + sum(5 + len(name) for name in contigs)
@@ -100,6 +98,9 @@ def test_every_kind_of_genome_gives_the_same_bases_whatever_its_name(
                 for end in range(start, len(bases) + 1):
                     expected = dna.encode(bases[start:end])
                     np.testing.assert_array_equal(genome.read(name, start, end), expected)
+                    codes, is_lower = genome.read_masked(name, start, end)
+                    np.testing.assert_array_equal(codes, expected)
+                    assert is_lower.tolist() == [base.islower() for base in bases[start:end]]
     assert [file.name for file in tmp_path.iterdir()] == ["genome.txt"], "nothing written beside it"
 
 
@@ -126,6 +127,8 @@ def test_a_fasta_in_memory_equals_the_text_wherever_its_blocks_end(
                 if start <= len(bases):
                     result = genome.read(name, start, len(bases))
                     np.testing.assert_array_equal(result, dna.encode(bases[start:]))
+                    is_lower = genome.read_masked(name, start, len(bases))[1]
+                    assert is_lower.tolist() == [base.islower() for base in bases[start:]]
 
 
 def test_a_plain_gzip_genome_says_that_it_is_held_in_memory(
@@ -282,14 +285,18 @@ def test_a_twobit_genome_equals_py2bit(tmp_path: Path, order: str) -> None:
     little, path = tmp_path / "little.2bit", tmp_path / "g.2bit"
     little.write_bytes(as_twobit(texts))
     path.write_bytes(as_twobit(texts, order=order))
-    reference = py2bit.open(str(little))
+    reference = py2bit.open(str(little), True)  # with masks: repeats in lower case
     with open_genome(path) as genome:
         assert genome.lengths == reference.chroms()
         for name, length in genome.lengths.items():
             for start in range(0, length, 7):
                 end = int(random.integers(start + 1, length + 1))
-                expected = dna.encode(reference.sequence(name, start, end))
+                letters = reference.sequence(name, start, end)
+                expected = dna.encode(letters)
                 np.testing.assert_array_equal(genome.read(name, start, end), expected)
+                codes, is_lower = genome.read_masked(name, start, end)
+                np.testing.assert_array_equal(codes, expected)
+                assert is_lower.tolist() == [base.islower() for base in letters]
 
 
 @pytest.mark.parametrize("indexed", [True, False])

@@ -13,9 +13,9 @@ from input_files import PEAKS
 
 from bioq.cli import main
 from bioq.dataset import Dataset
+from bioq.dataset.target_sheet import read_target_sheet
 from bioq.dataset.targets import (
     matching_targets,
-    read_target_sheet,
     read_target_table,
     select_targets,
     write_target_table,
@@ -87,7 +87,7 @@ def test_a_sheet_gives_each_target_its_peak_file_relative_to_the_sheet(tmp_path:
     sheet = read_target_sheet(
         write(tmp_path, f"\ufeffname\tcell\tpeaks\na\tK562\tpeaks/a.bed\nb\t\t{elsewhere}\n")
     )
-    assert sheet.peaks == (tmp_path / "peaks/a.bed", elsewhere)
+    assert sheet.paths == (tmp_path / "peaks/a.bed", elsewhere)
     assert sheet.targets.to_numpy().tolist() == [["a", "K562"], ["b", ""]]
     assert sheet.targets.columns.tolist() == ["name", "cell"]
 

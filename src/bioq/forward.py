@@ -22,7 +22,7 @@ from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_cod
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
 from bioq.inputs.python_windows import Windows, as_windows
-from bioq.models.device import dtype_of, on_device
+from bioq.models.device import device_of, dtype_of, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.options import found, of_type, one_of, whole_number
 from bioq.progress import progress
@@ -30,6 +30,8 @@ from bioq.runs.trained_model import (
     architecture_of,
     calibrated,
     load,
+    mean_of_members,
+    members_of,
     module_to_compute,
     require_length,
     require_module,
@@ -165,20 +167,37 @@ def predict_edits(
     require_length(model, codes.shape[1], "codes")
     with on_device(require_module(model), device) as there:
         require_precision(there, precision)
-        may_share = there.type == "cpu" and len(edited) > 0
-        engine = prepare_edits(module_to_compute(model), precision) if may_share else None
-        if engine is not None:
-            before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
-            return calibrated(model, before), calibrated(model, after)
-        windows = np.concatenate([codes, edited])
-        probability = np.concatenate(
-            [
-                predict_codes(
-                    model, windows[row : row + batch_size], strands="forward", precision=precision
-                )
-                for row in range(0, max(len(windows), 1), batch_size)
-            ]
-        )
+        parts = [
+            _predict_edits(member, codes, edited, of, batch_size, precision)
+            for member in members_of(model)
+        ]
+    before, after = zip(*parts, strict=True)
+    return mean_of_members(model, before), mean_of_members(model, after)
+
+
+def _predict_edits(
+    model: nn.Module,
+    codes: dna.Bytes,
+    edited: dna.Bytes,
+    of: npt.NDArray[np.int64],
+    batch_size: int,
+    precision: Precision,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return what `predict_edits` returns for one network, on its device."""
+    may_share = device_of(model).type == "cpu" and len(edited) > 0
+    engine = prepare_edits(module_to_compute(model), precision) if may_share else None
+    if engine is not None:
+        before, after = (torch.sigmoid(logits).numpy() for logits in engine(codes, edited, of))
+        return calibrated(model, before), calibrated(model, after)
+    windows = np.concatenate([codes, edited])
+    probability = np.concatenate(
+        [
+            predict_codes(
+                model, windows[row : row + batch_size], strands="forward", precision=precision
+            )
+            for row in range(0, max(len(windows), 1), batch_size)
+        ]
+    )
     return probability[of], probability[len(codes) :]
 
 
@@ -265,10 +284,14 @@ def _predicting(
         torch.inference_mode(),
         numerics(there, precision),
     ):
-        engine, dtype = prepare(module_to_compute(model), precision), dtype_of(model)
-        yield _Predicting(
-            there, dtype, lambda windows: _probability(model, engine, windows, strands, dtype)
-        )
+        dtype = dtype_of(model)
+        engines = [(one, prepare(module_to_compute(one), precision)) for one in members_of(model)]
+
+        def probability_of(windows: Tensor) -> Tensor:
+            parts = [_probability(*each, windows, strands, dtype) for each in engines]
+            return mean_of_members(model, parts)
+
+        yield _Predicting(there, dtype, probability_of)
 
 
 def _in_batches(
@@ -324,8 +347,8 @@ def _probability(
     strands: Strands,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Return calibrated probabilities `(n, targets)` of codes uint8 `(n, length)` or windows of
-    any numbers `(n, 4, length)`; `engine` is the model's fast path, if it has one."""
+    """Return calibrated probabilities `(n, targets)` of one network, of codes uint8 `(n, length)`
+    or windows of any numbers `(n, 4, length)`; `engine` is its fast path, if it has one."""
     if engine is not None:
         codes = windows if windows.ndim == 2 else _codes(windows)
         if codes is not None:

@@ -16,7 +16,8 @@ from fault_parsers_own import OwnFiles, in_place_of
 from bioq import dna
 from bioq.builders.deepsea.matlab import Hdf5Array, V5Array, open_mat
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
-from bioq.dataset.targets import read_target_sheet, read_target_table
+from bioq.dataset.target_sheet import read_target_sheet
+from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError
 from bioq.files.streams import STDIN
 from bioq.genome import ContigNames, open_genome, read_bed, read_chrom_alias

@@ -21,6 +21,7 @@ _LONGEST_LINE = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
+    "ensemble": ("bioq.cli.ensemble:ensemble", "Make one run of several, by their mean."),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Score a run on a data set, with a report."),
     "calibrate": (
         "bioq.cli.calibrate:calibrate",

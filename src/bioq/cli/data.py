@@ -23,6 +23,9 @@ from bioq.genome.builds import build_of
 _MOST_TARGETS = 100
 """Targets without a positive that `info` names."""
 
+_MOST_CONTIGS = 5
+"""Contigs of a fold that `info` names."""
+
 
 def peaks(
     *,
@@ -166,7 +169,7 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     if build is not None:
         print_line(f"  genome {build.name}")
     for split in data.values():
-        print_line(f"  {_split_line(split)}")
+        print_line(f"  {_split_line(split)}{_contigs_of(data, split)}")
     _print_rates(data, most_targets)
     _print_leaks(data)
     print_line(f"  fingerprint {data.fingerprint}")
@@ -233,6 +236,15 @@ def _split_line(split: Split) -> str:
     )
 
 
+def _contigs_of(data: Dataset, split: Split) -> str:
+    """Return the contigs of a fold; empty for a split."""
+    if not data.folds:
+        return ""
+    number = int(split.name.rpartition("-")[2])
+    contigs = [contig for contig, fold in data.description.folds.items() if fold == number]
+    return f"; {some(contigs, _MOST_CONTIGS)}"
+
+
 def _print_leaks(data: Dataset) -> None:
     """Print how many windows of a split are also in another."""
     leaks = count_leaks(data)
@@ -244,7 +256,8 @@ def _print_leaks(data: Dataset) -> None:
             unknown = "windows that overlap in part cannot be found without coordinates"
             print_line(f"  no window is in two splits ({unknown})")
         else:
-            print_line("  no window shares bases with a window of another split")
+            kind = "fold" if data.folds else "split"
+            print_line(f"  no window shares bases with a window of another {kind}")
 
 
 def _print_rates(data: Dataset, most_targets: int) -> None:

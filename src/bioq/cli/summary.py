@@ -13,7 +13,15 @@ from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.runs.best_epoch import best_epoch_text
-from bioq.runs.folder import has_history, network_outline, read_config, read_history
+from bioq.runs.calibration import read_calibration
+from bioq.runs.folder import (
+    RunConfig,
+    has_history,
+    network_outline,
+    read_config,
+    read_history,
+    read_members,
+)
 
 _FIGURES = (".png", ".svg", ".pdf")
 _MODEL_HELP = (
@@ -33,6 +41,8 @@ def summary(
     force: Force = False,
 ) -> None:
     """Print the layers of a model, their shapes and their parameters.
+
+    Of an ensemble one line per member is printed.
 
     For example:
 
@@ -62,6 +72,9 @@ def summary(
             "folder made by 'bioq train'" + (f"; did you mean {typed[0]}?" if typed else "")
         )
     run = None if model in PUBLISHED else read_config(model)
+    if run is not None and run.members and out is None:
+        print_table(_members(Path(model), run))
+        return
     if run is not None:
         network = network_outline(model, run)
     else:
@@ -81,3 +94,18 @@ def summary(
 
         with new_file(out) as partial:
             plot_architecture(layers).savefig(partial, format=out.suffix[1:], dpi=150)
+
+
+def _members(run: Path, config: RunConfig) -> list[list[str]]:
+    """Return the table of the members of an ensemble."""
+    rows = [["member", "model", "parameters", "best epoch", "calibrated"]]
+    for folder, member in read_members(run, config):
+        weights = sum(weight.numel() for weight in network_outline(folder, member).parameters())
+        epoch = ""
+        if has_history(folder):
+            history: Any = read_history(folder).to_dict("records")
+            epoch = best_epoch_text(history, member.select_by)
+        calibration = read_calibration(folder)
+        name = "no" if calibration is None else calibration.name
+        rows.append([folder.name, str(member.model["name"]), f"{weights:,}", epoch, name])
+    return rows

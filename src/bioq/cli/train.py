@@ -8,12 +8,14 @@ from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_line, print_path, print_table
+from bioq.dataset.folds import ALL
 from bioq.errors import BioqError, UsageError, nearest, short, some
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
 from bioq.options import flag_of
 from bioq.progress import say
+from bioq.training.all_folds import train_all_folds
 from bioq.training.plan import (
     DEFAULT_MODEL,
     TrainingRequest,
@@ -39,6 +41,7 @@ def train(
     motifs: str | None = None,
     from_run: Annotated[Path | None, Parameter(name="--from")] = None,
     freeze: bool = False,
+    fold: str | None = None,
     resume: bool = False,
     force: Force = False,
     plan: bool = False,
@@ -65,6 +68,7 @@ def train(
         bioq train yeast --out run --resume
         bioq train deepsea --out run --devices 8
         bioq train mine --from run --out tuned
+        bioq train folded --fold all --out models
 
     Parameters
     ----------
@@ -81,8 +85,12 @@ def train(
     freeze
         With --from: train only the weights that belong to single targets (the output layer and
         the targets' queries); the weights that all targets share do not change.
+    fold
+        Of a data set with folds, the fold to test and the number of folds: 2/5 tests on fold 2,
+        validates on fold 3 and trains on the others. all: train a model for each fold in turn, into
+        OUT/fold-1, OUT/fold-2, ...
     resume
-        Continue an interrupted run.
+        Continue an interrupted run, or the folds of --fold all that are not finished.
     plan
         Print every value that would be used and where it comes from, with the memory and the time
         expected; train nothing and write nothing.
@@ -90,7 +98,7 @@ def train(
         TOML file with any of these options (lr = 1e-3, filters = 64, ...). A flag that differs
         from its default overrides the file.
     """
-    options = named_options(model, sizes, motifs, from_run, freeze, training)
+    options = named_options(model, sizes, motifs, from_run, freeze, training, fold)
     default = TrainingRequest().options()
     origins = {name: flag_of(name) for name, value in options.items() if value != default[name]}
     if config is not None:
@@ -104,6 +112,10 @@ def train(
         _print_plan(preview(dataset, request, out, resume=resume, force=force, origins=origins))
         return
     assert out is not None
+    if request.fold == ALL:
+        for run in train_all_folds(dataset, out, request, resume=resume, force=force):
+            print_path(run)
+        return
     run_training(dataset, out, request, resume=resume, force=force)
     print_path(out)
 

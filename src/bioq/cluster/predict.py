@@ -50,7 +50,7 @@ def predict_on_ray(
             run, source, genome=genome, chrom_alias=chrom_alias, options=options
         ) as prediction,
     ):
-        count = prediction.windows.count()
+        count, prediction = prediction.counted()
         identity = {
             "command": "predict",
             "run": run.resolve().name,

@@ -23,12 +23,13 @@ from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant
 from bioq.inputs import alleles_name, open_alleles
 from bioq.models.device import choose_device
+from bioq.runs.held_out import HeldOut
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
 from bioq.variants.background import Background
-from bioq.variants.jobs import open_scorer, table_metadata
+from bioq.variants.jobs import open_scorer, require_unseen, table_metadata
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 
@@ -52,7 +53,7 @@ def write_variants_on_ray(
     check_folder(out, resume=resume, force=force)
     refuse_input(out, *job.inputs(), job.run, table.background)
     _check(job.options, table)
-    names = table.score_names()
+    names = table.score_names(is_ensemble=job.is_ensemble())
     # This machine reads the genome and never predicts.
     local = replace(job, options=replace(job.options, device="cpu"))
     with (
@@ -60,6 +61,7 @@ def write_variants_on_ray(
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
         content = alleles.content
+        require_unseen(scorer, content)
         job = replace(job, genome=scorer.names.genome.path)  # the file, where a name was given
         task = _task(job, table, names, scorer)
         parts = compute_parts(
@@ -114,6 +116,7 @@ def _identity(
         "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
         **asdict(job.options),
+        **({"held_out": True} if table.held_out else {}),
         **software(),
     }
 
@@ -221,6 +224,7 @@ class VariantTask:
     lengths: Mapping[str, int]
     """Contig of the genome -> its length."""
     alias: Mapping[str, str]
+    held_out: HeldOut | None
 
     def open(self, device: str) -> "_OpenScoring":
         """Move the model to a device."""
@@ -240,6 +244,7 @@ def _task(
         genome=job.genome,
         lengths=scorer.names.genome.lengths,
         alias=scorer.names.alias,
+        held_out=scorer.held_out,
     )
 
 
@@ -256,6 +261,7 @@ class _OpenScoring:
             replace(task.options, device=device),
             targets=task.targets,
             background=task.background,
+            held_out=task.held_out,
         )
 
     def rows(self, shard: _Alleles) -> Iterator[tuple[Columns, Scores]]:

@@ -1,11 +1,13 @@
 """The packed data set: a folder of plain .npy files, written once and opened by memory map.
 
 `docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for
-each split, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known, `bins.npy`.
+each split or fold, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known,
+`bins.npy`.
 """
 
 from bioq.dataset.blocks import BLOCK_BP
 from bioq.dataset.checksums import require_undamaged, verify
+from bioq.dataset.folds import Fold
 from bioq.dataset.layout import (
     FOLDER_KIND,
     FORMAT,
@@ -19,14 +21,9 @@ from bioq.dataset.layout import (
     pack_labels,
     unpack_labels,
 )
-from bioq.dataset.reading import (
-    Batch,
-    Dataset,
-    PackedBatch,
-    Rows,
-    Split,
-    open_dataset,
-)
+from bioq.dataset.reading import Dataset, open_dataset
+from bioq.dataset.split import Batch, Rows, Split
+from bioq.dataset.storage import PackedBatch
 from bioq.dataset.writing import DatasetWriter, SplitWriter, new_dataset
 
 __all__ = [
@@ -42,6 +39,7 @@ __all__ = [
     "Dataset",
     "DatasetWriter",
     "Description",
+    "Fold",
     "PackedBatch",
     "Rows",
     "Source",

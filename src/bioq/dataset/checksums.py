@@ -39,9 +39,10 @@ def require_undamaged(data: Dataset, splits: Iterable[str]) -> None:
     Every command that computes from a data set calls it once, before its work: reading a file for
     its checksum takes about a second per gigabyte.
     """
-    folders = tuple(f"{name}/" for name in splits if name in data)
-    used = {name: at for name, at in data.files.items() if name.startswith((TARGETS, *folders))}
-    _require_checksums(data.path, used)
+    used = [folder for name in splits if name in data for folder in data[name].folders]
+    folders = tuple(f"{folder}/" for folder in used)
+    files = {name: at for name, at in data.files.items() if name.startswith((TARGETS, *folders))}
+    _require_checksums(data.path, files)
 
 
 def _require_checksums(path: Path, files: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from bioq.files import FolderKind, read_json, sha256
 from bioq.files.inside import kept_file
 from bioq.files.streams import input_name, stored
 from bioq.files.typed import Line
-from bioq.options import AtLeastZero, TargetCount, WindowBp, found, whole_number
+from bioq.options import AtLeastOne, AtLeastZero, TargetCount, WindowBp, found, whole_number
 
 FORMAT = "bioq-dataset"
 FORMAT_VERSION = 1
@@ -27,7 +27,7 @@ REMEDY = "copy or build the data set again"
 TARGETS = "targets.tsv"
 SIMULATION = "simulation"
 """The folder of a simulated data set that has its genome, its peaks and the truth."""
-FOLDER_KIND = FolderKind(METADATA, (TARGETS, *SPLITS, SIMULATION))
+FOLDER_KIND = FolderKind(METADATA, (TARGETS, *SPLITS, "fold-*", SIMULATION))
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Description:
     """Bins of each of `contigs` that may be windows, stored here or not: those that overlap no
     excluded region and have a known base in their window. Empty if they are not known; absent in
     data sets written before 2026-11-30."""
+    folds: Mapping[str, AtLeastOne] = field(default_factory=dict)
+    """Contig -> the fold of its windows, from 1; empty for a data set with splits."""
 
     @property
     def contig_lengths(self) -> dict[str, int]:
@@ -76,11 +78,12 @@ class Description:
         return dict(zip(self.contigs, self.contig_bp, strict=True)) if self.contig_bp else {}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry of `dataset.json`, without lengths and bins that are not known."""
+        """Return the entry of `dataset.json`, without lengths and bins that are not known, and
+        without the folds of a data set with splits."""
         entry = asdict(self)
-        for name in ("contig_bp", "contig_bins"):
-            if not entry[name]:
-                del entry[name]
+        for optional in ("contig_bp", "contig_bins", "folds"):
+            if not entry[optional]:
+                del entry[optional]
         return entry
 
 

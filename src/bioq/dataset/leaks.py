@@ -19,13 +19,16 @@ from bioq import dna
 from bioq.progress import Advance, progress
 
 if TYPE_CHECKING:
-    from bioq.dataset.reading import Dataset, Split
+    from bioq.dataset.reading import Dataset
+    from bioq.dataset.split import Split
 
 _FEW = 0.01
 """Below this share of its windows a split's scores hardly change. Repeats of a genome are far below
 it: in yeast and in human chromosomes 1 and 22 no test window equals a training window."""
 _ROWS_AT_ONCE = 1 << 16
-_KINDS = {"train": "training", "valid": "validation", "test": "test"}
+FOLD = "fold"
+"""The name of both sides of a leak between the folds of a data set."""
+_KINDS = {"train": "training ", "valid": "validation ", "test": "test ", FOLD: ""}
 
 Flags = npt.NDArray[np.bool_]
 
@@ -45,7 +48,7 @@ class Leak:
 
     def lines(self) -> Iterator[str]:
         """Yield one line per kind of leak that occurs."""
-        kind = f"a {_KINDS[self.other]} window"
+        kind = f"a {_KINDS[self.other]}window" + " of another fold" * (self.other == FOLD)
         if self.overlapping:
             yield self._line(self.overlapping, "shares", "share", f"bases with {kind}")
         if self.equal and self.overlapping is None:
@@ -64,13 +67,16 @@ class Leak:
         if share < _FEW:
             effect = "too few to change the scores much"
         return (
-            f"{count:,} of {self.windows:,} {_KINDS[self.split]} windows ({percent}) "
+            f"{count:,} of {self.windows:,} {_KINDS[self.split]}windows ({percent}) "
             f"{one if count == 1 else many} {what}: {effect}"
         )
 
 
 def count_leaks(data: Dataset) -> list[Leak]:
-    """Compare every two splits of a data set, each later one with those before it."""
+    """Compare every two splits of a data set, each later one with those before it; or each fold
+    with the other folds."""
+    if data.folds and data.chosen is None:
+        return [_fold_leak(data)]
     splits = [split for split in data.values() if len(split)]
     return [leak_of(later, earlier) for earlier, later in combinations(splits, 2)]
 
@@ -89,6 +95,27 @@ def leak_of(split: Split, other: Split) -> Leak:
     is_near = _near(split, other)
     equal = int((is_equal & ~is_near).sum())
     return Leak(split.name, other.name, len(split), int(is_near.sum()), equal)
+
+
+def _fold_leak(data: Dataset) -> Leak:
+    """Count the windows that have, on either strand, the sequence of a window of another fold.
+
+    Windows of two folds are on different contigs, so they share no bases.
+    """
+    windows = sum(map(len, data.values()))
+    with progress("compare windows", windows, "windows") as advance:
+        hashes, folds = [], []
+        for number, split in enumerate(data.values()):
+            either_strand = _hashes(split, advance, both_strands=True).min(axis=0)
+            hashes.append(either_strand[~_is_unknown(split)])
+            folds.append(np.full(len(hashes[-1]), number))
+    _, sequence, count = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
+    fold = np.concatenate(folds)[np.argsort(sequence, kind="stable")]
+    first = np.cumsum(count) - count
+    if not len(first):
+        return Leak(FOLD, FOLD, windows, 0, 0)
+    several = np.minimum.reduceat(fold, first) < np.maximum.reduceat(fold, first)
+    return Leak(FOLD, FOLD, windows, 0, int(count[several].sum()))
 
 
 def _near(split: Split, other: Split) -> Flags:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
 from bioq.errors import BioqError, UsageError, nearest, some
-from bioq.files.streams import is_stream
 from bioq.files.text import about_invisible, read_text
 from bioq.options import MOST_TARGETS
 
@@ -32,8 +30,6 @@ NAME = "name"
 _MOST_SUGGESTED = 3
 _MOST_CELLS = 10_000_000
 """Cells of a target table: each takes up to 60 bytes of memory."""
-PEAKS = "peaks"
-"""The column of a target sheet that gives each target's peak file."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +53,6 @@ class TargetRows:
         return pd.DataFrame(self.cells, columns=self.columns, dtype=str)
 
 
-@dataclass(frozen=True)
-class TargetSheet:
-    """A target table with the peak file of every target."""
-
-    path: Path
-    targets: pd.DataFrame
-    """`name`, then the sheet's annotation; without the column `peaks`."""
-    peaks: tuple[Path, ...]
-    """One file per target, in the order of the table."""
-
-
 def read_target_table(path: str | Path, *, by_hand: bool = False) -> pd.DataFrame:
     """Read a tab-separated target table; every column as text, empty cells as "".
 
@@ -83,40 +68,10 @@ def read_target_rows(path: str | Path) -> TargetRows:
     return _read_named_rows(Path(path), needed=(NAME,), by_hand=False)
 
 
-def read_target_sheet(path: str | Path) -> TargetSheet:
-    """Read a sheet of targets: `name`, `peaks` (a file, relative to the sheet) and annotation.
-
-    The files of a sheet in a pipe are relative to the working folder.
-
-    Raises BioqError, with the line, for a bad table (see `read_target_table`), a missing column
-    `peaks` and a missing peak file.
-    """
-    path = Path(path)
-    folder = Path() if is_stream(path) else path.parent
-    rows = _read_named_rows(path, needed=(NAME, PEAKS), by_hand=True)
-    table = rows.table()
-    peaks = []
-    for name, cell, line in zip(table[NAME], table[PEAKS], rows.lines, strict=True):
-        if not cell.strip():
-            raise BioqError(f"{path}:{line}: {name!r} has no peak file in column 'peaks'")
-        file = folder / cell
-        if not os.path.exists(file) or os.path.isdir(file):
-            if "://" in cell:
-                problem = f"is an address; download it and give its path here: {cell}"
-                raise BioqError(f"{path}:{line}: the peak file of {name!r} {problem}")
-            problem = "is a folder" if os.path.isdir(file) else "does not exist"
-            raise BioqError(
-                f"{path}:{line}: the peak file of {name!r} {problem}: "
-                f"{_about_path(cell, file)}; paths are relative to the sheet's folder, or absolute"
-            )
-        peaks.append(file)
-    return TargetSheet(path, table.drop(columns=PEAKS), tuple(peaks))
-
-
-def _about_path(cell: str, file: Path) -> str:
-    """Return a path that is not a file for a message, with the reason if it is invisible."""
-    note = about_invisible(cell)
-    return f"{str(file)!r}{note}" if note else str(file)
+def read_hand_written_rows(path: Path, *, needed: tuple[str, ...]) -> TargetRows:
+    """Read and check a table that is written by hand, see `read_target_table`, and has the columns
+    `needed`."""
+    return _read_named_rows(path, needed=needed, by_hand=True)
 
 
 def select_targets(table: pd.DataFrame, patterns: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 from bioq import dna
+from bioq.dataset.folds import fold_folders
 from bioq.dataset.layout import (
     FOLDER_KIND,
     FORMAT,
@@ -134,16 +135,17 @@ class DatasetWriter:
         self._folder = folder
         self._description = description
         self._targets = targets
+        self._names = fold_folders(max(description.folds.values(), default=0)) or SPLITS
         self._splits: dict[str, SplitMetadata] = {}
 
     @contextlib.contextmanager
     def split(
         self, name: str, *, strands_folded: bool = False, genome_bins: int | None = None
     ) -> Iterator[SplitWriter]:
-        """Open the split `name` for appending; closed when the block ends. `genome_bins` are the
-        bins of its contigs, see `SplitMetadata`."""
-        if name not in SPLITS or name in self._splits:
-            raise ValueError(f"split {name!r}: expected one of {SPLITS}, each once")
+        """Open the split or fold `name` for appending; closed when the block ends. `genome_bins`
+        are the bins of its contigs, see `SplitMetadata`."""
+        if name not in self._names or name in self._splits:
+            raise ValueError(f"split {name!r}: expected one of {self._names}, each once")
         writer = SplitWriter(
             self._folder / name, self._description, len(self._targets), folded=strands_folded
         )
@@ -160,7 +162,7 @@ class DatasetWriter:
 
     def attach(self, name: str, folder: Path) -> None:
         """Copy a folder into the data set as NAME/; its files get checksums too."""
-        if (self._folder / name).exists() or name in SPLITS:
+        if (self._folder / name).exists() or name in self._names:
             raise ValueError(f"{name!r} cannot be attached: the data set already has {name!r}")
         shutil.copytree(folder, self._folder / name)
 
@@ -179,7 +181,7 @@ class DatasetWriter:
             "description": self._description.as_json(),
             "targets": len(self._targets),
             "splits": {
-                name: self._splits[name].as_json() for name in SPLITS if name in self._splits
+                name: self._splits[name].as_json() for name in self._names if name in self._splits
             },
             "files": files,
         }

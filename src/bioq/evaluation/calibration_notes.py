@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from bioq.dataset import Dataset
 from bioq.evaluation.summary import VALID
 from bioq.runs.calibration import Calibration
+from bioq.runs.trained_model import TrainedModel, calibration_of, is_ensemble, members_of
 
 _TRAIN = "train"
 _SAME_RATE = 0.1
 """Base rates that differ by less than a tenth, or by chance, are not worth a note."""
 
 
-def calibration_notes(
-    data: Dataset, split: str, calibrations: Sequence[Calibration | None]
-) -> list[str]:
-    """Return the notes about the calibrations of the runs that are scored; None for a plain run."""
-    fitted = [calibration for calibration in calibrations if calibration is not None]
+def calibration_notes(data: Dataset, split: str, model: TrainedModel) -> list[str]:
+    """Return the notes about the calibration of a model that is scored, and those of the members
+    of an ensemble."""
+    members = [calibration_of(member) for member in members_of(model)]
+    fitted = [calibration for calibration in members if calibration is not None]
     notes = []
-    if fitted and len(fitted) < len(calibrations):
-        notes.append(f"{len(fitted)} of the {len(calibrations)} runs are calibrated, the rest not")
+    if fitted and len(fitted) < len(members):
+        notes.append(f"{len(fitted)} of the {len(members)} members are calibrated, the rest not")
+    if is_ensemble(model) and model.calibration is not None:
+        fitted.append(model.calibration)
     for calibration in dict.fromkeys(map(_described, fitted)):
         notes.append(f"the probabilities are calibrated: {calibration}")
     if split == VALID and _fitted_on(data, fitted):

@@ -15,8 +15,8 @@ from bioq.metrics import MIN_BLOCKS
 from bioq.models.device import choose_device
 from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
-from bioq.runs.trained_model import load
-from bioq.runs.weights import weights_checksum
+from bioq.runs.folder import read_config, with_fold_of
+from bioq.runs.trained_model import checksum_of, load
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ def calibrate(
     """Fit a run's calibration on the split `valid`; write RUN/calibration.json if it gains.
 
     `predict` and every other function that returns probabilities then returns calibrated
-    probabilities, as long as the run has the same weights. If no map gains anything (see
+    probabilities, as long as the run has the same weights. The calibration of an ensemble is fitted
+    to the mean of its members' probabilities, each calibrated if the member is, and is applied to
+    this mean, as long as no member changes. If no map gains anything (see
     `calibration_choice`), there is no file afterwards. Raises BioqError if the run has a
     calibration already, unless `force` replaces or removes it; if the run and the data set do not
     fit together; if the split is missing, has only positive or only negative labels, or covers
@@ -49,13 +51,14 @@ def calibrate(
     run, there = path_to("run", run), choose_device(device)
     batch_size = whole_number("batch_size", batch_size, least=1)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
+    data = with_fold_of(run, read_config(run), data)
     require_undamaged(data, [VALID])
     model = load(run, calibrated=False)
     require_match(run, model, data)
     require_absent(run / CALIBRATION_FILE, force=force)
     positives = _require_labels(data)
     split = data[VALID]
-    checksum = weights_checksum(model.network)
+    checksum = checksum_of(model)
     labels, probability = predict_labelled(
         model.to(there),
         split,

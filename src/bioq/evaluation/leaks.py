@@ -20,11 +20,14 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
         return
     checked = set()
     for run in runs:
-        fingerprint = read_config(run).data.get("fingerprint")
-        if fingerprint in checked:
+        config = read_config(run)
+        fingerprint, fold = config.data.get("fingerprint"), config.fold
+        if (fingerprint, fold) in checked:
             continue
-        checked.add(fingerprint)
-        trained_on = data if fingerprint == data.fingerprint else _other_data(run)
+        checked.add((fingerprint, fold))
+        here = None if data.chosen is None else str(data.chosen)
+        is_same = fingerprint == data.fingerprint and fold == here
+        trained_on = data if is_same else _other_data(run)
         if trained_on is None:
             yield (
                 f"{run.resolve().name} was trained on a data set that is not here, so it is not "

@@ -1,32 +1,27 @@
-"""`evaluate`: predicts a split with a run, or the mean of several, and scores the predictions.
+"""`evaluate`: predicts a split with a run and scores the predictions.
 
 Thresholds are chosen on the split `valid`, never on the split that is scored.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError
 from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.leaks import TRAIN, leak_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
-from bioq.evaluation.summary import VALID, About, Evaluation, Labels, Probability
-from bioq.files import real
+from bioq.evaluation.summary import VALID, About, DataName, Evaluation, Labels, Probability
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.models.device import choose_device
-from bioq.options import AtLeastOne, check_types, of_type, path_to
+from bioq.options import AtLeastOne, check_types, path_to
 from bioq.progress import say
-from bioq.runs.calibration import Calibration
-from bioq.runs.folder import CONFIG, has_history, read_config, read_history
+from bioq.runs.folder import has_history, read_config, read_history, read_members, with_fold_of
 from bioq.runs.same_everywhere import what_to_try
-from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.trained_model import TrainedModel, calibration_of, load, members_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,7 @@ class EvaluateOptions:
 
 
 def evaluate(
-    run: str | Path | Sequence[str | Path],
+    run: str | Path,
     data: Dataset | str | Path,
     *,
     out: str | Path | None = None,
@@ -64,23 +59,20 @@ def evaluate(
     """Score the run's best model on one split, and write `RUN/evaluation/`.
 
     The evaluation of another split than test is written into `RUN/evaluation-SPLIT/`; an earlier
-    evaluation of the same split is replaced only with `force`.
+    evaluation of the same split is replaced only with `force`. With `out`, `OUT/evaluation/` is
+    written instead.
 
-    Of several runs the mean of their probabilities is scored (an ensemble: Lakshminarayanan et al.
-    2017), with one model in memory at a time; they need `out`, and `OUT/evaluation/` is written.
     With strands="both" the probabilities of the two strands are averaged. The default device is the
-    first CUDA card, else the CPU. Raises BioqError if a run and the data set have other targets or
-    another window length, or the split is missing or empty; UsageError for options that are wrong,
-    and for runs and an `out` that do not go together.
+    first CUDA card, else the CPU. Raises BioqError if the run and the data set have other targets
+    or another window length, or the split is missing or empty; UsageError for options that are
+    wrong.
     """
-    paths = [run] if isinstance(run, str | Path) else of_type("run", run, Sequence, "a path")
-    runs = [path_to("run", path) for path in paths]
     options = EvaluateOptions(split, strands, device, batch_size, precision)
-    return evaluate_runs(runs, data, out, options, force=force)
+    return evaluate_run(path_to("run", run), data, out, options, force=force)
 
 
-def evaluate_runs(
-    runs: Sequence[Path],
+def evaluate_run(
+    run: Path,
     data: Dataset | str | Path,
     out: str | Path | None,
     options: EvaluateOptions,
@@ -89,96 +81,79 @@ def evaluate_runs(
 ) -> Evaluation:
     """Do what `evaluate` does, for the options of `options`."""
     split = options.split
-    home = _home(runs, None if out is None else path_to("out", out))
+    home = run if out is None else path_to("out", out)
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
+    data = with_fold_of(run, read_config(run), data)
     require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
-    members = [_open_member(path, data, keep=len(runs) == 1) for path in runs]
+    model = load(run)
+    require_match(run, model, data)
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
-    device = choose_device(options.device)
-    ensemble = _Ensemble(members, make_folder(home, split), device, options)
-    calibrations = [member.calibration for member in members]
-    about: About = {
-        "run": home.resolve().name,
-        "data": {"name": data.path.resolve().name, "fingerprint": data.fingerprint},
-        "split": split,
-        "windows": len(data[split]),
-        "targets": len(data.targets),
-        "members": [member.run.resolve().name for member in members],
-        "calibrated": all(calibration is not None for calibration in calibrations),
-        "strands": options.strands,
-        "precision": options.precision,
-        "notes": [
-            *_notes(data, split, options.strands, calibrations),
-            *leak_notes(runs, data, split),
-        ],
-    }
+    model = model.to(choose_device(options.device))
+    folder = make_folder(home, split)
     thresholds = None
     if VALID in data and len(data[VALID]):
-        thresholds = choose_thresholds(*ensemble.predict(data[VALID]))
+        thresholds = choose_thresholds(*_predict(model, data[VALID], folder, options))
+    about = _about(run, home, model, data, options)
     evaluation = score(
-        *ensemble.predict(data[split]), data.targets, thresholds, about, data[split].blocks()
+        *_predict(model, data[split], folder, options),
+        data.targets,
+        thresholds,
+        about,
+        data[split].blocks(),
     )
-    _add_advice(evaluation, data, members)
+    _add_advice(evaluation, data, run)
     write_evaluation(evaluation, home)
     for note in about["notes"]:
         say(f"note: {note}")
     return evaluation
 
 
-@dataclass(frozen=True, eq=False)
-class _Member:
-    """A run whose probabilities count."""
-
-    run: Path
-    calibration: Calibration | None
-    model: TrainedModel | None
-    """The model, if it is kept in memory."""
-
-    def load(self) -> TrainedModel:
-        """Return the model, with the calibration that was read before."""
-        if self.model is not None:
-            return self.model
-        return load(self.run, calibrated=False).with_calibration(self.calibration)
-
-
-@dataclass(frozen=True)
-class _Ensemble:
-    """Runs whose mean probability is scored, and the options of their prediction."""
-
-    members: Sequence[_Member]
-    folder: Path
-    """The folder of predictions that are too large for memory."""
-    device: torch.device
-    options: EvaluateOptions
-
-    def predict(self, split: Split) -> tuple[Labels, Probability]:
-        """Return the labels and the mean probabilities of a split, `(windows, targets)`."""
-        labels, total = self._predict_with(self.members[0], split)
-        for member in self.members[1:]:
-            total += self._predict_with(member, split)[1]
-        if len(self.members) > 1:
-            total /= len(self.members)
-        return labels, total
-
-    def _predict_with(self, member: _Member, split: Split) -> tuple[Labels, Probability]:
-        return predict_labelled(
-            member.load().to(self.device),
-            split,
-            self.folder,
-            strands=self.options.strands,
-            batch_size=self.options.batch_size,
-            precision=self.options.precision,
-        )
+def _predict(
+    model: TrainedModel, split: Split, folder: Path, options: EvaluateOptions
+) -> tuple[Labels, Probability]:
+    """Return the labels and the probabilities of a split, `(windows, targets)`; `folder` is for
+    predictions that are too large for memory."""
+    return predict_labelled(
+        model,
+        split,
+        folder,
+        strands=options.strands,
+        batch_size=options.batch_size,
+        precision=options.precision,
+    )
 
 
-def _add_advice(evaluation: Evaluation, data: Dataset, members: Sequence[_Member]) -> None:
+def _about(
+    run: Path, home: Path, model: TrainedModel, data: Dataset, options: EvaluateOptions
+) -> About:
+    """Return what is scored, and how it is predicted."""
+    split = options.split
+    members = read_members(run, model.config)
+    return {
+        "run": home.resolve().name,
+        "data": _data_name(data),
+        "split": split,
+        "windows": len(data[split]),
+        "targets": len(data.targets),
+        "members": [folder.name for folder, _ in members] or [run.resolve().name],
+        "calibrated": model.calibration is not None
+        or all(calibration_of(member) is not None for member in members_of(model)),
+        "strands": options.strands,
+        "precision": options.precision,
+        "notes": [
+            *_notes(data, split, options.strands, model),
+            *leak_notes([folder for folder, _ in members] or [run], data, split),
+        ],
+    }
+
+
+def _add_advice(evaluation: Evaluation, data: Dataset, run: Path) -> None:
     """Add what to try to the targets that get the same prediction for every window."""
     found = evaluation.summary.get("same_everywhere")
     if found is None or not found["targets"]:
         return
-    run = members[0].run
     config = read_config(run)
     is_of_run = config.data.get("fingerprint") == data.fingerprint and "train" in data
     found["advice"] = what_to_try(
@@ -190,36 +165,16 @@ def _add_advice(evaluation: Evaluation, data: Dataset, members: Sequence[_Member
     )
 
 
-def _open_member(run: Path, data: Dataset, *, keep: bool) -> _Member:
-    """Load a run and check it against a data set; `keep` its model in memory."""
-    model = load(run)
-    require_match(run, model, data)
-    return _Member(run, model.calibration, model if keep else None)
+def _data_name(data: Dataset) -> DataName:
+    name: DataName = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
+    if data.chosen is not None:
+        name["fold"] = str(data.chosen)
+    return name
 
 
-def _home(runs: Sequence[Path], out: str | Path | None) -> Path:
-    """Return the folder in which `evaluation/` is written."""
-    if out is None:
-        if len(runs) != 1:
-            raise UsageError(f"{len(runs)} runs: give the folder for their evaluation with --out")
-        return runs[0]
-    seen: set[Path] = set()
-    for run in runs:
-        if real(run) in seen:
-            raise UsageError(f"{run}: is named twice; an ensemble is of different runs")
-        seen.add(real(run))
-    if (Path(out) / CONFIG).exists():
-        raise UsageError(
-            f"--out {out}: is a run folder, which holds its own evaluation; give another folder"
-        )
-    return Path(out)
-
-
-def _notes(
-    data: Dataset, split: str, strands: Strands, calibrations: Sequence[Calibration | None]
-) -> list[str]:
+def _notes(data: Dataset, split: str, strands: Strands, model: TrainedModel) -> list[str]:
     """Return the warnings about the scores of a split."""
-    notes = calibration_notes(data, split, calibrations)
+    notes = calibration_notes(data, split, model)
     if VALID not in data or not len(data[VALID]):
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "

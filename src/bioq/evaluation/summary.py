@@ -35,6 +35,8 @@ class DataName(TypedDict):
 
     name: Name
     fingerprint: Line
+    fold: NotRequired[Line]
+    """The fold that is tested, such as `2/5`, of a data set with folds."""
 
 
 class About(TypedDict):

@@ -100,6 +100,9 @@ class RegionWindows:
         self._source = source
         self.past_end = 0
         """Bins that reach past the end of their contig; set by `count`."""
+        self.contigs: dict[str, int] = {}
+        """The names in the column `chrom` -> the genome's numbers of the contigs; set by `count`.
+        """
         self._has_compared_track = False
         self._genome = genome
         self._names = ContigNames(genome, alias)
@@ -128,6 +131,7 @@ class RegionWindows:
         with progress(f"check {self.label}", None, "windows") as advance:
             for bin_ in self._bins():
                 windows += 1
+                self.contigs[bin_.contig_name] = bin_.contig
                 self.past_end += bin_.start + self._bin_bp > self._lengths[bin_.contig]
                 twice += self._ordered and bin_[:2] == last
                 last = bin_[:2]

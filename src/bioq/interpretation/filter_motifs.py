@@ -22,7 +22,13 @@ from bioq.interpretation.motif_matches import match_motifs
 from bioq.models.families import first_convolution
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.progress import say
-from bioq.runs.folder import require_window_bp, training_data
+from bioq.runs.folder import (
+    read_config,
+    refuse_ensemble,
+    require_window_bp,
+    training_data,
+    with_fold_of,
+)
 from bioq.runs.trained_model import TrainedModel, load, network_of
 
 SIGNIFICANT_Q = 0.05
@@ -92,8 +98,12 @@ class FilterMotifs:
 def open_motif_inputs(run: Path, dataset: Path | None, options: MotifOptions) -> MotifInputs:
     """Open a run, a data set (by default the run's) and the motifs to match with.
 
-    Raises BioqError if a file cannot be read, or the data set has windows of another length.
+    Raises BioqError if a file cannot be read, or the data set has windows of another length, and
+    UsageError for an ensemble.
     """
+    refuse_ensemble(
+        run, read_config(run), "filters belong to one network; name the folder of a member"
+    )
     model = load(run)
     data = _open_data(run, model, dataset, options.split)
     return MotifInputs(
@@ -167,7 +177,7 @@ def _open_data(run: Path, model: TrainedModel, dataset: Path | None, split: str)
         data = training_data(run)
         say(f"data set: {data.path}")
     else:
-        data = open_dataset(dataset)
+        data = with_fold_of(run, model.config, open_dataset(dataset))
     require_window_bp(run, model.config, data)
     require_undamaged(data, [split])
     return data

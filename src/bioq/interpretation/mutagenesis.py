@@ -1,6 +1,7 @@
 """The effects of every substitution in one window."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -21,7 +22,14 @@ from bioq.forward import (
 )
 from bioq.models.device import on_device
 from bioq.options import found, one_of, whole_number
-from bioq.runs.trained_model import calibrated, module_to_compute, require_length, require_module
+from bioq.runs.trained_model import (
+    calibrated,
+    mean_of_members,
+    members_of,
+    module_to_compute,
+    require_length,
+    require_module,
+)
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -65,31 +73,69 @@ def mutate_window(
         raise UsageError(f"advance {found(advance)}; expected a function")
     offset, base = np.nonzero(codes[start:end, None] != np.arange(4))  # of every mutant
 
-    def predict(windows: dna.Bytes) -> Floats:
-        return predict_codes(model, windows, strands=strands, precision=precision)
-
     with on_device(model, device) as there:
         require_precision(there, precision)
-        shared = None
-        if there.type == "cpu":
-            shared = open_mutants(
-                module_to_compute(model), codes, len(offset), strands=strands, precision=precision
-            )
-            batch_size = batch_size if shared is None else shared.at_once
-        reference = calibrated(model, shared.reference) if shared else predict(codes[None])[0]
+        members = [
+            _open_window(member, codes, len(offset), there, strands, precision)
+            for member in members_of(model)
+        ]
+        batch_size = min(member.at_once or batch_size for member in members)
+        reference = mean_of_members(model, [member.reference for member in members])
         count = len(reference)
         chosen = np.arange(count) if targets is None else numbers_below("targets", targets, count)
         effects = np.zeros((4, end - start, len(chosen)), dtype=np.float32)
         for first in range(0, len(offset), batch_size):
             rows = slice(first, first + batch_size)
             position, letter = start + offset[rows], base[rows]
-            if shared is not None:
-                probability = calibrated(model, shared.probabilities(position, letter))
-            else:
-                probability = predict(_mutants(codes, position, letter))
+            parts = [member.probabilities(position, letter) for member in members]
+            probability = mean_of_members(model, parts)
             effects[letter, offset[rows]] = (probability - reference)[:, chosen]
             advance(len(position))
     return reference[chosen], effects
+
+
+@dataclass(frozen=True)
+class _OpenWindow:
+    """A window of one network, whose mutants are predicted."""
+
+    reference: Floats
+    """Calibrated probabilities of the window `(targets,)`."""
+    probabilities: Callable[[Numbers, Numbers], Floats]
+    """Position and base of mutants, each `(n,)` -> calibrated probabilities `(n, targets)`."""
+    at_once: int | None
+    """The mutants to predict at a time; None if the network has no preference."""
+
+
+def _open_window(
+    model: nn.Module,
+    codes: dna.Bytes,
+    mutants: int,
+    device: torch.device,
+    strands: Strands,
+    precision: Precision,
+) -> _OpenWindow:
+    """Return a window of a network that is on `device`, with the fast path if there is one."""
+    shared = None
+    if device.type == "cpu":
+        shared = open_mutants(
+            module_to_compute(model), codes, mutants, strands=strands, precision=precision
+        )
+
+    def predict(windows: dna.Bytes) -> Floats:
+        return predict_codes(model, windows, strands=strands, precision=precision)
+
+    if shared is None:
+        return _OpenWindow(
+            predict(codes[None])[0],
+            lambda position, base: predict(_mutants(codes, position, base)),
+            None,
+        )
+    compute = shared.probabilities
+    return _OpenWindow(
+        calibrated(model, shared.reference),
+        lambda position, base: calibrated(model, compute(position, base)),
+        shared.at_once,
+    )
 
 
 def _mutants(codes: dna.Bytes, position: Numbers, base: Numbers) -> dna.Bytes:

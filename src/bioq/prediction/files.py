@@ -70,7 +70,7 @@ def predict_file(
         layout = prediction.predictor.layout
         outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
         _require_new(out, outs, resume=resume, force=force)
-        count = prediction.windows.count()
+        count, prediction = prediction.counted()
         prediction.predictor.model.to(device)
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)

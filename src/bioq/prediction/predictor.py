@@ -6,7 +6,7 @@
 import contextlib
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,9 @@ from bioq.inputs import (
 )
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import say
+from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.folder import report_other_genome
+from bioq.runs.held_out import HeldOut, held_out
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Dtype, Kind, Layout, Scores
@@ -60,6 +62,9 @@ class PredictOptions:
     """Bases from window to window in a long sequence or region; by default the bin's length."""
     pad: bool = False
     """Put a sequence that is shorter than the window in the middle of unknown bases."""
+    held_out: bool = False
+    """Predict each region with those members of an ensemble only whose training has not seen its
+    contig."""
     dtype: Dtype = "float32"
     """Type of the probabilities in the file: float32, or float16 for half the size."""
     batch_size: AtLeastOne = BATCH_SIZE
@@ -79,6 +84,10 @@ def _check_options(options: PredictOptions, genome: Path | None, chrom_alias: Pa
         raise UsageError(
             "--dtype cannot be combined with --top: --dtype applies to the matrix output only"
         )
+    if genome is None and options.held_out:
+        raise UsageError(
+            "--held-out needs regions and --genome: members are chosen by the contig of a region"
+        )
     if genome is not None and options.pad:
         raise UsageError("--pad is for sequences; regions are padded with the bases of the genome")
     require_genome(chrom_alias, genome)
@@ -93,17 +102,34 @@ class Predictor:
     chosen: npt.NDArray[np.int64]
     """Numbers of the targets in the output of the model."""
     options: PredictOptions
+    members: Mapping[str, tuple[int, ...]] | None = None
+    """Contig in the column `chrom` -> numbers of the members of an ensemble that predict it; None
+    for the whole model."""
 
     def rows(self, batch: WindowBatch, *, first: int) -> tuple[Columns, Scores]:
         """Return the columns and scores of a batch; its first window is number `first`."""
         options = self.options
-        probability = predict_codes(
-            self.model, batch.codes, strands=options.strands, precision=options.precision
-        )[:, self.chosen]
+        probability = self._predict(batch)[:, self.chosen]
         if options.top is None:
             return batch.columns, {PROBABILITY: probability}
         names = self.layout.targets[NAME].to_numpy(dtype=object)
         return _top_rows(batch, probability, names, first, options.top), {}
+
+    def _predict(self, batch: WindowBatch) -> npt.NDArray[np.float32]:
+        """Return the probabilities of all targets `(windows, targets)`."""
+        strands, precision = self.options.strands, self.options.precision
+        if self.members is None:
+            return predict_codes(self.model, batch.codes, strands=strands, precision=precision)
+        probability = np.empty((len(batch), len(self.model.targets)), dtype=np.float32)
+        rows_of: dict[tuple[int, ...], list[int]] = {}
+        for row, contig in enumerate(batch.columns["chrom"]):
+            rows_of.setdefault(self.members[contig], []).append(row)
+        for members, rows in rows_of.items():
+            model = self.model.with_members(members)
+            probability[rows] = predict_codes(
+                model, batch.codes[rows], strands=strands, precision=precision
+            )
+        return probability
 
 
 @dataclass(frozen=True)
@@ -116,6 +142,21 @@ class OpenPrediction:
     genome: Genome | None
     identity: Mapping[str, Any]
     """JSON values that must be the same to resume the output."""
+    held_out: HeldOut | None = None
+    """What the members of an ensemble have seen, if each region is predicted by the others."""
+
+    def counted(self) -> tuple[int, "OpenPrediction"]:
+        """Return the number of windows, after a check of the whole input, and the prediction with
+        the members that predict each contig of it.
+
+        Raises BioqError for input that is malformed, or that no member can predict.
+        """
+        count, windows = self.windows.count(), self.windows
+        if self.held_out is None or not isinstance(windows, RegionWindows):
+            return count, self
+        chosen = self.held_out.choose(windows.contigs.values())
+        members = {name: chosen[number] for name, number in windows.contigs.items()}
+        return count, replace(self, predictor=replace(self.predictor, members=members))
 
     def report_past_end(self, count: int) -> None:
         """Print how many of `count` bins reach past the end of their contig, if any do."""
@@ -153,6 +194,9 @@ def open_prediction(
         if names is not None:
             report_other_genome(run, model.config, names.genome)
         windows = _open_windows(opened, model, names, options, ordered=ordered)
+        unseen = None
+        if options.held_out and names is not None:
+            unseen = _held_out(run, model, names, windows)
         table = model.targets.iloc[chosen].reset_index(drop=True)
         layout = _layout(windows, table, options, run)
         yield OpenPrediction(
@@ -161,7 +205,22 @@ def open_prediction(
             source=opened,
             genome=None if names is None else names.genome,
             identity=_identity(run, options, table, genome, chrom_alias),
+            held_out=unseen,
         )
+
+
+def _held_out(run: Path, model: TrainedModel, names: ContigNames, windows: Windows) -> HeldOut:
+    """Return what the members of an ensemble have seen. Raises UsageError for other input than
+    regions, BioqError if it is not known."""
+    if not isinstance(windows, RegionWindows):
+        raise UsageError("--held-out needs regions: members are chosen by the contig of a region")
+    found = held_out(run, model.config, names)
+    if model.calibration is not None:
+        say(
+            f"note: {run / CALIBRATION_FILE} is not used with --held-out: it was fitted to the "
+            "mean of all members"
+        )
+    return found
 
 
 def _open_windows(
@@ -206,7 +265,7 @@ def _open_windows(
 
 def _layout(windows: Windows, targets: pd.DataFrame, options: PredictOptions, run: Path) -> Layout:
     """Return the layout of a table of windows or, with `top`, of their most probable targets."""
-    metadata = {"run": run.resolve().name, "strands": options.strands}
+    metadata = {"run": run.resolve().name, "strands": options.strands, **_chosen(options)}
     if options.top is None:
         return Layout(windows.columns, targets, (PROBABILITY,), metadata, options.dtype)
     columns: Mapping[str, Kind] = {
@@ -238,7 +297,13 @@ def _identity(
         "pad": options.pad,
         "dtype": options.dtype,
         "precision": options.precision,
+        **_chosen(options),
     }
+
+
+def _chosen(options: PredictOptions) -> dict[str, bool]:
+    """Return the entry about the choice of members; {} for tables as older versions wrote them."""
+    return {"held_out": True} if options.held_out else {}
 
 
 def _top_rows(

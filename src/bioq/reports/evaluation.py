@@ -73,8 +73,7 @@ def write_report(
 
 def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> Path:
     evaluation = read_evaluation(run, split)
-    is_run = (run / CONFIG).exists()  # else the folder is the evaluation of several runs
-    config = read_config(run) if is_run else None
+    config = _trained(run)
     drawn = list(figures_of_scores(evaluation))
     if config is not None:
         drawn += figures_of_training(run, config)
@@ -113,6 +112,13 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
     return folder / REPORT
 
 
+def _trained(run: Path) -> RunConfig | None:
+    """Return the configuration of a run that was trained; None for an ensemble, and for a folder
+    that has the evaluation of a run elsewhere."""
+    config = read_config(run) if (run / CONFIG).exists() else None
+    return None if config is None or config.members else config
+
+
 def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the comparison with published models, with the names that their papers use."""
     rows = evaluation.summary["published"]
@@ -149,6 +155,8 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
     """Return the commands that train and evaluate this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
+    if config.fold is not None:
+        train += ["--fold", config.fold]
     options = dict(config.training)
     flags = dict(options.get("sizes") or {}) | (
         {"motifs": options["motifs"]} if options.get("motifs") else {}

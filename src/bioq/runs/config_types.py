@@ -27,6 +27,7 @@ class TrainingEntry(TypedDict):
     model: NotRequired[str | None]
     motifs: NotRequired[Name | None]
     freeze: NotRequired[bool]
+    fold: NotRequired[Line | None]
     device: NotRequired[str | None]
     seed: NotRequired[int]
     precision: NotRequired[str]
@@ -46,6 +47,20 @@ class DataEntry(TypedDict):
     label_rule: NotRequired[str]
     windows: dict[str, AtLeastZero]
     contigs: NotRequired[dict[str, AtLeastZero]]
+    seen_contigs: NotRequired[list[str]]
+    """Contigs with a window that the training or the choice of its epoch has seen; runs written
+    before 2026-11-29 and data sets without coordinates lack it."""
+
+
+class MemberEntry(TypedDict):
+    """A run that an ensemble averages."""
+
+    name: Line
+    """The name of its folder in `members/`."""
+    origin: Name
+    """The folder that it was copied from."""
+    weights: Line
+    """SHA-256 of its file of best weights."""
 
 
 class ConfigFile(TypedDict):
@@ -55,3 +70,5 @@ class ConfigFile(TypedDict):
     training: TrainingEntry
     data: DataEntry
     versions: dict[str, Any]
+    members: NotRequired[list[MemberEntry]]
+    """Of an ensemble; a run that was trained has none."""

@@ -1,7 +1,8 @@
 """The run folder: `bioq train` writes it, and every command that uses a model reads it.
 
 RUN/model.safetensors (best by validation), last.safetensors, config.json, targets.tsv, history.csv,
-calibration.json (if calibrated), resume/state.safetensors.
+calibration.json (if calibrated), resume/state.safetensors. The folder of an ensemble (`ensemble`)
+has config.json, targets.tsv, calibration.json, and in members/ a run folder for each member.
 """
 
 import json
@@ -21,11 +22,11 @@ from torch import nn
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset, open_dataset
 from bioq.dataset.targets import read_target_table, write_target_table
-from bioq.errors import BioqError, shown
+from bioq.errors import BioqError, UsageError, shown, some
 from bioq.files import FolderKind, new_file, new_folder, read_json
-from bioq.files.inside import kept_file, require_kept
+from bioq.files.inside import kept_file, require_inside, require_kept
 from bioq.files.numbers import read_numbers
-from bioq.files.typed import record
+from bioq.files.typed import record, repeated
 from bioq.genome import Genome
 from bioq.genome.builds import build_of, different_genomes, lengths_in
 from bioq.models import build_from_architecture
@@ -36,16 +37,26 @@ from bioq.runs.config_types import ConfigFile
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
+HEADER = {"format": FORMAT, "format_version": FORMAT_VERSION}
 _REMEDY = "train again or restore the file"
+_REMAKE = "make the ensemble again with 'bioq ensemble'"
 CONFIG = "config.json"
 BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
 STATE = "resume/state.safetensors"
+MEMBERS = "members"
+"""The folder of the run folders that an ensemble averages."""
+ENSEMBLE = "ensemble"
+"""The name of the model in the `config.json` of an ensemble."""
+MOST_MEMBERS = 64
+"""Members of an ensemble, which are in memory together: of `bioq` in its published size, 12 GB."""
+SEEN_SPLITS = ("train", "valid")
+"""The splits whose windows a trained network has seen, by its steps or the choice of its epoch."""
 FOLDER_KIND = FolderKind(
     CONFIG,
     (
-        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, STATE.split("/")[0]),
+        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, STATE.split("/")[0], MEMBERS),
         *("evaluation", "evaluation-*", "tensorboard"),
     ),
 )
@@ -63,12 +74,20 @@ class RunConfig:
     """The data set: its path, fingerprint, windows, bin, label rule and the lengths of contigs."""
     versions: Mapping[str, str]
     """Of BioQ, Python, PyTorch and NumPy."""
+    members: Sequence[Mapping[str, Any]] = ()
+    """Name, origin and checksum of each run that an ensemble averages; empty for any other run."""
 
     @property
     def recipe(self) -> Mapping[str, Any]:
         """The recipe with every choice made; {} in a run that did not record it yet."""
         recipe: Mapping[str, Any] = self.training.get("resolved", {})
         return recipe
+
+    @property
+    def fold(self) -> str | None:
+        """The fold that the run leaves for testing, such as `2/5`; None without folds."""
+        fold: str | None = self.training.get("fold")
+        return fold
 
     @property
     def contig_lengths(self) -> Mapping[str, int]:
@@ -100,8 +119,7 @@ def create_run(
     Raises BioqError if `run` exists, unless it is a run and `force` replaces it.
     """
     config = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        **HEADER,
         "model": dict(model),
         "training": dict(training),
         "data": {
@@ -113,23 +131,94 @@ def create_run(
             "label_rule": data.description.label_rule,
             "windows": {name: len(split) for name, split in data.items()},
             "contigs": data.description.contig_lengths,
+            **_seen_entry(data, training),
         },
-        "versions": {
-            "bioq": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": software(),
     }
     with new_folder(run, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
+def software() -> dict[str, str]:
+    """Return the entry `versions` of `config.json`."""
+    return {
+        "bioq": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _seen_entry(data: Dataset, training: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the entry `seen_contigs` of a new run: those of its data set and, if it starts from
+    another run, of that run; {} if they are not known."""
+    seen = seen_contigs(data)
+    source = training.get("from")
+    if seen is not None and source is not None:
+        before = read_config(source["path"]).data.get("seen_contigs")
+        seen = None if before is None else sorted({*seen, *before})
+    return {} if seen is None else {"seen_contigs": seen}
+
+
+def seen_contigs(data: Dataset) -> list[str] | None:
+    """Return the contigs with a window that a training on a data set sees, also by the choice of
+    its best epoch; None without coordinates."""
+    splits = [split for name, split in data.items() if name in SEEN_SPLITS and len(split)]
+    if not all(split.has_coordinates for split in splits):
+        return None
+    numbers = [np.unique(split.bin_starts()[:, 0]) for split in splits]
+    return sorted({data.description.contigs[number] for each in numbers for number in each})
+
+
 def files_of_run(run: str | Path) -> list[Path]:
-    """Return the files of a run that a command reads, whether they exist or not."""
+    """Return the files of a run that a command reads, whether they exist or not, and the files of
+    an ensemble's members."""
+    run = Path(run)
     names = (CONFIG, TARGETS, BEST, LAST, HISTORY, STATE, CALIBRATION_FILE)
-    return [Path(run) / name for name in names]
+    return [*(run / name for name in names), *run.glob(f"{MEMBERS}/*/*")]
+
+
+def read_members(run: str | Path, config: RunConfig) -> list[tuple[Path, RunConfig]]:
+    """Return the folder and the configuration of each member of an ensemble; [] of any other run.
+
+    Raises BioqError for too many members or two of one name, for a folder that leads out of the
+    ensemble or is an ensemble itself, and for a member whose outputs are not those of the ensemble.
+    """
+    run, file = Path(run), Path(run) / CONFIG
+    names = [entry["name"] for entry in config.members]
+    if len(names) > MOST_MEMBERS:
+        raise BioqError(
+            f"{file}: has {len(names):,} members, expected at most {MOST_MEMBERS}; {_REMAKE}"
+        )
+    twice = repeated(names)
+    if twice is not None:
+        raise BioqError(f"{file}: has the member {shown(twice)} twice; {_REMAKE}")
+    members = []
+    for name in names:
+        if "/" in name:
+            raise BioqError(f"{file}: has the member {shown(name)}, expected a name; {_REMAKE}")
+        folder = require_inside(run, f"{MEMBERS}/{name}")
+        member = read_config(folder)
+        if member.members:
+            raise BioqError(f"{folder}: is an ensemble itself, expected a trained run; {_REMAKE}")
+        for kind, key in (("model", "targets"), ("model", "window_bp"), ("data", "bin_bp")):
+            of_member, of_all = getattr(member, kind)[key], getattr(config, kind)[key]
+            if of_member != of_all:
+                raise BioqError(
+                    f"{folder / CONFIG}: {kind}.{key} is {of_member:,}, in {file} it is "
+                    f"{of_all:,}; {_REMAKE}"
+                )
+        members.append((folder, member))
+    return members
+
+
+def refuse_ensemble(run: str | Path, config: RunConfig, why: str) -> None:
+    """Raise UsageError, which names the members, if a run is an ensemble; `why` is what does not
+    work and what to do."""
+    if config.members:
+        names = [f"{MEMBERS}/{entry['name']}" for entry in config.members]
+        raise UsageError(f"{run}: is an ensemble; {why}: {some(names, 3)}")
 
 
 def read_config(run: str | Path) -> RunConfig:
@@ -158,8 +247,9 @@ def read_config(run: str | Path) -> RunConfig:
 def network_outline(run: str | Path, config: RunConfig) -> nn.Module:
     """Return the network of a run on PyTorch's device "meta": its layers, without weights.
 
-    Raises BioqError if this version of BioQ cannot build it.
+    Raises BioqError if this version of BioQ cannot build it, UsageError for an ensemble.
     """
+    refuse_ensemble(run, config, "it has no network of its own; name the folder of a member")
     try:
         with torch.device("meta"):
             return build_from_architecture(config.model)
@@ -209,12 +299,33 @@ def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None
         )
 
 
+def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
+    """Return a data set with the splits of the fold that a run was trained on; a data set without
+    folds, or of which a fold is chosen, is returned unchanged.
+
+    Raises BioqError if the run was not trained on a fold of this data set.
+    """
+    if not data.folds or data.chosen is not None:
+        return data
+    if config.fold is None or config.data["fingerprint"] != data.fingerprint:
+        raise BioqError(
+            f"{data.path}: has {data.folds} folds, and {run} was not trained on one of them, so it "
+            "is not known which to read; give the data set of the run, or one with splits"
+        )
+    try:
+        return data.chosen_by(config.fold)
+    except BioqError as error:
+        raise BioqError(f"{Path(run) / CONFIG}: records {error}; {_REMEDY}") from error
+
+
 def training_data(run: str | Path) -> Dataset:
     """Open the data set that a run was trained on: at its path then, else beside the run.
 
-    Raises BioqError if it is at neither path, or has another fingerprint.
+    With the splits of the fold of the run, if it has folds. Raises BioqError if it is at neither
+    path, or has another fingerprint.
     """
-    data = read_config(run).data
+    config = read_config(run)
+    data = config.data
     candidates = [Path(run).resolve().parent / str(data["name"])]
     if "path" in data:  # runs written before 2026-11-23 have the name alone
         candidates.insert(0, Path(data["path"]))
@@ -230,7 +341,7 @@ def training_data(run: str | Path) -> Dataset:
             f"{path}: has fingerprint {opened.fingerprint[:12]}, {run} was trained on "
             f"{data['fingerprint'][:12]}; name the data set to read behind the run"
         )
-    return opened
+    return with_fold_of(run, config, opened)
 
 
 def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -1,20 +1,37 @@
-"""A trained model: a network with its targets, its configuration and its calibration."""
+"""A trained model: a network with its targets, its configuration and its calibration.
 
+The probabilities of an ensemble are the mean of its members' calibrated probabilities, calibrated
+by the ensemble's own calibration if it has one. `mean_of_members` is the only place that does it.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bioq.errors import BioqError
+from bioq.dataset.targets import NAME
+from bioq.errors import BioqError, UsageError
 from bioq.models.device import choose_device
 from bioq.options import found, of_type, one_of, path_to
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
-from bioq.runs.folder import BEST, LAST, RunConfig, network_outline, read_config, read_targets
-from bioq.runs.weights import load_weights, weights_checksum
+from bioq.runs.folder import (
+    BEST,
+    ENSEMBLE,
+    LAST,
+    RunConfig,
+    network_outline,
+    read_config,
+    read_members,
+    read_targets,
+)
+from bioq.runs.weights import fingerprint, load_weights, weights_checksum, weights_sha256
 
 _WEIGHTS = {"best": BEST, "last": LAST}
 
@@ -60,11 +77,37 @@ class TrainedModel(nn.Module):
         """Length of the bin in the middle of a window that a label of the data set describes."""
         return int(self.config.data["bin_bp"])
 
-    def with_calibration(self, calibration: Calibration | None) -> "TrainedModel":
-        """Return the same network, not a copy of it, with another calibration."""
-        return TrainedModel(
-            self.network, targets=self.targets, config=self.config, calibration=calibration
-        )
+    def with_members(self, numbers: Sequence[int]) -> "TrainedModel":
+        """Return the ensemble of some of the members, not copies of them, without a calibration:
+        that of the whole ensemble was fitted to the mean of all members."""
+        members = members_of(self)
+        chosen = Ensemble([cast(TrainedModel, members[number]) for number in numbers])
+        return TrainedModel(chosen, targets=self.targets, config=self.config)
+
+
+class Ensemble(nn.Module):
+    """The trained models that an ensemble averages; the `network` of its trained model.
+
+    A call returns the mean of the members' logits, which is what attribution explains. BioQ's
+    probabilities are not those of this mean: see `mean_of_members`. Hooks belong on the members,
+    because predictions call each of them and not this module.
+    """
+
+    def __init__(self, members: Sequence[TrainedModel]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        first = members[0]
+        self.architecture = {
+            "name": ENSEMBLE,
+            "targets": len(first.targets),
+            "window_bp": first.window_bp,
+            "sizes": {},
+        }
+        self.training = first.training
+
+    def forward(self, windows: Tensor) -> Tensor:
+        total: Tensor = sum(member(windows) for member in self.members)
+        return total / len(self.members)
 
 
 def load(
@@ -76,24 +119,52 @@ def load(
 ) -> TrainedModel:
     """Return the trained model of a run folder, in eval mode.
 
-    `weights` is "best" (by validation) or "last", which has no calibration. The calibration of a
-    run is not used if it was fitted to other weights, which a note on stderr reports, or with
-    `calibrated=False`. Raises BioqError if the folder is no run, or the weights are damaged or
-    belong to another architecture; UsageError for another name of weights, and for a device that
-    this machine does not have.
+    `weights` is "best" (by validation) or "last", which has no calibration and which an ensemble
+    does not have. The calibration of a run is not used if it was fitted to other weights, which a
+    note on stderr reports, or with `calibrated=False`; the members of an ensemble keep theirs.
+    Raises BioqError if the folder is no run, or the weights are damaged or belong to another
+    architecture; UsageError for another name of weights, and for a device that this machine does
+    not have.
     """
     one_of("weights", weights, tuple(_WEIGHTS))
     of_type("calibrated", calibrated, bool, "True or False")
     run, device = path_to("run", run), choose_device(device)
     config = read_config(run)
-    network = network_outline(run, config)  # no random weights: those of the file replace them
-    load_weights(network, run / _WEIGHTS[weights])
     targets = read_targets(run, config)
+    network = _load_network(run, config, targets, weights)
     calibration = None
     if calibrated and weights == "best":
-        calibration = _matching_calibration(run, network)
+        without = TrainedModel(network, targets=targets, config=config)
+        calibration = _matching_calibration(run, without)
     model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
     return model.to(device).eval()
+
+
+def _load_network(run: Path, config: RunConfig, targets: pd.DataFrame, weights: str) -> nn.Module:
+    """Return the network of a run, or the members of an ensemble, with their weights."""
+    if not config.members:
+        network = network_outline(run, config)  # no random weights: those of the file replace them
+        load_weights(network, run / _WEIGHTS[weights])
+        return network
+    if weights != "best":
+        raise UsageError(
+            f"{run}: is an ensemble, which has the best weights of its members and not their last"
+        )
+    members = []
+    for (folder, _), entry in zip(read_members(run, config), config.members, strict=True):
+        member = load(folder)
+        if list(member.targets[NAME]) != list(targets[NAME]):
+            raise BioqError(
+                f"{folder}: has other targets than {run}, or in another order; make the ensemble "
+                "again with 'bioq ensemble'"
+            )
+        if weights_sha256(folder) != entry["weights"]:
+            raise BioqError(
+                f"{folder / BEST}: has other weights than when {run} was made; restore them, or "
+                "make the ensemble again with 'bioq ensemble'"
+            )
+        members.append(member)
+    return Ensemble(members)
 
 
 def require_module(model: object) -> nn.Module:
@@ -124,6 +195,31 @@ def require_length(model: nn.Module, window_bp: int, name: str) -> None:
         )
 
 
+def is_ensemble(model: nn.Module) -> bool:
+    """Return whether a model is a trained model of several networks."""
+    return isinstance(network_of(model), Ensemble)
+
+
+def members_of(model: nn.Module) -> Sequence[nn.Module]:
+    """Return the members of an ensemble; any other model is its only member."""
+    network = network_of(model)
+    return list(network.members) if isinstance(network, Ensemble) else [model]
+
+
+def mean_of_members(model: nn.Module, probabilities: Sequence[Probability]) -> Probability:
+    """Return the probabilities of a model from the calibrated ones of each of `members_of`.
+
+    Of an ensemble they are the mean, calibrated if the ensemble itself has a calibration.
+    """
+    if not is_ensemble(model):
+        return probabilities[0]
+    total: Any = probabilities[0]
+    for of_member in probabilities[1:]:
+        total = total + of_member
+    mean: Probability = total / len(probabilities)
+    return calibrated(model, mean)
+
+
 def network_of(model: nn.Module) -> nn.Module:
     """Return the network of a trained model; any other module is a network itself."""
     return model.network if isinstance(model, TrainedModel) else model
@@ -147,18 +243,41 @@ def calibration_of(model: nn.Module) -> Calibration | None:
     return model.calibration if isinstance(model, TrainedModel) else None
 
 
+def checksum_of(model: nn.Module) -> str:
+    """Return the checksum of all that a calibration of a model is fitted to: its weights; of an
+    ensemble, the weights and the calibration of each member, in any order."""
+    if not is_ensemble(model):
+        return weights_checksum(network_of(model))
+    parts = sorted(f"{checksum_of(one)} {_identity(one)!r}" for one in members_of(model))
+    return f"{zlib.crc32(repr(parts).encode()):08x}"
+
+
+def fingerprint_of(model: nn.Module) -> str:
+    """Return the SHA-256 of all that a model's probabilities depend on (`weights.fingerprint`)."""
+    if not is_ensemble(model):
+        return fingerprint(network_of(model), calibration_of(model))
+    parts = sorted(fingerprint_of(member) for member in members_of(model))
+    return hashlib.sha256(repr(parts).encode() + _identity(model)).hexdigest()
+
+
+def _identity(model: nn.Module) -> bytes:
+    """Return bytes that are equal for models with equal calibrations."""
+    calibration = calibration_of(model)
+    return b"" if calibration is None else calibration.identity()
+
+
 def calibrated(model: nn.Module, probability: Probability) -> Probability:
-    """Return a model's probabilities, calibrated if the model has a calibration."""
+    """Return the probabilities of a model that is not calibrated yet, by its own calibration."""
     calibration = calibration_of(model)
     return probability if calibration is None else calibration(probability)
 
 
-def _matching_calibration(run: Path, network: nn.Module) -> Calibration | None:
+def _matching_calibration(run: Path, model: TrainedModel) -> Calibration | None:
     """Return the run's calibration; None, with a note, if it was fitted to other weights."""
     calibration = read_calibration(run)
     if calibration is None:
         return None
-    if calibration.weights == weights_checksum(network):
+    if calibration.weights == checksum_of(model):
         return calibration
     say(
         f"note: {run / CALIBRATION_FILE}: was fitted for other weights than this run has now and "

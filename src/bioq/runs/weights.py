@@ -30,7 +30,7 @@ from bioq.files import new_file, sha256
 from bioq.files.inside import kept_file, require_kept
 from bioq.files.typed import name_text
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration
-from bioq.runs.folder import BEST, CONFIG
+from bioq.runs.folder import BEST, CONFIG, read_config, read_members
 
 _CHECKSUM = "crc32"
 _REMEDY = "restore it or train again"
@@ -191,10 +191,15 @@ def weights_sha256(run: Path) -> str:
 
 def predictions_identity(run: Path) -> str:
     """Return an identifier of a run's predictions: SHA-256 of its file of best weights and, if it
-    is calibrated, of `calibration.json`."""
+    is calibrated, of `calibration.json`; of an ensemble those of its members and its calibration.
+    """
+    members = read_members(run, read_config(run))
     calibration = kept_file(run, CALIBRATION_FILE)
     calibrated = [] if calibration is None else [sha256(calibration)]
-    return "+".join([weights_sha256(run), *calibrated])
+    if not members:
+        return "+".join([weights_sha256(run), *calibrated])
+    parts = [*(predictions_identity(folder) for folder, _ in members), *calibrated]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def fingerprint(network: nn.Module, calibration: Calibration | None) -> str:

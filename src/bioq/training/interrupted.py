@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from bioq.dataset.folds import ALL, fold_folder
 from bioq.errors import BioqError, UsageError
 from bioq.files import real, require_absent
 from bioq.runs.folder import CONFIG, FOLDER_KIND, read_config
@@ -42,9 +43,21 @@ def progress_of(run: Path) -> RunProgress:
     return RunProgress(recorded_plan(run), read_position(run))
 
 
-def resume_command(data: Path, run: Path) -> str:
-    """Return the command that continues a run."""
-    return f"bioq train {shlex.quote(str(data))} --out {shlex.quote(str(run))} --resume"
+@dataclass(frozen=True)
+class AllFolds:
+    """A command that trains a model for each fold, of which one run is a part."""
+
+    out: Path
+    """The folder of the runs."""
+    later: int
+    """The folds that are trained after this one."""
+
+
+def resume_command(data: Path, run: Path, part_of: AllFolds | None = None) -> str:
+    """Return the command that continues a run, or all folds of which it is a part."""
+    out = run if part_of is None else part_of.out
+    fold = f" --fold {ALL}" if part_of is not None else ""
+    return f"bioq train {shlex.quote(str(data))} --out {shlex.quote(str(out))}{fold} --resume"
 
 
 def require_new_run(run: Path, data: Path, from_run: Path | None, *, force: bool) -> None:
@@ -54,15 +67,20 @@ def require_new_run(run: Path, data: Path, from_run: Path | None, *, force: bool
     would remove the data set or the run that the training starts from.
     """
     if force:
-        for option, path in (("--from", from_run), ("the data set", data)):
-            if path is not None and real(path).is_relative_to(real(run)):
-                raise UsageError(
-                    f"--force would remove {path}, which this training reads ({option}); "
-                    "give --out a folder that does not exist"
-                )
+        require_not_read(run, data, from_run)
     elif (run / CONFIG).is_file():
         raise BioqError(f"{run}: {_advice(run, data)}")
     require_absent(run, replaces=FOLDER_KIND if force else None)
+
+
+def require_not_read(out: Path, data: Path, from_run: Path | None) -> None:
+    """Raise UsageError if `--force` would remove, with `out`, what the training reads."""
+    for option, path in (("--from", from_run), ("the data set", data)):
+        if path is not None and real(path).is_relative_to(real(out)):
+            raise UsageError(
+                f"--force would remove {path}, which this training reads ({option}); "
+                "give --out a folder that does not exist"
+            )
 
 
 def _advice(run: Path, data: Path) -> str:
@@ -86,15 +104,25 @@ def data_of(run: Path, data: Path) -> Path:
     return data if recorded == real(data) else recorded
 
 
-def where_to_resume(run: Path, data: Path) -> str:
+def where_to_begin(run: Path, data: Path, part_of: AllFolds | None = None) -> str:
+    """Return the same as `where_to_resume` for a run that was not begun."""
+    if part_of is None or run.name == fold_folder(1):
+        return "nothing was written"
+    return f"'{resume_command(data, run, part_of)}' goes on with {run.name}"
+
+
+def where_to_resume(run: Path, data: Path, part_of: AllFolds | None = None) -> str:
     """Return, for the line of an interrupt, what is saved and the command that continues it."""
-    command = f"'{resume_command(data, run)}'"
+    command = f"'{resume_command(data, run, part_of)}'"
     try:
         progress = progress_of(run)
     except BioqError:
         return f"{run} has no checkpoint that can be read; start again with --force"
     if progress.is_finished:
+        if part_of is not None and part_of.later:
+            return f"{run.name} is finished; {command} goes on with the next fold"
         return f"the training is finished: {run}"
+    fold = f" of {run.name}" if part_of is not None else ""
     if progress.position is None:
-        return f"no step is saved yet; {command} starts with the first step"
-    return f"saved {progress.place()}; {command} goes on from there"
+        return f"no step{fold} is saved yet; {command} starts with the first step"
+    return f"saved {progress.place()}{fold}; {command} goes on from there"

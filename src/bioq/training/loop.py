@@ -55,6 +55,8 @@ class TrainingLoop:
     folder: Path
     """The run folder."""
     ranks: Ranks
+    later_folds: int = 0
+    """Trainings of other folds that follow in the same command."""
     saved_at: float = field(default_factory=time.monotonic)
     """Time of the last checkpoint."""
     same_everywhere: str = ""
@@ -65,7 +67,7 @@ class TrainingLoop:
     """Whether the line about a long training is printed, or not needed."""
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.plan, len(self.validation))
+        self.pace = Pace(self.plan, len(self.validation), self.later_folds)
 
     def run(self) -> None:
         """Train until the last epoch, or until validation has stopped improving.
@@ -145,8 +147,9 @@ class TrainingLoop:
         windows = len(self.validation)
         valid = f"{windows:,} to validate" if windows else "no validation split"
         devices = "device" if self.ranks.is_alone else f"{self.ranks.world} ranks on"
+        fold = f"fold {plan.fold}: " if plan.fold else ""
         self._say(
-            f"train {weights} weights on {plan.data.train_windows:,} windows ({valid}); "
+            f"{fold}train {weights} weights on {plan.data.train_windows:,} windows ({valid}); "
             f"{devices} {self.ranks.device}, precision {plan.config.precision}, "
             f"data in {self.batches.data_in}, {plan.steps_per_epoch:,} steps per epoch"
         )
@@ -163,7 +166,8 @@ class TrainingLoop:
         order = self._epoch_order(position.epoch)
         unchecked: list[Tensor] = []
         started = time.monotonic() - position.seconds
-        label = f"epoch {position.epoch + 1}/{plan.recipe.epochs}"
+        fold = f"fold {plan.fold}, " if plan.fold else ""
+        label = f"{fold}epoch {position.epoch + 1}/{plan.recipe.epochs}"
         # A frozen network computes as it does when it predicts, without dropout.
         self.state.network.train(not plan.freeze)
         done = min(position.step * batch_size, shown)

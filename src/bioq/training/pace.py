@@ -44,17 +44,21 @@ class Pace:
 
     plan: Plan
     valid_windows: int
+    later_folds: int = 0
+    """Trainings of about the same length that follow in the same command."""
     validation_s: float | None = None
     """Seconds that the last validation took; None before the first."""
 
     def after_epoch_s(self, epoch: int, rate: float) -> float:
-        """Return the seconds from the last step of an epoch (from 0) to the end of the training, if
-        it does not stop early."""
+        """Return the seconds from the last step of an epoch (from 0) to the end of the command, if
+        no training stops early."""
         validation_s = self.validation_s
         if validation_s is None:
             validation_s = self.valid_windows / (rate * _PREDICTS_FASTER)
-        epochs = self.plan.recipe.epochs - epoch - 1
-        return epochs * self.plan.windows_per_epoch / rate + (epochs + 1) * validation_s
+        epochs = self.plan.recipe.epochs
+        of_epoch = self.plan.windows_per_epoch / rate
+        left = epochs - epoch - 1 + self.later_folds * epochs
+        return left * (of_epoch + validation_s) + validation_s
 
     def left_s(self, epoch: int, step: int, rate: float) -> float:
         """Return the seconds that are left after some steps of an epoch (from 0)."""

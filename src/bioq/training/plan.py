@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bioq.dataset import Dataset
+from bioq.dataset.folds import fold_of_text, require_fold
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.files import real
@@ -25,6 +26,7 @@ from bioq.runs.folder import (
     network_outline,
     read_config,
     read_targets,
+    refuse_ensemble,
     require_window_bp,
 )
 from bioq.runs.weights import weights_sha256
@@ -56,9 +58,13 @@ class TrainingRequest:
     freeze: bool = False
     """Whether only the weights of single targets learn."""
     config: TrainConfig = field(default_factory=TrainConfig)
+    fold: str | None = None
+    """The fold to test of a data set with folds, such as `2/5`, or `all` for each in turn; None:
+    the data set has splits, or a fold is chosen already."""
 
     def __post_init__(self) -> None:
         check_types(self)
+        require_fold(self.fold)
         if self.from_run is None and self.freeze:
             raise UsageError(
                 "--freeze without --from: random layers would stay random; "
@@ -77,7 +83,7 @@ class TrainingRequest:
         """Return the `named_options`; `from` is an absolute path."""
         from_run = None if self.from_run is None else real(self.from_run)
         return named_options(
-            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config, self.fold
         )
 
 
@@ -88,6 +94,7 @@ def named_options(
     from_run: Path | None,
     freeze: bool,
     config: TrainConfig,
+    fold: str | None,
 ) -> dict[str, Any]:
     """Return every option of a training by its name in a TOML file, as JSON values."""
     return {
@@ -95,6 +102,7 @@ def named_options(
         "motifs": motifs,
         "from": None if from_run is None else str(from_run),
         "freeze": freeze,
+        "fold": fold,
         **asdict(config),
         **asdict(sizes),
     }
@@ -122,6 +130,7 @@ def _choices(options: Mapping[str, Any]) -> dict[str, Any]:
         "sizes": record(ModelSizes, options),
         "motifs": options["motifs"],
         "freeze": options["freeze"],
+        "fold": options["fold"],
         "config": record(TrainConfig, options),
     }
 
@@ -166,8 +175,12 @@ class Plan:
     recipe: Recipe
     """The recipe with every choice made."""
     data: DataFacts
+    fold: str | None = None
+    """The fold that is tested, of a data set with folds."""
 
     def __post_init__(self) -> None:
+        if self.fold is not None:
+            fold_of_text(self.fold)
         if self.recipe.shift >= self.data.window_bp:
             raise UsageError(
                 f"--shift {self.recipe.shift} would move every base out of a window of "
@@ -188,16 +201,18 @@ class Plan:
         """Return the `named_options`, as `TrainingRequest.options` does."""
         from_run = None if self.source is None else Path(self.source.path)
         return named_options(
-            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config
+            self.model, self.sizes, self.motifs, from_run, self.freeze, self.config, self.fold
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `training` of `config.json`."""
-        sizes = asdict(self.sizes)
+        sizes, options = asdict(self.sizes), self.options()
+        if self.fold is None:
+            del options["fold"]
         return {
             "model": self.model,
             "sizes": sizes,
-            **{name: value for name, value in self.options().items() if name not in sizes},
+            **{name: value for name, value in options.items() if name not in sizes},
             "from": None if self.source is None else asdict(self.source),
             "resolved": asdict(self.recipe),
         }
@@ -231,7 +246,8 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
         model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])
         config = fine_tuning(config, freeze=request.freeze)
     recipe = config.resolve(facts.train_windows, model)
-    return Plan(model, sizes, request.motifs, source, request.freeze, config, recipe, facts)
+    fold = None if data.chosen is None else str(data.chosen)
+    return Plan(model, sizes, request.motifs, source, request.freeze, config, recipe, facts, fold)
 
 
 def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
@@ -241,6 +257,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     for an option with another value.
     """
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -274,6 +291,14 @@ def device_of_run(run: Path) -> str | None:
     return device
 
 
+def fold_of_run(run: Path) -> str | None:
+    """Return the fold that a run was started with; None without one, or if `run` is no run."""
+    try:
+        return read_config(run).fold
+    except BioqError:
+        return None
+
+
 def shared_targets(run: Path, config: RunConfig, data: Dataset) -> tuple[list[int], list[int]]:
     """Return the rows of the targets that a run and a data set share: the rows in the run's table,
     and the rows in the data set's."""
@@ -288,6 +313,7 @@ def _facts_of(data: Dataset) -> DataFacts:
 
 
 def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
+    refuse_ensemble(folder, stored, "a training starts from one network; give --from a member")
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
@@ -304,6 +330,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
 def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
+    refuse_ensemble(run, stored, "it was not trained")
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(

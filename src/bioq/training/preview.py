@@ -1,13 +1,14 @@
 """What a training would use, and how long it would take; nothing is written."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 
-from bioq.dataset import Dataset
+from bioq.dataset import Dataset, open_dataset
+from bioq.dataset.folds import ALL, fold_folder
 from bioq.errors import counted
 from bioq.models import build_model
 from bioq.models.device import choose_device
@@ -15,13 +16,14 @@ from bioq.models.families import complete_sizes
 from bioq.models.recipe import Recipe
 from bioq.options import flag_of
 from bioq.progress import duration
+from bioq.training.all_folds import FoldRun, folds_to_train
 from bioq.training.distributed import Ranks
 from bioq.training.first_lines import say_first_lines
-from bioq.training.interrupted import progress_of, require_new_run
+from bioq.training.interrupted import AllFolds, progress_of, require_new_run
 from bioq.training.loop import TrainingLoop, peak_memory_mb
 from bioq.training.pace import LONG_S
 from bioq.training.plan import Plan, TrainingRequest, device_of_run, make_plan, plan_to_resume
-from bioq.training.train import make_loop, open_data
+from bioq.training.train import fold_wanted, make_loop, open_data
 
 _MEASURED_S = 3.0
 """Seconds of real steps from which the time is estimated."""
@@ -57,11 +59,18 @@ def preview(
     `origins` has where the caller's options come from, by their names: "flag", or a file. Raises
     what the training would raise.
     """
+    later_folds = 0
+    if request.fold == ALL:
+        data = data if isinstance(data, Dataset) else open_dataset(data)
+        first = _first_fold(data, run, request, resume=resume, force=force)
+        request, resume, later_folds = first.request, first.resume, first.part_of.later
+        run = None if run is None else first.run
     device_name = request.config.device
     if resume and run is not None and device_name is None:
         device_name = device_of_run(run)
     ranks = Ranks(choose_device(device_name))
-    data = open_data(data if isinstance(data, Dataset) else Path(data), ranks)
+    fold = fold_wanted(request, run, resume=resume)
+    data = open_data(data if isinstance(data, Dataset) else Path(data), ranks, fold)
     if resume and run is not None:
         plan = plan_to_resume(run, request, data)
     else:
@@ -74,9 +83,24 @@ def preview(
             plan.model, targets=plan.data.targets, window_bp=plan.data.window_bp, sizes=plan.sizes
         )
         folder = run if resume and run is not None else Path(empty)  # without a checkpoint
-        loop = make_loop(plan, network, data, folder, ranks)
+        loop = make_loop(plan, network, data, folder, ranks, later_folds)
         facts = [*_facts(plan, data, loop), *_estimates(loop, resume, run)]
     return Preview(_options(plan, request, origins or {}, resume=resume), facts)
+
+
+def _first_fold(
+    data: Dataset, out: Path | None, request: TrainingRequest, *, resume: bool, force: bool
+) -> FoldRun:
+    """Return the fold with which `--fold all` begins; the last fold if all are finished."""
+    if out is not None:
+        folds = folds_to_train(data, out, request, resume=resume, force=force)
+        if folds:
+            return folds[0]
+    number, later = (data.folds, 0) if resume else (1, data.folds - 1)
+    data = data.fold(number)  # raises if there are no folds
+    part_of = AllFolds(out or Path(), later)
+    run = part_of.out / fold_folder(number)
+    return FoldRun(run, replace(request, fold=str(data.chosen)), resume, part_of)
 
 
 def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str]]:
@@ -89,11 +113,12 @@ def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str
     if plan.source is not None:
         kept = f"{plan.source.targets_kept:,} of {facts.targets:,} targets keep their output"
         start = [("start", f"from the weights of {plan.source.path}; {kept}")]
+    fold = f" (fold {data.chosen} to test)" if data.chosen else ""
     return [
         (
             "data",
-            f"{data.path}: {facts.train_windows:,} windows of {facts.window_bp:,} bp to train, "
-            f"{valid}; {counted(facts.targets, 'target')}",
+            f"{data.path}{fold}: {facts.train_windows:,} windows of {facts.window_bp:,} bp to "
+            f"train, {valid}; {counted(facts.targets, 'target')}",
         ),
         ("model", f"{plan.model}, {weights:,} weights"),
         *start,
@@ -119,7 +144,8 @@ def _estimates(loop: TrainingLoop, resume: bool, run: Path | None) -> list[tuple
     rate, steps = loop.measured_rate(_MEASURED_S)
     seconds = loop.pace.left_s(epoch, step, rate)
     most = "at most " if loop.plan.recipe.patience else ""
-    one = " on one device" if loop.plan.config.devices * loop.plan.config.nodes > 1 else ""
+    one = " for all folds that are left" if loop.later_folds else ""
+    one += " on one device" if loop.plan.config.devices * loop.plan.config.nodes > 1 else ""
     rows.append(
         (
             "time",
@@ -159,6 +185,7 @@ def _options(
     sizes = asdict(complete_sizes(plan.model, plan.sizes))
     rows += [row(size, value, of_model) for size, value in sizes.items()]
     rows += [
+        *([row("fold", plan.fold, "default")] if plan.fold else []),
         ("--motifs", plan.motifs or "none", origins.get("motifs", recorded or "default")),
         ("--recipe", name, recorded or of_recipe),
     ]

@@ -22,13 +22,14 @@ from bioq.runs.trained_model import TrainedModel, load
 from bioq.tables.resume import refuse_both
 from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_name
 from bioq.training.first_lines import say_first_lines
-from bioq.training.interrupted import require_new_run, where_to_resume
+from bioq.training.interrupted import AllFolds, require_new_run, where_to_begin, where_to_resume
 from bioq.training.launch import start_ranks
 from bioq.training.loop import TrainingLoop
 from bioq.training.plan import (
     Plan,
     TrainingRequest,
     device_of_run,
+    fold_of_run,
     make_plan,
     plan_to_resume,
     request_from_options,
@@ -53,6 +54,8 @@ def train(
     force: bool = False,
 ) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
+
+    Of a data set with folds give the fold to test: `train(data.fold(2), run)`.
 
     `model` is a name of `bioq.models.families.PUBLISHED`, by default `marq`. `sizes` changes its
     layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
@@ -87,19 +90,21 @@ def run_training(
     *,
     resume: bool = False,
     force: bool = False,
+    part_of: AllFolds | None = None,
 ) -> TrainedModel:
-    """Do what `train` does, for the options of `request`."""
+    """Do what `train` does, for the options of `request`; `part_of`: as one of the folds that a
+    command trains."""
     refuse_both(resume=resume, force=force)
     data = data if isinstance(data, Dataset) else Path(data)
     path = data.path if isinstance(data, Dataset) else data
     before = _identity(run)
     try:
-        _train_ranks(data, run, request, resume, force)
+        _train_ranks(data, run, request, resume, force, 0 if part_of is None else part_of.later)
     except UsageError:  # nothing was begun
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
         is_ours = _identity(run) is not None and (resume or _identity(run) != before)
-        left = where_to_resume(run, path) if is_ours else "nothing was written"
+        left = (where_to_resume if is_ours else where_to_begin)(run, path, part_of)
         if isinstance(error, LostError):
             left += "" if is_ours else "; start the same command again"
             raise LostError(f"{error}; {left}") from error
@@ -118,9 +123,16 @@ def _identity(run: Path) -> tuple[int, int] | None:
 
 
 def _train_ranks(
-    data: Dataset | Path, run: Path, request: TrainingRequest, resume: bool, force: bool
+    data: Dataset | Path,
+    run: Path,
+    request: TrainingRequest,
+    resume: bool,
+    force: bool,
+    later_folds: int,
 ) -> None:
     """Train in this process, or in ranks that this process starts."""
+    if request.fold is None and isinstance(data, Dataset) and data.chosen is not None:
+        request = replace(request, fold=str(data.chosen))
     config = request.config
     if resume and config.device is None:
         config = replace(config, device=device_of_run(run))
@@ -135,6 +147,7 @@ def _train_ranks(
                 "request": request.options(),
                 "resume": resume,
                 "force": force,
+                "later_folds": later_folds,
             },
             device=config.device,
             devices=config.devices,
@@ -142,23 +155,30 @@ def _train_ranks(
             folder=run,
         )
     else:
-        _train(data, run, request, resume, force)
+        _train(data, run, request, resume, force, later_folds)
 
 
-def train_rank(data: str, run: str, request: dict[str, Any], resume: bool, force: bool) -> None:
+def train_rank(
+    data: str, run: str, request: dict[str, Any], resume: bool, force: bool, later_folds: int
+) -> None:
     """Train as one of the ranks that `train` starts."""
-    _train(Path(data), Path(run), request_from_options(request), resume, force)
+    _train(Path(data), Path(run), request_from_options(request), resume, force, later_folds)
 
 
 def _train(
-    data: Dataset | Path, run: Path, request: TrainingRequest, resume: bool, force: bool
+    data: Dataset | Path,
+    run: Path,
+    request: TrainingRequest,
+    resume: bool,
+    force: bool,
+    later_folds: int,
 ) -> None:
     """Train in this process, together with the other ranks if it is one of several."""
     config = request.config
     with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
         if not ranks.is_first:
             stack.enter_context(no_progress())
-        data = open_data(data, ranks)
+        data = open_data(data, ranks, fold_wanted(request, run, resume=resume))
         if not resume:
             with ranks.agreed():
                 if ranks.is_first:
@@ -179,14 +199,21 @@ def _train(
             say(note)
         if not resume:
             _create_run(run, plan, network, data, ranks, force)
-        make_loop(plan, network, data, run, ranks).run()
+        make_loop(plan, network, data, run, ranks, later_folds).run()
 
 
-def open_data(data: Dataset | Path, ranks: Ranks) -> Dataset:
-    """Return the data set. Raises BioqError if it has no training window, is damaged, or differs
-    from the first rank's, which may be another copy."""
+def fold_wanted(request: TrainingRequest, run: Path | None, *, resume: bool) -> str | None:
+    """Return the fold that the caller names or, if a run is resumed, the fold of the run."""
+    return fold_of_run(run) if resume and run and request.fold is None else request.fold
+
+
+def open_data(data: Dataset | Path, ranks: Ranks, fold: str | None = None) -> Dataset:
+    """Return the data set, with the splits of `fold` (see `Dataset.chosen_by`). Raises BioqError if
+    it has no training window, is damaged, or differs from the first rank's, which may be another
+    copy."""
     with ranks.agreed():
         data = data if isinstance(data, Dataset) else open_dataset(data)
+        data = data.chosen_by(fold)
         require_utf8(real(data.path))  # config.json records it
         if not len(data["train"]):
             raise BioqError(
@@ -223,7 +250,7 @@ def _create_run(
 
 
 def make_loop(
-    plan: Plan, network: nn.Module, data: Dataset, run: Path, ranks: Ranks
+    plan: Plan, network: nn.Module, data: Dataset, run: Path, ranks: Ranks, later_folds: int = 0
 ) -> TrainingLoop:
     """Return the loop, with the state of the run's last checkpoint if it has one."""
     config = plan.config
@@ -233,4 +260,4 @@ def make_loop(
         load_state(run, state)
     batches = Batches(data["train"], ranks.device, data_in=config.data_in, processes=ranks.local)
     logits_of = ranks.wrap(network, training_forward(network, config.precision))
-    return TrainingLoop(plan, state, batches, validation, logits_of, run, ranks)
+    return TrainingLoop(plan, state, batches, validation, logits_of, run, ranks, later_folds)

@@ -9,7 +9,7 @@ from bioq.variants.jobs import (
     variant_files,
     write_variants,
 )
-from bioq.variants.scores import BACKGROUND_SCORES, SCORES
+from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
 from bioq.variants.summary import Summary
 
@@ -17,6 +17,7 @@ __all__ = [
     "BACKGROUND_SCORES",
     "BLOCK",
     "COLUMNS",
+    "MEMBER_SCORES",
     "SCORES",
     "STATUSES",
     "Background",

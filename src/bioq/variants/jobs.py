@@ -20,7 +20,8 @@ from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.options import check_types
 from bioq.progress import progress, say
-from bioq.runs.folder import files_of_run, report_other_genome
+from bioq.runs.folder import files_of_run, read_config, report_other_genome
+from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
@@ -32,7 +33,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
-from bioq.variants.scores import BACKGROUND_SCORES, MEANING, SCORES
+from bioq.variants.scores import BACKGROUND_SCORES, MEANING, MEMBER_SCORES, score_names
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
 
@@ -52,6 +53,10 @@ class VariantJob:
     """Table of contig names; see `genome.read_chrom_alias`."""
     options: VariantOptions = VariantOptions()  # noqa: RUF009 frozen
 
+    def is_ensemble(self) -> bool:
+        """Return whether the run is an ensemble. Raises BioqError if it is not a run."""
+        return bool(read_config(self.run).members)
+
     def inputs(self) -> list[str | Path | None]:
         """Return the files that the job reads; an output must not be one of them."""
         alleles = [self.source] if isinstance(self.source, str | Path) else self.source
@@ -66,25 +71,37 @@ class VariantTableOptions:
     """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
     Can be given again for more."""
     scores: tuple[str, ...] = ()
-    """Scores to write: some of diff, log2_odds_ratio, ref, alt, evalue, zscore; by default all."""
+    """Scores to write: some of diff, log2_odds_ratio, ref, alt, of an ensemble also diff_sd and
+    sign_agreement, with --background also evalue and zscore; by default all."""
     background: Path | None = None
     """File written by 'bioq background' with this model; adds E-values and z-scores."""
+    held_out: bool = False
+    """Score each allele with those members of an ensemble only whose training has not seen its
+    contig."""
     format: Format = "table"
     """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
     .evalue."""
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.held_out and self.background is not None:
+            raise UsageError(
+                "--held-out with --background: the background has the effects of all members; "
+                "run without one of the two"
+            )
 
-    def score_names(self) -> tuple[str, ...]:
+    def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
         """Return the scores of the table. Raises UsageError for a score that is not available."""
-        available = (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
+        available = score_names(is_ensemble=is_ensemble, has_background=self.background is not None)
         if self.format == "deepsea":
             available = tuple(name for name in available if name in DEEPSEA_SCORES)
         for name in self.scores:
             if name not in available:
-                needs = name in BACKGROUND_SCORES and self.background is None
-                hint = f"; {name} needs --background" if needs else ""
+                hint = ""
+                if name in BACKGROUND_SCORES and self.background is None:
+                    hint = f"; {name} needs --background"
+                elif name in MEMBER_SCORES and not is_ensemble:
+                    hint = f"; {name} needs an ensemble ('bioq ensemble')"
                 raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
         return tuple(dict.fromkeys(self.scores)) or available
 
@@ -103,12 +120,13 @@ def write_variants(
     computed. Raises BioqError for malformed input; then no output is left; and, before any work,
     for an output that exists, unless `force` is given.
     """
-    names = table.score_names()
+    names = table.score_names(is_ensemble=job.is_ensemble())
     _check_output(job, out, table, force=force)
     with (
         open_scorer(job, table) as scorer,
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
+        require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
         contigs = _contigs(scorer.names, alleles.content)
         with _open_rows(out, layout, table.format, contigs) as rows:
@@ -162,12 +180,27 @@ def open_scorer(
     background = None if table.background is None else read_background(table.background)
     model = load(job.run).to(choose_device(job.options.device))
     with kept_streams(), open_names(job.genome, job.chrom_alias) as names:
-        scorer = Scorer(model, names, job.options, targets=table.targets, background=background)
+        scorer = Scorer(
+            model,
+            names,
+            job.options,
+            targets=table.targets,
+            background=background,
+            held_out=held_out(job.run, model.config, names) if table.held_out else None,
+        )
         report_other_genome(job.run, model.config, names.genome)
         if background is not None:
             _compare_options(background, job.options)
             _compare_genomes(background, names.genome)
         yield scorer
+
+
+def require_unseen(scorer: Scorer, content: VcfContent) -> None:
+    """Raise BioqError if alleles are on contigs that all members of an ensemble have seen, and each
+    allele is to be scored by members that have not."""
+    if scorer.held_out is not None:
+        numbers = (scorer.names.find(name) for name in content.contigs)
+        scorer.held_out.choose(number for number in numbers if number is not None)
 
 
 def _compare_options(background: Background, options: VariantOptions) -> None:
@@ -222,6 +255,7 @@ def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
         "vcf": alleles_name(source),
         "genome": scorer.names.genome.path.name,
         "options": asdict(scorer.options),
+        **({"held_out": True} if scorer.held_out is not None else {}),
     }
 
 

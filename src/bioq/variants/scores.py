@@ -19,13 +19,25 @@ SCORES: Mapping[str, str] = {
     "ref": "probability with the reference allele",
     "alt": "probability with the alternative allele",
 }
+MEMBER_SCORES: Mapping[str, str] = {
+    "diff_sd": "standard deviation of the members' diffs (n - 1); empty for one member",
+    "sign_agreement": "share of the members whose diff has the sign of diff",
+}
+"""The scores of an ensemble only."""
 BACKGROUND_SCORES: Mapping[str, str] = {
     "evalue": "share of background variants with a larger effect, |diff x log2_odds_ratio|",
     "zscore": "diff over the root mean square of the background's diffs",
 }
 """The scores that need a background."""
-MEANING: Mapping[str, str] = {**SCORES, **BACKGROUND_SCORES}
+MEANING: Mapping[str, str] = {**SCORES, **MEMBER_SCORES, **BACKGROUND_SCORES}
 """Every score and what it means."""
+
+
+def score_names(*, is_ensemble: bool, has_background: bool) -> tuple[str, ...]:
+    """Return the names of the scores that a model computes."""
+    of_members = MEMBER_SCORES if is_ensemble else ()
+    return (*SCORES, *of_members, *(BACKGROUND_SCORES if has_background else ()))
+
 
 # DeepSEA 0.94, 3_h5ToOutput.py: log2(p / (1 - p + 1e-12)).
 EPSILON = 1e-12
@@ -48,6 +60,16 @@ def compare(ref: ScoreArray, alt: ScoreArray) -> dict[str, ScoreArray]:
         "diff": (alt - ref).mean(axis=0),
         "log2_odds_ratio": (log2_odds(alt) - log2_odds(ref)).mean(axis=0).astype(np.float32),
     }
+
+
+def spread(diffs: ScoreArray, diff: ScoreArray) -> dict[str, ScoreArray]:
+    """Return `MEMBER_SCORES`, each float32 `(alleles, targets)`, of the members' diffs
+    `(members, alleles, targets)` and the ensemble's `diff`. Of one member diff_sd is NaN."""
+    deviation = np.full_like(diff, np.nan)
+    if len(diffs) > 1:
+        deviation = diffs.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
+    agreement = (np.sign(diffs) == np.sign(diff)).mean(axis=0, dtype=np.float32)
+    return {"diff_sd": deviation, "sign_agreement": agreement}
 
 
 def effect(scores: Mapping[str, ScoreArray]) -> ScoreArray:

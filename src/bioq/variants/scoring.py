@@ -35,17 +35,19 @@ from bioq.inputs import AlleleInput, alleles_of
 from bioq.models.device import choose_device, device_of
 from bioq.options import AtLeastOne, check_types, of_type, path_to, text_list
 from bioq.runs.folder import report_other_genome
+from bioq.runs.held_out import HeldOut
 from bioq.runs.trained_model import (
     TrainedModel,
     architecture_of,
-    calibration_of,
-    network_of,
+    fingerprint_of,
+    is_ensemble,
+    mean_of_members,
+    members_of,
     require_module,
 )
-from bioq.runs.weights import fingerprint
 from bioq.tables import Kind, Layout
 from bioq.variants.background import Background, read_background, require_same_model
-from bioq.variants.scores import BACKGROUND_SCORES, SCORES, ScoreArray, compare
+from bioq.variants.scores import ScoreArray, compare, score_names, spread
 
 BLOCK = 1024
 """Alleles that are scored together."""
@@ -110,6 +112,7 @@ class Scorer:
         *,
         targets: Sequence[str] = (),
         background: Background | None = None,
+        held_out: HeldOut | None = None,
     ):
         self.device = device_of(require_module(model))
         if options.device is not None:
@@ -118,6 +121,8 @@ class Scorer:
         self.names = names
         self.options = options
         self.background = background
+        self.held_out = held_out
+        """What the members of an ensemble have seen, if each allele is scored by the others."""
         architecture = architecture_of(model)
         if not architecture:
             raise UsageError(
@@ -156,7 +161,7 @@ class Scorer:
 
     def fingerprint(self) -> str:
         """Return the fingerprint of the model, by which a background refers to it."""
-        return fingerprint(network_of(self.model), calibration_of(self.model))
+        return fingerprint_of(self.model)
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
@@ -164,7 +169,9 @@ class Scorer:
 
     def score_names(self) -> tuple[str, ...]:
         """Return the names of the scores of every block."""
-        return (*SCORES, *(BACKGROUND_SCORES if self.background is not None else ()))
+        return score_names(
+            is_ensemble=is_ensemble(self.model), has_background=self.background is not None
+        )
 
     def score(self, variants: Iterable[Variant]) -> Iterator[ScoredBlock]:
         """Yield the alleles with their scores, in order."""
@@ -175,12 +182,12 @@ class Scorer:
     def _score_block(self, block: list[Variant]) -> ScoredBlock:
         sites = [locate_allele(variant, self.names, self.window_bp) for variant in block]
         scored = [row for row, site in enumerate(sites) if self._is_scored(site)]
-        windows = [
-            read_allele_windows(self.names.genome, sites[row], self.window_bp, self.options.indel)
-            for row in scored
-        ]
+        genome, indel = self.names.genome, self.options.indel
+        windows = {
+            row: read_allele_windows(genome, sites[row], self.window_bp, indel) for row in scored
+        }
         statuses = [site.status for site in sites]
-        for row, allele in zip(scored, windows, strict=True):
+        for row, allele in windows.items():
             if allele.is_padded and statuses[row] == SCORED:
                 statuses[row] = EDGE_PADDED
         self.statuses.update(statuses)
@@ -195,18 +202,32 @@ class Scorer:
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
         }
-        if scored:
-            computed = self._scores([sites[row] for row in scored], windows)
+        for model, rows in self._models(sites, scored):
+            computed = self._scores(
+                model, [sites[row] for row in rows], [windows[row] for row in rows]
+            )
             for name, values in computed.items():
-                scores[name][scored] = values[:, self.chosen]
+                scores[name][rows] = values[:, self.chosen]
         return ScoredBlock(self._columns(block, sites, statuses, scored, scores["diff"]), scores)
 
     def _is_scored(self, site: AlleleSite) -> bool:
         wanted = site.status != SWAPPED or self.options.score_swapped
         return site.inserted is not None and wanted
 
+    def _models(
+        self, sites: list[AlleleSite], scored: list[int]
+    ) -> Iterable[tuple[nn.Module, list[int]]]:
+        """Return models, and the rows of the alleles that each of them scores."""
+        if self.held_out is None or not isinstance(self.model, TrainedModel):
+            return [(self.model, scored)] if scored else []
+        rows_of: dict[tuple[int, ...], list[int]] = {}
+        for row in scored:
+            number = self.names.require(sites[row].contig, "held out")
+            rows_of.setdefault(self.held_out.choose([number])[number], []).append(row)
+        return [(self.model.with_members(members), rows) for members, rows in rows_of.items()]
+
     def _scores(
-        self, sites: list[AlleleSite], windows: list[AlleleWindows]
+        self, model: nn.Module, sites: list[AlleleSite], windows: list[AlleleWindows]
     ) -> dict[str, ScoreArray]:
         """Return the scores of alleles, `(alleles, all targets)`."""
         # Alleles at the same position share the genome's window, unless another REF was written
@@ -216,6 +237,7 @@ class Scorer:
         genome_window = {of[row]: allele.genome for row, allele in enumerate(windows)}
         counts = [len(allele.edited) for allele in windows]
         genome, edited = self._predict(
+            model,
             np.stack([genome_window[row] for row in range(len(number))]),
             np.stack([codes for allele in windows for codes in allele.edited]),
             np.repeat(of, counts),
@@ -223,25 +245,30 @@ class Scorer:
         first, last = np.cumsum([0, *counts[:-1]]), np.cumsum(counts) - 1
         flanks = [first] if max(counts) == 1 else [first, last]
         genome, edited = (
-            np.concatenate([probability[:, rows] for rows in flanks])
+            np.concatenate([probability[:, :, rows] for rows in flanks], axis=1)
             for probability in (genome, edited)
         )
-        swapped = np.array([site.status == SWAPPED for site in sites])[None, :, None]
-        scores = compare(np.where(swapped, edited, genome), np.where(swapped, genome, edited))
+        swapped = np.array([site.status == SWAPPED for site in sites])[:, None]
+        refs, alts = np.where(swapped, edited, genome), np.where(swapped, genome, edited)
+        ref, alt = (mean_of_members(model, list(each)) for each in (refs, alts))
+        scores = compare(ref, alt)
+        if is_ensemble(model):
+            scores |= spread((alts - refs).mean(axis=1), scores["diff"])
         if self.background is not None:
             scores |= self.background.scores(scores)
         return scores
 
     def _predict(
-        self, genome: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
+        self, model: nn.Module, genome: dna.Bytes, edited: dna.Bytes, of: npt.NDArray[np.int64]
     ) -> tuple[ScoreArray, ScoreArray]:
-        """Return float32 `(strands, edits, targets)` of the genome's windows and of their edits."""
+        """Return float32 `(members, strands, edits, targets)` of the genome's windows and of their
+        edits; a model that is no ensemble is its only member."""
         strands = [(genome, edited)]
         if self.options.strands == "both":
             strands.append((dna.reverse_complement(genome), dna.reverse_complement(edited)))
         predictions = [
             predict_edits(
-                self.model,
+                member,
                 np.ascontiguousarray(windows),
                 np.ascontiguousarray(edits),
                 of,
@@ -249,9 +276,13 @@ class Scorer:
                 device=self.device,
                 precision=self.options.precision,
             )
+            for member in members_of(model)
             for windows, edits in strands
         ]
-        before, after = (np.stack(views) for views in zip(*predictions, strict=True))
+        before, after = (
+            np.stack(views).reshape(-1, len(strands), *views[0].shape)
+            for views in zip(*predictions, strict=True)
+        )
         return before, after
 
     def _columns(
@@ -297,8 +328,9 @@ def score_variants(
     `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
     ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, a name such as hg38 (see `open_genome`), or
     an open genome; `targets` are globs (see `select_targets`), all by default. The columns are
-    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (and, with a `background` made by
-    'bioq background', of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored;
+    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (of an ensemble also of
+    `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of `BACKGROUND_SCORES`).
+    Scores are NaN for an allele that cannot be scored;
     the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
     Load `model` with `bioq.load`, so that targets have names. It is not changed.
     Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.

@@ -2,7 +2,7 @@
 can be written as a file."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,10 +84,18 @@ class Alleles:
     """The alleles of a job and their scores; the scores are in files of the job's folder."""
 
     def __init__(
-        self, folder: Path, targets: int, *, score_swapped: bool = False, stops: Stops = _goes_on
+        self,
+        folder: Path,
+        targets: int,
+        *,
+        score_names: Sequence[str] = tuple(SCORES),
+        score_swapped: bool = False,
+        stops: Stops = _goes_on,
     ):
         self.columns: dict[str, npt.NDArray[Any]] = {}
         """`variants.COLUMNS`, each `(alleles,)`."""
+        self.score_names = tuple(score_names)
+        """Names of the scores; of an ensemble also those of its members' spread."""
         self.score_swapped = score_swapped
         """Whether alleles were scored where the genome has ALT; see `VariantOptions`."""
         self.notes: tuple[str, ...] = ()
@@ -103,7 +111,7 @@ class Alleles:
         with contextlib.ExitStack() as stack:
             self._files = {
                 name: stack.enter_context(open(self._folder / f"{name}.float32", "wb"))
-                for name in SCORES
+                for name in self.score_names
             }
             yield self
         self.columns = {
@@ -127,7 +135,7 @@ class Alleles:
             name: np.array(
                 np.memmap(self._folder / f"{name}.float32", np.float32, "r", shape=shape)[rows]
             )
-            for name in SCORES
+            for name in self.score_names
         }
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
@@ -137,7 +145,7 @@ class Alleles:
         """
         options = {"score_swapped": self.score_swapped}
         metadata = {**metadata, "options": options}
-        layout = Layout(COLUMNS, targets, tuple(SCORES), metadata, marks_formulas=True)
+        layout = Layout(COLUMNS, targets, self.score_names, metadata, marks_formulas=True)
         with open_table(out, layout) as table:
             for start in range(0, len(self), ROWS):
                 if self._stops():

@@ -17,7 +17,6 @@ from bioq.errors import BioqError, UsageError
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
-from bioq.variants import SCORES
 from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.bodies import JsonRoute
@@ -109,6 +108,7 @@ def model(request: Request) -> schemas.ModelAnswer:
         bin_bp=service.bin_bp,
         targets=[{str(key): cell for key, cell in row.items()} for row in rows],
         positive_rate=None if rates is None else rates.rate.tolist(),
+        members=[str(entry["name"]) for entry in service.config.members],
         trained_on=service.config.genome_build or None,
         has_genome=service.genome is not None,
         genome_build=None if build is None else build.name,
@@ -261,7 +261,7 @@ def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.Varia
             values["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
             values["top_target"] = names[size.argmax()]
             values["scores"] = schemas.AlleleScores(
-                **{name: _numbers(scores[name][row]) for name in SCORES}
+                **{name: _numbers(scores[name][row]) for name in scored.score_names}
             )
         alleles.append(schemas.ScoredAllele(**values))
     return schemas.VariantsAnswer(targets=names, alleles=alleles, notes=list(scored.notes))

@@ -119,6 +119,11 @@ class AlleleScores(BaseModel):
     """alt - ref"""
     log2_odds_ratio: list[float]
     """log2 of the odds of alt over those of ref."""
+    diff_sd: list[float] | None = None
+    """Of an ensemble: standard deviation of the members' diffs; null for any other model."""
+    sign_agreement: list[float] | None = None
+    """Of an ensemble: share of the members whose diff has the sign of diff; null for any other
+    model."""
 
 
 class ScoredAllele(BaseModel):
@@ -235,6 +240,8 @@ class ModelAnswer(BaseModel):
     name: str
     """Name of the run."""
     architecture: dict[str, Any]
+    members: list[str]
+    """Names of the runs that an ensemble averages; empty for any other model."""
     window_bp: int
     """Length of the window in bases."""
     bin_bp: int

@@ -31,6 +31,7 @@ from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.variants import VariantOptions
+from bioq.variants.scores import score_names
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 from bioq.web import visitor_input, visitor_variants
@@ -188,6 +189,7 @@ class Service:
         scored = Alleles(
             job.folder,
             len(self.targets),
+            score_names=score_names(is_ensemble=bool(self.config.members), has_background=False),
             score_swapped=score_swapped,
             stops=self.queue.is_stopping,
         )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bioq import dna
 from bioq.builders.peaks.background import BinNumbers
+from bioq.builders.peaks.groups import ContigGroups, balanced_folds, groups_by_name
 from bioq.builders.peaks.kept_bins import UNKNOWN, KeptBins, keep_bins
 from bioq.builders.peaks.label_report import TargetPeaks, label_warnings, split_summary
 from bioq.builders.peaks.labels import (
@@ -20,11 +21,10 @@ from bioq.builders.peaks.labels import (
     needed_bp,
     tile,
 )
-from bioq.builders.peaks.options import NO_CHROM, PeakOptions
+from bioq.builders.peaks.options import PeakOptions
 from bioq.builders.peaks.peak_files import read_labels, read_regions
 from bioq.dataset import (
     FOLDER_KIND,
-    SPLITS,
     DatasetWriter,
     Description,
     Source,
@@ -33,7 +33,8 @@ from bioq.dataset import (
     unpack_labels,
 )
 from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
-from bioq.dataset.targets import NAME, TargetSheet, matching_targets, read_target_sheet
+from bioq.dataset.target_sheet import TargetSheet, read_target_sheet
+from bioq.dataset.targets import NAME, matching_targets
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
@@ -63,6 +64,8 @@ class _Plan:
     """The numbers of the bins to write, in order."""
     kept: KeptBins | None
     """How they were chosen; None if they are a list."""
+    groups: ContigGroups
+    """The splits or folds to write."""
     padded: int = 0
     """Windows that reach past the end of their contig."""
 
@@ -104,32 +107,37 @@ def build_from_peaks(
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
     excluded = None if exclude is None else exclusion_file(exclude)
-    refuse_input(Path(out), file_given(genome), targets, exclude, bins, chrom_alias, *sheet.peaks)
+    refuse_input(Path(out), file_given(genome), targets, exclude, bins, chrom_alias, *sheet.paths)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:
         names = ContigNames(opened, {} if aliases is None else aliases.of(opened))
-        split_of_contig = _split_of_contig(names, options)
+        splits = None
+        if options.folds is None:
+            splits = groups_by_name(names, options.valid_chrom, options.test_chrom)
         table, rows = _given_bins(names, options, bins) if bins else _tiled_bins(names, options)
         labels, peaks, has_peak = read_labels(table, names, sheet, options.label)
+
+        def group_contigs(kept_rows: BinNumbers) -> ContigGroups:
+            return splits or _folds(table, labels, kept_rows, options)
+
         kept = None
         if bins is None:
             kept = keep_bins(
                 opened,
                 options,
                 labels,
-                targets=list(sheet.targets[NAME]),
                 chosen=chosen,
                 is_excluded=_excluded(table, names, exclude),
                 has_peak=has_peak,
-                group_of_contig=split_of_contig,
-                full_groups=[SPLITS.index(split) for split in options.all_bins],
+                group_contigs=group_contigs,
             )
             _require_bins(kept, sheet, opened, peaks)
             rows = kept.rows
-        plan = _Plan(names, options, sheet, table, labels, peaks, rows, kept)
+        groups = group_contigs(rows) if kept is None else kept.groups
+        plan = _Plan(names, options, sheet, table, labels, peaks, rows, kept, groups)
         given = [path for path in (opened.path, targets, chrom_alias, excluded, bins) if path]
-        sources = _sources([*given, *sheet.peaks])
+        sources = _sources([*given, *sheet.paths])
         recorded = _recorded(options, kept) | dict(more_options)
         description = Description(
             made_by=made_by,
@@ -141,11 +149,12 @@ def build_from_peaks(
             options=recorded,
             contig_bp=tuple(opened.lengths.values()),
             contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
+            folds=groups.folds(names.contigs),
         )
         with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
-            summary = _write_splits(writer, plan, split_of_contig)
+            summary = _write_splits(writer, plan)
     for line in summary:
         say(line)
 
@@ -189,28 +198,12 @@ def _chosen_targets(sheet: TargetSheet, keep: str) -> npt.NDArray[np.bool_] | No
     return chosen
 
 
-def _split_of_contig(names: ContigNames, options: PeakOptions) -> npt.NDArray[np.int64]:
-    """Return the number in SPLITS of the split of each contig: `(contigs,)`."""
-    split = np.zeros(len(names.contigs), dtype=np.int64)
-    for number, flag, chosen in (
-        (1, "--valid-chrom", options.valid_chrom),
-        (2, "--test-chrom", options.test_chrom),
-    ):
-        for name in chosen:
-            if name == NO_CHROM and len(chosen) == 1:
-                continue
-            contig = names.find(name)
-            if contig is None:
-                raise BioqError(
-                    f"{flag} {name}: {names.genome.path} has no such contig; it has "
-                    f"{some(names.contigs, 30)}; give {flag} one of them, or '{NO_CHROM}'"
-                )
-            if split[contig] not in (0, number):
-                raise UsageError(
-                    f"{name} is in both --valid-chrom and --test-chrom; a contig has one split"
-                )
-            split[contig] = number
-    return split
+def _folds(
+    table: Bins, labels: SparseLabels, rows: BinNumbers, options: PeakOptions
+) -> ContigGroups:
+    """Return folds with about equally many of the bins `rows`."""
+    is_positive = labels.any_of(np.ones(labels.targets, dtype=bool))
+    return balanced_folds(table, rows, is_positive, options.folds or 0)
 
 
 def _tiled_bins(names: ContigNames, options: PeakOptions) -> tuple[Bins, BinNumbers]:
@@ -286,15 +279,14 @@ def _require_bins(kept: KeptBins, sheet: TargetSheet, genome: Genome, peaks: Tar
     )
 
 
-def _write_splits(
-    writer: DatasetWriter, plan: _Plan, split_of_contig: npt.NDArray[np.int64]
-) -> list[str]:
-    """Write every split; return lines that report the windows written and left out."""
+def _write_splits(writer: DatasetWriter, plan: _Plan) -> list[str]:
+    """Write every split or fold; return lines that report the windows written and left out."""
+    split_of_contig = plan.groups.of_contig
     split_of_row = split_of_contig[plan.bins.local(plan.rows)[0]]
     summary = []
     all_positives = np.zeros(len(plan.sheet.targets), dtype=np.int64)
     with progress("write windows", len(plan.rows), "windows") as advance:
-        for number, split in enumerate(SPLITS):
+        for number, split in enumerate(plan.groups.names):
             rows = plan.rows[split_of_row == number]
             genome_bins = None
             if plan.kept is not None:
@@ -317,7 +309,7 @@ def _write_splits(
         half_bp=needed_bp(plan.options.bin_bp, "half"),
         given_bins=plan.kept is None,
     )
-    about = [] if plan.kept is None else plan.kept.lines(SPLITS)
+    about = [] if plan.kept is None else plan.kept.lines()
     return [*summary, *about, *_left_out(plan), *warnings]
 
 
@@ -370,6 +362,8 @@ def _recorded(options: PeakOptions, kept: KeptBins | None) -> dict[str, Any]:
         del recorded[elsewhere]
     if kept is None:
         recorded["keep"] = "the bins given"
+    for unused in ("folds",) if options.folds is None else ("valid_chrom", "test_chrom"):
+        del recorded[unused]
     if not options.all_bins:
         del recorded["all_bins"]
     if kept is None or not kept.background.per_positive:

@@ -1,6 +1,6 @@
 """Which bins of a genome become windows: those with a positive, and a background without a peak."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from bioq.builders.peaks.background import (
     draw_background,
 )
 from bioq.builders.peaks.composition import Composition, window_composition
+from bioq.builders.peaks.groups import ContigGroups
 from bioq.builders.peaks.labels import SparseLabels
 from bioq.builders.peaks.options import PeakOptions
 from bioq.errors import counted
@@ -44,13 +45,15 @@ class KeptBins:
     """Group of contigs -> its background."""
     has_repeats: bool
     """Whether the genome is soft-masked; known if a background was drawn."""
+    groups: ContigGroups
+    """The splits or folds."""
 
-    def lines(self, groups: Sequence[str]) -> Iterator[str]:
-        """Yield lines about the background of the groups, whose names are given by number."""
+    def lines(self) -> Iterator[str]:
+        """Yield lines about the background of the splits or folds."""
         if self.reason:
             yield self.reason
         for number, drawn in self.drawn.items():
-            yield f"{groups[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
+            yield f"{self.groups.names[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
         if self.drawn and not self.has_repeats and self.background.kind == "matched":
             yield (
                 "the genome has no soft mask (repeats in lower case), so the background is not "
@@ -63,27 +66,24 @@ def keep_bins(
     options: PeakOptions,
     labels: SparseLabels,
     *,
-    targets: Sequence[str],
     chosen: Flags | None,
     is_excluded: Flags,
     has_peak: Flags,
-    group_of_contig: npt.NDArray[np.integer],
-    full_groups: Sequence[int],
+    group_contigs: Callable[[BinNumbers], ContigGroups],
 ) -> KeptBins:
     """Choose the bins of a genome, see `labels.tile`, that become windows.
 
     `chosen` `(targets,)` are the targets for which a bin without background must be positive;
     None keeps every bin. `is_excluded` and `has_peak` `(bins,)` are the bins that overlap an
-    excluded region, and those with a base of a peak of any target. `group_of_contig` `(contigs,)`
-    is the split or fold of each contig: its background is drawn from its contigs. In the
-    `full_groups` every bin is kept.
+    excluded region, and those with a base of a peak of any target. `group_contigs` gets the bins
+    that are kept before a background is added, and returns the splits or folds: the background of
+    each is drawn from its contigs.
     """
     bins_of_contig = np.array([length // options.bin_bp for length in genome.lengths.values()])
-    group = np.repeat(group_of_contig.astype(np.int32), bins_of_contig)
     positive = ~is_excluded
     if chosen is not None:
         positive &= labels.any_of(chosen)
-    background, reason = _background(options, labels, positive, targets)
+    background, reason = _background(options, labels, positive)
     if chosen is None:
         background, reason = NONE, ""
     is_drawing = background.per_positive > 0
@@ -91,7 +91,10 @@ def keep_bins(
         genome, bin_bp=options.bin_bp, flank_bp=options.flank_bp, cells=is_drawing
     )
     may_be_window = ~is_excluded & composition.is_known
-    is_full = np.isin(group, full_groups) if full_groups else np.zeros(len(group), dtype=bool)
+    groups = group_contigs(np.flatnonzero(positive & composition.is_known).astype(np.int32))
+    group = np.repeat(groups.of_contig.astype(np.int32), bins_of_contig)
+    full = [groups.names.index(split) for split in options.all_bins]
+    is_full = np.isin(group, full) if full else np.zeros(len(group), dtype=bool)
     kept = (positive | (is_full & ~is_excluded)) & composition.is_known
     drawn: Mapping[int, Drawn] = {}
     if is_drawing:
@@ -113,28 +116,28 @@ def keep_bins(
         reason=reason,
         drawn=drawn,
         has_repeats=composition.has_repeats,
+        groups=groups,
     )
 
 
-def _background(
-    options: PeakOptions, labels: SparseLabels, kept: Flags, targets: Sequence[str]
-) -> tuple[Background, str]:
+def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tuple[Background, str]:
     """Return the background to add to the bins that are kept, and the reason if it is the
     default."""
     asked = options.asked_background
     if asked is not None:
         return asked, ""
-    shares = labels.positives(kept) / max(int(kept.sum()), 1)
-    most = int(np.argmax(shares))
-    about = f"{targets[most]} is positive in {shares[most]:.0%} of the bins with a positive"
-    if shares[most] > MOST_POSITIVE:
+    positives = labels.positives(kept)
+    rate = positives.sum() / max(len(positives) * int(kept.sum()), 1)
+    about = f"{rate:.0%} of the labels of the bins with a positive are positive"
+    limit = f"the limit is {MOST_POSITIVE:.0%}"
+    if rate > MOST_POSITIVE:
         return DEFAULT, (
-            f"--background {DEFAULT} was chosen, because {about} (the limit is "
-            f"{MOST_POSITIVE:.0%}); --background matched:N, random:N or none chooses another"
+            f"--background {DEFAULT} was chosen, because {about} ({limit}); --background "
+            "matched:N, random:N or none chooses another"
         )
     return NONE, (
-        f"no background was added: no target is positive in more than {MOST_POSITIVE:.0%} of the "
-        f"bins with a positive ({about}); --background matched:N adds bins without a peak"
+        f"no background was added, because {about} ({limit}); --background matched:N adds bins "
+        "without a peak"
     )
 
 

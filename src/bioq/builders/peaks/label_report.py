@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from bioq.builders.peaks.labels import Bins, Label, needed_bp
 from bioq.errors import counted, some
-from bioq.genome import Bed, Located
 
 _MOST_POSITIVE = 0.95
 """A target that is positive in a larger share of windows has almost no negative."""
@@ -19,27 +18,19 @@ class TargetPeaks:
     """What the peaks of each target are, in the order of the targets."""
 
     has_peaks: list[bool] = field(default_factory=list)
-    """Whether the file has a peak on the genome; reported if not."""
+    """Whether its files have a peak on the genome; reported if not."""
     is_short: list[bool] = field(default_factory=list)
     """Whether every peak is too short to make a bin positive."""
     positive_share: list[float] = field(default_factory=list)
     """Share of all bins that are positive."""
 
-    def add(
-        self,
-        bed: Bed,
-        located: Located,
-        positive: npt.NDArray[np.int32],
-        *,
-        bins: Bins,
-        label: Label,
-    ) -> None:
-        has_peaks = len(located.rows) > 0
-        longest = int((bed.end - bed.start).max()) if has_peaks else 0
-        is_short = has_peaks and label == "half" and longest < needed_bp(bins.bin_bp, label)
-        self.has_peaks.append(has_peaks)
+    def add(self, *, longest_bp: int, positive: int, bins: Bins, label: Label) -> None:
+        """Add the next target: its longest peak on the genome, 0 without a peak, and the number of
+        its positive bins."""
+        is_short = label == "half" and 0 < longest_bp < needed_bp(bins.bin_bp, label)
+        self.has_peaks.append(longest_bp > 0)
         self.is_short.append(is_short)
-        self.positive_share.append(len(positive) / max(len(bins), 1))
+        self.positive_share.append(positive / max(len(bins), 1))
 
 
 def split_summary(

@@ -129,14 +129,14 @@ class SparseLabels:
     def __init__(self, bins: int, targets: int):
         self._scratch = np.zeros(bins, dtype=np.uint8)
         self._bytes: list[tuple[npt.NDArray[np.int32], dna.Bytes]] = []
-        self._targets = targets
+        self.targets = targets
         self._added = 0
 
     def add(self, positive: npt.NDArray[np.int32]) -> None:
         """Add the positive bins of the next target."""
         self._scratch[positive] |= np.uint8(1 << (self._added % 8))
         self._added += 1
-        if self._added % 8 == 0 or self._added == self._targets:
+        if self._added % 8 == 0 or self._added == self.targets:
             bins = np.flatnonzero(self._scratch).astype(np.int32)
             self._bytes.append((bins, self._scratch[bins]))
             self._scratch[bins] = 0
@@ -155,7 +155,7 @@ class SparseLabels:
             np.unpackbits(bits[kept[bins], None], axis=1, bitorder="little").sum(axis=0)
             for bins, bits in self._bytes
         ]
-        return np.concatenate(counts)[: self._targets].astype(np.int64)
+        return np.concatenate(counts)[: self.targets].astype(np.int64)
 
     def packed(self, rows: npt.NDArray[np.int32]) -> dna.Bytes:
         """Return the packed labels of the bins `rows`: uint8 `(n, ceil(targets / 8))`."""

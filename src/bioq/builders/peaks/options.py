@@ -6,11 +6,10 @@ from typing import Literal
 from bioq.builders import BIN_BP
 from bioq.builders.peaks.background import Background, parse_background
 from bioq.builders.peaks.labels import Label
+from bioq.dataset.folds import FoldCount
 from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
 from bioq.errors import UsageError
-from bioq.options import AtLeastOne, AtLeastZero, WindowBp, check_types
-
-NO_CHROM = "none"
+from bioq.options import AtLeastOne, AtLeastZero, WindowBp, check_types, flag_of
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,17 @@ class PeakOptions:
     split."""
     test_chrom: tuple[str, ...] = ("chr8", "chr9")
     """Contigs for testing, by their names in the genome or the peak files; none: no test split."""
+    folds: FoldCount | None = None
+    """Divide the contigs into this many folds, with about equally many windows in each, instead of
+    into splits: for training one model per fold (bioq train --fold)."""
     keep: str = KEEP_ANY
     """Bins to keep: positive in any target (any), every bin (all), or positive in a target of this
     name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
     background: str | None = None
     """Bins without a peak to add for each bin kept, from the same split: N with the same GC,
     repeats and unknown bases (matched:N), N of any (random:N), or none. By default matched:1 if
-    a target is positive in more than half of the bins kept, otherwise none."""
+    more than 10 % of the labels of the bins kept are positive, as with one to ten files,
+    otherwise none."""
     all_bins: tuple[Literal["train", "valid", "test"], ...] = ()
     """Splits with every bin of their contigs, such as test, where --keep and --background do not
     apply."""
@@ -52,12 +55,28 @@ class PeakOptions:
                 f"window_bp {self.window_bp} with bin_bp {self.bin_bp}: the window is the bin "
                 "with equal flanks, so their difference must be even and not negative"
             )
+        if self.folds is not None:
+            self._refuse_splits()
         asked = self.asked_background
         if self.keep == KEEP_ALL and (self.all_bins or (asked is not None and asked.per_positive)):
             flag = "--all-bins" if self.all_bins else "--background"
             raise UsageError(
                 f"--keep {KEEP_ALL} keeps every bin, so {flag} has nothing to add; leave out one "
                 "of the two"
+            )
+
+    def _refuse_splits(self) -> None:
+        """Raise UsageError for options of splits, beside folds."""
+        names = [
+            name
+            for name in ("valid_chrom", "test_chrom", "all_bins")
+            if getattr(self, name) != getattr(PeakOptions, name)
+        ]
+        if names:
+            given = " and ".join(map(flag_of, names))
+            raise UsageError(
+                f"--folds with {given}: with folds there are no such splits, because each fold is "
+                f"tested in turn; leave out {given} or --folds"
             )
 
     @property

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from bioq.builders.peaks.labels import (
     positive_bins,
     summits_in_peaks,
 )
-from bioq.dataset.targets import NAME, TargetSheet
+from bioq.dataset.target_sheet import TargetSheet
+from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, some
 from bioq.genome import Bed, ContigNames, Located, locate, read_bed
 from bioq.genome.bed import NO_SUMMIT
@@ -136,67 +137,132 @@ def read_labels(
     """Return the labels of every bin for every target, the kind of each target's peaks, and whether
     each bin has a base of a peak, reading one peak file at a time.
 
-    Reports files without a peak on the genome, contigs that the genome lacks, and what was done
-    with peaks past the end of their contig, blocks and summits.
-    Raises BioqError if no file has a peak on the genome, or a peak is not on its contig.
+    Peaks that are subtracted are not peaks of the target. Reports files without a peak on the
+    genome, contigs that the genome lacks, and what was done with peaks past the end of their
+    contig, blocks and summits. Raises BioqError if no file has a peak on the genome, or a peak is
+    not on its contig.
     """
     _report_equal_files(sheet)
-    labels, kinds = SparseLabels(len(bins), len(sheet.peaks)), TargetPeaks()
+    labels, kinds = SparseLabels(len(bins), len(sheet.files)), TargetPeaks()
     has_peak = np.zeros(len(bins), dtype=bool)
-    empty: list[str] = []
-    elsewhere: list[str] = []
-    absent_peaks: Counter[str] = Counter()
-    absent_files = 0
-    notes = _FileNotes("peaks")
-    has_summits = label == "midpoint"
-    with progress("read peaks", len(sheet.peaks), "files") as advance:
-        for path in sheet.peaks:
-            bed = read_bed(path, summits=has_summits, blocks=True)
-            located = locate(bed, names)
-            notes.add(bed, located, names, has_summits=has_summits)
-            absent_peaks.update(located.absent)
-            absent_files += bool(located.absent)
-            if not len(bed):
-                empty.append(str(path))
-            elif not len(located.rows):
-                elsewhere.append(f"{path}: {some(located.absent)}")
-            positive, touched = positive_bins(bins, bed, located, label)
-            has_peak[touched] = True
+    reader = _PeakReader(bins, names, label)
+    with progress("read peaks", len(sheet.paths), "files") as advance:
+        for name, files in zip(sheet.targets[NAME], sheet.files, strict=True):
+            is_single = len(files.all) == 1
+            read = []
+            for path in files.all:
+                read.append(reader.read(path, "" if is_single else name))
+                advance(1)
+            peaks, minus = read[: len(files.peaks)], read[len(files.peaks) :]
+            positive = _positive_in([each.positive for each in peaks], files.least)
+            for each in peaks:
+                has_peak[each.touched] = True
+            for each in minus:
+                positive = np.setdiff1d(positive, each.positive, assume_unique=True)
             labels.add(positive)
-            kinds.add(bed, located, positive, bins=bins, label=label)
-            advance(1)
-    genome = names.genome.path
-    if len(empty) + len(elsewhere) == len(sheet.peaks):
-        is_one = len(sheet.peaks) == 1
-        files = f"none of its {len(sheet.peaks):,} peak files has a"
-        files = "its peak file has no" if is_one else files
-        raise BioqError(
-            f"{sheet.path}: {files} peak on {genome}: {'its' if is_one else 'their'} "
-            f"contigs are {some(absent_peaks) or 'none at all'}, the genome's are "
-            f"{some(names.contigs)}; check the genome build, or give --chrom-alias"
-        )
-    _report_absent(absent_peaks, "peaks", f"{absent_files:,} files" * (absent_files > 1), genome)
-    _report_without_peaks(empty, "holds no peak", "hold no peak", len(sheet.peaks))
-    is_elsewhere = f"on contigs that {genome.name} does not have (other names? another build?)"
-    _report_without_peaks(
-        elsewhere,
-        f"has only peaks {is_elsewhere}",
-        f"have only peaks {is_elsewhere}",
-        len(sheet.peaks),
-    )
-    for line in notes.lines():
-        say(line)
+            longest_bp = max(each.longest_bp for each in peaks)
+            kinds.add(longest_bp=longest_bp, positive=len(positive), bins=bins, label=label)
+    reader.report(sheet)
     return labels, kinds, has_peak
 
 
+def _positive_in(bins: Sequence[npt.NDArray[np.int32]], least: int) -> npt.NDArray[np.int32]:
+    """Return the numbers of the bins that are positive in at least `least` files, ascending."""
+    if len(bins) == 1:
+        return bins[0]
+    number, files = np.unique(np.concatenate(bins), return_counts=True)
+    positive: npt.NDArray[np.int32] = number[files >= least]
+    return positive
+
+
+@dataclass(frozen=True)
+class _ReadPeaks:
+    """The peaks of one file."""
+
+    positive: npt.NDArray[np.int32]
+    """Numbers of the positive bins, ascending."""
+    touched: npt.NDArray[np.int32]
+    """Numbers of the bins with a base of a peak, ascending."""
+    longest_bp: int
+    """Length of the longest peak on the genome; 0 without a peak."""
+
+
+class _PeakReader:
+    """Reads peak files one at a time, and keeps what there is to report."""
+
+    def __init__(self, bins: Bins, names: ContigNames, label: Label):
+        self._bins, self._names, self._label = bins, names, label
+        self._notes = _FileNotes("peaks")
+        self._empty: list[str] = []
+        self._elsewhere: list[str] = []
+        self._some_without: list[str] = []
+        """Files without a peak on the genome of the targets that have several files."""
+        self._absent_peaks: Counter[str] = Counter()
+        self._absent_files = 0
+
+    def read(self, path: Path, target: str) -> _ReadPeaks:
+        """Read a file; `target` is its target's name if the target has several files."""
+        has_summits = self._label == "midpoint"
+        bed = read_bed(path, summits=has_summits, blocks=True)
+        located = locate(bed, self._names)
+        self._notes.add(bed, located, self._names, has_summits=has_summits)
+        self._absent_peaks.update(located.absent)
+        self._absent_files += bool(located.absent)
+        has_peaks = len(located.rows) > 0
+        if not has_peaks and target:
+            self._some_without.append(f"{path}, of the target {target}")
+        elif not len(bed):
+            self._empty.append(str(path))
+        elif not has_peaks:
+            self._elsewhere.append(f"{path}: {some(located.absent)}")
+        longest_bp = int((bed.end - bed.start).max()) if has_peaks else 0
+        return _ReadPeaks(*positive_bins(self._bins, bed, located, self._label), longest_bp)
+
+    def report(self, sheet: TargetSheet) -> None:
+        """Print the notes; raise BioqError if no file has a peak on the genome."""
+        genome, files = self._names.genome.path, len(sheet.paths)
+        if len(self._empty) + len(self._elsewhere) + len(self._some_without) == files:
+            is_one = files == 1
+            which = "its peak file has no" if is_one else f"none of its {files:,} peak files has a"
+            raise BioqError(
+                f"{sheet.path}: {which} peak on {genome}: {'its' if is_one else 'their'} "
+                f"contigs are {some(self._absent_peaks) or 'none at all'}, the genome's are "
+                f"{some(self._names.contigs)}; check the genome build, or give --chrom-alias"
+            )
+        several = f"{self._absent_files:,} files" * (self._absent_files > 1)
+        _report_absent(self._absent_peaks, "peaks", several, genome)
+        _report_without_peaks(self._empty, "holds no peak", "hold no peak", files)
+        is_elsewhere = f"on contigs that {genome.name} does not have (other names? another build?)"
+        _report_without_peaks(
+            self._elsewhere,
+            f"has only peaks {is_elsewhere}",
+            f"have only peaks {is_elsewhere}",
+            files,
+        )
+        if self._some_without:
+            say(
+                f"warning: {len(self._some_without):,} of {files:,} peak files of targets with "
+                f"several files {'has' if len(self._some_without) == 1 else 'have'} no peak on "
+                f"{genome.name} (first: {self._some_without[0]})"
+            )
+        for line in self._notes.lines():
+            say(line)
+
+
 def _report_equal_files(sheet: TargetSheet) -> None:
-    """Print one line if targets have the same peak file."""
-    targets: defaultdict[str, list[str]] = defaultdict(list)
-    for name, path in zip(sheet.targets[NAME], sheet.peaks, strict=True):
-        targets[os.path.realpath(path)].append(name)
-    equal = {file: names for file, names in targets.items() if len(names) > 1}
+    """Print one line if targets have the same peak files."""
+    targets: defaultdict[tuple[tuple[str, ...], int, tuple[str, ...]], list[str]] = defaultdict(
+        list
+    )
+    for name, files in zip(sheet.targets[NAME], sheet.files, strict=True):
+        peaks, minus = (
+            tuple(sorted(map(os.path.realpath, paths))) for paths in (files.peaks, files.minus)
+        )
+        targets[peaks, files.least, minus].append(name)
+    equal = {key: names for key, names in targets.items() if len(names) > 1}
     if equal:
-        file, names = next(iter(equal.items()))
+        (peaks, _, _), names = next(iter(equal.items()))
+        file = peaks[0]
         more = f"; files like this: {len(equal):,}" * (len(equal) > 1)
         say(
             f"note: {sheet.path}: {len(names):,} targets have the peak file {file}, so their "

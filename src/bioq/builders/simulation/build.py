@@ -32,7 +32,8 @@ from bioq.builders.simulation.grammar import (
 )
 from bioq.dataset import FOLDER_KIND, SIMULATION
 from bioq.dataset.genome_rate import KEEP_ALL
-from bioq.dataset.targets import NAME, PEAKS, write_target_table
+from bioq.dataset.target_sheet import PEAKS
+from bioq.dataset.targets import NAME, write_target_table
 from bioq.files import require_absent
 from bioq.motifs import Motif, jaspar_motifs
 from bioq.options import (

@@ -68,7 +68,7 @@ def show(request: Request) -> Response:
     return render(
         request,
         "model.html.j2",
-        layers=_summary(service.folder).table(),
+        layers=None if service.config.members else _summary(service.folder).table(),
         settings=settings(service.folder, service.config),
         windows=service.config.data.get("windows", {}),
         evaluation=evaluation.summary if evaluation else None,
@@ -100,10 +100,13 @@ def _quality_figures(folder: Path, stamp: int) -> list[_Shown]:
 
 @lru_cache(maxsize=4)
 def _making_figures(folder: Path) -> list[_Shown]:
-    """Draw the training of a run, if it has a history, and its network."""
+    """Draw the training of a run, if it has a history, and its network; nothing of an ensemble."""
     drawn: list[Drawn] = []
+    config = read_config(folder)
+    if config.members:
+        return []
     if has_history(folder):
-        drawn += figures_of_training(folder, read_config(folder))
+        drawn += figures_of_training(folder, config)
     return _shown([*drawn, figure_of_model(_summary(folder))])
 
 

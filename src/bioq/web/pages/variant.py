@@ -251,6 +251,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         targets=targets,
         rates=rates,
         annotation=annotation,
+        spread="diff_sd" in alleles.score_names,
     )
 
 

@@ -92,8 +92,8 @@ def build_from_peaks(
     Peaks and regions that reach past an end of their contig are clipped to it, and the blocks of
     BED12 and gappedPeak are read: see `genome.locate` and `read_bed`.
     `exclude` is a BED file of regions, or the name of a list (`genome.exclusions`): bins that
-    overlap a region are left out. `bins` is a BED
-    file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
+    overlap a region are left out. `bins` is a BED file of the exact bins to use, in that order,
+    each on its contig; no bin of it is left out.
     `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
     folder that is copied into the data set under that name. `more_options` is added to the recorded
     options. With `force` a data set that is there is replaced.
@@ -139,18 +139,7 @@ def build_from_peaks(
         given = [path for path in (opened.path, targets, chrom_alias, excluded, bins) if path]
         sources = _sources([*given, *sheet.paths])
         recorded = _recorded(options, kept) | dict(more_options)
-        description = Description(
-            made_by=made_by,
-            window_bp=options.window_bp,
-            bin_bp=options.bin_bp,
-            label_rule=options.label,
-            contigs=names.contigs,
-            sources=sources,
-            options=recorded,
-            contig_bp=tuple(opened.lengths.values()),
-            contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
-            folds=groups.folds(names.contigs),
-        )
+        description = _described(plan, made_by, sources, recorded)
         with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
@@ -171,6 +160,24 @@ def _refuse_choices(options: PeakOptions, exclude: Path | None) -> None:
     given = [flag for flag, is_given in flags.items() if is_given]
     if given:
         raise UsageError(f"--bins names the exact bins to use; leave out {' and '.join(given)}")
+
+
+def _described(
+    plan: _Plan, made_by: str, sources: tuple[Source, ...], recorded: Mapping[str, Any]
+) -> Description:
+    names, kept = plan.names, plan.kept
+    return Description(
+        made_by=made_by,
+        window_bp=plan.options.window_bp,
+        bin_bp=plan.options.bin_bp,
+        label_rule=plan.options.label,
+        contigs=names.contigs,
+        sources=sources,
+        options=recorded,
+        contig_bp=tuple(names.genome.lengths.values()),
+        contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
+        folds=plan.groups.folds(names.contigs),
+    )
 
 
 def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:

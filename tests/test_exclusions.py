@@ -5,6 +5,7 @@ import hashlib
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 from download_site import Site
 from genome_cases import write_2bit
@@ -12,7 +13,7 @@ from genome_cases import write_2bit
 from bioq.cli import main
 from bioq.dataset import open_dataset
 from bioq.errors import BioqError
-from bioq.genome import exclusions, open_genome
+from bioq.genome import Genome, exclusions, open_genome
 from bioq.genome.exclusions import LISTS, exclusion_file, require_same_build
 
 CHR21 = {"hg19": 48_129_895, "hg38": 46_709_983}
@@ -89,6 +90,26 @@ def test_a_list_of_another_build_than_the_genome_is_an_error(
     assert "encode:hg19: is a list of hg19, and the genome is " in said
     assert "g.2bit (GRCh38); give encode:hg38, or the genome of the list" in said
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "wrong", "right"),
+    [
+        ({"chr4": 1_348_131}, "dm3", "dm6"),
+        ({"4": 1_351_857}, "dm6", "dm3"),
+        ({"I": 15_072_434}, "ce10", "ce11"),
+        ({"chrI": 230_218}, "ce11", None),
+    ],
+)
+def test_lists_of_fly_and_worm_are_compared_with_the_genome(
+    lengths: dict[str, int], wrong: str, right: str | None
+) -> None:
+    genome = Genome(Path("g.fa"), lengths, lambda *_: np.zeros(0, np.uint8), lambda: None)
+    remedy = f"give encode:{right}" if right else "give a list of that build as BED"
+    with pytest.raises(BioqError, match=f"encode:{wrong}: is a list of {wrong}, .*; {remedy}"):
+        require_same_build(Path(f"encode:{wrong}"), genome)
+    if right is not None:
+        require_same_build(Path(f"encode:{right}"), genome)
 
 
 def test_a_genome_of_no_known_build_is_not_compared(tmp_path: Path) -> None:

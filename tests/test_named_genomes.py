@@ -336,17 +336,22 @@ def test_of_three_commands_at_once_one_downloads(ucsc: Site, tmp_path: Path) -> 
     assert sum(path.endswith(".2bit") for path in ucsc.paths) == 1
 
 
-def test_a_command_waits_for_another_that_downloads_and_says_so(ucsc: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_command_waits_for_another_and_downloads_if_that_is_killed(
+    ucsc: Site, tmp_path: Path, *, is_finished: bool
+) -> None:
     cached(tmp_path).parent.mkdir(parents=True)
     with locked(cached(tmp_path).parent):
         process = start_command()
         assert process.stderr is not None
         waiting = process.stderr.readline()
         assert waiting == f"genome {FISH}: another process is downloading it; waiting for that\n"
-        cached(tmp_path).write_bytes(BYTES)
+        if is_finished:
+            cached(tmp_path).write_bytes(BYTES)
     out, _ = process.communicate(timeout=60)
     assert out.strip() == str(cached(tmp_path))
-    assert ucsc.paths == []
+    assert cached(tmp_path).read_bytes() == BYTES
+    assert len(ucsc.paths) == (0 if is_finished else 2)
 
 
 def test_threads_of_one_process_download_once(ucsc: Site, tmp_path: Path) -> None:

@@ -190,8 +190,9 @@ def test_the_table_names_macro_and_micro_and_the_undefined(evaluated):
     )  # fmt: skip
     assert scores["ROC AUC, histone (1 target)"][0] == "–"
     assert scores["accuracy at 0.5"][2] == f"{1 - evaluated.summary['positive_rate']:.4f}"
-    undefined = "–: no positive or no negative window of the target in this split: 1 of 4 targets"
-    assert any(remark.startswith(undefined) for remark in evaluation_remarks(evaluated.summary))
+    undefined = "no positive window in test, so no ROC AUC and no average precision (–), "
+    (remark,) = (text for text in evaluation_remarks(evaluated.summary) if "(–)" in text)
+    assert remark == f"{undefined}and not in the macro mean: 1 of 4 targets (never)"
 
 
 def test_scores_of_the_constant_are_those_of_scikit_learn(trained, evaluated, probability):
@@ -232,7 +233,7 @@ def test_one_block_has_no_intervals_and_says_so(evaluated):
     assert evaluated.summary["blocks"] == 1
     assert evaluated.summary["macro"]["roc_auc_interval"] is None
     assert evaluated.per_target["roc_auc_low"].isna().all()
-    assert evaluation_remarks(evaluated.summary)[0] == (
+    assert evaluation_remarks(evaluated.summary)[1] == (
         "no intervals: the split is in 1 block of 100 kb of the genome, an interval needs 5"
     )
 
@@ -356,7 +357,8 @@ def test_an_evaluation_written_before_intervals_is_still_read_and_shown(trained,
     run = copy_run(trained, tmp_path)
     evaluate(run, trained[1])
     file = run / "evaluation/metrics.json"
-    new = ("blocks", "enough", "constant", "same_everywhere", "log_loss")
+    new = ("blocks", "enough", "constant", "same_everywhere", "log_loss", "all_bins")
+    new += ("without_positive", "without_negative")
 
     def older(value):
         if not isinstance(value, dict):
@@ -367,11 +369,11 @@ def test_an_evaluation_written_before_intervals_is_still_read_and_shown(trained,
     file.write_text(json.dumps(older(json.loads(file.read_text()))))
     table = pd.read_csv(run / "evaluation/per_target.tsv", sep="\t", dtype=str, na_filter=False)
     added = [name for name in table if name.endswith(("_low", "_high"))]
-    table = table.drop(columns=[*added, "few_positives", "same_everywhere"])
+    table = table.drop(columns=[*added, "few_positives", "same_everywhere", "positive_rate"])
     table.to_csv(run / "evaluation/per_target.tsv", sep="\t", index=False)
     summary = results.read_evaluation(run).summary
     assert evaluation_table(summary)[1][3] == ""
-    assert evaluation_remarks(summary)[0].startswith("–: ")
+    assert evaluation_remarks(summary)[1].startswith("–: ")
     page = write_report(run).read_text()
     assert "a constant" not in page
 

@@ -130,9 +130,7 @@ def test_macro_and_micro_are_named_beside_their_numbers(run, page):
         for key, name in (("roc_auc", "ROC AUC"), ("average_precision", "average precision")):
             value = number(summary[average][key])
             assert f"<b>{value}</b><span>{average} {name}</span>" in page
-    assert (
-        "–: no positive or no negative window of the target in this split: 1 of 2 targets" in page
-    )
+    assert "no average precision (–), and not in the macro mean: 1 of 2 targets (" in page
 
 
 def test_names_from_the_sheet_are_shown_as_text_never_as_markup(page):

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 from test_training import QUICK, SMALL
@@ -16,12 +14,12 @@ from test_training import QUICK, SMALL
 import bioq
 from bioq import TrainConfig
 from bioq.cli import main
-from bioq.dataset import Dataset, Description, new_dataset, open_dataset, pack_labels
+from bioq.dataset import Dataset
 from bioq.models.families import PUBLISHED
 from bioq.models.recipe import Recipe
 from bioq.runs.folder import read_config
 from bioq.training import loop as loop_module
-from bioq.training.first_lines import default_model_note, warn_of_constant_targets
+from bioq.training.first_lines import default_model_note
 from bioq.training.pace import Pace
 from bioq.training.plan import MEASURED_WINDOWS, TrainingRequest, make_plan, recorded_plan
 from bioq.training.recipes import RECIPES
@@ -169,35 +167,6 @@ def test_help_shows_where_the_defaults_come_from(capsys: pytest.CaptureFixture[s
     assert "--plan prints all of them" in shown
     assert "[default: by --recipe: 0.004 (marq), 0.001 (small, large, deepatt)" in shown
     assert "[default: by --model: 64 (marq), 320 (bioq, danq, deepsea)" in shown
-
-
-def constant_data(folder: Path, labels: np.ndarray) -> Dataset:
-    names = [f"t{number}" for number in range(labels.shape[1])]
-    description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
-    with new_dataset(folder, description, pd.DataFrame({"name": names})) as writer:
-        for name in ("train", "valid"):
-            with writer.split(name) as split:
-                split.append(np.zeros((len(labels), 100), np.uint8), pack_labels(labels))
-    return open_dataset(folder)
-
-
-def test_targets_that_are_the_same_in_every_window_are_named_before_the_first_step(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = constant_data(tmp_path / "one", np.ones((8, 1), bool))
-    bioq.train(data, tmp_path / "run", config=TrainConfig(epochs=1))
-    lines = capsys.readouterr().err.splitlines()
-    warning = next(number for number, line in enumerate(lines) if line.startswith("warning: "))
-    assert lines[warning].startswith("warning: target t0 is positive in every training window: ")
-    assert "--keep all" in lines[warning]
-    assert warning < next(n for n, line in enumerate(lines) if line.startswith("train "))
-    labels = np.zeros((8, 6), bool)
-    labels[:, 0] = labels[:3, 1] = True
-    warning_text = warn_of_constant_targets(constant_data(tmp_path / "six", labels))
-    assert "target t0 is positive in every" in warning_text
-    assert "4 of 6 targets (t2, t3, t4, ...) are positive in no training window" in warning_text
-    both = np.array([[True], [False]])
-    assert warn_of_constant_targets(constant_data(tmp_path / "both", both)) == ""
 
 
 def test_a_long_training_is_told_with_what_would_be_faster(

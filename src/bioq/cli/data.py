@@ -13,7 +13,7 @@ from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.build import simulate as simulate_dataset
 from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.cli.tables import print_line, print_path
-from bioq.dataset import Dataset, Split, open_dataset
+from bioq.dataset import Dataset, LabelKinds, Split, label_kinds, open_dataset
 from bioq.dataset import verify as verify_dataset
 from bioq.dataset.leaks import count_leaks
 from bioq.dataset.targets import NAME
@@ -260,20 +260,29 @@ def _print_leaks(data: Dataset) -> None:
             print_line(f"  no window shares bases with a window of another {kind}")
 
 
+def _print_kinds(kinds: LabelKinds, most_targets: int) -> None:
+    """Print which targets have windows of one kind only in a split."""
+    if kinds.is_useless:
+        use = "nothing can be learned" if kinds.split == "train" else "no score means anything"
+        print_line(f"  warning: {kinds.problem(use)}")
+        return
+    for line in kinds.lines(most_targets):
+        print_line(f"  {line}")
+
+
 def _print_rates(data: Dataset, most_targets: int) -> None:
     """Print for each split how many positive windows the targets have, and the targets without."""
     total = np.zeros(len(data.targets), dtype=np.int64)
     for split in data.values():
         positives = split.positives()
         total += positives
-        empty = int((positives == 0).sum())
         if not len(split):
             continue
         low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
         print_line(
             f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
-            + (f"; {empty:,} target{'s have' if empty > 1 else ' has'} none" if empty else "")
         )
+        _print_kinds(label_kinds(data, split.name), most_targets)
     without = list(data.targets[NAME][total == 0])
     if without:
         named = some(without, most_targets)

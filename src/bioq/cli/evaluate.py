@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.errors import UsageError
+from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import REPORT, evaluation_folder
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_run
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
-from bioq.reports.evaluation import write_report
+from bioq.reports.evaluation import ExtraTable, write_report
 
 
 def evaluate(
@@ -29,6 +31,10 @@ def evaluate(
     Writes RUN/evaluation: metrics.json, per_target.tsv, the figures and report.html. The
     evaluation of another split than test is written into RUN/evaluation-SPLIT. The thresholds are
     chosen on the validation split, never on the split that is scored.
+
+    Of a data set with folds, the fold that the run leaves for testing is scored. An ensemble of all
+    folds is cross-validated: each window is predicted by the members that leave its fold for
+    testing, and the scores of each fold are printed too.
 
     For example:
 
@@ -52,8 +58,18 @@ def evaluate(
     home, split = out or run, options.split
     interrupted = not (evaluation_folder(home, split) / REPORT).exists()  # the report is the last
     evaluation = evaluate_run(run, open_dataset(dataset), out, options, force=force or interrupted)
+    folds = evaluation.summary.get("folds")
+    if folds is not None:
+        print_table(folds_table(folds))
+        print_line("in brackets: the score of a constant")
+        print_line()
     print_table(evaluation_table(evaluation.summary))
     print_line()
     for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
         print_line(remark)
-    print_line(f"report: {write_report(home, split)}")
+    extra = []
+    if folds is not None:
+        heading, *rows = folds_table(folds)
+        table = pd.DataFrame(rows, columns=heading)
+        extra = [ExtraTable("Each fold", table, "In brackets: the score of a constant.")]
+    print_line(f"report: {write_report(home, split, extra_tables=extra)}")

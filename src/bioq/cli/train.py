@@ -1,5 +1,6 @@
 """`bioq train`."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,7 +89,7 @@ def train(
     fold
         Of a data set with folds, the fold to test and the number of folds: 2/5 tests on fold 2,
         validates on fold 3 and trains on the others. all: train a model for each fold in turn, into
-        OUT/fold-1, OUT/fold-2, ...
+        OUT/fold-1, OUT/fold-2, ..., and make their ensemble, OUT/ensemble.
     resume
         Continue an interrupted run, or the folds of --fold all that are not finished.
     plan
@@ -113,8 +114,11 @@ def train(
         return
     assert out is not None
     if request.fold == ALL:
-        for run in train_all_folds(dataset, out, request, resume=resume, force=force):
+        *runs, ensemble = train_all_folds(dataset, out, request, resume=resume, force=force)
+        for run in (*runs, ensemble):
             print_path(run)
+        evaluate = f"bioq evaluate {shlex.quote(str(ensemble))} {shlex.quote(str(dataset))}"
+        say(f"'{evaluate}' scores each window by the model that has not seen its fold")
         return
     run_training(dataset, out, request, resume=resume, force=force)
     print_path(out)

@@ -8,6 +8,7 @@ each split or fold, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` an
 from bioq.dataset.blocks import BLOCK_BP
 from bioq.dataset.checksums import require_undamaged, verify
 from bioq.dataset.folds import Fold
+from bioq.dataset.label_kinds import LabelKinds, label_kinds
 from bioq.dataset.layout import (
     FOLDER_KIND,
     FORMAT,
@@ -40,11 +41,13 @@ __all__ = [
     "DatasetWriter",
     "Description",
     "Fold",
+    "LabelKinds",
     "PackedBatch",
     "Rows",
     "Source",
     "Split",
     "SplitWriter",
+    "label_kinds",
     "new_dataset",
     "open_dataset",
     "pack_labels",

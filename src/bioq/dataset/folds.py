@@ -15,8 +15,9 @@ import numpy.typing as npt
 from bioq.errors import BioqError, UsageError, shown
 from bioq.options import Range
 
-LEAST_FOLDS, MOST_FOLDS = 3, 100
-"""Of three folds one is for training, one for validation and one for testing."""
+LEAST_FOLDS, MOST_FOLDS = 3, 64
+"""Of three folds one is for training, one for validation and one for testing. An ensemble has at
+most 64 members."""
 FoldCount = Annotated[int, Range(least=LEAST_FOLDS, most=MOST_FOLDS)]
 ALL = "all"
 """Every fold in turn, instead of one."""

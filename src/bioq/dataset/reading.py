@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,7 @@ class Dataset(Mapping[str, Split]):
         fingerprint: str,
         files: dict[str, Any],
         chosen: Fold | None = None,
+        splits: Mapping[str, Sequence[str]] | None = None,
     ):
         self.path = path
         self.description = description
@@ -62,10 +63,10 @@ class Dataset(Mapping[str, Split]):
         self.chosen = chosen
         """The fold that is the split `test`; None without folds, and before `fold` chooses one."""
         self._stored = stored
-        parts = {name: [name] for name in stored} if chosen is None else chosen.folders()
+        splits = {name: [name] for name in stored} if splits is None else splits
         self._splits = {
             name: Split(name, [stored[folder] for folder in folders], description)
-            for name, folders in parts.items()
+            for name, folders in splits.items()
         }
 
     def fold(self, number: int) -> Dataset:
@@ -79,7 +80,17 @@ class Dataset(Mapping[str, Split]):
                 f"{self.path}: has no folds, but {', '.join(self._splits) or 'no split'}; build "
                 "the data set with 'bioq data peaks --folds 5', or choose no fold"
             )
-        number = whole_number("fold", number, least=1, most=self.folds)
+        fold = Fold(whole_number("fold", number, least=1, most=self.folds), self.folds)
+        return self._with_splits(fold.folders(), fold)
+
+    def every_fold(self) -> Dataset:
+        """Return this data set with folds with the splits `valid` and `test`, each of all windows:
+        in cross-validation each window is in the test split of one fold and in the validation split
+        of another."""
+        every = fold_folders(self.folds)
+        return self._with_splits({"valid": every, "test": every}, None)
+
+    def _with_splits(self, splits: Mapping[str, Sequence[str]], chosen: Fold | None) -> Dataset:
         return Dataset(
             self.path,
             self.description,
@@ -87,7 +98,8 @@ class Dataset(Mapping[str, Split]):
             self._stored,
             self.fingerprint,
             self.files,
-            Fold(number, self.folds),
+            chosen,
+            splits,
         )
 
     def chosen_by(self, fold: str | None) -> Dataset:

@@ -58,6 +58,11 @@ class Split:
         """The folders of the data set that have these windows, in the order of the rows."""
         return tuple(stored.name for stored in self._stored)
 
+    def rows_of_folders(self) -> dict[str, slice]:
+        """Return the rows of the windows of each of `folders`."""
+        ends = zip(self._first[:-1].tolist(), self._first[1:].tolist(), strict=True)
+        return {name: slice(*rows) for name, rows in zip(self.folders, ends, strict=True)}
+
     def __len__(self) -> int:
         return self._windows
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.dataset import BLOCK_BP, Dataset, open_dataset, require_undamaged
+from bioq.dataset import BLOCK_BP, Dataset, label_kinds, open_dataset, require_undamaged
 from bioq.errors import BioqError
 from bioq.evaluation.calibration_choice import Selection, select
 from bioq.evaluation.data_match import require_match
@@ -45,8 +45,8 @@ def calibrate(
     this mean, as long as no member changes. If no map gains anything (see
     `calibration_choice`), there is no file afterwards. Raises BioqError if the run has a
     calibration already, unless `force` replaces or removes it; if the run and the data set do not
-    fit together; if the split is missing, has only positive or only negative labels, or covers
-    too little of the genome.
+    fit together; if the split is missing, has no target with both positive and negative windows, or
+    covers too little of the genome.
     """
     run, there = path_to("run", run), choose_device(device)
     batch_size = whole_number("batch_size", batch_size, least=1)
@@ -60,7 +60,7 @@ def calibrate(
     split = data[VALID]
     checksum = checksum_of(model)
     labels, probability = predict_labelled(
-        model.to(there),
+        [(model.to(there), slice(None))],
         split,
         run,
         strands="both",
@@ -98,14 +98,9 @@ def calibrate(
 
 def _require_labels(data: Dataset) -> int:
     """Return the positive labels of `valid`; raise BioqError if no map can be judged on it."""
+    label_kinds(data, VALID).require_both("a calibration cannot be judged")
     split = data[VALID]
     positives = int(split.positives().sum())
-    if not 0 < positives < len(split) * split.targets:
-        raise BioqError(
-            f"{data.path}: split {VALID!r} has {positives:,} positive labels of "
-            f"{len(split) * split.targets:,}; a calibration needs both kinds: "
-            "take a data set with more windows to validate on"
-        )
     blocks = int(split.blocks().max()) + 1
     if blocks < MIN_BLOCKS:
         raise BioqError(

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ _MEMORY_BYTES = 1 << 30
 
 
 def predict_labelled(
-    model: nn.Module,
+    pieces: Sequence[tuple[nn.Module, slice]],
     split: Split,
     folder: Path,
     *,
@@ -27,13 +28,23 @@ def predict_labelled(
 ) -> tuple[Labels, Probability]:
     """Return the labels and the probabilities of every window of a split, `(windows, targets)`.
 
+    `pieces` are models and the consecutive rows that each predicts; together they are all rows.
     Probabilities that are too large for memory are stored in a temporary file in `folder`.
     Raises BioqError if the disk has not enough space for it.
     """
-    out = _file_backed(split, folder)
-    probability = predict_split(
-        model, split, strands=strands, batch_size=batch_size, precision=precision, out=out
-    )
+    probability = _file_backed(split, folder)
+    if probability is None:
+        probability = np.empty((len(split), split.targets), dtype=np.float32)
+    for model, rows in pieces:
+        predict_split(
+            model,
+            split,
+            strands=strands,
+            batch_size=batch_size,
+            precision=precision,
+            rows=rows,
+            out=probability[rows],
+        )
     return split.labels(), probability
 
 

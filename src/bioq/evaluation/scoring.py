@@ -6,9 +6,12 @@ Thresholds are chosen on the split `valid`, never on the split that is scored.
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.dataset import Dataset, Split, open_dataset, require_undamaged
+from bioq.dataset import Dataset, Split, label_kinds, open_dataset, require_undamaged
+from bioq.dataset.folds import ALL
 from bioq.errors import BioqError
+from bioq.evaluation.all_bins import sample_of
 from bioq.evaluation.calibration_notes import calibration_notes
+from bioq.evaluation.cross_validation import Members, cross_validation_notes, members_of_folds
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.leaks import TRAIN, leak_notes
@@ -19,7 +22,14 @@ from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types, path_to
 from bioq.progress import say
-from bioq.runs.folder import has_history, read_config, read_history, read_members, with_fold_of
+from bioq.runs.folder import (
+    RunConfig,
+    has_history,
+    read_config,
+    read_history,
+    read_members,
+    with_fold_of,
+)
 from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, calibration_of, load, members_of
 
@@ -84,24 +94,37 @@ def evaluate_run(
     home = run if out is None else path_to("out", out)
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
-    data = with_fold_of(run, read_config(run), data)
+    config = read_config(run)
+    members = members_of_folds(run, config, data)
+    with_folds = data
+    data = with_fold_of(run, config, data) if members is None else data.every_fold()
     require_undamaged(data, {split, VALID, TRAIN})  # TRAIN: for the leaks
     model = load(run)
     require_match(run, model, data)
     if not len(data[split]):
         raise BioqError(f"{data.path}: split {split!r} holds no windows; there is nothing to score")
+    label_kinds(data, split).require_both("every score is that of a constant, or undefined")
     model = model.to(choose_device(options.device))
     folder = make_folder(home, split)
     thresholds = None
     if VALID in data and len(data[VALID]):
-        thresholds = choose_thresholds(*_predict(model, data[VALID], folder, options))
+        thresholds = choose_thresholds(*_predict(model, members, data[VALID], folder, options))
     about = _about(run, home, model, data, options)
+    if members is None:
+        about["notes"] += leak_notes(_runs(run, config), data, split)
+    else:
+        about["notes"] += cross_validation_notes(with_folds)
+    labels, probability = _predict(model, members, data[split], folder, options)
+    if members is not None:
+        about["folds"] = members.scores(labels, probability, data[split])
     evaluation = score(
-        *_predict(model, data[split], folder, options),
+        labels,
+        probability,
         data.targets,
         thresholds,
         about,
         data[split].blocks(),
+        sample_of(data, split, labels),
     )
     _add_advice(evaluation, data, run)
     write_evaluation(evaluation, home)
@@ -111,12 +134,16 @@ def evaluate_run(
 
 
 def _predict(
-    model: TrainedModel, split: Split, folder: Path, options: EvaluateOptions
+    model: TrainedModel,
+    members: Members | None,
+    split: Split,
+    folder: Path,
+    options: EvaluateOptions,
 ) -> tuple[Labels, Probability]:
-    """Return the labels and the probabilities of a split, `(windows, targets)`; `folder` is for
-    predictions that are too large for memory."""
+    """Return the labels and the probabilities of a split, `(windows, targets)`; `members` are those
+    that predict each fold. `folder` is for predictions that are too large for memory."""
     return predict_labelled(
-        model,
+        [(model, slice(None))] if members is None else members.pieces(model, split),
         split,
         folder,
         strands=options.strands,
@@ -130,23 +157,24 @@ def _about(
 ) -> About:
     """Return what is scored, and how it is predicted."""
     split = options.split
-    members = read_members(run, model.config)
     return {
         "run": home.resolve().name,
         "data": _data_name(data),
         "split": split,
         "windows": len(data[split]),
         "targets": len(data.targets),
-        "members": [folder.name for folder, _ in members] or [run.resolve().name],
+        "members": [folder.resolve().name for folder in _runs(run, model.config)],
         "calibrated": model.calibration is not None
         or all(calibration_of(member) is not None for member in members_of(model)),
         "strands": options.strands,
         "precision": options.precision,
-        "notes": [
-            *_notes(data, split, options.strands, model),
-            *leak_notes([folder for folder, _ in members] or [run], data, split),
-        ],
+        "notes": _notes(data, split, options.strands, model),
     }
+
+
+def _runs(run: Path, config: RunConfig) -> list[Path]:
+    """Return the folders of the members of an ensemble, or the run itself."""
+    return [folder for folder, _ in read_members(run, config)] or [run]
 
 
 def _add_advice(evaluation: Evaluation, data: Dataset, run: Path) -> None:
@@ -167,8 +195,8 @@ def _add_advice(evaluation: Evaluation, data: Dataset, run: Path) -> None:
 
 def _data_name(data: Dataset) -> DataName:
     name: DataName = {"name": data.path.resolve().name, "fingerprint": data.fingerprint}
-    if data.chosen is not None:
-        name["fold"] = str(data.chosen)
+    if data.folds:
+        name["fold"] = ALL if data.chosen is None else str(data.chosen)
     return name
 
 
@@ -179,6 +207,13 @@ def _notes(data: Dataset, split: str, strands: Strands, model: TrainedModel) -> 
         notes.append(
             f"the data set has no split {VALID!r}, so no threshold could be chosen: "
             "accuracy, F1, precision and recall are given at 0.5 only"
+        )
+    elif label_kinds(data, VALID).is_useless:
+        notes.append(
+            label_kinds(data, VALID).problem(
+                "no threshold could be chosen: accuracy, F1, precision and recall are given at 0.5 "
+                "only"
+            )
         )
     elif split == VALID:
         notes.append(

@@ -1,37 +1,37 @@
 """The scores of a split: per target, per group, macro and micro, with 95 % intervals."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bioq import metrics
+from bioq.evaluation.all_bins import Sample, score_all_bins
+from bioq.evaluation.areas import Pool, macro_areas
 from bioq.evaluation.summary import (
     ALL,
     ALWAYS_NO,
     VALID,
     About,
-    Areas,
     ConstantScores,
     EnoughMacro,
     Evaluation,
     GroupScores,
-    Interval,
     Labels,
     Macro,
     Micro,
     Probability,
     PublishedScores,
     SameEverywhere,
+    SomeTargets,
     Summary,
     Thresholds,
     ThresholdScores,
+    as_constant,
     published_columns,
 )
-from bioq.metrics import BlockEffects
 from bioq.progress import progress
 
 _NAMED = 5
@@ -53,14 +53,16 @@ def score(
     thresholds: Thresholds | None,
     about: About,
     blocks: npt.NDArray[np.int64],
+    sample: Sample | None = None,
 ) -> Evaluation:
     """Score probabilities `(windows, targets)` against labels of the same shape.
 
-    `blocks`, `(windows,)`, are those of `Split.blocks`.
+    `blocks`, `(windows,)`, are those of `Split.blocks`; `sample` is how the windows stand for all
+    bins, if it is known.
     """
     groups = _groups(targets)
     joined = metrics.joined_blocks(blocks)
-    with progress("score", 3 + len(groups), "steps") as advance:
+    with progress("score", 4 + len(groups), "steps") as advance:
         each = metrics.score_targets(
             labels,
             probability,
@@ -68,12 +70,12 @@ def score(
             blocks=joined,
         )
         advance(1)
-        pooled = _Pool.of(labels, probability, joined, None)
+        pooled = Pool.of(labels, probability, joined, None)
         advance(1)
         curves = [_curves(ALL, pooled.points)]
         by_group = {}
         for group, columns in groups.items():
-            pool = _Pool.of(labels, probability, joined, columns)
+            pool = Pool.of(labels, probability, joined, columns)
             curves.append(_curves(group, pool.points))
             by_group[group] = _group_scores(each, columns, pool)
             advance(1)
@@ -88,6 +90,10 @@ def score(
         at_thresholds = _at_thresholds(labels, probability, thresholds)
         at_thresholds.append({"chosen": ALWAYS_NO, "threshold": None, "accuracy": always_no})
         advance(1)
+        of_all, more = None, each.table[[]]
+        if sample is not None:
+            of_all, more = score_all_bins(labels, probability, joined, thresholds, sample)
+        advance(1)
     summary: Summary = {
         **about,
         "positive_rate": 1 - always_no,
@@ -99,86 +105,19 @@ def score(
         "groups": by_group,
         "thresholds": at_thresholds,
         "same_everywhere": _same_everywhere(targets, each.table),
+        "without_positive": _some_targets(targets, each.table["positives"] == 0),
+        "without_negative": _some_targets(
+            targets, each.table["positives"] == each.table["windows"]
+        ),
         "published": _published(targets, each.table),
+        "all_bins": of_all,
     }
     return Evaluation(
-        _with_annotation(targets, each.table),
+        _with_annotation(targets, pd.concat([each.table, more], axis=1)),
         _without_nan(summary),
         pd.concat([table for table in curves if len(table)] or curves[:1], ignore_index=True),
         _reliability_table(reliability),
     )
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Windows of several targets, pooled."""
-
-    points: metrics.OperatingPoints
-    effects: BlockEffects
-
-    @classmethod
-    def of(
-        cls,
-        labels: Labels,
-        probability: Probability,
-        blocks: npt.NDArray[np.intp],
-        columns: npt.NDArray[np.intp] | None,
-    ) -> "_Pool":
-        points = metrics.operating_points(labels, probability, columns=columns)
-        effects = metrics.block_effects(points, labels, probability, blocks, columns=columns)
-        return cls(points, effects)
-
-    def areas(self) -> "_AreasAndIntervals":
-        """Return ROC AUC and average precision with their intervals."""
-        roc_auc = metrics.roc_auc(self.points)
-        average_precision = metrics.average_precision(self.points)
-        return _with_intervals(roc_auc, average_precision, self.effects, self.effects)
-
-
-class _AreasAndIntervals(TypedDict):
-    roc_auc: float
-    roc_auc_interval: Interval
-    average_precision: float
-    average_precision_interval: Interval
-
-
-def _with_intervals(
-    roc_auc: float,
-    average_precision: float,
-    of_roc_auc: BlockEffects | None,
-    of_average_precision: BlockEffects | None,
-) -> _AreasAndIntervals:
-    return {
-        "roc_auc": roc_auc,
-        "roc_auc_interval": (
-            None if of_roc_auc is None else _ends(of_roc_auc.interval_of_roc_auc(roc_auc))
-        ),
-        "average_precision": average_precision,
-        "average_precision_interval": (
-            None
-            if of_average_precision is None
-            else _ends(of_average_precision.interval_of_average_precision(average_precision))
-        ),
-    }
-
-
-def _ends(interval: tuple[float, float]) -> Interval:
-    return None if math.isnan(interval[0]) else list(interval)
-
-
-def _macro_areas(each: metrics.TargetScores, chosen: npt.NDArray[np.bool_]) -> _AreasAndIntervals:
-    """Return the means over the targets of `chosen` that have a score, with their intervals."""
-
-    def mean_of(name: str) -> tuple[float, BlockEffects | None]:
-        scores = each.table[name].to_numpy(dtype=float)
-        defined = chosen & ~np.isnan(scores)
-        if each.effects is None or not defined.any():
-            return math.nan, None
-        return float(scores[defined].mean()), each.effects.mean(defined)
-
-    roc_auc, of_roc_auc = mean_of("roc_auc")
-    average_precision, of_average_precision = mean_of("average_precision")
-    return _with_intervals(roc_auc, average_precision, of_roc_auc, of_average_precision)
 
 
 def _groups(targets: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
@@ -191,7 +130,7 @@ def _groups(targets: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
 
 def _macro(each: metrics.TargetScores) -> Macro:
     scores = each.table
-    areas = _macro_areas(each, np.ones(len(scores), dtype=bool))
+    areas = macro_areas(each, np.ones(len(scores), dtype=bool))
     result: Macro = {
         "roc_auc": areas["roc_auc"],
         "roc_auc_interval": areas["roc_auc_interval"],
@@ -215,48 +154,33 @@ def _enough(each: metrics.TargetScores) -> EnoughMacro:
     return {
         "positives": metrics.FEW_POSITIVES,
         "targets": int(chosen.sum()),
-        **_macro_areas(each, chosen),
+        **macro_areas(each, chosen),
         "constant": _constant(each.table[chosen])["macro"],
     }
 
 
 def _constant(scores: pd.DataFrame) -> ConstantScores:
     """Return the scores of each target's share of positives, given for every window."""
-    positives = scores["positives"].to_numpy(dtype=np.int64)
     windows = int(scores["windows"].max()) if len(scores) else 0
-    rate = positives / max(windows, 1)
-    pooled = metrics.points_of_constants(positives, windows)
-    no = np.log1p(-rate, where=rate < 1, out=np.zeros_like(rate))
-    yes = np.log(rate, where=rate > 0, out=np.zeros_like(rate))
-    macro: Areas = {
-        "roc_auc": 0.5 if scores["roc_auc"].notna().any() else math.nan,
-        "average_precision": metrics.macro(np.where(rate > 0, rate, np.nan))[0],
-    }
-    return {
-        "macro": macro,
-        "micro": {
-            "roc_auc": metrics.roc_auc(pooled),
-            "average_precision": metrics.average_precision(pooled),
-        },
-        "brier": metrics.macro(rate * (1 - rate))[0],
-        "log_loss": metrics.macro(-(rate * yes + (1 - rate) * no))[0],
-    }
+    return as_constant(scores["positives"].to_numpy(dtype=np.int64), windows)
 
 
 def _same_everywhere(targets: pd.DataFrame, scores: pd.DataFrame) -> SameEverywhere:
-    same = scores["same_everywhere"].to_numpy() == 1
-    return {
-        "targets": int(same.sum()),
-        "names": [str(name) for name in targets["name"].to_numpy()[same][:_NAMED]],
-    }
+    same = _some_targets(targets, scores["same_everywhere"] == 1)
+    return {"targets": same["targets"], "names": same["names"]}
+
+
+def _some_targets(targets: pd.DataFrame, chosen: pd.Series) -> SomeTargets:
+    names = targets["name"].to_numpy()[chosen.to_numpy()]
+    return {"targets": len(names), "names": [str(name) for name in names[:_NAMED]]}
 
 
 def _group_scores(
-    each: metrics.TargetScores, columns: npt.NDArray[np.intp], pool: _Pool
+    each: metrics.TargetScores, columns: npt.NDArray[np.intp], pool: Pool
 ) -> GroupScores:
     chosen = np.zeros(len(each.table), dtype=bool)
     chosen[columns] = True
-    macro, micro = _macro_areas(each, chosen), pool.areas()
+    macro, micro = macro_areas(each, chosen), pool.areas()
     return {
         "targets": len(columns),
         "positives": pool.points.positives,
@@ -311,6 +235,11 @@ def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[PublishedSco
                     "targets": int(defined.sum()),
                     "published_mean": float(published[defined].mean()),
                     "mean_here": float(computed[defined].mean()),
+                    "constant": (
+                        0.5
+                        if key == "roc_auc"
+                        else float(scores["positive_rate"].to_numpy()[defined].mean())
+                    ),
                     "better_here": int((computed[defined] > published[defined]).sum()),
                 }
             )

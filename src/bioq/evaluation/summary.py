@@ -36,7 +36,8 @@ class DataName(TypedDict):
     name: Name
     fingerprint: Line
     fold: NotRequired[Line]
-    """The fold that is tested, such as `2/5`, of a data set with folds."""
+    """The fold that is tested, such as `2/5`, of a data set with folds; `all` in a
+    cross-validation."""
 
 
 class About(TypedDict):
@@ -55,6 +56,8 @@ class About(TypedDict):
     precision: str
     notes: list[str]
     """Warnings about the scores."""
+    folds: NotRequired[list["FoldScores"]]
+    """Of a cross-validation."""
 
 
 Interval = Annotated[list[float], Pair] | None
@@ -117,6 +120,86 @@ class ConstantScores(TypedDict):
     micro: Areas
     brier: float | None
     log_loss: float | None
+    median_average_precision: NotRequired[float | None]
+    accuracy: NotRequired[float | None]
+    """Of the best of always "yes" and always "no" for each target; f1 alike."""
+    f1: NotRequired[float | None]
+    macro_f1: NotRequired[float | None]
+    calibration_error: NotRequired[float | None]
+
+
+def as_constant(positives: npt.NDArray[np.int64], windows: int) -> ConstantScores:
+    """Return the scores of a constant for targets with so many positive ones of `windows`."""
+    scores = metrics.constant_scores(positives, windows)
+    return {
+        "macro": {
+            "roc_auc": scores.macro_roc_auc,
+            "average_precision": scores.macro_average_precision,
+        },
+        "micro": {
+            "roc_auc": scores.micro_roc_auc,
+            "average_precision": scores.micro_average_precision,
+        },
+        "brier": scores.brier,
+        "log_loss": scores.log_loss,
+        "median_average_precision": scores.median_average_precision,
+        "accuracy": scores.accuracy,
+        "f1": scores.f1,
+        "macro_f1": scores.macro_f1,
+        "calibration_error": 0.0,  # each share of positives is the probability
+    }
+
+
+class SomeTargets(TypedDict):
+    """Some of the targets."""
+
+    targets: AtLeastZero
+    names: list[str]
+    """The first of them."""
+
+
+class AreasAndIntervals(TypedDict):
+    """A ROC AUC and an average precision, with their intervals."""
+
+    roc_auc: float | None
+    roc_auc_interval: Interval
+    average_precision: float | None
+    average_precision_interval: Interval
+
+
+class AllBinsAtThreshold(TypedDict):
+    """Rates at a threshold, of all targets pooled; the recall is that of `ThresholdScores`."""
+
+    threshold: float
+    precision: float | None
+    f1: float | None
+
+
+class AllBinsScores(TypedDict):
+    """Scores of all bins, estimated from windows that are a sample of them."""
+
+    weight: float
+    """Bins that a window without a positive stands for."""
+    macro: AreasAndIntervals
+    micro: AreasAndIntervals
+    constant: ConstantScores
+    thresholds: list[AllBinsAtThreshold]
+
+
+class AllBins(TypedDict):
+    """The windows of the split beside all bins of its contigs that may be windows."""
+
+    bins: AtLeastOne
+    background: AtLeastZero
+    """Windows that are positive for no target."""
+    drawn: str
+    """How they were chosen: "all", or the option --background; empty if it is not recorded."""
+    positive_rate: float | None
+    """Share of positive labels in all bins of the split's contigs; null if it is not known."""
+    genome_rate: float | None
+    """The same of all contigs of the data set."""
+    scores: NotRequired[AllBinsScores]
+    """Absent if every bin is a window, and if no window stands for the other bins."""
 
 
 class SameEverywhere(TypedDict):
@@ -167,14 +250,29 @@ class PublishedScores(TypedDict):
     targets: AtLeastZero
     published_mean: float
     mean_here: float
+    constant: NotRequired[float | None]
+    """The mean of the scores of a constant on the same targets."""
     better_here: AtLeastZero
     """Targets whose computed score is higher than the published score."""
+
+
+class FoldScores(TypedDict):
+    """Scores of one fold of a cross-validation."""
+
+    fold: Line
+    """The fold that is left for testing, such as `2/5`."""
+    windows: AtLeastZero
+    macro_roc_auc: float | None
+    micro_roc_auc: float | None
+    macro_average_precision: float | None
+    micro_average_precision: float | None
+    constant: ConstantScores
 
 
 class Summary(About):
     """The content of `metrics.json`; None where a score is undefined.
 
-    Evaluations written before 2026-11-29 do not have the keys that are not required.
+    Evaluations written before 2026-11-30 do not have all of the keys that are not required.
     """
 
     positive_rate: Annotated[float, Range(least=0, most=1)] | None
@@ -188,6 +286,10 @@ class Summary(About):
     enough: NotRequired[EnoughMacro]
     constant: NotRequired[ConstantScores]
     same_everywhere: NotRequired[SameEverywhere]
+    without_positive: NotRequired[SomeTargets]
+    without_negative: NotRequired[SomeTargets]
+    all_bins: NotRequired[AllBins | None]
+    """None if the data set does not record its bins."""
 
 
 @dataclass(frozen=True)

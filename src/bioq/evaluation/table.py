@@ -5,6 +5,7 @@ from typing import Literal
 
 from bioq.dataset import BLOCK_BP
 from bioq.errors import counted
+from bioq.evaluation.rate_remarks import one_kind_remarks, rate_remarks
 from bioq.evaluation.summary import (
     ALWAYS_NO,
     ConstantScores,
@@ -48,6 +49,7 @@ def evaluation_table(summary: Summary) -> list[Row]:
         rows += _enough_rows(enough)
     rows += _group_rows(summary)
     rows += _threshold_rows(summary)
+    rows += _all_bins_rows(summary)
     rows.append(
         (
             "Brier score",
@@ -59,20 +61,22 @@ def evaluation_table(summary: Summary) -> list[Row]:
     if "log_loss" in micro:
         loss = number(constant["log_loss"] if constant else None, missing="")
         rows.append(("log loss", "", number(micro["log_loss"]), loss))
-    rows.append(("calibration error", "", number(micro["calibration_error"]), ""))
+    perfect = number(constant.get("calibration_error") if constant else None, missing="")
+    rows.append(("calibration error", "", number(micro["calibration_error"]), perfect))
     return rows
 
 
 def evaluation_remarks(summary: Summary) -> list[str]:
-    """Return sentences that explain the table: intervals, the constant, dashes, few positives."""
-    remarks = list(_interval_remarks(summary))
+    """Return sentences that explain the table, with the rate of positives first."""
+    remarks = [*rate_remarks(summary), *_interval_remarks(summary)]
     remarks += _constant_remarks(summary)
     undefined = summary["macro"]["undefined_roc_auc"]
-    if undefined:
+    if undefined and "without_positive" not in summary:  # written before 2026-11-30
         remarks.append(
             f"{UNDEFINED}: {undefined:,} of {counted(summary['targets'], 'target')}, not in the "
             "macro mean"
         )
+    remarks += one_kind_remarks(summary)
     remarks += _few_remarks(summary)
     return remarks
 
@@ -103,7 +107,7 @@ def _constant_remarks(summary: Summary) -> Iterator[str]:
         return
     yield (
         "constant: the score without the sequence, of each target's share of positives in this "
-        "split for every window; of accuracy and F1, always “no” and always “yes”"
+        "split for every window; of accuracy and F1, always “yes” or always “no” for each target"
     )
     of_macro, of_micro = constant["macro"], constant["micro"]
     pairs = [
@@ -197,15 +201,42 @@ def _group_rows(summary: Summary) -> Iterator[Row]:
 
 
 def _threshold_rows(summary: Summary) -> Iterator[Row]:
-    rate = summary["positive_rate"]
-    never = number(None if rate is None else 1 - rate)
-    always = number(None if rate is None else 2 * rate / (1 + rate))
+    rate, constant = summary["positive_rate"], summary.get("constant")
+    never = None if rate is None else 1 - rate
+    always = None if rate is None else 2 * rate / (1 + rate)
+    if constant is not None and "accuracy" in constant:  # else written before 2026-11-30
+        never, always = constant["accuracy"], constant["f1"]
     for scores in summary["thresholds"]:
         if scores["chosen"] == ALWAYS_NO:
             continue
         at = _threshold_name(scores)
-        yield f"accuracy {at}", "", number(scores["accuracy"]), never
-        yield f"F1 {at}", "", number(scores["f1"]), always
+        yield f"accuracy {at}", "", number(scores["accuracy"]), number(never)
+        yield f"F1 {at}", "", number(scores["f1"]), number(always)
+
+
+def _all_bins_rows(summary: Summary) -> Iterator[Row]:
+    """Yield the scores that are estimated for all bins."""
+    known = summary.get("all_bins")
+    if known is None or "scores" not in known:
+        return
+    scores = known["scores"]
+    macro, micro, constant = scores["macro"], scores["micro"], scores["constant"]
+    yield (
+        "ROC AUC, all bins",
+        score_text(macro["roc_auc"], macro["roc_auc_interval"]),
+        score_text(micro["roc_auc"], micro["roc_auc_interval"]),
+        _constants(constant, "roc_auc"),
+    )
+    yield (
+        "average precision, all bins",
+        score_text(macro["average_precision"], macro["average_precision_interval"]),
+        score_text(micro["average_precision"], micro["average_precision_interval"]),
+        _constants(constant, "average_precision"),
+    )
+    for at in scores["thresholds"]:
+        name = f"at {at['threshold']:.3g}, all bins"
+        yield f"precision {name}", "", number(at["precision"]), number(known["positive_rate"])
+        yield f"F1 {name}", "", number(at["f1"]), number(constant.get("f1"))
 
 
 def _threshold_name(scores: ThresholdScores) -> str:

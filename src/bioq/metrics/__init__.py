@@ -3,6 +3,7 @@
 A score that is undefined (no positive, no negative, no "yes") is NaN.
 """
 
+from bioq.metrics.constants import ConstantScores, constant_scores, f1_of_yes
 from bioq.metrics.intervals import (
     MIN_BLOCKS,
     BlockEffects,
@@ -39,6 +40,7 @@ from bioq.metrics.scores import (
     reliability,
     same_everywhere,
     score_targets,
+    weighted_areas,
 )
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "RATES",
     "BlockEffects",
     "Confusion",
+    "ConstantScores",
     "Floats",
     "OperatingPoints",
     "Reliability",
@@ -58,6 +61,8 @@ __all__ = [
     "best_thresholds",
     "block_effects",
     "brier",
+    "constant_scores",
+    "f1_of_yes",
     "joined_blocks",
     "log_loss",
     "macro",
@@ -73,4 +78,5 @@ __all__ = [
     "same_everywhere",
     "score_targets",
     "t_quantile",
+    "weighted_areas",
 ]

@@ -25,7 +25,13 @@ from bioq.metrics.pieces import (
     labels_and_scores,
     numbers_of,
 )
-from bioq.metrics.points import OperatingPoints, average_precision, checked_columns, roc_auc
+from bioq.metrics.points import (
+    OperatingPoints,
+    average_precision,
+    checked_columns,
+    require_weights,
+    roc_auc,
+)
 from bioq.options import found, of_type
 
 MIN_BLOCKS = 5
@@ -101,10 +107,12 @@ def block_effects(
     blocks: Array,
     *,
     columns: Indices | None = None,
+    weights: Array | None = None,
 ) -> BlockEffects:
     """Return the effects of blocks on the ROC AUC and the average precision of `points`.
 
-    `points` are those of `labels` (0/1), `scores` and `columns`; see `operating_points`. `blocks`,
+    `points` are those of `labels` (0/1), `scores`, `columns` and `weights`, which are fixed
+    numbers here; see `operating_points`. `blocks`,
     `(n,)`, are `joined_blocks`. Scores that differ by less than about 0.02 % of themselves have the
     same effect here: a table of effects is 5 times as fast as a search among the thresholds.
     Raises BioqError as `operating_points` does, and for blocks of other windows.
@@ -112,6 +120,7 @@ def block_effects(
     of_type("points", points, OperatingPoints, "the operating points of these labels and scores")
     labels, scores = labels_and_scores(labels, scores)
     columns, blocks = checked_columns(labels, columns), require_blocks(blocks, len(labels))
+    weights = None if weights is None else require_weights(weights, len(labels))
     count = int(blocks.max(initial=-1)) + 1
     width = 1 if labels.ndim == 1 else labels.shape[1] if columns is None else len(columns)
     rows = max(_CHUNK_VALUES // max(width, 1), 1)
@@ -127,7 +136,10 @@ def block_effects(
         starts = np.flatnonzero(np.diff(part, prepend=-1))  # runs of rows of the same block
         which = bins.number(scored)
         which += label * np.int64(bins.count)
-        effects = np.add.reduceat(table.take(which), starts * width)
+        each = table.take(which)
+        if weights is not None:
+            each = each * np.where(label, 1.0, np.repeat(weights[piece], width))
+        effects = np.add.reduceat(each, starts * width)
         found = np.add.reduceat(label, starts * width, dtype=np.int64)
         with lock:
             np.add.at(total, part[starts], effects)

@@ -6,6 +6,7 @@ equal to the threshold or larger.
 """
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from bioq.errors import BioqError
 from bioq.metrics.pieces import (
     Array,
+    Bools,
     Counts,
     Floats,
     Indices,
@@ -35,27 +37,34 @@ class OperatingPoints:
     thresholds: Floats
     true_positives: Counts
     """Positives that score the threshold or more."""
-    false_positives: Counts
-    """Negatives that score the threshold or more."""
-    false_positives_above: Counts
+    false_positives: Counts | Floats
+    """Negatives that score the threshold or more; with weights, the sum of their weights."""
+    false_positives_above: Counts | Floats
     """Negatives that score more than the threshold: `false_positives` without ties."""
     positives: int
-    negatives: int
+    negatives: float
+    """A whole number, or with weights the sum of the weights of the negatives."""
 
 
 def operating_points(
-    labels: Array, scores: Array, *, columns: Indices | None = None
+    labels: Array,
+    scores: Array,
+    *,
+    columns: Indices | None = None,
+    weights: Array | None = None,
 ) -> OperatingPoints:
     """Count true and false positives at every distinct score of a positive.
 
     `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, or `(n, targets)` to
-    pool all targets (the micro average) or the targets `columns`. Memory: about 40 bytes per
-    positive and 200 MB per thread.
+    pool all targets (the micro average) or the targets `columns`. With `weights`, `(n,)`, a
+    negative counts as the weight of its row: as many windows as it stands for. A positive counts
+    once. Few distinct weights are fast. Memory: about 40 bytes per positive and 200 MB per thread.
     Raises BioqError for labels that are not 0 or 1, a score that is NaN or infinite, other shapes,
-    and a column that is not there.
+    a column that is not there, and a weight below 0.
     """
     labels, scores = labels_and_scores(labels, scores)
     columns = checked_columns(labels, columns)
+    weights = None if weights is None else require_weights(weights, len(labels))
     pieces = pieces_of(labels, columns)
 
     def positives_of(piece: slice) -> Array:
@@ -65,19 +74,21 @@ def operating_points(
     thresholds, counts = np.unique(
         np.concatenate(in_threads(positives_of, pieces)), return_counts=True
     )
-    below, equal = np.zeros(len(thresholds), np.int64), np.zeros(len(thresholds), np.int64)
-    negatives = 0
+    kind = np.int64 if weights is None else np.float64
+    below: Array = np.zeros(len(thresholds), kind)
+    equal: Array = np.zeros(len(thresholds), kind)
+    negatives: float = 0
     lock = threading.Lock()
 
     def count_negatives_of(piece: slice) -> None:
         nonlocal negatives
         label, scored = flat(labels, scores, columns, piece)
-        negative = scored[~label]
-        left, ties, tied = _rank(negative, thresholds)
-        with lock:
-            negatives += len(negative)
-            below[:] += left
-            equal[ties] += tied
+        for weight, negative in _by_weight(label, scored, weights, piece):
+            left, ties, tied = _rank(negative, thresholds)
+            with lock:
+                negatives += weight * len(negative)
+                below[:] += weight * left
+                equal[ties] += weight * tied
 
     in_threads(count_negatives_of, pieces)
     return OperatingPoints(
@@ -88,6 +99,30 @@ def operating_points(
         positives=int(counts.sum()),
         negatives=negatives,
     )
+
+
+def _by_weight(
+    label: Bools, scored: Array, weights: Floats | None, piece: slice
+) -> Iterator[tuple[float, Array]]:
+    """Yield each weight and the scores of the negatives of this weight, of the rows `piece`."""
+    if weights is None:
+        yield 1, scored[~label]
+        return
+    of_rows = weights[piece]
+    of_values = np.repeat(of_rows, len(scored) // max(len(of_rows), 1))
+    for weight in np.unique(of_rows):
+        yield float(weight), scored[~label & (of_values == weight)]
+
+
+def require_weights(weights: object, windows: int) -> Floats:
+    """Return the weight of each window as float64; raise BioqError for other numbers."""
+    numbers = numbers_of("weights", weights, "iuf", axes=1).astype(np.float64)
+    if len(numbers) != windows:
+        raise BioqError(f"weights {numbers.shape}; expected one for each of {windows} windows")
+    wrong = ~np.isfinite(numbers) | (numbers < 0)
+    if wrong.any():
+        raise BioqError(f"weights hold {numbers[wrong][0]:g}; expected finite numbers from 0")
+    return numbers
 
 
 def checked_columns(labels: Array, columns: object) -> Indices | None:
@@ -133,25 +168,28 @@ def roc_auc(points: OperatingPoints) -> float:
     _require_points(points)
     gained = np.diff(points.true_positives, prepend=0)
     lost_twice = points.false_positives + points.false_positives_above
-    won_twice = int(gained @ (2 * points.negatives - lost_twice))
+    won_twice = (gained @ (2 * points.negatives - lost_twice)).item()
     return ratio(won_twice, 2 * points.positives * points.negatives)
 
 
 def average_precision(points: OperatingPoints) -> float:
     """Return the area under the precision-recall curve as steps, sum of (R_k - R_k-1) P_k.
 
-    The same definition as scikit-learn's `average_precision_score`.
+    The same definition as scikit-learn's `average_precision_score`, but NaN without a negative:
+    every prediction would score 1.
     """
     _require_points(points)
+    if not points.negatives:
+        return float("nan")
     gained = np.diff(points.true_positives, prepend=0)
     precision = points.true_positives / (points.true_positives + points.false_positives)
     return ratio(float(gained @ precision), points.positives)
 
 
 def best_f1(points: OperatingPoints) -> float:
-    """Return the highest threshold with the highest F1; NaN without a positive."""
+    """Return the highest threshold with the highest F1; NaN without a positive or a negative."""
     _require_points(points)
-    if not points.positives:
+    if not points.positives or not points.negatives:
         return float("nan")
     predicted_plus_positive = points.true_positives + points.false_positives + points.positives
     return float(points.thresholds[np.argmax(2 * points.true_positives / predicted_plus_positive)])

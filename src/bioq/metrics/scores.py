@@ -1,6 +1,7 @@
 """Scores at thresholds, of each target and of all targets pooled, and calibration."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,13 @@ from bioq.metrics.pieces import (
     ratio,
     require_shares,
 )
-from bioq.metrics.points import average_precision, best_f1, operating_points, roc_auc
+from bioq.metrics.points import (
+    average_precision,
+    best_f1,
+    operating_points,
+    require_weights,
+    roc_auc,
+)
 from bioq.options import finite_number, text, whole_number
 
 HALF = 0.5
@@ -39,9 +46,10 @@ class Confusion:
     """The counts at a threshold, and the rates computed from them."""
 
     true_positives: int
-    false_positives: int
+    false_positives: float
     positives: int
-    negatives: int
+    negatives: float
+    """Whole numbers, or with weights sums of the weights of the negatives."""
 
     @property
     def accuracy(self) -> float:
@@ -87,13 +95,18 @@ class Reliability:
         return ratio(float(gap @ self.count[filled]), int(self.count.sum()))
 
 
-def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
+def at_threshold(
+    labels: Array, scores: Array, threshold: float, *, weights: Array | None = None
+) -> Confusion:
     """Count right and wrong answers where "yes" is a score of `threshold` or more.
 
+    With `weights` `(n,)` a negative counts as the weight of its row, as in `operating_points`.
     Raises BioqError as `operating_points` does, and for a threshold that is not finite.
     """
     labels, scores = labels_and_scores(labels, scores)
     threshold = finite_number("threshold", threshold)
+    if weights is not None:
+        return _weighted_at(labels, scores, threshold, require_weights(weights, len(labels)))
     true_positives = predicted_positives = positives = 0
     for label, scored in chunks(labels, scores):
         yes = scored >= np.asarray(threshold, dtype=np.float64)
@@ -102,6 +115,20 @@ def at_threshold(labels: Array, scores: Array, threshold: float) -> Confusion:
         positives += int(np.count_nonzero(label))
     negatives = labels.size - positives
     return Confusion(true_positives, predicted_positives - true_positives, positives, negatives)
+
+
+def _weighted_at(labels: Array, scores: Array, threshold: float, weights: Floats) -> Confusion:
+    """Return the sum of the counts of the rows of each weight, times the weight."""
+    true_positives = positives = 0
+    false_positives = negatives = 0.0
+    for weight in np.unique(weights):
+        rows = weights == weight
+        part = at_threshold(labels[rows], scores[rows], threshold)
+        true_positives += part.true_positives
+        positives += part.positives
+        false_positives += float(weight) * part.false_positives
+        negatives += float(weight) * part.negatives
+    return Confusion(true_positives, false_positives, positives, negatives)
 
 
 FEW_POSITIVES = 20
@@ -128,7 +155,8 @@ def per_target(
     """Score every target; one row per target.
 
     `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
-    positives, roc_auc, average_precision, windows, few_positives (1 if fewer than `FEW_POSITIVES`),
+    positives, roc_auc, average_precision, windows, positive_rate (which is the average precision
+    of a constant), few_positives (1 if fewer than `FEW_POSITIVES`),
     same_everywhere (1 if all predictions are the same), brier; accuracy, f1, precision and recall,
     each with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
     Raises BioqError for labels that are not 0 or 1, probabilities that are not, and other shapes.
@@ -158,23 +186,11 @@ def score_targets(
                 f"thresholds {thresholds.shape}; expected one for each of {labels.shape[1]} targets"
             )
 
-    def score(
-        target: int, label: Bools, scored: Array
-    ) -> tuple[dict[str, float], BlockEffects | None]:
-        points = operating_points(label, scored)
-        row: dict[str, float] = {"positives": points.positives}
-        row["roc_auc"] = roc_auc(points)
-        row["average_precision"] = average_precision(points)
-        effects = None
-        if blocks is not None:
-            effects = block_effects(points, label, scored, blocks)
-            for name, of in (
-                ("roc_auc", effects.interval_of_roc_auc),
-                ("average_precision", effects.interval_of_average_precision),
-            ):
-                row[f"{name}_low"], row[f"{name}_high"] = of(row[name])
+    def score(target: int, label: Bools, scored: Array) -> _Row:
+        row, effects = _areas(label, scored, blocks, None)
         row["windows"] = len(label)
-        row["few_positives"] = int(points.positives < FEW_POSITIVES)
+        row["positive_rate"] = ratio(row["positives"], len(label))
+        row["few_positives"] = int(row["positives"] < FEW_POSITIVES)
         row["same_everywhere"] = int(len(scored) > 1 and is_same(scored.min(), scored.max()))
         row["brier"] = brier(label, scored)
         row |= _rates(label, scored, HALF, "_at_0.5")
@@ -183,7 +199,49 @@ def score_targets(
             row |= _rates(label, scored, row["threshold"], "_at_threshold")
         return row, effects
 
-    rows = each_target(score, labels, probability)
+    return _joined(each_target(score, labels, probability))
+
+
+_Row = tuple[dict[str, float], BlockEffects | None]
+
+
+def weighted_areas(
+    labels: Array, probability: Array, weights: Array, *, blocks: Array | None = None
+) -> TargetScores:
+    """Return ROC AUC and average precision of every target where a negative window counts as its
+    weight, `(windows,)`: see `operating_points`.
+
+    The table has the columns positives, roc_auc, average_precision and, with `blocks`, their
+    intervals, as `score_targets` gives them. Raises BioqError as `operating_points` does.
+    """
+    labels, probability = labels_and_scores(labels, probability, axes=2)
+    blocks = None if blocks is None else require_blocks(blocks, len(labels))
+    each = require_weights(weights, len(labels))
+    return _joined(
+        each_target(
+            lambda _, label, scored: _areas(label, scored, blocks, each), labels, probability
+        )
+    )
+
+
+def _areas(label: Bools, scored: Array, blocks: Array | None, weights: Floats | None) -> _Row:
+    """Return the positives and the areas of a target, with their intervals if there are blocks."""
+    points = operating_points(label, scored, weights=weights)
+    row: dict[str, float] = {"positives": points.positives}
+    row["roc_auc"] = roc_auc(points)
+    row["average_precision"] = average_precision(points)
+    if blocks is None:
+        return row, None
+    effects = block_effects(points, label, scored, blocks, weights=weights)
+    for name, of in (
+        ("roc_auc", effects.interval_of_roc_auc),
+        ("average_precision", effects.interval_of_average_precision),
+    ):
+        row[f"{name}_low"], row[f"{name}_high"] = of(row[name])
+    return row, effects
+
+
+def _joined(rows: Sequence[_Row]) -> TargetScores:
     found = [effects for _, effects in rows if effects is not None]
     return TargetScores(pd.DataFrame([row for row, _ in rows]), stacked(found) if found else None)
 

@@ -50,6 +50,9 @@ class DataEntry(TypedDict):
     seen_contigs: NotRequired[list[str]]
     """Contigs with a window that the training or the choice of its epoch has seen; runs written
     before 2026-11-29 and data sets without coordinates lack it."""
+    constant: NotRequired[dict[str, float | None]]
+    """Column of the history -> the score of a constant; see `runs.constants`. Runs written before
+    2026-11-30 do not have it."""
 
 
 class MemberEntry(TypedDict):

@@ -6,6 +6,7 @@ has config.json, targets.tsv, calibration.json, and in members/ a run folder for
 """
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,7 @@ from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.config_types import ConfigFile
+from bioq.runs.constants import constants_of
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
@@ -101,6 +103,13 @@ class RunConfig:
         return "" if build is None else build.name
 
     @property
+    def constants(self) -> Mapping[str, float]:
+        """Column of the history -> the score of a constant on the same windows, where it is
+        defined; {} if the run did not record them."""
+        recorded = self.data.get("constant", {})
+        return {name: score for name, score in recorded.items() if score is not None}
+
+    @property
     def select_by(self) -> str:
         """The validation score that decided which weights are kept."""
         return str(self.recipe.get("select_by", LOSS))
@@ -132,6 +141,10 @@ def create_run(
             "windows": {name: len(split) for name, split in data.items()},
             "contigs": data.description.contig_lengths,
             **_seen_entry(data, training),
+            "constant": {
+                name: None if math.isnan(score) else score
+                for name, score in constants_of(data).items()
+            },
         },
         "versions": software(),
     }
@@ -165,7 +178,7 @@ def seen_contigs(data: Dataset) -> list[str] | None:
     """Return the contigs with a window that a training on a data set sees, also by the choice of
     its best epoch; None without coordinates."""
     splits = [split for name, split in data.items() if name in SEEN_SPLITS and len(split)]
-    if not all(split.has_coordinates for split in splits):
+    if not splits or not all(split.has_coordinates for split in splits):
         return None
     numbers = [np.unique(split.bin_starts()[:, 0]) for split in splits]
     return sorted({data.description.contigs[number] for each in numbers for number in each})
@@ -307,13 +320,23 @@ def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
     """
     if not data.folds or data.chosen is not None:
         return data
-    if config.fold is None or config.data["fingerprint"] != data.fingerprint:
+    trained = [member for _, member in read_members(run, config)] or [config]
+    folds = {
+        each.fold if each.data["fingerprint"] == data.fingerprint else None for each in trained
+    }
+    fold, *others = folds
+    if others:
+        raise BioqError(
+            f"{run}: its members were trained on different folds of {data.path}, so no split of it "
+            "is new to all of them; name the folder of a member"
+        )
+    if fold is None:
         raise BioqError(
             f"{data.path}: has {data.folds} folds, and {run} was not trained on one of them, so it "
             "is not known which to read; give the data set of the run, or one with splits"
         )
     try:
-        return data.chosen_by(config.fold)
+        return data.chosen_by(fold)
     except BioqError as error:
         raise BioqError(f"{Path(run) / CONFIG}: records {error}; {_REMEDY}") from error
 

@@ -1,9 +1,10 @@
-"""`--fold all`: a training for each fold in turn, into OUT/fold-1, OUT/fold-2, ...
+"""`--fold all`: a training for each fold in turn, into OUT/fold-1, OUT/fold-2, ..., OUT/ensemble.
 
 The folder as a whole is resumed: the folds that are finished are left alone.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from bioq.dataset.folds import ALL, Fold, fold_folder
 from bioq.errors import BioqError, UsageError
 from bioq.files import FolderKind, require_absent
 from bioq.progress import say
-from bioq.runs.folder import CONFIG, FOLDER_KIND
+from bioq.runs.ensemble import make_ensemble
+from bioq.runs.folder import CONFIG, FOLDER_KIND, read_config
+from bioq.runs.weights import weights_sha256
 from bioq.tables.resume import refuse_both
 from bioq.training.distributed import is_rank
 from bioq.training.interrupted import (
@@ -24,7 +27,9 @@ from bioq.training.interrupted import (
 from bioq.training.plan import TrainingRequest, make_plan, plan_to_resume, request_from_options
 from bioq.training.train import run_training
 
-FOLDS_KIND = FolderKind(f"{fold_folder(1)}/{CONFIG}", ("fold-*",))
+ENSEMBLE = "ensemble"
+"""The folder of the ensemble of all folds."""
+FOLDS_KIND = FolderKind(f"{fold_folder(1)}/{CONFIG}", ("fold-*", ENSEMBLE))
 """The folder of the runs of all folds."""
 
 
@@ -47,7 +52,8 @@ def train_all_folds(
     resume: bool = False,
     force: bool = False,
 ) -> list[Path]:
-    """Train a model for each fold in turn into `out`, and return the run folders.
+    """Train a model for each fold in turn into `out`, make an ensemble of them, and return the run
+    folders, that of the ensemble last.
 
     With `resume` the finished folds are skipped, an interrupted fold goes on from its checkpoint,
     and the others begin with the options of the first. Raises what `run_training` raises, and
@@ -60,7 +66,18 @@ def train_all_folds(
         shutil.rmtree(out)
     for fold in folds:
         run_training(opened, fold.run, fold.request, resume=fold.resume, part_of=fold.part_of)
-    return [out / fold_folder(number) for number in range(1, opened.folds + 1)]
+    runs = [out / fold_folder(number) for number in range(1, opened.folds + 1)]
+    _make_ensemble(runs, out / ENSEMBLE)
+    return [*runs, out / ENSEMBLE]
+
+
+def _make_ensemble(runs: Sequence[Path], ensemble: Path) -> None:
+    """Make the ensemble of the runs, unless it is there, of the same weights."""
+    if (ensemble / CONFIG).is_file():
+        weights = [member["weights"] for member in read_config(ensemble).members]
+        if weights == [weights_sha256(run) for run in runs]:
+            return
+    make_ensemble(runs, ensemble, force=True)
 
 
 def folds_to_train(
@@ -128,6 +145,6 @@ def _require_room(data: Dataset, out: Path, request: TrainingRequest, *, force: 
         )
     require_absent(out, replaces=FOLDS_KIND if force else None)
     if out.exists():
-        for run in out.glob("fold-*"):
+        for run in (*out.glob("fold-*"), *out.glob(ENSEMBLE)):
             require_absent(run, replaces=FOLDER_KIND)
         make_plan(request, data.fold(1))

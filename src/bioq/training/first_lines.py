@@ -1,24 +1,31 @@
 """The lines before the first step: the default model, and targets that cannot be learned."""
 
-import numpy as np
+from collections.abc import Iterator
 
-from bioq.dataset import Dataset
-from bioq.dataset.targets import NAME
+from bioq.dataset import Dataset, LabelKinds, label_kinds
 from bioq.errors import counted
 from bioq.models import ModelSizes
 from bioq.progress import say
+from bioq.runs.best_epoch import LOSS
 from bioq.training.plan import MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
 
 _SHOWN = 3
 
 
 def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
-    """Print which model was chosen, and the targets from which nothing can be learned."""
+    """Print which model was chosen, and the targets from which nothing can be learned.
+
+    Raises BioqError if nothing can be learned from any target.
+    """
+    train = label_kinds(data, "train")
+    train.require_both("there is nothing to learn from")
     if request.model is None and request.from_run is None:
         say(default_model_note(plan))
-    warning = warn_of_constant_targets(data)
-    if warning:
-        say(warning)
+    for line in warnings_of_training(train):
+        say(f"warning: {line}")
+    if "valid" in data and len(data["valid"]):
+        for line in notes_on_validation(label_kinds(data, "valid"), plan.recipe.select_by):
+            say(f"note: {line}")
 
 
 def default_model_note(plan: Plan) -> str:
@@ -34,32 +41,18 @@ def default_model_note(plan: Plan) -> str:
     )
 
 
-def warn_of_constant_targets(data: Dataset) -> str:
-    """Return a line about the targets that have no negative or no positive window to learn from;
-    empty if each target has both."""
-    split = data["train"]
-    positives = split.positives()
-    only_positive = np.flatnonzero(positives == len(split))
-    never = np.flatnonzero(positives == 0)
-    names = data.targets[NAME]
-    parts = []
-    if len(only_positive):
-        parts.append(
-            f"{_named(list(names[only_positive]), len(names))} positive in every training window: "
-            "a model that always answers yes has a perfect score, so nothing is learned; build the "
-            "data set with negatives ('bioq data peaks --keep all')"
-        )
-    if len(never):
-        parts.append(
-            f"{_named(list(names[never]), len(names))} positive in no training window and cannot "
-            "be learned"
-        )
-    return f"warning: {'; '.join(parts)}" if parts else ""
+def warnings_of_training(kinds: LabelKinds) -> Iterator[str]:
+    """Yield a line about the targets without a negative training window, and one about those
+    without a positive."""
+    for line in kinds.lines(_SHOWN):
+        yield f"{line}: nothing to learn from"
 
 
-def _named(names: list[str], targets: int) -> str:
-    """Return the subject and the verb of a sentence about some of the targets."""
-    if len(names) == 1:
-        return f"target {names[0]} is"
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names):,} of {targets:,} targets ({shown}) are"
+def notes_on_validation(kinds: LabelKinds, select_by: str) -> Iterator[str]:
+    """Yield a line about the targets whose validation windows are all positive or all negative."""
+    if kinds.is_useless:
+        chosen = "" if select_by == LOSS else f": {LOSS}, not {select_by}, chooses the best epoch"
+        yield kinds.problem(f"its ROC AUC and average precision are undefined{chosen}")
+        return
+    for line in kinds.lines(_SHOWN):
+        yield f"{line}: no score, and not in the macro means"

@@ -23,9 +23,9 @@ from bioq.dataset.batches import Batches
 from bioq.errors import BioqError, UsageError
 from bioq.fast.memory import kept_memory
 from bioq.forward import numerics
-from bioq.metrics import number
 from bioq.progress import progress, say
-from bioq.runs.best_epoch import LOSS, best_epoch_text, deciding_score
+from bioq.runs.best_epoch import best_epoch_text
+from bioq.runs.constants import constants_of, scores_line
 from bioq.runs.folder import BEST, LAST, write_history
 from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
@@ -96,7 +96,6 @@ class TrainingLoop:
                 row = self._finish_epoch()
                 validated = len(self.validation) > 0
                 self._say(_epoch_line(row, self.plan.recipe.epochs, validated=validated))
-                self._say_undefined(row)
                 self._say_same_everywhere(row)
                 if log is not None:
                     for name, value in row.items():
@@ -110,21 +109,6 @@ class TrainingLoop:
         """Return which epoch's weights are kept, and why."""
         text = best_epoch_text(self.state.position.history, self.plan.recipe.select_by)
         return f"best epoch {text}"
-
-    def _say_undefined(self, row: Row) -> None:
-        """Print once, in the first epoch, which scores are NaN, and why."""
-        recipe, history = self.plan.recipe, self.state.position.history
-        if row["epoch"] != history[0]["epoch"] or not len(self.validation):
-            return
-        wanted, scores = recipe.select_by, [row[name] for name in row if name.startswith("valid_")]
-        why = "no target has both positive and negative windows in the validation split"
-        if deciding_score(history, wanted) not in (wanted, None):
-            stops = " and stops the training early" if recipe.patience else ""
-            self._say(
-                f"note: {wanted} is undefined: {why}; {LOSS} chooses the best epoch{stops} instead"
-            )
-        elif any(map(math.isnan, scores)):
-            self._say(f"note: –: undefined, because {why}")
 
     def _say_same_everywhere(self, row: Row) -> None:
         """Print that the network predicts the same for every window: once, and if it changes."""
@@ -153,6 +137,9 @@ class TrainingLoop:
             f"{devices} {self.ranks.device}, precision {plan.config.precision}, "
             f"data in {self.batches.data_in}, {plan.steps_per_epoch:,} steps per epoch"
         )
+        if self.ranks.is_first:
+            constants = constants_of(self.validation.data)
+            say(f"a constant (each target's share of positives) has {scores_line(constants)}")
         if position.step:
             of_steps = f"step {position.step:,} of {plan.steps_per_epoch:,}"
             self._say(f"resume in epoch {position.epoch + 1}, {of_steps}")
@@ -363,18 +350,10 @@ class TrainingLoop:
 
 
 def _epoch_line(row: Row, epochs: int, *, validated: bool) -> str:
-    macro, micro = (
-        {score: number(row[f"valid_{mean}_{score}"]) for score in ("roc_auc", "average_precision")}
-        for mean in ("macro", "micro")
-    )
-    scores = (
-        f"valid loss {number(row['valid_loss'])}, "
-        f"ROC AUC macro {macro['roc_auc']} micro {micro['roc_auc']}, "
-        f"AP macro {macro['average_precision']} micro {micro['average_precision']}, "
-    )
+    scores = row if validated else {"train_loss": row["train_loss"]}
     return (
-        f"epoch {row['epoch']}/{epochs}: loss {row['train_loss']:.4f}, "
-        f"{scores if validated else ''}{row['windows_per_s']:,.0f} windows/s"
+        f"epoch {row['epoch']}/{epochs}: {scores_line(scores)}, "
+        f"{row['windows_per_s']:,.0f} windows/s"
     )
 
 

@@ -26,7 +26,7 @@ class Validation:
     def __init__(self, data: Dataset, ranks: Ranks, precision: Precision):
         self._split = data["valid"] if "valid" in data and len(data["valid"]) else None
         self._labels = self._split.labels() if self._split and ranks.is_first else None
-        self._train = data["train"]
+        self.data = data
         self._same = np.zeros(0, dtype=bool)  # (targets,), of the scores computed last
         self._ranks = ranks
         self._precision = precision
@@ -72,8 +72,8 @@ class Validation:
             return "", ""
         advice = what_to_try(
             same,
-            self._train.positives(),
-            len(self._train),
+            self.data["train"].positives(),
+            len(self.data["train"]),
             learning_rate=learning_rate,
             epochs=epochs,
         )

@@ -1,0 +1,125 @@
+"""Scores at the genome's own rate of positives, of a split that stores a part of the bins.
+
+A split made with background windows has every bin that is positive for a target, and a sample of
+the bins that are positive for none. The genome has W = (bins - stored positive bins) / sampled bins
+times as many of the latter, so each window of the sample counts as W windows, and each other window
+as one: also where it is a negative of another target, because all of these bins are stored. These
+sums estimate the numbers of false positives among all bins (Horvitz & Thompson 1952), and from them
+follow precision, average precision and ROC AUC. Recall needs positives only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq import metrics
+from bioq.dataset import Dataset
+from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY, genome_rates
+from bioq.evaluation.areas import Pool, macro_areas
+from bioq.evaluation.summary import (
+    AllBins,
+    AllBinsScores,
+    Labels,
+    Probability,
+    Thresholds,
+    as_constant,
+)
+
+PREFIX = "all_bins_"
+"""Begins the names of the columns of `per_target.tsv` of scores at the genome's own rate."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How the windows of a split stand for all bins of its contigs."""
+
+    bins: int
+    """Bins that may be windows."""
+    background: int
+    """Windows that are positive for no target."""
+    drawn: str
+    """How these were chosen: "all", or the option `--background`; empty if it is not recorded."""
+    weights: metrics.Floats | None
+    """The number of bins that each window stands for, `(windows,)`; None if no score follows."""
+    rates: metrics.Floats
+    """Share of all bins that is positive for each target, `(targets,)`; NaN where not known."""
+    genome_rate: float
+    """The share of positive labels in all bins of the genome; NaN where not known."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every bin is a window of the split."""
+        return self.drawn == "all"
+
+
+def sample_of(data: Dataset, split: str, labels: Labels) -> Sample | None:
+    """Return how the windows of a split stand for all bins; None if the bins are not recorded."""
+    bins = data[split].genome_bins
+    if not bins or bins < len(labels):
+        return None
+    is_background = ~labels.any(axis=1)
+    background = int(is_background.sum())
+    rates = genome_rates(data, split)
+    options = data.description.options
+    has_every_positive = options.get("keep") in (KEEP_ANY, KEEP_ALL)
+    weights, drawn = None, str(options.get("background") or "")
+    if len(labels) == bins:
+        drawn = "all"
+    elif background and has_every_positive:
+        weight = (bins - len(labels) + background) / background
+        weights = np.where(is_background, weight, 1.0)
+    return Sample(bins, background, drawn, weights, rates, _genome_rate(data))
+
+
+def _genome_rate(data: Dataset) -> float:
+    """Return the share of positive labels in all bins of all splits; NaN if it is not known."""
+    positive = bins = 0.0
+    for name, split in data.items():
+        positive += float((genome_rates(data, name) * (split.genome_bins or 0)).sum())
+        bins += (split.genome_bins or 0) * split.targets
+    return positive / bins if bins else float("nan")
+
+
+def score_all_bins(
+    labels: Labels,
+    probability: Probability,
+    blocks: npt.NDArray[np.intp],
+    thresholds: Thresholds | None,
+    sample: Sample,
+) -> tuple[AllBins, pd.DataFrame]:
+    """Return the entry of `metrics.json` and the columns of `per_target.tsv`.
+
+    `blocks` are `joined_blocks`. Of a split with every bin no score is repeated.
+    """
+    entry: AllBins = {
+        "bins": sample.bins,
+        "background": sample.background,
+        "drawn": sample.drawn,
+        "positive_rate": float(sample.rates.mean()),
+        "genome_rate": sample.genome_rate,
+    }
+    columns = pd.DataFrame({f"{PREFIX}positive_rate": sample.rates})
+    if sample.weights is None:
+        return entry, columns
+    each = metrics.weighted_areas(labels, probability, sample.weights, blocks=blocks)
+    positives = each.table.pop("positives").to_numpy(dtype=np.int64)
+    everything = np.ones(len(positives), dtype=bool)
+    scores: AllBinsScores = {
+        "weight": float(sample.weights.max()),
+        "macro": macro_areas(each, everything),
+        "micro": Pool.of(labels, probability, blocks, None, sample.weights).areas(),
+        "constant": as_constant(positives, sample.bins),
+        "thresholds": [],
+    }
+    choices = [metrics.HALF]
+    if thresholds is not None and not np.isnan(thresholds.pooled):
+        choices.append(thresholds.pooled)
+    for threshold in choices:
+        counts = metrics.at_threshold(labels, probability, threshold, weights=sample.weights)
+        scores["thresholds"].append(
+            {"threshold": threshold, "precision": counts.precision, "f1": counts.f1}
+        )
+    entry["scores"] = scores
+    return entry, pd.concat([columns, each.table.add_prefix(PREFIX)], axis=1)

@@ -1,0 +1,76 @@
+"""Sentences about the share of positives in the windows that were scored, and in the genome."""
+
+from collections.abc import Iterator
+
+from bioq.errors import counted
+from bioq.evaluation.summary import AllBins, SomeTargets, Summary
+
+
+def share(rate: float | None) -> str:
+    """Return a share as text: 33.3 %, 0.41 %, 0.0012 %; "an unknown share" where not known."""
+    if rate is None:
+        return "an unknown share"
+    return f"{100 * rate:.3g} %"
+
+
+def rate_remarks(summary: Summary) -> Iterator[str]:
+    """Yield the rate of positives in the split and in the genome, and what follows from it."""
+    split, here = summary["split"], share(summary["positive_rate"])
+    known = summary.get("all_bins")
+    if known is None:
+        yield (
+            f"{here} of the labels are positive in {split}; average precision, precision and F1 "
+            "depend on this share, and hold for it alone"
+        )
+        return
+    there = (
+        f"{share(known['positive_rate'])} of all {known['bins']:,} bins of its contigs, "
+        f"{share(known['genome_rate'])} of the genome"
+    )
+    if known["drawn"] == "all":
+        yield (
+            f"{split} has every bin of its contigs, so average precision, precision and F1 are "
+            f"those of the genome: {here} of the labels are positive, "
+            f"{share(known['genome_rate'])} in the whole genome"
+        )
+    elif "scores" not in known:
+        yield (
+            f"{here} of the labels are positive in {split} ({there}): average precision, precision "
+            "and F1 are higher here than among all bins; for those build the data set with "
+            f"--background, or with --all-bins {split}"
+        )
+    else:
+        yield f"{here} of the labels are positive in {split} ({there}). {_estimate(known)}"
+
+
+def _estimate(known: AllBins) -> str:
+    """Return how the scores of all bins are estimated, and in which direction they may be wrong."""
+    weight = known["scores"]["weight"]
+    drawn = known["drawn"].split(":")[0]
+    matched = (
+        "; they are matched to the positives, harder than other bins, which makes precision lower"
+    )
+    return (
+        f"“All bins” are estimates for that rate: each of the {known['background']:,} windows "
+        f"without a positive counts as {weight:,.1f} bins{matched * (drawn == 'matched')}; none "
+        "of them touches a peak, which makes precision higher"
+    )
+
+
+def one_kind_remarks(summary: Summary) -> Iterator[str]:
+    """Yield which targets have windows of one kind only in the split: they have no score."""
+    for kind, of in (
+        ("negative", summary.get("without_negative")),
+        ("positive", summary.get("without_positive")),
+    ):
+        if of is not None and of["targets"]:
+            yield (
+                f"no {kind} window in {summary['split']}, so no ROC AUC and no average precision "
+                f"(–), and not in the macro mean: {_named(of, summary['targets'])}"
+            )
+
+
+def _named(of: SomeTargets, targets: int) -> str:
+    more = of["targets"] - len(of["names"])
+    rest = f" and {more:,} more" if more else ""
+    return f"{of['targets']:,} of {counted(targets, 'target')} ({', '.join(of['names'])}{rest})"

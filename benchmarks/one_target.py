@@ -21,22 +21,24 @@ in --work already is not made again. The table goes to stdout, in Markdown.
 """
 
 import argparse
+import contextlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from measuring import Failures, flags_after_dashes, parse, parser, print_heads, print_row, say
-from models import PRESETS, Run, train
+from models import PRESETS
 from one_target_baselines import BASELINES, Examples
 from one_target_data import FOLDS, HUMAN_PEAKS, SETS, Bins, Floats, build, draw, read, write
 from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import bioq
-from bioq import metrics
+import bioq.cli
 from bioq.dataset import Dataset
 from bioq.forward import predict_split
 
@@ -132,10 +134,31 @@ def _predict(
             for split in ("train", "valid")
         )
         return BASELINES[model](train_set, valid_set)(bins.codes[scored]), windows
-    run = Run(folder / f"{model}-{seed}", model, seed, options.flags_of[model])
-    train(data.path, [run])
-    predicted = predict_split(bioq.load(run.folder), case.everything[options.split], device="cpu")
+    run = _train(data, folder / f"{model}-{seed}", seed, options.flags_of[model])
+    predicted = predict_split(bioq.load(run), case.everything[options.split], device="cpu")
     return predicted[:, 0].astype(np.float64), windows
+
+
+def _train(data: Dataset, run: Path, seed: int, flags: Sequence[str]) -> Path:
+    """Train, unless the run is there and was trained with these flags; return the run."""
+    done = run.with_name(run.name + ".done.json")
+    if done.is_file() and run.is_dir():
+        if (given := json.loads(done.read_text(encoding="utf-8"))) != list(flags):
+            raise SystemExit(f"{run}: was trained with {shlex.join(given)}; give another name")
+        return run
+    words = ["train", data.path, "--out", run, "--seed", seed, "--device", "cpu", *flags]
+    words += ["--resume"] if run.is_dir() else []
+    log = run.with_name(run.name + ".log")
+    with (
+        open(log, "a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        status = bioq.cli.main([str(word) for word in words])  # no process: most runs are short
+    if status:
+        raise RuntimeError(f"{run}: training ended with status {status}; see {log}")
+    done.write_text(json.dumps(list(flags)) + "\n", encoding="utf-8")
+    return run
 
 
 def score(bins: Bins, rows: np.ndarray, predicted: Floats) -> dict[str, float]:
@@ -148,11 +171,11 @@ def score(bins: Bins, rows: np.ndarray, predicted: Floats) -> dict[str, float]:
     return {
         "bins": float(len(rows)),
         "positives": float(labels.sum()),
-        "auroc": metrics.roc_auc(labels, predicted),
-        "ap": metrics.average_precision(labels, predicted),
-        "matched_auroc": _mean(metrics.roc_auc(bins.label[one], value[one]) for one in matched),
+        "auroc": roc_auc_score(labels, predicted),
+        "ap": average_precision_score(labels, predicted),
+        "matched_auroc": _mean(roc_auc_score(bins.label[one], value[one]) for one in matched),
         "matched_ap": _mean(
-            metrics.average_precision(bins.label[one], value[one]) for one in matched
+            average_precision_score(bins.label[one], value[one]) for one in matched
         ),
         "with_gc": _correlation(value[free], bins.gc[free]),
     }

@@ -23,7 +23,7 @@ HUMAN_PEAKS = {
     "dnase": "GM12878.wgEncodeAwgDnaseUwdukeGm12878UniPk.narrowPeak.gz",
     "h3k27ac": "GM12878.wgEncodeBroadHistoneGm12878H3k27acStdPk.broadPeak.gz",
 }
-YEAST_PEAKS = {"sua7": "Sua7_CX.bed.gz"}
+YEAST_PEAKS = {"reb1": "Reb1_CX.bed.gz", "sua7": "Sua7_CX.bed.gz"}
 SETS = (*HUMAN_PEAKS, *YEAST_PEAKS)
 FOLDS = {"A": VALID_BLOCKS, "B": VALID_BLOCKS_B}
 STRATUM = 0.02

@@ -184,17 +184,23 @@ def fit_penalties(features: Floats, labels: npt.NDArray[Any]) -> Callable[[Float
     """Fit ridge regressions of labels `(n, targets)` on standardised features `(n, kinds)`; return
     what predicts `(m, targets)` from features `(m, kinds)` and a penalty.
 
-    One eigendecomposition of the features' cross products serves every penalty.
+    One eigendecomposition, of the features' cross products or of the windows', whichever are fewer,
+    serves every penalty.
     """
     mean, spread = features.mean(axis=0), features.std(axis=0)
     spread[spread == 0] = 1
     standard = (features - mean) / spread
     rate = labels.mean(axis=0)
-    size, axes = np.linalg.eigh(standard.T @ standard)
-    onto = axes.T @ (standard.T @ (labels - rate))  # (feature, target)
+    if len(standard) < standard.shape[1]:
+        size, axes = np.linalg.eigh(standard @ standard.T)
+        back, onto = standard.T @ axes, axes.T @ (labels - rate)
+    else:
+        size, axes = np.linalg.eigh(standard.T @ standard)
+        back, onto = axes, axes.T @ (standard.T @ (labels - rate))
 
     def predict(of: Floats, penalty: float) -> Floats:
-        fitted: Floats = (of - mean) / spread @ (axes @ (onto / (size + penalty)[:, None])) + rate
+        slope = back @ (onto / (size + penalty)[:, None])
+        fitted: Floats = (of - mean) / spread @ slope + rate
         return fitted
 
     return predict

@@ -7,14 +7,14 @@ from bioq.dataset.targets import NAME
 from bioq.errors import counted
 from bioq.models import ModelSizes
 from bioq.progress import say
-from bioq.training.plan import MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
+from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
 
 _SHOWN = 3
 
 
 def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
     """Print which model was chosen, and the targets from which nothing can be learned."""
-    if request.model is None and request.from_run is None:
+    if request.model == AUTO and request.from_run is None:
         say(default_model_note(plan))
     warning = warn_of_constant_targets(data)
     if warning:

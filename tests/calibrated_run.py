@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bioq.runs.calibration import Calibration, CalibrationMap, write_calibration
-from bioq.runs.trained_model import load
-from bioq.runs.weights import weights_checksum
+from bioq.runs.trained_model import checksum_of, load
 
 SCORES = {"log_loss": 0.5, "brier": 0.2, "calibration_error": 0.1}
 
@@ -18,7 +17,7 @@ def give_calibration(
     calibration = Calibration(
         name="by hand",
         map=map_,
-        weights=weights_checksum(load(run, calibrated=False).network),
+        weights=checksum_of(load(run, calibrated=False)),
         data={"name": "data", "fingerprint": "", "split": "valid", "windows": 20, **(data or {})},
         before=SCORES,
         after=SCORES,

@@ -178,7 +178,7 @@ def seen_contigs(data: Dataset) -> list[str] | None:
     """Return the contigs with a window that a training on a data set sees, also by the choice of
     its best epoch; None without coordinates."""
     splits = [split for name, split in data.items() if name in SEEN_SPLITS and len(split)]
-    if not all(split.has_coordinates for split in splits):
+    if not splits or not all(split.has_coordinates for split in splits):
         return None
     numbers = [np.unique(split.bin_starts()[:, 0]) for split in splits]
     return sorted({data.description.contigs[number] for each in numbers for number in each})

@@ -74,12 +74,12 @@ def held_out(run: Path, config: RunConfig, names: ContigNames) -> HeldOut:
 
 def _member(run: Path, config: RunConfig, names: ContigNames) -> _Member:
     seen = _numbers(_seen(run, config), names)
-    if not seen:
+    known = _numbers(config.contig_lengths, names) if config.contig_lengths else None
+    if known is None and not seen:
         raise BioqError(
             f"{run}: has seen none of the contigs of {names.genome.title} by these names; "
             "--held-out needs the genome on which the run was trained, or --chrom-alias"
         )
-    known = _numbers(config.contig_lengths, names) if config.contig_lengths else None
     return _Member(run.name, seen, known)
 
 

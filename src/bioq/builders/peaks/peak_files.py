@@ -262,10 +262,10 @@ def _report_equal_files(sheet: TargetSheet) -> None:
     equal = {key: names for key, names in targets.items() if len(names) > 1}
     if equal:
         (peaks, _, _), names = next(iter(equal.items()))
-        file = peaks[0]
+        file = f"file{'s' * (len(peaks) > 1)} {some(peaks, 2)}"
         more = f"; files like this: {len(equal):,}" * (len(equal) > 1)
         say(
-            f"note: {sheet.path}: {len(names):,} targets have the peak file {file}, so their "
+            f"note: {sheet.path}: {len(names):,} targets have the peak {file}, so their "
             f"labels are equal: {some(names)}{more}"
         )
 

@@ -65,7 +65,10 @@ def train_all_folds(
     if force and out.exists():
         shutil.rmtree(out)
     for fold in folds:
-        run_training(opened, fold.run, fold.request, resume=fold.resume, part_of=fold.part_of)
+        of_fold = fold.request
+        if fold.run.name != fold_folder(1):  # the model that was chosen for the first
+            of_fold = replace(_as_started(opened, out, request), fold=of_fold.fold)
+        run_training(opened, fold.run, of_fold, resume=fold.resume, part_of=fold.part_of)
     runs = [out / fold_folder(number) for number in range(1, opened.folds + 1)]
     _make_ensemble(runs, out / ENSEMBLE)
     return [*runs, out / ENSEMBLE]

@@ -95,7 +95,7 @@ def composition_in_python(bases: str, start: int) -> tuple[int, int, int]:
     return gc, sum(base.islower() for base in known), len(window) - len(known)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     contigs=st.lists(st.text("ACGTNacgtnR", min_size=1, max_size=150), min_size=1, max_size=3),
     bin_bp=st.sampled_from([1, 3, 8, 16, 20]),
@@ -187,7 +187,7 @@ def test_cells_are_shared_out_as_one_bin_at_a_time_from_the_nearest(
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), kind=st.sampled_from(["matched", "random"]), n=st.integers(1, 4))
+@given(data=st.data(), n=st.integers(1, 4), kind=st.sampled_from(["matched", "random", "both"]))
 def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str, n: int
 ) -> None:
@@ -204,14 +204,15 @@ def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
             result.append((name, start, end))
         return result
 
+    text, wanted = f"{kind}:{n}", n
+    if kind == "both":
+        text, wanted = f"random:{n}+matched", n + 4
     peaks = {f"t{target}": intervals(4) for target in range(2)}
     excluded = intervals(2)
     inputs = write_inputs(folder, contigs, peaks)
     (folder / "exclude.bed").write_text("".join(f"{c}\t{s}\t{e}\n" for c, s, e in excluded))
     try:
-        built = build(
-            folder, inputs, background=f"{kind}:{n}", exclude=folder / "exclude.bed", seed=n
-        )
+        built = build(folder, inputs, background=text, exclude=folder / "exclude.bed", seed=n)
     except BioqError:
         return  # no peak, or no bin with a positive
     touching = [interval for each in peaks.values() for interval in each] + excluded
@@ -235,7 +236,7 @@ def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
         assert len(background) == len(set(background))
         assert set(background) <= set(free)
         positives = len(bins_of(built, split, positive=True))
-        assert len(background) == min(n * positives, len(free))
+        assert len(background) == min(wanted * positives, len(free))
 
 
 def test_matched_windows_have_the_composition_of_the_positive_ones(
@@ -264,9 +265,9 @@ def test_matched_windows_have_the_composition_of_the_positive_ones(
 def test_the_same_seed_draws_the_same_bytes_and_another_seed_other_bins(
     tmp_path: Path, world: dict[str, Path]
 ) -> None:
-    for kind in ("matched:2", "random:2"):
+    for kind in ("matched:2", "random:2", "matched:1+random:3"):
         first, again, other = (
-            build(tmp_path, world, f"{kind[:6]}{number}", background=kind, seed=seed)
+            build(tmp_path, world, f"{kind} {number}", background=kind, seed=seed)
             for number, seed in enumerate((5, 5, 6))
         )
         assert first.fingerprint == again.fingerprint
@@ -329,15 +330,31 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     assert main([str(word) for word in words]) == 0
     printed = capsys.readouterr().err
     assert (
-        "--background matched:1 was chosen, because 100% of the labels of the bins with a positive "
-        "are positive (the limit is 10%); --background matched:N, random:N or none chooses another"
+        "--background matched:4 was chosen, because 100% of the labels of the bins with a positive "
+        "are positive (the limit is 10%); --background matched:N, random:N, both or none "
+        "chooses another"
     ) in printed
     positives = len(bins_of(open_dataset(tmp_path / "out"), "train", positive=True))
-    assert f"train: {positives} bins with a positive, {positives} bins without a peak; " in printed
-    assert f"(50.00% here, {positives / 600:.3%} of all 600 bins)" in printed
+    added = f"{4 * positives} matched bins without a peak"
+    assert f"train: {positives} bins with a positive, {added}" in printed
+    assert f"(20.00% here, {positives / 600:.3%} of all 600 bins)" in printed
     assert ("repeats " in printed.split("without a peak;")[1].split("\n")[0]) == soft_masked
     assert ("the genome has no soft mask" in printed) == (not soft_masked)
     assert "test: 300 windows" in printed
+
+
+def test_both_kinds_are_drawn_and_reported(
+    tmp_path: Path, world: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = build(tmp_path, world, background="random:1+matched:2")
+    assert built.description.options["background"] == "matched:2+random:1"
+    lines = [line for line in capsys.readouterr().err.split("\n") if "without a peak;" in line]
+    positives = len(bins_of(built, "train", positive=True))
+    for line, number, kind in zip(lines[:2], (2, 1), ("matched", "random"), strict=True):
+        added = f"{number * positives} {kind} bins without a peak"
+        assert line.startswith(f"train: {positives} bins with a positive, {added}; GC ")
+    alone = build(tmp_path, world, "alone", background="matched:2")
+    assert set(bins_of(alone, "train")) < set(bins_of(built, "train"))
 
 
 def test_many_targets_with_few_positives_each_get_no_background(
@@ -366,11 +383,12 @@ def test_too_few_bins_are_all_taken_and_counted(
     assert bins_of(built, "test", positive=False) == [("chr2", 360)]
     printed = capsys.readouterr().err
     assert (
-        "train: 8 bins with a positive, 2 bins without a peak (all there are; 7,999,999,992 were "
-        "wanted); GC 50.0% and 50.0%"
+        "train: 8 bins with a positive, 2 matched bins without a peak (all there are; "
+        "7,999,999,992 were wanted); GC 50.0% and 50.0%"
     ) in printed
     assert (
-        "test: 1 bin with a positive, 1 bin without a peak (all there are; 999,999,999" in printed
+        "test: 1 bin with a positive, 1 matched bin without a peak (all there are; 999,999"
+        in printed
     )
 
 
@@ -381,7 +399,10 @@ def test_peaks_that_cover_every_bin_leave_no_background(
     built = build(tmp_path, inputs)
     assert len(built["train"]) == 4
     printed = capsys.readouterr().err
-    assert "train: 4 bins with a positive, 0 bins without a peak (all there are; 4 were" in printed
+    assert (
+        "train: 4 bins with a positive, 0 matched bins without a peak (all there are; 16 were"
+        in printed
+    )
     everywhere = tmp_path / "exclude.bed"
     everywhere.write_text("chr1\t0\t80\n")
     with pytest.raises(BioqError, match=r"no bin is left \(4 bins excluded\)"):
@@ -407,17 +428,22 @@ def test_every_kind_of_genome_gives_the_same_background(
 
 @pytest.mark.parametrize(
     "text",
-    ["matched:x", "matched:", "matched:0", "matched:-1", "matched:1.5", "Matched", "all", ""],
+    [
+        *("matched:x", "matched:", "matched:0", "matched:-1", "matched:1.5", "Matched", "all", ""),
+        *("matched+", "matched:1+matched:2", "matched+none", "random:1,matched:1"),
+    ],
 )
 def test_another_text_for_the_background_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--background '.*', expected matched:N or random:N"):
+    with pytest.raises(UsageError, match=r"--background '.*', expected matched:N, random:N, b"):
         PeakOptions(background=text)
 
 
 def test_the_texts_of_a_background_are_read_and_written() -> None:
-    assert parse_background("matched:7") == Background("matched", 7)
-    assert parse_background("random") == Background("random", 1)
-    assert [str(parse_background(text)) for text in ("random:3", "none")] == ["random:3", "none"]
+    assert parse_background("matched:7") == Background(matched=7)
+    assert parse_background("random") == Background(random=4)
+    assert parse_background("random:4+matched:2") == Background(matched=2, random=4)
+    for text in ("random:3", "none", "matched:2+random:4"):
+        assert str(parse_background(text)) == text
 
 
 def refused(call: Callable[[], object], message: str) -> None:
@@ -433,6 +459,10 @@ def test_options_that_choose_the_bins_already_are_refused(tmp_path: Path) -> Non
     refused(
         lambda: PeakOptions(keep="all", all_bins=("test",)),
         "--keep all keeps every bin, so --all-bins has nothing to add",
+    )
+    refused(
+        lambda: PeakOptions(all_bins=("valid",), valid_chrom=("none",)),
+        "--all-bins valid with --valid-chrom none: there is no such split",
     )
     refused(lambda: PeakOptions(all_bins=("tests",)), "--all-bins .*expected a tuple")  # type: ignore[arg-type]
     PeakOptions(keep="all", background="none")

@@ -1,18 +1,20 @@
 """Bins without a peak that are added to the bins with one: as many as asked for, of the same split.
 
-`matched` draws bins whose windows have the composition of the windows with a positive: for each
+`matched:N` draws bins whose windows have the composition of the windows with a positive: for each
 positive, N of its cell (1 % GC, 5 % repeats, 10 % unknown bases; `composition`), without
 replacement; where a cell has too few, those of the nearest cells that are left. Comparable tools
 match GC alone: chrombpnet (`prep nonpeaks`) in steps of 1 %, in windows every 1,000 bases;
 tangermeme (`match.extract_matching_loci`) in steps of 2 %, in adjacent windows; gReLU
 (`data.preprocess.get_gc_matched_intervals`) through tangermeme, by default in steps of 10 %.
 Repeats are half of a human genome and little of a peak, so a model that has only learned to
-recognise repeats separates windows that are matched in GC alone.
+recognise repeats separates windows that are matched in GC alone. `random:N` draws any bins: then a
+model can learn GC alone, which most of the genome's bins differ in, and both kinds can be added
+(docs/peaks.md compares them).
 """
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,8 @@ from bioq.errors import UsageError, shown
 
 Kind = Literal["matched", "random"]
 NO_BACKGROUND = "none"
-_FORM = re.compile(f"({'|'.join(get_args(Kind))})(?::([0-9]{{1,9}}))?")
+_PART = re.compile(r"(matched|random)(?::([1-9][0-9]{0,8}))?")
+_JOINED_BY = "+"
 
 Flags = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -38,18 +41,31 @@ BinNumbers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Background:
-    """Which bins without a peak are added, and the number for each bin with a positive."""
+    """The number of bins without a peak that are added for each bin with a positive."""
 
-    kind: Kind
-    per_positive: int
-    """0: none is added."""
+    matched: int = 0
+    """Bins of the same composition."""
+    random: int = 0
+    """Bins of any composition."""
+
+    def __bool__(self) -> bool:
+        return self != NONE
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.per_positive}" if self.per_positive else NO_BACKGROUND
+        parts = [f"{kind}:{number}" for kind, number in self.parts()]
+        return _JOINED_BY.join(parts) or NO_BACKGROUND
+
+    def parts(self) -> list[tuple[Kind, int]]:
+        """Return the kinds of bins that are added, with their numbers, in the order of drawing."""
+        both: list[tuple[Kind, int]] = [("matched", self.matched), ("random", self.random)]
+        return [(kind, number) for kind, number in both if number]
 
 
-NONE = Background("matched", 0)
-DEFAULT = Background("matched", 1)
+NONE = Background()
+USUAL_NUMBER = 4
+"""Bins of a kind for each bin with a positive, where no number is given. With one bin, a model
+learned to score against GC (docs/peaks.md)."""
+DEFAULT = Background(matched=USUAL_NUMBER)
 """The background of data sets that need one."""
 MOST_POSITIVE = 0.1
 """Without an option, a data set gets a background if a larger share of the labels of the bins that
@@ -59,26 +75,30 @@ windows are negative for most targets."""
 
 
 def parse_background(text: str) -> Background:
-    """Return the background that a text names: `matched`, `random`, each with `:N`, or `none`.
+    """Return the background that a text names: `matched:N`, `random:N`, both joined by `+`, or
+    `none`; a kind without `:N` has USUAL_NUMBER.
 
     Raises UsageError for another text.
     """
     if text == NO_BACKGROUND:
         return NONE
-    match = _FORM.fullmatch(text)
-    if match is None or (match[2] is not None and int(match[2]) == 0):
+    parts = [_PART.fullmatch(part) for part in text.split(_JOINED_BY)]
+    numbers = {match[1]: int(match[2] or USUAL_NUMBER) for match in parts if match is not None}
+    if len(numbers) < len(parts):
         raise UsageError(
-            f"--background {shown(text)}, expected matched:N or random:N, where N is the number of "
-            f"bins for each bin with a positive, from 1 to 999999999, or {NO_BACKGROUND}"
+            f"--background {shown(text)}, expected matched:N, random:N, both as "
+            "matched:N+random:N, where N is the number of bins for each bin with a positive, 1 to "
+            f"999999999, or {NO_BACKGROUND}"
         )
-    kind: Kind = "matched" if match[1] == "matched" else "random"
-    return Background(kind, DEFAULT.per_positive if match[2] is None else int(match[2]))
+    return Background(**numbers)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The background of a group of contigs, and how it fits the bins with a positive."""
+    """Bins of one kind in the background of a group of contigs, and how they fit the bins with a
+    positive."""
 
+    kind: Kind
     bins: BinNumbers
     """Ascending numbers of bins."""
     wanted: int
@@ -106,28 +126,37 @@ def draw_background(
     group: npt.NDArray[np.integer],
     composition: Composition,
     seed: int,
-) -> dict[int, Drawn]:
-    """Draw the background of every group of contigs: group -> bins.
+) -> dict[int, list[Drawn]]:
+    """Draw the background of every group of contigs: group -> bins of each kind.
 
     `positive` and `candidate` are whether each bin is kept for a positive or may be drawn,
     `(bins,)`; `group` is the number of the group of each bin, `(bins,)`: its split or its fold.
     A group's bins are drawn from itself, with random numbers that depend on the seed and the
     group's number alone.
     """
-    drawn = {}
+    drawn: dict[int, list[Drawn]] = {}
     for number in np.unique(group[positive]).tolist():
         is_here = group == number
         cells = composition.cell[is_here & positive]
         bins = np.flatnonzero(is_here & candidate).astype(np.int32)
-        wanted = background.per_positive * len(cells)
         random = np.random.default_rng([seed, number])
-        if background.kind == "random":
-            rows = random.choice(len(bins), min(wanted, len(bins)), replace=False, shuffle=False)
-        else:
-            rows = _matched(cells, composition.cell[bins], background.per_positive, random)
-        bins = np.sort(bins[rows])
-        drawn[number] = Drawn(bins, wanted, cells, composition.cell[bins])
+        drawn[number] = []
+        for kind, per_positive in background.parts():
+            draw = _matched if kind == "matched" else _any
+            rows = draw(cells, composition.cell[bins], per_positive, random)
+            chosen = np.sort(bins[rows])
+            part = Drawn(kind, chosen, per_positive * len(cells), cells, composition.cell[chosen])
+            drawn[number].append(part)
+            bins = np.delete(bins, rows)
     return drawn
+
+
+def _any(
+    positives: Cells, candidates: Cells, per_positive: int, random: np.random.Generator
+) -> Counts:
+    """Return rows of candidates, whatever their cells."""
+    count = min(per_positive * len(positives), len(candidates))
+    return random.choice(len(candidates), count, replace=False, shuffle=False)
 
 
 def _matched(

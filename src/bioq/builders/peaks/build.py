@@ -161,7 +161,7 @@ def _refuse_choices(options: PeakOptions, exclude: Path | None) -> None:
     flags = {
         "--exclude": exclude is not None,
         "a --keep pattern": options.keep not in (KEEP_ANY, KEEP_ALL),
-        "--background": asked is not None and asked.per_positive > 0,
+        "--background": bool(asked),
         "--all-bins": bool(options.all_bins),
     }
     given = [flag for flag, is_given in flags.items() if is_given]
@@ -361,7 +361,7 @@ def _recorded(options: PeakOptions, kept: KeptBins | None) -> dict[str, Any]:
         del recorded[unused]
     if not options.all_bins:
         del recorded["all_bins"]
-    if kept is None or not kept.background.per_positive:
+    if kept is None or not kept.background:
         del recorded["background"], recorded["seed"]
     else:
         recorded["background"] = str(kept.background)

@@ -33,7 +33,7 @@ class Composition:
     is_known: Flags
     """`(bins,)` whether the window has a known base."""
     cell: Cells
-    """`(bins,)` number of the window's cell, below CELLS; 0 of a window without a known base."""
+    """`(bins,)` number of the window's cell, below CELLS; 0 if the window has no known base."""
     has_repeats: bool
     """Whether some, but not all, known bases of the genome are in lower case."""
 

@@ -1,6 +1,7 @@
 """Which bins of a genome become windows: those with a positive, and a background without a peak."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class KeptBins:
     background: Background
     reason: str
     """Why this background was chosen; empty if it was asked for."""
-    drawn: Mapping[int, Drawn]
+    drawn: Mapping[int, Sequence[Drawn]]
     """Group of contigs -> its background."""
     has_repeats: bool
     """Whether the genome is soft-masked; known if a background was drawn."""
@@ -52,12 +53,13 @@ class KeptBins:
         """Yield lines about the background of the splits or folds."""
         if self.reason:
             yield self.reason
-        for number, drawn in self.drawn.items():
-            yield f"{self.groups.names[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
-        if self.drawn and not self.has_repeats and self.background.kind == "matched":
+        for number, parts in self.drawn.items():
+            for drawn in parts:
+                yield f"{self.groups.names[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
+        if self.drawn and self.background.matched and not self.has_repeats:
             yield (
-                "the genome has no soft mask (repeats in lower case), so the background is not "
-                "matched in repeats"
+                "the genome has no soft mask (repeats in lower case, all else in upper case), so "
+                "the background is not matched in repeats"
             )
 
 
@@ -86,7 +88,7 @@ def keep_bins(
     background, reason = _background(options, labels, positive)
     if chosen is None:
         background, reason = NONE, ""
-    is_drawing = background.per_positive > 0
+    is_drawing = bool(background)
     composition = window_composition(
         genome, bin_bp=options.bin_bp, flank_bp=options.flank_bp, cells=is_drawing
     )
@@ -96,7 +98,7 @@ def keep_bins(
     full = [groups.names.index(split) for split in options.all_bins]
     is_full = np.isin(group, full) if full else np.zeros(len(group), dtype=bool)
     kept = (positive | (is_full & ~is_excluded)) & composition.is_known
-    drawn: Mapping[int, Drawn] = {}
+    drawn: Mapping[int, Sequence[Drawn]] = {}
     if is_drawing:
         drawn = draw_background(
             background,
@@ -106,8 +108,8 @@ def keep_bins(
             composition=composition,
             seed=options.seed,
         )
-        for each in drawn.values():
-            kept[each.bins] = True
+        for part in itertools.chain.from_iterable(drawn.values()):
+            kept[part.bins] = True
     return KeptBins(
         rows=np.flatnonzero(kept).astype(np.int32),
         contig_bins=_sums(may_be_window, bins_of_contig),
@@ -133,7 +135,7 @@ def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tupl
     if rate > MOST_POSITIVE:
         return DEFAULT, (
             f"--background {DEFAULT} was chosen, because {about} ({limit}); --background "
-            "matched:N, random:N or none chooses another"
+            "matched:N, random:N, both or none chooses another"
         )
     return NONE, (
         f"no background was added, because {about} ({limit}); --background matched:N adds bins "
@@ -163,8 +165,9 @@ def _sums(flags: Flags, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 def _about(drawn: Drawn, *, has_repeats: bool) -> str:
     """Return a line about the background of a group."""
     positives, background = len(drawn.positives), len(drawn.bins)
+    noun = f"{drawn.kind} bin"
     line = (
-        f"{counted(positives, 'bin')} with a positive, {counted(background, 'bin')} without a peak"
+        f"{counted(positives, 'bin')} with a positive, {counted(background, noun)} without a peak"
     )
     if background < drawn.wanted:
         line += f" (all there are; {drawn.wanted:,} were wanted)"

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bioq.builders import BIN_BP
 from bioq.builders.peaks.background import Background, parse_background
+from bioq.builders.peaks.groups import NO_CHROM
 from bioq.builders.peaks.labels import Label
 from bioq.dataset.folds import FoldCount
 from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
@@ -39,9 +40,9 @@ class PeakOptions:
     name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
     background: str | None = None
     """Bins without a peak to add for each bin kept, from the same split: N with the same GC,
-    repeats and unknown bases (matched:N), N of any (random:N), or none. By default matched:1 if
-    more than 10 % of the labels of the bins kept are positive, as with one to ten files,
-    otherwise none."""
+    repeats and unknown bases (matched:N), N of any (random:N), both (matched:N+random:N), or none.
+    By default matched:4 if more than 10 % of the labels of the bins kept are positive, as with one
+    to ten files, otherwise none."""
     all_bins: tuple[Literal["train", "valid", "test"], ...] = ()
     """Splits with every bin of their contigs, such as test, where --keep and --background do not
     apply."""
@@ -57,8 +58,14 @@ class PeakOptions:
             )
         if self.folds is not None:
             self._refuse_splits()
+        for split, chrom in (("valid", self.valid_chrom), ("test", self.test_chrom)):
+            if split in self.all_bins and chrom == (NO_CHROM,):
+                raise UsageError(
+                    f"--all-bins {split} with --{split}-chrom {NO_CHROM}: there is no such split; "
+                    "leave out one of the two"
+                )
         asked = self.asked_background
-        if self.keep == KEEP_ALL and (self.all_bins or (asked is not None and asked.per_positive)):
+        if self.keep == KEEP_ALL and (self.all_bins or asked):
             flag = "--all-bins" if self.all_bins else "--background"
             raise UsageError(
                 f"--keep {KEEP_ALL} keeps every bin, so {flag} has nothing to add; leave out one "

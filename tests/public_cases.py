@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ PACKAGES = (
 """What docs/ shows to somebody who writes Python."""
 
 ELSEWHERE = {
+    "bioq.dataset.label_kinds": "takes an open data set; test_label_kinds.py",
     "bioq.dataset.new_dataset": "takes a Description; its writer is checked in test_dataset.py",
     "bioq.dataset.require_undamaged": "takes an open data set; test_data_damage.py",
     "bioq.dna.as_array": "is a part of checks: every function of codes calls it",
@@ -41,6 +42,7 @@ ELSEWHERE = {
     "bioq.genome.locate": "takes a Bed that was read: test_genome.py",
     "bioq.interpretation.attribution_file": "takes a job of the command line: test_attribution.py",
     "bioq.interpretation.mutagenesis_file": "takes a job of the command line: test_mutagenesis.py",
+    "bioq.metrics.f1_of_yes": "takes shares that were computed: test_constants.py",
     "bioq.motifs.danq_jaspar_motifs": "has no argument",
     "bioq.variants.make_background": "takes a job of the command line: test_variant_background.py",
     "bioq.variants.variant_files": "takes paths of the command line: test_variant_formats.py",
@@ -276,6 +278,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
     ranks = {"labels": labels(label, label[:, 0]), "probability": scores(share, share[:, 0])}
     of_points = Argument(points, [None, 3, share, "points", {}])
     blocks = np.arange(40) // 5
+    of_windows = Argument(None, [3, "x", [1], np.full(len(label), -1.0)], [np.ones(len(label))])
     of_blocks = Argument(
         blocks,
         [3, "01", blocks.astype(float), blocks[:-1], blocks - 1, blocks[None], blocks == 1, [[0]]],
@@ -524,7 +527,12 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             }
         ),
         "bioq.metrics.at_threshold": Case(
-            {"labels": one, "scores": each, "threshold": number(0.5)}
+            {
+                "labels": one,
+                "scores": each,
+                "threshold": number(0.5),
+                "weights": of_windows,
+            }
         ),
         "bioq.metrics.average_precision": Case({"points": of_points}),
         "bioq.metrics.best_f1": Case({"points": of_points}),
@@ -536,6 +544,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "scores": each,
                 "blocks": of_blocks,
                 "columns": Argument(None, [3, [-1], [3], [0.5], "x", [[0]]], [[0, 1, 2]]),
+                "weights": of_windows,
             }
         ),
         "bioq.metrics.brier": Case(both),
@@ -562,6 +571,15 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "labels": one,
                 "scores": each,
                 "columns": Argument(None, [3, [-1], [3], [0.5], "x", [[0]]], [[0, 1, 2]]),
+                "weights": of_windows,
+            }
+        ),
+        "bioq.metrics.constant_scores": Case(
+            {
+                "positives": Argument(
+                    np.array([3, 0, 5]), [3, "x", [-1], [41], [0.5], [[1]]], [[3, 0, 5]]
+                ),
+                "windows": whole(40, -1, 4),
             }
         ),
         "bioq.metrics.per_target": Case(
@@ -597,6 +615,14 @@ def cases(world: World, out: Path) -> dict[str, Case]:
         "bioq.metrics.score_targets": Case(
             {**both, "thresholds": Argument(None, [3, "x", [0.5]]), "blocks": of_blocks},
             call=lambda **arguments: metrics.score_targets(**arguments).table,
+        ),
+        "bioq.metrics.weighted_areas": Case(
+            {
+                **ranks,
+                "weights": replace(of_windows, value=np.ones(len(label))),
+                "blocks": of_blocks,
+            },
+            call=lambda **arguments: metrics.weighted_areas(**arguments).table,
         ),
         "bioq.metrics.t_quantile": Case(
             {"freedom": Argument(5.0, [None, "x", float("nan"), [5.0]], [5, np.float64(5)])}

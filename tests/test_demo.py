@@ -85,6 +85,16 @@ def test_a_score_that_is_not_defined_is_shown_as_a_dash() -> None:
         "average_precision": [0.25],
         "truth_average_precision": [1.0],
         "motifs_average_precision": [0.0],
+        "positive_rate": [0.125],
     }
     table = shown(pd.DataFrame({"name": ["one"], "rule": ["a site"], **scores}))
-    assert table.iloc[0].to_list() == ["one", "a site", "-", "0.988", "0.250", "1.000", "0.000"]
+    assert table.iloc[0].to_list() == [
+        "one",
+        "a site",
+        "-",
+        "0.988",
+        "0.125",
+        "0.250",
+        "1.000",
+        "0.000",
+    ]

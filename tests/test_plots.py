@@ -75,6 +75,8 @@ PER_TARGET = pd.DataFrame(
         "danq_pr_auc": ["0.3", "0.4", "0.5", "0.2"],
         "roc_auc": [0.85, 0.88, 0.95, np.nan],
         "average_precision": [0.35, 0.3, 0.6, np.nan],
+        "positives": [10, 20, 60, 0],
+        "windows": [200] * 4,
     }
 )
 CALIBRATION = pd.DataFrame(
@@ -157,6 +159,39 @@ def test_each_group_has_the_guessing_line_of_its_share_of_positives():
     assert "guessing, 0.050 to 0.300" in texts(figure)
 
 
+def test_every_score_in_a_figure_has_the_score_of_a_constant_beside_it():
+    areas = {"roc_auc": 0.75, "average_precision": 0.2}
+    groups = {
+        name: {**scores, "constant": {"micro": {"roc_auc": 0.6, "average_precision": None}}}
+        for name, scores in SUMMARY["groups"].items()
+    }
+    summary = {**SUMMARY, "groups": groups, "constant": {"micro": areas}}
+    assert {"micro ROC AUC (constant)", "all  0.800 (0.750)", "TF  0.900 (0.600)"} <= set(
+        texts(plot_roc(CURVES, summary))
+    )
+    assert {"all  0.400 (0.200)", "TF  0.500 (–)"} <= set(
+        texts(plot_precision_recall(CURVES, summary))
+    )
+    strips = plot_targets(PER_TARGET).axes
+    assert [0.5, 0.5] in [list(line.get_xdata()) for line in strips[0].lines]
+    low, high = strips[0].get_xlim()
+    assert low < 0.5 < high
+    assert [0.1, 0.1] in [list(line.get_xdata()) for line in strips[1].lines], "its median"
+
+
+def test_the_figures_of_the_training_show_the_scores_of_a_constant():
+    constants = {"train_loss": 0.68, "valid_loss": 0.66, "valid_macro_roc_auc": 0.5}
+    constants |= {"valid_micro_roc_auc": 0.72, "valid_micro_average_precision": 0.12}
+    losses = plot_loss(HISTORY, constants=constants)
+    assert {"constant 0.680", "constant 0.660"} <= set(texts(losses))
+    scores = plot_validation_scores(HISTORY, constants=constants)
+    assert {"constant 0.500", "constant 0.720"} <= set(texts(scores))
+    assert [text for text in texts(scores, 1) if "constant" in text] == ["constant 0.120"]
+    (dashed,) = (line for line in scores.axes[1].lines if set(line.get_ydata()) == {0.12})
+    assert dashed.is_dashed()
+    assert not any("constant" in text for text in texts(plot_validation_scores(HISTORY)))
+
+
 def test_the_label_of_the_best_epoch_is_away_from_the_lines():
     history = pd.DataFrame({"epoch": range(1, 11), "valid_loss": 0.5})
     history["train_loss"] = 1.0
@@ -184,7 +219,9 @@ def test_targets_without_groups_share_one_row():
 
 def test_many_groups_keep_the_largest_and_pool_the_rest():
     names = [f"g{number}" for number in range(9) for _ in range(9 - number)]
-    table = pd.DataFrame({"group": names, "roc_auc": 0.8, "average_precision": 0.4})
+    table = pd.DataFrame(
+        {"group": names, "roc_auc": 0.8, "average_precision": 0.4, "positives": 3, "windows": 9}
+    )
     labels = [label.get_text() for label in plot_targets(table).axes[0].get_yticklabels()]
     assert labels == [*(f"g{number}" for number in range(6)), "other groups"]
 
@@ -192,8 +229,10 @@ def test_many_groups_keep_the_largest_and_pool_the_rest():
 def test_the_published_figure_compares_targets_where_both_are_defined():
     figure = plot_published(PER_TARGET, "danq")
     first, second = figure.axes
-    assert first.get_title(loc="left") == "ROC AUC\nbetter here: 1 of 2"
-    assert second.get_title(loc="left") == "average precision\nbetter here: 2 of 3"
+    assert first.get_title(loc="left") == "ROC AUC (constant 0.500)\nbetter here: 1 of 2"
+    assert second.get_title(loc="left") == (
+        "average precision (constant 0.150)\nbetter here: 2 of 3"
+    )
     assert first.get_xlabel() == "DanQ, published"
     assert list(first.lines[1].get_xdata()) == [0.8, 0.9]
     assert list(first.lines[1].get_ydata()) == [0.85, 0.88]

@@ -60,7 +60,10 @@ def test_scores_are_those_of_the_evaluation_and_named_micro_and_macro(page, eval
 
 def test_every_target_stands_with_its_scores(page, evaluated):
     for row in read_evaluation(evaluated).per_target.itertuples():
-        cells = [number(row.roc_auc), number(row.average_precision), f"{row.positives:,}"]
+        constant = number(row.positives / row.windows)
+        cells = [
+            number(row.roc_auc), number(row.average_precision), constant, f"{row.positives:,}"
+        ]  # fmt: skip
         line = next(line for line in page.splitlines() if f">{row.name}</td>" in line)
         assert re.findall(r"<td data-key[^>]*>(.*?)</td>", line) == cells
 

@@ -12,6 +12,8 @@ from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
+_CONSTANT = "a constant"
+"""Each target's share of positives in the split, for every window."""
 
 
 def calibrate(
@@ -68,6 +70,8 @@ def _maps(selection: Selection) -> list[list[str]]:
         interval = f"{trial.low:.5f} to {trial.high:.5f}"
         better = f"{trial.stretches} of {STRETCHES}"
         rows.append([trial.name, *_numbers(trial), f"{trial.gain:.5f}", interval, better, mark])
+    constant = [f"{selection.constant[key]:.5f}" for key in ("log_loss", "brier")]
+    rows.append([_CONSTANT, *constant, "", "", "", ""])
     return rows if selection.map is not None else [row[:-1] for row in rows]
 
 
@@ -76,9 +80,10 @@ def _numbers(trial: Trial) -> list[str]:
 
 
 def _scores(selection: Selection) -> list[list[str]]:
-    rows = [["", "before", "after, cross-validated"]]
+    rows = [["", "before", "after, cross-validated", _CONSTANT]]
     for key, name in _NAMES.items():
-        rows.append([name, f"{selection.before[key]:.5f}", f"{selection.after[key]:.5f}"])
+        scores = (selection.before[key], selection.after[key], selection.constant[key])
+        rows.append([name, *(f"{score:.5f}" for score in scores)])
     return rows
 
 

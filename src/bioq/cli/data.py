@@ -15,6 +15,7 @@ from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.cli.tables import print_line, print_path
 from bioq.dataset import Dataset, LabelKinds, Split, label_kinds, open_dataset
 from bioq.dataset import verify as verify_dataset
+from bioq.dataset.genome_rate import genome_rates
 from bioq.dataset.leaks import count_leaks
 from bioq.dataset.targets import NAME
 from bioq.errors import counted, some
@@ -166,7 +167,7 @@ def _print_info(data: Dataset, *, most_targets: int = 3) -> None:
     if build is not None:
         print_line(f"  genome {build.name}")
     for split in data.values():
-        print_line(f"  {_split_line(split)}{_contigs_of(data, split)}")
+        print_line(f"  {_split_line(data, split)}{_contigs_of(data, split)}")
     _print_rates(data, most_targets)
     _print_leaks(data)
     print_line(f"  fingerprint {data.fingerprint}")
@@ -221,15 +222,20 @@ def fetch(
     print_path(out)
 
 
-def _split_line(split: Split) -> str:
+def _split_line(data: Dataset, split: Split) -> str:
     strands = f" ({2 * len(split):,} with reverse complements)" if split.strands_folded else ""
     unknown = f", {split.masked_windows:,} with unknown bases" if split.masked_windows else ""
     coordinates = "" if split.has_coordinates else ", no coordinates"
     total = int(split.positives().sum())
     rate = total / max(len(split) * split.targets, 1)
+    bins, in_genome = split.genome_bins or 0, genome_rates(data, split.name).mean()
+    if bins > len(split) and not np.isnan(in_genome):
+        of_all = f" ({in_genome:.3%} in all {bins:,} bins of its contigs)"
+    else:
+        of_all = " (every bin of its contigs)" if bins == len(split) and bins else ""
     return (
         f"{split.name}: {counted(len(split), 'window')}{strands}, "
-        f"{rate:.2%} of the labels positive{unknown}{coordinates}"
+        f"{rate:.2%} of the labels positive{of_all}{unknown}{coordinates}"
     )
 
 

@@ -42,7 +42,8 @@ SIMULATION = SimulationOptions()
 
 _DEMO = FolderKind("data/dataset.json", ("run",))
 _TITLE = "The model compared with the truth"
-_EXPLANATION = """AUC: ROC AUC. AP: average precision. Labels: the noisy labels of the test contig.
+_EXPLANATION = """AUC: ROC AUC; 0.5 for a constant. AP: average precision; the rate for a constant.
+rate: the share of positive windows. Labels: the noisy labels of the test contig.
 truth: the score of the noise-free labels, the best possible score.
 motifs: the score of the motifs alone, without their distance, order or orientation."""
 _COLUMNS = {
@@ -50,6 +51,7 @@ _COLUMNS = {
     "rule": "positive where",
     "roc_auc": "AUC",
     "truth_roc_auc": "truth AUC",
+    "positive_rate": "rate",
     "average_precision": "AP",
     "truth_average_precision": "truth AP",
     "motifs_average_precision": "motifs AP",

@@ -80,6 +80,8 @@ class Selection:
     """Log loss, Brier score and calibration error without a map."""
     after: dict[str, float]
     """The same with this map, cross-validated; {} without it."""
+    constant: dict[str, float]
+    """The same of each target's share of positives, given for every window."""
 
     @property
     def best(self) -> Trial | None:
@@ -96,12 +98,14 @@ def select(labels: Labels, probability: Probability, blocks: Blocks) -> Selectio
     sample = _Sample.of(labels, probability, blocks)
     comparison = _compare(sample, KINDS)
     before = _scores(sample.labels, sample.probability)
+    reached = metrics.constant_scores(sample.labels.sum(axis=0), len(sample.labels))
+    constant = {"log_loss": reached.log_loss, "brier": reached.brier, "calibration_error": 0.0}
     taken = comparison.taken
     if taken is None or not comparison.trials[taken].helps:
-        return Selection(comparison, None, before, {})
+        return Selection(comparison, None, before, {}, constant)
     kind = KINDS[taken - 1]
     after = _scores(sample.labels, sample.crossed(sample.fit(kind)))
-    return Selection(comparison, kind.fit(sample.everything), before, after)
+    return Selection(comparison, kind.fit(sample.everything), before, after, constant)
 
 
 def compare(

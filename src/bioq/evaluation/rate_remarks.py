@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from bioq.errors import counted
+from bioq.evaluation.all_bins import MOST_WEIGHT
 from bioq.evaluation.summary import AllBins, SomeTargets, Summary
 
 
@@ -46,14 +47,18 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
 def _estimate(known: AllBins) -> str:
     """Return how the scores of all bins are estimated, and in which direction they may be wrong."""
     weight = known["scores"]["weight"]
-    drawn = known["drawn"].split(":")[0]
-    matched = (
-        "; they are matched to the positives, harder than other bins, which makes precision lower"
-    )
+    doubts = []
+    if "matched" in known["drawn"]:
+        some = "some of them" if "random" in known["drawn"] else "they"
+        doubts.append(f"{some} are matched to the positives, so harder than other bins: too low")
+    if weight > MOST_WEIGHT:
+        doubts.append(f"more than {MOST_WEIGHT}: rough, and too high with few windows")
+    use = "; use --all-bins, or random:20 and more" if doubts else ""
     return (
         f"“All bins” are estimates for that rate: each of the {known['background']:,} windows "
-        f"without a positive counts as {weight:,.1f} bins{matched * (drawn == 'matched')}; none "
-        "of them touches a peak, which makes precision higher"
+        f"without a positive counts as {weight:,.1f} bins"
+        + "".join(f"; {doubt}" for doubt in doubts)
+        + use
     )
 
 

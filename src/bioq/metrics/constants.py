@@ -17,6 +17,7 @@ from bioq.metrics.points import (
     points_of_constants,
     roc_auc,
 )
+from bioq.options import whole_number
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def constant_scores(positives: Array, windows: int) -> ConstantScores:
 
     `positives` is `(targets,)`. Raises BioqError for a number that is not 0 to `windows`.
     """
+    windows = whole_number("windows", windows, least=0)
     points = points_of_constants(positives, windows)
     counts = np.asarray(positives, dtype=np.int64)
     rate = counts / max(windows, 1)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bioq.evaluation.summary import ALL, published_columns
+from bioq.metrics import number
 from bioq.plots.style import (
     BLUE,
     FAINT,
@@ -25,6 +26,8 @@ from bioq.plots.style import (
 
 SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}
+_DASHED: Any = {"color": FAINT, "linewidth": 1, "linestyle": (0, (3, 2)), "zorder": 0}
+"""The line of a score that a constant reaches."""
 _MANY_DOTS = 200  # more dots are drawn as a picture inside the SVG, to keep it small
 _MANY_PREDICTIONS = 30
 _GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly
@@ -77,8 +80,9 @@ def plot_precision_recall(curves: pd.DataFrame, summary: Mapping[str, Any]) -> F
 
 @matplotlib.rc_context(STYLE)
 def plot_targets(per_target: pd.DataFrame) -> Figure:
-    """Draw ROC AUC and average precision of every target as dots, with one row per group; hollow
-    for a target with few positives (evaluations written before 2026-11-29 do not mark them)."""
+    """Draw ROC AUC and average precision of every target as dots, with one row per group, and
+    dashed the score of a constant (its median); hollow for a target with few positives (evaluations
+    written before 2026-11-29 do not mark them)."""
     rows = _rows(per_target)
     figure = new_figure(1.5 + 1.1 * len(rows), rows=2)
     colours = group_colours(list(rows))
@@ -87,6 +91,9 @@ def plot_targets(per_target: pd.DataFrame) -> Figure:
             shown = per_target[chosen].dropna(subset=score).sort_values(score)
             few = shown.get("few_positives", pd.Series(0, shown.index)).to_numpy() == 1
             _draw_strip(axes, height, shown[score].to_numpy(dtype=float), few, colours[name])
+            if score == "average_precision" and len(shown):
+                rate = float(_rates(shown).median())
+                axes.plot([rate, rate], [height - 0.34, height + 0.34], **_DASHED)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.45, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -95,8 +102,8 @@ def plot_targets(per_target: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(6))
         if score == "average_precision":
             axes.set_xlim(-0.02, 1.02)
-        elif axes.get_xlim()[0] < 0.5:
-            axes.axvline(0.5, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
+        else:
+            axes.axvline(0.5, **_DASHED)
     return figure
 
 
@@ -117,12 +124,28 @@ def plot_published(per_target: pd.DataFrame, model: str) -> Figure:
         axes.set_xlabel(f"{PUBLISHED_NAMES.get(model, model)}, published")
         better = (per_target[score] > published).sum()
         both = (per_target[score].notna() & published.notna()).sum()
-        axes.set_title(f"{SCORES[score]}\nbetter here: {better} of {both}")
+        axes.set_title(
+            f"{SCORES[score]} (constant {_constant_of(per_target, score, published):.3f})\n"
+            f"better here: {better} of {both}"
+        )
     figure.axes[0].set_ylabel("this run")
     if len(rows) > 1:
         key = [(name, colour) for name, colour in group_colours(list(rows)).items()]
         _write_key(figure.axes[0], key, (1.0, 0.03))
     return figure
+
+
+def _constant_of(per_target: pd.DataFrame, score: str, published: pd.Series) -> float:
+    """Return the mean score of a constant on the targets with both scores."""
+    if score == "roc_auc":
+        return 0.5
+    both = per_target[score].notna() & published.notna()
+    return float(_rates(per_target)[both].mean())
+
+
+def _rates(per_target: pd.DataFrame) -> pd.Series:
+    """Return each target's share of positive windows."""
+    return per_target["positives"] / per_target["windows"]
 
 
 @matplotlib.rc_context(STYLE)
@@ -206,7 +229,8 @@ def _draw_curves(
     *,
     corner: tuple[float, float],
 ) -> None:
-    """Draw the curves of the largest groups and of all targets, with their micro scores."""
+    """Draw the curves of the largest groups and of all targets, with their micro scores and, in
+    brackets, those of a constant."""
     groups = summary["groups"]
     shown = _shown_groups(summary)
     colours = group_colours(shown) | {ALL: INK}
@@ -218,10 +242,13 @@ def _draw_curves(
             continue
         width = 2.2 if name == ALL else 1.4
         axes.plot(points["x"], points["y"], color=colours[name], linewidth=width)
-        lines.append((f"{name}  {value:.3f}", colours[name]))
+        constant = (summary if name == ALL else groups[name]).get("constant")
+        reached = "" if constant is None else f" ({number(constant['micro'][score], 3)})"
+        lines.append((f"{name}  {value:.3f}{reached}", colours[name]))
     if not lines:
         axes.text(0.25, 0.6, "undefined", ha="center", color=FAINT)
-    heading = (f"micro {SCORES[score]}", FAINT)
+    in_brackets = " (constant)" if summary.get("constant") is not None else ""
+    heading = (f"micro {SCORES[score]}{in_brackets}", FAINT)
     _write_key(axes, [heading, *lines[-1:], *lines[:-1]], corner)
 
 
@@ -230,12 +257,12 @@ def _write_key(axes: Axes, lines: Sequence[tuple[str, str]], corner: tuple[float
     x, y = corner
     step = 13.5
     from_below = y < 0.5
-    for number, (text, colour) in enumerate(reversed(lines) if from_below else lines):
+    for row, (text, colour) in enumerate(reversed(lines) if from_below else lines):
         axes.annotate(
             text,
             (x, y),
             xycoords="axes fraction",
-            xytext=(0, step * number if from_below else -step * number),
+            xytext=(0, step * row if from_below else -step * row),
             textcoords="offset points",
             ha="right" if x > 0.5 else "left",
             va="bottom" if from_below else "top",

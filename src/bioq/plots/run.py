@@ -24,6 +24,8 @@ from bioq.plots.training import plot_loss, plot_validation_scores
 from bioq.runs.best_epoch import best_epoch, best_epoch_text, chosen_by, deciding_score, score_name
 from bioq.runs.folder import RunConfig, has_history, read_history
 
+_IN_BRACKETS = " In brackets: the score of a constant, each target's share of positives."
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -41,6 +43,7 @@ class Drawn:
 def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
     """Yield the figures of an evaluation."""
     split = evaluation.summary["split"]
+    in_brackets = _IN_BRACKETS if "constant" in evaluation.summary else ""
     yield Drawn(
         "roc",
         plot_roc(evaluation.curves, evaluation.summary),
@@ -48,7 +51,7 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
         f"Share of positives above a threshold (up) against the share of negatives above it "
         f"(right), on {split}, for every threshold. Each curve pools the windows of all its "
         "targets. The area under the curve is the chance that a positive scores higher than a "
-        "negative.",
+        "negative." + in_brackets,
     )
     yield Drawn(
         "precision_recall",
@@ -57,7 +60,7 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
         f"Share of the “yes” answers that are right (up) against the share of positives that are "
         f"recovered (right), on {split}. The dots are the thresholds of the table above. Dashed: "
         "the precision of guessing, the share of positives, of each group in its colour. If few "
-        "labels are positive, this curve is more informative than the ROC curve.",
+        "labels are positive, this curve is more informative than the ROC curve." + in_brackets,
     )
     yield Drawn(
         "targets",
@@ -65,7 +68,9 @@ def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
         "Every target",
         "A dot is a target; the line is the median of the group. The height of a dot within its "
         f"row has no meaning. Hollow: fewer than {FEW_POSITIVES} positive windows, so the score is "
-        "uncertain. Targets without a positive window are not shown.",
+        "uncertain. Dashed: guessing, 0.5 in ROC AUC and the share of positives, whose median is "
+        "drawn, in average precision. Targets without a positive or a negative window are not "
+        "shown.",
     )
     yield Drawn(
         "calibration",
@@ -84,21 +89,29 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
     rows: Any = history.to_dict("records")
     best, score = best_epoch(rows, config.select_by), deciding_score(rows, config.select_by)
     best_by = "" if score is None else score_name(score)
+    dashed = (
+        " Dashed: a constant, each target's share of positives for every window."
+        if config.constants
+        else ""
+    )
     yield Drawn(
         "loss",
-        plot_loss(history, best_epoch=best, best_by=best_by),
+        plot_loss(history, best_epoch=best, best_by=best_by, constants=config.constants),
         "Loss by epoch",
         "While the validation loss falls, the model learns patterns that hold for new windows. If "
         "it rises while the training loss falls, the model memorises its training windows. The "
-        "training loss is measured with dropout, the validation loss without.",
+        "training loss is measured with dropout, the validation loss without." + dashed,
     )
     yield Drawn(
         "validation_scores",
-        plot_validation_scores(history, best_epoch=best, best_by=best_by),
+        plot_validation_scores(
+            history, best_epoch=best, best_by=best_by, constants=config.constants
+        ),
         "Validation scores by epoch",
         "Macro: the mean over targets. Micro: all targets pooled. The evaluation uses the weights "
         f"of the best epoch {chosen_by(rows, config.select_by)}".rstrip()
-        + ".",
+        + "."
+        + dashed,
     )
 
 

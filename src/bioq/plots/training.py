@@ -1,5 +1,7 @@
 """Figures of a training run: losses and validation scores by epoch (the BioQ paper's Figure 3)."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import matplotlib
@@ -13,6 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bioq.plots.style import BLUE, FAINT, STYLE, VERMILION, new_figure, spread_labels
 
+_NONE: Mapping[str, float] = MappingProxyType({})
+
 
 class _Line(NamedTuple):
     column: str
@@ -21,15 +25,22 @@ class _Line(NamedTuple):
 
 
 @matplotlib.rc_context(STYLE)
-def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None, best_by: str = "") -> Figure:
+def plot_loss(
+    history: pd.DataFrame,
+    *,
+    best_epoch: int | None = None,
+    best_by: str = "",
+    constants: Mapping[str, float] = _NONE,
+) -> Figure:
     """Draw training and validation loss by epoch; `history` has the columns of `history.csv`.
 
-    `best_epoch` is marked, with `best_by`, the name of the score that chose it.
+    `best_epoch` is marked, with `best_by`, the name of the score that chose it. `constants` has the
+    scores of a constant by their columns: dashed lines.
     """
     figure = new_figure(3.2)
     axes = figure.axes[0]
     lines = (_Line("train_loss", "training", BLUE), _Line("valid_loss", "validation", VERMILION))
-    _draw_lines(axes, history, lines)
+    _draw_lines(axes, history, lines, constants)
     axes.set_ylabel("loss (cross-entropy)")
     _draw_epochs(axes, best_epoch, best_by)
     return figure
@@ -37,11 +48,16 @@ def plot_loss(history: pd.DataFrame, *, best_epoch: int | None = None, best_by: 
 
 @matplotlib.rc_context(STYLE)
 def plot_validation_scores(
-    history: pd.DataFrame, *, best_epoch: int | None = None, best_by: str = ""
+    history: pd.DataFrame,
+    *,
+    best_epoch: int | None = None,
+    best_by: str = "",
+    constants: Mapping[str, float] = _NONE,
 ) -> Figure:
     """Draw macro and micro ROC AUC, and below them average precision, on the validation split.
 
-    `best_epoch` is marked, with `best_by`, the name of the score that chose it.
+    `best_epoch` is marked, with `best_by`, the name of the score that chose it. `constants` has the
+    scores of a constant by their columns: dashed lines.
     """
     figure = new_figure(4.4, rows=2, sharex=True)
     scores = (("roc_auc", "ROC AUC"), ("average_precision", "average precision"))
@@ -50,38 +66,47 @@ def plot_validation_scores(
             _Line(f"valid_macro_{score}", "macro", BLUE),
             _Line(f"valid_micro_{score}", "micro", VERMILION),
         )
-        _draw_lines(axes, history, lines)
+        _draw_lines(axes, history, lines, constants)
         axes.set_ylabel(f"{label}, validation")
         _draw_epochs(axes, best_epoch, best_by, labelled=axes is figure.axes[0])
     figure.axes[0].set_xlabel("")
     return figure
 
 
-def _draw_lines(axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...]) -> None:
+def _draw_lines(
+    axes: Axes, history: pd.DataFrame, lines: tuple[_Line, ...], constants: Mapping[str, float]
+) -> None:
     """Draw columns over epochs, labelled at their last points; columns of NaN are not drawn."""
     drawn = [
         line for line in lines if line.column in history and history[line.column].notna().any()
     ]
     marker = "o" if len(history) <= 30 else ""
+    labels: list[tuple[float, str, str]] = []
     for line in drawn:
         axes.plot(
             history["epoch"], history[line.column], color=line.colour, marker=marker, markersize=3.5
         )
+        end = float(history[line.column].dropna().iloc[-1])
+        labels.append((end, f"{line.label} {end:.3f}", line.colour))
     if not drawn:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", color=FAINT)
         return
+    for line in drawn:
+        if line.column in constants:
+            score = constants[line.column]
+            axes.axhline(score, color=line.colour, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
+            labels.append((score, f"constant {score:.3f}", line.colour))
     axes.margins(x=0.03, y=0.08)
     low, high = axes.get_ylim()
-    ends = [float(history[line.column].dropna().iloc[-1]) for line in drawn]
-    heights = spread_labels(ends, (high - low) * 0.09)
-    for line, end, height in zip(drawn, ends, heights, strict=True):
+    heights = spread_labels([height for height, _, _ in labels], (high - low) * 0.09)
+    for (_, text, colour), height in zip(labels, heights, strict=True):
         axes.annotate(
-            f"{line.label} {end:.3f}",
+            text,
             (1.0, height),
             xycoords=axes.get_yaxis_transform(),
             xytext=(4, 0),
             textcoords="offset points",
-            color=line.colour,
+            color=colour,
             va="center",
             annotation_clip=False,
         )

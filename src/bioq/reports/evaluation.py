@@ -14,7 +14,7 @@ from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluati
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_remarks, same_remarks
 from bioq.files import locked, new_file
-from bioq.metrics import FEW_POSITIVES, number
+from bioq.metrics import FEW_POSITIVES, f1_of_yes, number
 from bioq.models.summary import summarise
 from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
 from bioq.plots.run import (
@@ -34,16 +34,21 @@ _COLUMNS = {
     "name": "target",
     "group": "group",
     "positives": "positives",
-    "roc_auc": "ROC AUC",
+    "roc_auc": "ROC AUC, constant 0.5",
     "roc_auc_low": "95 % interval",
     "average_precision": "average precision",
     "average_precision_low": "95 % interval",
     "positive_rate": "constant",
+    "average_precision_all_bins": "average precision, all bins",
+    "average_precision_all_bins_low": "95 % interval",
+    "positive_rate_all_bins": "constant",
     "threshold": "threshold",
     "f1_at_threshold": "F1",
+    "f1_of_yes": "F1 of “yes”",
     "precision_at_threshold": "precision",
     "recall_at_threshold": "recall",
     "brier": "Brier",
+    "brier_of_constant": "Brier of a constant",
 }
 """Columns of `per_target.tsv` on the page -> their headings."""
 
@@ -127,8 +132,13 @@ def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Return the headings, and rows of cells (text, sort key)."""
-    table = per_target.assign(positive_rate=per_target["positives"] / per_target["windows"])
-    columns = [column for column in _COLUMNS if column in table]
+    rate = per_target["positives"] / per_target["windows"]
+    table = per_target.assign(positive_rate=rate, brier_of_constant=rate * (1 - rate))
+    if "f1_at_threshold" in table:
+        table["f1_of_yes"] = f1_of_yes(rate.where(rate > 0).to_numpy())
+    if "average_precision_all_bins" not in table:
+        table = table.drop(columns="positive_rate_all_bins", errors="ignore")
+    columns = [column for column in _COLUMNS if column in table and not table[column].isna().all()]
     rows = []
     for values in table.to_dict("records"):
         rows.append([_target_cell(column, values) for column in columns])

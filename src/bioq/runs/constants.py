@@ -15,12 +15,16 @@ def constants_of(data: Dataset) -> dict[str, float]:
 
     Of the training windows the loss; of the validation windows, if there are any, all scores.
     """
+    each = {
+        name: constant_scores(split.positives(), len(split))
+        for name, split in data.items()
+        if name in ("train", "valid") and len(split)
+    }
     scores = {}
-    if "train" in data:
-        train = data["train"]
-        scores["train_loss"] = constant_scores(train.positives(), len(train)).log_loss
-    if "valid" in data and len(data["valid"]):
-        valid = constant_scores(data["valid"].positives(), len(data["valid"]))
+    if "train" in each:
+        scores["train_loss"] = each["train"].log_loss
+    if "valid" in each:
+        valid = each["valid"]
         scores |= {
             "valid_loss": valid.log_loss,
             "valid_macro_roc_auc": valid.macro_roc_auc,

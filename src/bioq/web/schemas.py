@@ -209,16 +209,62 @@ class Scores(BaseModel):
     """The same of the average precision."""
 
 
+class Areas(BaseModel):
+    """A ROC AUC and an average precision."""
+
+    model_config = _GIVEN
+    roc_auc: float | None
+    average_precision: float | None
+
+
+class ConstantAnswer(BaseModel):
+    """Scores of a constant: for every window, each target's share of positives."""
+
+    model_config = _GIVEN
+    macro: Areas
+    micro: Areas
+
+
+class AllBinsScores(BaseModel):
+    """Scores of all bins, estimated from windows that are a sample of them."""
+
+    model_config = _GIVEN
+    weight: float
+    """Bins that a window without a positive stands for; above 10 the scores are rough."""
+    macro: Scores
+    micro: Scores
+    constant: ConstantAnswer
+
+
+class AllBinsAnswer(BaseModel):
+    """The scored windows beside all bins of their contigs."""
+
+    model_config = _GIVEN
+    bins: int
+    positive_rate: float | None
+    """Share of positive labels in all bins of these contigs."""
+    genome_rate: float | None
+    """The same of the genome."""
+    scores: AllBinsScores | None = None
+    """null if every bin was scored, or the scored windows do not stand for the other bins."""
+
+
 class EvaluationAnswer(BaseModel):
     """Result of 'bioq evaluate'."""
 
     model_config = _GIVEN
     split: str
     windows: int
+    positive_rate: float | None
+    """Share of positive labels in these windows, on which average precision depends."""
     macro: Scores
     """The mean over targets."""
     micro: Scores
     """All targets pooled."""
+    constant: ConstantAnswer | None = None
+    """What a model reaches that does not read the sequence; null if it was not computed."""
+    all_bins: AllBinsAnswer | None = None
+    """null if the data set does not record its bins."""
 
 
 class LimitsAnswer(BaseModel):

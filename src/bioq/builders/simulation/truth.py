@@ -64,14 +64,16 @@ def compare_with_truth(data: Dataset, split: str, per_target: pd.DataFrame) -> p
     """Return the scores of a model beside the best that the noise allows; one row per target.
 
     `per_target` is the evaluation's table (name, roc_auc, average_precision, ...). Columns: name,
-    rule, then roc_auc and average_precision of the model, of the truth (the clean labels scored
-    against the noisy labels: `truth_...`) and of the motifs alone (`motifs_...`, see
-    `motif_content`). Raises BioqError as `truth` does.
+    rule, positive_rate (of the noisy labels, the average precision of a constant), then roc_auc and
+    average_precision of the model, of the truth (the clean labels scored against the noisy labels:
+    `truth_...`) and of the motifs alone (`motifs_...`, see `motif_content`).
+    Raises BioqError as `truth` does.
     """
     labels = data[split].labels()
     clean = metrics.per_target(labels, truth(data, split).astype(np.float32))
     motifs = metrics.per_target(labels, motif_content(data, split))
     table = data.targets[[NAME, "rule"]].reset_index(drop=True)
+    table["positive_rate"] = labels.mean(axis=0)
     for score in ("roc_auc", "average_precision"):
         table[score] = per_target.set_index(NAME)[score].reindex(table[NAME]).to_numpy()
         table[f"truth_{score}"] = clean[score].to_numpy()

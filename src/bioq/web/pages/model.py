@@ -10,6 +10,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq.dataset.targets import NAME
+from bioq.evaluation.rate_remarks import rate_remarks
 from bioq.evaluation.summary import Evaluation
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
@@ -31,10 +32,12 @@ from bioq.web.pages.render import DRAWING, render
 from bioq.web.request import service_of
 
 _SCORES = {
-    "roc_auc": "ROC AUC",
+    "roc_auc": "ROC AUC, constant 0.5",
     "average_precision": "average precision",
+    "constant": "its constant",
     "positives": "positives",
 }
+"""Columns of the table of targets -> their headings; a constant has the share of positives."""
 
 _WIDE = 8.0
 """Inches; a figure of this width has text of 5 points on a phone."""
@@ -74,6 +77,7 @@ def show(request: Request) -> Response:
         evaluation=evaluation.summary if evaluation else None,
         scores=evaluation_table(evaluation.summary) if evaluation else [],
         remarks=evaluation_remarks(evaluation.summary) if evaluation else [],
+        rates=list(rate_remarks(evaluation.summary)) if evaluation else [],
         warnings=list(same_remarks(evaluation.summary)) if evaluation else [],
         quality=quality,
         making=making,
@@ -124,8 +128,10 @@ def _target_table(
     shown = targets
     columns: list[tuple[str, str]] = []
     if evaluation is not None and list(evaluation.per_target[NAME]) == list(targets[NAME]):
-        columns = [(name, text) for name, text in _SCORES.items() if name in evaluation.per_target]
-        scores = evaluation.per_target[[name for name, _ in columns]].add_prefix("score_")
+        table = evaluation.per_target
+        table = table.assign(constant=table["positives"] / table["windows"])
+        columns = [(name, text) for name, text in _SCORES.items() if name in table]
+        scores = table[[name for name, _ in columns]].add_prefix("score_")
         shown = pd.concat([targets, scores], axis=1)
     return [
         {str(name): value for name, value in row.items()} for row in shown.to_dict("records")

@@ -536,6 +536,23 @@ def test_all_folds_are_trained_in_turn_and_go_on_after_a_signal(
     assert sorted(os.listdir(out)) == sorted([*data, "ensemble"])
 
 
+def test_all_folds_may_start_from_a_run(world: Path, data: Dataset) -> None:
+    assert train(world, "source", "--fold", "1/4") == 0
+    words = [
+        "train",
+        str(data.path),
+        "--out",
+        str(world / "tuned"),
+        "--from",
+        str(world / "source"),
+    ]
+    assert main([*words, "--fold", "all", "--epochs", "1"]) == 0
+    for name in data:
+        config = read_config(world / "tuned" / name)
+        assert config.training["from"]["path"] == str(world / "source")
+        assert config.recipe["epochs"] == 1
+
+
 def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     """Compare the evaluation of an ensemble of folds with those of its members."""
     ensemble, folder = out / "ensemble", str(data.path)

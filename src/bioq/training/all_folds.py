@@ -138,9 +138,9 @@ def _as_started(data: Dataset, out: Path, request: TrainingRequest) -> TrainingR
 
 
 def _require_room(data: Dataset, out: Path, request: TrainingRequest, *, force: bool) -> None:
-    """Raise BioqError if `out` exists and is not empty; with `force` if it has anything but runs of
-    folds, or the options are wrong."""
-    if out.is_dir() and not any(out.iterdir()):
+    """Raise BioqError if `out` exists and has a file; with `force` if it has anything but runs of
+    folds, or the options are wrong. A file that a killed command left does not count."""
+    if out.is_dir() and all(path.match(".*.part") for path in out.iterdir()):  # nothing began
         return
     if force:
         require_not_read(out, data.path, request.from_run)

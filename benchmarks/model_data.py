@@ -30,7 +30,10 @@ HUMAN = YEAST.parent / "human"
 DATA_SETS = ("yeast", "human", "grammar")
 CUT, REST = "22", "1"
 """The contig that is cut into blocks, and the one that is for the test."""
-VALID_BLOCKS = ((17_000_000, 17_500_000), (19_500_000, 20_000_000))
+Blocks = tuple[tuple[int, int], ...]
+VALID_BLOCKS: Blocks = ((17_000_000, 17_500_000), (19_500_000, 20_000_000))
+VALID_BLOCKS_B: Blocks = ((17_500_000, 18_000_000), (19_000_000, 19_500_000))
+"""A second opinion that reads no test block: "fold B" of docs/log/experiments.md."""
 TEST_BLOCKS = ((18_000_000, 18_500_000),)
 APART_BP = 20_000
 LEFT_OUT = ""
@@ -56,12 +59,14 @@ def build(name: str, folder: Path, *, tiny: bool = False) -> Path | None:
     return dataset
 
 
-def human_split(chrom: npt.ArrayLike, start: npt.NDArray[np.integer]) -> npt.NDArray[np.str_]:
+def human_split(
+    chrom: npt.ArrayLike, start: npt.NDArray[np.integer], valid_blocks: Blocks = VALID_BLOCKS
+) -> npt.NDArray[np.str_]:
     """Return the split of every bin of the human data set, or LEFT_OUT: `(bins,)`."""
     on_cut = np.asarray(chrom) == CUT
     split = np.full(len(on_cut), LEFT_OUT, dtype="<U5")
     near = np.zeros(len(on_cut), dtype=bool)
-    for name, blocks in (("valid", VALID_BLOCKS), ("test", TEST_BLOCKS)):
+    for name, blocks in (("valid", valid_blocks), ("test", TEST_BLOCKS)):
         for first, last in blocks:
             split[on_cut & (start >= first) & (start < last)] = name
             near |= (start >= first - APART_BP) & (start < last + APART_BP)

@@ -17,9 +17,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,10 +143,7 @@ def train_and_score(
 
 
 def fit_ridge(ridge: Ridge, data: Dataset) -> dict[str, object]:
-    """Fit a ridge regression with the penalty that is best on valid; score the test split.
-
-    One eigendecomposition of the features' cross products serves every penalty.
-    """
+    """Fit a ridge regression with the penalty that is best on valid; score the test split."""
     started = time.monotonic()
     features, labels = {}, {}
     for name in ("train", "valid", "test"):
@@ -154,17 +152,11 @@ def fit_ridge(ridge: Ridge, data: Dataset) -> dict[str, object]:
             [count_kmers(codes[:, part], k) for k, part in ridge.features], axis=1
         )
         labels[name] = data[name].labels()
-    mean, spread = features["train"].mean(axis=0), features["train"].std(axis=0)
-    spread[spread == 0] = 1
-    features = {name: (counts - mean) / spread for name, counts in features.items()}
-    rate = labels["train"].mean(axis=0)
-    size, axes = np.linalg.eigh(features["train"].T @ features["train"])
-    onto = axes.T @ (features["train"].T @ (labels["train"] - rate))  # (feature, target)
+    predict = fit_penalties(features["train"], labels["train"])
 
     def predicted(name: str, penalty: float) -> Floats:
         """Return numbers between 0 and 1 in the order of the regression's: the scores are ranks."""
-        fitted = features[name] @ (axes @ (onto / (size + penalty)[:, None])) + rate
-        return expit(fitted)
+        return expit(predict(features[name], penalty))
 
     def valid_score(penalty: float) -> float:
         scores = metrics.quick_scores(labels["valid"], predicted("valid", penalty))
@@ -186,6 +178,32 @@ def fit_ridge(ridge: Ridge, data: Dataset) -> dict[str, object]:
         "micro AP": pooled["micro_average_precision"],
         "minutes": (time.monotonic() - started) / 60,
     }
+
+
+def fit_penalties(features: Floats, labels: npt.NDArray[Any]) -> Callable[[Floats, float], Floats]:
+    """Fit ridge regressions of labels `(n, targets)` on standardised features `(n, kinds)`; return
+    what predicts `(m, targets)` from features `(m, kinds)` and a penalty.
+
+    One eigendecomposition, of the features' cross products or of the windows', whichever are fewer,
+    serves every penalty.
+    """
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    spread[spread == 0] = 1
+    standard = (features - mean) / spread
+    rate = labels.mean(axis=0)
+    if len(standard) < standard.shape[1]:
+        size, axes = np.linalg.eigh(standard @ standard.T)
+        back, onto = standard.T @ axes, axes.T @ (labels - rate)
+    else:
+        size, axes = np.linalg.eigh(standard.T @ standard)
+        back, onto = axes, axes.T @ (standard.T @ (labels - rate))
+
+    def predict(of: Floats, penalty: float) -> Floats:
+        slope = back @ (onto / (size + penalty)[:, None])
+        fitted: Floats = (of - mean) / spread @ slope + rate
+        return fitted
+
+    return predict
 
 
 def count_kmers(codes: Codes, k: int) -> Floats:

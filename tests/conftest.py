@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bioq.dataset import Dataset
 
-pytest_plugins = ["browser_fixtures", "input_fixtures", "must_run", "web_fixtures"]
+pytest_plugins = ["browser_fixtures", "download_site", "input_fixtures", "must_run", "web_fixtures"]
 
 settings.register_profile("bioq", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("bioq")

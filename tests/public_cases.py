@@ -236,6 +236,7 @@ class World:
     model: nn.Module
     data: Dataset
     run: Path
+    other_run: Path
     genome: Path
     vcf: Path
     motifs: Path
@@ -258,7 +259,8 @@ def make_world(folder: Path, data: Dataset) -> World:
     write_meme(motifs, [Motif("one", "M1", bioq_motif)], [20])
     alt = "A" if chromosome[499] != "A" else "C"
     vcf = write_vcf(folder / "one.vcf", [("chr1", 500, "rs1", chromosome[499], alt)])
-    return World(network, data, make_run(folder / "run"), genome, vcf, motifs, bed, names)
+    runs = make_run(folder / "run"), make_run(folder / "other", seed=2)
+    return World(network, data, *runs, genome, vcf, motifs, bed, names)
 
 
 def cases(world: World, out: Path) -> dict[str, Case]:
@@ -331,6 +333,17 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "calibrated": flag(True),
             },
             call=lambda **arguments: list(bioq.load(**arguments).state_dict().values()),
+        ),
+        "bioq.make_ensemble": Case(
+            {
+                "runs": Argument(
+                    [world.run, world.other_run],
+                    [None, 3, {}, [], world.run, [world.run] * 2, [world.run, 1], ["/nowhere"] * 2],
+                ),
+                "out": Argument(out / "ensemble", [1, None, True, b"x", "", "a\0b", world.run]),
+                "force": flag(False),
+            },
+            is_slow=True,
         ),
         "bioq.open_dataset": Case(
             {"path": data_path}, call=lambda path: bioq.open_dataset(path).fingerprint

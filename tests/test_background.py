@@ -206,7 +206,7 @@ def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
 
     text, wanted = f"{kind}:{n}", n
     if kind == "both":
-        text, wanted = f"random:{n}+matched", n + 1
+        text, wanted = f"random:{n}+matched", n + 4
     peaks = {f"t{target}": intervals(4) for target in range(2)}
     excluded = intervals(2)
     inputs = write_inputs(folder, contigs, peaks)
@@ -330,20 +330,31 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     assert main([str(word) for word in words]) == 0
     printed = capsys.readouterr().err
     assert (
-        "--background matched:2+random:2 was chosen, because 100% of the labels of the bins with a "
-        "positive are positive (the limit is 10%); --background matched:N, random:N, both or none "
+        "--background matched:4 was chosen, because 100% of the labels of the bins with a positive "
+        "are positive (the limit is 10%); --background matched:N, random:N, both or none "
         "chooses another"
     ) in printed
     positives = len(bins_of(open_dataset(tmp_path / "out"), "train", positive=True))
-    for kind in ("matched", "random"):
-        line = (
-            f"train: {positives} bins with a positive, {2 * positives} {kind} bins without a peak"
-        )
-        assert line in printed
+    added = f"{4 * positives} matched bins without a peak"
+    assert f"train: {positives} bins with a positive, {added}" in printed
     assert f"(20.00% here, {positives / 600:.3%} of all 600 bins)" in printed
     assert ("repeats " in printed.split("without a peak;")[1].split("\n")[0]) == soft_masked
     assert ("the genome has no soft mask" in printed) == (not soft_masked)
     assert "test: 300 windows" in printed
+
+
+def test_both_kinds_are_drawn_and_reported(
+    tmp_path: Path, world: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = build(tmp_path, world, background="random:1+matched:2")
+    assert built.description.options["background"] == "matched:2+random:1"
+    lines = [line for line in capsys.readouterr().err.split("\n") if "without a peak;" in line]
+    positives = len(bins_of(built, "train", positive=True))
+    for line, number, kind in zip(lines[:2], (2, 1), ("matched", "random"), strict=True):
+        added = f"{number * positives} {kind} bins without a peak"
+        assert line.startswith(f"train: {positives} bins with a positive, {added}; GC ")
+    alone = build(tmp_path, world, "alone", background="matched:2")
+    assert set(bins_of(alone, "train")) < set(bins_of(built, "train"))
 
 
 def test_many_targets_with_few_positives_each_get_no_background(
@@ -389,7 +400,7 @@ def test_peaks_that_cover_every_bin_leave_no_background(
     assert len(built["train"]) == 4
     printed = capsys.readouterr().err
     assert (
-        "train: 4 bins with a positive, 0 matched bins without a peak (all there are; 8 were"
+        "train: 4 bins with a positive, 0 matched bins without a peak (all there are; 16 were"
         in printed
     )
     everywhere = tmp_path / "exclude.bed"
@@ -429,7 +440,7 @@ def test_another_text_for_the_background_is_wrong_usage(text: str) -> None:
 
 def test_the_texts_of_a_background_are_read_and_written() -> None:
     assert parse_background("matched:7") == Background(matched=7)
-    assert parse_background("random") == Background(random=1)
+    assert parse_background("random") == Background(random=4)
     assert parse_background("random:4+matched:2") == Background(matched=2, random=4)
     for text in ("random:3", "none", "matched:2+random:4"):
         assert str(parse_background(text)) == text

@@ -93,6 +93,7 @@ ROWS = {
     "metrics.py": 9,
     "models.py": 2,
     "mutagenesis.py": 3,
+    "one_target.py": 4,
     "peaks_import.py": 1,
     "peers/inference.py": 5,
     "peers/loading.py": 4,

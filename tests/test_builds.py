@@ -51,6 +51,9 @@ def test_the_table_has_every_primary_chromosome_once() -> None:
         **dict.fromkeys(("hg19", "GRCh37", "GRCh38", "T2T-CHM13v2.0"), sorted(human)),
         **dict.fromkeys(("GRCm38", "GRCm39"), sorted(mouse)),
         "sacCer3": sorted([*ROMAN, "MT"]),
+        **dict.fromkeys(("ce10", "ce11"), sorted([*ROMAN[:5], "X", "MT"])),
+        "dm3": sorted(["2L", "2R", "3L", "3R", "4", "X", "MT"]),
+        "dm6": sorted(["2L", "2R", "3L", "3R", "4", "X", "Y", "MT"]),
     }
 
 
@@ -73,6 +76,7 @@ def test_the_total_lengths_are_those_of_the_assemblies() -> None:
     assert total["GRCh38"] == 3_088_286_401
     assert total["T2T-CHM13v2.0"] == 3_117_292_070
     assert total["sacCer3"] == 12_157_105
+    assert total["ce11"] == 100_286_401
 
 
 def test_hg19_and_grch37_differ_in_the_mitochondrion_only() -> None:
@@ -123,6 +127,10 @@ def test_hg19_and_grch37_differ_in_the_mitochondrion_only() -> None:
         ("sacCer3", "sacCer3"),
         ("R64-1-1", "sacCer3"),
         ("Saccharomyces_cerevisiae.R64-1-1.dna.toplevel.fa", "sacCer3"),
+        ("Drosophila_melanogaster.BDGP6.46.dna.toplevel.fa", "dm6"),
+        ("dm3", "dm3"),
+        ("WBcel235", "ce11"),
+        ("ce10.2bit", "ce10"),
         # Ambiguous, unknown, or part of a longer word.
         ("lifted from hg19 to hg38", None),
         ("hg19/GRCh37", None),

@@ -22,7 +22,7 @@ import psutil
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from genome_cases import trained_on
+from genome_cases import trained_on, twobit_of
 from test_prediction import fasta, random_bases
 from test_variants import iupac_rows
 from variant_cases import make_chromosome, make_run, other_base, random_rows, write_vcf
@@ -588,6 +588,31 @@ def test_a_driver_that_died_is_gone_on_with_and_only_what_is_missing_is_computed
     pd.testing.assert_frame_equal(
         pd.read_parquet(out), pd.read_parquet(tmp_path / "plain.parquet"), check_exact=True
     )
+
+
+def test_a_genome_by_name_is_read_by_the_machine_that_starts_the_command(
+    tmp_path: Path, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOQ_CACHE", str(tmp_path / "cache"))  # the workers do not have it
+    monkeypatch.chdir(tmp_path)
+    cached = tmp_path / "cache" / "genomes" / "danRer11" / "danRer11.2bit"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(twobit_of({"chr1": 2000}))
+    vcf, run = (
+        write_vcf(tmp_path / "x.vcf", [("1", 900, ".", "T", "C")]),
+        make_run(tmp_path / "run"),
+    )
+    by_name, by_path = (VariantJob(run, vcf, genome) for genome in (Path("danRer11"), cached))
+    write_variants_on_ray(by_name, tmp_path / "parts", cluster=on(machines))
+    assert pd.read_parquet(tmp_path / "parts")["status"].tolist() == ["scored"]
+    nowhere = ClusterOptions(ray="127.0.0.1:1", ray_shard=SHARD)
+    write_variants_on_ray(by_path, tmp_path / "parts", cluster=nowhere, resume=True)  # the same
+    regions = tmp_path / "x.bed"
+    regions.write_text("chr1\t800\t1000\n")
+    predict_on_ray(
+        run, regions, tmp_path / "predicted", genome=Path("danRer11"), cluster=on(machines)
+    )
+    assert part_files(tmp_path / "predicted")
 
 
 def test_variants_are_those_of_the_plain_command(

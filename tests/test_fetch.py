@@ -1,84 +1,17 @@
-"""bioq.builders.deepsea.fetch against a local server with the faults that a test chooses."""
+"""bioq.files.download and the DeepSEA bundle, against a local server with faults."""
 
 import hashlib
-import http.server
 import io
 import json
-import re
 import tarfile
-import threading
-from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
+from download_site import CONTENT
 
-from bioq.builders.deepsea import fetch as fetch_module
-from bioq.builders.deepsea.fetch import TRIES, fetch, fetch_deepsea
+from bioq.builders.deepsea.fetch import fetch_deepsea
 from bioq.errors import BioqError
-
-CONTENT = np.random.default_rng(0).integers(0, 256, 5000, dtype=np.uint8).tobytes()
-
-
-@dataclass
-class _Site:
-    """What the server serves, how it fails, and what it was asked."""
-
-    content: bytes = CONTENT
-    etag: str | None = '"first"'
-    takes_ranges: bool = True
-    gives_length: bool = True
-    break_after: list[int] = field(default_factory=list)
-    """For each answer in turn, after how many bytes the connection ends."""
-    statuses: list[int] = field(default_factory=list)
-    """Statuses to answer with before it behaves."""
-    ranges: list[str | None] = field(default_factory=list)
-    """The Range header of every request."""
-    url: str = ""
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        site = self.server.site
-        site.ranges.append(self.headers.get("Range"))
-        if site.statuses:
-            self.send_error(site.statuses.pop(0))
-            return
-        start = self._start(site)
-        if start > 0 and start >= len(site.content):
-            self.send_error(416)
-            return
-        body = site.content[start:]
-        self.send_response(206 if start else 200)
-        if start:
-            end = len(site.content) - 1
-            self.send_header("Content-Range", f"bytes {start}-{end}/{len(site.content)}")
-        if site.gives_length:
-            self.send_header("Content-Length", str(len(body)))
-        if site.etag:
-            self.send_header("ETag", site.etag)
-        self.end_headers()
-        self.wfile.write(body[: site.break_after.pop(0)] if site.break_after else body)
-
-    def _start(self, site):
-        ranges, condition = self.headers.get("Range"), self.headers.get("If-Range")
-        if not ranges or not site.takes_ranges or (condition and condition != site.etag):
-            return 0
-        return int(re.fullmatch(r"bytes=(\d+)-", ranges)[1])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def site():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.site = _Site(url=f"http://127.0.0.1:{server.server_port}/files/bundle.tar.gz")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server.site
-    server.shutdown()
-    thread.join()
-    server.server_close()
+from bioq.files import download
+from bioq.files.download import TRIES, Checksum, fetch
 
 
 def _no_sleep(_):
@@ -226,19 +159,23 @@ def test_a_disk_that_fills_up_on_the_way_is_one_line_and_what_came_is_kept(
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetch_module, "_append", no_space)
+    monkeypatch.setattr(download, "_append", no_space)
     with pytest.raises(BioqError, match=r"could not be written: No space left on device; .* kept"):
         fetch(site.url, tmp_path / "a", sleep=_no_sleep)
 
 
 def test_the_right_checksum_is_accepted_in_either_case(site, tmp_path, capsys):
-    fetch(site.url, tmp_path / "a", sha256=hashlib.sha256(CONTENT).hexdigest().upper())
+    fetch(
+        site.url,
+        tmp_path / "a",
+        checksum=Checksum("SHA-256", hashlib.sha256(CONTENT).hexdigest().upper()),
+    )
     assert "(as expected)" in capsys.readouterr().err
 
 
 def test_a_wrong_checksum_is_refused_and_the_download_removed(site, tmp_path):
     with pytest.raises(BioqError, match=r"the SHA-256 of the download is .*, expected 0123"):
-        fetch(site.url, tmp_path / "a", sha256="0123")
+        fetch(site.url, tmp_path / "a", checksum=Checksum("SHA-256", "0123"))
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "a.part").exists()
 

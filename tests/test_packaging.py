@@ -17,6 +17,7 @@ import bioq
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXCLUSION_LISTS = ("hg19", "hg38", "mm10")
 HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "h5py", "pysam", "sklearn")
 
 
@@ -46,7 +47,8 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         for file in source.rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert {"bioq/py.typed", "bioq/builders/deepsea/targets.tsv"} <= files
+    lists = {f"bioq/genome/encode_lists/{build}-blacklist.v2.bed.gz" for build in EXCLUSION_LISTS}
+    assert {"bioq/py.typed", "bioq/builders/deepsea/targets.tsv", *lists} <= files
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}

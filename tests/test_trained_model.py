@@ -14,7 +14,7 @@ import bioq
 from bioq.dataset import Dataset
 from bioq.forward import predict_codes, predict_edits
 from bioq.interpretation import mutate_window
-from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.trained_model import load
 from bioq.runs.weights import read_tensors, save_weights
 
 
@@ -80,16 +80,6 @@ def test_other_weights_than_the_two_of_a_run_are_refused(run: Path) -> None:
 def test_window_and_bin_are_those_of_the_data_set(run: Path) -> None:
     model = load(run)
     assert (model.window_bp, model.bin_bp) == (200, 40)
-
-
-def test_another_calibration_leaves_the_model_and_shares_its_network(calibrated: Path) -> None:
-    model = load(calibrated)
-    plain = model.with_calibration(None)
-    assert isinstance(plain, TrainedModel)
-    assert plain.network is model.network
-    assert plain.calibration is None
-    assert model.calibration is not None
-    assert plain.training == model.training
 
 
 @pytest.mark.parametrize("where", ["model", "network", "layer"])

@@ -15,6 +15,7 @@ import bioq
 from bioq import TrainConfig
 from bioq.cli import main
 from bioq.dataset import Dataset
+from bioq.errors import UsageError
 from bioq.models.families import PUBLISHED
 from bioq.models.recipe import Recipe
 from bioq.runs.folder import read_config
@@ -76,6 +77,23 @@ def test_the_default_suits_the_data_and_the_line_says_it(
     assert config.training["model"] == "marq"
     assert main([*tokens[:3], str(tmp_path / "bioq"), "--epochs", "1", "--model", "danq"]) == 0
     assert "the default for" not in capsys.readouterr().err
+
+
+def test_auto_is_recorded_as_the_model_that_was_chosen(
+    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    tokens = ["train", str(masked_data.path), "--out", str(run), "--epochs", "1", "--filters", "8"]
+    assert main([*tokens, "--model", "auto"]) == 0
+    assert "the default for" in capsys.readouterr().err
+    config = read_config(run)
+    assert (config.model["name"], config.training["model"]) == ("marq", "marq")
+    bioq.train(masked_data, run, model="auto", resume=True)
+    bioq.train(masked_data, run, model="marq", resume=True)
+    with pytest.raises(UsageError, match="model 'marq', not 'danq'"):
+        bioq.train(masked_data, run, model="danq", resume=True)
+    assert main(["train", str(masked_data.path), "--plan", "--model", "auto"]) == 0
+    assert "model: marq, " in capsys.readouterr().out
 
 
 def test_the_line_says_where_the_default_was_not_measured(masked_data: Dataset) -> None:

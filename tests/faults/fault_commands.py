@@ -100,6 +100,7 @@ COMMANDS = (
         is_slow=True,
     ),
     TRAIN,
+    Command("ensemble", "ensemble {in}/run {in}/run-2 --out {out}/ensemble"),
     Command("evaluate", "evaluate {out}/run {in}/data", into_run=True, is_slow=True, at_once=False),
     *(
         Command(f"predict {ending}", f"{_PREDICT} --out {{out}}/p{ending}", resumes=True)
@@ -210,7 +211,21 @@ def make_world(folder: Path, processes: Processes) -> World:
     for command in (COMMANDS[0], TRAIN):
         (answer,) = processes(world.arguments(command, folder))
         assert answer.code == 0, answer.errors
+    for number in (2, 3):
+        _write_other_run(folder / "run", folder / f"run-{number}", times=number)
     return world
+
+
+def _write_other_run(run: Path, other: Path, *, times: int) -> None:
+    """Copy a run, with weights that are several times as large."""
+    from bioq.runs.trained_model import load
+    from bioq.runs.weights import save_weights
+
+    shutil.copytree(run, other)
+    network = load(run).network
+    for weights in network.parameters():
+        weights.data *= times
+    save_weights(network, other / "model.safetensors")
 
 
 def _write_mat(path: Path, random: np.random.Generator) -> None:

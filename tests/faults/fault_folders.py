@@ -33,7 +33,12 @@ from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.calibration import Calibration, CalibrationMap, write_calibration
 from bioq.runs.folder import has_history, read_config, read_history, training_data
 from bioq.runs.trained_model import load
-from bioq.runs.weights import tensors_checksum, weights_checksum
+from bioq.runs.weights import (
+    predictions_identity,
+    save_weights,
+    tensors_checksum,
+    weights_checksum,
+)
 from bioq.tables import Layout
 from bioq.training.interrupted import progress_of
 from bioq.training.state import load_state, start_state
@@ -53,6 +58,11 @@ BAD: tuple[Any, ...] = (
 CELLS = ("", "NA", "nan", "inf", "-1e999", "text", "1.5", "-1", "9" * 400, "\x1b[31m", "0x10", '"')
 WINDOW_BP, TARGETS = 40, 2
 _SIZES = "--filters 2 --filter-width 3 --pool-width 10 --lstm-units 1 --dense-units 2"
+_ENSEMBLE = (
+    *("config.json", "targets.tsv"),
+    *(f"members/second/{name}" for name in ("config.json", "targets.tsv", "model.safetensors")),
+    "members/run/calibration.json",
+)
 _IDENTITY = {"input": "a", "batch_size": 4}
 
 
@@ -85,6 +95,13 @@ class Folders:
         fitted = Calibration("floor", CalibrationMap(0.9), weights, about, scores, scores, gain)
         write_calibration(fitted, self.run)
         assert main(f"evaluate {self.run} {self.data}".split()) == 0
+        self.ensemble = home / "ensemble"
+        other = Path(shutil.copytree(self.run, home / "second"))
+        network = load(self.run).network
+        for tensor in network.parameters():
+            tensor.data *= 2
+        save_weights(network, other / "model.safetensors")
+        assert main(f"ensemble {self.run} {other} --out {self.ensemble}".split()) == 0
         self.background = home / "other" / "b.npz"
         self.background.parent.mkdir()
         effects = EffectCounts(TARGETS)
@@ -104,6 +121,7 @@ class Folders:
             Kept("run", "last.safetensors", lambda: load(self.run, weights="last")),
             Kept("run", "history.csv", self.read_training),
             Kept("run", "resume/state.safetensors", self.read_training),
+            *(Kept("ensemble", name, self.read_ensemble) for name in _ENSEMBLE),
             *(Kept("run", f"evaluation/{name}", self.read_evaluation) for name in evaluation),
             Kept("whole", MANIFEST, lambda: self.go_on("whole")),
             Kept("whole", part_name(0), lambda: self.go_on("whole")),
@@ -130,7 +148,13 @@ class Folders:
         assert min(model.bin_bp, model.window_bp) > 0
         training_data(self.run)
         progress_of(self.run).place()
-        calibration_notes(open_dataset(self.data), "valid", [model.calibration])
+        calibration_notes(open_dataset(self.data), "valid", model)
+
+    def read_ensemble(self) -> None:
+        model = load(self.ensemble)
+        settings(self.ensemble, model.config)
+        predictions_identity(self.ensemble)
+        calibration_notes(open_dataset(self.data), "valid", model)
 
     def read_training(self) -> None:
         plan = progress_of(self.run)

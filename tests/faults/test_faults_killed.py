@@ -21,7 +21,7 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
         resume = (out / "run").exists()
     else:
         resume = command.resumes and bool(list(out.glob("*.partial/manifest.json")))
-    new_folders = [out / name for name in ("data", "motifs")]
+    new_folders = [out / name for name in ("data", "motifs", "ensemble")]
     if any(folder.exists() for folder in new_folders):  # whole, as was checked
         return None
     (answer,) = processes(world.arguments(command, out, resume=resume))
@@ -112,6 +112,7 @@ def other(command: Command) -> Command:
         "data peaks": "data peaks --label any",
         "data deepsea --train {in}/train.mat": "data deepsea --train {in}/other/train.mat",
         "evaluate {out}/run {in}/data": "evaluate {out}/run {in}/data --split valid",
+        "ensemble {in}/run {in}/run-2": "ensemble {in}/run {in}/run-3",
         "r.bed": "other.bed",
         "v.vcf": "other.vcf",
         "s.fa": "other.fa",

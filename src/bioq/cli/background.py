@@ -39,7 +39,8 @@ def background(
     vcf
         VCF or BCF of common variants; - reads standard input.
     genome
-        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of the VCF's positions, in the same build: FASTA (plain, gzip or bgzip), 2bit, or a
+        name such as hg38, which is downloaded once from UCSC.
     out
         File to write; the name ends in .npz.
     """

@@ -46,6 +46,7 @@ def peaks(
 
     For example:
 
+        bioq data peaks --genome hg38 --exclude encode:hg38 --targets targets.tsv --out data
         bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast \\
             --label midpoint --chrom-alias chromAlias.tsv --exclude exclude.bed \\
             --valid-chrom chrII --test-chrom chrIV
@@ -53,14 +54,16 @@ def peaks(
     Parameters
     ----------
     genome
-        Genome that the peaks were called on: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome that the peaks were called on: FASTA (plain, gzip or bgzip), 2bit, or a name such as
+        hg38, which is downloaded once from UCSC.
     targets
         Tab-separated table with the columns name and peaks (a path relative to the table); more
         columns are kept as annotation.
     out
         New folder for the data set.
     exclude
-        BED of regions; bins that overlap a region (of BED12: one of its blocks) are left out.
+        BED of regions, or the name of an exclusion list of ENCODE, such as encode:hg38; bins that
+        overlap a region (of BED12: one of its blocks) are left out.
     bins
         BED of the bins to use, in this order; by default the whole genome is cut into bins.
     """

@@ -9,11 +9,11 @@ from bioq.runs.trained_model import members_of
 
 
 def ensemble(run: Path, /, *more: Path, out: Path, force: Force = False) -> None:
-    """Make one run of several: an ensemble, whose probabilities are the mean of theirs.
+    """Make one run of several runs: an ensemble, which predicts the mean of their probabilities.
 
     The runs need the same targets in the same order, and windows of one length; their models and
     sizes may differ. The files that predictions need are copied into OUT/members. Every command
-    that takes a run takes the ensemble; each costs as much as with all members one after another.
+    that takes a run takes the ensemble; with three members it takes three times as long.
 
     For example:
 

@@ -44,7 +44,8 @@ def mutagenesis(
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per substitution,
         positions counted from 0), .png or .svg (the figure only).
     genome
-        Genome of the regions: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of the regions: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38, which is
+        downloaded once from UCSC.
     figure
         Also draw a heat map and a sequence logo into this .png or .svg file, for at most 6
         combinations of window and target.

@@ -50,7 +50,8 @@ def predict(
         regions .bw: one bigWig per target, OUT.TARGET.bw, with the mean of the bins over each
         base. With --ray: folder for Parquet parts.
     genome
-        Genome of the regions: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of the regions: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38, which is
+        downloaded once from UCSC.
     resume
         Continue an interrupted output.
     """

@@ -31,7 +31,8 @@ def serve(
     run
         Run folder, written by 'bioq train'.
     genome
-        Genome of regions and variants: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of regions and variants: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38,
+        which is downloaded once from UCSC.
     host
         Address to listen on. There is no password: everyone who can reach the address can use the
         model.

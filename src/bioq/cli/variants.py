@@ -57,7 +57,8 @@ def variants(
     more
         More variants, after a variant.
     genome
-        Genome of the positions, in the same build: FASTA (plain, gzip or bgzip) or 2bit.
+        Genome of the positions, in the same build: FASTA (plain, gzip or bgzip), 2bit, or a name
+        such as hg38, which is downloaded once from UCSC.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
         .vcf.gz. With --ray: folder for Parquet parts.

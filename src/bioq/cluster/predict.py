@@ -16,6 +16,7 @@ from bioq.cluster.shards import Shard, compute_parts, digest_of
 from bioq.cluster.workers import software
 from bioq.files import refuse_input
 from bioq.forward import numerics
+from bioq.genome.named import file_given
 from bioq.inputs import WindowBatch, Windows
 from bioq.models.device import choose_device
 from bioq.prediction.predictor import PredictOptions, Predictor, open_prediction
@@ -42,7 +43,7 @@ def predict_on_ray(
     """
     import_ray(cluster)
     check_folder(out, resume=resume, force=force)
-    refuse_input(out, source, genome, chrom_alias, run)
+    refuse_input(out, source, file_given(genome), chrom_alias, run)
     with (
         numerics(torch.device("cpu"), _precision(options)),
         open_prediction(

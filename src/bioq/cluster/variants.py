@@ -62,6 +62,7 @@ def write_variants_on_ray(
     ):
         content = alleles.content
         require_unseen(scorer, content)
+        job = replace(job, genome=scorer.names.genome.path)  # the file, where a name was given
         task = _task(job, table, names, scorer)
         parts = compute_parts(
             task,

@@ -1,7 +1,8 @@
 """Genome builds: their names, and the lengths and accessions of their chromosomes.
 
-`builds.tsv` has the primary chromosomes of seven builds: bases, and the accessions of RefSeq and
-GenBank with their versions. Sources: the assembly reports of NCBI and the chrom.sizes of UCSC.
+`builds.tsv` has the primary chromosomes of eleven builds: bases, and the accessions of RefSeq and
+GenBank with their versions. Sources: the assembly reports of NCBI and the chrom.sizes of UCSC; of
+worm and fly, bioframe 0.8.0, which has them from there.
 hg19 and GRCh37 are the same but for the mitochondrion: UCSC's hg19 has NC_001807 (16,571 bases),
 GRCh37 has the revised Cambridge sequence (16,569).
 """
@@ -43,6 +44,10 @@ _NAMES = {
     ),
     "GRCm39": (r"grcm39(\.?p\d+)?|mm39|gca_000001635\.9|gcf_000001635\.27",),
     "sacCer3": (r"saccer3|r64([-_.]\d){0,2}|gc[af]_000146045\.2",),
+    "ce10": (r"ce10|ws220",),
+    "ce11": (r"ce11|wbcel235|gc[af]_000002985\.6",),
+    "dm3": (r"dm3|bdgp5(\.\d+)?",),
+    "dm6": (r"dm6|bdgp6(\.\d+)*|gc[af]_000001215\.4",),
 }
 _AS_WORDS = {
     name: re.compile(rf"(?<![a-z0-9])({'|'.join(names)})(?![a-z0-9])", re.IGNORECASE)

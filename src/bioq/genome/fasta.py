@@ -25,6 +25,7 @@ from bioq.files.text import BYTE_ORDER_MARK, has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.fasta_letters import is_lower
+from bioq.genome.named import genome_file
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta
 from bioq.genome.runs import Flags
@@ -128,7 +129,8 @@ class Genome:
 
 
 def open_genome(path: str | Path) -> Genome:
-    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name.
+    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name; or the genome of one
+    of UCSC's names, such as hg38, which is downloaded once (see `genome_file`).
 
     An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
     otherwise an index is made in a temporary folder. Nothing is written beside the genome.
@@ -137,6 +139,7 @@ def open_genome(path: str | Path) -> Genome:
     """
     path = path_to("path", path)
     require_file(path, "a genome")
+    path = genome_file(path)
     format = _format_of(path)
     if format == "2bit":
         lengths, read, read_masked = open_twobit(path)

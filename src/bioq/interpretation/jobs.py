@@ -18,6 +18,7 @@ from bioq.files import refuse_input, require_absent, require_folder_for
 from bioq.files.streams import kept_streams
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.genome import open_names
+from bioq.genome.named import file_given
 from bioq.genome.windows import middle_start
 from bioq.inputs import Loci, Locus, open_loci, require_genome
 from bioq.interpretation.gradients import (
@@ -344,7 +345,9 @@ def _check_files(job: ExplainJob) -> None:
         check_ending(out)
     for out in [*job.outs, *([job.figure] if job.figure else [])]:
         require_folder_for(out)
-        refuse_input(out, job.source, job.genome, job.chrom_alias, *files_of_run(job.run))
+        refuse_input(
+            out, job.source, file_given(job.genome), job.chrom_alias, *files_of_run(job.run)
+        )
         require_absent(out, force=job.force)
     require_genome(job.chrom_alias, job.genome)
 

@@ -15,6 +15,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import refuse_input, require_absent, require_folder_for
 from bioq.forward import numerics
+from bioq.genome.named import file_given
 from bioq.inputs import WindowBatch
 from bioq.models.device import choose_device
 from bioq.options import of_type, path_to
@@ -52,7 +53,7 @@ def predict_file(
     of_type("options", options, PredictOptions, "bioq.prediction.PredictOptions")
     refuse_both(resume=resume, force=force)
     _check(out, genome, options, resume=resume, force=force)
-    refuse_input(out, source, genome, chrom_alias, *files_of_run(run))
+    refuse_input(out, source, file_given(genome), chrom_alias, *files_of_run(run))
     is_bigwig = _is_bigwig(out)
     device = choose_device(options.device)
     with (

@@ -121,7 +121,8 @@ def load(
 
     `weights` is "best" (by validation) or "last", which has no calibration and which an ensemble
     does not have. The calibration of a run is not used if it was fitted to other weights, which a
-    note on stderr reports, or with `calibrated=False`; the members of an ensemble keep theirs.
+    note on stderr reports, or with `calibrated=False`; the members of an ensemble keep their
+    calibrations.
     Raises BioqError if the folder is no run, or the weights are damaged or belong to another
     architecture; UsageError for another name of weights, and for a device that this machine does
     not have.

@@ -8,7 +8,7 @@ from bioq.models import ModelSizes
 from bioq.models.recipe import Recipe
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
-from bioq.training.plan import MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
+from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
 
 _SHOWN = 3
 
@@ -20,7 +20,7 @@ def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None
     """
     train = label_kinds(data, "train")
     train.require_both("there is nothing to learn from")
-    if request.model is None and request.from_run is None:
+    if request.model == AUTO and request.from_run is None:
         say(default_model_note(plan))
     for line in warnings_of_training(train):
         say(f"warning: {line}")

@@ -32,6 +32,8 @@ from bioq.runs.folder import (
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
+AUTO = "auto"
+"""The name that leaves the choice of the model to BioQ."""
 DEFAULT_MODEL = "marq"
 """The model that is trained, in its published sizes, if the caller names neither a model nor a run
 to start from. It is ahead of `bioq` in small sizes on each set that was measured; twice as wide it
@@ -48,8 +50,8 @@ MODEL_OF_OLD_RUNS = "bioq"
 class TrainingRequest:
     """The caller's options of a training; None leaves a choice to BioQ."""
 
-    model: str | None = None
-    """A name of `bioq.models.families.PUBLISHED`; None: `DEFAULT_MODEL`."""
+    model: str = AUTO
+    """A name of `bioq.models.families.PUBLISHED`, or AUTO: `DEFAULT_MODEL`."""
     sizes: ModelSizes = field(default_factory=ModelSizes)
     motifs: str | None = None
     """Motifs to start the filters from, see `models.motif_start.starting_motifs`."""
@@ -71,7 +73,8 @@ class TrainingRequest:
                 "name the run whose layers are to be kept"
             )
         if self.from_run is not None:
-            network = {"model": self.model, "motifs": self.motifs, **asdict(self.sizes)}
+            model = None if self.model == AUTO else self.model
+            network = {"model": model, "motifs": self.motifs, **asdict(self.sizes)}
             given = [flag_of(name) for name, value in network.items() if value is not None]
             if given:
                 raise UsageError(
@@ -88,7 +91,7 @@ class TrainingRequest:
 
 
 def named_options(
-    model: str | None,
+    model: str,
     sizes: ModelSizes,
     motifs: str | None,
     from_run: Path | None,
@@ -238,7 +241,9 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     another length.
     """
     facts, config = _facts_of(data), request.config
-    model, sizes, source = request.model or DEFAULT_MODEL, request.sizes, None
+    model, sizes, source = request.model, request.sizes, None
+    if model == AUTO:
+        model = DEFAULT_MODEL
     if request.from_run is not None:
         folder = real(request.from_run)
         stored = read_config(folder)

@@ -22,7 +22,14 @@ from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import AllFolds, progress_of, require_new_run
 from bioq.training.loop import TrainingLoop, peak_memory_mb
 from bioq.training.pace import LONG_S
-from bioq.training.plan import Plan, TrainingRequest, device_of_run, make_plan, plan_to_resume
+from bioq.training.plan import (
+    AUTO,
+    Plan,
+    TrainingRequest,
+    device_of_run,
+    make_plan,
+    plan_to_resume,
+)
 from bioq.training.train import fold_wanted, make_loop, open_data
 
 _MEASURED_S = 3.0
@@ -178,7 +185,7 @@ def _options(
 
     source = "--from" if plan.source is not None else "default"
     of_model = "--from" if plan.source is not None else f"{plan.model} as published"
-    model = recorded or origins.get("model", "given" if request.model else source)
+    model = recorded or origins.get("model", source if request.model == AUTO else "given")
     name = plan.config.recipe_name(plan.data.train_windows, plan.model)
     of_recipe = "auto" if plan.config.recipe == "auto" else origins.get("recipe", "given")
     rows = [("--model", plan.model, model)]

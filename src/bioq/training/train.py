@@ -26,6 +26,7 @@ from bioq.training.interrupted import AllFolds, require_new_run, where_to_begin,
 from bioq.training.launch import start_ranks
 from bioq.training.loop import TrainingLoop
 from bioq.training.plan import (
+    AUTO,
     Plan,
     TrainingRequest,
     device_of_run,
@@ -44,7 +45,7 @@ def train(
     data: Dataset | str | Path,
     run: str | Path,
     *,
-    model: str | None = None,
+    model: str = AUTO,
     sizes: ModelSizes | None = None,
     motifs: str | None = None,
     from_run: str | Path | None = None,
@@ -57,7 +58,7 @@ def train(
 
     Of a data set with folds give the fold to test: `train(data.fold(2), run)`.
 
-    `model` is a name of `bioq.models.families.PUBLISHED`, by default `marq`. `sizes` changes its
+    `model` is a name of `bioq.models.families.PUBLISHED`; "auto" takes `marq`. `sizes` changes its
     layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
     starts from the network and the best weights of that run instead; with `freeze` only the weights
     of single targets learn. `resume` continues an interrupted run from its last checkpoint with the
@@ -69,8 +70,8 @@ def train(
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
-    if model is not None:
-        family_named(text("model", model))  # raises for an unknown name
+    if text("model", model) != AUTO:
+        family_named(model)  # raises for an unknown name
     source = None if from_run is None else path_to("from_run", from_run)
     sizes = ModelSizes() if sizes is None else sizes
     request = TrainingRequest(

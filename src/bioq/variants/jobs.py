@@ -14,6 +14,7 @@ from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, Genome, open_names
 from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
+from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
 from bioq.models.device import choose_device
@@ -47,7 +48,7 @@ class VariantJob:
     source: AlleleInput
     """A VCF, or typed variants: see `inputs.open_alleles`."""
     genome: Path
-    """FASTA or 2bit."""
+    """FASTA or 2bit, or a name such as hg38 (see `genome.open_genome`)."""
     chrom_alias: Path | None = None
     """Table of contig names; see `genome.read_chrom_alias`."""
     options: VariantOptions = VariantOptions()  # noqa: RUF009 frozen
@@ -59,7 +60,7 @@ class VariantJob:
     def inputs(self) -> list[str | Path | None]:
         """Return the files that the job reads; an output must not be one of them."""
         alleles = [self.source] if isinstance(self.source, str | Path) else self.source
-        return [*alleles, self.genome, self.chrom_alias, *files_of_run(self.run)]
+        return [*alleles, file_given(self.genome), self.chrom_alias, *files_of_run(self.run)]
 
 
 @dataclass(frozen=True)

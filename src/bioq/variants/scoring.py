@@ -326,8 +326,8 @@ def score_variants(
     """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
 
     `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
-    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, or an
-    open genome; `targets` are globs (see `select_targets`), all by default. The columns are
+    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, a name such as hg38 (see `open_genome`), or
+    an open genome; `targets` are globs (see `select_targets`), all by default. The columns are
     `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (of an ensemble also of
     `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of `BACKGROUND_SCORES`).
     Scores are NaN for an allele that cannot be scored;

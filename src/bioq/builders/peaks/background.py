@@ -7,9 +7,9 @@ match GC alone: chrombpnet (`prep nonpeaks`) in steps of 1 %, in windows every 1
 tangermeme (`match.extract_matching_loci`) in steps of 2 %, in adjacent windows; gReLU
 (`data.preprocess.get_gc_matched_intervals`) through tangermeme, by default in steps of 10 %.
 Repeats are half of a human genome and little of a peak, so a model that has only learned to
-recognise repeats separates windows that are matched in GC alone. `random:N` draws any bins; a model
-that has seen only matched windows has never seen a window of the rest of the genome
-(docs/peaks.md), so both can be added.
+recognise repeats separates windows that are matched in GC alone. `random:N` draws any bins: then a
+model can learn GC alone, which most of the genome's bins differ in, and both kinds can be added
+(docs/peaks.md compares them).
 """
 
 import re
@@ -62,7 +62,10 @@ class Background:
 
 
 NONE = Background()
-DEFAULT = Background(matched=2, random=2)
+USUAL_NUMBER = 4
+"""Bins of a kind for each bin with a positive, where no number is given. With one bin, a model
+learned to score against GC (docs/peaks.md)."""
+DEFAULT = Background(matched=USUAL_NUMBER)
 """The background of data sets that need one."""
 MOST_POSITIVE = 0.1
 """Without an option, a data set gets a background if a larger share of the labels of the bins that
@@ -73,14 +76,14 @@ windows are negative for most targets."""
 
 def parse_background(text: str) -> Background:
     """Return the background that a text names: `matched:N`, `random:N`, both joined by `+`, or
-    `none`; a kind without `:N` is one bin.
+    `none`; a kind without `:N` has USUAL_NUMBER.
 
     Raises UsageError for another text.
     """
     if text == NO_BACKGROUND:
         return NONE
     parts = [_PART.fullmatch(part) for part in text.split(_JOINED_BY)]
-    numbers = {match[1]: int(match[2] or 1) for match in parts if match is not None}
+    numbers = {match[1]: int(match[2] or USUAL_NUMBER) for match in parts if match is not None}
     if len(numbers) < len(parts):
         raise UsageError(
             f"--background {shown(text)}, expected matched:N, random:N, both as "

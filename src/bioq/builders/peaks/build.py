@@ -40,6 +40,8 @@ from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
 from bioq.genome.bed_lines import about_header
+from bioq.genome.exclusions import exclusion_file, require_same_build
+from bioq.genome.named import file_given
 from bioq.genome.windows import read_windows
 from bioq.progress import Advance, progress, say
 
@@ -89,8 +91,9 @@ def build_from_peaks(
     of its contig is filled with unknown bases; a window without a known base is left out.
     Peaks and regions that reach past an end of their contig are clipped to it, and the blocks of
     BED12 and gappedPeak are read: see `genome.locate` and `read_bed`.
-    `exclude` is a BED file of regions: bins that overlap a region are left out. `bins` is a BED
-    file of the exact bins to use, in that order, each on its contig; no bin of it is left out.
+    `exclude` is a BED file of regions, or the name of a list (`genome.exclusions`): bins that
+    overlap a region are left out. `bins` is a BED file of the exact bins to use, in that order,
+    each on its contig; no bin of it is left out.
     `chrom_alias` is a table of contig names, see `read_chrom_alias`. `attach` maps a name to a
     folder that is copied into the data set under that name. `more_options` is added to the recorded
     options. With `force` a data set that is there is replaced.
@@ -103,7 +106,8 @@ def build_from_peaks(
         _refuse_choices(options, exclude)
     require_absent(Path(out), replaces=FOLDER_KIND if force else None)
     sheet = read_target_sheet(targets)
-    refuse_input(Path(out), genome, targets, exclude, bins, chrom_alias, *sheet.paths)
+    excluded = None if exclude is None else exclusion_file(exclude)
+    refuse_input(Path(out), file_given(genome), targets, exclude, bins, chrom_alias, *sheet.paths)
     chosen = _chosen_targets(sheet, options.keep)
     aliases = read_chrom_alias(chrom_alias) if chrom_alias else None
     with open_genome(genome) as opened:
@@ -132,21 +136,10 @@ def build_from_peaks(
             rows = kept.rows
         groups = group_contigs(rows) if kept is None else kept.groups
         plan = _Plan(names, options, sheet, table, labels, peaks, rows, kept, groups)
-        given = [path for path in (genome, targets, chrom_alias, exclude, bins) if path]
+        given = [path for path in (opened.path, targets, chrom_alias, excluded, bins) if path]
         sources = _sources([*given, *sheet.paths])
         recorded = _recorded(options, kept) | dict(more_options)
-        description = Description(
-            made_by=made_by,
-            window_bp=options.window_bp,
-            bin_bp=options.bin_bp,
-            label_rule=options.label,
-            contigs=names.contigs,
-            sources=sources,
-            options=recorded,
-            contig_bp=tuple(opened.lengths.values()),
-            contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
-            folds=groups.folds(names.contigs),
-        )
+        description = _described(plan, made_by, sources, recorded)
         with new_dataset(out, description, sheet.targets, force=force) as writer:
             for name, folder in attach.items():
                 writer.attach(name, folder)
@@ -167,6 +160,24 @@ def _refuse_choices(options: PeakOptions, exclude: Path | None) -> None:
     given = [flag for flag, is_given in flags.items() if is_given]
     if given:
         raise UsageError(f"--bins names the exact bins to use; leave out {' and '.join(given)}")
+
+
+def _described(
+    plan: _Plan, made_by: str, sources: tuple[Source, ...], recorded: Mapping[str, Any]
+) -> Description:
+    names, kept = plan.names, plan.kept
+    return Description(
+        made_by=made_by,
+        window_bp=plan.options.window_bp,
+        bin_bp=plan.options.bin_bp,
+        label_rule=plan.options.label,
+        contigs=names.contigs,
+        sources=sources,
+        options=recorded,
+        contig_bp=tuple(names.genome.lengths.values()),
+        contig_bins=() if kept is None else tuple(kept.contig_bins.tolist()),
+        folds=plan.groups.folds(names.contigs),
+    )
 
 
 def _sources(paths: Sequence[Path]) -> tuple[Source, ...]:
@@ -253,7 +264,8 @@ def _excluded(bins: Bins, names: ContigNames, exclude: Path | None) -> npt.NDArr
     """Return whether each bin overlaps an excluded region: `(bins,)`."""
     excluded = np.zeros(len(bins), dtype=bool)
     if exclude is not None:
-        located = read_regions(exclude, names, "excluded regions")
+        require_same_build(exclude, names.genome)
+        located = read_regions(exclusion_file(exclude), names, "excluded regions")
         offset = bins.offsets[located.contig]
         excluded[bins_touched(bins, located.start + offset, located.end + offset)[0]] = True
     return excluded

@@ -41,8 +41,8 @@ class PeakOptions:
     background: str | None = None
     """Bins without a peak to add for each bin kept, from the same split: N with the same GC,
     repeats and unknown bases (matched:N), N of any (random:N), both (matched:N+random:N), or none.
-    By default matched:2+random:2 if more than 10 % of the labels of the bins kept are positive, as
-    with one to ten files, otherwise none."""
+    By default matched:4 if more than 10 % of the labels of the bins kept are positive, as with one
+    to ten files, otherwise none."""
     all_bins: tuple[Literal["train", "valid", "test"], ...] = ()
     """Splits with every bin of their contigs, such as test, where --keep and --background do not
     apply."""

@@ -1,0 +1,360 @@
+"""Downloads a file over the web, resumes an interrupted download, and checks what arrived.
+
+The length is always checked, a checksum if the caller has one. An https address is never followed
+to an address without encryption, and nothing but http and https is read.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Literal
+
+from bioq import files
+from bioq.errors import BioqError
+from bioq.progress import progress, say
+
+TRIES = 6
+"""Consecutive tries without a new byte after which the download fails."""
+TIMEOUT_S = 60.0
+MOST_TEXT_BYTES = 1 << 20
+"""The largest text that `read_text` takes."""
+_CHUNK_BYTES = 1 << 20
+_BUSY = (408, 425, 429)
+_ABSENT = (404, 410)
+
+FreeBytes = Callable[[Path], int]
+Sleep = Callable[[float], None]
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """The checksum that a file must have."""
+
+    kind: Literal["SHA-256", "MD5"]
+    digits: str
+    """Hexadecimal digits, in either case."""
+
+
+def fetch(
+    url: str,
+    out: Path,
+    *,
+    checksum: Checksum | None = None,
+    check: Callable[[Path], None] = lambda path: None,
+    remedy: str = "",
+    room_factor: float = 1.0,
+    free_bytes: FreeBytes = lambda folder: shutil.disk_usage(folder).free,
+    sleep: Sleep = _sleep,
+) -> None:
+    """Download `url` as the file `out`, which appears only when it is complete.
+
+    An incomplete download is kept as `out` + `.part`; a later call resumes it if the server still
+    has the same file. The disk must have `room_factor` times the length free. `check` gets the
+    complete file before it has its name, and raises BioqError for a file with other content, which
+    is removed. `remedy` is the end of every message: what else the user can do.
+    Raises BioqError if `out` exists, the server refuses or keeps closing the connection, the disk
+    has too little space, or the length or checksum differs from the expected value.
+    """
+    out = Path(out)
+    files.require_absent(out)
+    require_web_address(url)
+    part = _Part(out, url, f"; {remedy}" if remedy else "")
+    with _disk_errors(part):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _download_all(part, room_factor, free_bytes, sleep)
+        part.finish(checksum, check)
+
+
+def read_text(url: str, *, remedy: str = "") -> str | None:
+    """Return a small text of a server, such as a list of checksums; None if it has no such file.
+
+    One try, so that a machine without a network gets the error at once. Raises BioqError, which
+    ends with `remedy`, if the server does not answer, or the text is larger than MOST_TEXT_BYTES.
+    """
+    require_web_address(url)
+    ending = f"; {remedy}" if remedy else ""
+    try:
+        with _open(urllib.request.Request(url, headers={"User-Agent": "bioq"})) as answer:
+            content: bytes = answer.read(MOST_TEXT_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in _ABSENT:
+            return None
+        raise BioqError(
+            f"{url}: the server answered {error.code} {error.reason}; try again later{ending}"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise BioqError(
+            f"{url}: no answer ({_reason(error)}); check the network{ending}"
+        ) from error
+    if len(content) > MOST_TEXT_BYTES:
+        raise BioqError(f"{url}: is larger than {MOST_TEXT_BYTES:,} bytes; check the address")
+    return content.decode("utf-8", "replace")
+
+
+def require_web_address(url: str) -> None:
+    """Raise BioqError for an address that is not http or https."""
+    if not url.startswith(("http://", "https://")):
+        raise BioqError(f"{url}: is not a web address; expected http://... or https://...")
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to http or https, and from https to https only."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        is_encrypted = req.full_url.startswith("https://")
+        if not newurl.startswith("https://" if is_encrypted else ("http://", "https://")):
+            raise BioqError(
+                f"{req.full_url}: the server redirects to {newurl}, which BioQ does not read "
+                f"({'https' if is_encrypted else 'http or https'} only); check the address"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
+    opener = urllib.request.build_opener(_Redirects)
+    answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    return answer
+
+
+def _reason(error: Exception) -> object:
+    """Return why there is no answer: the system's words, if it has some."""
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or reason
+
+
+def _download_all(part: "_Part", room_factor: float, free_bytes: FreeBytes, sleep: Sleep) -> None:
+    """Download the missing bytes; try again until `TRIES` consecutive tries bring no new byte."""
+    most = part.bytes_done()
+    tries = 0
+    while True:
+        try:
+            _download(part, room_factor, free_bytes)
+            return
+        except _Broken as broken:
+            tries = 0 if part.bytes_done() > most else tries + 1
+            most = max(most, part.bytes_done())
+            if tries >= TRIES:
+                raise BioqError(
+                    f"{part.url}: {TRIES} tries in a row brought nothing new ({broken}); "
+                    f"{part.bytes_done():,} bytes are kept in {part.path}; "
+                    f"run the same command again to continue{part.ending}"
+                ) from broken
+            say(f"{part.url}: {broken}; trying again from byte {part.bytes_done():,}")
+            sleep(min(2.0**tries, 60.0))
+
+
+class _Broken(Exception):
+    """The connection failed, but another try may succeed."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """The version of the server's file whose beginning is in a `.part`."""
+
+    url: str
+    length: int | None
+    validator: str | None
+    """Strong ETag or date, for If-Range."""
+
+    @classmethod
+    def of(cls, url: str, length: int | None, headers: Message) -> "_Version":
+        etag = headers.get("ETag")
+        strong = etag if etag and not etag.startswith("W/") else None
+        return cls(url, length, strong or headers.get("Last-Modified"))
+
+
+class _Part:
+    """The incomplete file `out` + `.part`, and a note beside it with the version of the file."""
+
+    def __init__(self, out: Path, url: str, ending: str):
+        self.out = out
+        self.url = url
+        self.ending = ending
+        """The end of a message: what else the user can do."""
+        self.path = out.with_name(f"{out.name}.part")
+        self._note = out.with_name(f"{out.name}.part.json")
+
+    def bytes_done(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def version(self) -> _Version | None:
+        """Return the recorded version; None if there is no download to resume."""
+        try:
+            version = _Version(**json.loads(self._note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return version if version.url == self.url and self.bytes_done() else None
+
+    def start(self, version: _Version) -> None:
+        """Start from the first byte."""
+        self.remove()
+        self._note.write_text(json.dumps(asdict(version)), encoding="utf-8")
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def finish(self, checksum: Checksum | None, check: Callable[[Path], None]) -> None:
+        """Check the file and rename it to `out`; remove it if it is another file."""
+        try:
+            check_checksum(self.path, checksum, self.url, label=self.out.name, ending=self.ending)
+            check(self.path)
+        except BioqError:
+            self.remove()
+            raise
+        files.sync(self.path)
+        self.path.rename(self.out)
+        self.remove()
+
+
+def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
+    """Request the missing bytes and append them. Raises _Broken if another try may succeed."""
+    version = part.version()
+    done = part.bytes_done() if version else 0
+    if version and version.length == done:
+        return
+    request = urllib.request.Request(part.url, headers={"User-Agent": "bioq"})
+    if version:
+        request.add_header("Range", f"bytes={done}-")
+        if version.validator:
+            request.add_header("If-Range", version.validator)
+    with _send(request, part) as answer:
+        start, total = _range_of(answer)
+        if version is None or (start, total) != (done, version.length):
+            if start:  # a piece of another file than that of the .part
+                part.remove()
+                raise _Broken("the file on the server has changed")
+            version = _Version.of(part.url, total, answer.headers)
+            part.start(version)
+            done = 0
+        _check_room(part, total, done, room_factor, free_bytes)
+        _append(part, answer, done, total)
+
+
+def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPResponse:
+    """Send a request. Raises _Broken if another try may succeed, else BioqError."""
+    try:
+        answer = _open(request)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # the range begins past the end: the file has changed
+            part.remove()
+            raise _Broken("the file on the server has changed") from error
+        if error.code >= 500 or error.code in _BUSY:
+            raise _Broken(f"the server answered {error.code} {error.reason}") from error
+        raise BioqError(
+            f"{part.url}: the server answered {error.code} {error.reason}; check the "
+            f"address{part.ending}"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(f"no answer ({_reason(error)})") from error
+    return answer
+
+
+def _range_of(answer: http.client.HTTPResponse) -> tuple[int, int | None]:
+    """Return the offset of the first byte of an answer and the length of the whole file."""
+    if answer.status == 206:
+        try:
+            span, total = answer.headers["Content-Range"].removeprefix("bytes ").split("/")
+            return int(span.split("-")[0]), int(total)
+        except (AttributeError, ValueError) as error:
+            raise _Broken("the server gave no usable Content-Range") from error
+    length = answer.headers.get("Content-Length")
+    return 0, int(length) if length is not None and length.isdigit() else None
+
+
+def _check_room(
+    part: _Part, total: int | None, done: int, room_factor: float, free_bytes: FreeBytes
+) -> None:
+    if total is None:
+        say(f"{part.url}: the server gives no length of the file, so its length is not checked")
+        return
+    needed = int(total * room_factor) - done
+    free = free_bytes(part.out.parent)
+    if free < needed:
+        raise BioqError(
+            f"{part.out.parent}: has {free:,} bytes free, {needed:,} are needed for {part.url}; "
+            f"free space or choose another disk{part.ending}"
+        )
+
+
+def _append(part: _Part, answer: http.client.HTTPResponse, done: int, total: int | None) -> None:
+    """Append an answer to the part. Raises _Broken if it ends before its length."""
+    with (
+        open(part.path, "ab") as file,
+        progress(f"download {part.out.name}", total, "bytes", done=done) as advance,
+    ):
+        while chunk := _piece(answer):
+            file.write(chunk)
+            done += len(chunk)
+            advance(len(chunk))
+    if total is not None and done != total:
+        raise _Broken(f"the connection ended at {done:,} of {total:,} bytes")
+
+
+def _piece(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(_CHUNK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(f"the connection broke ({error})") from error
+
+
+@contextlib.contextmanager
+def _disk_errors(part: _Part) -> Iterator[None]:
+    """Raise a BioqError for an error of the disk, such as a full disk or a missing permission."""
+    try:
+        yield
+    except OSError as error:
+        raise BioqError(
+            f"{part.out}: could not be written: {error.strerror or error}; "
+            f"{part.bytes_done():,} bytes are kept; correct this and run the same command again"
+            f"{part.ending}"
+        ) from error
+
+
+def check_checksum(
+    path: Path, expected: Checksum | None, url: str, *, label: str, ending: str = ""
+) -> None:
+    """Print the checksum of a download, which is the file `label`. Raises BioqError, which ends
+    with `ending`, if another checksum is expected."""
+    kind = "SHA-256" if expected is None else expected.kind
+    with open(path, "rb") as file:
+        actual = hashlib.file_digest(file, lambda: _NEW_HASH[kind]()).hexdigest()
+    if expected is not None and actual != expected.digits.lower():
+        raise BioqError(
+            f"{url}: the {kind} of the download is {actual}, expected {expected.digits}; it was "
+            f"removed; download it again, or check the expected value{ending}"
+        )
+    state = "as expected" if expected else "not compared: no expected value was given"
+    say(f"{label}: {path.stat().st_size:,} bytes, {kind} {actual} ({state})")
+
+
+_NEW_HASH = {
+    "SHA-256": hashlib.sha256,
+    "MD5": lambda: hashlib.md5(usedforsecurity=False),
+}

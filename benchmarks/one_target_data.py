@@ -2,6 +2,9 @@
 
 Human: the parts of GRCh37 of `model_data.py`, with its blocks; fold A validates on its blocks, fold
 B on two others. Yeast: chrII validates, chrIV tests. Tiny: a random genome with one planted motif.
+
+The background is drawn here, in strata of GC: `bioq data peaks --background` draws per contig, and
+the human part has two, one of which is cut into blocks.
 """
 
 from collections.abc import Mapping

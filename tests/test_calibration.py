@@ -412,7 +412,7 @@ def test_the_command_prints_the_maps_and_the_evaluation_says_what_was_gained(
     result = read_calibration(unsure)
     assert result is not None
     assert f"{result.before['log_loss']:.5f}  {result.after['log_loss']:.5f}".split() in [
-        line.split()[2:] for line in shown.splitlines()
+        line.split()[2:4] for line in shown.splitlines()
     ]
     assert [line for line in shown.splitlines() if line.endswith("chosen")]
     assert shown.endswith(f"{unsure / CALIBRATION_FILE}\n")

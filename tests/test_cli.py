@@ -304,7 +304,7 @@ def test_an_unknown_option_in_a_file_is_named(
         ('freeze = "no"', "freeze = 'no', expected true or false"),
         ("model = 1", "model = 1, expected text"),
         ("from = 1", "from = 1, expected text"),
-        ("epoch = 3", "unknown option epoch; expected some of model, motifs, from, freeze, recip"),
+        ("epoch = 3", "unknown option epoch; expected some of model, motifs, from, freeze, fold, "),
     ],
 )
 def test_a_wrong_value_in_a_file_is_named_before_any_work(

@@ -19,7 +19,7 @@ from bioq.errors import BioqError
 from bioq.fast.kmers import count_kmers
 from bioq.models import ModelSizes, build_model
 from bioq.models.composition import KMERS, Composition, kmer_counts, middle_fifth
-from bioq.training.composition import PENALTY, SPREAD, fit_composition
+from bioq.training.composition import SPREAD, fit_composition, penalty_of
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 Floats = npt.NDArray[np.float64]
@@ -121,7 +121,11 @@ def test_the_fit_is_the_ridge_of_scikit_learn(tmp_path: Path) -> None:
     assert (windows.sum(axis=1) == 1).all(), "no unknown bases here"
     read = 2 * np.sqrt(np.stack([counted(text) for text in texts]) + 0.375)
     standard = StandardScaler().fit_transform(read)
-    score = Ridge(alpha=PENALTY, solver="cholesky").fit(standard, labels).predict(standard)
+    score = (
+        Ridge(alpha=penalty_of(len(labels)), solver="cholesky")
+        .fit(standard, labels)
+        .predict(standard)
+    )
     rate = (labels.sum(axis=0) + 1) / (len(labels) + 2)
     result = layer(torch.from_numpy(windows).float()).numpy()
     for target in (0, 2):  # the other has no score
@@ -155,3 +159,8 @@ def test_training_fits_it_once_and_leaves_it_alone(tmp_path: Path) -> None:
         )
     assert build_model("marq", targets=2, sizes=ModelSizes(composition_share=0)).composition is None
     assert KMERS == 512
+
+
+def test_the_penalty_grows_with_the_windows_up_to_those_it_was_found_on() -> None:
+    assert penalty_of(11_719) == penalty_of(1_000_000) == 1e5
+    assert penalty_of(1_000) == pytest.approx(1e8 / 11_719)

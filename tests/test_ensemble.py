@@ -422,11 +422,10 @@ def test_the_server_shows_an_ensemble(runs: list[Path], genome: Path, tmp_path: 
         assert "Layers" not in page
         assert client.get("/api/model").json()["members"] == ["danq", "deepsea", "marq"]
         allele = client.post("/api/variants", json={"variants": [variant]}).json()["alleles"][0]
+        found = {**allele["scores"], **allele["spread"]}
         for score in ("diff", "diff_sd", "sign_agreement"):
             columns = [f"{score}:first", f"{score}:second"]
-            np.testing.assert_allclose(
-                allele["scores"][score], expected[columns].iloc[0], atol=1e-5
-            )
+            np.testing.assert_allclose(found[score], expected[columns].iloc[0], atol=1e-5)
         page = client.post("/variant", data={"text": variant}).text
         assert ">spread</th>" in page
         assert ">same sign</th>" in page

@@ -375,7 +375,7 @@ def test_an_evaluation_written_before_intervals_is_still_read_and_shown(trained,
     assert evaluation_table(summary)[1][3] == ""
     assert evaluation_remarks(summary)[1].startswith("–: ")
     page = write_report(run).read_text()
-    assert "a constant" not in page
+    assert "a constant:" not in page
 
 
 def test_predictions_too_large_for_memory_go_to_a_file_and_score_the_same(

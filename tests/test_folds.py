@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -28,7 +29,8 @@ from bioq.dataset.folds import assign_folds, fold_of_text
 from bioq.dataset.leaks import count_leaks
 from bioq.evaluation.files import read_evaluation
 from bioq.runs.folder import read_config, training_data
-from bioq.training.plan import TrainingRequest, request_from_options
+from bioq.training.pace import Pace
+from bioq.training.plan import TrainingRequest, make_plan, request_from_options
 
 FOLDS = 4
 LENGTHS = {"c1": 2400, "c2": 2000, "c3": 1600, "c4": 1500, "c5": 900, "c6": 600, "tiny": 30}
@@ -432,6 +434,48 @@ def test_a_fold_of_a_data_set_with_splits_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_the_plan_of_all_folds_has_the_time_of_all_and_changes_nothing(
+    world: Path, data: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bioq.training.preview._MEASURED_S", 0.1)
+    assert train(world, "planned", "--fold", "all", "--plan") == 0
+    printed = capsys.readouterr().out
+    assert f"data: {data.path} (fold 1/4 to test): {len(data.fold(1)['train'])} windows" in printed
+    assert " for all folds that are left: an estimate from " in printed
+    assert re.search(r"^--fold +1/4 +", printed, re.M)
+    assert not (world / "planned").exists()
+
+
+def test_the_time_left_is_that_of_the_folds_that_follow_too(data: Dataset) -> None:
+    plan = make_plan(TrainingRequest(config=bioq.TrainConfig(epochs=3)), data.fold(1))
+    windows, valid = plan.windows_per_epoch, len(data.fold(1)["valid"])
+    pace = Pace(plan, valid, later_folds=2)
+    pace.validation_s = 7.0
+    assert pace.left_s(0, 0, rate=10.0) == pytest.approx(3 * 3 * (windows / 10 + 7))
+    assert pace.after_epoch_s(2, rate=10.0) == pytest.approx(2 * 3 * (windows / 10 + 7) + 7)
+
+
+def test_all_folds_are_for_one_machine(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(world, "no", "--fold", "all", "--nodes", "2") == 2
+    assert "start a command for each fold instead" in capsys.readouterr().err
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert train(world, "no", "--fold", "all") == 2
+    assert not (world / "no").exists()
+    assert "start a command for each fold instead" in capsys.readouterr().err
+
+
+def test_nothing_is_resumed_where_no_fold_was_started(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(world, "typo", "--fold", "all", "--resume") == 1
+    assert "fold-1: is no run, so no fold was started; run without --resume" in (
+        capsys.readouterr().err
+    )
+
+
 def test_the_fold_may_be_in_a_file_of_options(world: Path) -> None:
     (world / "options.toml").write_text('fold = "3/4"\nepochs = 1\n')
     words = ["train", str(world / "data"), "--out", str(world / "toml"), *SMALL]
@@ -490,6 +534,23 @@ def test_all_folds_are_trained_in_turn_and_go_on_after_a_signal(
     assert train(world, "all", "--fold", "all", "--force", "--seed", "5") == 0
     assert read_config(out / "fold-4").training["seed"] == 5
     assert sorted(os.listdir(out)) == sorted([*data, "ensemble"])
+
+
+def test_all_folds_may_start_from_a_run(world: Path, data: Dataset) -> None:
+    assert train(world, "source", "--fold", "1/4") == 0
+    words = [
+        "train",
+        str(data.path),
+        "--out",
+        str(world / "tuned"),
+        "--from",
+        str(world / "source"),
+    ]
+    assert main([*words, "--fold", "all", "--epochs", "1"]) == 0
+    for name in data:
+        config = read_config(world / "tuned" / name)
+        assert config.training["from"]["path"] == str(world / "source")
+        assert config.recipe["epochs"] == 1
 
 
 def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:

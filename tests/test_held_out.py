@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyBigWig
+import pysam
 import pytest
 from calibrated_run import floor, give_calibration
 from test_ensemble import change_config
@@ -148,6 +149,13 @@ def test_variants_are_scored_by_the_members_that_have_not_seen_their_contig(
             assert tables[0]["sign_agreement:first"][row] == 1
         else:
             assert deviation == pytest.approx(diffs.std(ddof=1), abs=1e-6)
+    job = VariantJob(ensemble, vcf, genome)
+    write_variants(job, tmp_path / "o.vcf.gz", VariantTableOptions(held_out=True))
+    with pysam.VariantFile(str(tmp_path / "o.vcf.gz")) as file:  # a missing value is "."
+        found = [row.info.get("BIOQ_DIFF_SD", (None, None))[0] for row in file][: len(rows)]
+    numbers = [np.nan if value is None else value for value in found]
+    np.testing.assert_allclose(numbers, tables[0]["diff_sd:first"][: len(rows)], rtol=1e-5)
+    assert np.isnan(numbers).sum() == 6
     with pytest.raises(UsageError, match="--held-out with --background"):
         VariantTableOptions(held_out=True, background=tmp_path / "b.npz")
 

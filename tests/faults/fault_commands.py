@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,18 @@ TRAIN = Command(
     is_slow=True,
     at_once=False,
 )
+FOLDS = Command(
+    "data peaks --folds",
+    "data peaks --genome {in}/g.fa --targets {in}/sheet.tsv --out {out}/folded --window-bp 200 "
+    "--bin-bp 40 --folds 3 --keep all",
+)
+TRAIN_FOLDS = replace(
+    TRAIN,
+    name="train --fold all",
+    words=TRAIN.words.replace(
+        "train {in}/data --out {out}/run", "train {in}/folded --out {out}/all"
+    ).replace("--epochs 3", "--epochs 2 --fold all"),
+)
 COMMANDS = (
     Command(
         "data peaks",
@@ -100,6 +112,7 @@ COMMANDS = (
         is_slow=True,
     ),
     TRAIN,
+    TRAIN_FOLDS,
     Command("ensemble", "ensemble {in}/run {in}/run-2 --out {out}/ensemble"),
     Command("evaluate", "evaluate {out}/run {in}/data", into_run=True, is_slow=True, at_once=False),
     *(
@@ -208,7 +221,7 @@ def make_world(folder: Path, processes: Processes) -> World:
     _write_mat(folder / "train.mat", random)
     _write_mat(folder / "other/train.mat", random)
     world = World(folder)
-    for command in (COMMANDS[0], TRAIN):
+    for command in (COMMANDS[0], FOLDS, TRAIN):
         (answer,) = processes(world.arguments(command, folder))
         assert answer.code == 0, answer.errors
     for number in (2, 3):

@@ -21,7 +21,7 @@ from bioq.cli import main
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels, verify
 from bioq.dataset.layout import as_text, fingerprint
-from bioq.dataset.leaks import leak_of
+from bioq.dataset.leaks import count_leaks, leak_of
 from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.files import read_evaluation
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
@@ -86,6 +86,8 @@ class Folders:
         self.home = home
         self.data, self.run = home / "data", home / "run"
         _write_data(self.data)
+        self.folded = home / "folded"
+        _write_folds(self.folded)
         train = f"train {self.data} --out {self.run} --model danq --epochs 2 --average 0.9 {_SIZES}"
         assert main(f"{train} --recipe small --batch-size 4".split()) == 0
         scores = {"log_loss": 0.5, "brier": 0.2, "calibration_error": 0.1}
@@ -117,6 +119,7 @@ class Folders:
         evaluation = ("metrics.json", "per_target.tsv", "curves.csv", "calibration.csv")
         return [
             *(Kept("data", name, self.read_data) for name in data),
+            *(Kept("folded", name, self.read_folds) for name in ("dataset.json", *_FOLD)),
             *(Kept("run", name, self.read_run) for name in weights),
             Kept("run", "last.safetensors", lambda: load(self.run, weights="last")),
             Kept("run", "history.csv", self.read_training),
@@ -130,6 +133,15 @@ class Folders:
             Kept("o.partial", spool.MANIFEST, self.read_spool),
             Kept("o.partial", self.part, self.read_spool),
         ]
+
+    def read_folds(self) -> None:
+        data = open_dataset(self.folded)
+        verify(self.folded)
+        list(count_leaks(data))
+        for number in range(1, data.folds + 1):
+            for split in data.fold(number).values():
+                split.read(slice(None))
+                split.bins()
 
     def read_data(self) -> None:
         data = open_dataset(self.data)
@@ -208,6 +220,19 @@ class Folders:
 _ones = np.ones((3, TARGETS), dtype=np.float32)
 _EFFECTS = {"diff": _ones, "log2_odds_ratio": _ones}
 _ARRAYS = ("sequence", "labels", "mask_rows", "mask", "bins")
+_FOLD = tuple(f"fold-2/{name}.npy" for name in _ARRAYS)
+
+
+def _write_folds(folder: Path) -> None:
+    chance = np.random.default_rng(1)
+    folds = {f"chr{number}": number for number in (1, 2, 3)}
+    about = Description("peaks", WINDOW_BP, 8, "half", contigs=tuple(folds), folds=folds)
+    with new_dataset(folder, about, pd.DataFrame({"name": ["a", "b"]})) as writer:
+        for number in range(3):
+            codes = chance.integers(0, 5, (4, WINDOW_BP)).astype(np.uint8)
+            bins = np.stack([np.full(4, number), np.arange(4) * 1000], axis=1)
+            with writer.split(f"fold-{number + 1}") as split:
+                split.append(codes, pack_labels(chance.integers(0, 2, (4, 2))), bins)
 
 
 def _write_data(folder: Path) -> None:

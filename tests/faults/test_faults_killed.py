@@ -15,10 +15,15 @@ _SLACK = 1.05
 """Moments are drawn from so many times the command's own time: some come after its end."""
 
 
+def is_begun(out: Path) -> bool:
+    """Whether a training is there that --resume continues."""
+    return (out / "run").exists() or (out / "all/fold-1").exists()
+
+
 def go_on(world: World, command: Command, out: Path, processes: Processes) -> Answer | None:
     """Try the command again, resuming where it does; None if there is nothing left to do."""
-    if command.name == "train":
-        resume = (out / "run").exists()
+    if command.name.startswith("train"):
+        resume = is_begun(out)
     else:
         resume = command.resumes and bool(list(out.glob("*.partial/manifest.json")))
     new_folders = [out / name for name in ("data", "motifs", "ensemble")]
@@ -30,7 +35,7 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
 
 def assert_nothing_half(command: Command, whole: Whole, out: Path) -> None:
     result = content(out)
-    if command.name != "train":  # whose files are replaced, epoch by epoch
+    if not command.name.startswith("train"):  # whose files are replaced, epoch by epoch
         for name, checksum in result.items():
             assert checksum in (whole.content.get(name), whole.before.get(name)), name
     if command.at_once:
@@ -53,7 +58,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_blocks_nothing(
         for _ in range(3):
             processes(
                 world.arguments(
-                    command, out, resume=command.name == "train" and (out / "run").exists()
+                    command, out, resume=command.name.startswith("train") and is_begun(out)
                 ),
                 signal=signal.SIGKILL,
                 after_s=moments.uniform(0, whole.seconds * _SLACK),

@@ -113,7 +113,7 @@ class Dataset(Mapping[str, Split]):
                 raise BioqError(
                     f"{self.path}: has {self.folds} folds; name the one to test, --fold "
                     f"1/{self.folds} to --fold {self.folds}/{self.folds}, or train a model for "
-                    f"each with --fold {ALL}"
+                    f"each with --fold {ALL}; in Python choose it with data.fold(1)"
                 )
             return self
         wanted = fold_of_text(fold)

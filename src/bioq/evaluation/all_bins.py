@@ -102,12 +102,15 @@ def score_all_bins(
     probability: Probability,
     blocks: npt.NDArray[np.intp],
     thresholds: Thresholds | None,
-    sample: Sample,
-) -> tuple[AllBins, pd.DataFrame]:
+    sample: Sample | None,
+) -> tuple[AllBins | None, pd.DataFrame]:
     """Return the entry of `metrics.json` and the columns of `per_target.tsv`.
 
-    `blocks` are `joined_blocks`. Of a split with every bin no score is repeated.
+    `blocks` are `joined_blocks`. Without a sample there is no entry. Of a split with every bin no
+    score is repeated.
     """
+    if sample is None:
+        return None, pd.DataFrame(index=range(labels.shape[1]))
     entry: AllBins = {
         "bins": sample.bins,
         "background": sample.background,

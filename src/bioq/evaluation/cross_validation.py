@@ -4,9 +4,10 @@ Each window is predicted by those members alone that leave its fold for testing,
 in the test split of its prediction. Thresholds are chosen in the same way on the validation splits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -106,8 +107,8 @@ def cross_validation_notes(data: Dataset) -> Iterator[str]:
 
 
 def folds_table(scores: Sequence[FoldScores]) -> list[list[str]]:
-    """Return rows of text: the scores of each fold, their mean, and their standard deviation; the
-    scores of a constant are in brackets. The first row is the heading."""
+    """Return rows of text: the scores of each fold, the scores of a constant in brackets, the means
+    of both, and the standard deviation of the scores. The first row is the heading."""
     kinds = [(area, mean) for area in ("roc_auc", "average_precision") for mean in _MEANS]
     rows = [["fold", "windows", *(f"{_AREAS[area]}, {mean}" for area, mean in kinds)]]
     rows += [
@@ -118,18 +119,24 @@ def folds_table(scores: Sequence[FoldScores]) -> list[list[str]]:
         ]
         for fold in scores
     ]
-    for name, over in (("mean", np.mean), ("standard deviation", _deviation)):
-        of_kinds = []
-        for area, mean in kinds:
-            values = [fold[f"{mean}_{area}"] for fold in scores]  # type: ignore[literal-required]
-            known = [value for value in values if value is not None]
-            of_kinds.append(metrics.number(float(over(known)) if known else None))
-        rows.append([name, "", *of_kinds])
+    mean_row, deviation_row = ["mean", ""], ["standard deviation", ""]
+    for area, mean in kinds:
+        values = [fold[f"{mean}_{area}"] for fold in scores]  # type: ignore[literal-required]
+        constants = [fold["constant"][mean][area] for fold in scores]  # type: ignore[literal-required]
+        mean_row.append(f"{_over(np.mean, values)} ({_over(np.mean, constants)})")
+        deviation_row.append(_over(_deviation, values))
+    rows += [mean_row, deviation_row]
     return rows
 
 
 _MEANS = ("macro", "micro")
 _AREAS = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
+
+
+def _over(function: Callable[[Sequence[float]], Any], values: Sequence[float | None]) -> str:
+    """Return a function of the defined values, as text."""
+    known = [value for value in values if value is not None and value == value]
+    return metrics.number(float(function(known)) if known else None)
 
 
 def _deviation(values: Sequence[float]) -> float:

@@ -80,19 +80,12 @@ def score(
             by_group[group] = _group_scores(each, columns, pool)
             advance(1)
         reliability = metrics.reliability(labels, probability)
-        micro: Micro = {
-            **pooled.areas(),
-            "brier": metrics.brier(labels, probability),
-            "log_loss": metrics.log_loss(labels, probability),
-            "calibration_error": reliability.expected_error,
-        }
+        micro = _micro(pooled, labels, probability, reliability)
         always_no = 1 - pooled.points.positives / max(labels.size, 1)
         at_thresholds = _at_thresholds(labels, probability, thresholds)
         at_thresholds.append({"chosen": ALWAYS_NO, "threshold": None, "accuracy": always_no})
         advance(1)
-        of_all, more = None, each.table[[]]
-        if sample is not None:
-            of_all, more = score_all_bins(labels, probability, joined, thresholds, sample)
+        of_all, more = score_all_bins(labels, probability, joined, thresholds, sample)
         advance(1)
     summary: Summary = {
         **about,
@@ -105,10 +98,8 @@ def score(
         "groups": by_group,
         "thresholds": at_thresholds,
         "same_everywhere": _same_everywhere(targets, each.table),
-        "without_positive": _some_targets(targets, each.table["positives"] == 0),
-        "without_negative": _some_targets(
-            targets, each.table["positives"] == each.table["windows"]
-        ),
+        "without_positive": _some_targets(targets, each.table["positive_rate"] == 0),
+        "without_negative": _some_targets(targets, each.table["positive_rate"] == 1),
         "published": _published(targets, each.table),
         "all_bins": of_all,
     }
@@ -126,6 +117,17 @@ def _groups(targets: pd.DataFrame) -> dict[str, npt.NDArray[np.intp]]:
         return {}
     names = [name for name in targets["group"].unique() if name and name != ALL]
     return {name: np.flatnonzero(targets["group"] == name) for name in names}
+
+
+def _micro(
+    pooled: Pool, labels: Labels, probability: Probability, reliability: metrics.Reliability
+) -> Micro:
+    return {
+        **pooled.areas(),
+        "brier": metrics.brier(labels, probability),
+        "log_loss": metrics.log_loss(labels, probability),
+        "calibration_error": reliability.expected_error,
+    }
 
 
 def _macro(each: metrics.TargetScores) -> Macro:

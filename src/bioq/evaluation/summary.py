@@ -194,9 +194,9 @@ class AllBins(TypedDict):
     """Windows that are positive for no target."""
     drawn: str
     """How they were chosen: "all", or the option --background; empty if it is not recorded."""
-    positive_rate: float | None
+    positive_rate: Annotated[float, Range(least=0, most=1)] | None
     """Share of positive labels in all bins of the split's contigs; null if it is not known."""
-    genome_rate: float | None
+    genome_rate: Annotated[float, Range(least=0, most=1)] | None
     """The same of all contigs of the data set."""
     scores: NotRequired[AllBinsScores]
     """Absent if every bin is a window, and if no window stands for the other bins."""

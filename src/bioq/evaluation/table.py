@@ -116,6 +116,11 @@ def _constant_remarks(summary: Summary) -> Iterator[str]:
         ("micro ROC AUC", micro["roc_auc"], of_micro["roc_auc"]),
         ("micro average precision", micro["average_precision"], of_micro["average_precision"]),
     ]
+    for at in summary["thresholds"]:
+        if at["chosen"] != ALWAYS_NO:
+            name = _threshold_name(at)
+            pairs.append((f"accuracy {name}", at["accuracy"], constant.get("accuracy")))
+            pairs.append((f"F1 {name}", at["f1"], constant.get("f1")))
     # The signs of losses are changed, so that higher is better.
     pairs += [
         (name, None if here is None else -here, None if there is None else -there)

@@ -57,8 +57,9 @@ def operating_points(
 
     `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, or `(n, targets)` to
     pool all targets (the micro average) or the targets `columns`. With `weights`, `(n,)`, a
-    negative counts as the weight of its row: as many windows as it stands for. A positive counts
-    once. Few distinct weights are fast. Memory: about 40 bytes per positive and 200 MB per thread.
+    negative counts as the weight of its row, the number of windows that it represents. A positive
+    counts once. Few distinct weights are fast. Memory: about 40 bytes per positive and 200 MB per
+    thread.
     Raises BioqError for labels that are not 0 or 1, a score that is NaN or infinite, other shapes,
     a column that is not there, and a weight below 0.
     """

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 from bioq.files.typed import EachOptional, Line, Name
 from bioq.models.recipe import Recipe
 from bioq.models.sizes import ModelSizes
-from bioq.options import AtLeastZero, TargetCount, WindowBp
+from bioq.options import AtLeastZero, Range, TargetCount, WindowBp
 
 
 class ModelEntry(TypedDict):
@@ -50,7 +50,7 @@ class DataEntry(TypedDict):
     seen_contigs: NotRequired[list[str]]
     """Contigs with a window that the training or the choice of its epoch has seen; runs written
     before 2026-11-29 and data sets without coordinates lack it."""
-    constant: NotRequired[dict[str, float | None]]
+    constant: NotRequired[dict[str, Annotated[float, Range(least=0, most=100)] | None]]
     """Column of the history -> the score of a constant; see `runs.constants`. Runs written before
     2026-11-30 do not have it."""
 

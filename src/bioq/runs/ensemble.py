@@ -35,7 +35,7 @@ from bioq.runs.weights import weights_sha256
 
 _COPIED = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, HISTORY)
 """The files of a member; a run may lack the last two."""
-_SEVERAL = "several"
+_SEVERAL = "several data sets"
 """The name and the fingerprint of the data set of an ensemble whose members have different ones."""
 
 

@@ -105,18 +105,21 @@ class TextWriter:
         self._file.close()
 
 
-def _numbers(values: npt.NDArray[Any]) -> Any:
+def _numbers(values: npt.NDArray[Any], missing: str = MISSING) -> Any:
     numbers = pa.array(values, from_pandas=True)  # NaN becomes null
-    return pc.fill_null(pc.cast(numbers, pa.string()), MISSING)
+    return pc.fill_null(pc.cast(numbers, pa.string()), missing)
 
 
-def join_scores(scores: npt.NDArray[np.floating[Any]], separator: str) -> Any:
-    """Return one text per row, Arrow strings `(rows,)`, from scores `(rows, targets)`."""
+def join_scores(
+    scores: npt.NDArray[np.floating[Any]], separator: str, missing: str = MISSING
+) -> Any:
+    """Return one text per row, Arrow strings `(rows,)`, from scores `(rows, targets)`; `missing`
+    is the text of NaN."""
     rows, targets = scores.shape
     flat = scores.ravel()
     if flat.dtype == np.float16:
         flat = _round(flat.astype(np.float32), _FLOAT16_DIGITS)
-    fields = _numbers(flat)
+    fields = _numbers(flat, missing)
     ends = np.arange(0, rows * targets + 1, targets, dtype=np.int32)
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), fields), separator)
 

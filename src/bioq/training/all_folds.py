@@ -5,13 +5,14 @@ The folder as a whole is resumed: the folds that are finished are left alone.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bioq.dataset import Dataset, open_dataset
 from bioq.dataset.folds import ALL, Fold, fold_folder
 from bioq.errors import BioqError, UsageError
 from bioq.files import FolderKind, require_absent
+from bioq.models import ModelSizes
 from bioq.progress import say
 from bioq.runs.ensemble import make_ensemble
 from bioq.runs.folder import CONFIG, FOLDER_KIND, read_config
@@ -65,7 +66,10 @@ def train_all_folds(
     if force and out.exists():
         shutil.rmtree(out)
     for fold in folds:
-        run_training(opened, fold.run, fold.request, resume=fold.resume, part_of=fold.part_of)
+        of_fold = fold.request
+        if fold.run.name != fold_folder(1):  # the model that was chosen for the first
+            of_fold = replace(_as_started(opened, out, request), fold=of_fold.fold)
+        run_training(opened, fold.run, of_fold, resume=fold.resume, part_of=fold.part_of)
     runs = [out / fold_folder(number) for number in range(1, opened.folds + 1)]
     _make_ensemble(runs, out / ENSEMBLE)
     return [*runs, out / ENSEMBLE]
@@ -127,13 +131,16 @@ def _as_started(data: Dataset, out: Path, request: TrainingRequest) -> TrainingR
         raise BioqError(f"{first}: is no run, so no fold was started; run without --resume")
     fold = Fold(1, data.folds)
     plan = plan_to_resume(first, replace(request, fold=str(fold)), data.fold(1))
-    return request_from_options(plan.options())
+    options, default = plan.options(), TrainingRequest().options()
+    if plan.source is not None:  # its run decides the network, which no option may name
+        options |= {name: default[name] for name in ("model", *asdict(ModelSizes()))}
+    return request_from_options(options)
 
 
 def _require_room(data: Dataset, out: Path, request: TrainingRequest, *, force: bool) -> None:
-    """Raise BioqError if `out` exists and is not empty; with `force` if it has anything but runs of
-    folds, or the options are wrong."""
-    if out.is_dir() and not any(out.iterdir()):
+    """Raise BioqError if `out` exists and has a file; with `force` if it has anything but runs of
+    folds, or the options are wrong. A file that a killed command left does not count."""
+    if out.is_dir() and all(path.match(".*.part") for path in out.iterdir()):  # nothing began
         return
     if force:
         require_not_read(out, data.path, request.from_run)

@@ -12,6 +12,9 @@ from bioq.progress import progress
 
 PENALTY = 1e5
 """Ridge penalty of standardised features. docs/log/experiments.md."""
+PENALTY_WINDOWS = 11_719
+"""Training windows on which it was found. On fewer windows it is smaller in proportion, as the
+features' sums of squares are. docs/log/experiments.md."""
 SPREAD = 0.75
 """Standard deviation of a target's logit over the training windows. docs/log/experiments.md."""
 _ROWS = 1024
@@ -46,6 +49,11 @@ def fit_composition(composition: Composition, split: Split) -> None:
     composition.bias.copy_(bias)
 
 
+def penalty_of(windows: int) -> float:
+    """Return the ridge penalty for a number of training windows."""
+    return PENALTY * min(windows / PENALTY_WINDOWS, 1)
+
+
 def log_odds(positives: Tensor, windows: int) -> Tensor:
     """Return the log odds of each target's positive rate, float64 `(targets,)`.
 
@@ -67,7 +75,8 @@ def _solve(sums: Tensor, products: Tensor, windows: int) -> tuple[Tensor, Tensor
     standard = centred / scale[:, None]
     gram = standard[:, :FEATURES] / scale
     slope = torch.linalg.solve(
-        gram + PENALTY * torch.eye(FEATURES, dtype=torch.float64), standard[:, FEATURES:]
+        gram + penalty_of(windows) * torch.eye(FEATURES, dtype=torch.float64),
+        standard[:, FEATURES:],
     )
     spread = ((slope * (gram @ slope)).sum(dim=0) / windows).clamp(min=0).sqrt()
     slope *= SPREAD / torch.where(spread > 0, spread, torch.inf)

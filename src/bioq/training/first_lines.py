@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from bioq.dataset import Dataset, LabelKinds, label_kinds
 from bioq.errors import counted
 from bioq.models import ModelSizes
+from bioq.models.recipe import Recipe
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
@@ -24,7 +25,7 @@ def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None
     for line in warnings_of_training(train):
         say(f"warning: {line}")
     if "valid" in data and len(data["valid"]):
-        for line in notes_on_validation(label_kinds(data, "valid"), plan.recipe.select_by):
+        for line in notes_on_validation(label_kinds(data, "valid"), plan.recipe):
             say(f"note: {line}")
 
 
@@ -48,10 +49,13 @@ def warnings_of_training(kinds: LabelKinds) -> Iterator[str]:
         yield f"{line}: nothing to learn from"
 
 
-def notes_on_validation(kinds: LabelKinds, select_by: str) -> Iterator[str]:
+def notes_on_validation(kinds: LabelKinds, recipe: Recipe) -> Iterator[str]:
     """Yield a line about the targets whose validation windows are all positive or all negative."""
     if kinds.is_useless:
-        chosen = "" if select_by == LOSS else f": {LOSS}, not {select_by}, chooses the best epoch"
+        chosen = ""
+        if recipe.select_by != LOSS:
+            stops = " and stops the training early" if recipe.patience else ""
+            chosen = f": {LOSS}, not {recipe.select_by}, chooses the best epoch{stops}"
         yield kinds.problem(f"its ROC AUC and average precision are undefined{chosen}")
         return
     for line in kinds.lines(_SHOWN):

@@ -69,7 +69,7 @@ class _VcfRows:
 
     def write(self, columns: Columns, scores: Scores) -> None:
         scored = np.isfinite(columns["max_abs_diff"])
-        lists = {name: join_scores(values, ",").to_pylist() for name, values in scores.items()}
+        lists = {name: join_scores(each, ",", ".").to_pylist() for name, each in scores.items()}
         lines = []
         for row, is_scored in enumerate(scored.tolist()):
             info = [f"BIOQ_STATUS={columns['status'][row]}"]

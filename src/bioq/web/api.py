@@ -17,6 +17,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
+from bioq.variants import MEMBER_SCORES, SCORES
 from bioq.web import schemas
 from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.bodies import JsonRoute
@@ -255,14 +256,17 @@ def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.Varia
             name: scored.columns[name][row]
             for name in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
         }
-        values |= {"max_abs_diff": None, "top_target": "", "scores": None}
+        values |= {"max_abs_diff": None, "top_target": "", "scores": None, "spread": None}
         size = np.abs(scores["diff"][row])
         if not np.isnan(size).any():
             values["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
             values["top_target"] = names[size.argmax()]
-            values["scores"] = schemas.AlleleScores(
-                **{name: _numbers(scores[name][row]) for name in scored.score_names}
-            )
+            lists = {name: _numbers(scores[name][row]) for name in scored.score_names}
+            values["scores"] = schemas.AlleleScores(**{name: lists[name] for name in SCORES})
+            if MEMBER_SCORES.keys() <= lists.keys():
+                values["spread"] = schemas.SpreadAnswer(
+                    **{name: lists[name] for name in MEMBER_SCORES}
+                )
         alleles.append(schemas.ScoredAllele(**values))
     return schemas.VariantsAnswer(targets=names, alleles=alleles, notes=list(scored.notes))
 

@@ -119,11 +119,16 @@ class AlleleScores(BaseModel):
     """alt - ref"""
     log2_odds_ratio: list[float]
     """log2 of the odds of alt over those of ref."""
-    diff_sd: list[float] | None = None
-    """Of an ensemble: standard deviation of the members' diffs; null for any other model."""
-    sign_agreement: list[float] | None = None
-    """Of an ensemble: share of the members whose diff has the sign of diff; null for any other
-    model."""
+
+
+class SpreadAnswer(BaseModel):
+    """How far the members of an ensemble differ, one value per target in the order of targets."""
+
+    model_config = _GIVEN
+    diff_sd: list[float]
+    """Standard deviation of the members' diffs."""
+    sign_agreement: list[float]
+    """Share of the members whose diff has the sign of diff."""
 
 
 class ScoredAllele(BaseModel):
@@ -147,6 +152,8 @@ class ScoredAllele(BaseModel):
     """The target with the largest absolute diff."""
     scores: AlleleScores | None
     """null if the allele was not scored."""
+    spread: SpreadAnswer | None
+    """null if the allele was not scored, or the model is not an ensemble."""
 
 
 class VariantsAnswer(BaseModel):

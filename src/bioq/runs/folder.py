@@ -180,16 +180,16 @@ def seen_contigs(data: Dataset) -> list[str] | None:
     splits = [split for name, split in data.items() if name in SEEN_SPLITS and len(split)]
     if not splits or not all(split.has_coordinates for split in splits):
         return None
-    numbers = [np.unique(split.bin_starts()[:, 0]) for split in splits]
-    return sorted({data.description.contigs[number] for each in numbers for number in each})
+    return sorted({str(name) for split in splits for name in split.bins()["chrom"].unique()})
 
 
 def files_of_run(run: str | Path) -> list[Path]:
-    """Return the files of a run that a command reads, whether they exist or not, and the files of
-    an ensemble's members."""
+    """Return the files of a run that a command reads, whether they exist or not, and those of an
+    ensemble's members that exist."""
     run = Path(run)
     names = (CONFIG, TARGETS, BEST, LAST, HISTORY, STATE, CALIBRATION_FILE)
-    return [*(run / name for name in names), *run.glob(f"{MEMBERS}/*/*")]
+    members = (file for name in names for file in run.glob(f"{MEMBERS}/*/{name}"))
+    return [*(run / name for name in names), *members]
 
 
 def read_members(run: str | Path, config: RunConfig) -> list[tuple[Path, RunConfig]]:

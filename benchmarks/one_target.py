@@ -211,7 +211,12 @@ def _options() -> argparse.Namespace:
     arguments = parser(__doc__)
     add = arguments.add_argument
     add("--sets", nargs="+", choices=(*SETS, "tiny"), default=SETS)
-    add("--backgrounds", nargs="+", default=BACKGROUNDS, help="matched:N, random:N, all")
+    add(
+        "--backgrounds",
+        nargs="+",
+        default=BACKGROUNDS,
+        help="matched:N, random:N, both (matched:N+random:N), all",
+    )
     add("--models", nargs="+", default=("marq", "bioq", *BASELINES),
         help=f"baselines ({', '.join(BASELINES)}) and models of 'bioq train'")  # fmt: skip
     add("--variant", nargs=2, action="append", default=[], metavar=("NAME", "FLAGS"),

@@ -119,11 +119,16 @@ def share_of_gc(codes: dna.Bytes) -> Floats:
 def draw(bins: Bins, rows: Rows, spec: str, seed: int) -> Rows:
     """Return the positive bins of `rows` and background drawn from `rows`, sorted.
 
-    `spec` is matched:N, random:N or all. Background has no base in a peak. Matched background has N
-    bins per positive bin in each stratum of GC, or all that there are.
+    `spec` is matched:N, random:N, the two joined by +, or all. Background has no base in a peak.
+    Matched background has N bins per positive bin in each stratum of GC, or all that there are.
     """
     if spec == "all":
         return rows
+    if "+" in spec:
+        one, other = spec.split("+")
+        first = draw(bins, rows, one, seed)
+        left = np.setdiff1d(rows, first[~bins.label[first]])
+        return np.union1d(first, draw(bins, left, other, seed + 1))
     kind, _, count = spec.partition(":")
     wanted = int(count)
     random = np.random.default_rng(seed)

@@ -649,30 +649,34 @@ def test_the_lengths_of_contigs_are_recorded(tmp_path: Path) -> None:
 
 def test_a_data_set_without_lengths_is_written_and_read_as_before(tmp_path: Path) -> None:
     write(tmp_path / "set", coordinates=False)
-    described = json.loads((tmp_path / "set" / "dataset.json").read_text())["description"]
-    assert "contig_bp" not in described
+    meta = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert not {"contig_bp", "contig_bins"} & set(meta["description"])
+    assert "genome_bins" not in meta["splits"]["train"]
+    assert open_dataset(tmp_path / "set")["train"].genome_bins is None
     assert open_dataset(tmp_path / "set").description.contig_lengths == {}
     assert verify(tmp_path / "set").fingerprint == open_dataset(tmp_path / "set").fingerprint
 
 
 @pytest.mark.parametrize(
-    ("lengths", "problem"),
+    ("field", "numbers", "problem"),
     [
-        ([5], "contig_bp is not one length for each of the 2 contigs"),
-        ("long", "contig_bp is 'long', expected a list"),
-        ([5, "six"], r"contig_bp\[1\] is 'six', expected a whole number, 0 or more"),
-        ({"chr1": 5}, "contig_bp is {'chr1': 5}, expected a list"),
+        ("contig_bins", [5], "contig_bins is not one number of bins for each of the 2 contigs"),
+        ("contig_bins", [5, -6], r"contig_bins\[1\] is -6, expected 0 or more"),
+        ("contig_bp", [5], "contig_bp is not one length for each of the 2 contigs"),
+        ("contig_bp", "long", "contig_bp is 'long', expected a list"),
+        ("contig_bp", [5, "six"], r"contig_bp\[1\] is 'six', expected a whole number, 0 or more"),
+        ("contig_bp", {"chr1": 5}, "contig_bp is {'chr1': 5}, expected a list"),
     ],
 )
-def test_lengths_that_are_not_those_of_the_contigs_are_refused(
-    tmp_path: Path, lengths: object, problem: str
+def test_lengths_and_bins_that_are_not_those_of_the_contigs_are_refused(
+    tmp_path: Path, field: str, numbers: object, problem: str
 ) -> None:
     write(tmp_path / "set")
     from bioq.dataset import layout
 
     file = tmp_path / "set" / "dataset.json"
     meta = json.loads(file.read_text())
-    meta["description"]["contig_bp"] = lengths
+    meta["description"][field] = numbers
     meta["fingerprint"] = layout.fingerprint(meta)
     file.write_text(layout.as_text(meta))
     with pytest.raises(BioqError, match=problem):

@@ -20,6 +20,7 @@ from bioq.errors import BioqError
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed
 from bioq.genome.bed import Bed, _parse_exactly, _parse_quickly, _read
 from bioq.genome.bed_forms import Form
+from bioq.genome.runs import Runs
 
 CONTIGS = {"chr1": "ACGTNNacgtRYACGTA", "chrM": "GGGCCC", "scaffold_3": "N" * 23 + "T" * 40}
 
@@ -1070,3 +1071,16 @@ def test_a_summit_past_its_peak_at_a_small_position_is_not_a_position(tmp_path: 
         bed = read_bed(path, summits=True)
         assert not bed.has_absolute_summits
         assert bed.summit.tolist() == [summit for _, _, summit in chosen]
+
+
+@given(
+    starts=st.lists(st.integers(0, 2**32), max_size=5),
+    lengths=st.lists(st.integers(0, 2**32), min_size=5, max_size=5),
+    end=st.integers(0, 50),
+)
+def test_runs_of_a_damaged_file_in_any_order_give_one_flag_per_base(
+    starts: list[int], lengths: list[int], end: int
+) -> None:
+    first = np.array(starts, dtype=np.int64)
+    runs = Runs(first, first + np.array(lengths[: len(starts)], dtype=np.int64))
+    assert runs.flags(end // 3, end).shape == (end - end // 3,)

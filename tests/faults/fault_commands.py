@@ -76,7 +76,7 @@ class Command:
     """Whether all that it writes appears in one step."""
 
 
-_FORCED = ("predict", "variants", "background", "mutagenesis", "attribution")
+_FORCED = ("evaluate", "predict", "variants", "background", "mutagenesis", "attribution")
 _VARIANTS = "variants {in}/run {in}/v.vcf --genome {in}/g.fa --batch-size 16"
 _PREDICT = "predict {in}/run {in}/r.bed --genome {in}/g.fa --batch-size 8"
 TRAIN = Command(

@@ -111,7 +111,7 @@ def other(command: Command) -> Command:
         "data simulate": "data simulate --seed 9",
         "data peaks": "data peaks --label any",
         "data deepsea --train {in}/train.mat": "data deepsea --train {in}/other/train.mat",
-        "evaluate {out}/run {in}/data": "evaluate {out}/run {in}/data --split valid",
+        "evaluate {out}/run {in}/data": "evaluate {out}/run {in}/data --strands forward",
         "ensemble {in}/run {in}/run-2": "ensemble {in}/run {in}/run-3",
         "r.bed": "other.bed",
         "v.vcf": "other.vcf",

@@ -135,7 +135,7 @@ def test_odd_values_are_refused_or_answered(
     for method, address, more in chosen:
         answer = client.request(method, address, follow_redirects=False, **more)
         assert answer.status_code in OK, (method, address, more, answer.text)
-        if "/api/" in address and answer.status_code >= 400:
+        if "/api/" in address and answer.status_code >= 400 and method != "HEAD":
             (line,) = answer.json().values()
             assert "\n" not in line
     counted("odd values in requests", "answered, or refused in one line", len(chosen))

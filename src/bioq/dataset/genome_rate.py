@@ -23,7 +23,7 @@ def genome_rates(data: Dataset, split: str) -> npt.NDArray[np.float64]:
     """
     chosen = data[split]
     rates = np.full(len(data.targets), np.nan)
-    if not chosen.genome_bins:
+    if not chosen.genome_bins or chosen.genome_bins < len(chosen):
         return rates
     keep = str(data.description.options.get("keep", ""))
     if keep in (KEEP_ANY, KEEP_ALL) or len(chosen) == chosen.genome_bins:

@@ -19,7 +19,8 @@ GC_STEPS, REPEAT_STEPS, UNKNOWN_STEPS = 100, 20, 10
 """Steps of a share from 0 to 1: of 1 % GC and 5 % repeats among the known bases, both rounded, and
 of 10 % unknown bases, rounded up."""
 CELLS = (GC_STEPS + 1) * (REPEAT_STEPS + 1) * (UNKNOWN_STEPS + 1)
-_CHUNK_BP = 1 << 22
+_CHUNK_BP = 1 << 19
+"""Bases at once: few enough to stay in the cache of the processor."""
 _BYTE = 8
 
 Cells = npt.NDArray[np.uint16]
@@ -62,7 +63,7 @@ def window_composition(
     """Return the composition of the window of every bin of a genome, see `labels.tile`.
 
     Bases outside a contig are unknown. Without `cells`, only unknown bases are counted, and every
-    cell is 0. Memory: 3 bytes per bin, and some tens of MB.
+    cell is 0. Memory: 3 bytes per bin, and some MB.
     """
     bins = sum(length // bin_bp for length in genome.lengths.values())
     is_known = np.zeros(bins, dtype=bool)

@@ -223,7 +223,7 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
     [
         ({"bins": KEPT + BACKGROUND}, "test has every bin of its contigs, so average precision"),
         ({"bins": None}, "depend on this share, and hold for it alone"),
-        ({"bins": 9000, "keep": "a"}, "for those build the data set with --background, or with"),
+        ({"bins": 9000, "keep": "a"}, "(that of all bins is not known: --keep left bins out); av"),
         ({"bins": 9000, "drawn": "matched:1"}, "they are matched to the positives, so harder"),
         ({"bins": 9000, "drawn": "matched:2+random:2"}, "; some of them are matched to the posi"),
     ],
@@ -250,3 +250,9 @@ def test_a_split_without_background_has_no_estimate(tmp_path: Path) -> None:
     assert found is not None
     assert found.weights is None
     assert not found.background
+    run = make_run(tmp_path / "run", data)
+    summary = bioq.evaluate(run, data).summary
+    assert summary["all_bins"] is not None
+    del summary["all_bins"]["scores"]
+    (line,) = rate_remarks(summary)
+    assert "for those build the data set with --background, or with --all-bins test" in line

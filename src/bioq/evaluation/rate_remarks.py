@@ -18,10 +18,11 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
     """Yield the rate of positives in the split and in the genome, and what follows from it."""
     split, here = summary["split"], share(summary["positive_rate"])
     known = summary.get("all_bins")
-    if known is None:
+    if known is None or known["positive_rate"] is None:
+        why = "" if known is None else " (that of all bins is not known: --keep left bins out)"
         yield (
-            f"{here} of the labels are positive in {split}; average precision, precision and F1 "
-            "depend on this share, and hold for it alone"
+            f"{here} of the labels are positive in {split}{why}; average precision, precision and "
+            "F1 depend on this share, and hold for it alone"
         )
         return
     there = (

@@ -275,7 +275,7 @@ class Summary(About):
     Evaluations written before 2026-11-30 do not have all of the keys that are not required.
     """
 
-    positive_rate: Annotated[float, Range(least=0, most=1)] | None
+    positive_rate: Annotated[float, Range(least=0, most=1)]
     macro: Macro
     micro: Micro
     groups: dict[str, GroupScores]

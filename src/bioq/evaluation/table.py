@@ -207,10 +207,10 @@ def _group_rows(summary: Summary) -> Iterator[Row]:
 
 def _threshold_rows(summary: Summary) -> Iterator[Row]:
     rate, constant = summary["positive_rate"], summary.get("constant")
-    never = None if rate is None else 1 - rate
-    always = None if rate is None else 2 * rate / (1 + rate)
+    never: float | None = 1 - rate
+    always: float | None = 2 * rate / (1 + rate)
     if constant is not None and "accuracy" in constant:  # else written before 2026-11-30
-        never, always = constant["accuracy"], constant["f1"]
+        never, always = constant["accuracy"], constant.get("f1")
     for scores in summary["thresholds"]:
         if scores["chosen"] == ALWAYS_NO:
             continue

@@ -12,8 +12,8 @@ yeast (`one_target_data.py`). A model learns from the positive bins and from dra
 then scores **all** bins of the split with each of the two human validation folds, or the test:
 
 - all bins: AUROC and average precision at the genome's own rate of positives;
-- matched: against as many background bins with the same GC, mean of 20 draws. GC alone reaches 0.5
-  there, so what is above is not GC;
+- matched: against as many background bins with the same GC of the window, mean of 20 draws. What is
+  above 0.5 there is not the GC of the window;
 - with GC: Spearman's correlation of the score with GC, over bins without a peak.
 
 Runs are made by `bioq train` with its defaults, `bioq` in the small sizes of `models.py`; what is

@@ -21,6 +21,9 @@ from bioq.evaluation.summary import VALID, FoldScores, Labels, Probability, as_c
 from bioq.runs.folder import RunConfig, read_members
 from bioq.runs.trained_model import TrainedModel
 
+_MEANS = ("macro", "micro")
+_AREAS = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
+
 
 @dataclass(frozen=True)
 class Members:
@@ -127,10 +130,6 @@ def folds_table(scores: Sequence[FoldScores]) -> list[list[str]]:
         deviation_row.append(_over(_deviation, values))
     rows += [mean_row, deviation_row]
     return rows
-
-
-_MEANS = ("macro", "micro")
-_AREAS = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 
 
 def _over(function: Callable[[Sequence[float]], Any], values: Sequence[float | None]) -> str:

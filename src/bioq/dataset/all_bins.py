@@ -1,4 +1,4 @@
-"""The share of the genome that is positive for a target, of data sets that store a part of it."""
+"""The share of positives among all bins of a split's contigs, of which a data set stores a part."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,12 +7,20 @@ from bioq.dataset.reading import Dataset
 from bioq.dataset.targets import matching_targets
 
 KEEP_ANY = "any"
-"""`keep` of a data set with every bin that is positive for a target."""
+"""The option `keep` of a data set with every bin that is positive for a target."""
 KEEP_ALL = "all"
-"""`keep` of a data set with every bin."""
+"""The option `keep` of a data set with every bin."""
+KEEP_GIVEN = "the bins given"
+"""The value of `keep` in a data set whose bins were a list."""
 
 
-def genome_rates(data: Dataset, split: str) -> npt.NDArray[np.float64]:
+def has_every_positive(keep: object) -> bool:
+    """Return whether a data set with this option `keep` has each bin that is positive for a
+    target."""
+    return keep in (KEEP_ANY, KEEP_ALL)
+
+
+def all_bins_rates(data: Dataset, split: str) -> npt.NDArray[np.float64]:
     """Return the share of all bins of a split's contigs that is positive for each target:
     `(targets,)`.
 
@@ -23,12 +31,12 @@ def genome_rates(data: Dataset, split: str) -> npt.NDArray[np.float64]:
     """
     chosen = data[split]
     rates = np.full(len(data.targets), np.nan)
-    if not chosen.genome_bins or chosen.genome_bins < len(chosen):
+    if not chosen.all_bins or chosen.all_bins < len(chosen):
         return rates
-    keep = str(data.description.options.get("keep", ""))
-    if keep in (KEEP_ANY, KEEP_ALL) or len(chosen) == chosen.genome_bins:
+    keep = data.description.options.get("keep", "")
+    if has_every_positive(keep) or len(chosen) == chosen.all_bins:
         is_known = np.ones(len(rates), dtype=bool)
     else:
-        is_known = matching_targets(data.targets, keep)
-    rates[is_known] = chosen.positives()[is_known] / chosen.genome_bins
+        is_known = matching_targets(data.targets, str(keep))
+    rates[is_known] = chosen.positives()[is_known] / chosen.all_bins
     return rates

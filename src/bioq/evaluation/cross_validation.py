@@ -81,10 +81,7 @@ def members_of_folds(run: Path, config: RunConfig, data: Dataset) -> Members | N
     """
     if not data.folds or data.chosen is not None:
         return None
-    here = [
-        member.fold if member.data["fingerprint"] == data.fingerprint else None
-        for _, member in read_members(run, config)
-    ]
+    here = [member.fold_in(data) for _, member in read_members(run, config)]
     if None in here or len(set(here)) < 2:
         return None
     folds = [str(Fold(number, data.folds)) for number in range(1, data.folds + 1)]

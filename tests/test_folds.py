@@ -25,7 +25,7 @@ from bioq import BioqError, UsageError
 from bioq.cli import main
 from bioq.dataset import Dataset, Fold, Split, open_dataset, require_undamaged, verify
 from bioq.dataset.batches import Batches
-from bioq.dataset.folds import assign_folds, fold_of_text
+from bioq.dataset.folds import assign_folds, parse_fold
 from bioq.dataset.leaks import count_leaks
 from bioq.evaluation.files import read_evaluation
 from bioq.runs.folder import read_config, training_data
@@ -491,7 +491,7 @@ def test_a_data_set_object_chooses_its_fold(data: Dataset) -> None:
     assert data.fold(1).fold(4).chosen == Fold(4, 4)
     with pytest.raises(BioqError, match=r"--fold 2/4: .* has the splits of 1/4"):
         data.fold(1).chosen_by("2/4")
-    assert str(fold_of_text("12/20")) == "12/20"
+    assert str(parse_fold("12/20")) == "12/20"
     request = TrainingRequest(fold="2/4")
     assert request_from_options(json.loads(json.dumps(request.options()))) == request
 

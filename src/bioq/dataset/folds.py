@@ -50,7 +50,7 @@ class Fold:
 def require_fold(fold: str | None) -> None:
     """Raise UsageError for a `--fold` that is neither a fold nor `all`; None is no fold."""
     if fold not in (None, ALL):
-        fold_of_text(fold)
+        parse_fold(fold)
 
 
 def fold_folder(number: int) -> str:
@@ -63,7 +63,7 @@ def fold_folders(count: int) -> tuple[str, ...]:
     return tuple(map(fold_folder, range(1, count + 1)))
 
 
-def fold_of_text(text: str) -> Fold:
+def parse_fold(text: str) -> Fold:
     """Return the fold that `--fold` names, `2/5`. Raises UsageError for another text."""
     match = _NOTATION.fullmatch(text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from bioq.dataset.folds import ALL, LEAST_FOLDS, MOST_FOLDS, Fold, fold_folders, fold_of_text
+from bioq.dataset.folds import ALL, LEAST_FOLDS, MOST_FOLDS, Fold, fold_folders, parse_fold
 from bioq.dataset.layout import (
     METADATA,
     REMEDY,
@@ -48,8 +49,6 @@ class Dataset(Mapping[str, Split]):
         stored: Mapping[str, Storage],
         fingerprint: str,
         files: dict[str, Any],
-        chosen: Fold | None = None,
-        splits: Mapping[str, Sequence[str]] | None = None,
     ):
         self.path = path
         self.description = description
@@ -60,14 +59,10 @@ class Dataset(Mapping[str, Split]):
         """Relative path -> {"sha256", "bytes"} of every file."""
         self.folds = len(stored) if description.folds else 0
         """Number of folds; 0 for a data set with splits."""
-        self.chosen = chosen
+        self.chosen: Fold | None = None
         """The fold that is the split `test`; None without folds, and before `fold` chooses one."""
         self._stored = stored
-        splits = {name: [name] for name in stored} if splits is None else splits
-        self._splits = {
-            name: Split(name, [stored[folder] for folder in folders], description)
-            for name, folders in splits.items()
-        }
+        self._splits = self._views({name: [name] for name in stored})
 
     def fold(self, number: int) -> Dataset:
         """Return this data set with the splits of a fold: `test` is the fold `number`, from 1,
@@ -90,17 +85,17 @@ class Dataset(Mapping[str, Split]):
         every = fold_folders(self.folds)
         return self._with_splits({"valid": every, "test": every}, None)
 
-    def _with_splits(self, splits: Mapping[str, Sequence[str]], chosen: Fold | None) -> Dataset:
-        return Dataset(
-            self.path,
-            self.description,
-            self._targets,
-            self._stored,
-            self.fingerprint,
-            self.files,
-            chosen,
-            splits,
-        )
+    def _with_splits(self, folders: Mapping[str, Sequence[str]], chosen: Fold | None) -> Dataset:
+        data = copy(self)
+        data.chosen, data._splits = chosen, self._views(folders)
+        return data
+
+    def _views(self, folders: Mapping[str, Sequence[str]]) -> dict[str, Split]:
+        """Return splits by the names of their folders."""
+        return {
+            name: Split(name, [self._stored[folder] for folder in chosen], self.description)
+            for name, chosen in folders.items()
+        }
 
     def chosen_by(self, fold: str | None) -> Dataset:
         """Return this data set with the splits of the fold that `--fold` names, such as `2/5`;
@@ -116,7 +111,7 @@ class Dataset(Mapping[str, Split]):
                     f"each with --fold {ALL}; in Python choose it with data.fold(1)"
                 )
             return self
-        wanted = fold_of_text(fold)
+        wanted = parse_fold(fold)
         if not self.folds:
             raise BioqError(
                 f"--fold {wanted}: {self.path} has splits and no folds; omit --fold, or build the "

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from bioq.dataset import Dataset
-from bioq.dataset.folds import fold_of_text, require_fold
+from bioq.dataset.folds import parse_fold, require_fold
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.files import real
@@ -183,7 +183,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.fold is not None:
-            fold_of_text(self.fold)
+            parse_fold(self.fold)
         if self.recipe.shift >= self.data.window_bp:
             raise UsageError(
                 f"--shift {self.recipe.shift} would move every base out of a window of "

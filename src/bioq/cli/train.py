@@ -31,8 +31,8 @@ from bioq.training.train import run_training
 
 _MODEL_HELP = (
     f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes; or auto: "
-    f"{DEFAULT_MODEL}, for every size of data set, because of these networks it measures best on "
-    "each set compared, from one peak file to 399 targets (docs/training.md)."
+    f"{DEFAULT_MODEL}, for every size of data set, because of these networks it has the best "
+    "average precision on each set compared, from one peak file to 399 targets (docs/training.md)."
 )
 
 

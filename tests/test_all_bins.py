@@ -132,7 +132,7 @@ def make_data(
             labels = np.stack([is_a, ~is_a | (random.random(rows) < 0.1)], axis=1)
             labels[random.permutation(rows)[:BACKGROUND]] = False
             starts = np.stack([np.zeros(rows, int), np.arange(rows) * 2000], axis=1)
-            with writer.split(name, genome_bins=bins) as split:
+            with writer.split(name, all_bins=bins) as split:
                 split.append(codes, pack_labels(labels), starts)
     return open_dataset(folder)
 
@@ -225,7 +225,6 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
         ({"bins": None}, "depend on this share, and hold for it alone"),
         ({"bins": 9000, "keep": "a"}, "(that of all bins is not known: --keep left bins out); av"),
         ({"bins": 9000, "drawn": "matched:1"}, "they are matched to the positives, so harder"),
-        ({"bins": 9000, "drawn": "matched:2+random:2"}, "; some of them are matched to the posi"),
     ],
 )
 def test_every_evaluation_says_the_rate_and_what_follows(

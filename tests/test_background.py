@@ -22,7 +22,7 @@ from bioq.builders.peaks.composition import (
 from bioq.builders.peaks.options import PeakOptions
 from bioq.cli import main
 from bioq.dataset import Dataset, open_dataset
-from bioq.dataset.genome_rate import genome_rates
+from bioq.dataset.all_bins import all_bins_rates
 from bioq.errors import BioqError, UsageError
 from bioq.genome import open_genome
 
@@ -187,7 +187,7 @@ def test_cells_are_shared_out_as_one_bin_at_a_time_from_the_nearest(
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), n=st.integers(1, 4), kind=st.sampled_from(["matched", "random", "both"]))
+@given(data=st.data(), n=st.integers(1, 4), kind=st.sampled_from(["matched", "random"]))
 def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str, n: int
 ) -> None:
@@ -204,15 +204,14 @@ def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
             result.append((name, start, end))
         return result
 
-    text, wanted = f"{kind}:{n}", n
-    if kind == "both":
-        text, wanted = f"random:{n}+matched", n + 4
     peaks = {f"t{target}": intervals(4) for target in range(2)}
     excluded = intervals(2)
     inputs = write_inputs(folder, contigs, peaks)
     (folder / "exclude.bed").write_text("".join(f"{c}\t{s}\t{e}\n" for c, s, e in excluded))
     try:
-        built = build(folder, inputs, background=text, exclude=folder / "exclude.bed", seed=n)
+        built = build(
+            folder, inputs, background=f"{kind}:{n}", exclude=folder / "exclude.bed", seed=n
+        )
     except BioqError:
         return  # no peak, or no bin with a positive
     touching = [interval for each in peaks.values() for interval in each] + excluded
@@ -236,7 +235,7 @@ def test_a_background_bin_has_no_peak_no_excluded_base_and_the_right_split(
         assert len(background) == len(set(background))
         assert set(background) <= set(free)
         positives = len(bins_of(built, split, positive=True))
-        assert len(background) == min(wanted * positives, len(free))
+        assert len(background) == min(n * positives, len(free))
 
 
 def test_matched_windows_have_the_composition_of_the_positive_ones(
@@ -265,7 +264,7 @@ def test_matched_windows_have_the_composition_of_the_positive_ones(
 def test_the_same_seed_draws_the_same_bytes_and_another_seed_other_bins(
     tmp_path: Path, world: dict[str, Path]
 ) -> None:
-    for kind in ("matched:2", "random:2", "matched:1+random:3"):
+    for kind in ("matched:2", "random:2"):
         first, again, other = (
             build(tmp_path, world, f"{kind} {number}", background=kind, seed=seed)
             for number, seed in enumerate((5, 5, 6))
@@ -293,13 +292,13 @@ def test_a_split_with_all_bins_has_every_bin_and_the_genomes_rate(
     built = build(tmp_path, world, "all test", all_bins=("test",))
     every = build(tmp_path, world, "every", keep="all")
     assert bins_of(built, "test") == bins_of(every, "test")
-    assert len(built["test"]) == built["test"].genome_bins == 300
-    assert len(built["train"]) < built["train"].genome_bins == 600
+    assert len(built["test"]) == built["test"].all_bins == 300
+    assert len(built["train"]) < built["train"].all_bins == 600
     assert built.description.contig_bins == (600, 300)
     for split in ("train", "test"):
         rate = every[split].labels().mean(axis=0)
         for data in (sampled, built, every):
-            np.testing.assert_allclose(genome_rates(data, split), rate)
+            np.testing.assert_allclose(all_bins_rates(data, split), rate)
 
 
 def test_the_genomes_rate_of_a_target_that_the_keep_pattern_leaves_out_is_not_known(
@@ -309,13 +308,13 @@ def test_the_genomes_rate_of_a_target_that_the_keep_pattern_leaves_out_is_not_kn
     peaks = {"a": [("chr1", 0, 20), ("chr2", 0, 20)], "b": [("chr1", 40, 60)]}
     inputs = write_inputs(tmp_path, contigs, peaks)
     built = build(tmp_path, inputs, keep="a", all_bins=("test",))
-    np.testing.assert_allclose(genome_rates(built, "train"), [1 / 20, np.nan])
-    np.testing.assert_allclose(genome_rates(built, "test"), [1 / 10, 0])
+    np.testing.assert_allclose(all_bins_rates(built, "train"), [1 / 20, np.nan])
+    np.testing.assert_allclose(all_bins_rates(built, "test"), [1 / 10, 0])
     given = tmp_path / "bins.bed"
     given.write_text("chr1\t0\t20\n")
     listed = build(tmp_path, inputs | {"bins": given}, "listed")
     assert listed.description.contig_bins == ()
-    assert np.isnan(genome_rates(listed, "train")).all()
+    assert np.isnan(all_bins_rates(listed, "train")).all()
 
 
 @pytest.mark.parametrize("soft_masked", [True, False])
@@ -331,8 +330,8 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     printed = capsys.readouterr().err
     assert (
         "--background matched:4 was chosen, because 100% of the labels of the bins with a positive "
-        "are positive (the limit is 10%); --background matched:N, random:N, both or none "
-        "chooses another"
+        "are positive (the limit is 10%); --background matched:N, random:N or none chooses "
+        "another"
     ) in printed
     positives = len(bins_of(open_dataset(tmp_path / "out"), "train", positive=True))
     added = f"{4 * positives} matched bins without a peak"
@@ -341,20 +340,6 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     assert ("repeats " in printed.split("without a peak;")[1].split("\n")[0]) == soft_masked
     assert ("the genome has no soft mask" in printed) == (not soft_masked)
     assert "test: 300 windows" in printed
-
-
-def test_both_kinds_are_drawn_and_reported(
-    tmp_path: Path, world: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    built = build(tmp_path, world, background="random:1+matched:2")
-    assert built.description.options["background"] == "matched:2+random:1"
-    lines = [line for line in capsys.readouterr().err.split("\n") if "without a peak;" in line]
-    positives = len(bins_of(built, "train", positive=True))
-    for line, number, kind in zip(lines[:2], (2, 1), ("matched", "random"), strict=True):
-        added = f"{number * positives} {kind} bins without a peak"
-        assert line.startswith(f"train: {positives} bins with a positive, {added}; GC ")
-    alone = build(tmp_path, world, "alone", background="matched:2")
-    assert set(bins_of(alone, "train")) < set(bins_of(built, "train"))
 
 
 def test_many_targets_with_few_positives_each_get_no_background(
@@ -430,19 +415,18 @@ def test_every_kind_of_genome_gives_the_same_background(
     "text",
     [
         *("matched:x", "matched:", "matched:0", "matched:-1", "matched:1.5", "Matched", "all", ""),
-        *("matched+", "matched:1+matched:2", "matched+none", "random:1,matched:1"),
+        *("matched+", "matched:1+random:2", "random:1,matched:1"),
     ],
 )
 def test_another_text_for_the_background_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--background '.*', expected matched:N, random:N, b"):
+    with pytest.raises(UsageError, match=r"--background '.*', expected matched:N or random:N, w"):
         PeakOptions(background=text)
 
 
 def test_the_texts_of_a_background_are_read_and_written() -> None:
-    assert parse_background("matched:7") == Background(matched=7)
-    assert parse_background("random") == Background(random=4)
-    assert parse_background("random:4+matched:2") == Background(matched=2, random=4)
-    for text in ("random:3", "none", "matched:2+random:4"):
+    assert parse_background("matched:7") == Background("matched", 7)
+    assert parse_background("random") == Background("random", 4)
+    for text in ("random:3", "none", "matched:2"):
         assert str(parse_background(text)) == text
 
 

@@ -651,8 +651,8 @@ def test_a_data_set_without_lengths_is_written_and_read_as_before(tmp_path: Path
     write(tmp_path / "set", coordinates=False)
     meta = json.loads((tmp_path / "set" / "dataset.json").read_text())
     assert not {"contig_bp", "contig_bins"} & set(meta["description"])
-    assert "genome_bins" not in meta["splits"]["train"]
-    assert open_dataset(tmp_path / "set")["train"].genome_bins is None
+    assert "all_bins" not in meta["splits"]["train"]
+    assert open_dataset(tmp_path / "set")["train"].all_bins is None
     assert open_dataset(tmp_path / "set").description.contig_lengths == {}
     assert verify(tmp_path / "set").fingerprint == open_dataset(tmp_path / "set").fingerprint
 

@@ -113,7 +113,7 @@ def test_a_fold_has_the_windows_of_a_data_set_that_was_split_by_the_same_contigs
         assert len(split) == len(expected) > 0
         assert split.masked_windows == expected.masked_windows > 0
         assert split.stored_bytes == expected.stored_bytes
-        assert split.genome_bins == expected.genome_bins
+        assert split.all_bins == expected.all_bins
         assert split.has_coordinates
         np.testing.assert_array_equal(split.positives(), expected.positives())
         np.testing.assert_array_equal(split.labels(), split.read(slice(None)).labels)

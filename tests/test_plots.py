@@ -75,8 +75,7 @@ PER_TARGET = pd.DataFrame(
         "danq_pr_auc": ["0.3", "0.4", "0.5", "0.2"],
         "roc_auc": [0.85, 0.88, 0.95, np.nan],
         "average_precision": [0.35, 0.3, 0.6, np.nan],
-        "positives": [10, 20, 60, 0],
-        "windows": [200] * 4,
+        "positive_rate": [0.05, 0.1, 0.3, 0.0],
     }
 )
 CALIBRATION = pd.DataFrame(
@@ -220,7 +219,7 @@ def test_targets_without_groups_share_one_row():
 def test_many_groups_keep_the_largest_and_pool_the_rest():
     names = [f"g{number}" for number in range(9) for _ in range(9 - number)]
     table = pd.DataFrame(
-        {"group": names, "roc_auc": 0.8, "average_precision": 0.4, "positives": 3, "windows": 9}
+        {"group": names, "roc_auc": 0.8, "average_precision": 0.4, "positive_rate": 1 / 3}
     )
     labels = [label.get_text() for label in plot_targets(table).axes[0].get_yticklabels()]
     assert labels == [*(f"g{number}" for number in range(6)), "other groups"]

@@ -35,7 +35,7 @@ def background(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     vcf
         VCF or BCF of common variants; - reads standard input.
     genome

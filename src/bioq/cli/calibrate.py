@@ -40,7 +40,7 @@ def calibrate(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     dataset
         Data set folder with the run's targets; its validation split is read.
     batch_size

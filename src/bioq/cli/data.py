@@ -15,7 +15,7 @@ from bioq.cli.options import FLAGS, ChromAlias, Force
 from bioq.cli.tables import print_line, print_path
 from bioq.dataset import Dataset, LabelKinds, Split, label_kinds, open_dataset
 from bioq.dataset import verify as verify_dataset
-from bioq.dataset.genome_rate import genome_rates
+from bioq.dataset.all_bins import all_bins_rates
 from bioq.dataset.leaks import count_leaks
 from bioq.dataset.targets import NAME
 from bioq.errors import counted, some
@@ -47,6 +47,8 @@ def peaks(
     For example:
 
         bioq data peaks --genome hg38 --exclude encode:hg38 --targets targets.tsv --out data
+        bioq data peaks --genome hg38 --targets ctcf.tsv --out ctcf --all-bins test
+        bioq data peaks --genome hg38 --targets targets.tsv --out folded --folds 5
         bioq data peaks --genome sacCer3.fa.gz --targets targets.tsv --out yeast \\
             --label midpoint --chrom-alias chromAlias.tsv --exclude exclude.bed \\
             --valid-chrom chrII --test-chrom chrIV
@@ -57,8 +59,9 @@ def peaks(
         Genome that the peaks were called on: FASTA (plain, gzip or bgzip), 2bit, or a name such as
         hg38, which is downloaded once from UCSC.
     targets
-        Tab-separated table with the columns name and peaks (a path relative to the table); more
-        columns are kept as annotation.
+        Tab-separated table with the columns name and peaks: a path relative to the table, or the
+        paths of replicates with ; between them (docs/peaks.md). More columns are kept as
+        annotation.
     out
         New folder for the data set.
     exclude
@@ -231,7 +234,7 @@ def _split_line(data: Dataset, split: Split) -> str:
     coordinates = "" if split.has_coordinates else ", no coordinates"
     total = int(split.positives().sum())
     rate = total / max(len(split) * split.targets, 1)
-    bins, in_genome = split.genome_bins or 0, genome_rates(data, split.name).mean()
+    bins, in_genome = split.all_bins or 0, all_bins_rates(data, split.name).mean()
     if bins > len(split) and not np.isnan(in_genome):
         of_all = f" ({in_genome:.3%} in all {bins:,} bins of its contigs)"
     else:

@@ -40,11 +40,12 @@ def evaluate(
 
         bioq evaluate run yeast
         bioq evaluate run yeast --split valid
+        bioq evaluate models/ensemble folded
 
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     dataset
         Data set folder with the run's targets.
     out

@@ -5,6 +5,7 @@ command, and the packages that define options do not depend on the command line'
 """
 
 import textwrap
+from ast import literal_eval
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -88,7 +89,9 @@ def _defaults(command: str) -> Mapping[str, str]:
 def _shown(entry: HelpEntry, defaults: Mapping[str, str]) -> HelpEntry:
     """Return an entry whose text has no line breaks of the source, and no default that is empty."""
     description = InlineText(Text(" ".join(_plain(entry.description).split())))
-    default = None if entry.default == "()" else entry.default
+    default = entry.default
+    if default is not None and default.startswith("("):  # a tuple: its values as they are typed
+        default = " ".join(map(str, literal_eval(default))) or None
     default = defaults.get(entry.names[0], default) if entry.names else default
     return entry.copy(description=description, default=default)
 

@@ -39,7 +39,7 @@ def mutagenesis(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per substitution,
         positions counted from 0), .png or .svg (the figure only).

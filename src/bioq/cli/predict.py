@@ -44,7 +44,7 @@ def predict(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for
         regions .bw: one bigWig per target, OUT.TARGET.bw, with the mean of the bins over each

@@ -29,7 +29,7 @@ def serve(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     genome
         Genome of regions and variants: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38,
         which is downloaded once from UCSC.

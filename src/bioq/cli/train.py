@@ -30,9 +30,9 @@ from bioq.training.recipes import TrainConfig
 from bioq.training.train import run_training
 
 _MODEL_HELP = (
-    f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes; or auto: "
-    f"{DEFAULT_MODEL}, for every size of data set, because of these networks it has the best "
-    "average precision on each set compared, from one peak file to 399 targets (docs/training.md)."
+    f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes; or auto, which is "
+    f"{DEFAULT_MODEL}: of these networks it had the best average precision on each data set on "
+    "which they were compared, from one peak file to 399 targets (docs/training.md)."
 )
 
 
@@ -90,9 +90,9 @@ def train(
         With --from: train only the weights that belong to single targets (the output layer and
         the targets' queries); the weights that all targets share do not change.
     fold
-        Of a data set with folds, the fold to test and the number of folds: 2/5 tests on fold 2,
-        validates on fold 3 and trains on the others. all: train a model for each fold in turn, into
-        OUT/fold-1, OUT/fold-2, ..., and make their ensemble, OUT/ensemble.
+        Of a data set with folds, the fold to test: 2/5 tests on fold 2 of 5, validates on fold 3
+        and trains on the others. all: train a model for each fold in turn, OUT/fold-1, OUT/fold-2,
+        ..., and make their ensemble, OUT/ensemble.
     resume
         Continue an interrupted run, or the folds of --fold all that are not finished.
     plan

@@ -53,7 +53,7 @@ def variants(
     Parameters
     ----------
     run
-        Run folder, written by 'bioq train'.
+        Run folder, written by 'bioq train' or 'bioq ensemble'.
     more
         More variants, after a variant.
     genome

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bioq.dataset.all_bins import KEEP_GIVEN
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, counted, some
 
 if TYPE_CHECKING:
     from bioq.dataset.reading import Dataset
 
-GIVEN_BINS = "the bins given"
-"""The value of the option `keep` of a data set whose bins were a list."""
 _CHROM_OPTION = {"valid": "--valid-chrom", "test": "--test-chrom"}
 
 
@@ -100,7 +99,7 @@ def _add_negatives(data: Dataset) -> str:
     about = data.description
     if about.made_by != "peaks":
         return "build the data set again with windows that are negative"
-    if about.options.get("keep") == GIVEN_BINS:
+    if about.options.get("keep") == KEEP_GIVEN:
         return "add bins without a peak to the file of --bins and build the data set again"
     return "build the data set again with background windows (--background matched)"
 

@@ -99,7 +99,7 @@ class SplitMetadata:
     """Whether the source had every window on both strands and only the first is stored."""
     has_coordinates: bool
     """Whether the split has `bins.npy`."""
-    genome_bins: AtLeastZero | None = None
+    all_bins: AtLeastZero | None = None
     """Bins of the split's contigs that may be windows, stored here or not (the sum of
     `contig_bins`); None, and absent, if it is not known."""
 

@@ -41,8 +41,8 @@ class Split:
         self.targets = stored[0].targets
         self.strands_folded = stored[0].strands_folded
         """Whether the source had every window on both strands and only the first is stored."""
-        bins = [each.genome_bins for each in stored if each.genome_bins is not None]
-        self.genome_bins = sum(bins) if len(bins) == len(stored) else None
+        bins = [each.all_bins for each in stored if each.all_bins is not None]
+        self.all_bins = sum(bins) if len(bins) == len(stored) else None
         """Bins of the split's contigs that may be windows, stored here or not; None if it is not
         known."""
         self.contigs = description.contigs

@@ -56,7 +56,7 @@ class Storage:
         """The folder's name in the data set."""
         self.targets = targets
         self.strands_folded = metadata.strands_folded
-        self.genome_bins = metadata.genome_bins
+        self.all_bins = metadata.all_bins
         windows, masked = metadata.windows, metadata.masked_windows
         self._windows = windows
         width = description.window_bp

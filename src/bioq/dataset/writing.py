@@ -140,9 +140,9 @@ class DatasetWriter:
 
     @contextlib.contextmanager
     def split(
-        self, name: str, *, strands_folded: bool = False, genome_bins: int | None = None
+        self, name: str, *, strands_folded: bool = False, all_bins: int | None = None
     ) -> Iterator[SplitWriter]:
-        """Open the split or fold `name` for appending; closed when the block ends. `genome_bins`
+        """Open the split or fold `name` for appending; closed when the block ends. `all_bins`
         are the bins of its contigs, see `SplitMetadata`."""
         if name not in self._names or name in self._splits:
             raise ValueError(f"split {name!r}: expected one of {self._names}, each once")
@@ -151,7 +151,7 @@ class DatasetWriter:
         )
         try:
             yield writer
-            self._splits[name] = replace(writer.close(), genome_bins=genome_bins)
+            self._splits[name] = replace(writer.close(), all_bins=all_bins)
         finally:
             writer.abandon()
 

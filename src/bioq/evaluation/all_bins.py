@@ -16,7 +16,7 @@ import pandas as pd
 
 from bioq import metrics
 from bioq.dataset import Dataset
-from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY, genome_rates
+from bioq.dataset.all_bins import all_bins_rates, has_every_positive
 from bioq.evaluation.areas import Pool, macro_areas
 from bioq.evaluation.summary import (
     AllBins,
@@ -30,8 +30,6 @@ from bioq.evaluation.summary import (
 SUFFIX = "_all_bins"
 """Ends the names of the columns of `per_target.tsv` of scores at the genome's own rate; those of
 intervals have `_low` and `_high` behind it."""
-
-
 MOST_WEIGHT = 10
 """If a window stands for more bins there is no interval: of the intervals at 8 bins per window 95
 to 100 % contained the average precision of all bins, at 32 bins 62 to 92 %, at 162 bins 29 to 54 %
@@ -63,18 +61,17 @@ class Sample:
 
 def sample_of(data: Dataset, split: str, labels: Labels) -> Sample | None:
     """Return how the windows of a split stand for all bins; None if the bins are not recorded."""
-    bins = data[split].genome_bins
+    bins = data[split].all_bins
     if not bins or bins < len(labels):
         return None
     is_background = ~labels.any(axis=1)
     background = int(is_background.sum())
-    rates = genome_rates(data, split)
+    rates = all_bins_rates(data, split)
     options = data.description.options
-    has_every_positive = options.get("keep") in (KEEP_ANY, KEEP_ALL)
     weights, drawn = None, str(options.get("background") or "")
     if len(labels) == bins:
         drawn = "all"
-    elif background and has_every_positive:
+    elif background and has_every_positive(options.get("keep")):
         weight = (bins - len(labels) + background) / background
         weights = np.where(is_background, weight, 1.0)
     return Sample(bins, background, drawn, weights, rates, _genome_rate(data))
@@ -84,8 +81,8 @@ def _genome_rate(data: Dataset) -> float:
     """Return the share of positive labels in all bins of all splits; NaN if it is not known."""
     positive = bins = 0.0
     for name, split in data.items():
-        positive += float((genome_rates(data, name) * (split.genome_bins or 0)).sum())
-        bins += (split.genome_bins or 0) * split.targets
+        positive += float((all_bins_rates(data, name) * (split.all_bins or 0)).sum())
+        bins += (split.all_bins or 0) * split.targets
     return positive / bins if bins else float("nan")
 
 

@@ -21,6 +21,9 @@ from bioq.evaluation.summary import VALID, FoldScores, Labels, Probability, as_c
 from bioq.runs.folder import RunConfig, read_members
 from bioq.runs.trained_model import TrainedModel
 
+_MEANS = ("macro", "micro")
+_AREAS = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
+
 
 @dataclass(frozen=True)
 class Members:
@@ -78,10 +81,7 @@ def members_of_folds(run: Path, config: RunConfig, data: Dataset) -> Members | N
     """
     if not data.folds or data.chosen is not None:
         return None
-    here = [
-        member.fold if member.data["fingerprint"] == data.fingerprint else None
-        for _, member in read_members(run, config)
-    ]
+    here = [member.fold_in(data) for _, member in read_members(run, config)]
     if None in here or len(set(here)) < 2:
         return None
     folds = [str(Fold(number, data.folds)) for number in range(1, data.folds + 1)]
@@ -127,10 +127,6 @@ def folds_table(scores: Sequence[FoldScores]) -> list[list[str]]:
         deviation_row.append(_over(_deviation, values))
     rows += [mean_row, deviation_row]
     return rows
-
-
-_MEANS = ("macro", "micro")
-_AREAS = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 
 
 def _over(function: Callable[[Sequence[float]], Any], values: Sequence[float | None]) -> str:

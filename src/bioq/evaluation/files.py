@@ -75,6 +75,8 @@ def read_folder(folder: Path) -> Evaluation:
         separator="\t",
         remedy=_REMEDY,
     )
+    if "positive_rate" not in per_target:  # written before 2026-11-30
+        per_target["positive_rate"] = per_target["positives"] / per_target["windows"]
     curves = read_numbers(
         folder,
         CURVES,

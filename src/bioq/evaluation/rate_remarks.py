@@ -50,8 +50,7 @@ def _estimate(known: AllBins) -> str:
     weight = known["scores"]["weight"]
     doubts = []
     if "matched" in known["drawn"]:
-        some = "some of them" if "random" in known["drawn"] else "they"
-        doubts.append(f"{some} are matched to the positives, so harder than other bins: too low")
+        doubts.append("they are matched to the positives, so harder than other bins: too low")
     if weight > MOST_WEIGHT:
         doubts.append(f"more than {MOST_WEIGHT}: rough, and too high with few windows")
     use = "; use --all-bins, or random:20 and more" if doubts else ""

@@ -92,7 +92,7 @@ def plot_targets(per_target: pd.DataFrame) -> Figure:
             few = shown.get("few_positives", pd.Series(0, shown.index)).to_numpy() == 1
             _draw_strip(axes, height, shown[score].to_numpy(dtype=float), few, colours[name])
             if score == "average_precision" and len(shown):
-                rate = float(_rates(shown).median())
+                rate = float(shown["positive_rate"].median())
                 axes.plot([rate, rate], [height - 0.34, height + 0.34], **_DASHED)
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.45, -0.6)
@@ -140,12 +140,7 @@ def _constant_of(per_target: pd.DataFrame, score: str, published: pd.Series) -> 
     if score == "roc_auc":
         return 0.5
     both = per_target[score].notna() & published.notna()
-    return float(_rates(per_target)[both].mean())
-
-
-def _rates(per_target: pd.DataFrame) -> pd.Series:
-    """Return each target's share of positive windows."""
-    return per_target["positives"] / per_target["windows"]
+    return float(per_target["positive_rate"][both].mean())
 
 
 @matplotlib.rc_context(STYLE)

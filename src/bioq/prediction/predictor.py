@@ -63,7 +63,7 @@ class PredictOptions:
     pad: bool = False
     """Put a sequence that is shorter than the window in the middle of unknown bases."""
     held_out: bool = False
-    """Predict each region with those members of an ensemble only whose training has not seen its
+    """Of an ensemble: predict each region only with the members whose training has not seen its
     contig."""
     dtype: Dtype = "float32"
     """Type of the probabilities in the file: float32, or float16 for half the size."""

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,12 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         _write(folder / f"{figure.name}.png", to_png(figure.figure))
         element = inline_svg(svg, name=figure.name, title=figure.title)
         shown.append({"drawn": figure, "svg": Markup(element)})
-    page = page_template("report.html.j2", {"cell": _cell, "text_columns": _text_columns}).render(
+    filters: dict[str, Callable[..., Any]] = {
+        "cell": _cell,
+        "text_columns": _text_columns,
+        "f1_of_yes": f1_of_yes,
+    }
+    page = page_template("report.html.j2", filters).render(
         summary=evaluation.summary,
         config=config,
         figures=shown,
@@ -132,8 +137,8 @@ def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Return the headings, and rows of cells (text, sort key)."""
-    rate = per_target["positives"] / per_target["windows"]
-    table = per_target.assign(positive_rate=rate, brier_of_constant=rate * (1 - rate))
+    rate = per_target["positive_rate"]
+    table = per_target.assign(brier_of_constant=rate * (1 - rate))
     if "f1_at_threshold" in table:
         table["f1_of_yes"] = f1_of_yes(rate.where(rate > 0).to_numpy())
     if "average_precision_all_bins" not in table:

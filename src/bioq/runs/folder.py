@@ -91,6 +91,11 @@ class RunConfig:
         fold: str | None = self.training.get("fold")
         return fold
 
+    def fold_in(self, data: Dataset) -> str | None:
+        """Return the fold of a data set that the run leaves for testing; None if it was trained on
+        other data, or without folds."""
+        return self.fold if self.data["fingerprint"] == data.fingerprint else None
+
     @property
     def contig_lengths(self) -> Mapping[str, int]:
         """Contig -> bases in the genome of the data set; {} if the run did not record them."""
@@ -321,10 +326,7 @@ def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
     if not data.folds or data.chosen is not None:
         return data
     trained = [member for _, member in read_members(run, config)] or [config]
-    folds = {
-        each.fold if each.data["fingerprint"] == data.fingerprint else None for each in trained
-    }
-    fold, *others = folds
+    fold, *others = {each.fold_in(data) for each in trained}
     if others:
         raise BioqError(
             f"{run}: its members were trained on different folds of {data.path}, so no split of it "

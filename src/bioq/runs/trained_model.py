@@ -6,7 +6,7 @@ by the ensemble's own calibration if it has one. `mean_of_members` is the only p
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -23,7 +23,6 @@ from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
 from bioq.runs.folder import (
     BEST,
-    ENSEMBLE,
     LAST,
     RunConfig,
     network_outline,
@@ -81,8 +80,9 @@ class TrainedModel(nn.Module):
         """Return the ensemble of some of the members, not copies of them, without a calibration:
         that of the whole ensemble was fitted to the mean of all members."""
         members = members_of(self)
-        chosen = Ensemble([cast(TrainedModel, members[number]) for number in numbers])
-        return TrainedModel(chosen, targets=self.targets, config=self.config)
+        chosen = [cast(TrainedModel, members[number]) for number in numbers]
+        network = Ensemble(chosen, architecture=self.config.model)
+        return TrainedModel(network, targets=self.targets, config=self.config)
 
 
 class Ensemble(nn.Module):
@@ -93,17 +93,12 @@ class Ensemble(nn.Module):
     because predictions call each of them and not this module.
     """
 
-    def __init__(self, members: Sequence[TrainedModel]):
+    def __init__(self, members: Sequence[TrainedModel], *, architecture: Mapping[str, Any]):
         super().__init__()
         self.members = nn.ModuleList(members)
-        first = members[0]
-        self.architecture = {
-            "name": ENSEMBLE,
-            "targets": len(first.targets),
-            "window_bp": first.window_bp,
-            "sizes": {},
-        }
-        self.training = first.training
+        self.architecture = dict(architecture)
+        """The entry `model` of the ensemble's `config.json`."""
+        self.training = members[0].training
 
     def forward(self, windows: Tensor) -> Tensor:
         total: Tensor = sum(member(windows) for member in self.members)
@@ -165,7 +160,7 @@ def _load_network(run: Path, config: RunConfig, targets: pd.DataFrame, weights: 
                 "make the ensemble again with 'bioq ensemble'"
             )
         members.append(member)
-    return Ensemble(members)
+    return Ensemble(members, architecture=config.model)
 
 
 def require_module(model: object) -> nn.Module:

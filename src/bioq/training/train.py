@@ -1,7 +1,7 @@
 """`train`: from the caller's options to a plan, the network and its state, and the loop."""
 
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,8 @@ def run_training(
     path = data.path if isinstance(data, Dataset) else data
     before = _identity(run)
     try:
-        _train_ranks(data, run, request, resume, force, 0 if part_of is None else part_of.later)
+        later_folds = 0 if part_of is None else part_of.later
+        _train_ranks(_Training(data, run, request, resume, force, later_folds))
     except UsageError:  # nothing was begun
         raise
     except BaseException as error:  # also the errors that libraries raise in place of an interrupt
@@ -123,15 +124,22 @@ def _identity(run: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _train_ranks(
-    data: Dataset | Path,
-    run: Path,
-    request: TrainingRequest,
-    resume: bool,
-    force: bool,
-    later_folds: int,
-) -> None:
+@dataclass(frozen=True)
+class _Training:
+    """The arguments of a training; those of `run_training`."""
+
+    data: Dataset | Path
+    run: Path
+    request: TrainingRequest
+    resume: bool
+    force: bool
+    later_folds: int
+    """Trainings of other folds that follow in the same command."""
+
+
+def _train_ranks(training: _Training) -> None:
     """Train in this process, or in ranks that this process starts."""
+    data, run, request, resume = training.data, training.run, training.request, training.resume
     if request.fold is None and isinstance(data, Dataset) and data.chosen is not None:
         request = replace(request, fold=str(data.chosen))
     config = request.config
@@ -147,8 +155,8 @@ def _train_ranks(
                 "run": str(run),
                 "request": request.options(),
                 "resume": resume,
-                "force": force,
-                "later_folds": later_folds,
+                "force": training.force,
+                "later_folds": training.later_folds,
             },
             device=config.device,
             devices=config.devices,
@@ -156,34 +164,29 @@ def _train_ranks(
             folder=run,
         )
     else:
-        _train(data, run, request, resume, force, later_folds)
+        _train(replace(training, request=request))
 
 
 def train_rank(
     data: str, run: str, request: dict[str, Any], resume: bool, force: bool, later_folds: int
 ) -> None:
     """Train as one of the ranks that `train` starts."""
-    _train(Path(data), Path(run), request_from_options(request), resume, force, later_folds)
+    options = request_from_options(request)
+    _train(_Training(Path(data), Path(run), options, resume, force, later_folds))
 
 
-def _train(
-    data: Dataset | Path,
-    run: Path,
-    request: TrainingRequest,
-    resume: bool,
-    force: bool,
-    later_folds: int,
-) -> None:
+def _train(training: _Training) -> None:
     """Train in this process, together with the other ranks if it is one of several."""
+    run, request, resume = training.run, training.request, training.resume
     config = request.config
     with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
         if not ranks.is_first:
             stack.enter_context(no_progress())
-        data = open_data(data, ranks, fold_wanted(request, run, resume=resume))
+        data = open_data(training.data, ranks, fold_wanted(request, run, resume=resume))
         if not resume:
             with ranks.agreed():
                 if ranks.is_first:
-                    require_new_run(run, data.path, request.from_run, force=force)
+                    require_new_run(run, data.path, request.from_run, force=training.force)
         with ranks.agreed():
             config = replace(config, devices=ranks.local, nodes=ranks.world // ranks.local)
             request = replace(request, config=config)
@@ -199,8 +202,8 @@ def _train(
         if note and ranks.is_first:
             say(note)
         if not resume:
-            _create_run(run, plan, network, data, ranks, force)
-        make_loop(plan, network, data, run, ranks, later_folds).run()
+            _create_run(run, plan, network, data, ranks, training.force)
+        make_loop(plan, network, data, run, ranks, training.later_folds).run()
 
 
 def fold_wanted(request: TrainingRequest, run: Path | None, *, resume: bool) -> str | None:

@@ -76,7 +76,7 @@ class VariantTableOptions:
     background: Path | None = None
     """File written by 'bioq background' with this model; adds E-values and z-scores."""
     held_out: bool = False
-    """Score each allele with those members of an ensemble only whose training has not seen its
+    """Of an ensemble: score each allele only with the members whose training has not seen its
     contig."""
     format: Format = "table"
     """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and

@@ -30,5 +30,4 @@ def positive_rates(service: Service) -> PositiveRates | None:
     table, summary = found.evaluation.per_target, found.evaluation.summary
     if list(table[NAME]) != list(service.targets[NAME]):
         return None
-    rate = table["positives"].to_numpy(np.float64) / summary["windows"]
-    return PositiveRates(summary["split"], rate)
+    return PositiveRates(summary["split"], table["positive_rate"].to_numpy(np.float64))

@@ -8,8 +8,7 @@ tangermeme (`match.extract_matching_loci`) in steps of 2 %, in adjacent windows;
 (`data.preprocess.get_gc_matched_intervals`) through tangermeme, by default in steps of 10 %.
 Repeats are half of a human genome and little of a peak, so a model that has only learned to
 recognise repeats separates windows that are matched in GC alone. `random:N` draws any bins: then a
-model can learn GC alone, which most of the genome's bins differ in, and both kinds can be added
-(docs/peaks.md compares them).
+model can learn GC alone, in which most of the genome's bins differ (docs/peaks.md).
 """
 
 import re
@@ -29,10 +28,8 @@ from bioq.builders.peaks.composition import (
 )
 from bioq.errors import UsageError, shown
 
-Kind = Literal["matched", "random"]
-NO_BACKGROUND = "none"
-_PART = re.compile(r"(matched|random)(?::([1-9][0-9]{0,8}))?")
-_JOINED_BY = "+"
+Kind = Literal["matched", "random", "none"]
+_NOTATION = re.compile(r"(matched|random)(?::([1-9][0-9]{0,8}))?")
 
 Flags = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
@@ -41,31 +38,24 @@ BinNumbers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Background:
-    """The number of bins without a peak that are added for each bin with a positive."""
+    """Bins without a peak that are added: of the same composition (matched), of any (random)."""
 
-    matched: int = 0
-    """Bins of the same composition."""
-    random: int = 0
-    """Bins of any composition."""
+    kind: Kind
+    number: int
+    """For each bin with a positive."""
 
     def __bool__(self) -> bool:
         return self != NONE
 
     def __str__(self) -> str:
-        parts = [f"{kind}:{number}" for kind, number in self.parts()]
-        return _JOINED_BY.join(parts) or NO_BACKGROUND
-
-    def parts(self) -> list[tuple[Kind, int]]:
-        """Return the kinds of bins that are added, with their numbers, in the order of drawing."""
-        both: list[tuple[Kind, int]] = [("matched", self.matched), ("random", self.random)]
-        return [(kind, number) for kind, number in both if number]
+        return f"{self.kind}:{self.number}" if self else self.kind
 
 
-NONE = Background()
+NONE = Background("none", 0)
 USUAL_NUMBER = 4
-"""Bins of a kind for each bin with a positive, where no number is given. With one bin, a model
-learned to score against GC (docs/peaks.md)."""
-DEFAULT = Background(matched=USUAL_NUMBER)
+"""Bins for each bin with a positive, where no number is given. With one bin, a model learned to
+score against GC (docs/peaks.md)."""
+DEFAULT = Background("matched", USUAL_NUMBER)
 """The background of data sets that need one."""
 MOST_POSITIVE = 0.1
 """Without an option, a data set gets a background if a larger share of the labels of the bins that
@@ -75,30 +65,28 @@ windows are negative for most targets."""
 
 
 def parse_background(text: str) -> Background:
-    """Return the background that a text names: `matched:N`, `random:N`, both joined by `+`, or
-    `none`; a kind without `:N` has USUAL_NUMBER.
+    """Return the background that a text names: `matched:N`, `random:N` or `none`; a kind without
+    `:N` has USUAL_NUMBER.
 
     Raises UsageError for another text.
     """
-    if text == NO_BACKGROUND:
+    if text == str(NONE):
         return NONE
-    parts = [_PART.fullmatch(part) for part in text.split(_JOINED_BY)]
-    numbers = {match[1]: int(match[2] or USUAL_NUMBER) for match in parts if match is not None}
-    if len(numbers) < len(parts):
+    match = _NOTATION.fullmatch(text)
+    if match is None:
         raise UsageError(
-            f"--background {shown(text)}, expected matched:N, random:N, both as "
-            "matched:N+random:N, where N is the number of bins for each bin with a positive, 1 to "
-            f"999999999, or {NO_BACKGROUND}"
+            f"--background {shown(text)}, expected matched:N or random:N, where N is the number of "
+            f"bins for each bin with a positive, 1 to 999999999, or {NONE}"
         )
-    return Background(**numbers)
+    return Background(
+        "matched" if match[1] == "matched" else "random", int(match[2] or USUAL_NUMBER)
+    )
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Bins of one kind in the background of a group of contigs, and how they fit the bins with a
-    positive."""
+    """The background of a group of contigs, and how it fits the bins with a positive."""
 
-    kind: Kind
     bins: BinNumbers
     """Ascending numbers of bins."""
     wanted: int
@@ -126,28 +114,24 @@ def draw_background(
     group: npt.NDArray[np.integer],
     composition: Composition,
     seed: int,
-) -> dict[int, list[Drawn]]:
-    """Draw the background of every group of contigs: group -> bins of each kind.
+) -> dict[int, Drawn]:
+    """Draw the background of every group of contigs: group -> its background.
 
     `positive` and `candidate` are whether each bin is kept for a positive or may be drawn,
     `(bins,)`; `group` is the number of the group of each bin, `(bins,)`: its split or its fold.
     A group's bins are drawn from itself, with random numbers that depend on the seed and the
     group's number alone.
     """
-    drawn: dict[int, list[Drawn]] = {}
+    draw = _matched if background.kind == "matched" else _any
+    drawn: dict[int, Drawn] = {}
     for number in np.unique(group[positive]).tolist():
         is_here = group == number
         cells = composition.cell[is_here & positive]
         bins = np.flatnonzero(is_here & candidate).astype(np.int32)
         random = np.random.default_rng([seed, number])
-        drawn[number] = []
-        for kind, per_positive in background.parts():
-            draw = _matched if kind == "matched" else _any
-            rows = draw(cells, composition.cell[bins], per_positive, random)
-            chosen = np.sort(bins[rows])
-            part = Drawn(kind, chosen, per_positive * len(cells), cells, composition.cell[chosen])
-            drawn[number].append(part)
-            bins = np.delete(bins, rows)
+        chosen = np.sort(bins[draw(cells, composition.cell[bins], background.number, random)])
+        wanted = background.number * len(cells)
+        drawn[number] = Drawn(chosen, wanted, cells, composition.cell[chosen])
     return drawn
 
 

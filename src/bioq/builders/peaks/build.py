@@ -32,7 +32,7 @@ from bioq.dataset import (
     new_dataset,
     unpack_labels,
 )
-from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
+from bioq.dataset.all_bins import KEEP_ALL, KEEP_ANY, KEEP_GIVEN, has_every_positive
 from bioq.dataset.target_sheet import TargetSheet, read_target_sheet
 from bioq.dataset.targets import NAME, matching_targets
 from bioq.errors import BioqError, UsageError, some
@@ -153,7 +153,7 @@ def _refuse_choices(options: PeakOptions, exclude: Path | None) -> None:
     asked = options.asked_background
     flags = {
         "--exclude": exclude is not None,
-        "a --keep pattern": options.keep not in (KEEP_ANY, KEEP_ALL),
+        "a --keep pattern": not has_every_positive(options.keep),
         "--background": bool(asked),
         "--all-bins": bool(options.all_bins),
     }
@@ -295,17 +295,17 @@ def _write_splits(writer: DatasetWriter, plan: _Plan) -> list[str]:
     with progress("write windows", len(plan.rows), "windows") as advance:
         for number, split in enumerate(plan.groups.names):
             rows = plan.rows[split_of_row == number]
-            genome_bins = None
+            all_bins = None
             if plan.kept is not None:
-                genome_bins = int(plan.kept.contig_bins[split_of_contig == number].sum())
-            with writer.split(split, genome_bins=genome_bins) as out:
+                all_bins = int(plan.kept.contig_bins[split_of_contig == number].sum())
+            with writer.split(split, all_bins=all_bins) as out:
                 positives = _write_split(out, plan, rows, advance)
             if not len(rows):
                 writer.drop_split(split)
             if len(rows) or (split_of_contig == number).any():
-                has_all = plan.options.keep in (KEEP_ANY, KEEP_ALL) or len(rows) == genome_bins
+                is_known = has_every_positive(plan.options.keep) or len(rows) == all_bins
                 summary.append(
-                    split_summary(split, len(rows), positives, genome_bins if has_all else None)
+                    split_summary(split, len(rows), positives, all_bins if is_known else None)
                 )
             all_positives += positives
     warnings = label_warnings(
@@ -368,7 +368,7 @@ def _recorded(options: PeakOptions, kept: KeptBins | None) -> dict[str, Any]:
     for elsewhere in ("label", "window_bp", "bin_bp"):
         del recorded[elsewhere]
     if kept is None:
-        recorded["keep"] = "the bins given"
+        recorded["keep"] = KEEP_GIVEN
     for unused in ("folds",) if options.folds is None else ("valid_chrom", "test_chrom"):
         del recorded[unused]
     if not options.all_bins:

@@ -1,7 +1,6 @@
 """Which bins of a genome become windows: those with a positive, and a background without a peak."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +41,7 @@ class KeptBins:
     background: Background
     reason: str
     """Why this background was chosen; empty if it was asked for."""
-    drawn: Mapping[int, Sequence[Drawn]]
+    drawn: Mapping[int, Drawn]
     """Group of contigs -> its background."""
     has_repeats: bool
     """Whether the genome is soft-masked; known if a background was drawn."""
@@ -53,10 +52,11 @@ class KeptBins:
         """Yield lines about the background of the splits or folds."""
         if self.reason:
             yield self.reason
-        for number, parts in self.drawn.items():
-            for drawn in parts:
-                yield f"{self.groups.names[number]}: {_about(drawn, has_repeats=self.has_repeats)}"
-        if self.drawn and self.background.matched and not self.has_repeats:
+        kind = self.background.kind
+        for number, drawn in self.drawn.items():
+            about = _about(drawn, kind, has_repeats=self.has_repeats)
+            yield f"{self.groups.names[number]}: {about}"
+        if self.drawn and kind == "matched" and not self.has_repeats:
             yield (
                 "the genome has no soft mask (repeats in lower case, all else in upper case), so "
                 "the background is not matched in repeats"
@@ -98,7 +98,7 @@ def keep_bins(
     full = [groups.names.index(split) for split in options.all_bins]
     is_full = np.isin(group, full) if full else np.zeros(len(group), dtype=bool)
     kept = (positive | (is_full & ~is_excluded)) & composition.is_known
-    drawn: Mapping[int, Sequence[Drawn]] = {}
+    drawn: Mapping[int, Drawn] = {}
     if is_drawing:
         drawn = draw_background(
             background,
@@ -108,8 +108,8 @@ def keep_bins(
             composition=composition,
             seed=options.seed,
         )
-        for part in itertools.chain.from_iterable(drawn.values()):
-            kept[part.bins] = True
+        for each in drawn.values():
+            kept[each.bins] = True
     return KeptBins(
         rows=np.flatnonzero(kept).astype(np.int32),
         contig_bins=_sums(may_be_window, bins_of_contig),
@@ -135,7 +135,7 @@ def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tupl
     if rate > MOST_POSITIVE:
         return DEFAULT, (
             f"--background {DEFAULT} was chosen, because {about} ({limit}); --background "
-            "matched:N, random:N, both or none chooses another"
+            "matched:N, random:N or none chooses another"
         )
     return NONE, (
         f"no background was added, because {about} ({limit}); --background matched:N adds bins "
@@ -162,10 +162,10 @@ def _sums(flags: Flags, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
     return sums
 
 
-def _about(drawn: Drawn, *, has_repeats: bool) -> str:
+def _about(drawn: Drawn, kind: str, *, has_repeats: bool) -> str:
     """Return a line about the background of a group."""
     positives, background = len(drawn.positives), len(drawn.bins)
-    noun = f"{drawn.kind} bin"
+    noun = f"{kind} bin"
     line = (
         f"{counted(positives, 'bin')} with a positive, {counted(background, noun)} without a peak"
     )

@@ -34,17 +34,17 @@ class TargetPeaks:
 
 
 def split_summary(
-    split: str, windows: int, positives: npt.NDArray[np.int64], genome_bins: int | None = None
+    split: str, windows: int, positives: npt.NDArray[np.int64], all_bins: int | None = None
 ) -> str:
     """Return a line about a split; `positives` `(targets,)` are its positive windows, and
-    `genome_bins` all bins of its contigs, if every positive bin is a window."""
+    `all_bins` all bins of its contigs, if every positive bin is a window."""
     if not windows:
         return f"warning: {split}: no window, so the data set has no such split"
     without = int((positives == 0).sum())
     rates = f"{positives.sum() / (windows * len(positives)):.2%}"
-    if genome_bins is not None and genome_bins > windows:
-        in_genome = positives.sum() / (genome_bins * len(positives))
-        rates += f" here, {in_genome:.3%} of all {genome_bins:,} bins"
+    if all_bins is not None and all_bins > windows:
+        in_genome = positives.sum() / (all_bins * len(positives))
+        rates += f" here, {in_genome:.3%} of all {all_bins:,} bins"
     return (
         f"{split}: {counted(windows, 'window')}, {counted(positives.sum(), 'positive label')} "
         f"({rates}), "

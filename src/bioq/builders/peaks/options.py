@@ -7,8 +7,8 @@ from bioq.builders import BIN_BP
 from bioq.builders.peaks.background import Background, parse_background
 from bioq.builders.peaks.groups import NO_CHROM
 from bioq.builders.peaks.labels import Label
+from bioq.dataset.all_bins import KEEP_ALL, KEEP_ANY
 from bioq.dataset.folds import FoldCount
-from bioq.dataset.genome_rate import KEEP_ALL, KEEP_ANY
 from bioq.errors import UsageError
 from bioq.options import AtLeastOne, AtLeastZero, WindowBp, check_types, flag_of
 
@@ -40,9 +40,9 @@ class PeakOptions:
     name or COLUMN=VALUE of the targets, such as '*Tfbs*'; * and ? are wildcards."""
     background: str | None = None
     """Bins without a peak to add for each bin kept, from the same split: N with the same GC,
-    repeats and unknown bases (matched:N), N of any (random:N), both (matched:N+random:N), or none.
-    By default matched:4 if more than 10 % of the labels of the bins kept are positive, as with one
-    to ten files, otherwise none."""
+    repeats and unknown bases (matched:N), N of any (random:N), or none. By default matched:4 if
+    more than 10 % of the labels of the bins kept are positive, as with one to ten files, otherwise
+    none."""
     all_bins: tuple[Literal["train", "valid", "test"], ...] = ()
     """Splits with every bin of their contigs, such as test, where --keep and --background do not
     apply."""

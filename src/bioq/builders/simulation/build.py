@@ -31,7 +31,7 @@ from bioq.builders.simulation.grammar import (
     plant,
 )
 from bioq.dataset import FOLDER_KIND, SIMULATION
-from bioq.dataset.genome_rate import KEEP_ALL
+from bioq.dataset.all_bins import KEEP_ALL
 from bioq.dataset.target_sheet import PEAKS
 from bioq.dataset.targets import NAME, write_target_table
 from bioq.files import require_absent

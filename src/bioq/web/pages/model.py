@@ -34,7 +34,7 @@ from bioq.web.request import service_of
 _SCORES = {
     "roc_auc": "ROC AUC, constant 0.5",
     "average_precision": "average precision",
-    "constant": "its constant",
+    "positive_rate": "its constant",
     "positives": "positives",
 }
 """Columns of the table of targets -> their headings; a constant has the share of positives."""
@@ -129,7 +129,6 @@ def _target_table(
     columns: list[tuple[str, str]] = []
     if evaluation is not None and list(evaluation.per_target[NAME]) == list(targets[NAME]):
         table = evaluation.per_target
-        table = table.assign(constant=table["positives"] / table["windows"])
         columns = [(name, text) for name, text in _SCORES.items() if name in table]
         scores = table[[name for name, _ in columns]].add_prefix("score_")
         shown = pd.concat([targets, scores], axis=1)

@@ -6,10 +6,11 @@
     python benchmarks/one_target.py --models long --variant long "--model marq --epochs 60"
     python benchmarks/one_target.py --tiny --work FOLDER
 
-One CTCF, one DNase and one H3K27ac file of GM12878 on parts of chr22 and chr1, and one factor of
-yeast (`one_target_data.py`). A model learns from the positive bins and from drawn background
-(--backgrounds); so does the choice of its epoch or penalty, on the validation split. Every model
-then scores **all** bins of the split with each of the two human validation folds, or the test:
+One CTCF, one DNase and one H3K27ac file of GM12878 on parts of chr22 and chr1, one factor of yeast,
+and two simulated targets with more peaks (`one_target_data.py`). A model learns from the positive
+bins and from drawn background (--backgrounds); so does the choice of its epoch or penalty, on the
+validation split. Every model then scores **all** bins of the split with each of the two human
+validation folds, or the test:
 
 - all bins: AUROC and average precision at the genome's own rate of positives;
 - matched: against as many background bins with the same GC of the window, mean of 20 draws. What is

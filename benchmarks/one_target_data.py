@@ -1,7 +1,9 @@
 """The data sets of `one_target.py`: all bins of a genome, one peak file, and drawn background.
 
 Human: the parts of GRCh37 of `model_data.py`, with its blocks; fold A validates on its blocks, fold
-B on two others. Yeast: chrII validates, chrIV tests. Tiny: a random genome with one planted motif.
+B on two others. Yeast: chrII validates, chrIV tests. Simulated: 12 Mb to train, with more peaks
+than the real sets have; one target is a motif, one is a pair of motifs, each of which is elsewhere
+too. Tiny: a random genome with one planted motif.
 
 The background is drawn here, in strata of GC: `bioq data peaks --background` draws per contig, and
 the human part has two, one of which is cut into blocks.
@@ -27,7 +29,8 @@ HUMAN_PEAKS = {
     "h3k27ac": "GM12878.wgEncodeBroadHistoneGm12878H3k27acStdPk.broadPeak.gz",
 }
 YEAST_PEAKS = {"reb1": "Reb1_CX.bed.gz", "sua7": "Sua7_CX.bed.gz"}
-SETS = (*HUMAN_PEAKS, *YEAST_PEAKS)
+SIMULATED_PEAKS = {"motif": "CTCF", "pair": "CTCF-near-SRF"}
+SETS = (*HUMAN_PEAKS, *YEAST_PEAKS, *SIMULATED_PEAKS)
 FOLDS = {"A": VALID_BLOCKS, "B": VALID_BLOCKS_B}
 STRATUM = 0.02
 """Width of a stratum of GC."""
@@ -63,6 +66,8 @@ def build(name: str, folder: Path) -> tuple[Dataset, Dataset] | None:
     are there; None where the sources are absent."""
     if name == "tiny":
         sheet, flags = _tiny_genome(folder)
+    elif name in SIMULATED_PEAKS:
+        sheet, flags = _simulated(name, folder)
     else:
         human = name in HUMAN_PEAKS
         source = HUMAN if human else YEAST
@@ -165,6 +170,23 @@ _YEAST_FLAGS = (
     "--genome", YEAST / "sacCer3.dev.fa.gz", "--chrom-alias", YEAST / "chromAlias.tsv",
     "--exclude", YEAST / "exclude.bed", "--valid-chrom", "chrII", "--test-chrom", "chrIV",
 )  # fmt: skip
+
+
+def _simulated(name: str, folder: Path) -> tuple[Path, tuple[object, ...]]:
+    """Simulate a genome with motifs, once for its sets, and name the peaks of one target."""
+    simulated = folder.parent / "simulated"
+    if not simulated.is_dir():
+        run_bioq(
+            "data", "simulate", "--seed", "7", "--train-contigs", "15", "--contig-bp", "800000",
+            "--out", simulated,
+        )  # fmt: skip
+    made = (simulated / "simulation").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    sheet = folder / "sheet.tsv"
+    peaks = made / "peaks" / f"{SIMULATED_PEAKS[name]}.bed"
+    sheet.write_text(f"name\tpeaks\n{name}\t{peaks}\n", encoding="utf-8")
+    splits = ("--valid-chrom", "chr16", "--test-chrom", "chr17")
+    return sheet, ("--genome", made / "genome.fa", *splits)
 
 
 def _tiny_genome(folder: Path) -> tuple[Path, tuple[object, ...]]:

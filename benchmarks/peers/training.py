@@ -122,7 +122,7 @@ def _train(options: argparse.Namespace, data: Path, run: Path, *, epochs: int) -
     bioq.train(
         data / "data",
         run,
-        model=None if begun else options.model,
+        model="auto" if begun else options.model,
         sizes=None if begun else sizes,
         motifs=None if begun else "none",
         from_run=data.parent / "start" if begun else None,

@@ -31,8 +31,8 @@ from bioq.training.train import run_training
 
 _MODEL_HELP = (
     f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes; or auto, which is "
-    f"{DEFAULT_MODEL}: it had the best scores on each data set on which they were compared, from "
-    "one peak file to 399 targets (docs/training.md)."
+    f"{DEFAULT_MODEL}: of these networks it had the best average precision on each data set on "
+    "which they were compared, from one peak file to 399 targets (docs/training.md)."
 )
 
 

@@ -199,11 +199,11 @@ def test_an_evaluation_gives_the_scores_of_all_bins_beside_those_of_the_sample(
     assert f"{constant['average_precision']:.4f}" in line
     assert f"{100 * labels.mean():.3g} % of the labels are positive in test" in shown
     assert f"({100 * rate:.3g} % of all {bins:,} bins of its contigs" in shown
-    assert "each of the 200 windows without a positive counts as 5.0 bins" in shown
+    assert "each of the 200 windows without a positive stands for 5.0 bins" in shown
     page = (run / "evaluation/report.html").read_text()
     assert "all, in all bins" in page
     assert f"<td>{micro:.4f} <span" in page
-    assert "windows without a positive counts as 5.0 bins." in page
+    assert "windows without a positive stands for 5.0 bins." in page
     assert f"<td>{scores['thresholds'][0]['precision']:.4f}</td>" in page
 
 
@@ -215,7 +215,8 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
     assert evaluation.per_target["average_precision_all_bins_low"].isna().all()
     assert evaluation.summary["micro"]["average_precision_interval"] is not None
     (line,) = rate_remarks(evaluation.summary)
-    assert "counts as 11.0 bins; more than 10: rough, and too high with few windows; use" in line
+    rough = "rough and often too high, because a window stands for more than 10 bins. For exact"
+    assert f"stands for 11.0 bins. The estimate is {rough}" in line
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
         ({"bins": KEPT + BACKGROUND}, "test has every bin of its contigs, so average precision"),
         ({"bins": None}, "depend on this share, and hold for it alone"),
         ({"bins": 9000, "keep": "a"}, "(that of all bins is not known: --keep left bins out); av"),
-        ({"bins": 9000, "drawn": "matched:1"}, "they are matched to the positives, so harder"),
+        ({"bins": 9000, "drawn": "matched:1"}, "too low, because these windows are matched"),
     ],
 )
 def test_every_evaluation_says_the_rate_and_what_follows(

@@ -327,19 +327,18 @@ def test_the_command_says_what_it_added_and_how_well_it_fits(
     words += ["--out", tmp_path / "out", "--window-bp", WINDOW_BP, "--bin-bp", BIN_BP]
     words += ["--valid-chrom", "none", "--test-chrom", "chr2", "--all-bins", "test"]
     assert main([str(word) for word in words]) == 0
-    printed = capsys.readouterr().err
-    assert (
-        "--background matched:4 was chosen, because 100% of the labels of the bins with a positive "
-        "are positive (the limit is 10%); --background matched:N, random:N or none chooses "
-        "another"
-    ) in printed
+    printed, info = capsys.readouterr()[::-1]
+    reason = "because without it 100% of the labels are positive (the limit is 10%)"
+    assert f"--background matched:4 was chosen, {reason}\n" in printed
     positives = len(bins_of(open_dataset(tmp_path / "out"), "train", positive=True))
-    added = f"{4 * positives} matched bins without a peak"
-    assert f"train: {positives} bins with a positive, {added}" in printed
-    assert f"(20.00% here, {positives / 600:.3%} of all 600 bins)" in printed
-    assert ("repeats " in printed.split("without a peak;")[1].split("\n")[0]) == soft_masked
+    (line,) = (line for line in printed.split("\n") if line.startswith("train: "))
+    assert line.startswith(f"train: {positives} positive: GC ")
+    assert f"; {4 * positives} matched: GC " in line
+    of_all = f"(20.00%; {positives / 600:.3%} of all 600 bins of its contigs)"
+    assert f"  train: {5 * positives} windows, {positives} positive {of_all}\n" in info
+    assert ("repeats " in line) == soft_masked
     assert ("the genome has no soft mask" in printed) == (not soft_masked)
-    assert "test: 300 windows" in printed
+    assert "test: 300 windows" in info
 
 
 def test_many_targets_with_few_positives_each_get_no_background(
@@ -351,8 +350,8 @@ def test_many_targets_with_few_positives_each_get_no_background(
     built = build(tmp_path, inputs)
     assert len(built["train"]) == 20
     assert (
-        "no background was added, because 5% of the labels of the bins with a positive are positive"
-        " (the limit is 10%); --background matched:N adds bins without a peak"
+        "no background was added, because without it 5% of the labels are positive (the limit is "
+        "10%); --background matched:N adds bins without a peak"
     ) in capsys.readouterr().err
     assert "background" not in built.description.options
 
@@ -368,13 +367,9 @@ def test_too_few_bins_are_all_taken_and_counted(
     assert bins_of(built, "test", positive=False) == [("chr2", 360)]
     printed = capsys.readouterr().err
     assert (
-        "train: 8 bins with a positive, 2 matched bins without a peak (all there are; "
-        "7,999,999,992 were wanted); GC 50.0% and 50.0%"
+        "train: 8 positive: GC 50%; 2 matched (all there are; 7,999,999,992 were wanted): GC 50%\n"
     ) in printed
-    assert (
-        "test: 1 bin with a positive, 1 matched bin without a peak (all there are; 999,999"
-        in printed
-    )
+    assert "test: 1 positive: GC 50%; 1 matched (all there are; 999,999" in printed
 
 
 def test_peaks_that_cover_every_bin_leave_no_background(
@@ -384,10 +379,7 @@ def test_peaks_that_cover_every_bin_leave_no_background(
     built = build(tmp_path, inputs)
     assert len(built["train"]) == 4
     printed = capsys.readouterr().err
-    assert (
-        "train: 4 bins with a positive, 0 matched bins without a peak (all there are; 16 were"
-        in printed
-    )
+    assert "train: 4 positive; 0 matched (all there are; 16 were wanted)\n" in printed
     everywhere = tmp_path / "exclude.bed"
     everywhere.write_text("chr1\t0\t80\n")
     with pytest.raises(BioqError, match=r"no bin is left \(4 bins excluded\)"):

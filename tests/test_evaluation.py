@@ -285,7 +285,7 @@ def test_every_area_has_an_interval_over_the_blocks(tmp_path, capsys):
     assert (table["average_precision_high"] > table["average_precision"]).all()
     low, high = summary["macro"]["roc_auc_interval"]
     assert f"{summary['macro']['roc_auc']:.4f} [{low:.3f}, {high:.3f}]" in shown
-    assert "95 % intervals are over 12 blocks of 100 kb of the genome" in shown
+    assert "95 % intervals, from 12 blocks of 100 kb of the genome" in shown
     page = (run / "evaluation/report.html").read_text()
     assert f"<span>95 %: {low:.3f} to {high:.3f}</span>" in page
     of_target = f"{table['roc_auc_low'][0]:.3f} to {table['roc_auc_high'][0]:.3f}"

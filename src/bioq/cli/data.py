@@ -233,15 +233,18 @@ def _split_line(data: Dataset, split: Split) -> str:
     unknown = f", {split.masked_windows:,} with unknown bases" if split.masked_windows else ""
     coordinates = "" if split.has_coordinates else ", no coordinates"
     total = int(split.positives().sum())
-    rate = total / max(len(split) * split.targets, 1)
+    rate = f"{total / max(len(split) * split.targets, 1):.2%}"
     bins, in_genome = split.all_bins or 0, all_bins_rates(data, split.name).mean()
     if bins > len(split) and not np.isnan(in_genome):
-        of_all = f" ({in_genome:.3%} in all {bins:,} bins of its contigs)"
+        of_all = f"{in_genome:.3%} of all {bins:,} bins of its contigs"
     else:
-        of_all = " (every bin of its contigs)" if bins == len(split) and bins else ""
+        of_all = "every bin of its contigs" if bins == len(split) and bins else ""
+    if split.targets == 1:
+        positive = f"{total:,} positive ({rate}{'; ' * bool(of_all)}{of_all})"
+    else:
+        positive = f"{rate} of the labels positive" + (f" ({of_all})" if of_all else "")
     return (
-        f"{split.name}: {counted(len(split), 'window')}{strands}, "
-        f"{rate:.2%} of the labels positive{of_all}{unknown}{coordinates}"
+        f"{split.name}: {counted(len(split), 'window')}{strands}, {positive}{unknown}{coordinates}"
     )
 
 
@@ -287,10 +290,10 @@ def _print_rates(data: Dataset, most_targets: int) -> None:
         total += positives
         if not len(split):
             continue
-        low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
-        print_line(
-            f"  {split.name} positives per target: least {low:,}, median {middle:,}, most {high:,}"
-        )
+        if len(positives) > 1:  # the count of one target is in the line of its split
+            low, middle, high = (sorted(positives)[i] for i in (0, len(positives) // 2, -1))
+            least = f"least {low:,}, median {middle:,}, most {high:,}"
+            print_line(f"  {split.name} positives per target: {least}")
         _print_kinds(label_kinds(data, split.name), most_targets)
     without = list(data.targets[NAME][total == 0])
     if without:

@@ -48,18 +48,24 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
 def _estimate(known: AllBins) -> str:
     """Return how the scores of all bins are estimated, and in which direction they may be wrong."""
     weight = known["scores"]["weight"]
+    text = (
+        "The rows “all bins” estimate the scores at that rate: each of the "
+        f"{known['background']:,} windows without a positive stands for {weight:,.1f} bins"
+    )
     doubts = []
     if "matched" in known["drawn"]:
-        doubts.append("they are matched to the positives, so harder than other bins: too low")
+        doubts.append(
+            "too low, because these windows are matched to the positives and harder than others"
+        )
     if weight > MOST_WEIGHT:
-        doubts.append(f"more than {MOST_WEIGHT}: rough, and too high with few windows")
-    use = "; use --all-bins, or random:20 and more" if doubts else ""
-    return (
-        f"“All bins” are estimates for that rate: each of the {known['background']:,} windows "
-        f"without a positive counts as {weight:,.1f} bins"
-        + "".join(f"; {doubt}" for doubt in doubts)
-        + use
-    )
+        rough = "rough" if doubts else "rough and often too high"
+        doubts.append(f"{rough}, because a window stands for more than {MOST_WEIGHT} bins")
+    if doubts:
+        text += (
+            f". The estimate is {', and '.join(doubts)}. For exact scores, build the data set with "
+            "--all-bins test"
+        )
+    return text
 
 
 def one_kind_remarks(summary: Summary) -> Iterator[str]:

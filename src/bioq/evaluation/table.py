@@ -16,14 +16,15 @@ from bioq.evaluation.summary import (
 )
 from bioq.metrics import MIN_BLOCKS, number
 
-Row = tuple[str, str, str, str]
+Row = tuple[str, ...]
 
 UNDEFINED = "–: no positive or no negative window of the target in this split"
 """The explanation of a dash in a table of scores."""
 
 
 def evaluation_table(summary: Summary) -> list[Row]:
-    """Return rows of text: score, macro, micro, constant; the first row is the heading.
+    """Return rows of text: score, macro, micro, constant; the first row is the heading. For one
+    target, whose macro and micro scores are equal: score, value, constant.
 
     Evaluations written before 2026-11-29 have no intervals and few constants.
     """
@@ -63,6 +64,9 @@ def evaluation_table(summary: Summary) -> list[Row]:
         rows.append(("log loss", "", number(micro["log_loss"]), loss))
     perfect = number(constant.get("calibration_error") if constant else None, missing="")
     rows.append(("calibration error", "", number(micro["calibration_error"]), perfect))
+    if summary["targets"] == 1:
+        values = [(name, mean or pooled, of) for name, mean, pooled, of in rows[1:]]
+        return [("score", "value", "constant"), *values]
     return rows
 
 
@@ -94,9 +98,9 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
         )
         return
     yield (
-        f"95 % intervals are over {blocks:,} blocks of {length} of the genome, for this trained "
-        f"network: another seed of its training is not in them. No interval: positives in fewer "
-        f"than {MIN_BLOCKS} blocks, or a score of 0 or 1"
+        f"in brackets: 95 % intervals, from {blocks:,} blocks of {length} of the genome; how much "
+        "another seed of the training changes a score is not in them. No interval: positives in "
+        f"fewer than {MIN_BLOCKS} blocks, or a score of 0 or 1"
     )
 
 
@@ -106,8 +110,9 @@ def _constant_remarks(summary: Summary) -> Iterator[str]:
     if constant is None:
         return
     yield (
-        "constant: the score without the sequence, of each target's share of positives in this "
-        "split for every window; of accuracy and F1, always “yes” or always “no” for each target"
+        "constant: the score of a prediction that does not read the sequence, which is each "
+        "target's share of positives for every window; for accuracy and F1 the better of always "
+        "“yes” and always “no”"
     )
     of_macro, of_micro = constant["macro"], constant["micro"]
     pairs = [
@@ -261,4 +266,5 @@ def _constants(
 ) -> str:
     if constant is None:
         return ""
-    return f"{number(constant['macro'][score])}, {number(constant['micro'][score])}"
+    macro, micro = number(constant["macro"][score]), number(constant["micro"][score])
+    return macro if macro == micro else f"{macro}, {micro}"

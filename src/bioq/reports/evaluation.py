@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluation
 from bioq.evaluation.summary import Evaluation
-from bioq.evaluation.table import evaluation_remarks, same_remarks
+from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.files import locked, new_file
 from bioq.metrics import FEW_POSITIVES, f1_of_yes, number
 from bioq.models.summary import summarise
@@ -107,6 +107,7 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         figures=shown,
         extra_tables=extra_tables,
         scores=SCORES,
+        score_table=evaluation_table(evaluation.summary),
         published=_published(evaluation),
         targets=_target_rows(evaluation.per_target),
         settings=settings(run, config) if config else [],

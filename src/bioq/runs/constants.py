@@ -51,8 +51,10 @@ def scores_line(scores: Mapping[str, float]) -> str:
         }
         for mean in ("macro", "micro")
     )
+    line += f", valid loss {number(scores['valid_loss'])}"
+    if macro == micro:  # as with one target
+        return f"{line}, ROC AUC {macro['roc_auc']}, AP {macro['average_precision']}"
     return (
-        f"{line}, valid loss {number(scores['valid_loss'])}, "
-        f"ROC AUC macro {macro['roc_auc']} micro {micro['roc_auc']}, "
+        f"{line}, ROC AUC macro {macro['roc_auc']} micro {micro['roc_auc']}, "
         f"AP macro {macro['average_precision']} micro {micro['average_precision']}"
     )

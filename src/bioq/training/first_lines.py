@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bioq.dataset import Dataset, LabelKinds, label_kinds
+from bioq.dataset import Dataset, LabelKinds, Split, label_kinds
 from bioq.errors import counted
 from bioq.models import ModelSizes
 from bioq.models.recipe import Recipe
@@ -11,6 +11,13 @@ from bioq.runs.best_epoch import LOSS
 from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
 
 _SHOWN = 3
+
+FEW_POSITIVES = 1000
+"""Four real peak files with fewer positives were measured: ridge regression on 6-mers scored about
+as well as the default model (docs/training.md, "One peak file")."""
+
+_OTHER_RATE = 2.0
+"""A validation loss is not comparable if the rate of positives differs by more than this factor."""
 
 
 def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None:
@@ -24,8 +31,12 @@ def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None
         say(default_model_note(plan))
     for line in warnings_of_training(train):
         say(f"warning: {line}")
+    for line in few_positives(data["train"]):
+        say(f"note: {line}")
     if "valid" in data and len(data["valid"]):
         for line in notes_on_validation(label_kinds(data, "valid"), plan.recipe):
+            say(f"note: {line}")
+        for line in other_rate(data):
             say(f"note: {line}")
 
 
@@ -47,6 +58,31 @@ def warnings_of_training(kinds: LabelKinds) -> Iterator[str]:
     without a positive."""
     for line in kinds.lines(_SHOWN):
         yield f"{line}: nothing to learn from"
+
+
+def few_positives(train: Split) -> Iterator[str]:
+    """Yield a line if the only target of the split `train` has few positive windows."""
+    positives = int(train.positives().sum())
+    if train.targets == 1 and 0 < positives < FEW_POSITIVES:
+        yield (
+            f"{counted(positives, 'positive window')} to train, few for a network: on four peak "
+            f"files with fewer than {FEW_POSITIVES:,}, a linear model on 6-mers was about as good "
+            "(docs/training.md, One peak file)"
+        )
+
+
+def other_rate(data: Dataset) -> Iterator[str]:
+    """Yield a line if the rate of positives in validation is another one than in training."""
+    train, valid = (
+        data[split].positives().sum() / max(len(data[split]) * data[split].targets, 1)
+        for split in ("train", "valid")
+    )
+    if 0 < _OTHER_RATE * min(train, valid) < max(train, valid):
+        yield (
+            f"{train:.2%} of the labels are positive in train, {valid:.2%} in valid: the "
+            f"probabilities are too {'high' if train > valid else 'low'} for valid, and its loss "
+            "is too high; compare ROC AUC and AP, which depend on the order of the windows only"
+        )
 
 
 def notes_on_validation(kinds: LabelKinds, recipe: Recipe) -> Iterator[str]:

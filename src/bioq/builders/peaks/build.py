@@ -12,7 +12,7 @@ from bioq import dna
 from bioq.builders.peaks.background import BinNumbers
 from bioq.builders.peaks.groups import ContigGroups, balanced_folds, groups_by_name
 from bioq.builders.peaks.kept_bins import UNKNOWN, KeptBins, keep_bins
-from bioq.builders.peaks.label_report import TargetPeaks, label_warnings, split_summary
+from bioq.builders.peaks.label_report import TargetPeaks, label_warnings
 from bioq.builders.peaks.labels import (
     Bins,
     SparseLabels,
@@ -279,11 +279,10 @@ def _require_bins(kept: KeptBins, sheet: TargetSheet, genome: Genome, peaks: Tar
         raise BioqError(
             f"{genome.path}: no window is left ({_listed(kept.dropped)}); is this the right genome?"
         )
-    short = "; all peaks are shorter than half a bin: give --label midpoint"
-    raise BioqError(
-        f"{sheet.path}: no bin is left ({_listed(kept.dropped)}); check the peaks, --keep "
-        f"and --exclude{short * all(peaks.is_short)}"
-    )
+    todo = "check the peaks, --keep and --exclude"
+    if all(peaks.is_short):
+        todo = "all peaks are shorter than half a bin: give --label midpoint"
+    raise BioqError(f"{sheet.path}: no bin is left ({_listed(kept.dropped)}); {todo}")
 
 
 def _write_splits(writer: DatasetWriter, plan: _Plan) -> list[str]:
@@ -302,11 +301,10 @@ def _write_splits(writer: DatasetWriter, plan: _Plan) -> list[str]:
                 positives = _write_split(out, plan, rows, advance)
             if not len(rows):
                 writer.drop_split(split)
-            if len(rows) or (split_of_contig == number).any():
-                is_known = has_every_positive(plan.options.keep) or len(rows) == all_bins
-                summary.append(
-                    split_summary(split, len(rows), positives, all_bins if is_known else None)
-                )
+                if (split_of_contig == number).any():
+                    summary.append(
+                        f"warning: {split}: no window, so the data set has no such split"
+                    )
             all_positives += positives
     warnings = label_warnings(
         list(plan.sheet.targets[NAME]),

@@ -20,12 +20,14 @@ from bioq.builders.peaks.composition import Composition, window_composition
 from bioq.builders.peaks.groups import ContigGroups
 from bioq.builders.peaks.labels import SparseLabels
 from bioq.builders.peaks.options import PeakOptions
-from bioq.errors import counted
 from bioq.genome import Genome
 
 UNKNOWN = "of unknown bases only"
 WITHOUT = "without a positive"
 EXCLUDED = "excluded"
+
+MOST_APART = 0.05
+"""A larger difference between two distributions (Kolmogorov-Smirnov) is reported."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +132,10 @@ def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tupl
         return asked, ""
     positives = labels.positives(kept)
     rate = positives.sum() / max(len(positives) * int(kept.sum()), 1)
-    about = f"{rate:.0%} of the labels of the bins with a positive are positive"
+    about = f"without it {rate:.0%} of the labels are positive"
     limit = f"the limit is {MOST_POSITIVE:.0%}"
     if rate > MOST_POSITIVE:
-        return DEFAULT, (
-            f"--background {DEFAULT} was chosen, because {about} ({limit}); --background "
-            "matched:N, random:N or none chooses another"
-        )
+        return DEFAULT, (f"--background {DEFAULT} was chosen, because {about} ({limit})")
     return NONE, (
         f"no background was added, because {about} ({limit}); --background matched:N adds bins "
         "without a peak"
@@ -164,17 +163,19 @@ def _sums(flags: Flags, lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 
 def _about(drawn: Drawn, kind: str, *, has_repeats: bool) -> str:
     """Return a line about the background of a group."""
-    positives, background = len(drawn.positives), len(drawn.bins)
-    noun = f"{kind} bin"
-    line = (
-        f"{counted(positives, 'bin')} with a positive, {counted(background, noun)} without a peak"
-    )
-    if background < drawn.wanted:
-        line += f" (all there are; {drawn.wanted:,} were wanted)"
-    if not background:
-        return line
-    compared = [("GC", drawn.gc())] + [("repeats", drawn.repeats())] * has_repeats
-    return f"{line}; " + ", ".join(
-        f"{name} {first:.1%} and {second:.1%} (distributions differ by up to {apart:.1%})"
-        for name, (first, second, apart) in compared
+    wanted = ""
+    if len(drawn.bins) < drawn.wanted:
+        wanted = f" (all there are; {drawn.wanted:,} were wanted)"
+    compared = {"GC": drawn.gc()} | ({"repeats": drawn.repeats()} if has_repeats else {})
+    first, second, different = "", "", ""
+    if len(drawn.bins):
+        shares = {
+            name: (f"{name} {a:.0%}", f"{name} {b:.0%}") for name, (a, b, _) in compared.items()
+        }
+        first, second = (f": {', '.join(of)}" for of in zip(*shares.values(), strict=True))
+        apart = [f"{ks:.0%} ({name})" for name, (_, _, ks) in compared.items() if ks > MOST_APART]
+        different = f"; the distributions differ by up to {', '.join(apart)}" if apart else ""
+    return (
+        f"{len(drawn.positives):,} positive{first}; "
+        f"{len(drawn.bins):,} {kind}{wanted}{second}{different}"
     )

@@ -1,4 +1,4 @@
-"""Lines that report the labels: counts of a split, and targets with no positive or no negative."""
+"""Lines that report the labels: targets with no positive, or almost no negative."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.builders.peaks.labels import Bins, Label, needed_bp
-from bioq.errors import counted, some
+from bioq.errors import some
 
 _MOST_POSITIVE = 0.95
 """A target that is positive in a larger share of windows has almost no negative."""
@@ -31,25 +31,6 @@ class TargetPeaks:
         self.has_peaks.append(longest_bp > 0)
         self.is_short.append(is_short)
         self.positive_share.append(positive / max(len(bins), 1))
-
-
-def split_summary(
-    split: str, windows: int, positives: npt.NDArray[np.int64], all_bins: int | None = None
-) -> str:
-    """Return a line about a split; `positives` `(targets,)` are its positive windows, and
-    `all_bins` all bins of its contigs, if every positive bin is a window."""
-    if not windows:
-        return f"warning: {split}: no window, so the data set has no such split"
-    without = int((positives == 0).sum())
-    rates = f"{positives.sum() / (windows * len(positives)):.2%}"
-    if all_bins is not None and all_bins > windows:
-        in_genome = positives.sum() / (all_bins * len(positives))
-        rates += f" here, {in_genome:.3%} of all {all_bins:,} bins"
-    return (
-        f"{split}: {counted(windows, 'window')}, {counted(positives.sum(), 'positive label')} "
-        f"({rates}), "
-        f"{len(positives) - without:,} of {len(positives):,} targets with a positive window"
-    )
 
 
 def label_warnings(
@@ -95,7 +76,7 @@ def label_warnings(
         (
             is_almost_all & ~covers_genome & (not given_bins),
             f"a positive label in more than {_MOST_POSITIVE:.0%} of the windows, {learn}; "
-            "--background matched:1 adds bins without a peak",
+            "--background matched adds bins without a peak",
         ),
     )
     for chosen, problem in kinds:

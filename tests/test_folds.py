@@ -441,8 +441,9 @@ def test_the_plan_of_all_folds_has_the_time_of_all_and_changes_nothing(
     assert train(world, "planned", "--fold", "all", "--plan") == 0
     printed = capsys.readouterr().out
     assert f"data: {data.path} (fold 1/4 to test): {len(data.fold(1)['train'])} windows" in printed
-    assert " for all folds that are left: an estimate from " in printed
-    assert re.search(r"^--fold +1/4 +", printed, re.M)
+    assert "; then 3 more folds, with about as many windows\n" in printed
+    assert " for 4 folds: an estimate from " in printed
+    assert re.search(r"^--fold +all +--fold$", printed, re.M)
     assert not (world / "planned").exists()
 
 

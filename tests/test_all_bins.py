@@ -215,7 +215,8 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
     assert evaluation.per_target["average_precision_all_bins_low"].isna().all()
     assert evaluation.summary["micro"]["average_precision_interval"] is not None
     (line,) = rate_remarks(evaluation.summary)
-    assert "counts as 11.0 bins; more than 10: rough, and too high with few windows; use" in line
+    assert "counts as 11.0 bins. These are more than 10 bins, so the estimates are rough" in line
+    assert "--all-bins test (with --folds: --keep all) has every bin and the exact scores" in line
 
 
 @pytest.mark.parametrize(
@@ -224,8 +225,11 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
         ({"bins": KEPT + BACKGROUND}, "test has every bin of its contigs, so average precision"),
         ({"bins": None}, "depend on this share, and hold for it alone"),
         ({"bins": 9000, "keep": "a"}, "(that of all bins is not known: --keep left bins out); av"),
-        ({"bins": 9000, "drawn": "matched:1"}, "they are matched to the positives, so harder"),
-        ({"bins": 9000, "drawn": "matched:2+random:2"}, "; some of them are matched to the posi"),
+        ({"bins": 9000, "drawn": "matched:1"}, ". These windows are matched to the positives"),
+        (
+            {"bins": 9000, "drawn": "matched:2+random:2"},
+            ". Some of these windows are matched to the",
+        ),
     ],
 )
 def test_every_evaluation_says_the_rate_and_what_follows(

@@ -572,6 +572,13 @@ def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixtu
                 constant = expected["constant"][mean][area]
                 assert found["constant"][mean][area] == pytest.approx(constant)
         each.append(found["macro_roc_auc"])
+    assert "\nthe folds have every bin, so average precision, precision and F1 are those" in printed
+    assert (
+        f"Cross-validation of {data.folds} runs"
+        in (ensemble / "evaluation/report.html").read_text()
+    )
+    assert main(["evaluate", str(out), folder]) == 1
+    assert f"it holds runs: did you mean {ensemble}?" in capsys.readouterr().err
     mean = next(line for line in printed.splitlines() if line.startswith("mean"))
     spread = next(line for line in printed.splitlines() if line.startswith("standard deviation"))
     assert f"{np.mean(each):.4f}" in mean

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bioq.errors import counted
 from bioq.evaluation.all_bins import MOST_WEIGHT
-from bioq.evaluation.summary import AllBins, SomeTargets, Summary
+from bioq.evaluation.summary import AllBins, SomeTargets, Summary, scored_windows
 
 
 def share(rate: float | None) -> str:
@@ -16,7 +16,7 @@ def share(rate: float | None) -> str:
 
 def rate_remarks(summary: Summary) -> Iterator[str]:
     """Yield the rate of positives in the split and in the genome, and what follows from it."""
-    split, here = summary["split"], share(summary["positive_rate"])
+    split, here = scored_windows(summary), share(summary["positive_rate"])
     known = summary.get("all_bins")
     if known is None or known["positive_rate"] is None:
         why = "" if known is None else " (that of all bins is not known: --keep left bins out)"
@@ -25,21 +25,21 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
             "F1 depend on this share, and hold for it alone"
         )
         return
-    there = (
-        f"{share(known['positive_rate'])} of all {known['bins']:,} bins of its contigs, "
-        f"{share(known['genome_rate'])} of the genome"
-    )
+    of_bins = f"{share(known['positive_rate'])} of all {known['bins']:,} bins"
+    there = f"{of_bins} of its contigs, {share(known['genome_rate'])} of the genome"
+    complete = f"{split} has every bin of its contigs"
+    if "folds" in summary:
+        there, complete = f"{of_bins} of the genome", "the folds have every bin"
     if known["drawn"] == "all":
         yield (
-            f"{split} has every bin of its contigs, so average precision, precision and F1 are "
-            f"those of the genome: {here} of the labels are positive, "
-            f"{share(known['genome_rate'])} in the whole genome"
+            f"{complete}, so average precision, precision and F1 are those of the genome: {here} "
+            f"of the labels are positive, {share(known['genome_rate'])} in the whole genome"
         )
     elif "scores" not in known:
         yield (
             f"{here} of the labels are positive in {split} ({there}): average precision, precision "
             "and F1 are higher here than among all bins; for those build the data set with "
-            f"--background, or with --all-bins {split}"
+            f"--background, or with {_EVERY_BIN}"
         )
     else:
         yield f"{here} of the labels are positive in {split} ({there}). {_estimate(known)}"
@@ -48,19 +48,30 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
 def _estimate(known: AllBins) -> str:
     """Return how the scores of all bins are estimated, and in which direction they may be wrong."""
     weight = known["scores"]["weight"]
-    doubts = []
-    if "matched" in known["drawn"]:
-        some = "some of them" if "random" in known["drawn"] else "they"
-        doubts.append(f"{some} are matched to the positives, so harder than other bins: too low")
-    if weight > MOST_WEIGHT:
-        doubts.append(f"more than {MOST_WEIGHT}: rough, and too high with few windows")
-    use = "; use --all-bins, or random:20 and more" if doubts else ""
-    return (
+    lines = [
         f"“All bins” are estimates for that rate: each of the {known['background']:,} windows "
         f"without a positive counts as {weight:,.1f} bins"
-        + "".join(f"; {doubt}" for doubt in doubts)
-        + use
-    )
+    ]
+    if weight > MOST_WEIGHT:
+        lines.append(
+            f"These are more than {MOST_WEIGHT} bins, so the estimates are rough, and with few "
+            "windows too high"
+        )
+    if "matched" in known["drawn"]:
+        some = "Some of these windows" if "random" in known["drawn"] else "These windows"
+        lines.append(
+            f"{some} are matched to the positives and are harder than other bins, so the estimates "
+            "are too low"
+        )
+    if len(lines) > 1:
+        lines.append(
+            f"A data set with {_EVERY_BIN} has every bin and the exact scores; one with "
+            "--background random:20 has better estimates"
+        )
+    return ". ".join(lines)
+
+
+_EVERY_BIN = "--all-bins test (with --folds: --keep all)"
 
 
 def one_kind_remarks(summary: Summary) -> Iterator[str]:
@@ -71,8 +82,8 @@ def one_kind_remarks(summary: Summary) -> Iterator[str]:
     ):
         if of is not None and of["targets"]:
             yield (
-                f"no {kind} window in {summary['split']}, so no ROC AUC and no average precision "
-                f"(–), and not in the macro mean: {_named(of, summary['targets'])}"
+                f"no {kind} window in {scored_windows(summary)}, so no ROC AUC and no average "
+                f"precision (–), and not in the macro mean: {_named(of, summary['targets'])}"
             )
 
 

@@ -13,6 +13,7 @@ from bioq.evaluation.summary import (
     Interval,
     Summary,
     ThresholdScores,
+    scored_windows,
 )
 from bioq.metrics import MIN_BLOCKS, number
 
@@ -87,6 +88,7 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
     if blocks is None:
         return
     length = f"{BLOCK_BP // 1000} kb"
+    trained = "these trained networks" if len(summary["members"]) > 1 else "this trained network"
     if blocks < MIN_BLOCKS:
         yield (
             f"no intervals: the split is in {counted(blocks, 'block')} of "
@@ -94,8 +96,8 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
         )
         return
     yield (
-        f"95 % intervals are over {blocks:,} blocks of {length} of the genome, for this trained "
-        f"network: another seed of its training is not in them. No interval: positives in fewer "
+        f"95 % intervals are over {blocks:,} blocks of {length} of the genome, for {trained}: "
+        "another seed of the training is not in them. No interval: positives in fewer "
         f"than {MIN_BLOCKS} blocks, or a score of 0 or 1"
     )
 
@@ -147,7 +149,7 @@ def _few_remarks(summary: Summary) -> Iterator[str]:
     yield (
         f"{few:,} of {counted(summary['targets'], 'target')} ({few / summary['targets']:.0%}) "
         f"{'has' if few == 1 else 'have'} fewer than {enough['positives']} positive windows in "
-        f"{summary['split']}: their scores are uncertain (few_positives in per_target.tsv)"
+        f"{scored_windows(summary)}: their scores are uncertain (few_positives in per_target.tsv)"
     )
 
 

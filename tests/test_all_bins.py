@@ -217,6 +217,7 @@ def test_a_window_that_stands_for_many_bins_gives_no_interval_and_says_so(tmp_pa
     (line,) = rate_remarks(evaluation.summary)
     rough = "rough and often too high, because a window stands for more than 10 bins. For exact"
     assert f"stands for 11.0 bins. The estimate is {rough}" in line
+    assert "build the data set with --all-bins test (with --folds: --keep all)" in line
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bioq.evaluation.summary import (
     Interval,
     Summary,
     ThresholdScores,
+    scored_windows,
 )
 from bioq.metrics import MIN_BLOCKS, number
 
@@ -152,7 +153,7 @@ def _few_remarks(summary: Summary) -> Iterator[str]:
     yield (
         f"{few:,} of {counted(summary['targets'], 'target')} ({few / summary['targets']:.0%}) "
         f"{'has' if few == 1 else 'have'} fewer than {enough['positives']} positive windows in "
-        f"{summary['split']}: their scores are uncertain (few_positives in per_target.tsv)"
+        f"{scored_windows(summary)}: their scores are uncertain (few_positives in per_target.tsv)"
     )
 
 

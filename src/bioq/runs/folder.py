@@ -247,7 +247,12 @@ def read_config(run: str | Path) -> RunConfig:
     run = Path(run)
     file = run / CONFIG
     if kept_file(run, CONFIG) is None:
-        raise BioqError(f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'")
+        runs = (found for name in ("ensemble", "fold-*") for found in run.glob(f"{name}/{CONFIG}"))
+        inside = next((file.parent for file in runs), None)
+        raise BioqError(
+            f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'"
+            + (f"; it holds runs: did you mean {inside}?" if inside else "")
+        )
     config = read_json(
         file,
         what="a run's configuration",

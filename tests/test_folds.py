@@ -441,8 +441,9 @@ def test_the_plan_of_all_folds_has_the_time_of_all_and_changes_nothing(
     assert train(world, "planned", "--fold", "all", "--plan") == 0
     printed = capsys.readouterr().out
     assert f"data: {data.path} (fold 1/4 to test): {len(data.fold(1)['train'])} windows" in printed
-    assert " for all folds that are left: an estimate from " in printed
-    assert re.search(r"^--fold +1/4 +", printed, re.M)
+    assert "; then 3 more folds, with about as many windows\n" in printed
+    assert " for 4 folds: an estimate from " in printed
+    assert re.search(r"^--fold +all +--fold$", printed, re.M)
     assert not (world / "planned").exists()
 
 
@@ -571,6 +572,13 @@ def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixtu
                 constant = expected["constant"][mean][area]
                 assert found["constant"][mean][area] == pytest.approx(constant)
         each.append(found["macro_roc_auc"])
+    assert "\nthe folds have every bin, so average precision, precision and F1 are those" in printed
+    assert (
+        f"Cross-validation of {data.folds} runs"
+        in (ensemble / "evaluation/report.html").read_text()
+    )
+    assert main(["evaluate", str(out), folder]) == 1
+    assert f"it holds runs: did you mean {ensemble}?" in capsys.readouterr().err
     mean = next(line for line in printed.splitlines() if line.startswith("mean"))
     spread = next(line for line in printed.splitlines() if line.startswith("standard deviation"))
     assert f"{np.mean(each):.4f}" in mean

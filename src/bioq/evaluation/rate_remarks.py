@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from bioq.errors import counted
 from bioq.evaluation.all_bins import MOST_WEIGHT
-from bioq.evaluation.summary import AllBins, SomeTargets, Summary
+from bioq.evaluation.summary import AllBins, SomeTargets, Summary, scored_windows
 
 
 def share(rate: float | None) -> str:
@@ -16,7 +16,7 @@ def share(rate: float | None) -> str:
 
 def rate_remarks(summary: Summary) -> Iterator[str]:
     """Yield the rate of positives in the split and in the genome, and what follows from it."""
-    split, here = summary["split"], share(summary["positive_rate"])
+    split, here = scored_windows(summary), share(summary["positive_rate"])
     known = summary.get("all_bins")
     if known is None or known["positive_rate"] is None:
         why = "" if known is None else " (that of all bins is not known: --keep left bins out)"
@@ -25,21 +25,21 @@ def rate_remarks(summary: Summary) -> Iterator[str]:
             "F1 depend on this share, and hold for it alone"
         )
         return
-    there = (
-        f"{share(known['positive_rate'])} of all {known['bins']:,} bins of its contigs, "
-        f"{share(known['genome_rate'])} of the genome"
-    )
+    of_bins = f"{share(known['positive_rate'])} of all {known['bins']:,} bins"
+    there = f"{of_bins} of its contigs, {share(known['genome_rate'])} of the genome"
+    complete = f"{split} has every bin of its contigs"
+    if "folds" in summary:
+        there, complete = f"{of_bins} of the genome", "the folds have every bin"
     if known["drawn"] == "all":
         yield (
-            f"{split} has every bin of its contigs, so average precision, precision and F1 are "
-            f"those of the genome: {here} of the labels are positive, "
-            f"{share(known['genome_rate'])} in the whole genome"
+            f"{complete}, so average precision, precision and F1 are those of the genome: {here} "
+            f"of the labels are positive, {share(known['genome_rate'])} in the whole genome"
         )
     elif "scores" not in known:
         yield (
             f"{here} of the labels are positive in {split} ({there}): average precision, precision "
             "and F1 are higher here than among all bins; for those build the data set with "
-            f"--background, or with --all-bins {split}"
+            f"--background, or with {_EVERY_BIN}"
         )
     else:
         yield f"{here} of the labels are positive in {split} ({there}). {_estimate(known)}"
@@ -63,9 +63,12 @@ def _estimate(known: AllBins) -> str:
     if doubts:
         text += (
             f". The estimate is {', and '.join(doubts)}. For exact scores, build the data set with "
-            "--all-bins test"
+            f"{_EVERY_BIN}"
         )
     return text
+
+
+_EVERY_BIN = "--all-bins test (with --folds: --keep all)"
 
 
 def one_kind_remarks(summary: Summary) -> Iterator[str]:
@@ -76,8 +79,8 @@ def one_kind_remarks(summary: Summary) -> Iterator[str]:
     ):
         if of is not None and of["targets"]:
             yield (
-                f"no {kind} window in {summary['split']}, so no ROC AUC and no average precision "
-                f"(–), and not in the macro mean: {_named(of, summary['targets'])}"
+                f"no {kind} window in {scored_windows(summary)}, so no ROC AUC and no average "
+                f"precision (–), and not in the macro mean: {_named(of, summary['targets'])}"
             )
 
 

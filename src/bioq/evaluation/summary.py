@@ -60,6 +60,11 @@ class About(TypedDict):
     """Of a cross-validation."""
 
 
+def scored_windows(about: About) -> str:
+    """Return which windows were scored, as text: the split, or all folds."""
+    return "all folds" if "folds" in about else about["split"]
+
+
 Interval = Annotated[list[float], Pair] | None
 """The ends of a 95 % interval over blocks of the genome; None where it is not given."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bioq.evaluation.summary import Evaluation, published_columns
+from bioq.evaluation.summary import Evaluation, published_columns, scored_windows
 from bioq.metrics import FEW_POSITIVES
 from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
@@ -42,7 +42,7 @@ class Drawn:
 
 def figures_of_scores(evaluation: Evaluation) -> Iterator[Drawn]:
     """Yield the figures of an evaluation."""
-    split = evaluation.summary["split"]
+    split = scored_windows(evaluation.summary)
     in_brackets = _IN_BRACKETS if "constant" in evaluation.summary else ""
     yield Drawn(
         "roc",

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bioq.evaluation.files import REPORT, TEST, evaluation_folder, read_evaluation
-from bioq.evaluation.summary import Evaluation
+from bioq.evaluation.summary import Evaluation, scored_windows
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.files import locked, new_file
 from bioq.metrics import FEW_POSITIVES, f1_of_yes, number
@@ -103,6 +103,7 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
     }
     page = page_template("report.html.j2", filters).render(
         summary=evaluation.summary,
+        scored=scored_windows(evaluation.summary),
         config=config,
         figures=shown,
         extra_tables=extra_tables,

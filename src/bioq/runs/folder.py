@@ -247,7 +247,12 @@ def read_config(run: str | Path) -> RunConfig:
     run = Path(run)
     file = run / CONFIG
     if kept_file(run, CONFIG) is None:
-        raise BioqError(f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'")
+        runs = (found for name in ("ensemble", "fold-*") for found in run.glob(f"{name}/{CONFIG}"))
+        inside = next((file.parent for file in runs), None)
+        raise BioqError(
+            f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'"
+            + (f"; it holds runs: did you mean {inside}?" if inside else "")
+        )
     config = read_json(
         file,
         what="a run's configuration",
@@ -330,7 +335,8 @@ def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
     if others:
         raise BioqError(
             f"{run}: its members were trained on different folds of {data.path}, so no split of it "
-            "is new to all of them; name the folder of a member"
+            "is new to all of them; name the folder of each member in turn, such as "
+            f"{Path(run) / MEMBERS / config.members[0]['name']}"
         )
     if fold is None:
         raise BioqError(

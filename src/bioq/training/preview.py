@@ -66,8 +66,8 @@ def preview(
     `origins` has where the caller's options come from, by their names: "flag", or a file. Raises
     what the training would raise.
     """
-    later_folds = 0
-    if request.fold == ALL:
+    later_folds, is_all = 0, request.fold == ALL
+    if is_all:
         data = data if isinstance(data, Dataset) else open_dataset(data)
         first = _first_fold(data, run, request, resume=resume, force=force)
         request, resume, later_folds = first.request, first.resume, first.part_of.later
@@ -92,7 +92,10 @@ def preview(
         folder = run if resume and run is not None else Path(empty)  # without a checkpoint
         loop = make_loop(plan, network, data, folder, ranks, later_folds)
         facts = [*_facts(plan, data, loop), *_estimates(loop, resume, run)]
-    return Preview(_options(plan, request, origins or {}, resume=resume), facts)
+    options = _options(plan, request, origins or {}, resume=resume)
+    if is_all:
+        options = [(name, ALL if name == "--fold" else value, by) for name, value, by in options]
+    return Preview(options, facts)
 
 
 def _first_fold(
@@ -121,11 +124,13 @@ def _facts(plan: Plan, data: Dataset, loop: TrainingLoop) -> list[tuple[str, str
         kept = f"{plan.source.targets_kept:,} of {facts.targets:,} targets keep their output"
         start = [("start", f"from the weights of {plan.source.path}; {kept}")]
     fold = f" (fold {data.chosen} to test)" if data.chosen else ""
+    later = counted(loop.later_folds, "more fold")
+    more = f"; then {later}, with about as many windows" if loop.later_folds else ""
     return [
         (
             "data",
             f"{data.path}{fold}: {facts.train_windows:,} windows of {facts.window_bp:,} bp to "
-            f"train, {valid}; {counted(facts.targets, 'target')}",
+            f"train, {valid}; {counted(facts.targets, 'target')}{more}",
         ),
         ("model", f"{plan.model}, {weights:,} weights"),
         *start,
@@ -151,7 +156,8 @@ def _estimates(loop: TrainingLoop, resume: bool, run: Path | None) -> list[tuple
     rate, steps = loop.measured_rate(_MEASURED_S)
     seconds = loop.pace.left_s(epoch, step, rate)
     most = "at most " if loop.plan.recipe.patience else ""
-    one = " for all folds that are left" if loop.later_folds else ""
+    folds = loop.later_folds + 1
+    one = f" for {folds} folds" if folds > 1 else ""
     one += " on one device" if loop.plan.config.devices * loop.plan.config.nodes > 1 else ""
     rows.append(
         (

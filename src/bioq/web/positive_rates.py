@@ -6,15 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.dataset.targets import NAME
+from bioq.evaluation.summary import scored_windows
 from bioq.web.evaluated import evaluation_of
 from bioq.web.service import Service
 
 
 @dataclass(frozen=True)
 class PositiveRates:
-    """The share of positive windows of each target in an evaluated split."""
+    """The share of positive windows of each target in an evaluation."""
 
-    split: str
+    windows_of: str
+    """Which windows: "the split test", "all folds"."""
     rate: npt.NDArray[np.float64]
     """`(targets,)`."""
 
@@ -30,4 +32,6 @@ def positive_rates(service: Service) -> PositiveRates | None:
     table, summary = found.evaluation.per_target, found.evaluation.summary
     if list(table[NAME]) != list(service.targets[NAME]):
         return None
-    return PositiveRates(summary["split"], table["positive_rate"].to_numpy(np.float64))
+    rate = table["positive_rate"].to_numpy(np.float64)
+    scored = scored_windows(summary)
+    return PositiveRates(scored if "folds" in summary else f"the split {scored}", rate)

@@ -146,7 +146,7 @@ def test_the_name_of_a_genome_is_answered_with_the_name_of_its_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(
-        BioqError, match="^mm10: no such file; ENCODE's list of mm10 is encode:mm10"
+        BioqError, match=r"^mm10: no such file; ENCODE's list of mm10 is encode:mm10"
     ):
         exclusion_file(Path("mm10"))
     monkeypatch.chdir(tmp_path)

@@ -228,7 +228,8 @@ def test_positives_count_as_much_as_windows() -> None:
         ),
         (
             ["--folds", "3", "--exclude", "{world}/everything.bed"],
-            "targets.tsv: no bin is left (224 bins excluded); check the peaks, --keep and --exclude",
+            "targets.tsv: no bin is left (224 bins excluded); check the peaks, --keep and "
+            "--exclude",
         ),
         (["--folds", "2"], "--folds 2, expected 3 to 64"),
         (["--folds", "1"], "--folds 1, expected 3 to 64"),

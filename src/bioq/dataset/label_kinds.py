@@ -101,7 +101,7 @@ def _add_negatives(data: Dataset, split: str) -> str:
         return "build the data set again with windows that are negative"
     if about.options.get("keep") == KEEP_GIVEN:
         return "add bins without a peak to the file of --bins and build the data set again"
-    if chosen.genome_bins == len(chosen):  # there is no other bin
+    if chosen.all_bins == len(chosen):  # there is no other bin
         return (
             "the peaks cover every bin of its contigs: give called peaks, not a segmentation or a "
             "signal, and build the data set again"

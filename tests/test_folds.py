@@ -226,6 +226,11 @@ def test_positives_count_as_much_as_windows() -> None:
             ["--folds", "7"],
             "--folds 7: 6 contigs have a window, and each fold needs one; give --folds 6",
         ),
+        (
+            ["--folds", "3", "--exclude", "{world}/everything.bed"],
+            "targets.tsv: no bin is left (224 bins excluded); check the peaks, --keep and "
+            "--exclude",
+        ),
         (["--folds", "2"], "--folds 2, expected 3 to 64"),
         (["--folds", "1"], "--folds 1, expected 3 to 64"),
         (["--folds", "4", "--test-chrom", "c1"], "--folds with --test-chrom: with folds there are"),
@@ -238,6 +243,9 @@ def test_positives_count_as_much_as_windows() -> None:
 def test_folds_that_cannot_be_are_one_line(
     world: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
+    regions = "".join(f"{name}\t0\t{length}\n" for name, length in LENGTHS.items())
+    (world / "everything.bed").write_text(regions)
+    options = [option.format(world=world) for option in options]
     inputs = ["--genome", str(world / "genome.fa"), "--targets", str(world / "targets.tsv")]
     assert main(["data", "peaks", *inputs, "--out", str(world / "no"), *BUILD, *options]) in (1, 2)
     last = capsys.readouterr().err.splitlines()[-1]

@@ -64,6 +64,26 @@ def test_training_on_windows_of_one_kind_stops_before_the_first_step(
         assert not (tmp_path / "run").exists()
 
 
+def test_a_background_is_no_advice_where_the_peaks_cover_every_bin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    with open(tmp_path / "g.fa", "w") as genome, open(tmp_path / "all.bed", "w") as peaks:
+        for name in ("c1", "c2", "c3"):
+            genome.write(f">{name}\n{''.join(random.choice(list('ACGT'), 900))}\n")
+            peaks.write(f"{name}\t0\t900\n")
+    (tmp_path / "t.tsv").write_text("name\tpeaks\na\tall.bed\n")
+    inputs = ["--genome", str(tmp_path / "g.fa"), "--targets", str(tmp_path / "t.tsv")]
+    chosen = ["--valid-chrom", "c2", "--test-chrom", "c3", "--window-bp", "60", "--bin-bp", "20"]
+    data = tmp_path / "data"
+    assert main(["data", "peaks", *inputs, *chosen, "--out", str(data)]) == 0
+    assert main(["train", str(data), "--out", str(tmp_path / "run"), *SIZES]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "all 45 windows are positive for every target" in last
+    assert "the peaks cover every bin of its contigs: give called peaks" in last
+    assert "--background" not in last
+
+
 def test_one_training_target_with_both_kinds_is_enough_and_the_others_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

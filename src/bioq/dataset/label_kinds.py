@@ -90,17 +90,22 @@ def label_kinds(data: Dataset, split: str) -> LabelKinds:
         len(names),
         tuple(map(str, names[positives == 0])),
         tuple(map(str, names[positives == len(chosen)])),
-        _add_negatives(data),
+        _add_negatives(data, split),
         _add_positives(data, split),
     )
 
 
-def _add_negatives(data: Dataset) -> str:
-    about = data.description
+def _add_negatives(data: Dataset, split: str) -> str:
+    about, chosen = data.description, data[split]
     if about.made_by != "peaks":
         return "build the data set again with windows that are negative"
     if about.options.get("keep") == KEEP_GIVEN:
         return "add bins without a peak to the file of --bins and build the data set again"
+    if chosen.all_bins == len(chosen):  # there is no other bin
+        return (
+            "the peaks cover every bin of its contigs: give called peaks, not a segmentation or a "
+            "signal, and build the data set again"
+        )
     return "build the data set again with background windows (--background matched)"
 
 

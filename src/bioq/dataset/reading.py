@@ -14,7 +14,15 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from bioq.dataset.folds import ALL, LEAST_FOLDS, MOST_FOLDS, Fold, fold_folders, parse_fold
+from bioq.dataset.folds import (
+    ALL,
+    LEAST_FOLDS,
+    MOST_FOLDS,
+    Fold,
+    fold_folder,
+    fold_folders,
+    parse_fold,
+)
 from bioq.dataset.layout import (
     METADATA,
     REMEDY,
@@ -133,7 +141,7 @@ class Dataset(Mapping[str, Split]):
     def __getitem__(self, name: str) -> Split:
         if text("split", name) not in self._splits:
             advice = ""
-            if self.folds and self.chosen is None and name in SPLITS:
+            if fold_folder(1) in self._splits and name in SPLITS:
                 advice = "; choose the fold to test, in Python with data.fold(1)"
             raise BioqError(
                 f"{self.path}: has no split {name!r}; it has {', '.join(self._splits) or 'none'}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bioq.dataset import BLOCK_BP, Dataset, label_kinds, open_dataset, require_undamaged
-from bioq.errors import BioqError
+from bioq.errors import BioqError, counted
 from bioq.evaluation.calibration_choice import Selection, select
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.predictions import predict_labelled
@@ -104,7 +104,7 @@ def _require_labels(data: Dataset) -> int:
     blocks = int(split.blocks().max()) + 1
     if blocks < MIN_BLOCKS:
         raise BioqError(
-            f"{data.path}: split {VALID!r} covers {blocks} blocks of {BLOCK_BP:,} bp; a "
+            f"{data.path}: split {VALID!r} covers {counted(blocks, 'block')} of {BLOCK_BP:,} bp; a "
             f"calibration is judged on at least {MIN_BLOCKS}: take a data set with more of the "
             "genome to validate on"
         )

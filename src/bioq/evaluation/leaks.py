@@ -18,7 +18,7 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
     """
     if split == TRAIN:
         return
-    checked = set()
+    checked, said = set(), set()
     for run in runs:
         config = read_config(run)
         fingerprint, fold = config.data.get("fingerprint"), config.fold
@@ -34,7 +34,10 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
                 f"known whether it has seen windows of the split {split!r}"
             )
         else:
-            yield from leak_of(data[split], trained_on[TRAIN]).lines()
+            lines = leak_of(data[split], trained_on[TRAIN]).lines()
+            new = [line for line in lines if line not in said]  # several runs may have the same
+            said.update(new)
+            yield from new
 
 
 def _other_data(run: Path) -> Dataset | None:

@@ -92,6 +92,7 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
     if blocks is None:
         return
     length = f"{BLOCK_BP // 1000} kb"
+    trained = "these trained networks" if len(summary["members"]) > 1 else "this trained network"
     if blocks < MIN_BLOCKS:
         yield (
             f"no intervals: the split is in {counted(blocks, 'block')} of "
@@ -99,9 +100,9 @@ def _interval_remarks(summary: Summary) -> Iterator[str]:
         )
         return
     yield (
-        f"in brackets: 95 % intervals, from {blocks:,} blocks of {length} of the genome; how much "
-        "another seed of the training changes a score is not in them. No interval: positives in "
-        f"fewer than {MIN_BLOCKS} blocks, or a score of 0 or 1"
+        f"in brackets: 95 % intervals, from {blocks:,} blocks of {length} of the genome, for "
+        f"{trained}; how much another seed of the training changes a score is not in them. No "
+        f"interval: positives in fewer than {MIN_BLOCKS} blocks, or a score of 0 or 1"
     )
 
 

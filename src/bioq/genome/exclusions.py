@@ -74,7 +74,11 @@ def exclusion_file(path: Path) -> Path:
     list that cannot be downloaded.
     """
     text = str(path)
-    if not text.lower().startswith(PREFIX) or os.path.lexists(path):
+    if os.path.lexists(path):
+        return path
+    if text in LISTS:
+        raise BioqError(f"{text}: no such file; ENCODE's list of {text} is {PREFIX}{text}")
+    if not text.lower().startswith(PREFIX):
         return path
     name = text[len(PREFIX) :]
     if name not in LISTS or not text.startswith(PREFIX):

@@ -155,6 +155,7 @@ class OpenPrediction:
         if self.held_out is None or not isinstance(windows, RegionWindows):
             return count, self
         chosen = self.held_out.choose(windows.contigs.values())
+        self.held_out.report(chosen)
         members = {name: chosen[number] for name, number in windows.contigs.items()}
         return count, replace(self, predictor=replace(self.predictor, members=members))
 

@@ -335,7 +335,8 @@ def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
     if others:
         raise BioqError(
             f"{run}: its members were trained on different folds of {data.path}, so no split of it "
-            "is new to all of them; name the folder of a member"
+            "is new to all of them; name the folder of each member in turn, such as "
+            f"{Path(run) / MEMBERS / config.members[0]['name']}"
         )
     if fold is None:
         raise BioqError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError, UsageError, some
 from bioq.genome import ContigNames
+from bioq.progress import say
 from bioq.runs.folder import RunConfig, read_members, seen_contigs, training_data
 
 _ALL = "use all members, run without --held-out"
@@ -29,6 +30,15 @@ class HeldOut:
     contigs: Sequence[str]
     """The genome's names."""
     members: Sequence[_Member]
+
+    def report(self, chosen: Mapping[int, tuple[int, ...]]) -> None:
+        """Print which members predict which contigs, from the answer of `choose`."""
+        contigs_of: dict[tuple[int, ...], list[str]] = {}
+        for number, members in sorted(chosen.items()):
+            contigs_of.setdefault(members, []).append(self.contigs[number])
+        for members, contigs in sorted(contigs_of.items()):
+            names = some((self.members[at].name for at in members), 3)
+            say(f"held out: {some(contigs)}: predicted by {names}")
 
     def choose(self, numbers: Iterable[int]) -> dict[int, tuple[int, ...]]:
         """Return, for each contig by its number, the numbers of the members that have not seen it.

@@ -200,7 +200,8 @@ def require_unseen(scorer: Scorer, content: VcfContent) -> None:
     allele is to be scored by members that have not."""
     if scorer.held_out is not None:
         numbers = (scorer.names.find(name) for name in content.contigs)
-        scorer.held_out.choose(number for number in numbers if number is not None)
+        known = (number for number in numbers if number is not None)
+        scorer.held_out.report(scorer.held_out.choose(known))
 
 
 def _compare_options(background: Background, options: VariantOptions) -> None:

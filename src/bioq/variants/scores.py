@@ -21,7 +21,7 @@ SCORES: Mapping[str, str] = {
 }
 MEMBER_SCORES: Mapping[str, str] = {
     "diff_sd": "standard deviation of the members' diffs (n - 1); empty for one member",
-    "sign_agreement": "share of the members whose diff has the sign of diff",
+    "sign_agreement": "share of the members whose diff has the sign of diff; empty for one member",
 }
 """The scores of an ensemble only."""
 BACKGROUND_SCORES: Mapping[str, str] = {
@@ -64,10 +64,11 @@ def compare(ref: ScoreArray, alt: ScoreArray) -> dict[str, ScoreArray]:
 
 def spread(diffs: ScoreArray, diff: ScoreArray) -> dict[str, ScoreArray]:
     """Return `MEMBER_SCORES`, each float32 `(alleles, targets)`, of the members' diffs
-    `(members, alleles, targets)` and the ensemble's `diff`. Of one member diff_sd is NaN."""
-    deviation = np.full_like(diff, np.nan)
-    if len(diffs) > 1:
-        deviation = diffs.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
+    `(members, alleles, targets)` and the ensemble's `diff`. Of one member both are NaN.
+    """
+    if len(diffs) < 2:
+        return {name: np.full_like(diff, np.nan) for name in MEMBER_SCORES}
+    deviation = diffs.std(axis=0, ddof=1, dtype=np.float64).astype(np.float32)
     agreement = (np.sign(diffs) == np.sign(diff)).mean(axis=0, dtype=np.float32)
     return {"diff_sd": deviation, "sign_agreement": agreement}
 

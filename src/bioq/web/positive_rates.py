@@ -32,6 +32,6 @@ def positive_rates(service: Service) -> PositiveRates | None:
     table, summary = found.evaluation.per_target, found.evaluation.summary
     if list(table[NAME]) != list(service.targets[NAME]):
         return None
+    rate = table["positive_rate"].to_numpy(np.float64)
     scored = scored_windows(summary)
-    windows_of = scored if "folds" in summary else f"the split {scored}"
-    return PositiveRates(windows_of, table["positive_rate"].to_numpy(np.float64))
+    return PositiveRates(scored if "folds" in summary else f"the split {scored}", rate)

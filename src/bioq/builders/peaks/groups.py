@@ -69,8 +69,12 @@ def balanced_folds(
     """Return folds with about equally many of the bins `rows`, and of their positives.
 
     `is_positive` is `(bins,)`: whether the bin is positive for any target. See `assign_folds`.
+    Without `rows` no contig has a fold, so that the caller can say why no bin is left.
     """
     contigs = len(bins.offsets) - 1
+    if not len(rows):
+        none = np.full(contigs, -1, dtype=np.int64)
+        return ContigGroups(fold_folders(count), none, are_folds=True)
 
     def per_contig(chosen: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
         return np.bincount(bins.local(chosen)[0], minlength=contigs)

@@ -56,7 +56,7 @@ def _estimate(known: AllBins) -> str:
     if "matched" in known["drawn"]:
         some = "some of these windows" if "random" in known["drawn"] else "these windows"
         doubts.append(
-            f"too low, because {some} are matched to the positives and harder than others"
+            f"usually too low, because {some} are matched to the positives and harder than others"
         )
     if weight > MOST_WEIGHT:
         rough = "rough" if doubts else "rough and often too high"

@@ -104,6 +104,23 @@ def test_one_training_target_with_both_kinds_is_enough_and_the_others_are_named(
     ]
 
 
+def test_one_target_with_few_positives_and_another_rate_in_validation_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, valid in (("other", [ONE]), ("same", [BOTH])):
+        run_of(make_data(tmp_path / folder, train=[BOTH], valid=valid), tmp_path / f"run-{folder}")
+        lines = capsys.readouterr().err.splitlines()
+        few = "note: 12 positive windows to train, few for a network; try --epochs 1800 too, from"
+        assert [line.startswith(few) for line in lines].count(True) == 1
+        rate = "note: 50.00% of the labels are positive in train, 4.17% in valid: the probabilities"
+        assert any(line.startswith(rate) for line in lines) == (folder == "other")
+        history = read_history(tmp_path / f"run-{folder}").iloc[0]
+        scores = f"ROC AUC {history['valid_macro_roc_auc']:.4f}, AP "
+        assert scores in next(line for line in lines if line.startswith("epoch 1/2"))
+    run_of(make_data(tmp_path / "alone", train=[BOTH]), tmp_path / "run")
+    assert "without a validation split nothing chooses the best epoch" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", [YES, NO])
 @pytest.mark.parametrize("score", ["valid_micro_average_precision", "valid_macro_roc_auc"])
 def test_validation_on_windows_of_one_kind_is_told_before_the_first_step_with_what_decides(
@@ -119,7 +136,7 @@ def test_validation_on_windows_of_one_kind_is_told_before_the_first_step_with_wh
     assert ("--background" if kind is YES else "--valid-chrom") in lines[note]
     history = read_history(tmp_path / "run")
     assert history[score].isna().all(), "an average precision of 1 for every prediction"
-    assert "AP macro – micro –" in next(line for line in lines if "epoch 1/2" in line)
+    assert ", ROC AUC –, AP –, " in next(line for line in lines if "epoch 1/2" in line)
     assert "by validation loss, because" in lines[-1] or "by validation loss, because" in lines[-2]
 
 

@@ -186,3 +186,10 @@ def test_notes_about_files_of_a_target_with_several(
     write_sheet(tmp_path, [([1, 2], 1, [])])
     with pytest.raises(BioqError, match="none of its 2 peak files has a peak on"):
         world.build(out="none", options={"keep": "all"})
+
+
+def test_a_peak_file_in_place_of_the_sheet_is_named(tmp_path: Path) -> None:
+    peaks = tmp_path / "ctcf.narrowPeak"
+    peaks.write_text("chr1\t237593\t237953\t.\t108\n")
+    with pytest.raises(BioqError, match=r"these are peaks; .*: write a sheet that has the name"):
+        read_target_sheet(peaks)

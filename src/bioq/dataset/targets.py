@@ -239,6 +239,8 @@ def _about_header(header: Sequence[str], column: str) -> str:
     for separator, what in ((";", "semicolons"), (",", "commas"), (" ", "spaces")):
         if column in map(_plain, only.split(separator)):
             return f"{found}: its columns are separated by {what}; {table}: save it with tabs"
+    if len(header) > 2 and header[1].isdigit() and header[2].isdigit():
+        return f"{found}: these are peaks; {table}: write a sheet that has the name of this file"
     return f"{found}; {table}"
 
 

@@ -55,7 +55,8 @@ def _estimate(known: AllBins) -> str:
     doubts = []
     if "matched" in known["drawn"]:
         doubts.append(
-            "too low, because these windows are matched to the positives and harder than others"
+            "usually too low, because these windows are matched to the positives and harder than "
+            "others"
         )
     if weight > MOST_WEIGHT:
         rough = "rough" if doubts else "rough and often too high"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bioq.dataset import Dataset, LabelKinds, Split, label_kinds
+from bioq.dataset import Dataset, LabelKinds, label_kinds
 from bioq.errors import counted
 from bioq.models import ModelSizes
 from bioq.models.recipe import Recipe
@@ -13,8 +13,9 @@ from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, co
 _SHOWN = 3
 
 FEW_POSITIVES = 1000
-"""Four real peak files with fewer positives were measured: ridge regression on 6-mers scored about
-as well as the default model (docs/training.md, "One peak file")."""
+"""One target with fewer positive windows was measured to gain from more steps than the recipe's
+epochs have (docs/training.md, "One peak file")."""
+ENOUGH_STEPS = 5400
 
 _OTHER_RATE = 2.0
 """A validation loss is not comparable if the rate of positives differs by more than this factor."""
@@ -31,12 +32,13 @@ def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None
         say(default_model_note(plan))
     for line in warnings_of_training(train):
         say(f"warning: {line}")
-    for line in few_positives(data["train"]):
+    for line in few_positives(data, plan):
         say(f"note: {line}")
     if "valid" in data and len(data["valid"]):
-        for line in notes_on_validation(label_kinds(data, "valid"), plan.recipe):
+        valid = label_kinds(data, "valid")
+        for line in notes_on_validation(valid, plan.recipe):
             say(f"note: {line}")
-        for line in other_rate(data):
+        for line in () if valid.is_useless else other_rate(data):
             say(f"note: {line}")
 
 
@@ -60,15 +62,18 @@ def warnings_of_training(kinds: LabelKinds) -> Iterator[str]:
         yield f"{line}: nothing to learn from"
 
 
-def few_positives(train: Split) -> Iterator[str]:
+def few_positives(data: Dataset, plan: Plan) -> Iterator[str]:
     """Yield a line if the only target of the split `train` has few positive windows."""
-    positives = int(train.positives().sum())
-    if train.targets == 1 and 0 < positives < FEW_POSITIVES:
-        yield (
-            f"{counted(positives, 'positive window')} to train, few for a network: on four peak "
-            f"files with fewer than {FEW_POSITIVES:,}, a linear model on 6-mers was about as good "
-            "(docs/training.md, One peak file)"
-        )
+    positives = int(data["train"].positives().sum())
+    if data["train"].targets > 1 or not 0 < positives < FEW_POSITIVES:
+        return
+    line = f"{counted(positives, 'positive window')} to train, few for a network"
+    if "valid" not in data:
+        line += "; without a validation split nothing chooses the best epoch"
+    elif plan.steps_per_epoch * plan.recipe.epochs < ENOUGH_STEPS:
+        more = -(-ENOUGH_STEPS // plan.steps_per_epoch)
+        line += f"; try --epochs {more} too, from which validation chooses the best"
+    yield f"{line} (docs/training.md, One peak file)"
 
 
 def other_rate(data: Dataset) -> Iterator[str]:

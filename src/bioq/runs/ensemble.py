@@ -57,7 +57,8 @@ def make_ensemble(
     of_type("force", force, bool, "True or False")
     if not 2 <= len(folders) <= MOST_MEMBERS:
         raise UsageError(
-            f"an ensemble is of 2 to {MOST_MEMBERS} runs, found {len(folders)}; name all of them"
+            f"an ensemble is of 2 to {MOST_MEMBERS} runs, found {len(folders)}; name all of them, "
+            "such as run-0 run-1, or models/fold-*"
         )
     refuse_input(out, *folders)
     for folder in folders:

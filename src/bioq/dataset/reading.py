@@ -13,7 +13,15 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-from bioq.dataset.folds import ALL, LEAST_FOLDS, MOST_FOLDS, Fold, fold_folder, fold_folders, fold_of_text
+from bioq.dataset.folds import (
+    ALL,
+    LEAST_FOLDS,
+    MOST_FOLDS,
+    Fold,
+    fold_folder,
+    fold_folders,
+    fold_of_text,
+)
 from bioq.dataset.layout import (
     METADATA,
     REMEDY,

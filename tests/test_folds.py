@@ -560,6 +560,25 @@ def test_all_folds_may_start_from_a_run(world: Path, data: Dataset) -> None:
         config = read_config(world / "tuned" / name)
         assert config.training["from"]["path"] == str(world / "source")
         assert config.recipe["epochs"] == 1
+    # The source has left fold 1 alone for testing, and has seen the folds 2 to 4.
+    seen = "are on contigs that source, from which {} started, has seen ({}): scores are too "
+    ensemble = bioq.evaluate(world / "tuned" / "ensemble", data).summary["notes"]
+    for number in range(1, FOLDS + 1):
+        own = bioq.evaluate(world / "tuned" / f"fold-{number}", data).summary["notes"]
+        contigs = ", ".join(contigs_of(data, [number]))
+        line = seen.format(f"fold-{number}", contigs)
+        windows = len(data[f"fold-{number}"])
+        expected = [f"{windows} of {windows} windows of the split 'test' {line}high"]
+        for notes in (own, ensemble):
+            found = [note for note in notes if f"from which fold-{number} started" in note]
+            assert found == ([] if number == 1 else expected)
+    shutil.rmtree(world / "source")  # the same data set: its contigs have the same names
+    assert any("from which" in n for n in _notes_again(world / "tuned" / "fold-2", data))
+
+
+def _notes_again(run: Path, data: Dataset) -> list[str]:
+    notes: list[str] = bioq.evaluate(run, data, force=True).summary["notes"]
+    return notes
 
 
 def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
@@ -595,6 +614,11 @@ def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixtu
     probability = bioq.predict(bioq.load(out / "fold-1"), test.read(slice(None)).windows)
     reference = roc_auc_score(test.labels().ravel(), probability.ravel())
     assert summary["folds"][0]["micro_roc_auc"] == pytest.approx(reference, abs=1e-6)
+    assert main(["evaluate", str(ensemble), folder, "--split", "train"]) == 1
+    assert capsys.readouterr().err.endswith("has no split 'train'; it has valid, test\n")
+    notes = bioq.evaluate(ensemble, data.fold(1), force=True).summary["notes"]
+    seen = [note for note in notes if "share bases with a training window" in note]
+    assert len(seen) == len(set(seen)) > 0
     assert main(["calibrate", str(ensemble), folder]) == 1
     assert "trained on different folds" in capsys.readouterr().err
     assert main(["ensemble", str(out / "fold-1"), str(out / "fold-2"), "--out", f"{out}-two"]) == 0

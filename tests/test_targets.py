@@ -58,6 +58,7 @@ WRONG_TABLES = {
     "too many columns": ("name\tcell\na\tx\nb\ty\tz\n", r":3: has 3 columns, but line 1 names 2"),
     "two columns alike": ("name\tcell\tcell\na\tx\ty\n", r":1: has two columns 'cell'"),
     "an open quote": ('name\n"a\nb\n', ":2: a cell begins with a quote .* and no quote ends it"),
+    "a long cell": (f"name\n\na\n{'b' * 131_073}\n", r":4: has a cell of 131,073 characters"),
     "not text": (b"name\n\xff\xfe\x00\n", ":2: has the byte 0xFF, which is not UTF-8 text"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -284,6 +285,14 @@ def _parsed(path: Path, text: str, *, by_hand: bool) -> Iterator[tuple[int, list
         except StopIteration:
             return
         except csv.Error as error:
+            first = next(itertools.islice(io.StringIO(text, newline=""), line - 1, None), "")
+            longest, most = max(map(len, first.rstrip("\r\n").split("\t"))), csv.field_size_limit()
+            if longest > most:
+                raise BioqError(
+                    f"{path}:{line}: has a cell of {longest:,} characters, expected at most "
+                    f"{most:,}; if it names peak files, move the table into their folder, so that "
+                    "their paths are shorter"
+                ) from error
             raise BioqError(
                 f'{path}:{line}: a cell begins with a quote (") and no quote ends it ({error}); '
                 "remove the quote, or put the cell in quotes and write each quote in it twice"

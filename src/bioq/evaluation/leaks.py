@@ -1,12 +1,20 @@
 """Whether a run has learned from windows of the split that is scored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bioq.dataset import Dataset
 from bioq.dataset.leaks import leak_of
-from bioq.errors import BioqError
-from bioq.runs.folder import read_config, training_data
+from bioq.errors import BioqError, some
+from bioq.genome.builds import different_genomes
+from bioq.runs.folder import (
+    RunConfig,
+    read_config,
+    read_members,
+    seen_contigs,
+    training_data,
+    with_fold_of,
+)
 
 TRAIN = "train"
 
@@ -25,9 +33,7 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
         if (fingerprint, fold) in checked:
             continue
         checked.add((fingerprint, fold))
-        here = None if data.chosen is None else str(data.chosen)
-        is_same = fingerprint == data.fingerprint and fold == here
-        trained_on = data if is_same else _other_data(run)
+        trained_on = _trained_on(run, config, data)
         if trained_on is None:
             yield (
                 f"{run.resolve().name} was trained on a data set that is not here, so it is not "
@@ -40,10 +46,57 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
             yield from new
 
 
-def _other_data(run: Path) -> Dataset | None:
-    """Return the data set that a run was trained on; None if it is not found or is damaged."""
+def source_notes(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
+    """Yield a line for each run, of the members of an ensemble, that started from a run (`--from`)
+    that has seen contigs of the split, which its own training has not seen.
+
+    `data` has splits, or all folds: then the split is that of the fold of each run.
+    """
+    for folder, one in read_members(run, config) or [(run, config)]:
+        source = one.training.get("from")
+        if isinstance(source, Mapping) and split != TRAIN:
+            yield from _source_lines(folder, one, source, with_fold_of(folder, one, data), split)
+
+
+def _source_lines(
+    run: Path, config: RunConfig, source: Mapping[str, object], data: Dataset, split: str
+) -> Iterator[str]:
+    trained_on = _trained_on(run, config, data)
+    own = None if trained_on is None else seen_contigs(trained_on)
+    seen = set(config.data.get("seen_contigs", ())).difference(own or ())
+    if own is None or not data[split].has_coordinates or not _of_one_genome(config, source, data):
+        return
+    contig = data[split].bins()["chrom"]
+    found = contig[contig.isin(seen)]
+    if len(found):
+        yield (
+            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs that "
+            f"{source.get('run')}, from which {run.resolve().name} started, has seen "
+            f"({some(sorted(found.unique()))}): scores are too high"
+        )
+
+
+def _of_one_genome(config: RunConfig, source: Mapping[str, object], data: Dataset) -> bool:
+    """Return whether the contigs of a run, of the run from which it started and of a data set have
+    the same names for the same sequences, as far as it is known."""
+    lengths = config.contig_lengths
+    if different_genomes(lengths, data.description.contig_lengths) is not None:
+        return False
     try:
-        data = training_data(run)
+        before = read_config(str(source.get("path"))).contig_lengths
+    except BioqError:  # it was moved
+        return bool(source.get("data_fingerprint") == config.data["fingerprint"])
+    return different_genomes(before, lengths) is None
+
+
+def _trained_on(run: Path, config: RunConfig, data: Dataset) -> Dataset | None:
+    """Return the data set that a run was trained on, with the splits of its fold: `data`, if it is
+    the same; None if it is not found or is damaged."""
+    chosen = None if data.chosen is None else str(data.chosen)
+    if (config.data["fingerprint"], config.fold) == (data.fingerprint, chosen):
+        return data
+    try:
+        trained_on = training_data(run)
     except BioqError:
         return None
-    return data if TRAIN in data else None
+    return trained_on if TRAIN in trained_on else None

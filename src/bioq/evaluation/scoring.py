@@ -14,7 +14,7 @@ from bioq.evaluation.calibration_notes import calibration_notes
 from bioq.evaluation.cross_validation import Members, cross_validation_notes, members_of_folds
 from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
-from bioq.evaluation.leaks import TRAIN, leak_notes
+from bioq.evaluation.leaks import TRAIN, leak_notes, source_notes
 from bioq.evaluation.predictions import predict_labelled
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, DataName, Evaluation, Labels, Probability
@@ -114,6 +114,7 @@ def evaluate_run(
         about["notes"] += leak_notes(_runs(run, config), data, split)
     else:
         about["notes"] += cross_validation_notes(with_folds)
+    about["notes"] += source_notes(run, config, with_folds if members else data, split)
     labels, probability = _predict(model, members, data[split], folder, options)
     if members is not None:
         about["folds"] = members.scores(labels, probability, data[split])

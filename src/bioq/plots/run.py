@@ -102,7 +102,7 @@ def figures_of_training(run: Path, config: RunConfig) -> Iterator[Drawn]:
         "it rises while the training loss falls, the model memorises its training windows. The "
         "training loss is measured with dropout, the validation loss without." + dashed,
     )
-    if history["valid_loss"].isna().all():  # no validation split
+    if history.filter(like="valid_").isna().all(axis=None):  # no validation split
         return
     yield Drawn(
         "validation_scores",

@@ -35,7 +35,7 @@ from bioq.dataset import (
 from bioq.dataset.all_bins import KEEP_ALL, KEEP_ANY, KEEP_GIVEN, has_every_positive
 from bioq.dataset.target_sheet import TargetSheet, read_target_sheet
 from bioq.dataset.targets import NAME, matching_targets
-from bioq.errors import BioqError, UsageError, some
+from bioq.errors import BioqError, UsageError, counted, some
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import kept_streams
 from bioq.genome import ContigNames, Genome, locate, open_genome, read_bed, read_chrom_alias
@@ -349,9 +349,11 @@ def _left_out(plan: _Plan) -> Iterator[str]:
     if plan.kept is not None and any(plan.kept.dropped.values()):
         yield f"left out: {_listed(plan.kept.dropped)}"
     if plan.padded:
+        one = plan.padded == 1
         yield (
-            f"{plan.padded:,} windows reach past the end of their contig and are filled with "
-            "unknown bases"
+            f"{counted(plan.padded, 'window')} {'reaches' if one else 'reach'} past the end of "
+            f"{'its' if one else 'their'} contig and {'is' if one else 'are'} filled with unknown "
+            "bases"
         )
 
 

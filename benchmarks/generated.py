@@ -23,7 +23,9 @@ def write_dataset(
     window_bp: int = WINDOW_BP,
     bin_bp: int = BIN_BP,
 ) -> None:
-    """Write a data set of random windows with 2 % positive labels; `windows` is split -> number."""
+    """Write a data set of random windows with 2 % positive labels; `windows` is split -> number.
+
+    The first window is positive for the first target, so that there is something to learn."""
     import pandas as pd
 
     from bioq.dataset import Description, new_dataset, pack_labels
@@ -38,6 +40,7 @@ def write_dataset(
                     rows = min(_ROWS_AT_ONCE, count - start)
                     codes = random.integers(0, 4, (rows, window_bp), dtype=np.uint8)
                     labels = random.random((rows, targets), dtype=np.float32) < POSITIVE
+                    labels[0, 0] |= start == 0
                     split.append(codes, pack_labels(labels))
 
 

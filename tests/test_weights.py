@@ -59,16 +59,17 @@ def test_the_fingerprint_is_the_sha256_of_names_shapes_values_and_calibration() 
     assert len({fingerprint(linear(), other) for other in [CALIBRATED, *others]}) == 5
 
 
-def test_a_run_is_identified_by_the_sha256_of_its_weights_and_calibration(tmp_path: Path) -> None:
+def test_a_run_is_identified_by_the_sha256_of_its_weights_and_calibration(run: Path) -> None:
+    (run / BEST).unlink()
     with pytest.raises(BioqError, match=r"model.safetensors: no such file; expected a run that"):
-        predictions_identity(tmp_path)
-    (tmp_path / BEST).write_bytes(b"weights")
+        predictions_identity(run)
+    (run / BEST).write_bytes(b"weights")
     weights = hashlib.sha256(b"weights").hexdigest()
-    assert weights_sha256(tmp_path) == predictions_identity(tmp_path) == weights
-    (tmp_path / CALIBRATION_FILE).write_bytes(b"calibration")
+    assert weights_sha256(run) == predictions_identity(run) == weights
+    (run / CALIBRATION_FILE).write_bytes(b"calibration")
     calibration = hashlib.sha256(b"calibration").hexdigest()
-    assert weights_sha256(tmp_path) == weights
-    assert predictions_identity(tmp_path) == f"{weights}+{calibration}"
+    assert weights_sha256(run) == weights
+    assert predictions_identity(run) == f"{weights}+{calibration}"
 
 
 def test_changed_text_beside_the_tensors_is_found_by_the_checksum(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -274,6 +273,21 @@ def _read_rows(path: Path, *, by_hand: bool) -> tuple[list[str], list[tuple[int,
     return header, [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
 
 
+def _longest_cell(text: str, line: int) -> int:
+    """Return the length of the longest cell of a line, counted from 1, without a copy of it."""
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    longest = 0
+    while start <= end:
+        stop = text.find("\t", start, end)
+        stop = end if stop < 0 else stop
+        longest, start = max(longest, stop - start), stop + 1
+    return longest
+
+
 def _parsed(path: Path, text: str, *, by_hand: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, fields). Raises BioqError, with the line, for a quote without an end, and
     `by_hand` for a cell of several lines: two quotes that do not belong together make one."""
@@ -285,8 +299,7 @@ def _parsed(path: Path, text: str, *, by_hand: bool) -> Iterator[tuple[int, list
         except StopIteration:
             return
         except csv.Error as error:
-            first = next(itertools.islice(io.StringIO(text, newline=""), line - 1, None), "")
-            longest, most = max(map(len, first.rstrip("\r\n").split("\t"))), csv.field_size_limit()
+            longest, most = _longest_cell(text, line), csv.field_size_limit()
             if longest > most:
                 raise BioqError(
                     f"{path}:{line}: has a cell of {longest:,} characters, expected at most "

@@ -23,7 +23,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -346,12 +346,18 @@ def _options() -> argparse.Namespace:
     options.reference = options.reference or options.models[0]
     if options.reference not in options.models:
         arguments.error(f"--reference {options.reference}: is none of {', '.join(options.models)}")
-    given = {name: shlex.split(text) for name, text in options.variant}
-    options.flags_of = {
-        name: [*given.get(name, PRESETS.get(name, ("--model", name))), *flags]
-        for name in options.models
-    }
+    options.flags_of = flags_of(options.models, options.variant, flags)
     return options
+
+
+def flags_of(
+    models: Iterable[str], variants: Iterable[tuple[str, str]], more: Iterable[str]
+) -> dict[str, list[str]]:
+    """Return model -> its flags of `bioq train`: those of --variant, of a preset, or its name."""
+    given = {name: shlex.split(text) for name, text in variants}
+    return {
+        name: [*given.get(name, PRESETS.get(name, ("--model", name))), *more] for name in models
+    }
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from measuring import Failures, flags_after_dashes, parse, parser, print_heads, print_row, say
-from models import PRESETS
+from models import flags_of
 from one_target_baselines import BASELINES, Examples
 from one_target_data import FOLDS, HUMAN_PEAKS, SETS, Bins, Floats, build, draw, read, write
 from scipy.stats import spearmanr
@@ -235,11 +235,7 @@ def _options() -> argparse.Namespace:
     }
     options = parse(arguments, tiny=tiny, words=command)
     flags = [*(("--epochs", "1", "--filters", "8") if options.tiny else ()), *flags]
-    given = {name: shlex.split(text) for name, text in options.variant}
-    options.flags_of = {
-        name: [*given.get(name, PRESETS.get(name, ("--model", name))), *flags]
-        for name in options.models
-    }
+    options.flags_of = flags_of(options.models, options.variant, flags)
     return options
 
 

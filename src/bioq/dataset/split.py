@@ -162,7 +162,7 @@ class Split:
         """Return the number of positive windows of each target: int64 `(targets,)`."""
         counts = np.zeros(self.targets, dtype=np.int64)
         for stored in self._stored:
-            counts += stored.positives()
+            counts += stored.positives
         return counts
 
     def _row_numbers(self, rows: Rows) -> npt.NDArray[np.int64]:

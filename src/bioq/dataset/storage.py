@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,10 @@ class Storage:
         """Return every label: uint8 `(windows, targets)`."""
         return unpack_labels(np.asarray(self._labels), self.targets)
 
+    @cached_property
     def positives(self) -> npt.NDArray[np.int64]:
-        """Return the number of positive windows of each target: int64 `(targets,)`."""
+        """The number of positive windows of each target, int64 `(targets,)`: counted once, since a
+        command needs it several times and each count reads every label."""
         counts = np.zeros(self.targets, dtype=np.int64)
         for start in range(0, len(self), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(self)))

@@ -6,6 +6,8 @@ from bioq.errors import counted
 from bioq.evaluation.all_bins import MOST_WEIGHT
 from bioq.evaluation.summary import AllBins, SomeTargets, Summary, scored_windows
 
+_EVERY_BIN = "--all-bins test (with --folds: --keep all)"
+
 
 def share(rate: float | None) -> str:
     """Return a share as text: 33.3 %, 0.41 %, 0.0012 %; "an unknown share" where not known."""
@@ -64,12 +66,9 @@ def _estimate(known: AllBins) -> str:
     if doubts:
         text += (
             f". The estimate is {', and '.join(doubts)}. For exact scores, build the data set with "
-            f"{_EVERY_BIN}"
+            + _EVERY_BIN
         )
     return text
-
-
-_EVERY_BIN = "--all-bins test (with --folds: --keep all)"
 
 
 def one_kind_remarks(summary: Summary) -> Iterator[str]:

@@ -27,6 +27,7 @@ from bioq.runs.folder import (
     MEMBERS,
     MOST_MEMBERS,
     read_config,
+    read_targets,
     refuse_ensemble,
     software,
 )
@@ -170,7 +171,7 @@ def _write_config(folder: Path, entries: Sequence[Mapping[str, str]]) -> None:
         "versions": software(),
         "members": list(entries),
     }
-    write_target_table(load(members[0]).targets, folder / TARGETS)
+    write_target_table(read_targets(members[0], first), folder / TARGETS)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 

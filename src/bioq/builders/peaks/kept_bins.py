@@ -87,9 +87,9 @@ def keep_bins(
     positive = ~is_excluded
     if chosen is not None:
         positive &= labels.any_of(chosen)
-    background, reason = _background(options, labels, positive)
-    if chosen is None:
-        background, reason = NONE, ""
+    background, reason = NONE, ""
+    if chosen is not None:
+        background, reason = _background(options, labels, positive)
     is_drawing = bool(background)
     composition = window_composition(
         genome, bin_bp=options.bin_bp, flank_bp=options.flank_bp, cells=is_drawing
@@ -135,7 +135,7 @@ def _background(options: PeakOptions, labels: SparseLabels, kept: Flags) -> tupl
     about = f"without it {rate:.0%} of the labels are positive"
     limit = f"the limit is {MOST_POSITIVE:.0%}"
     if rate > MOST_POSITIVE:
-        return DEFAULT, (f"--background {DEFAULT} was chosen, because {about} ({limit})")
+        return DEFAULT, f"--background {DEFAULT} was chosen, because {about} ({limit})"
     return NONE, (
         f"no background was added, because {about} ({limit}); --background matched:N adds bins "
         "without a peak"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ from bioq.cli import main
 from bioq.cluster import ClusterOptions, predict_on_ray, write_variants_on_ray
 from bioq.cluster.connection import Cluster, connected
 from bioq.cluster.parts import JOB, JOURNAL, MANIFEST, Part, Parts, part_name
-from bioq.cluster.shards import Shard, _part, compute_parts
+from bioq.cluster.shards import Shard, _part, _Pool, compute_parts
 from bioq.cluster.variants import _add_counts, _identity
 from bioq.cluster.workers import Computed, Worker, software
 from bioq.errors import BioqError, NotWrittenError, UsageError
@@ -833,6 +833,67 @@ def test_a_shard_that_always_fails_stops_all_with_one_line(
         ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     assert part_name(3) not in part_files(folder)
     assert not (folder / MANIFEST).exists()
+
+
+@dataclasses.dataclass(eq=False)
+class Call:
+    """A call of a worker that holds some shards; the number is None for the opening."""
+
+    held: list[int]
+    number: int | None
+
+
+class LosesResults:
+    """In place of Ray: shard 3 kills its worker, and the results that it still has are lost."""
+
+    class exceptions:
+        class RayError(Exception):
+            pass
+
+        class RayTaskError(Exception):
+            pass
+
+    def remote(self, **_options: object) -> Callable[[type], Any]:
+        def start() -> Any:
+            held: list[int] = []
+
+            def compute(number: int) -> Any:
+                held.append(number)
+                return Call(held, number)
+
+            return SimpleNamespace(
+                open=SimpleNamespace(remote=lambda *_: Call(held, None)),
+                compute=SimpleNamespace(remote=compute),
+            )
+
+        return lambda _class: SimpleNamespace(remote=start)
+
+    def put(self, task: Any) -> Any:
+        return task
+
+    def kill(self, actor: Any) -> None:
+        pass
+
+    def wait(self, calls: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        return calls[:1], calls[1:]
+
+    def get(self, call: Call) -> int | None:
+        if call.number is not None and 3 in call.held:
+            raise self.exceptions.RayError("the worker died")
+        if call.number is not None:
+            call.held.remove(call.number)
+        return call.number
+
+
+def test_a_shard_whose_result_a_neighbour_takes_along_is_not_blamed() -> None:
+    ray = LosesResults()
+    pool = _Pool(Cluster(ray=ray, cpus=1, gpus=0), job_of(int), "cpu", 1)
+    shards, finished = (Shard(number, 1, str(number), number) for number in range(1, 9)), []
+    waiting = deque([next(shards)])
+    with pytest.raises(BioqError, match=r"^shard 3: 4 workers died while they computed it"):
+        for shard, _ in pool.results(waiting, shards):
+            finished.append(shard.number)
+    assert finished == [1, 2]
 
 
 def test_another_version_on_a_worker_is_refused() -> None:

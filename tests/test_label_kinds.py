@@ -110,7 +110,7 @@ def test_one_target_with_few_positives_and_another_rate_in_validation_is_told(
     for folder, valid in (("other", [ONE]), ("same", [BOTH])):
         run_of(make_data(tmp_path / folder, train=[BOTH], valid=valid), tmp_path / f"run-{folder}")
         lines = capsys.readouterr().err.splitlines()
-        few = "note: 12 positive windows to train, few for a network; try --epochs 1800 too, from"
+        few = "note: 12 positive windows to train, few for a network (docs"
         assert [line.startswith(few) for line in lines].count(True) == 1
         rate = "note: 50.00% of the labels are positive in train, 4.17% in valid: the probabilities"
         assert any(line.startswith(rate) for line in lines) == (folder == "other")

@@ -3,14 +3,24 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from bioq import ModelSizes, TrainConfig, UsageError
-from bioq.training.plan import TrainingRequest, request_from_options
-from bioq.training.recipes import RECIPES, Recipe, learning_rate_at, make_optimizer, running_mean
+from bioq.dataset import Dataset, new_dataset, open_dataset
+from bioq.training.plan import TrainingRequest, make_plan, request_from_options
+from bioq.training.recipes import (
+    MOST_EPOCHS,
+    RECIPES,
+    Recipe,
+    learning_rate_at,
+    make_optimizer,
+    running_mean,
+)
 
 
 def test_bioq_recipe_is_as_published() -> None:
@@ -37,6 +47,38 @@ def test_auto_takes_the_recipe_of_the_model_and_of_the_size() -> None:
     assert chosen(1000, "deepatt") == RECIPES["deepatt"]
     for model in ("bioq", "deepatt", "marq"):
         assert chosen(200_000, model) == RECIPES["large"]
+
+
+def test_a_small_training_set_gets_epochs_for_5400_steps(masked_data: Dataset) -> None:
+    def epochs(windows: int, model: str = "marq", **options: Any) -> int:
+        config = TrainConfig(**options)
+        recipe = config.resolve(windows, model)
+        return config.with_enough_steps(recipe, windows, model).epochs
+
+    assert [epochs(windows) for windows in (10, 1000, 2860, 8640, 100_000)] == [
+        200,
+        169,
+        60,
+        20,
+        20,
+    ]
+    assert epochs(1000, batch_size=8) == 44
+    assert epochs(1000, epochs=7) == 7
+    assert epochs(1000, recipe="large") == 10
+    assert epochs(1000, recipe="bioq") == 55
+    assert epochs(300_000) == 10
+    assert epochs(1000, strands="both") == 86
+
+
+def test_more_epochs_need_a_validation_that_chooses(masked_data: Dataset, tmp_path: Path) -> None:
+    request = TrainingRequest(model="marq")
+    assert make_plan(request, masked_data).recipe.epochs == MOST_EPOCHS
+    table = masked_data.targets
+    with new_dataset(tmp_path / "alone", masked_data.description, table) as writer:
+        with writer.split("train") as split:
+            split.append(np.zeros((40, 200), np.uint8), np.zeros((40, 1), np.uint8))
+    alone = make_plan(request, open_dataset(tmp_path / "alone"))
+    assert alone.recipe.epochs == RECIPES["marq"].epochs
 
 
 def test_outputs_of_deepatt_never_start_at_the_positive_rates() -> None:

@@ -158,10 +158,15 @@ class _Pool:
         return _Slot(actor, actor.open.remote(self._task, self._device, software()))
 
     def _feed(self, waiting: deque[Shard], more: Iterator[Shard]) -> None:
-        """Send one shard to every worker that is ready, then a second shard to every worker."""
+        """Send one shard to every worker that is ready, then a second shard to every worker.
+
+        A shard that a worker died with is sent alone: its next death is its own.
+        """
         for sent in range(_AHEAD):
             for slot in self._slots:
                 if slot.opening is None and len(slot.calls) == sent:
+                    if sent and (slot.calls[0][1].deaths or (waiting and waiting[0].deaths)):
+                        continue
                     shard = waiting.popleft() if waiting else next(more, None)
                     if shard is None:
                         return
@@ -201,7 +206,11 @@ class _Pool:
         waiting.append(shard)
 
     def _died(self, slot: _Slot, error: Any, waiting: deque[Shard]) -> None:
-        """Replace a worker; its shards are sent next."""
+        """Replace a worker; its shards are sent next.
+
+        Each of them may be the cause: the result of the oldest can be lost on its way when the
+        next one kills the worker.
+        """
         with contextlib.suppress(Exception):
             self._ray.kill(slot.actor)
         if slot.opening is not None:
@@ -210,14 +219,15 @@ class _Pool:
                 reason = str(error).strip().splitlines()[-1][:200]
                 raise BioqError(f"workers die while they start: {reason}") from error
         else:
-            shard = slot.calls[0][1]
-            shard.deaths += 1
-            if shard.deaths == _MOST_DEATHS:
-                raise BioqError(
-                    f"shard {shard.number}: {_MOST_DEATHS} workers died while they computed it; is "
-                    "their memory too small? try a smaller --batch-size. --resume continues after "
-                    "the finished parts"
-                ) from error
-            say(f"a worker died; shard {shard.number} is computed again")
+            for _, shard in slot.calls:
+                shard.deaths += 1
+                if shard.deaths == _MOST_DEATHS:
+                    raise BioqError(
+                        f"shard {shard.number}: {_MOST_DEATHS} workers died while they computed "
+                        "it; is their memory too small? try a smaller --batch-size. --resume "
+                        "continues after the finished parts"
+                    ) from error
+            numbers = " and ".join(str(shard.number) for _, shard in slot.calls)
+            say(f"a worker died; shard {numbers} is computed again")
         waiting.extendleft(shard for _, shard in reversed(slot.calls))
         self._slots[self._slots.index(slot)] = self._start()

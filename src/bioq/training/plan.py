@@ -251,6 +251,8 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
         model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])
         config = fine_tuning(config, freeze=request.freeze)
     recipe = config.resolve(facts.train_windows, model)
+    if source is None and "valid" in data and len(data["valid"]):
+        recipe = config.with_enough_steps(recipe, facts.train_windows, model)
     fold = None if data.chosen is None else str(data.chosen)
     return Plan(model, sizes, request.motifs, source, request.freeze, config, recipe, facts, fold)
 

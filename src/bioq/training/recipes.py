@@ -36,6 +36,13 @@ RECIPES: dict[str, Recipe] = {
     **models.FAMILY_RECIPES,
 }
 
+SMALL_RECIPES = frozenset(family.small_recipe for family in models.FAMILIES)
+"""The recipes for small training sets."""
+LEAST_STEPS = 5400
+"""A small training set gets the epochs that make so many steps: docs/training.md, "Epochs of a
+small training set"."""
+MOST_EPOCHS = 200
+"""The largest number of epochs that `LEAST_STEPS` leads to: each epoch costs a validation too."""
 
 FINE_TUNING_RATE = 3e-4
 """Learning rate of a training that starts from a trained network."""
@@ -117,6 +124,15 @@ class TrainConfig:
         options = {**asdict(self), "learning_rate": self.lr}
         names = [field.name for field in fields(Recipe) if options.get(field.name) is not None]
         return replace(RECIPES[name], **{name: options[name] for name in names})
+
+    def with_enough_steps(self, recipe: Recipe, train_windows: int, model: str) -> Recipe:
+        """Return the recipe of a training with validation: a small training set gets more epochs,
+        from which validation chooses, unless `epochs` is given."""
+        if self.epochs is not None or self.recipe_name(train_windows, model) not in SMALL_RECIPES:
+            return recipe
+        steps_per_epoch = math.ceil(train_windows * recipe.times_shown / recipe.batch_size)
+        epochs = min(math.ceil(LEAST_STEPS / max(steps_per_epoch, 1)), MOST_EPOCHS)
+        return replace(recipe, epochs=max(epochs, recipe.epochs))
 
 
 def fine_tuning(config: TrainConfig, *, freeze: bool) -> TrainConfig:

@@ -273,11 +273,12 @@ def test_a_run_of_a_version_with_fewer_options_goes_on(
 def test_a_run_keeps_its_recipe_when_a_later_version_has_another(
     masked_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, recipe = tmp_path / "run", dataclasses.replace(RECIPES["small"], epochs=2)
-    monkeypatch.setitem(RECIPES, "small", recipe)
-    bioq.train(masked_data, run, model="bioq", sizes=SMALL)
+    run, recipe = tmp_path / "run", dataclasses.replace(RECIPES["bioq"], epochs=2)
+    monkeypatch.setitem(RECIPES, "bioq", recipe)
+    config = TrainConfig(recipe="bioq")
+    bioq.train(masked_data, run, model="bioq", sizes=SMALL, config=config)
     before = files_of(run)
-    monkeypatch.setitem(RECIPES, "small", dataclasses.replace(recipe, epochs=3, average=0.5))
+    monkeypatch.setitem(RECIPES, "bioq", dataclasses.replace(recipe, epochs=3, average=0.5))
     bioq.train(masked_data, run, sizes=SMALL, resume=True)
     assert files_of(run)[:2] == before[:2]
     assert len(files_of(run)[2]) == 2

@@ -12,7 +12,6 @@ from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.plots.model import plot_architecture
 
-
 WINDOW_BP = 400
 
 
@@ -89,12 +88,12 @@ def test_table_names_every_axis_and_ends_in_the_total():
     table = summarise(small_model("danq")).table()
     assert list(table.columns) == ["layer", "kind", "output", "parameters", "flops"]
     assert table["output"].tolist() == [
-        "4 bases x 200 positions",
-        "4 filters x 175 positions",
-        "4 filters x 13 positions",
-        "4 filters x 13 positions",
-        "13 positions x 6 units",
-        "13 positions x 6 units",
+        "4 bases x 400 positions",
+        "4 filters x 375 positions",
+        "4 filters x 28 positions",
+        "4 filters x 28 positions",
+        "28 positions x 6 units",
+        "28 positions x 6 units",
         "5 units",
         "2 targets",
         "",

@@ -1,5 +1,7 @@
 """An LSTM with hard gates: that of early Keras, in which DanQ was trained."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +16,8 @@ class HardLSTM(nn.Module):
     output use tanh. Its weights have the names, shapes, order and random start of `nn.LSTM`'s.
     """
 
+    __constants__ = ("hidden_size", "num_layers")
+
     def __init__(self, inputs: int, units: int, layers: int):
         super().__init__()
         self.hidden_size, self.num_layers = units, layers
@@ -21,22 +25,27 @@ class HardLSTM(nn.Module):
         for name, weight in usual.named_parameters():
             self.register_parameter(name, weight)
 
-    def directions(self, layer: int) -> list[list[Tensor]]:
-        """Return the weights of a layer, of the forward and the backward direction, each as
-        `[weight_ih, weight_hh, bias_ih, bias_hh]`."""
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        endings = (f"l{layer}", f"l{layer}_reverse")
-        return [[self.get_parameter(f"{kind}_{end}") for kind in kinds] for end in endings]
-
     def forward(self, inputs: Tensor) -> Tensor:
         """Return states `(batch, position, 2 * units)` of inputs `(batch, position, width)`."""
         read = inputs
         for layer in range(self.num_layers):
-            read = _read_layer(read, self.directions(layer))
+            read = _read_layer(read, direction_weights(self, layer))
         return read
 
 
-def _read_layer(inputs: Tensor, directions: list[list[Tensor]]) -> Tensor:
+def direction_weights(
+    lstm: nn.LSTM | HardLSTM, layer: int
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the weights of a layer, forward and backward, each as
+    `[weight_ih, weight_hh, bias_ih, bias_hh]`."""
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    forward, backward = (
+        [lstm.get_parameter(f"{kind}_l{layer}{end}") for kind in kinds] for end in ("", "_reverse")
+    )
+    return forward, backward
+
+
+def _read_layer(inputs: Tensor, directions: Sequence[Sequence[Tensor]]) -> Tensor:
     """Return the states of one layer: both directions, side by side at each step."""
     read = [
         functional.linear(steps, into, of_inputs + of_states)

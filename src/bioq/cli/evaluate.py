@@ -14,6 +14,7 @@ from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import REPORT, evaluation_folder
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_run
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
+from bioq.reports.card import CARD, refresh_card
 from bioq.reports.evaluation import ExtraTable, write_report
 
 
@@ -74,3 +75,5 @@ def evaluate(
         table = pd.DataFrame(rows, columns=heading)
         extra = [ExtraTable("Each fold", table, "In brackets: the score of a constant.")]
     print_line(f"report: {write_report(home, split, extra_tables=extra)}")
+    if out is None and refresh_card(run):
+        print_line(f"card: {run / CARD}")

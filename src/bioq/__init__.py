@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bioq.forward import predict as predict
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
+    from bioq.reports.card import write_card as write_card
     from bioq.runs.ensemble import make_ensemble as make_ensemble
     from bioq.runs.trained_model import load as load
     from bioq.training.recipes import TrainConfig as TrainConfig
@@ -41,6 +42,7 @@ _HOME = {
     "predict": "bioq.forward",
     "score_variants": "bioq.variants",
     "train": "bioq.training.train",
+    "write_card": "bioq.reports.card",
 }
 
 __all__ = ["BioqError", "UsageError", "__version__", *_HOME]

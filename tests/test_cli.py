@@ -355,6 +355,7 @@ def test_only_commands_with_resume_say_that_they_continue(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
     monkeypatch.setattr("bioq.cli.predict.predict_file", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)

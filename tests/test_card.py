@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from published_files import Bioq2024, save
 from trained_run import TrainedRun
 
 import bioq
@@ -218,6 +219,24 @@ def test_the_card_of_an_ensemble_names_each_member(
     assert "The mean of 2 networks (`danq`)" in card
     assert "filters" not in rows
     assert rows["model"] == ["danq"]
+
+
+def test_the_card_of_an_imported_run_says_where_its_weights_come_from(tmp_path: Path) -> None:
+    file = save(Bioq2024(200, targets=3), tmp_path / "best|model.pth")
+    bioq.import_model(file, tmp_path / "run", window_bp=200)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["imported"]["licence"] = "CC BY 3.0"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    card = bioq.write_card(tmp_path / "run").read_text()
+    rows = rows_of(card)
+    assert rows["sha256"] == [hashlib.sha256(file.read_bytes()).hexdigest()]
+    assert rows["file"] == ["best|model.pth"]
+    assert rows["channels"] == ["AGCT"]
+    assert front_matter(card)["license"] == "cc-by-3.0"
+    assert "of 3 targets in the middle 200 bp" in card
+    assert "Not evaluated" in card
+    shown = bioq.write_card(tmp_path / "run", licence="of its authors").read_text()
+    assert front_matter(shown)["license_name"] == "of-its-authors"
 
 
 def test_names_are_shown_and_not_obeyed(own: Path, tmp_path: Path) -> None:

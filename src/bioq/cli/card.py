@@ -1,13 +1,11 @@
 """`bioq card`."""
 
-from pathlib import Path
-
-from bioq.cli.options import Force
+from bioq.cli.options import Force, Run
 from bioq.cli.tables import print_path
 from bioq.reports.card import write_card
 
 
-def card(run: Path, /, *, licence: str | None = None, force: Force = False) -> None:
+def card(run: Run, /, *, licence: str | None = None, force: Force = False) -> None:
     """Write RUN/README.md, which describes a run to others.
 
     It has the front matter of Hugging Face, the data, the settings of the training, the scores of
@@ -22,8 +20,6 @@ def card(run: Path, /, *, licence: str | None = None, force: Force = False) -> N
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     licence
         Licence of the weights, such as "CC BY 4.0", or any text.
     """

@@ -77,5 +77,5 @@ def evaluate(
         table = pd.DataFrame(rows, columns=heading)
         extra = [ExtraTable("Each fold", table, "In brackets: the score of a constant.")]
     print_line(f"report: {write_report(home, split, extra_tables=extra)}")
-    if out is None and refresh_card(run):
-        print_line(f"card: {run / CARD}")
+    if out is None and refresh_card(folder):
+        print_line(f"card: {folder / CARD}")

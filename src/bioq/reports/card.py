@@ -1,21 +1,23 @@
 """`write_card`: the README.md of a run, which Hugging Face, Zenodo and GitHub show with its files.
 
-Front matter, title and what people add are theirs. BioQ replaces only its part and the licence,
-each between two comments. The front matter has Hugging Face's names (hub-docs, modelcard.md).
+Front matter, title and what people add belong to them. BioQ replaces only its part and the
+licence, each between two comments. The front matter has Hugging Face's names (hub-docs, modelcard.md).
 """
 
 import json
 import re
 from pathlib import Path
+from shlex import quote
 
 from bioq.errors import BioqError, UsageError, counted, some
 from bioq.files import new_file
 from bioq.files.inside import kept_file, read_kept
-from bioq.options import of_type, path_to, text
+from bioq.options import of_type, text
 from bioq.progress import say
 from bioq.reports.card_sections import Described, described, plain, sections
 from bioq.runs.folder import CONFIG
 from bioq.runs.local_paths import remove_local_paths
+from bioq.runs.named import require_own, resolve_run
 
 CARD = "README.md"
 _REMEDY = "move it to another folder, or replace it with --force"
@@ -45,7 +47,8 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
     BioqError if the run is damaged, and for a README.md without BioQ's part, unless `force`
     replaces it.
     """
-    folder = path_to("run", run)
+    folder = resolve_run(run)
+    require_own(folder, f"copy the run first: 'cp -r {quote(str(folder))} COPY'")
     of_type("force", force, bool, "True or False")
     if licence is not None and not text("licence", licence).strip():
         raise UsageError("licence is empty; expected its name, such as 'CC BY 4.0'")
@@ -56,7 +59,8 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
         say(f"{folder / CONFIG}: {removed}, so that the folder can be shared: {some(paths)}")
     about = described(folder)
     if existing is None:
-        _write(folder, _new(about, licence))
+        imported = about.config.imported or {}
+        _write(folder, _new(about, licence or imported.get("licence") or None))
     else:
         card = _with_part(existing, _BODY, sections(about))
         if licence is not None:
@@ -67,7 +71,7 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
 
 def refresh_card(run: str | Path) -> bool:
     """Write BioQ's part of a run's card again; return False if the run has no card of BioQ."""
-    folder = path_to("run", run)
+    folder = resolve_run(run)
     if kept_file(folder, CARD) is None:
         return False
     card = _text(folder)

@@ -61,13 +61,15 @@ def described(run: Path) -> Described:
 
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
-    parts = (_summary, _use, _data, _training, _scores, _calibration, _limits, _weights)
+    parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
     return "\n".join(line for part in parts for line in (*part(run), ""))
 
 
 def _summary(run: Described) -> Iterator[str]:
     config, names = run.config, ", ".join(f"`{name}`" for name in run.models)
     what = f"The mean of {len(run.members)} networks ({names})" if config.members else names
+    if config.imported:
+        what = f"{plain(config.imported['title'])} ({names})"
     genome = f" of the genome {config.genome_build}" if config.genome_build else ""
     yield (
         f"{what}, made with BioQ: the probability of {counted(len(run.targets), 'target')} in the "
@@ -92,6 +94,20 @@ def _use(run: Described) -> Iterator[str]:
         "`hf:OWNER/NAME`. `bioq --help` lists every command; in Python, `bioq.load` and "
         "`bioq.predict`."
     )
+
+
+def _origin(run: Described) -> Iterator[str]:
+    """Yield where the weights of an imported run come from."""
+    imported = [(folder, config.imported) for folder, config in run.members if config.imported]
+    if imported:
+        yield "## Origin"
+        yield ""
+        yield "The weights are published, and were converted by `bioq import`:"
+    for folder, origin in imported:
+        named = [(key.replace("_", " "), value) for key, value in origin.items() if value]
+        rows = [(plain(key), plain(str(value))) for key, value in named]
+        yield ""
+        yield from markdown_table([("weights", plain(folder.resolve().name)), *rows])
 
 
 def _data(run: Described) -> Iterator[str]:

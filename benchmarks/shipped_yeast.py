@@ -57,7 +57,7 @@ def main() -> None:
         return
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
-    data = build_tiny(work / "folds") if options.tiny else build(work / "folds")
+    data = (build_tiny if options.tiny else build)(work / "yeast-folds")
     train(data, work / "models", options.epochs, tiny=options.tiny)
     failures = Failures()
     print_heads(*COLUMNS)

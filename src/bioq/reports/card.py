@@ -1,7 +1,8 @@
 """`write_card`: the README.md of a run, which Hugging Face, Zenodo and GitHub show with its files.
 
 Front matter, title and what people add belong to them. BioQ replaces only its part and the
-licence, each between two comments. The front matter has Hugging Face's names (hub-docs, modelcard.md).
+licence, each between two comments. Source of the names in the front matter: Hugging Face's
+hub-docs, modelcard.md.
 """
 
 import json

@@ -41,12 +41,9 @@ Made by `benchmarks/shipped_yeast.py` of BioQ. Peaks: 399 ChIP-exo experiments o
 (Nature 592, 309-314; ChExMix peaks from CEGRcode/2021-Rossi_Nature, MIT). Genome: sacCer3 without
 chrVII, chrXI and chrXVI, which no network has seen. A bin is positive where it contains the middle
 of a peak; regions excluded from the peak calling (rDNA, tRNA, telomeres) are left out, and so are
-bins without a peak of any target.
+bins without a peak of any target. The licence is that of BioQ and of the peak files.
 """
-LICENCE = (
-    "MIT, as BioQ and the peak files from which the weights were learned "
-    "(https://github.com/CEGRcode/2021-Rossi_Nature)"
-)
+LICENCE = "MIT"
 
 
 def main() -> None:

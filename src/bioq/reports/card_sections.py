@@ -62,7 +62,8 @@ def described(run: Path) -> Described:
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
     parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
-    return "\n".join(line for part in parts for line in (*part(run), ""))
+    texts = ("\n".join(part(run)) for part in parts)
+    return "\n\n".join(text for text in texts if text)
 
 
 def _summary(run: Described) -> Iterator[str]:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO
 
 from bioq import files
@@ -30,7 +29,6 @@ TRIES = 6
 TIMEOUT_S = 60.0
 MOST_TEXT_BYTES = 1 << 20
 """The largest text that `read_text` takes."""
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _AGENT = {"User-Agent": "bioq"}
 _CHUNK_BYTES = 1 << 20
 _BUSY = (408, 425, 429)
@@ -51,7 +49,7 @@ def fetch(
     checksum: Checksum | None = None,
     check: Callable[[Path], None] = lambda path: None,
     remedy: str = "",
-    headers: Mapping[str, str] = NO_HEADERS,
+    headers: Mapping[str, str] | None = None,
     most_bytes: int | None = None,
     room_factor: float = 1.0,
     free_bytes: FreeBytes = lambda folder: shutil.disk_usage(folder).free,
@@ -71,14 +69,16 @@ def fetch(
     out = Path(out)
     files.require_absent(out)
     require_web_address(url)
-    part = _Part(out, url, f"; {remedy}" if remedy else "", headers, most_bytes)
+    part = _Part(out, url, f"; {remedy}" if remedy else "", headers or {}, most_bytes)
     with _disk_errors(part):
         out.parent.mkdir(parents=True, exist_ok=True)
         _download_all(part, room_factor, free_bytes, sleep)
         part.finish(checksum, check)
 
 
-def read_text(url: str, *, remedy: str = "", headers: Mapping[str, str] = NO_HEADERS) -> str | None:
+def read_text(
+    url: str, *, remedy: str = "", headers: Mapping[str, str] | None = None
+) -> str | None:
     """Return a small text of a server, such as a list of checksums; None if it has no such file.
 
     One try, so that a machine without a network gets the error at once. Raises BioqError, which
@@ -87,7 +87,7 @@ def read_text(url: str, *, remedy: str = "", headers: Mapping[str, str] = NO_HEA
     require_web_address(url)
     ending = f"; {remedy}" if remedy else ""
     try:
-        with _open(urllib.request.Request(url, headers={**_AGENT, **headers})) as answer:
+        with _open(urllib.request.Request(url, headers={**_AGENT, **(headers or {})})) as answer:
             content: bytes = answer.read(MOST_TEXT_BYTES + 1)
     except urllib.error.HTTPError as error:
         error.close()

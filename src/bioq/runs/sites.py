@@ -15,7 +15,7 @@ from urllib.parse import quote
 from bioq.errors import BioqError, nearest, reason_of, some
 from bioq.files.archives import ENDINGS
 from bioq.files.checksum import Checksum
-from bioq.files.download import NO_HEADERS, read_text
+from bioq.files.download import read_text
 from bioq.files.typed import Line, Name, parse_json, require_types
 from bioq.options import Range
 from bioq.runs.addresses import Address, HubAddress, WebAddress, ZenodoAddress
@@ -53,7 +53,7 @@ class Listing:
     files: Sequence[RemoteFile] = ()
     archive: RemoteFile | None = None
     licence: str | None = None
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] | None = None
     """Sent with each request to the server."""
     remedy: str = ""
     """The end of messages: what else the user can do."""
@@ -92,7 +92,7 @@ class _Repository(TypedDict):
 def _of_hub(address: HubAddress, is_run_file: Callable[[str], bool]) -> Listing:
     base = (os.environ.get(HUB_VARIABLE) or HUB).rstrip("/")
     token = os.environ.get(TOKEN_VARIABLE)
-    headers = {"Authorization": f"Bearer {token}"} if token else NO_HEADERS
+    headers = {"Authorization": f"Bearer {token}"} if token else None
     owned = f"{address.owner}/{address.repository}"
     remedy = f"check the name; a private repository needs a token in {TOKEN_VARIABLE}"
     url = f"{base}/api/models/{owned}/revision/{quote(address.revision, safe='')}?blobs=true"
@@ -142,7 +142,7 @@ def _of_zenodo(address: ZenodoAddress, is_run_file: Callable[[str], bool]) -> Li
     base = (os.environ.get(ZENODO_VARIABLE) or ZENODO).rstrip("/")
     url = f"{base}/api/records/{address.record}"
     remedy = "check the number of the record; its files must be public"
-    answer = _read(url, _Record, f"{address}: no such record", NO_HEADERS, remedy)
+    answer = _read(url, _Record, f"{address}: no such record", None, remedy)
     files = [_zenodo_file(url, entry) for entry in answer["files"]]
     licence = (answer.get("metadata") or {}).get("license")
     licence = licence.get("id") if isinstance(licence, dict) else licence
@@ -202,7 +202,7 @@ def _require_config(address: Address, files: Sequence[RemoteFile], names: Sequen
 
 
 def _read(
-    url: str, shape: Any, absent: str, headers: Mapping[str, str], remedy: str
+    url: str, shape: Any, absent: str, headers: Mapping[str, str] | None, remedy: str
 ) -> Mapping[str, Any]:
     """Return the JSON object of a server, its types checked; `absent` is the message if there is
     none."""

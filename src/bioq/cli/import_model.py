@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from bioq.cli.options import Force
 from bioq.cli.tables import print_path
+from bioq.models.sizes import SecondLstm
 from bioq.published.import_model import import_model as import_published
-from bioq.published.layout import SecondLstm
 from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
 

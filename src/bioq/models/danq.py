@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bioq.models.family import Architecture, Family
 from bioq.models.recipe import Recipe
 from bioq.models.recurrent import bidirectional_lstm, lstm_states
-from bioq.models.sizes import Gates, pooled_positions
+from bioq.models.sizes import Gates, SecondLstm, pooled_positions
 from bioq.motifs import danq_jaspar_motifs
 
 
@@ -25,6 +25,7 @@ class DanQSizes:
     dropout_conv: float
     dropout_head: float
     gates: Gates = "sigmoid"
+    second_lstm: SecondLstm = "backward"
 
 
 class DanQ(nn.Module):
@@ -49,7 +50,9 @@ class DanQ(nn.Module):
         self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
-        self.lstm = bidirectional_lstm(sizes.filters, units, sizes.lstm_layers, gates=sizes.gates)
+        self.lstm = bidirectional_lstm(
+            sizes.filters, units, sizes.lstm_layers, gates=sizes.gates, second=sizes.second_lstm
+        )
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions * 2 * units, sizes.dense_units)
         self.relu = nn.ReLU()

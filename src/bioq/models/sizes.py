@@ -14,6 +14,7 @@ Positions = Annotated[int, Range(least=1, most=1 << 20)]
 Layers = Annotated[int, Range(least=1, most=64)]
 """Layers of one kind; building a network takes time for each."""
 Gates = Literal["sigmoid", "hard"]
+SecondLstm = Literal["backward", "forward"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class ModelSizes:
     gates: Gates | None = None
     """Gates of the LSTM: sigmoid, or hard: clip(0.2 x + 0.5, 0, 1), as in
     DanQ's published weights; bioq, danq and danq-jaspar only."""
+    second_lstm: SecondLstm | None = None
+    """Direction in which the second half of the LSTM reads the positions: backward, or
+    forward as the first half; forward only with hard gates (docs/published-models.md)."""
     floor: NotNegative | None = None
     """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
     published weights have 1e-6; deepsea only."""

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from bioq.errors import BioqError, some
 from bioq.files.typed import name_text
+from bioq.models.sizes import SecondLstm
 
 CHANNELS = "AGCT"
 """Order of the input channels of DeepSEA's data, and of every network that was trained on them."""
 _ORDER = [CHANNELS.index(base) for base in "ACGT"]
-SecondLstm = Literal["backward", "forward"]
-"""The direction in which the second LSTM of a Keras file reads the positions."""
 Shape = tuple[int | str, ...]
 """Lengths of the axes of a tensor. A text is the name of a size, which the file decides, perhaps
 behind a factor: `4 lstm_units`."""
@@ -32,6 +31,7 @@ class Reading:
     window_bp: int
     """Length of the windows: the file has only the number of positions that a window gives."""
     second_lstm: SecondLstm = "backward"
+    """The direction in which the second LSTM of a Keras file reads the positions."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ def _fits(sizes: dict[str, int], axis: int | str, length: int) -> bool:
 
 def _parts(axis: str) -> tuple[int, str]:
     """Return the factor and the name of the size in a text such as `4 lstm_units`."""
-    factor, blank, name = axis.partition(" ")
-    return (int(factor), name) if blank else (1, axis)
+    factor, _, name = axis.partition(" ")
+    return (int(factor), name) if factor.isdigit() else (1, axis)
 
 
 def _in_words(axis: int | str, sizes: Mapping[str, int]) -> str:

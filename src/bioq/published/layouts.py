@@ -8,12 +8,17 @@ from torch import Tensor
 from bioq.errors import BioqError, some
 from bioq.files.formats import HEAD_BYTES, refuse_other_formats
 from bioq.files.typed import name_text
-from bioq.published import bioq_2024
+from bioq.published import beluga, bioq_2024, danq, deepsea
 from bioq.published.keras_file import HDF5, read_keras
 from bioq.published.layout import Layout
 from bioq.published.torch_file import PICKLE, ZIP, read_torch
 
-LAYOUTS: tuple[Layout, ...] = (bioq_2024.LAYOUT,)
+LAYOUTS: tuple[Layout, ...] = (
+    deepsea.LAYOUT,
+    beluga.LAYOUT,
+    *danq.LAYOUTS,
+    bioq_2024.LAYOUT,
+)
 _READ = "the file of a published model: a PyTorch checkpoint (.pth) or Keras weights (.hdf5)"
 _SELENE_DANQ = ("nnet.0.weight", "bdlstm.0.weight_ih_l0", "classifier.1.weight")
 

@@ -20,7 +20,7 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["data"], ["train"], ["ensemble"], ["evaluate"], ["calibrate"], ["predict"], ["variants"],
-    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["targets"],
+    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"], ["targets"],
     ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
@@ -355,6 +355,7 @@ def test_only_commands_with_resume_say_that_they_continue(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
     monkeypatch.setattr("bioq.cli.predict.predict_file", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)

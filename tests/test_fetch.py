@@ -11,7 +11,8 @@ from download_site import CONTENT
 from bioq.builders.deepsea.fetch import fetch_deepsea
 from bioq.errors import BioqError
 from bioq.files import download
-from bioq.files.download import TRIES, Checksum, fetch
+from bioq.files.checksum import Checksum
+from bioq.files.download import TRIES, fetch
 
 
 def _no_sleep(_):

@@ -30,6 +30,7 @@ from bioq.runs.folder import (
     read_members,
     with_fold_of,
 )
+from bioq.runs.named import require_own, resolve_run
 from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, calibration_of, load, members_of
 
@@ -78,7 +79,7 @@ def evaluate(
     wrong.
     """
     options = EvaluateOptions(split, strands, device, batch_size, precision)
-    return evaluate_run(path_to("run", run), data, out, options, force=force)
+    return evaluate_run(resolve_run(run), data, out, options, force=force)
 
 
 def evaluate_run(
@@ -92,6 +93,7 @@ def evaluate_run(
     """Do what `evaluate` does, for the options of `options`."""
     split = options.split
     home = run if out is None else path_to("out", out)
+    require_own(home, "give --out, the folder of the evaluation")
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
     config = read_config(run)

@@ -94,7 +94,7 @@ def named_options(
     model: str,
     sizes: ModelSizes,
     motifs: str | None,
-    from_run: Path | None,
+    from_run: str | Path | None,
     freeze: bool,
     config: TrainConfig,
     fold: str | None,

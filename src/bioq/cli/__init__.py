@@ -22,6 +22,10 @@ _LONGEST_LINE = 4000
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "ensemble": ("bioq.cli.ensemble:ensemble", "Make one run of several, by their mean."),
+    "import": (
+        "bioq.cli.import_model:import_model",
+        "Make a run of a published model: DeepSEA, Beluga, DanQ, BioQ.",
+    ),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Score a run on a data set, with a report."),
     "calibrate": (
         "bioq.cli.calibrate:calibrate",

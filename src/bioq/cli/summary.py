@@ -35,7 +35,7 @@ def summary(
     /,
     *,
     targets: int = 919,
-    window_bp: int = 1000,
+    window_bp: int | None = None,
     out: Path | None = None,
     sizes: Annotated[ModelSizes, FLAGS] = ModelSizes(),  # noqa: B008 frozen
     force: Force = False,
@@ -55,7 +55,7 @@ def summary(
     targets
         Number of targets.
     window_bp
-        Length of the window in bases.
+        Length of the window in bases; by default that of the published model.
     out
         Also draw the layers into this .png, .svg or .pdf file.
     """

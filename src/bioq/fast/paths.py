@@ -18,6 +18,7 @@ from bioq.fast.reach import Codes, Cost, Numbers, Reach
 from bioq.fast.switch import is_replaceable
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.hard_lstm import HardLSTM
 from bioq.models.marq import Marq
 
 Engine = Callable[[Tensor], Tensor]
@@ -93,7 +94,8 @@ def paths_of(model: nn.Module) -> FastPaths | None:
     """Return the fast paths that may compute instead of a model: those of its class (not of the
     classes that it inherits from). None if it has none or `switch.is_replaceable` is False."""
     paths = PATHS.get(type(model))
-    return paths if paths is not None and is_replaceable(model) else None
+    is_other = any(isinstance(layer, HardLSTM | nn.Threshold) for layer in model.modules())
+    return paths if paths is not None and is_replaceable(model) and not is_other else None
 
 
 def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:

@@ -33,6 +33,7 @@ def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Ten
     on_cpu = next(model.parameters()).device.type == "cpu"
     is_exact = type(model) is family.network and is_replaceable(model)
     has_pool = isinstance(getattr(model, "pool", None), nn.MaxPool1d)
+    has_pool &= not any(isinstance(layer, nn.Threshold) for layer in model.modules())
     if on_cpu and precision == "32" and is_exact and has_pool:
         network: Any = model
         first = first_convolution(model)

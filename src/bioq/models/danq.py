@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from bioq.models.family import Architecture, Family
 from bioq.models.recipe import Recipe
-from bioq.models.recurrent import lstm_states
-from bioq.models.sizes import pooled_positions
+from bioq.models.recurrent import bidirectional_lstm, lstm_states
+from bioq.models.sizes import Gates, pooled_positions
 from bioq.motifs import danq_jaspar_motifs
 
 
@@ -24,6 +24,7 @@ class DanQSizes:
     dense_units: int
     dropout_conv: float
     dropout_head: float
+    gates: Gates = "sigmoid"
 
 
 class DanQ(nn.Module):
@@ -48,9 +49,7 @@ class DanQ(nn.Module):
         self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
-        self.lstm = nn.LSTM(
-            sizes.filters, units, sizes.lstm_layers, batch_first=True, bidirectional=True
-        )
+        self.lstm = bidirectional_lstm(sizes.filters, units, sizes.lstm_layers, gates=sizes.gates)
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions * 2 * units, sizes.dense_units)
         self.relu = nn.ReLU()

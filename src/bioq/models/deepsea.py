@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bioq.errors import BioqError
 from bioq.models.family import Architecture, Family
+from bioq.models.sizes import used_positions
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class DeepSEASizes:
     dense_units: int
     dropout_conv: float
     dropout_head: float
+    floor: float = 0.0
 
 
 class DeepSEA(nn.Module):
     """Three convolutions, max pooling after the first two, then two dense layers.
 
     Every nonlinear step is a module of its own, which DeepLIFT (Shrikumar et al. 2017) needs.
-    Source: Zhou & Troyanskaya 2015.
+    Source: Zhou & Troyanskaya 2015. Their weights belong to `floor` 1e-6: the published network has
+    nn.Threshold(0, 1e-6) after every layer but the last.
     """
 
     def __init__(self, architecture: Architecture[DeepSEASizes]):
@@ -34,14 +36,15 @@ class DeepSEA(nn.Module):
         filters, width = sizes.filters, sizes.filter_width
         self.architecture = architecture.as_json()
         """The arguments of `build_model` that build this network again."""
-        self.positions = used_positions(architecture.window_bp, width, sizes.pool_width)
+        pools = (sizes.pool_width, sizes.pool_width, 1)
+        self.positions = used_positions(architecture.window_bp, width, pools)
         """Positions after each convolution and its pooling that the next layer uses."""
         self.conv1 = nn.Conv1d(4, filters, width)
         self.conv2 = nn.Conv1d(filters, filters * 3 // 2, width)
         self.conv3 = nn.Conv1d(filters * 3 // 2, filters * 3, width)
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.pool2 = nn.MaxPool1d(sizes.pool_width)
-        self.relu1, self.relu2, self.relu3, self.relu = (nn.ReLU() for _ in range(4))
+        self.relu1, self.relu2, self.relu3, self.relu = (_activation(sizes.floor) for _ in range(4))
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions[2] * filters * 3, sizes.dense_units)
@@ -64,23 +67,9 @@ class DeepSEA(nn.Module):
         return logits
 
 
-def used_positions(window_bp: int, filter_width: int, pool_width: int) -> tuple[int, int, int]:
-    """Return the positions after the first, second and third layer that the next layer uses.
-
-    The first convolution may compute a few positions more, which the second pooling drops.
-    Raises BioqError if the window is too short.
-    """
-    first = (window_bp - filter_width + 1) // pool_width
-    second = (first - filter_width + 1) // pool_width
-    third = second - filter_width + 1
-    if third < 1:
-        needed = pool_width * filter_width + filter_width - 1  # positions after the first pooling
-        raise BioqError(
-            f"window of {window_bp} bp is too short for this model; "
-            f"expected at least {pool_width * needed + filter_width - 1} bp: "
-            "take longer windows, or a smaller filter_width or pool_width"
-        )
-    return second * pool_width + filter_width - 1, second, third
+def _activation(floor: float) -> nn.Module:
+    """Return a layer that replaces numbers that are not above 0 by `floor`."""
+    return nn.Threshold(0.0, floor) if floor else nn.ReLU()
 
 
 FAMILY = Family(

@@ -78,6 +78,8 @@ class RunConfig:
     """Of BioQ, Python, PyTorch and NumPy."""
     members: Sequence[Mapping[str, Any]] = ()
     """Name, origin and checksum of each run that an ensemble averages; empty for any other run."""
+    imported: Mapping[str, Any] | None = None
+    """Where the weights of a run come from that `bioq import` made; None for any other run."""
 
     @property
     def recipe(self) -> Mapping[str, Any]:

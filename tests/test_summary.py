@@ -12,7 +12,6 @@ from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.plots.model import plot_architecture
 
-
 WINDOW_BP = 400
 
 

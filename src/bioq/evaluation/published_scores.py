@@ -176,19 +176,21 @@ def _on_test_windows(summary: Summary) -> bool:
 
 def _verdict(row: PublishedScores) -> str:
     """Return whether a score agrees with the published score, and by which rule."""
-    name = f"{_name(row)} and the published {title_of(row['model'])}"
+    name, model = _name(row), title_of(row["model"])
     if row["agrees"] is None:
-        return f"{name}: cannot be compared, an interval needs {MIN_BLOCKS} blocks of the genome"
-    word = "agree" if row["agrees"] else "do not agree"
-    rule = "they agree if the published value is in the 95 % interval of the value here"
+        return (
+            f"{name} cannot be compared with the published {model}: an interval needs "
+            f"{MIN_BLOCKS} blocks of the genome"
+        )
+    verdict = f"{name} {'agrees' if row['agrees'] else 'does not agree'} with the published {model}"
     if row.get("average") == "micro":
-        return f"{name} {word}: {rule}"
+        return f"{verdict}: the rule is that the published value is in the 95 % interval"
     return (
-        f"{name} {word}: the published score is in the 95 % interval of the score here for "
+        f"{verdict}: the published score is in the 95 % interval of the score here for "
         f"{row['in_interval']:,} of {counted(row['with_interval'], 'target')}; a target differs by "
         f"{number(row['mean_difference'])} on average, at most by "
-        f"{number(row['largest_difference'])} ({row['largest_at']}); {rule}, for the mean and for "
-        f"{SHARE_OF_TARGETS:.0%} of the targets"
+        f"{number(row['largest_difference'])} ({row['largest_at']}). The rule: the published mean "
+        f"is in its interval, and so are the scores of {SHARE_OF_TARGETS:.0%} of the targets"
     )
 
 

@@ -189,7 +189,21 @@ def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]
 
 
 def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
-    """Return the commands that train and evaluate this run again."""
+    """Return the commands that train, or import, and evaluate this run again."""
+    evaluate = ["bioq", "evaluate", run.name, summary["data"]["name"], "--split", summary["split"]]
+    for name, default in (("strands", "both"), ("precision", "32")):
+        if summary[name] != default:
+            evaluate += [f"--{name}", summary[name]]
+    made = _train_command(run, summary, config)
+    if config.imported is not None:
+        made = ["bioq", "import", config.imported["file"], "--out", run.name]
+        if config.imported["second_lstm"] == "forward":
+            made += ["--second-lstm", "forward"]
+    return f"{shlex.join(made)}\n{shlex.join(evaluate)}\n"
+
+
+def _train_command(run: Path, summary: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """Return the words of the command that trains this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
     if config.fold is not None:
@@ -210,11 +224,7 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
             train.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             train += [f"--{flag}", value if isinstance(value, str) else json.dumps(value)]
-    evaluate = ["bioq", "evaluate", run.name, data, "--split", summary["split"]]
-    for name, default in (("strands", "both"), ("precision", "32")):
-        if summary[name] != default:
-            evaluate += [f"--{name}", summary[name]]
-    return f"{shlex.join(train)}\n{shlex.join(evaluate)}\n"
+    return train
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -1,6 +1,7 @@
 """The sections of a run's card, as Markdown: use, data, training, scores, calibration, weights."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from bioq.runs.weights import weights_sha256
 Rows = Sequence[Sequence[str]]
 
 _SPECIAL = re.compile(r"[\\`*{}\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_])")
+_LIST = re.compile(r"^( *\d*)([-+=.)])")
+_WIDTH = 100
 _NO_GENOME = "genome.fa"
 
 
@@ -62,7 +65,7 @@ def described(run: Path) -> Described:
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
     parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
-    texts = ("\n".join(part(run)) for part in parts)
+    texts = ("\n".join(map(_wrapped, part(run))) for part in parts)
     return "\n\n".join(text for text in texts if text)
 
 
@@ -259,6 +262,19 @@ def _weights(run: Described) -> Iterator[str]:
         for folder, _ in run.members
     ]
     yield from markdown_table([("file", "SHA-256"), *rows])
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of Markdown in lines that are easy to read and compare; a row of a table stays
+    a line."""
+    if line.startswith("|"):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    first, *rest = textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    # What begins a line could begin a list.
+    return "\n".join([first, *(_LIST.sub(r"\1\\\2", each) for each in rest)])
 
 
 def markdown_table(rows: Rows) -> Iterator[str]:

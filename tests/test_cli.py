@@ -20,8 +20,8 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["data"], ["train"], ["ensemble"], ["evaluate"], ["calibrate"], ["predict"], ["variants"],
-    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"], ["targets"],
-    ["summary"], ["demo"],
+    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"], ["models"],
+    ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
 """Every command, in the order of the work, as the help lists them."""

@@ -161,7 +161,7 @@ def _training(run: Described) -> Iterator[str]:
             yield ""
             yield (
                 f"{plain(folder.resolve().name)} started from the weights of the run "
-                f"{plain(str(source['run']))} (SHA-256 `{_code(str(source['sha256']))}`)"
+                f"{plain(str(source.get('address') or source['run']))} (SHA-256 `{_code(str(source['sha256']))}`)"
                 + (", and only its output layer was trained." if config.training["freeze"] else ".")
             )
 

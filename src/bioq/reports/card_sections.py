@@ -158,11 +158,12 @@ def _training(run: Described) -> Iterator[str]:
     for folder, config in run.members:
         source = config.training.get("from")
         if source:
+            origin = plain(str(source.get("address") or source["run"]))
+            rest = ", and only its output layer was trained" if config.training["freeze"] else ""
             yield ""
             yield (
-                f"{plain(folder.resolve().name)} started from the weights of the run "
-                f"{plain(str(source.get('address') or source['run']))} (SHA-256 `{_code(str(source['sha256']))}`)"
-                + (", and only its output layer was trained." if config.training["freeze"] else ".")
+                f"{plain(folder.resolve().name)} started from the weights of the run {origin} "
+                f"(SHA-256 `{_code(str(source['sha256']))}`){rest}."
             )
 
 

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,13 +157,14 @@ def _training(run: Described) -> Iterator[str]:
     yield from markdown_table([("setting", "value"), *common])
     for folder, config in run.members:
         source = config.training.get("from")
-        if source:
-            origin = plain(str(source.get("address") or source["run"]))
-            rest = ", and only its output layer was trained" if config.training["freeze"] else ""
+        if isinstance(source, Mapping):
+            origin = plain(str(source.get("address") or source.get("run")))
+            frozen = config.training.get("freeze")
+            rest = ", and only its output layer was trained" if frozen else ""
             yield ""
             yield (
                 f"{plain(folder.resolve().name)} started from the weights of the run {origin} "
-                f"(SHA-256 `{_code(str(source['sha256']))}`){rest}."
+                f"(SHA-256 `{_code(str(source.get('sha256')))}`){rest}."
             )
 
 
@@ -190,10 +191,11 @@ def _scores(run: Described) -> Iterator[str]:
 def _evaluated(summary: Summary) -> Iterator[str]:
     """Yield the scores of an evaluation, with the constants and the rate of positives."""
     data = summary["data"]
+    fold = f", fold {data['fold']}" if "fold" in data and "folds" not in summary else ""
     yield (
-        f"On {plain(scored_windows(summary))} of the data set {plain(data['name'])} (fingerprint "
-        f"`{_code(data['fingerprint'][:12])}`): {counted(summary['windows'], 'window')}, strands "
-        f"{plain(summary['strands'])}, {'' if summary['calibrated'] else 'not '}calibrated. A "
+        f"On {plain(scored_windows(summary) + fold)} of the data set {plain(data['name'])} "
+        f"(fingerprint `{_code(data['fingerprint'][:12])}`): "
+        f"{counted(summary['windows'], 'window')}, strands {plain(summary['strands'])}, {'' if summary['calibrated'] else 'not '}calibrated. A "
         "constant is each target's share of positives, which does not read the sequence."
     )
     yield ""

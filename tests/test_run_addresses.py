@@ -23,6 +23,7 @@ from bioq.files import download
 from bioq.runs.addresses import HubAddress, WebAddress, ZenodoAddress, parse_address
 from bioq.runs.fetched import RECORD, is_run_file
 from bioq.runs.named import resolve_run
+from bioq.runs.weights import read_tensors, save_tensors
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 DIGITS = "ab" * 32
@@ -187,8 +188,6 @@ def test_an_ensemble_with_its_evaluation_is_downloaded(
 ) -> None:
     shutil.copytree(run, tmp_path / "second")
     last = tmp_path / "second" / "model.safetensors"
-    from bioq.runs.weights import read_tensors, save_tensors
-
     save_tensors({name: tensor * 1.5 for name, tensor in read_tensors(last)[0].items()}, last)
     bioq.make_ensemble([run, tmp_path / "second"], tmp_path / "both")
     evaluation = tmp_path / "both" / "evaluation"

@@ -54,6 +54,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
     "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
+    "models": ("bioq.cli.models:models", "List the runs that have a name."),
     "targets": ("bioq.cli.targets:targets", "List the targets of a run or a data set."),
     "summary": ("bioq.cli.summary:summary", "Print the layers of a model and their parameters."),
     "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),

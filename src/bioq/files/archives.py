@@ -80,7 +80,7 @@ def _write(entry: _Entry, out: Path, label: str) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     opened, written = entry.open(), 0
     if opened is None:
-        raise BioqError(f"{label}: {shown(entry.name)} is no file; make the archive again")
+        raise BioqError(f"{label}: {shown(entry.name)} is not a file; make the archive again")
     with opened, open(out, "xb") as file:
         while chunk := opened.read(min(_CHUNK_BYTES, entry.size + 1 - written)):
             written += len(chunk)

@@ -23,8 +23,7 @@ from bioq.runs.named import require_own, resolve_run
 CARD = "README.md"
 _REMEDY = "move it to another folder, or replace it with --force"
 _BODY = (
-    "<!-- BioQ writes from here; 'bioq card' and 'bioq evaluate' replace it. Write before or after "
-    "it. -->",
+    "<!-- BioQ writes from here: 'bioq card' and 'bioq evaluate' replace this part -->",
     "<!-- BioQ writes to here -->",
 )
 _LICENCE = ("<!-- BioQ: licence -->", "<!-- BioQ: end of the licence -->")

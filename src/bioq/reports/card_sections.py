@@ -1,7 +1,8 @@
 """The sections of a run's card, as Markdown: use, data, training, scores, calibration, weights."""
 
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from bioq.runs.weights import weights_sha256
 Rows = Sequence[Sequence[str]]
 
 _SPECIAL = re.compile(r"[\\`*{}\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_])")
+_LIST = re.compile(r"^( *\d*)([-+=.)])")
+_WIDTH = 100
 _NO_GENOME = "genome.fa"
 
 
@@ -62,7 +65,7 @@ def described(run: Path) -> Described:
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
     parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
-    texts = ("\n".join(part(run)) for part in parts)
+    texts = ("\n".join(map(_wrapped, part(run))) for part in parts)
     return "\n\n".join(text for text in texts if text)
 
 
@@ -164,12 +167,14 @@ def _training(run: Described) -> Iterator[str]:
     yield from markdown_table([("setting", "value"), *common])
     for folder, config in run.members:
         source = config.training.get("from")
-        if source:
+        if isinstance(source, Mapping):
+            origin = plain(str(source.get("address") or source.get("run")))
+            frozen = config.training.get("freeze")
+            rest = ", and only its output layer was trained" if frozen else ""
             yield ""
             yield (
-                f"{plain(folder.resolve().name)} started from the weights of the run "
-                f"{plain(str(source['run']))} (SHA-256 `{_code(str(source['sha256']))}`)"
-                + (", and only its output layer was trained." if config.training["freeze"] else ".")
+                f"{plain(folder.resolve().name)} started from the weights of the run {origin} "
+                f"(SHA-256 `{_code(str(source.get('sha256')))}`){rest}."
             )
 
 
@@ -196,11 +201,13 @@ def _scores(run: Described) -> Iterator[str]:
 def _evaluated(summary: Summary) -> Iterator[str]:
     """Yield the scores of an evaluation, with the constants and the rate of positives."""
     data = summary["data"]
+    fold = f", fold {data['fold']}" if "fold" in data and "folds" not in summary else ""
     yield (
-        f"On {plain(scored_windows(summary))} of the data set {plain(data['name'])} (fingerprint "
-        f"`{_code(data['fingerprint'][:12])}`): {counted(summary['windows'], 'window')}, strands "
-        f"{plain(summary['strands'])}, {'' if summary['calibrated'] else 'not '}calibrated. A "
-        "constant is each target's share of positives, which does not read the sequence."
+        f"On {plain(scored_windows(summary) + fold)} of the data set {plain(data['name'])} "
+        f"(fingerprint `{_code(data['fingerprint'][:12])}`): "
+        f"{counted(summary['windows'], 'window')}, strands {plain(summary['strands'])}, "
+        f"{'' if summary['calibrated'] else 'not '}calibrated. A constant is"
+        "  each target's share of positives, which does not read the sequence."
     )
     yield ""
     yield from markdown_table([list(map(plain, row)) for row in evaluation_table(summary)])
@@ -269,6 +276,19 @@ def _weights(run: Described) -> Iterator[str]:
         for folder, _ in run.members
     ]
     yield from markdown_table([("file", "SHA-256"), *rows])
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of Markdown in lines that are easy to read and compare; a row of a table stays
+    a line."""
+    if line.startswith("|"):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    first, *rest = textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    # What begins a line could begin a list.
+    return "\n".join([first, *(_LIST.sub(r"\1\\\2", each) for each in rest)])
 
 
 def markdown_table(rows: Rows) -> Iterator[str]:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bioq.files.cache import being_filled, cache_folder
 from bioq.files.download import fetch
 from bioq.files.inside import require_inside, require_kept
 from bioq.progress import say
-from bioq.runs.addresses import MAIN, Address, HubAddress
+from bioq.runs.addresses import MAIN, Address, HubAddress, parse_address
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.folder import BEST, CONFIG, HISTORY, MEMBERS, read_config, read_members, read_targets
 from bioq.runs.sites import Listing, RemoteFile, listing_of
@@ -40,23 +40,40 @@ def fetched_run(address: Address) -> Path:
 
     Raises BioqError if the download fails, or what is there is no run.
     """
-    home = runs_of_cache() / address.folder
-    run = home / address.name
-    if not _is_complete(run):
+    run = cached_run(address)
+    if run is None:
+        home = _home_of(address)
         with being_filled(home, f"run {address}"):
-            if not _is_complete(run):  # another process may have downloaded it meanwhile
+            run = cached_run(address)  # another process may have downloaded it meanwhile
+            if run is None:
+                run = home / address.name
                 _download(address, home, run)
     return run
 
 
-def runs_of_cache() -> Path:
+def cached_run(address: Address) -> Path | None:
+    """Return the folder of the run at an address; None if it is not in the cache."""
+    run = _home_of(address) / address.name
+    return run if (run / CONFIG).is_file() else None  # it has its name only when it is complete
+
+
+def cached_runs() -> Iterator[tuple[str, Path, Mapping[str, Any]]]:
+    """Yield the address, the folder and the record of each run in the cache, in order."""
+    for file in sorted(_runs().rglob(RECORD)):
+        record = record_of(file)
+        address = None if record is None else parse_address(str(record.get("address")))
+        run = None if address is None else cached_run(address)
+        if run is not None and record is not None:
+            yield str(address), run, record
+
+
+def _runs() -> Path:
     """Return the folder of the runs in the cache. It may not exist."""
     return cache_folder() / "runs"
 
 
-def is_cached(address: Address) -> bool:
-    """Return whether the run of an address is in the cache."""
-    return _is_complete(runs_of_cache() / address.folder / address.name)
+def _home_of(address: Address) -> Path:
+    return _runs() / address.folder
 
 
 def record_of(run: Path) -> Mapping[str, Any] | None:
@@ -76,10 +93,6 @@ def is_run_file(name: str) -> bool:
         return any(fnmatch.fnmatchcase(last, pattern) for pattern in _FILES)
     is_evaluation = re.fullmatch("evaluation(-[^/]*)?", "/".join(folders)) is not None
     return is_evaluation and last in _OF_EVALUATION
-
-
-def _is_complete(run: Path) -> bool:
-    return (run / CONFIG).is_file()  # the folder has its name only when it is complete
 
 
 def _download(address: Address, home: Path, run: Path) -> None:

@@ -12,7 +12,7 @@ from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import real
 from bioq.options import path_to
 from bioq.runs.addresses import FORMS, parse_address
-from bioq.runs.fetched import fetched_run, record_of
+from bioq.runs.fetched import cached_run, fetched_run, record_of
 
 SHIPPED = Path(__file__).with_name("shipped")
 """The folder of the runs in the package."""
@@ -74,6 +74,14 @@ def resolve_run(run: str | Path, *, name: str = "run") -> Path:
     return path
 
 
+def folder_here(run: NamedRun) -> Path | None:
+    """Return the folder of a named run; None if it must be downloaded first."""
+    if run.address is None:
+        return run.folder
+    address = parse_address(run.address)
+    return None if address is None else cached_run(address)
+
+
 def names_run(text: str) -> bool:
     """Return whether a text is a path that exists, a name of `RUNS` or an address."""
     return os.path.lexists(text) or _named(text) is not None or parse_address(text) is not None
@@ -84,7 +92,7 @@ def _named(text: str) -> NamedRun | None:
 
 
 def _unknown(text: str) -> BioqError:
-    """Return the error for a word that is no folder and no name."""
+    """Return the error for a word that is neither a folder nor a name."""
     if text in IMPORTED:
         return BioqError(
             f"{text}: no such folder; 'bioq import {text} --out {text}' makes a run of the "

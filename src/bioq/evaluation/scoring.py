@@ -30,11 +30,11 @@ from bioq.runs.folder import (
     read_config,
     read_history,
     read_members,
-    with_fold_of,
 )
 from bioq.runs.named import require_own, resolve_run
 from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, calibration_of, load, members_of
+from bioq.runs.training_data import with_fold_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files.cache import being_filled, cache_folder
-from bioq.files.download import Checksum, fetch
+from bioq.files.checksum import Checksum
+from bioq.files.download import fetch
 from bioq.files.streams import require_file
 from bioq.progress import say
 

@@ -158,10 +158,10 @@ def _target_rows(evaluation: Evaluation) -> tuple[list[str], list[list[tuple[str
 
 def _headings(evaluation: Evaluation) -> dict[str, str]:
     """Return the columns of the table of targets, and their headings: the scores that were
-    published for this model are beside those here."""
+    published for this model are behind the interval of those here."""
     judged = {row["model"] for row in evaluation.summary["published"] if "agrees" in row}
     published = {
-        score: (column, f"{title_of(model)}, published")
+        f"{score}_low": (column, f"{title_of(model)}, published")
         for column, model, score in published_columns(evaluation.per_target)
         if model in judged
     }

@@ -384,6 +384,14 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             },
             is_slow=True,
         ),
+        "bioq.write_card": Case(
+            {
+                "run": path(world.run),
+                "licence": Argument(None, [1, True, b"MIT", "", " ", ["MIT"]]),
+                "force": flag(False),
+            },
+            is_slow=True,
+        ),
         "bioq.dataset.pack_labels": Case(
             {
                 "labels": Argument(

@@ -20,7 +20,7 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["data"], ["train"], ["ensemble"], ["evaluate"], ["calibrate"], ["predict"], ["variants"],
-    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["models"],
+    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"], ["models"],
     ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip

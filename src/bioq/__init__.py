@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
     from bioq.published.import_model import import_model as import_model
+    from bioq.reports.card import write_card as write_card
     from bioq.runs.ensemble import make_ensemble as make_ensemble
     from bioq.runs.trained_model import load as load
     from bioq.training.recipes import TrainConfig as TrainConfig
@@ -43,6 +44,7 @@ _HOME = {
     "predict": "bioq.forward",
     "score_variants": "bioq.variants",
     "train": "bioq.training.train",
+    "write_card": "bioq.reports.card",
 }
 
 __all__ = ["BioqError", "UsageError", "__version__", *_HOME]

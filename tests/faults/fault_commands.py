@@ -114,6 +114,7 @@ COMMANDS = (
     TRAIN,
     TRAIN_FOLDS,
     Command("ensemble", "ensemble {in}/run {in}/run-2 --out {out}/ensemble"),
+    Command("card", "card {out}/run --licence MIT", into_run=True, at_once=False),
     Command("evaluate", "evaluate {out}/run {in}/data", into_run=True, is_slow=True, at_once=False),
     *(
         Command(f"predict {ending}", f"{_PREDICT} --out {{out}}/p{ending}", resumes=True)

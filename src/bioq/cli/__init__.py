@@ -52,6 +52,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.motifs:motifs",
         "Write the motifs that a run's filters detect.",
     ),
+    "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
     "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
     "models": ("bioq.cli.models:models", "List the runs that have a name."),
     "targets": ("bioq.cli.targets:targets", "List the targets of a run or a data set."),

@@ -12,8 +12,10 @@ from bioq.dataset import open_dataset
 from bioq.errors import UsageError
 from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import REPORT, evaluation_folder
+from bioq.evaluation.published_scores import published_table
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_run
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
+from bioq.reports.card import CARD, refresh_card
 from bioq.reports.evaluation import ExtraTable, write_report
 from bioq.runs.named import resolve_run
 
@@ -68,6 +70,9 @@ def evaluate(
         print_line()
     print_table(evaluation_table(evaluation.summary))
     print_line()
+    if published := published_table(evaluation.summary):
+        print_table(published)
+        print_line()
     for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
         print_line(remark)
     extra = []
@@ -76,3 +81,5 @@ def evaluate(
         table = pd.DataFrame(rows, columns=heading)
         extra = [ExtraTable("Each fold", table, "In brackets: the score of a constant.")]
     print_line(f"report: {write_report(home, split, extra_tables=extra)}")
+    if out is None and refresh_card(folder):
+        print_line(f"card: {folder / CARD}")

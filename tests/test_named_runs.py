@@ -49,7 +49,9 @@ def given(
     address: Any = parse_address(ADDRESS)
     home = tmp_path / "cache" / "runs" / address.folder
     shutil.copytree(run, home / address.name)
-    (home / fetched.RECORD).write_text('{"address": "hf:someone/tiny", "licence": "mit"}')
+    (home / fetched.RECORD).write_text(
+        '{"address": "hf:someone/tiny", "version": "abc", "licence": "mit"}'
+    )
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     chosen: str = getattr(request, "param", "small")
@@ -109,6 +111,7 @@ def test_every_command_takes_a_name_or_an_address(
             if ending == ".tsv" and first.exists():
                 assert first.read_bytes() == second.read_bytes()
     assert read_config(Path("train-0")).training["from"]["targets_kept"] == 2
+    assert "address" not in read_config(Path("train-0")).training["from"]
 
 
 @pytest.mark.parametrize("given", ["small", ADDRESS], indirect=True)
@@ -150,6 +153,16 @@ def test_every_function_takes_a_name_and_an_address(
     config = bioq.TrainConfig(epochs=1, device="cpu")
     bioq.train(masked_data, "tuned", from_run=given, config=config)
     bioq.make_ensemble([given, "tuned"], "both")
+    origin = read_config("both").members[0]["origin"]
+    if given == ADDRESS:
+        assert read_config("tuned").training["from"]["address"] == f"{ADDRESS}@abc"
+        assert origin == f"{ADDRESS}@abc"
+    else:
+        assert origin == str(named.SHIPPED / given)
+    resumed = bioq.train(masked_data, "tuned", config=config, resume=True)
+    np.testing.assert_array_equal(
+        bioq.predict(resumed, ["ACGT" * 50]), bioq.predict("tuned", ["ACGT" * 50])
+    )
     scores = bioq.evaluate(given, masked_data, out="here").summary
     assert scores["windows"] == len(masked_data["test"])
 

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.parse
@@ -77,12 +78,17 @@ def fetch(
 
 
 def read_text(
-    url: str, *, remedy: str = "", headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    remedy: str = "",
+    if_refused: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> str | None:
     """Return a small text of a server, such as a list of checksums; None if it has no such file.
 
     One try, so that a machine without a network gets the error at once. Raises BioqError, which
-    ends with `remedy`, if the server does not answer, or the text is larger than MOST_TEXT_BYTES.
+    ends with `remedy`, if the server does not answer or answers with an error, for which
+    `if_refused` is what to check, and if the text is larger than MOST_TEXT_BYTES.
     """
     require_web_address(url)
     ending = f"; {remedy}" if remedy else ""
@@ -94,7 +100,7 @@ def read_text(
         if error.code in _ABSENT:
             return None
         is_refused = 400 <= error.code < 500 and error.code not in _BUSY
-        advice = "check the address" if is_refused else "try again later"
+        advice = (if_refused or "check the address") if is_refused else "try again later"
         raise BioqError(
             f"{url}: the server answered {error.code} {error.reason}; {advice}{ending}"
         ) from error
@@ -303,6 +309,11 @@ def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPRespo
             f"address{part.ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
+        is_without_network = isinstance(getattr(error, "reason", None), socket.gaierror)
+        if is_without_network and not part.bytes_done():  # another try would be the same
+            raise BioqError(
+                f"{part.url}: no answer ({_reason(error)}); check the network{part.ending}"
+            ) from error
         raise _Broken(f"no answer ({_reason(error)})") from error
     return answer
 

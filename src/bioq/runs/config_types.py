@@ -61,7 +61,7 @@ class MemberEntry(TypedDict):
     name: Line
     """The name of its folder in `members/`."""
     origin: Name
-    """The folder that it was copied from."""
+    """The folder that it was copied from, or the address that it was downloaded from."""
     weights: Line
     """SHA-256 of its file of best weights."""
 

@@ -17,6 +17,7 @@ from bioq.files import new_folder, real, refuse_input, require_absent, require_u
 from bioq.files.inside import kept_file
 from bioq.options import of_type, path_to
 from bioq.runs.calibration import CALIBRATION_FILE
+from bioq.runs.fetched import origin_of
 from bioq.runs.folder import (
     BEST,
     CONFIG,
@@ -74,7 +75,11 @@ def make_ensemble(
         for folder, name in zip(folders, names, strict=True):
             _copy(folder, partial / MEMBERS / name)
         entries = [
-            {"name": name, "origin": str(real(folder)), "weights": weights[folder]}
+            {
+                "name": name,
+                "origin": origin_of(folder) or str(real(folder)),
+                "weights": weights[folder],
+            }
             for folder, name in zip(folders, names, strict=True)
         ]
         _write_config(partial, entries)

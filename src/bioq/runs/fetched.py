@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,16 @@ def record_of(run: Path) -> Mapping[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def origin_of(run: Path) -> str | None:
+    """Return the address that a run was downloaded from, of Hugging Face with the commit; None for
+    any other run."""
+    record = record_of(run)
+    address = None if record is None else parse_address(str(record.get("address")))
+    if isinstance(address, HubAddress) and record is not None:
+        address = replace(address, revision=str(record.get("version")))
+    return None if address is None else str(address)
+
+
 def is_run_file(name: str) -> bool:
     """Return whether a path in a run folder is one of the files that are downloaded."""
     *folders, last = name.split("/")
@@ -105,7 +116,7 @@ def _download(address: Address, home: Path, run: Path) -> None:
     else:
         _downloaded(address, listing, home / f"{listing.version}.partial", run)
     if isinstance(address, HubAddress) and address.revision == MAIN:
-        say(f"run {address}: this is {address}@{listing.version}, a name that never changes")
+        say(f"run {address}: this is {origin_of(run)}, an address of which the run never changes")
     if listing.licence:
         say(f"run {address}: licence {listing.licence}")
 
@@ -121,6 +132,8 @@ def _downloaded(address: Address, listing: Listing, partial: Path, run: Path) ->
             _require_run(address, partial, read_config)
     _require_run(address, partial, _read_all)
     os.rename(partial, run)
+    for left in run.parent.glob("*.partial"):  # of an older revision
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _unpacked(address: Address, listing: Listing, archive: RemoteFile, run: Path) -> None:

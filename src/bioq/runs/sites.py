@@ -206,7 +206,7 @@ def _read(
 ) -> Mapping[str, Any]:
     """Return the JSON object of a server, its types checked; `absent` is the message if there is
     none."""
-    text = read_text(url, remedy=remedy, headers=headers)
+    text = read_text(url, if_refused=remedy, headers=headers)
     if text is None:
         raise BioqError(f"{absent}; {remedy}")
     try:

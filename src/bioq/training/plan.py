@@ -20,6 +20,7 @@ from bioq.files.typed import fields_in, record, require_types
 from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
+from bioq.runs.fetched import origin_of
 from bioq.runs.folder import (
     CONFIG,
     RunConfig,
@@ -153,6 +154,12 @@ class SourceRun:
     targets: int
     targets_kept: int
     """Targets that the two data sets share, by name."""
+    address: str | None = None
+    """Where the run was downloaded from; None for a run that was here."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `from` of `config.json`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -218,7 +225,7 @@ class Plan:
             "model": self.model,
             "sizes": sizes,
             **{name: value for name, value in options.items() if name not in sizes},
-            "from": None if self.source is None else asdict(self.source),
+            "from": None if self.source is None else self.source.to_json(),
             "resolved": asdict(self.recipe),
         }
 
@@ -332,6 +339,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
         data_fingerprint=stored.data["fingerprint"],
         targets=stored.model["targets"],
         targets_kept=len(kept),
+        address=origin_of(folder),
     )
 
 

@@ -21,8 +21,9 @@ from bioq.cli import main
 from bioq.errors import BioqError, UsageError
 from bioq.files import download
 from bioq.runs.addresses import HubAddress, WebAddress, ZenodoAddress, parse_address
-from bioq.runs.fetched import RECORD, is_run_file
+from bioq.runs.fetched import is_run_file
 from bioq.runs.named import resolve_run
+from bioq.runs.origin import RECORD
 from bioq.runs.weights import read_tensors, save_tensors
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -12,6 +12,7 @@ from bioq.dataset import open_dataset
 from bioq.errors import UsageError
 from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import REPORT, evaluation_folder
+from bioq.evaluation.published_scores import published_table
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_run
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.reports.card import CARD, refresh_card
@@ -69,6 +70,9 @@ def evaluate(
         print_line()
     print_table(evaluation_table(evaluation.summary))
     print_line()
+    if published := published_table(evaluation.summary):
+        print_table(published)
+        print_line()
     for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
         print_line(remark)
     extra = []

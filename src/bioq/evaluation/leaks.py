@@ -12,9 +12,8 @@ from bioq.runs.folder import (
     read_config,
     read_members,
     seen_contigs,
-    training_data,
-    with_fold_of,
 )
+from bioq.runs.training_data import training_data, with_fold_of
 
 TRAIN = "train"
 

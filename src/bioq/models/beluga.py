@@ -35,8 +35,9 @@ class Beluga(nn.Module):
         filters, width, pool_width = sizes.filters, sizes.filter_width, sizes.pool_width
         self.architecture = architecture.as_json()
         """The arguments of `build_model` that build this network again."""
-        pools = (1, pool_width, 1, pool_width, 1, 1)
-        self.positions = used_positions(architecture.window_bp, width, pools)
+        self.pool_widths = (1, pool_width, 1, pool_width, 1, 1)
+        """Of each convolution; 1 is no pooling."""
+        self.positions = used_positions(architecture.window_bp, width, self.pool_widths)
         """Positions after each convolution and its pooling that the next layer uses."""
         self.conv1 = nn.Conv1d(4, filters, width)
         self.conv2 = nn.Conv1d(filters, filters, width)

@@ -74,6 +74,7 @@ class DanQ(nn.Module):
 
 # Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
 _BIOQ_RECIPE = Recipe(
+    start="pytorch",
     optimizer="rmsprop",
     learning_rate=1e-5,
     weight_decay=0.0,
@@ -90,8 +91,17 @@ _BIOQ_RECIPE = Recipe(
     average=0.0,
     beta2=0.999,
 )
-# Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
-_DANQ_RECIPE = replace(_BIOQ_RECIPE, learning_rate=1e-3, epochs=60, patience=5, clip_norm=0.0)
+# Quang & Xie 2016: RMSprop. Their DanQ_train.py: at most 60 epochs, stop after 5 without a better
+# loss. Their Keras: learning rate 1e-3, first weights, how RMSprop computes (`training.keras`).
+_DANQ_RECIPE = replace(
+    _BIOQ_RECIPE,
+    start="keras",
+    optimizer="rmsprop-keras",
+    learning_rate=1e-3,
+    epochs=60,
+    patience=5,
+    clip_norm=0.0,
+)
 
 FAMILY = Family(
     DanQ,

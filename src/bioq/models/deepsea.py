@@ -36,8 +36,11 @@ class DeepSEA(nn.Module):
         filters, width = sizes.filters, sizes.filter_width
         self.architecture = architecture.as_json()
         """The arguments of `build_model` that build this network again."""
-        pools = (sizes.pool_width, sizes.pool_width, 1)
-        self.positions = used_positions(architecture.window_bp, width, pools)
+        self.floor = sizes.floor
+        """Output of a unit whose sum is not above 0."""
+        self.pool_widths = (sizes.pool_width, sizes.pool_width, 1)
+        """Of each convolution; 1 is no pooling."""
+        self.positions = used_positions(architecture.window_bp, width, self.pool_widths)
         """Positions after each convolution and its pooling that the next layer uses."""
         self.conv1 = nn.Conv1d(4, filters, width)
         self.conv2 = nn.Conv1d(filters, filters * 3 // 2, width)

@@ -1,5 +1,7 @@
 """An LSTM with hard gates: that of early Keras, in which DanQ was trained."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,6 +22,8 @@ class HardLSTM(nn.Module):
     what the published wrapper of DanQ's LSTM does, which reverses the batch.
     """
 
+    __constants__ = ("hidden_size", "num_layers", "second")
+
     def __init__(self, inputs: int, units: int, layers: int, *, second: SecondLstm = "backward"):
         super().__init__()
         self.second = second
@@ -28,22 +32,29 @@ class HardLSTM(nn.Module):
         for name, weight in usual.named_parameters():
             self.register_parameter(name, weight)
 
-    def directions(self, layer: int) -> list[list[Tensor]]:
-        """Return the weights of a layer, of the forward and the backward direction, each as
-        `[weight_ih, weight_hh, bias_ih, bias_hh]`."""
-        kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        endings = (f"l{layer}", f"l{layer}_reverse")
-        return [[self.get_parameter(f"{kind}_{end}") for kind in kinds] for end in endings]
-
     def forward(self, inputs: Tensor) -> Tensor:
         """Return states `(batch, position, 2 * units)` of inputs `(batch, position, width)`."""
         read = inputs
         for layer in range(self.num_layers):
-            read = _read_layer(read, self.directions(layer), self.second)
+            read = _read_layer(read, direction_weights(self, layer), self.second)
         return read
 
 
-def _read_layer(inputs: Tensor, directions: list[list[Tensor]], second: SecondLstm) -> Tensor:
+def direction_weights(
+    lstm: nn.LSTM | HardLSTM, layer: int
+) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the weights of a layer, forward and backward, each as
+    `[weight_ih, weight_hh, bias_ih, bias_hh]`."""
+    kinds = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    forward, backward = (
+        [lstm.get_parameter(f"{kind}_l{layer}{end}") for kind in kinds] for end in ("", "_reverse")
+    )
+    return forward, backward
+
+
+def _read_layer(
+    inputs: Tensor, directions: Sequence[Sequence[Tensor]], second: SecondLstm
+) -> Tensor:
     """Return the states of one layer: both directions, side by side at each step."""
     is_backward = second == "backward"
     read = [

@@ -38,14 +38,13 @@ _FILTERS = ("filters", "filters", "third filters", "third filters", "2 filters",
 def _shapes() -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     names = list(_LAYERS.values())
-    for name, inputs, filters in zip(names, (4, *_FILTERS), _FILTERS, strict=False):
-        shapes[f"{name}.weight"] = (filters, inputs, 1, "filter_width")
-        shapes[f"{name}.bias"] = (filters,)
-    for name, inputs, units in zip(
-        names[6:], ("inputs", "dense_units"), ("dense_units", "targets"), strict=True
-    ):
-        shapes[f"{name}.weight"] = (units, inputs)
-        shapes[f"{name}.bias"] = (units,)
+    convolutions: list[Shape] = [
+        (filters, inputs, 1, "filter_width")
+        for filters, inputs in zip(_FILTERS, (4, *_FILTERS), strict=False)
+    ]
+    dense: list[Shape] = [("dense_units", "inputs"), ("targets", "dense_units")]
+    for name, shape in zip(names, convolutions + dense, strict=True):
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     return shapes
 
 

@@ -44,6 +44,8 @@ MEASURED_WINDOWS = 60_000
 _REMEDY = "correct the file, or start a new run"
 MODEL_OF_OLD_RUNS = "bioq"
 """The model of a run that does not record its model."""
+_RECIPE_OF_OLD_RUNS = {"start": "pytorch"}
+"""What every recipe had in common before it became a field."""
 
 
 @dataclass(frozen=True)
@@ -355,7 +357,7 @@ def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
     try:
         choices = _choices(options)
         recipe = choices["config"].resolve(facts.train_windows, choices["model"])
-        recipe = replace(recipe, **fields_in(Recipe, stored.recipe))
+        recipe = replace(recipe, **fields_in(Recipe, {**_RECIPE_OF_OLD_RUNS, **stored.recipe}))
         require_types(options["from"], SourceRun | None, run / CONFIG, _REMEDY, at="training.from")
         source = None if options["from"] is None else record(SourceRun, options["from"])
         return Plan(source=source, recipe=recipe, data=facts, **choices)

@@ -1,30 +1,29 @@
-"""Windows and edits of them through a DeepSEA."""
+"""Windows and edits of them through a DeepSEA or a Beluga."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedLinear, in_dtype, pool_width
-from bioq.fast.reach import Reach
+from bioq.fast.convolutions import Convolutions
+from bioq.fast.layers import PackedLinear, in_dtype, lift_
+from bioq.models.beluga import Beluga
 from bioq.models.deepsea import DeepSEA
 
 
-class EditedDeepSEA:
-    """A DeepSEA that computes windows and, of their edits, the positions that a change reaches."""
+class EditedConvolutions:
+    """A DeepSEA or a Beluga that computes windows and, of their edits, the positions that a change
+    reaches."""
 
-    def __init__(self, model: DeepSEA, dtype: torch.dtype):
-        first, second, third = model.positions
-        pool = pool_width(model.pool)
-        self._convolution = KmerConvolution(model.conv1, pool, dtype)
-        width = self._convolution.width
-        self.reach = Reach(width, pool, first)
+    def __init__(self, model: DeepSEA | Beluga, dtype: torch.dtype):
+        layers = Convolutions(model)
+        self._convolution = layers.kmers(dtype)
+        self._floor = layers.floor
+        self.reach = layers.first.reach
         self._layers = [
-            (in_dtype(model.conv2, dtype), Reach(width, pool, second)),
-            (in_dtype(model.conv3, dtype), Reach(width, 1, third)),
+            (in_dtype(layer.convolution, dtype), layer.reach) for layer in layers.others
         ]
         dense = in_dtype(model.dense, dtype)
-        weights = dense.weight.detach().view(-1, model.conv3.out_channels, third)
+        weights = dense.weight.detach().view(-1, layers.filters, layers.positions)
         self._dense_weights = weights.transpose(1, 2).flatten(1)  # by position, then filter
         self._bias = dense.bias.detach()
         self._output = PackedLinear(model.output, dtype)
@@ -43,7 +42,9 @@ class EditedDeepSEA:
                 :, :, seen.start - low : seen.stop - low
             ]
             maps, piece = (
-                functional.max_pool1d(convolution(part), reach.pool_width).relu_()
+                functional.max_pool1d(
+                    lift_(convolution(part), self._floor), reach.pool_width
+                ).relu_()
                 for part in (maps, around)
             )
             low, high = int(begin), int(end)
@@ -54,4 +55,4 @@ class EditedDeepSEA:
             piece.transpose(1, 2).flatten(1), weights[:, low * filters : high * filters]
         )
         hidden = torch.cat([of_windows, of_windows[of] + change])
-        return self._output(hidden.relu_()).float()
+        return self._output(lift_(hidden, self._floor).relu_()).float()

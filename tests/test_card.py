@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from markdown_it import MarkdownIt
-from published_files import Bioq2024, save
+from published_files import WINDOW_BP, Bioq2024, save
 from trained_run import TrainedRun
 
 import bioq
@@ -125,6 +125,8 @@ def test_the_card_has_the_data_the_settings_and_the_checksum(
     best = pd.read_csv(own / "history.csv")["valid_macro_roc_auc"].max()
     assert f"{best:.4f}" in card
     assert "Not evaluated" in card
+    lines = [line for line in card.splitlines() if not line.startswith("|")]
+    assert max(map(len, lines)) <= 100
 
 
 def test_evaluate_writes_its_part_again_and_keeps_what_people_wrote(
@@ -150,6 +152,20 @@ def test_evaluate_writes_its_part_again_and_keeps_what_people_wrote(
     assert rows["average precision"][2].startswith(f"{constant['average_precision']:.4f}")
     assert re.search(r"- \d+\.?\d* % of the labels are positive in test", card)
     assert bioq.write_card(own).read_text() == card
+
+
+def test_the_card_has_the_published_scores_beside_those_here(
+    own: Path, trained: TrainedRun
+) -> None:
+    bioq.evaluate(own, trained.data)
+    file = own / "evaluation" / "metrics.json"
+    summary = json.loads(file.read_text())
+    row = {"model": "danq", "score": "roc_auc", "average": "macro", "targets": 2}
+    summary["published"] = [row | {"published_mean": 0.9384, "mean_here": 0.9512}]
+    file.write_text(json.dumps(summary))
+    card = bioq.write_card(own).read_text()
+    (found,) = [row for table in tables(card) for row in table if "0.9384" in " ".join(row)]
+    assert "0.9512" in " ".join(found)
 
 
 def test_evaluate_elsewhere_and_a_card_of_somebody_are_left_alone(
@@ -198,7 +214,7 @@ def test_no_file_of_a_shared_run_has_a_path_of_this_computer(
         assert (again == expected).all()
     config = read_config(here / "mean")
     assert [member["origin"] for member in config.members] == ["run-0", "run-1"]
-    card = (here / "run-1" / "README.md").read_text()
+    card = " ".join((here / "run-1" / "README.md").read_text().split())
     weights = hashlib.sha256((runs[0] / "model.safetensors").read_bytes()).hexdigest()
     assert (
         f"run-1 started from the weights of the run run-0 (SHA-256 `{weights}`), and only" in card
@@ -222,8 +238,8 @@ def test_the_card_of_an_ensemble_names_each_member(
 
 
 def test_the_card_of_an_imported_run_says_where_its_weights_come_from(tmp_path: Path) -> None:
-    file = save(Bioq2024(200, targets=3), tmp_path / "best|model.pth")
-    bioq.import_model(file, tmp_path / "run", window_bp=200)
+    file = save(Bioq2024(), tmp_path / "best|model.pth")
+    bioq.import_model(file, tmp_path / "run", window_bp=WINDOW_BP)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     config["imported"]["licence"] = "CC BY 3.0"
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
@@ -233,10 +249,20 @@ def test_the_card_of_an_imported_run_says_where_its_weights_come_from(tmp_path: 
     assert rows["file"] == ["best|model.pth"]
     assert rows["channels"] == ["AGCT"]
     assert front_matter(card)["license"] == "cc-by-3.0"
-    assert "of 3 targets in the middle 200 bp" in card
+    assert "of 3 targets in the middle 200 bp" in " ".join(card.split())
     assert "Not evaluated" in card
     shown = bioq.write_card(tmp_path / "run", licence="of its authors").read_text()
     assert front_matter(shown)["license_name"] == "of-its-authors"
+
+
+def test_a_wrapped_line_begins_no_list(own: Path) -> None:
+    name = " ".join(["word - 1. + x"] * 30)
+    (own / "targets.tsv").write_text(f"name\n{name}\nsecond\n")
+    page = MarkdownIt().render(
+        bioq.write_card(own).read_text().split("# mine")[1].split("## Use")[0]
+    )
+    assert "<li>" not in page
+    assert name in " ".join(page.split())
 
 
 def test_names_are_shown_and_not_obeyed(own: Path, tmp_path: Path) -> None:

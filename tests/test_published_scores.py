@@ -210,6 +210,8 @@ def test_bioq_is_compared_over_all_targets_pooled(scored, tmp_path, monkeypatch)
     pooled = sklearn.metrics.average_precision_score(labels.ravel(), probability.ravel())
     assert (row["average"], row["published_mean"], row["agrees"]) == ("micro", 0.3942, False)
     assert row["mean_here"] == pytest.approx(pooled, rel=1e-5)
+    of_constant = result.summary["constant"]["micro"]["average_precision"]
+    assert row["constant"] == pytest.approx(of_constant)
 
 
 def test_the_published_test_split_is_known_by_its_content(scored, tmp_path, monkeypatch) -> None:

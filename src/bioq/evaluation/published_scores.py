@@ -11,7 +11,7 @@ import pandas as pd
 from bioq import metrics
 from bioq.errors import counted
 from bioq.evaluation.areas import macro_areas
-from bioq.evaluation.summary import Interval, Micro, PublishedScores, Summary
+from bioq.evaluation.summary import Interval, Micro, PublishedScores, Summary, as_constant
 from bioq.metrics import MIN_BLOCKS, number
 from bioq.published.scores import MODELS, TEST_WINDOWS, published_columns, title_of
 
@@ -49,7 +49,7 @@ def compare(
     ]
     for model, published in MODELS.items() if test is not None else ():
         for score, value in published.micro.items():
-            row = _micro(model, score, value, micro, targets=len(targets), is_own=model == own)
+            row = _micro(model, score, value, micro, each, is_own=model == own)
             compared += [] if row is None else [row]
     return compared
 
@@ -107,19 +107,28 @@ def _in_intervals(
 
 
 def _micro(
-    model: str, score: str, value: float, micro: Any, *, targets: int, is_own: bool
+    model: str,
+    score: str,
+    value: float,
+    micro: Any,
+    each: metrics.TargetScores,
+    *,
+    is_own: bool,
 ) -> PublishedScores | None:
     """Return the comparison of a score of all targets pooled."""
     if micro[score] is None:
         return None
+    positives = each.table["positives"].to_numpy(dtype=np.int64)
+    constant: Any = as_constant(positives, int(each.table["windows"].max()))["micro"]
     row: PublishedScores = {
         "model": model,
         "score": score,
         "average": "micro",
-        "targets": targets,
+        "targets": len(positives),
         "published_mean": value,
         "mean_here": micro[score],
         "mean_here_interval": micro[f"{score}_interval"],
+        "constant": constant[score],
     }
     if is_own:
         row["agrees"] = _agrees(row)

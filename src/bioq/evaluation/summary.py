@@ -256,7 +256,7 @@ class PublishedScores(TypedDict):
     mean_here: float
     mean_here_interval: NotRequired[Interval]
     constant: NotRequired[float | None]
-    """The mean of the scores of a constant on the same targets."""
+    """The same score of a constant on the same targets."""
     better_here: NotRequired[AtLeastZero]
     """Targets whose computed score is higher than the published score."""
     mean_difference: NotRequired[float]

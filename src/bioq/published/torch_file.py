@@ -34,8 +34,9 @@ def read_torch(file: Path) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BioqError(
-            f"{file}: has other objects than tensors, which BioQ does not make, because a pickle "
-            "can run programs; save the network's state_dict() alone, with torch.save"
+            f"{file}: is damaged, or has other objects than tensors, which BioQ does not make, "
+            "because a pickle can run programs; save the network's state_dict() alone, with "
+            "torch.save"
         ) from error
     except Exception as error:
         raise BioqError(

@@ -23,8 +23,7 @@ from bioq.runs.named import require_own, resolve_run
 CARD = "README.md"
 _REMEDY = "move it to another folder, or replace it with --force"
 _BODY = (
-    "<!-- BioQ writes from here; 'bioq card' and 'bioq evaluate' replace it. Write before or after "
-    "it. -->",
+    "<!-- BioQ writes from here: 'bioq card' and 'bioq evaluate' replace this part -->",
     "<!-- BioQ writes to here -->",
 )
 _LICENCE = ("<!-- BioQ: licence -->", "<!-- BioQ: end of the licence -->")
@@ -60,8 +59,8 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
         say(f"{folder / CONFIG}: {removed}, so that the folder can be shared: {some(paths)}")
     about = described(folder)
     if existing is None:
-        imported = about.config.imported or {}
-        _write(folder, _new(about, licence or imported.get("licence") or None))
+        published = about.config.published or {}
+        _write(folder, _new(about, licence or published.get("licence") or None))
     else:
         card = _with_part(existing, _BODY, sections(about))
         if licence is not None:

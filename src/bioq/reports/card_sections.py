@@ -1,7 +1,8 @@
 """The sections of a run's card, as Markdown: use, data, training, scores, calibration, weights."""
 
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import counted, some, without_controls
 from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import latest_evaluation, read_folder
+from bioq.evaluation.published_scores import published_table
 from bioq.evaluation.summary import Summary, scored_windows
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
@@ -30,6 +32,8 @@ from bioq.runs.weights import weights_sha256
 Rows = Sequence[Sequence[str]]
 
 _SPECIAL = re.compile(r"[\\`*{}\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_])")
+_LIST = re.compile(r"^( *\d*)([-+=.)])")
+_WIDTH = 100
 _NO_GENOME = "genome.fa"
 
 
@@ -62,7 +66,7 @@ def described(run: Path) -> Described:
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
     parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
-    texts = ("\n".join(part(run)) for part in parts)
+    texts = ("\n".join(map(_wrapped, part(run))) for part in parts)
     return "\n\n".join(text for text in texts if text)
 
 
@@ -98,17 +102,27 @@ def _use(run: Described) -> Iterator[str]:
 
 
 def _origin(run: Described) -> Iterator[str]:
-    """Yield where the weights of an imported run come from."""
+    """Yield the published weights that a run has, or from which its training started."""
     imported = [(folder, config.imported) for folder, config in run.members if config.imported]
-    if imported:
+    started = [
+        (folder, config.started_from) for folder, config in run.members if config.started_from
+    ]
+    if imported or started:
         yield "## Origin"
         yield ""
+    if imported:
         yield "The weights are published, and were converted by `bioq import`:"
     for folder, origin in imported:
         named = [(key.replace("_", " "), value) for key, value in origin.items() if value]
         rows = [(plain(key), plain(str(value))) for key, value in named]
         yield ""
         yield from markdown_table([("weights", plain(folder.resolve().name)), *rows])
+    for folder, source in started:
+        licence = f", licence: {plain(source['licence'])}" if source["licence"] else ""
+        yield (
+            f"The training of {plain(folder.resolve().name)} started from published weights: "
+            f"{plain(source['citation'])}{licence}."
+        )
 
 
 def _data(run: Described) -> Iterator[str]:
@@ -154,12 +168,14 @@ def _training(run: Described) -> Iterator[str]:
     yield from markdown_table([("setting", "value"), *common])
     for folder, config in run.members:
         source = config.training.get("from")
-        if source:
+        if isinstance(source, Mapping):
+            origin = plain(str(source.get("address") or source.get("run")))
+            frozen = config.training.get("freeze")
+            rest = ", and only its output layer was trained" if frozen else ""
             yield ""
             yield (
-                f"{plain(folder.resolve().name)} started from the weights of the run "
-                f"{plain(str(source['run']))} (SHA-256 `{_code(str(source['sha256']))}`)"
-                + (", and only its output layer was trained." if config.training["freeze"] else ".")
+                f"{plain(folder.resolve().name)} started from the weights of the run {origin} "
+                f"(SHA-256 `{_code(str(source.get('sha256')))}`){rest}."
             )
 
 
@@ -186,11 +202,13 @@ def _scores(run: Described) -> Iterator[str]:
 def _evaluated(summary: Summary) -> Iterator[str]:
     """Yield the scores of an evaluation, with the constants and the rate of positives."""
     data = summary["data"]
+    fold = f", fold {data['fold']}" if "fold" in data and "folds" not in summary else ""
     yield (
-        f"On {plain(scored_windows(summary))} of the data set {plain(data['name'])} (fingerprint "
-        f"`{_code(data['fingerprint'][:12])}`): {counted(summary['windows'], 'window')}, strands "
-        f"{plain(summary['strands'])}, {'' if summary['calibrated'] else 'not '}calibrated. A "
-        "constant is each target's share of positives, which does not read the sequence."
+        f"On {plain(scored_windows(summary) + fold)} of the data set {plain(data['name'])} "
+        f"(fingerprint `{_code(data['fingerprint'][:12])}`): "
+        f"{counted(summary['windows'], 'window')}, strands {plain(summary['strands'])}, "
+        f"{'' if summary['calibrated'] else 'not '}calibrated. A constant is"
+        "  each target's share of positives, which does not read the sequence."
     )
     yield ""
     yield from markdown_table([list(map(plain, row)) for row in evaluation_table(summary)])
@@ -199,6 +217,9 @@ def _evaluated(summary: Summary) -> Iterator[str]:
         yield "Each fold, by the networks that have not seen it; in brackets, the constant:"
         yield ""
         yield from markdown_table([list(map(plain, r)) for r in folds_table(summary["folds"])])
+    if published := published_table(summary):
+        yield ""
+        yield from markdown_table([list(map(plain, row)) for row in published])
     yield ""
     notes = (*evaluation_remarks(summary), *same_remarks(summary), *summary["notes"])
     yield from (f"- {plain(note)}" for note in notes)
@@ -259,6 +280,19 @@ def _weights(run: Described) -> Iterator[str]:
         for folder, _ in run.members
     ]
     yield from markdown_table([("file", "SHA-256"), *rows])
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of Markdown in lines that are easy to read and compare; a row of a table stays
+    a line."""
+    if line.startswith("|"):
+        return line
+    indent = "  " if line.startswith("- ") else ""
+    first, *rest = textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    # What begins a line could begin a list.
+    return "\n".join([first, *(_LIST.sub(r"\1\\\2", each) for each in rest)])
 
 
 def markdown_table(rows: Rows) -> Iterator[str]:

@@ -158,10 +158,10 @@ def _target_rows(evaluation: Evaluation) -> tuple[list[str], list[list[tuple[str
 
 def _headings(evaluation: Evaluation) -> dict[str, str]:
     """Return the columns of the table of targets, and their headings: the scores that were
-    published for this model are beside those here."""
+    published for this model are behind the interval of those here."""
     judged = {row["model"] for row in evaluation.summary["published"] if "agrees" in row}
     published = {
-        score: (column, f"{title_of(model)}, published")
+        f"{score}_low": (column, f"{title_of(model)}, published")
         for column, model, score in published_columns(evaluation.per_target)
         if model in judged
     }
@@ -189,7 +189,21 @@ def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]
 
 
 def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
-    """Return the commands that train and evaluate this run again."""
+    """Return the commands that train, or import, and evaluate this run again."""
+    evaluate = ["bioq", "evaluate", run.name, summary["data"]["name"], "--split", summary["split"]]
+    for name, default in (("strands", "both"), ("precision", "32")):
+        if summary[name] != default:
+            evaluate += [f"--{name}", summary[name]]
+    made = _train_command(run, summary, config)
+    if config.imported is not None:
+        made = ["bioq", "import", config.imported["file"], "--out", run.name]
+        if config.imported["second_lstm"] == "forward":
+            made += ["--second-lstm", "forward"]
+    return f"{shlex.join(made)}\n{shlex.join(evaluate)}\n"
+
+
+def _train_command(run: Path, summary: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """Return the words of the command that trains this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
     if config.fold is not None:
@@ -210,11 +224,7 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
             train.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             train += [f"--{flag}", value if isinstance(value, str) else json.dumps(value)]
-    evaluate = ["bioq", "evaluate", run.name, data, "--split", summary["split"]]
-    for name, default in (("strands", "both"), ("precision", "32")):
-        if summary[name] != default:
-            evaluate += [f"--{name}", summary[name]]
-    return f"{shlex.join(train)}\n{shlex.join(evaluate)}\n"
+    return train
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -272,6 +272,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     """
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
+    _refuse_imported(run, stored)
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -347,6 +348,7 @@ def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained")
+    _refuse_imported(run, stored)
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(
@@ -356,6 +358,15 @@ def recorded_plan(run: Path) -> Plan:
         train_windows=stored.data["windows"]["train"],
     )
     return _recorded_plan(run, stored, facts)
+
+
+def _refuse_imported(run: Path, stored: RunConfig) -> None:
+    """Raise UsageError for a run of published weights, which has no training to continue."""
+    if stored.imported is not None:
+        raise UsageError(
+            f"{run}: was imported and not trained, so there is no training to continue; start a "
+            f"training from its weights with --from {run}, into another folder"
+        )
 
 
 def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioq.dataset import TARGETS
-from bioq.errors import BioqError, some
+from bioq.errors import BioqError, NotWrittenError, some
 from bioq.files import new_folder
 from bioq.files.archives import unpack
 from bioq.files.cache import being_filled, cache_folder
@@ -122,8 +122,12 @@ def _unpacked(address: Address, listing: Listing, archive: RemoteFile, run: Path
                 file, partial, lambda names: _files_of_run(address, names), label=str(address)
             )
             _require_run(address, partial, _read_all)
-    finally:
-        file.unlink()  # also if it is no run: the next call downloads it again
+    except NotWrittenError:  # the archive is not the reason: it stays for the next call
+        raise
+    except BioqError:
+        file.unlink()
+        raise
+    file.unlink()
     if left_out:
         say(f"run {address}: {len(left_out):,} files that no command reads: {some(left_out, 3)}")
 
@@ -136,7 +140,7 @@ def _fetch(listing: Listing, file: RemoteFile, out: Path, *, room_factor: float 
         headers=listing.headers,
         most_bytes=file.most_bytes,
         room_factor=room_factor,
-        remedy=listing.remedy,
+        if_refused=listing.if_refused,
     )
 
 

@@ -65,8 +65,10 @@ def write_run(
 def tiny_sizes(model: str) -> "ModelSizes":
     """Return sizes of a model with which a script only shows that it works."""
     from bioq.models import ModelSizes
+    from bioq.models.families import PUBLISHED
 
-    return ModelSizes(filters=8, dense_units=8, lstm_units=None if model == "deepsea" else 8)
+    has_lstm = hasattr(PUBLISHED[model], "lstm_units")
+    return ModelSizes(filters=8, dense_units=8, lstm_units=8 if has_lstm else None)
 
 
 def write_genome(path: Path, length: int, *, line_bp: int = 60) -> "np.ndarray":
@@ -83,10 +85,12 @@ def write_genome(path: Path, length: int, *, line_bp: int = 60) -> "np.ndarray":
     return codes
 
 
-def write_snvs(path: Path, genome: "np.ndarray", variants: int) -> None:
+def write_snvs(
+    path: Path, genome: "np.ndarray", variants: int, *, window_bp: int = WINDOW_BP
+) -> None:
     """Write a VCF of SNVs at sorted random positions, away from the ends."""
     random = np.random.default_rng(3)
-    inside = np.arange(WINDOW_BP, len(genome) - WINDOW_BP)
+    inside = np.arange(window_bp, len(genome) - window_bp)
     positions = np.sort(random.choice(inside, variants, replace=False))
     others = (genome[positions] + random.integers(1, 4, variants)) % 4
     with open(path, "w") as file:

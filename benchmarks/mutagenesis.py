@@ -4,7 +4,7 @@
         [--tiny]
     python benchmarks/mutagenesis.py --runs RUN --span 1000
 
-The middle --span bases of one random 1,000-bp window, 919 targets, both strands. Three ways, in
+The middle --span bases of one random window, 919 targets, both strands. Three ways, in
 turn: 3 * span forward passes by the plain model (BIOQ_PLAIN=1) and by its fast path, 256 windows at
 a time, and `mutate_window`. Prints medians, each round's ratio to the plain model of that round,
 the largest difference of a probability from the plain model's, and the peak memory of a process
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from generated import tiny_sizes
 from measuring import (
     Failures,
     Taken,
@@ -33,14 +32,14 @@ from measuring import (
     print_row,
     timed,
 )
+from peers.lively import sizes_of, window_bp_of
 
 import bioq
 from bioq.forward import predict_codes
 from bioq.interpretation import mutate_window
-from bioq.models import AS_PUBLISHED, build_model
+from bioq.models import build_model
 
 BATCH = 256
-WINDOW_BP = 1000
 PLAIN, EACH, SHARED = "eager PyTorch", "a forward pass of each", "shared"
 WAYS = (PLAIN, EACH, SHARED)
 
@@ -111,17 +110,18 @@ def ratio(plain: Sequence[float], other: Sequence[float]) -> float:
 
 def load(name: str, arguments: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(0)
-    sizes = tiny_sizes(name) if arguments.tiny else AS_PUBLISHED
     if Path(name).is_dir():
         return bioq.load(name)
-    return build_model(name, targets=arguments.targets, sizes=sizes, window_bp=WINDOW_BP)
+    sizes = sizes_of(name, tiny=arguments.tiny)
+    return build_model(name.split()[0], targets=arguments.targets, sizes=sizes)
 
 
 def run(way: str, model: torch.nn.Module, span: int) -> Any:
     """Return the effects `(4, span, targets)`."""
     os.environ["BIOQ_PLAIN"] = "1" if way == PLAIN else "0"
-    codes = np.random.default_rng(0).integers(0, 4, WINDOW_BP).astype(np.uint8)
-    start = (WINDOW_BP - span) // 2
+    window_bp = window_bp_of(model)
+    codes = np.random.default_rng(0).integers(0, 4, window_bp).astype(np.uint8)
+    start = (window_bp - span) // 2
     if way == SHARED:
         return mutate_window(model, codes, start=start, end=start + span)[1]
     return passes(lambda windows: predict_codes(model, windows), codes, start, span)

@@ -1,6 +1,8 @@
 """The fast paths give what the plain models give, and step aside where they cannot."""
 
 import threading
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ from bioq import dna
 from bioq.dna.tensors import one_hot
 from bioq.fast import onednn, prepare
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedLSTM
+from bioq.fast.recurrence import PackedLSTM
 from bioq.forward import predict, predict_codes
 from bioq.models import ModelSizes, build_model
+from bioq.models.hard_lstm import HardLSTM
 
 BOUND = 1e-5
 """What float32 sums in another order may differ by, in a logit."""
@@ -27,13 +30,13 @@ def random_codes(windows: int, length: int, seed: int = 0) -> Tensor:
     return torch.from_numpy(codes)
 
 
-def small_model(name: str = "bioq", targets: int = 3) -> nn.Module:
+def small_model(name: str = "bioq", targets: int = 3, **changes: Any) -> nn.Module:
     torch.manual_seed(0)
-    sizes = ModelSizes(filters=6, filter_width=8, pool_width=5, dense_units=7)
-    if name != "deepsea":
-        sizes = ModelSizes(
-            filters=6, filter_width=8, pool_width=5, dense_units=7, lstm_units=4, lstm_layers=2
-        )
+    sizes = ModelSizes(filters=6, filter_width=8, pool_width=5, dense_units=7, **changes)
+    if name == "beluga":
+        sizes = replace(sizes, filter_width=6, pool_width=3)
+    elif name != "deepsea":
+        sizes = replace(sizes, lstm_units=4, lstm_layers=2)
     return build_model(name, targets=targets, window_bp=250, sizes=sizes).eval()
 
 
@@ -66,6 +69,30 @@ def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
             assert BOUND < error < 0.01, "rounded to bf16, and no further"
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("beluga", {}), ("bioq", {"gates": "hard"}), ("deepsea", {"floor": 0.05})],
+)
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("windows", [1, 40])
+def test_published_networks_of_others_give_the_plain_models_logits(
+    name: str, changes: dict[str, Any], precision: Literal["32", "bf16"], windows: int
+) -> None:
+    model, codes = small_model(name, **changes), random_codes(windows, 250)
+    if precision == "bf16" and not onednn.has_bf16():
+        pytest.skip("this processor has no bf16")
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(2)  # hard gates clip
+    with torch.inference_mode():
+        expected = model(one_hot(codes).float())
+        engine = prepare(model, precision)
+        assert engine is not None
+        error = (engine(codes) - expected).abs().max()
+    assert expected.abs().max() > 0.1
+    assert error < (BOUND if precision == "32" else 0.1 * expected.abs().max())
+
+
 @pytest.mark.parametrize("rows", [1, 2, 7])
 def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int) -> None:
     torch.manual_seed(rows)
@@ -95,9 +122,14 @@ needs_onednn = pytest.mark.skipif(
 
 
 @needs_onednn
-@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
-def test_packed_weights_are_in_use(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, codes = small_model(name), random_codes(3, 250)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("bioq", {}), ("danq", {}), ("deepsea", {}), ("beluga", {}), ("bioq", {"gates": "hard"})],
+)
+def test_packed_weights_are_in_use(
+    name: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, codes = small_model(name, **changes), random_codes(3, 250)
     with torch.inference_mode():
         expected = model(one_hot(codes).float())
     engine = prepare(model, "32")
@@ -107,6 +139,7 @@ def test_packed_weights_are_in_use(name: str, monkeypatch: pytest.MonkeyPatch) -
         raise AssertionError("weights that are not packed were used")
 
     monkeypatch.setattr(nn.LSTM, "forward", refuse)
+    monkeypatch.setattr(HardLSTM, "forward", refuse)
     monkeypatch.setattr(nn.functional, "linear", refuse)
     assert torch.allclose(engine(codes), expected, atol=BOUND)
 

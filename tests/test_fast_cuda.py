@@ -10,7 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -39,7 +39,16 @@ SIZES = [
 ]
 
 
-def model_of(filters: int, width: int, pool: int, units: int, layers: int, length: int) -> DanQ:
+def model_of(
+    filters: int,
+    width: int,
+    pool: int,
+    units: int,
+    layers: int,
+    length: int,
+    *,
+    gates: Literal["sigmoid", "hard"] = "sigmoid",
+) -> DanQ:
     torch.manual_seed(0)
     sizes = ModelSizes(
         filters=filters,
@@ -48,6 +57,7 @@ def model_of(filters: int, width: int, pool: int, units: int, layers: int, lengt
         lstm_units=units,
         lstm_layers=layers,
         dense_units=7,
+        gates=gates,
     )
     model = build_model("bioq", targets=3, window_bp=length, sizes=sizes).eval()
     assert isinstance(model, DanQ)
@@ -144,10 +154,16 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @needs_triton
+@pytest.mark.parametrize("gates", ["sigmoid", "hard"])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_the_kernels_compute_the_model(kernels: Any, sizes: tuple[int, ...]) -> None:
+def test_the_kernels_compute_the_model(
+    kernels: Any, sizes: tuple[int, ...], gates: Literal["sigmoid", "hard"]
+) -> None:
     *shape, windows, length = sizes
-    model, codes = model_of(*shape, length), random_codes(windows, length)
+    model, codes = model_of(*shape, length, gates=gates), random_codes(windows, length)
+    with torch.no_grad():
+        for weight in model.lstm.parameters():
+            weight.mul_(5)  # hard gates clip
     tiles = kernels.Tiles(windows=16, units=16, inner=16)
     with torch.inference_mode():
         result = kernels.TritonDanQ(model, torch.float32, tiles)(codes)
@@ -249,6 +265,14 @@ def plain_bf16(model: nn.Module, codes: Tensor) -> Tensor:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         logits: Tensor = model(one_hot(codes).float())
     return logits.float()
+
+
+def test_hard_gates_take_only_a_way_that_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    model, codes = model_of(6, 8, 5, 4, 2, 100, gates="hard"), random_codes(128, 100)
+    engine = CudaDanQ(model, [Way("cuDNN", absent)], as_it_is)
+    assert torch.equal(engine(codes), plain_bf16(model, codes))
+    assert capsys.readouterr().err == ""
+    assert [way.name for way in cuda.WAYS if way.has_hard_gates] == ["Triton kernels"]
 
 
 @pytest.mark.parametrize("windows", [128, 255, 256, 257, 4096, 4400])

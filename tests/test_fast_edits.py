@@ -11,28 +11,35 @@ from torch import Tensor, nn
 from bioq import forward as inference
 from bioq.dna.tensors import one_hot
 from bioq.fast import edits, prepare_edits
+from bioq.fast.edits_convolutions import EditedConvolutions
 from bioq.fast.edits_danq import EditedDanQ
-from bioq.fast.edits_deepsea import EditedDeepSEA
 from bioq.fast.paths import cpu_dtype
 from bioq.fast.reach import Codes, Numbers, Reach
 from bioq.forward import predict_edits
 from bioq.models import ModelSizes, build_model
+from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 
 BOUND = 1e-5
+NAMES = ["danq", "danq hard", "deepsea", "deepsea floor", "beluga"]
+Network = DanQ | DeepSEA | Beluga
 
 
-def small(name: str, window_bp: int = 200, pool_width: int | None = None) -> DanQ | DeepSEA:
+def small(name: str, window_bp: int = 200, pool_width: int | None = None) -> Network:
+    """A model by its name and a part of it that the papers' code has: `danq hard`."""
+    name, _, part = name.partition(" ")
     sizes = ModelSizes(
         filters=6,
-        filter_width=4,
+        filter_width=4 if name != "beluga" else 3,
         pool_width=pool_width,
-        lstm_units=None if name == "deepsea" else 5,
+        lstm_units=5 if name in ("danq", "bioq") else None,
         dense_units=7,
+        gates="hard" if part == "hard" else None,
+        floor=0.05 if part == "floor" else None,
     )
     model = build_model(name, targets=3, window_bp=window_bp, sizes=sizes)
-    assert isinstance(model, DanQ | DeepSEA)
+    assert isinstance(model, Network)
     return strong(model, 2)
 
 
@@ -67,7 +74,7 @@ def hold_to_plain(
     pool_width=st.integers(1, 9),
     more=st.integers(60, 140),
     places=st.lists(st.floats(0, 1), min_size=1, max_size=12),
-    name=st.sampled_from(["danq", "deepsea"]),
+    name=st.sampled_from(NAMES),
     padded_bp=st.integers(-80, 80),
 )
 @settings(max_examples=40, deadline=None)
@@ -75,7 +82,7 @@ def test_edits_anywhere_are_as_plain(
     pool_width: int, more: int, places: list[float], name: str, padded_bp: int
 ) -> None:
     torch.manual_seed(more)
-    pool_width = pool_width if name == "danq" else 2 + pool_width % 2
+    pool_width = pool_width if "danq" in name else 2 + pool_width % 2
     model = small(name, 40 + more, pool_width)
     window_bp = model.architecture["window_bp"]
     codes = random_codes(3 * window_bp, more).reshape(3, window_bp)
@@ -85,7 +92,9 @@ def test_edits_anywhere_are_as_plain(
     position = np.array([int(share * (window_bp - 1)) for share in places])
     edited = edit(codes, of, position, more + 1)
     dtype = torch.float32
-    family = EditedDanQ(model, dtype) if isinstance(model, DanQ) else EditedDeepSEA(model, dtype)
+    family = (
+        EditedDanQ(model, dtype) if isinstance(model, DanQ) else EditedConvolutions(model, dtype)
+    )
     with torch.inference_mode():
         result = edits._Edits(family)(codes, edited, of)
     before, after = (torch.sigmoid(logits).numpy() for logits in result)
@@ -93,7 +102,7 @@ def test_edits_anywhere_are_as_plain(
     np.testing.assert_allclose(after, plain(model, edited), atol=BOUND)
 
 
-@pytest.mark.parametrize("name", ["danq", "deepsea"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_many_edits_in_no_order_are_as_plain(name: str, precision: str, threads: int) -> None:

@@ -1,7 +1,8 @@
 """Mutants that share what they have in common are predicted as the plain models predict them."""
 
 import threading
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ from torch import nn
 
 from bioq import dna
 from bioq.dna.tensors import one_hot
-from bioq.fast import Mutants, mutants_danq, open_mutants
+from bioq.fast import Mutants, mutants_convolutions, mutants_danq, open_mutants
+from bioq.fast.mutants_convolutions import SharedConvolutions
 from bioq.fast.mutants_danq import SharedDanQ
-from bioq.fast.mutants_deepsea import SharedDeepSEA
 from bioq.fast.reach import Codes, Numbers, Reach
 from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_model
+from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 
 BOUND = 1e-5
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def all_mutants(codes: Codes, start: int = 0, end: int | None = None) -> tuple[Numbers, Numbers]:
@@ -42,7 +45,7 @@ def mutated(codes: Codes, position: Numbers, base: Numbers) -> Codes:
     return windows
 
 
-def strong(model: DanQ | DeepSEA, by: float) -> DanQ | DeepSEA:
+def strong(model: Network, by: float) -> Network:
     """Make weights larger, so that mutants differ by far more than rounding does."""
     with torch.no_grad():
         for weight in model.parameters():
@@ -55,8 +58,8 @@ def random_codes(length: int, seed: int, letters: int = 5) -> Codes:
 
 
 def hold_to_plain(
-    model: DanQ | DeepSEA,
-    shared: SharedDanQ | SharedDeepSEA,
+    model: Network,
+    shared: SharedDanQ | SharedConvolutions,
     codes: Codes,
     span: slice,
     *,
@@ -80,6 +83,7 @@ def hold_to_plain(
     span=st.tuples(st.floats(0, 1), st.integers(1, 40)),
     both_strands=st.booleans(),
     all_unknown=st.booleans(),
+    gates=st.sampled_from(["sigmoid", "hard"]),
 )
 @settings(max_examples=60, deadline=None)
 def test_any_danq_and_span_is_as_plain(
@@ -90,6 +94,7 @@ def test_any_danq_and_span_is_as_plain(
     span: tuple[float, int],
     both_strands: bool,
     all_unknown: bool,
+    gates: Literal["sigmoid", "hard"],
 ) -> None:
     window_bp = width + pool_width - 1 + more
     torch.manual_seed(more)
@@ -100,6 +105,7 @@ def test_any_danq_and_span_is_as_plain(
         lstm_units=5,
         lstm_layers=layers,
         dense_units=7,
+        gates=gates,
     )
     model = strong(build_model("bioq", targets=3, window_bp=window_bp, sizes=sizes), 2)
     assert isinstance(model, DanQ)
@@ -110,33 +116,51 @@ def test_any_danq_and_span_is_as_plain(
 
 
 @given(
+    name=st.sampled_from(["deepsea", "beluga"]),
+    floor=st.sampled_from([0.0, 0.05]),
     width=st.integers(1, 6),
-    pool_width=st.integers(1, 5),
+    pool_width=st.integers(1, 4),
     more=st.integers(0, 60),
     span=st.tuples(st.floats(0, 1), st.integers(1, 40)),
     both_strands=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
-def test_any_deepsea_and_span_is_as_plain(
-    width: int, pool_width: int, more: int, span: tuple[float, int], both_strands: bool
+@settings(max_examples=80, deadline=None)
+def test_any_deepsea_or_beluga_and_span_is_as_plain(
+    name: str,
+    floor: float,
+    width: int,
+    pool_width: int,
+    more: int,
+    span: tuple[float, int],
+    both_strands: bool,
 ) -> None:
-    shortest = pool_width * (pool_width * width + width - 1) + width - 1
+    shortest = 1
+    pools = (1, pool_width, pool_width)  # of the last convolution first
+    for pool in pools if name == "deepsea" else (1, 1, pool_width, 1, pool_width, 1):
+        shortest = shortest * pool + width - 1
+    sizes = ModelSizes(
+        filters=6,
+        filter_width=width,
+        pool_width=pool_width,
+        dense_units=7,
+        floor=floor if name == "deepsea" else None,
+    )
     window_bp = shortest + more
     torch.manual_seed(more)
-    sizes = ModelSizes(filters=6, filter_width=width, pool_width=pool_width, dense_units=7)
-    model = strong(build_model("deepsea", targets=3, window_bp=window_bp, sizes=sizes), 2)
-    assert isinstance(model, DeepSEA)
+    model = strong(build_model(name, targets=3, window_bp=window_bp, sizes=sizes), 2)
+    assert isinstance(model, DeepSEA | Beluga)
     start = int(span[0] * (window_bp - 1))
     part = slice(start, min(start + span[1], window_bp))
     codes = random_codes(window_bp, more)
-    hold_to_plain(model, SharedDeepSEA(model), codes, part, both_strands=both_strands)
+    hold_to_plain(model, SharedConvolutions(model), codes, part, both_strands=both_strands)
 
 
 @pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
 def test_published_sizes_are_as_plain(name: str) -> None:
     torch.manual_seed(0)
     model = strong(build_model(name, targets=919), 2)
-    shared = SharedDanQ(model) if isinstance(model, DanQ) else SharedDeepSEA(model)
+    assert isinstance(model, DanQ | DeepSEA)
+    shared = SharedDanQ(model) if isinstance(model, DanQ) else SharedConvolutions(model)
     codes = random_codes(1000, 1, letters=4)
     effects = [
         hold_to_plain(model, shared, codes, span, both_strands=strands)
@@ -166,18 +190,20 @@ def test_the_reach_holds_every_position_that_changes(
         assert first + reach.changed <= positions
 
 
-def model_of(name: str = "danq") -> DanQ | DeepSEA:
+def model_of(name: str = "danq", **changes: Any) -> nn.Module:
     """A model whose 600 mutants of a 200-bp window share enough, were it not so small."""
     torch.manual_seed(0)
     sizes = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
-    if name == "deepsea":
+    if name in ("deepsea", "beluga"):
         sizes = ModelSizes(filters=8, filter_width=3, pool_width=2, dense_units=8)
+    sizes = replace(sizes, **changes)
     return strong(build_model(name, targets=4, window_bp=200, sizes=sizes), 3)
 
 
 @pytest.fixture
 def cheap_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutants_danq, "_STEP_FLOPS", 0)
+    monkeypatch.setattr(mutants_convolutions, "_POSITION_FLOPS", 0)
 
 
 def is_shared(
@@ -187,10 +213,17 @@ def is_shared(
 
 
 @pytest.mark.parametrize("strands", ["both", "forward"])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("danq", {}), ("danq", {"gates": "hard"}), ("beluga", {})]
+)
 def test_mutagenesis_is_the_same_with_the_switch_on_and_off(
-    cheap_steps: None, monkeypatch: pytest.MonkeyPatch, strands: Literal["both", "forward"]
+    cheap_steps: None,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    changes: dict[str, Any],
+    strands: Literal["both", "forward"],
 ) -> None:
-    model, codes = model_of(), random_codes(200, 5)
+    model, codes = model_of(name, **changes), random_codes(200, 5)
     assert is_shared(model, codes)
     targets = np.array([3, 1])
     done: list[int] = []

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,9 +38,9 @@ def codes_with_repeats(windows: int, length: int, seed: int) -> Tensor:
     return torch.from_numpy(codes)
 
 
-def small_model(name: str) -> nn.Module:
+def small_model(name: str, **changes: Any) -> nn.Module:
     torch.manual_seed(0)
-    sizes = SIZES if name == "deepsea" else LSTM
+    sizes = replace(SIZES if name in ("deepsea", "beluga") else LSTM, **changes)
     return build_model(name, targets=3, window_bp=250, sizes=sizes)
 
 
@@ -75,9 +77,21 @@ def test_the_convolution_has_the_gradients_that_autograd_finds(
         torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
-def test_a_models_logits_dropout_and_gradients_are_the_plain_ones(name: str) -> None:
-    model, codes = small_model(name), codes_with_repeats(20, 250, seed=3)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("bioq", {}),
+        ("danq", {}),
+        ("danq", {"gates": "hard"}),
+        ("deepsea", {}),
+        ("deepsea", {"floor": 0.05}),
+        ("beluga", {"filter_width": 6, "pool_width": 3}),
+    ],
+)
+def test_a_models_logits_dropout_and_gradients_are_the_plain_ones(
+    name: str, changes: dict[str, Any]
+) -> None:
+    model, codes = small_model(name, **changes), codes_with_repeats(20, 250, seed=3)
     fast = gradients(model, training_forward(model, "32"), codes)
     plain = gradients(model, lambda codes: model(one_hot(codes).float()), codes)
     for mine, other in zip(fast, plain, strict=True):

@@ -12,15 +12,18 @@ from bioq.models.families import PUBLISHED
 from bioq.models.summary import summarise
 from bioq.plots.model import plot_architecture
 
+WINDOW_BP = 400
 
-def small_model(name):
+
+def small_model(name, **changes):
     published = PUBLISHED[name]
     sizes = ModelSizes(
         filters=4,
         dense_units=5 if hasattr(published, "dense_units") else None,
         lstm_units=3 if hasattr(published, "lstm_units") else None,
+        **changes,
     )
-    return build_model(name, targets=2, window_bp=200, sizes=sizes)
+    return build_model(name, targets=2, window_bp=WINDOW_BP, sizes=sizes)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -38,16 +41,33 @@ def test_the_summary_of_a_model_without_numbers_is_the_same(name):
     assert summarise(on_meta).layers == summarise(small_model(name)).layers
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_flops_are_those_that_pytorch_counts(name):
-    model = small_model(name).double()  # in double precision the LSTM is plain matrix products
+@pytest.mark.parametrize(
+    ("name", "changes"), [*((name, {}) for name in PUBLISHED), ("bioq", {"gates": "hard"})]
+)
+def test_flops_are_those_that_pytorch_counts(name, changes):
+    model = small_model(
+        name, **changes
+    ).double()  # in double precision the LSTM is plain matrix products
     with (
         torch.no_grad(),
         FlopCounterMode(display=False) as counter,
         sdpa_kernel(SDPBackend.MATH),  # attention as matrix products too
     ):
-        model(torch.zeros(1, 4, 200, dtype=torch.float64))
+        model(torch.zeros(1, 4, WINDOW_BP, dtype=torch.float64))
     assert summarise(model).flops == counter.get_total_flops()
+
+
+def test_hard_gates_and_a_floor_are_named():
+    kinds = {
+        layer.layer: layer.kind for layer in summarise(small_model("danq", gates="hard")).layers
+    }
+    assert kinds["lstm"] == "bidirectional LSTM, 1 layer of 2 x 3, hard gates"
+    assert kinds["conv"] == "convolution 4 x 26, ReLU"
+    kinds = {
+        layer.layer: layer.kind for layer in summarise(small_model("deepsea", floor=1e-6)).layers
+    }
+    assert kinds["conv1"] == "convolution 4 x 8, ReLU with floor 1e-06"
+    assert kinds["dense"] == "dense, ReLU with floor 1e-06"
 
 
 def test_published_bioq_has_the_layers_of_the_paper():
@@ -68,12 +88,12 @@ def test_table_names_every_axis_and_ends_in_the_total():
     table = summarise(small_model("danq")).table()
     assert list(table.columns) == ["layer", "kind", "output", "parameters", "flops"]
     assert table["output"].tolist() == [
-        "4 bases x 200 positions",
-        "4 filters x 175 positions",
-        "4 filters x 13 positions",
-        "4 filters x 13 positions",
-        "13 positions x 6 units",
-        "13 positions x 6 units",
+        "4 bases x 400 positions",
+        "4 filters x 375 positions",
+        "4 filters x 28 positions",
+        "4 filters x 28 positions",
+        "28 positions x 6 units",
+        "28 positions x 6 units",
         "5 units",
         "2 targets",
         "",

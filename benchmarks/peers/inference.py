@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from contest import TINY, Call, Contender, main, parser
-from lively import lively_model, one_hot, random_codes
+from lively import lively_model, one_hot, random_codes, window_bp_of
 from measuring import parse
 
 # A compiler is free to round otherwise than PyTorch; bf16 keeps 8 bits, and 919 x 256 answers
@@ -23,7 +23,8 @@ BF16_TOLERANCE = 0.1
 
 
 def eager(options: argparse.Namespace, batch: str, *, precision: Any = torch.float32) -> Call:
-    model, windows = _model(options), _windows(batch)
+    model = _model(options)
+    windows = _windows(model, batch)
 
     def call() -> Any:
         with (
@@ -40,7 +41,8 @@ def eager_bf16(options: argparse.Namespace, batch: str) -> Call:
 
 
 def compiled(options: argparse.Namespace, batch: str) -> Call:
-    model, windows = _model(options), _windows(batch)
+    model = _model(options)
+    windows = _windows(model, batch)
     fast = torch.compile(model)
 
     def call() -> Any:
@@ -53,7 +55,8 @@ def compiled(options: argparse.Namespace, batch: str) -> Call:
 def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> Call:
     from bioq.forward import predict_codes
 
-    model, codes = _model(options), random_codes(_rows(batch))
+    model = _model(options)
+    codes = random_codes(_rows(batch), length=window_bp_of(model))
     return lambda: predict_codes(model, codes, strands="forward", precision=precision)
 
 
@@ -126,8 +129,8 @@ def _rows(batch: str) -> int:
     return int(batch.split()[-1])
 
 
-def _windows(batch: str) -> torch.Tensor:
-    return one_hot(random_codes(_rows(batch))).contiguous()
+def _windows(model: torch.nn.Module, batch: str) -> torch.Tensor:
+    return one_hot(random_codes(_rows(batch), length=window_bp_of(model))).contiguous()
 
 
 def _exported(options: argparse.Namespace) -> Path:

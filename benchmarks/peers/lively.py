@@ -1,6 +1,8 @@
 """Models whose answers depend on the sequence, as trained ones do; fresh ones hardly differ."""
 
 import functools
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +10,7 @@ from generated import tiny_sizes
 from torch import Tensor, nn
 
 from bioq import dna
-from bioq.models import AS_PUBLISHED, ModelSizes, build_model
+from bioq.models import AS_PUBLISHED, ModelSizes, build_model, sizes_from
 
 TARGETS, TINY_TARGETS = 919, 9
 
@@ -17,15 +19,15 @@ TARGETS, TINY_TARGETS = 919, 9
 def lively_model(name: str, *, tiny: bool = False) -> nn.Module:
     """Return a model in eval mode, the same in every process, of which the logits of every target
     vary between windows with a standard deviation of about one. A tiny one is not of the published
-    size."""
+    size. `name` may add sizes: `danq gates=hard`."""
     torch.manual_seed(0)
     targets = targets_of(tiny=tiny)
-    model = build_model(name, targets=targets, sizes=sizes_of(name, tiny=tiny)).eval()
+    model = build_model(name.split()[0], targets=targets, sizes=sizes_of(name, tiny=tiny)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim > 1:
                 weight.mul_(2)
-        logits = model(one_hot(random_codes(8)))
+        logits = model(one_hot(random_codes(8, length=window_bp_of(model))))
         model.output.weight.div_(logits.std(dim=0).mean())
         model.output.bias.copy_(torch.linspace(-4, 0, targets))
     return model
@@ -37,8 +39,21 @@ def targets_of(*, tiny: bool) -> int:
 
 
 def sizes_of(name: str, *, tiny: bool) -> ModelSizes:
-    """Return the published sizes, or those of a tiny model."""
-    return tiny_sizes(name) if tiny else AS_PUBLISHED
+    """Return the published sizes, or those of a tiny model, with those that the name adds."""
+    name, *words = name.split()
+    added = {
+        size: value if size == "gates" else float(value)
+        for size, value in (word.split("=") for word in words)
+    }
+    sizes = tiny_sizes(name) if tiny else AS_PUBLISHED
+    return sizes_from({size: value for size, value in asdict(sizes).items() if value} | added)
+
+
+def window_bp_of(model: nn.Module) -> int:
+    """Return the length of the windows that a model reads."""
+    architecture: Any = model.architecture
+    window_bp: int = architecture["window_bp"]
+    return window_bp
 
 
 def random_codes(windows: int, *, length: int = 1000, seed: int = 1) -> dna.Bytes:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from contest import TINY, Call, Contender, main, parser
 from generated import write_genome, write_snvs
-from lively import lively_model, one_hot, targets_of
+from lively import lively_model, one_hot, targets_of, window_bp_of
 from measuring import parse
 from strands import BothStrands, load_selene
 
@@ -26,7 +26,7 @@ BATCH = 64
 
 
 def loop(options: argparse.Namespace, case: str) -> Call:
-    model, windows, rows = BothStrands(_model(options)), *_windows(options.folder)
+    model, windows, rows = BothStrands(_model(options)), *_windows(options)
     edited = _edited(windows, rows)
 
     def call() -> Any:
@@ -64,7 +64,7 @@ def each(options: argparse.Namespace, case: str) -> Call:
     """BioQ with a forward pass of every window, from bases that lie ready."""
     from bioq.forward import predict_codes
 
-    model, (codes, rows) = _model(options), _codes(options.folder)
+    model, (codes, rows) = _model(options), _codes(options)
     edited = codes.copy()
     edited[rows[:, 0], rows[:, 1]] = rows[:, 2]
 
@@ -83,7 +83,7 @@ def each(options: argparse.Namespace, case: str) -> Call:
 def tangermeme(options: argparse.Namespace, case: str) -> Call:
     from tangermeme.variant_effect import substitution_effect
 
-    model, windows, rows = BothStrands(_model(options)), *_windows(options.folder)
+    model, windows, rows = BothStrands(_model(options)), *_windows(options)
 
     def call() -> Any:
         result = substitution_effect(model, windows, rows, batch_size=BATCH, device="cpu")
@@ -115,7 +115,8 @@ def selene(options: argparse.Namespace, case: str) -> Call:
 
 def generate(folder: Path, options: argparse.Namespace) -> None:
     genome = write_genome(folder / "genome.fa", 20_000 if options.tiny else 2_000_000)
-    write_snvs(folder / "snvs.vcf", genome, options.variants)
+    window_bp = window_bp_of(_model(options))
+    write_snvs(folder / "snvs.vcf", genome, options.variants, window_bp=window_bp)
 
 
 def _model(options: argparse.Namespace) -> torch.nn.Module:
@@ -123,21 +124,23 @@ def _model(options: argparse.Namespace) -> torch.nn.Module:
     return lively_model(options.model, tiny=options.tiny)
 
 
-def _windows(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def _windows(options: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the genome's windows one-hot, and (row, place, base) of each SNV."""
-    codes, rows = _codes(folder)
+    codes, rows = _codes(options)
     return one_hot(codes), torch.from_numpy(rows)
 
 
-def _codes(folder: Path) -> tuple[dna.Bytes, Any]:
+def _codes(options: argparse.Namespace) -> tuple[dna.Bytes, Any]:
     """Return the genome's windows as codes, and (row, place, base) of each SNV."""
+    folder, window_bp = options.folder, window_bp_of(_model(options))
+    middle = window_bp // 2 - 1  # index 499 of 1000: DeepSEA's centring
     letters = "".join((folder / "genome.fa").read_text().splitlines()[1:])
     codes = dna.encode(letters)
     records = [line.split() for line in (folder / "snvs.vcf").read_text().splitlines()[3:]]
-    starts = [int(record[1]) - 1 - 499 for record in records]  # index 499: DeepSEA's centring
-    windows = np.stack([codes[start : start + 1000] for start in starts])
+    starts = [int(record[1]) - 1 - middle for record in records]
+    windows = np.stack([codes[start : start + window_bp] for start in starts])
     bases = ["ACGT".index(record[4]) for record in records]
-    rows = [[row, 499, base] for row, base in enumerate(bases)]
+    rows = [[row, middle, base] for row, base in enumerate(bases)]
     return windows, np.array(rows)
 
 
@@ -158,7 +161,7 @@ CONTENDERS = (
 
 if __name__ == "__main__":
     arguments = parser(__doc__, rounds=3)
-    arguments.add_argument("--model", default="bioq", help="bioq, danq, danq-jaspar or deepsea")
+    arguments.add_argument("--model", default="bioq", help="such as beluga or 'danq gates=hard'")
     arguments.add_argument("--variants", type=int, default=128)
     chosen = parse(arguments, tiny={**TINY, "variants": 20})
     targets = targets_of(tiny=chosen.tiny)

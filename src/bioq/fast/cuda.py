@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from weakref import ref
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.dna.tensors import one_hot
 from bioq.models.danq import DanQ
+from bioq.models.hard_lstm import HardLSTM
 from bioq.progress import say
 
 Compute = Callable[[Tensor], Tensor]
@@ -44,6 +45,8 @@ class Way:
 
     name: str
     build: Callable[[DanQ], Compute]
+    has_hard_gates: bool = False
+    """Whether it also computes hard gates."""
 
 
 failed: dict[str, str] = {}
@@ -67,6 +70,8 @@ class CudaDanQ:
         arguments.)"""
         self._model = ref(model)  # a strong reference would never free the model: see `prepare`
         ways = WAYS if ways is None else ways
+        if isinstance(model.lstm, HardLSTM):
+            ways = [way for way in ways if way.has_hard_gates]
         self._ways = [way for way in ways if way.name not in failed]
         self._record = record or record_graph
         self._least_windows, self._size_step = least_windows, size_step
@@ -166,14 +171,15 @@ class CudnnDanQ:
 
     def __init__(self, model: DanQ):
         self._layers = copy.deepcopy(model).bfloat16().eval()
-        self._layers.lstm = copy.deepcopy(model.lstm).half().eval()
-        self._layers.lstm.flatten_parameters()
+        self._lstm = copy.deepcopy(model.lstm).half().eval()
+        if isinstance(self._lstm, nn.LSTM):
+            self._lstm.flatten_parameters()
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
         layers = self._layers
         pooled = layers.pool(functional.relu(layers.conv(one_hot(codes).bfloat16())))
-        read, _ = layers.lstm(pooled.transpose(1, 2).half())
+        read, _ = self._lstm(pooled.transpose(1, 2).half())
         hidden = functional.relu(layers.dense(torch.flatten(read, 1).bfloat16()))
         logits: Tensor = layers.output(hidden)
         return logits.float()
@@ -213,7 +219,10 @@ def _build_cudnn(model: DanQ) -> Compute:
     return CudnnDanQ(model)
 
 
-WAYS = (Way("Triton kernels", _build_triton), Way("cuDNN in a CUDA graph", _build_cudnn))
+WAYS = (
+    Way("Triton kernels", _build_triton, has_hard_gates=True),
+    Way("cuDNN in a CUDA graph", _build_cudnn),
+)
 
 
 def _distance(logits: Tensor, exact: Tensor) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.models.danq import DanQ
+from bioq.models.hard_lstm import HardLSTM
 
 _GATES = 4
 
@@ -123,6 +124,7 @@ class TritonDanQ:
                 position_stride,
                 window_stride,
                 UNITS=units,
+                HARD=layer.has_hard_gates,
                 WINDOWS_AT_ONCE=tiles.windows,
                 UNITS_AT_ONCE=tiles.units,
                 INNER=tiles.inner,
@@ -135,8 +137,8 @@ class TritonDanQ:
 class _Layer:
     """The weights of a bidirectional LSTM layer, the four gates of a unit side by side."""
 
-    def __init__(self, lstm: nn.LSTM, number: int, dtype: torch.dtype):
-        self.units = lstm.hidden_size
+    def __init__(self, lstm: nn.LSTM | HardLSTM, number: int, dtype: torch.dtype):
+        self.units, self.has_hard_gates = lstm.hidden_size, isinstance(lstm, HardLSTM)
         of_inputs, of_states, bias = [], [], []
         for suffix in (f"l{number}", f"l{number}_reverse"):
             of_inputs.append(self._side_by_side(getattr(lstm, f"weight_ih_{suffix}")))
@@ -221,6 +223,14 @@ def _convolve_and_pool(
         tl.store(address, best.to(out.dtype.element_ty), mask=(to < positions)[:, None] & known)
 
 
+@triton.jit
+def _gate(total, HARD: tl.constexpr):
+    """Return a sigmoid, or a hard one (see `models.hard_lstm`)."""
+    if HARD:
+        return tl.minimum(tl.maximum(0.2 * total + 0.5, 0.0), 1.0)
+    return tl.sigmoid(total)
+
+
 @triton.jit(do_not_specialize=["step"])
 def _step(
     gates,
@@ -233,6 +243,7 @@ def _step(
     position_stride,
     window_stride,
     UNITS: tl.constexpr,
+    HARD: tl.constexpr,
     WINDOWS_AT_ONCE: tl.constexpr,
     UNITS_AT_ONCE: tl.constexpr,
     INNER: tl.constexpr,
@@ -280,10 +291,10 @@ def _step(
     forget, let_out = tl.split(forget_and_out)
     known = in_batch & (unit < UNITS)[None, :]
     cells = cell + (direction * windows + window)[:, None] * UNITS + unit[None, :]
-    state = tl.sigmoid(let_in) * (2.0 * tl.sigmoid(2.0 * new) - 1.0)
+    state = _gate(let_in, HARD) * (2.0 * tl.sigmoid(2.0 * new) - 1.0)
     if step > 0:
-        state += tl.sigmoid(forget) * tl.load(cells, mask=known, other=0.0)
+        state += _gate(forget, HARD) * tl.load(cells, mask=known, other=0.0)
     tl.store(cells, state, mask=known)
-    shown = tl.sigmoid(let_out) * (2.0 * tl.sigmoid(2.0 * state) - 1.0)
+    shown = _gate(let_out, HARD) * (2.0 * tl.sigmoid(2.0 * state) - 1.0)
     to = read + position * position_stride + window[:, None] * window_stride + direction * UNITS
     tl.store(to + unit[None, :], shown.to(read.dtype.element_ty), mask=known)

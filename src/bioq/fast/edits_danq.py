@@ -5,8 +5,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedLinear, in_dtype, pool_width, read_lstm
+from bioq.fast.layers import PackedLinear, in_dtype, pool_width
 from bioq.fast.reach import Reach
+from bioq.fast.recurrence import direction_readers
 from bioq.models.danq import DanQ
 
 
@@ -18,11 +19,10 @@ class EditedDanQ:
     """
 
     def __init__(self, model: DanQ, dtype: torch.dtype):
-        lstm = in_dtype(model.lstm, dtype)
-        self._units = lstm.hidden_size
+        self._units = model.lstm.hidden_size
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
         self.reach = Reach(self._convolution.width, self._convolution.pool_width, model.positions)
-        self._weights = [[weight.detach() for weight in way] for way in lstm.all_weights]
+        self._readers = direction_readers(model.lstm, 0, dtype)
         self._output = PackedLinear(model.output, dtype)
         dense = in_dtype(model.dense, dtype)
         weights = dense.weight.detach().view(-1, model.positions, 2, self._units)
@@ -55,13 +55,13 @@ class EditedDanQ:
         `following` the positions after these, of windows and edits, `(n + m, position, filter)`.
         Returns the outputs for `shared` and for `following`.
         """
-        zeros = shared.new_zeros((1, len(shared), self._units))
-        states = [zeros, zeros]
+        read_on = self._readers[way]
+        states = [shared.new_zeros((len(shared), self._units))] * 2
         read = shared.new_empty((len(shared), 0, self._units))
         if shared.shape[1]:
-            read, *states = read_lstm(shared, states, self._weights[way])
-        states = [state[:, window] for state in states]
-        return [read, read_lstm(following, states, self._weights[way])[0]]
+            read, *states = read_on(shared, *states)
+        hidden, cell = (state[window] for state in states)
+        return [read, read_on(following, hidden, cell)[0]]
 
     def _hidden(self, forward: list[Tensor], backward: list[Tensor], window: Tensor) -> Tensor:
         """Return the dense layer before its ReLU, float32 `(n + m, units)`."""

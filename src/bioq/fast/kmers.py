@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.fast.layers import lift_
 from bioq.models.composition import KMER, KMERS, middle_fifth
 
 LETTERS = 5
@@ -25,8 +26,17 @@ take three times as long."""
 class KmerConvolution:
     """Convolution, ReLU and max pooling of codes; equal to `functional`'s of one-hot windows."""
 
-    def __init__(self, convolution: nn.Conv1d, pool_width: int, dtype: torch.dtype):
-        """Compute the tables of a convolution over the four bases, stride 1, no padding."""
+    def __init__(
+        self,
+        convolution: nn.Conv1d,
+        pool_width: int,
+        dtype: torch.dtype,
+        *,
+        floor: float = 0.0,
+    ):
+        """Compute the tables of a convolution over the four bases, stride 1, no padding. `floor`
+        takes the place of sums that are not above 0."""
+        self.floor = floor
         weight = convolution.weight.detach().permute(2, 1, 0)  # (width, base, filter)
         self.width, _, self.filters = weight.shape
         self.pool_width = pool_width
@@ -79,7 +89,8 @@ class KmerConvolution:
 
     def _convolve(self, codes: Tensor, out: Tensor) -> None:
         windows, positions, filters = out.shape  # frees the memory of the map for the next slice
-        sums = self.map(codes).view(windows, positions, self.pool_width, filters)
+        sums = lift_(self.map(codes), self.floor)
+        sums = sums.view(windows, positions, self.pool_width, filters)
         torch.amax(sums, dim=2, out=out)
 
 

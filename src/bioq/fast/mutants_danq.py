@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bioq.fast.gates import gates_of
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedMatrix, pool_width, read_lstm
+from bioq.fast.layers import PackedMatrix, pool_width
 from bioq.fast.reach import SAME, Change, Codes, Cost, Numbers, Reach, by_position, cut_mutants
+from bioq.fast.recurrence import direction_readers
 from bioq.models.danq import DanQ
+from bioq.models.hard_lstm import HardLSTM, direction_weights
 
 _STEP_FLOPS = 5_000_000
 """Operations that a matrix product does in the time of one LSTM step of one mutant."""
@@ -35,11 +38,6 @@ class SharedDanQ:
             (_Direction(lstm, layer, is_backward=False), _Direction(lstm, layer, is_backward=True))
             for layer in range(lstm.num_layers)
         ]
-        self.weights = [
-            [*lstm.all_weights[2 * layer], *lstm.all_weights[2 * layer + 1]]
-            for layer in range(lstm.num_layers)
-        ]
-        """Weights of each layer in both directions, in the order of `read_lstm`."""
         weights = model.dense.weight.detach().reshape(-1, positions, 2, units)
         self.into_dense = [
             [PackedMatrix(weights[:, position, direction]) for position in range(positions)]
@@ -65,13 +63,11 @@ class DanQReference:
     def __init__(self, shared: SharedDanQ, codes: Codes):
         self._shared, self._codes = shared, codes
         self._maps = shared.convolution(torch.from_numpy(codes[None]))[0]
-        self._states = []
+        self._states: list[list[_States]] = []
         read = self._maps  # (position, filter), then (position, 2 * units)
-        for (forward, backward), weights in zip(shared.layers, shared.weights, strict=True):
-            inputs, zeros = read, read.new_zeros((2, 1, weights[1].shape[1]))
-            read = read_lstm(inputs[None], (zeros, zeros), weights)[0][0]
-            onward, back = read.chunk(2, dim=1)
-            self._states.append((forward.follow(inputs, onward), backward.follow(inputs, back)))
+        for directions in shared.layers:
+            self._states.append([direction.follow(read) for direction in directions])
+            read = torch.cat([states.read for states in self._states[-1]], dim=1)
         self._hidden = shared.dense(read.flatten()[None])  # before its ReLU
         self.logits: Tensor = shared.output(self._hidden.relu())
         """Logits of the window `(1, targets)`."""
@@ -111,47 +107,38 @@ class _States:
     """`(step + 1, units)`; the first row is the zeros at the start."""
     cell: Tensor
     """Of the same shape as `hidden`."""
+    read: Tensor
+    """The outputs by position `(position, units)`."""
 
 
 class _Direction:
-    """One direction of one LSTM layer. Steps count positions in the order of reading.
+    """One direction of one LSTM layer. Steps count positions in the order of reading."""
 
-    The weights of the third gate are doubled: tanh(x) = 2 sigmoid(2 x) - 1, and PyTorch computes a
-    sigmoid in a sixth of the time of a tanh.
-    """
-
-    def __init__(self, lstm: nn.LSTM, layer: int, *, is_backward: bool):
-        into, recurrent, *biases = (
-            getattr(lstm, f"{name}_l{layer}" + ("_reverse" if is_backward else "")).detach()
-            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
-        scale = into.new_ones(4, lstm.hidden_size)
-        scale[2] = 2
-        scale = scale.flatten()
-        self._is_backward = is_backward
-        self._bias = (biases[0] + biases[1]) * scale
-        self._into = into * scale[:, None]
+    def __init__(self, lstm: nn.LSTM | HardLSTM, layer: int, *, is_backward: bool):
+        self._is_backward, self._gates = is_backward, gates_of(lstm)
+        self._reader = direction_readers(lstm, layer, torch.float32)[is_backward]
+        weights = direction_weights(lstm, layer)[is_backward]
+        self._into, self._recurrent_weights, self._bias = self._gates.arranged(weights)
         parts = (
             [self._into] if layer == 0 else self._into.chunk(2, dim=1)
         )  # one per direction of the layer before
         self._into_parts = [PackedMatrix(part) for part in parts]
-        self._recurrent_weights = recurrent * scale[:, None]
         self._recurrent = PackedMatrix(self._recurrent_weights)
 
-    def follow(self, inputs: Tensor, read: Tensor) -> _States:
-        """Return the states of a reference from the inputs `(position, width)` and the outputs
-        `(position, units)` of this direction."""
-        gates = functional.linear(inputs, self._into, self._bias)
-        if self._is_backward:
-            gates, read = gates.flip(0), read.flip(0)
-        hidden = torch.cat([torch.zeros_like(read[:1]), read])
-        opened = functional.linear(hidden[:-1], self._recurrent_weights).add_(gates).sigmoid_()
-        entry, keep, new, _ = opened.chunk(4, dim=1)
-        entered, kept = (entry * (2 * new - 1)).numpy(), keep.numpy()
+    def follow(self, inputs: Tensor) -> _States:
+        """Return the states of a reference from the inputs `(position, width)`."""
+        steps = inputs.flip(0) if self._is_backward else inputs
+        zeros = inputs.new_zeros((1, self._recurrent_weights.shape[1]))
+        read = self._reader(steps[None], zeros, zeros)[0][0]
+        gates = functional.linear(steps, self._into, self._bias)
+        hidden = torch.cat([zeros, read])
+        sums = functional.linear(hidden[:-1], self._recurrent_weights).add_(gates)
+        entered, kept = (part.numpy() for part in self._gates.open(sums))
         cell = np.zeros_like(hidden.numpy())
         for step in range(len(gates)):
             cell[step + 1] = kept[step] * cell[step] + entered[step]
-        return _States(gates, hidden, torch.from_numpy(cell))
+        by_position = read.flip(0) if self._is_backward else read
+        return _States(gates, hidden, torch.from_numpy(cell), by_position)
 
     def read_mutants(
         self, reference: _States, join: Numbers, changes: Sequence[Change]
@@ -177,13 +164,5 @@ class _Direction:
                 changed, by = change[position]
                 if len(by):
                     gates[changed.start - rows.start : changed.stop - rows.start] += weights(by)
-            _advance(gates, hidden[rows], cell[rows])
+            self._gates.advance(gates, hidden[rows], cell[rows])
             yield position, rows, hidden[rows] - reference.hidden[step + 1]
-
-
-def _advance(gates: Tensor, hidden: Tensor, cell: Tensor) -> None:
-    """Replace the states `(n, units)` by those of the next step; overwrites `gates`."""
-    entry, keep, new, out = gates.sigmoid_().chunk(4, dim=1)
-    cell.mul_(keep).addcmul_(entry, new, value=2).sub_(entry)
-    torch.mul(cell, 2, out=hidden)
-    hidden.sigmoid_().mul_(2).sub_(1).mul_(out)

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bioq.fast.convolutions import Convolutions
 from bioq.fast.kmers import KmerConvolution, count_kmers
-from bioq.fast.layers import PackedLinear, PackedLSTM, in_dtype, pool_width
+from bioq.fast.layers import PackedLinear, lift_, pool_width
+from bioq.fast.recurrence import pack_lstm
+from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 from bioq.models.marq import Marq
@@ -22,7 +25,7 @@ class FastDanQ:
 
     def __init__(self, model: DanQ, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
-        self._lstm = PackedLSTM(model.lstm, dtype)
+        self._lstm = pack_lstm(model.lstm, dtype)
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
 
@@ -33,23 +36,29 @@ class FastDanQ:
         return self._output(hidden).float()
 
 
-class FastDeepSEA:
-    """A DeepSEA that reads codes."""
+class FastConvolutions:
+    """A DeepSEA or a Beluga that reads codes."""
 
-    def __init__(self, model: DeepSEA, dtype: torch.dtype):
-        self._pool_width = pool_width(model.pool)
-        self._first = KmerConvolution(model.conv1, self._pool_width, dtype)
-        self._second, self._third = in_dtype(model.conv2, dtype), in_dtype(model.conv3, dtype)
+    def __init__(self, model: DeepSEA | Beluga, dtype: torch.dtype):
+        layers = Convolutions(model)
+        self._floor = layers.floor
+        self._first, self._others = layers.kmers(dtype), layers.following(dtype)
+        self._at_once = layers.windows_at_once
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
-        maps = self._first(codes).transpose(1, 2)  # (n, filter, position)
-        maps = functional.relu(functional.max_pool1d(self._second(maps), self._pool_width))
-        maps = functional.relu(self._third(maps))
-        hidden = functional.relu(self._dense(torch.flatten(maps, 1)))
+        parts = [self._flat(part) for part in torch.split(codes, self._at_once)]
+        hidden = lift_(self._dense(torch.cat(parts)), self._floor).relu_()
         return self._output(hidden).float()
+
+    def _flat(self, codes: Tensor) -> Tensor:
+        """Return the inputs of the dense layer."""
+        maps = self._first(codes).transpose(1, 2)  # (n, filter, position)
+        for convolve in self._others:
+            maps = convolve(maps)
+        return torch.flatten(maps, 1)
 
 
 class FastMarq:
@@ -58,7 +67,7 @@ class FastMarq:
 
     def __init__(self, model: Marq, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
-        self._lstm = PackedLSTM(model.lstm, dtype)
+        self._lstm = pack_lstm(model.lstm, dtype)
         self._model = copy.deepcopy(model).eval()
         self._dtype = dtype
 

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from bioq.fast.cuda import CudaDanQ
+from bioq.fast.edits_convolutions import EditedConvolutions
 from bioq.fast.edits_danq import EditedDanQ
-from bioq.fast.edits_deepsea import EditedDeepSEA
+from bioq.fast.mutants_convolutions import SharedConvolutions
 from bioq.fast.mutants_danq import SharedDanQ
-from bioq.fast.mutants_deepsea import SharedDeepSEA
-from bioq.fast.networks import FastDanQ, FastDeepSEA, FastMarq
+from bioq.fast.networks import FastConvolutions, FastDanQ, FastMarq
 from bioq.fast.onednn import has_bf16
 from bioq.fast.reach import Codes, Cost, Numbers, Reach
 from bioq.fast.switch import is_replaceable
+from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.hard_lstm import HardLSTM
 from bioq.models.marq import Marq
 
 Engine = Callable[[Tensor], Tensor]
@@ -75,6 +77,9 @@ class FastPaths:
     """Windows on an NVIDIA card, in bf16."""
 
 
+_CONVOLUTIONS = FastPaths(
+    windows=FastConvolutions, edits=EditedConvolutions, mutants=SharedConvolutions
+)
 PATHS: Mapping[type[nn.Module], FastPaths] = {
     DanQ: FastPaths(
         windows=FastDanQ,
@@ -83,7 +88,8 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
         mutants=SharedDanQ,
         cuda=CudaDanQ,
     ),
-    DeepSEA: FastPaths(windows=FastDeepSEA, edits=EditedDeepSEA, mutants=SharedDeepSEA),
+    DeepSEA: _CONVOLUTIONS,
+    Beluga: _CONVOLUTIONS,
     Marq: FastPaths(windows=FastMarq),
 }
 """Networks without an entry are computed by plain PyTorch."""
@@ -91,9 +97,12 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
 
 def paths_of(model: nn.Module) -> FastPaths | None:
     """Return the fast paths that may compute instead of a model: those of its class (not of the
-    classes that it inherits from). None if it has none or `switch.is_replaceable` is False."""
+    classes that it inherits from). None if it has none, if `switch.is_replaceable` is False, and
+    for a DanQ that reads twice forward, whose paths would take the second half as backward."""
     paths = PATHS.get(type(model))
-    return paths if paths is not None and is_replaceable(model) else None
+    lstm = getattr(model, "lstm", None)
+    reads_forward = isinstance(lstm, HardLSTM) and lstm.second == "forward"
+    return paths if paths is not None and is_replaceable(model) and not reads_forward else None
 
 
 def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:

@@ -8,6 +8,7 @@ from torch import nn
 
 from bioq.models import build_from_architecture
 from bioq.models.families import PUBLISHED
+from bioq.models.hard_lstm import HardLSTM
 
 SWITCH = "BIOQ_PLAIN"
 
@@ -51,6 +52,6 @@ def _layers(model: nn.Module) -> list[object]:
     layers: list[object] = []
     for layer in model.modules():
         layers += (type(layer), "forward" in vars(layer))
-        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM):
+        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM | HardLSTM):
             layers += [getattr(layer, name, None) for name in layer.__constants__]
     return layers

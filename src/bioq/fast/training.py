@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bioq.dna.tensors import one_hot
 from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import pool_width
+from bioq.fast.layers import lift_, pool_width
 from bioq.fast.switch import is_replaceable
 from bioq.models.families import family_of, first_convolution
 
@@ -43,7 +43,8 @@ def training_forward(model: nn.Module, precision: str) -> Callable[[Tensor], Ten
 
 def _pooled(network: Any, first: nn.Conv1d, codes: Tensor) -> Tensor:
     """Return the pooled first convolution `(n, filter, position)`, with gradients."""
-    kmers = KmerConvolution(first, pool_width(network.pool), torch.float32)
+    width, floor = pool_width(network.pool), getattr(network, "floor", 0.0)
+    kmers = KmerConvolution(first, width, torch.float32, floor=floor)
     pooled: Tensor = ConvolutionPooled.apply(  # type: ignore[no-untyped-call]
         first.weight, first.bias, codes, kmers
     )
@@ -51,7 +52,8 @@ def _pooled(network: Any, first: nn.Conv1d, codes: Tensor) -> Tensor:
 
 
 class ConvolutionPooled(torch.autograd.Function):
-    """Max pooling of the ReLU of a convolution over codes, with gradients of weight and bias.
+    """Max pooling of the ReLU (or of the floor) of a convolution over codes, with gradients of
+    weight and bias.
 
     `apply(weight, bias, codes, kmers)` takes codes uint8 `(n, length)` and the tables of that
     weight and bias, and returns `(n, filter, position)`.
@@ -71,7 +73,7 @@ class ConvolutionPooled(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         codes, pooled, highest = ctx.saved_tensors
         kmers: KmerConvolution = ctx.kmers
-        gradient = gradients[0] * (pooled > 0)
+        gradient = gradients[0] * (pooled != kmers.floor if kmers.floor else pooled > 0)
         _, filters, positions = pooled.shape
         steps, column = positions * kmers.pool_width, 4 * kmers.width
         bases = one_hot(codes).to(pooled.dtype).transpose(1, 2).flatten(1)  # (n, length * 4)
@@ -90,7 +92,9 @@ class ConvolutionPooled(torch.autograd.Function):
 
 def _pool(kmers: KmerConvolution, codes: Tensor, pooled: Tensor, highest: Tensor) -> None:
     """Write the maximum of every `pool_width` steps and its position, `(n, filter, position)`."""
-    image = kmers.map(codes).transpose(1, 2).unsqueeze(2)  # pooling of one row is faster in 2-D
+    image = (
+        lift_(kmers.map(codes), kmers.floor).transpose(1, 2).unsqueeze(2)
+    )  # pooling of one row is faster in 2-D
     largest, where = functional.max_pool2d(image, (1, kmers.pool_width), return_indices=True)
     pooled.copy_(largest.squeeze(2))
     highest.copy_(where.squeeze(2))

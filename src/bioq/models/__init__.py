@@ -18,21 +18,22 @@ __all__ = ["AS_PUBLISHED", "ModelSizes", "build_from_architecture", "build_model
 
 
 MOST_WEIGHTS = 1 << 31
-"""Weights of a network, 8 GiB; the largest of the published models has 2^26."""
+"""Weights of a network, 8 GiB; the largest of the published models has 2^27."""
 
 
 def build_model(
     name: str,
     *,
     targets: int,
-    window_bp: int = 1000,
+    window_bp: int | None = None,
     sizes: ModelSizes | Mapping[str, object] = AS_PUBLISHED,
 ) -> "nn.Module":
     """Build a model with PyTorch's default random weights (from torch's global generator).
 
-    The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G, T, and returns logits
-    `(batch, targets)`. Its attribute `architecture` is a dict of JSON values: the arguments of
-    this function that build the same network again.
+    Without `window_bp` the windows are as long as the published network's: 2,000 bp for beluga,
+    1,000 bp for the others. The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G,
+    T, and returns logits `(batch, targets)`. Its attribute `architecture` is a dict of JSON values:
+    the arguments of this function that build the same network again.
 
     Raises UsageError for an unknown name, a size that the model does not have and a number that is
     not whole or out of range; BioqError for a window that is too short and for more than
@@ -45,21 +46,22 @@ def build_model(
 
     text("name", name)
     targets = whole_number(f"model {name}: targets", targets, least=1, most=MOST_TARGETS)
+    family = family_named(name)
+    window_bp = family.window_bp if window_bp is None else window_bp
     window_bp = whole_number(f"model {name}: window_bp", window_bp, least=1, most=MOST_WINDOW_BP)
     kinds = (ModelSizes, Mapping)
     of_type("sizes", sizes, kinds, "bioq.ModelSizes, or a mapping of sizes")
     changes = sizes if isinstance(sizes, ModelSizes) else sizes_from(sizes)
     architecture = Architecture(name, targets, window_bp, complete_sizes(name, changes))
-    network = family_named(name).network
     with torch.device("meta"):  # its layers, without memory for the weights
-        outline = network(architecture)
+        outline = family.network(architecture)
     weights = sum(tensor.numel() for tensor in outline.state_dict().values())
     if weights > MOST_WEIGHTS:
         raise BioqError(
             f"model {name}: has {weights:,} weights in these sizes, expected at most "
             f"{MOST_WEIGHTS:,}; choose smaller sizes"
         )
-    return outline if torch.get_default_device().type == "meta" else network(architecture)
+    return outline if torch.get_default_device().type == "meta" else family.network(architecture)
 
 
 def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":

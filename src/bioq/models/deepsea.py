@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bioq.errors import BioqError
 from bioq.models.family import Architecture, Family
+from bioq.models.sizes import used_positions
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class DeepSEASizes:
     dense_units: int
     dropout_conv: float
     dropout_head: float
+    floor: float = 0.0
 
 
 class DeepSEA(nn.Module):
     """Three convolutions, max pooling after the first two, then two dense layers.
 
     Every nonlinear step is a module of its own, which DeepLIFT (Shrikumar et al. 2017) needs.
-    Source: Zhou & Troyanskaya 2015.
+    Source: Zhou & Troyanskaya 2015. Their weights belong to `floor` 1e-6: the published network has
+    nn.Threshold(0, 1e-6) after every layer but the last.
     """
 
     def __init__(self, architecture: Architecture[DeepSEASizes]):
@@ -34,7 +36,11 @@ class DeepSEA(nn.Module):
         filters, width = sizes.filters, sizes.filter_width
         self.architecture = architecture.as_json()
         """The arguments of `build_model` that build this network again."""
-        self.positions = used_positions(architecture.window_bp, width, sizes.pool_width)
+        self.floor = sizes.floor
+        """Output of a unit whose sum is not above 0."""
+        self.pool_widths = (sizes.pool_width, sizes.pool_width, 1)
+        """Of each convolution; 1 is no pooling."""
+        self.positions = used_positions(architecture.window_bp, width, self.pool_widths)
         """Positions after each convolution and its pooling that the next layer uses."""
         self.conv1 = nn.Conv1d(4, filters, width)
         self.conv2 = nn.Conv1d(filters, filters * 3 // 2, width)
@@ -49,38 +55,24 @@ class DeepSEA(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        return self.after_pooling(self.pool(self.relu1(self.conv1(windows))))
+        return self.after_pooling(self.pool(self._lifted(self.relu1(self.conv1(windows)))))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of the first convolution's pooled activations
         `(batch, filter, position)`."""
         # (batch, filter, position) until the last convolution, with ever fewer positions
         maps = self.drop_conv(pooled)
-        maps = self.drop_conv(self.pool2(self.relu2(self.conv2(maps))))
-        maps = self.drop_head(self.relu3(self.conv3(maps)))
+        maps = self.drop_conv(self.pool2(self._lifted(self.relu2(self.conv2(maps)))))
+        maps = self.drop_head(self._lifted(self.relu3(self.conv3(maps))))
         flat = torch.flatten(maps, 1)  # (batch, 3 * filters * position)
-        hidden = self.relu(self.dense(flat))  # (batch, dense_units)
+        hidden = self._lifted(self.relu(self.dense(flat)))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)
         return logits
 
-
-def used_positions(window_bp: int, filter_width: int, pool_width: int) -> tuple[int, int, int]:
-    """Return the positions after the first, second and third layer that the next layer uses.
-
-    The first convolution may compute a few positions more, which the second pooling drops.
-    Raises BioqError if the window is too short.
-    """
-    first = (window_bp - filter_width + 1) // pool_width
-    second = (first - filter_width + 1) // pool_width
-    third = second - filter_width + 1
-    if third < 1:
-        needed = pool_width * filter_width + filter_width - 1  # positions after the first pooling
-        raise BioqError(
-            f"window of {window_bp} bp is too short for this model; "
-            f"expected at least {pool_width * needed + filter_width - 1} bp: "
-            "take longer windows, or a smaller filter_width or pool_width"
-        )
-    return second * pool_width + filter_width - 1, second, third
+    def _lifted(self, outputs: Tensor) -> Tensor:
+        """Return the outputs of a ReLU with the floor in place of zeros. The floor is added: for
+        DeepLIFT the network is then one of ReLUs, which it knows."""
+        return torch.add(outputs, outputs == 0, alpha=self.floor) if self.floor else outputs
 
 
 FAMILY = Family(

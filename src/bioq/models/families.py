@@ -7,12 +7,18 @@ from typing import Any
 from torch import nn
 
 from bioq.errors import UsageError, shown
-from bioq.models import danq, deepatt, deepsea, marq
+from bioq.models import beluga, danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
 from bioq.models.sizes import ModelSizes
 
-FAMILIES: tuple[Family, ...] = (danq.FAMILY, deepsea.FAMILY, deepatt.FAMILY, marq.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    danq.FAMILY,
+    deepsea.FAMILY,
+    beluga.FAMILY,
+    deepatt.FAMILY,
+    marq.FAMILY,
+)
 
 PUBLISHED: Mapping[str, Any] = {
     name: sizes for family in FAMILIES for name, sizes in family.published.items()

@@ -58,12 +58,11 @@ class Family:
 
     network: type[nn.Module]
     """Built as `network(architecture)`. It keeps `architecture.as_json()` as its attribute
-    `architecture`, maps one-hot windows to logits, has its last layer as `output` (one row per
-    target), and maps the pooled output of its first convolution to logits by `after_pooling`. If
-    it has the max pooling of that convolution as `pool`, training on a CPU computes both layers
-    together, which is faster."""
+    `architecture`, maps one-hot windows to logits, and has its last layer as `output` (one row per
+    target). If it has the max pooling of its first convolution as `pool`, and maps the result to
+    logits by `after_pooling`, training on a CPU computes both layers together, which is faster."""
     published: Mapping[str, Any]
-    """Name of each model -> its published sizes, a frozen dataclass of numbers."""
+    """Name of each model -> its published sizes, a frozen dataclass."""
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
     """Name that `--recipe` takes -> training recipe of these models."""
     small_recipe: str = "small"
@@ -72,6 +71,8 @@ class Family:
     """Name of a model -> the motifs that its first filters start from."""
     first_layer: str = "conv"
     """Name of the convolution that reads the bases."""
+    window_bp: int = 1000
+    """Length of the windows of the published networks in bases."""
     trained: Callable[[Any], Callable[[Tensor], Tensor]] = _all_of
     """`(network)` -> the function from windows to logits that training differentiates."""
     layers: Mapping[type[nn.Module], LayerKind] = field(default_factory=dict)

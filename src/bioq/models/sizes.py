@@ -1,11 +1,11 @@
 """Sizes of a model that a user may change. Does not import torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bioq.errors import BioqError, UsageError
-from bioq.options import Range, Share, check_types
+from bioq.options import NotNegative, Range, Share, check_types
 
 Units = Annotated[int, Range(least=1, most=16_384)]
 """Filters or units of a layer; published networks have up to 4,096."""
@@ -13,6 +13,8 @@ Positions = Annotated[int, Range(least=1, most=1 << 20)]
 """Not more than a window has bases (`options.WindowBp`)."""
 Layers = Annotated[int, Range(least=1, most=64)]
 """Layers of one kind; building a network takes time for each."""
+Gates = Literal["sigmoid", "hard"]
+SecondLstm = Literal["backward", "forward"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,15 @@ class ModelSizes:
     """Heads of the attention; deepatt only."""
     composition_share: Share | None = None
     """Weight of the linear model of 5-mers in the logits, 0 without it; marq only."""
+    gates: Gates | None = None
+    """Gates of the LSTM: sigmoid, or hard: clip(0.2 x + 0.5, 0, 1), as in
+    DanQ's published weights; bioq, danq and danq-jaspar only."""
+    second_lstm: SecondLstm | None = None
+    """Direction in which the second half of the LSTM reads the positions: backward, or
+    forward as the first half; forward only with hard gates (docs/published-models.md)."""
+    floor: NotNegative | None = None
+    """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
+    published weights have 1e-6; deepsea only."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -74,4 +85,28 @@ def pooled_positions(window_bp: int, filter_width: int, pool_width: int) -> int:
             f"expected at least {filter_width + pool_width - 1} bp: "
             "take longer windows, or a smaller filter_width or pool_width"
         )
+    return positions
+
+
+def used_positions(window_bp: int, filter_width: int, pool_widths: Sequence[int]) -> list[int]:
+    """Return the positions after each of several convolutions and its max pooling that the next
+    layer uses; a pool of width 1 is no pooling.
+
+    The layers may compute a few positions more, which a later pooling drops. Raises BioqError if
+    the window is too short for one position after the last layer.
+    """
+    last, needed = window_bp, 1
+    for pool_width in pool_widths:
+        last = (last - filter_width + 1) // pool_width
+    for pool_width in reversed(pool_widths):
+        needed = needed * pool_width + filter_width - 1
+    if last < 1:
+        raise BioqError(
+            f"window of {window_bp} bp is too short for this model; "
+            f"expected at least {needed} bp: "
+            "take longer windows, or a smaller filter_width or pool_width"
+        )
+    positions = [last]
+    for pool_width in reversed(pool_widths[1:]):
+        positions.insert(0, positions[0] * pool_width + filter_width - 1)
     return positions

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bioq.models.eval_mode import eval_mode
 from bioq.models.families import FAMILIES
 from bioq.models.family import LayerKind, Shape
+from bioq.models.hard_lstm import HardLSTM
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ def summarise(model: nn.Module) -> Summary:
     architecture: dict[str, Any] = model.architecture  # type: ignore[assignment]
     weight = next(model.parameters())
     windows = torch.zeros(1, 4, architecture["window_bp"], device=weight.device, dtype=weight.dtype)
-    tracer = _Tracer(windows.requires_grad_(), model.output)
-    parts = [item for item in model.named_children() if not isinstance(item[1], nn.ReLU)]
-    hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in parts]
+    floor = architecture["sizes"].get("floor", 0.0)
+    tracer = _Tracer(windows.requires_grad_(), model.output, floor)
+    hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in model.named_children()]
     try:
         with torch.enable_grad(), eval_mode(model):
             logits = model(windows)
@@ -112,7 +113,8 @@ class _Tracer:
     are the first ones met on the way back. No gradient is computed.
     """
 
-    def __init__(self, windows: Tensor, output: nn.Module | Tensor):
+    def __init__(self, windows: Tensor, output: nn.Module | Tensor, floor: float):
+        self._relu = f"ReLU with floor {floor:g}" if floor else "ReLU"
         self.layers = [
             Layer("windows", "one-hot bases", ("base", "position"), tuple(windows.shape[1:]), 0, 0)
         ]
@@ -129,6 +131,9 @@ class _Tracer:
             kind = _OUTPUT if module is self._output else _kind_of(module)
             sources = self._sources(*inputs)
             given = self.layers[sources[0]]
+            if isinstance(module, nn.ReLU):
+                self.layers[sources[0]] = replace(given, kind=f"{given.kind}, {self._relu}")
+                return
             shape = tuple(result.shape[1:])  # of one window
             layer = Layer(
                 name,
@@ -187,16 +192,17 @@ def _kind_of(layer: nn.Module) -> LayerKind:
     return _KINDS[next(classes, nn.Module)]
 
 
-def _lstm_text(layer: nn.LSTM) -> str:
+def _lstm_text(layer: nn.LSTM | HardLSTM) -> str:
     layers = "1 layer" if layer.num_layers == 1 else f"{layer.num_layers} layers"
-    return f"bidirectional LSTM, {layers} of 2 x {layer.hidden_size}"
+    gates = ", hard gates" if isinstance(layer, HardLSTM) else ""
+    return f"bidirectional LSTM, {layers} of 2 x {layer.hidden_size}{gates}"
 
 
 def _convolution_flops(layer: nn.Conv1d, _input: Shape, output: Shape) -> int:
     return 2 * layer.weight.numel() * output[1]  # every weight at each position
 
 
-def _lstm_flops(layer: nn.LSTM, _input: Shape, output: Shape) -> int:
+def _lstm_flops(layer: nn.LSTM | HardLSTM, _input: Shape, output: Shape) -> int:
     weights = (weight.numel() for weight in layer.parameters() if weight.dim() == 2)
     return 2 * sum(weights) * output[0]  # every weight at each position
 
@@ -208,14 +214,15 @@ def _dense_flops(layer: nn.Linear, _input: Shape, output: Shape) -> int:
 _KINDS: Mapping[type[nn.Module], LayerKind] = {
     nn.Module: LayerKind(lambda layer: type(layer).__name__),
     nn.Conv1d: LayerKind(
-        lambda layer: f"convolution {layer.out_channels} x {layer.kernel_size[0]}, ReLU",
+        lambda layer: f"convolution {layer.out_channels} x {layer.kernel_size[0]}",
         ("filter", "position"),
         _convolution_flops,
     ),
     nn.MaxPool1d: LayerKind(lambda layer: f"max pooling {layer.kernel_size}"),
     nn.Dropout: LayerKind(lambda layer: f"dropout {layer.p:g}, in training"),
     nn.LSTM: LayerKind(_lstm_text, ("position", "unit"), _lstm_flops),
-    nn.Linear: LayerKind(lambda _: "dense, ReLU", ("target", "unit"), _dense_flops),
+    HardLSTM: LayerKind(_lstm_text, ("position", "unit"), _lstm_flops),
+    nn.Linear: LayerKind(lambda _: "dense", ("target", "unit"), _dense_flops),
     nn.LayerNorm: LayerKind(lambda _: "norm", ("position", "filter")),
     **{layer: kind for family in FAMILIES for layer, kind in family.layers.items()},
 }

@@ -1,30 +1,27 @@
-"""Windows and edits of them through a DeepSEA."""
+"""Windows and edits of them through a DeepSEA or a Beluga."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedLinear, in_dtype, pool_width
-from bioq.fast.reach import Reach
+from bioq.fast.convolutions import Convolutions
+from bioq.fast.layers import PackedLinear, in_dtype, lift_
+from bioq.models.beluga import Beluga
 from bioq.models.deepsea import DeepSEA
 
 
-class EditedDeepSEA:
-    """A DeepSEA that computes windows and, of their edits, the positions that a change reaches."""
+class EditedConvolutions:
+    """A DeepSEA or a Beluga that computes windows and, of their edits, the positions that a change
+    reaches."""
 
-    def __init__(self, model: DeepSEA, dtype: torch.dtype):
-        first, second, third = model.positions
-        pool = pool_width(model.pool)
-        self._convolution = KmerConvolution(model.conv1, pool, dtype)
-        width = self._convolution.width
-        self.reach = Reach(width, pool, first)
-        self._layers = [
-            (in_dtype(model.conv2, dtype), Reach(width, pool, second)),
-            (in_dtype(model.conv3, dtype), Reach(width, 1, third)),
-        ]
+    def __init__(self, model: DeepSEA | Beluga, dtype: torch.dtype):
+        layers = Convolutions(model)
+        self._convolution = layers.kmers(dtype)
+        self._floor = layers.floor
+        self.reach = layers.first.reach
+        self._layers = layers.following(dtype)
         dense = in_dtype(model.dense, dtype)
-        weights = dense.weight.detach().view(-1, model.conv3.out_channels, third)
+        weights = dense.weight.detach().view(-1, layers.filters, layers.positions)
         self._dense_weights = weights.transpose(1, 2).flatten(1)  # by position, then filter
         self._bias = dense.bias.detach()
         self._output = PackedLinear(model.output, dtype)
@@ -34,7 +31,8 @@ class EditedDeepSEA:
         width, pool = self.reach.width, self.reach.pool_width
         maps = self._convolution(codes)[:, : self.reach.positions].transpose(1, 2)
         piece = self._convolution(edited[:, low * pool : high * pool + width - 1]).transpose(1, 2)
-        for convolution, reach in self._layers:
+        for convolve in self._layers:
+            reach = convolve.reach
             begin, end = reach.span(low, high - 1)
             start, stop = begin * reach.pool_width, end * reach.pool_width + reach.width - 1
             around = maps[:, :, start:stop][of]
@@ -42,10 +40,7 @@ class EditedDeepSEA:
             around[:, :, seen.start - start : seen.stop - start] = piece[
                 :, :, seen.start - low : seen.stop - low
             ]
-            maps, piece = (
-                functional.max_pool1d(convolution(part), reach.pool_width).relu_()
-                for part in (maps, around)
-            )
+            maps, piece = convolve(maps), convolve(around)
             low, high = int(begin), int(end)
         piece -= maps[:, :, low:high][of]
         weights, filters = self._dense_weights, maps.shape[1]
@@ -54,4 +49,4 @@ class EditedDeepSEA:
             piece.transpose(1, 2).flatten(1), weights[:, low * filters : high * filters]
         )
         hidden = torch.cat([of_windows, of_windows[of] + change])
-        return self._output(hidden.relu_()).float()
+        return self._output(lift_(hidden, self._floor).relu_()).float()

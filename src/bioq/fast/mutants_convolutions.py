@@ -1,62 +1,62 @@
-"""Mutants of a window through a DeepSEA: each layer convolves the change alone and adds it to the
-reference before the ReLU."""
+"""Mutants of a window through a DeepSEA or a Beluga: each layer convolves the change alone and adds
+it to the reference before the ReLU."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from bioq.fast.kmers import KmerConvolution
-from bioq.fast.layers import PackedMatrix, pool_width
-from bioq.fast.reach import Codes, Cost, Numbers, Reach, by_position, cut_mutants
+from bioq.fast.convolutions import Convolutions, Layer
+from bioq.fast.layers import PackedMatrix, lift_
+from bioq.fast.reach import Codes, Cost, Numbers, by_position, cut_mutants
+from bioq.models.beluga import Beluga
 from bioq.models.deepsea import DeepSEA
 
 _POSITION_FLOPS = 2_000_000
 """Operations that a matrix product does in the time of one position of the dense layer."""
 
 
-class SharedDeepSEA:
-    """A DeepSEA whose weights are arranged to compute mutants."""
+class SharedConvolutions:
+    """A DeepSEA or a Beluga whose weights are arranged to compute mutants."""
 
-    def __init__(self, model: DeepSEA):
-        self.dense, self.output = model.dense, model.output
-        pool = pool_width(model.pool)
-        self.convolution = KmerConvolution(model.conv1, pool, torch.float32)
-        filters, width = model.conv3.out_channels, self.convolution.width
-        first, second, third = model.positions
-        self.reach = Reach(width, pool, first)
-        after_first = self.reach.changed
-        self.second = _Layer(model.conv2, Reach(width, pool, second, after_first))
-        self.third = _Layer(model.conv3, Reach(width, 1, third, self.second.reach.changed))
-        weights = model.dense.weight.detach().reshape(-1, filters, third)
-        self.into_dense = [PackedMatrix(weights[:, :, position]) for position in range(third)]
-
-        reach = self.third.reach
-        steps = self.second.reach.changed * width  # of the products of the third convolution
-        flops = 2 * (model.conv3.weight.numel() + model.dense.weight.numel() // third) * third
+    def __init__(self, model: DeepSEA | Beluga):
+        layers = Convolutions(model)
+        self.dense, self.output, self.floor = model.dense, model.output, layers.floor
+        self.convolution = layers.kmers(torch.float32)
+        self.reach = layers.first.reach
+        self.others = [_Layer(layer, layers.floor) for layer in layers.others]
+        filters, positions = layers.filters, layers.positions
+        weights = model.dense.weight.detach().reshape(-1, filters, positions)
+        self.into_dense = [PackedMatrix(weights[:, :, position]) for position in range(positions)]
+        last = layers.others[-1]
+        flops = sum(2 * layer.convolution.weight.numel() for layer in layers.others[1:]) * positions
+        flops += 2 * model.dense.weight.numel()
         self.cost = Cost(
-            mutant_bytes=4 * filters * (steps + 2 * reach.changed),
-            least_mutants=2 * third * _POSITION_FLOPS // flops,
-            gains=2 * reach.changed <= third,
+            mutant_bytes=max(layer.mutant_bytes for layer in self.others),
+            least_mutants=2 * positions * _POSITION_FLOPS // flops,
+            gains=2 * last.reach.changed <= positions,
         )
 
-    def reference(self, codes: Codes) -> "DeepSEAReference":
+    def reference(self, codes: Codes) -> "ConvolutionsReference":
         """Compute a window of codes `(length,)`."""
-        return DeepSEAReference(self, codes)
+        return ConvolutionsReference(self, codes)
 
 
-class DeepSEAReference:
+class ConvolutionsReference:
     """A window, and the maps of every layer that its mutants share."""
 
-    def __init__(self, shared: SharedDeepSEA, codes: Codes):
+    def __init__(self, shared: SharedConvolutions, codes: Codes):
         self._shared, self._codes = shared, codes
         maps = shared.convolution(torch.from_numpy(codes[None]))[0]
-        self._maps = maps[: shared.reach.positions]  # (position, filter)
-        self._second = shared.second.read(self._maps)
-        self._third = shared.third.read(self._second.pooled)
-        self._hidden = shared.dense(self._third.pooled.T.flatten()[None])  # before its ReLU
-        self.logits: Tensor = shared.output(self._hidden.relu())
+        self._first = maps[: shared.reach.positions]  # (position, filter)
+        self._others: list[_Maps] = []
+        read = self._first
+        for layer in shared.others:
+            self._others.append(layer.read(read))
+            read = self._others[-1].pooled
+        self._hidden = shared.dense(read.T.flatten()[None])  # before its ReLU
+        self.logits: Tensor = shared.output(lift_(self._hidden.clone(), shared.floor).relu_())
         """Logits of the window `(1, targets)`."""
 
     def mutate(self, position: Numbers, base: Numbers) -> Tensor:
@@ -64,15 +64,15 @@ class DeepSEAReference:
         shared = self._shared
         first, pieces = cut_mutants(self._codes, shared.reach, position, base)
         change = shared.convolution(torch.from_numpy(pieces))
-        change -= self._maps[torch.from_numpy(first)[:, None] + torch.arange(change.shape[1])]
-        first, change = shared.second.read_mutants(self._second, first, change)
-        first, change = shared.third.read_mutants(self._third, first, change)
+        change -= self._first[torch.from_numpy(first)[:, None] + torch.arange(change.shape[1])]
+        for layer, maps in zip(shared.others, self._others, strict=True):
+            first, change = layer.read_mutants(maps, first, change)
         hidden = self._hidden.repeat(len(position), 1)
-        changes = by_position(first, change, shared.third.reach.positions)
+        changes = by_position(first, change, len(shared.into_dense))
         for (rows, by), weights in zip(changes, shared.into_dense, strict=True):
             if len(by):
                 hidden[rows] += weights(by)
-        logits: Tensor = shared.output(hidden.relu_())
+        logits: Tensor = shared.output(lift_(hidden, shared.floor).relu_())
         return logits
 
 
@@ -89,9 +89,12 @@ class _Maps:
 class _Layer:
     """A convolution, ReLU and max pooling."""
 
-    def __init__(self, convolution: nn.Conv1d, reach: Reach):
-        self.reach = reach
-        self._convolution = convolution
+    def __init__(self, layer: Layer, floor: float):
+        self.reach, self._floor = layer.reach, floor
+        self._convolution = convolution = layer.convolution
+        steps = self.reach.before * self.reach.width  # of the products
+        self.mutant_bytes = 4 * convolution.out_channels * (steps + 2 * self.reach.changed)
+        """Memory that a mutant takes, about."""
         # Input position i contributes to outputs i - width + 1 .. i, by the last tap first.
         taps = convolution.weight.detach().flip(2).permute(2, 0, 1)  # (tap, filter, input)
         self._taps = PackedMatrix(taps.flatten(0, 1))
@@ -99,7 +102,8 @@ class _Layer:
     def read(self, inputs: Tensor) -> _Maps:
         """Return the maps of a reference's inputs `(position, input)`."""
         sums = self._convolution(inputs.T[None])[0].T
-        return _Maps(sums, sums.view(-1, self.reach.pool_width, sums.shape[1]).amax(1).relu_())
+        pooled = lift_(sums.clone(), self._floor)
+        return _Maps(sums, pooled.view(-1, self.reach.pool_width, sums.shape[1]).amax(1).relu_())
 
     def read_mutants(
         self, reference: _Maps, first: Numbers, change: Tensor
@@ -123,6 +127,7 @@ class _Layer:
         numbers[(numbers < 0) | (numbers > reached)] = reached
         sums = sums[torch.arange(mutants)[:, None], torch.from_numpy(numbers)]
         sums += reference.sums[torch.from_numpy(positions)]
+        sums = lift_(sums, self._floor)
         pooled = sums.view(mutants, reach.changed, reach.pool_width, -1).amax(2).relu_()
         pooled -= reference.pooled[torch.from_numpy(after[:, None] + np.arange(reach.changed))]
         return after, pooled

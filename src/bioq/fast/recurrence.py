@@ -1,0 +1,120 @@
+"""LSTMs on a CPU: all positions in both directions, or one direction from any state."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bioq.fast.gates import gates_of
+from bioq.fast.layers import PackedMatrix, in_dtype
+from bioq.fast.onednn import pack_direction, packed
+from bioq.models.hard_lstm import HardLSTM, direction_weights
+
+Reader = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""Reads one layer in one direction: inputs `(n, position, width)` in reading order, the hidden and
+the cell state to start from, `(n, units)` -> outputs `(n, position, units)` and both states."""
+
+
+def pack_lstm(lstm: nn.LSTM | HardLSTM, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Return a function from inputs `(n, position, width)` to states `(n, position, 2 * units)`,
+    both in `dtype`."""
+    return PackedHardLSTM(lstm, dtype) if isinstance(lstm, HardLSTM) else PackedLSTM(lstm, dtype)
+
+
+class PackedLSTM:
+    """A bidirectional LSTM, its weights packed if oneDNN is available."""
+
+    def __init__(self, lstm: nn.LSTM, dtype: torch.dtype):
+        self._lstm = in_dtype(lstm, dtype)
+        self._layers = packed(self._pack)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return `(n, position, 2 * units)` of `(n, position, filter)`."""
+        if self._layers is None or not len(inputs):
+            read: Tensor = self._lstm(inputs)[0]
+            return read
+        read = inputs.transpose(0, 1).contiguous()
+        for directions in self._layers:
+            read = torch.cat([read_direction(read) for read_direction in directions], dim=2)
+        return read.transpose(0, 1)
+
+    def _pack(self) -> list[list[Callable[[Tensor], Tensor]]]:
+        """Return, for each layer, the functions that read it forward and backward."""
+        return [
+            [pack_direction(self._lstm, layer, backward=backward) for backward in (False, True)]
+            for layer in range(self._lstm.num_layers)
+        ]
+
+
+class PackedHardLSTM:
+    """A bidirectional LSTM with hard gates, its weights packed if oneDNN is available."""
+
+    def __init__(self, lstm: HardLSTM, dtype: torch.dtype):
+        self._layers = [direction_readers(lstm, layer, dtype) for layer in range(lstm.num_layers)]
+        self._units = lstm.hidden_size
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return `(n, position, 2 * units)` of `(n, position, filter)`."""
+        read, zeros = inputs, inputs.new_zeros((len(inputs), self._units))
+        for forward, backward in self._layers:
+            onward = forward(read, zeros, zeros)[0]
+            back = backward(read.flip(1), zeros, zeros)[0].flip(1)
+            read = torch.cat([onward, back], dim=2)
+        return read
+
+
+def direction_readers(
+    lstm: nn.LSTM | HardLSTM, layer: int, dtype: torch.dtype
+) -> tuple[Reader, Reader]:
+    """Return the readers of a layer, forward and backward, which read and return `dtype`."""
+    forward, backward = direction_weights(lstm, layer)
+    if isinstance(lstm, HardLSTM):
+        return _HardReader(lstm, forward, dtype), _HardReader(lstm, backward, dtype)
+    return _UsualReader(forward, dtype), _UsualReader(backward, dtype)
+
+
+class _UsualReader:
+    """One direction of one layer of an `nn.LSTM`, as PyTorch computes it."""
+
+    def __init__(self, weights: Sequence[Tensor], dtype: torch.dtype):
+        self._weights = [weight.detach().to(dtype) for weight in weights]
+
+    def __call__(
+        self, inputs: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Reader`."""
+        read, hidden, cell = torch.lstm(
+            inputs,
+            (hidden[None], cell[None]),
+            self._weights,
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=False,
+            bidirectional=False,
+            batch_first=True,
+        )
+        return read, hidden[0], cell[0]
+
+
+class _HardReader:
+    """One direction of one layer of a `HardLSTM`. Cells and sums are float32 in any dtype."""
+
+    def __init__(self, lstm: HardLSTM, weights: Sequence[Tensor], dtype: torch.dtype):
+        self._gates, self._dtype = gates_of(lstm), dtype
+        into, recurrent, bias = (part.to(dtype) for part in self._gates.arranged(weights))
+        self._into, self._recurrent, self._bias = PackedMatrix(into), PackedMatrix(recurrent), bias
+
+    def __call__(
+        self, inputs: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Reader`."""
+        windows, positions, _ = inputs.shape
+        steps = inputs.transpose(0, 1).flatten(0, 1)
+        of_inputs = self._into(steps, self._bias).view(positions, windows, -1)
+        states = torch.empty((positions, *hidden.shape))
+        state, cell = hidden.to(self._dtype), cell.float().clone()
+        for of_input, after in zip(of_inputs, states, strict=True):
+            self._gates.advance(self._recurrent(state).float().add_(of_input), after, cell)
+            state = after.to(self._dtype)
+        return states.transpose(0, 1).to(self._dtype), state, cell

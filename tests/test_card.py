@@ -154,6 +154,20 @@ def test_evaluate_writes_its_part_again_and_keeps_what_people_wrote(
     assert bioq.write_card(own).read_text() == card
 
 
+def test_the_card_has_the_published_scores_beside_those_here(
+    own: Path, trained: TrainedRun
+) -> None:
+    bioq.evaluate(own, trained.data)
+    file = own / "evaluation" / "metrics.json"
+    summary = json.loads(file.read_text())
+    row = {"model": "danq", "score": "roc_auc", "average": "macro", "targets": 2}
+    summary["published"] = [row | {"published_mean": 0.9384, "mean_here": 0.9512}]
+    file.write_text(json.dumps(summary))
+    card = bioq.write_card(own).read_text()
+    (found,) = [row for table in tables(card) for row in table if "0.9384" in " ".join(row)]
+    assert "0.9512" in " ".join(found)
+
+
 def test_evaluate_elsewhere_and_a_card_of_somebody_are_left_alone(
     own: Path, trained: TrainedRun, tmp_path: Path
 ) -> None:

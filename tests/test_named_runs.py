@@ -14,10 +14,11 @@ from bioq import dna
 from bioq.cli import main
 from bioq.errors import BioqError
 from bioq.published.named import NAMED
-from bioq.runs import fetched, named
+from bioq.runs import named
 from bioq.runs.addresses import parse_address
 from bioq.runs.folder import read_config
 from bioq.runs.named import IMPORTED, NamedRun, resolve_run
+from bioq.runs.origin import RECORD
 from bioq.runs.weights import read_tensors, save_tensors
 
 ENTRY = NamedRun(
@@ -49,9 +50,7 @@ def given(
     address: Any = parse_address(ADDRESS)
     home = tmp_path / "cache" / "runs" / address.folder
     shutil.copytree(run, home / address.name)
-    (home / fetched.RECORD).write_text(
-        '{"address": "hf:someone/tiny", "version": "abc", "licence": "mit"}'
-    )
+    (home / RECORD).write_text('{"address": "hf:someone/tiny", "version": "abc", "licence": "mit"}')
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     chosen: str = getattr(request, "param", "small")

@@ -52,7 +52,8 @@ def _of_name(run: NamedRun) -> list[str]:
 def _of_cache() -> Iterator[list[str]]:
     """Yield the rows of the addresses that were downloaded before."""
     known = {run.address for run in RUNS}
-    for address, folder, record in cached_runs():
+    for folder, origin in cached_runs():
+        address = str(origin.address)
         if address in known:
             continue
         size = _in_mb(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
@@ -66,7 +67,7 @@ def _of_cache() -> Iterator[list[str]]:
             model = f"{model} of {len(config.members)}"
         organism = GENOMES.get(config.genome_build, "").partition(",")[0]
         facts = [model, f"{config.model['targets']:,}", organism, config.genome_build]
-        yield [address, *facts, size, record.get("licence") or "", str(folder)]
+        yield [address, *facts, size, origin.licence or "", str(folder)]
 
 
 def _of_publications() -> Iterator[list[str]]:

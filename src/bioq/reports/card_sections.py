@@ -11,6 +11,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import counted, some, without_controls
 from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import latest_evaluation, read_folder
+from bioq.evaluation.published_scores import published_table
 from bioq.evaluation.summary import Summary, scored_windows
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
 from bioq.metrics import number
@@ -216,6 +217,9 @@ def _evaluated(summary: Summary) -> Iterator[str]:
         yield "Each fold, by the networks that have not seen it; in brackets, the constant:"
         yield ""
         yield from markdown_table([list(map(plain, r)) for r in folds_table(summary["folds"])])
+    if published := published_table(summary):
+        yield ""
+        yield from markdown_table([list(map(plain, row)) for row in published])
     yield ""
     notes = (*evaluation_remarks(summary), *same_remarks(summary), *summary["notes"])
     yield from (f"- {plain(note)}" for note in notes)

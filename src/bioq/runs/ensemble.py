@@ -17,7 +17,6 @@ from bioq.files import new_folder, real, refuse_input, require_absent, require_u
 from bioq.files.inside import kept_file
 from bioq.options import of_type, path_to
 from bioq.runs.calibration import CALIBRATION_FILE
-from bioq.runs.fetched import origin_of
 from bioq.runs.folder import (
     BEST,
     CONFIG,
@@ -33,6 +32,7 @@ from bioq.runs.folder import (
     software,
 )
 from bioq.runs.named import resolve_run
+from bioq.runs.origin import origin_of
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import weights_sha256
 
@@ -77,7 +77,7 @@ def make_ensemble(
         entries = [
             {
                 "name": name,
-                "origin": origin_of(folder) or str(real(folder)),
+                "origin": str(origin_of(folder) or real(folder)),
                 "weights": weights[folder],
             }
             for folder, name in zip(folders, names, strict=True)

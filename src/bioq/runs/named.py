@@ -12,7 +12,8 @@ from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import real
 from bioq.options import path_to
 from bioq.runs.addresses import FORMS, parse_address
-from bioq.runs.fetched import cached_run, fetched_run, record_of
+from bioq.runs.fetched import cached_run, fetched_run
+from bioq.runs.origin import origin_of
 
 SHIPPED = Path(__file__).with_name("shipped")
 """The folder of the runs in the package."""
@@ -109,7 +110,7 @@ def _unknown(text: str) -> BioqError:
 def require_own(run: Path, remedy: str) -> None:
     """Raise UsageError, which ends with `remedy`, if a command would write into a run that is not
     the user's: one of the package or of the cache."""
-    if real(run).is_relative_to(real(SHIPPED)) or record_of(run) is not None:
+    if real(run).is_relative_to(real(SHIPPED)) or origin_of(run) is not None:
         raise UsageError(
             f"{run}: is a run that BioQ brings or has downloaded, in which no command writes; "
             f"{remedy}"

@@ -20,7 +20,6 @@ from bioq.files.typed import fields_in, record, require_types
 from bioq.models import ModelSizes, build_model
 from bioq.models.recipe import Recipe
 from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
-from bioq.runs.fetched import origin_of
 from bioq.runs.folder import (
     CONFIG,
     RunConfig,
@@ -30,6 +29,7 @@ from bioq.runs.folder import (
     refuse_ensemble,
     require_window_bp,
 )
+from bioq.runs.origin import origin_of
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -332,6 +332,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
+    origin = origin_of(folder)
     return SourceRun(
         run=folder.name,
         path=str(folder),
@@ -339,7 +340,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
         data_fingerprint=stored.data["fingerprint"],
         targets=stored.model["targets"],
         targets_kept=len(kept),
-        address=origin_of(folder),
+        address=None if origin is None else str(origin),
     )
 
 

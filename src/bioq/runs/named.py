@@ -48,7 +48,18 @@ class NamedRun:
         return SHIPPED / self.name
 
 
-RUNS: tuple[NamedRun, ...] = ()
+RUNS = (
+    NamedRun(
+        name="yeast",
+        about="399 DNA-binding and chromatin proteins, ChIP-exo (Rossi et al. 2021)",
+        model="marq",
+        targets=399,
+        organism="Saccharomyces cerevisiae",
+        build="sacCer3",
+        size_bytes=4_794_962,
+        licence="MIT",
+    ),
+)
 """Every run that has a name, in the order of `bioq models`."""
 IMPORTED = ("deepsea", "beluga")
 """The names of the published networks of which 'bioq import' makes a run."""

@@ -299,7 +299,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             {
                 "name": text("bioq", "nonsense", ""),
                 "targets": whole(3, 0, -1),
-                "window_bp": whole(WINDOW_BP, 0, -1, 3),
+                "window_bp": whole(WINDOW_BP, 0, -1, 3, optional=True),
                 "sizes": sizes,
             },
             call=lambda **arguments: undisturbed(bioq.build_model, **arguments).architecture,

@@ -139,6 +139,15 @@ def test_nothing_is_unpickled_but_tensors(is_old: bool, tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_a_pytorch_that_reads_pickles_unsafely_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(deepsea(), tmp_path / "file.pth")
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
+    line = refused(tmp_path / "file.pth", tmp_path / "run")
+    assert line.endswith("(CVE-2026-24747); install PyTorch 2.10 or later")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

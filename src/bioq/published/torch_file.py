@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from bioq.errors import BioqError, reason_of, shown
 from bioq.files.typed import name_text
@@ -17,6 +18,9 @@ from bioq.files.typed import name_text
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80\x02"
 """The first bytes of a checkpoint of PyTorch 1.6 and later, and of an older one."""
+_SAFE_READER = (2, 10)
+"""The first PyTorch in which no fault of `weights_only=True` is known: CVE-2025-32434 is of those
+before 2.6, CVE-2026-24747 of those before 2.10."""
 _STATES = ("state_dict", "model_state_dict", "model")
 """Names under which a training script may save a network among other things."""
 
@@ -28,6 +32,7 @@ def read_torch(file: Path) -> dict[str, Tensor]:
     and runs no code of the file. Raises BioqError for a file that it does not read, that is cut
     short or compressed, or that has no such tensors.
     """
+    _require_safe_reader(file)
     _require_stored(file)
     try:
         with warnings.catch_warnings(action="ignore"):  # about old storages
@@ -44,6 +49,15 @@ def read_torch(file: Path) -> dict[str, Tensor]:
             "short or damaged, take another copy"
         ) from error
     return _checked(file, _state_in(content))
+
+
+def _require_safe_reader(file: Path) -> None:
+    """Raise BioqError for a PyTorch in whose reader of weights a file can run programs."""
+    if TorchVersion(torch.__version__) < _SAFE_READER:
+        raise BioqError(
+            f"{file}: is a PyTorch checkpoint, which PyTorch {torch.__version__} does not read "
+            f"safely (CVE-2026-24747); install PyTorch {'.'.join(map(str, _SAFE_READER))} or later"
+        )
 
 
 def _require_stored(file: Path) -> None:

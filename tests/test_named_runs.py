@@ -167,11 +167,13 @@ def test_every_function_takes_a_name_and_an_address(
 
 
 def test_a_path_that_exists_wins_and_a_name_that_does_not_is_suggested(
-    given: str, run: Path
+    given: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert resolve_run("small") != Path("small")
     Path("small").mkdir()
-    assert resolve_run("small") == Path("small")
+    assert resolve_run("small") == resolve_run("small") == Path("small")
+    note = "note: small is a folder here, so it is read and not BioQ's run small\n"
+    assert capsys.readouterr().err == note
     assert resolve_run(run) == run
     assert resolve_run("no/such/folder") == Path("no/such/folder")
     with pytest.raises(BioqError, match=r"smal: no such folder; did you mean small\? expected"):

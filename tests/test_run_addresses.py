@@ -481,3 +481,14 @@ def test_a_refused_option_downloads_nothing(
     assert main(["predict", "hf:o/n", "x.fa", "--out", "o.tsv", "--batch-size", "0"]) == 2
     assert main(["predict", "hf:o/n", "x.fa", "--out", "o.csv"]) == 2
     assert not site.paths
+
+
+def test_zenodo_over_https_gives_no_link_without_encryption(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = {"key": "run.zip", "size": 1, "checksum": "md5:0"}
+    entry["links"] = {"self": "http://zenodo.org/run.zip"}
+    answer = json.dumps({"id": 1, "files": [entry]})
+    monkeypatch.setenv("BIOQ_ZENODO", "https://zenodo.org")
+    monkeypatch.setattr("bioq.runs.sites.read_text", lambda url, **_: answer)
+    assert "expected https" in refused("zenodo:1")

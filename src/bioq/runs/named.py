@@ -6,11 +6,13 @@ of the package or of the cache is the same for all commands: none writes into it
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import real
 from bioq.options import path_to
+from bioq.progress import say
 from bioq.runs.addresses import FORMS, parse_address
 from bioq.runs.fetched import cached_run, fetched_run
 from bioq.runs.origin import origin_of
@@ -46,7 +48,18 @@ class NamedRun:
         return SHIPPED / self.name
 
 
-RUNS: tuple[NamedRun, ...] = ()
+RUNS = (
+    NamedRun(
+        name="yeast",
+        about="399 DNA-binding and chromatin proteins, ChIP-exo (Rossi et al. 2021)",
+        model="marq",
+        targets=399,
+        organism="Saccharomyces cerevisiae",
+        build="sacCer3",
+        size_bytes=4_794_962,
+        licence="MIT",
+    ),
+)
 """Every run that has a name, in the order of `bioq models`."""
 IMPORTED = ("deepsea", "beluga")
 """The names of the published networks of which 'bioq import' makes a run."""
@@ -62,9 +75,11 @@ def resolve_run(run: str | Path, *, name: str = "run") -> Path:
     reader of the folder names what it expects.
     """
     path, text = path_to(name, run), os.fspath(run)
-    if os.path.lexists(path):
-        return path
     known = _named(text)
+    if os.path.lexists(path):
+        if known is not None:
+            _say_once(f"note: {text} is a folder here, so it is read and not BioQ's run {text}")
+        return path
     if known is not None and known.address is None:
         return known.folder
     address = parse_address(text if known is None or known.address is None else known.address)
@@ -105,6 +120,11 @@ def _unknown(text: str) -> BioqError:
         f"{text}: no such folder; {hint}expected a run folder, a name that 'bioq models' lists, or "
         f"an address {FORMS}"
     )
+
+
+@lru_cache  # a command may name a run several times
+def _say_once(line: str) -> None:
+    say(line)
 
 
 def require_own(run: Path, remedy: str) -> None:

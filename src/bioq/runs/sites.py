@@ -165,7 +165,10 @@ def _zenodo_file(url: str, entry: _RecordFile) -> RemoteFile:
         raise BioqError(
             f"{url}: {entry['key']} has a checksum {kind}, expected md5; a newer BioQ may read it"
         )
-    return RemoteFile(entry["key"], entry["links"]["self"], Checksum("MD5", digits), entry["size"])
+    link = entry["links"]["self"]
+    if url.startswith("https://") and not link.startswith("https://"):
+        raise BioqError(f"{url}: has the link {shown(link)}, expected https as its own address")
+    return RemoteFile(entry["key"], link, Checksum("MD5", digits), entry["size"])
 
 
 def _archive(address: ZenodoAddress, files: Sequence[RemoteFile]) -> RemoteFile:

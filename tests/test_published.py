@@ -105,3 +105,8 @@ def test_the_two_readings_of_keras_differ() -> None:
         keras_probabilities("danq", layers, CODES, reverses=axis) for axis in ("positions", "batch")
     )
     assert abs(positions - batch).max() > 0.01
+
+
+def test_two_lstms_that_read_forward_need_hard_gates() -> None:
+    with pytest.raises(bioq.UsageError, match="which is for gates 'hard' only"):
+        bioq.build_model("danq", targets=3, sizes={"second_lstm": "forward"})

@@ -1,6 +1,7 @@
 """Attribution: gradients against finite differences, complete, in eval mode, model unchanged."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -30,9 +31,19 @@ DEVICES = [
 SMALL = ModelSizes(filters=8, dense_units=8)
 
 
+SIZES = {
+    "bioq": ("bioq", TINY),
+    "danq": ("danq", TINY),
+    "danq, hard gates": ("danq", replace(TINY, gates="hard")),
+    "deepsea": ("deepsea", SMALL),
+    "deepsea, floor": ("deepsea", replace(SMALL, floor=1e-6)),
+    "beluga": ("beluga", replace(SMALL, filter_width=4, pool_width=2)),
+}
+
+
 def make(name: str = "danq") -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
-    sizes = SMALL if name == "deepsea" else TINY
+    name, sizes = SIZES[name]
     model = build_model(name, targets=2, window_bp=200, sizes=sizes).eval()
     with torch.no_grad():  # fresh weights hardly tell windows apart
         for parameter in model.parameters():
@@ -58,7 +69,7 @@ def finite_gradient(model: nn.Module, window: torch.Tensor, target: int) -> np.n
     return ((up - down) / 2e-6).view(window.shape).numpy()
 
 
-@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
+@pytest.mark.parametrize("name", SIZES)
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     model, windows = make(name)
     model, windows = model.double(), windows[:1].double()
@@ -69,7 +80,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
     np.testing.assert_allclose(result.values, windows.numpy() * result.gradient)
 
 
-@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
+@pytest.mark.parametrize("name", SIZES)
 def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> None:
     model, windows = make(name)
     model, windows = model.double(), windows[:1].double()
@@ -91,7 +102,7 @@ def test_integrated_gradients_are_the_mean_of_finite_differences(name: str) -> N
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
+@pytest.mark.parametrize("name", SIZES)
 def test_integrated_gradients_are_complete_in_eval_mode(name: str, device: str) -> None:
     model, windows = make(name)
     model = model.to(device)

@@ -19,8 +19,9 @@ from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
-    ["data"], ["train"], ["ensemble"], ["evaluate"], ["calibrate"], ["predict"], ["variants"],
-    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"], ["models"],
+    ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"], ["calibrate"], ["predict"],
+    ["variants"], ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"],
+    ["models"],
     ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip

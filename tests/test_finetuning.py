@@ -23,6 +23,7 @@ from bioq.runs.weights import read_tensors
 from bioq.training.recipes import FINE_TUNING_RATE, FROZEN_RATE
 
 SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+CONVOLUTIONS = ModelSizes(filters=8, filter_width=6, pool_width=3, dense_units=8)
 QUICK = TrainConfig(epochs=3, batch_size=8, lr=5e-3, warmup_epochs=0.0, device="cpu")
 STILL = replace(QUICK, epochs=1, lr=1e-12)
 """One epoch that moves no weight by as much as float32 can tell."""
@@ -59,13 +60,18 @@ def weights_of(run: Path, name: str = "last") -> dict[str, torch.Tensor]:
     return read_tensors(run / f"{name}.safetensors")[0]
 
 
-@pytest.mark.parametrize("model", ["bioq", "deepsea"])
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        ("bioq", SIZES),
+        ("danq", replace(SIZES, gates="hard")),
+        ("deepsea", replace(CONVOLUTIONS, floor=1e-6)),
+        ("beluga", CONVOLUTIONS),
+    ],
+)
 def test_layers_and_outputs_of_the_same_targets_are_taken_over(
-    masked_data: Dataset, data: Dataset, tmp_path: Path, model: str
+    masked_data: Dataset, data: Dataset, tmp_path: Path, model: str, sizes: ModelSizes
 ) -> None:
-    sizes = SIZES
-    if model == "deepsea":
-        sizes = ModelSizes(filters=8, filter_width=8, pool_width=3, dense_units=8)
     run, tuned = tmp_path / "run", tmp_path / "tuned"
     bioq.train(masked_data, run, model=model, sizes=sizes, config=replace(QUICK, epochs=1))
     bioq.train(data, tuned, from_run=run, config=STILL)

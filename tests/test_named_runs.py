@@ -14,10 +14,11 @@ from bioq import dna
 from bioq.cli import main
 from bioq.errors import BioqError
 from bioq.published.named import NAMED
-from bioq.runs import fetched, named
+from bioq.runs import named
 from bioq.runs.addresses import parse_address
 from bioq.runs.folder import read_config
 from bioq.runs.named import IMPORTED, NamedRun, resolve_run
+from bioq.runs.origin import RECORD
 from bioq.runs.weights import read_tensors, save_tensors
 
 ENTRY = NamedRun(
@@ -49,7 +50,7 @@ def given(
     address: Any = parse_address(ADDRESS)
     home = tmp_path / "cache" / "runs" / address.folder
     shutil.copytree(run, home / address.name)
-    (home / fetched.RECORD).write_text('{"address": "hf:someone/tiny", "licence": "mit"}')
+    (home / RECORD).write_text('{"address": "hf:someone/tiny", "version": "abc", "licence": "mit"}')
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     chosen: str = getattr(request, "param", "small")
@@ -109,6 +110,7 @@ def test_every_command_takes_a_name_or_an_address(
             if ending == ".tsv" and first.exists():
                 assert first.read_bytes() == second.read_bytes()
     assert read_config(Path("train-0")).training["from"]["targets_kept"] == 2
+    assert "address" not in read_config(Path("train-0")).training["from"]
 
 
 @pytest.mark.parametrize("given", ["small", ADDRESS], indirect=True)
@@ -150,16 +152,28 @@ def test_every_function_takes_a_name_and_an_address(
     config = bioq.TrainConfig(epochs=1, device="cpu")
     bioq.train(masked_data, "tuned", from_run=given, config=config)
     bioq.make_ensemble([given, "tuned"], "both")
+    origin = read_config("both").members[0]["origin"]
+    if given == ADDRESS:
+        assert read_config("tuned").training["from"]["address"] == f"{ADDRESS}@abc"
+        assert origin == f"{ADDRESS}@abc"
+    else:
+        assert origin == str(named.SHIPPED / given)
+    resumed = bioq.train(masked_data, "tuned", config=config, resume=True)
+    np.testing.assert_array_equal(
+        bioq.predict(resumed, ["ACGT" * 50]), bioq.predict("tuned", ["ACGT" * 50])
+    )
     scores = bioq.evaluate(given, masked_data, out="here").summary
     assert scores["windows"] == len(masked_data["test"])
 
 
 def test_a_path_that_exists_wins_and_a_name_that_does_not_is_suggested(
-    given: str, run: Path
+    given: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert resolve_run("small") != Path("small")
     Path("small").mkdir()
-    assert resolve_run("small") == Path("small")
+    assert resolve_run("small") == resolve_run("small") == Path("small")
+    note = "note: small is a folder here, so it is read and not BioQ's run small\n"
+    assert capsys.readouterr().err == note
     assert resolve_run(run) == run
     assert resolve_run("no/such/folder") == Path("no/such/folder")
     with pytest.raises(BioqError, match=r"smal: no such folder; did you mean small\? expected"):

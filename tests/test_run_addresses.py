@@ -21,8 +21,9 @@ from bioq.cli import main
 from bioq.errors import BioqError, UsageError
 from bioq.files import download
 from bioq.runs.addresses import HubAddress, WebAddress, ZenodoAddress, parse_address
-from bioq.runs.fetched import RECORD, is_run_file
+from bioq.runs.fetched import is_run_file
 from bioq.runs.named import resolve_run
+from bioq.runs.origin import RECORD
 from bioq.runs.weights import read_tensors, save_tensors
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -283,6 +284,15 @@ def test_a_repository_that_cannot_be_read_is_named(site: Site, status: int, word
     assert not site.statuses
 
 
+def test_a_file_that_the_server_refuses_is_named_with_the_token(run: Path, site: Site) -> None:
+    """Of a gated repository everybody may read the list of files, and nobody the files."""
+    serve_hub(site, files_of(run))
+    site.files[f"/o/n/resolve/{COMMIT}/model.safetensors"] = None
+    line = refused("hf:o/n")
+    assert "model.safetensors: the server answered 404" in line
+    assert "a private or gated repository needs a token in HF_TOKEN" in line
+
+
 def test_no_network_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "no answer (Connection refused); check the network" in refused("hf:o/n")
@@ -292,6 +302,7 @@ def test_no_network_is_one_line_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     ("change", "words"),
     [
         (lambda answer: answer.pop("sha"), "has no sha"),
+        (lambda answer: answer.update(sha="../../x"), "expected letters and digits"),
         (lambda answer: answer.update(siblings={}), "siblings is {}, expected a list"),
         (lambda answer: answer["siblings"][0].update(size=-1), "size is -1"),
         (lambda answer: answer["siblings"][0].update(rfilename=3), "rfilename is 3"),
@@ -470,3 +481,14 @@ def test_a_refused_option_downloads_nothing(
     assert main(["predict", "hf:o/n", "x.fa", "--out", "o.tsv", "--batch-size", "0"]) == 2
     assert main(["predict", "hf:o/n", "x.fa", "--out", "o.csv"]) == 2
     assert not site.paths
+
+
+def test_zenodo_over_https_gives_no_link_without_encryption(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = {"key": "run.zip", "size": 1, "checksum": "md5:0"}
+    entry["links"] = {"self": "http://zenodo.org/run.zip"}
+    answer = json.dumps({"id": 1, "files": [entry]})
+    monkeypatch.setenv("BIOQ_ZENODO", "https://zenodo.org")
+    monkeypatch.setattr("bioq.runs.sites.read_text", lambda url, **_: answer)
+    assert "expected https" in refused("zenodo:1")

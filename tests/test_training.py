@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from bioq.training.loop import TrainingLoop
 from bioq.training.recipes import RECIPES, learning_rate_at
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
+LSTM = replace(SMALL, filters=16, lstm_units=8, dense_units=16)
+CONVOLUTIONS = ModelSizes(filters=16, pool_width=2, dense_units=16)
 QUICK = TrainConfig(epochs=3, batch_size=8, patience=0, lr=5e-3, warmup_epochs=0.0)
 TIMINGS = ["seconds", "windows_per_s"]
 
@@ -49,8 +52,17 @@ def assert_same_run(first: Path, second: Path) -> None:
     pd.testing.assert_frame_equal(history, other_history, check_exact=True)
 
 
-@pytest.mark.parametrize("model", ["bioq", "danq", "deepsea"])
-def test_training_learns_a_planted_motif(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        ("bioq", LSTM),
+        ("danq", LSTM),
+        ("danq", replace(LSTM, gates="hard")),
+        ("deepsea", replace(CONVOLUTIONS, filter_width=8)),
+        ("beluga", replace(CONVOLUTIONS, filter_width=5)),
+    ],
+)
+def test_training_learns_a_planted_motif(model: str, sizes: ModelSizes, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     description = Description(made_by="peaks", window_bp=100, bin_bp=20, label_rule="any")
     motif = np.array([0, 3, 2, 0, 1, 3, 1, 0], dtype=np.uint8)
@@ -63,12 +75,6 @@ def test_training_learns_a_planted_motif(model: str, tmp_path: Path) -> None:
                 codes[row, start : start + 8] = motif
             with writer.split(name) as split:
                 split.append(codes, pack_labels(labels))
-    sizes = (
-        ModelSizes(filters=16, filter_width=8, dense_units=16)
-        if model == "deepsea"
-        else ModelSizes(filters=16, filter_width=8, lstm_units=8, dense_units=16)
-    )
-    sizes = ModelSizes(**{**vars(sizes), "pool_width": 2 if model == "deepsea" else 10})
     config = TrainConfig(epochs=12, batch_size=16, lr=2e-3, patience=0, strands="forward")
     bioq.train(tmp_path / "data", tmp_path / "run", model=model, sizes=sizes, config=config)
     assert read_history(tmp_path / "run")["valid_macro_roc_auc"].max() > 0.9

@@ -52,7 +52,8 @@ def _of_name(run: NamedRun) -> list[str]:
 def _of_cache() -> Iterator[list[str]]:
     """Yield the rows of the addresses that were downloaded before."""
     known = {run.address for run in RUNS}
-    for address, folder, record in cached_runs():
+    for folder, origin in cached_runs():
+        address = str(origin.address)
         if address in known:
             continue
         size = _in_mb(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
@@ -66,15 +67,14 @@ def _of_cache() -> Iterator[list[str]]:
             model = f"{model} of {len(config.members)}"
         organism = GENOMES.get(config.genome_build, "").partition(",")[0]
         facts = [model, f"{config.model['targets']:,}", organism, config.genome_build]
-        yield [address, *facts, size, record.get("licence") or "", str(folder)]
+        yield [address, *facts, size, origin.licence or "", str(folder)]
 
 
 def _of_publications() -> Iterator[list[str]]:
     """Yield the rows of the published networks that 'bioq import' downloads."""
-    for name, file in NAMED.items():
-        publication = next(
-            layout.publication for layout in LAYOUTS if file.md5 in layout.publication.files
-        )
+    publications = {layout.name: layout.publication for layout in LAYOUTS}
+    for name in NAMED:
+        publication = publications[name]
         facts = [publication.title, f"{publication.targets:,}", "human", GENOME]
         where = f"'bioq import {name} --out {name}' makes a run"
         yield [name, *facts, "", publication.licence, where]

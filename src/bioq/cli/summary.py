@@ -84,6 +84,11 @@ def summary(
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
+    if run is not None and run.published:
+        began = "weights of" if run.imported else "training started from"
+        licence = run.published["licence"]
+        ending = f", licence: {licence}" if licence else ""
+        print_line(f"{began} {run.published['title']}{ending}")
     if run is not None and run.genome_build:
         print_line(f"trained on the genome {run.genome_build}")
     if run is not None and has_history(folder):

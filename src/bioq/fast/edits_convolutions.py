@@ -19,9 +19,7 @@ class EditedConvolutions:
         self._convolution = layers.kmers(dtype)
         self._floor = layers.floor
         self.reach = layers.first.reach
-        self._layers = [
-            (in_dtype(layer.convolution, dtype), layer.reach) for layer in layers.others
-        ]
+        self._layers = layers.following(dtype)
         dense = in_dtype(model.dense, dtype)
         weights = dense.weight.detach().view(-1, layers.filters, layers.positions)
         self._dense_weights = weights.transpose(1, 2).flatten(1)  # by position, then filter
@@ -33,7 +31,8 @@ class EditedConvolutions:
         width, pool = self.reach.width, self.reach.pool_width
         maps = self._convolution(codes)[:, : self.reach.positions].transpose(1, 2)
         piece = self._convolution(edited[:, low * pool : high * pool + width - 1]).transpose(1, 2)
-        for convolution, reach in self._layers:
+        for convolve in self._layers:
+            reach = convolve.reach
             begin, end = reach.span(low, high - 1)
             start, stop = begin * reach.pool_width, end * reach.pool_width + reach.width - 1
             around = maps[:, :, start:stop][of]
@@ -41,12 +40,7 @@ class EditedConvolutions:
             around[:, :, seen.start - start : seen.stop - start] = piece[
                 :, :, seen.start - low : seen.stop - low
             ]
-            maps, piece = (
-                functional.max_pool1d(
-                    lift_(convolution(part), self._floor), reach.pool_width
-                ).relu_()
-                for part in (maps, around)
-            )
+            maps, piece = convolve(maps), convolve(around)
             low, high = int(begin), int(end)
         piece -= maps[:, :, low:high][of]
         weights, filters = self._dense_weights, maps.shape[1]

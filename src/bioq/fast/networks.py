@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from bioq.fast.convolutions import Convolutions
 from bioq.fast.kmers import KmerConvolution, count_kmers
-from bioq.fast.layers import PackedLinear, in_dtype, lift_, pool_width
+from bioq.fast.layers import PackedLinear, lift_, pool_width
 from bioq.fast.recurrence import pack_lstm
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
@@ -42,21 +42,23 @@ class FastConvolutions:
     def __init__(self, model: DeepSEA | Beluga, dtype: torch.dtype):
         layers = Convolutions(model)
         self._floor = layers.floor
-        self._first = layers.kmers(dtype)
-        self._others = [
-            (in_dtype(layer.convolution, dtype), layer.reach.pool_width) for layer in layers.others
-        ]
+        self._first, self._others = layers.kmers(dtype), layers.following(dtype)
+        self._at_once = layers.windows_at_once
         self._dense = PackedLinear(model.dense, dtype)
         self._output = PackedLinear(model.output, dtype)
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Return logits float32 `(n, targets)` of codes uint8 `(n, window_bp)`."""
-        maps = self._first(codes).transpose(1, 2)  # (n, filter, position)
-        for convolution, pool in self._others:
-            maps = lift_(convolution(maps), self._floor)
-            maps = functional.relu(functional.max_pool1d(maps, pool))
-        hidden = lift_(self._dense(torch.flatten(maps, 1)), self._floor).relu_()
+        parts = [self._flat(part) for part in torch.split(codes, self._at_once)]
+        hidden = lift_(self._dense(torch.cat(parts)), self._floor).relu_()
         return self._output(hidden).float()
+
+    def _flat(self, codes: Tensor) -> Tensor:
+        """Return the inputs of the dense layer."""
+        maps = self._first(codes).transpose(1, 2)  # (n, filter, position)
+        for convolve in self._others:
+            maps = convolve(maps)
+        return torch.flatten(maps, 1)
 
 
 class FastMarq:

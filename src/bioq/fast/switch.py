@@ -52,6 +52,6 @@ def _layers(model: nn.Module) -> list[object]:
     layers: list[object] = []
     for layer in model.modules():
         layers += (type(layer), "forward" in vars(layer))
-        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM | nn.Threshold | HardLSTM):
+        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM | HardLSTM):
             layers += [getattr(layer, name, None) for name in layer.__constants__]
     return layers

@@ -180,6 +180,8 @@ class _Bounded:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence == 0:
+            if offset < 0:
+                raise ValueError("a part begins before the archive")
             self._require_within(offset)
         position: int = self._file.seek(offset, whence)
         return position

@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import shutil
+import socket
 import time
 import urllib.error
 import urllib.parse
@@ -49,6 +50,7 @@ def fetch(
     checksum: Checksum | None = None,
     check: Callable[[Path], None] = lambda path: None,
     remedy: str = "",
+    if_refused: str = "",
     headers: Mapping[str, str] | None = None,
     most_bytes: int | None = None,
     room_factor: float = 1.0,
@@ -60,8 +62,9 @@ def fetch(
     An incomplete download is kept as `out` + `.part`; a later call resumes it if the server still
     has the same file. The disk must have `room_factor` times the length free. `check` gets the
     complete file before it has its name, and raises BioqError for a file with other content, which
-    is removed. `remedy` is the end of every message: what else the user can do. `headers` are sent
-    with each request to the server of `url`.
+    is removed. `remedy` is the end of every message: what else the user can do; `if_refused` is
+    what to check if the server answers with an error. `headers` are sent with each request to the
+    server of `url`.
     Raises BioqError if `out` exists, the server refuses or keeps closing the connection, the file
     has more than `most_bytes`, the disk has too little space, or the length or checksum differs
     from the expected value.
@@ -69,7 +72,7 @@ def fetch(
     out = Path(out)
     files.require_absent(out)
     require_web_address(url)
-    part = _Part(out, url, f"; {remedy}" if remedy else "", headers or {}, most_bytes)
+    part = _Part(out, url, f"; {remedy}" if remedy else "", if_refused, headers or {}, most_bytes)
     with _disk_errors(part):
         out.parent.mkdir(parents=True, exist_ok=True)
         _download_all(part, room_factor, free_bytes, sleep)
@@ -77,12 +80,17 @@ def fetch(
 
 
 def read_text(
-    url: str, *, remedy: str = "", headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    remedy: str = "",
+    if_refused: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> str | None:
     """Return a small text of a server, such as a list of checksums; None if it has no such file.
 
     One try, so that a machine without a network gets the error at once. Raises BioqError, which
-    ends with `remedy`, if the server does not answer, or the text is larger than MOST_TEXT_BYTES.
+    ends with `remedy`, if the server does not answer or answers with an error, for which
+    `if_refused` is what to check, and if the text is larger than MOST_TEXT_BYTES.
     """
     require_web_address(url)
     ending = f"; {remedy}" if remedy else ""
@@ -94,7 +102,7 @@ def read_text(
         if error.code in _ABSENT:
             return None
         is_refused = 400 <= error.code < 500 and error.code not in _BUSY
-        advice = "check the address" if is_refused else "try again later"
+        advice = (if_refused or "check the address") if is_refused else "try again later"
         raise BioqError(
             f"{url}: the server answered {error.code} {error.reason}; {advice}{ending}"
         ) from error
@@ -205,6 +213,7 @@ class _Part:
         out: Path,
         url: str,
         ending: str,
+        if_refused: str,
         headers: Mapping[str, str],
         most_bytes: int | None,
     ):
@@ -214,6 +223,7 @@ class _Part:
         self.most_bytes = most_bytes
         self.ending = ending
         """The end of a message: what else the user can do."""
+        self.if_refused = if_refused
         self.path = out.with_name(f"{out.name}.part")
         self._note = out.with_name(f"{out.name}.part.json")
 
@@ -299,10 +309,15 @@ def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPRespo
         if error.code >= 500 or error.code in _BUSY:
             raise _Broken(f"the server answered {error.code} {error.reason}") from error
         raise BioqError(
-            f"{part.url}: the server answered {error.code} {error.reason}; check the "
-            f"address{part.ending}"
+            f"{part.url}: the server answered {error.code} {error.reason}; "
+            f"{part.if_refused or 'check the address'}{part.ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
+        is_without_network = isinstance(getattr(error, "reason", None), socket.gaierror)
+        if is_without_network and not part.bytes_done():  # another try would be the same
+            raise BioqError(
+                f"{part.url}: no answer ({_reason(error)}); check the network{part.ending}"
+            ) from error
         raise _Broken(f"no answer ({_reason(error)})") from error
     return answer
 

@@ -47,7 +47,7 @@ class DeepSEA(nn.Module):
         self.conv3 = nn.Conv1d(filters * 3 // 2, filters * 3, width)
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.pool2 = nn.MaxPool1d(sizes.pool_width)
-        self.relu1, self.relu2, self.relu3, self.relu = (_activation(sizes.floor) for _ in range(4))
+        self.relu1, self.relu2, self.relu3, self.relu = (nn.ReLU() for _ in range(4))
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions[2] * filters * 3, sizes.dense_units)
@@ -55,24 +55,24 @@ class DeepSEA(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of float one-hot windows `(batch, 4, window_bp)`."""
-        return self.after_pooling(self.pool(self.relu1(self.conv1(windows))))
+        return self.after_pooling(self.pool(self._lifted(self.relu1(self.conv1(windows)))))
 
     def after_pooling(self, pooled: Tensor) -> Tensor:
         """Return logits `(batch, targets)` of the first convolution's pooled activations
         `(batch, filter, position)`."""
         # (batch, filter, position) until the last convolution, with ever fewer positions
         maps = self.drop_conv(pooled)
-        maps = self.drop_conv(self.pool2(self.relu2(self.conv2(maps))))
-        maps = self.drop_head(self.relu3(self.conv3(maps)))
+        maps = self.drop_conv(self.pool2(self._lifted(self.relu2(self.conv2(maps)))))
+        maps = self.drop_head(self._lifted(self.relu3(self.conv3(maps))))
         flat = torch.flatten(maps, 1)  # (batch, 3 * filters * position)
-        hidden = self.relu(self.dense(flat))  # (batch, dense_units)
+        hidden = self._lifted(self.relu(self.dense(flat)))  # (batch, dense_units)
         logits: Tensor = self.output(hidden)  # (batch, target)
         return logits
 
-
-def _activation(floor: float) -> nn.Module:
-    """Return a layer that replaces numbers that are not above 0 by `floor`."""
-    return nn.Threshold(0.0, floor) if floor else nn.ReLU()
+    def _lifted(self, outputs: Tensor) -> Tensor:
+        """Return the outputs of a ReLU with the floor in place of zeros. The floor is added: for
+        DeepLIFT the network is then one of ReLUs, which it knows."""
+        return torch.add(outputs, outputs == 0, alpha=self.floor) if self.floor else outputs
 
 
 FAMILY = Family(

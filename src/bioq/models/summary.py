@@ -92,7 +92,8 @@ def summarise(model: nn.Module) -> Summary:
     architecture: dict[str, Any] = model.architecture  # type: ignore[assignment]
     weight = next(model.parameters())
     windows = torch.zeros(1, 4, architecture["window_bp"], device=weight.device, dtype=weight.dtype)
-    tracer = _Tracer(windows.requires_grad_(), model.output)
+    floor = architecture["sizes"].get("floor", 0.0)
+    tracer = _Tracer(windows.requires_grad_(), model.output, floor)
     hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in model.named_children()]
     try:
         with torch.enable_grad(), eval_mode(model):
@@ -112,7 +113,8 @@ class _Tracer:
     are the first ones met on the way back. No gradient is computed.
     """
 
-    def __init__(self, windows: Tensor, output: nn.Module | Tensor):
+    def __init__(self, windows: Tensor, output: nn.Module | Tensor, floor: float):
+        self._relu = f"ReLU with floor {floor:g}" if floor else "ReLU"
         self.layers = [
             Layer("windows", "one-hot bases", ("base", "position"), tuple(windows.shape[1:]), 0, 0)
         ]
@@ -129,9 +131,8 @@ class _Tracer:
             kind = _OUTPUT if module is self._output else _kind_of(module)
             sources = self._sources(*inputs)
             given = self.layers[sources[0]]
-            if type(module) in _ACTIVATIONS:
-                activation = _ACTIVATIONS[type(module)](module)
-                self.layers[sources[0]] = replace(given, kind=f"{given.kind}, {activation}")
+            if isinstance(module, nn.ReLU):
+                self.layers[sources[0]] = replace(given, kind=f"{given.kind}, {self._relu}")
                 return
             shape = tuple(result.shape[1:])  # of one window
             layer = Layer(
@@ -225,10 +226,5 @@ _KINDS: Mapping[type[nn.Module], LayerKind] = {
     nn.LayerNorm: LayerKind(lambda _: "norm", ("position", "filter")),
     **{layer: kind for family in FAMILIES for layer, kind in family.layers.items()},
 }
-_ACTIVATIONS: Mapping[type[nn.Module], Callable[[Any], str]] = {
-    nn.ReLU: lambda _: "ReLU",
-    nn.Threshold: lambda layer: f"ReLU with floor {layer.value:g}",
-}
-"""Named in the description of the layer before them."""
 _OUTPUT = LayerKind(lambda _: "dense", ("position", "target"), _dense_flops)
 """The last layer, `output` in every model."""

@@ -157,6 +157,8 @@ def settings(run: Path, config: RunConfig) -> list[tuple[str, str]]:
     ]
     if config.training.get("motifs"):
         rows.append(("motifs", str(config.training["motifs"])))
+    published = {name: value for name, value in (config.published or {}).items() if value}
+    rows += [(f"published {_words(name)}", str(value)) for name, value in published.items()]
     rows += [(f"{name} version", str(value)) for name, value in config.versions.items()]
     return rows
 

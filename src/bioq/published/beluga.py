@@ -38,9 +38,10 @@ _FILTERS = ("filters", "filters", "third filters", "third filters", "2 filters",
 def _shapes() -> dict[str, Shape]:
     shapes: dict[str, Shape] = {}
     names = list(_LAYERS.values())
+    inputs: Shape = (4, *_FILTERS)
     convolutions: list[Shape] = [
-        (filters, inputs, 1, "filter_width")
-        for filters, inputs in zip(_FILTERS, (4, *_FILTERS), strict=False)
+        (filters, channels, 1, "filter_width")
+        for filters, channels in zip(_FILTERS, inputs, strict=False)
     ]
     dense: list[Shape] = [("dense_units", "inputs"), ("targets", "dense_units")]
     for name, shape in zip(names, convolutions + dense, strict=True):
@@ -79,7 +80,10 @@ LAYOUT = Layout(
     publication=Publication(
         title="Beluga (Zhou et al. 2018)",
         citation="Zhou et al. 2018, Nature Genetics 50:1171, doi:10.1038/s41588-018-0160-6",
-        licence="for non-commercial use (Princeton Academic Use Software Agreement)",
+        licence=(
+            "Princeton Academic Use Software Agreement, for non-commercial use: "
+            "https://github.com/kipoi/models/blob/master/DeepSEA/beluga/LICENSE"
+        ),
         window_bp=2000,
         targets=2002,
         files={

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 
 from bioq.dataset import TARGETS
 from bioq.dataset.targets import read_target_table, write_target_table
-from bioq.errors import BioqError, UsageError, counted
+from bioq.errors import BioqError, UsageError, counted, some
 from bioq.files import new_folder, refuse_input, require_absent, sha256
 from bioq.genome.builds import MITOCHONDRION, build_named
 from bioq.models import build_model
+from bioq.models.families import PUBLISHED
 from bioq.options import MOST_WINDOW_BP, of_type, one_of, path_to, text, whole_number
 from bioq.progress import say
 from bioq.published.layout import CHANNELS, Layout, Network, Reading, sizes_of
@@ -46,6 +47,7 @@ class _Read:
     reading: Reading
     architecture: Mapping[str, Any]
     """The arguments of `build_model`, complete."""
+    md5: str
 
     @property
     def has_published_targets(self) -> bool:
@@ -82,9 +84,10 @@ def import_model(
     url = None if from_url is None else text("from_url", from_url)
     of_type("force", force, bool, "True or False")
     require_absent(out, replaces=FOLDER_KIND if force else None)
-    refuse_input(out, what, sheet)
+    refuse_input(out, what if what.is_file() else None, sheet)
     read = _read(published_file(what, url), window_bp, second_lstm)
     table = _targets(read, sheet)
+    _report(read)
     with new_folder(out, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(table, folder / TARGETS)
         config = json.dumps(_config(read, is_named=sheet is not None), indent=2) + "\n"
@@ -92,6 +95,35 @@ def import_model(
         save_tensors(read.network.weights, folder / BEST)
         load(folder)  # raises if it cannot be used
     return load(out)
+
+
+def _report(read: _Read) -> None:
+    """Print what a file was read as, and what is recorded of it without a proof."""
+    publication, network = read.layout.publication, read.network
+    licence = f"; licence of its weights: {publication.licence}" if publication.licence else ""
+    say(
+        f"{read.file}: {publication.title}, {counted(network.targets, 'target')}, windows of "
+        f"{read.reading.window_bp:,} bp{licence}"
+    )
+    if read.layout.has_second_lstm:
+        say(
+            f"the second LSTM reads {read.reading.second_lstm} (--second-lstm): the file does not "
+            "show which is right; only the right one gives the published scores "
+            "(docs/published-models.md)"
+        )
+    if publication.files and read.md5 not in publication.files:
+        say(
+            f"note: {read.file}: its MD5 {read.md5} is not that of the published file, so other "
+            "weights may be in it; licence and citation are those of the published ones"
+        )
+    found = read.architecture["sizes"]
+    other = [
+        f"{name} {found[name]} (published {size})"
+        for name, size in asdict(PUBLISHED[network.model]).items()
+        if isinstance(size, int) and size != found[name]
+    ]
+    if other:
+        say(f"note: {read.file}: has other sizes than the published network: {some(other)}")
 
 
 def _read(file: Path, window_bp: int | None, second_lstm: str) -> _Read:
@@ -117,7 +149,7 @@ def _read(file: Path, window_bp: int | None, second_lstm: str) -> _Read:
     except BioqError as error:
         raise BioqError(f"{file}: as {layout.publication.title}: {error}") from error
     require_finite(file, network.weights)
-    return _Read(file, layout, network, reading, architecture)
+    return _Read(file, layout, network, reading, architecture, _md5(file))
 
 
 def _require_same(network: Network, expected: Mapping[str, torch.Tensor]) -> None:
@@ -155,7 +187,6 @@ def _config(read: _Read, *, is_named: bool) -> dict[str, Any]:
     """Return the content of `config.json`."""
     is_published = read.has_published_targets and not is_named
     publication = read.layout.publication
-    md5 = _md5(read.file)
     return {
         **HEADER,
         "model": read.architecture,
@@ -173,9 +204,9 @@ def _config(read: _Read, *, is_named: bool) -> dict[str, Any]:
             "layout": read.layout.name,
             "title": publication.title,
             "file": read.file.name,
-            "url": publication.files.get(md5),
+            "url": publication.files.get(read.md5),
             "sha256": sha256(read.file),
-            "md5": md5,
+            "md5": read.md5,
             "licence": publication.licence,
             "citation": publication.citation,
             "genome": GENOME if is_published else "",

@@ -1,7 +1,7 @@
 """Published models by name: downloaded once, then read from the cache."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from bioq.files.checksum import Checksum
 from bioq.files.download import fetch
 from bioq.files.streams import require_file
 from bioq.progress import say
+from bioq.published.layout import Layout
+from bioq.published.layouts import LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,14 @@ class PublishedFile:
     md5: str
 
 
-NAMED: Mapping[str, PublishedFile] = {
-    "deepsea": PublishedFile(
-        "DeepSEA (Zhou & Troyanskaya 2015)",
-        "https://zenodo.org/record/1466993/files/deepsea_predict.pth?download=1",
-        "89e640bf6bdbe1ff165f484d9796efc7",
-    ),
-    "beluga": PublishedFile(
-        "Beluga (Zhou et al. 2018)",
-        "https://zenodo.org/record/3402406/files/deepsea.beluga.pth?download=1",
-        "62360f2db4ac96554d28d058b50ab654",
-    ),
-}
-"""Name -> its file. The links to DanQ's files are dead."""
+def _named(layouts: Iterable[Layout]) -> Iterator[tuple[str, PublishedFile]]:
+    for layout in layouts:
+        for md5, url in list(layout.publication.files.items())[:1]:
+            yield layout.name, PublishedFile(layout.publication.title, url, md5)
+
+
+NAMED: Mapping[str, PublishedFile] = dict(_named(LAYOUTS))
+"""Name of a layout -> the first file of its publication. The links to DanQ's files are dead."""
 _REMEDY = "or give the file itself, or a mirror of it with --from-url"
 
 

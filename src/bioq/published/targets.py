@@ -9,8 +9,8 @@ these three.
 
 Beluga has 2,002: the first 815 of DeepSEA (DNase and factors), then assays of Roadmap Epigenomics
 and ENCODE, which `beluga_roadmap.tsv` lists for each cell, in order. Source: the names of the
-experiments in `predictor_names.txt` of Beluga in kipoi/models; they are facts, and the licence of
-the weights is not theirs. A Roadmap target whose name ENCODE's part has ends with |Roadmap.
+experiments in `predictor_names.txt` of Beluga in kipoi/models; they are facts and do not have the
+licence of the weights. A Roadmap target whose name ENCODE's part has ends with |Roadmap.
 """
 
 from pathlib import Path

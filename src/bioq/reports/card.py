@@ -59,8 +59,8 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
         say(f"{folder / CONFIG}: {removed}, so that the folder can be shared: {some(paths)}")
     about = described(folder)
     if existing is None:
-        imported = about.config.imported or {}
-        _write(folder, _new(about, licence or imported.get("licence") or None))
+        published = about.config.published or {}
+        _write(folder, _new(about, licence or published.get("licence") or None))
     else:
         card = _with_part(existing, _BODY, sections(about))
         if licence is not None:

@@ -102,17 +102,27 @@ def _use(run: Described) -> Iterator[str]:
 
 
 def _origin(run: Described) -> Iterator[str]:
-    """Yield where the weights of an imported run come from."""
+    """Yield the published weights that a run has, or from which its training started."""
     imported = [(folder, config.imported) for folder, config in run.members if config.imported]
-    if imported:
+    started = [
+        (folder, config.started_from) for folder, config in run.members if config.started_from
+    ]
+    if imported or started:
         yield "## Origin"
         yield ""
+    if imported:
         yield "The weights are published, and were converted by `bioq import`:"
     for folder, origin in imported:
         named = [(key.replace("_", " "), value) for key, value in origin.items() if value]
         rows = [(plain(key), plain(str(value))) for key, value in named]
         yield ""
         yield from markdown_table([("weights", plain(folder.resolve().name)), *rows])
+    for folder, source in started:
+        licence = f", licence: {plain(source['licence'])}" if source["licence"] else ""
+        yield (
+            f"The training of {plain(folder.resolve().name)} started from published weights: "
+            f"{plain(source['citation'])}{licence}."
+        )
 
 
 def _data(run: Described) -> Iterator[str]:

@@ -79,9 +79,9 @@ def write_report(
 
 def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> Path:
     evaluation = read_evaluation(run, split)
-    config = _trained(run)
+    config = _one_network(run)
     drawn = list(figures_of_scores(evaluation))
-    if config is not None:
+    if config is not None and config.imported is None:
         drawn += figures_of_training(run, config)
     drawn += figures_of_published(evaluation.per_target)
     if config is not None:
@@ -125,8 +125,8 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
     return folder / REPORT
 
 
-def _trained(run: Path) -> RunConfig | None:
-    """Return the configuration of a run that was trained; None for an ensemble, and for a folder
+def _one_network(run: Path) -> RunConfig | None:
+    """Return the configuration of a run with one network; None for an ensemble, and for a folder
     that has the evaluation of a run elsewhere."""
     config = read_config(run) if (run / CONFIG).exists() else None
     return None if config is None or config.members else config
@@ -189,7 +189,21 @@ def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]
 
 
 def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
-    """Return the commands that train and evaluate this run again."""
+    """Return the commands that train, or import, and evaluate this run again."""
+    evaluate = ["bioq", "evaluate", run.name, summary["data"]["name"], "--split", summary["split"]]
+    for name, default in (("strands", "both"), ("precision", "32")):
+        if summary[name] != default:
+            evaluate += [f"--{name}", summary[name]]
+    made = _train_command(run, summary, config)
+    if config.imported is not None:
+        made = ["bioq", "import", config.imported["file"], "--out", run.name]
+        if config.imported["second_lstm"] == "forward":
+            made += ["--second-lstm", "forward"]
+    return f"{shlex.join(made)}\n{shlex.join(evaluate)}\n"
+
+
+def _train_command(run: Path, summary: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """Return the words of the command that trains this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
     if config.fold is not None:
@@ -210,11 +224,7 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
             train.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             train += [f"--{flag}", value if isinstance(value, str) else json.dumps(value)]
-    evaluate = ["bioq", "evaluate", run.name, data, "--split", summary["split"]]
-    for name, default in (("strands", "both"), ("precision", "32")):
-        if summary[name] != default:
-            evaluate += [f"--{name}", summary[name]]
-    return f"{shlex.join(train)}\n{shlex.join(evaluate)}\n"
+    return train
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -61,7 +61,7 @@ class MemberEntry(TypedDict):
     name: Line
     """The name of its folder in `members/`."""
     origin: Name
-    """The folder that it was copied from."""
+    """The folder that it was copied from, or the address that it was downloaded from."""
     weights: Line
     """SHA-256 of its file of best weights."""
 
@@ -89,6 +89,14 @@ class ImportedEntry(TypedDict):
     """The direction in which the second LSTM reads, where the file does not decide it."""
 
 
+class StartEntry(TypedDict):
+    """The published weights from which a training started, directly or through other runs."""
+
+    title: Line
+    citation: Line
+    licence: Line
+
+
 class ConfigFile(TypedDict):
     """The content of `config.json`."""
 
@@ -100,3 +108,5 @@ class ConfigFile(TypedDict):
     """Of an ensemble; a run that was trained has none."""
     imported: NotRequired[ImportedEntry]
     """Of a run that `bioq import` made."""
+    started_from: NotRequired[StartEntry]
+    """Of a run whose training started from such a run."""

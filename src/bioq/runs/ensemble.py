@@ -32,6 +32,7 @@ from bioq.runs.folder import (
     software,
 )
 from bioq.runs.named import resolve_run
+from bioq.runs.origin import origin_of
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import weights_sha256
 
@@ -74,7 +75,11 @@ def make_ensemble(
         for folder, name in zip(folders, names, strict=True):
             _copy(folder, partial / MEMBERS / name)
         entries = [
-            {"name": name, "origin": str(real(folder)), "weights": weights[folder]}
+            {
+                "name": name,
+                "origin": str(origin_of(folder) or real(folder)),
+                "weights": weights[folder],
+            }
             for folder, name in zip(folders, names, strict=True)
         ]
         _write_config(partial, entries)

@@ -5,7 +5,6 @@ and the version. What is incomplete has another name, so an interrupted download
 """
 
 import fnmatch
-import json
 import os
 import re
 import shutil
@@ -14,20 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from bioq.dataset import TARGETS
-from bioq.errors import BioqError, some
-from bioq.files import new_folder, write_json
+from bioq.errors import BioqError, NotWrittenError, some
+from bioq.files import new_folder
 from bioq.files.archives import unpack
 from bioq.files.cache import being_filled, cache_folder
 from bioq.files.download import fetch
 from bioq.files.inside import require_inside, require_kept
 from bioq.progress import say
-from bioq.runs.addresses import MAIN, Address, HubAddress, parse_address
+from bioq.runs.addresses import MAIN, Address, HubAddress
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.folder import BEST, CONFIG, HISTORY, MEMBERS, read_config, read_members, read_targets
+from bioq.runs.origin import RECORD, Origin, origin_of, write_origin
 from bioq.runs.sites import Listing, RemoteFile, listing_of
 
-RECORD = "bioq-address.json"
-"""The file beside a run of the cache that records where it is from."""
 _FILES = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, HISTORY, "README.md", "LICENSE*")
 """What is downloaded of a run, and of a member of an ensemble: what commands read, and what people
 read. The state of a training is not."""
@@ -57,14 +55,13 @@ def cached_run(address: Address) -> Path | None:
     return run if (run / CONFIG).is_file() else None  # it has its name only when it is complete
 
 
-def cached_runs() -> Iterator[tuple[str, Path, Mapping[str, Any]]]:
-    """Yield the address, the folder and the record of each run in the cache, in order."""
+def cached_runs() -> Iterator[tuple[Path, Origin]]:
+    """Yield the folder and the origin of each run in the cache, in order."""
     for file in sorted(_runs().rglob(RECORD)):
-        record = record_of(file)
-        address = None if record is None else parse_address(str(record.get("address")))
-        run = None if address is None else cached_run(address)
-        if run is not None and record is not None:
-            yield str(address), run, record
+        origin = origin_of(file)  # the record is beside itself
+        run = None if origin is None else cached_run(origin.address)
+        if run is not None and origin is not None:
+            yield run, origin
 
 
 def _runs() -> Path:
@@ -74,16 +71,6 @@ def _runs() -> Path:
 
 def _home_of(address: Address) -> Path:
     return _runs() / address.folder
-
-
-def record_of(run: Path) -> Mapping[str, Any] | None:
-    """Return the content of RECORD beside a run: address, version and licence; None for a run that
-    was not downloaded."""
-    try:
-        record: Any = json.loads((run.resolve().parent / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def is_run_file(name: str) -> bool:
@@ -98,14 +85,13 @@ def is_run_file(name: str) -> bool:
 def _download(address: Address, home: Path, run: Path) -> None:
     say(f"run {address}: downloading it to {run}, once")
     listing = listing_of(address, is_run_file)
-    record = {"address": str(address), "version": listing.version, "licence": listing.licence}
-    write_json(home / RECORD, record)
+    write_origin(home, Origin(address, listing.version, listing.licence))
     if listing.archive is not None:
         _unpacked(address, listing, listing.archive, run)
     else:
         _downloaded(address, listing, home / f"{listing.version}.partial", run)
     if isinstance(address, HubAddress) and address.revision == MAIN:
-        say(f"run {address}: this is {address}@{listing.version}, a name that never changes")
+        say(f"run {address}: this is {origin_of(run)}, an address of which the run never changes")
     if listing.licence:
         say(f"run {address}: licence {listing.licence}")
 
@@ -121,6 +107,8 @@ def _downloaded(address: Address, listing: Listing, partial: Path, run: Path) ->
             _require_run(address, partial, read_config)
     _require_run(address, partial, _read_all)
     os.rename(partial, run)
+    for left in run.parent.glob("*.partial"):  # of an older revision
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _unpacked(address: Address, listing: Listing, archive: RemoteFile, run: Path) -> None:
@@ -134,8 +122,12 @@ def _unpacked(address: Address, listing: Listing, archive: RemoteFile, run: Path
                 file, partial, lambda names: _files_of_run(address, names), label=str(address)
             )
             _require_run(address, partial, _read_all)
-    finally:
-        file.unlink()  # also if it is no run: the next call downloads it again
+    except NotWrittenError:  # the archive is not the reason: it stays for the next call
+        raise
+    except BioqError:
+        file.unlink()
+        raise
+    file.unlink()
     if left_out:
         say(f"run {address}: {len(left_out):,} files that no command reads: {some(left_out, 3)}")
 
@@ -148,7 +140,7 @@ def _fetch(listing: Listing, file: RemoteFile, out: Path, *, room_factor: float 
         headers=listing.headers,
         most_bytes=file.most_bytes,
         room_factor=room_factor,
-        remedy=listing.remedy,
+        if_refused=listing.if_refused,
     )
 
 

@@ -79,6 +79,14 @@ class RunConfig:
     """Name, origin and checksum of each run that an ensemble averages; empty for any other run."""
     imported: Mapping[str, Any] | None = None
     """Where the weights of a run come from that `bioq import` made; None for any other run."""
+    started_from: Mapping[str, Any] | None = None
+    """The published weights from which the training started; None for any other run."""
+
+    @property
+    def published(self) -> Mapping[str, Any] | None:
+        """The `title`, `citation` and `licence` of the published weights that a run has or started
+        from; None without."""
+        return self.imported or self.started_from
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -153,6 +161,7 @@ def create_run(
             },
         },
         "versions": software(),
+        **_start_entry(training),
     }
     with new_folder(run, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
@@ -178,6 +187,15 @@ def _seen_entry(data: Dataset, training: Mapping[str, Any]) -> dict[str, list[st
         before = read_config(source["path"]).data.get("seen_contigs")
         seen = None if before is None else sorted({*seen, *before})
     return {} if seen is None else {"seen_contigs": seen}
+
+
+def _start_entry(training: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entry `started_from` of a new run; {} if its source has no published weights."""
+    source = training.get("from")
+    published = None if source is None else read_config(source["path"]).published
+    if published is None:
+        return {}
+    return {"started_from": {name: published[name] for name in ("title", "citation", "licence")}}
 
 
 def seen_contigs(data: Dataset) -> list[str] | None:

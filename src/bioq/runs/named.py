@@ -6,13 +6,16 @@ of the package or of the cache is the same for all commands: none writes into it
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import real
 from bioq.options import path_to
+from bioq.progress import say
 from bioq.runs.addresses import FORMS, parse_address
-from bioq.runs.fetched import cached_run, fetched_run, record_of
+from bioq.runs.fetched import cached_run, fetched_run
+from bioq.runs.origin import origin_of
 
 SHIPPED = Path(__file__).with_name("shipped")
 """The folder of the runs in the package."""
@@ -72,9 +75,11 @@ def resolve_run(run: str | Path, *, name: str = "run") -> Path:
     reader of the folder names what it expects.
     """
     path, text = path_to(name, run), os.fspath(run)
-    if os.path.lexists(path):
-        return path
     known = _named(text)
+    if os.path.lexists(path):
+        if known is not None:
+            _say_once(f"note: {text} is a folder here, so it is read and not BioQ's run {text}")
+        return path
     if known is not None and known.address is None:
         return known.folder
     address = parse_address(text if known is None or known.address is None else known.address)
@@ -117,10 +122,15 @@ def _unknown(text: str) -> BioqError:
     )
 
 
+@lru_cache  # a command may name a run several times
+def _say_once(line: str) -> None:
+    say(line)
+
+
 def require_own(run: Path, remedy: str) -> None:
     """Raise UsageError, which ends with `remedy`, if a command would write into a run that is not
     the user's: one of the package or of the cache."""
-    if real(run).is_relative_to(real(SHIPPED)) or record_of(run) is not None:
+    if real(run).is_relative_to(real(SHIPPED)) or origin_of(run) is not None:
         raise UsageError(
             f"{run}: is a run that BioQ brings or has downloaded, in which no command writes; "
             f"{remedy}"

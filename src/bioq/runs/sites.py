@@ -7,12 +7,13 @@ belong together even if somebody changes the repository meanwhile.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypedDict
 from urllib.parse import quote
 
-from bioq.errors import BioqError, nearest, reason_of, some
+from bioq.errors import BioqError, nearest, reason_of, shown, some
 from bioq.files.archives import ENDINGS
 from bioq.files.checksum import Checksum
 from bioq.files.download import read_text
@@ -55,8 +56,8 @@ class Listing:
     licence: str | None = None
     headers: Mapping[str, str] | None = None
     """Sent with each request to the server."""
-    remedy: str = ""
-    """The end of messages: what else the user can do."""
+    if_refused: str = ""
+    """What to check if the server answers with an error."""
 
 
 def listing_of(address: Address, is_run_file: Callable[[str], bool]) -> Listing:
@@ -94,10 +95,12 @@ def _of_hub(address: HubAddress, is_run_file: Callable[[str], bool]) -> Listing:
     token = os.environ.get(TOKEN_VARIABLE)
     headers = {"Authorization": f"Bearer {token}"} if token else None
     owned = f"{address.owner}/{address.repository}"
-    remedy = f"check the name; a private repository needs a token in {TOKEN_VARIABLE}"
+    if_refused = f"check the name; a private or gated repository needs a token in {TOKEN_VARIABLE}"
     url = f"{base}/api/models/{owned}/revision/{quote(address.revision, safe='')}?blobs=true"
-    answer = _read(url, _Repository, f"{address}: no such repository or revision", headers, remedy)
-    commit = answer["sha"]
+    answer = _read(
+        url, _Repository, f"{address}: no such repository or revision", headers, if_refused
+    )
+    commit = _version(url, answer["sha"])
     files = []
     for sibling in answer["siblings"]:
         name, lfs = sibling["rfilename"], sibling.get("lfs")
@@ -117,7 +120,7 @@ def _of_hub(address: HubAddress, is_run_file: Callable[[str], bool]) -> Listing:
         files,
         licence=licence if isinstance(licence, str) else None,
         headers=headers,
-        remedy=remedy,
+        if_refused=if_refused,
     )
 
 
@@ -141,18 +144,18 @@ class _Record(TypedDict):
 def _of_zenodo(address: ZenodoAddress, is_run_file: Callable[[str], bool]) -> Listing:
     base = (os.environ.get(ZENODO_VARIABLE) or ZENODO).rstrip("/")
     url = f"{base}/api/records/{address.record}"
-    remedy = "check the number of the record; its files must be public"
-    answer = _read(url, _Record, f"{address}: no such record", None, remedy)
+    if_refused = "check the number of the record; its files must be public"
+    answer = _read(url, _Record, f"{address}: no such record", None, if_refused)
     files = [_zenodo_file(url, entry) for entry in answer["files"]]
     licence = (answer.get("metadata") or {}).get("license")
     licence = licence.get("id") if isinstance(licence, dict) else licence
     is_folder = address.file is None and any(file.name == CONFIG for file in files)
     return Listing(
-        str(answer["id"]),
+        _version(url, str(answer["id"])),
         [file for file in files if is_run_file(file.name)] if is_folder else (),
         archive=None if is_folder else _archive(address, files),
         licence=licence if isinstance(licence, str) else None,
-        remedy=remedy,
+        if_refused=if_refused,
     )
 
 
@@ -162,7 +165,10 @@ def _zenodo_file(url: str, entry: _RecordFile) -> RemoteFile:
         raise BioqError(
             f"{url}: {entry['key']} has a checksum {kind}, expected md5; a newer BioQ may read it"
         )
-    return RemoteFile(entry["key"], entry["links"]["self"], Checksum("MD5", digits), entry["size"])
+    link = entry["links"]["self"]
+    if url.startswith("https://") and not link.startswith("https://"):
+        raise BioqError(f"{url}: has the link {shown(link)}, expected https as its own address")
+    return RemoteFile(entry["key"], link, Checksum("MD5", digits), entry["size"])
 
 
 def _archive(address: ZenodoAddress, files: Sequence[RemoteFile]) -> RemoteFile:
@@ -193,6 +199,16 @@ def _of_web(address: WebAddress) -> Listing:
     return Listing(address.sha256, archive=archive)
 
 
+def _version(url: str, text: str) -> str:
+    """Return a commit or the number of a record, which becomes a part of the names of files."""
+    if re.fullmatch(r"[0-9A-Za-z]{1,64}", text) is None:
+        raise BioqError(
+            f"{url}: the version is {shown(text)}, expected letters and digits; check the address "
+            "of the server"
+        )
+    return text
+
+
 def _require_config(address: Address, files: Sequence[RemoteFile], names: Sequence[str]) -> None:
     if not any(file.name == CONFIG for file in files):
         raise BioqError(
@@ -202,17 +218,19 @@ def _require_config(address: Address, files: Sequence[RemoteFile], names: Sequen
 
 
 def _read(
-    url: str, shape: Any, absent: str, headers: Mapping[str, str] | None, remedy: str
+    url: str, shape: Any, absent: str, headers: Mapping[str, str] | None, if_refused: str
 ) -> Mapping[str, Any]:
     """Return the JSON object of a server, its types checked; `absent` is the message if there is
     none."""
-    text = read_text(url, remedy=remedy, headers=headers)
+    text = read_text(url, if_refused=if_refused, headers=headers)
     if text is None:
-        raise BioqError(f"{absent}; {remedy}")
+        raise BioqError(f"{absent}; {if_refused}")
     try:
         answer: Any = parse_json(text)
     except ValueError as error:
-        raise BioqError(f"{url}: the answer is not JSON ({reason_of(error)}); {remedy}") from error
+        raise BioqError(
+            f"{url}: the answer is not JSON ({reason_of(error)}); try again later"
+        ) from error
     require_types(answer, shape, url, "check the address of the server")
     checked: Mapping[str, Any] = answer
     return checked

@@ -29,6 +29,7 @@ from bioq.runs.folder import (
     refuse_ensemble,
     require_window_bp,
 )
+from bioq.runs.origin import origin_of
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -153,6 +154,12 @@ class SourceRun:
     targets: int
     targets_kept: int
     """Targets that the two data sets share, by name."""
+    address: str | None = None
+    """Where the run was downloaded from; None for a run that was here."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `from` of `config.json`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -218,7 +225,7 @@ class Plan:
             "model": self.model,
             "sizes": sizes,
             **{name: value for name, value in options.items() if name not in sizes},
-            "from": None if self.source is None else asdict(self.source),
+            "from": None if self.source is None else self.source.to_json(),
             "resolved": asdict(self.recipe),
         }
 
@@ -265,6 +272,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     """
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
+    _refuse_imported(run, stored)
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -324,6 +332,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
+    origin = origin_of(folder)
     return SourceRun(
         run=folder.name,
         path=str(folder),
@@ -331,6 +340,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
         data_fingerprint=stored.data["fingerprint"],
         targets=stored.model["targets"],
         targets_kept=len(kept),
+        address=None if origin is None else str(origin),
     )
 
 
@@ -338,6 +348,7 @@ def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained")
+    _refuse_imported(run, stored)
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(
@@ -347,6 +358,15 @@ def recorded_plan(run: Path) -> Plan:
         train_windows=stored.data["windows"]["train"],
     )
     return _recorded_plan(run, stored, facts)
+
+
+def _refuse_imported(run: Path, stored: RunConfig) -> None:
+    """Raise UsageError for a run of published weights, which has no training to continue."""
+    if stored.imported is not None:
+        raise UsageError(
+            f"{run}: was imported and not trained, so there is no training to continue; start a "
+            f"training from its weights with --from {run}, into another folder"
+        )
 
 
 def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import bioq
 from bioq.models import ModelSizes, build_model
 
-UNTRAINED = ("deepsea", "danq", "deepatt", "marq")
+UNTRAINED = ("deepsea", "beluga", "danq", "deepatt", "marq")
 
 
 def error(model: nn.Module, windows: Tensor, target: int, shuffles: int) -> float:

@@ -199,6 +199,14 @@ def test_a_zip_archive_that_inflates_is_refused(tmp_path: Path) -> None:
     assert "zip archive with compressed files" in refused(tmp_path / "small.pth", tmp_path / "run")
 
 
+def test_a_damaged_directory_of_a_zip_archive_is_refused(tmp_path: Path) -> None:
+    content = save(deepsea(), tmp_path / "file.pth").read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    at = content.index(b"byteorder", directory)
+    (tmp_path / "file.pth").write_bytes(content[:at] + b"\xc5" + content[at + 1 :])
+    assert "cannot be read as a zip archive" in refused(tmp_path / "file.pth", tmp_path / "run")
+
+
 def test_a_network_within_a_checkpoint_of_a_script_is_read(tmp_path: Path) -> None:
     network = large_weights(deepsea())
     state = OrderedDict((f"module.{name}", value) for name, value in network.state_dict().items())

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import published_files
 import pytest
 import sklearn.metrics
 import torch
 
-from bioq import evaluate, open_dataset
+from bioq import dna, evaluate, open_dataset
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, pack_labels
 from bioq.dataset.targets import read_target_table
@@ -49,13 +50,14 @@ def write_data(
     *,
     made_by: str = "deepsea",
     positive_everywhere: bool = False,
+    window_bp: int = WINDOW_BP,
 ) -> Dataset:
     """A data set of DeepSEA's targets, on few windows of chr8, in 20 blocks of the genome."""
     generator = np.random.default_rng(0)
-    about = Description(made_by, WINDOW_BP, 20, "half", contigs=("chr8",), contig_bp=(146_364_022,))
+    about = Description(made_by, window_bp, 20, "half", contigs=("chr8",), contig_bp=(146_364_022,))
     with new_dataset(path, about, targets) as writer:
         for name, windows in (("test", WINDOWS), ("train", 8)):
-            codes = generator.integers(0, 4, (windows, WINDOW_BP)).astype(np.uint8)
+            codes = generator.integers(0, 4, (windows, window_bp)).astype(np.uint8)
             labels = generator.random((windows, len(targets))) < 0.2
             if not positive_everywhere:
                 labels[:, undefined()[: len(targets)]] = False
@@ -125,14 +127,12 @@ def of(evaluation: Evaluation, model: str, score: str) -> dict[str, object]:
     return dict(row)
 
 
-def test_scores_equal_to_the_published_agree(scored, tmp_path, monkeypatch, capsys) -> None:
+def test_scores_equal_to_the_published_agree(scored, tmp_path, monkeypatch) -> None:
     run, data = as_published(scored, tmp_path, monkeypatch)
-    assert main(["evaluate", str(run), str(data.path)]) == 0
-    printed = capsys.readouterr().out
     here = scored[2]
-    summary = json.loads((run / "evaluation/metrics.json").read_text())
+    result = evaluate(run, data)
     for score in ("roc_auc", "average_precision"):
-        (row,) = [r for r in summary["published"] if (r["model"], r["score"]) == ("danq", score)]
+        row = of(result, "danq", score)
         assert row["targets"] == len(here) == row["with_interval"] + _without_interval(run, score)
         assert row["mean_here"] == pytest.approx(here[score].mean(), abs=1e-6)
         assert row["published_mean"] == pytest.approx(here[score].mean(), abs=1e-5)
@@ -140,13 +140,48 @@ def test_scores_equal_to_the_published_agree(scored, tmp_path, monkeypatch, caps
         assert row["largest_difference"] < 1e-5
         low, high = row["mean_here_interval"]
         assert low < row["mean_here"] < high
-    mean = f"{here['roc_auc'].mean():.4f}"
-    line = next(line for line in printed.splitlines() if line.startswith("DanQ, macro ROC AUC"))
-    assert line.split()[4:6] == [mean, mean]
-    assert "macro ROC AUC agrees with the published DanQ: the published score is in the" in printed
+
+
+def test_an_imported_network_is_proved_by_the_command(tmp_path, monkeypatch, capsys) -> None:
+    """The published scores are those of the published arithmetic, by scikit-learn."""
+    network = published_files.large_weights(published_files.deepsea(919))
+    published_files.save(network, tmp_path / "deepsea.pth")
+    bare = TABLE[["name"]]
+    data = write_data(tmp_path / "bare", bare, window_bp=published_files.WINDOW_BP)
+    codes = codes_of(data)
+    both = (codes, 3 - codes[:, ::-1])
+    probability = np.mean([published_files.probabilities(network, one) for one in both], axis=0)
+    of_targets = sklearn.metrics.roc_auc_score(
+        data["test"].labels()[:, ~undefined()], probability[:, ~undefined()], average=None
+    )
+    scores = np.full(919, "NA", dtype=object)
+    scores[~undefined()] = [f"{score:.6g}" for score in of_targets]
+    write_data(
+        tmp_path / "data",
+        bare.assign(deepsea_roc_auc=scores),
+        window_bp=published_files.WINDOW_BP,
+    )
+    monkeypatch.setattr(published_scores, "TEST_WINDOWS", WINDOWS)
+    run, window_bp = tmp_path / "run", str(published_files.WINDOW_BP)
+    command = ["import", str(tmp_path / "deepsea.pth"), "--out", str(run), "--window-bp", window_bp]
+    assert main(command) == 0
+    assert main(["evaluate", str(run), str(tmp_path / "data")]) == 0
+    printed = capsys.readouterr().out
+    line = next(line for line in printed.splitlines() if line.startswith("DeepSEA, macro ROC AUC"))
+    assert line.split()[4:6] == [f"{of_targets.mean():.4f}"] * 2
+    assert "macro ROC AUC agrees with the published DeepSEA: the published score is in" in printed
+    summary = json.loads((run / "evaluation/metrics.json").read_text())
+    row = next(row for row in summary["published"] if row["model"] == "deepsea")
+    assert row["agrees"] is True
+    assert row["largest_difference"] < 1e-3  # a few pairs of windows change their order
     report = (run / "evaluation/report.html").read_text()
-    assert "DanQ, published" in report
-    assert "agrees with the published DanQ" in report
+    assert "DeepSEA, published" in report
+    assert "agrees with the published DeepSEA" in report
+
+
+def codes_of(data: Dataset) -> np.ndarray:
+    packed = data["test"].read_packed(slice(None))
+    return dna.unpack(packed.sequence, data.description.window_bp, packed.mask)
 
 
 def _without_interval(run: Path, score: str) -> int:

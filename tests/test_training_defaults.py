@@ -184,7 +184,7 @@ def test_help_shows_where_the_defaults_come_from(capsys: pytest.CaptureFixture[s
     shown = " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
     assert "--plan prints all of them" in shown
     assert "[default: by --recipe: 0.004 (marq), 0.001 (small, large, deepatt)" in shown
-    assert "[default: by --model: 64 (marq), 320 (bioq, danq, deepsea)" in shown
+    assert "[default: by --model: 64 (marq), 320 (bioq, danq, deepsea, beluga)" in shown
 
 
 def test_a_long_training_is_told_with_what_would_be_faster(

@@ -7,6 +7,7 @@ from bioq.dataset import Dataset
 from bioq.dataset.leaks import leak_of
 from bioq.errors import BioqError, some
 from bioq.genome.builds import bare_name, different_genomes
+from bioq.published.scores import is_published_test
 from bioq.runs.folder import (
     RunConfig,
     read_config,
@@ -49,7 +50,9 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
 
 def _imported_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
     """Yield a line if windows of a split are on contigs on which a published network was trained,
-    or if that is not known."""
+    or if that is not known. DeepSEA's own test windows are not among them."""
+    if is_published_test(data, split):
+        return
     name, title = run.resolve().name, config.imported["title"] if config.imported else ""
     seen = config.data.get("seen_contigs")
     other = different_genomes(config.contig_lengths, data.description.contig_lengths)

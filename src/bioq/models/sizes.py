@@ -23,15 +23,15 @@ class ModelSizes:
 
     filters: Units | None = None
     """Filters of the first convolution; deepsea's second and third
-    convolutions have 1.5 and 3 times as many."""
+    convolutions have 1.5 and 3 times as many, beluga's others 1, 1.5, 1.5, 2 and 2 times."""
     filter_width: Positions | None = None
     """Width of a filter in positions; in bases for the first convolution."""
     pool_width: Positions | None = None
     """Positions of which max pooling keeps the largest value."""
     lstm_units: Units | None = None
-    """Units of the LSTM in each direction; deepsea has no LSTM."""
+    """Units of the LSTM in each direction; deepsea and beluga have no LSTM."""
     lstm_layers: Layers | None = None
-    """Layers of the LSTM; deepsea has no LSTM."""
+    """Layers of the LSTM; deepsea and beluga have no LSTM."""
     dense_units: Units | None = None
     """Units of the fully connected layer before the targets."""
     dropout_conv: Share | None = None

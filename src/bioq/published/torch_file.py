@@ -18,9 +18,10 @@ from bioq.files.typed import name_text
 ZIP = b"PK\x03\x04"
 PICKLE = b"\x80\x02"
 """The first bytes of a checkpoint of PyTorch 1.6 and later, and of an older one."""
-_SAFE_READER = (2, 10)
+_SAFE_READER = "2.10"
 """The first PyTorch in which no fault of `weights_only=True` is known: CVE-2025-32434 is of those
 before 2.6, CVE-2026-24747 of those before 2.10."""
+_DAMAGED = "it is cut short or damaged, take another copy"
 _STATES = ("state_dict", "model_state_dict", "model")
 """Names under which a training script may save a network among other things."""
 
@@ -45,8 +46,7 @@ def read_torch(file: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:
         raise BioqError(
-            f"{file}: cannot be read as a PyTorch checkpoint ({reason_of(error)[:200]}); it is cut "
-            "short or damaged, take another copy"
+            f"{file}: cannot be read as a PyTorch checkpoint ({reason_of(error)[:200]}); {_DAMAGED}"
         ) from error
     return _checked(file, _state_in(content))
 
@@ -56,19 +56,21 @@ def _require_safe_reader(file: Path) -> None:
     if TorchVersion(torch.__version__) < _SAFE_READER:
         raise BioqError(
             f"{file}: is a PyTorch checkpoint, which PyTorch {torch.__version__} does not read "
-            f"safely (CVE-2026-24747); install PyTorch {'.'.join(map(str, _SAFE_READER))} or later"
+            f"safely (CVE-2026-24747); install PyTorch {_SAFE_READER} or later"
         )
 
 
 def _require_stored(file: Path) -> None:
     """Raise BioqError if a checkpoint, which is a zip archive, takes more memory than its size."""
-    if not zipfile.is_zipfile(file):
-        return
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise BioqError(f"{file}: cannot be read as a zip archive ({reason_of(error)})") from error
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        raise BioqError(
+            f"{file}: cannot be read as a zip archive ({reason_of(error)[:200]}); {_DAMAGED}"
+        ) from error
     is_packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
     if is_packed or sum(part.file_size for part in parts) > os.path.getsize(file):
         raise BioqError(

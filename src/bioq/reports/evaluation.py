@@ -79,9 +79,9 @@ def write_report(
 
 def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> Path:
     evaluation = read_evaluation(run, split)
-    config = _trained(run)
+    config = _one_network(run)
     drawn = list(figures_of_scores(evaluation))
-    if config is not None:
+    if config is not None and config.imported is None:
         drawn += figures_of_training(run, config)
     drawn += figures_of_published(evaluation.per_target)
     if config is not None:
@@ -125,8 +125,8 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
     return folder / REPORT
 
 
-def _trained(run: Path) -> RunConfig | None:
-    """Return the configuration of a run that was trained; None for an ensemble, and for a folder
+def _one_network(run: Path) -> RunConfig | None:
+    """Return the configuration of a run with one network; None for an ensemble, and for a folder
     that has the evaluation of a run elsewhere."""
     config = read_config(run) if (run / CONFIG).exists() else None
     return None if config is None or config.members else config

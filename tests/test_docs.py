@@ -4,15 +4,30 @@ import importlib
 import inspect
 import re
 import shlex
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 
 from bioq.cli import _COMMANDS, _DATA_COMMANDS, _HELP, _make_app, main
+from bioq.files import download
+from bioq.runs.named import RUNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.fixture(autouse=True)
+def without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that downloads ends at once, also on a machine with a network and a cache."""
+
+    def no_answer(*_: object) -> None:
+        raise URLError(socket.gaierror(socket.EAI_NONAME, "no network in this test"))
+
+    monkeypatch.setattr(download, "_open", no_answer)
+    monkeypatch.setenv("BIOQ_CACHE", str(tmp_path / "cache"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -57,6 +72,7 @@ def runs_without_input(tokens: list[str]) -> bool:
     return tokens[:1] in (["demo"], ["models"], ["summary"]) or tokens[:2] in (
         ["data", "simulate"],
         ["data", "fetch"],
+        *(["targets", run.name] for run in RUNS),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bioq.cli.tables import print_path, print_table
-from bioq.errors import BioqError
+from bioq.errors import BioqError, short
 from bioq.genome.named import GENOMES
 from bioq.published.import_model import GENOME
 from bioq.published.layouts import LAYOUTS
@@ -39,7 +39,9 @@ def models(run: str | None = None, /) -> None:
         print_path(resolve_run(run))
         return
     rows = [*map(_of_name, RUNS), *_of_cache(), *_of_publications()]
-    print_table([_HEADING, *rows])
+    print_table(
+        [_HEADING, *([*facts, short(licence, 40), where] for *facts, licence, where in rows)]
+    )
 
 
 def _of_name(run: NamedRun) -> list[str]:

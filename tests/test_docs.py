@@ -57,6 +57,7 @@ def runs_without_input(tokens: list[str]) -> bool:
     return tokens[:1] in (["demo"], ["models"], ["summary"]) or tokens[:2] in (
         ["data", "simulate"],
         ["data", "fetch"],
+        ["targets", "yeast"],
     )
 
 

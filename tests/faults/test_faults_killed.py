@@ -122,6 +122,7 @@ def other(command: Command) -> Command:
         "r.bed": "other.bed",
         "v.vcf": "other.vcf",
         "s.fa": "other.fa",
+        "--licence MIT": "--licence CC0-1.0",
         "motifs {in}/run": "motifs {in}/run --windows 20",
     }
     words = command.words

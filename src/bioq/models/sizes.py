@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from bioq.errors import BioqError, UsageError
-from bioq.options import NotNegative, Range, Share, check_types
+from bioq.options import Range, Share, check_types
 
 Units = Annotated[int, Range(least=1, most=16_384)]
 """Filters or units of a layer; published networks have up to 4,096."""
@@ -14,6 +14,7 @@ Positions = Annotated[int, Range(least=1, most=1 << 20)]
 Layers = Annotated[int, Range(least=1, most=64)]
 """Layers of one kind; building a network takes time for each."""
 Gates = Literal["sigmoid", "hard"]
+Floor = Annotated[float, Range(least=0, most=1)]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ModelSizes:
     gates: Gates | None = None
     """Gates of the LSTM: sigmoid, or hard: clip(0.2 x + 0.5, 0, 1), as in
     DanQ's published weights; bioq, danq and danq-jaspar only."""
-    floor: NotNegative | None = None
+    floor: Floor | None = None
     """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
     published weights have 1e-6; deepsea only."""
 

@@ -1,5 +1,6 @@
 """A local web server for downloads, with the faults that a test chooses."""
 
+import contextlib
 import http.server
 import random
 import re
@@ -31,6 +32,8 @@ class Site:
     """The Range header of every request."""
     paths: list[str] = field(default_factory=list)
     """The path of every request."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """The headers of every request."""
     redirects: dict[str, str] = field(default_factory=dict)
     """Path of an address -> the address to which it redirects."""
     extra_length: int = 0
@@ -46,6 +49,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         site.ranges.append(self.headers.get("Range"))
         site.paths.append(path)
+        site.headers.append(dict(self.headers))
         time.sleep(site.pause_s)
         content = site.files.get(path, site.content)
         if site.statuses:
@@ -88,6 +92,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site():
+    with _running() as site:
+        yield site
+
+
+@pytest.fixture
+def other_site():
+    with _running() as site:
+        yield site
+
+
+@contextlib.contextmanager
+def _running():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.site = Site(url=f"http://127.0.0.1:{server.server_port}/files/bundle.tar.gz")
     server.daemon_threads = True

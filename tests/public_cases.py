@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from published_files import Bioq2024, save
 from torch import nn
 from variant_cases import make_chromosome, make_run, write_vcf
 
@@ -325,6 +326,18 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             is_slow=True,
             kept=["force"],
         ),
+        "bioq.import_model": Case(
+            {
+                "what": path(save(Bioq2024(), out / "published.pth")),
+                "out": Argument(out / "imported", [1, None, True, b"x", "", "a\0b", world.run]),
+                "targets": path(world.names, optional=True),
+                "window_bp": whole(400, 0, -1, 1 << 40, optional=True),
+                "second_lstm": choice("backward"),
+                "from_url": Argument(None, [1, True, b"x", ["x"], "http://127.0.0.1:9/x"]),
+                "force": flag(False),
+            },
+            is_slow=True,
+        ),
         "bioq.load": Case(
             {
                 "run": path(world.run),
@@ -380,6 +393,14 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "freeze": flag(False),
                 "config": Argument(None, [3, "x", {"epochs": 1}]),
                 "resume": flag(False),
+                "force": flag(False),
+            },
+            is_slow=True,
+        ),
+        "bioq.write_card": Case(
+            {
+                "run": path(world.run),
+                "licence": Argument(None, [1, True, b"MIT", "", " ", ["MIT"]]),
                 "force": flag(False),
             },
             is_slow=True,

@@ -103,6 +103,7 @@ ROWS = {
     "peers/variants.py": 4,
     "precision.py": 4,
     "serve.py": 4,
+    "shipped_yeast.py": 3,
     "startup.py": 2,
     "table_memory.py": 4,
     "training_step.py": 2,

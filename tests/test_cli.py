@@ -19,9 +19,10 @@ from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
-    ["data"], ["train"], ["ensemble"], ["evaluate"], ["calibrate"], ["predict"], ["variants"],
-    ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["serve"], ["targets"],
-    ["summary"], ["demo"],
+    ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"], ["calibrate"], ["predict"],
+    ["variants"], ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"],
+    ["models"],
+    ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
 """Every command, in the order of the work, as the help lists them."""
@@ -355,6 +356,7 @@ def test_only_commands_with_resume_say_that_they_continue(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
     monkeypatch.setattr("bioq.cli.predict.predict_file", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants", interrupt)
     monkeypatch.setattr("bioq.cli.variants.write_variants_on_ray", interrupt)

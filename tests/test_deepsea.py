@@ -17,11 +17,12 @@ from hypothesis.extra import numpy as hnp
 from bioq import dna
 from bioq.builders.deepsea import matlab
 from bioq.builders.deepsea import rows as deepsea_rows
-from bioq.builders.deepsea.build import DEEPSEA_TARGET_TABLE, import_deepsea
+from bioq.builders.deepsea.build import import_deepsea
 from bioq.builders.deepsea.rows import bits_of_labels, codes_of_one_hot
 from bioq.dataset import open_dataset, pack_labels, verify
 from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError, UsageError
+from bioq.published.targets import DEEPSEA_TARGET_TABLE
 
 REFERENCE = Path(__file__).parents[1].parent / "shared/reference/deepsea_targets.tsv"
 WINDOW_BP = 200

@@ -54,7 +54,7 @@ def help_examples() -> Iterator[tuple[str, list[str]]]:
 
 def runs_without_input(tokens: list[str]) -> bool:
     """Whether a command needs no input file, so that it would do its work where nothing exists."""
-    return tokens[:1] in (["demo"], ["summary"]) or tokens[:2] in (
+    return tokens[:1] in (["demo"], ["models"], ["summary"]) or tokens[:2] in (
         ["data", "simulate"],
         ["data", "fetch"],
     )

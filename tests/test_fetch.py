@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import socket
 import tarfile
 
 import pytest
@@ -11,7 +12,8 @@ from download_site import CONTENT
 from bioq.builders.deepsea.fetch import fetch_deepsea
 from bioq.errors import BioqError
 from bioq.files import download
-from bioq.files.download import TRIES, Checksum, fetch
+from bioq.files.checksum import Checksum
+from bioq.files.download import TRIES, fetch
 
 
 def _no_sleep(_):
@@ -245,3 +247,16 @@ def test_an_existing_bundle_folder_is_refused_before_the_download(site, tmp_path
     with pytest.raises(BioqError, match="exists already"):
         fetch_deepsea(tmp_path / "bundle", url=site.url)
     assert site.ranges == []
+
+
+def test_a_name_that_no_server_has_is_one_line_at_once(tmp_path, monkeypatch):
+    def no_name(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    def sleep(_):
+        pytest.fail("tried again")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
+    with pytest.raises(BioqError, match=r"no answer \(.*\); check the network; give the file"):
+        fetch("http://no.such.host/a", tmp_path / "a", remedy="give the file", sleep=sleep)
+    assert _left(tmp_path) == []

@@ -28,7 +28,10 @@ from bioq.dataset.batches import Batches
 from bioq.dataset.folds import assign_folds, parse_fold
 from bioq.dataset.leaks import count_leaks
 from bioq.evaluation.files import read_evaluation
-from bioq.runs.folder import read_config, training_data
+from bioq.runs.folder import (
+    read_config,
+)
+from bioq.runs.training_data import training_data
 from bioq.training.pace import Pace
 from bioq.training.plan import TrainingRequest, make_plan, request_from_options
 

@@ -48,7 +48,8 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     lists = {f"bioq/genome/encode_lists/{build}-blacklist.v2.bed.gz" for build in EXCLUSION_LISTS}
-    assert {"bioq/py.typed", "bioq/builders/deepsea/targets.tsv", *lists} <= files
+    tables = {f"bioq/published/{name}.tsv" for name in ("deepsea_targets", "beluga_roadmap")}
+    assert {"bioq/py.typed", *tables, *lists} <= files
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         metadata = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}

@@ -24,7 +24,8 @@ def test_bioq_recipe_is_as_published() -> None:
 
 def test_danq_recipe_is_as_published() -> None:
     recipe = TrainConfig(recipe="danq").resolve(1000)
-    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size) == ("rmsprop", 1e-3, 100)
+    assert (recipe.start, recipe.optimizer) == ("keras", "rmsprop-keras")  # see test_keras.py
+    assert (recipe.learning_rate, recipe.batch_size) == (1e-3, 100)
     assert (recipe.epochs, recipe.patience, recipe.select_by) == (60, 5, "valid_loss")
 
 
@@ -76,7 +77,8 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"epochs": -1}, "--epochs -1, expected 1 or more"),
         ({"patience": -1}, "--patience -1, expected 0 or more"),
         ({"clip_norm": -0.5}, "--clip-norm -0.5, expected 0 or more"),
-        ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, adam or adamw"),
+        ({"optimizer": "sgd"}, "--optimizer 'sgd', expected rmsprop, rmsprop-keras, adam or adamw"),
+        ({"start": "tf"}, "--start 'tf', expected pytorch or keras"),
         ({"lr": math.nan}, "--lr nan"),
         ({"select_by": "macro"}, "--select-by 'macro', expected valid_loss, valid_macro_average"),
         ({"data_in": "disc"}, "--data-in 'disc', expected auto, disk, memory or device"),

@@ -15,8 +15,10 @@ from bioq.runs.calibration import CALIBRATION_FILE, Calibration, CalibrationMap
 from bioq.runs.folder import BEST
 from bioq.runs.weights import (
     fingerprint,
+    load_weights,
     predictions_identity,
     read_tensors,
+    save_half,
     save_tensors,
     weights_checksum,
     weights_sha256,
@@ -79,3 +81,40 @@ def test_changed_text_beside_the_tensors_is_found_by_the_checksum(tmp_path: Path
     file.write_bytes(file.read_bytes().replace(b"epoch 5", b"epoch 6"))
     with pytest.raises(BioqError, match="its checksum does not match"):
         read_tensors(file)
+
+
+def test_weights_in_half_precision_are_read_as_numpy_reads_them(run: Path, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(20, 30)).astype(np.float32) / 10
+    values[0, :3] = 0, 1e-7, -7e-8
+    whole = nn.Linear(30, 20)
+    with torch.no_grad():
+        whole.weight.copy_(torch.from_numpy(values))
+    save_tensors(whole.state_dict(), run / BEST)
+    small = tmp_path / "small.safetensors"
+    save_half(run, small)
+    assert small.stat().st_size < 0.55 * (run / BEST).stat().st_size
+    network = nn.Linear(30, 20)
+    load_weights(network, small)
+    assert network.weight.dtype == torch.float32
+    np.testing.assert_array_equal(
+        network.weight.detach().numpy(), values.astype(np.float16).astype(np.float32)
+    )
+    error = np.abs(network.weight.detach().numpy() - values)
+    assert (error <= np.maximum(np.abs(values) * 2.0**-11, 2.0**-25)).all()
+
+
+def test_a_weight_too_large_for_half_precision_is_refused(run: Path, tmp_path: Path) -> None:
+    network = nn.Linear(2, 1)
+    with torch.no_grad():
+        network.weight[0, 0] = 70_000
+    save_tensors(network.state_dict(), run / BEST)
+    with pytest.raises(BioqError, match=r"1 of the 2 numbers in weight are NaN or infinite"):
+        save_half(run, tmp_path / "small.safetensors")
+    assert not (tmp_path / "small.safetensors").exists()
+
+
+def test_a_type_that_is_neither_float32_nor_half_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "double.safetensors"
+    save_tensors({name: each.double() for name, each in linear().state_dict().items()}, file)
+    with pytest.raises(BioqError, match=r"bias is of type F64, expected F32"):
+        load_weights(linear(), file)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bioq.forward import predict as predict
     from bioq.models import ModelSizes as ModelSizes
     from bioq.models import build_model as build_model
+    from bioq.published.import_model import import_model as import_model
+    from bioq.reports.card import write_card as write_card
     from bioq.runs.ensemble import make_ensemble as make_ensemble
     from bioq.runs.trained_model import load as load
     from bioq.training.recipes import TrainConfig as TrainConfig
@@ -35,12 +37,14 @@ _HOME = {
     "build_model": "bioq.models",
     "calibrate": "bioq.evaluation.fit_calibration",
     "evaluate": "bioq.evaluation.scoring",
+    "import_model": "bioq.published.import_model",
     "load": "bioq.runs.trained_model",
     "make_ensemble": "bioq.runs.ensemble",
     "open_dataset": "bioq.dataset",
     "predict": "bioq.forward",
     "score_variants": "bioq.variants",
     "train": "bioq.training.train",
+    "write_card": "bioq.reports.card",
 }
 
 __all__ = ["BioqError", "UsageError", "__version__", *_HOME]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.io
+from published_files import keras_layers, save_keras
 
 from bioq import dna
 
@@ -114,6 +115,8 @@ COMMANDS = (
     TRAIN,
     TRAIN_FOLDS,
     Command("ensemble", "ensemble {in}/run {in}/run-2 --out {out}/ensemble"),
+    Command("import", "import {in}/published.hdf5 --out {out}/imported --window-bp 400"),
+    Command("card", "card {out}/run --licence MIT", into_run=True, at_once=False),
     Command("evaluate", "evaluate {out}/run {in}/data", into_run=True, is_slow=True, at_once=False),
     *(
         Command(f"predict {ending}", f"{_PREDICT} --out {{out}}/p{ending}", resumes=True)
@@ -220,6 +223,7 @@ def make_world(folder: Path, processes: Processes) -> World:
     (folder / "other").mkdir()
     _write_mat(folder / "train.mat", random)
     _write_mat(folder / "other/train.mat", random)
+    save_keras("danq", keras_layers("danq"), folder / "published.hdf5")
     world = World(folder)
     for command in (COMMANDS[0], FOLDS, TRAIN):
         (answer,) = processes(world.arguments(command, folder))

@@ -16,6 +16,7 @@ from bioq.cli.train import _read_config
 from bioq.cluster.parts import JOURNAL, MANIFEST, Part, Parts, part_name
 from bioq.evaluation.files import FOLDER, SUMMARY, read_evaluation, write_evaluation
 from bioq.evaluation.summary import Evaluation
+from bioq.files.archives import unpack
 from bioq.genome import open_genome
 from bioq.models import ModelSizes, build_model
 from bioq.prediction import spool
@@ -69,6 +70,7 @@ class OwnFiles:
             "toml": _read_config,
             "bins": read_bins,
             "tar": self._unpack,
+            "archive": self._unpack_run,
             "alleles": lambda path: read_variant_lines(_text(path), _LIMITS),
             "pasted": self._pasted,
             "upload": lambda path: read_vcf(path.read_bytes(), _LIMITS),
@@ -129,6 +131,17 @@ class OwnFiles:
         finally:
             shutil.rmtree(self.folder / "unpacked", ignore_errors=True)
         assert set(self.folder.parent.rglob("*")) == before, "a member left the folder"
+
+    def _unpack_run(self, path: Path) -> None:
+        """Unpack every file of an archive, as of a run that somebody offers."""
+        before = set(self.folder.parent.rglob("*"))
+        try:
+            (self.folder / "unpacked").mkdir()
+            every = lambda names: {name: name for name in names}  # noqa: E731
+            unpack(path, self.folder / "unpacked", every, label="archive")
+        finally:
+            shutil.rmtree(self.folder / "unpacked", ignore_errors=True)
+        assert set(self.folder.parent.rglob("*")) == before, "a file left the folder"
 
     def _pasted(self, path: Path) -> None:
         read_regions(_text(path), self.genome, window_bp=8, bin_bp=4, limits=_LIMITS)

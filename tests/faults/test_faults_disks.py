@@ -47,7 +47,10 @@ def assert_one_line(answer: Answer) -> None:
 
 def put_earlier(command: Command, whole: Whole, out: Path) -> dict[str, bytes]:
     """Put files of an earlier day where a command replaces files."""
-    if any(name.startswith(("data/", "motifs/", "run/", "ensemble/")) for name in whole.content):
+    if any(
+        name.startswith(("data/", "motifs/", "run/", "ensemble/", "imported/"))
+        for name in whole.content
+    ):
         return {}
     for name in whole.content:
         (out / name).write_bytes(EARLIER)

@@ -446,10 +446,13 @@ def test_a_history_of_too_many_epochs_is_refused(folders: Folders, counted: Coun
 
 
 COMMANDS = {
-    "config.json": ("summary {run}", "targets {run}", "train {data} --out {run} --resume"),
+    "config.json": (
+        *("summary {run}", "targets {run}", "train {data} --out {run} --resume"),
+        "card {run} --force",
+    ),
     "targets.tsv": ("targets {run}", "predict {run} {fasta} --out {out}"),
     "calibration.json": ("predict {run} {fasta} --out {out}",),
-    "history.csv": ("summary {run}",),
+    "history.csv": ("summary {run}", "card {run} --force"),
     "resume/state.safetensors": ("train {data} --out {run} --resume",),
     "model.safetensors": ("predict {run} {fasta} --out {out}", "evaluate {run} {data} --force"),
     "dataset.json": ("data info {data}", "data verify {data}", "train {data} --out {out}"),

@@ -26,7 +26,7 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
         resume = is_begun(out)
     else:
         resume = command.resumes and bool(list(out.glob("*.partial/manifest.json")))
-    new_folders = [out / name for name in ("data", "motifs", "ensemble")]
+    new_folders = [out / name for name in ("data", "motifs", "ensemble", "imported")]
     if any(folder.exists() for folder in new_folders):  # whole, as was checked
         return None
     (answer,) = processes(world.arguments(command, out, resume=resume))
@@ -118,6 +118,7 @@ def other(command: Command) -> Command:
         "data deepsea --train {in}/train.mat": "data deepsea --train {in}/other/train.mat",
         "evaluate {out}/run {in}/data": "evaluate {out}/run {in}/data --strands forward",
         "ensemble {in}/run {in}/run-2": "ensemble {in}/run {in}/run-3",
+        "import {in}": "import --second-lstm forward {in}",
         "r.bed": "other.bed",
         "v.vcf": "other.vcf",
         "s.fa": "other.fa",

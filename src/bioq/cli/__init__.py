@@ -22,6 +22,10 @@ _LONGEST_LINE = 4000
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "ensemble": ("bioq.cli.ensemble:ensemble", "Make one run of several, by their mean."),
+    "import": (
+        "bioq.cli.import_model:import_model",
+        "Make a run of a published model: DeepSEA, Beluga, DanQ, BioQ.",
+    ),
     "evaluate": ("bioq.cli.evaluate:evaluate", "Score a run on a data set, with a report."),
     "calibrate": (
         "bioq.cli.calibrate:calibrate",
@@ -48,7 +52,9 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.motifs:motifs",
         "Write the motifs that a run's filters detect.",
     ),
+    "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
     "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
+    "models": ("bioq.cli.models:models", "List the runs that have a name."),
     "targets": ("bioq.cli.targets:targets", "List the targets of a run or a data set."),
     "summary": ("bioq.cli.summary:summary", "Print the layers of a model and their parameters."),
     "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),

@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from bioq.cli.options import FLAGS, ChromAlias, Force, Input
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input, Run
 from bioq.cli.outputs import split_outputs
 from bioq.cli.tables import print_path
 from bioq.interpretation import AttributionOptions, ExplainJob, ExplainOptions, attribution_file
 from bioq.plots.interpretation import write_contributions_figure
+from bioq.runs.named import resolve_run
 
 
 def attribution(
-    run: Path,
+    run: Run,
     source: Input,
     /,
     *,
@@ -38,8 +39,6 @@ def attribution(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per base,
         positions counted from 0), .png or .svg (the figure only).
@@ -52,7 +51,15 @@ def attribution(
     """
     tables, figure = split_outputs(out, figure)
     job = ExplainJob(
-        run, source, tables, genome, chrom_alias, options, figure, write_contributions_figure, force
+        resolve_run(run),
+        source,
+        tables,
+        genome,
+        chrom_alias,
+        options,
+        figure,
+        write_contributions_figure,
+        force,
     )
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:

@@ -5,14 +5,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS, ChromAlias, Force
+from bioq.cli.options import FLAGS, ChromAlias, Force, Run
 from bioq.cli.tables import print_path
 from bioq.progress import say
+from bioq.runs.named import resolve_run
 from bioq.variants import VariantJob, VariantOptions, make_background
 
 
 def background(
-    run: Path,
+    run: Run,
     vcf: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
@@ -34,8 +35,6 @@ def background(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     vcf
         VCF or BCF of common variants; - reads standard input.
     genome
@@ -44,7 +43,8 @@ def background(
     out
         File to write; the name ends in .npz.
     """
-    summary = make_background(VariantJob(run, vcf, genome, chrom_alias, options), out, force=force)
+    job = VariantJob(resolve_run(run), vcf, genome, chrom_alias, options)
+    summary = make_background(job, out, force=force)
     for line in summary.lines():
         say(line)
     print_path(out)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bioq.cli.options import Device, Force
+from bioq.cli.options import Device, Force, Run
 from bioq.cli.tables import print_line, print_path, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.calibration_choice import STRETCHES, Selection, Trial
@@ -10,6 +10,7 @@ from bioq.evaluation.fit_calibration import calibrate as calibrate_run
 from bioq.forward import BATCH_SIZE
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE
+from bioq.runs.named import resolve_run
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
 _CONSTANT = "a constant"
@@ -17,7 +18,7 @@ _CONSTANT = "a constant"
 
 
 def calibrate(
-    run: Path,
+    run: Run,
     dataset: Path,
     /,
     *,
@@ -39,26 +40,26 @@ def calibrate(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     dataset
         Data set folder with the run's targets; its validation split is read.
     batch_size
         Windows per forward pass.
     """
-    earlier = (run / CALIBRATION_FILE).exists()
+    folder = resolve_run(run)
+    file = folder / CALIBRATION_FILE
+    earlier = file.exists()
     result = calibrate_run(
-        run, open_dataset(dataset), device=device, batch_size=batch_size, force=force
+        folder, open_dataset(dataset), device=device, batch_size=batch_size, force=force
     )
     print_table(_maps(result.selection))
     if result.calibration is None:
-        removed = f"; the earlier {run / CALIBRATION_FILE} was removed" if earlier else ""
+        removed = f"; the earlier {file} was removed" if earlier else ""
         say(f"nothing is saved: {_reason(result.selection)}{removed}")
         return
     print_line()
     print_table(_scores(result.selection))
     say(f"{result.calibration.name}: {result.calibration.gained()}")
-    print_path(run / CALIBRATION_FILE)
+    print_path(file)
 
 
 def _maps(selection: Selection) -> list[list[str]]:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from bioq.cli.options import Force
+from bioq.cli.options import Force, Run
 from bioq.cli.tables import print_line
 from bioq.runs.ensemble import make_ensemble
 from bioq.runs.trained_model import members_of
 
 
-def ensemble(run: Path, /, *more: Path, out: Path, force: Force = False) -> None:
+def ensemble(run: Run, /, *more: str, out: Path, force: Force = False) -> None:
     """Make one run of several runs: an ensemble, which predicts the mean of their probabilities.
 
     The runs need the same targets in the same order, and windows of one length; their models and
@@ -22,8 +22,6 @@ def ensemble(run: Path, /, *more: Path, out: Path, force: Force = False) -> None
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train'.
     more
         More runs, from 1 to 63.
     out

@@ -6,19 +6,22 @@ from typing import Annotated
 import pandas as pd
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS, Force
+from bioq.cli.options import FLAGS, Force, Run
 from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.errors import UsageError
 from bioq.evaluation.cross_validation import folds_table
 from bioq.evaluation.files import REPORT, evaluation_folder
+from bioq.evaluation.published_scores import published_table
 from bioq.evaluation.scoring import EvaluateOptions, evaluate_run
 from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_remarks
+from bioq.reports.card import CARD, refresh_card
 from bioq.reports.evaluation import ExtraTable, write_report
+from bioq.runs.named import resolve_run
 
 
 def evaluate(
-    run: Path,
+    run: Run,
     dataset: Path,
     /,
     *more: Annotated[Path, Parameter(show=False)],
@@ -44,8 +47,6 @@ def evaluate(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     dataset
         Data set folder with the run's targets.
     out
@@ -56,9 +57,12 @@ def evaluate(
             f"bioq evaluate takes one run and one data set, found {2 + len(more)} folders; for the "
             "mean of several runs, make an ensemble of them with 'bioq ensemble' and evaluate it"
         )
-    home, split = out or run, options.split
+    folder, split = resolve_run(run), options.split
+    home = out or folder
     interrupted = not (evaluation_folder(home, split) / REPORT).exists()  # the report is the last
-    evaluation = evaluate_run(run, open_dataset(dataset), out, options, force=force or interrupted)
+    evaluation = evaluate_run(
+        folder, open_dataset(dataset), out, options, force=force or interrupted
+    )
     folds = evaluation.summary.get("folds")
     if folds is not None:
         print_table(folds_table(folds))
@@ -66,6 +70,9 @@ def evaluate(
         print_line()
     print_table(evaluation_table(evaluation.summary))
     print_line()
+    if published := published_table(evaluation.summary):
+        print_table(published)
+        print_line()
     for remark in (*evaluation_remarks(evaluation.summary), *same_remarks(evaluation.summary)):
         print_line(remark)
     extra = []
@@ -74,3 +81,5 @@ def evaluate(
         table = pd.DataFrame(rows, columns=heading)
         extra = [ExtraTable("Each fold", table, "In brackets: the score of a constant.")]
     print_line(f"report: {write_report(home, split, extra_tables=extra)}")
+    if out is None and refresh_card(folder):
+        print_line(f"card: {folder / CARD}")

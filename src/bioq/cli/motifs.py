@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from bioq.cli.options import FLAGS, Force
+from bioq.cli.options import FLAGS, Force, Run
 from bioq.cli.tables import print_line, print_path
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q, FilterMotifs
 from bioq.interpretation.filters import MotifOptions
 from bioq.reports.motifs import PAGE, write_motif_folder
+from bioq.runs.named import resolve_run
 
 DEFAULTS = MotifOptions()
 
 
 def motifs(
-    run: Path,
+    run: Run,
     dataset: Path | None = None,
     /,
     *,
@@ -34,15 +35,15 @@ def motifs(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train'.
     dataset
         Data set folder whose windows are read; by default the data set that the run was trained
         on.
     out
         New folder for the files.
     """
-    result = write_motif_folder(run, out, dataset=dataset, options=options, force=force)
+    result = write_motif_folder(
+        resolve_run(run), out, dataset=dataset, options=options, force=force
+    )
     for line in _summary(result):
         print_line(line)
     print_path(out / PAGE)

@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from bioq.cli.options import FLAGS, ChromAlias, Force, Input
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input, Run
 from bioq.cli.outputs import split_outputs
 from bioq.cli.tables import print_path
 from bioq.forward import Precision
 from bioq.interpretation import ExplainJob, ExplainOptions, mutagenesis_file
 from bioq.plots.interpretation import write_effects_figure
+from bioq.runs.named import resolve_run
 
 
 def mutagenesis(
-    run: Path,
+    run: Run,
     source: Input,
     /,
     *,
@@ -38,8 +39,6 @@ def mutagenesis(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     out
         File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per substitution,
         positions counted from 0), .png or .svg (the figure only).
@@ -54,7 +53,15 @@ def mutagenesis(
     """
     tables, figure = split_outputs(out, figure)
     job = ExplainJob(
-        run, source, tables, genome, chrom_alias, options, figure, write_effects_figure, force
+        resolve_run(run),
+        source,
+        tables,
+        genome,
+        chrom_alias,
+        options,
+        figure,
+        write_effects_figure,
+        force,
     )
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:

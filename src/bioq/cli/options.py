@@ -45,4 +45,15 @@ ChromAlias = Annotated[
         "genome's. UCSC's chromAlias.txt and NCBI's assembly_report.txt are such tables."
     ),
 ]
+RUN_FORMS = (
+    "a folder that 'bioq train' or 'bioq ensemble' wrote, a name that 'bioq models' lists, or an "
+    "address: hf:OWNER/NAME, zenodo:RECORD or https://...#sha256=DIGITS"
+)
+"""What a command takes as a run, for help texts."""
+Run = Annotated[
+    str,
+    Parameter(name="run", help=f"The run: {RUN_FORMS}."),
+]
+"""A run, as `runs.named.resolve_run` takes it: text and not a path, which would lose a slash of an
+address."""
 Force = Annotated[bool, Parameter(help="Replace an output that exists.")]

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 from bioq.cli.interrupts import resumable
-from bioq.cli.options import FLAGS, ChromAlias, Force, Input
+from bioq.cli.options import FLAGS, ChromAlias, Force, Input, Run
 from bioq.cli.tables import print_line, print_path
 from bioq.cluster import ClusterOptions, predict_on_ray
 from bioq.prediction import PredictOptions, predict_file
+from bioq.runs.named import resolve_run
 
 
 @resumable()
 def predict(
-    run: Path,
+    run: Run,
     source: Input,
     /,
     *,
@@ -43,8 +44,6 @@ def predict(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, or for
         regions .bw: one bigWig per target, OUT.TARGET.bw, with the mean of the bins over each
@@ -58,7 +57,7 @@ def predict(
     if cluster.ray is not None:
         print_line(
             predict_on_ray(
-                run,
+                resolve_run(run),
                 source,
                 out,
                 genome=genome,

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from bioq.cli.options import Device
+from bioq.cli.options import Device, Run
 from bioq.cli.tables import print_line
+from bioq.runs.named import resolve_run
 from bioq.web import serve as serve_run
 
 
 def serve(
-    run: Path,
+    run: Run,
     /,
     *,
     genome: Path | None = None,
@@ -28,8 +29,6 @@ def serve(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     genome
         Genome of regions and variants: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38,
         which is downloaded once from UCSC.
@@ -39,7 +38,7 @@ def serve(
     port
         Port to listen on; 0 chooses a free port.
     """
-    serve_run(run, genome, host=host, port=port, device=device, ready=_print_address)
+    serve_run(resolve_run(run), genome, host=host, port=port, device=device, ready=_print_address)
 
 
 def _print_address(address: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS, Force
+from bioq.cli.options import FLAGS, RUN_FORMS, Force
 from bioq.cli.tables import print_line, print_table
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import new_file, require_absent
@@ -22,12 +22,10 @@ from bioq.runs.folder import (
     read_history,
     read_members,
 )
+from bioq.runs.named import names_run, resolve_run
 
 _FIGURES = (".png", ".svg", ".pdf")
-_MODEL_HELP = (
-    f"Name of a model ({', '.join(PUBLISHED)}), or a run folder, which has the model that was "
-    "trained."
-)
+_MODEL_HELP = f"Name of a model ({', '.join(PUBLISHED)}), or a run: {RUN_FORMS}."
 
 
 def summary(
@@ -65,18 +63,20 @@ def summary(
         if out.suffix not in _FIGURES:
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         require_absent(out, force=force)
-    if model not in PUBLISHED and not Path(model).exists():
+    if model not in PUBLISHED and not names_run(model):
         typed = nearest(model, PUBLISHED, most=1)
         raise BioqError(
-            f"{model}: is not a model and no folder; expected {', '.join(PUBLISHED)}, or a run "
-            "folder made by 'bioq train'" + (f"; did you mean {typed[0]}?" if typed else "")
+            f"{model}: is not a model and no folder; expected {', '.join(PUBLISHED)}, or "
+            + RUN_FORMS
+            + (f"; did you mean {typed[0]}?" if typed else "")
         )
-    run = None if model in PUBLISHED else read_config(model)
+    folder = Path(model) if model in PUBLISHED else resolve_run(model)
+    run = None if model in PUBLISHED else read_config(folder)
     if run is not None and run.members and out is None:
-        print_table(_members(Path(model), run))
+        print_table(_members(folder, run))
         return
     if run is not None:
-        network = network_outline(model, run)
+        network = network_outline(folder, run)
     else:
         with torch.device("meta"):
             network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
@@ -84,10 +84,15 @@ def summary(
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
+    if run is not None and run.published:
+        began = "weights of" if run.imported else "training started from"
+        licence = run.published["licence"]
+        ending = f", licence: {licence}" if licence else ""
+        print_line(f"{began} {run.published['title']}{ending}")
     if run is not None and run.genome_build:
         print_line(f"trained on the genome {run.genome_build}")
-    if run is not None and has_history(model):
-        history: Any = read_history(model).to_dict("records")
+    if run is not None and has_history(folder):
+        history: Any = read_history(folder).to_dict("records")
         print_line(f"best epoch {best_epoch_text(history, run.select_by)}")
     if out is not None:
         from bioq.plots.model import plot_architecture

@@ -2,18 +2,28 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+from cyclopts import Parameter
 
+from bioq.cli.options import RUN_FORMS
 from bioq.dataset import open_dataset
 from bioq.dataset.layout import METADATA
 from bioq.dataset.targets import select_targets, write_target_table
 from bioq.errors import BioqError, counted, escaped
 from bioq.progress import say
 from bioq.runs.folder import CONFIG, read_config, read_targets
+from bioq.runs.named import resolve_run
+
+_RUN_HELP = f"Data set folder, or a run: {RUN_FORMS}."
 
 
-def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
+def targets(
+    run: Annotated[str, Parameter(name="run", help=_RUN_HELP)],
+    patterns: tuple[str, ...] = (),
+    /,
+) -> None:
     """List the targets of a run or a data set, with their annotation.
 
     Prints a table, its columns separated by tabs: the names, then the annotation. --targets selects
@@ -27,13 +37,11 @@ def targets(run: Path, patterns: tuple[str, ...] = (), /) -> None:
 
     Parameters
     ----------
-    run
-        Run folder or data set folder.
     patterns
         Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
         Can be given again for more.
     """
-    table = _target_table(run)
+    table = _target_table(resolve_run(run))
     chosen = table.iloc[select_targets(table, patterns)]
     if sys.stdout.isatty():
         chosen = chosen.map(escaped).rename(columns=escaped)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
 from bioq.options import flag_of
 from bioq.progress import say
+from bioq.runs.named import resolve_run
 from bioq.training.all_folds import train_all_folds
 from bioq.training.plan import (
     AUTO,
@@ -43,7 +45,7 @@ def train(
     out: Path | None = None,
     model: Annotated[str, Parameter(help=_MODEL_HELP)] = AUTO,
     motifs: str | None = None,
-    from_run: Annotated[Path | None, Parameter(name="--from")] = None,
+    from_run: Annotated[str | None, Parameter(name="--from")] = None,
     freeze: bool = False,
     fold: str | None = None,
     resume: bool = False,
@@ -84,7 +86,8 @@ def train(
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
-        Start from the network and the best weights of this run. Targets that the run has, by name,
+        Start from the network and the best weights of this run, given by its folder or a name
+        that 'bioq models' lists. Targets that the run has, by name,
         keep their output weights; the output weights of new targets are random.
     freeze
         With --from: train only the weights that belong to single targets (the output layer and
@@ -110,6 +113,8 @@ def train(
         origins |= {name: str(config) for name in in_file if in_file[name] != options[name]}
         options = in_file
     request = request_from_options(options)
+    if request.from_run is not None:
+        request = replace(request, from_run=resolve_run(request.from_run))
     if out is None and (resume or not plan):
         raise UsageError("--out is missing; name the folder of the run, such as --out run")
     if plan:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 from bioq.cli.interrupts import resumable
-from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force
+from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force, Run
 from bioq.cli.tables import print_path
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import BioqError, UsageError
 from bioq.progress import say
+from bioq.runs.named import resolve_run
 from bioq.variants import (
     VariantJob,
     VariantOptions,
@@ -19,7 +20,7 @@ from bioq.variants import (
 
 
 def variants(
-    run: Path,
+    run: Run,
     source: AlleleInput,
     more: tuple[str, ...] = (),
     /,
@@ -52,8 +53,6 @@ def variants(
 
     Parameters
     ----------
-    run
-        Run folder, written by 'bioq train' or 'bioq ensemble'.
     more
         More variants, after a variant.
     genome
@@ -67,7 +66,7 @@ def variants(
     allow_none_scored
         End with exit status 0 also if no allele could be scored.
     """
-    job = VariantJob(run, (source, *more), genome, chrom_alias, options)
+    job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)
     if cluster.ray is not None:
         with resumable():
             summary = write_variants_on_ray(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from bioq.dataset import BLOCK_BP, Dataset, label_kinds, open_dataset, require_undamaged
 from bioq.errors import BioqError, counted
@@ -15,8 +16,12 @@ from bioq.metrics import MIN_BLOCKS
 from bioq.models.device import choose_device
 from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
-from bioq.runs.folder import read_config, with_fold_of
+from bioq.runs.folder import (
+    read_config,
+)
+from bioq.runs.named import require_own, resolve_run
 from bioq.runs.trained_model import checksum_of, load
+from bioq.runs.training_data import with_fold_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ def calibrate(
     fit together; if the split is missing, has no target with both positive and negative windows, or
     covers too little of the genome.
     """
-    run, there = path_to("run", run), choose_device(device)
+    run, there = resolve_run(run), choose_device(device)
+    require_own(run, f"copy the run and calibrate the copy: 'cp -r {quote(str(run))} COPY'")
     batch_size = whole_number("batch_size", batch_size, least=1)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
     data = with_fold_of(run, read_config(run), data)

@@ -6,15 +6,15 @@ from pathlib import Path
 from bioq.dataset import Dataset
 from bioq.dataset.leaks import leak_of
 from bioq.errors import BioqError, some
-from bioq.genome.builds import different_genomes
+from bioq.genome.builds import bare_name, different_genomes
+from bioq.published.scores import is_published_test
 from bioq.runs.folder import (
     RunConfig,
     read_config,
     read_members,
     seen_contigs,
-    training_data,
-    with_fold_of,
 )
+from bioq.runs.training_data import training_data, with_fold_of
 
 TRAIN = "train"
 
@@ -34,7 +34,9 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
             continue
         checked.add((fingerprint, fold))
         trained_on = _trained_on(run, config, data)
-        if trained_on is None:
+        if config.imported is not None:
+            yield from _imported_lines(run, config, data, split)
+        elif trained_on is None:
             yield (
                 f"{run.resolve().name} was trained on a data set that is not here, so it is not "
                 f"known whether it has seen windows of the split {split!r}"
@@ -44,6 +46,30 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
             new = [line for line in lines if line not in said]  # several runs may have the same
             said.update(new)
             yield from new
+
+
+def _imported_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
+    """Yield a line if windows of a split are on contigs on which a published network was trained,
+    or if that is not known. DeepSEA's own test windows are not among them."""
+    if is_published_test(data, split):
+        return
+    name, title = run.resolve().name, config.imported["title"] if config.imported else ""
+    seen = config.data.get("seen_contigs")
+    other = different_genomes(config.contig_lengths, data.description.contig_lengths)
+    if seen is None or other is not None or not data[split].has_coordinates:
+        yield (
+            f"the training data of {name} ({title}) are not here, so it is not known whether it "
+            f"has seen windows of the split {split!r}"
+        )
+        return
+    numbers = {bare_name(contig) for contig in seen}
+    contig = data[split].bins()["chrom"]
+    found = contig[[bare_name(str(each)) in numbers for each in contig]]
+    if len(found):
+        yield (
+            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs on "
+            f"which {title} was trained ({some(sorted(found.unique()))}): scores are too high"
+        )
 
 
 def source_notes(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:

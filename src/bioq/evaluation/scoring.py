@@ -16,22 +16,25 @@ from bioq.evaluation.data_match import require_match
 from bioq.evaluation.files import make_folder, require_not_evaluated, write_evaluation
 from bioq.evaluation.leaks import TRAIN, leak_notes, source_notes
 from bioq.evaluation.predictions import predict_labelled
+from bioq.evaluation.published_scores import PublishedTest
 from bioq.evaluation.split_scores import choose_thresholds, score
 from bioq.evaluation.summary import VALID, About, DataName, Evaluation, Labels, Probability
 from bioq.forward import BATCH_SIZE, Precision, Strands
 from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types, path_to
 from bioq.progress import say
+from bioq.published.scores import is_published_test, model_with_scores, with_published_scores
 from bioq.runs.folder import (
     RunConfig,
     has_history,
     read_config,
     read_history,
     read_members,
-    with_fold_of,
 )
+from bioq.runs.named import require_own, resolve_run
 from bioq.runs.same_everywhere import what_to_try
 from bioq.runs.trained_model import TrainedModel, calibration_of, load, members_of
+from bioq.runs.training_data import with_fold_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def evaluate(
     wrong.
     """
     options = EvaluateOptions(split, strands, device, batch_size, precision)
-    return evaluate_run(path_to("run", run), data, out, options, force=force)
+    return evaluate_run(resolve_run(run), data, out, options, force=force)
 
 
 def evaluate_run(
@@ -92,6 +95,7 @@ def evaluate_run(
     """Do what `evaluate` does, for the options of `options`."""
     split = options.split
     home = run if out is None else path_to("out", out)
+    require_own(home, "give --out, the folder of the evaluation")
     require_not_evaluated(home, split, force=force)
     data = data if isinstance(data, Dataset) else open_dataset(path_to("data", data))
     config = read_config(run)
@@ -121,11 +125,12 @@ def evaluate_run(
     evaluation = score(
         labels,
         probability,
-        data.targets,
+        with_published_scores(data.targets),
         thresholds,
         about,
         data[split].blocks(),
         sample_of(data, split, labels),
+        PublishedTest(_published_model(config)) if is_published_test(data, split) else None,
     )
     _add_advice(evaluation, data, run)
     write_evaluation(evaluation, home)
@@ -176,6 +181,12 @@ def _about(
 def _runs(run: Path, config: RunConfig) -> list[Path]:
     """Return the folders of the members of an ensemble, or the run itself."""
     return [folder for folder, _ in read_members(run, config)] or [run]
+
+
+def _published_model(config: RunConfig) -> str | None:
+    """Return which published model a run is, trained or imported; None for any other run, and for
+    the mean of several."""
+    return None if config.members else model_with_scores(config.model["name"])
 
 
 def _add_advice(evaluation: Evaluation, data: Dataset, run: Path) -> None:

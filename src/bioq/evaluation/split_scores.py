@@ -10,6 +10,7 @@ import pandas as pd
 from bioq import metrics
 from bioq.evaluation.all_bins import Sample, score_all_bins
 from bioq.evaluation.areas import Pool, macro_areas
+from bioq.evaluation.published_scores import PublishedTest, compare
 from bioq.evaluation.summary import (
     ALL,
     ALWAYS_NO,
@@ -23,14 +24,12 @@ from bioq.evaluation.summary import (
     Macro,
     Micro,
     Probability,
-    PublishedScores,
     SameEverywhere,
     SomeTargets,
     Summary,
     Thresholds,
     ThresholdScores,
     as_constant,
-    published_columns,
 )
 from bioq.progress import progress
 
@@ -54,11 +53,13 @@ def score(
     about: About,
     blocks: npt.NDArray[np.int64],
     sample: Sample | None = None,
+    published_test: PublishedTest | None = None,
 ) -> Evaluation:
     """Score probabilities `(windows, targets)` against labels of the same shape.
 
     `blocks`, `(windows,)`, are those of `Split.blocks`; `sample` is how the windows stand for all
-    bins, if it is known.
+    bins, if it is known; `published_test` is given if the windows are those of the published
+    scores.
     """
     groups = _groups(targets)
     joined = metrics.joined_blocks(blocks)
@@ -100,7 +101,7 @@ def score(
         "same_everywhere": _same_everywhere(targets, each.table),
         "without_positive": _some_targets(targets, each.table["positive_rate"] == 0),
         "without_negative": _some_targets(targets, each.table["positive_rate"] == 1),
-        "published": _published(targets, each.table),
+        "published": compare(targets, each, micro, published_test),
         "all_bins": of_all,
     }
     return Evaluation(
@@ -220,32 +221,6 @@ def _at_thresholds(
             }
         )
     return scores
-
-
-def _published(targets: pd.DataFrame, scores: pd.DataFrame) -> list[PublishedScores]:
-    """Compare with the published scores of the sheet, on the targets where both are defined."""
-    compared: list[PublishedScores] = []
-    for column, model, key in published_columns(targets):
-        published = pd.to_numeric(targets[column], errors="coerce").to_numpy(dtype=float)
-        computed = scores[key].to_numpy()
-        defined = np.isfinite(published) & np.isfinite(computed)
-        if defined.any():
-            compared.append(
-                {
-                    "model": model,
-                    "score": key,
-                    "targets": int(defined.sum()),
-                    "published_mean": float(published[defined].mean()),
-                    "mean_here": float(computed[defined].mean()),
-                    "constant": (
-                        0.5
-                        if key == "roc_auc"
-                        else float(scores["positive_rate"].to_numpy()[defined].mean())
-                    ),
-                    "better_here": int((computed[defined] > published[defined]).sum()),
-                }
-            )
-    return compared
 
 
 def _with_annotation(targets: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,6 @@ targets pooled into one curve. The DanQ and DeepSEA papers report macro averages
 micro averages; they cannot be compared with each other.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, NotRequired, TypedDict
 
@@ -26,8 +25,6 @@ ALWAYS_NO = "always no"
 
 Labels = npt.NDArray[np.uint8]
 Probability = npt.NDArray[np.float32]
-
-_PUBLISHED = {"_roc_auc": "roc_auc", "_pr_auc": "average_precision"}
 
 
 class DataName(TypedDict):
@@ -252,13 +249,28 @@ class PublishedScores(TypedDict):
 
     model: str
     score: str
+    average: NotRequired[str]
+    """macro: the mean of the targets' scores; micro: all targets pooled."""
     targets: AtLeastZero
     published_mean: float
     mean_here: float
+    mean_here_interval: NotRequired[Interval]
     constant: NotRequired[float | None]
-    """The mean of the scores of a constant on the same targets."""
-    better_here: AtLeastZero
+    """The same score of a constant on the same targets."""
+    better_here: NotRequired[AtLeastZero]
     """Targets whose computed score is higher than the published score."""
+    mean_difference: NotRequired[float]
+    """Of the targets' published and computed scores, without sign."""
+    largest_difference: NotRequired[float]
+    largest_at: NotRequired[str]
+    """The target with the largest difference."""
+    with_interval: NotRequired[AtLeastZero]
+    """Targets whose computed score has an interval."""
+    in_interval: NotRequired[AtLeastZero]
+    """Those of them whose published score is in it."""
+    agrees: NotRequired[bool | None]
+    """Whether the scored model has its own published scores, on the windows that these are of; None
+    without intervals; absent for any other model or windows."""
 
 
 class FoldScores(TypedDict):
@@ -319,11 +331,3 @@ class Evaluation:
     y precision), group ("all" or a group's name), x, y, threshold (NaN for roc)."""
     calibration: pd.DataFrame
     """Bins of equal width: start, end, count, mean_probability, positive_rate."""
-
-
-def published_columns(targets: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Yield (column, model, score) of columns such as `danq_roc_auc` and `deepsea_pr_auc`."""
-    for column in map(str, targets.columns):
-        for ending, key in _PUBLISHED.items():
-            if column.endswith(ending) and column != ending[1:]:
-                yield column, column.removesuffix(ending), key

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bioq.dataset import BLOCK_BP
 from bioq.errors import counted
+from bioq.evaluation.published_scores import published_remarks
 from bioq.evaluation.rate_remarks import one_kind_remarks, rate_remarks
 from bioq.evaluation.summary import (
     ALWAYS_NO,
@@ -83,6 +84,7 @@ def evaluation_remarks(summary: Summary) -> list[str]:
         )
     remarks += one_kind_remarks(summary)
     remarks += _few_remarks(summary)
+    remarks += published_remarks(summary)
     return remarks
 
 

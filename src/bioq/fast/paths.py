@@ -19,6 +19,7 @@ from bioq.fast.switch import is_replaceable
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.hard_lstm import HardLSTM
 from bioq.models.marq import Marq
 
 Engine = Callable[[Tensor], Tensor]
@@ -96,9 +97,12 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
 
 def paths_of(model: nn.Module) -> FastPaths | None:
     """Return the fast paths that may compute instead of a model: those of its class (not of the
-    classes that it inherits from). None if it has none or `switch.is_replaceable` is False."""
+    classes that it inherits from). None if it has none, if `switch.is_replaceable` is False, and
+    for a DanQ that reads twice forward, whose paths would take the second half as backward."""
     paths = PATHS.get(type(model))
-    return paths if paths is not None and is_replaceable(model) else None
+    lstm = getattr(model, "lstm", None)
+    reads_forward = isinstance(lstm, HardLSTM) and lstm.second == "forward"
+    return paths if paths is not None and is_replaceable(model) and not reads_forward else None
 
 
 def cpu_dtype(model: nn.Module, precision: str) -> torch.dtype | None:

@@ -1,25 +1,28 @@
 """Downloads a file over the web, resumes an interrupted download, and checks what arrived.
 
 The length is always checked, a checksum if the caller has one. An https address is never followed
-to an address without encryption, and nothing but http and https is read.
+to an address without encryption, and nothing but http and https is read. Headers of a request,
+which may be a password, are sent to no other server than that of the address.
 """
 
 import contextlib
-import hashlib
 import http.client
 import json
 import shutil
+import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 from bioq import files
 from bioq.errors import BioqError
+from bioq.files.checksum import Checksum, check_checksum
 from bioq.progress import progress, say
 
 TRIES = 6
@@ -27,6 +30,7 @@ TRIES = 6
 TIMEOUT_S = 60.0
 MOST_TEXT_BYTES = 1 << 20
 """The largest text that `read_text` takes."""
+_AGENT = {"User-Agent": "bioq"}
 _CHUNK_BYTES = 1 << 20
 _BUSY = (408, 425, 429)
 _ABSENT = (404, 410)
@@ -39,15 +43,6 @@ def _sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """The checksum that a file must have."""
-
-    kind: Literal["SHA-256", "MD5"]
-    digits: str
-    """Hexadecimal digits, in either case."""
-
-
 def fetch(
     url: str,
     out: Path,
@@ -55,6 +50,9 @@ def fetch(
     checksum: Checksum | None = None,
     check: Callable[[Path], None] = lambda path: None,
     remedy: str = "",
+    if_refused: str = "",
+    headers: Mapping[str, str] | None = None,
+    most_bytes: int | None = None,
     room_factor: float = 1.0,
     free_bytes: FreeBytes = lambda folder: shutil.disk_usage(folder).free,
     sleep: Sleep = _sleep,
@@ -64,37 +62,49 @@ def fetch(
     An incomplete download is kept as `out` + `.part`; a later call resumes it if the server still
     has the same file. The disk must have `room_factor` times the length free. `check` gets the
     complete file before it has its name, and raises BioqError for a file with other content, which
-    is removed. `remedy` is the end of every message: what else the user can do.
-    Raises BioqError if `out` exists, the server refuses or keeps closing the connection, the disk
-    has too little space, or the length or checksum differs from the expected value.
+    is removed. `remedy` is the end of every message: what else the user can do; `if_refused` is
+    what to check if the server answers with an error. `headers` are sent with each request to the
+    server of `url`.
+    Raises BioqError if `out` exists, the server refuses or keeps closing the connection, the file
+    has more than `most_bytes`, the disk has too little space, or the length or checksum differs
+    from the expected value.
     """
     out = Path(out)
     files.require_absent(out)
     require_web_address(url)
-    part = _Part(out, url, f"; {remedy}" if remedy else "")
+    part = _Part(out, url, f"; {remedy}" if remedy else "", if_refused, headers or {}, most_bytes)
     with _disk_errors(part):
         out.parent.mkdir(parents=True, exist_ok=True)
         _download_all(part, room_factor, free_bytes, sleep)
         part.finish(checksum, check)
 
 
-def read_text(url: str, *, remedy: str = "") -> str | None:
+def read_text(
+    url: str,
+    *,
+    remedy: str = "",
+    if_refused: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> str | None:
     """Return a small text of a server, such as a list of checksums; None if it has no such file.
 
     One try, so that a machine without a network gets the error at once. Raises BioqError, which
-    ends with `remedy`, if the server does not answer, or the text is larger than MOST_TEXT_BYTES.
+    ends with `remedy`, if the server does not answer or answers with an error, for which
+    `if_refused` is what to check, and if the text is larger than MOST_TEXT_BYTES.
     """
     require_web_address(url)
     ending = f"; {remedy}" if remedy else ""
     try:
-        with _open(urllib.request.Request(url, headers={"User-Agent": "bioq"})) as answer:
+        with _open(urllib.request.Request(url, headers={**_AGENT, **(headers or {})})) as answer:
             content: bytes = answer.read(MOST_TEXT_BYTES + 1)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in _ABSENT:
             return None
+        is_refused = 400 <= error.code < 500 and error.code not in _BUSY
+        advice = (if_refused or "check the address") if is_refused else "try again later"
         raise BioqError(
-            f"{url}: the server answered {error.code} {error.reason}; try again later{ending}"
+            f"{url}: the server answered {error.code} {error.reason}; {advice}{ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise BioqError(
@@ -112,7 +122,8 @@ def require_web_address(url: str) -> None:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to http or https, and from https to https only."""
+    """Follows a redirect to http or https, and from https to https only; to another server without
+    the headers that the caller gave."""
 
     def redirect_request(
         self,
@@ -129,7 +140,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
                 f"{req.full_url}: the server redirects to {newurl}, which BioQ does not read "
                 f"({'https' if is_encrypted else 'http or https'} only); check the address"
             )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request is not None and _server(newurl) != _server(req.full_url):
+            for name in {*request.headers} - {"User-agent", "Range", "If-range"}:
+                request.remove_header(name)
+        return request
+
+
+def _server(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
@@ -188,11 +208,22 @@ class _Version:
 class _Part:
     """The incomplete file `out` + `.part`, and a note beside it with the version of the file."""
 
-    def __init__(self, out: Path, url: str, ending: str):
+    def __init__(
+        self,
+        out: Path,
+        url: str,
+        ending: str,
+        if_refused: str,
+        headers: Mapping[str, str],
+        most_bytes: int | None,
+    ):
         self.out = out
         self.url = url
+        self.headers = headers
+        self.most_bytes = most_bytes
         self.ending = ending
         """The end of a message: what else the user can do."""
+        self.if_refused = if_refused
         self.path = out.with_name(f"{out.name}.part")
         self._note = out.with_name(f"{out.name}.part.json")
 
@@ -219,6 +250,15 @@ class _Part:
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
+    def require_not_more(self, length: int | None) -> None:
+        """Raise BioqError, and remove the part, if the file has more bytes than it may have."""
+        if length is not None and self.most_bytes is not None and length > self.most_bytes:
+            self.remove()
+            raise BioqError(
+                f"{self.url}: the server gives {length:,} bytes or more, expected "
+                f"{self.most_bytes:,}; check the address{self.ending}"
+            )
+
     def finish(self, checksum: Checksum | None, check: Callable[[Path], None]) -> None:
         """Check the file and rename it to `out`; remove it if it is another file."""
         try:
@@ -238,7 +278,7 @@ def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
     done = part.bytes_done() if version else 0
     if version and version.length == done:
         return
-    request = urllib.request.Request(part.url, headers={"User-Agent": "bioq"})
+    request = urllib.request.Request(part.url, headers={**_AGENT, **part.headers})
     if version:
         request.add_header("Range", f"bytes={done}-")
         if version.validator:
@@ -252,6 +292,7 @@ def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
             version = _Version.of(part.url, total, answer.headers)
             part.start(version)
             done = 0
+        part.require_not_more(total)
         _check_room(part, total, done, room_factor, free_bytes)
         _append(part, answer, done, total)
 
@@ -268,10 +309,15 @@ def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPRespo
         if error.code >= 500 or error.code in _BUSY:
             raise _Broken(f"the server answered {error.code} {error.reason}") from error
         raise BioqError(
-            f"{part.url}: the server answered {error.code} {error.reason}; check the "
-            f"address{part.ending}"
+            f"{part.url}: the server answered {error.code} {error.reason}; "
+            f"{part.if_refused or 'check the address'}{part.ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
+        is_without_network = isinstance(getattr(error, "reason", None), socket.gaierror)
+        if is_without_network and not part.bytes_done():  # another try would be the same
+            raise BioqError(
+                f"{part.url}: no answer ({_reason(error)}); check the network{part.ending}"
+            ) from error
         raise _Broken(f"no answer ({_reason(error)})") from error
     return answer
 
@@ -312,6 +358,7 @@ def _append(part: _Part, answer: http.client.HTTPResponse, done: int, total: int
         while chunk := _piece(answer):
             file.write(chunk)
             done += len(chunk)
+            part.require_not_more(done)
             advance(len(chunk))
     if total is not None and done != total:
         raise _Broken(f"the connection ended at {done:,} of {total:,} bytes")
@@ -335,26 +382,3 @@ def _disk_errors(part: _Part) -> Iterator[None]:
             f"{part.bytes_done():,} bytes are kept; correct this and run the same command again"
             f"{part.ending}"
         ) from error
-
-
-def check_checksum(
-    path: Path, expected: Checksum | None, url: str, *, label: str, ending: str = ""
-) -> None:
-    """Print the checksum of a download, which is the file `label`. Raises BioqError, which ends
-    with `ending`, if another checksum is expected."""
-    kind = "SHA-256" if expected is None else expected.kind
-    with open(path, "rb") as file:
-        actual = hashlib.file_digest(file, lambda: _NEW_HASH[kind]()).hexdigest()
-    if expected is not None and actual != expected.digits.lower():
-        raise BioqError(
-            f"{url}: the {kind} of the download is {actual}, expected {expected.digits}; it was "
-            f"removed; download it again, or check the expected value{ending}"
-        )
-    state = "as expected" if expected else "not compared: no expected value was given"
-    say(f"{label}: {path.stat().st_size:,} bytes, {kind} {actual} ({state})")
-
-
-_NEW_HASH = {
-    "SHA-256": hashlib.sha256,
-    "MD5": lambda: hashlib.md5(usedforsecurity=False),
-}

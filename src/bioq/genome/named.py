@@ -15,7 +15,8 @@ from typing import Any
 from bioq.errors import BioqError, nearest
 from bioq.files import write_json
 from bioq.files.cache import being_filled, cache_folder
-from bioq.files.download import Checksum, fetch, read_text
+from bioq.files.checksum import Checksum
+from bioq.files.download import fetch, read_text
 from bioq.genome.builds import bare_name, build_named
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say

@@ -26,10 +26,9 @@ from bioq.runs.folder import (
     read_config,
     refuse_ensemble,
     require_window_bp,
-    training_data,
-    with_fold_of,
 )
 from bioq.runs.trained_model import TrainedModel, load, network_of
+from bioq.runs.training_data import training_data, with_fold_of
 
 SIGNIFICANT_Q = 0.05
 """A match with a smaller q-value counts as a match."""

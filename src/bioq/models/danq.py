@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bioq.models.family import Architecture, Family
 from bioq.models.recipe import Recipe
 from bioq.models.recurrent import bidirectional_lstm, lstm_states
-from bioq.models.sizes import Gates, pooled_positions
+from bioq.models.sizes import Gates, SecondLstm, pooled_positions
 from bioq.motifs import danq_jaspar_motifs
 
 
@@ -25,6 +25,7 @@ class DanQSizes:
     dropout_conv: float
     dropout_head: float
     gates: Gates = "sigmoid"
+    second_lstm: SecondLstm = "backward"
 
 
 class DanQ(nn.Module):
@@ -49,7 +50,9 @@ class DanQ(nn.Module):
         self.relu_conv = nn.ReLU()
         self.pool = nn.MaxPool1d(sizes.pool_width)
         self.drop_conv = nn.Dropout(sizes.dropout_conv)
-        self.lstm = bidirectional_lstm(sizes.filters, units, sizes.lstm_layers, gates=sizes.gates)
+        self.lstm = bidirectional_lstm(
+            sizes.filters, units, sizes.lstm_layers, gates=sizes.gates, second=sizes.second_lstm
+        )
         self.drop_head = nn.Dropout(sizes.dropout_head)
         self.dense = nn.Linear(self.positions * 2 * units, sizes.dense_units)
         self.relu = nn.ReLU()
@@ -71,6 +74,7 @@ class DanQ(nn.Module):
 
 # Conboy & Konka 2024: RMSprop at 1e-5, smoothing 0.9, clipping, 55 epochs over both strands.
 _BIOQ_RECIPE = Recipe(
+    start="pytorch",
     optimizer="rmsprop",
     learning_rate=1e-5,
     weight_decay=0.0,
@@ -87,8 +91,17 @@ _BIOQ_RECIPE = Recipe(
     average=0.0,
     beta2=0.999,
 )
-# Quang & Xie 2016: RMSprop at 1e-3, at most 60 epochs, stop after 5 without a better loss.
-_DANQ_RECIPE = replace(_BIOQ_RECIPE, learning_rate=1e-3, epochs=60, patience=5, clip_norm=0.0)
+# Quang & Xie 2016: RMSprop. Their DanQ_train.py: at most 60 epochs, stop after 5 without a better
+# loss. Their Keras: learning rate 1e-3, first weights, how RMSprop computes (`training.keras`).
+_DANQ_RECIPE = replace(
+    _BIOQ_RECIPE,
+    start="keras",
+    optimizer="rmsprop-keras",
+    learning_rate=1e-3,
+    epochs=60,
+    patience=5,
+    clip_norm=0.0,
+)
 
 FAMILY = Family(
     DanQ,

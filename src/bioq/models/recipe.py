@@ -9,7 +9,8 @@ from typing import Literal
 
 from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Share
 
-Optimizer = Literal["rmsprop", "adam", "adamw"]
+Optimizer = Literal["rmsprop", "rmsprop-keras", "adam", "adamw"]
+Start = Literal["pytorch", "keras"]
 Schedule = Literal["constant", "cosine"]
 TrainStrands = Literal["random", "both", "forward"]
 SelectBy = Literal[
@@ -24,6 +25,7 @@ SelectBy = Literal[
 class Recipe:
     """How the weights are trained. `--from`, seed and precision complete the computation."""
 
+    start: Start
     optimizer: Optimizer
     learning_rate: Positive
     weight_decay: NotNegative
@@ -49,6 +51,7 @@ class Recipe:
 # The best on validation of the recipes in docs/log/experiments.md, on 11,719 yeast windows. Steps
 # count, so batches are small; the cosine runs to its end, since its last epochs are the best.
 SMALL = Recipe(
+    start="pytorch",
     optimizer="adamw",
     learning_rate=1e-3,
     weight_decay=1e-2,

@@ -5,17 +5,30 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from bioq.errors import UsageError
 from bioq.models.hard_lstm import HardLSTM
-from bioq.models.sizes import Gates
+from bioq.models.sizes import Gates, SecondLstm
 
 
 def bidirectional_lstm(
-    inputs: int, units: int, layers: int, *, gates: Gates = "sigmoid"
+    inputs: int,
+    units: int,
+    layers: int,
+    *,
+    gates: Gates = "sigmoid",
+    second: SecondLstm = "backward",
 ) -> nn.LSTM | HardLSTM:
     """Return an LSTM with random weights that reads `(batch, position, inputs)` in both
-    directions."""
+    directions, or twice forward.
+
+    Raises UsageError for the latter without hard gates: nn.LSTM has no such order.
+    """
     if gates == "hard":
-        return HardLSTM(inputs, units, layers)
+        return HardLSTM(inputs, units, layers, second=second)
+    if second == "forward":
+        raise UsageError(
+            "second_lstm is 'forward', which is for gates 'hard' only; leave out one of the two"
+        )
     return nn.LSTM(inputs, units, layers, batch_first=True, bidirectional=True)
 
 

@@ -15,6 +15,7 @@ Layers = Annotated[int, Range(least=1, most=64)]
 """Layers of one kind; building a network takes time for each."""
 Gates = Literal["sigmoid", "hard"]
 Floor = Annotated[float, Range(least=0, most=1)]
+SecondLstm = Literal["backward", "forward"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class ModelSizes:
     gates: Gates | None = None
     """Gates of the LSTM: sigmoid, or hard: clip(0.2 x + 0.5, 0, 1), as in
     DanQ's published weights; bioq, danq and danq-jaspar only."""
+    second_lstm: SecondLstm | None = None
+    """Direction in which the second half of the LSTM reads the positions: backward, or
+    forward as the first half; forward only with hard gates (docs/published-models.md)."""
     floor: Floor | None = None
     """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
     published weights have 1e-6; deepsea only."""

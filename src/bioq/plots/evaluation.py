@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bioq.evaluation.summary import ALL, published_columns
+from bioq.evaluation.summary import ALL
 from bioq.metrics import number
 from bioq.plots.style import (
     BLUE,
@@ -23,9 +23,9 @@ from bioq.plots.style import (
     group_colours,
     new_figure,
 )
+from bioq.published.scores import published_columns, title_of
 
 SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
-PUBLISHED_NAMES = {"danq": "DanQ", "danq_jaspar": "DanQ-JASPAR", "deepsea": "DeepSEA"}
 _DASHED: Any = {"color": FAINT, "linewidth": 1, "linestyle": (0, (3, 2)), "zorder": 0}
 """The line of a score that a constant reaches."""
 _MANY_DOTS = 200  # more dots are drawn as a picture inside the SVG, to keep it small
@@ -121,7 +121,7 @@ def plot_published(per_target: pd.DataFrame, model: str) -> Figure:
     for axes, (column, score) in zip(figure.axes, columns, strict=True):
         published = pd.to_numeric(per_target[column], errors="coerce")
         _draw_scatter(axes, published, per_target[score], rows)
-        axes.set_xlabel(f"{PUBLISHED_NAMES.get(model, model)}, published")
+        axes.set_xlabel(f"{title_of(model)}, published")
         better = (per_target[score] > published).sum()
         both = (per_target[score].notna() & published.notna()).sum()
         axes.set_title(

@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bioq.evaluation.summary import Evaluation, published_columns, scored_windows
+from bioq.evaluation.summary import Evaluation, scored_windows
 from bioq.metrics import FEW_POSITIVES
 from bioq.models.summary import Summary
 from bioq.plots.evaluation import (
-    PUBLISHED_NAMES,
     plot_calibration,
     plot_precision_recall,
     plot_published,
@@ -21,6 +20,7 @@ from bioq.plots.evaluation import (
 )
 from bioq.plots.model import plot_architecture
 from bioq.plots.training import plot_loss, plot_validation_scores
+from bioq.published.scores import published_columns, title_of
 from bioq.runs.best_epoch import best_epoch, best_epoch_text, chosen_by, deciding_score, score_name
 from bioq.runs.folder import RunConfig, has_history, read_history
 
@@ -123,7 +123,7 @@ def figures_of_published(per_target: pd.DataFrame) -> Iterator[Drawn]:
         yield Drawn(
             f"published_{model}",
             plot_published(per_target, model),
-            f"Compared with {PUBLISHED_NAMES.get(model, model)}",
+            f"Compared with {title_of(model)}",
             "A dot is a target; above the line this run scores higher than the published model. "
             "The comparison is fair only on DeepSEA's test windows (chromosomes 8 and 9).",
         )
@@ -157,6 +157,8 @@ def settings(run: Path, config: RunConfig) -> list[tuple[str, str]]:
     ]
     if config.training.get("motifs"):
         rows.append(("motifs", str(config.training["motifs"])))
+    published = {name: value for name, value in (config.published or {}).items() if value}
+    rows += [(f"published {_words(name)}", str(value)) for name, value in published.items()]
     rows += [(f"{name} version", str(value)) for name, value in config.versions.items()]
     return rows
 

@@ -25,6 +25,7 @@ from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOption
 from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
 from bioq.runs.folder import files_of_run
+from bioq.runs.named import resolve_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
 
@@ -47,12 +48,14 @@ def predict_file(
     together and BioqError, before anything is written, for bad input, and for an output that
     exists, unless `force` is given.
     """
-    run, out = path_to("run", run), path_to("out", out)
+    path_to("run", run)
+    out = path_to("out", out)
     genome = None if genome is None else path_to("genome", genome)
     chrom_alias = None if chrom_alias is None else path_to("chrom_alias", chrom_alias)
     of_type("options", options, PredictOptions, "bioq.prediction.PredictOptions")
     refuse_both(resume=resume, force=force)
     _check(out, genome, options, resume=resume, force=force)
+    run = resolve_run(run)  # after all options: it may be a download
     refuse_input(out, source, file_given(genome), chrom_alias, *files_of_run(run))
     is_bigwig = _is_bigwig(out)
     device = choose_device(options.device)

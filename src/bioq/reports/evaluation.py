@@ -16,7 +16,7 @@ from bioq.evaluation.table import evaluation_remarks, evaluation_table, same_rem
 from bioq.files import locked, new_file
 from bioq.metrics import FEW_POSITIVES, f1_of_yes, number
 from bioq.models.summary import summarise
-from bioq.plots.evaluation import PUBLISHED_NAMES, SCORES
+from bioq.plots.evaluation import SCORES
 from bioq.plots.run import (
     figure_of_model,
     figures_of_published,
@@ -25,6 +25,7 @@ from bioq.plots.run import (
     settings,
 )
 from bioq.plots.style import inline_svg, to_png, to_svg
+from bioq.published.scores import published_columns, title_of
 from bioq.reports.page import page_template
 from bioq.runs.folder import CONFIG, RunConfig, read_config
 from bioq.runs.trained_model import load
@@ -78,9 +79,9 @@ def write_report(
 
 def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> Path:
     evaluation = read_evaluation(run, split)
-    config = _trained(run)
+    config = _one_network(run)
     drawn = list(figures_of_scores(evaluation))
-    if config is not None:
+    if config is not None and config.imported is None:
         drawn += figures_of_training(run, config)
     drawn += figures_of_published(evaluation.per_target)
     if config is not None:
@@ -110,7 +111,7 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
         scores=SCORES,
         score_table=evaluation_table(evaluation.summary),
         published=_published(evaluation),
-        targets=_target_rows(evaluation.per_target),
+        targets=_target_rows(evaluation),
         settings=settings(run, config) if config else [],
         remarks=evaluation_remarks(evaluation.summary),
         chosen_on_valid=any(
@@ -124,8 +125,8 @@ def _write_report(run: Path, split: str, extra_tables: Sequence[ExtraTable]) -> 
     return folder / REPORT
 
 
-def _trained(run: Path) -> RunConfig | None:
-    """Return the configuration of a run that was trained; None for an ensemble, and for a folder
+def _one_network(run: Path) -> RunConfig | None:
+    """Return the configuration of a run with one network; None for an ensemble, and for a folder
     that has the evaluation of a run elsewhere."""
     config = read_config(run) if (run / CONFIG).exists() else None
     return None if config is None or config.members else config
@@ -134,22 +135,41 @@ def _trained(run: Path) -> RunConfig | None:
 def _published(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return the comparison with published models, with the names that their papers use."""
     rows = evaluation.summary["published"]
-    return [{**row, "model": PUBLISHED_NAMES.get(row["model"], row["model"])} for row in rows]
+    return [{**row, "model": title_of(row["model"])} for row in rows]
 
 
-def _target_rows(per_target: pd.DataFrame) -> tuple[list[str], list[list[tuple[str, str]]]]:
+def _target_rows(evaluation: Evaluation) -> tuple[list[str], list[list[tuple[str, str]]]]:
     """Return the headings, and rows of cells (text, sort key)."""
+    per_target, headings = evaluation.per_target, _headings(evaluation)
     rate = per_target["positive_rate"]
     table = per_target.assign(brier_of_constant=rate * (1 - rate))
+    for column in headings.keys() - _COLUMNS.keys():
+        table[column] = pd.to_numeric(table[column], errors="coerce")
     if "f1_at_threshold" in table:
         table["f1_of_yes"] = f1_of_yes(rate.where(rate > 0).to_numpy())
     if "average_precision_all_bins" not in table:
         table = table.drop(columns="positive_rate_all_bins", errors="ignore")
-    columns = [column for column in _COLUMNS if column in table and not table[column].isna().all()]
+    columns = [column for column in headings if column in table and not table[column].isna().all()]
     rows = []
     for values in table.to_dict("records"):
         rows.append([_target_cell(column, values) for column in columns])
-    return [_COLUMNS[column] for column in columns], rows
+    return [headings[column] for column in columns], rows
+
+
+def _headings(evaluation: Evaluation) -> dict[str, str]:
+    """Return the columns of the table of targets, and their headings: the scores that were
+    published for this model are behind the interval of those here."""
+    judged = {row["model"] for row in evaluation.summary["published"] if "agrees" in row}
+    published = {
+        f"{score}_low": (column, f"{title_of(model)}, published")
+        for column, model, score in published_columns(evaluation.per_target)
+        if model in judged
+    }
+    headings: dict[str, str] = {}
+    for column, heading in _COLUMNS.items():
+        headings[column] = heading
+        headings |= dict([published[column]]) if column in published else {}
+    return headings
 
 
 def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]:
@@ -169,7 +189,21 @@ def _target_cell(column: str, values: Mapping[Hashable, Any]) -> tuple[str, str]
 
 
 def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
-    """Return the commands that train and evaluate this run again."""
+    """Return the commands that train, or import, and evaluate this run again."""
+    evaluate = ["bioq", "evaluate", run.name, summary["data"]["name"], "--split", summary["split"]]
+    for name, default in (("strands", "both"), ("precision", "32")):
+        if summary[name] != default:
+            evaluate += [f"--{name}", summary[name]]
+    made = _train_command(run, summary, config)
+    if config.imported is not None:
+        made = ["bioq", "import", config.imported["file"], "--out", run.name]
+        if config.imported["second_lstm"] == "forward":
+            made += ["--second-lstm", "forward"]
+    return f"{shlex.join(made)}\n{shlex.join(evaluate)}\n"
+
+
+def _train_command(run: Path, summary: Mapping[str, Any], config: RunConfig) -> list[str]:
+    """Return the words of the command that trains this run again."""
     data = summary["data"]["name"]
     train = ["bioq", "train", data, "--out", run.name, "--model", str(config.model["name"])]
     if config.fold is not None:
@@ -190,11 +224,7 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
             train.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None:
             train += [f"--{flag}", value if isinstance(value, str) else json.dumps(value)]
-    evaluate = ["bioq", "evaluate", run.name, data, "--split", summary["split"]]
-    for name, default in (("strands", "both"), ("precision", "32")):
-        if summary[name] != default:
-            evaluate += [f"--{name}", summary[name]]
-    return f"{shlex.join(train)}\n{shlex.join(evaluate)}\n"
+    return train
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

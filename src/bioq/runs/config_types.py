@@ -61,9 +61,40 @@ class MemberEntry(TypedDict):
     name: Line
     """The name of its folder in `members/`."""
     origin: Name
-    """The folder that it was copied from."""
+    """The folder that it was copied from, or the address that it was downloaded from."""
     weights: Line
     """SHA-256 of its file of best weights."""
+
+
+class ImportedEntry(TypedDict):
+    """Where the weights of a run come from that `bioq import` made, and how the file was read."""
+
+    layout: Line
+    """How the file arranges the weights: the name of a record of `published.layouts`."""
+    title: Line
+    file: Name
+    """Name of the file, without its folder."""
+    url: Line | None
+    """Address of the published file with this checksum; None if the file is none of them."""
+    sha256: Line
+    md5: Line
+    licence: Line
+    """Of the weights; empty if none is known."""
+    citation: Line
+    genome: Line
+    """UCSC's name of the genome that the network was trained on; empty if it is not known."""
+    channels: Line
+    """Order of the bases in the file; the weights of the run are in the order A, C, G, T."""
+    second_lstm: Line | None
+    """The direction in which the second LSTM reads, where the file does not decide it."""
+
+
+class StartEntry(TypedDict):
+    """The published weights from which a training started, directly or through other runs."""
+
+    title: Line
+    citation: Line
+    licence: Line
 
 
 class ConfigFile(TypedDict):
@@ -75,3 +106,7 @@ class ConfigFile(TypedDict):
     versions: dict[str, Any]
     members: NotRequired[list[MemberEntry]]
     """Of an ensemble; a run that was trained has none."""
+    imported: NotRequired[ImportedEntry]
+    """Of a run that `bioq import` made."""
+    started_from: NotRequired[StartEntry]
+    """Of a run whose training started from such a run."""

@@ -31,6 +31,8 @@ from bioq.runs.folder import (
     refuse_ensemble,
     software,
 )
+from bioq.runs.named import resolve_run
+from bioq.runs.origin import origin_of
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import weights_sha256
 
@@ -53,7 +55,7 @@ def make_ensemble(
     unless `force` replaces an earlier run.
     """
     given = [runs] if isinstance(runs, str | Path) else of_type("runs", runs, Sequence, "paths")
-    folders = [path_to("runs", run) for run in given]
+    folders = [resolve_run(run, name="runs") for run in given]
     out = path_to("out", out)
     of_type("force", force, bool, "True or False")
     if not 2 <= len(folders) <= MOST_MEMBERS:
@@ -73,7 +75,11 @@ def make_ensemble(
         for folder, name in zip(folders, names, strict=True):
             _copy(folder, partial / MEMBERS / name)
         entries = [
-            {"name": name, "origin": str(real(folder)), "weights": weights[folder]}
+            {
+                "name": name,
+                "origin": str(origin_of(folder) or real(folder)),
+                "weights": weights[folder],
+            }
             for folder, name in zip(folders, names, strict=True)
         ]
         _write_config(partial, entries)

@@ -7,7 +7,6 @@ has config.json, targets.tsv, calibration.json, and in members/ a run folder for
 
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import torch
 from torch import nn
 
 from bioq import __version__
-from bioq.dataset import TARGETS, Dataset, open_dataset
+from bioq.dataset import TARGETS, Dataset
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError, UsageError, shown, some
 from bioq.files import FolderKind, new_file, new_folder, read_json
@@ -40,7 +39,7 @@ from bioq.runs.constants import constants_of
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
 HEADER = {"format": FORMAT, "format_version": FORMAT_VERSION}
-_REMEDY = "train again or restore the file"
+REMEDY = "train again or restore the file"
 _REMAKE = "make the ensemble again with 'bioq ensemble'"
 CONFIG = "config.json"
 BEST = "model.safetensors"
@@ -78,6 +77,16 @@ class RunConfig:
     """Of BioQ, Python, PyTorch and NumPy."""
     members: Sequence[Mapping[str, Any]] = ()
     """Name, origin and checksum of each run that an ensemble averages; empty for any other run."""
+    imported: Mapping[str, Any] | None = None
+    """Where the weights of a run come from that `bioq import` made; None for any other run."""
+    started_from: Mapping[str, Any] | None = None
+    """The published weights from which the training started; None for any other run."""
+
+    @property
+    def published(self) -> Mapping[str, Any] | None:
+        """The `title`, `citation` and `licence` of the published weights that a run has or started
+        from; None without."""
+        return self.imported or self.started_from
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -152,6 +161,7 @@ def create_run(
             },
         },
         "versions": software(),
+        **_start_entry(training),
     }
     with new_folder(run, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
@@ -177,6 +187,15 @@ def _seen_entry(data: Dataset, training: Mapping[str, Any]) -> dict[str, list[st
         before = read_config(source["path"]).data.get("seen_contigs")
         seen = None if before is None else sorted({*seen, *before})
     return {} if seen is None else {"seen_contigs": seen}
+
+
+def _start_entry(training: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the entry `started_from` of a new run; {} if its source has no published weights."""
+    source = training.get("from")
+    published = None if source is None else read_config(source["path"]).published
+    if published is None:
+        return {}
+    return {"started_from": {name: published[name] for name in ("title", "citation", "licence")}}
 
 
 def seen_contigs(data: Dataset) -> list[str] | None:
@@ -258,12 +277,12 @@ def read_config(run: str | Path) -> RunConfig:
         what="a run's configuration",
         kind=FORMAT,
         version=FORMAT_VERSION,
-        remedy=_REMEDY,
+        remedy=REMEDY,
         shape=ConfigFile,
     )
     name = config["data"]["name"]
     if name in ("", ".", "..") or "/" in name:
-        raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {_REMEDY}")
+        raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {REMEDY}")
     return record(RunConfig, config)
 
 
@@ -284,7 +303,7 @@ def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
     """Return a run's target table. Raises BioqError if `config.json` has another number of
     targets."""
     run, expected = Path(run), config.model["targets"]
-    file = require_kept(run, TARGETS, _REMEDY)
+    file = require_kept(run, TARGETS, REMEDY)
     targets = read_target_table(file)
     if len(targets) != expected:
         raise BioqError(
@@ -320,59 +339,6 @@ def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None
             f"{data.path}: has windows of {window_bp:,} bp, the run {run} takes {expected:,} bp; "
             f"build the data set with --window-bp {expected}"
         )
-
-
-def with_fold_of(run: str | Path, config: RunConfig, data: Dataset) -> Dataset:
-    """Return a data set with the splits of the fold that a run was trained on; a data set without
-    folds, or of which a fold is chosen, is returned unchanged.
-
-    Raises BioqError if the run was not trained on a fold of this data set.
-    """
-    if not data.folds or data.chosen is not None:
-        return data
-    trained = [member for _, member in read_members(run, config)] or [config]
-    fold, *others = {each.fold_in(data) for each in trained}
-    if others:
-        raise BioqError(
-            f"{run}: its members were trained on different folds of {data.path}, so no split of it "
-            "is new to all of them; name the folder of each member in turn, such as "
-            f"{Path(run) / MEMBERS / config.members[0]['name']}"
-        )
-    if fold is None:
-        raise BioqError(
-            f"{data.path}: has {data.folds} folds, and {run} was not trained on one of them, so it "
-            "is not known which to read; give the data set of the run, or one with splits"
-        )
-    try:
-        return data.chosen_by(fold)
-    except BioqError as error:
-        raise BioqError(f"{Path(run) / CONFIG}: records {error}; {_REMEDY}") from error
-
-
-def training_data(run: str | Path) -> Dataset:
-    """Open the data set that a run was trained on: at its path then, else beside the run.
-
-    With the splits of the fold of the run, if it has folds. Raises BioqError if it is at neither
-    path, or has another fingerprint.
-    """
-    config = read_config(run)
-    data = config.data
-    candidates = [Path(run).resolve().parent / str(data["name"])]
-    if "path" in data:  # runs written before 2026-11-23 have the name alone
-        candidates.insert(0, Path(data["path"]))
-    path = next((candidate for candidate in candidates if os.path.isdir(candidate)), None)
-    if path is None:
-        raise BioqError(
-            f"{run}: its data set is not in {' or '.join(map(str, dict.fromkeys(candidates)))}; "
-            "name the folder of the data set behind the run"
-        )
-    opened = open_dataset(path)
-    if opened.fingerprint != data["fingerprint"]:
-        raise BioqError(
-            f"{path}: has fingerprint {opened.fingerprint[:12]}, {run} was trained on "
-            f"{data['fingerprint'][:12]}; name the data set to read behind the run"
-        )
-    return with_fold_of(run, config, opened)
 
 
 def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:

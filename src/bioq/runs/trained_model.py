@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.models.device import choose_device
-from bioq.options import found, of_type, one_of, path_to
+from bioq.options import found, of_type, one_of
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, Probability, read_calibration
 from bioq.runs.folder import (
@@ -30,6 +30,7 @@ from bioq.runs.folder import (
     read_members,
     read_targets,
 )
+from bioq.runs.named import resolve_run
 from bioq.runs.weights import fingerprint, load_weights, weights_checksum, weights_sha256
 
 _WEIGHTS = {"best": BEST, "last": LAST}
@@ -124,7 +125,7 @@ def load(
     """
     one_of("weights", weights, tuple(_WEIGHTS))
     of_type("calibrated", calibrated, bool, "True or False")
-    run, device = path_to("run", run), choose_device(device)
+    run, device = resolve_run(run), choose_device(device)
     config = read_config(run)
     targets = read_targets(run, config)
     network = _load_network(run, config, targets, weights)

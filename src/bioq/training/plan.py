@@ -29,6 +29,7 @@ from bioq.runs.folder import (
     refuse_ensemble,
     require_window_bp,
 )
+from bioq.runs.origin import origin_of
 from bioq.runs.weights import weights_sha256
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
@@ -44,6 +45,8 @@ MEASURED_WINDOWS = 60_000
 _REMEDY = "correct the file, or start a new run"
 MODEL_OF_OLD_RUNS = "bioq"
 """The model of a run that does not record its model."""
+_RECIPE_OF_OLD_RUNS = {"start": "pytorch"}
+"""What every recipe had in common before it became a field."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def named_options(
     model: str,
     sizes: ModelSizes,
     motifs: str | None,
-    from_run: Path | None,
+    from_run: str | Path | None,
     freeze: bool,
     config: TrainConfig,
     fold: str | None,
@@ -151,6 +154,12 @@ class SourceRun:
     targets: int
     targets_kept: int
     """Targets that the two data sets share, by name."""
+    address: str | None = None
+    """Where the run was downloaded from; None for a run that was here."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry `from` of `config.json`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ class Plan:
             "model": self.model,
             "sizes": sizes,
             **{name: value for name, value in options.items() if name not in sizes},
-            "from": None if self.source is None else asdict(self.source),
+            "from": None if self.source is None else self.source.to_json(),
             "resolved": asdict(self.recipe),
         }
 
@@ -263,6 +272,7 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
     """
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained; resume the run of a member")
+    _refuse_imported(run, stored)
     if stored.data["fingerprint"] != data.fingerprint:
         raise BioqError(
             f"{run}: was trained on a data set with fingerprint "
@@ -322,6 +332,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
     network_outline(folder, stored)  # raises if this BioQ cannot build it
     require_window_bp(folder, stored, data)
     kept, _ = shared_targets(folder, stored, data)
+    origin = origin_of(folder)
     return SourceRun(
         run=folder.name,
         path=str(folder),
@@ -329,6 +340,7 @@ def _source_run(folder: Path, stored: RunConfig, data: Dataset) -> SourceRun:
         data_fingerprint=stored.data["fingerprint"],
         targets=stored.model["targets"],
         targets_kept=len(kept),
+        address=None if origin is None else str(origin),
     )
 
 
@@ -336,6 +348,7 @@ def recorded_plan(run: Path) -> Plan:
     """Return the plan that a run was started with. Raises BioqError if `run` records none."""
     stored = read_config(run)
     refuse_ensemble(run, stored, "it was not trained")
+    _refuse_imported(run, stored)
     if "train" not in stored.data["windows"]:
         raise BioqError(f"{run / CONFIG}: has no data.windows.train; start a new run")
     facts = DataFacts(
@@ -347,6 +360,15 @@ def recorded_plan(run: Path) -> Plan:
     return _recorded_plan(run, stored, facts)
 
 
+def _refuse_imported(run: Path, stored: RunConfig) -> None:
+    """Raise UsageError for a run of published weights, which has no training to continue."""
+    if stored.imported is not None:
+        raise UsageError(
+            f"{run}: was imported and not trained, so there is no training to continue; start a "
+            f"training from its weights with --from {run}, into another folder"
+        )
+
+
 def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
     """Return the plan in a `config.json`; an option that an older version did not have yet has its
     default, and the recipe is the recorded recipe, also if it differs from this version's."""
@@ -355,7 +377,7 @@ def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
     try:
         choices = _choices(options)
         recipe = choices["config"].resolve(facts.train_windows, choices["model"])
-        recipe = replace(recipe, **fields_in(Recipe, stored.recipe))
+        recipe = replace(recipe, **fields_in(Recipe, {**_RECIPE_OF_OLD_RUNS, **stored.recipe}))
         require_types(options["from"], SourceRun | None, run / CONFIG, _REMEDY, at="training.from")
         source = None if options["from"] is None else record(SourceRun, options["from"])
         return Plan(source=source, recipe=recipe, data=facts, **choices)

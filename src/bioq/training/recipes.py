@@ -13,8 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bioq.dataset.batches import DataIn
 from bioq.forward import Precision
 from bioq.models import families as models
-from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, TrainStrands
+from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, Start, TrainStrands
 from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Range, Share, check_types
+from bioq.training.keras import KerasRMSprop
 
 if TYPE_CHECKING:
     RecipeName = str
@@ -50,8 +51,12 @@ class TrainConfig:
     recipe: RecipeName = "auto"
     """auto: large from 200,000 training windows; below that small or, for the models deepatt and
     marq, the recipe of that name. bioq: Conboy & Konka 2024. danq: Quang & Xie 2016."""
+    start: Start | None = None
+    """First weights of convolutions, LSTMs and dense layers: pytorch, or keras (Keras 0.2, in which
+    DanQ was trained: docs/training.md)."""
     optimizer: Optimizer | None = None
-    """rmsprop (smoothing 0.9), adam or adamw."""
+    """rmsprop (smoothing 0.9), rmsprop-keras (that of Keras 0.2, whose steps become smaller with
+    small gradients), adam or adamw."""
     lr: Positive | None = None
     """Highest learning rate."""
     weight_decay: NotNegative | None = None
@@ -160,6 +165,8 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         {"params": weights, "weight_decay": recipe.weight_decay},
         {"params": biases, "weight_decay": 0.0},
     )
+    if recipe.optimizer == "rmsprop-keras":
+        return KerasRMSprop(groups, lr=recipe.learning_rate)
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam

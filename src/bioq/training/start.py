@@ -16,6 +16,7 @@ from bioq.models.motif_start import initialise_filters, starting_motifs
 from bioq.runs.folder import BEST, STATE, network_outline, read_config
 from bioq.runs.weights import load_weights, weights_sha256
 from bioq.training.composition import fit_composition, log_odds
+from bioq.training.keras import start_as_keras
 from bioq.training.plan import Plan, SourceRun, shared_targets
 from bioq.training.recipes import seed_of
 
@@ -37,6 +38,8 @@ def start_network(
         window_bp=plan.data.window_bp,
         sizes=plan.sizes,
     )
+    if plan.recipe.start == "keras":
+        start_as_keras(network)
     has_checkpoint = resume and kept_file(run, STATE) is not None
     if plan.recipe.output_bias and not has_checkpoint:
         start_at_positive_rates(network, data["train"])

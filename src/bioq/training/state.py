@@ -29,6 +29,7 @@ from bioq.runs.weights import (
     require_finite,
     save_tensors,
 )
+from bioq.training.keras import KerasRMSprop
 from bioq.training.plan import Plan
 from bioq.training.recipes import make_optimizer, running_mean
 
@@ -36,6 +37,7 @@ _METADATA = "position"
 _OPTIMIZER = "optimizer."
 _MOMENTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.RMSprop: ("square_avg",),
+    KerasRMSprop: ("square_avg",),
     torch.optim.Adam: ("exp_avg", "exp_avg_sq"),
     torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
 }

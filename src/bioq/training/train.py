@@ -18,6 +18,7 @@ from bioq.models.families import family_named
 from bioq.options import of_type, path_to, text
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
+from bioq.runs.named import resolve_run
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.tables.resume import refuse_both
 from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_name
@@ -72,7 +73,7 @@ def train(
     """
     if text("model", model) != AUTO:
         family_named(model)  # raises for an unknown name
-    source = None if from_run is None else path_to("from_run", from_run)
+    source = None if from_run is None else resolve_run(from_run, name="from_run")
     sizes = ModelSizes() if sizes is None else sizes
     request = TrainingRequest(
         model, sizes, motifs, source, freeze, TrainConfig() if config is None else config

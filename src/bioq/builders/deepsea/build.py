@@ -3,12 +3,6 @@
 The bundle (http://deepsea.princeton.edu, training bundle v0.9) holds `train.mat` (MATLAB v7.3, that
 is HDF5), `valid.mat` and `test.mat` (MATLAB v5): windows one-hot in the order A, G, C, T, and 0/1
 labels of 919 targets. The second half of each file is the reverse complement of the first half.
-
-`targets.tsv` has the names of the 919 targets in column order, the peak file of each, its rate of
-positives in training and the published test AUCs of DeepSEA, DanQ and DanQ-JASPAR. Sources: the
-sample table of jakublipinski/build-deepsea-training-dataset (Apache-2.0) and the DanQ authors'
-`aucs.txt`. A name is cell|target|treatment, followed by the short name of the peak file if several
-experiments share these three.
 """
 
 import contextlib
@@ -41,15 +35,13 @@ from bioq.dataset import (
     SplitWriter,
     new_dataset,
 )
-from bioq.dataset.targets import NAME, read_target_table
+from bioq.dataset.targets import read_target_table
 from bioq.errors import BioqError, UsageError
 from bioq.files import refuse_input, require_absent
 from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
-
-DEEPSEA_TARGETS = 919
-DEEPSEA_TARGET_TABLE = Path(__file__).with_name("targets.tsv")
+from bioq.published.targets import DEEPSEA_TARGET_TABLE, DEEPSEA_TARGETS, numbered_targets
 
 
 @kept_streams()
@@ -221,7 +213,7 @@ def _target_table(file: _MatFile, targets: Path | None) -> pd.DataFrame:
         f"{file.path}: has {file.targets} targets, not DeepSEA's {DEEPSEA_TARGETS}: they are named "
         f"target_0 .. target_{file.targets - 1}; give a target table to name them"
     )
-    return pd.DataFrame({NAME: [f"target_{number}" for number in range(file.targets)]})
+    return numbered_targets(file.targets)
 
 
 def _plans(files: Mapping[str, _MatFile], bins: BinTable | None) -> dict[str, list[bool]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bioq import files
 from bioq.errors import BioqError
-from bioq.files.download import Checksum, check_checksum, fetch
+from bioq.files.checksum import Checksum, check_checksum
+from bioq.files.download import fetch
 from bioq.progress import progress, say
 
 DEEPSEA_URL = "http://deepsea.princeton.edu/media/code/deepsea_train_bundle.v0.9.tar.gz"

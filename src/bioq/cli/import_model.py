@@ -1,0 +1,65 @@
+"""`bioq import`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bioq.cli.options import Force
+from bioq.cli.tables import print_path
+from bioq.models.sizes import SecondLstm
+from bioq.published.import_model import import_model as import_published
+from bioq.published.layouts import LAYOUTS
+from bioq.published.named import NAMED
+
+_WHAT_HELP = (
+    f"File of {', '.join(layout.publication.title for layout in LAYOUTS)}, which is recognised by "
+    f"its content; or a name ({', '.join(NAMED)}), whose file BioQ downloads once."
+)
+
+
+def import_model(
+    what: Annotated[Path, Parameter(help=_WHAT_HELP)],
+    /,
+    *,
+    out: Path,
+    targets: Path | None = None,
+    window_bp: int | None = None,
+    second_lstm: SecondLstm = "backward",
+    from_url: str | None = None,
+    force: Force = False,
+) -> None:
+    """Make a run of a published model, which every command takes.
+
+    The run predicts what the published network predicts. No program in the file is run.
+
+    For example:
+
+        bioq import deepsea --out deepsea
+        bioq predict deepsea --genome hg19 regions.bed --out predictions.parquet
+        bioq import DanQ_bestmodel.hdf5 --out danq
+
+    Parameters
+    ----------
+    out
+        New run folder.
+    targets
+        Target table that names the outputs in their order, if they are not the published targets.
+    window_bp
+        Length of the windows that the network reads; by default the published length.
+    second_lstm
+        Direction in which the second LSTM of a Keras file reads; docs/published-models.md has how
+        to tell which is right.
+    from_url
+        Address of a mirror of the file of a name.
+    """
+    import_published(
+        what,
+        out,
+        targets=targets,
+        window_bp=window_bp,
+        second_lstm=second_lstm,
+        from_url=from_url,
+        force=force,
+    )
+    print_path(out)

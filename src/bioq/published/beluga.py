@@ -1,0 +1,97 @@
+"""Beluga, the network of ExPecto (Zhou et al. 2018), in PyTorch.
+
+Convolutions are two-dimensional, with height 1.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from bioq.errors import BioqError
+from bioq.published.deepsea import flat_convolutions
+from bioq.published.layout import (
+    Layout,
+    Network,
+    Publication,
+    Reading,
+    Shape,
+    in_acgt,
+    require_window,
+)
+
+POOL_WIDTH = 4
+"""Of both poolings; no file has it."""
+_LAYERS = {
+    "conv1": "model.0.0",
+    "conv2": "model.0.2",
+    "conv3": "model.0.6",
+    "conv4": "model.0.8",
+    "conv5": "model.0.12",
+    "conv6": "model.0.14",
+    "dense": "model.1.2.1",
+    "output": "model.1.4.1",
+}
+"""Layer of BioQ's network -> its name in the file."""
+_FILTERS = ("filters", "filters", "third filters", "third filters", "2 filters", "2 filters")
+
+
+def _shapes() -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    names = list(_LAYERS.values())
+    inputs: Shape = (4, *_FILTERS)
+    convolutions: list[Shape] = [
+        (filters, channels, 1, "filter_width")
+        for filters, channels in zip(_FILTERS, inputs, strict=False)
+    ]
+    dense: list[Shape] = [("dense_units", "inputs"), ("targets", "dense_units")]
+    for name, shape in zip(names, convolutions + dense, strict=True):
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
+
+
+def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: Reading) -> Network:
+    width, filters = sizes["filter_width"], sizes["filters"]
+    require_window(
+        sizes["inputs"],
+        2 * filters,
+        [(width, 1), (width, POOL_WIDTH), (width, 1), (width, POOL_WIDTH), (width, 1), (width, 1)],
+        reading.window_bp,
+    )
+    if sizes["third filters"] != filters * 3 // 2:
+        raise BioqError(
+            f"has {filters} filters and then {sizes['third filters']}, expected 1.5 times as many"
+        )
+    weights = flat_convolutions(tensors, _LAYERS)
+    weights["conv1.weight"] = in_acgt(weights["conv1.weight"])
+    return Network(
+        model="beluga",
+        targets=sizes["targets"],
+        sizes={
+            **{name: sizes[name] for name in ("filters", "filter_width", "dense_units")},
+            "pool_width": POOL_WIDTH,
+        },
+        weights=weights,
+    )
+
+
+LAYOUT = Layout(
+    name="beluga",
+    form="torch",
+    publication=Publication(
+        title="Beluga (Zhou et al. 2018)",
+        citation="Zhou et al. 2018, Nature Genetics 50:1171, doi:10.1038/s41588-018-0160-6",
+        licence=(
+            "Princeton Academic Use Software Agreement, for non-commercial use: "
+            "https://github.com/kipoi/models/blob/master/DeepSEA/beluga/LICENSE"
+        ),
+        window_bp=2000,
+        targets=2002,
+        files={
+            "62360f2db4ac96554d28d058b50ab654": (
+                "https://zenodo.org/record/3402406/files/deepsea.beluga.pth?download=1"
+            ),
+        },
+    ),
+    shapes=_shapes(),
+    network=_network,
+)

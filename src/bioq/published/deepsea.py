@@ -1,0 +1,101 @@
+"""DeepSEA (Zhou & Troyanskaya 2015), in PyTorch.
+
+Its weights are published three times: with the averaging of strands (names begin with `2.`),
+without it (`1.`) and alone. Convolutions are two-dimensional, with height 1.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from bioq.errors import BioqError
+from bioq.published.layout import (
+    Layout,
+    Network,
+    Publication,
+    Reading,
+    Shape,
+    in_acgt,
+    require_window,
+)
+
+FLOOR = 1e-6
+"""The network has nn.Threshold(0, 1e-6) where others have ReLU."""
+POOL_WIDTH = 4
+"""Of both poolings; no file has it."""
+_LAYERS = {"conv1": "0", "conv2": "4", "conv3": "8", "dense": "12.1", "output": "14.1"}
+"""Layer of BioQ's network -> its name in the file."""
+_SHAPES: dict[str, Shape] = {
+    "0.weight": ("filters", 4, 1, "filter_width"),
+    "0.bias": ("filters",),
+    "4.weight": ("second filters", "filters", 1, "filter_width"),
+    "4.bias": ("second filters",),
+    "8.weight": ("third filters", "second filters", 1, "filter_width"),
+    "8.bias": ("third filters",),
+    "12.1.weight": ("dense_units", "inputs"),
+    "12.1.bias": ("dense_units",),
+    "14.1.weight": ("targets", "dense_units"),
+    "14.1.bias": ("targets",),
+}
+
+
+def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: Reading) -> Network:
+    width = sizes["filter_width"]
+    require_window(
+        sizes["inputs"],
+        sizes["third filters"],
+        [(width, POOL_WIDTH), (width, POOL_WIDTH), (width, 1)],
+        reading.window_bp,
+    )
+    filters = sizes["filters"]
+    found = (filters, sizes["second filters"], sizes["third filters"])
+    if found != (filters, filters * 3 // 2, filters * 3):
+        raise BioqError(f"has {found} filters, expected 1, 1.5 and 3 times the first number")
+    weights = flat_convolutions(tensors, _LAYERS)
+    weights["conv1.weight"] = in_acgt(weights["conv1.weight"])
+    return Network(
+        model="deepsea",
+        targets=sizes["targets"],
+        sizes={
+            **{name: sizes[name] for name in ("filters", "filter_width", "dense_units")},
+            "pool_width": POOL_WIDTH,
+            "floor": FLOOR,
+        },
+        weights=weights,
+    )
+
+
+def flat_convolutions(
+    tensors: Mapping[str, Tensor], layers: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Return the weights of layers by BioQ's names; convolutions of height 1 lose the height."""
+    weights = {
+        f"{own}.{kind}": tensors[f"{name}.{kind}"]
+        for own, name in layers.items()
+        for kind in ("weight", "bias")
+    }
+    return {
+        name: tensor.squeeze(2) if tensor.ndim == 4 else tensor for name, tensor in weights.items()
+    }
+
+
+_ZENODO = "https://zenodo.org/record/1466993/files"
+LAYOUT = Layout(
+    name="deepsea",
+    form="torch",
+    publication=Publication(
+        title="DeepSEA (Zhou & Troyanskaya 2015)",
+        citation="Zhou & Troyanskaya 2015, Nature Methods 12:931, doi:10.1038/nmeth.3547",
+        licence="CC BY 3.0",
+        window_bp=1000,
+        targets=919,
+        files={
+            "89e640bf6bdbe1ff165f484d9796efc7": f"{_ZENODO}/deepsea_predict.pth?download=1",
+            "35956ab9c28960b5a3693f470fe980c1": (
+                f"{_ZENODO}/deepsea_variant_effects.pth?download=1"
+            ),
+        },
+    ),
+    shapes=_SHAPES,
+    network=_network,
+)

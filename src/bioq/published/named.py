@@ -1,0 +1,76 @@
+"""Published models by name: downloaded once, then read from the cache."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bioq.errors import BioqError, UsageError, nearest
+from bioq.files.cache import being_filled, cache_folder
+from bioq.files.checksum import Checksum
+from bioq.files.download import fetch
+from bioq.files.streams import require_file
+from bioq.progress import say
+from bioq.published.layout import Layout
+from bioq.published.layouts import LAYOUTS
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file that a name stands for."""
+
+    title: str
+    url: str
+    md5: str
+
+
+def _named(layouts: Iterable[Layout]) -> Iterator[tuple[str, PublishedFile]]:
+    for layout in layouts:
+        for md5, url in list(layout.publication.files.items())[:1]:
+            yield layout.name, PublishedFile(layout.publication.title, url, md5)
+
+
+NAMED: Mapping[str, PublishedFile] = dict(_named(LAYOUTS))
+"""Name of a layout -> the first file of its publication. The links to DanQ's files are dead."""
+_REMEDY = "or give the file itself, or a mirror of it with --from-url"
+
+
+def published_file(what: Path, from_url: str | None) -> Path:
+    """Return the file of a published model: `what` itself or, for a name in NAMED without a file of
+    this name here, the file in the cache, which is downloaded if it is not there yet.
+
+    Raises BioqError for a path without a file, a name that is not known, and if the download fails
+    or has another checksum; UsageError for an address to download a file that is here.
+    """
+    name = str(what)
+    if name not in NAMED or what.is_file():
+        if from_url is not None:
+            raise UsageError(
+                f"--from-url is the address of a mirror for a name ({', '.join(NAMED)}), and "
+                f"{what} is {'a file here' if what.is_file() else 'no such name'}; run without it"
+            )
+        return _given(what)
+    file = cache_folder() / "published" / f"{name}.pth"
+    if not file.exists():
+        published = NAMED[name]
+        url = published.url if from_url is None else from_url
+        with being_filled(file.parent, f"model {name}"):
+            if not file.exists():  # another process may have downloaded it meanwhile
+                say(f"model {name} ({published.title}): downloading {url} to {file}, once")
+                fetch(url, file, checksum=Checksum("MD5", published.md5), remedy=_REMEDY)
+    return file
+
+
+def _given(what: Path) -> Path:
+    """Return a file that exists. Raises BioqError for anything else."""
+    require_file(what, "the file of a model")
+    if what.is_file():
+        return what
+    if os.path.lexists(what):
+        raise BioqError(f"{what}: is not a file; give the file of a published model")
+    near = nearest(what.name, NAMED, most=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise BioqError(
+        f"{what}: no such file; {hint}expected the file of a published model, or one of the names "
+        f"{', '.join(NAMED)}: BioQ then downloads it"
+    )

@@ -1,0 +1,137 @@
+"""`resolve_run`: the folder of a run that is given by its path, a name or an address.
+
+Every command and function that takes a run calls `resolve_run`, so all take the same texts. A run
+of the package or of the cache is the same for all commands: none writes into it.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bioq.errors import BioqError, UsageError, nearest
+from bioq.files import real
+from bioq.options import path_to
+from bioq.progress import say
+from bioq.runs.addresses import FORMS, parse_address
+from bioq.runs.fetched import cached_run, fetched_run
+from bioq.runs.origin import origin_of
+
+SHIPPED = Path(__file__).with_name("shipped")
+"""The folder of the runs in the package."""
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A trained run that a name stands for."""
+
+    name: str
+    about: str
+    """Its targets, in a few words."""
+    model: str
+    """The family of its network; of an ensemble, that of its members."""
+    targets: int
+    organism: str
+    build: str
+    """The genome of its data set."""
+    size_bytes: int
+    """Of all its files."""
+    licence: str
+    """Its name in the SPDX list, such as CC-BY-4.0."""
+
+    address: str | None = None
+    """Where it is downloaded from (`runs.addresses`); None: it is in the package."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of a run in the package."""
+        return SHIPPED / self.name
+
+
+RUNS = (
+    NamedRun(
+        name="yeast",
+        about="399 DNA-binding and chromatin proteins, ChIP-exo (Rossi et al. 2021)",
+        model="marq",
+        targets=399,
+        organism="Saccharomyces cerevisiae",
+        build="sacCer3",
+        size_bytes=4_794_962,
+        licence="MIT",
+    ),
+)
+"""Every run that has a name, in the order of `bioq models`."""
+IMPORTED = ("deepsea", "beluga")
+"""The names of the published networks of which 'bioq import' makes a run."""
+
+
+def resolve_run(run: str | Path, *, name: str = "run") -> Path:
+    """Return the folder of a run: a path, a name of `RUNS`, or an address (`runs.addresses`).
+
+    A path that exists is returned unchanged, whatever it is. The run of an address is downloaded
+    once and read from the cache ever after. `name` is that of the argument, for messages. Raises
+    UsageError for an address that is not complete, BioqError for a download that fails or is no run
+    and for a word that is neither a file or folder nor a name; other paths are returned, and the
+    reader of the folder names what it expects.
+    """
+    path, text = path_to(name, run), os.fspath(run)
+    known = _named(text)
+    if os.path.lexists(path):
+        if known is not None:
+            _say_once(f"note: {text} is a folder here, so it is read and not BioQ's run {text}")
+        return path
+    if known is not None and known.address is None:
+        return known.folder
+    address = parse_address(text if known is None or known.address is None else known.address)
+    if address is not None:
+        return fetched_run(address)
+    if len(path.parts) == 1 and not path.is_absolute():
+        raise _unknown(text)
+    return path
+
+
+def folder_here(run: NamedRun) -> Path | None:
+    """Return the folder of a named run; None if it must be downloaded first."""
+    if run.address is None:
+        return run.folder
+    address = parse_address(run.address)
+    return None if address is None else cached_run(address)
+
+
+def names_run(text: str) -> bool:
+    """Return whether a text is a path that exists, a name of `RUNS` or an address."""
+    return os.path.lexists(text) or _named(text) is not None or parse_address(text) is not None
+
+
+def _named(text: str) -> NamedRun | None:
+    return next((run for run in RUNS if run.name == text), None)
+
+
+def _unknown(text: str) -> BioqError:
+    """Return the error for a word that is neither a folder nor a name."""
+    if text in IMPORTED:
+        return BioqError(
+            f"{text}: no such folder; 'bioq import {text} --out {text}' makes a run of the "
+            "published network"
+        )
+    near = nearest(text, [*(run.name for run in RUNS), *IMPORTED], most=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return BioqError(
+        f"{text}: no such folder; {hint}expected a run folder, a name that 'bioq models' lists, or "
+        f"an address {FORMS}"
+    )
+
+
+@lru_cache  # a command may name a run several times
+def _say_once(line: str) -> None:
+    say(line)
+
+
+def require_own(run: Path, remedy: str) -> None:
+    """Raise UsageError, which ends with `remedy`, if a command would write into a run that is not
+    the user's: one of the package or of the cache."""
+    if real(run).is_relative_to(real(SHIPPED)) or origin_of(run) is not None:
+        raise UsageError(
+            f"{run}: is a run that BioQ brings or has downloaded, in which no command writes; "
+            f"{remedy}"
+        )

@@ -305,6 +305,18 @@ def small_default(seed):
             "--dropout-head 1.0, expected 0 or more, below 1$",
         ),
         (
+            {"name": "deepsea", "targets": 1, "sizes": {"floor": 1e300}},
+            "^--floor 1e.300, expected 0 to 1$",
+        ),
+        (
+            {"name": "danq", "targets": 1, "sizes": {"gates": "soft"}},
+            "^--gates 'soft', expected sigmoid or hard$",
+        ),
+        (
+            {"name": "danq", "targets": 1, "sizes": {"floor": 1e-6}},
+            "model danq has no floor .found 1e-06.*deepsea$",
+        ),
+        (
             {"name": "danq", "targets": 1, "sizes": {"filter": 8}},
             "size 'filter' is unknown; the sizes of a model are filters, ",
         ),

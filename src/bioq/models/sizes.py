@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from bioq.errors import BioqError, UsageError
-from bioq.options import NotNegative, Range, Share, check_types
+from bioq.options import Range, Share, check_types
 
 Units = Annotated[int, Range(least=1, most=16_384)]
 """Filters or units of a layer; published networks have up to 4,096."""
@@ -14,6 +14,7 @@ Positions = Annotated[int, Range(least=1, most=1 << 20)]
 Layers = Annotated[int, Range(least=1, most=64)]
 """Layers of one kind; building a network takes time for each."""
 Gates = Literal["sigmoid", "hard"]
+Floor = Annotated[float, Range(least=0, most=1)]
 SecondLstm = Literal["backward", "forward"]
 
 
@@ -50,7 +51,7 @@ class ModelSizes:
     second_lstm: SecondLstm | None = None
     """Direction in which the second half of the LSTM reads the positions: backward, or
     forward as the first half; forward only with hard gates (docs/published-models.md)."""
-    floor: NotNegative | None = None
+    floor: Floor | None = None
     """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
     published weights have 1e-6; deepsea only."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from bioq.cli.tables import print_path, print_table
 from bioq.errors import BioqError, short
 from bioq.genome.named import GENOMES
-from bioq.published.import_model import GENOME
+from bioq.published.data import GENOME
 from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
 from bioq.runs.fetched import cached_runs

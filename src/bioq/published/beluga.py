@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from bioq.errors import BioqError
+from bioq.models.beluga import FAMILY
 from bioq.published.deepsea import flat_convolutions
 from bioq.published.layout import (
     Layout,
@@ -18,8 +19,9 @@ from bioq.published.layout import (
     in_acgt,
     require_window,
 )
+from bioq.published.targets import BELUGA_TARGETS
 
-POOL_WIDTH = 4
+POOL_WIDTH: int = FAMILY.published["beluga"].pool_width
 """Of both poolings; no file has it."""
 _LAYERS = {
     "conv1": "model.0.0",
@@ -84,8 +86,8 @@ LAYOUT = Layout(
             "Princeton Academic Use Software Agreement, for non-commercial use: "
             "https://github.com/kipoi/models/blob/master/DeepSEA/beluga/LICENSE"
         ),
-        window_bp=2000,
-        targets=2002,
+        window_bp=FAMILY.window_bp,
+        targets=BELUGA_TARGETS,
         files={
             "62360f2db4ac96554d28d058b50ab654": (
                 "https://zenodo.org/record/3402406/files/deepsea.beluga.pth?download=1"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from bioq.errors import BioqError
+from bioq.models.deepsea import FAMILY
 from bioq.published.layout import (
     Layout,
     Network,
@@ -18,10 +19,11 @@ from bioq.published.layout import (
     in_acgt,
     require_window,
 )
+from bioq.published.targets import DEEPSEA_TARGETS
 
 FLOOR = 1e-6
 """The network has nn.Threshold(0, 1e-6) where others have ReLU."""
-POOL_WIDTH = 4
+POOL_WIDTH: int = FAMILY.published["deepsea"].pool_width
 """Of both poolings; no file has it."""
 _LAYERS = {"conv1": "0", "conv2": "4", "conv3": "8", "dense": "12.1", "output": "14.1"}
 """Layer of BioQ's network -> its name in the file."""
@@ -87,8 +89,8 @@ LAYOUT = Layout(
         title="DeepSEA (Zhou & Troyanskaya 2015)",
         citation="Zhou & Troyanskaya 2015, Nature Methods 12:931, doi:10.1038/nmeth.3547",
         licence="CC BY 3.0",
-        window_bp=1000,
-        targets=919,
+        window_bp=FAMILY.window_bp,
+        targets=DEEPSEA_TARGETS,
         files={
             "89e640bf6bdbe1ff165f484d9796efc7": f"{_ZENODO}/deepsea_predict.pth?download=1",
             "35956ab9c28960b5a3693f470fe980c1": (

@@ -19,7 +19,8 @@ from bioq.models import build_model
 from bioq.models.families import PUBLISHED
 from bioq.options import MOST_WINDOW_BP, of_type, one_of, path_to, text, whole_number
 from bioq.progress import say
-from bioq.published.layout import CHANNELS, Layout, Network, Reading, sizes_of
+from bioq.published.data import CHANNELS, GENOME, TEST_CONTIGS
+from bioq.published.layout import Layout, Network, Reading, sizes_of
 from bioq.published.layouts import open_published
 from bioq.published.named import published_file
 from bioq.published.targets import numbered_targets, published_targets
@@ -27,13 +28,10 @@ from bioq.runs.folder import BEST, CONFIG, FOLDER_KIND, HEADER, software
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import described, require_finite, save_tensors
 
-GENOME = "hg19"
-"""Each network that BioQ imports was trained on this genome."""
 BIN_BP = 200
 """The labels of the published training data are of the 200 bp in the middle of a window."""
-_SEEN = tuple(f"chr{number}" for number in range(1, 23) if number not in (8, 9))
-"""Zhou & Troyanskaya 2015: chr8 and chr9 are the test set, the other autosomes train or validate;
-DanQ and BioQ have their data, and Beluga leaves out the same chromosomes (Zhou et al. 2018)."""
+_SEEN = tuple(name for name in map("chr{}".format, range(1, 23)) if name not in TEST_CONTIGS)
+"""The contigs that train or validate: the other autosomes."""
 _DATA = "published training data"
 
 

@@ -1,6 +1,5 @@
 """`import_model`: makes a run of a published model's file."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +12,8 @@ import torch
 from bioq.dataset import TARGETS
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError, UsageError, counted, some
-from bioq.files import new_folder, refuse_input, require_absent, sha256
+from bioq.files import new_folder, refuse_input, require_absent
+from bioq.files.checksum import digits_of
 from bioq.genome.builds import MITOCHONDRION, build_named
 from bioq.models import build_model
 from bioq.models.families import PUBLISHED
@@ -147,7 +147,7 @@ def _read(file: Path, window_bp: int | None, second_lstm: str) -> _Read:
     except BioqError as error:
         raise BioqError(f"{file}: as {layout.publication.title}: {error}") from error
     require_finite(file, network.weights)
-    return _Read(file, layout, network, reading, architecture, _md5(file))
+    return _Read(file, layout, network, reading, architecture, digits_of(file, "MD5"))
 
 
 def _require_same(network: Network, expected: Mapping[str, torch.Tensor]) -> None:
@@ -203,7 +203,7 @@ def _config(read: _Read, *, is_named: bool) -> dict[str, Any]:
             "title": publication.title,
             "file": read.file.name,
             "url": publication.files.get(read.md5),
-            "sha256": sha256(read.file),
+            "sha256": digits_of(read.file, "SHA-256"),
             "md5": read.md5,
             "licence": publication.licence,
             "citation": publication.citation,
@@ -220,8 +220,3 @@ def _genome_entries() -> dict[str, Any]:
     lengths = {} if build is None else build.lengths
     contigs = {f"chr{'M' if name == MITOCHONDRION else name}": bp for name, bp in lengths.items()}
     return {"contigs": contigs, "seen_contigs": sorted(_SEEN)}
-
-
-def _md5(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -19,10 +19,10 @@ _HEADING = ["name", "model", "targets", "organism", "genome", "size", "licence",
 def models(run: str | None = None, /) -> None:
     """List the runs that have a name, and where each is on this machine.
 
-    A name of the first column is taken by every command that takes a run, unless a file or folder
-    here has this name. The list has the runs that come with BioQ, the addresses that were
-    downloaded before, which need no network any more, and the published networks, of which 'bioq
-    import' makes a run.
+    Every command takes a name of the first column as its run, unless a file or folder here has this
+    name. The list has the runs that come with BioQ, and the addresses that were downloaded before,
+    which need no network any more. It also has the published networks: their last column has the
+    command that makes a run of them first.
 
     For example:
 

@@ -100,6 +100,5 @@ def require_own(run: Path, remedy: str) -> None:
     the user's: one of the package or of the cache."""
     if real(run).is_relative_to(real(SHIPPED)) or origin_of(run) is not None:
         raise UsageError(
-            f"{run}: is a run that BioQ brings or has downloaded, in which no command writes; "
-            f"{remedy}"
+            f"{run}: no command writes into a run that comes with BioQ or was downloaded; {remedy}"
         )

@@ -104,10 +104,11 @@ def _checked(file: Path, state: Any) -> dict[str, Tensor]:
                 "state_dict of a network: a dict of tensors"
             )
         is_plain = tensor.layout == torch.strided and not tensor.is_quantized
-        if not is_plain or tensor.nbytes > tensor.untyped_storage().nbytes():
+        is_here = not tensor.is_meta and tensor.nbytes <= tensor.untyped_storage().nbytes()
+        if not (is_plain and is_here):
             raise BioqError(
-                f"{file}: {name_text(name)} is sparse, quantized or one number repeated, expected "
-                "an ordinary tensor"
+                f"{file}: {name_text(name)} is sparse, quantized, one number repeated or only a "
+                "shape, expected an ordinary tensor"
             )
         tensors[name] = tensor.detach()
     return tensors

@@ -103,9 +103,8 @@ def _checked(file: Path, state: Any) -> dict[str, Tensor]:
                 f"{file}: {name_text(str(name))} is of type {type(tensor).__name__}, expected the "
                 "state_dict of a network: a dict of tensors"
             )
-        is_plain = tensor.layout == torch.strided and not tensor.is_quantized
-        is_here = not tensor.is_meta and tensor.nbytes <= tensor.untyped_storage().nbytes()
-        if not (is_plain and is_here):
+        is_plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
+        if not is_plain or tensor.nbytes > tensor.untyped_storage().nbytes():
             raise BioqError(
                 f"{file}: {name_text(name)} is sparse, quantized, one number repeated or only a "
                 "shape, expected an ordinary tensor"

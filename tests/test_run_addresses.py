@@ -193,7 +193,6 @@ def test_a_token_that_no_header_can_have_is_not_shown(
     assert "secret" not in line
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a socket
 @pytest.mark.parametrize("target", ["http://[::1/x", "http://x:y/", "file:///etc/passwd"])
 def test_a_redirect_to_no_address_is_one_line(target: str, site: Site) -> None:
     site.redirects["/r.zip"] = target

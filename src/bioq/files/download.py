@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO
 
 from bioq import files
 from bioq.errors import BioqError, reason_of
 from bioq.files.checksum import Checksum, check_checksum
+from bioq.files.redirects import Redirects
 from bioq.files.web_address import as_sent, require_web_address, without_query
 from bioq.progress import progress, say
 
@@ -117,45 +117,12 @@ def read_text(
     return content.decode("utf-8", "replace")
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to http or https, and from https to https only; to another server without
-    the headers that the caller gave."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        is_encrypted = req.full_url.startswith("https://")
-        if not newurl.startswith("https://" if is_encrypted else ("http://", "https://")):
-            raise BioqError(
-                f"{without_query(req.full_url)}: the server redirects to {without_query(newurl)}, "
-                f"which BioQ does not read ({'https' if is_encrypted else 'http or https'} only); "
-                "check the address"
-            )
-        require_web_address(newurl)
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None and _server(newurl) != _server(req.full_url):
-            for name in {*request.headers} - {"User-agent", "Range", "If-range"}:
-                request.remove_header(name)
-        return request
-
-
-def _server(url: str) -> tuple[str, str]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
-
-
 def _request(url: str, headers: Mapping[str, str] | None) -> urllib.request.Request:
     return urllib.request.Request(as_sent(url), headers={**_AGENT, **(headers or {})})
 
 
 def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
-    opener = urllib.request.build_opener(_Redirects)
+    opener = urllib.request.build_opener(Redirects)
     try:
         answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
     except ValueError as error:  # of the address of a redirect

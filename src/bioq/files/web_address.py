@@ -18,13 +18,14 @@ def require_web_address(url: str) -> None:
         is_complete = False
     before, at, host = url.partition("://")[2].partition("/")[0].rpartition("@")
     if at:
+        shown = without_query(url).replace(f"{before}@", "", 1)
         raise BioqError(
-            f"{url.replace(f'{before}@', '', 1)}: has a user name or a password before the server, "
-            f"which BioQ does not send; give the address that begins with {host}"
+            f"{shown}: has a user name or a password before the server, which BioQ does not send; "
+            f"give the address that begins with {host}"
         )
     if not is_complete:
         raise BioqError(
-            f"{url}: has no server, or a port that is none; expected https://SERVER/FILE"
+            f"{without_query(url)}: has no server, or a port that is none; expected https://SERVER/FILE"
         )
 
 

@@ -8,12 +8,7 @@ from bioq.dataset.leaks import leak_of
 from bioq.errors import BioqError, some
 from bioq.genome.builds import bare_name, different_genomes
 from bioq.published.scores import is_published_test
-from bioq.runs.folder import (
-    RunConfig,
-    read_config,
-    read_members,
-    seen_contigs,
-)
+from bioq.runs.folder import RunConfig, read_config, read_members, seen_contigs
 from bioq.runs.training_data import training_data, with_fold_of
 
 TRAIN = "train"

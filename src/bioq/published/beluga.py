@@ -9,14 +9,13 @@ from torch import Tensor
 
 from bioq.errors import BioqError
 from bioq.models.beluga import FAMILY
-from bioq.published.deepsea import flat_convolutions
+from bioq.published.deepsea import convolution_network
 from bioq.published.layout import (
     Layout,
     Network,
     Publication,
     Reading,
     Shape,
-    in_acgt,
     require_window,
 )
 from bioq.published.targets import BELUGA_TARGETS
@@ -63,17 +62,7 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
         raise BioqError(
             f"has {filters} filters and then {sizes['third filters']}, expected 1.5 times as many"
         )
-    weights = flat_convolutions(tensors, _LAYERS)
-    weights["conv1.weight"] = in_acgt(weights["conv1.weight"])
-    return Network(
-        model="beluga",
-        targets=sizes["targets"],
-        sizes={
-            **{name: sizes[name] for name in ("filters", "filter_width", "dense_units")},
-            "pool_width": POOL_WIDTH,
-        },
-        weights=weights,
-    )
+    return convolution_network("beluga", tensors, sizes, _LAYERS, {"pool_width": POOL_WIDTH})
 
 
 LAYOUT = Layout(

@@ -64,7 +64,7 @@ def main() -> None:
         with failures.of(run.name):
             halve(work / "models" / run.name, run)
             print_row(number, *compare(work / "models" / run.name, run, data, number))
-            run_bioq("calibrate", run, data, "--force")
+            bioq.calibrate(run, data, force=True)
     failures.end()
     shipped = work / "yeast"
     finish(half, data, shipped)
@@ -131,8 +131,8 @@ def finish(members: list[Path], data: Path, run: Path) -> None:
     """Write the ensemble with its evaluation and its card."""
     if run.is_dir():
         shutil.rmtree(run)
-    run_bioq("ensemble", *members, "--out", run)
-    run_bioq("evaluate", run, data)
+    bioq.make_ensemble(members, run)
+    bioq.evaluate(run, data)
     for file in (run / "evaluation").iterdir():
         if file.name not in KEPT:
             file.unlink()

@@ -476,7 +476,10 @@ def test_an_archive_at_any_address(
     fetched = resolve_run(Path(address))  # a path, which has one slash less
     assert files_of(fetched) == files_of(run)
     assert fetched.name == "best-run"
-    assert "2 files that no command reads: run/pytorch_model.bin" in capsys.readouterr().err
+    assert (
+        "2 files in the archive that no command reads, not unpacked: run/pytorch_model.bin"
+        in capsys.readouterr().err
+    )
     assert resolve_run(address) == fetched
     assert len(site.paths) == 1
 

@@ -71,8 +71,11 @@ def _given(what: Path) -> Path:
         return what
     if os.path.lexists(what):
         raise BioqError(f"{what}: is not a file; give the file of a published model")
-    near = nearest(what.name, NAMED, most=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    if what.name in {layout.name for layout in LAYOUTS}:
+        hint = "no file of this model is online, give your copy of it; "
+    else:
+        near = nearest(what.name, NAMED, most=1)
+        hint = f"did you mean {near[0]}? " if near else ""
     raise BioqError(
         f"{what}: no such file; {hint}expected the file of a published model, or one of the names "
         f"{', '.join(NAMED)}: BioQ then downloads it"

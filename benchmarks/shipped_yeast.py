@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from generated import CONTIG
 from measuring import Failures, parse, parser, print_heads, print_row, run_bioq
-from yeast import YEAST
+from yeast import YEAST, build
 
 import bioq
 from bioq import metrics
@@ -54,7 +54,8 @@ def main() -> None:
         return
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
-    data = (build_tiny if options.tiny else build)(work / "yeast-folds")
+    dataset = work / "yeast-folds"
+    data = build_tiny(dataset) if options.tiny else build(dataset, ("--folds", FOLDS))
     train(data, work / "models", options.epochs, tiny=options.tiny)
     failures = Failures()
     print_heads(*COLUMNS)
@@ -63,7 +64,7 @@ def main() -> None:
         with failures.of(run.name):
             halve(work / "models" / run.name, run)
             print_row(number, *compare(work / "models" / run.name, run, data, number))
-            run_bioq("calibrate", run, data, "--force")
+            bioq.calibrate(run, data, force=True)
     failures.end()
     shipped = work / "yeast"
     finish(half, data, shipped)
@@ -74,21 +75,6 @@ def main() -> None:
     if options.out is not None:
         shutil.rmtree(options.out, ignore_errors=True)
         shutil.copytree(shipped, options.out)
-
-
-def build(dataset: Path) -> Path:
-    """Build the data set with folds, unless it is there."""
-    if not dataset.is_dir():
-        run_bioq(
-            "data", "peaks", "--out", dataset,
-            "--genome", YEAST / "sacCer3.dev.fa.gz",
-            "--targets", YEAST / "targets.tsv",
-            "--chrom-alias", YEAST / "chromAlias.tsv",
-            "--exclude", YEAST / "exclude.bed",
-            "--label", "midpoint", "--keep", "any",
-            "--window-bp", 1000, "--bin-bp", 200, "--folds", FOLDS,
-        )  # fmt: skip
-    return dataset
 
 
 def build_tiny(dataset: Path) -> Path:
@@ -145,8 +131,8 @@ def finish(members: list[Path], data: Path, run: Path) -> None:
     """Write the ensemble with its evaluation and its card."""
     if run.is_dir():
         shutil.rmtree(run)
-    run_bioq("ensemble", *members, "--out", run)
-    run_bioq("evaluate", run, data)
+    bioq.make_ensemble(members, run)
+    bioq.evaluate(run, data)
     for file in (run / "evaluation").iterdir():
         if file.name not in KEPT:
             file.unlink()

@@ -57,6 +57,7 @@ COLUMNS = (
 )
 
 Floats = npt.NDArray[np.float64]
+SPLITS = ("--valid-chrom", "chrII", "--test-chrom", "chrIV")
 Codes = npt.NDArray[np.int64]
 
 
@@ -98,8 +99,8 @@ def main() -> None:
     failures.end()
 
 
-def build(dataset: Path) -> Path:
-    """Build the data set, unless it is there."""
+def build(dataset: Path, splits: Sequence[object] = SPLITS) -> Path:
+    """Build the data set, with these options of its splits, unless it is there."""
     if not dataset.is_dir():
         run_bioq(
             "data", "peaks", "--out", dataset,
@@ -108,8 +109,7 @@ def build(dataset: Path) -> Path:
             "--chrom-alias", YEAST / "chromAlias.tsv",
             "--exclude", YEAST / "exclude.bed",
             "--label", "midpoint", "--keep", "any",
-            "--window-bp", 1000, "--bin-bp", 200,
-            "--valid-chrom", "chrII", "--test-chrom", "chrIV",
+            "--window-bp", 1000, "--bin-bp", 200, *splits,
         )  # fmt: skip
     return dataset
 

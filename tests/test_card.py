@@ -251,8 +251,46 @@ def test_the_card_of_an_imported_run_says_where_its_weights_come_from(tmp_path: 
     assert front_matter(card)["license"] == "cc-by-3.0"
     assert "of 3 targets in the middle 200 bp" in " ".join(card.split())
     assert "Not evaluated" in card
+    assert "No published file with this checksum is known to BioQ" in card
+    assert card.count(rows["sha256"][0]) == 1
+    assert "published tr" not in card
+    assert "Numbers of windows" not in card
     shown = bioq.write_card(tmp_path / "run", licence="of its authors").read_text()
     assert front_matter(shown)["license_name"] == "of-its-authors"
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        "license:\n- mit\n- apache-2.0",
+        "license: other\nlicense_name: >\n  long\n\n  text\nlicense_link: x",
+        "'license': mit",
+        "license : mit  # as always",
+    ],
+)
+def test_a_licence_as_people_write_it_is_replaced(theirs: str, own: Path) -> None:
+    card = bioq.write_card(own, licence="MIT").read_text()
+    for changed in (
+        card.replace("license: mit", theirs),
+        card.replace("license: mit", theirs).replace("---\n\n#", "...\n\n#"),
+        card.replace("---\n", "--- \n")
+        .replace("license: mit\n", "")
+        .replace("tags:", f"{theirs}\ntags:"),
+    ):
+        (own / "README.md").write_text(changed)
+        again = bioq.write_card(own, licence="CC BY 4.0").read_text()
+        front = yaml.safe_load(again.split("\n...\n")[0].split("\n---")[0])
+        assert front["license"] == "cc-by-4.0"
+        assert {*front} == {"license", "library_name", "tags"}
+        assert "dna" in front["tags"]
+
+
+def test_a_run_that_cannot_be_described_is_not_changed(own: Path) -> None:
+    before = (own / "config.json").read_bytes()
+    (own / "model.safetensors").unlink()
+    with pytest.raises(BioqError, match=r"expected a run that has finished an epoch"):
+        bioq.write_card(own)
+    assert (own / "config.json").read_bytes() == before
 
 
 def test_a_wrapped_line_begins_no_list(own: Path) -> None:

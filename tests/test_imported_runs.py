@@ -254,4 +254,4 @@ def test_windows_of_the_published_training_are_counted(
         assert bool(lines) == bool(windows)
         if lines:
             assert f"{windows:,} of {windows:,} windows of the split 'test' are on" in lines[0]
-            assert "on which DeepSEA (Zhou & Troyanskaya 2015) was trained (chr6)" in lines[0]
+            assert "(DeepSEA (Zhou & Troyanskaya 2015)) has seen (chr6)" in lines[0]

@@ -88,6 +88,10 @@ def is_sparse(state: State) -> None:
     state["0.bias"] = state["0.bias"].to_sparse()
 
 
+def is_a_shape(state: State) -> None:
+    state["0.bias"] = state["0.bias"].to("meta")
+
+
 def is_half_empty(state: State) -> None:
     for name in list(state)[2:]:
         del state[name]
@@ -104,8 +108,9 @@ def is_half_empty(state: State) -> None:
         (has_nan, "1 of the 1,260 numbers in dense.weight are NaN or infinite; restore it"),
         (has_other_filters, "has (4, 7, 12) filters, expected 1, 1.5 and 3 times the first"),
         (has_odd_inputs, "reads 179 numbers, expected a multiple of 12, which is one position"),
-        (is_repeated, "12.1.weight is sparse, quantized or one number repeated"),
-        (is_sparse, "0.bias is sparse, quantized or one number repeated"),
+        (is_repeated, "12.1.weight is sparse, quantized, one number repeated or"),
+        (is_sparse, "0.bias is sparse, quantized, one number repeated or"),
+        (is_a_shape, "0.bias is sparse, quantized, one number repeated or only a shape"),
         (is_half_empty, "has the tensors 0.weight, 0.bias, which are of no network that BioQ"),
     ],
 )

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 import threading
@@ -142,18 +143,62 @@ INCOMPLETE = [
     "hf:", "hf:a", "hf:a/b/c", "hf:a/..", "hf:../b", "hf:a/b@", "hf:a/b@../../x", "hf:a b/c",
     "zenodo:", "zenodo:abc", "zenodo:1/", "https://", "https://x.org/r.zip",
     "https://x.org/r.zip#sha256=12", f"https://x.org/r.zip#md5={DIGITS}",
+    f"https://x.org/\u202er.zip#sha256={DIGITS}", "zenodo:1/\udcff", "zenodo:1/\x1b[31m",
 ]  # fmt: skip
 
 
 def test_addresses_are_recognised_and_paths_are_none() -> None:
     for text, address in ADDRESSES.items():
         assert parse_address(text) == address
-        assert parse_address(str(address)) == address
+        again = parse_address(str(address))
+        assert again is not None
+        assert (again.folder, again.name) == (address.folder, address.name)
     for text in ("run", "runs/hf", "./hf:a", "C:/run", ""):
         assert parse_address(text) is None
     for text in INCOMPLETE:
         with pytest.raises(UsageError, match=r"expected (hf|zenodo|https):|has no checksum"):
             parse_address(text)
+
+
+@pytest.mark.parametrize("server", ["x.org:a", "x.org:99999", "[::1", "x" * 70, ".."])
+def test_an_address_without_a_server_is_refused(server: str, site: Site, cache: Path) -> None:
+    line = refused(f"https://{server}/r.zip#sha256={DIGITS}")
+    assert "/r.zip: has no server, or a port that is none; expected https://SERVER/FILE" in line
+    assert not cache.exists()
+
+
+def test_a_password_is_in_no_message_and_no_file(
+    run: Path, site: Site, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = serve_web(site, zipped(files_of(run)), "/my-run-é.zip").replace("#", "?key=secret#")
+    site.files["/my-run-%C3%A9.zip"] = site.files.pop("/my-run-é.zip")
+    fetched = resolve_run(address)
+    assert files_of(fetched) == files_of(run)
+    assert all(b"secret" not in content for content in files_of(cache).values())
+    assert "secret" not in refused(address.replace("://", "://me:secret@").replace("#", "x#"))
+    site.statuses = [403]
+    assert "the server answered 403" in (
+        line := refused(address.split("#")[0] + f"#sha256={DIGITS}")
+    )
+    assert "secret" not in line + capsys.readouterr().err
+
+
+@pytest.mark.parametrize("token", ["two words secret", "secret\u2603"])
+def test_a_token_that_no_header_can_have_is_not_shown(
+    token: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    line = refused("hf:o/n")
+    assert line.startswith("HF_TOKEN has a space or a letter that no token has")
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("target", ["http://[::1/x", "http://x:y/", "file:///etc/passwd"])
+def test_a_redirect_to_no_address_is_one_line(target: str, site: Site) -> None:
+    site.redirects["/r.zip"] = target
+    base = site.url.partition("/files/")[0]
+    line = refused(f"{base}/r.zip#sha256={DIGITS}")
+    assert re.search("redirects to|not allowed|has no server", line)
 
 
 def test_a_run_of_hugging_face_predicts_the_same_and_needs_no_network_again(
@@ -431,7 +476,10 @@ def test_an_archive_at_any_address(
     fetched = resolve_run(Path(address))  # a path, which has one slash less
     assert files_of(fetched) == files_of(run)
     assert fetched.name == "best-run"
-    assert "2 files that no command reads: run/pytorch_model.bin" in capsys.readouterr().err
+    assert (
+        "2 files in the archive that no command reads, not unpacked: run/pytorch_model.bin"
+        in capsys.readouterr().err
+    )
     assert resolve_run(address) == fetched
     assert len(site.paths) == 1
 
@@ -463,7 +511,7 @@ def test_no_command_writes_into_a_downloaded_run(
     run: Path, masked_data: bioq.dataset.Dataset, site: Site, tmp_path: Path
 ) -> None:
     serve_hub(site, files_of(run))
-    with pytest.raises(UsageError, match="in which no command writes; give --out"):
+    with pytest.raises(UsageError, match=r"no command writes into a run .*; give --out"):
         bioq.evaluate("hf:o/n", masked_data)
     with pytest.raises(UsageError, match="calibrate the copy: 'cp -r "):
         bioq.calibrate("hf:o/n", masked_data)

@@ -4,7 +4,9 @@ import csv
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,12 +23,11 @@ from bioq.reports.card import write_card
 from bioq.runs.folder import read_config
 from bioq.runs.named import RUNS, NamedRun
 
-SHIPPED = [run for run in RUNS if run.address is None]
 MOST_BYTES = 5_000_000
 WINDOWS = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 1000)) for seed in range(3)]
 
 
-@pytest.fixture(params=SHIPPED, ids=lambda run: run.name)
+@pytest.fixture(params=RUNS, ids=lambda run: run.name)
 def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A run of the package, in an empty working directory."""
     monkeypatch.chdir(tmp_path)
@@ -34,16 +35,21 @@ def shipped(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_yeast_is_there() -> None:
-    assert "yeast" in {run.name for run in SHIPPED}
+    assert "yeast" in {run.name for run in RUNS}
 
 
-def test_a_run_is_small_and_is_what_the_list_says(shipped: NamedRun) -> None:
+def test_a_run_is_small_and_the_list_shows_it(
+    shipped: NamedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [file for file in shipped.folder.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) == shipped.size_bytes < MOST_BYTES
-    config = read_config(shipped.folder)
-    assert (config.model["targets"], config.genome_build) == (shipped.targets, shipped.build)
-    members = [read_config(folder).model for folder in (shipped.folder / "members").iterdir()]
-    assert {model["name"] for model in members} == {shipped.model}
+    assert sum(file.stat().st_size for file in files) < MOST_BYTES
+    assert main(["models"]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if shipped.name in line)
+    config, (member, *others) = read_config(shipped.folder), _members(shipped)
+    model = f"{len(others) + 1} x {member['name']}"
+    assert row.startswith(f"{shipped.name} ")
+    for value in (model, str(config.model["targets"]), config.genome_build, shipped.licence):
+        assert f"  {value}  " in row
 
 
 def test_no_file_of_a_run_has_a_path_of_the_computer_that_made_it(shipped: NamedRun) -> None:
@@ -58,7 +64,8 @@ def test_the_card_has_the_licence_the_checksums_and_the_scores(shipped: NamedRun
     card = (shipped.folder / "README.md").read_text("utf-8")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["license"] == shipped.licence.lower()
-    assert {shipped.model, shipped.build} <= set(front["tags"])
+    model = _members(shipped)[0]["name"]
+    assert {model, read_config(shipped.folder).genome_build} <= set(front["tags"])
     for file in shipped.folder.glob("members/*/model.safetensors"):
         assert hashlib.sha256(file.read_bytes()).hexdigest() in card
     summary = json.loads((shipped.folder / "evaluation" / "metrics.json").read_text("utf-8"))
@@ -152,6 +159,11 @@ def test_commands_that_write_into_a_run_refuse_it_and_say_what_to_do(
     assert {file: file.stat().st_mtime_ns for file in shipped.folder.rglob("*")} == before
     with pytest.raises(bioq.UsageError, match="copy the run first"):
         write_card(shipped.folder)
+
+
+def _members(run: NamedRun) -> list[Mapping[str, Any]]:
+    """Return the architecture of each member."""
+    return [read_config(folder).model for folder in (run.folder / "members").iterdir()]
 
 
 def _data(run: NamedRun, folder: Path) -> Path:

@@ -1,16 +1,17 @@
 """`bioq models`."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from bioq.cli.tables import print_path, print_table
 from bioq.errors import BioqError, short
 from bioq.genome.named import GENOMES
-from bioq.published.import_model import GENOME
+from bioq.published.data import GENOME
 from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
 from bioq.runs.fetched import cached_runs
-from bioq.runs.folder import read_config
-from bioq.runs.named import RUNS, NamedRun, folder_here, resolve_run
+from bioq.runs.folder import read_config, read_members
+from bioq.runs.named import RUNS, resolve_run
 
 _HEADING = ["name", "model", "targets", "organism", "genome", "size", "licence", "where"]
 
@@ -18,10 +19,10 @@ _HEADING = ["name", "model", "targets", "organism", "genome", "size", "licence",
 def models(run: str | None = None, /) -> None:
     """List the runs that have a name, and where each is on this machine.
 
-    A name of the first column is taken by every command that takes a run, unless a file or folder
-    here has this name. The list has the runs that come with BioQ, the addresses that were
-    downloaded before, which need no network any more, and the published networks, of which 'bioq
-    import' makes a run.
+    Every command takes a name of the first column as its run, unless a file or folder here has this
+    name. The list has the runs that come with BioQ, and the addresses that were downloaded before,
+    which need no network any more. It also has the published networks: their last column has the
+    command that makes a run of them first.
 
     For example:
 
@@ -38,38 +39,30 @@ def models(run: str | None = None, /) -> None:
     if run is not None:
         print_path(resolve_run(run))
         return
-    rows = [*map(_of_name, RUNS), *_of_cache(), *_of_publications()]
+    rows = [_row(run.name, run.folder, run.licence, "install BioQ again") for run in RUNS]
+    for folder, origin in cached_runs():
+        remedy = f"remove {folder.parent}"
+        rows.append(_row(str(origin.address), folder, origin.licence or "", remedy))
+    rows += _of_publications()
     print_table(
         [_HEADING, *([*facts, short(licence, 40), where] for *facts, licence, where in rows)]
     )
 
 
-def _of_name(run: NamedRun) -> list[str]:
-    folder = folder_here(run)
-    where = f"downloaded when it is first used: {run.address}" if folder is None else str(folder)
-    facts = [run.model, f"{run.targets:,}", run.organism, run.build]
-    return [run.name, *facts, _in_mb(run.size_bytes), run.licence, where]
-
-
-def _of_cache() -> Iterator[list[str]]:
-    """Yield the rows of the addresses that were downloaded before."""
-    known = {run.address for run in RUNS}
-    for folder, origin in cached_runs():
-        address = str(origin.address)
-        if address in known:
-            continue
-        size = _in_mb(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
-        try:
-            config = read_config(folder)
-        except BioqError:
-            yield [address, "", "", "", "", size, "", f"damaged; remove {folder.parent}"]
-            continue
-        model = config.model["name"]
-        if config.members:
-            model = f"{model} of {len(config.members)}"
-        organism = GENOMES.get(config.genome_build, "").partition(",")[0]
-        facts = [model, f"{config.model['targets']:,}", organism, config.genome_build]
-        yield [address, *facts, size, origin.licence or "", str(folder)]
+def _row(name: str, folder: Path, licence: str, remedy: str) -> list[str]:
+    """Return the row of a run on this machine."""
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    in_mb = f"{size / 1e6:,.1f} MB"
+    try:
+        config = read_config(folder)
+        members = read_members(folder, config)
+    except BioqError:
+        return [name, "", "", "", "", in_mb, "", f"damaged; {remedy}"]
+    model = ", ".join(dict.fromkeys(each.model["name"] for _, each in members))
+    model = f"{len(members)} x {model}" if members else config.model["name"]
+    organism = GENOMES.get(config.genome_build, "").partition(",")[0]
+    facts = [model, f"{config.model['targets']:,}", organism, config.genome_build]
+    return [name, *facts, in_mb, licence, str(folder)]
 
 
 def _of_publications() -> Iterator[list[str]]:
@@ -80,7 +73,3 @@ def _of_publications() -> Iterator[list[str]]:
         facts = [publication.title, f"{publication.targets:,}", "human", GENOME]
         where = f"'bioq import {name} --out {name}' makes a run"
         yield [name, *facts, "", publication.licence, where]
-
-
-def _in_mb(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

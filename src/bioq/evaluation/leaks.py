@@ -8,12 +8,7 @@ from bioq.dataset.leaks import leak_of
 from bioq.errors import BioqError, some
 from bioq.genome.builds import bare_name, different_genomes
 from bioq.published.scores import is_published_test
-from bioq.runs.folder import (
-    RunConfig,
-    read_config,
-    read_members,
-    seen_contigs,
-)
+from bioq.runs.folder import RunConfig, read_config, read_members, seen_contigs
 from bioq.runs.training_data import training_data, with_fold_of
 
 TRAIN = "train"
@@ -34,13 +29,8 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
             continue
         checked.add((fingerprint, fold))
         trained_on = _trained_on(run, config, data)
-        if config.imported is not None:
-            yield from _imported_lines(run, config, data, split)
-        elif trained_on is None:
-            yield (
-                f"{run.resolve().name} was trained on a data set that is not here, so it is not "
-                f"known whether it has seen windows of the split {split!r}"
-            )
+        if config.imported is not None or trained_on is None:
+            yield from _contig_lines(run, config, data, split)
         else:
             lines = leak_of(data[split], trained_on[TRAIN]).lines()
             new = [line for line in lines if line not in said]  # several runs may have the same
@@ -48,18 +38,21 @@ def leak_notes(runs: Iterable[Path], data: Dataset, split: str) -> Iterator[str]
             yield from new
 
 
-def _imported_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
-    """Yield a line if windows of a split are on contigs on which a published network was trained,
-    or if that is not known. DeepSEA's own test windows are not among them."""
-    if is_published_test(data, split):
+def _contig_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
+    """Yield a line if windows of a split are on contigs that a run has seen whose training data are
+    not here, or if that is not known. DeepSEA's own test windows were not seen by a published
+    network."""
+    if config.imported is not None and is_published_test(data, split):
         return
-    name, title = run.resolve().name, config.imported["title"] if config.imported else ""
+    name = run.resolve().name
+    if config.imported is not None:
+        name = f"{name} ({config.imported['title']})"
     seen = config.data.get("seen_contigs")
     other = different_genomes(config.contig_lengths, data.description.contig_lengths)
     if seen is None or other is not None or not data[split].has_coordinates:
         yield (
-            f"the training data of {name} ({title}) are not here, so it is not known whether it "
-            f"has seen windows of the split {split!r}"
+            f"the training data of {name} are not here, so it is not known whether it has seen "
+            f"windows of the split {split!r}"
         )
         return
     numbers = {bare_name(contig) for contig in seen}
@@ -67,8 +60,8 @@ def _imported_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> 
     found = contig[[bare_name(str(each)) in numbers for each in contig]]
     if len(found):
         yield (
-            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs on "
-            f"which {title} was trained ({some(sorted(found.unique()))}): scores are too high"
+            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs that "
+            f"the training of {name} has seen ({some(sorted(found.unique()))}): scores are too high"
         )
 
 

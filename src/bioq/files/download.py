@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from email.message import Message
 from pathlib import Path
-from typing import IO
 
 from bioq import files
-from bioq.errors import BioqError
+from bioq.errors import BioqError, reason_of
 from bioq.files.checksum import Checksum, check_checksum
+from bioq.files.redirects import Redirects
+from bioq.files.web_address import as_sent, require_web_address, without_query
 from bioq.progress import progress, say
 
 TRIES = 6
@@ -93,9 +94,10 @@ def read_text(
     `if_refused` is what to check, and if the text is larger than MOST_TEXT_BYTES.
     """
     require_web_address(url)
+    shown = without_query(url)
     ending = f"; {remedy}" if remedy else ""
     try:
-        with _open(urllib.request.Request(url, headers={**_AGENT, **(headers or {})})) as answer:
+        with _open(_request(url, headers)) as answer:
             content: bytes = answer.read(MOST_TEXT_BYTES + 1)
     except urllib.error.HTTPError as error:
         error.close()
@@ -104,57 +106,30 @@ def read_text(
         is_refused = 400 <= error.code < 500 and error.code not in _BUSY
         advice = (if_refused or "check the address") if is_refused else "try again later"
         raise BioqError(
-            f"{url}: the server answered {error.code} {error.reason}; {advice}{ending}"
+            f"{shown}: the server answered {error.code} {error.reason}; {advice}{ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise BioqError(
-            f"{url}: no answer ({_reason(error)}); check the network{ending}"
+            f"{shown}: no answer ({_reason(error)}); check the network{ending}"
         ) from error
     if len(content) > MOST_TEXT_BYTES:
-        raise BioqError(f"{url}: is larger than {MOST_TEXT_BYTES:,} bytes; check the address")
+        raise BioqError(f"{shown}: is larger than {MOST_TEXT_BYTES:,} bytes; check the address")
     return content.decode("utf-8", "replace")
 
 
-def require_web_address(url: str) -> None:
-    """Raise BioqError for an address that is not http or https."""
-    if not url.startswith(("http://", "https://")):
-        raise BioqError(f"{url}: is not a web address; expected http://... or https://...")
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to http or https, and from https to https only; to another server without
-    the headers that the caller gave."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        is_encrypted = req.full_url.startswith("https://")
-        if not newurl.startswith("https://" if is_encrypted else ("http://", "https://")):
-            raise BioqError(
-                f"{req.full_url}: the server redirects to {newurl}, which BioQ does not read "
-                f"({'https' if is_encrypted else 'http or https'} only); check the address"
-            )
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request is not None and _server(newurl) != _server(req.full_url):
-            for name in {*request.headers} - {"User-agent", "Range", "If-range"}:
-                request.remove_header(name)
-        return request
-
-
-def _server(url: str) -> tuple[str, str]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc.lower()
+def _request(url: str, headers: Mapping[str, str] | None) -> urllib.request.Request:
+    return urllib.request.Request(as_sent(url), headers={**_AGENT, **(headers or {})})
 
 
 def _open(request: urllib.request.Request) -> http.client.HTTPResponse:
-    opener = urllib.request.build_opener(_Redirects)
-    answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    opener = urllib.request.build_opener(Redirects)
+    try:
+        answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_S)
+    except ValueError as error:  # of the address of a redirect
+        raise BioqError(
+            f"{without_query(request.full_url)}: the server redirects to an address that cannot be "
+            f"read ({reason_of(error)}); check the address"
+        ) from error
     return answer
 
 
@@ -177,11 +152,11 @@ def _download_all(part: "_Part", room_factor: float, free_bytes: FreeBytes, slee
             most = max(most, part.bytes_done())
             if tries >= TRIES:
                 raise BioqError(
-                    f"{part.url}: {TRIES} tries in a row brought nothing new ({broken}); "
+                    f"{part.shown}: {TRIES} tries in a row brought nothing new ({broken}); "
                     f"{part.bytes_done():,} bytes are kept in {part.path}; "
                     f"run the same command again to continue{part.ending}"
                 ) from broken
-            say(f"{part.url}: {broken}; trying again from byte {part.bytes_done():,}")
+            say(f"{part.shown}: {broken}; trying again from byte {part.bytes_done():,}")
             sleep(min(2.0**tries, 60.0))
 
 
@@ -219,6 +194,8 @@ class _Part:
     ):
         self.out = out
         self.url = url
+        self.shown = without_query(url)
+        """As messages write it."""
         self.headers = headers
         self.most_bytes = most_bytes
         self.ending = ending
@@ -255,14 +232,14 @@ class _Part:
         if length is not None and self.most_bytes is not None and length > self.most_bytes:
             self.remove()
             raise BioqError(
-                f"{self.url}: the server gives {length:,} bytes or more, expected "
+                f"{self.shown}: the server gives {length:,} bytes or more, expected "
                 f"{self.most_bytes:,}; check the address{self.ending}"
             )
 
     def finish(self, checksum: Checksum | None, check: Callable[[Path], None]) -> None:
         """Check the file and rename it to `out`; remove it if it is another file."""
         try:
-            check_checksum(self.path, checksum, self.url, label=self.out.name, ending=self.ending)
+            check_checksum(self.path, checksum, self.shown, label=self.out.name, ending=self.ending)
             check(self.path)
         except BioqError:
             self.remove()
@@ -278,7 +255,7 @@ def _download(part: _Part, room_factor: float, free_bytes: FreeBytes) -> None:
     done = part.bytes_done() if version else 0
     if version and version.length == done:
         return
-    request = urllib.request.Request(part.url, headers={**_AGENT, **part.headers})
+    request = _request(part.url, part.headers)
     if version:
         request.add_header("Range", f"bytes={done}-")
         if version.validator:
@@ -309,14 +286,14 @@ def _send(request: urllib.request.Request, part: _Part) -> http.client.HTTPRespo
         if error.code >= 500 or error.code in _BUSY:
             raise _Broken(f"the server answered {error.code} {error.reason}") from error
         raise BioqError(
-            f"{part.url}: the server answered {error.code} {error.reason}; "
+            f"{part.shown}: the server answered {error.code} {error.reason}; "
             f"{part.if_refused or 'check the address'}{part.ending}"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         is_without_network = isinstance(getattr(error, "reason", None), socket.gaierror)
         if is_without_network and not part.bytes_done():  # another try would be the same
             raise BioqError(
-                f"{part.url}: no answer ({_reason(error)}); check the network{part.ending}"
+                f"{part.shown}: no answer ({_reason(error)}); check the network{part.ending}"
             ) from error
         raise _Broken(f"no answer ({_reason(error)})") from error
     return answer
@@ -338,13 +315,13 @@ def _check_room(
     part: _Part, total: int | None, done: int, room_factor: float, free_bytes: FreeBytes
 ) -> None:
     if total is None:
-        say(f"{part.url}: the server gives no length of the file, so its length is not checked")
+        say(f"{part.shown}: the server gives no length of the file, so its length is not checked")
         return
     needed = int(total * room_factor) - done
     free = free_bytes(part.out.parent)
     if free < needed:
         raise BioqError(
-            f"{part.out.parent}: has {free:,} bytes free, {needed:,} are needed for {part.url}; "
+            f"{part.out.parent}: has {free:,} bytes free, {needed:,} are needed for {part.shown}; "
             f"free space or choose another disk{part.ending}"
         )
 

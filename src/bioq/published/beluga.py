@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from bioq.errors import BioqError
-from bioq.published.deepsea import flat_convolutions
+from bioq.models.beluga import FAMILY
+from bioq.published.deepsea import convolution_network
 from bioq.published.layout import (
     Layout,
     Network,
     Publication,
     Reading,
     Shape,
-    in_acgt,
     require_window,
 )
+from bioq.published.targets import BELUGA_TARGETS
 
-POOL_WIDTH = 4
+POOL_WIDTH: int = FAMILY.published["beluga"].pool_width
 """Of both poolings; no file has it."""
 _LAYERS = {
     "conv1": "model.0.0",
@@ -61,17 +62,7 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
         raise BioqError(
             f"has {filters} filters and then {sizes['third filters']}, expected 1.5 times as many"
         )
-    weights = flat_convolutions(tensors, _LAYERS)
-    weights["conv1.weight"] = in_acgt(weights["conv1.weight"])
-    return Network(
-        model="beluga",
-        targets=sizes["targets"],
-        sizes={
-            **{name: sizes[name] for name in ("filters", "filter_width", "dense_units")},
-            "pool_width": POOL_WIDTH,
-        },
-        weights=weights,
-    )
+    return convolution_network("beluga", tensors, sizes, _LAYERS, {"pool_width": POOL_WIDTH})
 
 
 LAYOUT = Layout(
@@ -84,8 +75,8 @@ LAYOUT = Layout(
             "Princeton Academic Use Software Agreement, for non-commercial use: "
             "https://github.com/kipoi/models/blob/master/DeepSEA/beluga/LICENSE"
         ),
-        window_bp=2000,
-        targets=2002,
+        window_bp=FAMILY.window_bp,
+        targets=BELUGA_TARGETS,
         files={
             "62360f2db4ac96554d28d058b50ab654": (
                 "https://zenodo.org/record/3402406/files/deepsea.beluga.pth?download=1"

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from bioq.published.danq_sizes import danq_sizes
+from bioq.models.danq import FAMILY
+from bioq.published.danq import danq_sizes
 from bioq.published.layout import Layout, Network, Publication, Reading, Shape, in_acgt
+from bioq.published.targets import DEEPSEA_TARGETS
 
 _LSTM = "brnn.0."
 
@@ -59,8 +61,8 @@ LAYOUT = Layout(
         title="BioQ (Conboy & Konka 2024)",
         citation="Conboy & Konka 2024",
         licence="",
-        window_bp=1000,
-        targets=919,
+        window_bp=FAMILY.window_bp,
+        targets=DEEPSEA_TARGETS,
         files={},
     ),
     shapes=_SHAPES,

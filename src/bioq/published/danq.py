@@ -11,8 +11,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bioq.published.danq_sizes import danq_sizes
-from bioq.published.layout import Layout, Network, Publication, Reading, Shape, in_acgt
+from bioq.models.danq import FAMILY
+from bioq.published.layout import (
+    Layout,
+    Network,
+    Publication,
+    Reading,
+    Shape,
+    in_acgt,
+    require_window,
+)
+from bioq.published.targets import DEEPSEA_TARGETS
 
 KEPT_POOLED, KEPT_STATES = 0.8, 0.5
 """Shares that the dropouts of 0.2 and 0.5 keep. Keras 0.2 multiplies with them at test time."""
@@ -75,6 +84,22 @@ def _network(
     return Network(model, sizes["targets"], chosen | changes, weights)
 
 
+def danq_sizes(sizes: Mapping[str, int], window_bp: int) -> dict[str, object]:
+    """Return the sizes of BioQ's DanQ for those that a file gives.
+
+    The width of the pooling is in no file; in each published network it is half of the filters'
+    (13 of 26, 15 of 30). Raises BioqError, without the name of the file, for windows of another
+    length than the network's.
+    """
+    pool_width = max(sizes["filter_width"] // 2, 1)
+    steps = [(sizes["filter_width"], pool_width)]
+    require_window(sizes["inputs"], 2 * sizes["lstm_units"], steps, window_bp)
+    return {
+        **{name: sizes[name] for name in ("filters", "filter_width", "lstm_units", "dense_units")},
+        "pool_width": pool_width,
+    }
+
+
 def _layout(model: str, title: str, dense: str, output: str) -> Layout:
     return Layout(
         name=model,
@@ -83,8 +108,8 @@ def _layout(model: str, title: str, dense: str, output: str) -> Layout:
             title=title,
             citation="Quang & Xie 2016, Nucleic Acids Research 44:e107, doi:10.1093/nar/gkw226",
             licence="",
-            window_bp=1000,
-            targets=919,
+            window_bp=FAMILY.window_bp,
+            targets=DEEPSEA_TARGETS,
             files={},
         ),
         shapes=_shapes(dense, output),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from bioq.errors import BioqError
+from bioq.models.deepsea import FAMILY
 from bioq.published.layout import (
     Layout,
     Network,
@@ -18,10 +19,11 @@ from bioq.published.layout import (
     in_acgt,
     require_window,
 )
+from bioq.published.targets import DEEPSEA_TARGETS
 
 FLOOR = 1e-6
 """The network has nn.Threshold(0, 1e-6) where others have ReLU."""
-POOL_WIDTH = 4
+POOL_WIDTH: int = FAMILY.published["deepsea"].pool_width
 """Of both poolings; no file has it."""
 _LAYERS = {"conv1": "0", "conv2": "4", "conv3": "8", "dense": "12.1", "output": "14.1"}
 """Layer of BioQ's network -> its name in the file."""
@@ -51,32 +53,33 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
     found = (filters, sizes["second filters"], sizes["third filters"])
     if found != (filters, filters * 3 // 2, filters * 3):
         raise BioqError(f"has {found} filters, expected 1, 1.5 and 3 times the first number")
-    weights = flat_convolutions(tensors, _LAYERS)
-    weights["conv1.weight"] = in_acgt(weights["conv1.weight"])
-    return Network(
-        model="deepsea",
-        targets=sizes["targets"],
-        sizes={
-            **{name: sizes[name] for name in ("filters", "filter_width", "dense_units")},
-            "pool_width": POOL_WIDTH,
-            "floor": FLOOR,
-        },
-        weights=weights,
-    )
+    rest = {"pool_width": POOL_WIDTH, "floor": FLOOR}
+    return convolution_network("deepsea", tensors, sizes, _LAYERS, rest)
 
 
-def flat_convolutions(
-    tensors: Mapping[str, Tensor], layers: Mapping[str, str]
-) -> dict[str, Tensor]:
-    """Return the weights of layers by BioQ's names; convolutions of height 1 lose the height."""
+def convolution_network(
+    model: str,
+    tensors: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    layers: Mapping[str, str],
+    rest: Mapping[str, object],
+) -> Network:
+    """Return a network of convolutions, which lose their height of 1, and two dense layers.
+
+    `layers` are the names of the layers in the file, by BioQ's names; `rest` are the sizes that the
+    file does not give.
+    """
     weights = {
         f"{own}.{kind}": tensors[f"{name}.{kind}"]
         for own, name in layers.items()
         for kind in ("weight", "bias")
     }
-    return {
+    flat = {
         name: tensor.squeeze(2) if tensor.ndim == 4 else tensor for name, tensor in weights.items()
     }
+    flat["conv1.weight"] = in_acgt(flat["conv1.weight"])
+    given = {name: sizes[name] for name in ("filters", "filter_width", "dense_units")}
+    return Network(model, sizes["targets"], {**given, **rest}, flat)
 
 
 _ZENODO = "https://zenodo.org/record/1466993/files"
@@ -87,8 +90,8 @@ LAYOUT = Layout(
         title="DeepSEA (Zhou & Troyanskaya 2015)",
         citation="Zhou & Troyanskaya 2015, Nature Methods 12:931, doi:10.1038/nmeth.3547",
         licence="CC BY 3.0",
-        window_bp=1000,
-        targets=919,
+        window_bp=FAMILY.window_bp,
+        targets=DEEPSEA_TARGETS,
         files={
             "89e640bf6bdbe1ff165f484d9796efc7": f"{_ZENODO}/deepsea_predict.pth?download=1",
             "35956ab9c28960b5a3693f470fe980c1": (

@@ -1,6 +1,5 @@
 """`import_model`: makes a run of a published model's file."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,13 +12,15 @@ import torch
 from bioq.dataset import TARGETS
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError, UsageError, counted, some
-from bioq.files import new_folder, refuse_input, require_absent, sha256
+from bioq.files import new_folder, refuse_input, require_absent
+from bioq.files.checksum import digits_of
 from bioq.genome.builds import MITOCHONDRION, build_named
 from bioq.models import build_model
 from bioq.models.families import PUBLISHED
 from bioq.options import MOST_WINDOW_BP, of_type, one_of, path_to, text, whole_number
 from bioq.progress import say
-from bioq.published.layout import CHANNELS, Layout, Network, Reading, sizes_of
+from bioq.published.data import CHANNELS, GENOME, TEST_CONTIGS
+from bioq.published.layout import Layout, Network, Reading, sizes_of
 from bioq.published.layouts import open_published
 from bioq.published.named import published_file
 from bioq.published.targets import numbered_targets, published_targets
@@ -27,13 +28,10 @@ from bioq.runs.folder import BEST, CONFIG, FOLDER_KIND, HEADER, software
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import described, require_finite, save_tensors
 
-GENOME = "hg19"
-"""Each network that BioQ imports was trained on this genome."""
 BIN_BP = 200
 """The labels of the published training data are of the 200 bp in the middle of a window."""
-_SEEN = tuple(f"chr{number}" for number in range(1, 23) if number not in (8, 9))
-"""Zhou & Troyanskaya 2015: chr8 and chr9 are the test set, the other autosomes train or validate;
-DanQ and BioQ have their data, and Beluga leaves out the same chromosomes (Zhou et al. 2018)."""
+_SEEN = tuple(name for name in map("chr{}".format, range(1, 23)) if name not in TEST_CONTIGS)
+"""The contigs that train or validate: the other autosomes."""
 _DATA = "published training data"
 
 
@@ -149,7 +147,7 @@ def _read(file: Path, window_bp: int | None, second_lstm: str) -> _Read:
     except BioqError as error:
         raise BioqError(f"{file}: as {layout.publication.title}: {error}") from error
     require_finite(file, network.weights)
-    return _Read(file, layout, network, reading, architecture, _md5(file))
+    return _Read(file, layout, network, reading, architecture, digits_of(file, "MD5"))
 
 
 def _require_same(network: Network, expected: Mapping[str, torch.Tensor]) -> None:
@@ -205,7 +203,7 @@ def _config(read: _Read, *, is_named: bool) -> dict[str, Any]:
             "title": publication.title,
             "file": read.file.name,
             "url": publication.files.get(read.md5),
-            "sha256": sha256(read.file),
+            "sha256": digits_of(read.file, "SHA-256"),
             "md5": read.md5,
             "licence": publication.licence,
             "citation": publication.citation,
@@ -222,8 +220,3 @@ def _genome_entries() -> dict[str, Any]:
     lengths = {} if build is None else build.lengths
     contigs = {f"chr{'M' if name == MITOCHONDRION else name}": bp for name, bp in lengths.items()}
     return {"contigs": contigs, "seen_contigs": sorted(_SEEN)}
-
-
-def _md5(file: Path) -> str:
-    with open(file, "rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -15,9 +15,8 @@ from torch import Tensor
 from bioq.errors import BioqError, some
 from bioq.files.typed import name_text
 from bioq.models.sizes import SecondLstm
+from bioq.published.data import CHANNELS
 
-CHANNELS = "AGCT"
-"""Order of the input channels of DeepSEA's data, and of every network that was trained on them."""
 _ORDER = [CHANNELS.index(base) for base in "ACGT"]
 Shape = tuple[int | str, ...]
 """Lengths of the axes of a tensor. A text is the name of a size, which the file decides, perhaps

@@ -10,6 +10,7 @@ from bioq.files.cache import being_filled, cache_folder
 from bioq.files.checksum import Checksum
 from bioq.files.download import fetch
 from bioq.files.streams import require_file
+from bioq.files.web_address import require_web_address, without_query
 from bioq.progress import say
 from bioq.published.layout import Layout
 from bioq.published.layouts import LAYOUTS
@@ -54,9 +55,11 @@ def published_file(what: Path, from_url: str | None) -> Path:
     if not file.exists():
         published = NAMED[name]
         url = published.url if from_url is None else from_url
+        require_web_address(url)
         with being_filled(file.parent, f"model {name}"):
             if not file.exists():  # another process may have downloaded it meanwhile
-                say(f"model {name} ({published.title}): downloading {url} to {file}, once")
+                shown = without_query(url)
+                say(f"model {name} ({published.title}): downloading {shown} to {file}, once")
                 fetch(url, file, checksum=Checksum("MD5", published.md5), remedy=_REMEDY)
     return file
 
@@ -68,8 +71,11 @@ def _given(what: Path) -> Path:
         return what
     if os.path.lexists(what):
         raise BioqError(f"{what}: is not a file; give the file of a published model")
-    near = nearest(what.name, NAMED, most=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    if what.name in {layout.name for layout in LAYOUTS}:
+        hint = "no file of this model is online, give your copy of it; "
+    else:
+        near = nearest(what.name, NAMED, most=1)
+        hint = f"did you mean {near[0]}? " if near else ""
     raise BioqError(
         f"{what}: no such file; {hint}expected the file of a published model, or one of the names "
         f"{', '.join(NAMED)}: BioQ then downloads it"

@@ -103,11 +103,11 @@ def _checked(file: Path, state: Any) -> dict[str, Tensor]:
                 f"{file}: {name_text(str(name))} is of type {type(tensor).__name__}, expected the "
                 "state_dict of a network: a dict of tensors"
             )
-        is_plain = tensor.layout == torch.strided and not tensor.is_quantized
+        is_plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
         if not is_plain or tensor.nbytes > tensor.untyped_storage().nbytes():
             raise BioqError(
-                f"{file}: {name_text(name)} is sparse, quantized or one number repeated, expected "
-                "an ordinary tensor"
+                f"{file}: {name_text(name)} is sparse, quantized, one number repeated or only a "
+                "shape, expected an ordinary tensor"
             )
         tensors[name] = tensor.detach()
     return tensors

@@ -28,6 +28,11 @@ _BODY = (
 )
 _LICENCE = ("<!-- BioQ: licence -->", "<!-- BioQ: end of the licence -->")
 """The comments around a part of the card that BioQ replaces."""
+_FRONT = re.compile(r"\A(---)[ \t]*\n(.*?)^(---|\.\.\.)[ \t]*$", re.DOTALL | re.MULTILINE)
+"""The front matter: its first line, its content and its last line."""
+_OF_LICENCE = re.compile(r"^([\"']?)license(_\w+)?\1[ \t]*:.*\n((?:[ \t#-].*)?\n)*", re.MULTILINE)
+"""An entry about the licence, with the lines that belong to it: indented ones and those of a
+list."""
 _KNOWN_LICENCES = (
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "mpl-2.0", "unlicense"),
     *("gpl-2.0", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "agpl-3.0", "cc0-1.0", "odc-by", "odbl"),
@@ -53,6 +58,7 @@ def write_card(run: str | Path, *, licence: str | None = None, force: bool = Fal
     if licence is not None and not text("licence", licence).strip():
         raise UsageError("licence is empty; expected its name, such as 'CC BY 4.0'")
     existing = None if force else _existing(folder)
+    sections(described(folder))  # raises for a run that cannot be described, before it is changed
     paths = remove_local_paths(folder)
     if paths:
         removed = f"removed {counted(len(paths), 'path')} of this computer"
@@ -142,10 +148,11 @@ def _licence_lines(licence: str | None) -> list[str]:
 
 def _with_licence(card: str, licence: str) -> str:
     """Return a card with another licence, in its front matter and its text."""
-    if card.startswith("---\n") and "\n---\n" in card:
-        front, rest = card.split("\n---\n", 1)
-        kept = [line for line in front.split("\n")[1:] if not re.match(r"license(_\w+)?:", line)]
-        card = "\n".join(["---", *_licence_lines(licence), *kept, "---", rest])
+    front = _FRONT.match(card)
+    if front is not None:
+        kept = _OF_LICENCE.sub("", front[2]).rstrip("\n")
+        lines = [front[1], *_licence_lines(licence), *([kept] if kept else []), front[3]]
+        card = "\n".join(lines) + card[front.end() :]
     if _has_part(card, _LICENCE):
         return _with_part(card, _LICENCE, plain(licence))
     return f"{card.rstrip()}\n\n## Licence\n\n{_part(_LICENCE, plain(licence))}\n"

@@ -76,8 +76,9 @@ def _summary(run: Described) -> Iterator[str]:
     if config.imported:
         what = f"{plain(config.imported['title'])} ({names})"
     genome = f" of the genome {config.genome_build}" if config.genome_build else ""
+    made = "converted for" if config.imported else "made with"
     yield (
-        f"{what}, made with BioQ: the probability of {counted(len(run.targets), 'target')} in the "
+        f"{what}, {made} BioQ: the probability of {counted(len(run.targets), 'target')} in the "
         f"middle {config.data['bin_bp']:,} bp of a window of {config.model['window_bp']:,} bp of "
         f"DNA{genome}. The targets are listed in `targets.tsv`: "
         f"{plain(some(run.targets, 3))}."
@@ -111,12 +112,18 @@ def _origin(run: Described) -> Iterator[str]:
         yield "## Origin"
         yield ""
     if imported:
-        yield "The weights are published, and were converted by `bioq import`:"
+        yield "The weights come from a file of a published network, by `bioq import`:"
     for folder, origin in imported:
         named = [(key.replace("_", " "), value) for key, value in origin.items() if value]
         rows = [(plain(key), plain(str(value))) for key, value in named]
         yield ""
         yield from markdown_table([("weights", plain(folder.resolve().name)), *rows])
+        if origin["url"] is None:
+            yield ""
+            yield (
+                "No published file with this checksum is known to BioQ, so it was not checked that "
+                "these are the published weights."
+            )
     for folder, source in started:
         licence = f", licence: {plain(source['licence'])}" if source["licence"] else ""
         yield (
@@ -135,6 +142,18 @@ def _data(run: Described) -> Iterator[str]:
         rows.append(("label rule", str(shared["label_rule"])))
     yield from markdown_table([("data set", plain(str(shared["name"]))), *rows])
     yield ""
+    trained = [member for member in run.members if not member[1].imported]
+    yield from _windows_of_each(trained)
+    yield ("Numbers of windows. " if trained else "") + (
+        "`seen_contigs` in `config.json` lists the contigs that the training and the choice of its "
+        "epoch have read."
+    )
+
+
+def _windows_of_each(members: Sequence[tuple[Path, RunConfig]]) -> Iterator[str]:
+    """Yield the data set and the numbers of windows of each network that BioQ trained."""
+    if not members:
+        return
     heading = ["run", "data set", "fingerprint", "fold", "train", "valid", "test"]
     of_each = [
         [
@@ -144,14 +163,10 @@ def _data(run: Described) -> Iterator[str]:
             plain(config.fold or "–"),
             *(_windows(config, split) for split in ("train", "valid", "test")),
         ]
-        for folder, config in run.members
+        for folder, config in members
     ]
     yield from markdown_table([heading, *of_each])
     yield ""
-    yield (
-        "Numbers of windows. `seen_contigs` in `config.json` lists the contigs that the training "
-        "and the choice of its epoch have read."
-    )
 
 
 def _windows(config: RunConfig, split: str) -> str:
@@ -162,7 +177,10 @@ def _windows(config: RunConfig, split: str) -> str:
 def _training(run: Described) -> Iterator[str]:
     yield "## Training"
     yield ""
-    tables = [settings(folder, config) for folder, config in run.members]
+    tables = [  # "Origin" has the published weights
+        [row for row in settings(folder, config) if not row[0].startswith("published ")]
+        for folder, config in run.members
+    ]
     rows = [list(map(plain, row)) for row in tables[0]]
     common = [row for row in rows if all(row in [list(map(plain, r)) for r in t] for t in tables)]
     yield from markdown_table([("setting", "value"), *common])

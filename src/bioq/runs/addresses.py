@@ -11,10 +11,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from bioq.errors import UsageError, short
 from bioq.files.archives import ENDINGS
+from bioq.files.web_address import require_web_address, without_query
 
 FORMS = "hf:OWNER/NAME, zenodo:RECORD or https://...#sha256=DIGITS"
 MAIN = "main"
 """The revision of a repository that has no other in its address: the newest."""
+_WEB_SCHEMES = ("http", "https")
+_SCHEMES = ("hf", "zenodo", *_WEB_SCHEMES)
 _HUB = re.compile(r"([\w.-]{1,96})/([\w.-]{1,96})(?:@([\w./-]{1,255}))?", re.ASCII)
 _ZENODO = re.compile(r"(\d{1,15})(?:/(\S.{0,254}))?", re.ASCII)
 _WEB = re.compile(r"(https?):/+([^#\s]+)(?:#(.*))?")
@@ -77,7 +80,8 @@ class WebAddress:
     sha256: str
 
     def __str__(self) -> str:
-        return f"{self.url}#sha256={self.sha256}"
+        """Return the address as messages and files have it: the checksum says what it is."""
+        return f"{without_query(self.url)}#sha256={self.sha256}"
 
     @property
     def folder(self) -> str:
@@ -96,14 +100,17 @@ Address = HubAddress | ZenodoAddress | WebAddress
 def parse_address(text: str) -> Address | None:
     """Return the address that a text is; None for a text of another form, such as a path.
 
-    Raises UsageError for an address that is not complete.
+    Raises UsageError for an address that is not complete, BioqError for a web address that cannot
+    be requested.
     """
     scheme, _, rest = text.partition(":")
+    if scheme in _SCHEMES and not text.isprintable():
+        raise _incomplete(text, f"{FORMS}, without control characters")
     if scheme == "hf":
         return _hub(text, rest)
     if scheme == "zenodo":
         return _zenodo(text, rest)
-    if scheme in ("http", "https"):
+    if scheme in _WEB_SCHEMES:
         return _web(text)
     return None
 
@@ -136,7 +143,9 @@ def _web(text: str) -> WebAddress:
             "write it behind the address, as #sha256= and its 64 digits ('sha256sum FILE' prints "
             "them)"
         )
-    return WebAddress(f"{scheme}://{rest}", digits[1].lower())
+    url = f"{scheme}://{rest}"
+    require_web_address(url)
+    return WebAddress(url, digits[1].lower())
 
 
 def _incomplete(text: str, form: str) -> UsageError:

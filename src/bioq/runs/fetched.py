@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bioq.dataset import TARGETS
-from bioq.errors import BioqError, NotWrittenError, some
+from bioq.errors import BioqError, NotWrittenError, counted, some
 from bioq.files import new_folder
 from bioq.files.archives import unpack
 from bioq.files.cache import being_filled, cache_folder
@@ -129,7 +129,8 @@ def _unpacked(address: Address, listing: Listing, archive: RemoteFile, run: Path
         raise
     file.unlink()
     if left_out:
-        say(f"run {address}: {len(left_out):,} files that no command reads: {some(left_out, 3)}")
+        count = counted(len(left_out), "file")
+        say(f"{count} in the archive that no command reads, not unpacked: {some(left_out, 3)}")
 
 
 def _fetch(listing: Listing, file: RemoteFile, out: Path, *, room_factor: float = 1.0) -> None:

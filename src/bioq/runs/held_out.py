@@ -7,11 +7,7 @@ from pathlib import Path
 from bioq.errors import BioqError, UsageError, some
 from bioq.genome import ContigNames
 from bioq.progress import say
-from bioq.runs.folder import (
-    RunConfig,
-    read_members,
-    seen_contigs,
-)
+from bioq.runs.folder import RunConfig, read_members, seen_contigs
 from bioq.runs.training_data import training_data
 
 _ALL = "use all members, run without --held-out"

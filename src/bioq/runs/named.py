@@ -14,7 +14,7 @@ from bioq.files import real
 from bioq.options import path_to
 from bioq.progress import say
 from bioq.runs.addresses import FORMS, parse_address
-from bioq.runs.fetched import cached_run, fetched_run
+from bioq.runs.fetched import fetched_run
 from bioq.runs.origin import origin_of
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -23,43 +23,19 @@ SHIPPED = Path(__file__).with_name("shipped")
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A trained run that a name stands for."""
+    """A trained run of the package, for which a name stands. Its files have all else about it."""
 
     name: str
-    about: str
-    """Its targets, in a few words."""
-    model: str
-    """The family of its network; of an ensemble, that of its members."""
-    targets: int
-    organism: str
-    build: str
-    """The genome of its data set."""
-    size_bytes: int
-    """Of all its files."""
     licence: str
     """Its name in the SPDX list, such as CC-BY-4.0."""
 
-    address: str | None = None
-    """Where it is downloaded from (`runs.addresses`); None: it is in the package."""
-
     @property
     def folder(self) -> Path:
-        """The folder of a run in the package."""
+        """The run folder."""
         return SHIPPED / self.name
 
 
-RUNS = (
-    NamedRun(
-        name="yeast",
-        about="399 DNA-binding and chromatin proteins, ChIP-exo (Rossi et al. 2021)",
-        model="marq",
-        targets=399,
-        organism="Saccharomyces cerevisiae",
-        build="sacCer3",
-        size_bytes=4_794_962,
-        licence="MIT",
-    ),
-)
+RUNS = (NamedRun("yeast", licence="MIT"),)
 """Every run that has a name, in the order of `bioq models`."""
 IMPORTED = ("deepsea", "beluga")
 """The names of the published networks of which 'bioq import' makes a run."""
@@ -80,22 +56,14 @@ def resolve_run(run: str | Path, *, name: str = "run") -> Path:
         if known is not None:
             _say_once(f"note: {text} is a folder here, so it is read and not BioQ's run {text}")
         return path
-    if known is not None and known.address is None:
+    if known is not None:
         return known.folder
-    address = parse_address(text if known is None or known.address is None else known.address)
+    address = parse_address(text)
     if address is not None:
         return fetched_run(address)
     if len(path.parts) == 1 and not path.is_absolute():
         raise _unknown(text)
     return path
-
-
-def folder_here(run: NamedRun) -> Path | None:
-    """Return the folder of a named run; None if it must be downloaded first."""
-    if run.address is None:
-        return run.folder
-    address = parse_address(run.address)
-    return None if address is None else cached_run(address)
 
 
 def names_run(text: str) -> bool:
@@ -132,6 +100,5 @@ def require_own(run: Path, remedy: str) -> None:
     the user's: one of the package or of the cache."""
     if real(run).is_relative_to(real(SHIPPED)) or origin_of(run) is not None:
         raise UsageError(
-            f"{run}: is a run that BioQ brings or has downloaded, in which no command writes; "
-            f"{remedy}"
+            f"{run}: no command writes into a run that comes with BioQ or was downloaded; {remedy}"
         )

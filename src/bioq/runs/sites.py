@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypedDict
 from urllib.parse import quote
 
-from bioq.errors import BioqError, nearest, reason_of, shown, some
+from bioq.errors import BioqError, UsageError, nearest, reason_of, shown, some
 from bioq.files.archives import ENDINGS
 from bioq.files.checksum import Checksum
 from bioq.files.download import read_text
@@ -92,8 +92,7 @@ class _Repository(TypedDict):
 
 def _of_hub(address: HubAddress, is_run_file: Callable[[str], bool]) -> Listing:
     base = (os.environ.get(HUB_VARIABLE) or HUB).rstrip("/")
-    token = os.environ.get(TOKEN_VARIABLE)
-    headers = {"Authorization": f"Bearer {token}"} if token else None
+    headers = _token_headers()
     owned = f"{address.owner}/{address.repository}"
     if_refused = f"check the name; a private or gated repository needs a token in {TOKEN_VARIABLE}"
     url = f"{base}/api/models/{owned}/revision/{quote(address.revision, safe='')}?blobs=true"
@@ -122,6 +121,16 @@ def _of_hub(address: HubAddress, is_run_file: Callable[[str], bool]) -> Listing:
         headers=headers,
         if_refused=if_refused,
     )
+
+
+def _token_headers() -> Mapping[str, str] | None:
+    """Return the header with the user's token; None without one. Messages never show it."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if re.fullmatch(r"[!-~]*", token) is None:
+        raise UsageError(
+            f"{TOKEN_VARIABLE} has a space or a letter that no token has; copy the token again"
+        )
+    return {"Authorization": f"Bearer {token}"} if token else None
 
 
 class _Links(TypedDict):

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from bioq.builders import BIN_BP
 from bioq.errors import BioqError
 from bioq.genome import read_bed
+from bioq.published.data import TEST_CONTIGS
 
-TEST_CONTIGS = ("chr8", "chr9")
 TRAIN_LINES = 2_200_000
 """Lines of the training windows in the shipped bundle: 4,400,000 rows on two strands."""
 

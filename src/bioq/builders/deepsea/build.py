@@ -41,6 +41,7 @@ from bioq.files import refuse_input, require_absent
 from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
+from bioq.published.data import GENOME
 from bioq.published.targets import DEEPSEA_TARGET_TABLE, DEEPSEA_TARGETS, numbered_targets
 
 
@@ -98,7 +99,7 @@ def import_deepsea(
 
 def _hg19_lengths(bins: BinTable) -> tuple[int, ...]:
     """Return the lengths of contigs in hg19, DeepSEA's genome; () if a bin is not on it."""
-    hg19 = build_named("hg19")
+    hg19 = build_named(GENOME)
     lengths = [None if hg19 is None else hg19.length_of(name) for name in bins.contigs]
     known = tuple(bp for bp in lengths if bp is not None)
     if len(known) != len(lengths):

@@ -13,11 +13,9 @@ from bioq import dna
 from bioq.builders.deepsea.matlab import AnyArray, Hdf5Array, V5Array
 from bioq.errors import BioqError
 from bioq.progress import Advance
+from bioq.published.data import CHANNELS
 
 NumericArray = Hdf5Array | V5Array
-CHANNELS = "AGCT"
-"""Channel order of the DeepSEA files (checked on real rows; DanQ's and Selene's code agree)."""
-
 BLOCK_ROWS = 4096
 _CACHED_BYTES = 1 << 16
 _RAM_ROWS = 16384

@@ -14,7 +14,7 @@ def require_web_address(url: str) -> None:
     try:
         parts = urllib.parse.urlsplit(url)
         is_complete = bool(parts.hostname and parts.hostname.encode("idna")) and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket without its pair, a name too long
+    except ValueError:  # a port in letters, one bracket, a name too long
         is_complete = False
     before, at, host = url.partition("://")[2].partition("/")[0].rpartition("@")
     if at:

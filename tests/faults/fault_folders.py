@@ -187,7 +187,7 @@ class Folders:
         evaluation_remarks(evaluation.summary)
         list(same_remarks(evaluation.summary))
         _published(evaluation)
-        _target_rows(evaluation.per_target)
+        _target_rows(evaluation)
         _commands(self.run, evaluation.summary, read_config(self.run))
 
     def go_on(self, name: str) -> None:

@@ -29,7 +29,8 @@ def add_options(options: argparse.ArgumentParser) -> None:
 
 def sizes_of(words: Sequence[str]) -> ModelSizes:
     """Return the sizes that --sizes names."""
-    return sizes_from({name: int(value) for name, value in (word.split("=") for word in words)})
+    named = dict(word.split("=") for word in words)
+    return sizes_from({k: v if k == "gates" else int(v) for k, v in named.items()})
 
 
 class EnoughStepsError(Exception):

@@ -253,7 +253,7 @@ def test_the_card_of_an_imported_run_says_where_its_weights_come_from(tmp_path: 
     assert "Not evaluated" in card
     assert "No published file with this checksum is known to BioQ" in card
     assert card.count(rows["sha256"][0]) == 1
-    assert "published tr" not in card
+    assert "`published tr" not in card
     assert "Numbers of windows" not in card
     shown = bioq.write_card(tmp_path / "run", licence="of its authors").read_text()
     assert front_matter(shown)["license_name"] == "of-its-authors"

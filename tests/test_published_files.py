@@ -434,6 +434,7 @@ def test_a_file_of_a_name_wins(cache: Path, site: Site, tmp_path: Path) -> None:
     [
         (["nothing.pth"], 1, "nothing.pth: no such file; expected the file of a published model"),
         (["deepsee"], 1, "deepsee: no such file; did you mean deepsea? expected the file"),
+        (["danq"], 1, "danq: no such file; no file of this model is online, give your copy of it;"),
         (["folder"], 1, "folder: is not a file; give the file of a published model"),
         (["a.pth", "--from-url", "http://x/y"], 2, "and a.pth is no such name; run without it"),
         (["folder/f", "--from-url", "http://x/y"], 2, "folder/f is a file here; run without it"),

@@ -393,3 +393,29 @@ def test_the_share_of_positive_windows_stands_beside_each_probability(
             assert f">{rate}</td>" in line
     assert pages[0].count('class="rate"') == 4  # two bars, two rows
     assert f"({rates[1]} of the windows of the split test have the target)" in mutated
+
+
+def test_a_column_of_the_target_table_may_have_any_name(trained, genome, tmp_path):
+    """DeepSEA's table has a column `target`; a page keeps facts of its own beside the columns."""
+    columns = ("target", "p", "rate", "option", "score_diff")
+    run = shutil.copytree(trained.run, tmp_path / "run")
+    table = pd.read_csv(run / "targets.tsv", sep="\t")[["name"]]
+    for column in columns:
+        table[column] = [f"{column} of {name}" for name in table["name"]]
+    table.to_csv(run / "targets.tsv", sep="\t", index=False)
+    base = genome.read_text().split("\n")[1][SITE_START]
+    with (
+        open_service(run, genome) as service,
+        TestClient(create_app(service), base_url="http://127.0.0.1") as client,
+    ):
+        of_window = client.get(predicted(client, REGION)).text
+        other = "C" if base == "A" else "A"
+        lines = {"text": f"chr1:{SITE_START + 1}:{base}>{other}"}
+        address = str(client.post("/variant", data=lines).url)
+        of_allele = client.get(f"{address}/alleles/1").text
+        for page in (of_window, of_allele):
+            rows = re.findall(r"<tr.*?</tr>", page[page.rindex("<table") :], re.S)[1:]
+            assert len(rows) == len(table)
+            for row in rows:
+                found = [re.sub(r"<[^>]*>", "", cell) for cell in re.findall("<td.*?</td>", row)]
+                assert found[-len(columns) :] == [f"{column} of {found[0]}" for column in columns]

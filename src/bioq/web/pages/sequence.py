@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -76,9 +77,9 @@ def show(request: Request, service: Service, job: Job) -> Response:
     names = short_names(list(service.targets[NAME]), _OPTION_LETTERS)
     rates = positive_rates(service)
     annotation = annotation_of(service.targets)
-    targets = [
+    targets: list[dict[str, Any]] = [
         {
-            **service.targets.iloc[target].to_dict(),
+            "annotation": service.targets.iloc[target].to_dict(),
             "target": int(target),
             "p": probability[target],
             "rate": None if rates is None else float(rates.rate[target]),
@@ -94,7 +95,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         title=predictions.title(number),
         overview=_overview(predictions, service),
         n_share=float(predictions.windows.columns[N_SHARE][number]),
-        top=[(_label(row), row) for row in targets[:MOST_CHARTED]],
+        top=[(_label(row["annotation"]), row) for row in targets[:MOST_CHARTED]],
         targets=targets,
         rates=rates,
         annotation=annotation,

@@ -227,7 +227,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         scores = {name: values[0] for name, values in several.items()}
         targets = [
             {
-                **service.targets.iloc[target].to_dict(),
+                "annotation": service.targets.iloc[target].to_dict(),
                 "target": int(target),
                 "rate": None if rates is None else float(rates.rate[target]),
                 **{f"score_{name}": float(values[target]) for name, values in scores.items()},

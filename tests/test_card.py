@@ -303,6 +303,14 @@ def test_a_wrapped_line_begins_no_list(own: Path) -> None:
     assert name in " ".join(page.split())
 
 
+@pytest.mark.parametrize("length", range(20, 32))
+def test_code_is_in_one_line(own: Path, length: int) -> None:
+    renamed = own.rename(own.with_name("n" * length))
+    card = bioq.write_card(renamed).read_text()
+    assert "`bioq --help`" in card
+    assert "\\--help" not in card
+
+
 def test_names_are_shown_and_not_obeyed(own: Path, tmp_path: Path) -> None:
     evil = "a|b <script> [x](y) -->`*_q_"
     table = (own / "targets.tsv").read_text().replace("first", evil)

@@ -180,7 +180,7 @@ def test_no_command_writes_into_a_run_of_the_package(
 ) -> None:
     before = sorted(named.SHIPPED.rglob("*"))
     assert main(["evaluate", given, str(masked_data.path)]) == 2
-    assert "no command writes; give --out" in capsys.readouterr().err
+    assert "was downloaded; give --out" in capsys.readouterr().err
     assert main(["calibrate", given, str(masked_data.path)]) == 2
     assert f"'cp -r {named.SHIPPED / given} COPY'" in capsys.readouterr().err
     assert sorted(named.SHIPPED.rglob("*")) == before

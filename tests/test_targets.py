@@ -375,3 +375,15 @@ def test_a_list_of_targets_may_be_cut_short_by_its_reader(run: Path) -> None:
         assert process.stdout.readline() == b"name\n"
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+def test_scores_are_not_named_as_columns_to_choose_by() -> None:
+    table = pd.DataFrame(
+        {
+            "name": ["CTCF", "GATA1"],
+            "replicate": ["1", "2"],
+            "danq_roc_auc": ["0.97", "NA"],
+        }
+    )
+    with pytest.raises(UsageError, match=r"by replicate=;"):
+        select_targets(table, ["ctc"])

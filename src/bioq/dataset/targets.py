@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from glob import escape
@@ -125,7 +125,9 @@ def _no_match(table: pd.DataFrame, pattern: str) -> str:
     if column != NAME:
         values = some(dict.fromkeys(cell for cell in table[column] if cell), 5) or "nothing"
         return f"no target has {pattern!r}; column {column!r} holds {values}{brackets}; {where}"
-    columns = [column for column in table.columns if column != NAME]
+    columns = [
+        column for column in table.columns if column != NAME and not _is_measured(table[column])
+    ]
     by_column = f", or choose by {'=, '.join(columns)}=" if columns else ""
     names = some(table[NAME], 5 if len(table) <= 5 else 2)
     word, equals, _ = pattern.partition("=")
@@ -134,6 +136,13 @@ def _no_match(table: pd.DataFrame, pattern: str) -> str:
         f"no target is called {pattern!r}{no_column}; there are {names}{by_column}{brackets}; "
         f"{where}"
     )
+
+
+def _is_measured(cells: Iterable[str]) -> bool:
+    """Return whether cells are fractions or missing, such as scores: nobody chooses by them."""
+    found = set(cells)
+    numbers = re.compile(r"-?\d*\.?\d+(e[-+]?\d+)?|NA|nan|", re.IGNORECASE)
+    return all(map(numbers.fullmatch, found)) and any("." in cell for cell in found)
 
 
 def _nearest_patterns(table: pd.DataFrame, pattern: str) -> list[str]:

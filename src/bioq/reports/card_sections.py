@@ -33,6 +33,8 @@ Rows = Sequence[Sequence[str]]
 
 _SPECIAL = re.compile(r"[\\`*{}\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_])")
 _LIST = re.compile(r"^( *\d*)([-+=.)])")
+_CODE = re.compile(r"(?<!\\)`[^`]+`")
+_SPACE_IN_CODE = "\0"
 _WIDTH = 100
 _NO_GENOME = "genome.fa"
 
@@ -306,11 +308,13 @@ def _wrapped(line: str) -> str:
     if line.startswith("|"):
         return line
     indent = "  " if line.startswith("- ") else ""
+    line = _CODE.sub(lambda code: code[0].replace(" ", _SPACE_IN_CODE), line)
     first, *rest = textwrap.wrap(
         line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     ) or [""]
-    # What begins a line could begin a list.
-    return "\n".join([first, *(_LIST.sub(r"\1\\\2", each) for each in rest)])
+    # What begins a line could begin a list; in code a backslash would be shown.
+    lines = [first, *(_LIST.sub(r"\1\\\2", each) for each in rest)]
+    return "\n".join(lines).replace(_SPACE_IN_CODE, " ")
 
 
 def markdown_table(rows: Rows) -> Iterator[str]:

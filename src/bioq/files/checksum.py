@@ -9,12 +9,14 @@ from typing import Any, Literal
 from bioq.errors import BioqError
 from bioq.progress import say
 
+Kind = Literal["SHA-256", "MD5", "Git SHA-1"]
+
 
 @dataclass(frozen=True)
 class Checksum:
     """The checksum that a file must have."""
 
-    kind: Literal["SHA-256", "MD5", "Git SHA-1"]
+    kind: Kind
     """Git SHA-1: of the length and the content, by which Git names a file."""
     digits: str
     """Hexadecimal digits, in either case."""
@@ -26,8 +28,7 @@ def check_checksum(
     """Print the checksum of a download, which is the file `label`. Raises BioqError, which ends
     with `ending`, if another checksum is expected."""
     kind = "SHA-256" if expected is None else expected.kind
-    with open(path, "rb") as file:
-        actual = hashlib.file_digest(file, lambda: _NEW_HASH[kind](path)).hexdigest()
+    actual = digits_of(path, kind)
     if expected is not None and actual != expected.digits.lower():
         raise BioqError(
             f"{url}: the {kind} of the download is {actual}, expected {expected.digits}; it was "
@@ -35,6 +36,12 @@ def check_checksum(
         )
     state = "as expected" if expected else "not compared: no expected value was given"
     say(f"{label}: {path.stat().st_size:,} bytes, {kind} {actual} ({state})")
+
+
+def digits_of(path: Path, kind: Kind) -> str:
+    """Return the checksum of a file, in lower case."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: _NEW_HASH[kind](path)).hexdigest()
 
 
 _NEW_HASH: Mapping[str, Callable[[Path], Any]] = {

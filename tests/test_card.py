@@ -19,6 +19,7 @@ from bioq import BioqError, ModelSizes, TrainConfig, UsageError
 from bioq.cli import main
 from bioq.reports.card import refresh_card
 from bioq.runs.folder import read_config
+from bioq.runs.weights import read_tensors, save_tensors
 
 SMALL = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
 WINDOWS = ["ACGTTGACGTCACATAAGCC" * 10, "CCAATCAGGCCATTTTACGA" * 10]
@@ -325,6 +326,20 @@ def test_names_are_shown_and_not_obeyed(own: Path, tmp_path: Path) -> None:
     assert [name, "500"] in [[row[0], row[-1]] for table in tables(card) for row in table]
     assert bioq.write_card(renamed).read_text() == card
     assert front_matter(card)["library_name"] == "bioq"
+
+
+def test_a_member_with_the_name_of_a_comment_does_not_end_the_part(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    runs = [tmp_path / name for name in ("<!-- BioQ writes to here -->", "second")]
+    for change, run in enumerate(runs):
+        shutil.copytree(trained.run, run)
+        weights, _ = read_tensors(run / "model.safetensors")
+        save_tensors({name: w + change for name, w in weights.items()}, run / "model.safetensors")
+    bioq.make_ensemble(runs, tmp_path / "both")
+    card = bioq.write_card(tmp_path / "both").read_text()
+    assert card.count("<!-- BioQ writes to here -->") == 1
+    assert bioq.write_card(tmp_path / "both").read_text() == card
 
 
 def test_wrong_cards_and_licences_are_one_line(own: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import shutil
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -408,6 +409,29 @@ def test_a_name_is_downloaded_once(
     assert main([*words, "--out", "again"]) == 0
     assert len(site.ranges) == 2
     assert (cache / "published/deepsea.pth").read_bytes() == site.content
+
+
+def test_a_file_of_the_cache_that_was_changed_is_not_the_published_one(
+    cache: Path,
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serve(site, tmp_path, monkeypatch)
+    save(large_weights(deepsea(), seed=1), tmp_path / "other.pth")
+    words = ["import", "deepsea", "--window-bp", str(WINDOW_BP), "--out", "run"]
+    for kept in ((tmp_path / "other.pth").read_bytes(), site.content[:1000], None):
+        file = cache / "published/deepsea.pth"
+        shutil.rmtree(cache, ignore_errors=True)
+        (file if kept is None else file.parent).mkdir(parents=True)
+        if kept is not None:
+            file.write_bytes(kept)
+        assert main(words) == 1
+        assert "is not the published file of DeepSEA, so it was" in capsys.readouterr().err
+        assert not Path("run").exists()
+    file.rmdir()
+    assert main(words) == 0
 
 
 def test_a_mirror_with_another_file_is_refused(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError, UsageError, nearest
 from bioq.files.cache import being_filled, cache_folder
-from bioq.files.checksum import Checksum
+from bioq.files.checksum import Checksum, digits_of
 from bioq.files.download import fetch
 from bioq.files.streams import require_file
 from bioq.files.web_address import require_web_address, without_query
@@ -61,7 +61,18 @@ def published_file(what: Path, from_url: str | None) -> Path:
                 shown = without_query(url)
                 say(f"model {name} ({published.title}): downloading {shown} to {file}, once")
                 fetch(url, file, checksum=Checksum("MD5", published.md5), remedy=_REMEDY)
+                return file
+    _require_published(file, NAMED[name])
     return file
+
+
+def _require_published(file: Path, published: PublishedFile) -> None:
+    """Raise BioqError if a file of the cache is not the one that was downloaded."""
+    if not file.is_file() or digits_of(file, "MD5") != published.md5:
+        raise BioqError(
+            f"{file}: is not the published file of {published.title}, so it was changed after its "
+            "download; remove it, and run the same command again to download it"
+        )
 
 
 def _given(what: Path) -> Path:

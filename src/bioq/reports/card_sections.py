@@ -332,7 +332,8 @@ def plain(text: str) -> str:
 
 def _code(text: str) -> str:
     """Return a text for a span of code."""
-    return " ".join(without_controls(text).split()).replace("`", "'").replace("|", "")
+    shown = " ".join(without_controls(text).split()).replace("`", "'").replace("|", "")
+    return shown.replace("<!--", "")  # no comment that would end BioQ's part of the card
 
 
 def _shell(name: str) -> str:

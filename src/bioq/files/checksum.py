@@ -10,10 +10,7 @@ from bioq.errors import BioqError
 from bioq.progress import say
 
 Kind = Literal["SHA-256", "MD5", "Git SHA-1"]
-<<<<<<< HEAD
 """Git SHA-1: of the length and the content, by which Git names a file."""
-=======
->>>>>>> r22-break22
 
 
 @dataclass(frozen=True)
@@ -21,10 +18,6 @@ class Checksum:
     """The checksum that a file must have."""
 
     kind: Kind
-<<<<<<< HEAD
-=======
-    """Git SHA-1: of the length and the content, by which Git names a file."""
->>>>>>> r22-break22
     digits: str
     """Hexadecimal digits, in either case."""
 
@@ -34,11 +27,7 @@ def check_checksum(
 ) -> None:
     """Print the checksum of a download, which is the file `label`. Raises BioqError, which ends
     with `ending`, if another checksum is expected."""
-<<<<<<< HEAD
     kind: Kind = "SHA-256" if expected is None else expected.kind
-=======
-    kind = "SHA-256" if expected is None else expected.kind
->>>>>>> r22-break22
     actual = digits_of(path, kind)
     if expected is not None and actual != expected.digits.lower():
         raise BioqError(
@@ -50,11 +39,7 @@ def check_checksum(
 
 
 def digits_of(path: Path, kind: Kind) -> str:
-<<<<<<< HEAD
     """Return a checksum of a file as hexadecimal digits, in lower case."""
-=======
-    """Return the checksum of a file, in lower case."""
->>>>>>> r22-break22
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: _NEW_HASH[kind](path)).hexdigest()
 

@@ -12,7 +12,7 @@ import pytest
 import sklearn.metrics
 import torch
 
-from bioq import dna, evaluate, open_dataset
+from bioq import dna, evaluate, import_model, open_dataset
 from bioq.cli import main
 from bioq.dataset import Dataset, Description, new_dataset, pack_labels
 from bioq.dataset.targets import read_target_table
@@ -102,7 +102,7 @@ def as_published(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
-    shift: float = 0.0,
+    shift: float | np.ndarray = 0.0,
     windows: int = WINDOWS,
 ) -> tuple[Path, Dataset]:
     """The run, and its data set with scores of DanQ that are those of the run plus `shift`."""
@@ -177,6 +177,23 @@ def test_an_imported_network_is_proved_by_the_command(tmp_path, monkeypatch, cap
     report = (run / "evaluation/report.html").read_text()
     assert "DeepSEA, published" in report
     assert "agrees with the published DeepSEA" in report
+
+
+def test_imported_weights_with_a_wrong_detail_do_not_agree(scored, tmp_path, monkeypatch) -> None:
+    """The intervals of a trained run contain scores that are 0.003 off; the same weights differ by
+    rounding alone."""
+    shift = np.where(np.arange(918) % 2, 0.003, -0.003)
+    run, data = as_published(scored, tmp_path, monkeypatch, shift=shift)
+    assert of(evaluate(run, data), "danq", "roc_auc")["agrees"] is True
+    config = json.loads((run / "config.json").read_text())
+    network = published_files.large_weights(published_files.deepsea(919))
+    published_files.save(network, tmp_path / "file.pth")
+    import_model(tmp_path / "file.pth", tmp_path / "other", window_bp=published_files.WINDOW_BP)
+    other = json.loads((tmp_path / "other/config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"imported": other["imported"]}))
+    result = evaluate(run, data, force=True)
+    assert of(result, "danq", "roc_auc")["agrees"] is False
+    assert of(result, "danq", "average_precision")["agrees"] is True  # of another formula, perhaps
 
 
 def codes_of(data: Dataset) -> np.ndarray:

@@ -18,6 +18,9 @@ from bioq.published.scores import MODELS, TEST_WINDOWS, published_columns, title
 SHARE_OF_TARGETS = 0.9
 """Share of the targets whose published score must be in the 95 % interval of the score here. Of two
 trainings on the same windows more are; a target with few positives may be outside by chance."""
+IMPORT_DIFFERENCE = 1e-3
+"""Mean difference of a target's ROC AUC that an imported network may have: the same weights on the
+same windows differ by rounding. The intervals cannot tell a network with a wrong detail."""
 _SCORES = {"roc_auc": "ROC AUC", "average_precision": "average precision"}
 
 
@@ -28,6 +31,8 @@ class PublishedTest:
     own: str | None
     """The name in `published.scores.MODELS` of the model that is scored; None for a model without
     published scores."""
+    is_import: bool = False
+    """Whether its weights are the published file's, and not of another training."""
 
 
 def compare(
@@ -41,16 +46,20 @@ def compare(
     `test` is None for other windows than those of the published scores: then nothing is said about
     agreement, and scores of all targets pooled are left out.
     """
-    own = None if test is None else test.own
     compared = [
         row
         for column, model, score in published_columns(targets)
-        if (row := _macro(targets, column, model, score, each, is_own=model == own)) is not None
+        if (row := _macro(targets, column, model, score, each)) is not None
     ]
     for model, published in MODELS.items() if test is not None else ():
         for score, value in published.micro.items():
-            row = _micro(model, score, value, micro, each, is_own=model == own)
+            row = _micro(model, score, value, micro, each)
             compared += [] if row is None else [row]
+    for row in compared:
+        if test is not None and row["model"] == test.own:
+            if test.is_import and row["score"] == "roc_auc":
+                row["allowed_difference"] = IMPORT_DIFFERENCE
+            row["agrees"] = _agrees(row)
     return compared
 
 
@@ -60,8 +69,6 @@ def _macro(
     model: str,
     score: str,
     each: metrics.TargetScores,
-    *,
-    is_own: bool,
 ) -> PublishedScores | None:
     """Return the comparison of the scores of each target, and of their means."""
     table = each.table
@@ -90,8 +97,6 @@ def _macro(
         "with_interval": with_interval,
         "in_interval": in_interval,
     }
-    if is_own:
-        row["agrees"] = _agrees(row)
     return row
 
 
@@ -112,8 +117,6 @@ def _micro(
     value: float,
     micro: Any,
     each: metrics.TargetScores,
-    *,
-    is_own: bool,
 ) -> PublishedScores | None:
     """Return the comparison of a score of all targets pooled."""
     if micro[score] is None:
@@ -130,18 +133,19 @@ def _micro(
         "mean_here_interval": micro[f"{score}_interval"],
         "constant": constant[score],
     }
-    if is_own:
-        row["agrees"] = _agrees(row)
     return row
 
 
 def _agrees(row: PublishedScores) -> bool | None:
     """Return whether the published mean is in the interval of the mean here, and so for enough
-    targets; None without an interval."""
+    targets, and whether an imported network differs by rounding alone; None without an interval."""
     interval = row.get("mean_here_interval")
     if interval is None:
         return None
     is_inside = interval[0] <= row["published_mean"] <= interval[1]
+    difference = row.get("mean_difference", abs(row["mean_here"] - row["published_mean"]))
+    if difference > row.get("allowed_difference", float("inf")):
+        return False
     if row.get("average") == "micro":
         return is_inside
     return is_inside and row["in_interval"] >= SHARE_OF_TARGETS * row["with_interval"]
@@ -192,14 +196,21 @@ def _verdict(row: PublishedScores) -> str:
             f"{MIN_BLOCKS} blocks of the genome"
         )
     verdict = f"{name} {'agrees' if row['agrees'] else 'does not agree'} with the published {model}"
+    allowed = row.get("allowed_difference")
+    exact = "" if allowed is None else f"; of imported weights it differs by at most {allowed:g}"
     if row.get("average") == "micro":
-        return f"{verdict}: the rule is that the published value is in the 95 % interval"
+        return f"{verdict}: the rule is that the published value is in the 95 % interval{exact}"
     return (
         f"{verdict}: the published score is in the 95 % interval of the score here for "
         f"{row['in_interval']:,} of {counted(row['with_interval'], 'target')}; a target differs by "
         f"{number(row['mean_difference'])} on average, at most by "
         f"{number(row['largest_difference'])} ({row['largest_at']}). The rule: the published mean "
         f"is in its interval, and so are the scores of {SHARE_OF_TARGETS:.0%} of the targets"
+        + (
+            ""
+            if allowed is None
+            else f"; of imported weights a target differs by at most {allowed:g} on average"
+        )
     )
 
 

@@ -130,7 +130,7 @@ def evaluate_run(
         about,
         data[split].blocks(),
         sample_of(data, split, labels),
-        PublishedTest(_published_model(config)) if is_published_test(data, split) else None,
+        _published_test(config) if is_published_test(data, split) else None,
     )
     _add_advice(evaluation, data, run)
     write_evaluation(evaluation, home)
@@ -183,10 +183,11 @@ def _runs(run: Path, config: RunConfig) -> list[Path]:
     return [folder for folder, _ in read_members(run, config)] or [run]
 
 
-def _published_model(config: RunConfig) -> str | None:
-    """Return which published model a run is, trained or imported; None for any other run, and for
-    the mean of several."""
-    return None if config.members else model_with_scores(config.model["name"])
+def _published_test(config: RunConfig) -> PublishedTest:
+    """Return which published model a run is, trained or imported: none of them is any other run,
+    and the mean of several."""
+    own = None if config.members else model_with_scores(config.model["name"])
+    return PublishedTest(own, is_import=config.imported is not None)
 
 
 def _add_advice(evaluation: Evaluation, data: Dataset, run: Path) -> None:

@@ -268,6 +268,8 @@ class PublishedScores(TypedDict):
     """Targets whose computed score has an interval."""
     in_interval: NotRequired[AtLeastZero]
     """Those of them whose published score is in it."""
+    allowed_difference: NotRequired[float]
+    """Of imported weights: the mean difference of a target up to which they agree."""
     agrees: NotRequired[bool | None]
     """Whether the scored model has its own published scores, on the windows that these are of; None
     without intervals; absent for any other model or windows."""

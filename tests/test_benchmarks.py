@@ -302,6 +302,7 @@ SUBJECTS = {
     ("serve.py", "bioq.runs.folder"): "writes a run with large random weights",
     ("serve.py", "bioq.runs.weights"): "writes a run with large random weights",
     ("serve.py", "bioq.web.limits"): "measures a server with other limits",
+    ("shipped_yeast.py", "bioq.runs.weights"): "stores a run of the package in half precision",
 }
 """Modules that are no user's, each with the reason why a script imports it."""
 

@@ -22,6 +22,7 @@ from bioq.dataset import open_dataset
 from bioq.errors import BioqError
 from bioq.files import download, locked
 from bioq.files.cache import cache_folder
+from bioq.files.redirects import Redirects
 from bioq.genome import named, open_genome
 from bioq.genome.builds import build_named
 from bioq.genome.named import GENOMES, genome_file
@@ -218,7 +219,7 @@ def test_a_redirect_out_of_the_web_is_refused(ucsc: Site, target: str, file: str
 
 def test_a_redirect_from_https_to_http_is_refused() -> None:
     request = urllib.request.Request("https://hgdownload.soe.ucsc.edu/x")
-    follow = download._Redirects().redirect_request
+    follow = Redirects().redirect_request
     answer = io.BytesIO(), 302, "Found", http.client.HTTPMessage()
     assert follow(request, *answer, "https://elsewhere.org/x") is not None
     with pytest.raises(BioqError, match=r"http://elsewhere.org/x, which .* \(https only\)"):

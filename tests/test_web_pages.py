@@ -397,8 +397,9 @@ def test_the_share_of_positive_windows_stands_beside_each_probability(
 
 def test_a_column_of_the_target_table_may_have_any_name(trained, genome, tmp_path):
     """DeepSEA's table has a column `target`; a page keeps facts of its own beside the columns."""
-    columns = ("target", "p", "rate", "option", "score_diff")
+    columns = ("target", "p", "rate", "option", "score_diff", "score_roc_auc", "scores")
     run = shutil.copytree(trained.run, tmp_path / "run")
+    bioq.evaluate(run, trained.data)  # scores stand beside the columns on the page of the model
     table = pd.read_csv(run / "targets.tsv", sep="\t")[["name"]]
     for column in columns:
         table[column] = [f"{column} of {name}" for name in table["name"]]
@@ -413,7 +414,9 @@ def test_a_column_of_the_target_table_may_have_any_name(trained, genome, tmp_pat
         lines = {"text": f"chr1:{SITE_START + 1}:{base}>{other}"}
         address = str(client.post("/variant", data=lines).url)
         of_allele = client.get(f"{address}/alleles/1").text
-        for page in (of_window, of_allele):
+        model = client.get("/model").text
+        of_targets = model[model.index('<h2 id="targets">') :].partition("</table>")[0]
+        for page in (of_window, of_allele, of_targets):
             rows = re.findall(r"<tr.*?</tr>", page[page.rindex("<table") :], re.S)[1:]
             assert len(rows) == len(table)
             for row in rows:

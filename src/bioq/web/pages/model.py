@@ -1,5 +1,6 @@
 """The page of the model: its network, targets, training and scores."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -124,14 +125,15 @@ def _shown(figures: list[Drawn]) -> list[_Shown]:
 def _target_table(
     targets: pd.DataFrame, evaluation: Evaluation | None
 ) -> tuple[list[dict[str, object]], list[tuple[str, str]]]:
-    """Return one row per target, with its scores if it was evaluated, and the scores' headings."""
-    shown = targets
+    """Return one row per target, its annotation and, if it was evaluated, its scores, each in a
+    field of its own, and the scores' headings."""
     columns: list[tuple[str, str]] = []
+    scores: list[dict[Hashable, object]] = [{}] * len(targets)
     if evaluation is not None and list(evaluation.per_target[NAME]) == list(targets[NAME]):
         table = evaluation.per_target
         columns = [(name, text) for name, text in _SCORES.items() if name in table]
-        scores = table[[name for name, _ in columns]].add_prefix("score_")
-        shown = pd.concat([targets, scores], axis=1)
+        scores = table[[name for name, _ in columns]].to_dict("records")
     return [
-        {str(name): value for name, value in row.items()} for row in shown.to_dict("records")
+        {"annotation": annotation, "scores": of_target}
+        for annotation, of_target in zip(targets.to_dict("records"), scores, strict=True)
     ], columns

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from bioq.errors import BioqError
 from bioq.models.beluga import FAMILY
-from bioq.published.deepsea import convolution_network
+from bioq.published.deepsea import convolution_network, convolution_shapes
 from bioq.published.layout import (
     Layout,
     Network,
     Publication,
     Reading,
-    Shape,
     require_window,
 )
 from bioq.published.targets import BELUGA_TARGETS
@@ -34,20 +33,6 @@ _LAYERS = {
 }
 """Layer of BioQ's network -> its name in the file."""
 _FILTERS = ("filters", "filters", "third filters", "third filters", "2 filters", "2 filters")
-
-
-def _shapes() -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {}
-    names = list(_LAYERS.values())
-    inputs: Shape = (4, *_FILTERS)
-    convolutions: list[Shape] = [
-        (filters, channels, 1, "filter_width")
-        for filters, channels in zip(_FILTERS, inputs, strict=False)
-    ]
-    dense: list[Shape] = [("dense_units", "inputs"), ("targets", "dense_units")]
-    for name, shape in zip(names, convolutions + dense, strict=True):
-        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-    return shapes
 
 
 def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: Reading) -> Network:
@@ -83,6 +68,6 @@ LAYOUT = Layout(
             ),
         },
     ),
-    shapes=_shapes(),
+    shapes=convolution_shapes(_LAYERS.values(), _FILTERS),
     network=_network,
 )

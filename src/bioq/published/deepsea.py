@@ -4,7 +4,7 @@ Its weights are published three times: with the averaging of strands (names begi
 without it (`1.`) and alone. Convolutions are two-dimensional, with height 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -27,18 +27,6 @@ POOL_WIDTH: int = FAMILY.published["deepsea"].pool_width
 """Of both poolings; no file has it."""
 _LAYERS = {"conv1": "0", "conv2": "4", "conv3": "8", "dense": "12.1", "output": "14.1"}
 """Layer of BioQ's network -> its name in the file."""
-_SHAPES: dict[str, Shape] = {
-    "0.weight": ("filters", 4, 1, "filter_width"),
-    "0.bias": ("filters",),
-    "4.weight": ("second filters", "filters", 1, "filter_width"),
-    "4.bias": ("second filters",),
-    "8.weight": ("third filters", "second filters", 1, "filter_width"),
-    "8.bias": ("third filters",),
-    "12.1.weight": ("dense_units", "inputs"),
-    "12.1.bias": ("dense_units",),
-    "14.1.weight": ("targets", "dense_units"),
-    "14.1.bias": ("targets",),
-}
 
 
 def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: Reading) -> Network:
@@ -55,6 +43,21 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
         raise BioqError(f"has {found} filters, expected 1, 1.5 and 3 times the first number")
     rest = {"pool_width": POOL_WIDTH, "floor": FLOOR}
     return convolution_network("deepsea", tensors, sizes, _LAYERS, rest)
+
+
+def convolution_shapes(layers: Iterable[str], filters: Sequence[str]) -> dict[str, Shape]:
+    """Return the shapes of a network of convolutions and two dense layers: `layers` are the names
+    of all layers in the file, in order, `filters` the numbers of filters of the convolutions."""
+    channels: Shape = (4, *filters)
+    shapes: list[Shape] = [
+        (own, before, 1, "filter_width") for own, before in zip(filters, channels, strict=False)
+    ]
+    shapes += [("dense_units", "inputs"), ("targets", "dense_units")]
+    return {
+        f"{name}.{kind}": shape if kind == "weight" else shape[:1]
+        for name, shape in zip(layers, shapes, strict=True)
+        for kind in ("weight", "bias")
+    }
 
 
 def convolution_network(
@@ -99,6 +102,6 @@ LAYOUT = Layout(
             ),
         },
     ),
-    shapes=_SHAPES,
+    shapes=convolution_shapes(_LAYERS.values(), ("filters", "second filters", "third filters")),
     network=_network,
 )

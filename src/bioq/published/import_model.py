@@ -91,8 +91,7 @@ def import_model(
         config = json.dumps(_config(read, is_named=sheet is not None), indent=2) + "\n"
         (folder / CONFIG).write_text(config, encoding="utf-8")
         save_tensors(read.network.weights, folder / BEST)
-        load(folder)  # raises if it cannot be used
-    return load(out)
+        return load(folder)  # raises if it cannot be used
 
 
 def _report(read: _Read) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME, read_target_table
-from bioq.published.targets import DEEPSEA_TARGET_TABLE
+from bioq.published.targets import DEEPSEA_TARGET_TABLE, DEEPSEA_TARGETS
 
 TEST_SPLIT = "test"
 TEST_WINDOWS = 227_512
@@ -58,6 +58,8 @@ def published_columns(targets: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
 def with_published_scores(targets: pd.DataFrame) -> pd.DataFrame:
     """Return a target table with the published scores; one that has not DeepSEA's 919 targets, in
     their order, is returned unchanged. A column that the table has already is kept."""
+    if len(targets) != DEEPSEA_TARGETS:
+        return targets
     table = read_target_table(DEEPSEA_TARGET_TABLE)
     if list(targets[NAME]) != list(table[NAME]):
         return targets
@@ -77,10 +79,10 @@ def is_published_test(data: Dataset, split: str) -> bool:
     It is the split `test` of a data set made of DeepSEA's files, with the 919 targets in order and
     as many windows, in which just those targets have no positive that have no published score.
     """
-    table = read_target_table(DEEPSEA_TARGET_TABLE)
     if split != TEST_SPLIT or data.description.made_by != "deepsea" or split not in data:
         return False
     windows = TEST_WINDOWS if data[split].strands_folded else 2 * TEST_WINDOWS
+    table = read_target_table(DEEPSEA_TARGET_TABLE)
     if len(data[split]) != windows or list(data.targets[NAME]) != list(table[NAME]):
         return False
     undefined = pd.to_numeric(table["danq_roc_auc"], errors="coerce").isna().to_numpy()

@@ -16,9 +16,7 @@ from bioq.metrics import MIN_BLOCKS
 from bioq.models.device import choose_device
 from bioq.options import path_to, whole_number
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration, write_calibration
-from bioq.runs.folder import (
-    read_config,
-)
+from bioq.runs.folder import read_config
 from bioq.runs.named import require_own, resolve_run
 from bioq.runs.trained_model import checksum_of, load
 from bioq.runs.training_data import with_fold_of

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from bioq.dataset import Dataset
+from bioq.dataset import Dataset, Split
 from bioq.dataset.leaks import leak_of
 from bioq.errors import BioqError, some
 from bioq.genome.builds import bare_name, different_genomes
@@ -56,13 +56,8 @@ def _contig_lines(run: Path, config: RunConfig, data: Dataset, split: str) -> It
         )
         return
     numbers = {bare_name(contig) for contig in seen}
-    contig = data[split].bins()["chrom"]
-    found = contig[[bare_name(str(each)) in numbers for each in contig]]
-    if len(found):
-        yield (
-            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs that "
-            f"the training of {name} has seen ({some(sorted(found.unique()))}): scores are too high"
-        )
+    contigs = [each for each in data[split].bins()["chrom"].unique() if bare_name(each) in numbers]
+    yield from _on_seen_contigs(data[split], contigs, f"the training of {name}")
 
 
 def source_notes(run: Path, config: RunConfig, data: Dataset, split: str) -> Iterator[str]:
@@ -85,13 +80,18 @@ def _source_lines(
     seen = set(config.data.get("seen_contigs", ())).difference(own or ())
     if own is None or not data[split].has_coordinates or not _of_one_genome(config, source, data):
         return
-    contig = data[split].bins()["chrom"]
-    found = contig[contig.isin(seen)]
+    who = f"{source.get('run')}, from which {run.resolve().name} started,"
+    yield from _on_seen_contigs(data[split], seen, who)
+
+
+def _on_seen_contigs(split: Split, seen: Iterable[str], who: str) -> Iterator[str]:
+    """Yield a line if windows of a split are on contigs that somebody has seen."""
+    contig = split.bins()["chrom"]
+    found = contig[contig.isin(list(seen))]
     if len(found):
         yield (
-            f"{len(found):,} of {len(contig):,} windows of the split {split!r} are on contigs that "
-            f"{source.get('run')}, from which {run.resolve().name} started, has seen "
-            f"({some(sorted(found.unique()))}): scores are too high"
+            f"{len(found):,} of {len(contig):,} windows of the split {split.name!r} are on contigs "
+            f"that {who} has seen ({some(sorted(found.unique()))}): scores are too high"
         )
 
 

@@ -196,21 +196,19 @@ def _verdict(row: PublishedScores) -> str:
             f"{MIN_BLOCKS} blocks of the genome"
         )
     verdict = f"{name} {'agrees' if row['agrees'] else 'does not agree'} with the published {model}"
-    allowed = row.get("allowed_difference")
-    exact = "" if allowed is None else f"; of imported weights it differs by at most {allowed:g}"
-    if row.get("average") == "micro":
+    is_micro, allowed = row.get("average") == "micro", row.get("allowed_difference")
+    exact = ""
+    if allowed is not None:
+        what, mean = ("it", "") if is_micro else ("a target", " on average")
+        exact = f"; of imported weights {what} differs by at most {allowed:g}{mean}"
+    if is_micro:
         return f"{verdict}: the rule is that the published value is in the 95 % interval{exact}"
     return (
         f"{verdict}: the published score is in the 95 % interval of the score here for "
         f"{row['in_interval']:,} of {counted(row['with_interval'], 'target')}; a target differs by "
         f"{number(row['mean_difference'])} on average, at most by "
         f"{number(row['largest_difference'])} ({row['largest_at']}). The rule: the published mean "
-        f"is in its interval, and so are the scores of {SHARE_OF_TARGETS:.0%} of the targets"
-        + (
-            ""
-            if allowed is None
-            else f"; of imported weights a target differs by at most {allowed:g} on average"
-        )
+        f"is in its interval, and so are the scores of {SHARE_OF_TARGETS:.0%} of the targets{exact}"
     )
 
 

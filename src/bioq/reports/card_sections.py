@@ -183,9 +183,8 @@ def _training(run: Described) -> Iterator[str]:
         [row for row in settings(folder, config) if not row[0].startswith("published ")]
         for folder, config in run.members
     ]
-    rows = [list(map(plain, row)) for row in tables[0]]
-    common = [row for row in rows if all(row in [list(map(plain, r)) for r in t] for t in tables)]
-    yield from markdown_table([("setting", "value"), *common])
+    common = [row for row in tables[0] if all(row in table for table in tables)]
+    yield from markdown_table([("setting", "value"), *(list(map(plain, row)) for row in common)])
     for folder, config in run.members:
         source = config.training.get("from")
         if isinstance(source, Mapping):

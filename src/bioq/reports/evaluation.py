@@ -194,8 +194,9 @@ def _commands(run: Path, summary: Mapping[str, Any], config: RunConfig) -> str:
     for name, default in (("strands", "both"), ("precision", "32")):
         if summary[name] != default:
             evaluate += [f"--{name}", summary[name]]
-    made = _train_command(run, summary, config)
-    if config.imported is not None:
+    if config.imported is None:
+        made = _train_command(run, summary, config)
+    else:
         made = ["bioq", "import", config.imported["file"], "--out", run.name]
         if config.imported["second_lstm"] == "forward":
             made += ["--second-lstm", "forward"]

@@ -50,17 +50,8 @@ def attribution(
         combinations of window and target.
     """
     tables, figure = split_outputs(out, figure)
-    job = ExplainJob(
-        resolve_run(run),
-        source,
-        tables,
-        genome,
-        chrom_alias,
-        options,
-        figure,
-        write_contributions_figure,
-        force,
-    )
+    inputs = (resolve_run(run), source, tables, genome, chrom_alias)
+    job = ExplainJob(*inputs, options, figure, write_contributions_figure, force)
     attribution_file(job, attribution=gradients)
     for path in [*tables, *([figure] if figure else [])]:
         print_path(path)

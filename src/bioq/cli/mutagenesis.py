@@ -52,17 +52,8 @@ def mutagenesis(
         Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
     tables, figure = split_outputs(out, figure)
-    job = ExplainJob(
-        resolve_run(run),
-        source,
-        tables,
-        genome,
-        chrom_alias,
-        options,
-        figure,
-        write_effects_figure,
-        force,
-    )
+    inputs = (resolve_run(run), source, tables, genome, chrom_alias)
+    job = ExplainJob(*inputs, options, figure, write_effects_figure, force)
     mutagenesis_file(job, precision=precision)
     for path in [*tables, *([figure] if figure else [])]:
         print_path(path)

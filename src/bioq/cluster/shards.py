@@ -227,7 +227,7 @@ class _Pool:
                         "it; is their memory too small? try a smaller --batch-size. --resume "
                         "continues after the finished parts"
                     ) from error
-            numbers = " and ".join(str(shard.number) for _, shard in slot.calls)
-            say(f"a worker died; shard {numbers} is computed again")
+            shards = " and ".join(f"shard {shard.number}" for _, shard in slot.calls)
+            say(f"a worker died; {shards} {'is' if len(slot.calls) == 1 else 'are'} computed again")
         waiting.extendleft(shard for _, shard in reversed(slot.calls))
         self._slots[self._slots.index(slot)] = self._start()

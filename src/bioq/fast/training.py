@@ -92,9 +92,8 @@ class ConvolutionPooled(torch.autograd.Function):
 
 def _pool(kmers: KmerConvolution, codes: Tensor, pooled: Tensor, highest: Tensor) -> None:
     """Write the maximum of every `pool_width` steps and its position, `(n, filter, position)`."""
-    image = (
-        lift_(kmers.map(codes), kmers.floor).transpose(1, 2).unsqueeze(2)
-    )  # pooling of one row is faster in 2-D
+    sums = lift_(kmers.map(codes), kmers.floor)
+    image = sums.transpose(1, 2).unsqueeze(2)  # pooling of one row is faster in 2-D
     largest, where = functional.max_pool2d(image, (1, kmers.pool_width), return_indices=True)
     pooled.copy_(largest.squeeze(2))
     highest.copy_(where.squeeze(2))

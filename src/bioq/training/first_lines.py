@@ -13,8 +13,8 @@ from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, co
 _SHOWN = 3
 
 FEW_POSITIVES = 1000
-"""With fewer positive windows of its one target a network was not always measured to be better than
-a linear model (docs/training.md, "One peak file")."""
+"""Of one target with fewer positive windows, a linear model was as good as a network on some data
+sets (docs/training.md, "One peak file")."""
 
 _OTHER_RATE = 2.0
 """A validation loss is not comparable if the rate of positives differs by more than this factor."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from download_site import Site, site
+from download_site import Site
 from published_files import (
     WINDOW_BP,
     Beluga,
@@ -32,8 +32,6 @@ from bioq.cli import main
 from bioq.errors import BioqError
 from bioq.published import named
 from bioq.published.targets import DEEPSEA_TARGET_TABLE, published_targets
-
-__all__ = ["site"]
 
 State = dict[str, Tensor]
 
@@ -317,9 +315,7 @@ def test_the_length_of_windows_is_that_of_the_dense_layer(tmp_path: Path) -> Non
             assert bioq.import_model(file, run, window_bp=window_bp).window_bp == window_bp
             bioq.import_model(file, run, window_bp=window_bp, force=True)
             assert main(["import", str(file), "--out", str(run)]) == 1
-            for each in run.iterdir():
-                each.unlink()
-            run.rmdir()
+            shutil.rmtree(run)
 
 
 def test_only_keras_files_have_a_second_lstm(tmp_path: Path) -> None:

@@ -124,6 +124,14 @@ class Bioq2024(nn.Module):
         return torch.sigmoid(self.brnn[1:](states))
 
 
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "deepsea": deepsea,
+    "beluga": Beluga,
+    "bioq-2024": Bioq2024,
+}
+"""Name of a layout of PyTorch -> its network, of a number of targets."""
+
+
 def large_weights(network: nn.Module, *, unit: float = 1.0, seed: int = 0) -> nn.Module:
     """Give a network large weights, in eval mode, and a last layer whose logits of `random_codes`
     have mean 0 and standard deviation 1.5 per target. `unit` is the size of activations."""

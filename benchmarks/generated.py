@@ -1,6 +1,7 @@
 """Random data that benchmarks read: data sets, genomes, variants, labels, runs of one step."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,18 @@ def tiny_sizes(model: str) -> "ModelSizes":
 
     lstm_units = None if model in ("deepsea", "beluga") else 8
     return ModelSizes(filters=8, dense_units=8, lstm_units=lstm_units)
+
+
+def named_sizes(words: Iterable[str]) -> dict[str, object]:
+    """Return the sizes in words such as `filters=8` and `gates=hard`."""
+    return {name: _number_or_text(value) for name, value in (word.split("=") for word in words)}
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def write_genome(path: Path, length: int, *, line_bp: int = 60) -> "np.ndarray":

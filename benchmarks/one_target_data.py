@@ -2,8 +2,8 @@
 
 Human: the parts of GRCh37 of `model_data.py`, with its blocks; fold A validates on its blocks, fold
 B on two others. Yeast: chrII validates, chrIV tests. Simulated: 12 Mb to train, with more peaks
-than the real sets have; one target is a motif, one is a pair of motifs, each of which is elsewhere
-too. Tiny: a random genome with one planted motif.
+than the real sets have; one target is a motif, the other is two motifs near each other, which also
+stand alone elsewhere. Tiny: a random genome with one planted motif.
 
 The background is drawn here, in strata of GC: `bioq data peaks --background` draws per contig, and
 the human part has two, one of which is cut into blocks.

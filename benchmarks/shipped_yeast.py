@@ -28,7 +28,8 @@ from bioq.runs.weights import save_half
 
 FOLDS = 4
 EPOCHS = 23
-"""5,700 steps of 32 windows on two folds of four; 20 epochs of all windows have 7,300."""
+"""5,700 steps of 32 windows, which are those of two folds. 20 epochs of the training split of
+yeast.py have 7,300."""
 MOST_BYTES = 5_000_000
 TINY_BP = 600_000
 """Bases of a contig with random peaks: a calibration needs five blocks of 100,000."""

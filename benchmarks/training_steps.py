@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from generated import named_sizes
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from bioq.models import ModelSizes, sizes_from
@@ -29,8 +30,7 @@ def add_options(options: argparse.ArgumentParser) -> None:
 
 def sizes_of(words: Sequence[str]) -> ModelSizes:
     """Return the sizes that --sizes names."""
-    named = dict(word.split("=") for word in words)
-    return sizes_from({k: v if k == "gates" else int(v) for k, v in named.items()})
+    return sizes_from(named_sizes(words))
 
 
 class EnoughStepsError(Exception):

@@ -33,6 +33,7 @@ from bioq import metrics
 from bioq.dataset import Dataset
 
 YEAST = Path(__file__).resolve().parents[2] / "shared" / "data" / "yeast"
+SPLITS = ("--valid-chrom", "chrII", "--test-chrom", "chrIV")
 # Sizes that two cores train in minutes; the published ones are for a graphics card.
 BIOQ = ("--model", "bioq", "--filters", "64", "--lstm-units", "32", "--dense-units", "128")
 MODELS = {
@@ -57,7 +58,6 @@ COLUMNS = (
 )
 
 Floats = npt.NDArray[np.float64]
-SPLITS = ("--valid-chrom", "chrII", "--test-chrom", "chrIV")
 Codes = npt.NDArray[np.int64]
 
 

@@ -42,6 +42,11 @@ class Site:
     """The time before every answer."""
     url: str = ""
 
+    @property
+    def server(self) -> str:
+        """The address without a path: http://127.0.0.1:PORT."""
+        return self.url.partition("/files/")[0]
+
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

@@ -29,10 +29,10 @@ def random_codes(count: int = 20, window_bp: int = WINDOW_BP, seed: int = 0) -> 
     return codes
 
 
-def published_one_hot(codes: Codes) -> npt.NDArray[np.float32]:
-    """Return one-hot windows `(count, 4, window_bp)` in the published order of channels."""
+def published_one_hot(codes: Codes, channels: str = CHANNELS) -> npt.NDArray[np.float32]:
+    """Return one-hot windows `(count, 4, window_bp)`, in the published order of channels."""
     letters = np.array(list("ACGTN"))[codes]
-    return np.stack([letters == base for base in CHANNELS], axis=1).astype(np.float32)
+    return np.stack([letters == base for base in channels], axis=1).astype(np.float32)
 
 
 class Apply(nn.Module):
@@ -122,6 +122,14 @@ class Bioq2024(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         states, _ = self.brnn[0](self.conv(windows.squeeze(2)).transpose(1, 2))
         return torch.sigmoid(self.brnn[1:](states))
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "deepsea": deepsea,
+    "beluga": Beluga,
+    "bioq-2024": Bioq2024,
+}
+"""Name of a layout of PyTorch -> its network, of a number of targets."""
 
 
 def large_weights(network: nn.Module, *, unit: float = 1.0, seed: int = 0) -> nn.Module:
@@ -233,6 +241,12 @@ def _lstm(inputs: Array, weights: list[Array], gate: Callable[[Array], Array]) -
     return np.stack(states, axis=1)
 
 
+KERAS_DETAILS = (
+    *("channels", "flip", "scale 0.8", "gates", "gate order", "halves", "scale 0.5", "flatten"),
+)
+"""What `keras_logits` can get wrong."""
+
+
 def keras_logits(
     model: str,
     layers: Layers,
@@ -243,14 +257,13 @@ def keras_logits(
 ) -> Array:
     """Return the logits of a DanQ of Keras 0.2 on Theano, at test time.
 
-    `reverses` is the axis that the second LSTM reverses. `wrong` is a detail to get wrong.
+    `reverses` is the axis that the second LSTM reverses, positions or batch. `wrong` is one of
+    KERAS_DETAILS.
     """
     params = {n: [np.asarray(p, np.float64) for p in of] for n, of in layers.items()}
     filters, bias = params[0]
     width = filters.shape[2]
-    order = "ACGT" if wrong == "channels" else CHANNELS
-    letters = np.array(list("ACGTN"))[codes]
-    one_hot = np.stack([letters == base for base in order], axis=1).astype(np.float64)
+    one_hot = published_one_hot(codes, "ACGT" if wrong == "channels" else CHANNELS)
     kernel = filters[:, :, :, 0] if wrong == "flip" else filters[:, :, ::-1, 0]
     windows = np.lib.stride_tricks.sliding_window_view(one_hot, width, axis=2)
     maps = np.maximum(np.einsum("bclw,fcw->bfl", windows, kernel) + bias[:, None], 0)
@@ -273,20 +286,6 @@ def keras_logits(
     return hidden @ weight + last
 
 
-KERAS_DETAILS = (
-    *("channels", "flip", "scale 0.8", "gates", "gate order", "halves", "scale 0.5", "flatten"),
-)
-"""What `keras_logits` can get wrong."""
-
-
-def keras_probabilities(
-    model: str,
-    layers: Layers,
-    codes: Codes,
-    *,
-    reverses: str = "positions",
-    wrong: str = "",
-) -> Array:
-    """Return probabilities of `keras_logits`."""
-    logits = keras_logits(model, layers, codes, reverses=reverses, wrong=wrong)
-    return 1 / (1 + np.exp(-logits))
+def keras_probabilities(model: str, layers: Layers, codes: Codes, **reading: str) -> Array:
+    """Return probabilities of `keras_logits`, which takes `reading`."""
+    return 1 / (1 + np.exp(-keras_logits(model, layers, codes, **reading)))

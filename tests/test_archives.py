@@ -44,8 +44,8 @@ def write_plain_tar(path: Path, files: Mapping[str, bytes]) -> Path:
     return write_tar(path, files, "w:")
 
 
-WRITERS = (write_zip, write_tar, write_plain_tar)
-each_kind = pytest.mark.parametrize("write", WRITERS)
+Writer = Callable[[Path, Mapping[str, bytes]], Path]
+each_kind = pytest.mark.parametrize("write", [write_zip, write_tar, write_plain_tar])
 
 
 def refused(path: Path, folder: Path, choose: archives.Choose = everything) -> str:
@@ -64,7 +64,7 @@ def refused(path: Path, folder: Path, choose: archives.Choose = everything) -> s
 
 @each_kind
 def test_the_chosen_files_are_written_and_the_others_are_named(
-    write: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
+    write: Writer, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "archive", {**FILES, "run/notes.txt": b"x"})
     (tmp_path / "out").mkdir()
@@ -83,7 +83,7 @@ def test_the_chosen_files_are_written_and_the_others_are_named(
     "name", ["../evil", "/evil", "run/../../evil", "a\\..\\evil", "run/./x", "a\nb", "run//x"]
 )
 def test_a_name_that_leads_out_of_the_folder_is_refused(
-    write: Callable[[Path, Mapping[str, bytes]], Path], name: str, tmp_path: Path
+    write: Writer, name: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "archive", {**FILES, name: b"evil"})
     assert "which leads out of the folder" in refused(path, tmp_path / "out")
@@ -106,9 +106,7 @@ def test_a_zip_with_a_link_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_zip, write_tar])
-def test_a_bomb_is_refused_before_it_is_written(
-    write: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
-) -> None:
+def test_a_bomb_is_refused_before_it_is_written(write: Writer, tmp_path: Path) -> None:
     path = write(tmp_path / "archive", {"config.json": b"{}", "zeros": bytes(100 << 20)})
     assert path.stat().st_size < 200_000
     assert "unpacked" in refused(path, tmp_path / "out")
@@ -127,7 +125,7 @@ def test_a_header_that_takes_memory_is_refused(tmp_path: Path) -> None:
 
 @each_kind
 def test_more_files_than_a_run_has_are_refused(
-    write: Callable[[Path, Mapping[str, bytes]], Path],
+    write: Writer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,9 +136,7 @@ def test_more_files_than_a_run_has_are_refused(
 
 
 @each_kind
-def test_one_name_twice_is_refused(
-    write: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
-) -> None:
+def test_one_name_twice_is_refused(write: Writer, tmp_path: Path) -> None:
     path = tmp_path / "archive"
     if write is write_zip:
         content = write_zip(path, {"a": b"1", "b": b"2"}).read_bytes()
@@ -155,9 +151,7 @@ def test_one_name_twice_is_refused(
 
 
 @each_kind
-def test_an_archive_that_was_cut_short_or_changed_is_refused(
-    write: Callable[[Path, Mapping[str, bytes]], Path], tmp_path: Path
-) -> None:
+def test_an_archive_that_was_cut_short_or_changed_is_refused(write: Writer, tmp_path: Path) -> None:
     content = write(tmp_path / "archive", FILES).read_bytes()
     (tmp_path / "cut").write_bytes(content[: len(content) // 2])
     assert "cannot be unpacked" in refused(tmp_path / "cut", tmp_path / "out")

@@ -21,8 +21,7 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 COMMANDS = [
     ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"], ["calibrate"], ["predict"],
     ["variants"], ["background"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"], ["serve"],
-    ["models"],
-    ["targets"], ["summary"], ["demo"],
+    ["models"], ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
 ]  # fmt: skip
 """Every command, in the order of the work, as the help lists them."""

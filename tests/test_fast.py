@@ -102,11 +102,9 @@ def test_convolutions_are_as_close_to_float64_as_the_plain_models(name: str) -> 
     sizes = ModelSizes(filters=192, filter_width=8, pool_width=4, dense_units=64)
     model = build_model(name, targets=400, window_bp=500, sizes=sizes).eval()
     codes = random_codes(4, 500)
-    with torch.no_grad():
+    with torch.no_grad():  # maps as large as those of a trained network
         for weight in model.parameters():
-            weight.mul_(
-                2.5 if weight.ndim > 1 else 0
-            )  # maps as large as those of a trained network
+            weight.mul_(2.5 if weight.ndim > 1 else 0)
     with torch.inference_mode():
         fast = FastConvolutions(model, torch.float32)(codes)
         plain = model(one_hot(codes).float())

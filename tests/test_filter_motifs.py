@@ -31,10 +31,7 @@ from bioq.interpretation.motif_matches import benjamini_hochberg, match_motifs
 from bioq.models import ModelSizes, build_model
 from bioq.models.motif_start import initialise_filters
 from bioq.motifs import Motif, jaspar_motifs, read_meme, write_meme
-from bioq.runs.folder import (
-    BEST,
-    create_run,
-)
+from bioq.runs.folder import BEST, create_run
 from bioq.runs.trained_model import load
 from bioq.runs.training_data import training_data
 from bioq.runs.weights import save_weights

@@ -28,9 +28,7 @@ from bioq.dataset.batches import Batches
 from bioq.dataset.folds import assign_folds, parse_fold
 from bioq.dataset.leaks import count_leaks
 from bioq.evaluation.files import read_evaluation
-from bioq.runs.folder import (
-    read_config,
-)
+from bioq.runs.folder import read_config
 from bioq.runs.training_data import training_data
 from bioq.training.pace import Pace
 from bioq.training.plan import TrainingRequest, make_plan, request_from_options
@@ -576,12 +574,8 @@ def test_all_folds_may_start_from_a_run(world: Path, data: Dataset) -> None:
             found = [note for note in notes if f"from which fold-{number} started" in note]
             assert found == ([] if number == 1 else expected)
     shutil.rmtree(world / "source")  # the same data set: its contigs have the same names
-    assert any("from which" in n for n in _notes_again(world / "tuned" / "fold-2", data))
-
-
-def _notes_again(run: Path, data: Dataset) -> list[str]:
-    notes: list[str] = bioq.evaluate(run, data, force=True).summary["notes"]
-    return notes
+    again = bioq.evaluate(world / "tuned" / "fold-2", data, force=True).summary["notes"]
+    assert any("from which" in note for note in again)
 
 
 def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixture[str]) -> None:

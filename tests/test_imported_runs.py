@@ -9,10 +9,8 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 from published_files import (
+    NETWORKS,
     WINDOW_BP,
-    Beluga,
-    Bioq2024,
-    deepsea,
     keras_layers,
     keras_probabilities,
     large_weights,
@@ -31,9 +29,11 @@ from bioq.evaluation.leaks import leak_notes
 from bioq.runs.folder import read_config
 from bioq.web import create_app, open_service
 
-LAYOUTS = ("deepsea", "beluga", "bioq", "danq", "danq-jaspar", "danq, forward")
+LAYOUTS = (*NETWORKS, "danq", "danq-jaspar", "danq, forward")
 SOME = ("deepsea", "beluga", "danq")
 """The layouts whose networks are computed differently."""
+PLACES = range(1000, 5000, 400)
+"""Positions of the variants on the first contig, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     targets = len(open_dataset(world.data).targets)
     for layout in LAYOUTS:
         file, model = world.folder / f"{layout}.file", layout.partition(",")[0]
-        networks = {"deepsea": deepsea, "beluga": Beluga, "bioq": Bioq2024}
-        if model in networks:
-            save(large_weights(networks[model](targets)), file)
+        if model in NETWORKS:
+            save(large_weights(NETWORKS[model](targets)), file)
         else:
             save_keras(model, keras_layers(model, targets), file)
         bioq.import_model(
@@ -86,7 +85,7 @@ def _write_variants(world: World) -> None:
     bases = bases.partition(">")[0].replace("\n", "").upper()
     rows = [
         f"{contig[1:]}\t{at + 1}\t.\t{bases[at]}\t{'ACGT'[('ACGT'.index(bases[at]) + 1) % 4]}\n"
-        for at in range(1000, 5000, 400)
+        for at in PLACES
     ]
     world.variants.write_text("##fileformat=VCFv4.2\n" + "".join(rows))
 
@@ -113,7 +112,7 @@ COMMANDS = {
 
 
 def call(command: str, layout: str, world: World, out: Path) -> int:
-    other = "bioq" if layout != "bioq" else "danq"
+    other = "bioq-2024" if layout != "bioq-2024" else "danq"
     meme = out.with_name("motifs.meme")
     meme.write_text(
         "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 one\n"
@@ -152,17 +151,12 @@ def test_every_command_takes_the_run(
 
 def published(layout: str, codes: np.ndarray) -> np.ndarray:
     """Return what the published network of a layout predicts: the mean of both strands."""
-    targets = 12
-    if layout == "danq":
-        layers = keras_layers("danq", targets)
-        strands = [
-            keras_probabilities("danq", layers, each)
-            for each in (codes, dna.reverse_complement(codes))
-        ]
-    else:
-        network = large_weights({"deepsea": deepsea, "beluga": Beluga}[layout](targets))
-        strands = [probabilities(network, each) for each in (codes, dna.reverse_complement(codes))]
-    return np.mean(strands, axis=0)
+    targets, strands = 12, (codes, dna.reverse_complement(codes))
+    if layout in NETWORKS:
+        network = large_weights(NETWORKS[layout](targets))
+        return np.mean([probabilities(network, strand) for strand in strands], axis=0)
+    layers = keras_layers(layout, targets)
+    return np.mean([keras_probabilities(layout, layers, strand) for strand in strands], axis=0)
 
 
 @pytest.mark.parametrize("layout", SOME)
@@ -173,7 +167,7 @@ def test_variants_have_the_published_effects(layout: str, world: World, tmp_path
     bases = "".join(world.genome.read_text().partition(">chr2")[0].splitlines()[1:]).upper()
     targets = list(open_dataset(world.data).targets["name"])
     refs, alts = [], []
-    for at in range(1000, 5000, 400):
+    for at in PLACES:
         start = at - (WINDOW_BP - 1) // 2  # one base in the middle of an even window
         ref = dna.encode(bases[start : start + WINDOW_BP])
         alt = ref.copy()

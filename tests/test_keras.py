@@ -109,7 +109,7 @@ def trained(data: Dataset, run: Path, *more: str) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_by_the_command_starts_as_keras_and_resumes_bit_for_bit(
-    masked_data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    masked_data: Dataset, tmp_path: Path
 ) -> None:
     whole = trained(masked_data, tmp_path / "whole", "--epochs", "3")
     half = tmp_path / "half"
@@ -123,7 +123,6 @@ def test_a_training_by_the_command_starts_as_keras_and_resumes_bit_for_bit(
     other = trained(masked_data, tmp_path / "other", "--epochs", "1", "--start", "pytorch")
     assert other["lstm.bias_ih_l0"].chunk(4)[1].mean() < 0.7  # near 1 from Keras's start
     assert resumed["lstm.bias_ih_l0"].chunk(4)[1].mean() > 0.9
-    capsys.readouterr()
 
 
 def test_a_run_of_before_continues_as_it_was_started(masked_data: Dataset, tmp_path: Path) -> None:
@@ -136,8 +135,7 @@ def test_a_run_of_before_continues_as_it_was_started(masked_data: Dataset, tmp_p
     bioq.train(masked_data, run, model="danq", sizes=sizes, config=as_before)
     expected = bioq.load(run).network.state_dict()
     config = json.loads((run / CONFIG).read_text())
-    for part in ("start", "optimizer"):
-        config["training"][part] = None
+    config["training"]["optimizer"] = None
     del config["training"]["start"], config["training"]["resolved"]["start"]
     (run / CONFIG).write_text(json.dumps(config))
     plan = recorded_plan(run)

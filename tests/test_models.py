@@ -101,7 +101,8 @@ def numpy_logits(model, windows):
     result = windows.astype(float)
     if model.architecture["name"] in POOLED_AFTER:
         floor, pooled_after = sizes.get("floor", 0.0), POOLED_AFTER[model.architecture["name"]]
-        for number in range(1, 1 + sum(name.endswith(".weight") for name in weights) - 2):
+        convolutions = sum(name.endswith(".weight") for name in weights if name.startswith("conv"))
+        for number in range(1, 1 + convolutions):
             result = numpy_convolution(
                 result, weights[f"conv{number}.weight"], weights[f"conv{number}.bias"], floor
             )

@@ -46,7 +46,7 @@ def served(site: Site, name: str, content: bytes, md5: str | None = "") -> None:
 @pytest.fixture
 def ucsc(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A mirror of UCSC, an empty cache, and a working folder of its own."""
-    monkeypatch.setenv("BIOQ_GENOMES", f"{site.url.rpartition('/files/')[0]}/goldenPath/")
+    monkeypatch.setenv("BIOQ_GENOMES", f"{site.server}/goldenPath/")
     monkeypatch.setenv("BIOQ_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download.time, "sleep", lambda _: None)
     named._say_once.cache_clear()
@@ -229,7 +229,7 @@ def test_a_redirect_from_https_to_http_is_refused() -> None:
 def test_a_redirect_to_another_web_address_is_followed(ucsc: Site) -> None:
     path = f"/goldenPath/{FISH}/bigZips/{FISH}.2bit"
     ucsc.files["/elsewhere"] = BYTES
-    ucsc.redirects[path] = f"{ucsc.url.rpartition('/files/')[0]}/elsewhere"
+    ucsc.redirects[path] = f"{ucsc.server}/elsewhere"
     assert genome_file(Path(FISH)).read_bytes() == BYTES
 
 

@@ -81,8 +81,8 @@ def test_every_command_takes_a_name_or_an_address(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Each writes and prints the same as with the folder of the run: a half of the commands with a
-    name, the others with an address."""
+    """Each writes and prints the same as with the folder of the run: every other command takes a
+    name, the rest an address."""
     write_inputs(Path())
     weights = shutil.copytree(run, Path("other")) / "model.safetensors"
     save_tensors({name: tensor / 2 for name, tensor in read_tensors(weights)[0].items()}, weights)

@@ -1,16 +1,14 @@
 """`bioq import`: runs of published files, compared with the published arithmetic."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from published_files import (
     KERAS_DETAILS,
+    NETWORKS,
     WINDOW_BP,
-    Beluga,
-    Bioq2024,
     deepsea,
     keras_layers,
     keras_probabilities,
@@ -20,17 +18,11 @@ from published_files import (
     save,
     save_keras,
 )
-from torch import nn
 
 import bioq
 from bioq import dna
 
 CODES = random_codes()
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "deepsea": deepsea,
-    "beluga": Beluga,
-    "bioq-2024": Bioq2024,
-}
 CLOSE = 1e-5
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from download_site import Site, site
+from download_site import Site
 from published_files import (
+    NETWORKS,
     WINDOW_BP,
     Beluga,
-    Bioq2024,
     deepsea,
     keras_layers,
     large_weights,
@@ -32,8 +32,6 @@ from bioq.cli import main
 from bioq.errors import BioqError
 from bioq.published import named
 from bioq.published.targets import DEEPSEA_TARGET_TABLE, published_targets
-
-__all__ = ["site"]
 
 State = dict[str, Tensor]
 
@@ -304,10 +302,9 @@ def test_another_file_of_keras_is_refused(
 
 
 def test_the_length_of_windows_is_that_of_the_dense_layer(tmp_path: Path) -> None:
-    networks = {"deepsea": deepsea(), "beluga": Beluga(), "bioq": Bioq2024()}
-    fitting = {"deepsea": (387, 402), "beluga": (390, 405), "bioq": (399, 402)}
-    for name, network in networks.items():
-        file, run = save(network, tmp_path / f"{name}.pth"), tmp_path / name
+    fitting = {"deepsea": (387, 402), "beluga": (390, 405), "bioq-2024": (399, 402)}
+    for name, network in NETWORKS.items():
+        file, run = save(network(), tmp_path / f"{name}.pth"), tmp_path / name
         least, most = fitting[name]
         line = refused(file, run, window_bp=None)
         assert line.endswith(f"do not give; give --window-bp, from {least} to {most}"), line
@@ -317,9 +314,7 @@ def test_the_length_of_windows_is_that_of_the_dense_layer(tmp_path: Path) -> Non
             assert bioq.import_model(file, run, window_bp=window_bp).window_bp == window_bp
             bioq.import_model(file, run, window_bp=window_bp, force=True)
             assert main(["import", str(file), "--out", str(run)]) == 1
-            for each in run.iterdir():
-                each.unlink()
-            run.rmdir()
+            shutil.rmtree(run)
 
 
 def test_only_keras_files_have_a_second_lstm(tmp_path: Path) -> None:

@@ -45,9 +45,8 @@ def test_the_summary_of_a_model_without_numbers_is_the_same(name):
     ("name", "changes"), [*((name, {}) for name in PUBLISHED), ("bioq", {"gates": "hard"})]
 )
 def test_flops_are_those_that_pytorch_counts(name, changes):
-    model = small_model(
-        name, **changes
-    ).double()  # in double precision the LSTM is plain matrix products
+    # In double precision the LSTM is plain matrix products.
+    model = small_model(name, **changes).double()
     with (
         torch.no_grad(),
         FlopCounterMode(display=False) as counter,
@@ -58,14 +57,12 @@ def test_flops_are_those_that_pytorch_counts(name, changes):
 
 
 def test_hard_gates_and_a_floor_are_named():
-    kinds = {
-        layer.layer: layer.kind for layer in summarise(small_model("danq", gates="hard")).layers
-    }
+    layers = summarise(small_model("danq", gates="hard")).layers
+    kinds = {layer.layer: layer.kind for layer in layers}
     assert kinds["lstm"] == "bidirectional LSTM, 1 layer of 2 x 3, hard gates"
     assert kinds["conv"] == "convolution 4 x 26, ReLU"
-    kinds = {
-        layer.layer: layer.kind for layer in summarise(small_model("deepsea", floor=1e-6)).layers
-    }
+    layers = summarise(small_model("deepsea", floor=1e-6)).layers
+    kinds = {layer.layer: layer.kind for layer in layers}
     assert kinds["conv1"] == "convolution 4 x 8, ReLU with floor 1e-06"
     assert kinds["dense"] == "dense, ReLU with floor 1e-06"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from generated import tiny_sizes
+from generated import named_sizes, tiny_sizes
 from torch import Tensor, nn
 
 from bioq import dna
@@ -41,12 +41,8 @@ def targets_of(*, tiny: bool) -> int:
 def sizes_of(name: str, *, tiny: bool) -> ModelSizes:
     """Return the published sizes, or those of a tiny model, with those that the name adds."""
     name, *words = name.split()
-    added = {
-        size: value if size == "gates" else float(value)
-        for size, value in (word.split("=") for word in words)
-    }
     sizes = tiny_sizes(name) if tiny else AS_PUBLISHED
-    return sizes_from({size: value for size, value in asdict(sizes).items() if value} | added)
+    return sizes_from(asdict(sizes) | named_sizes(words))
 
 
 def window_bp_of(model: nn.Module) -> int:

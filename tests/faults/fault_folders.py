@@ -31,11 +31,7 @@ from bioq.prediction import spool
 from bioq.reports.evaluation import _commands, _published, _target_rows
 from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.calibration import Calibration, CalibrationMap, write_calibration
-from bioq.runs.folder import (
-    has_history,
-    read_config,
-    read_history,
-)
+from bioq.runs.folder import has_history, read_config, read_history
 from bioq.runs.trained_model import load
 from bioq.runs.training_data import training_data
 from bioq.runs.weights import (

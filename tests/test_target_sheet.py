@@ -42,7 +42,7 @@ def targets(draw: st.DrawFn, files: int) -> Target:
     return numbers[:peaks], draw(st.integers(1, peaks)), numbers[peaks : peaks + minus]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=worlds(), label=st.sampled_from(["half", "midpoint", "any"]), draw=st.data())
 def test_labels_of_replicates_and_differences_equal_a_recount_of_every_base(
     tmp_path_factory: pytest.TempPathFactory,

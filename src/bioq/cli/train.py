@@ -86,9 +86,9 @@ def train(
     motifs
         Start the first filters from motifs: a JASPAR release (JASPAR2024) or a MEME file.
     from_run
-        Start from the network and the best weights of this run, given by its folder or a name
-        that 'bioq models' lists. Targets that the run has, by name,
-        keep their output weights; the output weights of new targets are random.
+        Start from the network and the best weights of this run: a folder, a name that 'bioq models'
+        lists, or an address. Targets that the run has, by name, keep their output weights; the
+        output weights of new targets are random.
     freeze
         With --from: train only the weights that belong to single targets (the output layer and
         the targets' queries); the weights that all targets share do not change.

@@ -165,3 +165,15 @@ def test_names_are_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert printed.count(shown) == 2
     assert all(line.isprintable() for line in printed.split("\n"))
+
+
+def test_a_long_name_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "https://" + 40 * "a"
+    print_table([["name", "model"], ["yeast", "marq"], [long, "danq"]], longest_name=40)
+    assert capsys.readouterr().out.splitlines() == [
+        "name   model",
+        "-----  -----",
+        "yeast  marq",
+        long,
+        "       danq",
+    ]

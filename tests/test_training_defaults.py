@@ -155,6 +155,8 @@ def test_plan_prints_every_value_and_where_it_comes_from_and_writes_nothing(
     assert options["--average"] == ("0.995", "recipe marq")
     names = {f"--{field.name.replace('_', '-')}" for field in fields(Recipe)}
     assert names - {"--learning-rate", "--beta2"} <= options.keys()
+    _, options = plan_of(capsys, str(masked_data.path), "--config", str(file), "--filters", "8")
+    assert options["--epochs"] == ("200", "few training windows")
 
 
 @pytest.mark.usefixtures("quick_estimate")

@@ -16,7 +16,7 @@ def card(run: Run, /, *, licence: str | None = None, force: Force = False) -> No
     For example:
 
         bioq card run --licence "CC BY 4.0"
-        hf upload anna/yeast run
+        hf upload anna/promoters run --exclude "resume/*" --exclude last.safetensors
 
     Parameters
     ----------

@@ -14,6 +14,8 @@ from bioq.runs.folder import read_config, read_members
 from bioq.runs.named import RUNS, resolve_run
 
 _HEADING = ["name", "model", "targets", "organism", "genome", "size", "licence", "where"]
+_LONGEST_NAME = 40
+"""A web address with its checksum is longer, and would move the other columns off the screen."""
 
 
 def models(run: str | None = None, /) -> None:
@@ -44,9 +46,8 @@ def models(run: str | None = None, /) -> None:
         remedy = f"remove {folder.parent}"
         rows.append(_row(str(origin.address), folder, origin.licence or "", remedy))
     rows += _of_publications()
-    print_table(
-        [_HEADING, *([*facts, short(licence, 40), where] for *facts, licence, where in rows)]
-    )
+    shown = ([*facts, short(licence, 24), where] for *facts, licence, where in rows)
+    print_table([_HEADING, *shown], longest_name=_LONGEST_NAME)
 
 
 def _row(name: str, folder: Path, licence: str, remedy: str) -> list[str]:
@@ -70,6 +71,6 @@ def _of_publications() -> Iterator[list[str]]:
     publications = {layout.name: layout.publication for layout in LAYOUTS}
     for name in NAMED:
         publication = publications[name]
-        facts = [publication.title, f"{publication.targets:,}", "human", GENOME]
+        facts = [name, f"{publication.targets:,}", "human", GENOME]
         where = f"'bioq import {name} --out {name}' makes a run"
         yield [name, *facts, "", publication.licence, where]

@@ -46,8 +46,8 @@ ChromAlias = Annotated[
     ),
 ]
 RUN_FORMS = (
-    "a folder that 'bioq train' or 'bioq ensemble' wrote, a name that 'bioq models' lists, or an "
-    "address: hf:OWNER/NAME, zenodo:RECORD or https://...#sha256=DIGITS"
+    "a folder that 'bioq train', 'bioq import' or 'bioq ensemble' wrote, a name that 'bioq models' "
+    "lists, or an address: hf:OWNER/NAME, zenodo:RECORD or https://...#sha256=DIGITS"
 )
 """What a command takes as a run, for help texts."""
 Run = Annotated[

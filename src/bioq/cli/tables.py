@@ -24,11 +24,19 @@ def print_path(path: Path) -> None:
     print(escaped(str(path)) if sys.stdout.isatty() else path, flush=True)
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in aligned columns; the first row is the heading, numbers align right."""
+def print_table(rows: Sequence[Sequence[str]], *, longest_name: int | None = None) -> None:
+    """Print rows of text in aligned columns; the first row is the heading, numbers align right.
+
+    A first cell that is longer than `longest_name` has a line of its own, above its row.
+    """
     rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    if longest_name is not None:
+        widths[0] = max(len(row[0]) for row in rows if len(row[0]) <= longest_name)
     for number, row in enumerate(rows):
+        if len(row[0]) > widths[0]:
+            print_line(row[0])
+            row = ["", *row[1:]]
         aligned = [
             cell.ljust(width) if column == 0 or not _is_number(cell) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

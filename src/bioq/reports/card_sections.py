@@ -226,8 +226,7 @@ def _evaluated(summary: Summary) -> Iterator[str]:
         f"On {plain(scored_windows(summary) + fold)} of the data set {plain(data['name'])} "
         f"(fingerprint `{_code(data['fingerprint'][:12])}`): "
         f"{counted(summary['windows'], 'window')}, strands {plain(summary['strands'])}, "
-        f"{'' if summary['calibrated'] else 'not '}calibrated. A constant is "
-        "each target's share of positives, which does not read the sequence."
+        f"{'' if summary['calibrated'] else 'not '}calibrated."
     )
     yield ""
     yield from markdown_table([list(map(plain, row)) for row in evaluation_table(summary)])

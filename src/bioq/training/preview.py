@@ -30,6 +30,7 @@ from bioq.training.plan import (
     make_plan,
     plan_to_resume,
 )
+from bioq.training.recipes import RECIPES
 from bioq.training.train import fold_wanted, make_loop, open_data
 
 _MEASURED_S = 3.0
@@ -206,6 +207,8 @@ def _options(
         is_tuned = field.name == "learning_rate" and plan.config.lr is not None
         default = "--from" if is_tuned and plan.source is not None else f"recipe {name}"
         value = getattr(plan.recipe, field.name)
+        if field.name == "epochs" and value > RECIPES[name].epochs:
+            default = "few training windows"  # `TrainConfig.with_enough_steps`
         if field.name == "beta2":  # has no option
             rows.append(("(beta2 of adam)", _text(value), recorded or default))
         else:

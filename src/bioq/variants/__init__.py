@@ -2,16 +2,11 @@
 
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
-from bioq.variants.jobs import (
-    VariantJob,
-    VariantTableOptions,
-    make_background,
-    variant_files,
-    write_variants,
-)
+from bioq.variants.jobs import VariantJob, make_background, write_variants
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
 from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
 from bioq.variants.summary import Summary
+from bioq.variants.table import VariantTableOptions, variant_files
 
 __all__ = [
     "BACKGROUND_SCORES",

@@ -2,10 +2,10 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bioq import __version__
 from bioq.errors import UsageError
@@ -18,26 +18,15 @@ from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
 from bioq.models.device import choose_device
-from bioq.options import check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.tables import ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
-from bioq.variants.formats import (
-    DEEPSEA_SCORES,
-    Rows,
-    deepsea_files,
-    is_vcf,
-    open_deepsea,
-    open_vcf,
-)
-from bioq.variants.scores import BACKGROUND_SCORES, MEANING, MEMBER_SCORES, score_names
+from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
-
-Format = Literal["table", "deepsea"]
+from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
 
 
 @dataclass(frozen=True)
@@ -63,53 +52,10 @@ class VariantJob:
         return [*alleles, file_given(self.genome), self.chrom_alias, *files_of_run(self.run)]
 
 
-@dataclass(frozen=True)
-class VariantTableOptions:
-    """What a table of scored alleles contains."""
-
-    targets: tuple[str, ...] = ()
-    """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
-    Can be given again for more."""
-    scores: tuple[str, ...] = ()
-    """Scores to write: some of diff, log2_odds_ratio, ref, alt, of an ensemble also diff_sd and
-    sign_agreement, with --background also evalue and zscore; by default all."""
-    background: Path | None = None
-    """File written by 'bioq background' with this model; adds E-values and z-scores."""
-    held_out: bool = False
-    """Of an ensemble: score each allele only with the members whose training has not seen its
-    contig."""
-    format: Format = "table"
-    """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
-    .evalue."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        if self.held_out and self.background is not None:
-            raise UsageError(
-                "--held-out with --background: the background has the effects of all members; "
-                "run without one of the two"
-            )
-
-    def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
-        """Return the scores of the table. Raises UsageError for a score that is not available."""
-        available = score_names(is_ensemble=is_ensemble, has_background=self.background is not None)
-        if self.format == "deepsea":
-            available = tuple(name for name in available if name in DEEPSEA_SCORES)
-        for name in self.scores:
-            if name not in available:
-                hint = ""
-                if name in BACKGROUND_SCORES and self.background is None:
-                    hint = f"; {name} needs --background"
-                elif name in MEMBER_SCORES and not is_ensemble:
-                    hint = f"; {name} needs an ensemble ('bioq ensemble')"
-                raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
-        return tuple(dict.fromkeys(self.scores)) or available
-
-
 def write_variants(
     job: VariantJob,
     out: Path,
-    table: VariantTableOptions = VariantTableOptions(),
+    table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
     *,
     force: bool = False,
 ) -> Summary:
@@ -129,17 +75,10 @@ def write_variants(
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
         contigs = _contigs(scorer.names, alleles.content)
-        with _open_rows(out, layout, table.format, contigs) as rows:
+        with open_rows(out, layout, table, contigs) as rows:
             for block in _blocks(scorer, alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
         return summary_of(scorer, alleles.content)
-
-
-def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
-    """Return the files that `write_variants` writes."""
-    if table.format == "deepsea":
-        return list(deepsea_files(out, table.score_names()).values())
-    return [out]
 
 
 def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summary:
@@ -174,7 +113,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
 @contextlib.contextmanager
 def open_scorer(
     job: VariantJob,
-    table: VariantTableOptions = VariantTableOptions(),
+    table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
 ) -> Iterator[Scorer]:
     """Yield a run's model on an open genome, ready to score the targets of a table."""
     background = None if table.background is None else read_background(table.background)
@@ -261,22 +200,7 @@ def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
 
 
 def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
-    if table.format == "table" and not is_vcf(out):
-        try:
-            table_ending(out)
-        except UsageError as error:
-            endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
-            raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+    require_ending(out, table)
     for file in variant_files(out, table):
         refuse_input(file, *job.inputs(), table.background)
         require_absent(file, force=force)
-
-
-def _open_rows(
-    out: Path, layout: Layout, format: Format, contigs: Mapping[str, int | None]
-) -> contextlib.AbstractContextManager[Rows]:
-    if format == "deepsea":
-        return open_deepsea(out, layout)
-    if is_vcf(out):
-        return open_vcf(out, layout, contigs)
-    return open_table(out, layout)

@@ -83,7 +83,8 @@ def backgrounds(options: argparse.Namespace, vcfs: list[Path]) -> Iterator[tuple
     yield f"{large:,} random, another seed", ["--random", large, "--seed", 1]
     for seed in (2, 3):
         yield f"{small:,} random, seed {seed}", ["--random", small, "--seed", seed]
-    natural = shares(vcfs[0], options.genome)[2]
+    snvs, _, natural = shares(vcfs[0], options.genome)
+    yield f"{snvs} random, as many as the SNVs of --vcf", ["--random", snvs.replace(",", "")]
     for share in (natural, 0.3):
         yield f"{small:,} random, --cpg {share}", ["--random", small, "--cpg", share, "--seed", 2]
     for vcf in vcfs:

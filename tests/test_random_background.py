@@ -110,13 +110,13 @@ def test_alleles_of_a_kind_are_equally_likely(tmp_path: Path) -> None:
     kinds = all_alleles(contigs)
     counts = Counter(
         allele
-        for seed in range(600)
+        for seed in range(300)
         for allele in drawn(path, RandomSnvs(random=10, cpg=0.3, seed=seed))
     )
     for alleles, number in zip(kinds, (3, 7), strict=True):
-        expected = 600 * number / len(alleles)
+        expected = 300 * number / len(alleles)
         found = np.array([counts[allele] for allele in alleles])
-        assert found.sum() == 600 * number
+        assert found.sum() == 300 * number
         assert (np.abs(found - expected) < 5 * np.sqrt(expected)).all()
 
 

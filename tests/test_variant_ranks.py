@@ -322,7 +322,7 @@ def test_groups_that_the_table_or_the_background_lacks_are_named(
 ) -> None:
     make_background(job, tmp_path / "b.npz")
     with pytest.raises(UsageError, match="DeepSEA's files have no columns for groups"):
-        table_of(job, tmp_path / "o", group_by="cell", format="deepsea")
+        VariantTableOptions(group_by="cell", format="deepsea")
     with pytest.raises(UsageError, match=r"group by 'cel': .* did you mean 'cell'\? its columns"):
         table_of(job, tmp_path / "o.tsv", group_by="cel")
     (job.run / "targets.tsv").write_text("name\tcell\tassay\nfirst\t\tDNase\nsecond\t\tDNase\n")

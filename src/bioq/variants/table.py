@@ -52,17 +52,17 @@ class VariantTableOptions:
                 "--held-out with --background: the background has the effects of all members; "
                 "run without one of the two"
             )
+        if self.format == "deepsea" and self.group_by is not None:
+            raise UsageError(
+                "--group-by with --format deepsea: DeepSEA's files have no columns for groups; "
+                "write a table"
+            )
 
     def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
         """Return the scores of the table. Raises UsageError for a score that is not available."""
         available = score_names(is_ensemble=is_ensemble, has_background=self.background is not None)
         if self.format == "deepsea":
             available = tuple(name for name in available if name in DEEPSEA_SCORES)
-            if self.group_by is not None:
-                raise UsageError(
-                    "--group-by with --format deepsea: DeepSEA's files have no columns for groups; "
-                    "write a table"
-                )
         for name in self.scores:
             if name not in available:
                 hint = ""

@@ -2,7 +2,7 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,16 @@ from bioq.runs.folder import files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
 from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.formats import Rows
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
 from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
+
+
+AlsoWrite = Callable[[Scorer, VcfContent], contextlib.AbstractContextManager[Rows]]
+"""Opens one more output of the alleles that a scorer scores: it gets the rows of the table, with
+every score of the scorer, and is complete when its context ends."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,16 @@ def write_variants(
     out: Path,
     table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
     *,
+    also: AlsoWrite | None = None,
     force: bool = False,
 ) -> Summary:
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
     is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
-    computed. Raises BioqError for malformed input; then no output is left; and, before any work,
-    for an output that exists, unless `force` is given.
+    computed. `also` is one more output, such as a report; it is complete after the table. Raises
+    BioqError for malformed input; then no output is left; and, before any work, for an output that
+    exists, unless `force` is given.
     """
     names = table.score_names(is_ensemble=job.is_ensemble())
     _check_output(job, out, table, force=force)
@@ -75,9 +83,13 @@ def write_variants(
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
         contigs = _contigs(scorer.names, alleles.content)
-        with open_rows(out, layout, table, contigs) as rows:
+        with contextlib.ExitStack() as outputs:
+            more = outputs.enter_context(also(scorer, alleles.content)) if also else None
+            rows = outputs.enter_context(open_rows(out, layout, table, contigs))
             for block in _blocks(scorer, alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
+                if more is not None:
+                    more.write(block.columns, block.scores)
         return summary_of(scorer, alleles.content)
 
 

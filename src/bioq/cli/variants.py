@@ -74,7 +74,7 @@ def variants(
     if report.report is not None:
         from bioq.reports.variants import variant_report  # Matplotlib: half a second
 
-        also = variant_report(job, out, table, report.report, report.report_top, force=force)
+        also = variant_report(job, table, report.report, report.report_top, force=force)
     if cluster.ray is not None:
         if also is not None:
             raise UsageError("--report with --ray: score without --ray for a report")

@@ -22,7 +22,7 @@ from bioq.progress import progress
 from bioq.reports.allele_logos import AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import Summary, VariantJob, VariantTableOptions, variant_files
+from bioq.variants import Summary, VariantJob, VariantTableOptions
 from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
 from bioq.variants.scoring import Scorer
@@ -38,7 +38,6 @@ _PHRED, _TOP = "score_phred:", "top_target:"
 
 def variant_report(
     job: VariantJob,
-    out: Path,
     table: VariantTableOptions,
     report: Path,
     most: int,
@@ -53,7 +52,7 @@ def variant_report(
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report {report}: expected a name that ends in .html")
     require_folder_for(report)
-    refuse_input(report, *job.inputs(), table.background, *variant_files(out, table))
+    refuse_input(report, *job.inputs(), table.background)
     require_absent(report, force=force)
     return functools.partial(_open_report, job, report, most)
 
@@ -84,6 +83,7 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
         rows=rows,
         groups=groups,
         figure=_figure(top, rows) if rows else None,
+        ceilings=[],
         statuses=[
             (status, summary.statuses[status], meaning)
             for status, meaning in STATUSES.items()
@@ -124,6 +124,7 @@ def _row(place: int, allele: RankedAllele, scorer: Scorer) -> dict[str, Any]:
         "id": "" if text.id == "." else text.id,
         "status": "" if columns["status"] == SCORED else columns["status"],
         "phred": columns["score_phred"],
+        "at_ceiling": False,
         "target": columns["top_target"],
         "diff": columns["top_diff"],
         "of_top": {} if best is None else _scores_of(allele, best),

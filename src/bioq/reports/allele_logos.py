@@ -89,7 +89,8 @@ class AllelePair:
         line = "".join(f"M{_WIDE * column} {top:.4g}h{_WIDE}" for column in allele.columns)
         label = escape(f"{allele.name}: {dna.decode(allele.bases)}")
         return Markup(  # noqa: S704 numbers, letters of DNA, and an escaped label
-            f'<svg viewBox="0 -1 {_WIDE * self.width} {_HIGH + 2}" role="img" aria-label="{label}">'
+            f'<svg viewBox="0 -1 {_WIDE * self.width} {_HIGH + 2}" '
+            f'preserveAspectRatio="none" role="img" aria-label="{label}">'
             f'<rect class="allele" x="{left}" y="-1" width="{right - left}" height="{_HIGH + 2}"/>'
             f'<path class="base" d="{line}"/>{"".join(letters)}</svg>'
         )

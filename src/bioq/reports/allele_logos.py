@@ -88,7 +88,7 @@ class AllelePair:
         ]
         line = "".join(f"M{_WIDE * column} {top:.4g}h{_WIDE}" for column in allele.columns)
         label = escape(f"{allele.name}: {dna.decode(allele.bases)}")
-        return Markup(  # noqa: S704 numbers, letters of DNA, and an escaped label
+        return Markup(
             f'<svg viewBox="0 -1 {_WIDE * self.width} {_HIGH + 2}" '
             f'preserveAspectRatio="none" role="img" aria-label="{label}">'
             f'<rect class="allele" x="{left}" y="-1" width="{right - left}" height="{_HIGH + 2}"/>'
@@ -109,7 +109,9 @@ def allele_pair(scorer: Scorer, allele: RankedAllele, target: int) -> AllelePair
     the precision of the scoring. `target` is its number among all targets of the model. Returns
     None if an allele has more than `MOST_ALLELE_BP`, or the window is too short for its bases.
     """
-    text = VariantText(*(str(allele.columns[name]) for name in ("chrom", "pos", "id", "ref", "alt")))
+    text = VariantText(
+        *(str(allele.columns[name]) for name in ("chrom", "pos", "id", "ref", "alt"))
+    )
     longest = max(len(text.ref), len(text.alt))
     window_bp = scorer.window_bp
     if longest > min(MOST_ALLELE_BP, window_bp - window_bp // 2):

@@ -23,6 +23,7 @@ from bioq.reports.allele_logos import AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
 from bioq.variants import Summary, VariantJob, VariantTableOptions
+from bioq.variants.columns import group_columns, groups_in
 from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
 from bioq.variants.scoring import Scorer
@@ -34,8 +35,6 @@ FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
 _ALLELE_LETTERS = 12
 _LABEL_LETTERS = 26
-_PHRED, _TOP = "score_phred:", "top_target:"
-"""The beginnings of the names of the columns of a group."""
 
 
 def variant_report(
@@ -77,13 +76,12 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
     logos = _logos(top.top[:LOGOS], scorer)
     for row, pair in zip(rows, logos, strict=False):
         row["pair"] = pair
-    groups = [name.removeprefix(_PHRED) for name in scorer.columns if name.startswith(_PHRED)]
     return page_template("variants.html.j2", _FILTERS).render(
         about=_about(scorer, job),
         alleles=top.alleles,
         scored=top.scored,
         rows=rows,
-        groups=groups,
+        groups=groups_in(scorer.columns),
         figure=_figure(top, rows) if rows else None,
         ceilings=[],
         statuses=[
@@ -143,17 +141,13 @@ def _scores_of(allele: RankedAllele, target: int) -> dict[str, float]:
 
 def _groups(allele: RankedAllele) -> list[dict[str, Any]]:
     """Return the groups of targets in which an allele ranks highest, with their top targets."""
-    found = [
-        {
-            "group": name.removeprefix(_PHRED),
-            "target": allele.columns[_TOP + name.removeprefix(_PHRED)],
-            "phred": float(value),
-        }
-        for name, value in allele.columns.items()
-        if name.startswith(_PHRED)
-    ]
-    found.sort(key=lambda group: -np.nan_to_num(group["phred"], nan=-1.0))
-    return [group for group in found if group["target"]][:FURTHER]
+    found = []
+    for group in groups_in(allele.columns):
+        phred, target = (allele.columns[name] for name in group_columns(group))
+        if target:
+            found.append({"group": group, "target": target, "phred": float(phred)})
+    found.sort(key=lambda each: -np.nan_to_num(each["phred"], nan=-1.0))
+    return found[:FURTHER]
 
 
 def _further(allele: RankedAllele, names: Sequence[str], best: int | None) -> list[dict[str, Any]]:
@@ -161,9 +155,9 @@ def _further(allele: RankedAllele, names: Sequence[str], best: int | None) -> li
     size = np.abs(allele.scores["diff"])
     evalue = allele.scores.get("evalue", np.zeros_like(size))
     order = [int(n) for n in np.lexsort((-size, np.nan_to_num(evalue, nan=np.inf)))]
-    return [
-        {"group": "", "target": names[n], **_scores_of(allele, n)} for n in order if n != best
-    ][:FURTHER]
+    return [{"group": "", "target": names[n], **_scores_of(allele, n)} for n in order if n != best][
+        :FURTHER
+    ]
 
 
 def _logos(alleles: Sequence[RankedAllele], scorer: Scorer) -> list[AllelePair | None]:
@@ -198,7 +192,7 @@ def _figure(top: TopAlleles, rows: Sequence[Mapping[str, Any]]) -> Markup:
     titles = [short(row["title"], _LABEL_LETTERS) for row in shown]
     figure = plot_ranking(rank[known], diff[known], titles, has_phred=has_phred)
     svg = inline_svg(to_svg(figure), name="ranking", title="Difference by rank")
-    return Markup(  # noqa: S704 an SVG of ours, whose texts `name_points` escapes
+    return Markup(
         name_points(
             svg,
             lambda n: f"#allele-{shown[n]['place']}",

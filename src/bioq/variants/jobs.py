@@ -29,7 +29,6 @@ from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
 from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
 
-
 AlsoWrite = Callable[[Scorer, VcfContent], contextlib.AbstractContextManager[Rows]]
 """Opens one more output of the alleles that a scorer scores: it gets the rows of the table, with
 every score of the scorer, and is complete when its context ends."""

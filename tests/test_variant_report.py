@@ -251,7 +251,7 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self._in_ranked and self.rows and self.rows[-1] and "table" in self.open:
+        if self._in_ranked and {"td", "th"} & set(self.open):
             self.rows[-1][-1] += data
 
 

@@ -31,6 +31,11 @@ class VariantReportOptions:
     def __post_init__(self) -> None:
         check_types(self)
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of the report: its page, or none."""
+        return [] if self.report is None else [self.report]
+
 
 @dataclass(frozen=True)
 class RankedAllele:

@@ -53,7 +53,7 @@ def variant_report(
     if report.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--report {report}: expected a name that ends in .html")
     require_folder_for(report)
-    refuse_input(report, *job.inputs(), table.background)
+    refuse_input(report, *job.inputs(), table.of_run(job.run).background_file)
     require_absent(report, force=force)
     return functools.partial(_open_report, job, report, most)
 

@@ -26,6 +26,7 @@ from bioq.variants import Summary, VariantJob, VariantTableOptions
 from bioq.variants.columns import group_columns, groups_in
 from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
+from bioq.variants.order import by_effect
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 
@@ -152,12 +153,8 @@ def _groups(allele: RankedAllele) -> list[dict[str, Any]]:
 
 def _further(allele: RankedAllele, names: Sequence[str], best: int | None) -> list[dict[str, Any]]:
     """Return the best targets after the top target: by E-value, then by |diff|."""
-    size = np.abs(allele.scores["diff"])
-    evalue = allele.scores.get("evalue", np.zeros_like(size))
-    order = [int(n) for n in np.lexsort((-size, np.nan_to_num(evalue, nan=np.inf)))]
-    return [{"group": "", "target": names[n], **_scores_of(allele, n)} for n in order if n != best][
-        :FURTHER
-    ]
+    order = [n for n in by_effect(allele.scores)[: FURTHER + 1].tolist() if n != best]
+    return [{"group": "", "target": names[n], **_scores_of(allele, n)} for n in order[:FURTHER]]
 
 
 def _logos(alleles: Sequence[RankedAllele], scorer: Scorer) -> list[AllelePair | None]:

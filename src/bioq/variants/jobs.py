@@ -150,11 +150,18 @@ def open_scorer(
         )
         report_other_genome(job.run, model.config, names.genome)
         if background is not None:
-            if background.path == job.run / BACKGROUND:
-                say(f"{background.path}: the background of the run; --background none: without it")
-            _compare_options(background, job.options)
-            _compare_genomes(background, names.genome)
+            report_background(background, job.run, names.genome, job.options)
         yield scorer
+
+
+def report_background(
+    background: Background, run: Path, genome: Genome, options: VariantOptions
+) -> None:
+    """Say that the background is that of the run, and how it differs from what is scored."""
+    if background.path == run / BACKGROUND:
+        say(f"{background.path}: the background of the run; --background none: without it")
+    _compare_options(background, options)
+    _compare_genomes(background, genome)
 
 
 def require_unseen(scorer: Scorer, content: VcfContent) -> None:

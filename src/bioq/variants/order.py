@@ -1,5 +1,6 @@
-"""The order of alleles in a ranking: the most extreme first."""
+"""The order of alleles in a ranking, and of the targets of an allele: the most extreme first."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,16 @@ def ranking(columns: Columns) -> Numbers:
     """
     keys = [_largest_first(columns[name]) for name in ("max_abs_diff", "score_phred")]
     order: Numbers = np.lexsort(keys)  # stable; the last key counts most
+    return order
+
+
+def by_effect(scores: Mapping[str, npt.NDArray[np.floating[Any]]]) -> Numbers:
+    """Return the numbers of the targets of an allele, the most unusual change first: by E-value,
+    where there is one, then by |diff|. Each score is `(targets,)`."""
+    keys = [_largest_first(np.abs(scores["diff"]))]
+    if "evalue" in scores:
+        keys.append(_largest_first(-scores["evalue"]))
+    order: Numbers = np.lexsort(keys)
     return order
 
 

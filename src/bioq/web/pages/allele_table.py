@@ -40,7 +40,7 @@ class Filter:
         sort = sort if sort in SORTS else "rank"
         return cls(
             sort=sort,
-            up=query.get("up", "" if sort == "change" else "1") == "1",
+            up={"0": False, "1": True}.get(query.get("up", ""), sort != "change"),
             status=query.get("status", ""),
             find=query.get("find", "").strip()[:_MOST_FIND],
             page=typed_number(page, _MOST_PAGE) or 1,

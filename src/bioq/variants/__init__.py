@@ -1,7 +1,8 @@
 """Scores of the alleles of a VCF by a trained model: one row per allele, in input order."""
 
 from bioq.genome.alleles import STATUSES
-from bioq.variants.background import Background, read_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background
 from bioq.variants.columns import COLUMN_MEANING, COLUMNS
 from bioq.variants.frames import score_variants
 from bioq.variants.jobs import VariantJob, make_background, write_variants

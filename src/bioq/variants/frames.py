@@ -12,7 +12,7 @@ from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import of_type, path_to, text, text_list
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, require_module
-from bioq.variants.background import read_background
+from bioq.variants.background_file import read_background
 from bioq.variants.scoring import Scorer, VariantOptions
 
 

@@ -23,7 +23,9 @@ from bioq.progress import duration, progress, say
 from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background, write_background
+from bioq.variants.effect_counts import counting, length_changes
 from bioq.variants.formats import Rows
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
@@ -106,14 +108,18 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         raise UsageError(f"{out}: expected a name that ends in .npz")
     refuse_input(out, *job.inputs())
     require_absent(out, force=force)
-    with open_scorer(job) as scorer, open_alleles(job.source, scorer.names) as alleles:
-        effects = EffectCounts(len(scorer.targets))
-        is_random = isinstance(job.source, RandomSnvs)
+    is_random = isinstance(job.source, RandomSnvs)
+    with (
+        open_scorer(job) as scorer,
+        open_alleles(job.source, scorer.names) as alleles,
+        counting(out, len(scorer.targets), alleles.content.alleles) as effects,
+    ):
         if is_random:
             say(_about_random(alleles, scorer.names.genome))
         for block in _blocks(scorer, alleles, tells_time=is_random):
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
-            effects.add({name: values[scored] for name, values in block.scores.items()})
+            lengths = length_changes(block.columns["ref"][scored], block.columns["alt"][scored])
+            effects.add({name: each[scored] for name, each in block.scores.items()}, lengths)
         about = {
             **_provenance(scorer, job.source),
             **alleles.about,
@@ -126,7 +132,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         if not effects.variants:
             for line in summary.lines():  # the reasons of the error that follows
                 say(line)
-        write_background(out, effects, list(scorer.targets["name"]), about)
+        write_background(out, effects, scorer.targets, about)
         return summary
 
 

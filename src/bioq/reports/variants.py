@@ -22,8 +22,9 @@ from bioq.progress import progress
 from bioq.reports.allele_logos import AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import Summary, VariantJob, VariantTableOptions
+from bioq.variants import Background, Summary, VariantJob, VariantTableOptions
 from bioq.variants.columns import group_columns, groups_in
+from bioq.variants.effect_counts import KINDS
 from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
 from bioq.variants.order import by_effect
@@ -73,7 +74,8 @@ def _open_report(
 
 def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: VariantJob) -> str:
     """Return a self-contained HTML page of the alleles that a scorer has scored."""
-    rows = [_row(place, allele, scorer) for place, allele in enumerate(top.top, start=1)]
+    ceilings = _ceilings(scorer.background)
+    rows = [_row(place, allele, scorer, ceilings) for place, allele in enumerate(top.top, start=1)]
     logos = _logos(top.top[:LOGOS], scorer)
     for row, pair in zip(rows, logos, strict=False):
         row["pair"] = pair
@@ -84,7 +86,7 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
         rows=rows,
         groups=groups_in(scorer.columns),
         figure=_figure(top, rows) if rows else None,
-        ceilings=[],
+        ceilings=_named(ceilings),
         statuses=[
             (status, summary.statuses[status], meaning)
             for status, meaning in STATUSES.items()
@@ -111,7 +113,26 @@ def _about(scorer: Scorer, job: VariantJob) -> dict[str, Any]:
     }
 
 
-def _row(place: int, allele: RankedAllele, scorer: Scorer) -> dict[str, Any]:
+def _ceilings(background: Background | None) -> list[float]:
+    """Return the highest `score_phred` that an allele of each of `KINDS` can have; NaN without
+    ranks."""
+    if background is None:
+        return [np.nan] * len(KINDS)
+    every = np.arange(len(background.targets))
+    return [float(phreds[0]) for phreds in background.phreds(every)]
+
+
+def _named(ceilings: Sequence[float]) -> list[tuple[str, float]]:
+    """Return (kind, ceiling) for the page; one without a name if both kinds have the same."""
+    if len(set(ceilings)) == 1 or np.isnan(ceilings).all():
+        return [("", ceilings[0])] if np.isfinite(ceilings[0]) else []
+    names = ("one length", "indels")
+    return [(name, most) for name, most in zip(names, ceilings, strict=True) if np.isfinite(most)]
+
+
+def _row(
+    place: int, allele: RankedAllele, scorer: Scorer, ceilings: Sequence[float]
+) -> dict[str, Any]:
     """Return the cells of an allele's row."""
     columns = allele.columns
     names = [str(name) for name in scorer.targets[NAME]]
@@ -126,7 +147,7 @@ def _row(place: int, allele: RankedAllele, scorer: Scorer) -> dict[str, Any]:
         "id": "" if text.id == "." else text.id,
         "status": "" if columns["status"] == SCORED else columns["status"],
         "phred": columns["score_phred"],
-        "at_ceiling": False,
+        "at_ceiling": columns["score_phred"] >= ceilings[len(text.ref) != len(text.alt)],
         "target": columns["top_target"],
         "diff": columns["top_diff"],
         "of_top": {} if best is None else _scores_of(allele, best),

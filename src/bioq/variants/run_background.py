@@ -4,7 +4,7 @@ from pathlib import Path
 from shlex import quote
 
 from bioq.files.inside import kept_file
-from bioq.runs.folder import BACKGROUND
+from bioq.runs.folder import BACKGROUND, read_config
 from bioq.runs.named import require_own, resolve_run
 
 NO_BACKGROUND = Path("none")
@@ -14,10 +14,12 @@ NO_BACKGROUND = Path("none")
 def run_background(run: str | Path) -> Path | None:
     """Return the file of a run's background, RUN/background.npz; None if the run has none.
 
-    `run` is a folder, a name or an address, as everywhere. Raises BioqError if what has this name
-    is not a file in the folder.
+    `run` is a folder, a name or an address, as everywhere. Raises BioqError if it is no run, or if
+    what has this name is not a file in the folder.
     """
-    return kept_file(resolve_run(run), BACKGROUND)
+    folder = resolve_run(run)
+    read_config(folder)
+    return kept_file(folder, BACKGROUND)
 
 
 def chosen_background(given: Path | None, run: Path) -> Path:

@@ -142,8 +142,7 @@ def test_letters_are_as_high_as_the_mean_decrease_of_windows_edited_by_hand(
         for place in range(first, first + len(logo.bases)):
             others = dna.BASES.replace(window[place], "")
             mutants += [window[:place] + other + window[place + 1 :] for other in others]
-        codes = np.stack([dna.encode(each) for each in mutants])
-        probability = bioq.predict(model, codes)[:, 1]
+        probability = bioq.predict(model, mutants)[:, 1]
         heights = probability[0] - probability[1:].reshape(-1, 3).mean(axis=1)
         np.testing.assert_allclose(logo.heights, heights, atol=2e-5)
         assert logo.probability == pytest.approx(float(probability[0]), abs=2e-5)
@@ -288,6 +287,61 @@ def test_the_page_lists_the_alleles_in_the_order_of_the_table_sorted(
     assert f"<b>{scored_alleles}</b>" in page.text
     assert "no_contig" in page.text
     assert "There is no background" in page.text
+
+
+def with_background(
+    run: Path, genome: Path, chromosome: str, folder: Path, count: int = 24
+) -> list[str]:
+    """Make RUN/background.npz of random alleles, and two groups of targets."""
+    (run / "targets.tsv").write_text("name\tcell\nfirst\tA549\nsecond\tB <i>\n")
+    common = write_vcf(folder / "common.vcf", random_rows(chromosome, count))
+    assert main(["background", str(run), str(common), "--genome", str(genome)]) == 0
+    return ["--group-by", "cell"]
+
+
+def test_with_a_background_the_order_is_that_of_score_phred(
+    run: Path, genome: Path, chromosome: str, tmp_path: Path
+) -> None:
+    """The page of 9 alleles is compared with the table sorted by pandas: order, rank, groups."""
+    options = with_background(run, genome, chromosome, tmp_path)
+    rows = [(*row[:2], f"v{n}", *row[3:]) for n, row in enumerate(random_rows(chromosome)[24:])]
+    page = Page(
+        scored(run, write_vcf(tmp_path / "in.vcf", rows), genome, *options, "--report-top", "9")
+    )
+    table = pd.read_csv(tmp_path / "out.tsv", sep="\t", keep_default_na=False)
+    ordered = table.sort_values(
+        ["score_phred", "max_abs_diff"], ascending=False, kind="stable"
+    ).head(9)
+    for row, expected in zip(page.rows[1:], ordered.to_dict("records"), strict=True):
+        assert row[1].endswith(expected["id"])
+        assert row[2].removeprefix("≥ ") == f"{expected['score_phred']:.1f}"
+        assert row[2].startswith("≥ ") == (expected["score_phred"] == table["score_phred"].max())
+        assert row[3] == expected["top_target"]
+        assert float(row[4][:7].replace("−", "-")) == pytest.approx(expected["top_diff"], abs=6e-5)
+        groups = {
+            f"{group}:{expected[f'top_target:{group}']}{expected[f'score_phred:{group}']:.1f}"
+            for group in ("A549", "B <i>")
+        }
+        assert set(re.findall(r"(?:A549|B <i>):.*?\.\d", row[5])) == groups
+    assert "highest rank possible" in page.text
+    assert "B <i>" not in page.text
+
+
+def test_targets_that_are_not_chosen_can_be_the_top_target(
+    run: Path, genome: Path, chromosome: str, tmp_path: Path
+) -> None:
+    """Ranks are those of all targets: the page is the same but for the scores of the others."""
+    with_background(run, genome, chromosome, tmp_path)
+    vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 8))
+    every = Page(scored(run, vcf, genome))
+    some = Page(scored(run, vcf, genome, "--targets", "first"))
+    for rows in (every.rows, some.rows):
+        assert {row[3] for row in rows[1:]} == {"first", "second"}
+    ranks = [
+        {row[1]: (row[2], row[3], row[4][:7]) for row in page.rows[1:]} for page in (every, some)
+    ]
+    assert ranks[0] == ranks[1]
+    assert some.text.count("<article") == len(some.rows) - 1
 
 
 def test_every_link_of_the_page_is_to_a_part_of_it(

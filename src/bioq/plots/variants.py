@@ -160,7 +160,7 @@ def plot_ranking(rank: Floats, diff: Floats, labels: Sequence[str], *, has_phred
     axes.set_ylabel("ALT − REF of the top target")
     if has_phred:
         axes.set_xlim(-0.02 * rank.max(), 1.08 * rank.max() or 1.0)
-        axes.set_xlabel("score_phred: 20 is one in 100 background variants, 30 one in 1,000")
+        axes.set_xlabel("score_phred (20: one in 100 variants)")
     else:
         axes.set_xscale("log")
         axes.set_xlim(0.8, 1.3 * float(rank.max()))

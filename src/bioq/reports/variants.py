@@ -110,6 +110,7 @@ def _about(scorer: Scorer, job: VariantJob) -> dict[str, Any]:
         "options": scorer.options,
         "background": None if background is None else background.path.name,
         "background_variants": 0 if background is None else background.variants,
+        "has_ranks": background is not None and background.has_ranks,
     }
 
 
@@ -126,7 +127,7 @@ def _named(ceilings: Sequence[float]) -> list[tuple[str, float]]:
     """Return (kind, ceiling) for the page; one without a name if both kinds have the same."""
     if len(set(ceilings)) == 1 or np.isnan(ceilings).all():
         return [("", ceilings[0])] if np.isfinite(ceilings[0]) else []
-    names = ("one length", "indels")
+    names = ("substitutions", "indels")
     return [(name, most) for name, most in zip(names, ceilings, strict=True) if np.isfinite(most)]
 
 

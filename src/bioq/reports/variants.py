@@ -22,7 +22,7 @@ from bioq.progress import progress
 from bioq.reports.allele_logos import AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import Background, Summary, VariantJob, VariantTableOptions
+from bioq.variants import Summary, VariantJob, VariantTableOptions
 from bioq.variants.columns import group_columns, groups_in
 from bioq.variants.effect_counts import KINDS
 from bioq.variants.formats import Rows
@@ -74,7 +74,8 @@ def _open_report(
 
 def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: VariantJob) -> str:
     """Return a self-contained HTML page of the alleles that a scorer has scored."""
-    ceilings = _ceilings(scorer.background)
+    background = scorer.background
+    ceilings = [np.nan] * len(KINDS) if background is None else background.most_phreds()
     rows = [_row(place, allele, scorer, ceilings) for place, allele in enumerate(top.top, start=1)]
     logos = _logos(top.top[:LOGOS], scorer)
     for row, pair in zip(rows, logos, strict=False):
@@ -112,15 +113,6 @@ def _about(scorer: Scorer, job: VariantJob) -> dict[str, Any]:
         "background_variants": 0 if background is None else background.variants,
         "has_ranks": background is not None and background.has_ranks,
     }
-
-
-def _ceilings(background: Background | None) -> list[float]:
-    """Return the highest `score_phred` that an allele of each of `KINDS` can have; NaN without
-    ranks."""
-    if background is None:
-        return [np.nan] * len(KINDS)
-    every = np.arange(len(background.targets))
-    return [float(phreds[0]) for phreds in background.phreds(every)]
 
 
 def _named(ceilings: Sequence[float]) -> list[tuple[str, float]]:

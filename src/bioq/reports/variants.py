@@ -22,6 +22,7 @@ from bioq.progress import progress
 from bioq.reports.allele_logos import AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
+from bioq.runs.trained_model import TrainedModel
 from bioq.variants import Summary, VariantJob, VariantTableOptions
 from bioq.variants.columns import group_columns, groups_in
 from bioq.variants.effect_counts import KINDS
@@ -35,6 +36,7 @@ LOGOS = 10
 """Alleles whose logos are drawn: the first ten."""
 FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
+_MOST_NAME = 120
 _ALLELE_LETTERS = 12
 _LABEL_LETTERS = 26
 
@@ -104,13 +106,14 @@ def _about(scorer: Scorer, job: VariantJob) -> dict[str, Any]:
     """Return what the page tells about the input, the run and the background."""
     genome, background = scorer.names.genome, scorer.background
     return {
-        "source": alleles_name(job.source),
+        "source": short(alleles_name(job.source), _MOST_NAME),
         "run": job.run.resolve().name,
         "genome": genome.path.name + (f" ({genome.build.name})" if genome.build else ""),
         "targets": len(scorer.targets),
         "options": scorer.options,
         "background": None if background is None else background.path.name,
         "background_variants": 0 if background is None else background.variants,
+        "compared": [] if background is None else background.lines(),
         "has_ranks": background is not None and background.has_ranks,
     }
 
@@ -173,7 +176,7 @@ def _further(allele: RankedAllele, names: Sequence[str], best: int | None) -> li
 
 def _logos(alleles: Sequence[RankedAllele], scorer: Scorer) -> list[AllelePair | None]:
     """Return the logos of alleles on their top targets."""
-    table = getattr(scorer.model, "targets", scorer.targets)
+    table = scorer.model.targets if isinstance(scorer.model, TrainedModel) else scorer.targets
     number_of = {str(name): number for number, name in enumerate(table[NAME])}
     pairs = []
     with progress("logos", len(alleles), "alleles") as advance:

@@ -16,10 +16,11 @@ from bioq.genome.alleles import SCORED, STATUSES
 from bioq.genome.notation import VariantText
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import alleles_name
+from bioq.plots.names import short_name
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_ranking
 from bioq.progress import progress
-from bioq.reports.allele_logos import AllelePair, allele_pair
+from bioq.reports.allele_logos import MOST_ALLELE_BP, AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
 from bioq.runs.trained_model import TrainedModel
@@ -37,6 +38,7 @@ LOGOS = 10
 FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
 _MOST_NAME = 120
+_TARGET_LETTERS = 80
 _ALLELE_LETTERS = 12
 _LABEL_LETTERS = 26
 
@@ -99,6 +101,7 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
         reason=summary.none_scored(),
         sampled=len(top.points["number"]),
         most_logos=LOGOS,
+        most_allele_bp=MOST_ALLELE_BP,
     )
 
 
@@ -236,6 +239,7 @@ def _share(value: float) -> str:
 
 _FILTERS = {
     "signed": _signed,
+    "short_name": lambda name: short_name(name, _TARGET_LETTERS),
     "phred": _phred,
     "share": _share,
     "integer": lambda value: f"{int(value):,}",

@@ -7,10 +7,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, ChromAlias, Force, Run
-from bioq.cli.tables import print_path
+from bioq.cli.tables import print_line, print_path
 from bioq.errors import UsageError
 from bioq.inputs import AlleleSource, RandomSnvs
 from bioq.progress import say
+from bioq.reports.card import CARD, refresh_card
+from bioq.runs.folder import BACKGROUND
 from bioq.runs.named import resolve_run
 from bioq.variants import VariantJob, VariantOptions, make_background, own_background
 
@@ -68,6 +70,8 @@ def background(
     for line in summary.lines():
         say(line)
     print_path(out)
+    if out == folder / BACKGROUND and refresh_card(folder):
+        print_line(f"card: {folder / CARD}")
 
 
 def _source(

@@ -28,7 +28,7 @@ from bioq.inputs.typed_variant import refuse_bed
 AlleleInput = str | Path | Sequence[str]
 """VCF or BCF, compressed or not, `-` for standard input; or one or more variants as text."""
 AlleleSource = AlleleInput | RandomSnvs
-"""What a user gives, or random SNVs of the genome."""
+"""The alleles of an input, or random SNVs of the genome."""
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,8 @@ def test_the_table_of_predict_is_the_mean_of_the_tables(
         out = tmp_path / f"{number}.tsv"
         arguments = [str(run), "chr1:201-800", "--genome", str(genome), "--out", str(out)]
         assert main(["predict", *arguments]) == 0
-        tables.append(pd.read_csv(out, sep="\t", comment="#")[["first", "second"]].to_numpy())
+        table = pd.read_csv(out, sep="\t", comment="#")
+        tables.append(table[["probability:first", "probability:second"]].to_numpy())
     np.testing.assert_allclose(tables[0], mean(ensemble, tables[1:]), atol=1e-6)
 
 

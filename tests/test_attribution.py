@@ -262,7 +262,7 @@ def test_a_region_of_the_opposite_strand_is_explained_at_the_letters_of_the_geno
         bed.write_text(line + "\n")
         tokens = [bed, "--genome", genome, "--out", out, "--strands", "forward"]
         explain("attribution", trained.run, *tokens, "--method", method, "--steps", 8)
-        rows[f"contribution:{name}"] = np.load(out)
+        rows[name] = np.load(out)
     minus, plus = rows["minus"], rows["plus"]
     hypothetical = np.concatenate(list(plus["hypothetical"]), axis=1)[::-1, ::-1]
     np.testing.assert_allclose(

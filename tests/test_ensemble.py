@@ -266,7 +266,7 @@ def test_deepseas_files_and_a_choice_of_scores(
     assert len(list(tmp_path.glob("d.out.*"))) == 4
     one = scores_of(ensemble, vcf, genome, tmp_path / "1.tsv", scores=("sign_agreement",))
     both = scores_of(ensemble, vcf, genome, tmp_path / "2.tsv")
-    np.testing.assert_array_equal(one["first"], both["sign_agreement:first"])
+    np.testing.assert_array_equal(one["sign_agreement:first"], both["sign_agreement:first"])
     with pytest.raises(UsageError, match="diff_sd needs an ensemble"):
         scores_of(runs[0], vcf, genome, tmp_path / "2.tsv", scores=("diff_sd",))
 

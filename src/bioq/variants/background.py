@@ -139,10 +139,11 @@ def require_same_model(background: Background, model: str, targets: list[str]) -
         raise BioqError(
             f"{background.path}: is a background of {len(background.targets)} targets, the first "
             f"{background.targets[0]!r}; the model has {len(targets)}, the first {targets[0]!r}; "
-            "make one with this model"
+            "make one with this model, or score without one: --background none"
         )
     if background.model != model:
         raise BioqError(
             f"{background.path}: was made with other weights ({background.model[:12]}) than the "
-            f"model has ({model[:12]}); make one with this model: 'bioq background'"
+            f"model has ({model[:12]}); make one with this model: 'bioq background', or "
+            "score without one: --background none"
         )

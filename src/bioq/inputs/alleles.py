@@ -35,6 +35,8 @@ class Alleles:
     read: Callable[[], Iterator[Variant]]
     sha256: Callable[[], str]
     """Returns the SHA-256 of the file, or of the texts of the variants."""
+    file: tuple[Path, str] | None = None
+    """A VCF or BCF that can be read again, and its name in messages; None for typed variants."""
 
 
 @contextlib.contextmanager
@@ -59,6 +61,7 @@ def open_alleles(
             survey_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: read_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: sha256(path),
+            (path, label),
         )
 
 

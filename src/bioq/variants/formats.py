@@ -14,6 +14,7 @@ from bioq.files import locked, new_file
 from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile, join_scores
+from bioq.variants.annotation_fields import ENCODED
 from bioq.variants.scores import MEANING
 
 DEEPSEA_SCORES: Mapping[str, str] = {
@@ -33,8 +34,6 @@ _INFO = {
     "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
     "top_target": ("String", "Target with the largest absolute diff, percent-encoded"),
 }
-# Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
-_ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 class Rows(Protocol):
@@ -78,7 +77,7 @@ class _VcfRows:
             if is_scored:
                 info.append(f"BIOQ_MAX_ABS_DIFF={columns['max_abs_diff'][row]:.6g}")
                 info.append(f"BIOQ_MEAN_ABS_DIFF={columns['mean_abs_diff'][row]:.6g}")
-                info.append(f"BIOQ_TOP_TARGET={columns['top_target'][row].translate(_ENCODED)}")
+                info.append(f"BIOQ_TOP_TARGET={columns['top_target'][row].translate(ENCODED)}")
                 info += [f"BIOQ_{name.upper()}={texts[row]}" for name, texts in lists.items()]
             fixed = [str(columns[name][row]) for name in _DEEPSEA_COLUMNS]
             lines.append("\t".join([*fixed, ".", ".", ";".join(info)]) + "\n")

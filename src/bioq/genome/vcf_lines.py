@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+import pysam
+
 from bioq.errors import BioqError, short
 from bioq.files.text import bounded_lines, open_content, too_long
+from bioq.genome.fasta import quiet_htslib
 
 INFO = 7
 """The index of the column INFO."""
@@ -31,18 +34,17 @@ class VcfLines:
     label: str
     header: list[bytes]
     """Without line ends; the last is the line of the columns, which has eight or more."""
-    _lines: Iterator[tuple[int, Line]] = field(repr=False)
+    _lines: Iterator[tuple[str, Line]] = field(repr=False)
     skipped: int = 0
     """Lines of a header after the first record, so far; they are in no record."""
 
     def records(self) -> Iterator[tuple[str, list[bytes]]]:
         """Yield (FILE:LINE, cells) of every record: eight columns, then the rest of the line, if
         there is more, as one cell. Columns that a line does not have are `.`."""
-        for number, (line, is_cut) in self._lines:
+        for where, (line, is_cut) in self._lines:
             if line.startswith(b"#"):
                 self.skipped += 1
             elif not line.isspace():
-                where = f"{self.label}:{number}"
                 if is_cut:
                     raise too_long(where)
                 cells = line.rstrip(b"\n").split(b"\t", len(_FIXED))
@@ -56,21 +58,35 @@ def open_vcf_lines(path: Path, label: str) -> Iterator[VcfLines]:
     Raises BioqError if the columns after ALT are not those of a VCF, or are not named.
     """
     with open_content(path, "VCF", label=label) as content:
-        lines = enumerate(bounded_lines(content.text()), start=1)
+        numbered = enumerate(bounded_lines(content.text()), start=1)
+        lines = ((f"{label}:{number}", line) for number, line in numbered)
         header: list[bytes] = []
-        rest: Iterator[tuple[int, Line]] = iter(())
-        for number, (line, is_cut) in lines:
+        rest: Iterator[tuple[str, Line]] = iter(())
+        for where, (line, is_cut) in lines:
             if not line.startswith(b"#"):
-                rest = chain([(number, (line, is_cut))], lines)
+                rest = chain([(where, (line, is_cut))], lines)
                 if not line.isspace():
                     break
             elif is_cut:
-                raise too_long(f"{label}:{number}")
+                raise too_long(where)
             else:
                 header.append(line.rstrip(b"\n"))
         else:
             rest, line = iter(()), b""
         yield VcfLines(label, _completed(label, header, line), rest)
+
+
+@contextlib.contextmanager
+def open_bcf_lines(path: Path, label: str) -> Iterator[VcfLines]:
+    """Yield the lines of a BCF that `read_variants` has read without an error, as htslib writes
+    them."""
+    with quiet_htslib(), pysam.VariantFile(str(path), ignore_truncation=True) as file:
+        header = str(file.header).encode().splitlines()
+        lines = (
+            (f"{label}: record {number}", (str(record).encode(), False))
+            for number, record in enumerate(file, start=1)
+        )
+        yield VcfLines(label, header, lines)
 
 
 def _completed(label: str, header: list[bytes], first: bytes) -> list[bytes]:

@@ -7,23 +7,31 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
 import pysam
+from pysam import bcftools
 
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import new_file
 from bioq.files.text import open_content
+from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
 from bioq.genome.vcf import BCF_MAGIC
 from bioq.genome.vcf_index import Order, index_files, write_index
-from bioq.genome.vcf_lines import INFO, VcfLines, missing_contigs, open_vcf_lines, with_lines
-from bioq.progress import progress, say
+from bioq.genome.vcf_lines import (
+    INFO,
+    VcfLines,
+    missing_contigs,
+    open_bcf_lines,
+    open_vcf_lines,
+    with_lines,
+)
+from bioq.progress import say
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile
 from bioq.variants.annotation_fields import (
-    PREFIX,
     InfoField,
     as_text,
     as_values,
@@ -34,7 +42,7 @@ ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 Lengths = Mapping[str, int | None]
 _FIELD_ID = re.compile(rb"##INFO=<(?:.*,)?ID=(BIOQ_[^,>]+)")
 _OLD_FIELD = re.compile(rb"(?:^|;)(BIOQ_[^=;]+)")
-_ADVANCE_EVERY = 1 << 12
+_MOST_REMOVED = 20
 
 Allele = tuple[Any, ...]
 """The values of the fields of an allele."""
@@ -118,18 +126,19 @@ def _open_copy(
 ) -> tuple[_Copy, Callable[[npt.NDArray[Any]], list[Any]]]:
     """Return a copy of the input that is open, and what makes values of it of an array."""
     path, label = source
-    with open_content(path, "VCF or BCF", label=label, accepts=["BCF"]) as content:
-        is_bcf = content.stream.peek(len(BCF_MAGIC)).startswith(BCF_MAGIC)
-    if is_bcf:
-        return _BcfCopy(stack, path, label, partial, name, fields), as_values
-    lines = stack.enter_context(open_vcf_lines(path, label))
+    opened = stack.enter_context(open_content(path, "VCF or BCF", label=label, accepts=["BCF"]))
+    is_bcf = opened.stream.peek(len(BCF_MAGIC)).startswith(BCF_MAGIC)
+    lines = stack.enter_context((open_bcf_lines if is_bcf else open_vcf_lines)(path, label))
     _refuse_annotated(label, _FIELD_ID, lines.header)
     if not name.endswith(".bcf"):
         return _TextCopy(lines, partial, name, fields), as_text
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bioq-"))
-    converted = Path(folder, "in.bcf")
-    _convert(lines, converted, contigs)
-    return _BcfCopy(stack, converted, label, partial, name, fields), as_values
+    stream: BinaryIO = opened.stream
+    if not is_bcf:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bioq-"))
+        path = Path(folder, "in.bcf")
+        _convert(lines, path, contigs)
+        stream = stack.enter_context(open_content(path, "BCF", accepts=["BCF"])).stream
+    return _BcfCopy(stream, path, label, partial, fields), as_values
 
 
 class AnnotatedRows:
@@ -220,40 +229,32 @@ class _TextCopy:
 
 
 class _BcfCopy:
-    """Records that htslib reads and writes: of a BCF, or for one."""
+    """Records of a BCF, of which nothing but INFO changes."""
 
     def __init__(
-        self,
-        stack: contextlib.ExitStack,
-        source: Path,
-        label: str,
-        out: Path,
-        name: str,
-        fields: Sequence[InfoField],
+        self, source: BinaryIO, path: Path, label: str, out: Path, fields: Sequence[InfoField]
     ):
+        self._source = source
         self._label = label
-        self._keys = [field.key for field in fields]
-        stack.enter_context(quiet_htslib())
-        self._source = stack.enter_context(pysam.VariantFile(str(source), ignore_truncation=True))
-        header = self._source.header
-        _refuse_keys(label, [key for key in header.info if key.startswith(PREFIX)])
-        for field in fields:
-            header.add_line(field.header_line().decode())
-        mode: Any = "wb" if name.endswith(".bcf") else "wz" if name.endswith(".gz") else "w"
-        self._file = pysam.VariantFile(str(out), mode, header=header)
+        with quiet_htslib():
+            self._writer = BcfWriter(path, [field.header_line() for field in fields])
+            self._keys = self._writer.keys([field.key for field in fields])
+            head = self._writer.header(out)
+        self._file = BgzipFile(out)
+        self._file.write(head)
 
     def records(self) -> Iterator[_Record]:
-        for number, record in enumerate(self._source, start=1):
+        for number, raw in enumerate(read_records(self._source, self._writer), start=1):
             where = f"{self._label}: record {number}"
-            alts = record.alts or (".",)
-            yield _Record(where, record.chrom, record.pos, record.ref or "", alts, record)
+            yield _Record(where, raw.chrom, raw.pos, raw.ref, raw.alts, raw)
 
     def write(self, record: _Record, alleles: Sequence[Allele]) -> None:
-        if alleles:
-            for key, values in zip(self._keys, zip(*alleles, strict=True), strict=True):
-                if any(value is not None for value in values):
-                    record.raw.info[key] = values
-        self._file.write(record.raw)
+        added = {
+            key: values
+            for key, values in zip(self._keys, zip(*alleles, strict=True), strict=False)
+            if any(value is not None for value in values)
+        }
+        self._file.write(with_info(record.raw, added, record.where))
 
     def close(self) -> None:
         self._file.close()
@@ -267,42 +268,24 @@ def _convert(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
         file.write(b"\n".join(header) + b"\n")
         for _, cells in lines.records():
             file.write(b"\t".join(cells) + b"\n")
-    number = 0
-    with quiet_htslib(), progress("convert to BCF", None, "records") as advance:
-        try:
-            with (
-                pysam.VariantFile(str(text)) as records,
-                pysam.VariantFile(str(converted), "wb", header=records.header) as file,
-            ):
-                for number, record in enumerate(records, start=1):
-                    file.write(record)
-                    if number % _ADVANCE_EVERY == 0:
-                        advance(_ADVANCE_EVERY)
-        except (OSError, ValueError) as error:
+    words = ("--no-version", "-O", "b", "-o", str(converted), str(text))
+    with quiet_htslib():
+        try:  # pysam's own writer adds END to records
+            bcftools.view(*words, catch_stdout=False)
+        except pysam.utils.SamtoolsError as error:
             raise BioqError(
-                f"{lines.label}: record {number:,} cannot be BCF, which needs a line of the header "
-                "for each FILTER, INFO and FORMAT, and values of their types; give an output that "
-                "ends in .vcf.gz"
+                f"{lines.label}: cannot be BCF, which needs a line of the header for each FILTER, "
+                "INFO and FORMAT, and values of their types; give an output that ends in .vcf.gz"
             ) from error
     text.unlink()
 
 
 def _refuse_annotated(where: str, pattern: re.Pattern[bytes], texts: Sequence[bytes]) -> None:
     """Raise BioqError if texts have a field of ours."""
-    _refuse_keys(
-        where,
-        [
-            key.decode("utf-8", "replace")
-            for text in texts
-            if b"BIOQ_" in text
-            for key in pattern.findall(text)
-        ],
-    )
-
-
-def _refuse_keys(where: str, keys: Sequence[str]) -> None:
-    if keys:
-        removed = ",".join(f"INFO/{key}" for key in keys[:20])
+    found = [key for text in texts if b"BIOQ_" in text for key in pattern.findall(text)]
+    if found:
+        keys = [key.decode("utf-8", "replace") for key in found]
+        removed = ",".join(f"INFO/{key}" for key in keys[:_MOST_REMOVED])
         raise BioqError(
             f"{where}: has fields of BioQ already ({some(keys, 3)}); remove them first: "
             f"'bcftools annotate -x {removed} IN', or give them other names with "

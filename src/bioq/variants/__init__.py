@@ -1,10 +1,13 @@
 """Scores of the alleles of a VCF by a trained model: one row per allele, in input order."""
 
 from bioq.genome.alleles import STATUSES
-from bioq.variants.background import Background, read_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background
+from bioq.variants.columns import COLUMN_MEANING, COLUMNS
+from bioq.variants.frames import score_variants
 from bioq.variants.jobs import VariantJob, make_background, write_variants
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
-from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
+from bioq.variants.scoring import BLOCK, VariantOptions
 from bioq.variants.summary import Summary
 from bioq.variants.table import VariantTableOptions, variant_files
 
@@ -12,6 +15,7 @@ __all__ = [
     "BACKGROUND_SCORES",
     "BLOCK",
     "COLUMNS",
+    "COLUMN_MEANING",
     "MEMBER_SCORES",
     "SCORES",
     "STATUSES",

@@ -1,7 +1,7 @@
 """The INFO fields that `--annotate` adds to a record: one value per ALT (Number=A)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,29 +13,30 @@ from bioq.dataset.targets import NAME
 from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.text import join_scores
+from bioq.variants.columns import (
+    COLUMN_MEANING,
+    SCORE_PHRED,
+    TOP_DIFF,
+    TOP_TARGET,
+    group_columns,
+    groups_in,
+)
+from bioq.variants.formats import ENCODED
 from bioq.variants.scores import MEANING
 
 PREFIX = "BIOQ_"
-_COLUMNS = {
-    "status": ("STATUS", "{statuses}"),
-    "score_phred": (
-        "PHRED",
-        "-10 log10 of the share of background variants that are at least as extreme",
-    ),
-    "top_target": (
-        "TARGET",
-        "Target with the smallest E-value or, without a background, the largest absolute diff, "
-        "percent-encoded",
-    ),
-    "top_diff": ("DIFF", "Probability with ALT minus probability with REF, of BIOQ_TARGET"),
-    "max_abs_diff": ("MAX_ABS_DIFF", "Largest absolute diff of all targets"),
+FieldKind = Literal["String", "Float"]
+_COLUMNS: Mapping[str, tuple[str, str]] = {
+    "status": ("STATUS", f"what became of ALT: {', '.join(STATUSES)}"),
+    SCORE_PHRED: ("PHRED", COLUMN_MEANING[SCORE_PHRED]),
+    TOP_TARGET: ("TARGET", f"{COLUMN_MEANING[TOP_TARGET]}; percent-encoded"),
+    TOP_DIFF: ("DIFF", f"probability with ALT minus that with REF, of {PREFIX}TARGET"),
+    "max_abs_diff": ("MAX_ABS_DIFF", COLUMN_MEANING["max_abs_diff"]),
 }
 """Column of the table -> the name of its field after the prefix, and its description."""
 # VCF 4.3, section 1.6.1: a key is [A-Za-z_][0-9A-Za-z_.]*.
 _NOT_IN_KEY = re.compile(r"[^0-9A-Za-z_.]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
-ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class InfoField:
     """A field of INFO, and where its values are."""
 
     key: str
-    kind: Literal["String", "Float"]
+    kind: FieldKind
     description: str
     column: str = ""
     """Column of the table; empty if the field is of a score."""
@@ -69,13 +70,11 @@ class InfoField:
 
 def info_fields(layout: Layout) -> list[InfoField]:
     """Return the fields of a table: its main columns, those of its groups, and its scores."""
-    fields: list[InfoField] = []
     taken: set[str] = set()
-    for column, _, suffix, text in _of_columns(layout):
-        name = _COLUMNS[column.partition(":")[0]][0]
-        key = _key(name if not suffix else f"{name}_{suffix}", taken)
-        kind: Literal["String", "Float"] = "String" if layout.columns[column] == "text" else "Float"
-        fields.append(InfoField(key, kind, text, column=column))
+    fields = [
+        InfoField(_key(name, taken), kind, text, column=column)
+        for column, kind, name, text in _of_columns(layout)
+    ]
     for score in layout.scores:
         for number, target in enumerate(layout.targets[NAME]):
             key = _key(f"{score.upper()}_{target}", taken)
@@ -84,18 +83,22 @@ def info_fields(layout: Layout) -> list[InfoField]:
     return fields
 
 
-def _of_columns(layout: Layout) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (column of the table, main column, group, description) of the fields of columns."""
-    model = str(layout.metadata.get("model", ""))[:12]
-    about = f"; weights {model}, genome {layout.metadata.get('genome', '')}" if model else ""
-    for main, (_, text) in _COLUMNS.items():
-        if main in layout.columns:
-            statuses = f"What became of ALT: {', '.join(STATUSES)}{about}"
-            yield main, main, "", text.format(statuses=statuses)
-    for column in layout.columns:
-        main, colon, group = column.partition(":")
-        if colon and main in _COLUMNS:
-            yield column, main, group or "none", f"{_COLUMNS[main][1]}; targets of {group}"
+def _of_columns(layout: Layout) -> Iterator[tuple[str, FieldKind, str, str]]:
+    """Yield (column of the table, kind, name after the prefix, description) of the fields that are
+    columns."""
+    about = "; weights {model:.12}, genome {genome}"
+    for column, (name, text) in _COLUMNS.items():
+        is_first = column == "status" and "model" in layout.metadata
+        ending = about.format_map(layout.metadata) if is_first else ""
+        yield column, _kind(layout, column), name, f"{text}{ending}"
+    for group in groups_in(layout.columns):
+        for column in group_columns(group):
+            name, text = _COLUMNS[column.removesuffix(f":{group}")]
+            yield column, _kind(layout, column), f"{name}_{group}", f"{text}; targets of {group}"
+
+
+def _kind(layout: Layout, column: str) -> FieldKind:
+    return "String" if layout.columns[column] == "text" else "Float"
 
 
 def _key(name: str, taken: set[str]) -> str:

@@ -23,7 +23,9 @@ from bioq.progress import progress, say
 from bioq.runs.folder import files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background, write_background
+from bioq.variants.effect_counts import counting, length_changes
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -93,11 +95,15 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         raise UsageError(f"{out}: expected a name that ends in .npz")
     refuse_input(out, *job.inputs())
     require_absent(out, force=force)
-    with open_scorer(job) as scorer, open_alleles(job.source, scorer.names) as alleles:
-        effects = EffectCounts(len(scorer.targets))
+    with (
+        open_scorer(job) as scorer,
+        open_alleles(job.source, scorer.names) as alleles,
+        counting(out, len(scorer.targets), alleles.content.alleles) as effects,
+    ):
         for block in _blocks(scorer, alleles):
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
-            effects.add({name: values[scored] for name, values in block.scores.items()})
+            lengths = length_changes(block.columns["ref"][scored], block.columns["alt"][scored])
+            effects.add({name: each[scored] for name, each in block.scores.items()}, lengths)
         about = _provenance(scorer, job.source) | {
             "contigs": dict(scorer.names.genome.lengths),
             "vcf_sha256": alleles.sha256(),
@@ -108,7 +114,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         if not effects.variants:
             for line in summary.lines():  # the reasons of the error that follows
                 say(line)
-        write_background(out, effects, list(scorer.targets["name"]), about)
+        write_background(out, effects, scorer.targets, about)
         return summary
 
 
@@ -127,6 +133,7 @@ def open_scorer(
             job.options,
             targets=table.targets,
             background=background,
+            group_by=table.group_by,
             held_out=held_out(job.run, model.config, names) if table.held_out else None,
         )
         report_other_genome(job.run, model.config, names.genome)

@@ -19,6 +19,7 @@ from variant_cases import make_chromosome, make_run, random_rows, read_tsv
 from bioq.cli import main
 from bioq.tables import Layout
 from bioq.variants.annotation_fields import as_text, as_values, info_fields
+from bioq.variants.columns import with_groups
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 needs_bcftools = pytest.mark.skipif(
@@ -144,7 +145,14 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
             for record in file:
                 for number, alt in enumerate(record.alts or ()):
                     row = {"pos": record.pos, "alt": alt}
-                    for key in ("STATUS", "TARGET", "MAX_ABS_DIFF", "DIFF_first", "REF_second"):
+                    for key in (
+                        "STATUS",
+                        "TARGET",
+                        "DIFF",
+                        "MAX_ABS_DIFF",
+                        "DIFF_first",
+                        "REF_second",
+                    ):
                         values = record.info.get(f"BIOQ_{key}", (None,) * len(record.alts))
                         assert len(values) == len(record.alts)
                         row[key] = None if values[number] == "." else values[number]
@@ -155,6 +163,7 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
             assert found[key].tolist() == expected[column].tolist()
         assert found["TARGET"].fillna("").tolist() == expected["top_target"].tolist()
         for key, column in (
+            ("DIFF", "top_diff"),
             ("MAX_ABS_DIFF", "max_abs_diff"),
             ("DIFF_first", "diff:first"),
             ("REF_second", "ref:second"),
@@ -464,11 +473,10 @@ KEY = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=6, unique=True))
 def test_keys_are_those_of_a_vcf_and_differ(targets: list[str]) -> None:
-    columns = {"status": "text", "max_abs_diff": "number", "top_target": "text"}
-    layout = Layout(columns, pd.DataFrame({"name": targets}), ("diff", "ref"))  # type: ignore[arg-type]
+    layout = Layout(with_groups(targets), pd.DataFrame({"name": targets}), ("diff", "ref"))
     fields = info_fields(layout)
     keys = [field.key for field in fields]
-    assert len(set(keys)) == len(keys) == 3 + 2 * len(targets)
+    assert len(set(keys)) == len(keys) == 5 + 4 * len(targets)
     assert all(KEY.fullmatch(key) for key in keys)
     header = pysam.VariantHeader()
     for field in fields:

@@ -19,7 +19,7 @@ _GROUP_OF = {
     **dict.fromkeys(("--split", "--fold", "--against", "--url", "--sha256"), INPUT),
     "--from-url": INPUT,
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
-    **dict.fromkeys(("--force", "--plan", "--allow-none-scored"), OUTPUT),
+    **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
     **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),

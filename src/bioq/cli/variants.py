@@ -49,6 +49,7 @@ def variants(
         bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
         bioq variants run 'chr1:109817590:G>T' --genome hg19.fa --out scores.tsv
         bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
+        bioq variants run in.vcf.gz --genome hg19.fa --annotate --out annotated.vcf.gz
         bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
 
     Parameters
@@ -60,7 +61,7 @@ def variants(
         such as hg38, which is downloaded once from UCSC.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
-        .vcf.gz. With --ray: folder for Parquet parts.
+        .vcf.gz; with --annotate .vcf, .vcf.gz or .bcf. With --ray: folder for Parquet parts.
     resume
         With --ray: continue an interrupted output.
     allow_none_scored

@@ -17,6 +17,7 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
+from bioq.genome.vcf_index import index_files
 from bioq.inputs import Alleles, AlleleSource, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
@@ -66,7 +67,8 @@ def write_variants(
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
-    is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
+    is the beginning of the names of DeepSEA's files; to annotate it ends in .vcf, .vcf.gz or .bcf,
+    and has the records of the input. The whole input is checked before anything is
     computed. Raises BioqError for malformed input; then no output is left; and, before any work,
     for an output that exists, unless `force` is given. A run that has a background is scored with
     it, if the table does not name another one.
@@ -81,7 +83,7 @@ def write_variants(
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
         contigs = _contigs(scorer.names, alleles.content)
-        with open_rows(out, layout, table, contigs) as rows:
+        with open_rows(out, layout, table, contigs, alleles.file) as rows:
             for block in _blocks(scorer, alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
         return summary_of(scorer, alleles.content)
@@ -235,6 +237,6 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 
 def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
-    for file in variant_files(out, table):
+    for file in [*variant_files(out, table), *(index_files(out) if table.annotate else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

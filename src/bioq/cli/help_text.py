@@ -20,6 +20,7 @@ _GROUP_OF = {
     "--from-url": INPUT,
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
     **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
+    **dict.fromkeys(("--report", "--report-top"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
     **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),

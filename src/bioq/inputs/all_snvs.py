@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.errors import BioqError, UsageError
+from bioq.errors import UsageError
 from bioq.genome import ContigNames, Genome
 from bioq.genome.notation import REGION_FORM, VariantText
 from bioq.genome.vcf import Variant
@@ -92,8 +92,6 @@ def open_all_snvs(source: AllSnvs, names: ContigNames) -> Iterator[tuple[RegionS
         )
         windows.count()  # checks every line
         regions = merge_regions(_regions(windows, names.genome))
-        if not len(regions):
-            raise BioqError(f"{opened.label}: its regions have no base; expected START < END")
         yield RegionSnvs(names.genome, regions, _count(names.genome, regions)), opened
 
 
@@ -110,11 +108,7 @@ def _regions(windows: RegionWindows, genome: Genome) -> Numbers:
 
 
 def merge_regions(regions: Numbers) -> Numbers:
-    """Return regions `(n, 3)` (contig, start, end) in order; those that overlap or touch are one.
-
-    Regions without a base are left out.
-    """
-    regions = regions[regions[:, 2] > regions[:, 1]]
+    """Return regions `(n, 3)` (contig, start, end) in order, joined where they overlap or touch."""
     regions = regions[np.lexsort((regions[:, 1], regions[:, 0]))]
     merged: list[list[int]] = []
     for contig, start, end in regions.tolist():

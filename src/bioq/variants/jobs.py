@@ -219,8 +219,9 @@ def _about_random(alleles: Alleles, genome: Genome) -> str:
 def _about_all_snvs(alleles: Alleles) -> str:
     """Return a line about the SNVs of regions."""
     about = alleles.about["all_snvs"]
+    regions = about["regions"]
     return (
-        f"{about['bases']:,} bases of {about['regions']:,} merged regions, "
+        f"{about['bases']:,} bases in {regions:,} region{'' if regions == 1 else 's'}, "
         f"{alleles.content.alleles:,} alleles"
     )
 

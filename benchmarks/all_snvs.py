@@ -23,8 +23,7 @@ from measuring import Failures, Taken, in_turns, parse, parser, print_heads, pri
 
 import bioq
 from bioq import dna
-from bioq.genome import Interval, open_genome
-from bioq.genome.notation import parse_region
+from bioq.genome import find_region, open_genome
 from bioq.inputs import AllSnvs
 from bioq.variants import VariantJob, VariantTableOptions, write_variants
 
@@ -61,13 +60,9 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
         write_run(run, arguments.model, targets=arguments.targets, sizes=sizes)
         write_genome(genome, GENOME_BP)
     text = arguments.region or f"{CONTIG}:50001-{50_000 + arguments.bases}"
-    region = parse_region(text)
-    if region is None:
-        raise SystemExit(f"{text}: is not a region")
     vcf = folder / "one.vcf"
-    write_one_of_each(vcf, genome, region)
+    alleles = write_one_of_each(vcf, genome, text)
     sources = {THREE: AllSnvs(text), ONE: vcf}
-    alleles = 3 * (region.end - region.start)
     outs = {way: folder / f"{number}.tsv.gz" for number, way in enumerate(WAYS)}
     first = str(bioq.load(run).targets["name"].iloc[0])
     table = VariantTableOptions(targets=(first,), scores=("diff",), background=Path("none"))
@@ -86,9 +81,13 @@ def compare(folder: Path, arguments: argparse.Namespace) -> None:
         )
 
 
-def write_one_of_each(path: Path, genome: Path, region: Interval) -> None:
-    """Write one SNV of each known base of a region three times as long as `region`."""
+def write_one_of_each(path: Path, genome: Path, text: str) -> int:
+    """Write one SNV of each known base of a region three times as long as that in `text`; return
+    the number of SNVs."""
     with open_genome(genome) as opened:
+        region = find_region(text, opened)
+        if region is None:
+            raise ValueError(f"{text}: is not a region")
         end = region.start + 3 * (region.end - region.start)
         bases = opened.read(region.contig, region.start, end)
     random = np.random.default_rng(0)
@@ -99,6 +98,7 @@ def write_one_of_each(path: Path, genome: Path, region: Interval) -> None:
         if ref != dna.UNKNOWN
     ]
     path.write_text("#CHROM\tPOS\tID\tREF\tALT\n" + "".join(lines))
+    return len(lines)
 
 
 if __name__ == "__main__":

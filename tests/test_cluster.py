@@ -651,8 +651,8 @@ def test_variants_are_those_of_the_plain_command(
         job, out, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16), resume=True
     )
     assert again == plain, "nothing is missing, so no cluster is needed"
-    make_background(job, tmp_path / "b.npz")
-    table = VariantTableOptions(background=tmp_path / "b.npz", group_by="name", scores=("diff",))
+    make_background(job, run / "background.npz")  # the one of the run, by default
+    table = VariantTableOptions(group_by="name", scores=("diff",))
     plain = write_variants(job, tmp_path / "ranked.parquet", table)
     ranked = write_variants_on_ray(
         job, tmp_path / "ranked", table, cluster=on(machines, ray_shard=32)

@@ -32,7 +32,7 @@ from bioq.inputs.typed_variant import refuse_bed
 AlleleInput = str | Path | Sequence[str]
 """VCF or BCF, compressed or not, `-` for standard input; or one or more variants as text."""
 AlleleSource = AlleleInput | RandomSnvs | AllSnvs
-"""What a user gives, random SNVs of the genome, or all SNVs of regions."""
+"""The alleles of an input, random SNVs of the genome, or all SNVs of regions."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ def background(
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
     force: Force = False,
 ) -> None:
-    """Measure the effects of common variants, for E-values and z-scores.
+    """Measure the effects of common variants, for E-values, z-scores and ranks.
 
-    An E-value is the share of these variants that have a larger effect on the target. Use at least
-    100,000 variants that are mostly neutral, such as the common variants of a population.
+    An E-value is the share of these variants that have a larger effect on the target; score_phred
+    ranks an allele by its smallest E-value of all targets. Use at least 100,000 variants that are
+    mostly neutral, such as the common variants of a population.
 
     For example:
 

@@ -41,12 +41,14 @@ def variants(
     reason why not. A table of the statuses is printed at the end; if no allele could be scored,
     the command ends with exit status 1. The scores per target are the
     probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
-    ratio; with --background also E-value and z-score.
+    ratio; with --background also E-value and z-score, and one number for each allele to sort by,
+    score_phred.
 
     For example:
 
         bioq variants run variants.vcf.gz --genome hg19.fa --out scores.tsv
         bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
+        bioq variants run in.vcf --genome hg19.fa --background b.npz --group-by cell --out o.tsv
         bioq variants run 'chr1:109817590:G>T' --genome hg19.fa --out scores.tsv
         bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
         bioq variants run in.vcf.gz --genome hg19.fa --annotate --out annotated.vcf.gz

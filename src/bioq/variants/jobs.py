@@ -25,7 +25,8 @@ from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
 from bioq.variants.background import Background
 from bioq.variants.background_file import read_background, write_background
-from bioq.variants.effect_counts import counting, length_changes
+from bioq.variants.columns import COLUMN_MEANING
+from bioq.variants.effect_counts import KINDS, counting, length_changes
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -188,12 +189,23 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
 
 def table_metadata(scorer: Scorer, source: AlleleInput, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
-    known = {} if scorer.background is None else dict(scorer.background.provenance)
-    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
     return _provenance(scorer, source) | {
+        "columns": dict(COLUMN_MEANING),
         "scores": {name: MEANING[name] for name in scores},
         "statuses": dict(STATUSES),
-        "background": known or None,
+        "background": None if scorer.background is None else _about(scorer.background),
+    }
+
+
+def _about(background: Background) -> dict[str, Any]:
+    """Return what a table's metadata record about a background."""
+    known = dict(background.provenance)
+    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
+    compared = (reference.variants for reference in background.references)
+    phreds = (most if most == most else None for most in background.most_phreds())
+    return known | {
+        "compared_with": dict(zip(KINDS, compared, strict=True)),
+        "most_score_phred": dict(zip(KINDS, phreds, strict=True)),
     }
 
 

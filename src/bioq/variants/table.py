@@ -34,7 +34,8 @@ class VariantTableOptions:
     """Scores to write: some of diff, log2_odds_ratio, ref, alt, of an ensemble also diff_sd and
     sign_agreement, with --background also evalue and zscore; by default all."""
     background: Path | None = None
-    """File written by 'bioq background' with this model; adds E-values and z-scores."""
+    """File written by 'bioq background' with this model; adds E-values and z-scores,
+    and ranks alleles: score_phred."""
     group_by: str | None = None
     """Column of the target table, such as cell: adds score_phred and top_target of each group of
     targets that have the same value in it."""

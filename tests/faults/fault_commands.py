@@ -132,6 +132,15 @@ COMMANDS = (
         f"{_VARIANTS} --out {{out}}/v --format deepsea",
         at_once=False,
     ),
+    Command("variants --annotate", f"{_VARIANTS} --annotate --out {{out}}/v.vcf"),
+    *(
+        Command(
+            f"variants --annotate {ending}",
+            f"{_VARIANTS} --annotate --out {{out}}/v{ending}",
+            at_once=False,
+        )
+        for ending in (".vcf.gz", ".bcf")
+    ),
     Command("background", "background {in}/run {in}/v.vcf --genome {in}/g.fa --out {out}/b.npz"),
     Command("mutagenesis", "mutagenesis {in}/run {in}/s.fa --out {out}/m.npz --span-bp 20"),
     Command("mutagenesis .h5", "mutagenesis {in}/run {in}/s.fa --out {out}/m.h5 --span-bp 20"),

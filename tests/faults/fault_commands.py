@@ -141,6 +141,12 @@ COMMANDS = (
         )
         for ending in (".vcf.gz", ".bcf")
     ),
+    Command(
+        "variants with a report",
+        f"{_VARIANTS} --out {{out}}/v.tsv --report {{out}}/v.html",
+        is_slow=True,
+        at_once=False,
+    ),
     Command("background", "background {in}/run {in}/v.vcf --genome {in}/g.fa --out {out}/b.npz"),
     Command("mutagenesis", "mutagenesis {in}/run {in}/s.fa --out {out}/m.npz --span-bp 20"),
     Command("mutagenesis .h5", "mutagenesis {in}/run {in}/s.fa --out {out}/m.h5 --span-bp 20"),

@@ -141,6 +141,12 @@ COMMANDS = (
         )
         for ending in (".vcf.gz", ".bcf")
     ),
+    Command("variants --long", f"{_VARIANTS} --long --top 1 --out {{out}}/v.parquet"),
+    Command(
+        "variants --all-snvs",
+        "variants {in}/run --all-snvs chr1:100-200 --genome {in}/g.fa --out {out}/v.tsv.gz",
+        at_once=False,
+    ),
     Command(
         "variants with a report",
         f"{_VARIANTS} --out {{out}}/v.tsv --report {{out}}/v.html",

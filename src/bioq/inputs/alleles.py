@@ -112,7 +112,7 @@ def _typed_variants(source: AlleleInput, names: ContigNames) -> list[Variant] | 
             raise UsageError(
                 f"{text}: is a region, and variants are scored; write {VARIANT_FORM}, or give a "
                 f"VCF: 'bcftools view -r {text} in.vcf.gz | bioq variants RUN -' scores the "
-                "variants of a region"
+                f"variants of a region, 'bioq variants RUN --all-snvs {text}' every SNV"
             )
         refuse_bed(text, place)
         alleles += check_record(text, *place, contigs=names.genome.lengths)

@@ -120,6 +120,7 @@ def other(command: Command) -> Command:
         "ensemble {in}/run {in}/run-2": "ensemble {in}/run {in}/run-3",
         "import {in}": "import --second-lstm forward {in}",
         "r.bed": "other.bed",
+        "chr1:100-200": "chr2:300-450",
         "v.vcf": "other.vcf",
         "s.fa": "other.fa",
         "--licence MIT": "--licence CC0-1.0",

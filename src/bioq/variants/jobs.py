@@ -29,7 +29,7 @@ from bioq.variants.background_file import read_background, write_background
 from bioq.variants.columns import COLUMN_MEANING
 from bioq.variants.effect_counts import KINDS, counting, length_changes
 from bioq.variants.formats import Rows
-from bioq.variants.indexed import index_table, may_have_index
+from bioq.variants.indexed import may_have_index, with_index
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -97,16 +97,16 @@ def write_variants(
         contigs = _contigs(scorer.names, alleles.content)
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
-            rows = outputs.enter_context(open_rows(out, layout, table, contigs, alleles.file))
+            opened = open_rows(out, layout, table, contigs, alleles.file)
             if is_all_snvs:
+                opened = with_index(out, opened, contigs)
                 say(_about_all_snvs(alleles))
+            rows = outputs.enter_context(opened)
             for block in _blocks(scorer, alleles, tells_time=is_all_snvs):
                 chosen = {name: block.scores[name] for name in names}
                 rows.write(block.columns, block.scores if table.long else chosen)
                 if more is not None:
                     more.write(block.columns, block.scores)
-        if is_all_snvs:
-            index_table(out, contigs)
         return summary_of(scorer, alleles.content)
 
 

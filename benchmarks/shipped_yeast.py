@@ -32,7 +32,7 @@ EPOCHS = 23
 """5,700 steps of 32 windows, which are those of two folds. 20 epochs of the training split of
 yeast.py have 7,300."""
 SNVS = 10_000
-"""Random SNVs of the background: 0.9 MB. 100,000 would have 2 MB (docs/background.md)."""
+"""Random SNVs of the background: 0.9 MB. 100,000 would have 1.7 MB (docs/background.md)."""
 MOST_BYTES = 6_000_000
 TINY_BP = 600_000
 """Bases of a contig with random peaks: a calibration needs five blocks of 100,000."""

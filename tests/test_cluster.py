@@ -673,7 +673,11 @@ def test_variants_are_those_of_the_plain_command(
     message = r"part-00000.parquet was computed from other windows or all"
     with pytest.raises(UsageError, match=message):
         write_variants_on_ray(
-            VariantJob(run, vcf, changed), out, cluster=on(machines, ray_shard=16), resume=True
+            VariantJob(run, vcf, changed),
+            out,
+            VariantTableOptions(background=Path("none")),  # it was started without one
+            cluster=on(machines, ray_shard=16),
+            resume=True,
         )
 
 

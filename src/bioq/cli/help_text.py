@@ -17,7 +17,7 @@ from rich.text import Text
 INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", "How fast")
 _GROUP_OF = {
     **dict.fromkeys(("--split", "--fold", "--against", "--url", "--sha256"), INPUT),
-    "--from-url": INPUT,
+    **dict.fromkeys(("--from-url", "--run"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
     **dict.fromkeys(("--force", "--plan", "--allow-none-scored"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.files import new_folder, refuse_input, require_absent
+from bioq.inputs import open_alleles
 from bioq.tables import Kind, Layout, open_table
 from bioq.variants.jobs import VariantJob, open_scorer
 from bioq.variants.second_stage.cross_fit import CrossFit, Folds, cross_fit, divide
@@ -86,9 +87,14 @@ def fit_rank(
     with (
         open_scorer(job, VariantTableOptions(background=extras.background)) as scorer,
         open_tracks(extras.tracks, scorer.names) as tracks,
+        open_alleles(positives, scorer.names) as of_positives,
+        open_alleles(negatives, scorer.names) as of_negatives,
     ):
         starts = None if extras.genes is None else read_starts(extras.genes, scorer.names)
-        sets = [read_set(scorer, source, tracks, starts) for source in (positives, negatives)]
+        sets = [
+            read_set(scorer, source, alleles, tracks, starts)
+            for source, alleles in ((positives, of_positives), (negatives, of_negatives))
+        ]
         contigs, lengths = scorer.names.contigs, dict(scorer.names.genome.lengths)
         model, targets = scorer.fingerprint(), tuple(scorer.targets[NAME])
     data = join(sets)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.genome import ContigNames
-from bioq.inputs import open_alleles
+from bioq.inputs import Alleles, alleles_name
 from bioq.progress import progress
 from bioq.variants.scoring import ScoredBlock, Scorer
 from bioq.variants.second_stage.features import Span, features_of, is_scored, span_of
@@ -54,49 +54,44 @@ class AlleleSet:
 
 
 def read_set(
-    scorer: Scorer, source: Path, tracks: Sequence[Track], starts: Starts | None
+    scorer: Scorer, source: Path, alleles: Alleles, tracks: Sequence[Track], starts: Starts | None
 ) -> AlleleSet:
-    """Score the alleles of a VCF with a scorer of all targets, and keep what a fit needs.
-
-    Memory: 4 bytes per feature and allele. Raises BioqError for a malformed VCF.
-    """
+    """Score the alleles of the VCF `source` with a scorer of all targets, and keep what a fit
+    needs: 4 bytes per feature and allele, and the columns."""
     for counter in scorer.counters.values():
         counter.clear()
     columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ALLELE}
-    scored, features, spans = [], [], []
     known: dict[str, list[npt.NDArray[Any]]] = {LARGEST: [], PHRED: []}
-    with open_alleles(source, scorer.names) as alleles:
-        with progress(source.name, alleles.content.alleles, "alleles") as advance:
-            for block in scorer.score(alleles.read()):
-                kept = is_scored(block)
-                found = [
-                    span_of(scorer.names, block.columns, row)
-                    for row in np.flatnonzero(kept).tolist()
-                ]
-                features.append(features_of(block, found, tracks))
-                spans += found
-                scored.append(kept)
-                for name in ALLELE:
-                    columns[name].append(block.columns[name])
-                known[LARGEST].append(block.columns["max_abs_diff"][kept])
-                known[PHRED].append(_phred(block)[kept])
-                advance(len(kept))
-        mask = np.concatenate(scored)
-        joined = {name: np.concatenate(each) for name, each in columns.items()}
-        properties = {name: np.concatenate(each) for name, each in known.items()}
-        properties[FREQUENCY] = read_frequencies(source)[mask]
-        properties |= _properties(scorer.names, scorer.window_bp, spans, joined, mask, starts)
-        number = {name: at for at, name in enumerate(scorer.names.contigs)}
-        return AlleleSet(
-            source=source.name,
-            sha256=alleles.sha256(),
-            columns=joined,
-            scored=mask,
-            features=np.concatenate(features),
-            contig=np.array([number[span[0]] for span in spans], dtype=np.int64),
-            properties=properties,
-            summary=summary_of(scorer, alleles.content),
-        )
+    masks, features, spans = [], [], []
+    with progress(source.name, alleles.content.alleles, "alleles") as advance:
+        for block in scorer.score(alleles.read()):
+            scored = is_scored(block)
+            rows = np.flatnonzero(scored).tolist()
+            of_block = [span_of(scorer.names, block.columns, row) for row in rows]
+            features.append(features_of(block, of_block, tracks))
+            spans += of_block
+            masks.append(scored)
+            for name in ALLELE:
+                columns[name].append(block.columns[name])
+            known[LARGEST].append(block.columns["max_abs_diff"][scored])
+            known[PHRED].append(_phred(block)[scored])
+            advance(len(scored))
+    mask = np.concatenate(masks)
+    joined = {name: np.concatenate(each) for name, each in columns.items()}
+    properties = {name: np.concatenate(each) for name, each in known.items()}
+    properties[FREQUENCY] = read_frequencies(source)[mask]
+    properties |= _properties(scorer.names, scorer.window_bp, spans, joined, mask, starts)
+    number = {name: at for at, name in enumerate(scorer.names.contigs)}
+    return AlleleSet(
+        source=alleles_name(source),
+        sha256=alleles.sha256(),
+        columns=joined,
+        scored=mask,
+        features=np.concatenate(features),
+        contig=np.array([number[span[0]] for span in spans], dtype=np.int64),
+        properties=properties,
+        summary=summary_of(scorer, alleles.content),
+    )
 
 
 def _phred(block: ScoredBlock) -> Values:

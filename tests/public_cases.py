@@ -378,6 +378,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "targets": Argument((), ["first", 3, None, [1], ["nonsense"]], [[], ["*"]]),
                 "options": Argument(bioq.VariantOptions(), [None, 3, {}, "both"]),
                 "background": Argument(None, [3, b"x", "", "/nowhere"]),
+                "group_by": Argument(None, [3, b"x", "nonsense", ["name"]]),
                 "chrom_alias": Argument(None, [3, "x", ["chr1"]], [{}]),
             },
             call=lambda **arguments: list(bioq.score_variants(**arguments)),

@@ -113,6 +113,7 @@ def _identity(
         "targets": list(table.targets),
         "scores": list(scores),
         "background": None if table.background is None else sha256(stored(table.background)),
+        "group_by": table.group_by,
         "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,
         **asdict(job.options),
@@ -220,6 +221,7 @@ class VariantTask:
     targets: tuple[str, ...]
     options: VariantOptions
     background: Background | None
+    group_by: str | None
     genome: Path
     lengths: Mapping[str, int]
     """Contig of the genome -> its length."""
@@ -241,6 +243,7 @@ def _task(
         targets=table.targets,
         options=job.options,
         background=scorer.background,
+        group_by=table.group_by,
         genome=job.genome,
         lengths=scorer.names.genome.lengths,
         alias=scorer.names.alias,
@@ -261,6 +264,7 @@ class _OpenScoring:
             replace(task.options, device=device),
             targets=task.targets,
             background=task.background,
+            group_by=task.group_by,
             held_out=task.held_out,
         )
 

@@ -2,9 +2,11 @@
 
 from bioq.genome.alleles import STATUSES
 from bioq.variants.background import Background, read_background
+from bioq.variants.columns import COLUMN_MEANING, COLUMNS
+from bioq.variants.frames import score_variants
 from bioq.variants.jobs import VariantJob, make_background, write_variants
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
-from bioq.variants.scoring import BLOCK, COLUMNS, VariantOptions, score_variants
+from bioq.variants.scoring import BLOCK, VariantOptions
 from bioq.variants.summary import Summary
 from bioq.variants.table import VariantTableOptions, variant_files
 
@@ -12,6 +14,7 @@ __all__ = [
     "BACKGROUND_SCORES",
     "BLOCK",
     "COLUMNS",
+    "COLUMN_MEANING",
     "MEMBER_SCORES",
     "SCORES",
     "STATUSES",

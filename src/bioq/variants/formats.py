@@ -1,11 +1,12 @@
 """Tables of variants in the two formats that exist only for variants: VCF and DeepSEA's files."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bioq import __version__
@@ -14,6 +15,15 @@ from bioq.files import locked, new_file
 from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile, join_scores
+from bioq.variants.columns import (
+    BACKGROUND_N,
+    COLUMN_MEANING,
+    SCORE_PHRED,
+    TOP_DIFF,
+    TOP_TARGET,
+    group_columns,
+    groups_in,
+)
 from bioq.variants.scores import MEANING
 
 DEEPSEA_SCORES: Mapping[str, str] = {
@@ -31,8 +41,16 @@ _INFO = {
     "genome_ref": ("String", "What the genome has in place of REF, where that is something else"),
     "max_abs_diff": ("Float", "Largest absolute diff of all targets"),
     "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
-    "top_target": ("String", "Target with the largest absolute diff, percent-encoded"),
+    TOP_TARGET: ("String", f"{COLUMN_MEANING[TOP_TARGET]}, percent-encoded"),
+    TOP_DIFF: ("Float", COLUMN_MEANING[TOP_DIFF]),
+    SCORE_PHRED: ("Float", COLUMN_MEANING[SCORE_PHRED]),
+    BACKGROUND_N: ("Integer", COLUMN_MEANING[BACKGROUND_N]),
 }
+_GROUP_INFO = {
+    "group_phred": ("Float", f"{SCORE_PHRED} of the targets of a group alone"),
+    "group_top_target": ("String", f"{TOP_TARGET} of the targets of a group, percent-encoded"),
+}
+"""The fields of groups of targets, in the order of `group_columns`."""
 # Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
 _ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
@@ -60,29 +78,48 @@ def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> I
         file: Any = BgzipFile(partial) if is_packed else open(partial, "wb")  # noqa: SIM115
         with contextlib.closing(file):
             file.write(_vcf_header(layout, contigs).encode())
-            yield _VcfRows(file)
+            yield _VcfRows(file, layout)
 
 
 class _VcfRows:
-    def __init__(self, file: Any):
+    def __init__(self, file: Any, layout: Layout):
         self._file = file
+        self._groups = [group_columns(group) for group in groups_in(layout.columns)]
 
     def write(self, columns: Columns, scores: Scores) -> None:
-        scored = np.isfinite(columns["max_abs_diff"])
-        lists = {name: join_scores(each, ",", ".").to_pylist() for name, each in scores.items()}
-        lines = []
-        for row, is_scored in enumerate(scored.tolist()):
-            info = [f"BIOQ_STATUS={columns['status'][row]}"]
-            if columns["genome_ref"][row]:
-                info.append(f"BIOQ_GENOME_REF={columns['genome_ref'][row]}")
-            if is_scored:
-                info.append(f"BIOQ_MAX_ABS_DIFF={columns['max_abs_diff'][row]:.6g}")
-                info.append(f"BIOQ_MEAN_ABS_DIFF={columns['mean_abs_diff'][row]:.6g}")
-                info.append(f"BIOQ_TOP_TARGET={columns['top_target'][row].translate(_ENCODED)}")
-                info += [f"BIOQ_{name.upper()}={texts[row]}" for name, texts in lists.items()]
-            fixed = [str(columns[name][row]) for name in _DEEPSEA_COLUMNS]
-            lines.append("\t".join([*fixed, ".", ".", ";".join(info)]) + "\n")
+        fields = [_fields(name, _texts(columns[name], kind)) for name, (kind, _) in _INFO.items()]
+        for index, (name, (kind, _)) in enumerate(_GROUP_INFO.items()):
+            of_groups = [_texts(columns[group[index]], kind) for group in self._groups]
+            fields.append(_fields(name, [_joined(each) for each in zip(*of_groups, strict=True)]))
+        scored = np.isfinite(columns["max_abs_diff"]).tolist()
+        for name, each in scores.items():
+            lists = zip(join_scores(each, ",", ".").to_pylist(), scored, strict=True)
+            fields.append(_fields(name, [text if is_scored else "" for text, is_scored in lists]))
+        fixed = zip(*(columns[name] for name in _DEEPSEA_COLUMNS), strict=True)
+        info = zip(*filter(None, fields), strict=True)
+        lines = (
+            "\t".join([*map(str, allele), ".", ".", ";".join(filter(None, about))]) + "\n"
+            for allele, about in zip(fixed, info, strict=True)
+        )
         self._file.write("".join(lines).encode())
+
+
+def _texts(values: npt.NDArray[Any], kind: str) -> list[str]:
+    """Return the value of a field of INFO for each allele; "" where the allele has none."""
+    if kind == "String":
+        return [str(value).translate(_ENCODED) for value in values]
+    form = "{:.0f}" if kind == "Integer" else "{:.6g}"
+    return ["" if value != value else form.format(value) for value in values.tolist()]
+
+
+def _joined(values: Sequence[str]) -> str:
+    """Return the values of a field that has several; "" if all are missing."""
+    return ",".join(value or "." for value in values) if any(values) else ""
+
+
+def _fields(name: str, texts: Sequence[str]) -> list[str]:
+    """Return a field of INFO for each allele; "" for an allele without a value."""
+    return [text and f"BIOQ_{name.upper()}={text}" for text in texts]
 
 
 def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
@@ -91,6 +128,12 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
         lines.append(f"##contig=<ID={name}{'' if length is None else f',length={length}'}>")
     for name, (kind, text) in _INFO.items():
         lines.append(f'##INFO=<ID=BIOQ_{name.upper()},Number=1,Type={kind},Description="{text}">')
+    groups = groups_in(layout.columns)
+    for name, (kind, text) in _GROUP_INFO.items() if groups else ():
+        lines.append(
+            f"##INFO=<ID=BIOQ_{name.upper()},Number={len(groups)},Type={kind},"
+            f'Description="{text}; one value per group, see BIOQ_GROUP">'
+        )
     number = len(layout.targets)
     for name in layout.scores:
         text = MEANING[name]
@@ -98,10 +141,16 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
             f"##INFO=<ID=BIOQ_{name.upper()},Number={number},Type=Float,"
             f'Description="{text}; one value a target, see BIOQ_TARGET">'
         )
-    for index, target in enumerate(layout.targets[NAME]):
-        quoted = target.replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'##BIOQ_TARGET=<ID=T{index},Description="{quoted}">')
+    lines += [
+        _named("TARGET", f"T{index}", name) for index, name in enumerate(layout.targets[NAME])
+    ]
+    lines += [_named("GROUP", f"G{index}", name) for index, name in enumerate(groups)]
     return "\n".join([*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", ""])
+
+
+def _named(kind: str, number: str, name: str) -> str:
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'##BIOQ_{kind}=<ID={number},Description="{quoted}">'
 
 
 def deepsea_files(path: Path, scores: tuple[str, ...]) -> dict[str, Path]:

@@ -125,6 +125,7 @@ def open_scorer(
             job.options,
             targets=table.targets,
             background=background,
+            group_by=table.group_by,
             held_out=held_out(job.run, model.config, names) if table.held_out else None,
         )
         report_other_genome(job.run, model.config, names.genome)

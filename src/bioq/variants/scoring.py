@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import UsageError
 from bioq.forward import BATCH_SIZE, Precision, Strands, predict_edits
-from bioq.genome import ContigNames, Genome, open_genome
+from bioq.genome import ContigNames
 from bioq.genome.alleles import (
     CONTIG_DIFFERS,
     EDGE_PADDED,
@@ -31,10 +30,8 @@ from bioq.genome.alleles import (
     read_allele_windows,
 )
 from bioq.genome.vcf import Variant
-from bioq.inputs import AlleleInput, alleles_of
 from bioq.models.device import choose_device, device_of
-from bioq.options import AtLeastOne, check_types, of_type, path_to, text_list
-from bioq.runs.folder import report_other_genome
+from bioq.options import AtLeastOne, check_types
 from bioq.runs.held_out import HeldOut
 from bioq.runs.trained_model import (
     TrainedModel,
@@ -45,26 +42,23 @@ from bioq.runs.trained_model import (
     members_of,
     require_module,
 )
-from bioq.tables import Kind, Layout
-from bioq.variants.background import Background, read_background, require_same_model
+from bioq.tables import Layout
+from bioq.variants.background import Background, require_same_model
+from bioq.variants.columns import (
+    COLUMNS,
+    RANKING,
+    TOP_DIFF,
+    TOP_TARGET,
+    empty_column,
+    group_columns,
+    groups_of,
+    top_targets,
+    with_groups,
+)
 from bioq.variants.scores import ScoreArray, compare, score_names, spread
 
 BLOCK = 1024
 """Alleles that are scored together."""
-
-COLUMNS: Mapping[str, Kind] = {
-    "chrom": "text",
-    "pos": "integer",
-    "id": "text",
-    "ref": "text",
-    "alt": "text",
-    "status": "text",
-    "genome_ref": "text",
-    "max_abs_diff": "number",
-    "mean_abs_diff": "number",
-    "top_target": "text",
-}
-"""The columns before the scores; the first five are those of the VCF."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ class ScoredBlock:
     """The scores of consecutive alleles."""
 
     columns: Mapping[str, npt.NDArray[Any]]
-    """`COLUMNS`, each `(alleles,)`."""
+    """`Scorer.columns`, each `(alleles,)`."""
     scores: Mapping[str, ScoreArray]
     """Score name -> float32 `(alleles, targets)`; NaN for alleles that were not scored."""
 
@@ -112,6 +106,7 @@ class Scorer:
         *,
         targets: Sequence[str] = (),
         background: Background | None = None,
+        group_by: str | None = None,
         held_out: HeldOut | None = None,
     ):
         self.device = device_of(require_module(model))
@@ -137,6 +132,11 @@ class Scorer:
             table = pd.DataFrame({NAME: numbers})
         self.chosen = select_targets(table, targets)
         self.targets = table.iloc[self.chosen].reset_index(drop=True)
+        self._names = table[NAME].to_numpy(dtype=object)
+        self.groups = groups_of(table, group_by)
+        """Group of targets -> its rows of the target table of the run."""
+        self.columns = with_groups(self.groups)
+        """The columns of every block, and their kinds."""
         if background is not None:
             require_same_model(background, self.fingerprint(), list(table[NAME]))
         self.statuses: Counter[str] = Counter()
@@ -165,7 +165,7 @@ class Scorer:
 
     def layout(self, scores: Iterable[str], metadata: Mapping[str, Any]) -> Layout:
         """Return the layout of a table with some of the scores."""
-        return Layout(COLUMNS, self.targets, tuple(scores), metadata)
+        return Layout(self.columns, self.targets, tuple(scores), metadata)
 
     def score_names(self) -> tuple[str, ...]:
         """Return the names of the scores of every block."""
@@ -202,13 +202,31 @@ class Scorer:
             name: np.full((len(block), len(self.targets)), np.nan, dtype=np.float32)
             for name in self.score_names()
         }
+        ranking = {
+            name: empty_column(kind, len(block))
+            for name, kind in self.columns.items()
+            if name in RANKING or name not in COLUMNS
+        }
         for model, rows in self._models(sites, scored):
             computed = self._scores(
                 model, [sites[row] for row in rows], [windows[row] for row in rows]
             )
             for name, values in computed.items():
                 scores[name][rows] = values[:, self.chosen]
-        return ScoredBlock(self._columns(block, sites, statuses, scored, scores["diff"]), scores)
+            for name, column in self._ranking(computed["diff"]).items():
+                ranking[name][rows] = column
+        columns = self._columns(block, sites, statuses, scored, scores["diff"])
+        return ScoredBlock(columns | ranking, scores)
+
+    def _ranking(self, diff: ScoreArray) -> dict[str, npt.NDArray[Any]]:
+        """Return `RANKING` and the columns of the groups, from the diffs of all targets."""
+        top = top_targets(diff, self.chosen)
+        columns = {TOP_TARGET: self._names[top], TOP_DIFF: diff[np.arange(len(diff)), top]}
+        for group, targets in self.groups.items():
+            among = np.intersect1d(targets, self.chosen)
+            if len(among):
+                columns[group_columns(group)[1]] = self._names[top_targets(diff, among)]
+        return columns
 
     def _is_scored(self, site: AlleleSite) -> bool:
         wanted = site.status != SWAPPED or self.options.score_swapped
@@ -295,10 +313,8 @@ class Scorer:
     ) -> dict[str, npt.NDArray[Any]]:
         size = np.abs(diff[scored])
         largest, mean = np.full((2, len(block)), np.nan)
-        top = np.full(len(block), "", dtype=object)
         if scored:
             largest[scored], mean[scored] = size.max(axis=1), size.mean(axis=1)
-            top[scored] = self.targets[NAME].to_numpy(dtype=object)[size.argmax(axis=1)]
         return {
             "chrom": _texts(variant.chrom for variant in block),
             "pos": np.array([variant.pos for variant in block], dtype=np.int64),
@@ -309,61 +325,7 @@ class Scorer:
             "genome_ref": _texts(site.genome_ref for site in sites),
             "max_abs_diff": largest,
             "mean_abs_diff": mean,
-            "top_target": top,
         }
-
-
-def score_variants(
-    model: nn.Module,
-    vcf: AlleleInput,
-    genome: str | Path | Genome,
-    *,
-    targets: Sequence[str] = (),
-    options: VariantOptions = VariantOptions(),
-    background: str | Path | None = None,
-    chrom_alias: Mapping[str, str] | None = None,
-) -> Iterator[pd.DataFrame]:
-    """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
-
-    `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
-    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, a name such as hg38 (see `open_genome`), or
-    an open genome; `targets` are globs (see `select_targets`), all by default. The columns are
-    `COLUMNS`, then SCORE:TARGET for each score of `SCORES` (of an ensemble also of
-    `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of `BACKGROUND_SCORES`).
-    Scores are NaN for an allele that cannot be scored;
-    the reason is its `status`. A table has at most `BLOCK` rows; memory does not grow.
-    Load `model` with `bioq.load`, so that targets have names. It is not changed.
-    Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
-    """
-    require_module(model)
-    text_list("targets", targets)
-    of_type("options", options, VariantOptions, "bioq.VariantOptions")
-    of_type(
-        "chrom_alias", {} if chrom_alias is None else chrom_alias, Mapping, "a mapping of names"
-    )
-    if not isinstance(genome, Genome):
-        with open_genome(path_to("genome", genome)) as opened:
-            yield from score_variants(
-                model,
-                vcf,
-                opened,
-                targets=targets,
-                options=options,
-                background=background,
-                chrom_alias=chrom_alias,
-            )
-        return
-    known = None if background is None else read_background(path_to("background", background))
-    if isinstance(model, TrainedModel):
-        report_other_genome("the model", model.config, genome)
-    names = ContigNames(genome, chrom_alias or {})
-    scorer = Scorer(model, names, options, targets=targets, background=known)
-    for block in scorer.score(alleles_of(vcf, names)):
-        frames = [pd.DataFrame(dict(block.columns))]
-        for name, values in block.scores.items():
-            columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
-            frames.append(pd.DataFrame(values, columns=columns))
-        yield pd.concat(frames, axis=1)
 
 
 def _reasons(site: AlleleSite) -> Iterator[str]:

@@ -34,6 +34,9 @@ class VariantTableOptions:
     sign_agreement, with --background also evalue and zscore; by default all."""
     background: Path | None = None
     """File written by 'bioq background' with this model; adds E-values and z-scores."""
+    group_by: str | None = None
+    """Column of the target table, such as cell: adds score_phred and top_target of each group of
+    targets that have the same value in it."""
     held_out: bool = False
     """Of an ensemble: score each allele only with the members whose training has not seen its
     contig."""

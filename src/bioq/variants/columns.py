@@ -1,0 +1,127 @@
+"""The columns of an allele: those that are written before its scores, in every format.
+
+`COLUMNS` are always there; with a column of the target table to group by, `score_phred` and
+`top_target` follow for each group of targets.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq.errors import UsageError, nearest, some
+from bioq.tables import Kind
+
+TOP_TARGET, TOP_DIFF = "top_target", "top_diff"
+SCORE_PHRED, BACKGROUND_N = "score_phred", "background_n"
+
+COLUMNS: Mapping[str, Kind] = {
+    "chrom": "text",
+    "pos": "integer",
+    "id": "text",
+    "ref": "text",
+    "alt": "text",
+    "status": "text",
+    "genome_ref": "text",
+    "max_abs_diff": "number",
+    "mean_abs_diff": "number",
+    TOP_TARGET: "text",
+    TOP_DIFF: "number",
+    SCORE_PHRED: "number",
+    BACKGROUND_N: "number",
+}
+"""The columns of every table of alleles, in order; the first five are those of the VCF."""
+
+COLUMN_MEANING: Mapping[str, str] = {
+    "chrom": "contig, in the spelling of the input",
+    "pos": "position of the first base of ref, counted from 1",
+    "id": "ID of the input; . if it has none",
+    "ref": "reference allele",
+    "alt": "alternative allele",
+    "status": "scored, or the reason why the allele has no score",
+    "genome_ref": "letters of the genome in place of ref, if they differ",
+    "max_abs_diff": "largest absolute diff of the chosen targets",
+    "mean_abs_diff": "mean absolute diff of the chosen targets",
+    TOP_TARGET: "target with the smallest E-value of all targets; without a background, chosen "
+    "target with the largest absolute diff",
+    TOP_DIFF: "diff of top_target",
+    SCORE_PHRED: "-10 log10 of the share of background variants whose smallest E-value of all "
+    "targets is at most that of the allele",
+    BACKGROUND_N: "background variants that the allele was compared with",
+}
+"""What each of `COLUMNS` means."""
+
+RANKING = (TOP_TARGET, TOP_DIFF, SCORE_PHRED, BACKGROUND_N)
+"""The columns that are computed with the scores, from all targets of a run."""
+_MOST_VALUES = 3
+
+Rows = npt.NDArray[np.int64]
+"""Rows of a target table."""
+
+
+def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, Rows]:
+    """Return {value of a column of a target table: the targets that have it}, in table order.
+
+    A target whose cell is empty is in no group; without a column there is no group. Raises
+    UsageError if the table has no such column, or all its cells are empty.
+    """
+    if column is None:
+        return {}
+    if column not in table:
+        names = [str(name) for name in table.columns]
+        near = nearest(column, names, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"group by {column!r}: the target table has no such column; {hint}its columns are "
+            f"{some(names, 10)}"
+        )
+    rows = table.reset_index(drop=True).groupby(column, sort=False).indices
+    found = {str(value): np.asarray(at, np.int64) for value, at in rows.items() if str(value)}
+    if not found:
+        raise UsageError(f"group by {column!r}: all its cells of the target table are empty")
+    return found
+
+
+def group_columns(group: str) -> tuple[str, str]:
+    """Return the names of the columns of a group of targets: its score_phred and top_target."""
+    return f"{SCORE_PHRED}:{group}", f"{TOP_TARGET}:{group}"
+
+
+def groups_in(columns: Iterable[str]) -> list[str]:
+    """Return the groups whose columns are among some columns, in order."""
+    start = f"{SCORE_PHRED}:"
+    return [name.removeprefix(start) for name in columns if name.startswith(start)]
+
+
+def with_groups(groups: Mapping[str, Rows]) -> dict[str, Kind]:
+    """Return `COLUMNS`, then the columns of each group, with their kinds."""
+    columns = dict(COLUMNS)
+    for group in groups:
+        phred, top = group_columns(group)
+        columns |= {phred: "number", top: "text"}
+    return columns
+
+
+def empty_column(kind: Kind, rows: int) -> npt.NDArray[np.generic]:
+    """Return a column without values: NaN, or empty texts."""
+    if kind == "text":
+        return np.full(rows, "", dtype=object)
+    return np.full(rows, np.nan)
+
+
+def top_targets(
+    diff: npt.NDArray[np.float32], targets: Rows, above: npt.NDArray[np.int64] | None = None
+) -> Rows:
+    """Return the top target of each allele among some targets, as rows of the target table.
+
+    It is the target with the fewest background variants `above` it, `(alleles, all targets)`, or
+    of several such targets, and without a background, the one with the largest |diff|; of
+    several such targets the first.
+    """
+    size = np.abs(diff[:, targets])
+    if above is not None:
+        among = above[:, targets]
+        size = np.where(among == among.min(axis=1, keepdims=True), size, -1)
+    chosen: Rows = targets[size.argmax(axis=1)]
+    return chosen

@@ -1,0 +1,74 @@
+"""The scored alleles of a VCF as pandas tables, for Python."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from bioq.dataset.targets import NAME
+from bioq.genome import ContigNames, Genome, open_genome
+from bioq.inputs import AlleleInput, alleles_of
+from bioq.options import of_type, path_to, text, text_list
+from bioq.runs.folder import report_other_genome
+from bioq.runs.trained_model import TrainedModel, require_module
+from bioq.variants.background import read_background
+from bioq.variants.scoring import Scorer, VariantOptions
+
+
+def score_variants(
+    model: nn.Module,
+    vcf: AlleleInput,
+    genome: str | Path | Genome,
+    *,
+    targets: Sequence[str] = (),
+    options: VariantOptions = VariantOptions(),  # noqa: B008 frozen
+    background: str | Path | None = None,
+    group_by: str | None = None,
+    chrom_alias: Mapping[str, str] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
+
+    `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
+    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, a name such as hg38 (see `open_genome`), or
+    an open genome; `targets` are globs (see `select_targets`), all by default. The columns are
+    `COLUMNS`, then, with `group_by` (a column of the target table), score_phred:GROUP and
+    top_target:GROUP for each of its values, then SCORE:TARGET for each score of `SCORES` (of an
+    ensemble also of `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of
+    `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored; the reason is its
+    `status`. A table has at most `BLOCK` rows; memory does not grow.
+    Load `model` with `bioq.load`, so that targets have names. It is not changed.
+    Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
+    """
+    require_module(model)
+    if group_by is not None:
+        text("group_by", group_by)
+    text_list("targets", targets)
+    of_type("options", options, VariantOptions, "bioq.VariantOptions")
+    of_type(
+        "chrom_alias", {} if chrom_alias is None else chrom_alias, Mapping, "a mapping of names"
+    )
+    if not isinstance(genome, Genome):
+        with open_genome(path_to("genome", genome)) as opened:
+            yield from score_variants(
+                model,
+                vcf,
+                opened,
+                targets=targets,
+                options=options,
+                background=background,
+                group_by=group_by,
+                chrom_alias=chrom_alias,
+            )
+        return
+    known = None if background is None else read_background(path_to("background", background))
+    if isinstance(model, TrainedModel):
+        report_other_genome("the model", model.config, genome)
+    names = ContigNames(genome, chrom_alias or {})
+    scorer = Scorer(model, names, options, targets=targets, background=known, group_by=group_by)
+    for block in scorer.score(alleles_of(vcf, names)):
+        frames = [pd.DataFrame(dict(block.columns))]
+        for name, values in block.scores.items():
+            columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
+            frames.append(pd.DataFrame(values, columns=columns))
+        yield pd.concat(frames, axis=1)

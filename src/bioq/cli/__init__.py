@@ -62,6 +62,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
 """Command -> where its function is, and its line in the list; in the order of the work."""
 _RANK_COMMANDS: Mapping[str, tuple[str, str]] = {
     "fit": ("bioq.cli.rank:fit", "Fit a score to two sets of alleles."),
+    "apply": ("bioq.cli.rank:apply", "Add a fitted score to the alleles of a VCF."),
 }
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
     "fetch": ("bioq.cli.data:fetch", "Download the DeepSEA training bundle."),

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bioq.cli.options import FLAGS, ChromAlias, Force, Run
+from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force, Run
 from bioq.cli.tables import print_line, print_path, print_table
 from bioq.progress import say
 from bioq.runs.named import resolve_run
-from bioq.variants import VariantJob, VariantOptions
-from bioq.variants.second_stage import Extras, Report, fit_rank
+from bioq.variants import VariantJob, VariantOptions, VariantTableOptions
+from bioq.variants.second_stage import Extras, Report, apply_rank, fit_rank
 from bioq.variants.second_stage.quality import Quality
 
 Vcf = Annotated[Path, Parameter(allow_leading_hyphen=True)]
@@ -72,6 +72,59 @@ def fit(
     job = VariantJob(resolve_run(run), positives, genome, chrom_alias, options)
     report = fit_rank(job, negatives, out, Extras(track, genes, background), force=force)
     _print(report)
+    print_path(out)
+
+
+def apply(
+    rank: Path,
+    source: AlleleInput,
+    more: tuple[str, ...] = (),
+    /,
+    *,
+    run: Run,
+    genome: Path,
+    out: Path,
+    track: Tracks = (),
+    background: Path | None = None,
+    group_by: str | None = None,
+    chrom_alias: ChromAlias = None,
+    options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
+    force: Force = False,
+) -> None:
+    """Add the score of 'bioq rank fit' to the alleles of a VCF.
+
+    The output has the columns of 'bioq variants' without the scores of targets, and the column
+    rank_score: the probability, among alleles mixed as those of the fit, that an allele is one of
+    the positives. Alleles that were not scored have a row without it.
+
+    For example:
+
+        bioq rank apply rank mine.vcf.gz --run run --genome hg38 --out ranked.tsv
+        bioq rank apply rank mine.vcf.gz --run run --genome hg38 --out ranked.tsv \\
+            --track phyloP100way.bw
+
+    Parameters
+    ----------
+    rank
+        Folder that 'bioq rank fit' wrote.
+    more
+        More variants, after a variant.
+    genome
+        Genome of the positions, in the same build: FASTA (plain, gzip or bgzip), 2bit, or a name
+        such as hg38, which is downloaded once from UCSC.
+    out
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5 or .h5ad.
+    background
+        File written by 'bioq background' with this run; adds score_phred.
+    group_by
+        Column of the target table, such as cell: adds score_phred and top_target of each group of
+        targets that have the same value in it.
+    """
+    job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)
+    table = VariantTableOptions(background=background, group_by=group_by)
+    summary = apply_rank(job, rank, out, table, tracks=track, force=force)
+    for line in summary.lines():
+        say(line)
     print_path(out)
 
 

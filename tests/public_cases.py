@@ -46,6 +46,7 @@ ELSEWHERE = {
     "bioq.metrics.f1_of_yes": "takes shares that were computed: test_constants.py",
     "bioq.motifs.danq_jaspar_motifs": "has no argument",
     "bioq.variants.make_background": "takes a job of the command line: test_variant_background.py",
+    "bioq.variants.own_background": "takes a folder that was found: test_random_background.py",
     "bioq.variants.variant_files": "takes paths of the command line: test_variant_formats.py",
     "bioq.variants.write_variants": "takes a job of the command line: test_variants.py",
 }
@@ -695,6 +696,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             is_slow=True,
             kept=["resume", "force"],
         ),
+        "bioq.variants.run_background": Case({"run": path(world.run)}),
         "bioq.variants.read_background": Case(
             {"path": Argument(None, path(world.run).refused)}, is_slow=True
         ),

@@ -25,7 +25,8 @@ from bioq.variants import (
     score_variants,
     write_variants,
 )
-from bioq.variants.background import EffectCounts, size_keys, write_background
+from bioq.variants.background_file import write_background
+from bioq.variants.effect_counts import counting, size_keys
 from bioq.variants.scores import compare, log2_odds
 
 STEP = 2.0**-8
@@ -140,15 +141,19 @@ def test_effects_counted_in_parts_are_those_counted_at_once(tmp_path: Path) -> N
     random = np.random.default_rng(0)
     ref, alt = random.random((2, 1, 50, 3), dtype=np.float32)
     scores = compare(ref, alt)
-    once, parts = EffectCounts(3), EffectCounts(3)
-    once.add(scores)
-    for rows in (slice(0, 7), slice(7, 50)):
-        parts.add({name: values[rows] for name, values in scores.items()})
-    for counted, name in ((once, "once.npz"), (parts, "parts.npz")):
-        write_background(tmp_path / name, counted, ["a", "b", "c"], {"model": "m"})
-    left, right = (read_background(tmp_path / name) for name in ("once.npz", "parts.npz"))
-    np.testing.assert_array_equal(left.larger, right.larger)
-    np.testing.assert_allclose(left.root_mean_square, right.root_mean_square)
+    kinds = random.random(50) < 0.3
+    table = pd.DataFrame({"name": ["a", "b", "c"]})
+    for name, blocks in (("once", [(0, 50)]), ("parts", [(0, 7), (7, 50)])):
+        with counting(tmp_path / name, 3, 50) as counted:
+            for start, end in blocks:
+                rows = slice(start, end)
+                counted.add({key: each[rows] for key, each in scores.items()}, kinds[rows])
+            write_background(tmp_path / f"{name}.npz", counted, table, {"model": "m"})
+    left, right = (read_background(tmp_path / f"{name}.npz") for name in ("once", "parts"))
+    for first, second in zip(left.references, right.references, strict=True):
+        np.testing.assert_array_equal(first.above, second.above)
+        np.testing.assert_array_equal(first.rank_counts, second.rank_counts)
+        np.testing.assert_allclose(first.root_mean_square, second.root_mean_square)
 
 
 def test_a_background_of_another_model_is_refused(

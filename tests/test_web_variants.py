@@ -274,7 +274,7 @@ def test_swapped_alleles_are_scored_on_request_as_by_the_command(
         if ":" in column:
             np.testing.assert_allclose(result[column], expected[column], atol=2e-5)
         elif "diff" not in column and column != "top_target":
-            assert result[column].tolist() == expected[column].tolist()
+            pd.testing.assert_series_equal(result[column], expected[column])
     page = html.unescape(answer.text)
     if score_swapped:
         assert "scored only on request, as here; the change is still ALT minus REF" in page

@@ -43,7 +43,8 @@ from bioq.runs.weights import (
 from bioq.tables import Layout
 from bioq.training.interrupted import progress_of
 from bioq.training.state import load_state, start_state
-from bioq.variants.background import EffectCounts, read_background, write_background
+from bioq.variants.background_file import read_background, write_background
+from bioq.variants.effect_counts import counting
 from bioq.variants.second_stage.logistic import Fit, Scaling
 from bioq.variants.second_stage.rank_file import RANK_FILE, Rank, read_rank, write_rank
 
@@ -109,9 +110,10 @@ class Folders:
         assert main(f"ensemble {self.run} {other} --out {self.ensemble}".split()) == 0
         self.background = home / "other" / "b.npz"
         self.background.parent.mkdir()
-        effects = EffectCounts(TARGETS)
-        effects.add(_EFFECTS)
-        write_background(self.background, effects, ["a", "b"], {"model": "m", "contigs": {"1": 5}})
+        table = pd.DataFrame({"name": ["a", "b"], "cell": ["x", "x"]})
+        with counting(self.background, TARGETS, len(_EFFECTS["diff"])) as effects:
+            effects.add(_EFFECTS, _KINDS)
+            write_background(self.background, effects, table, {"model": "m", "contigs": {"1": 5}})
         self.rank = home / "rank"
         _write_rank(self.rank)
         self._write_outputs()
@@ -206,7 +208,8 @@ class Folders:
 
     def read_background(self) -> None:
         background = read_background(self.background)
-        background.scores(_EFFECTS)
+        background.compare(_EFFECTS, _KINDS)
+        background.phreds(np.arange(len(background.targets)))
         dict(background.contig_lengths)
 
     def _write_outputs(self) -> None:
@@ -229,6 +232,7 @@ class Folders:
 
 _ones = np.ones((3, TARGETS), dtype=np.float32)
 _EFFECTS = {"diff": _ones, "log2_odds_ratio": _ones}
+_KINDS = np.arange(len(_ones)) % 2 == 1
 _ARRAYS = ("sequence", "labels", "mask_rows", "mask", "bins")
 _FOLD = tuple(f"fold-2/{name}.npy" for name in _ARRAYS)
 

@@ -1,6 +1,7 @@
 """`bioq import`."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -8,6 +9,8 @@ from cyclopts import Parameter
 from bioq.cli.options import Force
 from bioq.cli.tables import print_path
 from bioq.models.sizes import SecondLstm
+from bioq.progress import say
+from bioq.published.data import GENOME
 from bioq.published.import_model import import_model as import_published
 from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
@@ -36,6 +39,7 @@ def import_model(
     For example:
 
         bioq import deepsea --out deepsea
+        bioq background deepsea --random 100000 --genome hg19
         bioq predict deepsea --genome hg19 regions.bed --out predictions.parquet
         bioq import DanQ_bestmodel.hdf5 --out danq
 
@@ -63,3 +67,7 @@ def import_model(
         force=force,
     )
     print_path(out)
+    say(
+        f"it has no background yet, for E-values and ranks of variants; 'bioq background "
+        f"{quote(str(out))} --random 100000 --genome {GENOME}' makes one"
+    )

@@ -10,10 +10,12 @@ from bioq.published.data import GENOME
 from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
 from bioq.runs.fetched import cached_runs
-from bioq.runs.folder import read_config, read_members
+from bioq.runs.folder import BACKGROUND, read_config, read_members
 from bioq.runs.named import RUNS, resolve_run
 
-_HEADING = ["name", "model", "targets", "organism", "genome", "size", "licence", "where"]
+_HEADING = [
+    *("name", "model", "targets", "organism", "genome", "background", "size", "licence", "where")
+]
 _LONGEST_NAME = 40
 """A web address with its checksum is longer, and would move the other columns off the screen."""
 
@@ -24,7 +26,8 @@ def models(run: str | None = None, /) -> None:
     Every command takes a name of the first column as its run, unless a file or folder here has this
     name. The list has the runs that come with BioQ, and the addresses that were downloaded before,
     which need no network any more. It also has the published networks: their last column has the
-    command that makes a run of them first.
+    command that makes a run of them first. A run with a background gives E-values and ranks of
+    variants without an option.
 
     For example:
 
@@ -58,11 +61,12 @@ def _row(name: str, folder: Path, licence: str, remedy: str) -> list[str]:
         config = read_config(folder)
         members = read_members(folder, config)
     except BioqError:
-        return [name, "", "", "", "", in_mb, "", f"damaged; {remedy}"]
+        return [name, "", "", "", "", "", in_mb, "", f"damaged; {remedy}"]
     model = ", ".join(dict.fromkeys(each.model["name"] for _, each in members))
     model = f"{len(members)} x {model}" if members else config.model["name"]
     organism = GENOMES.get(config.genome_build, "").partition(",")[0]
-    facts = [model, f"{config.model['targets']:,}", organism, config.genome_build]
+    has_background = "yes" if (folder / BACKGROUND).exists() else "no"
+    facts = [model, f"{config.model['targets']:,}", organism, config.genome_build, has_background]
     return [name, *facts, in_mb, licence, str(folder)]
 
 
@@ -71,6 +75,6 @@ def _of_publications() -> Iterator[list[str]]:
     publications = {layout.name: layout.publication for layout in LAYOUTS}
     for name in NAMED:
         publication = publications[name]
-        facts = [name, f"{publication.targets:,}", "human", GENOME]
+        facts = [name, f"{publication.targets:,}", "human", GENOME, "no"]
         where = f"'bioq import {name} --out {name}' makes a run"
         yield [name, *facts, "", publication.licence, where]

@@ -67,7 +67,8 @@ def fit(
     genes
         GTF, GFF or BED of genes, to compare with the distance to the nearest start of a transcript.
     background
-        File written by 'bioq background' with this run, to compare with score_phred.
+        File written by 'bioq background' with this run, to compare with score_phred. By default
+        RUN/background.npz, if the run has one; none: no background.
     """
     job = VariantJob(resolve_run(run), positives, genome, chrom_alias, options)
     report = fit_rank(job, negatives, out, Extras(track, genes, background), force=force)
@@ -115,7 +116,8 @@ def apply(
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5 or .h5ad.
     background
-        File written by 'bioq background' with this run; adds score_phred.
+        File written by 'bioq background' with this run; adds score_phred. By default
+        RUN/background.npz, if the run has one; none: no background.
     group_by
         Column of the target table, such as cell: adds score_phred and top_target of each group of
         targets that have the same value in it.

@@ -41,7 +41,7 @@ def variants(
     reason why not. A table of the statuses is printed at the end; if no allele could be scored,
     the command ends with exit status 1. The scores per target are the
     probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
-    ratio; with --background also E-value and z-score.
+    ratio; with a background ('bioq background') also E-value and z-score.
 
     For example:
 
@@ -78,7 +78,7 @@ def variants(
         if resume:
             raise UsageError("--resume continues the parts of --ray; add --ray")
         summary = write_variants(job, out, table, force=force)
-        files = variant_files(out, table)
+        files = variant_files(out, table.of_run(job.run))
     for line in summary.lines():
         say(line)
     for file in files:

@@ -50,8 +50,9 @@ def write_variants_on_ray(
     `write_variants`. Raises BioqError for malformed input, before anything is written.
     """
     import_ray(cluster)
+    table = table.of_run(job.run)
     check_folder(out, resume=resume, force=force)
-    refuse_input(out, *job.inputs(), job.run, table.background)
+    refuse_input(out, *job.inputs(), job.run, table.background_file)
     _check(job.options, table)
     names = table.score_names(is_ensemble=job.is_ensemble())
     # This machine reads the genome and never predicts.
@@ -103,6 +104,7 @@ def _identity(
     cluster: ClusterOptions,
 ) -> dict[str, Any]:
     """Return the JSON values that must be the same to resume."""
+    background = table.background_file
     return {
         "command": "variants",
         "run": job.run.resolve().name,
@@ -112,7 +114,7 @@ def _identity(
         "genome": job.genome.name,
         "targets": list(table.targets),
         "scores": list(scores),
-        "background": None if table.background is None else sha256(stored(table.background)),
+        "background": None if background is None else sha256(stored(background)),
         "group_by": table.group_by,
         "chrom_alias": None if job.chrom_alias is None else sha256(stored(job.chrom_alias)),
         "shard": cluster.ray_shard,

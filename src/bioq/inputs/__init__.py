@@ -1,6 +1,13 @@
 """The inputs of a trained model: sequences, regions and variants, as a stream of windows."""
 
-from bioq.inputs.alleles import AlleleInput, Alleles, alleles_name, alleles_of, open_alleles
+from bioq.inputs.alleles import (
+    AlleleInput,
+    Alleles,
+    AlleleSource,
+    alleles_name,
+    alleles_of,
+    open_alleles,
+)
 from bioq.inputs.files import input_file
 from bioq.inputs.loci import Loci, Locus, open_loci
 from bioq.inputs.places import (
@@ -12,6 +19,7 @@ from bioq.inputs.places import (
     require_genome,
     sequence_file,
 )
+from bioq.inputs.random_snvs import RandomSnvs
 from bioq.inputs.regions import RegionWindows
 from bioq.inputs.sequences import SequenceWindows
 from bioq.inputs.typed_variant import VariantWindows
@@ -20,10 +28,12 @@ from bioq.inputs.windows import WindowBatch, Windows
 __all__ = [
     "PLACES",
     "AlleleInput",
+    "AlleleSource",
     "Alleles",
     "Loci",
     "Locus",
     "Place",
+    "RandomSnvs",
     "RegionWindows",
     "SequenceWindows",
     "Source",

@@ -1,10 +1,11 @@
-"""The alleles of a VCF, or of variants that a user has typed, which can be read several times."""
+"""The alleles of a VCF, of typed variants, or random ones, which can be read several times."""
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bioq.errors import UsageError
 from bioq.files import sha256
@@ -21,10 +22,13 @@ from bioq.genome.vcf import (
 from bioq.genome.vcf_header import VcfHeader
 from bioq.inputs.files import input_file
 from bioq.inputs.places import find_place
+from bioq.inputs.random_snvs import RandomSnvs, draw_snvs
 from bioq.inputs.typed_variant import refuse_bed
 
 AlleleInput = str | Path | Sequence[str]
 """VCF or BCF, compressed or not, `-` for standard input; or one or more variants as text."""
+AlleleSource = AlleleInput | RandomSnvs
+"""What a user gives, or random SNVs of the genome."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,28 @@ class Alleles:
     read: Callable[[], Iterator[Variant]]
     sha256: Callable[[], str]
     """Returns the SHA-256 of the file, or of the texts of the variants."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What else is recorded about them, JSON values."""
 
 
 @contextlib.contextmanager
 def open_alleles(
-    source: AlleleInput, names: ContigNames, *, may_be_empty: bool = False
+    source: AlleleSource, names: ContigNames, *, may_be_empty: bool = False
 ) -> Iterator[Alleles]:
-    """Yield the alleles of a VCF or of typed variants, after a check of every line.
+    """Yield the alleles of a VCF or of typed variants, after a check of every line; or random ones.
 
     Raises BioqError, with the line, for malformed input, and UsageError for a region, and for a
     VCF among several inputs. With `may_be_empty` a VCF may have no record after its header.
     """
+    if isinstance(source, RandomSnvs):
+        drawn = draw_snvs(names.genome, source)
+        yield Alleles(
+            VcfContent(len(drawn.alleles), drawn.contigs_drawn(), VcfHeader()),
+            drawn.variants,
+            drawn.sha256,
+            {"random_snvs": {**asdict(source), "in_cpg": drawn.in_cpg}},
+        )
+        return
     variants = _typed_variants(source, names)
     if variants is not None:
         content = VcfContent(
@@ -93,8 +108,10 @@ def alleles_of(source: AlleleInput, names: ContigNames) -> Iterator[Variant]:
     yield from read_variants(_texts(source)[0]) if variants is None else variants
 
 
-def alleles_name(source: AlleleInput) -> str:
+def alleles_name(source: AlleleSource) -> str:
     """Return the name of an input of alleles for metadata."""
+    if isinstance(source, RandomSnvs):
+        return f"{source.random:,} random SNVs, seed {source.seed}"
     texts = _texts(source)
     return input_name(Path(texts[0])) if len(texts) == 1 else " ".join(texts)
 

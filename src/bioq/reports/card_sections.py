@@ -1,4 +1,4 @@
-"""The sections of a run's card, as Markdown: use, data, training, scores, calibration, weights."""
+"""The sections of a run's card, as Markdown: use, data, training, scores, background, weights."""
 
 import re
 import textwrap
@@ -19,6 +19,7 @@ from bioq.plots.run import settings
 from bioq.runs.best_epoch import best_epoch, score_name
 from bioq.runs.calibration import read_calibration
 from bioq.runs.folder import (
+    BACKGROUND,
     BEST,
     RunConfig,
     has_history,
@@ -28,6 +29,7 @@ from bioq.runs.folder import (
     read_targets,
 )
 from bioq.runs.weights import weights_sha256
+from bioq.variants import read_background, run_background
 
 Rows = Sequence[Sequence[str]]
 
@@ -67,7 +69,10 @@ def described(run: Path) -> Described:
 
 def sections(run: Described) -> str:
     """Return the part of a card that BioQ writes, without a heading of its own."""
-    parts = (_summary, _use, _origin, _data, _training, _scores, _calibration, _limits, _weights)
+    parts = (
+        *(_summary, _use, _origin, _data, _training, _scores, _calibration, _background),
+        *(_limits, _weights),
+    )
     texts = ("\n".join(map(_wrapped, part(run))) for part in parts)
     return "\n\n".join(text for text in texts if text)
 
@@ -265,6 +270,23 @@ def _calibration(run: Described) -> Iterator[str]:
             text = f"{calibration.name}: {calibration.gained()}"
             found.append(f"- {plain(folder.resolve().name)}: {plain(text)}")
     yield from found or ["The probabilities are those of the network: not calibrated."]
+
+
+def _background(run: Described) -> Iterator[str]:
+    """Yield which variants are the background of a run that has one."""
+    file = run_background(run.folder)
+    if file is None:
+        return
+    background = read_background(file)
+    about = background.provenance
+    yield "## Background"
+    yield ""
+    yield (
+        f"`{BACKGROUND}` has the effects of {counted(background.variants, 'variant')} on every "
+        f"target: {plain(str(about.get('vcf', 'not known')))}, of the genome "
+        f"{plain(str(about.get('genome', 'not known')))}. `bioq variants` uses it for E-values "
+        "and ranks; `--background` names another one."
+    )
 
 
 def _limits(run: Described) -> Iterator[str]:

@@ -22,11 +22,20 @@ from bioq.files.inside import require_inside, require_kept
 from bioq.progress import say
 from bioq.runs.addresses import MAIN, Address, HubAddress
 from bioq.runs.calibration import CALIBRATION_FILE
-from bioq.runs.folder import BEST, CONFIG, HISTORY, MEMBERS, read_config, read_members, read_targets
+from bioq.runs.folder import (
+    BACKGROUND,
+    BEST,
+    CONFIG,
+    HISTORY,
+    MEMBERS,
+    read_config,
+    read_members,
+    read_targets,
+)
 from bioq.runs.origin import RECORD, Origin, origin_of, write_origin
 from bioq.runs.sites import Listing, RemoteFile, listing_of
 
-_FILES = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, HISTORY, "README.md", "LICENSE*")
+_FILES = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, BACKGROUND, HISTORY, "README.md", "LICENSE*")
 """What is downloaded of a run, and of a member of an ensemble: what commands read, and what people
 read. The state of a training is not."""
 _OF_EVALUATION = ("metrics.json", "per_target.tsv", "curves.csv", "calibration.csv")

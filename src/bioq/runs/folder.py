@@ -1,8 +1,9 @@
 """The run folder: `bioq train` writes it, and every command that uses a model reads it.
 
 RUN/model.safetensors (best by validation), last.safetensors, config.json, targets.tsv, history.csv,
-calibration.json (if calibrated), resume/state.safetensors. The folder of an ensemble (`ensemble`)
-has config.json, targets.tsv, calibration.json, and in members/ a run folder for each member.
+calibration.json (if calibrated), background.npz (if made), resume/state.safetensors. The folder of
+an ensemble (`ensemble`) has config.json, targets.tsv, calibration.json, background.npz, and in
+members/ a run folder for each member.
 """
 
 import json
@@ -48,6 +49,8 @@ HISTORY = "history.csv"
 STATE = "resume/state.safetensors"
 MEMBERS = "members"
 """The folder of the run folders that an ensemble averages."""
+BACKGROUND = "background.npz"
+"""The background of a run, which `bioq background` writes and `bioq variants` reads."""
 ENSEMBLE = "ensemble"
 """The name of the model in the `config.json` of an ensemble."""
 MOST_MEMBERS = 64
@@ -57,8 +60,8 @@ SEEN_SPLITS = ("train", "valid")
 FOLDER_KIND = FolderKind(
     CONFIG,
     (
-        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, STATE.split("/")[0], MEMBERS),
-        *("evaluation", "evaluation-*", "tensorboard"),
+        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, BACKGROUND, MEMBERS),
+        *(STATE.split("/")[0], "evaluation", "evaluation-*", "tensorboard"),
     ),
 )
 

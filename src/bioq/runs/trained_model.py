@@ -52,6 +52,7 @@ class TrainedModel(nn.Module):
         targets: pd.DataFrame,
         config: RunConfig,
         calibration: Calibration | None = None,
+        folder: Path | None = None,
     ):
         super().__init__()
         self.network = network
@@ -61,6 +62,9 @@ class TrainedModel(nn.Module):
         """The run's `config.json`."""
         self.calibration: Final = calibration
         """Applied to every probability that BioQ reports; None for a model without one."""
+        self.folder: Final = folder
+        """The run folder whose best weights and calibration the model has; None if it has others,
+        or was not loaded. The default background of its variants is there."""
         self.training = network.training
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -133,7 +137,13 @@ def load(
     if calibrated and weights == "best":
         without = TrainedModel(network, targets=targets, config=config)
         calibration = _matching_calibration(run, without)
-    model = TrainedModel(network, targets=targets, config=config, calibration=calibration)
+    model = TrainedModel(
+        network,
+        targets=targets,
+        config=config,
+        calibration=calibration,
+        folder=run if calibrated and weights == "best" else None,
+    )
     return model.to(device).eval()
 
 

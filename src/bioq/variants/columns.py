@@ -94,7 +94,7 @@ def groups_in(columns: Iterable[str]) -> list[str]:
     return [name.removeprefix(start) for name in columns if name.startswith(start)]
 
 
-def with_groups(groups: Mapping[str, Rows]) -> dict[str, Kind]:
+def with_groups(groups: Iterable[str]) -> dict[str, Kind]:
     """Return `COLUMNS`, then the columns of each group, with their kinds."""
     columns = dict(COLUMNS)
     for group in groups:
@@ -108,20 +108,3 @@ def empty_column(kind: Kind, rows: int) -> npt.NDArray[np.generic]:
     if kind == "text":
         return np.full(rows, "", dtype=object)
     return np.full(rows, np.nan)
-
-
-def top_targets(
-    diff: npt.NDArray[np.float32], targets: Rows, above: npt.NDArray[np.int64] | None = None
-) -> Rows:
-    """Return the top target of each allele among some targets, as rows of the target table.
-
-    It is the target with the fewest background variants `above` it, `(alleles, all targets)`, or
-    of several such targets, and without a background, the one with the largest |diff|; of
-    several such targets the first.
-    """
-    size = np.abs(diff[:, targets])
-    if above is not None:
-        among = above[:, targets]
-        size = np.where(among == among.min(axis=1, keepdims=True), size, -1)
-    chosen: Rows = targets[size.argmax(axis=1)]
-    return chosen

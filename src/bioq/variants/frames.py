@@ -12,7 +12,9 @@ from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import of_type, path_to, text, text_list
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, require_module
-from bioq.variants.background import read_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background
+from bioq.variants.run_background import NO_BACKGROUND, run_background
 from bioq.variants.scoring import Scorer, VariantOptions
 
 
@@ -37,7 +39,9 @@ def score_variants(
     ensemble also of `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of
     `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored; the reason is its
     `status`. A table has at most `BLOCK` rows; memory does not grow.
-    Load `model` with `bioq.load`, so that targets have names. It is not changed.
+    `background` is by default that of the run from which `model` was loaded, if it has one; "none"
+    scores without one. Load `model` with `bioq.load`, so that targets have names.
+    It is not changed.
     Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
     """
     require_module(model)
@@ -61,7 +65,7 @@ def score_variants(
                 chrom_alias=chrom_alias,
             )
         return
-    known = None if background is None else read_background(path_to("background", background))
+    known = _background(model, background)
     if isinstance(model, TrainedModel):
         report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
@@ -72,3 +76,11 @@ def score_variants(
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))
         yield pd.concat(frames, axis=1)
+
+
+def _background(model: nn.Module, given: str | Path | None) -> Background | None:
+    """Return the background that was given, by default that of the model's run; None without."""
+    file = None if given is None else path_to("background", given)
+    if file is None and isinstance(model, TrainedModel) and model.folder is not None:
+        file = run_background(model.folder)
+    return None if file is None or file == NO_BACKGROUND else read_background(file)

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
-from bioq.inputs import AlleleInput, Alleles, alleles_name, open_alleles
+from bioq.inputs import Alleles, AlleleSource, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
-from bioq.progress import progress, say
-from bioq.runs.folder import files_of_run, read_config, report_other_genome
+from bioq.progress import duration, progress, say
+from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.variants.background import Background, EffectCounts, read_background, write_background
+from bioq.variants.background import Background
+from bioq.variants.background_file import read_background, write_background
+from bioq.variants.effect_counts import counting, length_changes
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -34,8 +37,8 @@ class VariantJob:
     """The alleles that are scored, the model and the genome that score them, and how."""
 
     run: Path
-    source: AlleleInput
-    """A VCF, or typed variants: see `inputs.open_alleles`."""
+    source: AlleleSource
+    """A VCF, typed variants, or random SNVs: see `inputs.open_alleles`."""
     genome: Path
     """FASTA or 2bit, or a name such as hg38 (see `genome.open_genome`)."""
     chrom_alias: Path | None = None
@@ -48,7 +51,8 @@ class VariantJob:
 
     def inputs(self) -> list[str | Path | None]:
         """Return the files that the job reads; an output must not be one of them."""
-        alleles = [self.source] if isinstance(self.source, str | Path) else self.source
+        source = () if isinstance(self.source, RandomSnvs) else self.source
+        alleles = [source] if isinstance(source, str | Path) else source
         return [*alleles, file_given(self.genome), self.chrom_alias, *files_of_run(self.run)]
 
 
@@ -64,8 +68,10 @@ def write_variants(
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
     is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
     computed. Raises BioqError for malformed input; then no output is left; and, before any work,
-    for an output that exists, unless `force` is given.
+    for an output that exists, unless `force` is given. A run that has a background is scored with
+    it, if the table does not name another one.
     """
+    table = table.of_run(job.run)
     names = table.score_names(is_ensemble=job.is_ensemble())
     _check_output(job, out, table, force=force)
     with (
@@ -82,7 +88,7 @@ def write_variants(
 
 
 def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summary:
-    """Score a set of common variants and write the distribution of their effects as `.npz`.
+    """Score common variants or random SNVs and write the distribution of their effects as `.npz`.
 
     Raises BioqError for malformed input, if no allele can be scored, and if `out` exists, unless
     `force` is given.
@@ -91,12 +97,21 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         raise UsageError(f"{out}: expected a name that ends in .npz")
     refuse_input(out, *job.inputs())
     require_absent(out, force=force)
-    with open_scorer(job) as scorer, open_alleles(job.source, scorer.names) as alleles:
-        effects = EffectCounts(len(scorer.targets))
-        for block in _blocks(scorer, alleles):
+    is_random = isinstance(job.source, RandomSnvs)
+    with (
+        open_scorer(job) as scorer,
+        open_alleles(job.source, scorer.names) as alleles,
+        counting(out, len(scorer.targets), alleles.content.alleles) as effects,
+    ):
+        if is_random:
+            say(_about_random(alleles, scorer.names.genome))
+        for block in _blocks(scorer, alleles, tells_time=is_random):
             scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
-            effects.add({name: values[scored] for name, values in block.scores.items()})
-        about = _provenance(scorer, job.source) | {
+            lengths = length_changes(block.columns["ref"][scored], block.columns["alt"][scored])
+            effects.add({name: each[scored] for name, each in block.scores.items()}, lengths)
+        about = {
+            **_provenance(scorer, job.source),
+            **alleles.about,
             "contigs": dict(scorer.names.genome.lengths),
             "vcf_sha256": alleles.sha256(),
             "statuses": dict(scorer.statuses),
@@ -106,7 +121,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         if not effects.variants:
             for line in summary.lines():  # the reasons of the error that follows
                 say(line)
-        write_background(out, effects, list(scorer.targets["name"]), about)
+        write_background(out, effects, scorer.targets, about)
         return summary
 
 
@@ -116,7 +131,7 @@ def open_scorer(
     table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
 ) -> Iterator[Scorer]:
     """Yield a run's model on an open genome, ready to score the targets of a table."""
-    background = None if table.background is None else read_background(table.background)
+    background = None if table.background_file is None else read_background(table.background_file)
     model = load(job.run).to(choose_device(job.options.device))
     with kept_streams(), open_names(job.genome, job.chrom_alias) as names:
         scorer = Scorer(
@@ -130,6 +145,8 @@ def open_scorer(
         )
         report_other_genome(job.run, model.config, names.genome)
         if background is not None:
+            if background.path == job.run / BACKGROUND:
+                say(f"{background.path}: the background of the run; --background none: without it")
             _compare_options(background, job.options)
             _compare_genomes(background, names.genome)
         yield scorer
@@ -161,11 +178,27 @@ def _compare_genomes(background: Background, genome: Genome) -> None:
         )
 
 
-def _blocks(scorer: Scorer, alleles: Alleles) -> Iterator[ScoredBlock]:
-    with progress("variants", alleles.content.alleles, "alleles") as advance:
-        for block in scorer.score(alleles.read()):
+def _about_random(alleles: Alleles, genome: Genome) -> str:
+    """Return a line about the random SNVs of a background."""
+    drawn = alleles.about["random_snvs"]
+    return (
+        f"{drawn['random']:,} random SNVs of {genome.title}, seed {drawn['seed']}; "
+        f"{drawn['in_cpg']:,} of them are C>T or G>A in a CpG"
+    )
+
+
+def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> Iterator[ScoredBlock]:
+    """Yield the scored alleles; with `tells_time`, say after the first block how long all take."""
+    total = alleles.content.alleles
+    started = time.monotonic()
+    with progress("variants", total, "alleles") as advance:
+        for number, block in enumerate(scorer.score(alleles.read())):
             yield block
-            advance(len(block.columns["chrom"]))
+            size = len(block.columns["chrom"])
+            advance(size)
+            if tells_time and number == 0 and size < total:
+                seconds = (time.monotonic() - started) * total / size
+                say(f"{total:,} alleles take about {duration(seconds)}")
 
 
 def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
@@ -178,7 +211,7 @@ def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
     }
 
 
-def table_metadata(scorer: Scorer, source: AlleleInput, scores: Sequence[str]) -> dict[str, Any]:
+def table_metadata(scorer: Scorer, source: AlleleSource, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
     known = {} if scorer.background is None else dict(scorer.background.provenance)
     known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
@@ -189,7 +222,7 @@ def table_metadata(scorer: Scorer, source: AlleleInput, scores: Sequence[str]) -
     }
 
 
-def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
+def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
     return {
         "bioq": __version__,
         "model": scorer.fingerprint(),
@@ -203,5 +236,5 @@ def _provenance(scorer: Scorer, source: AlleleInput) -> dict[str, Any]:
 def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
     for file in variant_files(out, table):
-        refuse_input(file, *job.inputs(), table.background)
+        refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

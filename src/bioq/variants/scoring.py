@@ -47,14 +47,11 @@ from bioq.variants.background import Background, require_same_model
 from bioq.variants.columns import (
     COLUMNS,
     RANKING,
-    TOP_DIFF,
-    TOP_TARGET,
     empty_column,
-    group_columns,
-    groups_of,
-    top_targets,
     with_groups,
 )
+from bioq.variants.effect_counts import length_changes
+from bioq.variants.ranking import Ranking
 from bioq.variants.scores import ScoreArray, compare, score_names, spread
 
 BLOCK = 1024
@@ -132,13 +129,11 @@ class Scorer:
             table = pd.DataFrame({NAME: numbers})
         self.chosen = select_targets(table, targets)
         self.targets = table.iloc[self.chosen].reset_index(drop=True)
-        self._names = table[NAME].to_numpy(dtype=object)
-        self.groups = groups_of(table, group_by)
-        """Group of targets -> its rows of the target table of the run."""
-        self.columns = with_groups(self.groups)
-        """The columns of every block, and their kinds."""
         if background is not None:
             require_same_model(background, self.fingerprint(), list(table[NAME]))
+        self._ranking = Ranking(table, self.chosen, group_by=group_by, background=background)
+        self.columns = with_groups(self._ranking.groups)
+        """The columns of every block, and their kinds."""
         self.statuses: Counter[str] = Counter()
         """Status -> alleles so far."""
         self.absent: Counter[str] = Counter()
@@ -207,26 +202,22 @@ class Scorer:
             for name, kind in self.columns.items()
             if name in RANKING or name not in COLUMNS
         }
+        lengths = length_changes((each.ref for each in block), (each.alt for each in block))
         for model, rows in self._models(sites, scored):
             computed = self._scores(
                 model, [sites[row] for row in rows], [windows[row] for row in rows]
             )
+            comparison = None
+            if self.background is not None:
+                comparison = self.background.compare(computed, lengths[rows])
+                computed |= comparison.scores
             for name, values in computed.items():
                 scores[name][rows] = values[:, self.chosen]
-            for name, column in self._ranking(computed["diff"]).items():
+            ranked = self._ranking.columns(computed["diff"], comparison, lengths[rows])
+            for name, column in ranked.items():
                 ranking[name][rows] = column
         columns = self._columns(block, sites, statuses, scored, scores["diff"])
         return ScoredBlock(columns | ranking, scores)
-
-    def _ranking(self, diff: ScoreArray) -> dict[str, npt.NDArray[Any]]:
-        """Return `RANKING` and the columns of the groups, from the diffs of all targets."""
-        top = top_targets(diff, self.chosen)
-        columns = {TOP_TARGET: self._names[top], TOP_DIFF: diff[np.arange(len(diff)), top]}
-        for group, targets in self.groups.items():
-            among = np.intersect1d(targets, self.chosen)
-            if len(among):
-                columns[group_columns(group)[1]] = self._names[top_targets(diff, among)]
-        return columns
 
     def _is_scored(self, site: AlleleSite) -> bool:
         wanted = site.status != SWAPPED or self.options.score_swapped
@@ -272,8 +263,6 @@ class Scorer:
         scores = compare(ref, alt)
         if is_ensemble(model):
             scores |= spread((alts - refs).mean(axis=1), scores["diff"])
-        if self.background is not None:
-            scores |= self.background.scores(scores)
         return scores
 
     def _predict(

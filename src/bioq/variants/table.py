@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
+from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
 Format = Literal["table", "deepsea"]
@@ -33,7 +34,8 @@ class VariantTableOptions:
     """Scores to write: some of diff, log2_odds_ratio, ref, alt, of an ensemble also diff_sd and
     sign_agreement, with --background also evalue and zscore; by default all."""
     background: Path | None = None
-    """File written by 'bioq background' with this model; adds E-values and z-scores."""
+    """File written by 'bioq background' with this model; adds E-values and z-scores. By default
+    RUN/background.npz, if the run has one; none: no background."""
     group_by: str | None = None
     """Column of the target table, such as cell: adds score_phred and top_target of each group of
     targets that have the same value in it."""
@@ -46,21 +48,34 @@ class VariantTableOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.held_out and self.background is not None:
+        if self.held_out and self.background_file is not None:
             raise UsageError(
                 "--held-out with --background: the background has the effects of all members; "
                 "run without one of the two"
             )
 
+    @property
+    def background_file(self) -> Path | None:
+        """The file of the background; None without one."""
+        return None if self.background == NO_BACKGROUND else self.background
+
+    def of_run(self, run: Path) -> "VariantTableOptions":
+        """Return the options with the background of a run, if none is given."""
+        if self.held_out:  # the background has the effects of all members
+            return replace(self, background=NO_BACKGROUND)
+        return replace(self, background=chosen_background(self.background, run))
+
     def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
         """Return the scores of the table. Raises UsageError for a score that is not available."""
-        available = score_names(is_ensemble=is_ensemble, has_background=self.background is not None)
+        available = score_names(
+            is_ensemble=is_ensemble, has_background=self.background_file is not None
+        )
         if self.format == "deepsea":
             available = tuple(name for name in available if name in DEEPSEA_SCORES)
         for name in self.scores:
             if name not in available:
                 hint = ""
-                if name in BACKGROUND_SCORES and self.background is None:
+                if name in BACKGROUND_SCORES and self.background_file is None:
                     hint = f"; {name} needs --background"
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"

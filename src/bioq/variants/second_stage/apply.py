@@ -38,8 +38,9 @@ def apply_rank(
     `folder` was written by `fit_rank` with the same run; `tracks` are its tracks, in any order.
     Raises BioqError for malformed input and for another run or other tracks.
     """
+    table = table.of_run(job.run)
     require_ending(out, table)
-    refuse_input(out, *job.inputs(), table.background, *tracks)
+    refuse_input(out, *job.inputs(), table.background_file, *tracks)
     require_absent(out, force=force)
     rank = read_rank(folder)
     with (

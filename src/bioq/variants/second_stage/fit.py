@@ -50,7 +50,8 @@ class Extras:
     genes: Path | None = None
     """GTF, GFF or BED of genes: adds the distance to the nearest TSS as a plain score."""
     background: Path | None = None
-    """Background of the run: adds score_phred as a plain score."""
+    """Background of the run: adds score_phred as a plain score. By default RUN/background.npz, if
+    the run has one; none: no background."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ def fit_rank(
     """
     replaces = FOLDER_KIND if force else None
     positives = Path(str(job.source))
-    refuse_input(out, *job.inputs(), negatives, extras.genes, extras.background, *extras.tracks)
+    table = VariantTableOptions(background=extras.background).of_run(job.run)
+    read = (negatives, extras.genes, table.background_file, *extras.tracks)
+    refuse_input(out, *job.inputs(), *read)
     require_absent(out, replaces=replaces)
     with (
-        open_scorer(job, VariantTableOptions(background=extras.background)) as scorer,
+        open_scorer(job, table) as scorer,
         open_tracks(extras.tracks, scorer.names) as tracks,
         open_alleles(positives, scorer.names) as of_positives,
         open_alleles(negatives, scorer.names) as of_negatives,

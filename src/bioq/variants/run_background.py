@@ -1,0 +1,37 @@
+"""Which background belongs to a run: by default RUN/background.npz, which travels with it."""
+
+from pathlib import Path
+from shlex import quote
+
+from bioq.files.inside import kept_file
+from bioq.runs.folder import BACKGROUND, read_config
+from bioq.runs.named import require_own, resolve_run
+
+NO_BACKGROUND = Path("none")
+"""What a user gives in place of a file for scores without a background."""
+
+
+def run_background(run: str | Path) -> Path | None:
+    """Return the file of a run's background, RUN/background.npz; None if the run has none.
+
+    `run` is a folder, a name or an address, as everywhere. Raises BioqError if it is no run, or if
+    what has this name is not a file in the folder.
+    """
+    folder = resolve_run(run)
+    read_config(folder)
+    return kept_file(folder, BACKGROUND)
+
+
+def chosen_background(given: Path | None, run: Path) -> Path:
+    """Return the file that was given, by default that of the run, or NO_BACKGROUND."""
+    return given or run_background(run) or NO_BACKGROUND
+
+
+def own_background(run: Path) -> Path:
+    """Return the path at which a command writes the background of a run.
+
+    Raises UsageError for a run of the package or the cache, into which no command writes.
+    """
+    copy = f"'cp -r {quote(str(run))} COPY'"
+    require_own(run, f"name a file with --out FILE.npz, or copy the run first: {copy}")
+    return run / BACKGROUND

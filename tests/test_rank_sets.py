@@ -95,6 +95,10 @@ def test_a_value_of_a_track_is_the_mean_of_the_bases_that_have_one(
         assert track.value("1", 11, 21) == 2.5
         assert np.isnan(track.value("1", 12, 20))
         assert np.isnan(track.value("2", 1, 2))
+    part = write_track(tmp_path / "part.bw", bp=100)
+    with open_tracks([part], names) as (track,):
+        assert track.value("1", 20, 300) == 4
+        assert np.isnan(track.value("1", 100, 101))
 
 
 def test_other_tracks_are_refused(names: ContigNames, tmp_path: Path) -> None:

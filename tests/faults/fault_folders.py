@@ -256,7 +256,7 @@ def _write_rank(folder: Path) -> None:
     options = {"strands": "both", "indel": "left"}
     fit = Fit(0.1, numbers, 0.5)
     rank = Rank("m", ("a", "b"), (("cons", "0" * 64),), options, Scaling(numbers, numbers), fit)
-    write_rank(folder, rank, {"contigs": {"1": 5}})
+    write_rank(folder, rank, {})
 
 
 def _write_data(folder: Path) -> None:

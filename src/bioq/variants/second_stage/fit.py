@@ -98,7 +98,7 @@ def fit_rank(
             read_set(scorer, source, alleles, tracks, starts)
             for source, alleles in ((positives, of_positives), (negatives, of_negatives))
         ]
-        contigs, lengths = scorer.names.contigs, dict(scorer.names.genome.lengths)
+        contigs = scorer.names.contigs
         model, targets = scorer.fingerprint(), tuple(scorer.targets[NAME])
     data = join(sets)
     folds = divide(data.contig, data.position, data.labels)
@@ -113,7 +113,7 @@ def fit_rank(
     )
     report = _report(sets, data, folds, fitted, rank, contigs)
     with new_folder(out, replaces=replaces) as folder:
-        write_rank(folder, rank, _about(sets, report, job) | {"contigs": lengths})
+        write_rank(folder, rank, _about(sets, report, job))
         _write_held_out(folder / HELD_OUT, sets, data, folds, fitted.held_out)
         _write_qualities(folder / QUALITY, [*report.qualities, *report.contigs])
     return report

@@ -32,9 +32,10 @@ class Track:
     def value(self, contig: str, start: int, end: int) -> float:
         """Return the mean of the track on the bases start to end; NaN where it has no value."""
         name = self.contigs.get(contig)
-        if name is None:
+        end = min(end, 0 if name is None else self.file.chroms(name))
+        if start >= end:  # the track may have the beginning of the contig only
             return float("nan")
-        values = np.array(self.file.values(name, start, min(end, self.file.chroms(name))))
+        values = np.array(self.file.values(name, start, end))
         known = values[np.isfinite(values)]
         return float(known.mean()) if len(known) else float("nan")
 

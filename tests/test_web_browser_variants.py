@@ -59,6 +59,8 @@ def test_headings_sort_all_pages_of_the_table_and_keep_what_was_found(page, serv
     page.get_by_label("Find in position, ID or target").fill("A>G")
     page.get_by_label("Find in position, ID or target").press("Enter")
     page.get_by_role("link", name="largest change").click()
+    expect(page.locator('th[aria-sort="descending"]')).to_have_text("largest change")
+    page.get_by_role("link", name="largest change").click()
     expect(page.locator('th[aria-sort="ascending"]')).to_have_text("largest change")
     smallest = changes(page)
     assert smallest == sorted(smallest)

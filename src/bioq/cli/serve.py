@@ -13,6 +13,7 @@ def serve(
     /,
     *,
     genome: Path | None = None,
+    background: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     device: Device = None,
@@ -32,13 +33,24 @@ def serve(
     genome
         Genome of regions and variants: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38,
         which is downloaded once from UCSC.
+    background
+        File written by 'bioq background' with this run; the page then ranks variants. By default
+        RUN/background.npz, if the run has one; none: no background.
     host
         Address to listen on. There is no password: everyone who can reach the address can use the
         model.
     port
         Port to listen on; 0 chooses a free port.
     """
-    serve_run(resolve_run(run), genome, host=host, port=port, device=device, ready=_print_address)
+    serve_run(
+        resolve_run(run),
+        genome,
+        background=background,
+        host=host,
+        port=port,
+        device=device,
+        ready=_print_address,
+    )
 
 
 def _print_address(address: str) -> None:

@@ -9,6 +9,7 @@ from bioq.cli.tables import print_path
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import BioqError, UsageError
 from bioq.progress import say
+from bioq.reports.top_alleles import VariantReportOptions
 from bioq.runs.named import resolve_run
 from bioq.variants import (
     VariantJob,
@@ -30,6 +31,7 @@ def variants(
     chrom_alias: ChromAlias = None,
     table: Annotated[VariantTableOptions, FLAGS] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
+    report: Annotated[VariantReportOptions, FLAGS] = VariantReportOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
     resume: bool = False,
     force: Force = False,
@@ -48,7 +50,9 @@ def variants(
         bioq variants run variants.vcf.gz --genome hg19.fa --out scores.tsv
         bioq variants run variants.bcf --genome hg19.fa --out scores.h5ad --targets 'cell=GM12878'
         bioq variants run 'chr1:109817590:G>T' --genome hg19.fa --out scores.tsv
+        bioq variants run in.vcf --genome hg19.fa --out scores.tsv --report top.html
         bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
+        bioq variants run in.vcf.gz --genome hg19.fa --annotate --out annotated.vcf.gz
         bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
 
     Parameters
@@ -60,14 +64,21 @@ def variants(
         such as hg38, which is downloaded once from UCSC.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
-        .vcf.gz. With --ray: folder for Parquet parts.
+        .vcf.gz; with --annotate .vcf, .vcf.gz or .bcf. With --ray: folder for Parquet parts.
     resume
         With --ray: continue an interrupted output.
     allow_none_scored
         End with exit status 0 also if no allele could be scored.
     """
     job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)
+    also = None
+    if report.report is not None:
+        from bioq.reports.variants import variant_report  # Matplotlib: half a second
+
+        also = variant_report(job, table, report.report, report.report_top, force=force)
     if cluster.ray is not None:
+        if also is not None:
+            raise UsageError("--report with --ray: score without --ray for a report")
         with resumable():
             summary = write_variants_on_ray(
                 job, out, table, cluster=cluster, resume=resume, force=force
@@ -77,8 +88,8 @@ def variants(
         cluster.require_none()
         if resume:
             raise UsageError("--resume continues the parts of --ray; add --ray")
-        summary = write_variants(job, out, table, force=force)
-        files = variant_files(out, table.of_run(job.run))
+        summary = write_variants(job, out, table, also=also, force=force)
+        files = [*variant_files(out, table.of_run(job.run)), *report.files]
     for line in summary.lines():
         say(line)
     for file in files:

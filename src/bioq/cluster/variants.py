@@ -92,6 +92,10 @@ def _check(options: VariantOptions, table: VariantTableOptions) -> None:
         raise UsageError(
             f"--format {table.format} cannot be combined with --ray, which writes tables only"
         )
+    if table.annotate:
+        raise UsageError(
+            "--annotate cannot be combined with --ray, which writes tables only; run without --ray"
+        )
     if options.precision == "tf32" and options.device == "cpu":
         raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")
 

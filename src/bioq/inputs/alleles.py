@@ -41,6 +41,8 @@ class Alleles:
     """Returns the SHA-256 of the file, or of the texts of the variants."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What else is recorded about them, JSON values."""
+    file: tuple[Path, str] | None = None
+    """A VCF or BCF that can be read again, and its name in messages; None for typed variants."""
 
 
 @contextlib.contextmanager
@@ -74,6 +76,7 @@ def open_alleles(
             survey_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: read_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: sha256(path),
+            file=(path, label),
         )
 
 

@@ -14,6 +14,8 @@ from bioq import dna
 from bioq.errors import BioqError, UsageError
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import (
+    SWAPPED,
+    AlleleSite,
     WindowPositions,
     centre_index,
     read_allele_windows,
@@ -209,19 +211,32 @@ def _loci_of_regions(
 def _loci_of_variant(
     source: str, variant: VariantText, names: ContigNames, *, window_bp: int, span_bp: int
 ) -> list[Locus]:
-    """Return the window with REF and the window with ALT, which keeps the bases on its left.
-
-    The first base of REF is where `bioq variants` puts it: see `alleles`.
-    """
-    site, genome = variant_site(source, variant, names), names.genome
-    ref, alt = variant.ref.upper(), variant.alt.upper()
-    centre, longest = centre_index(window_bp), max(len(ref), len(alt))
-    if longest > min(span_bp, window_bp - centre):
+    """Return the window with REF and the window with ALT of a typed variant."""
+    site = variant_site(source, variant, names)
+    longest = max(len(variant.ref), len(variant.alt))
+    room = window_bp - centre_index(window_bp)
+    if longest > min(span_bp, room):
         raise UsageError(
             f"{source}: an allele has {longest:,} bases, more than the {span_bp:,} explained bases "
-            f"or the {window_bp - centre:,} of the window from POS on; give --span-bp or a shorter "
-            "allele"
+            f"or the {room:,} of the window from POS on; give --span-bp or a shorter allele"
         )
+    return allele_loci(variant, site, names.genome, window_bp=window_bp, span_bp=span_bp)
+
+
+def allele_loci(
+    variant: VariantText, site: AlleleSite, genome: Genome, *, window_bp: int, span_bp: int
+) -> list[Locus]:
+    """Return the window with REF and the window with ALT; the edited one keeps the bases on its
+    left. If the genome has ALT (`SWAPPED`), it is the window with REF that is edited.
+
+    The first base of the allele is where `bioq variants` puts it (see `genome.alleles`), and the
+    longer allele is in the middle of the explained bases, of which it has at most `span_bp`.
+    """
+    alleles = list(zip(allele_names(variant), (variant.ref, variant.alt), strict=True))
+    if site.status == SWAPPED:
+        alleles.reverse()
+    centre = centre_index(window_bp)
+    longest = max(len(variant.ref), len(variant.alt))
     first = min(max(window_start(centre, centre + longest, span_bp), 0), window_bp - span_bp)
     windows = read_allele_windows(genome, site, window_bp, "left")
     positions, edited = window_positions(site, window_bp, "left")
@@ -235,11 +250,11 @@ def _loci_of_variant(
         within = (centre - start, centre - start + len(allele))
         return Locus(columns, codes, start, position, bases.inserted[span], allele=within)
 
-    ref_name, alt_name = allele_names(variant)
-    return [
-        locus(ref_name, ref, windows.genome, positions),
-        locus(alt_name, alt, windows.edited[0], edited[0]),
+    loci = [
+        locus(*alleles[0], windows.genome, positions),
+        locus(*alleles[1], windows.edited[0], edited[0]),
     ]
+    return loci[::-1] if site.status == SWAPPED else loci
 
 
 def _columns(contig: str, start: int, end: int, name: str, codes: dna.Bytes) -> dict[str, Any]:

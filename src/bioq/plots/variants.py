@@ -1,4 +1,4 @@
-"""Figures of variants: the effects of an allele on every target, and the alleles of a job."""
+"""Figures of variants: the effects of an allele on every target, and the alleles of a table."""
 
 import html
 import math
@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path
 from matplotlib.text import Annotation
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
 
 from bioq.plots.names import short_name
-from bioq.plots.style import BLUE, FAINT, STYLE, new_figure
+from bioq.plots.style import BLUE, FAINT, STYLE, VERMILION, new_figure
 
 Floats = npt.NDArray[np.floating[Any]]
 POINT = "point:"
@@ -137,6 +137,39 @@ def plot_alleles(contigs: Sequence[str], size: Floats, labels: Sequence[str]) ->
     axes.set_ylabel("largest |ALT − REF|")
     _name_contigs(axes, contigs)
     _write_labels(axes, chosen, number[scored], size[scored], stems=stems)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def plot_ranking(rank: Floats, diff: Floats, labels: Sequence[str], *, has_phred: bool) -> Figure:
+    """Draw the diff of alleles over their rank: `score_phred`, or else their place in the ranking.
+
+    `rank` and `diff` are `(alleles,)`. The first alleles, as many as `labels`, are those of the
+    highest ranks, in order: they are links in another colour, and the first six have their label.
+    """
+    figure = new_figure(3.6)
+    axes = figure.axes[0]
+    axes.axhline(0, color=FAINT, linewidth=1, linestyle=(0, (3, 2)), zorder=0)
+    top, others = slice(0, len(labels)), slice(len(labels), None)
+    axes.scatter(rank[others], diff[others], 8, BLUE, lw=0, alpha=0.5, rasterized=True)
+    drawn = axes.scatter(rank[top], diff[top], 20, VERMILION, lw=0, alpha=0.85, zorder=2)
+    drawn.set_urls([f"{POINT}{n}" for n in range(len(labels))])
+    low, high = min(float(diff.min()), 0.0), max(float(diff.max()), 0.0)
+    air = (_AIR - 1) * (high - low or 1.0)
+    axes.set_ylim(low - air, high + air)
+    axes.set_ylabel("ALT − REF of the top target")
+    if has_phred:
+        axes.set_xlim(-0.02 * rank.max(), 1.08 * rank.max() or 1.0)
+        axes.set_xlabel("score_phred (20: one in 100 variants)")
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(0.8, 1.3 * float(rank.max()))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("place in the ranking by largest |ALT − REF|")
+    named = zip(rank[:LABELS], diff[:LABELS], labels[:LABELS], strict=False)
+    chosen = [_Label(float(x), float(y), text, VERMILION) for x, y, text in named]
+    _write_labels(axes, chosen, rank, diff)
     return figure
 
 

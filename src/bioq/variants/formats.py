@@ -52,7 +52,7 @@ _GROUP_INFO = {
 }
 """The fields of groups of targets, in the order of `group_columns`."""
 # Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
-_ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
+ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 class Rows(Protocol):
@@ -107,7 +107,7 @@ class _VcfRows:
 def _texts(values: npt.NDArray[Any], kind: str) -> list[str]:
     """Return the value of a field of INFO for each allele; "" where the allele has none."""
     if kind == "String":
-        return [str(value).translate(_ENCODED) for value in values]
+        return [str(value).translate(ENCODED) for value in values]
     form = "{:.0f}" if kind == "Integer" else "{:.6g}"
     return ["" if value != value else form.format(value) for value in values.tolist()]
 

@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
+from bioq.genome.vcf_index import index_files
 from bioq.inputs import Alleles, AlleleSource, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
@@ -26,10 +27,15 @@ from bioq.runs.trained_model import load
 from bioq.variants.background import Background
 from bioq.variants.background_file import read_background, write_background
 from bioq.variants.effect_counts import counting, length_changes
+from bioq.variants.formats import Rows
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
 from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
+
+AlsoWrite = Callable[[Scorer, VcfContent], contextlib.AbstractContextManager[Rows]]
+"""Opens one more output of the alleles that a scorer scores: it gets the rows of the table, with
+every score of the scorer, and is complete when its context ends."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,18 @@ def write_variants(
     out: Path,
     table: VariantTableOptions = VariantTableOptions(),  # noqa: B008 frozen
     *,
+    also: AlsoWrite | None = None,
     force: bool = False,
 ) -> Summary:
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
-    is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
-    computed. Raises BioqError for malformed input; then no output is left; and, before any work,
-    for an output that exists, unless `force` is given. A run that has a background is scored with
-    it, if the table does not name another one.
+    is the beginning of the names of DeepSEA's files; to annotate it ends in .vcf, .vcf.gz or .bcf,
+    and has the records of the input. The whole input is checked before anything is computed.
+    `also` is one more output, such as a report; it is complete after the table. Raises BioqError
+    for malformed input; then no output is left; and, before any work, for an output that exists,
+    unless `force` is given. A run that has a background is scored with it, if the table does not
+    name another one.
     """
     table = table.of_run(job.run)
     names = table.score_names(is_ensemble=job.is_ensemble())
@@ -81,9 +90,13 @@ def write_variants(
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
         contigs = _contigs(scorer.names, alleles.content)
-        with open_rows(out, layout, table, contigs) as rows:
+        with contextlib.ExitStack() as outputs:
+            more = outputs.enter_context(also(scorer, alleles.content)) if also else None
+            rows = outputs.enter_context(open_rows(out, layout, table, contigs, alleles.file))
             for block in _blocks(scorer, alleles):
                 rows.write(block.columns, {name: block.scores[name] for name in names})
+                if more is not None:
+                    more.write(block.columns, block.scores)
         return summary_of(scorer, alleles.content)
 
 
@@ -145,11 +158,18 @@ def open_scorer(
         )
         report_other_genome(job.run, model.config, names.genome)
         if background is not None:
-            if background.path == job.run / BACKGROUND:
-                say(f"{background.path}: the background of the run; --background none: without it")
-            _compare_options(background, job.options)
-            _compare_genomes(background, names.genome)
+            report_background(background, job.run, names.genome, job.options)
         yield scorer
+
+
+def report_background(
+    background: Background, run: Path, genome: Genome, options: VariantOptions
+) -> None:
+    """Say that the background is that of the run, and how it differs from what is scored."""
+    if background.path == run / BACKGROUND:
+        say(f"{background.path}: the background of the run; --background none: without it")
+    _compare_options(background, options)
+    _compare_genomes(background, genome)
 
 
 def require_unseen(scorer: Scorer, content: VcfContent) -> None:
@@ -235,6 +255,6 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 
 def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
-    for file in variant_files(out, table):
+    for file in [*variant_files(out, table), *(index_files(out) if table.annotate else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

@@ -9,6 +9,7 @@ from typing import Literal
 from bioq.errors import UsageError
 from bioq.options import check_types
 from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.variants.annotate import open_annotated, require_annotatable
 from bioq.variants.formats import (
     DEEPSEA_SCORES,
     Rows,
@@ -45,6 +46,10 @@ class VariantTableOptions:
     format: Format = "table"
     """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
     .evalue."""
+    annotate: bool = False
+    """Copy the VCF or BCF, and add INFO fields with a value per ALT: status, rank, target and
+    difference; with --targets or --scores also each score. The output ends in .vcf, .vcf.gz or
+    .bcf; the last two get an index."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -52,6 +57,11 @@ class VariantTableOptions:
             raise UsageError(
                 "--held-out with --background: the background has the effects of all members; "
                 "run without one of the two"
+            )
+        if self.annotate and self.format != "table":
+            raise UsageError(
+                f"--annotate with --format {self.format}: --annotate writes a VCF; run without one "
+                "of the two"
             )
 
     @property
@@ -80,6 +90,8 @@ class VariantTableOptions:
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"
                 raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+        if self.annotate and not (self.scores or self.targets):
+            return ()
         return tuple(dict.fromkeys(self.scores)) or available
 
 
@@ -92,7 +104,9 @@ def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
 
 def require_ending(out: Path, table: VariantTableOptions) -> None:
     """Raise UsageError if the name of an output has no ending of a format."""
-    if table.format == "table" and not is_vcf(out):
+    if table.annotate:
+        require_annotatable(out)
+    elif table.format == "table" and not is_vcf(out):
         try:
             table_ending(out)
         except UsageError as error:
@@ -101,9 +115,16 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
 
 
 def open_rows(
-    out: Path, layout: Layout, table: VariantTableOptions, contigs: Mapping[str, int | None]
+    out: Path,
+    layout: Layout,
+    table: VariantTableOptions,
+    contigs: Mapping[str, int | None],
+    source: tuple[Path, str] | None,
 ) -> contextlib.AbstractContextManager[Rows]:
-    """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`)."""
+    """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
+    is the file that is annotated (see `open_annotated`)."""
+    if table.annotate:
+        return open_annotated(out, layout, source, contigs)
     if table.format == "deepsea":
         return open_deepsea(out, layout)
     if is_vcf(out):

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from bioq.errors import BioqError, UsageError
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.interpretation.writing import REFERENCE
-from bioq.variants import MEMBER_SCORES, SCORES
+from bioq.variants import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
 from bioq.web import schemas
-from bioq.web.answers import Alleles, Mutagenesis, Predictions
+from bioq.web.answers import Alleles, Floats, Mutagenesis, Predictions
 from bioq.web.bodies import JsonRoute
 from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.evaluated import evaluation_of
@@ -113,6 +114,7 @@ def model(request: Request) -> schemas.ModelAnswer:
         trained_on=service.config.genome_build or None,
         has_genome=service.genome is not None,
         genome_build=None if build is None else build.name,
+        background_variants=None if service.background is None else service.background.variants,
         evaluation=_evaluation(service),
         limits=limits,
     )
@@ -256,19 +258,49 @@ def _scored(service: Service, chosen: Numbers, scored: Alleles) -> schemas.Varia
             name: scored.columns[name][row]
             for name in ("chrom", "pos", "id", "ref", "alt", "status", "genome_ref")
         }
-        values |= {"max_abs_diff": None, "top_target": "", "scores": None, "spread": None}
-        size = np.abs(scores["diff"][row])
-        if not np.isnan(size).any():
-            values["max_abs_diff"] = _numbers(size.max(keepdims=True))[0]
-            values["top_target"] = names[size.argmax()]
-            lists = {name: _numbers(scores[name][row]) for name in scored.score_names}
-            values["scores"] = schemas.AlleleScores(**{name: lists[name] for name in SCORES})
-            if MEMBER_SCORES.keys() <= lists.keys():
-                values["spread"] = schemas.SpreadAnswer(
-                    **{name: lists[name] for name in MEMBER_SCORES}
-                )
+        of_row = {name: several[row] for name, several in scores.items()}
+        values |= _scores_of(of_row, names) | _ranks_of(scored, row)
         alleles.append(schemas.ScoredAllele(**values))
     return schemas.VariantsAnswer(targets=names, alleles=alleles, notes=list(scored.notes))
+
+
+def _scores_of(scores: Mapping[str, Floats], names: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of an allele's scores, each `(targets,)`."""
+    size = np.abs(scores["diff"])
+    if np.isnan(size).any():
+        absent = dict.fromkeys(("max_abs_diff", "top_diff", "scores", "spread", "background"))
+        return {**absent, "top_target": ""}
+    lists: dict[str, Any] = {name: _numbers(values) for name, values in scores.items()}
+    for name in BACKGROUND_SCORES.keys() & lists.keys():
+        lists[name] = [None if math.isnan(value) else value for value in lists[name]]
+    top = int(size.argmax())
+    schemas_of = (
+        ("scores", schemas.AlleleScores, SCORES),
+        ("spread", schemas.SpreadAnswer, MEMBER_SCORES),
+        ("background", schemas.BackgroundScores, BACKGROUND_SCORES),
+    )
+    fields: dict[str, Any] = {
+        field: schema.model_validate({name: lists[name] for name in of_field})
+        if of_field.keys() <= lists.keys()
+        else None
+        for field, schema, of_field in schemas_of
+    }
+    diff = lists["diff"][top]
+    return {"max_abs_diff": abs(diff), "top_target": names[top], "top_diff": diff, **fields}
+
+
+def _ranks_of(scored: Alleles, row: int) -> dict[str, Any]:
+    """Return the fields of an allele that its rank among all targets gives; null without one."""
+    columns = {name: values[row] for name, values in scored.columns.items()}
+    if "evalue" not in scored.score_names or not columns["top_target"]:
+        return {"score_phred": None, "background_n": None}
+    has_rank = not np.isnan(columns["score_phred"])
+    return {
+        "top_target": columns["top_target"],
+        "top_diff": float(columns["top_diff"]),
+        "score_phred": float(columns["score_phred"]) if has_rank else None,
+        "background_n": int(columns["background_n"]) if has_rank else None,
+    }
 
 
 def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Job:

@@ -131,6 +131,17 @@ class SpreadAnswer(BaseModel):
     """Share of the members whose diff has the sign of diff."""
 
 
+class BackgroundScores(BaseModel):
+    """Comparison with the variants of a background, one value per target in the order of targets;
+    null for a target of which no background variant has an effect."""
+
+    model_config = _GIVEN
+    evalue: list[float | None]
+    """Share of the background's variants with a larger effect."""
+    zscore: list[float | None]
+    """diff over the root mean square of the background's diffs."""
+
+
 class ScoredAllele(BaseModel):
     """One allele and its scores."""
 
@@ -149,11 +160,21 @@ class ScoredAllele(BaseModel):
     max_abs_diff: float | None
     """The largest absolute diff over the reported targets."""
     top_target: str
-    """The target with the largest absolute diff."""
+    """With a background, the target with the smallest E-value of all targets of the model;
+    otherwise the reported target with the largest absolute diff."""
+    top_diff: float | None
+    """diff of top_target; null if the allele was not scored."""
+    score_phred: float | None
+    """-10 log10 of the share of the background's variants whose smallest E-value of all targets is
+    at most that of the allele; null without a background, or if the allele was not scored."""
+    background_n: int | None
+    """The number of background variants with which the allele was compared."""
     scores: AlleleScores | None
     """null if the allele was not scored."""
     spread: SpreadAnswer | None
     """null if the allele was not scored, or the model is not an ensemble."""
+    background: BackgroundScores | None
+    """null if the allele was not scored, or the server has no background."""
 
 
 class VariantsAnswer(BaseModel):
@@ -310,6 +331,8 @@ class ModelAnswer(BaseModel):
     """Whether the server has a genome, which regions and variants need."""
     genome_build: str | None
     """Build of the server's genome; null if it is not known."""
+    background_variants: int | None
+    """The variants of the background with which alleles are compared; null without one."""
     evaluation: EvaluationAnswer | None
     """null if the run has not been evaluated."""
     limits: LimitsAnswer

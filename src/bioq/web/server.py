@@ -26,6 +26,7 @@ def serve(
     run: Path,
     genome: Path | None = None,
     *,
+    background: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     device: str | None = None,
@@ -45,7 +46,14 @@ def serve(
         stack.enter_context(_threads_in_turns())
         _leave_a_core()
         service = stack.enter_context(
-            open_service(run, genome, device=device, limits=limits, batch_size=batch_size)
+            open_service(
+                run,
+                genome,
+                background=background,
+                device=device,
+                limits=limits,
+                batch_size=batch_size,
+            )
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError, short
+from bioq.errors import BioqError, UsageError, short
 from bioq.forward import BATCH_SIZE, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.genome.vcf import Variant, VcfContent
@@ -29,8 +29,11 @@ from bioq.models.device import choose_device
 from bioq.options import whole_number
 from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
-from bioq.runs.trained_model import TrainedModel, load
-from bioq.variants import VariantOptions
+from bioq.runs.trained_model import TrainedModel, fingerprint_of, load
+from bioq.variants import Background, VariantOptions, read_background
+from bioq.variants.background import require_same_model
+from bioq.variants.jobs import report_background
+from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import score_names
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
@@ -58,6 +61,8 @@ class Service:
     queue: ModelQueue
     jobs: JobBook
     limits: Limits
+    background: Background | None = None
+    """The variants with which those of visitors are compared."""
     genome_note: str = ""
     """That the model was trained on another genome; empty if nothing shows it."""
 
@@ -189,13 +194,16 @@ class Service:
         scored = Alleles(
             job.folder,
             len(self.targets),
-            score_names=score_names(is_ensemble=bool(self.config.members), has_background=False),
+            score_names=score_names(
+                is_ensemble=bool(self.config.members), has_background=self.background is not None
+            ),
             score_swapped=score_swapped,
             stops=self.queue.is_stopping,
         )
 
         def run(give_way: GiveWay) -> Alleles:
-            scorer = Scorer(self.model, ContigNames(genome), options)
+            names = ContigNames(genome)
+            scorer = Scorer(self.model, names, options, background=self.background)
             stream = iter(alleles)
             contigs: dict[str, None] = {}
             with scored.filling():
@@ -257,11 +265,15 @@ def open_service(
     run: Path,
     genome: Path | None = None,
     *,
+    background: Path | None = None,
     device: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 frozen
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Service]:
-    """Yield the service of a run. Raises BioqError for a bad run folder, genome or batch size."""
+    """Yield the service of a run. Without `background` it has that of the run, if there is one.
+
+    Raises BioqError for a bad run folder, genome, background or batch size.
+    """
     batch_size = whole_number("batch_size", batch_size, least=1)
     with contextlib.ExitStack() as stack:
         on = choose_device(device)
@@ -270,6 +282,7 @@ def open_service(
         note = "" if opened is None else other_genome(run.resolve().name, model.config, opened)
         if note:
             say(f"note: {note}")
+        known = _background(background, run, model, opened)
 
         def predict(codes: dna.Bytes) -> Any:
             return predict_codes(model, codes, device=on)
@@ -298,8 +311,26 @@ def open_service(
             queue=queue,
             jobs=jobs,
             limits=limits,
+            background=known,
             genome_note=note,
         )
+
+
+def _background(
+    given: Path | None, run: Path, model: TrainedModel, genome: Genome | None
+) -> Background | None:
+    """Return the background that was given or that of the run, after a check that it fits."""
+    if genome is None:
+        if given not in (None, NO_BACKGROUND):
+            raise UsageError(f"--background {given}: variants need a genome; add --genome")
+        return None
+    file = chosen_background(given, run)
+    if file == NO_BACKGROUND:
+        return None
+    background = read_background(file)
+    require_same_model(background, fingerprint_of(model), list(model.targets[NAME]))
+    report_background(background, run, genome, VariantOptions())
+    return background
 
 
 def _shared(genome: Genome) -> Genome:

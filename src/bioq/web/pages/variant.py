@@ -20,10 +20,11 @@ from bioq.plots.names import short_names
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_allele, plot_alleles
 from bioq.variants import STATUSES
+from bioq.variants.order import by_effect
 from bioq.web.answers import Alleles, Floats
 from bioq.web.bodies import read_form
 from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.pages.allele_table import Filter, chosen_rows, title_of
+from bioq.web.pages.allele_table import Filter, chosen_rows, places, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render
 from bioq.web.pages.variant_examples import examples
@@ -117,7 +118,8 @@ def show(request: Request, service: Service, job: Job) -> Response:
         figure=_overview(job, alleles),
         chosen=chosen,
         matching=len(rows),
-        rows=_rows(service, alleles, rows[first : first + PAGE_ALLELES]),
+        background=service.background,
+        rows=_rows(alleles, rows[first : first + PAGE_ALLELES]),
         page=page,
         last_page=pages,
         address=lambda **changed: "?" + urlencode({**chosen.query, **changed}),
@@ -195,21 +197,18 @@ def _meaning(status: str, alleles: Alleles) -> str:
     return _ON_REQUEST[alleles.score_swapped].format(meaning) if status == SWAPPED else meaning
 
 
-def _rows(service: Service, alleles: Alleles, numbers: list[int]) -> list[dict[str, object]]:
+def _rows(alleles: Alleles, numbers: list[int]) -> list[dict[str, object]]:
     """Return the table rows of the alleles `numbers`."""
-    target_of = {name: number for number, name in enumerate(service.targets[NAME])}
+    place = places(alleles.columns)
     rows = []
     for number in numbers:
         row = {name: values[number] for name, values in alleles.columns.items()}
         row |= {
             "number": number + 1,
             "title": title_of(alleles.columns, number, 48),
-            "change": None,
+            "place": int(place[number]),
         }
         row["genome_ref"] = short(str(row["genome_ref"]), 12)
-        if row["top_target"]:
-            diff = alleles.scores(slice(number, number + 1))["diff"][0]
-            row["change"] = float(diff[target_of[row["top_target"]]])
         rows.append(row)
     return rows
 
@@ -232,7 +231,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
                 "rate": None if rates is None else float(rates.rate[target]),
                 **{f"score_{name}": float(values[target]) for name, values in scores.items()},
             }
-            for target in np.argsort(-np.abs(scores["diff"]), kind="stable")
+            for target in by_effect(scores)
         ]
         figure = _changes(service, annotation, scores)
     return render(
@@ -252,6 +251,9 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         rates=rates,
         annotation=annotation,
         spread="diff_sd" in alleles.score_names,
+        background=service.background,
+        phred=float(alleles.columns["score_phred"][number]),
+        background_n=alleles.columns["background_n"][number],
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyBigWig
+import pysam
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -258,6 +259,35 @@ def test_apply_gives_the_probability_of_the_fit_to_all_alleles(
     assert table["rank_score"][~scored].isna().all()
     expected = model.probability(features(case.alleles[scored], track=True))
     np.testing.assert_allclose(table["rank_score"][scored], expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("annotate", [False, True])
+def test_apply_writes_vcfs(case: Case, tmp_path: Path, annotate: bool) -> None:
+    out, table = tmp_path / "ranked.vcf.gz", tmp_path / "ranked.tsv"
+    vcf, more = case.folder / "all.vcf", ["--track", case.track]
+    assert main(case.apply(case.rank, vcf, table, *more)) == 0
+    assert main(case.apply(case.rank, vcf, out, *more, *["--annotate"] * annotate)) == 0
+    expected = read_tsv(table)["rank_score"]
+    field = "BIOQ_RANK" if annotate else "BIOQ_RANK_SCORE"
+    with pysam.VariantFile(str(out)) as file:
+        found = [record.info.get(field, float("nan")) for record in file]
+    values = [value[0] if isinstance(value, tuple) else value for value in found]
+    values = [float("nan") if value is None else value for value in values]
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_the_rank_of_a_background_is_a_plain_score(case: Case, tmp_path: Path) -> None:
+    background, scores = tmp_path / "b.npz", tmp_path / "scores.tsv"
+    vcf = str(case.folder / "all.vcf")
+    words = [str(case.run), vcf, "--genome", str(case.genome)]
+    assert main(["background", *words, "--out", str(background)]) == 0
+    words += ["--background", str(background)]
+    assert main(["variants", *words, "--out", str(scores)]) == 0
+    assert main(case.fit(tmp_path / "rank", "--background", background)) == 0
+    rows = used_rows(case, tmp_path / "rank")
+    phred = rows["id"].map(read_tsv(scores).set_index("id")["score_phred"])
+    area = quality(tmp_path / "rank").loc["score_phred", "roc_auc"]
+    assert area == pytest.approx(roc_auc_score(rows["label"], phred))
 
 
 def test_apply_takes_a_typed_variant(case: Case, tmp_path: Path) -> None:

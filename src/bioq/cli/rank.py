@@ -88,6 +88,7 @@ def apply(
     track: Tracks = (),
     background: Path | None = None,
     group_by: str | None = None,
+    annotate: bool = False,
     chrom_alias: ChromAlias = None,
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
     force: Force = False,
@@ -103,6 +104,7 @@ def apply(
         bioq rank apply rank mine.vcf.gz --run run --genome hg38 --out ranked.tsv
         bioq rank apply rank mine.vcf.gz --run run --genome hg38 --out ranked.tsv \\
             --track phyloP100way.bw
+        bioq rank apply rank mine.vcf.gz --run run --genome hg38 --annotate --out ranked.vcf.gz
 
     Parameters
     ----------
@@ -114,16 +116,20 @@ def apply(
         Genome of the positions, in the same build: FASTA (plain, gzip or bgzip), 2bit, or a name
         such as hg38, which is downloaded once from UCSC.
     out
-        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5 or .h5ad.
+        File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
+        .vcf.gz; with --annotate .vcf, .vcf.gz or .bcf.
     background
         File written by 'bioq background' with this run; adds score_phred. By default
         RUN/background.npz, if the run has one; none: no background.
     group_by
         Column of the target table, such as cell: adds score_phred and top_target of each group of
         targets that have the same value in it.
+    annotate
+        Copy the VCF or BCF, and add INFO fields with a value per ALT: BIOQ_RANK, and those of
+        'bioq variants --annotate'.
     """
     job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)
-    table = VariantTableOptions(background=background, group_by=group_by)
+    table = VariantTableOptions(background=background, group_by=group_by, annotate=annotate)
     summary = apply_rank(job, rank, out, table, tracks=track, force=force)
     for line in summary.lines():
         say(line)

@@ -7,20 +7,26 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError, some
-from bioq.files import refuse_input, require_absent
+from bioq.errors import BioqError, UsageError, some
+from bioq.files import refuse_input
 from bioq.genome import ContigNames
 from bioq.inputs import open_alleles
 from bioq.progress import progress
-from bioq.tables import Layout
-from bioq.variants.jobs import VariantJob, open_scorer, table_metadata
+from bioq.tables import Kind, Layout
+from bioq.variants.columns import RANK_SCORE
+from bioq.variants.jobs import (
+    VariantJob,
+    check_output,
+    contigs_of,
+    open_scorer,
+    table_metadata,
+)
 from bioq.variants.scoring import ScoredBlock
 from bioq.variants.second_stage.features import features_of, is_scored, span_of
-from bioq.variants.second_stage.quality import RANK
 from bioq.variants.second_stage.rank_file import Rank, read_rank, require_same_model
 from bioq.variants.second_stage.tracks import Track, open_tracks
 from bioq.variants.summary import Summary, summary_of
-from bioq.variants.table import VariantTableOptions, open_rows, require_ending
+from bioq.variants.table import VariantTableOptions, open_rows
 
 
 def apply_rank(
@@ -33,15 +39,20 @@ def apply_rank(
     force: bool = False,
 ) -> Summary:
     """Write the alleles of a VCF with `rank_score`, the probability that an allele is one of the
-    positives of a fit: one row per allele, the columns of `bioq variants` and no scores of targets.
+    positives of a fit: one row per allele, the columns of `bioq variants` and no scores of targets;
+    to annotate, the VCF with the field BIOQ_RANK and those of the columns.
 
     `folder` was written by `fit_rank` with the same run; `tracks` are its tracks, in any order.
     Raises BioqError for malformed input and for another run or other tracks.
     """
     table = table.of_run(job.run)
-    require_ending(out, table)
-    refuse_input(out, *job.inputs(), table.background_file, *tracks)
-    require_absent(out, force=force)
+    if table.targets or table.scores or table.held_out or table.format != "table":
+        raise UsageError(
+            "rank apply writes the score of the fit, of all targets and members; run "
+            "'bioq variants' for --targets, --scores, --held-out and --format"
+        )
+    refuse_input(out, *tracks)
+    check_output(job, out, table, force=force)
     rank = read_rank(folder)
     with (
         open_scorer(job, table) as scorer,
@@ -52,14 +63,16 @@ def apply_rank(
         _compare_options(folder, rank, job)
         ordered = _in_order(folder, rank, opened)
         metadata = table_metadata(scorer, job.source, ()) | {"rank": folder.name}
-        layout = Layout({**scorer.columns, RANK: "number"}, scorer.targets, (), metadata)
+        columns: dict[str, Kind] = {**scorer.columns, RANK_SCORE: "number"}
+        layout = Layout(columns, scorer.targets, (), metadata)
+        contigs = contigs_of(scorer.names, alleles.content)
         with (
-            open_rows(out, layout, table, {}) as rows,
+            open_rows(out, layout, table, contigs, alleles.file) as rows,
             progress("variants", alleles.content.alleles, "alleles") as advance,
         ):
             for block in scorer.score(alleles.read()):
                 scores = _rank_scores(block, rank, scorer.names, ordered)
-                rows.write({**block.columns, RANK: scores}, {})
+                rows.write({**block.columns, RANK_SCORE: scores}, {})
                 advance(len(scores))
         return summary_of(scorer, alleles.content)
 

@@ -13,6 +13,7 @@ from bioq.dataset.targets import NAME
 from bioq.files import new_folder, refuse_input, require_absent
 from bioq.inputs import open_alleles
 from bioq.tables import Kind, Layout, open_table
+from bioq.variants.columns import RANK_SCORE
 from bioq.variants.jobs import VariantJob, open_scorer
 from bioq.variants.second_stage.cross_fit import CrossFit, Folds, cross_fit, divide
 from bioq.variants.second_stage.features import SCORES
@@ -20,7 +21,6 @@ from bioq.variants.second_stage.genes import read_starts
 from bioq.variants.second_stage.joined import IN_BOTH, REPEATED, USED, Joined, join
 from bioq.variants.second_stage.logistic import Floats
 from bioq.variants.second_stage.quality import (
-    RANK,
     Quality,
     by_contig,
     differences,
@@ -195,11 +195,11 @@ def _write_held_out(
     rows = use == USED
     columns["label"] = np.repeat([1, 0], [len(each) for each in data.uses])
     columns["use"] = use
-    columns["fold"], columns[RANK] = np.full((2, len(use)), np.nan)
+    columns["fold"], columns[RANK_SCORE] = np.full((2, len(use)), np.nan)
     columns["fold"][rows] = folds.of_allele + 1
-    columns[RANK][rows] = held_out
+    columns[RANK_SCORE][rows] = held_out
     kinds: dict[str, Kind] = {name: _KIND_OF.get(name, "text") for name in ALLELE}
-    kinds |= {"label": "integer", "use": "text", "fold": "number", RANK: "number"}
+    kinds |= {"label": "integer", "use": "text", "fold": "number", RANK_SCORE: "number"}
     with open_table(path, Layout(kinds, pd.DataFrame({NAME: []}))) as table:
         table.write(columns)
 

@@ -17,11 +17,12 @@ from bioq.metrics import (
     roc_auc,
     t_quantile,
 )
+from bioq.variants.columns import RANK_SCORE, SCORE_PHRED
 from bioq.variants.second_stage.cross_fit import Folds, Labels, Numbers
 from bioq.variants.second_stage.logistic import Floats
-from bioq.variants.second_stage.sets import DISTANCE, FREQUENCY, GC, INDEL, LARGEST, PHRED
+from bioq.variants.second_stage.sets import DISTANCE, FREQUENCY, GC, INDEL, LARGEST
 
-RANK, CONSTANT = "rank_score", "a constant"
+CONSTANT = "a constant"
 _UNKNOWN = (float("nan"), float("nan"))
 
 
@@ -86,7 +87,7 @@ def qualities(
     Plain scores are not fitted. The direction of GC and of a track (are positives higher or lower?)
     is that of the alleles outside the fold.
     """
-    ours = _measure(RANK, "all", labels, rank_score, folds.blocks)
+    ours = _measure(RANK_SCORE, "all", labels, rank_score, folds.blocks)
     found = [ours.quality]
     for name, values in _plain_scores(properties, tracks, labels, folds):
         plain = _measure(name, "all", labels, values, folds.blocks)
@@ -117,7 +118,9 @@ def by_contig(
     found = []
     for number in np.unique(contig).tolist():
         rows = contig == number
-        found.append(measure(RANK, names[number], labels[rows], rank_score[rows], blocks[rows]))
+        found.append(
+            measure(RANK_SCORE, names[number], labels[rows], rank_score[rows], blocks[rows])
+        )
     return found
 
 
@@ -128,7 +131,7 @@ def _plain_scores(
     folds: Folds,
 ) -> Iterator[tuple[str, Floats]]:
     """Yield (name, values without NaN) of every plain score that is known."""
-    for name in (LARGEST, PHRED):
+    for name in (LARGEST, SCORE_PHRED):
         if np.isfinite(properties[name]).any():
             yield name, np.nan_to_num(properties[name], nan=0.0)
     distance = properties[DISTANCE]

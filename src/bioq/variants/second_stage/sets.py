@@ -11,7 +11,8 @@ import numpy.typing as npt
 from bioq.genome import ContigNames
 from bioq.inputs import Alleles, alleles_name
 from bioq.progress import progress
-from bioq.variants.scoring import ScoredBlock, Scorer
+from bioq.variants.columns import SCORE_PHRED
+from bioq.variants.scoring import Scorer
 from bioq.variants.second_stage.features import Span, features_of, is_scored, span_of
 from bioq.variants.second_stage.frequencies import read_frequencies
 from bioq.variants.second_stage.genes import Starts
@@ -21,7 +22,7 @@ from bioq.variants.summary import Summary, summary_of
 ALLELE = ("chrom", "pos", "id", "ref", "alt", "status")
 """The columns of an allele that are kept."""
 FREQUENCY, DISTANCE, GC, INDEL = "allele frequency", "distance to TSS", "GC", "indel"
-PHRED, LARGEST = "score_phred", "max |diff|"
+LARGEST = "max |diff|"
 Values = npt.NDArray[np.float64]
 
 
@@ -39,7 +40,7 @@ class AlleleSet:
     contig: npt.NDArray[np.int64]
     """The number of the contig in the genome."""
     properties: Mapping[str, Values]
-    """FREQUENCY, DISTANCE, GC, INDEL, LARGEST, and with a background PHRED. NaN if not known."""
+    """FREQUENCY, DISTANCE, GC, INDEL, LARGEST, and SCORE_PHRED. NaN if not known."""
     summary: Summary
 
     def allele_keys(self) -> list[tuple[int, int, str, str]]:
@@ -61,7 +62,7 @@ def read_set(
     for counter in scorer.counters.values():
         counter.clear()
     columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ALLELE}
-    known: dict[str, list[npt.NDArray[Any]]] = {LARGEST: [], PHRED: []}
+    known: dict[str, list[npt.NDArray[Any]]] = {LARGEST: [], SCORE_PHRED: []}
     masks, features, spans = [], [], []
     with progress(source.name, alleles.content.alleles, "alleles") as advance:
         for block in scorer.score(alleles.read()):
@@ -74,7 +75,7 @@ def read_set(
             for name in ALLELE:
                 columns[name].append(block.columns[name])
             known[LARGEST].append(block.columns["max_abs_diff"][scored])
-            known[PHRED].append(_phred(block)[scored])
+            known[SCORE_PHRED].append(block.columns[SCORE_PHRED][scored])
             advance(len(scored))
     mask = np.concatenate(masks)
     joined = {name: np.concatenate(each) for name, each in columns.items()}
@@ -92,13 +93,6 @@ def read_set(
         properties=properties,
         summary=summary_of(scorer, alleles.content),
     )
-
-
-def _phred(block: ScoredBlock) -> Values:
-    """Return the ranks of a block; NaN without a background."""
-    columns = block.columns
-    none = np.full(len(columns["pos"]), np.nan)
-    return np.asarray(columns.get("score_phred", none), dtype=np.float64)
 
 
 def _properties(

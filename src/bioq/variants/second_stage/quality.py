@@ -84,12 +84,13 @@ def qualities(
 ) -> list[Quality]:
     """Return the quality of rank_score, then of each plain score beside it, on the same alleles.
 
-    Plain scores are not fitted. The direction of GC and of a track (are positives higher or lower?)
-    is that of the alleles outside the fold.
+    Plain scores are not fitted, except for the direction of GC and of a track (are positives higher
+    or lower?), which is that of all alleles: it favours the plain score. A direction of each fold
+    would join scores of two signs, whose ROC AUC is that of the rates of the folds.
     """
     ours = _measure(RANK_SCORE, "all", labels, rank_score, folds.blocks)
     found = [ours.quality]
-    for name, values in _plain_scores(properties, tracks, labels, folds):
+    for name, values in _plain_scores(properties, tracks, labels):
         plain = _measure(name, "all", labels, values, folds.blocks)
         low, high = _interval_of_gain(ours, plain)
         gain = ours.quality.average_precision - plain.quality.average_precision
@@ -125,10 +126,7 @@ def by_contig(
 
 
 def _plain_scores(
-    properties: Mapping[str, Floats],
-    tracks: Mapping[str, Floats],
-    labels: Labels,
-    folds: Folds,
+    properties: Mapping[str, Floats], tracks: Mapping[str, Floats], labels: Labels
 ) -> Iterator[tuple[str, Floats]]:
     """Yield (name, values without NaN) of every plain score that is known."""
     for name in (LARGEST, SCORE_PHRED):
@@ -140,18 +138,13 @@ def _plain_scores(
     directed = {**{f"track {name}": values for name, values in tracks.items()}, GC: properties[GC]}
     for name, values in directed.items():
         if np.isfinite(values).any():
-            yield name, _directed(np.nan_to_num(values, nan=np.nanmean(values)), labels, folds)
+            yield name, _directed(np.nan_to_num(values, nan=np.nanmean(values)), labels)
     yield CONSTANT, np.zeros(len(labels))
 
 
-def _directed(values: Floats, labels: Labels, folds: Folds) -> Floats:
-    """Return values with the sign by which those of the positives are higher outside their fold."""
-    found = np.empty_like(values)
-    for number in range(folds.count):
-        rows = folds.of_allele == number
-        points = operating_points(labels[~rows], values[~rows])
-        found[rows] = values[rows] if roc_auc(points) >= 0.5 else -values[rows]
-    return found
+def _directed(values: Floats, labels: Labels) -> Floats:
+    """Return values with the sign by which those of the positives are higher."""
+    return values if roc_auc(operating_points(labels, values)) >= 0.5 else -values
 
 
 def _interval_of_gain(ours: _Measured, plain: _Measured) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from bioq import BioqError, dna
 from bioq.cli import main
 from bioq.variants import VariantJob, score_variants
 from bioq.variants.second_stage import fit_rank
-from bioq.variants.second_stage.cross_fit import divide
+from bioq.variants.second_stage.cross_fit import cross_fit, divide
 from bioq.variants.second_stage.logistic import PENALTIES, Scaling, fit_path
 
 CONTIGS = 6
@@ -315,6 +315,17 @@ def test_fits_are_those_of_scikit_learn(alleles: int, count: int) -> None:
         ).fit(standardised, y)
         np.testing.assert_allclose(fit.weights, model.coef_[0], atol=1e-5)
         assert fit.intercept == pytest.approx(model.intercept_[0], abs=1e-5)
+
+
+def test_features_that_are_the_same_everywhere_give_every_allele_one_score() -> None:
+    """Folds have other shares of positives, which no score may show."""
+    random = np.random.default_rng(6)
+    contig = random.integers(0, 8, 400)
+    labels = random.random(400) < 0.1 + 0.08 * contig
+    folds = divide(contig, random.integers(0, 10**7, 400), labels)
+    fitted = cross_fit(np.full((400, 3), 2, np.float32), labels, folds)
+    assert np.unique(folds.of_allele).tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(fitted.held_out, labels.mean(), rtol=1e-6)
 
 
 def test_one_contig_is_divided_into_stretches() -> None:

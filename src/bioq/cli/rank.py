@@ -148,7 +148,7 @@ def _print(report: Report) -> None:
     first = report.qualities[0]
     print_line(
         f"{first.positives:,} positives, {first.negatives:,} negatives; {report.parts}, each "
-        "scored by a fit to the others; 95 % intervals"
+        "scored by a fit to the others"
     )
     print_line()
     rows = [["score", "ROC AUC", "average precision", "rank_score is ahead by"]]

@@ -92,8 +92,6 @@ class CrossFit:
     """`(alleles,)` probabilities, all with the intercept of the fit to all alleles. With its own, a
     fit without a fold of many positives would give this fold low scores: labels without any signal
     then had a ROC AUC of 0.46 instead of 0.50 (600 alleles, 30 features, 60 repeats)."""
-    penalties: tuple[float, ...]
-    """The penalty that was chosen for each fold."""
 
 
 def cross_fit(features: Features, labels: Labels, folds: Folds) -> CrossFit:
@@ -107,7 +105,7 @@ def cross_fit(features: Features, labels: Labels, folds: Folds) -> CrossFit:
     fold = folds.of_allele
     loss = np.zeros((count, len(PENALTIES)))
     """Of the fits without a fold, on the other folds."""
-    held_out, all_loss, chosen = np.zeros(len(labels)), np.zeros(len(PENALTIES)), []
+    held_out, all_loss = np.zeros(len(labels)), np.zeros(len(PENALTIES))
     with progress("fit", count * (count + 1) // 2 + 1, "fits") as advance:
         for one, other in combinations(range(count), 2):
             scaling, fits = _fits(features, labels, (fold != one) & (fold != other))
@@ -120,13 +118,12 @@ def cross_fit(features: Features, labels: Labels, folds: Folds) -> CrossFit:
             odds = _log_odds(features[fold == left_out], scaling, fits)
             all_loss += _loss(odds, labels[fold == left_out])
             best = int(loss[left_out].argmin())
-            chosen.append(PENALTIES[best])
             held_out[fold == left_out] = odds[:, best] - fits[best].intercept
             advance(1)
         scaling, fits = _fits(features, labels, fold >= 0)
         advance(1)
     final = fits[int(all_loss.argmin())]
-    return CrossFit(scaling, final, probability_of(held_out + final.intercept), tuple(chosen))
+    return CrossFit(scaling, final, probability_of(held_out + final.intercept))
 
 
 def _fits(features: Features, labels: Labels, rows: Labels) -> tuple[Scaling, list[Fit]]:

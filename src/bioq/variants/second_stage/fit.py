@@ -68,7 +68,6 @@ class Report:
     """Of rank_score on each contig."""
     parts: str
     """What was left out in turn."""
-    penalty: float
     warnings: list[str]
     """Properties by which the sets differ more than by chance."""
 
@@ -138,7 +137,6 @@ def _report(
         qualities=qualities(fitted.held_out, data.properties, tracks, data.labels, folds),
         contigs=by_contig(fitted.held_out, data.labels, data.contig, contigs, folds.blocks),
         parts=folds.by,
-        penalty=fitted.fit.penalty,
         warnings=list(differences(data.properties, data.labels, folds)),
     )
 

@@ -1,7 +1,7 @@
 """Scores of variants against measured effects, for BioQ's tables and those of other tools.
 
     python benchmarks/variants_effects.py MEASURED [MEASURED ...] --scores scores.tsv [--tiny]
-        [--column NAME ...] [--effect-above NUMBER] [--block-bp N]
+        [--column LLR] [--effect-above 0.5] [--block-bp 10]
 
 MEASURED is a table of saturation mutagenesis (CAGI5 and MPRA: chromosome, position, ref, alt and an
 effect; with a column of elements, or one file per element), or of QTLs or allele-specific variants
@@ -30,7 +30,6 @@ import numpy.typing as npt
 import pandas as pd
 from measuring import parse, parser, print_heads, print_row, say
 
-from bioq.dataset.blocks import BLOCK_BP
 from bioq.metrics import (
     average_precision,
     block_effects,
@@ -53,7 +52,8 @@ count."""
 KEY = ["chrom", "pos", "ref", "alt"]
 OURS = ("rank_score", "score_phred", "max_abs_diff", "top_diff")
 """Columns of BioQ's tables that are compared without --column."""
-MOTIF_BP = 10
+MOTIF_BP, BLOCK_BP = 10, 100_000
+"""Blocks of effects, and of labels: those of `bioq evaluate`."""
 BOOTSTRAPS = 2000
 FEWEST = 10
 """Rows of a part of the genome, or an element, that has a line of its own."""

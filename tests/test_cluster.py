@@ -38,7 +38,13 @@ from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import sha256
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
-from bioq.variants import VariantJob, VariantOptions, VariantTableOptions, write_variants
+from bioq.variants import (
+    VariantJob,
+    VariantOptions,
+    VariantTableOptions,
+    make_background,
+    write_variants,
+)
 
 OPTIONS = PredictOptions(batch_size=4)
 SHARD = 8
@@ -333,6 +339,7 @@ def test_every_option_identifies_the_scores_of_variants(tmp_path: Path) -> None:
                   "sha", cluster),
         _identity(job, VariantTableOptions(targets=("first",)), ("diff",), "sha", cluster),
         _identity(job, VariantTableOptions(background=vcf), ("diff",), "sha", cluster),
+        _identity(job, VariantTableOptions(group_by="name"), ("diff",), "sha", cluster),
         _identity(job, table, ("diff", "ref"), "sha", cluster),
         _identity(job, table, ("diff",), "sha", dataclasses.replace(cluster, ray_shard=5)),
     ]  # fmt: skip
@@ -644,6 +651,21 @@ def test_variants_are_those_of_the_plain_command(
         job, out, cluster=ClusterOptions(ray="127.0.0.1:1", ray_shard=16), resume=True
     )
     assert again == plain, "nothing is missing, so no cluster is needed"
+    make_background(job, run / "background.npz")  # the one of the run, by default
+    table = VariantTableOptions(group_by="name", scores=("diff",))
+    plain = write_variants(job, tmp_path / "ranked.parquet", table)
+    ranked = write_variants_on_ray(
+        job, tmp_path / "ranked", table, cluster=on(machines, ray_shard=32)
+    )
+    assert ranked.lines() == plain.lines()
+    expected = pd.read_parquet(tmp_path / "ranked.parquet")
+    assert expected["score_phred:second"].notna().any()
+    found = pd.read_parquet(tmp_path / "ranked")
+    pd.testing.assert_frame_equal(found[["pos", "background_n"]], expected[["pos", "background_n"]])
+    for name in ("score_phred", "score_phred:first", "score_phred:second"):
+        assert (found[name].isna() == expected[name].isna()).all()
+        share = 10 ** (-found[name] / 10) - 10 ** (-expected[name] / 10)
+        assert share.abs().max() < 0.05, "other batches: effects differ by rounding"
     (tmp_path / "other").mkdir()
     changed = fasta(
         tmp_path / "other" / "g.fa", {"chr1": chromosome[::-1], "chrM": chromosome[:300]}

@@ -1,5 +1,6 @@
 """An ensemble: the run folder of several runs, which every command takes as any run."""
 
+import itertools
 import json
 import os
 import shutil
@@ -33,6 +34,7 @@ from bioq.runs.folder import MOST_MEMBERS, read_config
 from bioq.runs.trained_model import fingerprint_of, load, members_of
 from bioq.runs.weights import predictions_identity, save_weights
 from bioq.variants import (
+    COLUMNS,
     VariantJob,
     VariantOptions,
     VariantTableOptions,
@@ -197,7 +199,7 @@ def test_scores_of_variants_are_those_of_the_mean_with_the_spread_of_the_members
     ensemble = make_ensemble(runs, tmp_path, "member")
     found = scores_of(ensemble, vcf, genome, tmp_path / "E.tsv")
     parts = [scores_of(run, vcf, genome, tmp_path / "1.tsv") for run in member_runs(ensemble)]
-    assert list(found.columns[10:]) == [
+    assert list(found.columns[len(COLUMNS) :]) == [
         f"{score}:{target}"
         for score in ("diff", "log2_odds_ratio", "ref", "alt", "diff_sd", "sign_agreement")
         for target in ("first", "second")
@@ -278,7 +280,11 @@ def test_a_background_belongs_to_the_ensemble_that_made_it(
     out = tmp_path / "b.npz"
     make_background(VariantJob(ensemble, vcf, genome), out)
     table = scores_of(ensemble, vcf, genome, tmp_path / "E.tsv", background=out)
-    assert table["evalue:first"].notna().any()
+    smallest = table[["evalue:first", "evalue:second"]].min(axis=1)
+    assert smallest.notna().any()
+    phred = table["score_phred"].to_numpy()
+    for one, other in itertools.permutations(np.flatnonzero(smallest > 1 / smallest.count()), 2):
+        assert (smallest[one] < smallest[other]) <= (phred[one] > phred[other])
     for run in (runs[0], give_calibration(ensemble, PLATT)):
         with pytest.raises(BioqError, match="was made with other weights"):
             scores_of(run, vcf, genome, tmp_path / "1.tsv", background=out)

@@ -394,12 +394,18 @@ def serve(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_name_is_downloaded_once(
-    cache: Path, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path,
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve(site, tmp_path, monkeypatch)
     site.break_after = [1000]
     words = ["import", "deepsea", "--window-bp", str(WINDOW_BP)]
     assert main([*words, "--out", "run"]) == 0
+    told = capsys.readouterr().err
+    assert "'bioq background run --random 100000 --genome hg19' makes one" in told
     assert site.ranges == [None, "bytes=1000-"]
     assert main([*words, "--out", "again"]) == 0
     assert len(site.ranges) == 2

@@ -1,13 +1,17 @@
 """Random SNVs of a genome, and the background that a run has by default."""
 
+import hashlib
+import io
 import re
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from download_site import Site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from variant_cases import make_chromosome, make_run, random_rows, read_tsv, write_vcf
@@ -255,3 +259,45 @@ def test_the_background_belongs_to_the_run(run: Path, genome: Path, tmp_path: Pa
     (run / "background.npz").symlink_to(genome)
     with pytest.raises(BioqError, match="leads out of the folder"):
         run_background(run)
+
+
+def test_a_run_at_an_address_brings_its_background(
+    run: Path, genome: Path, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BIOQ_CACHE", str(tmp_path / "cache"))
+    assert main(["background", str(run), "--random", "50", "--genome", str(genome)]) == 0
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in run.iterdir():
+            archive.write(file, file.name)
+    site.files["/run.zip"] = content.getvalue()
+    digest = hashlib.sha256(content.getvalue()).hexdigest()
+    address = f"{site.server}/run.zip#sha256={digest}"
+    fetched = run_background(address)
+    assert fetched is not None
+    assert fetched.read_bytes() == (run / "background.npz").read_bytes()
+    tokens = ["variants", address, "1:300:" + make_chromosome()[299] + ">T", "--genome"]
+    assert (
+        main([*tokens, str(genome), "--out", str(tmp_path / "o.tsv"), "--allow-none-scored"]) == 0
+    )
+    assert "evalue:first" in read_tsv(tmp_path / "o.tsv")
+    refused = ["background", address, "--random", "50", "--genome", str(genome)]
+    assert main(refused) == 2
+
+
+def test_the_card_and_the_list_of_runs_name_the_background(
+    run: Path, genome: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = bioq.write_card(run)
+    assert "## Background" not in card.read_text("utf-8")
+    tokens = ["background", str(run), "--random", "50", "--genome", str(genome)]
+    assert main(tokens) == 0
+    assert f"card: {card}\n" in capsys.readouterr().out
+    text = " ".join(card.read_text("utf-8").split())
+    assert "`background.npz` has the effects of 50 variants on every target" in text
+    assert "50 random SNVs, seed 0, of the genome genome.fa." in text
+    assert main(["models"]) == 0
+    heading, _, *rows = capsys.readouterr().out.splitlines()
+    column = heading.index("background")
+    found = {row.split()[0]: row[column:].split()[0] for row in rows}
+    assert (found["yeast"], found["deepsea"]) == ("yes", "no")

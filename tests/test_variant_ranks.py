@@ -1,16 +1,34 @@
 """Ranks, E-values, groups and kinds against a recount of the effects of every variant."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+import pysam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from variant_cases import make_chromosome, make_run, random_rows, read_tsv, write_vcf
 
-from bioq.variants import effect_counts, read_background
+import bioq
+from bioq import BioqError
+from bioq.cli import main
+from bioq.errors import UsageError
+from bioq.variants import (
+    COLUMNS,
+    VariantJob,
+    VariantTableOptions,
+    effect_counts,
+    make_background,
+    read_background,
+    write_variants,
+)
 from bioq.variants.background import Background
 from bioq.variants.background_file import write_background
 from bioq.variants.effect_counts import counting
@@ -149,3 +167,174 @@ def test_the_rank_of_a_variant_is_the_share_of_those_at_least_as_extreme(
     order = np.argsort(larger, kind="stable")
     at_least = np.searchsorted(larger[order], larger, side="right") / 12
     np.testing.assert_allclose(10 ** (-found / 10), at_least)
+
+
+CELLS = "name\tcell\nfirst\tliver\nsecond\t\n"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> VariantJob:
+    """A run whose first target has a cell, and variants of both kinds."""
+    run = make_run(tmp_path / "run")
+    (run / "targets.tsv").write_text(CELLS)
+    genome = tmp_path / "genome.fa"
+    genome.write_text(f">1\n{make_chromosome()}\n")
+    rows = [*random_rows(make_chromosome(), 80), ("7", 1, ".", "A", "C")]
+    return VariantJob(run, write_vcf(tmp_path / "common.vcf", rows), genome)
+
+
+def table_of(job: VariantJob, out: Path, **options: Any) -> pd.DataFrame:
+    write_variants(job, out, VariantTableOptions(**options), force=True)
+    return pd.read_parquet(out) if out.suffix == ".parquet" else read_tsv(out)
+
+
+def test_the_columns_of_the_command_are_those_of_a_recount(
+    job: VariantJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    background, out = tmp_path / "b.npz", tmp_path / "o.parquet"
+    where = ["--genome", str(job.genome), "--out"]
+    assert main(["background", str(job.run), str(job.source), *where, str(background)]) == 0
+    capsys.readouterr()
+    words = ["variants", str(job.run), str(job.source), *where, str(out)]
+    words += ["--background", str(background), "--group-by", "cell"]
+    assert main(words) == 0
+    table = pd.read_parquet(out)
+    assert list(table)[: len(COLUMNS) + 3] == [
+        *COLUMNS, "score_phred:liver", "top_target:liver", "diff:first",
+    ]  # fmt: skip
+    scored = table[table["status"] == "scored"]
+    names = ["first", "second"]
+    scores = {
+        score: scored[[f"{score}:{name}" for name in names]].to_numpy(np.float32)
+        for score in ("diff", "log2_odds_ratio")
+    }
+    sizes = sizes_of(scores)
+    larger, phred, _ = recount(sizes, sizes, [0, 1])
+    np.testing.assert_allclose(scored["score_phred"], phred, atol=1e-9)
+    np.testing.assert_allclose(
+        scored["score_phred:liver"], recount(sizes, sizes, [0])[1], atol=1e-9
+    )
+    assert set(scored["top_target:liver"]) == {"first"}
+    is_first = (scored["top_target"] == "first").to_numpy()
+    assert (larger[:, 0] < larger[:, 1])[is_first].sum() >= is_first.sum() - 2
+    assert 0.2 < is_first.mean() < 0.8
+    diff = np.where(is_first, scored["diff:first"], scored["diff:second"])
+    np.testing.assert_array_equal(scored["top_diff"], diff)
+    assert set(scored["background_n"]) == {len(scored)}
+    rest = table[table["status"] != "scored"]
+    assert (
+        rest[["score_phred", "background_n", "top_diff", "score_phred:liver"]].isna().all(axis=None)
+    )
+    assert (rest[["top_target", "top_target:liver"]] == "").all(axis=None)
+    most = f"{phred.max():.1f}"
+    assert f"alleles were compared with 100 variants of b.npz: score_phred is at most {most}\n" in (
+        capsys.readouterr().err
+    )
+    stored = json.loads(pq.read_schema(out).metadata[b"bioq"])
+    assert set(stored["columns"]) == set(COLUMNS)
+    assert stored["background"]["compared_with"] == {"substitution": 100, "length_change": 100}
+    assert stored["background"]["most_score_phred"]["substitution"] == pytest.approx(phred.max())
+
+
+def test_ranks_are_the_same_in_every_format_and_in_python(job: VariantJob, tmp_path: Path) -> None:
+    make_background(job, tmp_path / "b.npz")
+    options = {"background": tmp_path / "b.npz", "group_by": "cell", "scores": ("diff",)}
+    table = table_of(job, tmp_path / "o.parquet", **options)
+    text = table_of(job, tmp_path / "o.tsv", **options)
+    pd.testing.assert_frame_equal(text, table, check_dtype=False)
+    frames = bioq.score_variants(
+        bioq.load(job.run),
+        job.source,
+        job.genome,
+        background=tmp_path / "b.npz",
+        group_by="cell",
+    )
+    ranked = [*COLUMNS, "score_phred:liver", "top_target:liver"]
+    pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True)[ranked], table[ranked])
+    write_variants(job, tmp_path / "o.h5ad", VariantTableOptions(**options))
+    rows = anndata.read_h5ad(tmp_path / "o.h5ad").obs[ranked].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, table[ranked], check_dtype=False, check_categorical=False)
+    write_variants(job, tmp_path / "o.vcf", VariantTableOptions(**options))
+    with pysam.VariantFile(str(tmp_path / "o.vcf")) as file:
+        header = str(file.header)
+        assert '##BIOQ_GROUP=<ID=G0,Description="liver">' in header
+        for record, row in zip(file, table.to_dict("records"), strict=True):
+            if row["status"] != "scored":
+                assert list(record.info) == ["BIOQ_STATUS"]
+                continue
+            assert record.info["BIOQ_TOP_DIFF"] == pytest.approx(row["top_diff"], rel=1e-4)
+            assert record.info["BIOQ_SCORE_PHRED"] == pytest.approx(row["score_phred"], rel=1e-4)
+            assert record.info["BIOQ_BACKGROUND_N"] == 100
+            phred = pytest.approx(row["score_phred:liver"], rel=1e-4)
+            assert record.info["BIOQ_GROUP_PHRED"] == phred
+            assert record.info["BIOQ_GROUP_TOP_TARGET"] == "first"
+
+
+def test_chosen_targets_do_not_move_ranks(job: VariantJob, tmp_path: Path) -> None:
+    make_background(job, tmp_path / "b.npz")
+    options = {"background": tmp_path / "b.npz", "group_by": "name"}
+    every = table_of(job, tmp_path / "o.tsv", **options)
+    one = table_of(job, tmp_path / "o.tsv", **options, targets=("second",))
+    same = ["score_phred", "top_target", "top_diff", "score_phred:first", "top_target:first"]
+    pd.testing.assert_frame_equal(one[same], every[same])
+    chosen = every["diff:second"].abs()
+    np.testing.assert_allclose(one["max_abs_diff"], chosen, rtol=1e-6)
+    plain = table_of(job, tmp_path / "o.tsv", group_by="name", targets=("second",))
+    assert set(plain["top_target:second"]) == {"second", ""}
+    assert set(plain["top_target:first"]) == {""}
+    assert plain[["score_phred", "score_phred:second", "background_n"]].isna().all(axis=None)
+    np.testing.assert_allclose(plain["top_diff"].abs(), chosen, rtol=1e-6)
+
+
+def test_groups_that_the_table_or_the_background_lacks_are_named(
+    job: VariantJob, tmp_path: Path
+) -> None:
+    make_background(job, tmp_path / "b.npz")
+    with pytest.raises(UsageError, match=r"group by 'cel': .* did you mean 'cell'\? its columns"):
+        table_of(job, tmp_path / "o.tsv", group_by="cel")
+    (job.run / "targets.tsv").write_text("name\tcell\tassay\nfirst\t\tDNase\nsecond\t\tDNase\n")
+    with pytest.raises(UsageError, match=r"group by 'cell': all its cells .* are empty"):
+        table_of(job, tmp_path / "o.tsv", group_by="cell")
+    table_of(job, tmp_path / "o.tsv", group_by="assay", background=tmp_path / "b.npz")
+    many = make(tmp_path / "many.npz", effects_of(40, 1), np.zeros(40, dtype=bool))
+    other = TABLE.assign(cell=["liver", "liver", *TABLE["cell"][2:]])
+    with pytest.raises(BioqError, match=r"many.npz: has no ranks of the groups of 'cell': when it"):
+        Ranking(other, np.arange(8), group_by="cell", background=many)
+
+
+def test_a_file_of_format_version_1_gives_evalues_and_a_note(
+    job: VariantJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = table_of(job, tmp_path / "o.parquet")
+    scored = table[table["status"] == "scored"]
+    names = ["first", "second"]
+    diff, odds = (
+        scored[[f"{score}:{name}" for name in names]].to_numpy(np.float32)
+        for score in ("diff", "log2_odds_ratio")
+    )
+    make_background(job, tmp_path / "new.npz")
+    new = read_background(tmp_path / "new.npz")
+    sizes = sizes_of({"diff": diff, "log2_odds_ratio": odds})
+    counts = np.zeros((2, 72 << 8), dtype=np.uint32)
+    for target in range(2):
+        steps = (sizes[:, target].view(np.uint32) >> BITS).astype(int) - ((127 - 64) << 8)
+        np.add.at(counts[target], np.clip(steps, 0, None), 1)
+    about = {"format": "bioq-background", "format_version": 1, "model": new.model}
+    np.savez_compressed(
+        tmp_path / "old.npz",
+        about=np.array(json.dumps(about)),
+        targets=np.array(names),
+        variants=np.int64(len(scored)),
+        counts=counts,
+        square_sum=(diff.astype(np.float64) ** 2).sum(axis=0),
+    )
+    capsys.readouterr()
+    options = {"group_by": "cell", "background": tmp_path / "old.npz"}
+    old = table_of(job, tmp_path / "old.parquet", **options)
+    shown = capsys.readouterr().err
+    assert shown.count("note: ") == 1
+    assert "format version 1: it has E-values, and no ranks for score_phred; make it again" in shown
+    now = table_of(job, tmp_path / "new.parquet", **options | {"background": tmp_path / "new.npz"})
+    empty = ["score_phred", "score_phred:liver"]
+    assert old[empty].isna().all(axis=None)
+    pd.testing.assert_frame_equal(old.drop(columns=empty), now.drop(columns=empty))

@@ -132,6 +132,27 @@ COMMANDS = (
         f"{_VARIANTS} --out {{out}}/v --format deepsea",
         at_once=False,
     ),
+    Command("variants --annotate", f"{_VARIANTS} --annotate --out {{out}}/v.vcf"),
+    *(
+        Command(
+            f"variants --annotate {ending}",
+            f"{_VARIANTS} --annotate --out {{out}}/v{ending}",
+            at_once=False,
+        )
+        for ending in (".vcf.gz", ".bcf")
+    ),
+    Command("variants --long", f"{_VARIANTS} --long --top 1 --out {{out}}/v.parquet"),
+    Command(
+        "variants --all-snvs",
+        "variants {in}/run --all-snvs chr1:100-200 --genome {in}/g.fa --out {out}/v.tsv.gz",
+        at_once=False,
+    ),
+    Command(
+        "variants with a report",
+        f"{_VARIANTS} --out {{out}}/v.tsv --report {{out}}/v.html",
+        is_slow=True,
+        at_once=False,
+    ),
     Command(
         "rank fit",
         "rank fit {in}/positives.vcf {in}/negatives.vcf --run {in}/run --genome {in}/g.fa "

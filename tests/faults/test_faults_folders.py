@@ -384,19 +384,35 @@ def _text_of(file: Path) -> str:
     return read_metadata(file)["position"]
 
 
+def _of_version_1(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return the arrays of an older background, that has no ranks."""
+    kinds = ("substitution", "length_change")
+    about = json.loads(str(arrays["about"])) | {"format_version": 1}
+    return {
+        "about": np.array(json.dumps(about)),
+        "targets": arrays["targets"],
+        "variants": arrays["variants"].sum(),
+        "counts": sum(arrays[f"{kind}.counts"].astype(np.uint32) for kind in kinds),
+        "square_sum": sum(arrays[f"{kind}.square_sum"] for kind in kinds),
+    }
+
+
+@pytest.mark.parametrize("version", [1, 2])
 def test_every_array_and_field_of_a_background_is_read_or_refused_in_one_line(
-    folders: Folders, trials: int, counted: Counted
+    folders: Folders, trials: int, counted: Counted, version: int
 ) -> None:
     file, chance, tried = folders.background, random.Random(3), 0
     with np.load(file) as opened:
         arrays = dict(opened)
+    if version == 1:
+        arrays = _of_version_1(arrays)
     about = json.loads(str(arrays["about"]))
     changes: list[dict[str, Any]] = [
         {"about": np.array(json.dumps(substituted(about, at, bad)))}
         for at in paths_in(about)
         for bad in chosen(BAD, trials, chance)
     ]
-    counts = arrays["counts"]
+    counts = next(array for name, array in arrays.items() if name.endswith("counts"))
     for bad in (
         *(np.zeros(3), np.float32("nan"), np.array([1j]), np.array(["x" * 9]), np.zeros((0, 0))),
         *(counts.astype(float), counts * 0, counts[:, :5], counts.T, np.full(2, np.nan)),
@@ -422,7 +438,8 @@ def test_a_background_that_unpacks_to_gigabytes_is_refused(
     folders: Folders, counted: Counted
 ) -> None:
     with np.load(folders.background) as opened:
-        arrays = dict(opened) | {"counts": np.zeros((20_000, 18432), dtype=np.uint8)}
+        arrays = dict(opened)
+    arrays["length_change.counts"] = np.zeros((20_000, 18432), dtype=np.uint8)
     with restored(folders.background, "counts"):
         with open(folders.background, "wb") as written:
             np.savez_compressed(written, **arrays)

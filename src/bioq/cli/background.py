@@ -31,11 +31,12 @@ def background(
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
     force: Force = False,
 ) -> None:
-    """Measure the effects of many variants, for E-values and z-scores.
+    """Measure the effects of many variants, for E-values, z-scores and ranks.
 
-    An E-value is the share of these variants that have a larger effect on the target. Give at least
-    100,000 variants that are mostly neutral, such as the common variants of a population, or draw
-    random SNVs from the genome with --random. 'bioq variants' uses the background of its run.
+    An E-value is the share of these variants that have a larger effect on the target; score_phred
+    ranks an allele by its smallest E-value of all targets. Give at least 100,000 variants that are
+    mostly neutral, such as the common variants of a population, or draw random SNVs from the genome
+    with --random. 'bioq variants' uses the background of its run.
 
     For example:
 

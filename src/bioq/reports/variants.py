@@ -16,13 +16,15 @@ from bioq.genome.alleles import SCORED, STATUSES
 from bioq.genome.notation import VariantText
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import alleles_name
+from bioq.plots.names import short_name
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_ranking
 from bioq.progress import progress
-from bioq.reports.allele_logos import AllelePair, allele_pair
+from bioq.reports.allele_logos import MOST_ALLELE_BP, AllelePair, allele_pair
 from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import Background, Summary, VariantJob, VariantTableOptions
+from bioq.runs.trained_model import TrainedModel
+from bioq.variants import Summary, VariantJob, VariantTableOptions
 from bioq.variants.columns import group_columns, groups_in
 from bioq.variants.effect_counts import KINDS
 from bioq.variants.formats import Rows
@@ -35,6 +37,8 @@ LOGOS = 10
 """Alleles whose logos are drawn: the first ten."""
 FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
+_MOST_NAME = 120
+_TARGET_LETTERS = 80
 _ALLELE_LETTERS = 12
 _LABEL_LETTERS = 26
 
@@ -74,7 +78,8 @@ def _open_report(
 
 def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: VariantJob) -> str:
     """Return a self-contained HTML page of the alleles that a scorer has scored."""
-    ceilings = _ceilings(scorer.background)
+    background = scorer.background
+    ceilings = [np.nan] * len(KINDS) if background is None else background.most_phreds()
     rows = [_row(place, allele, scorer, ceilings) for place, allele in enumerate(top.top, start=1)]
     logos = _logos(top.top[:LOGOS], scorer)
     for row, pair in zip(rows, logos, strict=False):
@@ -96,6 +101,7 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
         reason=summary.none_scored(),
         sampled=len(top.points["number"]),
         most_logos=LOGOS,
+        most_allele_bp=MOST_ALLELE_BP,
     )
 
 
@@ -103,24 +109,16 @@ def _about(scorer: Scorer, job: VariantJob) -> dict[str, Any]:
     """Return what the page tells about the input, the run and the background."""
     genome, background = scorer.names.genome, scorer.background
     return {
-        "source": alleles_name(job.source),
+        "source": short(alleles_name(job.source), _MOST_NAME),
         "run": job.run.resolve().name,
         "genome": genome.path.name + (f" ({genome.build.name})" if genome.build else ""),
         "targets": len(scorer.targets),
         "options": scorer.options,
         "background": None if background is None else background.path.name,
         "background_variants": 0 if background is None else background.variants,
+        "compared": [] if background is None else background.lines(),
         "has_ranks": background is not None and background.has_ranks,
     }
-
-
-def _ceilings(background: Background | None) -> list[float]:
-    """Return the highest `score_phred` that an allele of each of `KINDS` can have; NaN without
-    ranks."""
-    if background is None:
-        return [np.nan] * len(KINDS)
-    every = np.arange(len(background.targets))
-    return [float(phreds[0]) for phreds in background.phreds(every)]
 
 
 def _named(ceilings: Sequence[float]) -> list[tuple[str, float]]:
@@ -181,7 +179,7 @@ def _further(allele: RankedAllele, names: Sequence[str], best: int | None) -> li
 
 def _logos(alleles: Sequence[RankedAllele], scorer: Scorer) -> list[AllelePair | None]:
     """Return the logos of alleles on their top targets."""
-    table = getattr(scorer.model, "targets", scorer.targets)
+    table = scorer.model.targets if isinstance(scorer.model, TrainedModel) else scorer.targets
     number_of = {str(name): number for number, name in enumerate(table[NAME])}
     pairs = []
     with progress("logos", len(alleles), "alleles") as advance:
@@ -241,6 +239,7 @@ def _share(value: float) -> str:
 
 _FILTERS = {
     "signed": _signed,
+    "short_name": lambda name: short_name(name, _TARGET_LETTERS),
     "phred": _phred,
     "share": _share,
     "integer": lambda value: f"{int(value):,}",

@@ -107,7 +107,7 @@ def open_annotated(
             rows.finish()
         for index in index_files(out):  # of the file that is replaced
             index.unlink(missing_ok=True)
-    if is_packed and not write_index(out, order, is_bcf=is_bcf):
+    if is_packed and not write_index(out, order, kind="bcf" if is_bcf else "vcf"):
         reason = "htslib cannot index its records"
         if not order.is_sorted:
             reason = (

@@ -124,6 +124,28 @@ class Background:
             },
         )
 
+    def most_phreds(self) -> list[float]:
+        """Return, for each of `KINDS`, the largest score_phred over all targets: that of an allele
+        with a larger effect on a target than every variant. NaN without ranks."""
+        every = np.arange(len(self.targets), dtype=np.int64)
+        return [float(phred[0]) for phred in self.phreds(every)]
+
+    def lines(self) -> list[str]:
+        """Return what alleles are compared with and their largest score_phred: a line for each of
+        `KINDS`, or one for all alleles if they are compared with the same variants."""
+        same = self.references[0] is self.references[1]
+        titles = ("alleles",) if same else ("substitutions", "alleles that change the length")
+        lines = []
+        for title, reference, most in zip(
+            titles, self.references, self.most_phreds(), strict=False
+        ):
+            ceiling = "" if most != most else f": score_phred is at most {most:.1f}"
+            lines.append(
+                f"{title} were compared with {reference.variants:,} variants of "
+                f"{self.path.name}{ceiling}"
+            )
+        return lines
+
     def phreds(self, targets: Rows) -> list[Phreds]:
         """Return, for each of `KINDS`, score_phred of each step of the smallest number of variants
         among some targets (see `ranks`); NaN without ranks.

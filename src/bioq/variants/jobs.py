@@ -18,7 +18,7 @@ from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
 from bioq.genome.vcf_index import index_files
-from bioq.inputs import Alleles, AlleleSource, RandomSnvs, alleles_name, open_alleles
+from bioq.inputs import Alleles, AlleleSource, AllSnvs, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
 from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
@@ -26,8 +26,10 @@ from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
 from bioq.variants.background import Background
 from bioq.variants.background_file import read_background, write_background
-from bioq.variants.effect_counts import counting, length_changes
+from bioq.variants.columns import COLUMN_MEANING
+from bioq.variants.effect_counts import KINDS, counting, length_changes
 from bioq.variants.formats import Rows
+from bioq.variants.indexed import index_table, may_have_index
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -44,7 +46,7 @@ class VariantJob:
 
     run: Path
     source: AlleleSource
-    """A VCF, typed variants, or random SNVs: see `inputs.open_alleles`."""
+    """A VCF, typed variants, random SNVs or all SNVs of regions: see `inputs.open_alleles`."""
     genome: Path
     """FASTA or 2bit, or a name such as hg38 (see `genome.open_genome`)."""
     chrom_alias: Path | None = None
@@ -58,6 +60,7 @@ class VariantJob:
     def inputs(self) -> list[str | Path | None]:
         """Return the files that the job reads; an output must not be one of them."""
         source = () if isinstance(self.source, RandomSnvs) else self.source
+        source = source.regions if isinstance(source, AllSnvs) else source
         alleles = [source] if isinstance(source, str | Path) else source
         return [*alleles, file_given(self.genome), self.chrom_alias, *files_of_run(self.run)]
 
@@ -78,10 +81,12 @@ def write_variants(
     `also` is one more output, such as a report; it is complete after the table. Raises BioqError
     for malformed input; then no output is left; and, before any work, for an output that exists,
     unless `force` is given. A run that has a background is scored with it, if the table does not
-    name another one.
+    name another one. All SNVs of regions have no scores if the table names no score or target, and
+    the output has an index beside it if it is bgzip.
     """
     table = table.of_run(job.run)
-    names = table.score_names(is_ensemble=job.is_ensemble())
+    is_all_snvs = isinstance(job.source, AllSnvs)
+    names = table.score_names(is_ensemble=job.is_ensemble(), may_be_none=is_all_snvs)
     check_output(job, out, table, force=force)
     with (
         open_scorer(job, table) as scorer,
@@ -93,10 +98,15 @@ def write_variants(
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
             rows = outputs.enter_context(open_rows(out, layout, table, contigs, alleles.file))
-            for block in _blocks(scorer, alleles):
-                rows.write(block.columns, {name: block.scores[name] for name in names})
+            if is_all_snvs:
+                say(_about_all_snvs(alleles))
+            for block in _blocks(scorer, alleles, tells_time=is_all_snvs):
+                chosen = {name: block.scores[name] for name in names}
+                rows.write(block.columns, block.scores if table.long else chosen)
                 if more is not None:
                     more.write(block.columns, block.scores)
+        if is_all_snvs:
+            index_table(out, contigs)
         return summary_of(scorer, alleles.content)
 
 
@@ -207,6 +217,16 @@ def _about_random(alleles: Alleles, genome: Genome) -> str:
     )
 
 
+def _about_all_snvs(alleles: Alleles) -> str:
+    """Return a line about the SNVs of regions."""
+    about = alleles.about["all_snvs"]
+    regions = about["regions"]
+    return (
+        f"{about['bases']:,} bases in {regions:,} region{'' if regions == 1 else 's'}, "
+        f"{alleles.content.alleles:,} alleles"
+    )
+
+
 def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> Iterator[ScoredBlock]:
     """Yield the scored alleles; with `tells_time`, say after the first block how long all take."""
     total = alleles.content.alleles
@@ -233,12 +253,23 @@ def contigs_of(names: ContigNames, content: VcfContent) -> dict[str, int | None]
 
 def table_metadata(scorer: Scorer, source: AlleleSource, scores: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a table, JSON values."""
-    known = {} if scorer.background is None else dict(scorer.background.provenance)
-    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
     return _provenance(scorer, source) | {
+        "columns": dict(COLUMN_MEANING),
         "scores": {name: MEANING[name] for name in scores},
         "statuses": dict(STATUSES),
-        "background": known or None,
+        "background": None if scorer.background is None else _about(scorer.background),
+    }
+
+
+def _about(background: Background) -> dict[str, Any]:
+    """Return what a table's metadata record about a background."""
+    known = dict(background.provenance)
+    known.pop("contigs", None)  # thousands of them, and HDF5's attributes are small
+    compared = (reference.variants for reference in background.references)
+    phreds = (most if most == most else None for most in background.most_phreds())
+    return known | {
+        "compared_with": dict(zip(KINDS, compared, strict=True)),
+        "most_score_phred": dict(zip(KINDS, phreds, strict=True)),
     }
 
 
@@ -255,6 +286,14 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 
 def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
-    for file in [*variant_files(out, table), *(index_files(out) if table.annotate else [])]:
+    has_index = table.annotate
+    if isinstance(job.source, AllSnvs):
+        if table.annotate:
+            raise UsageError(
+                "--annotate copies the records of a VCF, and --all-snvs has none; run without "
+                "--annotate: an output that ends in .vcf.gz has one line per SNV"
+            )
+        has_index = may_have_index(out)
+    for file in [*variant_files(out, table), *(index_files(out) if has_index else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

@@ -8,7 +8,7 @@ from bioq.runs.folder import BACKGROUND, read_config
 from bioq.runs.named import require_own, resolve_run
 
 NO_BACKGROUND = Path("none")
-"""What a user gives in place of a file for scores without a background."""
+"""The value of --background for scores without a background."""
 
 
 def run_background(run: str | Path) -> Path | None:

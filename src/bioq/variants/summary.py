@@ -60,14 +60,17 @@ class Summary:
     contigs: Sequence[str]
     """The contigs of the VCF that have alleles."""
     scored: int
+    compared: Sequence[str] = ()
+    """What the alleles were compared with, see `Background.lines`; none without a background."""
 
     def lines(self) -> list[str]:
-        """Return a table of the statuses, then the warnings."""
+        """Return a table of the statuses, the background, then the warnings."""
         total = sum(self.statuses.values())
         lines = [f"{total:>12,}  alleles"]
         for status, meaning in STATUSES.items():
             if self.statuses.get(status):
                 lines.append(f"{self.statuses[status]:>12,}  {status}: {meaning}")
+        lines += self.compared if self.scored else ()
         return [*lines, *(f"warning: {line}" for line in self.warnings())]
 
     def none_scored(self) -> str:
@@ -246,6 +249,7 @@ def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
         header=content.header,
         contigs=content.contigs,
         scored=sum(scorer.statuses[name] for name in scored),
+        compared=() if scorer.background is None else scorer.background.lines(),
     )
 
 

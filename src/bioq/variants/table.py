@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from bioq.errors import UsageError
-from bioq.options import check_types
-from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.options import AtLeastOne, Share, check_types
+from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
 from bioq.variants.annotate import open_annotated, require_annotatable
 from bioq.variants.formats import (
     DEEPSEA_SCORES,
@@ -18,6 +18,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
+from bioq.variants.long_table import LongChoice, open_long
 from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
@@ -35,8 +36,8 @@ class VariantTableOptions:
     """Scores to write: some of diff, log2_odds_ratio, ref, alt, of an ensemble also diff_sd and
     sign_agreement, with --background also evalue and zscore; by default all."""
     background: Path | None = None
-    """File written by 'bioq background' with this model; adds E-values and z-scores. By default
-    RUN/background.npz, if the run has one; none: no background."""
+    """File written by 'bioq background' with this model; adds E-values and z-scores, and ranks
+    alleles: score_phred. By default RUN/background.npz, if the run has one; none: no background."""
     group_by: str | None = None
     """Column of the target table, such as cell: adds score_phred and top_target of each group of
     targets that have the same value in it."""
@@ -51,6 +52,16 @@ class VariantTableOptions:
     difference; with --targets or --scores also each score. The output ends in .vcf, .vcf.gz or
     .bcf; the last two get an index."""
 
+    long: bool = False
+    """Write one row per allele and target, the targets with the smallest E-value first (without a
+    background: the largest |diff|). An allele without such a target has one row."""
+    top: AtLeastOne | None = None
+    """With --long: only the first K targets of each allele."""
+    max_evalue: Share | None = None
+    """With --long: only targets with an E-value of at most this."""
+    min_diff: Share | None = None
+    """With --long: only targets whose probability changes by at least this, up or down."""
+
     def __post_init__(self) -> None:
         check_types(self)
         if self.held_out and self.background_file is not None:
@@ -64,6 +75,19 @@ class VariantTableOptions:
                 "of the two"
             )
 
+        self._check_long()
+
+    def _check_long(self) -> None:
+        for name in ("top", "max_evalue", "min_diff"):
+            if getattr(self, name) is not None and not self.long:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} chooses rows of a long table; add --long")
+        if self.long and (self.annotate or self.format != "table"):
+            other = "--annotate" if self.annotate else f"--format {self.format}"
+            raise UsageError(
+                f"--long with {other}: --long writes a table; run without one of the two"
+            )
+
     @property
     def background_file(self) -> Path | None:
         """The file of the background; None without one."""
@@ -75,8 +99,11 @@ class VariantTableOptions:
             return replace(self, background=NO_BACKGROUND)
         return replace(self, background=chosen_background(self.background, run))
 
-    def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
-        """Return the scores of the table. Raises UsageError for a score that is not available."""
+    def score_names(
+        self, *, is_ensemble: bool = False, may_be_none: bool = False
+    ) -> tuple[str, ...]:
+        """Return the scores of the table; with `may_be_none`, none unless a score or a target is
+        named. Raises UsageError for a score that is not available."""
         available = score_names(
             is_ensemble=is_ensemble, has_background=self.background_file is not None
         )
@@ -90,7 +117,8 @@ class VariantTableOptions:
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"
                 raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
-        if self.annotate and not (self.scores or self.targets):
+        may_be_none &= self.format == "table" and not self.long
+        if (self.annotate or may_be_none) and not (self.scores or self.targets):
             return ()
         return tuple(dict.fromkeys(self.scores)) or available
 
@@ -103,8 +131,10 @@ def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
 
 
 def require_ending(out: Path, table: VariantTableOptions) -> None:
-    """Raise UsageError if the name of an output has no ending of a format."""
-    if table.annotate:
+    """Raise UsageError if the name of an output has no ending of a format of the table."""
+    if table.long:
+        require_long(out, table)
+    elif table.annotate:
         require_annotatable(out)
     elif table.format == "table" and not is_vcf(out):
         try:
@@ -112,6 +142,19 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
         except UsageError as error:
             endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
             raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+
+
+def require_long(out: Path, table: VariantTableOptions) -> None:
+    """Raise UsageError if an output cannot have the rows of a long table."""
+    if not out.name.lower().endswith(FLAT_ENDINGS):
+        raise UsageError(
+            f"{out}: a long table has one row per allele and target; expected a name that ends in "
+            f"{', '.join(FLAT_ENDINGS)}"
+        )
+    if table.max_evalue is not None and table.background_file is None:
+        raise UsageError(
+            "--max-evalue needs --background, or a run with a background ('bioq background')"
+        )
 
 
 def open_rows(
@@ -123,6 +166,9 @@ def open_rows(
 ) -> contextlib.AbstractContextManager[Rows]:
     """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
     is the file that is annotated (see `open_annotated`)."""
+    if table.long:
+        choice = LongChoice(table.top, table.max_evalue, table.min_diff)
+        return open_long(out, layout, choice)
     if table.annotate:
         return open_annotated(out, layout, source, contigs)
     if table.format == "deepsea":

@@ -119,6 +119,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         chosen=chosen,
         matching=len(rows),
         background=service.background,
+        compared=[] if service.background is None else service.background.lines(),
         rows=_rows(alleles, rows[first : first + PAGE_ALLELES]),
         page=page,
         last_page=pages,
@@ -253,7 +254,7 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         spread="diff_sd" in alleles.score_names,
         background=service.background,
         phred=float(alleles.columns["score_phred"][number]),
-        background_n=alleles.columns["background_n"][number],
+        background_n=float(alleles.columns["background_n"][number]),
     )
 
 

@@ -161,6 +161,10 @@ def read_measured(path: Path) -> pd.DataFrame:
             table[name] = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
         else:
             table[name] = np.nan
+    label = table["label"].dropna()
+    if table["effect"].isna().all() and not label.isin((0, 1)).all():
+        say(f"{path}: the column label has other numbers than 0 and 1; it is read as the effect")
+        table["effect"], table["label"] = table["label"], np.nan
     if "element" not in table:
         table["element"] = path.name.split(".")[0]
     return table[[*KEY, "effect", "label", "element"]]

@@ -111,6 +111,16 @@ def test_labels_and_the_columns_of_bioq_need_no_option(
     assert line["positives"] == str(label.sum())
 
 
+def test_a_label_that_is_an_effect_is_read_as_one(alleles: pd.DataFrame, tmp_path: Path) -> None:
+    """TraitGym's tables of saturation mutagenesis have the effect in a column `label`."""
+    path = tmp_path / "test.parquet"
+    alleles.rename(columns={"effect": "label"}).to_parquet(path)
+    table, said = run(path, "--scores", path, "--column", "signed")
+    assert "it is read as the effect" in said
+    expected = pearsonr(alleles["effect"], alleles["signed"]).statistic
+    assert number(table.loc[("signed", "all"), "Pearson"]) == pytest.approx(expected, abs=6e-4)
+
+
 @pytest.mark.parametrize(
     ("heads", "more", "expected"),
     [

@@ -290,6 +290,35 @@ def test_the_rank_of_a_background_is_a_plain_score(case: Case, tmp_path: Path) -
     assert area == pytest.approx(roc_auc_score(rows["label"], phred))
 
 
+def test_genes_and_frequencies_are_compared(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starts = {f"chr{n + 1}": np.arange(20_000, CONTIG_BP, 40_000) for n in range(CONTIGS)}
+    genes = tmp_path / "genes.bed"
+    genes.write_text(
+        "".join(f"{c}\t{at}\t{at + 9}\tg\t0\t+\n" for c, each in starts.items() for at in each)
+    )
+    random, paths = np.random.default_rng(1), []
+    for name, power in (("positives", 3), ("negatives", 1)):
+        lines = (case.folder / f"{name}.vcf").read_text().splitlines()
+        rows = [line.removesuffix(".") + f"DP=1;AF={random.random() ** power:.3f}"
+                if line[0] != "#" else line for line in lines]  # fmt: skip
+        paths.append(tmp_path / f"{name}.vcf")
+        paths[-1].write_text("\n".join(rows) + "\n")
+    out = tmp_path / "rank"
+    words = case.fit(out, "--genes", genes, negatives=paths[1])
+    words[2] = str(paths[0])
+    assert main(words) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning: " in line]
+    assert len([line for line in said if "allele frequency has the median" in line]) == 1
+    assert json.loads((out / "rank.json").read_text())["warnings"]
+    rows = used_rows(case, out)
+    distance = [np.abs(starts[chrom] - (pos - 1)).min()
+                for chrom, pos in zip(rows["chrom"], rows["pos"], strict=True)]  # fmt: skip
+    area = quality(out).loc["near a TSS", "roc_auc"]
+    assert area == pytest.approx(roc_auc_score(rows["label"], -np.array(distance)))
+
+
 def test_apply_takes_a_typed_variant(case: Case, tmp_path: Path) -> None:
     row = case.alleles.iloc[3]
     typed = f"{row['chrom']}:{row['pos']}:{row['ref']}>{row['alt']}"

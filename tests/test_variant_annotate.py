@@ -1,5 +1,6 @@
 """--annotate: the VCF or BCF that came in, each record unchanged but for new INFO fields."""
 
+import contextlib
 import gzip
 import re
 import shutil
@@ -466,6 +467,92 @@ def test_header_lines_between_records_are_counted(
     content = (tmp_path / "out.vcf").read_text()
     assert content.count("#CHROM") == 1
     assert content.count("\nchr1\t") == 2 * nasty().count("\nchr1\t")
+
+
+@pytest.fixture(scope="module")
+def ranked(run: Path, genome: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a run whose targets have cells, a background, in.vcf and scores.tsv."""
+    folder = tmp_path_factory.mktemp("ranked")
+    shutil.copytree(run, folder / "run")
+    (folder / "run/targets.tsv").write_text("name\tcell\nfirst\tK 562\nsecond\tK-562\n")
+    # Without the values whose number is wrong, which 'bcftools norm' refuses.
+    lines = [line.split("\t") for line in nasty().splitlines()]
+    short = [
+        cells if len(cells) < 8 else [*cells[:7], "INFO" if "#" in cells[0] else "DB"]
+        for cells in lines
+    ]
+    (folder / "in.vcf").write_text("".join("\t".join(cells) + "\n" for cells in short))
+    words = ["background", "run", "in.vcf", "--genome", genome, "--out", "b.npz"]
+    with contextlib.chdir(folder):
+        assert main([str(word) for word in words]) == 0
+        words = ["variants", "run", "in.vcf", "--genome", genome, "--out", "scores.tsv"]
+        assert main([*map(str, words), *RANKED]) == 0
+    return folder
+
+
+RANKED = ("--background", "b.npz", "--group-by", "cell")
+
+
+def test_ranks_and_groups_are_those_of_the_table(ranked: Path, genome: Path) -> None:
+    with contextlib.chdir(ranked):
+        assert annotate(Path("run"), "in.vcf", genome, Path("ranked.bcf"), *RANKED) == 0
+    table = read_tsv(ranked / "scores.tsv")
+    table = table[table["alt"] != "."].reset_index(drop=True)
+    columns = {
+        "BIOQ_PHRED": "score_phred",
+        "BIOQ_DIFF": "top_diff",
+        "BIOQ_PHRED_K_562": "score_phred:K 562",
+        "BIOQ_PHRED_K_562_2": "score_phred:K-562",
+    }
+    targets = {"BIOQ_TARGET_K_562": "first", "BIOQ_TARGET_K_562_2": "second"}
+    found: dict[str, list[object]] = {key: [] for key in (*columns, *targets)}
+    with pysam.VariantFile(str(ranked / "ranked.bcf")) as file:
+        assert re.search(
+            r"at most \d+\.\d+ of a substitution", str(file.header.info["BIOQ_PHRED"].record)
+        )
+        for record in file:
+            missing = (None,) * len(record.alts or ())
+            for key, values in found.items():
+                values.extend(record.info.get(key, missing) if record.alts else ())
+    assert table["score_phred"].notna().sum() > 30
+    for key, column in columns.items():
+        values = np.array(found[key], dtype=float)
+        np.testing.assert_allclose(values, table[column].astype(float), rtol=1e-6)
+    for key, target in targets.items():
+        scored = [value for value in found[key] if value not in (None, ".")]
+        assert set(scored) == {target}
+        assert len(scored) == table["score_phred"].notna().sum()
+
+
+def recipes(section: str) -> list[str]:
+    """Return the commands of a section of the page."""
+    page = (Path(__file__).parents[1] / "docs/annotate.md").read_text("utf-8")
+    text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+@needs_bcftools
+def test_the_recipes_for_bcftools_give_the_best_alleles(ranked: Path, genome: Path) -> None:
+    with contextlib.chdir(ranked):
+        assert annotate(Path("run"), "in.vcf", genome, Path("out.vcf.gz"), *RANKED, "--force") == 0
+        best, filtered = recipes("bcftools")
+        filtered = filtered.replace(">= 20", ">= 5")  # the background is small
+        shown, unscored = (
+            subprocess.run(
+                ["bash", "-ec", text], capture_output=True, text=True, check=True
+            ).stdout.splitlines()
+            for text in (best, filtered)
+        )
+    table = read_tsv(ranked / "scores.tsv")
+    ordered = sorted(table["score_phred"].dropna(), reverse=True)
+    phreds = [float(line.split("\t")[0]) for line in shown]
+    np.testing.assert_allclose(phreds, ordered[:10], rtol=1e-5)
+    statuses = {status for line in unscored for status in line.split("\t")[-1].split(",")}
+    assert statuses == set(table["status"]) - {"no_alt"} | {"."}
+    with pysam.VariantFile(str(ranked / "extreme.vcf.gz")) as file:
+        extreme = [max(value or 0 for value in record.info["BIOQ_PHRED"]) for record in file]
+    assert extreme
+    assert min(extreme) >= 5
 
 
 KEY = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")

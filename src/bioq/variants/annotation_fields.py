@@ -89,17 +89,33 @@ def info_fields(layout: Layout) -> list[InfoField]:
 def _of_columns(layout: Layout) -> Iterator[tuple[str, FieldKind, str, str]]:
     """Yield (column of the table, kind, name after the prefix, description) of the fields that are
     columns."""
-    about = "; weights {model:.12}, genome {genome}"
+    endings = {"status": _model(layout), SCORE_PHRED: _ceiling(layout)}
     for column, (name, text) in _COLUMNS.items():
-        if column not in layout.columns:
-            continue
-        is_first = column == "status" and "model" in layout.metadata
-        ending = about.format_map(layout.metadata) if is_first else ""
-        yield column, _kind(layout, column), name, f"{text}{ending}"
+        if column in layout.columns:
+            yield column, _kind(layout, column), name, text + endings.get(column, "")
     for group in groups_in(layout.columns):
         for column in group_columns(group):
-            name, text = _COLUMNS[column.removesuffix(f":{group}")]
-            yield column, _kind(layout, column), f"{name}_{group}", f"{text}; targets of {group}"
+            name = _COLUMNS[column.removesuffix(f":{group}")][0]
+            text = f"{PREFIX}{name} of the targets of {group} alone"
+            yield column, _kind(layout, column), f"{name}_{group}", text
+
+
+def _model(layout: Layout) -> str:
+    """Return which weights and genome the values are of, to be added to a description."""
+    about = layout.metadata
+    return f"; weights {about['model']:.12}, genome {about['genome']}" if "model" in about else ""
+
+
+def _ceiling(layout: Layout) -> str:
+    """Return the largest score_phred of each kind of allele, to be added to a description."""
+    background = layout.metadata.get("background") or {}
+    most = background.get("most_score_phred", {})
+    named = [
+        f"{bound:.4g} of a {kind.replace('_', ' ')}"
+        for kind, bound in most.items()
+        if bound is not None
+    ]
+    return f"; at most {', '.join(named)}" if named else ""
 
 
 def _kind(layout: Layout, column: str) -> FieldKind:

@@ -25,7 +25,13 @@ from bioq.inputs import RandomSnvs, random_snvs
 from bioq.inputs.random_snvs import CPG_SHARE, draw_snvs
 from bioq.runs.fetched import is_run_file
 from bioq.runs.named import resolve_run
-from bioq.variants import own_background, read_background, run_background, score_variants
+from bioq.variants import (
+    VariantTableOptions,
+    own_background,
+    read_background,
+    run_background,
+    score_variants,
+)
 
 Allele = tuple[str, int, str, str]
 
@@ -104,13 +110,13 @@ def test_alleles_of_a_kind_are_equally_likely(tmp_path: Path) -> None:
     kinds = all_alleles(contigs)
     counts = Counter(
         allele
-        for seed in range(600)
+        for seed in range(300)
         for allele in drawn(path, RandomSnvs(random=10, cpg=0.3, seed=seed))
     )
     for alleles, number in zip(kinds, (3, 7), strict=True):
-        expected = 600 * number / len(alleles)
+        expected = 300 * number / len(alleles)
         found = np.array([counts[allele] for allele in alleles])
-        assert found.sum() == 600 * number
+        assert found.sum() == 300 * number
         assert (np.abs(found - expected) < 5 * np.sqrt(expected)).all()
 
 
@@ -243,6 +249,24 @@ def test_a_background_of_other_weights_is_refused(
     assert "or score without one: --background none" in capsys.readouterr().err
     assert not (tmp_path / "out.tsv").exists()
     assert main([*tokens, "--background", "none"]) == 0
+
+
+def test_the_time_of_a_background_is_told_after_the_first_block(
+    run: Path, genome: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["background", str(run), "--genome", str(genome), "--force", "--random"]
+    for number, is_told in (("90", False), ("1100", True)):
+        assert main([*tokens, number]) == 0
+        assert ("1,100 alleles take about " in capsys.readouterr().err) == is_told
+
+
+def test_held_out_predictions_have_no_background(run: Path, genome: Path) -> None:
+    assert main(["background", str(run), "--random", "50", "--genome", str(genome)]) == 0
+    assert VariantTableOptions().of_run(run).background_file == run / "background.npz"
+    assert VariantTableOptions(held_out=True).of_run(run).background_file is None
+    none = VariantTableOptions(background=Path("none"))
+    assert none.of_run(run) == none.of_run(run).of_run(run)
+    assert none.of_run(run).background_file is None
 
 
 def test_the_background_belongs_to_the_run(run: Path, genome: Path, tmp_path: Path) -> None:

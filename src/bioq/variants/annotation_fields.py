@@ -15,6 +15,8 @@ from bioq.tables import Columns, Layout, Scores
 from bioq.tables.text import join_scores
 from bioq.variants.columns import (
     COLUMN_MEANING,
+    RANK_MEANING,
+    RANK_SCORE,
     SCORE_PHRED,
     TOP_DIFF,
     TOP_TARGET,
@@ -32,6 +34,7 @@ _COLUMNS: Mapping[str, tuple[str, str]] = {
     TOP_TARGET: ("TARGET", f"{COLUMN_MEANING[TOP_TARGET]}; percent-encoded"),
     TOP_DIFF: ("DIFF", f"probability with ALT minus that with REF, of {PREFIX}TARGET"),
     "max_abs_diff": ("MAX_ABS_DIFF", COLUMN_MEANING["max_abs_diff"]),
+    RANK_SCORE: ("RANK", RANK_MEANING),
 }
 """Column of the table -> the name of its field after the prefix, and its description."""
 # VCF 4.3, section 1.6.1: a key is [A-Za-z_][0-9A-Za-z_.]*.
@@ -88,7 +91,8 @@ def _of_columns(layout: Layout) -> Iterator[tuple[str, FieldKind, str, str]]:
     columns."""
     endings = {"status": _model(layout), SCORE_PHRED: _ceiling(layout)}
     for column, (name, text) in _COLUMNS.items():
-        yield column, _kind(layout, column), name, text + endings.get(column, "")
+        if column in layout.columns:
+            yield column, _kind(layout, column), name, text + endings.get(column, "")
     for group in groups_in(layout.columns):
         for column in group_columns(group):
             name = _COLUMNS[column.removesuffix(f":{group}")][0]

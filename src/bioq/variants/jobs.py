@@ -87,14 +87,14 @@ def write_variants(
     table = table.of_run(job.run)
     is_all_snvs = isinstance(job.source, AllSnvs)
     names = table.score_names(is_ensemble=job.is_ensemble(), may_be_none=is_all_snvs)
-    _check_output(job, out, table, force=force)
+    check_output(job, out, table, force=force)
     with (
         open_scorer(job, table) as scorer,
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
-        contigs = _contigs(scorer.names, alleles.content)
+        contigs = contigs_of(scorer.names, alleles.content)
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
             opened = open_rows(out, layout, table, contigs, alleles.file)
@@ -241,7 +241,7 @@ def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> It
                 say(f"{total:,} alleles take about {duration(seconds)}")
 
 
-def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
+def contigs_of(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
     """Return {contig of the input: its length}, None for a contig that the genome lacks."""
     lengths = names.genome.lengths
     numbers = {name: names.find(name) for name in content.contigs}
@@ -284,7 +284,7 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
     }
 
 
-def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
+def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
     has_index = table.annotate
     if isinstance(job.source, AllSnvs):

@@ -3,12 +3,13 @@
     python benchmarks/table_memory.py predict [--rows 20000 200000] [--targets 100]
         [--endings .tsv.gz .parquet .h5 .h5ad .bw]
     python benchmarks/table_memory.py variants [--rows 100000 1000000] [--targets 2]
-        [--endings .tsv .vcf.gz .parquet .h5 .h5ad .html] [--folder DIR] [--tiny]
+        [--endings .tsv .vcf.gz .annotated.vcf.gz .annotated.bcf .parquet .h5 .h5ad .html]
+        [--folder DIR] [--tiny]
 
 A tiny untrained model of 200-bp windows. Rows are windows of regions of a random genome; or random
-substitutions, insertions and deletions on a random genome of 8 Mb; .html is a .tsv with a report.
-Every output runs in a process of its own, which prints its seconds, its memory once the model and
-the genome are open, and its peak (Linux). Without a command, both.
+substitutions, insertions and deletions on a random genome of 8 Mb; .annotated is --annotate, and
+.html is a .tsv with a report. Every output runs in a process of its own, which prints its seconds,
+its memory once the model and the genome are open, and its peak (Linux). Without a command, both.
 """
 
 import argparse
@@ -37,9 +38,13 @@ VARIANTS_GENOME_BP = 8_000_000
 PREDICT, VARIANTS = "predict", "variants"
 ROWS = {PREDICT: [20_000, 200_000], VARIANTS: [100_000, 1_000_000]}
 TARGETS = {PREDICT: 100, VARIANTS: 2}
+ANNOTATED = ".annotated"
 ENDINGS = {
     PREDICT: [".tsv.gz", ".parquet", ".h5", ".h5ad", ".bw"],
-    VARIANTS: [".tsv", ".vcf.gz", ".parquet", ".h5", ".h5ad", ".html"],
+    VARIANTS: [
+        *(".tsv", ".vcf.gz", ANNOTATED + ".vcf.gz", ANNOTATED + ".bcf"),
+        *(".parquet", ".h5", ".h5ad", ".html"),
+    ],
 }
 
 
@@ -139,6 +144,7 @@ def work(command: str, folder: Path, out: Path) -> list[float | None]:
     words = [command, folder / "run", folder / ("r.bed" if command == PREDICT else "v.vcf")]
     words += ["--genome", folder / "g.fa"]
     words += ["--out", out] if out.suffix != ".html" else ["--report", out, "--out", f"{out}.tsv"]
+    words += ["--annotate"] if ANNOTATED in out.suffixes else []
     statuses: list[int] = []
     with contextlib.redirect_stdout(sys.stderr):
         taken = timed(lambda: statuses.append(run_command([str(word) for word in words])))

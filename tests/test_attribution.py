@@ -206,10 +206,12 @@ def test_the_command_writes_what_the_library_says_of_every_base(
             arrays["hypothetical"][:, :, :, number], result.gradient, atol=1e-5
         )
         np.testing.assert_allclose(
-            rows[name].to_numpy().reshape(2, 200), result.values.sum(axis=1), atol=1e-5
+            rows[f"contribution:{name}"].to_numpy().reshape(2, 200),
+            result.values.sum(axis=1),
+            atol=1e-5,
         )
         np.testing.assert_allclose(arrays["logit"][:, number], result.logit, atol=1e-5)
-        summed = rows[name].to_numpy().reshape(2, 200).sum(axis=1)
+        summed = rows[f"contribution:{name}"].to_numpy().reshape(2, 200).sum(axis=1)
         difference = arrays["logit"][:, number] - arrays["baseline_logit"][:, number]
         np.testing.assert_allclose(
             arrays["completeness_gap"][:, number], summed - difference, atol=1e-3
@@ -236,7 +238,8 @@ def test_the_bases_that_count_most_are_those_of_the_planted_motif(
     explain(command, trained.run, fasta, "--out", out, "--targets", target, *options)
     table = pd.read_csv(out, sep="\t")
     sign = -1 if command == "mutagenesis" else 1
-    counts = sign * table.groupby("position")[target].mean()
+    score = "effect" if command == "mutagenesis" else "contribution"
+    counts = sign * table.groupby("position")[f"{score}:{target}"].mean()
     inside = counts.loc[95 : 94 + len(motif)]
     outside = counts.drop(inside.index)
     assert inside.mean() > 10 * abs(outside).mean()

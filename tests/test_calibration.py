@@ -268,8 +268,9 @@ def test_a_subset_of_the_targets_is_mapped_as_these_targets(
         assert main([*command, *options]) == 0
         tables.append(pd.read_csv(out, sep="\t"))
     everything, chosen = tables
-    assert chosen[pattern].to_numpy() == pytest.approx(everything[pattern].to_numpy())
-    assert (everything["first"] != everything["second"]).all()
+    column = f"probability:{pattern}"
+    assert chosen[column].to_numpy() == pytest.approx(everything[column].to_numpy())
+    assert (everything["probability:first"] != everything["probability:second"]).all()
 
 
 @pytest.mark.parametrize("switch", ["0", "1"])

@@ -11,11 +11,12 @@ from urllib.error import URLError
 
 import pytest
 
-from bioq.cli import _COMMANDS, _DATA_COMMANDS, _HELP, _make_app, main
+from bioq.cli import _COMMANDS, _DATA_COMMANDS, _HELP, _RANK_COMMANDS, _make_app, main
 from bioq.files import download
 from bioq.runs.named import RUNS
 
 ROOT = Path(__file__).parents[1]
+_NESTED = [f"data {name}" for name in _DATA_COMMANDS] + [f"rank {name}" for name in _RANK_COMMANDS]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -53,7 +54,8 @@ def commands(page: Path) -> list[list[str]]:
 
 def help_examples() -> Iterator[tuple[str, list[str]]]:
     """Yield (command, tokens) of every `bioq` command that a help text shows, also after a pipe."""
-    modules = {path.split(":")[0] for path, _ in [*_COMMANDS.values(), *_DATA_COMMANDS.values()]}
+    commands = _COMMANDS | _DATA_COMMANDS | _RANK_COMMANDS
+    modules = {path.split(":")[0] for path, _ in commands.values()}
     texts = {"bioq --help": _HELP}
     for name in sorted(modules):
         for function in vars(importlib.import_module(name)).values():
@@ -91,7 +93,7 @@ def test_examples_in_the_help_are_understood(
 
 def test_every_command_has_an_example_in_its_help() -> None:
     shown = {" ".join(tokens) for _, tokens in help_examples()}
-    for command in [*_COMMANDS, *(f"data {name}" for name in _DATA_COMMANDS)]:
+    for command in [*_COMMANDS, *_NESTED]:
         assert any(f"{line} ".startswith(f"{command} ") for line in shown), command
 
 

@@ -188,7 +188,8 @@ def test_the_table_of_predict_is_the_mean_of_the_tables(
         out = tmp_path / f"{number}.tsv"
         arguments = [str(run), "chr1:201-800", "--genome", str(genome), "--out", str(out)]
         assert main(["predict", *arguments]) == 0
-        tables.append(pd.read_csv(out, sep="\t", comment="#")[["first", "second"]].to_numpy())
+        table = pd.read_csv(out, sep="\t", comment="#")
+        tables.append(table[["probability:first", "probability:second"]].to_numpy())
     np.testing.assert_allclose(tables[0], mean(ensemble, tables[1:]), atol=1e-6)
 
 
@@ -267,7 +268,7 @@ def test_deepseas_files_and_a_choice_of_scores(
     assert len(list(tmp_path.glob("d.out.*"))) == 4
     one = scores_of(ensemble, vcf, genome, tmp_path / "1.tsv", scores=("sign_agreement",))
     both = scores_of(ensemble, vcf, genome, tmp_path / "2.tsv")
-    np.testing.assert_array_equal(one["first"], both["sign_agreement:first"])
+    np.testing.assert_array_equal(one["sign_agreement:first"], both["sign_agreement:first"])
     with pytest.raises(UsageError, match="diff_sd needs an ensemble"):
         scores_of(runs[0], vcf, genome, tmp_path / "2.tsv", scores=("diff_sd",))
 

@@ -98,10 +98,10 @@ def test_each_region_is_predicted_by_the_members_that_have_not_seen_its_contig(
         names = ", ".join(f"run-{n}" for n in members)
         assert any(contig in line and line.endswith(f": predicted by {names}") for line in said)
     for target in ("first", "second"):
-        expected = expected_of(ensemble, regions, genome, target)
-        np.testing.assert_allclose(table[target], expected, atol=1e-6)
+        expected = expected_of(ensemble, regions, genome, f"probability:{target}")
+        np.testing.assert_allclose(table[f"probability:{target}"], expected, atol=1e-6)
     plain = table_of(ensemble, regions, genome)
-    assert np.abs(plain["first"] - table["first"]).max() > 0.01
+    assert np.abs(plain["probability:first"] - table["probability:first"]).max() > 0.01
     out = tmp_path / "command.tsv"
     words = ["predict", str(ensemble), str(regions), "--genome", str(genome), "--held-out"]
     assert main([*words, "--out", str(out)]) == 0
@@ -113,7 +113,7 @@ def test_a_track_of_the_genome_is_honest(ensemble: Path, genome: Path, tmp_path:
     options = PredictOptions(held_out=True, targets=("first",))
     (path,) = predict_file(ensemble, whole, tmp_path / "o.bw", genome=genome, options=options)
     table = table_of(ensemble, whole, genome, targets=("first",))
-    expected = expected_of(ensemble, whole, genome, "first")
+    expected = expected_of(ensemble, whole, genome, "probability:first")
     assert len(expected) == len(table) > 50
     with pyBigWig.open(str(path)) as file:
         found = [file.values(row.chrom, row.start, row.start + 1)[0] for row in table.itertuples()]
@@ -131,7 +131,9 @@ def test_a_cluster_gives_the_same_rows(
             rows for shard in _shards(prediction.windows, 4) for rows in opened.rows(shard.payload)
         ]
     found = np.concatenate([scores["probability"] for _, scores in rows])
-    expected = table_of(ensemble, regions, genome, held_out=True)[["first", "second"]]
+    expected = table_of(ensemble, regions, genome, held_out=True)[
+        ["probability:first", "probability:second"]
+    ]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

@@ -114,7 +114,7 @@ def test_a_region_is_covered_with_substitutions_of_the_genome(
         window = CHROMOSOME[start : start + WINDOW]
         mutant = mutated(window, 331 - start, row.alt)
         expected = probability(run, mutant) - probability(run, window)
-        assert row["second"] == pytest.approx(expected[1], abs=1e-6)
+        assert row["effect:second"] == pytest.approx(expected[1], abs=1e-6)
 
 
 def test_a_variant_has_a_window_with_each_allele(run: Path, genome: Path, tmp_path: Path) -> None:
@@ -304,20 +304,20 @@ def test_a_region_of_the_opposite_strand_has_its_effects_at_the_letters_of_the_g
         return bioq.predict(model, dna.one_hot(strand[None]), strands="forward")[0]
 
     starts = {"x": 299, "edge": 2, "y": 299}
-    for row in rows.itertuples():
+    for row in rows.rename(columns={"effect:first": "effect"}).itertuples():
         first = starts[row.name] - (WINDOW - 7) // 2
         window = padded[WINDOW + first :][:WINDOW]
         assert CHROMOSOME[row.position] == row.ref
         mutant = mutated(window, row.position - first, row.alt)
         effect = predicted(mutant, row.name)[0] - predicted(window, row.name)[0]
-        assert row.first == pytest.approx(effect, abs=2e-6)
+        assert row.effect == pytest.approx(effect, abs=2e-6)
     assert rows["name"].tolist() == ["x"] * 21 + ["edge"] * 21 + ["y"] * 21
     effects = np.load(arrays)["effects"]
     assert np.abs(effects[0] - effects[2]).max() > 1e-4
     chosen = ["ACGT".index(alt) for alt in rows["alt"]]
     window = np.repeat([0, 1, 2], 21)
     at = np.tile(np.repeat(np.arange(7), 3), 3)
-    np.testing.assert_allclose(effects[window, chosen, at, 0], rows["first"], atol=1e-6)
+    np.testing.assert_allclose(effects[window, chosen, at, 0], rows["effect:first"], atol=1e-6)
 
 
 @pytest.mark.parametrize(

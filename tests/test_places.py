@@ -148,7 +148,7 @@ def test_a_variant_is_predicted_with_ref_and_with_alt(
     first = POS - 1 - 99
     edited = CHROMOSOME[: POS - 1] + alt + CHROMOSOME[POS - 1 + len(ref) :]
     windows = [text[first : first + 200] for text in (CHROMOSOME, edited)]
-    probabilities = table[["first", "second"]].to_numpy()
+    probabilities = table[["probability:first", "probability:second"]].to_numpy()
     np.testing.assert_allclose(probabilities, probability(run, windows), atol=1e-6)
     bins = [(first + 80, first + 120), (first + 80, first + 120 + len(ref) - len(alt))]
     assert list(zip(table["start"], table["end"], strict=True)) == bins
@@ -395,7 +395,7 @@ def test_a_sequence_is_the_window_that_a_fasta_gives(run: Path, tmp_path: Path) 
     bases, fasta, out = CHROMOSOME[:200].lower(), tmp_path / "x.fa", tmp_path / "o.tsv"
     fasta.write_text(f">s\n{bases}\n")
     assert main(["predict", str(run), str(fasta), "--out", str(out)]) == 0
-    table = pd.read_csv(out, sep="\t")[["first", "second"]].to_numpy()
+    table = pd.read_csv(out, sep="\t")[["probability:first", "probability:second"]].to_numpy()
     np.testing.assert_allclose(table, bioq.predict(run, bases), atol=1e-6)
     hot = dna.one_hot(dna.encode(bases)[None])
     np.testing.assert_allclose(table, bioq.predict(bioq.load(run), hot), atol=1e-6)

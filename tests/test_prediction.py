@@ -72,7 +72,7 @@ def read_back(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         frame = pd.read_parquet(path)
     else:
         frame = pd.read_csv(path, sep="\t", keep_default_na=False)
-    scores = [name for name in ("first", "second") if name in frame]
+    scores = [name for name in frame if name.startswith("probability:")]
     return frame.drop(columns=scores), frame[scores].to_numpy()
 
 
@@ -301,9 +301,9 @@ def test_only_the_chosen_targets_are_written(run: Path, tmp_path: Path) -> None:
     source, out = fasta(tmp_path / "x.fa"), tmp_path / "o.tsv"
     predict_file(run, source, out, options=PredictOptions(targets=("sec*",)))
     result = pd.read_csv(out, sep="\t")
-    assert list(result.columns) == ["sequence", "start", "end", "n_share", "second"]
+    assert list(result.columns) == ["sequence", "start", "end", "n_share", "probability:second"]
     whole = expected(run, [w[2] for w in windows_of(RECORDS)])
-    np.testing.assert_allclose(result["second"], whole[:, 1], atol=1e-6)
+    np.testing.assert_allclose(result["probability:second"], whole[:, 1], atol=1e-6)
     with pytest.raises(UsageError, match="no target is called 'third'; there are first, second"):
         predict_file(run, source, out, options=PredictOptions(targets=("third",)), force=True)
 
@@ -321,6 +321,7 @@ def test_the_best_targets_of_each_window_are_those_of_pandas(
         id_vars=["window", "sequence", "start", "end", "n_share"],
         var_name="target", value_name="probability",
     )  # fmt: skip
+    long["target"] = long["target"].str.removeprefix("probability:")
     long = long.sort_values(["window", "probability"], ascending=[True, False])
     long = long.groupby("window").head(most)
     long.insert(5, "rank", long.groupby("window").cumcount() + 1)

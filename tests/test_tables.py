@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioq.errors import BioqError, UsageError
-from bioq.tables import ENDINGS, Layout, Table, open_table, table_ending
+from bioq.tables import ENDINGS, Kind, Layout, Table, open_table, table_ending
 from bioq.tables.formulas import mark_formulas
 from bioq.tables.hdf5_file import _QuietFile
 from bioq.tables.parquet import ParquetWriter
 
 TARGETS = pd.DataFrame({"name": ["CTCF", "a|b/c"], "cell": ["K562", ""]})
 COLUMNS = {"name": "text", "start": "integer", "share": "number", "good": "integer"}
+SCORE_COLUMNS = ["probability:CTCF", "probability:a|b/c"]
 LAYOUT = Layout(COLUMNS, TARGETS, ("probability",), {"run": "ä"})  # type: ignore[arg-type]
 PAIR = Layout(COLUMNS, TARGETS, ("diff", "ref"), {"run": 1})  # type: ignore[arg-type]
 
@@ -57,18 +58,18 @@ def write(path: Path, layout: Layout, count: int = 100, batch: int = 13) -> Path
 def expected_frame(count: int = 100) -> pd.DataFrame:
     columns, scores = rows(count)
     frame = pd.DataFrame(columns)
-    return frame.assign(**{"CTCF": scores[:, 0], "a|b/c": scores[:, 1]})
+    return frame.assign(**dict(zip(SCORE_COLUMNS, scores.T, strict=True)))
 
 
 @pytest.mark.parametrize("ending", [".tsv", ".tsv.gz"])
 def test_text_reads_back_to_the_last_bit_with_pandas(ending: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"t{ending}", LAYOUT)
-    numbers = {"share": np.float64, "CTCF": np.float32, "a|b/c": np.float32}
+    numbers = {"share": np.float64, **dict.fromkeys(SCORE_COLUMNS, np.float32)}
     result = pd.read_csv(path, sep="\t", dtype=dict.fromkeys(numbers, str)).astype(numbers)
     pd.testing.assert_frame_equal(result, expected_frame(), check_dtype=False, rtol=0, atol=0)
     text = path.read_bytes()
     lines = (gzip.decompress(text) if ending.endswith("gz") else text).decode().split("\n")
-    assert lines[0] == "name\tstart\tshare\tgood\tCTCF\ta|b/c"
+    assert lines[0] == "name\tstart\tshare\tgood\tprobability:CTCF\tprobability:a|b/c"
     assert lines[1].split("\t")[-1] == "NA"
 
 
@@ -78,7 +79,7 @@ def test_parquet_reads_back_to_the_last_bit_with_pandas(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(result, expected_frame(), check_dtype=False, rtol=0, atol=0)
     schema = pq.read_schema(path)
     assert json.loads(schema.metadata[b"bioq"]) == {"run": "ä"}
-    assert str(schema.field("CTCF").type) == "float"
+    assert str(schema.field("probability:CTCF").type) == "float"
 
 
 def test_hdf5_reads_back_to_the_last_bit_with_h5py(tmp_path: Path) -> None:
@@ -159,10 +160,10 @@ def test_float16_is_within_its_precision(ending: str, tmp_path: Path) -> None:
             result = file["X" if ending == ".h5ad" else "scores/p"][:]
         assert result.dtype == np.float16
     elif ending == ".parquet":
-        result = pd.read_parquet(path)[["CTCF", "a|b/c"]].to_numpy()
+        result = pd.read_parquet(path)[["p:CTCF", "p:a|b/c"]].to_numpy()
         assert result.dtype == np.float16
     else:
-        result = pd.read_csv(path, sep="\t")[["CTCF", "a|b/c"]].to_numpy()
+        result = pd.read_csv(path, sep="\t")[["p:CTCF", "p:a|b/c"]].to_numpy()
     np.testing.assert_allclose(result.astype(float), scores, rtol=1e-3, atol=1e-7)
 
 
@@ -285,8 +286,9 @@ def test_cells_that_a_spreadsheet_takes_for_formulas_are_marked_reversibly(
     ending: str, tmp_path: Path
 ) -> None:
     cells = [*FORMULAS, *HARMLESS]
-    targets = pd.DataFrame({"name": ["=cmd|' /C calc'!A0", "CTCF"]})
-    layout = Layout({"name": "text", "x": "number"}, targets, ("p",), marks_formulas=True)
+    targets = pd.DataFrame({"name": ["cmd|' /C calc'!A0", "CTCF"]})
+    columns: dict[str, Kind] = {"name": "text", "x": "number", "=HYPERLINK(1)": "number"}
+    layout = Layout(columns, targets, ("p",), marks_formulas=True)
     plain = replace(layout, marks_formulas=False)
     numbers = -np.arange(len(cells)) / 2
     scores = np.full((len(cells), 2), -0.5, dtype=np.float32)
@@ -294,11 +296,14 @@ def test_cells_that_a_spreadsheet_takes_for_formulas_are_marked_reversibly(
     for name, each in (("marked", layout), ("plain", plain)):
         path = tmp_path / f"{name}{ending}"
         with open_table(path, each) as table:
-            table.write({"name": np.array(cells, dtype=object), "x": numbers}, {"p": scores})
+            table.write(
+                {"name": np.array(cells, dtype=object), "x": numbers, "=HYPERLINK(1)": numbers},
+                {"p": scores},
+            )
         text = path.read_bytes() if ending == ".tsv" else gzip.decompress(path.read_bytes())
         lines[name] = [line.split("\t") for line in text.decode().splitlines()]
     marked = lines["marked"]
-    assert marked[0] == ["name", "x", "'=cmd|' /C calc'!A0", "CTCF"]
+    assert marked[0] == ["name", "x", "'=HYPERLINK(1)", "p:cmd|' /C calc'!A0", "p:CTCF"]
     assert all(row[0].startswith("'") for row in marked[1 : len(FORMULAS) + 1])
     assert [row[0] for row in marked[len(FORMULAS) + 1 :]] == HARMLESS
     assert [row[1:] for row in marked[1:]] == [row[1:] for row in lines["plain"][1:]]

@@ -83,7 +83,7 @@ def table_of(page: str) -> pd.DataFrame:
 
 
 def test_the_page_shows_what_bioq_predict_writes(client, expected):
-    expected = expected[["first", "second"]]
+    expected = expected[["probability:first", "probability:second"]]
     address = predicted(client, REGION)
     for window in (1, 2):
         shown = table_of(client.get(address, params={"window": window}).text)
@@ -103,7 +103,7 @@ def test_the_download_is_what_bioq_predict_writes(client, expected, ending):
         result = pd.read_csv(io.BytesIO(answer.content), sep="\t")
     else:
         result = pd.read_parquet(io.BytesIO(answer.content))
-    columns = ["chrom", "start", "end", "first", "second"]
+    columns = ["chrom", "start", "end", "probability:first", "probability:second"]
     pd.testing.assert_frame_equal(result[columns], expected[columns], check_dtype=False, atol=1e-5)
 
 
@@ -216,8 +216,8 @@ def test_mutagenesis_finds_the_planted_motif(client, trained, service):
     )
     table = pd.read_csv(io.BytesIO(client.get(f"{job}/result.tsv").content), sep="\t")
     assert len(table) == 3 * service.bin_bp
-    most = table.loc[table["first"].abs().idxmax()]
-    change = f"{most['first']:+.3g}"
+    most = table.loc[table["effect:first"].abs().idxmax()]
+    change = f"{most['effect:first']:+.3g}"
     assert strongest.iloc[0].tolist() == [
         f"{most['position'] + 1:,}",
         f"{most['ref']} → {most['alt']}",

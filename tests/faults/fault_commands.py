@@ -132,11 +132,31 @@ COMMANDS = (
         f"{_VARIANTS} --out {{out}}/v --format deepsea",
         at_once=False,
     ),
+    Command("variants --annotate", f"{_VARIANTS} --annotate --out {{out}}/v.vcf"),
+    *(
+        Command(
+            f"variants --annotate {ending}",
+            f"{_VARIANTS} --annotate --out {{out}}/v{ending}",
+            at_once=False,
+        )
+        for ending in (".vcf.gz", ".bcf")
+    ),
+    Command("variants --long", f"{_VARIANTS} --long --top 1 --out {{out}}/v.parquet"),
+    Command(
+        "variants --all-snvs",
+        "variants {in}/run --all-snvs chr1:100-200 --genome {in}/g.fa --out {out}/v.tsv.gz",
+        at_once=False,
+    ),
     Command(
         "variants with a report",
         f"{_VARIANTS} --out {{out}}/v.tsv --report {{out}}/v.html",
         is_slow=True,
         at_once=False,
+    ),
+    Command(
+        "rank fit",
+        "rank fit {in}/positives.vcf {in}/negatives.vcf --run {in}/run --genome {in}/g.fa "
+        "--out {out}/rank",
     ),
     Command("background", "background {in}/run {in}/v.vcf --genome {in}/g.fa --out {out}/b.npz"),
     Command("mutagenesis", "mutagenesis {in}/run {in}/s.fa --out {out}/m.npz --span-bp 20"),
@@ -190,7 +210,7 @@ def _checksum(file: Path) -> str:
         with zipfile.ZipFile(file) as opened:
             members = [each for each in opened.infolist() if each.filename != "about.npy"]
             return repr([(member.filename, member.CRC) for member in members])
-    if file.name in ("config.json", "report.html"):  # hold where things lie
+    if file.name in ("config.json", "report.html", "rank.json"):  # where things are; the time
         return "text" if file.stat().st_size else "nothing"
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -219,9 +239,16 @@ def make_world(folder: Path, processes: Processes) -> World:
     variants = []
     for position in range(200, 3700, 50):
         ref = contigs["chr1"][position - 1]
-        variants.append(f"chr1\t{position}\t.\t{ref}\t{'ACGT'[('ACGT'.index(ref) + 1) % 4]}\n")
+        variants.append(f"chr1\t{position}\t.\t{ref}\t{_other(ref)}\n")
     (folder / "v.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants))
     (folder / "other.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(variants[:50]))
+    for name, first in (("positives", 200), ("negatives", 225)):
+        alleles = [
+            f"{contig}\t{position}\t.\t{bases[position - 1]}\t{_other(bases[position - 1])}\n"
+            for contig, bases in contigs.items()
+            for position in range(first, 3700, 350)
+        ]
+        (folder / f"{name}.vcf").write_text("##fileformat=VCFv4.2\n" + "".join(alleles))
     (folder / "m.meme").write_text(
         "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 one\n"
         "letter-probability matrix: alength= 4 w= 8 nsites= 20 E= 0\n" + "0.7 0.1 0.1 0.1\n" * 8
@@ -237,6 +264,10 @@ def make_world(folder: Path, processes: Processes) -> World:
     for number in (2, 3):
         _write_other_run(folder / "run", folder / f"run-{number}", times=number)
     return world
+
+
+def _other(base: str) -> str:
+    return "ACGT"[("ACGT".index(base) + 1) % 4]
 
 
 def _write_other_run(run: Path, other: Path, *, times: int) -> None:

@@ -45,6 +45,8 @@ from bioq.training.interrupted import progress_of
 from bioq.training.state import load_state, start_state
 from bioq.variants.background_file import read_background, write_background
 from bioq.variants.effect_counts import counting
+from bioq.variants.second_stage.logistic import Fit, Scaling
+from bioq.variants.second_stage.rank_file import RANK_FILE, Rank, read_rank, write_rank
 
 MISSING = object()
 DEEP: Any = []
@@ -112,6 +114,8 @@ class Folders:
         with counting(self.background, TARGETS, len(_EFFECTS["diff"])) as effects:
             effects.add(_EFFECTS, _KINDS)
             write_background(self.background, effects, table, {"model": "m", "contigs": {"1": 5}})
+        self.rank = home / "rank"
+        _write_rank(self.rank)
         self._write_outputs()
 
     def files(self) -> list[Kept]:
@@ -129,6 +133,7 @@ class Folders:
             Kept("run", "resume/state.safetensors", self.read_training),
             *(Kept("ensemble", name, self.read_ensemble) for name in _ENSEMBLE),
             *(Kept("run", f"evaluation/{name}", self.read_evaluation) for name in evaluation),
+            Kept("rank", RANK_FILE, self.read_rank),
             Kept("whole", MANIFEST, lambda: self.go_on("whole")),
             Kept("whole", part_name(0), lambda: self.go_on("whole")),
             Kept("parts", JOB, lambda: self.go_on("parts")),
@@ -170,6 +175,10 @@ class Folders:
         settings(self.ensemble, model.config)
         predictions_identity(self.ensemble)
         calibration_notes(open_dataset(self.data), "valid", model)
+
+    def read_rank(self) -> None:
+        rank = read_rank(self.rank)
+        rank.score(np.ones((2, len(rank.names())), dtype=np.float32))
 
     def read_training(self) -> None:
         plan = progress_of(self.run)
@@ -238,6 +247,16 @@ def _write_folds(folder: Path) -> None:
             bins = np.stack([np.full(4, number), np.arange(4) * 1000], axis=1)
             with writer.split(f"fold-{number + 1}") as split:
                 split.append(codes, pack_labels(chance.integers(0, 2, (4, 2))), bins)
+
+
+def _write_rank(folder: Path) -> None:
+    folder.mkdir()
+    count = 2 * TARGETS + 2
+    numbers = np.arange(1.0, count + 1)
+    options = {"strands": "both", "indel": "left"}
+    fit = Fit(0.1, numbers, 0.5)
+    rank = Rank("m", ("a", "b"), (("cons", "0" * 64),), options, Scaling(numbers, numbers), fit)
+    write_rank(folder, rank, {})
 
 
 def _write_data(folder: Path) -> None:

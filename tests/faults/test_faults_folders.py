@@ -36,7 +36,14 @@ from bioq.runs.trained_model import load
 from bioq.runs.weights import MOST_HEADER_BYTES
 
 Counted = Callable[[str, str, int], None]
-JSON = ("dataset.json", "config.json", "metrics.json", "calibration.json", "manifest.json")
+JSON = (
+    "dataset.json",
+    "config.json",
+    "metrics.json",
+    "calibration.json",
+    "manifest.json",
+    "rank.json",
+)
 MOST_S = 60
 """No reader needs a second; a file that is waited for would take for ever."""
 MOST_BYTES = 6 << 30

@@ -26,7 +26,7 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
         resume = is_begun(out)
     else:
         resume = command.resumes and bool(list(out.glob("*.partial/manifest.json")))
-    new_folders = [out / name for name in ("data", "motifs", "ensemble", "imported")]
+    new_folders = [out / name for name in ("data", "motifs", "ensemble", "imported", "rank")]
     if any(folder.exists() for folder in new_folders):  # whole, as was checked
         return None
     (answer,) = processes(world.arguments(command, out, resume=resume))
@@ -120,10 +120,12 @@ def other(command: Command) -> Command:
         "ensemble {in}/run {in}/run-2": "ensemble {in}/run {in}/run-3",
         "import {in}": "import --second-lstm forward {in}",
         "r.bed": "other.bed",
+        "chr1:100-200": "chr2:300-450",
         "v.vcf": "other.vcf",
         "s.fa": "other.fa",
         "--licence MIT": "--licence CC0-1.0",
         "motifs {in}/run": "motifs {in}/run --windows 20",
+        "rank fit": "rank fit --strands forward",
     }
     words = command.words
     for old, new in changes.items():

@@ -60,6 +60,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),
 }
 """Command -> where its function is, and its line in the list; in the order of the work."""
+_RANK_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "fit": ("bioq.cli.rank:fit", "Fit a score to two sets of alleles."),
+    "apply": ("bioq.cli.rank:apply", "Add a fitted score to the alleles of a VCF."),
+}
 _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
     "fetch": ("bioq.cli.data:fetch", "Download the DeepSEA training bundle."),
     "deepsea": ("bioq.cli.data:deepsea", "Make a data set from DeepSEA's .mat files."),
@@ -160,9 +164,16 @@ def _make_app(tokens: Sequence[str]) -> App:
     }
     app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
     data = App(name="data", help="Make, download and check data sets.", sort_key=0)
+    rank = App(
+        name="rank",
+        help="Fit a score to two sets of alleles, and add it to the alleles of a VCF.",
+        sort_key=list(_COMMANDS).index("background") + 1.5,
+    )
     app.command(data)
+    app.command(rank)
     _register(app, _COMMANDS, words[0] if words else "")
-    _register(data, _DATA_COMMANDS, words[1] if len(words) > 1 else "")
+    for parent, commands in ((data, _DATA_COMMANDS), (rank, _RANK_COMMANDS)):
+        _register(parent, commands, words[1] if len(words) > 1 else "")
     return app
 
 
@@ -191,9 +202,9 @@ def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) ->
 
 def _command(tokens: Sequence[str]) -> str:
     """Return the command at the beginning of `tokens`, for advice."""
-    if tokens[:1] == ["data"]:
-        known = [token for token in tokens[1:2] if token in _DATA_COMMANDS]
-        return " ".join(["bioq data", *known])
+    for name, commands in (("data", _DATA_COMMANDS), ("rank", _RANK_COMMANDS)):
+        if tokens[:1] == [name]:
+            return " ".join(["bioq", name, *(token for token in tokens[1:2] if token in commands)])
     return " ".join(["bioq", *(token for token in tokens[:1] if token in _COMMANDS)])
 
 

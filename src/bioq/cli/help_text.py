@@ -17,10 +17,10 @@ from rich.text import Text
 INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", "How fast")
 _GROUP_OF = {
     **dict.fromkeys(("--split", "--fold", "--against", "--url", "--sha256"), INPUT),
-    "--from-url": INPUT,
+    **dict.fromkeys(("--from-url", "--all-snvs", "--run"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
-    **dict.fromkeys(("--force", "--plan", "--allow-none-scored"), OUTPUT),
-    **dict.fromkeys(("--report", "--report-top"), OUTPUT),
+    **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
+    **dict.fromkeys(("--report", "--report-top", "--long", "--max-evalue", "--min-diff"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),
     **dict.fromkeys(("--data-in", "--ray", "--ray-workers", "--ray-shard"), SPEED),

@@ -8,6 +8,7 @@ from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force, Run
 from bioq.cli.tables import print_path
 from bioq.cluster import ClusterOptions, write_variants_on_ray
 from bioq.errors import BioqError, UsageError
+from bioq.inputs import AlleleSource, AllSnvs
 from bioq.progress import say
 from bioq.reports.top_alleles import VariantReportOptions
 from bioq.runs.named import resolve_run
@@ -22,12 +23,13 @@ from bioq.variants import (
 
 def variants(
     run: Run,
-    source: AlleleInput,
+    source: AlleleInput | None = None,
     more: tuple[str, ...] = (),
     /,
     *,
     genome: Path,
     out: Path,
+    all_snvs: str | None = None,
     chrom_alias: ChromAlias = None,
     table: Annotated[VariantTableOptions, FLAGS] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
@@ -53,7 +55,10 @@ def variants(
         bioq variants run in.vcf --genome hg19.fa --background b.npz --group-by cell --out o.tsv
         bioq variants run 'chr1:109817590:G>T' --genome hg19.fa --out scores.tsv
         bioq variants run in.vcf --genome hg19.fa --out scores.tsv --report top.html
+        bioq variants run in.vcf --genome hg19.fa --long --top 5 --out best.tsv
+        bioq variants run --all-snvs promoters.bed --genome hg19.fa --out all.tsv.gz
         bioq variants run variants.vcf.gz --genome hg38.fa --out parts --ray 10.0.0.1:6379
+        bioq variants run in.vcf.gz --genome hg19.fa --annotate --out annotated.vcf.gz
         bcftools view -f PASS in.vcf.gz | bioq variants run - --genome hg19.fa --out out.vcf.gz
 
     Parameters
@@ -65,13 +70,19 @@ def variants(
         such as hg38, which is downloaded once from UCSC.
     out
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
-        .vcf.gz. With --ray: folder for Parquet parts.
+        .vcf.gz; with --annotate .vcf, .vcf.gz or .bcf. With --ray: folder for Parquet parts.
+    all_snvs
+        In place of a VCF: BED, or a region CHROM:START-END. Every base gets its three SNVs, in the
+        order of the genome. Without --scores and --targets the output has no column per target. A
+        .tsv.gz or .vcf.gz gets an index for tabix.
     resume
         With --ray: continue an interrupted output.
     allow_none_scored
         End with exit status 0 also if no allele could be scored.
     """
-    job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)
+    job = VariantJob(
+        resolve_run(run), _source(source, more, all_snvs), genome, chrom_alias, options
+    )
     also = None
     if report.report is not None:
         from bioq.reports.variants import variant_report  # Matplotlib: half a second
@@ -102,3 +113,17 @@ def variants(
         raise BioqError(
             f"{out}: is complete, but {reason}; with --allow-none-scored this is not an error"
         )
+
+
+def _source(source: str | None, more: tuple[str, ...], all_snvs: str | None) -> AlleleSource:
+    """Return the alleles that are scored. Raises UsageError if there are none, or two inputs."""
+    if all_snvs is not None:
+        if source is not None:
+            raise UsageError(f"{source} with --all-snvs: give one input of the two")
+        return AllSnvs(all_snvs)
+    if source is None:
+        raise UsageError(
+            "no variants are given; expected a VCF, a BCF or a variant, or --all-snvs with the "
+            "regions whose SNVs are all scored"
+        )
+    return (source, *more)

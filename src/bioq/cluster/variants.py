@@ -21,7 +21,7 @@ from bioq.files.streams import kept_streams, stored
 from bioq.genome import ContigNames, Genome
 from bioq.genome.alleles import locate_allele, read_allele_windows
 from bioq.genome.vcf import Variant
-from bioq.inputs import alleles_name, open_alleles
+from bioq.inputs import AllSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.runs.held_out import HeldOut
 from bioq.runs.weights import predictions_identity
@@ -54,7 +54,9 @@ def write_variants_on_ray(
     check_folder(out, resume=resume, force=force)
     refuse_input(out, *job.inputs(), job.run, table.background_file)
     _check(job.options, table)
-    names = table.score_names(is_ensemble=job.is_ensemble())
+    names = table.score_names(
+        is_ensemble=job.is_ensemble(), may_be_none=isinstance(job.source, AllSnvs)
+    )
     # This machine reads the genome and never predicts.
     local = replace(job, options=replace(job.options, device="cpu"))
     with (
@@ -91,6 +93,15 @@ def _check(options: VariantOptions, table: VariantTableOptions) -> None:
     if table.format != "table":
         raise UsageError(
             f"--format {table.format} cannot be combined with --ray, which writes tables only"
+        )
+    if table.long:
+        raise UsageError(
+            "--long cannot be combined with --ray, whose parts have one row per allele; run "
+            "without one of the two"
+        )
+    if table.annotate:
+        raise UsageError(
+            "--annotate cannot be combined with --ray, which writes tables only; run without --ray"
         )
     if options.precision == "tf32" and options.device == "cpu":
         raise UsageError("precision tf32 needs a CUDA device, this is cpu; use 32 or bf16")

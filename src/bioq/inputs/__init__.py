@@ -1,5 +1,6 @@
 """The inputs of a trained model: sequences, regions and variants, as a stream of windows."""
 
+from bioq.inputs.all_snvs import AllSnvs
 from bioq.inputs.alleles import (
     AlleleInput,
     Alleles,
@@ -27,6 +28,7 @@ from bioq.inputs.windows import WindowBatch, Windows
 
 __all__ = [
     "PLACES",
+    "AllSnvs",
     "AlleleInput",
     "AlleleSource",
     "Alleles",

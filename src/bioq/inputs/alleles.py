@@ -1,4 +1,7 @@
-"""The alleles of a VCF, of typed variants, or random ones, which can be read several times."""
+"""The alleles of a VCF, of typed variants, of a genome: random ones, or all SNVs of regions.
+
+All can be read several times.
+"""
 
 import contextlib
 import hashlib
@@ -20,6 +23,7 @@ from bioq.genome.vcf import (
     survey_variants,
 )
 from bioq.genome.vcf_header import VcfHeader
+from bioq.inputs.all_snvs import AllSnvs, open_all_snvs
 from bioq.inputs.files import input_file
 from bioq.inputs.places import find_place
 from bioq.inputs.random_snvs import RandomSnvs, draw_snvs
@@ -27,8 +31,8 @@ from bioq.inputs.typed_variant import refuse_bed
 
 AlleleInput = str | Path | Sequence[str]
 """VCF or BCF, compressed or not, `-` for standard input; or one or more variants as text."""
-AlleleSource = AlleleInput | RandomSnvs
-"""The alleles of an input, or random SNVs of the genome."""
+AlleleSource = AlleleInput | RandomSnvs | AllSnvs
+"""The alleles of an input, random SNVs of the genome, or all SNVs of regions."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,16 @@ class Alleles:
     """Returns the SHA-256 of the file, or of the texts of the variants."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What else is recorded about them, JSON values."""
+    file: tuple[Path, str] | None = None
+    """A VCF or BCF that can be read again, and its name in messages; None for typed variants."""
 
 
 @contextlib.contextmanager
 def open_alleles(
     source: AlleleSource, names: ContigNames, *, may_be_empty: bool = False
 ) -> Iterator[Alleles]:
-    """Yield the alleles of a VCF or of typed variants, after a check of every line; or random ones.
+    """Yield the alleles of a VCF or of typed variants, after a check of every line; or those of a
+    genome, random ones or all SNVs of regions.
 
     Raises BioqError, with the line, for malformed input, and UsageError for a region, and for a
     VCF among several inputs. With `may_be_empty` a VCF may have no record after its header.
@@ -60,6 +67,15 @@ def open_alleles(
             drawn.sha256,
             {"random_snvs": {**asdict(source), "in_cpg": drawn.in_cpg}},
         )
+        return
+    if isinstance(source, AllSnvs):
+        with open_all_snvs(source, names) as (snvs, regions):
+            yield Alleles(
+                VcfContent(snvs.alleles, snvs.contigs(), VcfHeader()),
+                snvs.variants,
+                regions.sha256,
+                {"all_snvs": {"regions": len(snvs.regions), "bases": snvs.bases}},
+            )
         return
     variants = _typed_variants(source, names)
     if variants is not None:
@@ -74,6 +90,7 @@ def open_alleles(
             survey_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: read_variants(path, label=label, may_be_empty=may_be_empty),
             lambda: sha256(path),
+            file=(path, label),
         )
 
 
@@ -95,7 +112,7 @@ def _typed_variants(source: AlleleInput, names: ContigNames) -> list[Variant] | 
             raise UsageError(
                 f"{text}: is a region, and variants are scored; write {VARIANT_FORM}, or give a "
                 f"VCF: 'bcftools view -r {text} in.vcf.gz | bioq variants RUN -' scores the "
-                "variants of a region"
+                f"variants of a region, 'bioq variants RUN --all-snvs {text}' every SNV"
             )
         refuse_bed(text, place)
         alleles += check_record(text, *place, contigs=names.genome.lengths)
@@ -112,6 +129,8 @@ def alleles_name(source: AlleleSource) -> str:
     """Return the name of an input of alleles for metadata."""
     if isinstance(source, RandomSnvs):
         return f"{source.random:,} random SNVs, seed {source.seed}"
+    if isinstance(source, AllSnvs):
+        return f"all SNVs of {input_name(Path(source.regions))}"
     texts = _texts(source)
     return input_name(Path(texts[0])) if len(texts) == 1 else " ".join(texts)
 

@@ -46,14 +46,11 @@ class Layout:
     `formulas`. For files that others than the author of the input open."""
 
     def score_columns(self, score: str) -> list[str]:
-        """Return the column names of a score in a format with one column per target.
+        """Return the column names of a score in a format with one column per target: SCORE:TARGET.
 
-        They are the names of the targets if the table has one score, otherwise SCORE:TARGET.
+        They do not depend on the other scores and targets of the table.
         """
-        names = [str(name) for name in self.targets[NAME]]
-        if len(self.scores) == 1 and not set(names) & set(self.columns):
-            return names
-        return [f"{score}:{name}" for name in names]
+        return [f"{score}:{name}" for name in self.targets[NAME]]
 
 
 class TableWriter(Protocol):

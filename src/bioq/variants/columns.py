@@ -15,6 +15,9 @@ from bioq.tables import Kind
 
 TOP_TARGET, TOP_DIFF = "top_target", "top_diff"
 SCORE_PHRED, BACKGROUND_N = "score_phred", "background_n"
+RANK_SCORE = "rank_score"
+"""The column that 'bioq rank apply' adds, after those of the groups."""
+RANK_MEANING = "probability that the allele is a positive, among alleles mixed as those of the fit"
 
 COLUMNS: Mapping[str, Kind] = {
     "chrom": "text",

@@ -18,6 +18,8 @@ from bioq.tables.text import BgzipFile, join_scores
 from bioq.variants.columns import (
     BACKGROUND_N,
     COLUMN_MEANING,
+    RANK_MEANING,
+    RANK_SCORE,
     SCORE_PHRED,
     TOP_DIFF,
     TOP_TARGET,
@@ -45,14 +47,16 @@ _INFO = {
     TOP_DIFF: ("Float", COLUMN_MEANING[TOP_DIFF]),
     SCORE_PHRED: ("Float", COLUMN_MEANING[SCORE_PHRED]),
     BACKGROUND_N: ("Integer", COLUMN_MEANING[BACKGROUND_N]),
+    RANK_SCORE: ("Float", RANK_MEANING),
 }
+"""The fields of columns, those that a table has."""
 _GROUP_INFO = {
     "group_phred": ("Float", f"{SCORE_PHRED} of the targets of a group alone"),
     "group_top_target": ("String", f"{TOP_TARGET} of the targets of a group, percent-encoded"),
 }
 """The fields of groups of targets, in the order of `group_columns`."""
 # Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
-_ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
+ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 class Rows(Protocol):
@@ -87,7 +91,8 @@ class _VcfRows:
         self._groups = [group_columns(group) for group in groups_in(layout.columns)]
 
     def write(self, columns: Columns, scores: Scores) -> None:
-        fields = [_fields(name, _texts(columns[name], kind)) for name, (kind, _) in _INFO.items()]
+        known = {name: kind for name, (kind, _) in _INFO.items() if name in columns}
+        fields = [_fields(name, _texts(columns[name], kind)) for name, kind in known.items()]
         for index, (name, (kind, _)) in enumerate(_GROUP_INFO.items()):
             of_groups = [_texts(columns[group[index]], kind) for group in self._groups]
             fields.append(_fields(name, [_joined(each) for each in zip(*of_groups, strict=True)]))
@@ -107,7 +112,7 @@ class _VcfRows:
 def _texts(values: npt.NDArray[Any], kind: str) -> list[str]:
     """Return the value of a field of INFO for each allele; "" where the allele has none."""
     if kind == "String":
-        return [str(value).translate(_ENCODED) for value in values]
+        return [str(value).translate(ENCODED) for value in values]
     form = "{:.0f}" if kind == "Integer" else "{:.6g}"
     return ["" if value != value else form.format(value) for value in values.tolist()]
 
@@ -127,6 +132,8 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
     for name, length in {name.strip("<>"): bp for name, bp in contigs.items()}.items():
         lines.append(f"##contig=<ID={name}{'' if length is None else f',length={length}'}>")
     for name, (kind, text) in _INFO.items():
+        if name not in layout.columns:
+            continue
         lines.append(f'##INFO=<ID=BIOQ_{name.upper()},Number=1,Type={kind},Description="{text}">')
     groups = groups_in(layout.columns)
     for name, (kind, text) in _GROUP_INFO.items() if groups else ():

@@ -17,7 +17,8 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
-from bioq.inputs import Alleles, AlleleSource, RandomSnvs, alleles_name, open_alleles
+from bioq.genome.vcf_index import index_files
+from bioq.inputs import Alleles, AlleleSource, AllSnvs, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
 from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
@@ -28,6 +29,7 @@ from bioq.variants.background_file import read_background, write_background
 from bioq.variants.columns import COLUMN_MEANING
 from bioq.variants.effect_counts import KINDS, counting, length_changes
 from bioq.variants.formats import Rows
+from bioq.variants.indexed import may_have_index, with_index
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
@@ -44,7 +46,7 @@ class VariantJob:
 
     run: Path
     source: AlleleSource
-    """A VCF, typed variants, or random SNVs: see `inputs.open_alleles`."""
+    """A VCF, typed variants, random SNVs or all SNVs of regions: see `inputs.open_alleles`."""
     genome: Path
     """FASTA or 2bit, or a name such as hg38 (see `genome.open_genome`)."""
     chrom_alias: Path | None = None
@@ -58,6 +60,7 @@ class VariantJob:
     def inputs(self) -> list[str | Path | None]:
         """Return the files that the job reads; an output must not be one of them."""
         source = () if isinstance(self.source, RandomSnvs) else self.source
+        source = source.regions if isinstance(source, AllSnvs) else source
         alleles = [source] if isinstance(source, str | Path) else source
         return [*alleles, file_given(self.genome), self.chrom_alias, *files_of_run(self.run)]
 
@@ -73,27 +76,35 @@ def write_variants(
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
     `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
-    is the beginning of the names of DeepSEA's files. The whole input is checked before anything is
-    computed. `also` is one more output, such as a report; it is complete after the table. Raises
-    BioqError for malformed input; then no output is left; and, before any work, for an output that
-    exists, unless `force` is given. A run that has a background is scored with it, if the table
-    does not name another one.
+    is the beginning of the names of DeepSEA's files; to annotate it ends in .vcf, .vcf.gz or .bcf,
+    and has the records of the input. The whole input is checked before anything is computed.
+    `also` is one more output, such as a report; it is complete after the table. Raises BioqError
+    for malformed input; then no output is left; and, before any work, for an output that exists,
+    unless `force` is given. A run that has a background is scored with it, if the table does not
+    name another one. All SNVs of regions have no scores if the table names no score or target, and
+    the output has an index beside it if it is bgzip.
     """
     table = table.of_run(job.run)
-    names = table.score_names(is_ensemble=job.is_ensemble())
-    _check_output(job, out, table, force=force)
+    is_all_snvs = isinstance(job.source, AllSnvs)
+    names = table.score_names(is_ensemble=job.is_ensemble(), may_be_none=is_all_snvs)
+    check_output(job, out, table, force=force)
     with (
         open_scorer(job, table) as scorer,
         open_alleles(job.source, scorer.names, may_be_empty=True) as alleles,
     ):
         require_unseen(scorer, alleles.content)
         layout = scorer.layout(names, table_metadata(scorer, job.source, names))
-        contigs = _contigs(scorer.names, alleles.content)
+        contigs = contigs_of(scorer.names, alleles.content)
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
-            rows = outputs.enter_context(open_rows(out, layout, table, contigs))
-            for block in _blocks(scorer, alleles):
-                rows.write(block.columns, {name: block.scores[name] for name in names})
+            opened = open_rows(out, layout, table, contigs, alleles.file)
+            if is_all_snvs:
+                opened = with_index(out, opened, contigs)
+                say(_about_all_snvs(alleles))
+            rows = outputs.enter_context(opened)
+            for block in _blocks(scorer, alleles, tells_time=is_all_snvs):
+                chosen = {name: block.scores[name] for name in names}
+                rows.write(block.columns, block.scores if table.long else chosen)
                 if more is not None:
                     more.write(block.columns, block.scores)
         return summary_of(scorer, alleles.content)
@@ -206,6 +217,16 @@ def _about_random(alleles: Alleles, genome: Genome) -> str:
     )
 
 
+def _about_all_snvs(alleles: Alleles) -> str:
+    """Return a line about the SNVs of regions."""
+    about = alleles.about["all_snvs"]
+    regions = about["regions"]
+    return (
+        f"{about['bases']:,} bases in {regions:,} region{'' if regions == 1 else 's'}, "
+        f"{alleles.content.alleles:,} alleles"
+    )
+
+
 def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> Iterator[ScoredBlock]:
     """Yield the scored alleles; with `tells_time`, say after the first block how long all take."""
     total = alleles.content.alleles
@@ -220,7 +241,7 @@ def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> It
                 say(f"{total:,} alleles take about {duration(seconds)}")
 
 
-def _contigs(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
+def contigs_of(names: ContigNames, content: VcfContent) -> dict[str, int | None]:
     """Return {contig of the input: its length}, None for a contig that the genome lacks."""
     lengths = names.genome.lengths
     numbers = {name: names.find(name) for name in content.contigs}
@@ -263,8 +284,16 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
     }
 
 
-def _check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
+def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
-    for file in variant_files(out, table):
+    has_index = table.annotate
+    if isinstance(job.source, AllSnvs):
+        if table.annotate:
+            raise UsageError(
+                "--annotate copies the records of a VCF, and --all-snvs has none; run without "
+                "--annotate: an output that ends in .vcf.gz has one line per SNV"
+            )
+        has_index = may_have_index(out)
+    for file in [*variant_files(out, table), *(index_files(out) if has_index else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

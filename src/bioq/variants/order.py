@@ -26,7 +26,7 @@ def ranking(columns: Columns) -> Numbers:
 
 def by_effect(scores: Mapping[str, npt.NDArray[np.floating[Any]]]) -> Numbers:
     """Return the numbers of the targets of an allele, the most unusual change first: by E-value,
-    where there is one, then by |diff|. Each score is `(targets,)`."""
+    where there is one, then by |diff|. Each score is `(targets,)`, or `(alleles, targets)`."""
     keys = [_largest_first(np.abs(scores["diff"]))]
     if "evalue" in scores:
         keys.append(_largest_first(-scores["evalue"]))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from bioq.errors import UsageError
-from bioq.options import check_types
-from bioq.tables import ENDINGS, Layout, open_table, table_ending
+from bioq.options import AtLeastOne, Share, check_types
+from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
+from bioq.variants.annotate import open_annotated, require_annotatable
 from bioq.variants.formats import (
     DEEPSEA_SCORES,
     Rows,
@@ -17,6 +18,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
+from bioq.variants.long_table import LongChoice, open_long
 from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
@@ -45,6 +47,20 @@ class VariantTableOptions:
     format: Format = "table"
     """table: one file. deepsea: the files of DeepSEA, OUT.out.ref, .alt, .diff, .logfoldchange and
     .evalue."""
+    annotate: bool = False
+    """Copy the VCF or BCF, and add INFO fields with a value per ALT: status, rank, target and
+    difference; with --targets or --scores also each score. The output ends in .vcf, .vcf.gz or
+    .bcf; the last two get an index."""
+
+    long: bool = False
+    """Write one row per allele and target, the targets with the smallest E-value first (without a
+    background: the largest |diff|). An allele without such a target has one row."""
+    top: AtLeastOne | None = None
+    """With --long: only the first K targets of each allele."""
+    max_evalue: Share | None = None
+    """With --long: only targets with an E-value of at most this."""
+    min_diff: Share | None = None
+    """With --long: only targets whose probability changes by at least this, up or down."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -58,6 +74,24 @@ class VariantTableOptions:
                 "--group-by with --format deepsea: DeepSEA's files have no columns for groups; "
                 "write a table"
             )
+        if self.annotate and self.format != "table":
+            raise UsageError(
+                f"--annotate with --format {self.format}: --annotate writes a VCF; run without one "
+                "of the two"
+            )
+
+        self._check_long()
+
+    def _check_long(self) -> None:
+        for name in ("top", "max_evalue", "min_diff"):
+            if getattr(self, name) is not None and not self.long:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} chooses rows of a long table; add --long")
+        if self.long and (self.annotate or self.format != "table"):
+            other = "--annotate" if self.annotate else f"--format {self.format}"
+            raise UsageError(
+                f"--long with {other}: --long writes a table; run without one of the two"
+            )
 
     @property
     def background_file(self) -> Path | None:
@@ -70,8 +104,11 @@ class VariantTableOptions:
             return replace(self, background=NO_BACKGROUND)
         return replace(self, background=chosen_background(self.background, run))
 
-    def score_names(self, *, is_ensemble: bool = False) -> tuple[str, ...]:
-        """Return the scores of the table. Raises UsageError for a score that is not available."""
+    def score_names(
+        self, *, is_ensemble: bool = False, may_be_none: bool = False
+    ) -> tuple[str, ...]:
+        """Return the scores of the table; with `may_be_none`, none unless a score or a target is
+        named. Raises UsageError for a score that is not available."""
         available = score_names(
             is_ensemble=is_ensemble, has_background=self.background_file is not None
         )
@@ -85,6 +122,9 @@ class VariantTableOptions:
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"
                 raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+        may_be_none &= self.format == "table" and not self.long
+        if (self.annotate or may_be_none) and not (self.scores or self.targets):
+            return ()
         return tuple(dict.fromkeys(self.scores)) or available
 
 
@@ -96,8 +136,12 @@ def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
 
 
 def require_ending(out: Path, table: VariantTableOptions) -> None:
-    """Raise UsageError if the name of an output has no ending of a format."""
-    if table.format == "table" and not is_vcf(out):
+    """Raise UsageError if the name of an output has no ending of a format of the table."""
+    if table.long:
+        require_long(out, table)
+    elif table.annotate:
+        require_annotatable(out)
+    elif table.format == "table" and not is_vcf(out):
         try:
             table_ending(out)
         except UsageError as error:
@@ -105,10 +149,33 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
             raise UsageError(f"{out}: expected a name that ends in {endings}") from error
 
 
+def require_long(out: Path, table: VariantTableOptions) -> None:
+    """Raise UsageError if an output cannot have the rows of a long table."""
+    if not out.name.lower().endswith(FLAT_ENDINGS):
+        raise UsageError(
+            f"{out}: a long table has one row per allele and target; expected a name that ends in "
+            f"{', '.join(FLAT_ENDINGS)}"
+        )
+    if table.max_evalue is not None and table.background_file is None:
+        raise UsageError(
+            "--max-evalue needs --background, or a run with a background ('bioq background')"
+        )
+
+
 def open_rows(
-    out: Path, layout: Layout, table: VariantTableOptions, contigs: Mapping[str, int | None]
+    out: Path,
+    layout: Layout,
+    table: VariantTableOptions,
+    contigs: Mapping[str, int | None],
+    source: tuple[Path, str] | None,
 ) -> contextlib.AbstractContextManager[Rows]:
-    """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`)."""
+    """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
+    is the file that is annotated (see `open_annotated`)."""
+    if table.long:
+        choice = LongChoice(table.top, table.max_evalue, table.min_diff)
+        return open_long(out, layout, choice)
+    if table.annotate:
+        return open_annotated(out, layout, source, contigs)
     if table.format == "deepsea":
         return open_deepsea(out, layout)
     if is_vcf(out):

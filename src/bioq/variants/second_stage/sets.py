@@ -1,0 +1,123 @@
+"""The positives and the negatives: their features, and the properties by which sets may differ."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioq.genome import ContigNames
+from bioq.inputs import Alleles, alleles_name
+from bioq.progress import progress
+from bioq.variants.columns import SCORE_PHRED
+from bioq.variants.scoring import Scorer
+from bioq.variants.second_stage.features import Span, features_of, is_scored, span_of
+from bioq.variants.second_stage.frequencies import read_frequencies
+from bioq.variants.second_stage.genes import Starts
+from bioq.variants.second_stage.tracks import Track
+from bioq.variants.summary import Summary, summary_of
+
+ALLELE = ("chrom", "pos", "id", "ref", "alt", "status")
+"""The columns of an allele that are kept."""
+FREQUENCY, DISTANCE, GC, INDEL = "allele frequency", "distance to TSS", "GC", "indel"
+LARGEST = "max |diff|"
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AlleleSet:
+    """The alleles of one VCF."""
+
+    source: str
+    sha256: str
+    columns: Mapping[str, npt.NDArray[Any]]
+    """`ALLELE`, each `(alleles,)`."""
+    scored: npt.NDArray[np.bool_]
+    """`(alleles,)`; the arrays below are of the scored alleles alone."""
+    features: npt.NDArray[np.float32]
+    contig: npt.NDArray[np.int64]
+    """The number of the contig in the genome."""
+    properties: Mapping[str, Values]
+    """FREQUENCY, DISTANCE, GC, INDEL, LARGEST, and SCORE_PHRED. NaN if not known."""
+    summary: Summary
+
+    def allele_keys(self) -> list[tuple[int, int, str, str]]:
+        """Return what is equal for the same allele, of each scored allele."""
+        kept = {name: self.columns[name][self.scored].tolist() for name in ALLELE}
+        return [
+            (int(contig), pos, ref.upper(), alt.upper())
+            for contig, pos, ref, alt in zip(
+                self.contig, kept["pos"], kept["ref"], kept["alt"], strict=True
+            )
+        ]
+
+
+def read_set(
+    scorer: Scorer, source: Path, alleles: Alleles, tracks: Sequence[Track], starts: Starts | None
+) -> AlleleSet:
+    """Score the alleles of the VCF `source` with a scorer of all targets, and keep what a fit
+    needs: 4 bytes per feature and allele, and the columns."""
+    for counter in scorer.counters.values():
+        counter.clear()
+    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ALLELE}
+    known: dict[str, list[npt.NDArray[Any]]] = {LARGEST: [], SCORE_PHRED: []}
+    masks, features, spans = [], [], []
+    with progress(source.name, alleles.content.alleles, "alleles") as advance:
+        for block in scorer.score(alleles.read()):
+            scored = is_scored(block)
+            rows = np.flatnonzero(scored).tolist()
+            of_block = [span_of(scorer.names, block.columns, row) for row in rows]
+            features.append(features_of(block, of_block, tracks))
+            spans += of_block
+            masks.append(scored)
+            for name in ALLELE:
+                columns[name].append(block.columns[name])
+            known[LARGEST].append(block.columns["max_abs_diff"][scored])
+            known[SCORE_PHRED].append(block.columns[SCORE_PHRED][scored])
+            advance(len(scored))
+    mask = np.concatenate(masks)
+    joined = {name: np.concatenate(each) for name, each in columns.items()}
+    properties = {name: np.concatenate(each) for name, each in known.items()}
+    properties[FREQUENCY] = read_frequencies(source)[mask]
+    properties |= _properties(scorer.names, scorer.window_bp, spans, joined, mask, starts)
+    number = {name: at for at, name in enumerate(scorer.names.contigs)}
+    return AlleleSet(
+        source=alleles_name(source),
+        sha256=alleles.sha256(),
+        columns=joined,
+        scored=mask,
+        features=np.concatenate(features),
+        contig=np.array([number[span[0]] for span in spans], dtype=np.int64),
+        properties=properties,
+        summary=summary_of(scorer, alleles.content),
+    )
+
+
+def _properties(
+    names: ContigNames,
+    window_bp: int,
+    spans: Sequence[Span],
+    columns: Mapping[str, npt.NDArray[Any]],
+    scored: npt.NDArray[np.bool_],
+    starts: Starts | None,
+) -> dict[str, Values]:
+    """Return the properties that follow from the position and the alleles."""
+    lengths = zip(columns["ref"][scored], columns["alt"][scored], strict=True)
+    distances = [float("nan") if starts is None else starts.distance(*span[:2]) for span in spans]
+    return {
+        GC: np.array([_gc(names, window_bp, contig, start) for contig, start, _ in spans]),
+        INDEL: np.array([float(len(ref) != len(alt)) for ref, alt in lengths]),
+        DISTANCE: np.array(distances),
+    }
+
+
+def _gc(names: ContigNames, window_bp: int, contig: str, start: int) -> float:
+    """Return the share of G and C in the window of an allele, of its known bases."""
+    first = start - (window_bp // 2 - 1)
+    end = min(first + window_bp, names.genome.lengths[contig])
+    codes = names.genome.read(contig, max(first, 0), end)
+    count = np.bincount(codes, minlength=5)
+    known = int(count[:4].sum())
+    return float(count[1] + count[2]) / known if known else float("nan")

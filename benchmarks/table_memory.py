@@ -8,9 +8,8 @@
 
 A tiny untrained model of 200-bp windows. Rows are windows of regions of a random genome; or random
 substitutions, insertions and deletions on a random genome of 8 Mb; .annotated is --annotate. Every
-output runs in a process
-of its own, which prints its seconds, its memory once the model and the genome are open, and its
-peak (Linux). Without a command, both.
+output runs in a process of its own, which prints its seconds, its memory once the model and the
+genome are open, and its peak (Linux). Without a command, both.
 """
 
 import argparse

@@ -6,19 +6,24 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pysam
+import pysam.bcftools
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from variant_cases import make_chromosome, make_run, random_rows, read_tsv
 
 from bioq.cli import main
+from bioq.genome.bcf_records import BcfWriter, read_records, with_info
+from bioq.genome.fasta import quiet_htslib
 from bioq.tables import Layout
+from bioq.tables.text import BgzipFile
 from bioq.variants.annotation_fields import as_text, as_values, info_fields
 from bioq.variants.columns import with_groups
 
@@ -299,6 +304,74 @@ def test_columns_and_lines_that_are_missing_are_added(
         assert length == (1000 if ending == ".bcf" and "contig" not in header else None)
     assert [record.qual for record in records] == [None, 5, None]
     assert [record.info["BIOQ_STATUS"] for record in records] == [("scored",)] * 3
+
+
+@needs_bcftools
+def test_an_uncompressed_bcf_is_read_from_a_pipe(
+    run: Path, genome: Path, tmp_path: Path, given: Callable[[bytes], Path]
+) -> None:
+    (tmp_path / "in.vcf").write_text(nasty())
+    words = ["bcftools", "view", "--no-version", "-Ou", str(tmp_path / "in.vcf")]
+    content = subprocess.run(words, capture_output=True, check=True).stdout
+    assert annotate(run, given(content), genome, tmp_path / "out.bcf") == 0
+    assert removed(tmp_path / "out.bcf") == bcftools("view", "--no-version", tmp_path / "in.vcf")
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.none() | st.floats(width=32, allow_nan=False), min_size=20, max_size=20),
+            st.lists(st.none() | st.text("acg%", min_size=1), min_size=20, max_size=20),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 300),
+)
+def test_htslib_reads_the_values_that_are_added_to_a_bcf(
+    fields: list[list[str | float | None]], others: int
+) -> None:
+    """Fields have numbers of one and two bytes, values lengths of four bits and more."""
+    # A field without a value is left out; in the output there is at least one.
+    fields = [values for values in fields if any(value is not None for value in values)]
+    assume(fields)
+    kinds = ["String" if any(isinstance(v, str) for v in values) else "Float" for values in fields]
+    header = [
+        f'##INFO=<ID=X{number},Number=1,Type=Integer,Description="x">' for number in range(others)
+    ]
+    alts = ",".join("ACGT"[number % 4] * (number + 2) for number in range(20))
+    info = "X1=5" if others > 1 else "."
+    record = f"c\t7\tx\tA\t{alts}\t.\t.\t{info}\t.\t.\t."
+    lines = ["##fileformat=VCFv4.3", "##contig=<ID=c>", *header, HEADER.splitlines()[-1], record]
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder, "in.bcf"), Path(folder, "out.bcf")
+        Path(folder, "in.vcf").write_text("\n".join(lines) + "\n")
+        pysam.bcftools.view("-Ob", "-o", str(source), f"{folder}/in.vcf", catch_stdout=False)  # type: ignore[attr-defined]
+        added = [
+            f'##INFO=<ID=F{number},Number=A,Type={kind},Description="x">'.encode()
+            for number, kind in enumerate(kinds)
+        ]
+        writer = BcfWriter(source, added)
+        keys = writer.keys([f"F{number}" for number in range(len(fields))])
+        with (
+            quiet_htslib(),
+            pysam.BGZFile(str(source)) as packed,
+            contextlib.closing(BgzipFile(out)) as file,
+        ):
+            file.write(writer.header(Path(folder, "scratch")))
+            (raw,) = read_records(packed, writer)  # type: ignore[arg-type]
+            assert (raw.chrom, raw.pos, raw.ref) == ("c", 7, "A")
+            assert ",".join(raw.alts) == alts
+            file.write(with_info(raw, dict(zip(keys, fields, strict=True)), "here"))
+        with quiet_htslib(), pysam.VariantFile(str(out)) as read:
+            (found,) = read
+            assert others < 2 or found.info["X1"] == 5
+            for number, values in enumerate(fields):
+                expected = tuple(
+                    "." if v is None and kinds[number] == "String" else v for v in values
+                )
+                assert found.info[f"F{number}"] == expected
 
 
 REFUSED = {

@@ -1,6 +1,9 @@
 """Backgrounds: E-values and z-scores against shares and means counted by hand."""
 
+import errno
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from variant_cases import make_chromosome, make_run, random_rows, read_tsv, writ
 import bioq
 from bioq import BioqError
 from bioq.cli import main
-from bioq.errors import UsageError
+from bioq.errors import NotWrittenError, UsageError
 from bioq.files import sha256
 from bioq.variants import (
     VariantJob,
@@ -212,6 +215,47 @@ def test_what_is_no_background_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(BioqError, match=r"is not a background \(counts is float64 \(1, 3\)\)"):
         read_background(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("set_sizes", lambda each: each + 1, "its arrays do not fit together"),
+        ("set_targets", lambda each: each + 1, "its arrays do not fit together"),
+        ("variants", lambda each: each[::-1], "its arrays do not fit together"),
+        ("substitution.counts", lambda each: each * 2, "its arrays do not fit together"),
+        ("all.ranks", lambda each: each[:, ::-1], "its arrays do not fit together"),
+        ("all.ranks", lambda each: each.astype(np.uint64), r"all.ranks is uint64 \(1, 101\)"),
+        ("length_change.square_sum", lambda each: -each, "square_sum has numbers that are NaN or"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(
+    run: Path, genome: Path, common: Path, tmp_path: Path,
+    name: str, change: Callable[[np.ndarray], np.ndarray], reason: str,
+) -> None:  # fmt: skip
+    make_background(VariantJob(run, common, genome), tmp_path / "b.npz")
+    with np.load(tmp_path / "b.npz") as opened:
+        arrays = dict(opened)
+    np.savez(tmp_path / "b.npz", **arrays | {name: np.ascontiguousarray(change(arrays[name]))})
+    with pytest.raises(BioqError, match=f"b.npz: .*{reason}"):
+        read_background(tmp_path / "b.npz")
+
+
+def test_a_disk_without_space_for_the_temporary_file_ends_the_command_before_it_scores(
+    run: Path, genome: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, out = VariantJob(run, common, genome), tmp_path / "none" / "b.npz"
+    with pytest.raises(NotWrittenError, match=r"could not be written: No such file or directory"):
+        make_background(job, out)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    message = r"b.npz: could not be written: No space left on device \(needed: 0 MB for a temporary"
+    with pytest.raises(NotWrittenError, match=message):
+        make_background(job, tmp_path / "b.npz")
+    assert [path.name for path in tmp_path.glob("*b.npz*")] == []
 
 
 def test_the_log_odds_of_certain_probabilities_are_finite() -> None:

@@ -1,6 +1,8 @@
 """Ranks, E-values, groups and kinds against a recount of the effects of every variant."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -227,9 +229,9 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     )
     assert (rest[["top_target", "top_target:liver"]] == "").all(axis=None)
     most = f"{phred.max():.1f}"
-    assert f"alleles were compared with 100 variants of b.npz: score_phred is at most {most}\n" in (
-        capsys.readouterr().err
-    )
+    changing = int((scored["ref"].str.len() != scored["alt"].str.len()).sum())
+    line = f"alleles were compared with 100 variants of b.npz ({changing} change the length)"
+    assert f"{line}: score_phred is at most {most}\n" in capsys.readouterr().err
     stored = json.loads(pq.read_schema(out).metadata[b"bioq"])
     assert set(stored["columns"]) == set(COLUMNS)
     assert stored["background"]["compared_with"] == {"substitution": 100, "length_change": 100}
@@ -270,6 +272,35 @@ def test_ranks_are_the_same_in_every_format_and_in_python(job: VariantJob, tmp_p
             assert record.info["BIOQ_GROUP_TOP_TARGET"] == "first"
 
 
+def test_groups_of_any_name_are_read_by_bcftools(job: VariantJob, tmp_path: Path) -> None:
+    if shutil.which("bcftools") is None:
+        pytest.skip("bcftools is not installed")
+    names = ['a "b", c=d; 50%', "100:200"]
+    (job.run / "targets.tsv").write_text(
+        'name\tkind\nfirst\t"a ""b"", c=d; 50%"\nsecond\t100:200\n'
+    )
+    make_background(job, tmp_path / "b.npz")
+    options = {"background": tmp_path / "b.npz", "group_by": "kind", "scores": ("diff",)}
+    table = table_of(job, tmp_path / "o.tsv", **options)
+    assert [name for name in table if name.startswith("top_target:")] == [
+        f"top_target:{name}" for name in names
+    ]
+    write_variants(job, tmp_path / "o.vcf.gz", VariantTableOptions(**options))
+    fields = ("BIOQ_GROUP_PHRED", "BIOQ_GROUP_TOP_TARGET", "BIOQ_BACKGROUND_N")
+    query = "\t".join(f"%INFO/{field}" for field in fields) + "\n"
+    command = ["bcftools", "query", "-f", query, str(tmp_path / "o.vcf.gz")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert not shown.stderr
+    rows = [line.split("\t") for line in shown.stdout.splitlines()]
+    for found, row in zip(rows, table.to_dict("records"), strict=True):
+        if row["status"] != "scored":
+            assert found == [".", ".", "."]
+            continue
+        phreds = [row[f"score_phred:{name}"] for name in names]
+        np.testing.assert_allclose([float(each) for each in found[0].split(",")], phreds, rtol=1e-4)
+        assert found[1:] == ["first,second", "100"]
+
+
 def test_chosen_targets_do_not_move_ranks(job: VariantJob, tmp_path: Path) -> None:
     make_background(job, tmp_path / "b.npz")
     options = {"background": tmp_path / "b.npz", "group_by": "name"}
@@ -290,6 +321,8 @@ def test_groups_that_the_table_or_the_background_lacks_are_named(
     job: VariantJob, tmp_path: Path
 ) -> None:
     make_background(job, tmp_path / "b.npz")
+    with pytest.raises(UsageError, match="DeepSEA's files have no columns for groups"):
+        VariantTableOptions(group_by="cell", format="deepsea")
     with pytest.raises(UsageError, match=r"group by 'cel': .* did you mean 'cell'\? its columns"):
         table_of(job, tmp_path / "o.tsv", group_by="cel")
     (job.run / "targets.tsv").write_text("name\tcell\tassay\nfirst\t\tDNase\nsecond\t\tDNase\n")

@@ -79,6 +79,8 @@ class Background:
     model: str
     """Fingerprint of the weights that computed it."""
     variants: int
+    of_kind: tuple[int, ...]
+    """The variants of each of `KINDS`; empty in a file of format version 1."""
     references: tuple[Reference, ...]
     """What the alleles of each of `KINDS` are compared with; one object if that is the same."""
     sets: Mapping[bytes, int]
@@ -135,6 +137,7 @@ class Background:
         `KINDS`, or one for all alleles if they are compared with the same variants."""
         same = self.references[0] is self.references[1]
         titles = ("alleles",) if same else ("substitutions", "alleles that change the length")
+        mixed = f" ({self.of_kind[1]:,} change the length)" if same and self.of_kind else ""
         lines = []
         for title, reference, most in zip(
             titles, self.references, self.most_phreds(), strict=False
@@ -142,7 +145,7 @@ class Background:
             ceiling = "" if most != most else f": score_phred is at most {most:.1f}"
             lines.append(
                 f"{title} were compared with {reference.variants:,} variants of "
-                f"{self.path.name}{ceiling}"
+                f"{self.path.name}{mixed}{ceiling}"
             )
         return lines
 

@@ -54,7 +54,7 @@ def write_background(
         )
     about = {"format": FORMAT, "format_version": FORMAT_VERSION, **provenance}
     sets = target_sets(targets)
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: dict[str, Any] = {
         "about": np.array(json.dumps(about)),
         "targets": np.array(list(targets[NAME])),
         "variants": effects.of_kind,
@@ -68,7 +68,7 @@ def write_background(
     for name, counts in effects.rank_counts(sets).items():
         arrays[f"{name}.ranks"] = _small(counts)
     with new_file(path) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def _small(counts: Counts) -> npt.NDArray[Any]:
@@ -101,12 +101,13 @@ def read_background(path: Path) -> Background:
             about = parse_json(str(_array(stored, "about", "U", ())[()]))
             _require_known(path, about)
             targets = _array(stored, "targets", "U", (None,))
+            of_kind: tuple[int, ...] = ()
             if about["format_version"] == _WITHOUT_RANKS:
                 sets: list[Rows] = []
-                variants, references = _read_without_ranks(stored, len(targets))
+                references = _read_without_ranks(stored, len(targets))
             else:
                 sets = _read_sets(stored, len(targets))
-                variants, references = _read_kinds(stored, sets)
+                of_kind, references = _read_kinds(stored, sets)
     except FileNotFoundError as error:
         raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
     except BioqError:
@@ -132,19 +133,20 @@ def read_background(path: Path) -> Background:
         path=path,
         targets=tuple(targets.tolist()),
         model=about["model"],
-        variants=variants,
+        variants=sum(of_kind) or references[0].variants,
+        of_kind=of_kind,
         references=tuple(references),
         sets={rows.tobytes(): index for index, rows in enumerate(sets)},
         provenance={k: v for k, v in about.items() if k not in ("format", "format_version")},
     )
 
 
-def _read_without_ranks(stored: zipfile.ZipFile, targets: int) -> tuple[int, list[Reference]]:
-    """Read the arrays of format version 1: the number of variants, and as `_read_kinds`."""
+def _read_without_ranks(stored: zipfile.ZipFile, targets: int) -> list[Reference]:
+    """Read the arrays of format version 1: one reference for all kinds."""
     variants = int(_array(stored, "variants", "i", ())[()])
     _require(0 < variants <= MOST_VARIANTS)
     counts, square_sum = _histogram(stored, "", targets, variants)
-    return variants, [_reference(counts, square_sum, None)] * len(KINDS)
+    return [_reference(counts, square_sum, None)] * len(KINDS)
 
 
 def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
@@ -157,9 +159,11 @@ def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
     return sets
 
 
-def _read_kinds(stored: zipfile.ZipFile, sets: Sequence[Rows]) -> tuple[int, list[Reference]]:
-    """Read the arrays of format version 2: the number of variants, and what the alleles of each of
-    `KINDS` are compared with."""
+def _read_kinds(
+    stored: zipfile.ZipFile, sets: Sequence[Rows]
+) -> tuple[tuple[int, ...], list[Reference]]:
+    """Read the arrays of format version 2: the variants of each of `KINDS`, and what its alleles
+    are compared with."""
     variants = _array(stored, "variants", "i", (len(KINDS),)).astype(np.int64)
     _require(variants.min() >= 0 and 0 < variants.sum() <= MOST_VARIANTS)
     found = {
@@ -178,7 +182,7 @@ def _read_kinds(stored: zipfile.ZipFile, sets: Sequence[Rows]) -> tuple[int, lis
         ranks = _array(stored, f"{name}.ranks", "u", shape)
         made = references[name] = _reference(counts, square_sum, ranks)
         _require(can_be_ranks(ranks, made.above, made.variants, sets))
-    return int(variants.sum()), [references[name] for name in chosen]
+    return tuple(variants.tolist()), [references[name] for name in chosen]
 
 
 def _together(found: Sequence[tuple[Counts, _Floats]]) -> tuple[Counts, _Floats]:

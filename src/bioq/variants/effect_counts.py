@@ -79,12 +79,14 @@ class EffectCounts:
         """Count the effects of alleles; each score is `(alleles, targets)`, `changes_length` is
         `(alleles,)`."""
         keys = size_keys(effect(scores))
-        self._spool.write(np.column_stack([keys, changes_length]).astype(np.uint16).tobytes())
+        rows = np.empty((len(keys), self._targets + 1), dtype=np.uint16)
+        rows[:, :-1], rows[:, -1] = keys, changes_length
+        self._spool.write(rows.tobytes())
         for kind in range(len(KINDS)):
-            rows = changes_length == bool(kind)
-            self.of_kind[kind] += rows.sum()
-            np.add.at(self.counts[kind], (np.arange(self._targets)[None, :], keys[rows]), 1)
-            squares = scores["diff"][rows].astype(np.float64) ** 2
+            chosen = changes_length == bool(kind)
+            self.of_kind[kind] += chosen.sum()
+            np.add.at(self.counts[kind], (np.arange(self._targets)[None, :], keys[chosen]), 1)
+            squares = scores["diff"][chosen].astype(np.float64) ** 2
             self.square_sum[kind] += squares.sum(axis=0)
 
     def rank_counts(self, sets: Sequence[Rows]) -> dict[str, Counts]:

@@ -36,8 +36,8 @@ _STEP_BITS = 9
 def variants_above(counts: Counts) -> Above:
     """Return, for each target and step of `(targets, steps)`, the variants in a higher step; in all
     steps `NO_EFFECT` for a target whose variants are all in the lowest step."""
-    above: Above = np.cumsum(counts[:, ::-1], axis=1, dtype=np.int32)[:, ::-1]
-    above -= counts.astype(np.int32)
+    above: Above = np.cumsum(counts, axis=1, dtype=np.int32)
+    np.subtract(above[:, -1:].copy(), above, out=above)
     above[above[:, 0] == 0] = NO_EFFECT
     return above
 

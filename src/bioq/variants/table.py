@@ -57,6 +57,11 @@ class VariantTableOptions:
                 "--held-out with --background: the background has the effects of all members; "
                 "run without one of the two"
             )
+        if self.format == "deepsea" and self.group_by is not None:
+            raise UsageError(
+                "--group-by with --format deepsea: DeepSEA's files have no columns for groups; "
+                "write a table"
+            )
         if self.annotate and self.format != "table":
             raise UsageError(
                 f"--annotate with --format {self.format}: --annotate writes a VCF; run without one "

@@ -1,9 +1,12 @@
 """Every SNV of regions: the alleles against a loop over the letters, the numbers against a VCF."""
 
+import io
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -132,6 +135,16 @@ def test_a_typed_region_gives_the_rows_of_a_file(run: Path, genome: Path, tmp_pa
     table = read_tsv(tmp_path / "a.tsv")
     assert len(table) == 303
     assert set(table["chrom"]) == {"chr1"}
+
+
+def test_regions_on_standard_input_give_the_rows_of_a_file(
+    run: Path, genome: Path, bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin = SimpleNamespace(buffer=io.BytesIO(bed.read_bytes()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    for out, source in (("a.tsv", bed), ("b.tsv", "-")):
+        assert call(run, genome, "--all-snvs", source, "--out", tmp_path / out) == 0
+    assert (tmp_path / "a.tsv").read_bytes() == (tmp_path / "b.tsv").read_bytes()
 
 
 @pytest.mark.parametrize("ending", [".tsv.gz", ".vcf.gz"])

@@ -36,6 +36,7 @@ from bioq.cluster.variants import _add_counts, _identity
 from bioq.cluster.workers import Computed, Worker, software
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import sha256
+from bioq.inputs import AllSnvs
 from bioq.prediction import PredictOptions, predict_file
 from bioq.tables import Columns, Layout, Scores
 from bioq.variants import (
@@ -484,6 +485,18 @@ def test_regions_past_a_contigs_end_are_predicted_and_told(
         pd.read_parquet(tmp_path / "o.parquet"),
         check_exact=True,
     )
+
+
+def test_all_snvs_of_a_region_are_those_of_the_plain_command(
+    run: Path, tmp_path: Path, machines: Machines
+) -> None:
+    genome = fasta(tmp_path / "g.fa", {"chr1": make_chromosome()})
+    job = VariantJob(run, AllSnvs("chr1:380-400"), genome)
+    write_variants(job, tmp_path / "plain.parquet")
+    write_variants_on_ray(job, tmp_path / "parts", cluster=on(machines, ray_shard=16))
+    found, plain = (pd.read_parquet(tmp_path / name) for name in ("parts", "plain.parquet"))
+    assert len(plain) == 63
+    pd.testing.assert_frame_equal(found, plain, rtol=0, atol=2e-6)
 
 
 def test_the_strands_of_regions_are_those_of_the_plain_command(

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+from cyclopts import Parameter
+
 from bioq.cli.interrupts import resumable
 from bioq.cli.options import FLAGS, AlleleInput, ChromAlias, Force, Run
 from bioq.cli.tables import print_path
@@ -29,7 +31,7 @@ def variants(
     *,
     genome: Path,
     out: Path,
-    all_snvs: str | None = None,
+    all_snvs: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     chrom_alias: ChromAlias = None,
     table: Annotated[VariantTableOptions, FLAGS] = VariantTableOptions(),  # noqa: B008 frozen
     options: Annotated[VariantOptions, FLAGS] = VariantOptions(),  # noqa: B008 frozen
@@ -72,9 +74,9 @@ def variants(
         File to write, in the format of its ending: .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or
         .vcf.gz; with --annotate .vcf, .vcf.gz or .bcf. With --ray: folder for Parquet parts.
     all_snvs
-        In place of a VCF: BED, or a region CHROM:START-END. Every base gets its three SNVs, in the
-        order of the genome. Without --scores and --targets the output has no column per target. A
-        .tsv.gz or .vcf.gz gets an index for tabix.
+        In place of a VCF: BED, - for standard input, or a region CHROM:START-END. Every base gets
+        its three SNVs, in the order of the genome. Without --scores and --targets the output has no
+        column per target. A .tsv.gz or .vcf.gz gets an index for tabix.
     resume
         With --ray: continue an interrupted output.
     allow_none_scored

@@ -87,7 +87,7 @@ def measure(folder: Path, chosen: Any) -> None:
 
 def one_round(blocks: Iterator[Any], background: Any, ranking: Any) -> tuple[float, ...]:
     """Return the alleles of one reading of the VCF, and the seconds of each of `STEPS`."""
-    from bioq.variants.effect_counts import length_changes
+    from bioq.variants.background.effect_counts import length_changes
 
     spent = np.zeros(4)
     while True:

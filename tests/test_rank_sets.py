@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from bioq import BioqError
 from bioq.errors import UsageError
 from bioq.genome import ContigNames, open_genome
+from bioq.genome.bigwig import open_tracks
+from bioq.genome.gene_starts import Starts, read_starts
 from bioq.genome.vcf import read_variants
+from bioq.genome.vcf_frequencies import read_frequencies
 from bioq.variants.second_stage.cross_fit import Folds
-from bioq.variants.second_stage.frequencies import read_frequencies
-from bioq.variants.second_stage.genes import Starts, read_starts
 from bioq.variants.second_stage.quality import differences
 from bioq.variants.second_stage.sets import DISTANCE, FREQUENCY, GC, INDEL
-from bioq.variants.second_stage.tracks import open_tracks
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data" / "human"
 GTF = """#!genome-build x

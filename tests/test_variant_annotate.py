@@ -24,8 +24,8 @@ from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
 from bioq.tables import Layout
 from bioq.tables.text import BgzipFile
-from bioq.variants.annotation_fields import as_text, as_values, info_fields
 from bioq.variants.columns import with_groups
+from bioq.variants.outputs.annotation_fields import as_text, as_values, info_fields
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 needs_bcftools = pytest.mark.skipif(

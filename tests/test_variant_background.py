@@ -28,8 +28,8 @@ from bioq.variants import (
     score_variants,
     write_variants,
 )
-from bioq.variants.background_file import write_background
-from bioq.variants.effect_counts import counting, size_keys
+from bioq.variants.background.effect_counts import counting, size_keys
+from bioq.variants.background.file import write_background
 from bioq.variants.scores import compare, log2_odds
 
 STEP = 2.0**-8

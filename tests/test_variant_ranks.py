@@ -26,16 +26,16 @@ from bioq.variants import (
     COLUMNS,
     VariantJob,
     VariantTableOptions,
-    effect_counts,
     make_background,
     read_background,
     write_variants,
 )
-from bioq.variants.background import Background
-from bioq.variants.background_file import write_background
-from bioq.variants.effect_counts import counting
+from bioq.variants.background import effect_counts
+from bioq.variants.background.effect_counts import counting
+from bioq.variants.background.file import write_background
+from bioq.variants.background.ranks import count_steps, steps_of
+from bioq.variants.background.reference import Background
 from bioq.variants.ranking import Ranking
-from bioq.variants.ranks import count_steps, steps_of
 from bioq.variants.scores import compare
 
 TABLE = pd.DataFrame(

@@ -50,7 +50,7 @@ class RankedAllele:
 
 
 class TopAlleles:
-    """An output of rows (`variants.formats.Rows`) that keeps the first `most` of their ranking.
+    """Rows of an output (`variants.outputs.formats`) that keep the first `most` of their ranking.
 
     Memory is that of `most` alleles and `SAMPLED` points, however many rows are written.
     """

@@ -25,11 +25,11 @@ from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
 from bioq.runs.trained_model import TrainedModel
 from bioq.variants import Summary, VariantJob, VariantTableOptions
+from bioq.variants.background.effect_counts import KINDS
 from bioq.variants.columns import group_columns, groups_in
-from bioq.variants.effect_counts import KINDS
-from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
 from bioq.variants.order import by_effect
+from bioq.variants.outputs.formats import Rows
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 

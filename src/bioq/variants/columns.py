@@ -59,11 +59,11 @@ RANKING = (TOP_TARGET, TOP_DIFF, SCORE_PHRED, BACKGROUND_N)
 """The columns that are computed with the scores, from all targets of a run."""
 _MOST_VALUES = 3
 
-Rows = npt.NDArray[np.int64]
-"""Rows of a target table."""
+TargetNumbers = npt.NDArray[np.int64]
+"""Numbers of targets: rows of a target table."""
 
 
-def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, Rows]:
+def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, TargetNumbers]:
     """Return {value of a column of a target table: the targets that have it}, in table order.
 
     A target whose cell is empty is in no group; without a column there is no group. Raises

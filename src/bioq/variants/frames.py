@@ -12,9 +12,9 @@ from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import of_type, path_to, text, text_list
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, require_module
-from bioq.variants.background import Background
-from bioq.variants.background_file import read_background
-from bioq.variants.run_background import NO_BACKGROUND, run_background
+from bioq.variants.background.file import read_background
+from bioq.variants.background.of_run import NO_BACKGROUND, run_background
+from bioq.variants.background.reference import Background
 from bioq.variants.scoring import Scorer, VariantOptions
 
 

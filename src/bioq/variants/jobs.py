@@ -24,16 +24,21 @@ from bioq.progress import duration, progress, say
 from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.variants.background import Background
-from bioq.variants.background_file import read_background, write_background
+from bioq.variants.background.effect_counts import KINDS, counting, length_changes
+from bioq.variants.background.file import read_background, write_background
+from bioq.variants.background.reference import Background
 from bioq.variants.columns import COLUMN_MEANING
-from bioq.variants.effect_counts import KINDS, counting, length_changes
-from bioq.variants.formats import Rows
-from bioq.variants.indexed import may_have_index, with_index
+from bioq.variants.outputs.formats import Rows
+from bioq.variants.outputs.indexed import may_have_index, with_index
+from bioq.variants.outputs.table import (
+    VariantTableOptions,
+    open_rows,
+    require_ending,
+    variant_files,
+)
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
-from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
 
 AlsoWrite = Callable[[Scorer, VcfContent], contextlib.AbstractContextManager[Rows]]
 """Opens one more output of the alleles that a scorer scores: it gets the rows of the table, with

@@ -8,17 +8,17 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.variants.background import REMEDY, Background, Comparison, Kinds
+from bioq.variants.background.ranks import Above, Phreds, ranked
+from bioq.variants.background.reference import REMEDY, Background, Comparison, Kinds
 from bioq.variants.columns import (
     BACKGROUND_N,
     SCORE_PHRED,
     TOP_DIFF,
     TOP_TARGET,
-    Rows,
+    TargetNumbers,
     group_columns,
     groups_of,
 )
-from bioq.variants.ranks import Above, Phreds, ranked
 from bioq.variants.scores import ScoreArray
 
 Column = npt.NDArray[Any]
@@ -34,7 +34,7 @@ class Ranking:
     def __init__(
         self,
         table: pd.DataFrame,
-        chosen: Rows,
+        chosen: TargetNumbers,
         *,
         group_by: str | None = None,
         background: Background | None = None,
@@ -73,7 +73,9 @@ class Ranking:
         return columns
 
 
-def _top_targets(diff: ScoreArray, targets: Rows, above: Above | None) -> tuple[Rows, Above | None]:
+def _top_targets(
+    diff: ScoreArray, targets: TargetNumbers, above: Above | None
+) -> tuple[TargetNumbers, Above | None]:
     """Return the top target of each allele among some targets, as rows of the target table, and the
     number of background variants above it there.
 
@@ -85,11 +87,13 @@ def _top_targets(diff: ScoreArray, targets: Rows, above: Above | None) -> tuple[
         among = above[:, targets]
         fewest = among.min(axis=1)
         size = np.where(among == fewest[:, None], size, -1)
-    found: Rows = targets[size.argmax(axis=1)]
+    found: TargetNumbers = targets[size.argmax(axis=1)]
     return found, fewest
 
 
-def _phreds(background: Background | None, targets: Rows, group_by: str | None) -> list[Phreds]:
+def _phreds(
+    background: Background | None, targets: TargetNumbers, group_by: str | None
+) -> list[Phreds]:
     """Return `Background.phreds`; none without a background."""
     if background is None:
         return []

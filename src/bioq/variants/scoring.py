@@ -43,14 +43,14 @@ from bioq.runs.trained_model import (
     require_module,
 )
 from bioq.tables import Layout
-from bioq.variants.background import Background, require_same_model
+from bioq.variants.background.effect_counts import length_changes
+from bioq.variants.background.reference import Background, require_same_model
 from bioq.variants.columns import (
     COLUMNS,
     RANKING,
     empty_column,
     with_groups,
 )
-from bioq.variants.effect_counts import length_changes
 from bioq.variants.ranking import Ranking
 from bioq.variants.scores import ScoreArray, compare, score_names, spread
 

@@ -31,9 +31,9 @@ from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, fingerprint_of, load
 from bioq.variants import Background, VariantOptions, read_background
-from bioq.variants.background import require_same_model
+from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
+from bioq.variants.background.reference import require_same_model
 from bioq.variants.jobs import report_background
-from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import score_names
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of

@@ -10,6 +10,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input
 from bioq.genome import ContigNames
+from bioq.genome.bigwig import Track, open_tracks
 from bioq.inputs import open_alleles
 from bioq.progress import progress
 from bioq.tables import Kind, Layout
@@ -21,12 +22,11 @@ from bioq.variants.jobs import (
     open_scorer,
     table_metadata,
 )
+from bioq.variants.outputs.table import VariantTableOptions, open_rows
 from bioq.variants.scoring import ScoredBlock
 from bioq.variants.second_stage.features import features_of, is_scored, span_of
 from bioq.variants.second_stage.rank_file import Rank, read_rank, require_same_model
-from bioq.variants.second_stage.tracks import Track, open_tracks
 from bioq.variants.summary import Summary, summary_of
-from bioq.variants.table import VariantTableOptions, open_rows
 
 
 def apply_rank(

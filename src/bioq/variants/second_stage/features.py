@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.genome import ContigNames
+from bioq.genome.bigwig import Track
 from bioq.variants.scoring import ScoredBlock
-from bioq.variants.second_stage.tracks import Track
 
 SCORES = ("diff", "log2_odds_ratio")
 """The scores whose absolute values are features."""

@@ -11,14 +11,15 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.files import new_folder, refuse_input, require_absent
+from bioq.genome.bigwig import open_tracks
+from bioq.genome.gene_starts import read_starts
 from bioq.inputs import open_alleles
 from bioq.tables import Kind, Layout, open_table
 from bioq.variants.columns import RANK_SCORE
 from bioq.variants.jobs import VariantJob, open_scorer
+from bioq.variants.outputs.table import VariantTableOptions
 from bioq.variants.second_stage.cross_fit import CrossFit, Folds, cross_fit, divide
 from bioq.variants.second_stage.features import SCORES
-from bioq.variants.second_stage.genes import read_starts
-from bioq.variants.second_stage.joined import IN_BOTH, REPEATED, USED, Joined, join
 from bioq.variants.second_stage.logistic import Floats
 from bioq.variants.second_stage.quality import (
     Quality,
@@ -33,10 +34,17 @@ from bioq.variants.second_stage.rank_file import (
     Rank,
     write_rank,
 )
-from bioq.variants.second_stage.sets import ALLELE, AlleleSet, read_set
-from bioq.variants.second_stage.tracks import open_tracks
+from bioq.variants.second_stage.sets import (
+    ALLELE,
+    IN_BOTH,
+    REPEATED,
+    USED,
+    AlleleSet,
+    Joined,
+    join,
+    read_set,
+)
 from bioq.variants.summary import Summary
-from bioq.variants.table import VariantTableOptions
 
 _KIND_OF: Mapping[str, Kind] = {"pos": "integer"}
 

@@ -23,7 +23,7 @@ from bioq.variants.columns import (
     group_columns,
     groups_in,
 )
-from bioq.variants.formats import ENCODED
+from bioq.variants.outputs.formats import ENCODED
 from bioq.variants.scores import MEANING
 
 PREFIX = "BIOQ_"

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from bioq.errors import NotWrittenError
 from bioq.progress import progress
-from bioq.variants.columns import Rows
-from bioq.variants.ranks import Above, Counts, RankCounts, variants_above
+from bioq.variants.background.ranks import Above, Counts, RankCounts, variants_above
+from bioq.variants.columns import TargetNumbers
 from bioq.variants.scores import ScoreArray, effect
 
 KINDS = ("substitution", "length_change")
@@ -89,7 +89,7 @@ class EffectCounts:
             squares = scores["diff"][chosen].astype(np.float64) ** 2
             self.square_sum[kind] += squares.sum(axis=0)
 
-    def rank_counts(self, sets: Sequence[Rows]) -> dict[str, Counts]:
+    def rank_counts(self, sets: Sequence[TargetNumbers]) -> dict[str, Counts]:
         """Count ranks for sets of targets: among each of `KINDS` that has enough variants, and
         among `EVERY` variant if a kind has not. Reads the temporary file."""
         counts = {

@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.genome.builds import lengths_in
-from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import variants_above_of
-from bioq.variants.ranks import (
+from bioq.variants.background.effect_counts import variants_above_of
+from bioq.variants.background.ranks import (
     NO_EFFECT,
     Above,
     Counts,
@@ -26,6 +25,7 @@ from bioq.variants.ranks import (
     ranks_of_one,
     steps_of,
 )
+from bioq.variants.columns import TargetNumbers
 from bioq.variants.scores import ScoreArray, effect
 
 REMEDY = "make it again with 'bioq background'"
@@ -45,7 +45,7 @@ class Reference:
     rank_counts: Counts | None
     """`(sets, steps)`; None in a file of format version 1, which has no ranks."""
 
-    def phred(self, targets: Rows, sets: Mapping[bytes, int]) -> Phreds:
+    def phred(self, targets: TargetNumbers, sets: Mapping[bytes, int]) -> Phreds:
         """Return score_phred of each step of the smallest number of variants among some targets.
 
         NaN without ranks. Raises KeyError if the background has no ranks of these targets.
@@ -149,7 +149,7 @@ class Background:
             )
         return lines
 
-    def phreds(self, targets: Rows) -> list[Phreds]:
+    def phreds(self, targets: TargetNumbers) -> list[Phreds]:
         """Return, for each of `KINDS`, score_phred of each step of the smallest number of variants
         among some targets (see `ranks`); NaN without ranks.
 

@@ -31,7 +31,7 @@ from bioq.genome.vcf_lines import (
 from bioq.progress import say
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile
-from bioq.variants.annotation_fields import (
+from bioq.variants.outputs.annotation_fields import (
     InfoField,
     as_text,
     as_values,

@@ -9,8 +9,9 @@ from typing import Literal
 from bioq.errors import UsageError
 from bioq.options import AtLeastOne, Share, check_types
 from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
-from bioq.variants.annotate import open_annotated, require_annotatable
-from bioq.variants.formats import (
+from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
+from bioq.variants.outputs.annotate import open_annotated, require_annotatable
+from bioq.variants.outputs.formats import (
     DEEPSEA_SCORES,
     Rows,
     deepsea_files,
@@ -18,8 +19,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
-from bioq.variants.long_table import LongChoice, open_long
-from bioq.variants.run_background import NO_BACKGROUND, chosen_background
+from bioq.variants.outputs.long_table import LongChoice, open_long
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
 Format = Literal["table", "deepsea"]

@@ -22,10 +22,8 @@ from bioq.files.typed import Line, parse_json, require_types
 from bioq.inputs import input_file
 from bioq.options import path_to
 from bioq.progress import say
-from bioq.variants.background import REMEDY, Background, Reference
-from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import EFFECT_STEPS, EVERY, KINDS, EffectCounts
-from bioq.variants.ranks import (
+from bioq.variants.background.effect_counts import EFFECT_STEPS, EVERY, KINDS, EffectCounts
+from bioq.variants.background.ranks import (
     MOST_VARIANTS,
     Counts,
     can_be_ranks,
@@ -33,6 +31,8 @@ from bioq.variants.ranks import (
     target_sets,
     variants_above,
 )
+from bioq.variants.background.reference import REMEDY, Background, Reference
+from bioq.variants.columns import TargetNumbers
 
 FORMAT = "bioq-background"
 FORMAT_VERSION = 2
@@ -103,7 +103,7 @@ def read_background(path: Path) -> Background:
             targets = _array(stored, "targets", "U", (None,))
             of_kind: tuple[int, ...] = ()
             if about["format_version"] == _WITHOUT_RANKS:
-                sets: list[Rows] = []
+                sets: list[TargetNumbers] = []
                 references = _read_without_ranks(stored, len(targets))
             else:
                 sets = _read_sets(stored, len(targets))
@@ -149,7 +149,7 @@ def _read_without_ranks(stored: zipfile.ZipFile, targets: int) -> list[Reference
     return [_reference(counts, square_sum, None)] * len(KINDS)
 
 
-def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
+def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[TargetNumbers]:
     """Read the sets of targets; the first is that of all targets."""
     sizes = _array(stored, "set_sizes", "u", (None,)).astype(np.int64)
     members = _array(stored, "set_targets", "u", (None,)).astype(np.int64)
@@ -160,7 +160,7 @@ def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
 
 
 def _read_kinds(
-    stored: zipfile.ZipFile, sets: Sequence[Rows]
+    stored: zipfile.ZipFile, sets: Sequence[TargetNumbers]
 ) -> tuple[tuple[int, ...], list[Reference]]:
     """Read the arrays of format version 2: the variants of each of `KINDS`, and what its alleles
     are compared with."""

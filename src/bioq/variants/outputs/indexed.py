@@ -7,7 +7,7 @@ from pathlib import Path
 from bioq.files import locked
 from bioq.genome.vcf_index import FileKind, Order, index_files, write_index
 from bioq.progress import say
-from bioq.variants.formats import Rows
+from bioq.variants.outputs.formats import Rows
 
 _KINDS: Mapping[str, FileKind] = {".tsv.gz": "table", ".vcf.gz": "vcf"}
 

@@ -153,8 +153,8 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
                     row = {"pos": record.pos, "alt": alt}
                     for key in (
                         "STATUS",
-                        "TARGET",
-                        "DIFF",
+                        "TOP_TARGET",
+                        "TOP_DIFF",
                         "MAX_ABS_DIFF",
                         "DIFF_first",
                         "REF_second",
@@ -167,9 +167,9 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
         assert len(found) == len(expected) > 40
         for key, column in (("pos", "pos"), ("alt", "alt"), ("STATUS", "status")):
             assert found[key].tolist() == expected[column].tolist()
-        assert found["TARGET"].fillna("").tolist() == expected["top_target"].tolist()
+        assert found["TOP_TARGET"].fillna("").tolist() == expected["top_target"].tolist()
         for key, column in (
-            ("DIFF", "top_diff"),
+            ("TOP_DIFF", "top_diff"),
             ("MAX_ABS_DIFF", "max_abs_diff"),
             ("DIFF_first", "diff:first"),
             ("REF_second", "ref:second"),
@@ -572,16 +572,16 @@ def test_ranks_and_groups_are_those_of_the_table(ranked: Path, genome: Path) -> 
     table = read_tsv(ranked / "scores.tsv")
     table = table[table["alt"] != "."].reset_index(drop=True)
     columns = {
-        "BIOQ_PHRED": "score_phred",
-        "BIOQ_DIFF": "top_diff",
-        "BIOQ_PHRED_K_562": "score_phred:K 562",
-        "BIOQ_PHRED_K_562_2": "score_phred:K-562",
+        "BIOQ_SCORE_PHRED": "score_phred",
+        "BIOQ_TOP_DIFF": "top_diff",
+        "BIOQ_SCORE_PHRED_K_562": "score_phred:K 562",
+        "BIOQ_SCORE_PHRED_K_562_2": "score_phred:K-562",
     }
-    targets = {"BIOQ_TARGET_K_562": "first", "BIOQ_TARGET_K_562_2": "second"}
+    targets = {"BIOQ_TOP_TARGET_K_562": "first", "BIOQ_TOP_TARGET_K_562_2": "second"}
     found: dict[str, list[object]] = {key: [] for key in (*columns, *targets)}
     with pysam.VariantFile(str(ranked / "ranked.bcf")) as file:
         assert re.search(
-            r"at most \d+\.\d+ of a substitution", str(file.header.info["BIOQ_PHRED"].record)
+            r"at most \d+\.\d+ of a substitution", str(file.header.info["BIOQ_SCORE_PHRED"].record)
         )
         for record in file:
             missing = (None,) * len(record.alts or ())
@@ -623,7 +623,7 @@ def test_the_recipes_for_bcftools_give_the_best_alleles(ranked: Path, genome: Pa
     statuses = {status for line in unscored for status in line.split("\t")[-1].split(",")}
     assert statuses == set(table["status"]) - {"no_alt"} | {"."}
     with pysam.VariantFile(str(ranked / "extreme.vcf.gz")) as file:
-        extreme = [max(value or 0 for value in record.info["BIOQ_PHRED"]) for record in file]
+        extreme = [max(value or 0 for value in record.info["BIOQ_SCORE_PHRED"]) for record in file]
     assert extreme
     assert min(extreme) >= 5
 

@@ -1,21 +1,16 @@
 """The INFO fields that `--annotate` adds to a record: one value per ALT (Number=A)."""
 
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bioq import __version__
 from bioq.dataset.targets import NAME
-from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.text import join_scores
 from bioq.variants.columns import (
-    COLUMN_MEANING,
-    RANK_MEANING,
     RANK_SCORE,
     SCORE_PHRED,
     TOP_DIFF,
@@ -23,23 +18,18 @@ from bioq.variants.columns import (
     group_columns,
     groups_in,
 )
-from bioq.variants.outputs.formats import ENCODED
+from bioq.variants.outputs.info import (
+    ENCODED,
+    InfoType,
+    about,
+    field_keys,
+    info_line,
+    type_of,
+)
 from bioq.variants.scores import MEANING
 
-PREFIX = "BIOQ_"
-FieldKind = Literal["String", "Float"]
-_COLUMNS: Mapping[str, tuple[str, str]] = {
-    "status": ("STATUS", f"what became of ALT: {', '.join(STATUSES)}"),
-    SCORE_PHRED: ("PHRED", COLUMN_MEANING[SCORE_PHRED]),
-    TOP_TARGET: ("TARGET", f"{COLUMN_MEANING[TOP_TARGET]}; percent-encoded"),
-    TOP_DIFF: ("DIFF", f"probability with ALT minus that with REF, of {PREFIX}TARGET"),
-    "max_abs_diff": ("MAX_ABS_DIFF", COLUMN_MEANING["max_abs_diff"]),
-    RANK_SCORE: ("RANK", RANK_MEANING),
-}
-"""Column of the table -> the name of its field after the prefix, and its description."""
-# VCF 4.3, section 1.6.1: a key is [A-Za-z_][0-9A-Za-z_.]*.
-_NOT_IN_KEY = re.compile(r"[^0-9A-Za-z_.]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_COLUMNS = ("status", SCORE_PHRED, TOP_TARGET, TOP_DIFF, "max_abs_diff", RANK_SCORE)
+"""The columns of the table that are fields, those that the table has."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class InfoField:
     """A field of INFO, and where its values are."""
 
     key: str
-    kind: FieldKind
+    kind: InfoType
     description: str
     column: str = ""
     """Column of the table; empty if the field is of a score."""
@@ -57,11 +47,8 @@ class InfoField:
 
     def header_line(self) -> bytes:
         """Return the line of the header that describes the field."""
-        text = _CONTROL.sub(" ", self.description).replace("\\", "\\\\").replace('"', '\\"')
-        return (
-            f'##INFO=<ID={self.key},Number=A,Type={self.kind},Description="{text}",'
-            f'Source="BioQ",Version="{__version__}">'
-        ).encode()
+        made_by = f',Source="BioQ",Version="{__version__}"'
+        return info_line(self.key, "A", self.kind, self.description, made_by).encode()
 
     def values(self, columns: Columns, scores: Scores) -> npt.NDArray[Any]:
         """Return the values of alleles, `(alleles,)`: float32, NaN if missing, or text."""
@@ -73,31 +60,25 @@ class InfoField:
 
 def info_fields(layout: Layout) -> list[InfoField]:
     """Return the fields of a table: its main columns, those of its groups, and its scores."""
-    taken: set[str] = set()
-    fields = [
-        InfoField(_key(name, taken), kind, text, column=column)
-        for column, kind, name, text in _of_columns(layout)
+    columns = [name for name in _COLUMNS if name in layout.columns]
+    columns += [name for group in groups_in(layout.columns) for name in group_columns(group)]
+    scores = [
+        (score, number, target)
+        for score in layout.scores
+        for number, target in enumerate(layout.targets[NAME])
     ]
-    for score in layout.scores:
-        for number, target in enumerate(layout.targets[NAME]):
-            key = _key(f"{score.upper()}_{target}", taken)
-            text = f"{MEANING[score]}; target {target}"
-            fields.append(InfoField(key, "Float", text, score=score, target=number))
-    return fields
-
-
-def _of_columns(layout: Layout) -> Iterator[tuple[str, FieldKind, str, str]]:
-    """Yield (column of the table, kind, name after the prefix, description) of the fields that are
-    columns."""
+    keys = iter(field_keys([*columns, *(f"{score}:{target}" for score, _, target in scores)]))
     endings = {"status": _model(layout), SCORE_PHRED: _ceiling(layout)}
-    for column, (name, text) in _COLUMNS.items():
-        if column in layout.columns:
-            yield column, _kind(layout, column), name, text + endings.get(column, "")
-    for group in groups_in(layout.columns):
-        for column in group_columns(group):
-            name = _COLUMNS[column.removesuffix(f":{group}")][0]
-            text = f"{PREFIX}{name} of the targets of {group} alone"
-            yield column, _kind(layout, column), f"{name}_{group}", text
+    return [
+        *(
+            InfoField(next(keys), type_of(layout, name), about(name) + endings.get(name, ""), name)
+            for name in columns
+        ),
+        *(
+            InfoField(next(keys), "Float", f"{MEANING[score]}; target {target}", "", score, number)
+            for score, number, target in scores
+        ),
+    ]
 
 
 def _model(layout: Layout) -> str:
@@ -116,21 +97,6 @@ def _ceiling(layout: Layout) -> str:
         if bound is not None
     ]
     return f"; at most {', '.join(named)}" if named else ""
-
-
-def _kind(layout: Layout, column: str) -> FieldKind:
-    return "String" if layout.columns[column] == "text" else "Float"
-
-
-def _key(name: str, taken: set[str]) -> str:
-    """Return the key of a field, different from all that are taken, and add it to these."""
-    stem = PREFIX + _NOT_IN_KEY.sub("_", name)
-    key, number = stem, 1
-    while key in taken:
-        number += 1
-        key = f"{stem}_{number}"
-    taken.add(key)
-    return key
 
 
 def as_text(values: npt.NDArray[Any]) -> list[str]:

@@ -40,7 +40,7 @@ def apply_rank(
 ) -> Summary:
     """Write the alleles of a VCF with `rank_score`, the probability that an allele is one of the
     positives of a fit: one row per allele, the columns of `bioq variants` and no scores of targets;
-    to annotate, the VCF with the field BIOQ_RANK and those of the columns.
+    to annotate, the VCF with the field BIOQ_RANK_SCORE and those of the columns.
 
     `folder` was written by `fit_rank` with the same run; `tracks` are its tracks, in any order.
     Raises BioqError for malformed input and for another run or other tracks.

@@ -17,7 +17,6 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
-from bioq.genome.vcf_index import index_files
 from bioq.inputs import Alleles, AlleleSource, AllSnvs, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
@@ -29,7 +28,7 @@ from bioq.variants.background.file import read_background, write_background
 from bioq.variants.background.reference import Background
 from bioq.variants.columns import COLUMN_MEANING
 from bioq.variants.outputs.formats import Rows
-from bioq.variants.outputs.indexed import may_have_index, with_index
+from bioq.variants.outputs.indexed import possible_indexes, with_index
 from bioq.variants.outputs.table import (
     VariantTableOptions,
     open_rows,
@@ -298,7 +297,7 @@ def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, forc
                 "--annotate copies the records of a VCF, and --all-snvs has none; run without "
                 "--annotate: an output that ends in .vcf.gz has one line per SNV"
             )
-        has_index = may_have_index(out)
-    for file in [*variant_files(out, table), *(index_files(out) if has_index else [])]:
+        has_index = True
+    for file in [*variant_files(out, table), *(possible_indexes(out) if has_index else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

@@ -1,4 +1,4 @@
-"""The index of a bgzip table whose rows are in the order of the genome, as tabix reads it."""
+"""The index of a bgzip output, by which tools find the rows of a region."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -7,14 +7,15 @@ from pathlib import Path
 from bioq.files import locked
 from bioq.genome.vcf_index import FileKind, Order, index_files, write_index
 from bioq.progress import say
+from bioq.tables import Columns, Scores
 from bioq.variants.outputs.formats import Rows
 
-_KINDS: Mapping[str, FileKind] = {".tsv.gz": "table", ".vcf.gz": "vcf"}
+_KINDS: Mapping[str, FileKind] = {".tsv.gz": "table", ".vcf.gz": "vcf", ".bcf": "bcf"}
 
 
-def may_have_index(out: Path) -> bool:
-    """Return whether an output is bgzip, which can have an index."""
-    return out.name.lower().endswith(tuple(_KINDS))
+def possible_indexes(out: Path) -> list[Path]:
+    """Return the files that the index of an output may be in; none if it is not bgzip."""
+    return [] if _kind(out) is None else index_files(out)
 
 
 @contextlib.contextmanager
@@ -23,21 +24,41 @@ def with_index(
 ) -> Iterator[Rows]:
     """Yield the rows of an output; afterwards write its index beside it, if it is bgzip.
 
-    The rows are sorted. `contigs` are their contigs, with lengths. If two processes write the same
-    output, the index is that of the table.
+    `contigs` are those of the rows, with lengths. If the rows are not sorted, there is no index,
+    and a line on stderr gives the reason. If two processes write the same output, the index is that
+    of the output.
     """
+    order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))
+    kind = _kind(out)
     with contextlib.ExitStack() as together:
         with opened as rows:
-            yield rows
+            yield _Ordered(rows, order)
             together.enter_context(locked(out.parent))
-        if may_have_index(out):
-            _write_index(out, contigs)
+            for index in possible_indexes(out):  # of the file that is replaced
+                index.unlink(missing_ok=True)
+        if kind is None or write_index(out, order, kind=kind):
+            return
+        reason = "htslib cannot index its records"
+        if not order.is_sorted:
+            reason = (
+                f"its records are not sorted; 'bcftools sort -o SORTED.vcf.gz {out}' sorts them"
+            )
+        say(f"note: {out} has no index: {reason}")
 
 
-def _write_index(out: Path, contigs: Mapping[str, int | None]) -> None:
-    kind = next(kind for ending, kind in _KINDS.items() if out.name.lower().endswith(ending))
-    order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))
-    for index in index_files(out):  # of the file that is replaced
-        index.unlink(missing_ok=True)
-    if not write_index(out, order, kind=kind):
-        say(f"note: {out} has no index: htslib cannot index it")
+class _Ordered:
+    """Rows whose order is noted."""
+
+    def __init__(self, rows: Rows, order: Order):
+        self._rows = rows
+        self._order = order
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        for contig, position in zip(columns["chrom"], columns["pos"].tolist(), strict=True):
+            self._order.add(contig, position)
+        self._rows.write(columns, scores)
+
+
+def _kind(out: Path) -> FileKind | None:
+    name = out.name.lower()
+    return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), None)

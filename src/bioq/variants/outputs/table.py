@@ -19,6 +19,7 @@ from bioq.variants.outputs.formats import (
     open_deepsea,
     open_vcf,
 )
+from bioq.variants.outputs.indexed import with_index
 from bioq.variants.outputs.long_table import LongChoice, open_long
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
@@ -170,12 +171,12 @@ def open_rows(
     source: tuple[Path, str] | None,
 ) -> contextlib.AbstractContextManager[Rows]:
     """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
-    is the file that is annotated (see `open_annotated`)."""
+    is the file that is annotated (see `open_annotated`), whose copy gets an index."""
     if table.long:
         choice = LongChoice(table.top, table.max_evalue, table.min_diff)
         return open_long(out, layout, choice)
     if table.annotate:
-        return open_annotated(out, layout, source, contigs)
+        return with_index(out, open_annotated(out, layout, source, contigs), contigs)
     if table.format == "deepsea":
         return open_deepsea(out, layout)
     if is_vcf(out):

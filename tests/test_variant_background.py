@@ -226,7 +226,7 @@ def test_what_is_no_background_is_named(tmp_path: Path) -> None:
         ("substitution.counts", lambda each: each * 2, "its arrays do not fit together"),
         ("all.ranks", lambda each: each[:, ::-1], "its arrays do not fit together"),
         ("all.ranks", lambda each: each.astype(np.uint64), r"all.ranks is uint64 \(1, 101\)"),
-        ("length_change.square_sum", lambda each: -each, "square_sum has numbers that are NaN or"),
+        ("indel.square_sum", lambda each: -each, "square_sum has numbers that are NaN or"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(

@@ -230,11 +230,11 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     assert (rest[["top_target", "top_target:liver"]] == "").all(axis=None)
     most = f"{phred.max():.1f}"
     changing = int((scored["ref"].str.len() != scored["alt"].str.len()).sum())
-    line = f"alleles were compared with 100 variants of b.npz ({changing} change the length)"
+    line = f"alleles were compared with 100 variants of b.npz ({changing} of them indels)"
     assert f"{line}: score_phred is at most {most}\n" in capsys.readouterr().err
     stored = json.loads(pq.read_schema(out).metadata[b"bioq"])
     assert set(stored["columns"]) == set(COLUMNS)
-    assert stored["background"]["compared_with"] == {"substitution": 100, "length_change": 100}
+    assert stored["background"]["compared_with"] == {"substitution": 100, "indel": 100}
     assert stored["background"]["most_score_phred"]["substitution"] == pytest.approx(phred.max())
 
 

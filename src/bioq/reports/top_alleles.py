@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bioq.options import Range, check_types
 from bioq.tables import Columns, Scores
+from bioq.variants.columns import is_scored
 from bioq.variants.order import ranking
 
 SAMPLED = 5_000
@@ -65,7 +66,7 @@ class TopAlleles:
 
     def write(self, columns: Columns, scores: Scores) -> None:
         """Take rows in input order: columns and scores of a `ScoredBlock`."""
-        rows = np.flatnonzero(np.isfinite(columns["max_abs_diff"]))
+        rows = np.flatnonzero(is_scored(columns))
         self._keep(rows, columns, scores)
         self._sample(rows, columns)
         self.scored += len(rows)

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,12 @@ def with_groups(groups: Iterable[str]) -> dict[str, Kind]:
         phred, top = group_columns(group)
         columns |= {phred: "number", top: "text"}
     return columns
+
+
+def is_scored(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Return which alleles have scores, from their columns."""
+    scored: npt.NDArray[np.bool_] = np.isfinite(columns["max_abs_diff"])
+    return scored
 
 
 def empty_column(kind: Kind, rows: int) -> npt.NDArray[np.generic]:

@@ -56,7 +56,7 @@ class Ranking:
         ]
 
     def columns(
-        self, diff: ScoreArray, comparison: Comparison | None, changes_length: Kinds
+        self, diff: ScoreArray, comparison: Comparison | None, indels: Kinds
     ) -> dict[str, Column]:
         """Return the columns of alleles, from the diffs of all targets, `(alleles, targets)`."""
         above = None if comparison is None else comparison.above
@@ -67,7 +67,7 @@ class Ranking:
             if top == TOP_TARGET:
                 columns[TOP_DIFF] = diff[np.arange(len(diff)), found]
             if fewest is not None:
-                columns[phred] = ranked(phreds, fewest, changes_length)
+                columns[phred] = ranked(phreds, fewest, indels)
         if comparison is not None:
             columns[BACKGROUND_N] = comparison.variants
         return columns

@@ -43,7 +43,7 @@ from bioq.runs.trained_model import (
     require_module,
 )
 from bioq.tables import Layout
-from bioq.variants.background.effect_counts import length_changes
+from bioq.variants.background.effect_counts import are_indels
 from bioq.variants.background.reference import Background, require_same_model
 from bioq.variants.columns import (
     COLUMNS,
@@ -202,18 +202,18 @@ class Scorer:
             for name, kind in self.columns.items()
             if name in RANKING or name not in COLUMNS
         }
-        lengths = length_changes((each.ref for each in block), (each.alt for each in block))
+        indels = are_indels((each.ref for each in block), (each.alt for each in block))
         for model, rows in self._models(sites, scored):
             computed = self._scores(
                 model, [sites[row] for row in rows], [windows[row] for row in rows]
             )
             comparison = None
             if self.background is not None:
-                comparison = self.background.compare(computed, lengths[rows])
+                comparison = self.background.compare(computed, indels[rows])
                 computed |= comparison.scores
             for name, values in computed.items():
                 scores[name][rows] = values[:, self.chosen]
-            ranked = self._ranking.columns(computed["diff"], comparison, lengths[rows])
+            ranked = self._ranking.columns(computed["diff"], comparison, indels[rows])
             for name, column in ranked.items():
                 ranking[name][rows] = column
         columns = self._columns(block, sites, statuses, scored, scores["diff"])

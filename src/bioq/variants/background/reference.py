@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.genome.builds import lengths_in
-from bioq.variants.background.effect_counts import variants_above_of
+from bioq.variants.background.effect_counts import KINDS, variants_above_of
 from bioq.variants.background.ranks import (
     NO_EFFECT,
     Above,
@@ -30,7 +30,7 @@ from bioq.variants.scores import ScoreArray, effect
 
 REMEDY = "make it again with 'bioq background'"
 Kinds = npt.NDArray[np.bool_]
-"""`(alleles,)`: whether REF and ALT differ in length; as a number, the index in `KINDS`."""
+"""`(alleles,)`: whether an allele is an indel; as a number, the index in `KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Background:
         """Whether the file has ranks; one of format version 1 has none."""
         return all(reference.rank_counts is not None for reference in self.references)
 
-    def compare(self, scores: Mapping[str, ScoreArray], changes_length: Kinds) -> Comparison:
+    def compare(self, scores: Mapping[str, ScoreArray], indels: Kinds) -> Comparison:
         """Compare alleles, `(alleles, targets)` over all targets, with the variants of their kind.
 
         The E-value is the share of background variants with a larger effect (DeepSEA 0.94,
@@ -105,11 +105,11 @@ class Background:
         a million). The z-score is diff divided by its root mean square in the background
         (HumanBase's DeepSEA). Both are NaN if no variant has an effect on the target.
         """
-        sizes, kinds = effect(scores), changes_length.astype(np.int64)
+        sizes, kinds = effect(scores), indels.astype(np.int64)
         first, second = self.references
         above = variants_above_of(first.above, sizes)
-        if second is not first and changes_length.any():
-            above[changes_length] = variants_above_of(second.above, sizes[changes_length])
+        if second is not first and indels.any():
+            above[indels] = variants_above_of(second.above, sizes[indels])
         above[np.isnan(sizes)] = NO_EFFECT
         variants = np.array([reference.variants for reference in self.references])[kinds]
         mean_squares = np.stack([reference.root_mean_square for reference in self.references])
@@ -136,8 +136,8 @@ class Background:
         """Return what alleles are compared with and their largest score_phred: a line for each of
         `KINDS`, or one for all alleles if they are compared with the same variants."""
         same = self.references[0] is self.references[1]
-        titles = ("alleles",) if same else ("substitutions", "alleles that change the length")
-        mixed = f" ({self.of_kind[1]:,} change the length)" if same and self.of_kind else ""
+        titles = ("alleles",) if same else [f"{kind}s" for kind in KINDS]
+        mixed = f" ({self.of_kind[1]:,} of them indels)" if same and self.of_kind else ""
         lines = []
         for title, reference, most in zip(
             titles, self.references, self.most_phreds(), strict=False

@@ -91,11 +91,7 @@ def _ceiling(layout: Layout) -> str:
     """Return the largest score_phred of each kind of allele, to be added to a description."""
     background = layout.metadata.get("background") or {}
     most = background.get("most_score_phred", {})
-    named = [
-        f"{bound:.4g} of a {kind.replace('_', ' ')}"
-        for kind, bound in most.items()
-        if bound is not None
-    ]
+    named = [f"{bound:.4g} of {kind}s" for kind, bound in most.items() if bound is not None]
     return f"; at most {', '.join(named)}" if named else ""
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
@@ -14,6 +13,7 @@ from bioq.dataset.targets import NAME
 from bioq.files import locked, new_file
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile, join_scores
+from bioq.variants.columns import is_scored
 from bioq.variants.outputs.info import (
     ENCODED,
     InfoType,
@@ -75,10 +75,10 @@ class _VcfRows:
         fields = [
             self._fields(name, _texts(columns[name], kind)) for name, kind in self._types.items()
         ]
-        scored = np.isfinite(columns["max_abs_diff"]).tolist()
+        scored = is_scored(columns).tolist()
         for name, each in scores.items():
             lists = zip(join_scores(each, ",", ".").to_pylist(), scored, strict=True)
-            texts = [text if is_scored else "" for text, is_scored in lists]
+            texts = [text if has_scores else "" for text, has_scores in lists]
             fields.append(self._fields(name, texts))
         fixed = zip(*(columns[name] for name in _DEEPSEA_COLUMNS), strict=True)
         lines = (

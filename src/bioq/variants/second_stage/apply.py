@@ -14,7 +14,7 @@ from bioq.genome.bigwig import Track, open_tracks
 from bioq.inputs import open_alleles
 from bioq.progress import progress
 from bioq.tables import Kind, Layout
-from bioq.variants.columns import RANK_SCORE
+from bioq.variants.columns import RANK_SCORE, is_scored
 from bioq.variants.jobs import (
     VariantJob,
     check_output,
@@ -24,7 +24,7 @@ from bioq.variants.jobs import (
 )
 from bioq.variants.outputs.table import VariantTableOptions, open_rows
 from bioq.variants.scoring import ScoredBlock
-from bioq.variants.second_stage.features import features_of, is_scored, span_of
+from bioq.variants.second_stage.features import features_of, span_of
 from bioq.variants.second_stage.rank_file import Rank, read_rank, require_same_model
 from bioq.variants.summary import Summary, summary_of
 
@@ -81,7 +81,7 @@ def _rank_scores(
     block: ScoredBlock, rank: Rank, names: ContigNames, tracks: Sequence[Track]
 ) -> npt.NDArray[np.float64]:
     """Return rank_score of the alleles of a block; NaN for alleles that were not scored."""
-    scored = is_scored(block)
+    scored = is_scored(block.columns)
     result = np.full(len(scored), np.nan)
     if scored.any():
         spans = [span_of(names, block.columns, row) for row in np.flatnonzero(scored).tolist()]

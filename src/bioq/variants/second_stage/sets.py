@@ -16,10 +16,11 @@ from bioq.genome.gene_starts import Starts
 from bioq.genome.vcf_frequencies import read_frequencies
 from bioq.inputs import Alleles, alleles_name
 from bioq.progress import progress
-from bioq.variants.columns import SCORE_PHRED
+from bioq.variants.background.effect_counts import are_indels
+from bioq.variants.columns import SCORE_PHRED, is_scored
 from bioq.variants.scoring import Scorer
 from bioq.variants.second_stage.cross_fit import Features, Labels, Numbers
-from bioq.variants.second_stage.features import Span, features_of, is_scored, span_of
+from bioq.variants.second_stage.features import Span, features_of, span_of
 from bioq.variants.summary import Summary, summary_of
 
 ALLELE = ("chrom", "pos", "id", "ref", "alt", "status")
@@ -73,7 +74,7 @@ def read_set(
     masks, features, spans = [], [], []
     with progress(source.name, alleles.content.alleles, "alleles") as advance:
         for block in scorer.score(alleles.read()):
-            scored = is_scored(block)
+            scored = is_scored(block.columns)
             rows = np.flatnonzero(scored).tolist()
             of_block = [span_of(scorer.names, block.columns, row) for row in rows]
             features.append(features_of(block, of_block, tracks))
@@ -111,11 +112,10 @@ def _properties(
     starts: Starts | None,
 ) -> dict[str, Values]:
     """Return the properties that follow from the position and the alleles."""
-    lengths = zip(columns["ref"][scored], columns["alt"][scored], strict=True)
     distances = [float("nan") if starts is None else starts.distance(*span[:2]) for span in spans]
     return {
         GC: np.array([_gc(names, window_bp, contig, start) for contig, start, _ in spans]),
-        INDEL: np.array([float(len(ref) != len(alt)) for ref, alt in lengths]),
+        INDEL: are_indels(columns["ref"][scored], columns["alt"][scored]).astype(np.float64),
         DISTANCE: np.array(distances),
     }
 

@@ -58,7 +58,6 @@ COLUMN_MEANING: Mapping[str, str] = {
 
 RANKING = (TOP_TARGET, TOP_DIFF, SCORE_PHRED, BACKGROUND_N)
 """The columns that are computed with the scores, from all targets of a run."""
-_MOST_VALUES = 3
 
 TargetNumbers = npt.NDArray[np.int64]
 """Numbers of targets: rows of a target table."""

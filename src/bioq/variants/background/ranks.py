@@ -7,7 +7,7 @@ number of targets is needed, and correlated targets do no harm.
 
 The smallest numbers are counted in steps: one step per number below 512, above it steps of 9
 significant bits (0.4 %), so that a rank is exact where an allele is extreme, and the counts of a
-million variants take 14 kB.
+million variants take 13 kB.
 """
 
 from collections.abc import Sequence

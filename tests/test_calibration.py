@@ -407,9 +407,11 @@ def test_the_command_prints_the_maps_and_the_evaluation_says_what_was_gained(
 ) -> None:
     data = data_for(unsure, tmp_path / "blocks", CalibrationMap(lowest=0.05))
     assert bioq.evaluate(unsure, data, out=tmp_path / "plain").summary["calibrated"] is False
+    (unsure / "background.npz").touch()
     capsys.readouterr()
     assert main(["calibrate", str(unsure), str(data.path)]) == 0
-    shown = capsys.readouterr().out
+    shown, told = capsys.readouterr()
+    assert "background.npz has the effects of the earlier probabilities" in told
     result = read_calibration(unsure)
     assert result is not None
     assert f"{result.before['log_loss']:.5f}  {result.after['log_loss']:.5f}".split() in [

@@ -104,6 +104,12 @@ def test_every_possible_snv_can_be_drawn_once(
     assert some == drawn(path, RandomSnvs(random=number, cpg=share, seed=number))
 
 
+def test_the_snvs_are_the_same_on_every_machine(genome: Path) -> None:
+    with open_genome(genome) as opened:
+        digest = draw_snvs(opened, RandomSnvs(random=100, seed=5, cpg=0.05)).sha256()
+    assert digest == "1e6c89fefab1a8f09f8c2bbb70118c567257aaa6eb0f7dc3e707a4c4033e8c02"
+
+
 def test_alleles_of_a_kind_are_equally_likely(tmp_path: Path) -> None:
     contigs = {"1": "ACGTTNCGATTGCA", "2": "C", "3": "GACG"}
     path = write_genome(tmp_path / "g.fa", contigs)

@@ -10,6 +10,7 @@ from bioq.evaluation.fit_calibration import calibrate as calibrate_run
 from bioq.forward import BATCH_SIZE
 from bioq.progress import say
 from bioq.runs.calibration import CALIBRATION_FILE
+from bioq.runs.folder import BACKGROUND
 from bioq.runs.named import resolve_run
 
 _NAMES = {"log_loss": "log loss", "brier": "Brier score", "calibration_error": "calibration error"}
@@ -51,6 +52,11 @@ def calibrate(
     result = calibrate_run(
         folder, open_dataset(dataset), device=device, batch_size=batch_size, force=force
     )
+    if (folder / BACKGROUND).exists() and (earlier or result.calibration is not None):
+        say(
+            f"note: {folder / BACKGROUND} has the effects of the earlier probabilities, so "
+            "'bioq variants' refuses it: make it again with 'bioq background --force'"
+        )
     print_table(_maps(result.selection))
     if result.calibration is None:
         removed = f"; the earlier {file} was removed" if earlier else ""

@@ -105,7 +105,7 @@ def test_predict_takes_the_name(shipped: NamedRun) -> None:
     with open("p.tsv", newline="") as file:
         heading, *rows = csv.reader(file, delimiter="\t")
     names = pd.read_csv(shipped.folder / "targets.tsv", sep="\t")["name"].tolist()
-    assert heading[-len(names) :] == names
+    assert heading[-len(names) :] == [f"probability:{name}" for name in names]
     found = np.array([row[-len(names) :] for row in rows], dtype=float)
     members = [bioq.load(folder) for folder in (shipped.folder / "members").iterdir()]
     codes = np.stack([dna.encode(window) for window in WINDOWS])

@@ -40,7 +40,7 @@ from bioq.variants.annotation_fields import (
 
 ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 Lengths = Mapping[str, int | None]
-_FIELD_ID = re.compile(rb"##INFO=<(?:.*,)?ID=(BIOQ_[^,>]+)")
+_FIELD_ID = re.compile(rb'^##INFO=<(?:[^"]*,)?ID=(BIOQ_[^,>]+)')
 _OLD_FIELD = re.compile(rb"(?:^|;)(BIOQ_[^=;]+)")
 _MOST_REMOVED = 20
 

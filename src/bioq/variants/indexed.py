@@ -34,6 +34,17 @@ def with_index(
             _write_index(out, contigs)
 
 
+@contextlib.contextmanager
+def without_index(out: Path, opened: contextlib.AbstractContextManager[Rows]) -> Iterator[Rows]:
+    """Yield the rows of an output that gets no index; the index of the file that it replaces, which
+    would not fit, is removed."""
+    with opened as rows:
+        yield rows
+        if may_have_index(out):
+            for index in index_files(out):
+                index.unlink(missing_ok=True)
+
+
 def _write_index(out: Path, contigs: Mapping[str, int | None]) -> None:
     kind = next(kind for ending, kind in _KINDS.items() if out.name.lower().endswith(ending))
     order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))

@@ -286,14 +286,12 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 
 def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     require_ending(out, table)
-    has_index = table.annotate
-    if isinstance(job.source, AllSnvs):
-        if table.annotate:
-            raise UsageError(
-                "--annotate copies the records of a VCF, and --all-snvs has none; run without "
-                "--annotate: an output that ends in .vcf.gz has one line per SNV"
-            )
-        has_index = may_have_index(out)
+    if table.annotate and isinstance(job.source, AllSnvs):
+        raise UsageError(
+            "--annotate copies the records of a VCF, and --all-snvs has none; run without "
+            "--annotate: an output that ends in .vcf.gz has one line per SNV"
+        )
+    has_index = table.annotate or (table.format == "table" and may_have_index(out))
     for file in [*variant_files(out, table), *(index_files(out) if has_index else [])]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

@@ -18,6 +18,7 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
+from bioq.variants.indexed import without_index
 from bioq.variants.long_table import LongChoice, open_long
 from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
@@ -173,11 +174,11 @@ def open_rows(
     is the file that is annotated (see `open_annotated`)."""
     if table.long:
         choice = LongChoice(table.top, table.max_evalue, table.min_diff)
-        return open_long(out, layout, choice)
+        return without_index(out, open_long(out, layout, choice))
     if table.annotate:
         return open_annotated(out, layout, source, contigs)
     if table.format == "deepsea":
         return open_deepsea(out, layout)
     if is_vcf(out):
-        return open_vcf(out, layout, contigs)
-    return open_table(out, layout)
+        return without_index(out, open_vcf(out, layout, contigs))
+    return without_index(out, open_table(out, layout))

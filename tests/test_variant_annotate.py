@@ -333,7 +333,8 @@ def test_a_table_that_replaces_an_indexed_file_has_no_index(
             assert main([*words, *more]) == 1
             assert f"{index}: exists already" in capsys.readouterr().err
             assert main([*words, *more, "--force"]) == 0
-            assert out.exists() and not index.exists()
+            assert out.exists()
+            assert not index.exists()
 
 
 @needs_bcftools

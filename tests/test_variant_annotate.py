@@ -317,6 +317,53 @@ def test_an_uncompressed_bcf_is_read_from_a_pipe(
     assert removed(tmp_path / "out.bcf") == bcftools("view", "--no-version", tmp_path / "in.vcf")
 
 
+def test_a_table_that_replaces_an_indexed_file_has_no_index(
+    run: Path, genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.vcf"
+    source.write_text(nasty())
+    for name in ("out.vcf.gz", "out.tsv.gz"):
+        out, index = tmp_path / name, tmp_path / f"{name}.tbi"
+        words = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+        snvs = [*words[:2], "--all-snvs", "chr1:200-300", *words[3:]]
+        for more in ((), ("--long",))[: 1 + name.endswith(".tsv.gz")]:
+            assert main([*snvs, "--force"]) == 0
+            assert index.exists()
+            out.unlink()
+            assert main([*words, *more]) == 1
+            assert f"{index}: exists already" in capsys.readouterr().err
+            assert main([*words, *more, "--force"]) == 0
+            assert out.exists()
+            assert not index.exists()
+
+
+@needs_bcftools
+def test_a_bcf_whose_numbers_have_gaps_is_copied(run: Path, genome: Path, tmp_path: Path) -> None:
+    """Numbers (IDX) of contigs and fields that are not 0, 1, 2, as after a merge or by hand."""
+    header = nasty().replace("length=1000>", "length=1000,IDX=5>").replace("ID=2>", "ID=2,IDX=77>")
+    header = header.replace('"Flag">', '"Flag",IDX=40000>')
+    (tmp_path / "in.vcf").write_text(header)
+    source = tmp_path / "in.bcf"
+    bcftools("view", "--no-version", "-Ob", "-o", source, tmp_path / "in.vcf")
+    assert b"ID=2,IDX=77>" in gzip.decompress(source.read_bytes())
+    assert annotate(run, source, genome, tmp_path / "out.bcf") == 0
+    assert removed(tmp_path / "out.bcf") == bcftools("view", "--no-version", source)
+
+
+def test_ids_in_quoted_texts_are_no_fields_and_no_contigs(
+    run: Path, genome: Path, tmp_path: Path
+) -> None:
+    quoted = ',Description="was x,ID=BIOQ_OLD">'
+    text = nasty().replace("length=1000>", f"length=1000{quoted}")
+    text = text.replace("##ALT=", f"##INFO=<ID=Q,Number=1,Type=String{quoted}\n##ALT=")
+    (tmp_path / "in.vcf").write_text(text)
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.vcf") == 0
+    assert without_fields((tmp_path / "out.vcf").read_bytes()) == text.encode()
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    with pysam.VariantFile(str(tmp_path / "out.bcf")) as file:
+        assert list(file.header.contigs) == ["chr1", "2"]
+
+
 @settings(max_examples=20)
 @given(
     st.lists(

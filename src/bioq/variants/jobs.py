@@ -28,7 +28,7 @@ from bioq.variants.background.file import read_background, write_background
 from bioq.variants.background.reference import Background
 from bioq.variants.columns import COLUMN_MEANING, is_scored
 from bioq.variants.outputs.formats import Rows
-from bioq.variants.outputs.indexed import possible_indexes, with_index
+from bioq.variants.outputs.indexed import possible_indexes
 from bioq.variants.outputs.table import (
     VariantTableOptions,
     open_rows,
@@ -101,9 +101,7 @@ def write_variants(
         contigs = contigs_of(scorer.names, alleles.content)
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
-            opened = open_rows(out, layout, table, contigs, alleles.file)
-            if is_all_snvs:
-                opened = with_index(out, opened, contigs)
+            opened = open_rows(out, layout, table, contigs, alleles.file, is_indexed=is_all_snvs)
             rows = outputs.enter_context(opened)
             for block in _blocks(scorer, alleles):
                 chosen = {name: block.scores[name] for name in names}
@@ -271,14 +269,12 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
     """Raise UsageError if a job cannot write an output, or a file of it exists or is an input."""
     require_ending(out, table)
-    has_index = table.annotate
-    if isinstance(job.source, AllSnvs):
-        if table.annotate:
-            raise UsageError(
-                "--annotate copies the records of a VCF, and --all-snvs has none; run without "
-                "--annotate: an output that ends in .vcf.gz has one line per SNV"
-            )
-        has_index = True
-    for file in [*variant_files(out, table), *(possible_indexes(out) if has_index else [])]:
+    if table.annotate and isinstance(job.source, AllSnvs):
+        raise UsageError(
+            "--annotate copies the records of a VCF, and --all-snvs has none; run without "
+            "--annotate: an output that ends in .vcf.gz has one line per SNV"
+        )
+    indexes = possible_indexes(out) if table.format == "table" else []
+    for file in [*variant_files(out, table), *indexes]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

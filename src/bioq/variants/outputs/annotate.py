@@ -39,7 +39,7 @@ from bioq.variants.outputs.annotation_fields import (
 
 ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 Lengths = Mapping[str, int | None]
-_FIELD_ID = re.compile(rb"##INFO=<(?:.*,)?ID=(BIOQ_[^,>]+)")
+_FIELD_ID = re.compile(rb'^##INFO=<(?:[^"]*,)?ID=(BIOQ_[^,>]+)')
 _OLD_FIELD = re.compile(rb"(?:^|;)(BIOQ_[^=;]+)")
 _MOST_REMOVED = 20
 _ADVANCE_EVERY = 1 << 12

@@ -20,9 +20,14 @@ def possible_indexes(out: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def with_index(
-    out: Path, opened: contextlib.AbstractContextManager[Rows], contigs: Mapping[str, int | None]
+    out: Path,
+    opened: contextlib.AbstractContextManager[Rows],
+    contigs: Mapping[str, int | None],
+    *,
+    is_wanted: bool,
 ) -> Iterator[Rows]:
-    """Yield the rows of an output; afterwards write its index beside it, if it is bgzip.
+    """Yield the rows of an output; afterwards write its index beside it, if one is wanted and the
+    output is bgzip. The index of a file that is replaced is always removed.
 
     `contigs` are those of the rows, with lengths. If the rows are not sorted, there is no index,
     and a line on stderr gives the reason. If two processes write the same output, the index is that
@@ -32,11 +37,13 @@ def with_index(
     kind = _kind(out)
     with contextlib.ExitStack() as together:
         with opened as rows:
-            yield _Ordered(rows, order)
+            yield _Ordered(rows, order) if is_wanted else rows
+            if kind is None:
+                return
             together.enter_context(locked(out.parent))
-            for index in possible_indexes(out):  # of the file that is replaced
+            for index in index_files(out):
                 index.unlink(missing_ok=True)
-        if kind is None or write_index(out, order, kind=kind):
+        if not is_wanted or write_index(out, order, kind=kind):
             return
         reason = "htslib cannot index its records"
         if not order.is_sorted:

@@ -169,16 +169,21 @@ def open_rows(
     table: VariantTableOptions,
     contigs: Mapping[str, int | None],
     source: tuple[Path, str] | None,
+    *,
+    is_indexed: bool = False,
 ) -> contextlib.AbstractContextManager[Rows]:
     """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
-    is the file that is annotated (see `open_annotated`), whose copy gets an index."""
-    if table.long:
-        choice = LongChoice(table.top, table.max_evalue, table.min_diff)
-        return open_long(out, layout, choice)
-    if table.annotate:
-        return with_index(out, open_annotated(out, layout, source, contigs), contigs)
+    is the file that is annotated (see `open_annotated`). A copy gets an index, another output with
+    `is_indexed`."""
     if table.format == "deepsea":
         return open_deepsea(out, layout)
-    if is_vcf(out):
-        return open_vcf(out, layout, contigs)
-    return open_table(out, layout)
+    opened: contextlib.AbstractContextManager[Rows]
+    if table.long:
+        opened = open_long(out, layout, LongChoice(table.top, table.max_evalue, table.min_diff))
+    elif table.annotate:
+        opened = open_annotated(out, layout, source, contigs)
+    elif is_vcf(out):
+        opened = open_vcf(out, layout, contigs)
+    else:
+        opened = open_table(out, layout)
+    return with_index(out, opened, contigs, is_wanted=is_indexed or table.annotate)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.genome.builds import lengths_in
 from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import variants_above_of
+from bioq.variants.effect_counts import KINDS, OWN_KIND, variants_above_of
 from bioq.variants.ranks import (
     NO_EFFECT,
     Above,
@@ -28,7 +28,7 @@ from bioq.variants.ranks import (
 )
 from bioq.variants.scores import ScoreArray, effect
 
-REMEDY = "make it again with 'bioq background'"
+REMEDY = "make it again with 'bioq background --force'"
 Kinds = npt.NDArray[np.bool_]
 """`(alleles,)`: whether REF and ALT differ in length; as a number, the index in `KINDS`."""
 
@@ -148,6 +148,24 @@ class Background:
                 f"{self.path.name}{mixed}{ceiling}"
             )
         return lines
+
+    def doubts(self, length_changes: int) -> str:
+        """Return what is wrong with the ranks of a number of alleles that change the length; an
+        empty text if there are none, or they are compared with their own kind."""
+        if not length_changes or not self.has_ranks:
+            return ""
+        of_kind = self.of_kind[KINDS.index("length_change")]
+        if self.references[KINDS.index("length_change")].variants == of_kind:
+            return ""
+        alleles = (
+            "1 allele changes" if length_changes == 1 else f"{length_changes:,} alleles change"
+        )
+        return (
+            f"{alleles} the length (indels), and {of_kind:,} variants of {self.path.name} do: their "
+            "score_phred is too high (measured: by 2 on average, by 4 among the highest). Do not "
+            f"compare indels with SNVs by it; a background with {OWN_KIND:,} indels gives them "
+            "ranks of their own"
+        )
 
     def phreds(self, targets: Rows) -> list[Phreds]:
         """Return, for each of `KINDS`, score_phred of each step of the smallest number of variants

@@ -161,9 +161,9 @@ class Background:
             "1 allele changes" if length_changes == 1 else f"{length_changes:,} alleles change"
         )
         return (
-            f"{alleles} the length (indels), and {of_kind:,} variants of {self.path.name} do: their "
-            "score_phred is too high (measured: by 2 on average, by 4 among the highest). Do not "
-            f"compare indels with SNVs by it; a background with {OWN_KIND:,} indels gives them "
+            f"{alleles} the length (indels), and {of_kind:,} variants of {self.path.name} do: "
+            "their score_phred is too high (measured: by 2 on average, by 4 among the highest). Do "
+            f"not compare indels with SNVs by it; a background with {OWN_KIND:,} indels gives them "
             "ranks of their own"
         )
 

@@ -225,9 +225,7 @@ class Scorer:
         columns = self._columns(block, sites, statuses, scored, scores["diff"])
         return ScoredBlock(columns | ranking, scores)
 
-    def _count_ranks(
-        self, phreds: npt.NDArray[np.float64], changes_length: npt.NDArray[np.bool_]
-    ) -> None:
+    def _count_ranks(self, phreds: npt.NDArray[Any], changes_length: npt.NDArray[np.bool_]) -> None:
         if self.background is not None:
             most = np.array(self.background.most_phreds())[changes_length.astype(np.int64)]
             lengths = int((changes_length & ~np.isnan(phreds)).sum())

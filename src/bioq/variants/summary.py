@@ -91,7 +91,7 @@ class Summary:
         )
 
     def warnings(self) -> list[str]:
-        """Return one line for each way in which the VCF does not fit the genome or the background."""
+        """Return a line for each way in which the VCF does not fit the genome or the background."""
         return [
             *self._different(),
             *header_warnings(self.header, self.contigs, self.names),

@@ -113,6 +113,8 @@ def test_evalues_ranks_groups_and_kinds_are_those_of_a_recount(
         chosen = kinds == kind if (kinds == kind).sum() >= own else np.ones(variants, dtype=bool)
         total = int(chosen.sum())
         assert set(columns["background_n"][rows]) == {total}
+        if kind:  # all of them, without a doubt only if they are compared with their own kind
+            assert ("their score_phred is too high" in background.doubts(1)) == (total == variants)
         larger, phred, smallest = recount(sizes[rows], among[chosen], ALL)
         evalue = comparison.scores["evalue"][rows]
         known = [target for target in ALL if target != CONSTANT]
@@ -231,10 +233,16 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     most = f"{phred.max():.1f}"
     changing = int((scored["ref"].str.len() != scored["alt"].str.len()).sum())
     line = f"alleles were compared with 100 variants of b.npz ({changing} of them indels)"
-    assert f"{line}: score_phred is at most {most}\n" in capsys.readouterr().err
+    highest = int(np.isclose(phred, phred.max()).sum())
+    shown = capsys.readouterr().err
+    assert f"{line}: score_phred is at most {most}\n" in shown
+    assert f"\n{highest} alleles have the largest score_phred, and max_abs_diff orders" in shown
+    line = f"{changing} alleles are indels, and {changing} variants of b.npz are"
+    assert f"\nwarning: {line}: their score_phred is too high" in shown
     stored = json.loads(pq.read_schema(out).metadata[b"bioq"])
     assert set(stored["columns"]) == set(COLUMNS)
     assert stored["background"]["compared_with"] == {"substitution": 100, "indel": 100}
+    assert stored["background"]["of_kind"]["indel"] == changing
     assert stored["background"]["most_score_phred"]["substitution"] == pytest.approx(phred.max())
 
 

@@ -92,7 +92,12 @@ def _ceiling(layout: Layout) -> str:
     background = layout.metadata.get("background") or {}
     most = background.get("most_score_phred", {})
     named = [f"{bound:.4g} of {kind}s" for kind, bound in most.items() if bound is not None]
-    return f"; at most {', '.join(named)}" if named else ""
+    if not named:
+        return ""
+    compared, own = background.get("compared_with", {}), background.get("of_kind", {})
+    too_high = "; of indels too high, because the background has too few of them"
+    is_mixed = compared.get("indel") != own.get("indel")
+    return f"; at most {', '.join(named)}{too_high if is_mixed else ''}"
 
 
 def as_text(values: npt.NDArray[Any]) -> list[str]:

@@ -41,8 +41,8 @@ _DEEPSEA_COLUMNS = {"chrom": "chr", "pos": "pos", "id": "name", "ref": "ref", "a
 _INFO = {
     "status": ("String", "What became of this allele: " + ", ".join(STATUSES)),
     "genome_ref": ("String", "What the genome has in place of REF, where that is something else"),
-    "max_abs_diff": ("Float", "Largest absolute diff of all targets"),
-    "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
+    "max_abs_diff": ("Float", COLUMN_MEANING["max_abs_diff"]),
+    "mean_abs_diff": ("Float", COLUMN_MEANING["mean_abs_diff"]),
     TOP_TARGET: ("String", f"{COLUMN_MEANING[TOP_TARGET]}, percent-encoded"),
     TOP_DIFF: ("Float", COLUMN_MEANING[TOP_DIFF]),
     SCORE_PHRED: ("Float", COLUMN_MEANING[SCORE_PHRED]),
@@ -146,7 +146,7 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
         text = MEANING[name]
         lines.append(
             f"##INFO=<ID=BIOQ_{name.upper()},Number={number},Type=Float,"
-            f'Description="{text}; one value a target, see BIOQ_TARGET">'
+            f'Description="{text}; one value per target, see BIOQ_TARGET">'
         )
     lines += [
         _named("TARGET", f"T{index}", name) for index, name in enumerate(layout.targets[NAME])

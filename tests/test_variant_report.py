@@ -438,5 +438,7 @@ def test_wrong_reports_are_refused_before_any_work(
     ]:
         assert main([*start, *options]) in (1, 2)
         assert message in capsys.readouterr().err
+    assert main([*start[:-1], "--report-top", "5"]) == 2
+    assert "add --report FILE.html" in capsys.readouterr().err
     assert (tmp_path / "top.html").read_text() == "kept"
     assert not (tmp_path / "out.tsv").exists()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.errors import UsageError
+from bioq.errors import UsageError, counted
 from bioq.genome import ContigNames, Genome
 from bioq.genome.notation import REGION_FORM, VariantText
 from bioq.genome.vcf import Variant
@@ -102,7 +102,11 @@ def _regions(windows: RegionWindows, genome: Genome) -> Numbers:
     ends = np.array(list(genome.lengths.values()), dtype=np.int64)[regions[:, 0]]
     cut = int((regions[:, 2] > ends).sum())
     if cut:
-        say(f"{windows.label}: {cut:,} regions reach past their contig's end; they end there")
+        reach = "reaches" if cut == 1 else "reach"
+        say(
+            f"{windows.label}: {counted(cut, 'region')} {reach} past the end of the contig; the "
+            "bases after it have no row"
+        )
     regions[:, 2] = np.minimum(regions[:, 2], ends)
     return regions
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
+from bioq.errors import UsageError
 from bioq.options import Range, check_types
 from bioq.tables import Columns, Scores
 from bioq.variants.columns import is_scored
@@ -31,6 +32,8 @@ class VariantReportOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
+        if self.report is None and self.report_top != type(self).report_top:
+            raise UsageError("--report-top chooses alleles of a report; add --report FILE.html")
 
     @property
     def files(self) -> list[Path]:

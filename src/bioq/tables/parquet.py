@@ -22,7 +22,10 @@ _COLUMN_BYTES = 32
 
 
 class ParquetWriter:
-    """Keeps at most one row group in memory. Key `bioq` of the schema has the metadata as JSON."""
+    """Keeps at most one row group in memory. Key `bioq` of the schema has the metadata as JSON.
+
+    NaN is written as null: other tools sort NaN as the largest number.
+    """
 
     def __init__(self, path: Path, layout: Layout):
         self._layout = layout
@@ -48,12 +51,14 @@ class ParquetWriter:
 
     def write(self, columns: Columns, scores: Scores) -> None:
         arrays = [
-            pa.array(columns[name].tolist() if kind == "text" else columns[name], ARROW_TYPE[kind])
+            pa.array(columns[name].tolist(), pa.string())
+            if kind == "text"
+            else pa.array(columns[name], ARROW_TYPE[kind], from_pandas=True)
             for name, kind in self._layout.columns.items()
         ]
         for name in self._layout.scores:
             by_target = np.ascontiguousarray(scores[name].T)  # (targets, rows)
-            arrays += [pa.array(values) for values in by_target]
+            arrays += [pa.array(values, from_pandas=True) for values in by_target]
         self._waiting.append(pa.record_batch(arrays, schema=self._schema))
         self._waiting_rows += len(arrays[0])
         if self._waiting_rows >= self._group_rows:

@@ -49,6 +49,7 @@ from bioq.variants.columns import (
     COLUMNS,
     RANKING,
     SCORE_PHRED,
+    TOP_DIFF,
     empty_column,
     with_groups,
 )
@@ -207,6 +208,8 @@ class Scorer:
             for name, kind in self.columns.items()
             if name in RANKING or name not in COLUMNS
         }
+        # float32, as the scores: in text the same digits as diff:TARGET
+        ranking[TOP_DIFF] = ranking[TOP_DIFF].astype(np.float32)
         indels = are_indels((each.ref for each in block), (each.alt for each in block))
         for model, rows in self._models(sites, scored):
             computed = self._scores(
@@ -313,7 +316,7 @@ class Scorer:
         diff: ScoreArray,
     ) -> dict[str, npt.NDArray[Any]]:
         size = np.abs(diff[scored])
-        largest, mean = np.full((2, len(block)), np.nan)
+        largest, mean = np.full((2, len(block)), np.nan, dtype=np.float32)
         if scored:
             largest[scored], mean[scored] = size.max(axis=1), size.mean(axis=1)
         return {

@@ -114,7 +114,7 @@ def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
     for key, name in zip(keys, columns, strict=False):
         lines.append(info_line(key, 1, type_of(layout, name), about(name)))
     for key, name in zip(keys[len(columns) :], layout.scores, strict=True):
-        text = f"{MEANING[name]}; one value a target, see BIOQ_TARGET"
+        text = f"{MEANING[name]}; one value per target, see BIOQ_TARGET"
         lines.append(info_line(key, len(layout.targets), "Float", text))
     lines += [
         f"##BIOQ_TARGET=<ID=T{index},Description={quoted(name)}>"

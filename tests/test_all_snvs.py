@@ -93,7 +93,10 @@ def test_every_base_has_its_snvs_once_in_the_order_of_the_genome(
     assert "".join(codes["genome_ref"]) == "MRYKBV"
     printed = capsys.readouterr().err.splitlines()
     assert f"73 bases in 4 regions, {len(alleles):,} alleles" in printed
-    assert f"{bed}: 1 region reaches past the end of the contig; the bases after it have no row" in printed
+    assert (
+        f"{bed}: 1 region reaches past the end of the contig; the bases after it have no row"
+        in printed
+    )
 
 
 def test_the_numbers_are_those_of_the_same_alleles_in_a_vcf(

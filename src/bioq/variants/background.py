@@ -158,7 +158,7 @@ class Background:
             return []
         return [
             f"{self.path.name} has few variants, so many alleles can have the largest score_phred; "
-            "give 100,000, so that the highest can be told apart"
+            "give 100,000 to tell the highest apart"
         ]
 
     def doubts(self, length_changes: int) -> str:

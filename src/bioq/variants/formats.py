@@ -41,8 +41,8 @@ _DEEPSEA_COLUMNS = {"chrom": "chr", "pos": "pos", "id": "name", "ref": "ref", "a
 _INFO = {
     "status": ("String", "What became of this allele: " + ", ".join(STATUSES)),
     "genome_ref": ("String", "What the genome has in place of REF, where that is something else"),
-    "max_abs_diff": ("Float", "Largest absolute diff of all targets"),
-    "mean_abs_diff": ("Float", "Mean absolute diff of all targets"),
+    "max_abs_diff": ("Float", "Largest absolute diff of the chosen targets"),
+    "mean_abs_diff": ("Float", "Mean absolute diff of the chosen targets"),
     TOP_TARGET: ("String", f"{COLUMN_MEANING[TOP_TARGET]}, percent-encoded"),
     TOP_DIFF: ("Float", COLUMN_MEANING[TOP_DIFF]),
     SCORE_PHRED: ("Float", COLUMN_MEANING[SCORE_PHRED]),

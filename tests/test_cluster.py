@@ -299,14 +299,19 @@ def test_errors_are_one_line_and_nothing_is_written(
 
 def test_damaged_notes_of_a_part_are_named(tmp_path: Path) -> None:
     scorer: Any = SimpleNamespace(
-        statuses=Counter(), absent=Counter(), differing=Counter(), misfits=Counter()
+        statuses=Counter(),
+        absent=Counter(),
+        differing=Counter(),
+        misfits=Counter(),
+        ranked=Counter(),
     )
     scorer.counters = dict(vars(scorer))
     notes: dict[str, Any] = {"statuses": {"scored": 3}, "absent": {"7": 1}}
-    notes |= {"differing": {"MT": 2}, "misfits": {"snv": 5}}
+    notes |= {"differing": {"MT": 2}, "misfits": {"snv": 5}, "ranked": {"highest": 1}}
     _add_counts(scorer, [Part(part_name(0), 4, "", "", notes)] * 2, tmp_path)
     assert (scorer.statuses, scorer.absent) == ({"scored": 6}, {"7": 2})
     assert (scorer.differing, scorer.misfits) == ({"MT": 4}, {"snv": 10})
+    assert scorer.ranked == {"highest": 2}
     damage: dict[str, Any]
     for damage in (
         {},

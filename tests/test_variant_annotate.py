@@ -581,7 +581,8 @@ def test_ranks_and_groups_are_those_of_the_table(ranked: Path, genome: Path) -> 
     found: dict[str, list[object]] = {key: [] for key in (*columns, *targets)}
     with pysam.VariantFile(str(ranked / "ranked.bcf")) as file:
         assert re.search(
-            r"at most \d+\.\d+ of a substitution", str(file.header.info["BIOQ_PHRED"].record)
+            r"at most \d+\.\d+ of a substitution.* length change too high, because the background",
+            str(file.header.info["BIOQ_PHRED"].record),
         )
         for record in file:
             missing = (None,) * len(record.alts or ())
@@ -608,7 +609,7 @@ def recipes(section: str) -> list[str]:
 def test_the_recipes_for_bcftools_give_the_best_alleles(ranked: Path, genome: Path) -> None:
     with contextlib.chdir(ranked):
         assert annotate(Path("run"), "in.vcf", genome, Path("out.vcf.gz"), *RANKED, "--force") == 0
-        best, filtered = recipes("bcftools")
+        best, _, filtered = recipes("bcftools")
         filtered = filtered.replace(">= 20", ">= 5")  # the background is small
         shown, unscored = (
             subprocess.run(
@@ -617,15 +618,33 @@ def test_the_recipes_for_bcftools_give_the_best_alleles(ranked: Path, genome: Pa
             for text in (best, filtered)
         )
     table = read_tsv(ranked / "scores.tsv")
-    ordered = sorted(table["score_phred"].dropna(), reverse=True)
-    phreds = [float(line.split("\t")[0]) for line in shown]
-    np.testing.assert_allclose(phreds, ordered[:10], rtol=1e-5)
+    ordered = table.sort_values(["score_phred", "max_abs_diff"], ascending=False)[:10]
+    assert ordered["score_phred"].duplicated().any()
+    numbers = [[float(value) for value in line.split("\t")[:2]] for line in shown]
+    np.testing.assert_allclose(numbers, ordered[["score_phred", "max_abs_diff"]], rtol=1e-5)
+    assert [line.split("\t")[3] for line in shown] == [str(pos) for pos in ordered["pos"]]
     statuses = {status for line in unscored for status in line.split("\t")[-1].split(",")}
     assert statuses == set(table["status"]) - {"no_alt"} | {"."}
     with pysam.VariantFile(str(ranked / "extreme.vcf.gz")) as file:
         extreme = [max(value or 0 for value in record.info["BIOQ_PHRED"]) for record in file]
     assert extreme
     assert min(extreme) >= 5
+
+
+@needs_bcftools
+def test_the_recipe_for_missing_lines_of_a_header_lets_bcftools_read(tmp_path: Path) -> None:
+    text = (
+        "##fileformat=VCFv4.2\n##contig=<ID=22>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        "22\t9\t.\tA\tC,G\t.\tAC_Adj0_Filter\tHOM_CONSANGUINEOUS=1,2\n"
+    )
+    (tmp_path / "in.vcf.gz").write_bytes(gzip.compress(text.encode()))
+    norm = ["bcftools", "norm", "-m-", "in.vcf.gz"]
+    assert subprocess.run(norm, cwd=tmp_path, capture_output=True).returncode
+    _, missing, _ = recipes("bcftools")
+    subprocess.run(["bash", "-ec", missing], cwd=tmp_path, capture_output=True, check=True)
+    norm[-1] = "complete.vcf.gz"
+    found = subprocess.run(norm, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert found.count("\n22\t9\t") == 2
 
 
 KEY = re.compile(r"[A-Za-z_][0-9A-Za-z_.]*")

@@ -113,6 +113,8 @@ def test_evalues_ranks_groups_and_kinds_are_those_of_a_recount(
         chosen = kinds == kind if (kinds == kind).sum() >= own else np.ones(variants, dtype=bool)
         total = int(chosen.sum())
         assert set(columns["background_n"][rows]) == {total}
+        if kind:  # all of them, without a doubt only if they are compared with their own kind
+            assert ("their score_phred is too high" in background.doubts(1)) == (total == variants)
         larger, phred, smallest = recount(sizes[rows], among[chosen], ALL)
         evalue = comparison.scores["evalue"][rows]
         known = [target for target in ALL if target != CONSTANT]
@@ -196,7 +198,7 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     background, out = tmp_path / "b.npz", tmp_path / "o.parquet"
     where = ["--genome", str(job.genome), "--out"]
     assert main(["background", str(job.run), str(job.source), *where, str(background)]) == 0
-    capsys.readouterr()
+    made = capsys.readouterr().err
     words = ["variants", str(job.run), str(job.source), *where, str(out)]
     words += ["--background", str(background), "--group-by", "cell"]
     assert main(words) == 0
@@ -230,11 +232,18 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     assert (rest[["top_target", "top_target:liver"]] == "").all(axis=None)
     most = f"{phred.max():.1f}"
     changing = int((scored["ref"].str.len() != scored["alt"].str.len()).sum())
-    line = f"alleles were compared with 100 variants of b.npz ({changing} change the length)"
-    assert f"{line}: score_phred is at most {most}\n" in capsys.readouterr().err
+    line = f"alleles are compared with 100 variants of b.npz ({changing} change the length)"
+    highest = int(np.isclose(phred, phred.max()).sum())
+    shown = capsys.readouterr().err
+    assert f"{line}: score_phred is at most {most}\n" in shown
+    assert f"{line}: score_phred is at most {most}\nwarning: b.npz has few variants" in made
+    assert f"\n{highest} alleles have the largest score_phred, and max_abs_diff orders" in shown
+    line = f"{changing} alleles change the length (indels), and {changing} variants of b.npz do"
+    assert f"\nwarning: {line}: their score_phred is too high" in shown
     stored = json.loads(pq.read_schema(out).metadata[b"bioq"])
     assert set(stored["columns"]) == set(COLUMNS)
     assert stored["background"]["compared_with"] == {"substitution": 100, "length_change": 100}
+    assert stored["background"]["of_kind"]["length_change"] == changing
     assert stored["background"]["most_score_phred"]["substitution"] == pytest.approx(phred.max())
 
 
@@ -305,7 +314,11 @@ def test_chosen_targets_do_not_move_ranks(job: VariantJob, tmp_path: Path) -> No
     make_background(job, tmp_path / "b.npz")
     options = {"background": tmp_path / "b.npz", "group_by": "name"}
     every = table_of(job, tmp_path / "o.tsv", **options)
-    one = table_of(job, tmp_path / "o.tsv", **options, targets=("second",))
+    out, chosen_one = tmp_path / "o.tsv", VariantTableOptions(**options, targets=("second",))
+    line = "score_phred and top_target are those of all 2 targets, not only of the chosen ones"
+    assert line in write_variants(job, out, chosen_one, force=True).lines()
+    assert line not in write_variants(job, tmp_path / "x.tsv").lines()
+    one = read_tsv(out)
     same = ["score_phred", "top_target", "top_diff", "score_phred:first", "top_target:first"]
     pd.testing.assert_frame_equal(one[same], every[same])
     chosen = every["diff:second"].abs()

@@ -89,6 +89,7 @@ def variants_page(top: TopAlleles, scorer: Scorer, summary: Summary, job: Varian
         about=_about(scorer, job),
         alleles=top.alleles,
         scored=top.scored,
+        highest=scorer.ranked["highest"],
         rows=rows,
         groups=groups_in(scorer.columns),
         figure=_figure(top, rows) if rows else None,

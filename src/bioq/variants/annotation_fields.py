@@ -115,7 +115,13 @@ def _ceiling(layout: Layout) -> str:
         for kind, bound in most.items()
         if bound is not None
     ]
-    return f"; at most {', '.join(named)}" if named else ""
+    if not named:
+        return ""
+    compared, own = background.get("compared_with", {}), background.get("of_kind", {})
+    kind = "length_change"
+    too_high = "; of a length change too high, because the background has too few of them"
+    is_mixed = compared.get(kind) != own.get(kind)
+    return f"; at most {', '.join(named)}{too_high if is_mixed else ''}"
 
 
 def _kind(layout: Layout, column: str) -> FieldKind:

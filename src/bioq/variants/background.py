@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bioq.errors import BioqError
 from bioq.genome.builds import lengths_in
 from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import variants_above_of
+from bioq.variants.effect_counts import KINDS, OWN_KIND, variants_above_of
 from bioq.variants.ranks import (
     NO_EFFECT,
     Above,
@@ -28,7 +28,10 @@ from bioq.variants.ranks import (
 )
 from bioq.variants.scores import ScoreArray, effect
 
-REMEDY = "make it again with 'bioq background'"
+FEW = 10_000
+"""Of fewer variants two backgrounds agree in less than half of the ten highest alleles: see
+docs/background.md."""
+REMEDY = "make it again with 'bioq background --force'"
 Kinds = npt.NDArray[np.bool_]
 """`(alleles,)`: whether REF and ALT differ in length; as a number, the index in `KINDS`."""
 
@@ -144,10 +147,37 @@ class Background:
         ):
             ceiling = "" if most != most else f": score_phred is at most {most:.1f}"
             lines.append(
-                f"{title} were compared with {reference.variants:,} variants of "
+                f"{title} are compared with {reference.variants:,} variants of "
                 f"{self.path.name}{mixed}{ceiling}"
             )
         return lines
+
+    def warnings(self) -> list[str]:
+        """Return a line if the background has few variants."""
+        if self.variants >= FEW:
+            return []
+        return [
+            f"{self.path.name} has few variants, so many alleles can have the largest score_phred; "
+            "give 100,000 to tell the highest apart"
+        ]
+
+    def doubts(self, length_changes: int) -> str:
+        """Return what is wrong with the ranks of a number of alleles that change the length; an
+        empty text if there are none, or they are compared with their own kind."""
+        if not length_changes or not self.has_ranks:
+            return ""
+        of_kind = self.of_kind[KINDS.index("length_change")]
+        if self.references[KINDS.index("length_change")].variants == of_kind:
+            return ""
+        alleles = (
+            "1 allele changes" if length_changes == 1 else f"{length_changes:,} alleles change"
+        )
+        return (
+            f"{alleles} the length (indels), and {of_kind:,} variants of {self.path.name} do: "
+            "their score_phred is too high (measured: by 2 on average, by 4 among the highest). Do "
+            f"not compare indels with SNVs by it; a background with {OWN_KIND:,} indels gives them "
+            "ranks of their own"
+        )
 
     def phreds(self, targets: Rows) -> list[Phreds]:
         """Return, for each of `KINDS`, score_phred of each step of the smallest number of variants

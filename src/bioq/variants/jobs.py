@@ -268,6 +268,7 @@ def _about(background: Background) -> dict[str, Any]:
     compared = (reference.variants for reference in background.references)
     phreds = (most if most == most else None for most in background.most_phreds())
     return known | {
+        "of_kind": dict(zip(KINDS, background.of_kind, strict=False)),
         "compared_with": dict(zip(KINDS, compared, strict=True)),
         "most_score_phred": dict(zip(KINDS, phreds, strict=True)),
     }

@@ -47,6 +47,7 @@ from bioq.variants.background import Background, require_same_model
 from bioq.variants.columns import (
     COLUMNS,
     RANKING,
+    SCORE_PHRED,
     TOP_DIFF,
     empty_column,
     with_groups,
@@ -144,6 +145,9 @@ class Scorer:
         self.misfits: Counter[str] = Counter()
         """Of the alleles so far whose REF the genome does not have: `masked` where it has only N,
         `snv`, and of these `next` and `previous` where it has REF beside POS."""
+        self.ranked: Counter[str] = Counter()
+        """Of the alleles so far that have a rank: `highest` with the largest that the background
+        can give, `length_change` whose REF and ALT differ in length."""
 
     @property
     def counters(self) -> Mapping[str, Counter[str]]:
@@ -153,6 +157,7 @@ class Scorer:
             "absent": self.absent,
             "differing": self.differing,
             "misfits": self.misfits,
+            "ranked": self.ranked,
         }
 
     def fingerprint(self) -> str:
@@ -219,8 +224,15 @@ class Scorer:
             ranked = self._ranking.columns(computed["diff"], comparison, lengths[rows])
             for name, column in ranked.items():
                 ranking[name][rows] = column
+        self._count_ranks(ranking[SCORE_PHRED], lengths)
         columns = self._columns(block, sites, statuses, scored, scores["diff"])
         return ScoredBlock(columns | ranking, scores)
+
+    def _count_ranks(self, phreds: npt.NDArray[Any], changes_length: npt.NDArray[np.bool_]) -> None:
+        if self.background is not None:
+            most = np.array(self.background.most_phreds())[changes_length.astype(np.int64)]
+            lengths = int((changes_length & ~np.isnan(phreds)).sum())
+            self.ranked.update(highest=int((phreds >= most).sum()), length_change=lengths)
 
     def _is_scored(self, site: AlleleSite) -> bool:
         wanted = site.status != SWAPPED or self.options.score_swapped

@@ -62,6 +62,8 @@ class Summary:
     scored: int
     compared: Sequence[str] = ()
     """What the alleles were compared with, see `Background.lines`; none without a background."""
+    rank_doubts: str = ""
+    """What is wrong with some of the ranks, see `Background.doubts`."""
 
     def lines(self) -> list[str]:
         """Return a table of the statuses, the background, then the warnings."""
@@ -89,7 +91,7 @@ class Summary:
         )
 
     def warnings(self) -> list[str]:
-        """Return one line for each way in which the VCF does not fit the genome."""
+        """Return a line for each way in which the VCF does not fit the genome or the background."""
         return [
             *self._different(),
             *header_warnings(self.header, self.contigs, self.names),
@@ -98,6 +100,7 @@ class Summary:
             *self._masked(),
             *self._shifted(),
             *self._questions(),
+            *([self.rank_doubts] if self.rank_doubts else []),
         ]
 
     @property
@@ -240,6 +243,18 @@ def _misfit_question(misfits: int, alleles: int, genome: str, *, is_from_0: bool
 def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
     """Return the summary of the alleles of a VCF that a scorer has scored."""
     scored = (SCORED, EDGE_PADDED, *((SWAPPED,) if scorer.options.score_swapped else ()))
+    background, highest = scorer.background, scorer.ranked["highest"]
+    compared = [] if background is None else background.lines()
+    if background is not None and len(scorer.targets) < len(background.targets):
+        compared.append(
+            f"score_phred and top_target are those of all {len(background.targets):,} targets, not "
+            "only of the chosen ones"
+        )
+    if highest > 1:
+        compared.append(
+            f"{highest:,} alleles have the largest score_phred, and max_abs_diff orders them; a "
+            "background of more variants can tell them apart"
+        )
     return Summary(
         statuses=Counter(scorer.statuses),
         absent=Counter(scorer.absent),
@@ -249,7 +264,8 @@ def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
         header=content.header,
         contigs=content.contigs,
         scored=sum(scorer.statuses[name] for name in scored),
-        compared=() if scorer.background is None else scorer.background.lines(),
+        compared=compared,
+        rank_doubts="" if background is None else background.doubts(scorer.ranked["length_change"]),
     )
 
 

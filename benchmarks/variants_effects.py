@@ -12,17 +12,18 @@ may be .tsv, .csv (also .gz) or .parquet. Positions count from 1; chr1 and 1 are
 An effect has Pearson's and Spearman's correlation with each score; a score without a value below 0
 is compared with the size of the effect. A label has ROC AUC and average precision; --effect-above
 makes labels of effects: 1 where the size of the effect is larger; the size of the score is then
-compared with them.
+compared with them, and otherwise the score with its sign.
 
 The 95 % intervals draw blocks of the genome: 10 bases for effects, because bases of one motif
 are not independent, and 100,000 for labels. Those of correlations are percentiles of 2,000
-bootstraps; the ranks of Spearman's are those of all rows. Rows without a score are counted.
+bootstraps; the ranks of Spearman's are those of all rows. An area has no interval if fewer than
+five blocks have a positive. Rows without a score are counted.
 """
 
 import gzip
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,8 @@ def compare(
     if has_effect and effect_above is not None:
         table["label"] = (table["effect"].abs() > effect_above).astype(float)
     joined, columns = join(table, scores, columns)
+    if not joined[columns].notna().any(axis=None):
+        raise SystemExit(f"{scores}: no measured allele has a score; is it the same genome build?")
     size = block_bp or (MOTIF_BP if has_effect else BLOCK_BP)
     stretch = joined["chrom"].astype(str) + ":" + (joined["pos"] // size).astype(str)
     joined["block"] = stretch.astype("category").cat.codes
@@ -107,9 +110,11 @@ def compare(
     print(flush=True)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return a table with the names of `NAMES`; lines above the names of the columns are skipped.
-    Raises SystemExit if a column of an allele is missing."""
+def read_table(path: Path, spelt: Mapping[str, Sequence[str]] = NAMES) -> pd.DataFrame:
+    """Return a table with the names of `spelt`; lines above the names of the columns are skipped.
+    Raises SystemExit if there is no file, or a column of an allele is missing."""
+    if not path.is_file():
+        raise SystemExit(f"{path}: no such file")
     if path.name.endswith(".parquet"):
         table = pd.read_parquet(path)
         names = [plain(str(name)) for name in table.columns]
@@ -121,7 +126,7 @@ def read_table(path: Path) -> pd.DataFrame:
         if len(names) != len(table.columns):
             raise SystemExit(f"{path}: {len(names)} names of {len(table.columns)} columns")
     lower = [name.lower() for name in names]
-    for name, spellings in NAMES.items():
+    for name, spellings in spelt.items():
         found = next((lower.index(each) for each in spellings if each in lower), None)
         if found is not None:
             names[found] = name
@@ -129,7 +134,12 @@ def read_table(path: Path) -> pd.DataFrame:
             raise SystemExit(f"{path}: has no column {name}; it has {', '.join(names[:10])}")
     table.columns = pd.Index(names)
     table["chrom"] = table["chrom"].astype(str).str.removeprefix("chr")
-    table["pos"] = table["pos"].astype(np.int64)
+    position = pd.to_numeric(table["pos"], errors="coerce")
+    wrong = ~(position % 1 == 0)
+    if wrong.any():
+        found = table["pos"][wrong].iloc[0]
+        raise SystemExit(f"{path}: {found!r} as position; expected a whole number")
+    table["pos"] = position.astype(np.int64)
     for name in ("ref", "alt"):
         table[name] = table[name].astype(str).str.upper()
     return table
@@ -174,12 +184,18 @@ def join(
     measured: pd.DataFrame, path: Path, columns: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the measured alleles with their scores, and the names of the scores."""
-    scores = read_table(path)
+    scores = read_table(path, {name: NAMES[name] for name in KEY})
     known = [name for name in OURS if name in scores and scores[name].notna().any()]
     chosen = list(columns) or known
     missing = [name for name in chosen if name not in scores]
     if missing or not chosen:
-        raise SystemExit(f"{path}: has no column {', '.join(missing or OURS)}; give --column")
+        others = [str(name) for name in scores if name not in KEY]
+        raise SystemExit(
+            f"{path}: has no column {' or '.join(missing or OURS)}; give --column with some of "
+            f"{', '.join(others[:10])}"
+        )
+    same = {name: f"{name} (score)" for name in chosen if name in measured}
+    scores, chosen = scores.rename(columns=same), [same.get(name, name) for name in chosen]
     repeated = int(scores.duplicated(KEY).sum())
     if repeated:
         say(f"{path}: {repeated:,} alleles are there more than once; the first is used")
@@ -188,10 +204,10 @@ def join(
     alone = joined["partner"] == "left_only"
     swapped = scores.rename(columns={"ref": "alt", "alt": "ref"})[KEY]
     turned = len(joined[alone].merge(swapped, on=KEY))
+    of_which = f", of which {turned:,} are there with REF and ALT swapped" if turned else ""
     say(
-        f"{len(measured):,} measured alleles, {int((~alone).sum()):,} with a score, "
-        f"{int(alone.sum()):,} without a partner, of which {turned:,} are there with REF and ALT "
-        "swapped"
+        f"{len(measured):,} measured alleles, {int((~alone).sum()):,} of them in {path.name}, "
+        f"{int(alone.sum()):,} not{of_which}"
     )
     for name in chosen:
         joined[name] = pd.to_numeric(joined[name], errors="coerce").astype(np.float64)

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -80,6 +81,27 @@ def test_parquet_reads_back_to_the_last_bit_with_pandas(tmp_path: Path) -> None:
     schema = pq.read_schema(path)
     assert json.loads(schema.metadata[b"bioq"]) == {"run": "ä"}
     assert str(schema.field("probability:CTCF").type) == "float"
+
+
+def test_parquet_has_null_for_a_number_that_is_not_defined(tmp_path: Path) -> None:
+    """DuckDB, Polars and Arrow sort NaN as the largest number."""
+    table = pq.read_table(write(tmp_path / "t.parquet", LAYOUT))
+    for name, values in expected_frame().items():
+        assert table[name].null_count == values.isna().sum()
+    assert table["share"].null_count
+    assert table["probability:a|b/c"].null_count
+    largest = pc.max(table["share"]).as_py()
+    assert largest == expected_frame()["share"].max()
+
+
+def test_a_column_of_float32_has_the_digits_of_float32_in_text(tmp_path: Path) -> None:
+    columns, scores = rows(3)
+    for dtype, text in ((np.float32, "0.1"), (np.float64, "0.10000000149011612")):
+        columns["share"] = np.full(3, np.float32(0.1), dtype=dtype)
+        with open_table(tmp_path / f"{text}.tsv", LAYOUT) as table:
+            table.write(columns, {"probability": scores})
+        lines = (tmp_path / f"{text}.tsv").read_text().splitlines()
+        assert [line.split("\t")[2] for line in lines[1:]] == [text] * 3
 
 
 def test_hdf5_reads_back_to_the_last_bit_with_h5py(tmp_path: Path) -> None:

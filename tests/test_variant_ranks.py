@@ -198,7 +198,7 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     background, out = tmp_path / "b.npz", tmp_path / "o.parquet"
     where = ["--genome", str(job.genome), "--out"]
     assert main(["background", str(job.run), str(job.source), *where, str(background)]) == 0
-    capsys.readouterr()
+    made = capsys.readouterr().err
     words = ["variants", str(job.run), str(job.source), *where, str(out)]
     words += ["--background", str(background), "--group-by", "cell"]
     assert main(words) == 0
@@ -232,10 +232,11 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     assert (rest[["top_target", "top_target:liver"]] == "").all(axis=None)
     most = f"{phred.max():.1f}"
     changing = int((scored["ref"].str.len() != scored["alt"].str.len()).sum())
-    line = f"alleles were compared with 100 variants of b.npz ({changing} of them indels)"
+    line = f"alleles are compared with 100 variants of b.npz ({changing} of them indels)"
     highest = int(np.isclose(phred, phred.max()).sum())
     shown = capsys.readouterr().err
     assert f"{line}: score_phred is at most {most}\n" in shown
+    assert f"{line}: score_phred is at most {most}\nwarning: b.npz has few variants" in made
     assert f"\n{highest} alleles have the largest score_phred, and max_abs_diff orders" in shown
     line = f"{changing} alleles are indels, and {changing} variants of b.npz are"
     assert f"\nwarning: {line}: their score_phred is too high" in shown
@@ -260,8 +261,7 @@ def test_ranks_are_the_same_in_every_format_and_in_python(job: VariantJob, tmp_p
         group_by="cell",
     )
     ranked = [*COLUMNS, "score_phred:liver", "top_target:liver"]
-    frame = pd.concat(frames, ignore_index=True)[ranked]
-    pd.testing.assert_frame_equal(frame, table[ranked], check_dtype=False, rtol=0, atol=0)
+    pd.testing.assert_frame_equal(pd.concat(frames, ignore_index=True)[ranked], table[ranked])
     write_variants(job, tmp_path / "o.h5ad", VariantTableOptions(**options))
     rows = anndata.read_h5ad(tmp_path / "o.h5ad").obs[ranked].reset_index(drop=True)
     pd.testing.assert_frame_equal(rows, table[ranked], check_dtype=False, check_categorical=False)
@@ -314,7 +314,11 @@ def test_chosen_targets_do_not_move_ranks(job: VariantJob, tmp_path: Path) -> No
     make_background(job, tmp_path / "b.npz")
     options = {"background": tmp_path / "b.npz", "group_by": "name"}
     every = table_of(job, tmp_path / "o.tsv", **options)
-    one = table_of(job, tmp_path / "o.tsv", **options, targets=("second",))
+    out, chosen_one = tmp_path / "o.tsv", VariantTableOptions(**options, targets=("second",))
+    line = "score_phred and top_target are those of all 2 targets, not only of the chosen ones"
+    assert line in write_variants(job, out, chosen_one, force=True).lines()
+    assert line not in write_variants(job, tmp_path / "x.tsv").lines()
+    one = read_tsv(out)
     same = ["score_phred", "top_target", "top_diff", "score_phred:first", "top_target:first"]
     pd.testing.assert_frame_equal(one[same], every[same])
     chosen = every["diff:second"].abs()

@@ -330,7 +330,7 @@ def test_with_a_background_the_order_is_that_of_score_phred(
             for group in ("A549", "B <i>")
         }
         assert set(re.findall(r"(?:A549|B <i>):.*?\.\d", row[5])) == groups
-    assert "highest rank possible" in page.text
+    assert "highest phred possible" in page.text
     assert "B <i>" not in page.text
 
 
@@ -439,6 +439,6 @@ def test_wrong_reports_are_refused_before_any_work(
         assert main([*start, *options]) in (1, 2)
         assert message in capsys.readouterr().err
     assert main([*start[:-1], "--report-top", "5"]) == 2
-    assert "add --report FILE.html" in capsys.readouterr().err
+    assert "--report-top 5 belongs to a report; add --report" in capsys.readouterr().err
     assert (tmp_path / "top.html").read_text() == "kept"
     assert not (tmp_path / "out.tsv").exists()

@@ -61,7 +61,7 @@ def test_correlations_and_areas_are_those_of_scipy_and_scikit_learn(
     kept.drop(columns=["effect", "element"]).to_parquet(scores)
     table, said = run(measured, "--scores", scores, "--column", "signed", "size",
                       "--effect-above", 1)  # fmt: skip
-    assert "600 measured alleles, 597 with a score, 3 without a partner, of which 1 are" in said
+    assert "600 measured alleles, 597 of them in scores.parquet, 3 not, of which 1 are" in said
     used = alleles.drop(index=[3, 400, 5])
     for part, rows in (("all", used), *used.groupby("element")):
         for score, effect in (("signed", rows["effect"]), ("size", rows["effect"].abs())):
@@ -139,3 +139,29 @@ def test_other_tables_are_refused(
     path.write_text("\t".join(heads.split()) + "\n" + "\t".join(cells) + "\n")
     _, said = run(path, "--scores", path, *more, status=1)
     assert expected in said
+
+
+def test_what_cannot_be_compared_is_one_line(alleles: pd.DataFrame, tmp_path: Path) -> None:
+    path, other = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    alleles.to_csv(path, sep="\t", index=False)
+    for table, expected in (
+        (None, "b.tsv: no such file"),
+        (alleles.assign(pos=alleles["pos"] + 1e6), "no measured allele has a score"),
+        (alleles.assign(pos=alleles["pos"] + 0.5), "expected a whole number"),
+    ):
+        if table is not None:
+            table.to_csv(other, sep="\t", index=False)
+        _, said = run(path, "--scores", other, "--column", "signed", status=1)
+        assert expected in said.splitlines()[-1]
+        assert "Traceback" not in said
+
+
+def test_a_score_may_have_the_name_of_an_effect(alleles: pd.DataFrame, tmp_path: Path) -> None:
+    path, scores = tmp_path / "a.tsv", tmp_path / "b.tsv"
+    alleles.to_csv(path, sep="\t", index=False)
+    renamed = {"signed": "beta", "size": "label", "effect": "kept", "element": "other"}
+    alleles.rename(columns=renamed).to_csv(scores, sep="\t", index=False)
+    table, _ = run(path, "--scores", scores, "--column", "beta", "label")
+    expected = pearsonr(alleles["effect"], alleles["signed"]).statistic
+    assert number(table.loc[("beta", "all"), "Pearson"]) == pytest.approx(expected, abs=6e-4)
+    assert ("label (score)", "all") in table.index

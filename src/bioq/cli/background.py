@@ -14,7 +14,13 @@ from bioq.progress import say
 from bioq.reports.card import CARD, refresh_card
 from bioq.runs.folder import BACKGROUND
 from bioq.runs.named import resolve_run
-from bioq.variants import VariantJob, VariantOptions, make_background, own_background
+from bioq.variants import (
+    VariantJob,
+    VariantOptions,
+    make_background,
+    own_background,
+    read_background,
+)
 
 
 def background(
@@ -67,7 +73,12 @@ def background(
     job = VariantJob(folder, _source(vcf, random, seed, cpg), genome, chrom_alias, options)
     out = own_background(folder) if out is None else out
     summary = make_background(job, out, force=force)
-    for line in summary.lines():
+    made = read_background(out)
+    for line in (
+        *summary.lines(),
+        *made.lines(),
+        *(f"warning: {line}" for line in made.warnings()),
+    ):
         say(line)
     print_path(out)
     if out == folder / BACKGROUND and refresh_card(folder):

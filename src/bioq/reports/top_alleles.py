@@ -16,6 +16,7 @@ from bioq.variants.order import ranking
 
 SAMPLED = 5_000
 """Alleles of a figure: of more, as many as this, drawn at random, each with the same chance."""
+REPORT_TOP = 50
 _SEED = 0
 _KEYS = ("score_phred", "max_abs_diff")
 
@@ -27,13 +28,13 @@ class VariantReportOptions:
     report: Path | None = None
     """HTML page to write beside the table: the alleles of the highest ranks, their best targets, a
     figure, and the logos of both alleles of the first ten."""
-    report_top: Annotated[int, Range(least=1, most=1000)] = 50
+    report_top: Annotated[int, Range(least=1, most=1000)] = REPORT_TOP
     """Alleles that the report lists."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.report is None and self.report_top != type(self).report_top:
-            raise UsageError("--report-top chooses alleles of a report; add --report FILE.html")
+        if self.report is None and self.report_top != REPORT_TOP:
+            raise UsageError(f"--report-top {self.report_top} belongs to a report; add --report")
 
     @property
     def files(self) -> list[Path]:

@@ -17,6 +17,7 @@ from bioq.genome.notation import VariantText
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import alleles_name
 from bioq.plots.names import short_name
+from bioq.plots.numbers import probability_text, signed_text
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_ranking
 from bioq.progress import progress
@@ -38,8 +39,6 @@ LOGOS = 10
 FURTHER = 3
 """Targets, or groups of targets, that are listed beside the top target."""
 _MOST_NAME = 120
-_SMALL = 5e-4
-"""Four decimals of a smaller number would have one digit or none."""
 _TARGET_LETTERS = 80
 _ALLELE_LETTERS = 12
 _LABEL_LETTERS = 26
@@ -228,17 +227,6 @@ def _title(text: VariantText) -> str:
     return str(VariantText(short(text.chrom, MOST_SHOWN), text.pos, text.id, ref, alt))
 
 
-def _signed(value: float) -> str:
-    """Return a difference with its sign, and a minus that is as wide as a plus."""
-    sign = "−" if value < 0 else "+"
-    return "–" if np.isnan(value) else f"{sign}{_probability(abs(value))}"
-
-
-def _probability(value: float) -> str:
-    """Return a number from 0 to 1 with four decimals, or with two digits if it is small."""
-    return f"{value:.1e}" if 0 < value < _SMALL else f"{value:.4f}"
-
-
 def _phred(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.1f}"
 
@@ -248,8 +236,8 @@ def _share(value: float) -> str:
 
 
 _FILTERS = {
-    "signed": _signed,
-    "probability": _probability,
+    "signed": signed_text,
+    "probability": probability_text,
     "short_name": lambda name: short_name(name, _TARGET_LETTERS),
     "phred": _phred,
     "share": _share,

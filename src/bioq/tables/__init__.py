@@ -129,4 +129,6 @@ def named_errors(path: Path) -> Iterator[None]:
 def _typed(values: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
     if kind == "text":
         return np.asarray(values, dtype=object)
+    if kind == "number" and values.dtype == np.float32:
+        return values  # text has no more digits than it
     return np.asarray(values, dtype=NUMPY_TYPE[kind])

@@ -13,7 +13,8 @@ import pandas as pd
 from bioq.dataset.targets import NAME
 
 Kind = Literal["text", "integer", "number"]
-"""Type of a column: str, int64, float64 (NaN where a value is not defined)."""
+"""Type of a column: str, int64, float64 (NaN where a value is not defined; in text, a column of
+float32 has the digits of float32)."""
 
 Dtype = Literal["float32", "float16"]
 

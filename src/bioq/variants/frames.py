@@ -12,6 +12,7 @@ from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import of_type, path_to, text, text_list
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, require_module
+from bioq.tables.layout import NUMPY_TYPE
 from bioq.variants.background.file import read_background
 from bioq.variants.background.of_run import NO_BACKGROUND, run_background
 from bioq.variants.background.reference import Background
@@ -71,7 +72,8 @@ def score_variants(
     names = ContigNames(genome, chrom_alias or {})
     scorer = Scorer(model, names, options, targets=targets, background=known, group_by=group_by)
     for block in scorer.score(alleles_of(vcf, names)):
-        frames = [pd.DataFrame(dict(block.columns))]
+        kinds = {name: NUMPY_TYPE[kind] for name, kind in scorer.columns.items() if kind != "text"}
+        frames = [pd.DataFrame(dict(block.columns)).astype(kinds)]
         for name, values in block.scores.items():
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))

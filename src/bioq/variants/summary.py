@@ -245,6 +245,11 @@ def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
     scored = (SCORED, EDGE_PADDED, *((SWAPPED,) if scorer.options.score_swapped else ()))
     background, highest = scorer.background, scorer.ranked["highest"]
     compared = [] if background is None else background.lines()
+    if background is not None and len(scorer.targets) < len(background.targets):
+        compared.append(
+            f"score_phred and top_target are those of all {len(background.targets):,} targets, not "
+            "only of the chosen ones"
+        )
     if highest > 1:
         compared.append(
             f"{highest:,} alleles have the largest score_phred, and max_abs_diff orders them; a "

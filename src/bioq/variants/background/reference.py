@@ -28,6 +28,9 @@ from bioq.variants.background.ranks import (
 from bioq.variants.columns import TargetNumbers
 from bioq.variants.scores import ScoreArray, effect
 
+FEW = 10_000
+"""Of fewer variants two backgrounds agree in less than half of the ten highest alleles: see
+docs/background.md."""
 REMEDY = "make it again with 'bioq background --force'"
 Kinds = npt.NDArray[np.bool_]
 """`(alleles,)`: whether an allele is an indel; as a number, the index in `KINDS`."""
@@ -144,10 +147,19 @@ class Background:
         ):
             ceiling = "" if most != most else f": score_phred is at most {most:.1f}"
             lines.append(
-                f"{title} were compared with {reference.variants:,} variants of "
+                f"{title} are compared with {reference.variants:,} variants of "
                 f"{self.path.name}{mixed}{ceiling}"
             )
         return lines
+
+    def warnings(self) -> list[str]:
+        """Return a line if the background has few variants."""
+        if self.variants >= FEW:
+            return []
+        return [
+            f"{self.path.name} has few variants, so many alleles can have the largest score_phred; "
+            "give 100,000 to tell the highest apart"
+        ]
 
     def doubts(self, indels: int) -> str:
         """Return what is wrong with the ranks of a number of indels; an empty text if there are

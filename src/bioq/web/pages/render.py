@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
 from bioq.errors import harmless
+from bioq.plots.numbers import probability_text, signed_text
 from bioq.web.jobs import Job
 from bioq.web.request import retry_headers, service_of
 
@@ -28,7 +29,8 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["integer"] = "{:,}".format
-_environment.filters["signed"] = lambda value, digits=4: f"{value:+.{digits}f}".replace("-", "−")
+_environment.filters["probability"] = probability_text
+_environment.filters["signed"] = signed_text
 _environment.filters["sentence"] = lambda text: text if text.endswith("?") else f"{text}."
 
 

@@ -1,0 +1,15 @@
+"""Probabilities and differences as text, for reports and pages."""
+
+_SMALL = 5e-4
+"""With four decimals a smaller number would have one digit or none."""
+
+
+def probability_text(value: float) -> str:
+    """Return a number from 0 on with four decimals, or with two digits if it is small."""
+    return f"{value:.1e}" if 0 < value < _SMALL else f"{value:.4f}"
+
+
+def signed_text(value: float) -> str:
+    """Return a difference with its sign, and a minus that is as wide as a plus; – for NaN."""
+    sign = "−" if value < 0 else "+"
+    return "–" if value != value else f"{sign}{probability_text(abs(value))}"

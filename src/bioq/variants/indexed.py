@@ -29,7 +29,8 @@ def with_index(
     with contextlib.ExitStack() as together:
         with opened as rows:
             yield rows
-            together.enter_context(locked(out.parent))
+            if may_have_index(out):
+                together.enter_context(locked(out.parent))
         if may_have_index(out):
             _write_index(out, contigs)
 

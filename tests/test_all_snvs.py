@@ -214,6 +214,16 @@ def test_other_formats_have_the_same_rows(
             assert file["rows/pos" if ending == ".h5" else "obs/pos"][:].tolist() == positions
 
 
+def test_deepseas_files_have_the_same_rows(run: Path, genome: Path, tmp_path: Path) -> None:
+    """Their folder is locked while they are put in place, as that of a table with an index is."""
+    words = ["variants", run, "--all-snvs", "chr1:300-310", "--genome", genome]
+    out = tmp_path / "out.tsv.gz"
+    words += ["--format", "deepsea", "--out", out]
+    subprocess.run([sys.executable, "-m", "bioq", *map(str, words)], check=True, timeout=60)
+    table = pd.read_csv(tmp_path / "out.tsv.gz.out.diff", index_col=0)
+    assert table["pos"].tolist() == sorted([*range(300, 311)] * 3)
+
+
 def test_the_three_alts_of_a_base_share_its_window(
     run: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,8 @@ def variants(
     the command ends with exit status 1. The scores per target are the
     probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
     ratio; with a background ('bioq background') also E-value and z-score, and one number for each
-    allele to sort by, score_phred.
+    allele to sort by, score_phred. For the first alleles, sort by score_phred, then by
+    max_abs_diff, the largest first; --report shows them.
 
     For example:
 

@@ -111,7 +111,7 @@ def test_alleles_are_listed_by_rank_with_what_the_command_line_writes(
         assert row[2] == f"{known['score_phred']:.1f}"
         assert float(row[3]) == pytest.approx(known["top_diff"], abs=5e-5)
         assert row[4] == known["top_target"]
-    assert "60 variants of the\nbackground" in answer.text
+    assert "60 variants of the background" in answer.text
 
 
 def test_an_allele_has_the_e_values_of_the_table_the_smallest_first(

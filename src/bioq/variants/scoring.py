@@ -242,13 +242,26 @@ class Scorer:
         self, sites: list[AlleleSite], scored: list[int]
     ) -> Iterable[tuple[nn.Module, list[int]]]:
         """Return models, and the rows of the alleles that each of them scores."""
-        if self.held_out is None or not isinstance(self.model, TrainedModel):
-            return [(self.model, scored)] if scored else []
-        rows_of: dict[tuple[int, ...], list[int]] = {}
+        rows_of: dict[tuple[int, ...] | None, list[int]] = {}
         for row in scored:
-            number = self.names.require(sites[row].contig, "held out")
-            rows_of.setdefault(self.held_out.choose([number])[number], []).append(row)
-        return [(self.model.with_members(members), rows) for members, rows in rows_of.items()]
+            rows_of.setdefault(self._members_for(sites[row].contig), []).append(row)
+        return [(self._with_members(members), rows) for members, rows in rows_of.items()]
+
+    def model_for(self, contig: str) -> nn.Module:
+        """Return the model that scores the alleles of a contig of the genome."""
+        return self._with_members(self._members_for(contig))
+
+    def _members_for(self, contig: str) -> tuple[int, ...] | None:
+        """Return the members that score the alleles of a contig; None for the complete model."""
+        if self.held_out is None:
+            return None
+        number = self.names.require(contig, "held out")
+        return self.held_out.choose([number])[number]
+
+    def _with_members(self, members: tuple[int, ...] | None) -> nn.Module:
+        if members is None or not isinstance(self.model, TrainedModel):
+            return self.model
+        return self.model.with_members(members)
 
     def _scores(
         self, model: nn.Module, sites: list[AlleleSite], windows: list[AlleleWindows]

@@ -52,7 +52,6 @@ class VariantTableOptions:
     """Copy the VCF or BCF, and add INFO fields with a value per ALT: status, rank, target and
     difference; with --targets or --scores also each score. The output ends in .vcf, .vcf.gz or
     .bcf; the last two get an index."""
-
     long: bool = False
     """Write one row per allele and target, the targets with the smallest E-value first (without a
     background: the largest |diff|). An allele without such a target has one row."""
@@ -80,7 +79,6 @@ class VariantTableOptions:
                 f"--annotate with --format {self.format}: --annotate writes a VCF; run without one "
                 "of the two"
             )
-
         self._check_long()
 
     def _check_long(self) -> None:

@@ -14,7 +14,7 @@ from bioq.genome.bigwig import Track, open_tracks
 from bioq.inputs import open_alleles
 from bioq.progress import progress
 from bioq.tables import Kind, Layout
-from bioq.variants.columns import RANK_SCORE, is_scored
+from bioq.variants.columns import RANK_MEANING, RANK_SCORE, is_scored
 from bioq.variants.jobs import (
     VariantJob,
     check_output,
@@ -63,6 +63,7 @@ def apply_rank(
         _compare_options(folder, rank, job)
         ordered = _in_order(folder, rank, opened)
         metadata = table_metadata(scorer, job.source, ()) | {"rank": folder.name}
+        metadata["columns"][RANK_SCORE] = RANK_MEANING
         columns: dict[str, Kind] = {**scorer.columns, RANK_SCORE: "number"}
         layout = Layout(columns, scorer.targets, (), metadata)
         contigs = contigs_of(scorer.names, alleles.content)

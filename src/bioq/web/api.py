@@ -297,7 +297,7 @@ def _ranks_of(scored: Alleles, row: int) -> dict[str, Any]:
     has_rank = not np.isnan(columns["score_phred"])
     return {
         "top_target": columns["top_target"],
-        "top_diff": _numbers(np.array([columns["top_diff"]]))[0],
+        "top_diff": _numbers(scored.columns["top_diff"][row : row + 1])[0],
         "score_phred": float(columns["score_phred"]) if has_rank else None,
         "background_n": int(columns["background_n"]) if has_rank else None,
     }

@@ -164,8 +164,10 @@ class Background:
     def doubts(self, indels: int) -> str:
         """Return what is wrong with the ranks of a number of indels; an empty text if there are
         none, or they are compared with their own kind."""
-        of_kind = self.of_kind[1] if self.has_ranks else 0
-        if not indels or not self.has_ranks or self.references[1].variants == of_kind:
+        if not indels or not self.has_ranks:
+            return ""
+        of_kind = self.of_kind[1]
+        if self.references[1].variants == of_kind:
             return ""
         return (
             f"{indels:,} {'allele is an indel' if indels == 1 else 'alleles are indels'}, and "

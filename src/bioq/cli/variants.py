@@ -105,7 +105,7 @@ def variants(
             raise UsageError("--resume continues the parts of --ray; add --ray")
         summary = write_variants(job, out, table, also=also, force=force)
         files = [*variant_files(out, table.of_run(job.run)), *report.files]
-    for line in summary.lines():
+    for line in (*summary.lines(), *_without_ranks(job, table, summary.scored)):
         say(line)
     for file in files:
         print_path(file)
@@ -130,3 +130,14 @@ def _source(source: str | None, more: tuple[str, ...], all_snvs: str | None) -> 
             "regions whose SNVs are all scored"
         )
     return (source, *more)
+
+
+def _without_ranks(job: VariantJob, table: VariantTableOptions, scored: int) -> list[str]:
+    """Return a line about the missing ranks if nobody has chosen to score without a background."""
+    is_chosen = table.background is not None or table.held_out or table.format != "table"
+    if is_chosen or not scored or table.of_run(job.run).background_file is not None:
+        return []
+    return [
+        f"note: {job.run} has no background, so score_phred is empty; 'bioq background' makes one, "
+        "with --random 100000 where there is no VCF of common variants"
+    ]

@@ -1,6 +1,7 @@
 """The second stage: against scikit-learn, on alleles whose labels were drawn from a known model."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -419,6 +420,18 @@ def test_a_damaged_rank_is_refused_in_one_line(
     (rank / "rank.json").write_text(change((case.rank / "rank.json").read_text()))
     words = case.apply(rank, case.folder / "all.vcf", tmp_path / "out.tsv", "--track", case.track)
     assert expected in refused(case, tmp_path, capsys, *words)
+
+
+def test_a_table_does_not_replace_a_file_of_the_rank(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rank = tmp_path / "rank"
+    shutil.copytree(case.rank, rank)
+    out = rank / "held_out.tsv"
+    words = case.apply(rank, case.folder / "all.vcf", out, "--track", case.track, "--force")
+    assert main(list(map(str, words))) == 2
+    assert "held_out.tsv: is the input; give another name" in capsys.readouterr().err
+    assert out.read_bytes() == (case.rank / "held_out.tsv").read_bytes()
 
 
 def test_an_allele_in_both_sets_is_a_positive_and_a_line_says_so(

@@ -23,6 +23,7 @@ from bioq.variants import (
     VariantJob,
     VariantOptions,
     VariantTableOptions,
+    background_file,
     make_background,
     read_background,
     score_variants,
@@ -239,6 +240,21 @@ def test_arrays_that_do_not_fit_are_refused(
     np.savez(tmp_path / "b.npz", **arrays | {name: np.ascontiguousarray(change(arrays[name]))})
     with pytest.raises(BioqError, match=f"b.npz: .*{reason}"):
         read_background(tmp_path / "b.npz")
+
+
+def test_a_list_that_unpacks_to_too_much_is_refused(
+    run: Path, genome: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts of the same file may be larger: they grow with the targets of the model."""
+    path = tmp_path / "b.npz"
+    make_background(VariantJob(run, common, genome), path)
+    monkeypatch.setattr(background_file, "_MOST_LISTED_BYTES", 8192)
+    assert read_background(path).targets == ("first", "second")
+    with np.load(path) as opened:
+        arrays = dict(opened)
+    np.savez_compressed(path, **arrays | {"targets": np.array(["first", "second" * 2000])})
+    with pytest.raises(BioqError, match=r"is not a background \(targets unpacks to 9\d,"):
+        read_background(path)
 
 
 def test_a_disk_without_space_for_the_temporary_file_ends_the_command_before_it_scores(

@@ -25,7 +25,13 @@ from bioq.variants.jobs import (
 from bioq.variants.outputs.table import VariantTableOptions, open_rows
 from bioq.variants.scoring import ScoredBlock
 from bioq.variants.second_stage.features import features_of, span_of
-from bioq.variants.second_stage.rank_file import Rank, read_rank, require_same_model
+from bioq.variants.second_stage.rank_file import (
+    FOLDER_KIND,
+    RANK_FILE,
+    Rank,
+    read_rank,
+    require_same_model,
+)
 from bioq.variants.summary import Summary, summary_of
 
 
@@ -51,7 +57,7 @@ def apply_rank(
             "rank apply writes the score of the fit, of all targets and members; run "
             "'bioq variants' for --targets, --scores, --held-out and --format"
         )
-    refuse_input(out, *tracks)
+    refuse_input(out, *tracks, *(folder / name for name in (RANK_FILE, *FOLDER_KIND.names)))
     check_output(job, out, table, force=force)
     rank = read_rank(folder)
     with (

@@ -23,12 +23,12 @@ from bioq.variants import (
     VariantJob,
     VariantOptions,
     VariantTableOptions,
-    background_file,
     make_background,
     read_background,
     score_variants,
     write_variants,
 )
+from bioq.variants.background import file as background_file
 from bioq.variants.background.effect_counts import counting, size_keys
 from bioq.variants.background.file import write_background
 from bioq.variants.scores import compare, log2_odds

@@ -157,6 +157,22 @@ def test_names_with_a_slash_are_columns_of_hdf5_too(tmp_path: Path) -> None:
     assert list(read.var_names) == ["a/b"]
 
 
+def test_more_columns_than_hdf5_can_name_are_refused(tmp_path: Path) -> None:
+    names = [f"column {number}" for number in range(4001)]
+    for ending in (".h5", ".h5ad"):
+        for count in (4000, 4001):
+            kinds: dict[str, Kind] = dict.fromkeys(names[:count], "number")
+            layout, path = Layout(kinds, TARGETS, ("diff",)), tmp_path / f"{count}{ending}"
+            if count == 4000:
+                with open_table(path, layout):
+                    pass
+                continue
+            with pytest.raises(UsageError, match=r"at most 4,000 columns .* table has 4,001"):
+                with open_table(path, layout):
+                    pass
+            assert not path.exists()
+
+
 def test_several_scores_are_told_apart_by_column(tmp_path: Path) -> None:
     result = pd.read_parquet(write(tmp_path / "t.parquet", PAIR))
     names = ["diff:CTCF", "diff:a|b/c", "ref:CTCF", "ref:a|b/c"]

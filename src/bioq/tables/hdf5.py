@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 
 from bioq.dataset.targets import NAME
+from bioq.errors import UsageError
 from bioq.tables.hdf5_file import Hdf5File
 from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores, TableFormat
 
@@ -29,6 +30,8 @@ FORMAT_VERSION = 1
 _CHUNK_BYTES = 1 << 19
 """Below HDF5's chunk cache of 1 MB: a chunk that is filled row by row is compressed once."""
 _COLUMN_CHUNK = 4096
+_MOST_COLUMNS = 4000
+"""Their names are in an attribute, of which HDF5 stores at most 64 KB: 16 bytes each."""
 _INDEX = "_index"
 _TEXT = h5py.string_dtype("utf-8")
 
@@ -37,6 +40,11 @@ class Hdf5Writer:
     """Appends rows to HDF5 datasets that grow; only HDF5's chunk cache is in memory."""
 
     def __init__(self, path: Path, layout: Layout, *, is_anndata: bool):
+        if len(layout.columns) > _MOST_COLUMNS:
+            raise UsageError(
+                f".h5 and .h5ad have at most {_MOST_COLUMNS:,} columns beside the scores, and this "
+                f"table has {len(layout.columns):,}; write .tsv or .parquet, or fewer groups"
+            )
         self._layout = layout
         self._rows = 0
         self._opened = Hdf5File(path, libver=("earliest", "v110"))

@@ -180,7 +180,7 @@ def _difference(
         medians = [f"{np.median(values[rows]):.3g}" for rows in (labels, ~labels)]
         what = f"{name} has the median {medians[0]} in the positives, {medians[1]} in the negatives"
     return (
-        f"{what}, more than chance: the ROC AUC of this alone is {quality.roc_auc:.3f} ({low:.3f} "
-        f"to {high:.3f}), and 0.5 without a difference. The fit can learn it; choose negatives "
-        "that match"
+        f"{what}, more than chance: the ROC AUC of this alone is {quality.roc_auc:.3f} "
+        f"({low:.3f} to {high:.3f}), and 0.5 without a difference. The fit can learn it; choose "
+        "negatives that match"
     )

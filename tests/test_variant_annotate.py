@@ -337,6 +337,16 @@ def test_a_table_that_replaces_an_indexed_file_has_no_index(
             assert not index.exists()
 
 
+def test_a_vcf_becomes_bcf_on_the_disk_of_the_output(
+    run: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for temporary files is often too small for a VCF of a genome."""
+    (tmp_path / "in.vcf").write_text(nasty())
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf", "out.bcf", "out.bcf.csi"]
+
+
 @needs_bcftools
 def test_a_bcf_whose_numbers_have_gaps_is_copied(run: Path, genome: Path, tmp_path: Path) -> None:
     """Numbers (IDX) of contigs and fields that are not 0, 1, 2, as after a merge or by hand."""

@@ -22,8 +22,11 @@ from variant_cases import make_chromosome, make_run, random_rows, read_tsv
 from bioq.cli import main
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.vcf_lines import VcfLines
 from bioq.tables import Layout
 from bioq.tables.text import BgzipFile
+from bioq.variants import annotate as annotate_module
+from bioq.variants.annotate import Lengths
 from bioq.variants.annotation_fields import as_text, as_values, info_fields
 from bioq.variants.columns import with_groups
 
@@ -342,8 +345,15 @@ def test_a_vcf_becomes_bcf_on_the_disk_of_the_output(
 ) -> None:
     """The folder for temporary files is often too small for a VCF of a genome."""
     (tmp_path / "in.vcf").write_text(nasty())
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    convert, folders = annotate_module._convert, []
+
+    def spy(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
+        folders.append(converted.parent.parent)
+        convert(lines, converted, contigs)
+
+    monkeypatch.setattr(annotate_module, "_convert", spy)
     assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    assert folders == [tmp_path]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf", "out.bcf", "out.bcf.csi"]
 
 

@@ -24,7 +24,7 @@ from bioq.runs.folder import read_config
 from bioq.runs.named import RUNS, NamedRun
 from bioq.variants import read_background
 
-MOST_BYTES = 6_000_000
+MOST_BYTES = 7_000_000
 WINDOWS = ["".join(np.random.default_rng(seed).choice(list("ACGT"), 1000)) for seed in range(3)]
 
 
@@ -105,7 +105,7 @@ def test_predict_takes_the_name(shipped: NamedRun) -> None:
     with open("p.tsv", newline="") as file:
         heading, *rows = csv.reader(file, delimiter="\t")
     names = pd.read_csv(shipped.folder / "targets.tsv", sep="\t")["name"].tolist()
-    assert heading[-len(names) :] == names
+    assert heading[-len(names) :] == [f"probability:{name}" for name in names]
     found = np.array([row[-len(names) :] for row in rows], dtype=float)
     members = [bioq.load(folder) for folder in (shipped.folder / "members").iterdir()]
     codes = np.stack([dna.encode(window) for window in WINDOWS])
@@ -122,7 +122,7 @@ def test_variants_takes_the_name(shipped: NamedRun) -> None:
     assert main([*words, "--out", "v.tsv"]) == 0
     row = pd.read_csv("v.tsv", sep="\t").iloc[0]
     background = read_background(shipped.folder / "background.npz")
-    assert row["background_n"] == background.variants == 10_000
+    assert row["background_n"] == background.variants == 100_000
     assert row["score_phred"] >= 0
     assert any(row.index.str.startswith("evalue:"))
     assert f"{background.variants:,} variants" in (shipped.folder / "README.md").read_text("utf-8")

@@ -28,7 +28,7 @@ from bioq.genome.vcf_lines import (
     open_vcf_lines,
     with_lines,
 )
-from bioq.progress import say
+from bioq.progress import progress, say
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile
 from bioq.variants.annotation_fields import (
@@ -43,6 +43,7 @@ Lengths = Mapping[str, int | None]
 _FIELD_ID = re.compile(rb'^##INFO=<(?:[^"]*,)?ID=(BIOQ_[^,>]+)')
 _OLD_FIELD = re.compile(rb"(?:^|;)(BIOQ_[^=;]+)")
 _MOST_REMOVED = 20
+_ADVANCE_EVERY = 1 << 12
 
 Allele = tuple[Any, ...]
 """The values of the fields of an allele."""
@@ -268,10 +269,15 @@ def _convert(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
     """Write a VCF as BCF. Raises BioqError if the header does not define what BCF needs."""
     text = converted.with_suffix(".vcf.gz")
     header = with_lines(lines.header, missing_contigs(lines.header, contigs))
-    with contextlib.closing(BgzipFile(text)) as file:
+    with (
+        contextlib.closing(BgzipFile(text)) as file,
+        progress("convert to BCF", None, "records") as advance,
+    ):
         file.write(b"\n".join(header) + b"\n")
-        for _, cells in lines.records():
+        for number, (_, cells) in enumerate(lines.records(), start=1):
             file.write(b"\t".join(cells) + b"\n")
+            if number % _ADVANCE_EVERY == 0:
+                advance(_ADVANCE_EVERY)
     words = ("--no-version", "-O", "b", "-o", str(converted), str(text))
     with quiet_htslib():
         try:  # pysam's own writer adds END to records

@@ -22,9 +22,12 @@ from variant_cases import make_chromosome, make_run, random_rows, read_tsv
 from bioq.cli import main
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.vcf_lines import VcfLines
 from bioq.tables import Layout
 from bioq.tables.text import BgzipFile
 from bioq.variants.columns import with_groups
+from bioq.variants.outputs import annotate as annotate_module
+from bioq.variants.outputs.annotate import Lengths
 from bioq.variants.outputs.annotation_fields import as_text, as_values, info_fields
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
@@ -335,6 +338,23 @@ def test_a_table_that_replaces_an_indexed_file_has_no_index(
             assert main([*words, *more, "--force"]) == 0
             assert out.exists()
             assert not index.exists()
+
+
+def test_a_vcf_becomes_bcf_on_the_disk_of_the_output(
+    run: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for temporary files is often too small for a VCF of a genome."""
+    (tmp_path / "in.vcf").write_text(nasty())
+    convert, folders = annotate_module._convert, []
+
+    def spy(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
+        folders.append(converted.parent.parent)
+        convert(lines, converted, contigs)
+
+    monkeypatch.setattr(annotate_module, "_convert", spy)
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    assert folders == [tmp_path]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf", "out.bcf", "out.bcf.csi"]
 
 
 @needs_bcftools

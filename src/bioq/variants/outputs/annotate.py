@@ -122,7 +122,11 @@ def _open_copy(
         return _TextCopy(lines, partial, name, fields), as_text
     stream: BinaryIO = opened.stream
     if not is_bcf:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bioq-"))
+        # Beside the output and not in /tmp, which is often too small for a VCF.
+        beside = tempfile.TemporaryDirectory(
+            prefix=partial.name.removesuffix("part"), suffix=".part", dir=partial.parent
+        )
+        folder = stack.enter_context(beside)
         path = Path(folder, "in.bcf")
         _convert(lines, path, contigs)
         stream = stack.enter_context(open_content(path, "BCF", accepts=["BCF"])).stream

@@ -299,10 +299,14 @@ SUBJECTS = {
     ("gpu.py", "bioq.models.summary"): "counts operations, as `bioq summary`",
     ("models.py", "bioq.builders.simulation.truth"): "the best possible scores",
     ("peers/loading.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
+    ("random_background.py", "bioq.genome.vcf"): "counts the SNVs of a VCF in a CpG",
     ("serve.py", "bioq.runs.folder"): "writes a run with large random weights",
     ("serve.py", "bioq.runs.weights"): "writes a run with large random weights",
     ("serve.py", "bioq.web.limits"): "measures a server with other limits",
     ("shipped_yeast.py", "bioq.runs.weights"): "stores a run of the package in half precision",
+    ("variant_ranks.py", "bioq.variants.background.effect_counts"): "measures each step of a rank",
+    ("variant_ranks.py", "bioq.variants.ranking"): "measures each step of a rank",
+    ("variant_ranks.py", "bioq.variants.scoring"): "measures each step of a rank",
 }
 """Modules that are no user's, each with the reason why a script imports it."""
 

@@ -214,6 +214,23 @@ def test_other_formats_have_the_same_rows(
             assert file["rows/pos" if ending == ".h5" else "obs/pos"][:].tolist() == positions
 
 
+@pytest.mark.parametrize("name", ["o", "o.tsv.gz"])
+def test_the_files_of_deepsea_have_the_same_rows(
+    run: Path, genome: Path, bed: Path, tmp_path: Path, name: str
+) -> None:
+    """They hold the lock of their folder, and have no index, for which it would be held twice."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bioq", "variants", str(run), "--all-snvs", str(bed), "--genome",
+         str(genome), "--out", str(tmp_path / name), "--format", "deepsea"],
+        timeout=120, check=True, capture_output=True,
+    )  # fmt: skip
+    assert b"alleles" in done.stderr
+    lines = (tmp_path / f"{name}.out.diff").read_text().splitlines()
+    assert [tuple(line.split(",")[1:6]) for line in lines[1:]] == [
+        (contig, str(pos), ".", ref, alt) for contig, pos, ref, alt in expected_alleles()
+    ]
+
+
 def test_the_three_alts_of_a_base_share_its_window(
     run: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

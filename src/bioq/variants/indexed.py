@@ -26,12 +26,15 @@ def with_index(
     The rows are sorted. `contigs` are their contigs, with lengths. If two processes write the same
     output, the index is that of the table.
     """
+    if not may_have_index(out):
+        with opened as rows:
+            yield rows
+        return
     with contextlib.ExitStack() as together:
         with opened as rows:
             yield rows
             together.enter_context(locked(out.parent))
-        if may_have_index(out):
-            _write_index(out, contigs)
+        _write_index(out, contigs)
 
 
 def _write_index(out: Path, contigs: Mapping[str, int | None]) -> None:

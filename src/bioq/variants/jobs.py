@@ -99,7 +99,8 @@ def write_variants(
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
             opened = open_rows(out, layout, table, contigs, alleles.file)
             if is_all_snvs:
-                opened = with_index(out, opened, contigs)
+                if table.format == "table":
+                    opened = with_index(out, opened, contigs)
                 say(_about_all_snvs(alleles))
             rows = outputs.enter_context(opened)
             for block in _blocks(scorer, alleles, tells_time=is_all_snvs):

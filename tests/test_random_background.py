@@ -214,12 +214,18 @@ def test_variants_use_the_background_of_the_run(
     tokens = ["variants", str(run), str(vcf), "--genome", str(genome), "--force", "--out"]
     out = tmp_path / "out.tsv"
     assert main([*tokens, str(out)]) == 0
+    note = f"note: {run} has no background, so score_phred is empty"
+    assert note in capsys.readouterr().err
+    assert main([*tokens, str(out), "--background", "none"]) == 0
+    assert note not in capsys.readouterr().err
     without = out.read_bytes()
     assert main(["background", str(run), "--random", "90", "--genome", str(genome)]) == 0
     own = run / "background.npz"
     capsys.readouterr()
     assert main([*tokens, str(out)]) == 0
-    assert f"{own}: the background of the run" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"{own}: the background of the run" in shown
+    assert note not in shown
     by_default = out.read_bytes()
     assert "evalue:first" in read_tsv(out)
     elsewhere = tmp_path / "elsewhere.npz"

@@ -236,7 +236,7 @@ def test_the_columns_of_the_command_are_those_of_a_recount(
     highest = int(np.isclose(phred, phred.max()).sum())
     shown = capsys.readouterr().err
     assert f"{line}: score_phred is at most {most}\n" in shown
-    assert f"{line}: score_phred is at most {most}\nwarning: b.npz has few variants" in made
+    assert f"{line}: score_phred is at most {most}\nnote: b.npz has few variants" in made
     assert f"\n{highest} alleles have the largest score_phred, and max_abs_diff orders" in shown
     line = f"{changing} alleles change the length (indels), and {changing} variants of b.npz do"
     assert f"\nwarning: {line}: their score_phred is too high" in shown

@@ -20,7 +20,7 @@ from bioq.genome import ContigNames, open_genome
 from bioq.reports import top_alleles
 from bioq.reports.allele_logos import MOST_ALLELE_BP, AllelePair, allele_pair
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import COLUMNS, VariantOptions
+from bioq.variants import COLUMNS, VariantOptions, effect_counts
 from bioq.variants.scoring import Scorer
 
 
@@ -331,6 +331,23 @@ def test_with_a_background_the_order_is_that_of_score_phred(
         }
         assert set(re.findall(r"(?:A549|B <i>):.*?\.\d", row[5])) == groups
     assert "highest phred possible" in page.text
+    assert "their score_phred is too high" in page.text
+    most = int((table["score_phred"] == table["score_phred"].max()).sum())
+    assert f"can give: {most} allele" in page.text
+
+
+def test_kinds_with_a_highest_rank_each_are_not_to_be_compared_above_the_smaller(
+    run: Path, genome: Path, chromosome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effect_counts, "OWN_KIND", 5)
+    with_background(run, genome, chromosome, tmp_path, 60)
+    vcf = write_vcf(tmp_path / "in.vcf", random_rows(chromosome, 20))
+    page = Page(scored(run, vcf, genome))
+    found = pd.read_csv(tmp_path / "out.tsv", sep="\t")["background_n"].dropna().unique()
+    assert len(found) == 2
+    assert len(re.findall("highest phred possible", page.text)) == 2
+    assert re.search(r"Above \d+\.\d, which is the highest phred\s+of one of the two", page.text)
+    assert "their score_phred is too high" not in page.text
     assert "B <i>" not in page.text
 
 

@@ -47,6 +47,7 @@ def scored(
     """Return the statuses of `bioq variants`, and its lines on stderr after those of statuses."""
     source, out = vcf(run.parent / "in.vcf", header, alleles), run.parent / "out.tsv"
     tokens = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+    tokens += ["--background", "none"]
     assert main([*tokens, "--force", "--allow-none-scored", *more]) == 0
     lines = capsys.readouterr().err.splitlines()
     return read_tsv(out)["status"].tolist(), [line for line in lines if not line[:1].isspace()]
@@ -244,7 +245,8 @@ def notes_of(
     """Return the lines of a command after the table of statuses."""
     out = run.parent / ("out.npz" if command == "background" else "out.tsv")
     tokens = [command, str(run), str(source), "--genome", str(genome), "--out", str(out)]
-    tokens += ["--allow-none-scored"] if command == "variants" else []
+    none = ["--allow-none-scored", "--background", "none"]
+    tokens += none if command == "variants" else []
     assert main([*tokens, "--force"]) == 0
     lines = capsys.readouterr().err.splitlines()
     return [line for line in lines if not line[:1].isspace()]

@@ -158,6 +158,7 @@ def test_the_api_has_the_ranks_of_all_targets_whichever_are_asked_for(
                 continue
             assert allele["top_target"] == known["top_target"]
             assert allele["top_diff"] == pytest.approx(known["top_diff"], abs=1e-5)
+            assert float(str(np.float32(allele["top_diff"]))) == allele["top_diff"]
             assert targets or allele["top_diff"] in allele["scores"]["diff"]  # to the digit
             assert allele["score_phred"] == pytest.approx(known["score_phred"])
             assert allele["background_n"] == known["background_n"] == 60

@@ -77,7 +77,7 @@ def background(
     for line in (
         *summary.lines(),
         *made.lines(),
-        *(f"warning: {line}" for line in made.warnings()),
+        *(f"note: {line}" for line in made.notes()),
     ):
         say(line)
     print_path(out)

@@ -48,7 +48,8 @@ def variants(
     the command ends with exit status 1. The scores per target are the
     probabilities with REF and with ALT (ref, alt), their difference (diff) and the log2 odds
     ratio; with a background ('bioq background') also E-value and z-score, and one number for each
-    allele to sort by, score_phred.
+    allele to sort by, score_phred. For the first alleles, sort by score_phred, then by
+    max_abs_diff, the largest first; --report shows them.
 
     For example:
 
@@ -104,7 +105,7 @@ def variants(
             raise UsageError("--resume continues the parts of --ray; add --ray")
         summary = write_variants(job, out, table, also=also, force=force)
         files = [*variant_files(out, table.of_run(job.run)), *report.files]
-    for line in summary.lines():
+    for line in (*summary.lines(), *_without_ranks(job, table, summary.scored)):
         say(line)
     for file in files:
         print_path(file)
@@ -129,3 +130,14 @@ def _source(source: str | None, more: tuple[str, ...], all_snvs: str | None) -> 
             "regions whose SNVs are all scored"
         )
     return (source, *more)
+
+
+def _without_ranks(job: VariantJob, table: VariantTableOptions, scored: int) -> list[str]:
+    """Return a line about the missing ranks if nobody has chosen to score without a background."""
+    is_chosen = table.background is not None or table.held_out or table.format != "table"
+    if is_chosen or not scored or table.of_run(job.run).background_file is not None:
+        return []
+    return [
+        f"note: {job.run} has no background, so score_phred is empty; 'bioq background' makes one, "
+        "with --random 100000 where there is no VCF of common variants"
+    ]

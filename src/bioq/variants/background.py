@@ -152,7 +152,7 @@ class Background:
             )
         return lines
 
-    def warnings(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return a line if the background has few variants."""
         if self.variants >= FEW:
             return []

@@ -87,7 +87,7 @@ def measure(folder: Path, chosen: Any) -> None:
 
 def one_round(blocks: Iterator[Any], background: Any, ranking: Any) -> tuple[float, ...]:
     """Return the alleles of one reading of the VCF, and the seconds of each of `STEPS`."""
-    from bioq.variants.effect_counts import length_changes
+    from bioq.variants.background.effect_counts import are_indels
 
     spent = np.zeros(4)
     while True:
@@ -95,7 +95,7 @@ def one_round(blocks: Iterator[Any], background: Any, ranking: Any) -> tuple[flo
         if block is None:
             return int(spent[0]), *spent[1:]
         rows = np.flatnonzero(block.columns["max_abs_diff"] >= 0)
-        kinds = length_changes(block.columns["ref"][rows], block.columns["alt"][rows])
+        kinds = are_indels(block.columns["ref"][rows], block.columns["alt"][rows])
         scores = {name: each[rows] for name, each in block.scores.items()}
         comparison, evalues = seconds_of(background.compare, scores, kinds)
         _, ranks = seconds_of(ranking.columns, scores["diff"], comparison, kinds)

@@ -13,20 +13,24 @@ ROOT = Path(__file__).parents[1]
 CONTRACT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
 
 
-def layers_of_contract() -> list[set[str]]:
-    layers = next(one["layers"] for one in CONTRACT["contracts"] if one["type"] == "layers")
+def layers_of_contract(container: str = "bioq") -> list[set[str]]:
+    contracts = (one for one in CONTRACT["contracts"] if one["type"] == "layers")
+    layers = next(one["layers"] for one in contracts if one["containers"] == [container])
     return [set(re.findall(r"\w+", layer)) for layer in layers]
 
 
-def layers_of_drawing() -> list[set[str]]:
+def layers_of_drawing(heading: str) -> list[set[str]]:
     """The first column of the drawing: names apart by │ or :, the description after two spaces."""
-    drawing = (ROOT / "docs/design.md").read_text().split("```")[1]
+    section = (ROOT / "docs/design.md").read_text().split(f"\n## {heading}\n")[1]
+    drawing = section.split("```")[1]
     columns = (re.split(r" {2,}", line.strip())[0] for line in drawing.strip().splitlines())
     return [set(re.findall(r"\w+", column)) for column in columns if column.strip(" │")]
 
 
-def test_the_drawing_shows_the_layers_of_the_contract() -> None:
-    assert layers_of_drawing() == [layer for layer in layers_of_contract() if layer != {"__main__"}]
+def test_the_drawings_show_the_layers_of_the_contracts() -> None:
+    layers = [layer for layer in layers_of_contract() if layer != {"__main__"}]
+    assert layers_of_drawing("The flow") == layers
+    assert layers_of_drawing("Variants") == layers_of_contract("bioq.variants")
 
 
 def test_the_top_level_is_short_and_shared() -> None:

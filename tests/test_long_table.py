@@ -8,7 +8,8 @@ import pytest
 from variant_cases import make_chromosome, make_run, random_rows, read_tsv, write_vcf
 
 from bioq.cli import main
-from bioq.variants import COLUMNS, SCORES, long_table
+from bioq.variants import COLUMNS, SCORES
+from bioq.variants.outputs import long_table
 
 
 @pytest.fixture

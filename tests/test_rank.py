@@ -1,6 +1,7 @@
 """The second stage: against scikit-learn, on alleles whose labels were drawn from a known model."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -268,9 +269,8 @@ def test_apply_writes_vcfs(case: Case, tmp_path: Path, annotate: bool) -> None:
     assert main(case.apply(case.rank, vcf, table, *more)) == 0
     assert main(case.apply(case.rank, vcf, out, *more, *["--annotate"] * annotate)) == 0
     expected = read_tsv(table)["rank_score"]
-    field = "BIOQ_RANK" if annotate else "BIOQ_RANK_SCORE"
     with pysam.VariantFile(str(out)) as file:
-        found = [record.info.get(field, float("nan")) for record in file]
+        found = [record.info.get("BIOQ_RANK_SCORE", float("nan")) for record in file]
     values = [value[0] if isinstance(value, tuple) else value for value in found]
     values = [float("nan") if value is None else value for value in values]
     np.testing.assert_allclose(values, expected, rtol=1e-5)
@@ -420,6 +420,18 @@ def test_a_damaged_rank_is_refused_in_one_line(
     (rank / "rank.json").write_text(change((case.rank / "rank.json").read_text()))
     words = case.apply(rank, case.folder / "all.vcf", tmp_path / "out.tsv", "--track", case.track)
     assert expected in refused(case, tmp_path, capsys, *words)
+
+
+def test_a_table_does_not_replace_a_file_of_the_rank(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rank = tmp_path / "rank"
+    shutil.copytree(case.rank, rank)
+    out = rank / "held_out.tsv"
+    words = case.apply(rank, case.folder / "all.vcf", out, "--track", case.track, "--force")
+    assert main(list(map(str, words))) == 2
+    assert "held_out.tsv: is the input; give another name" in capsys.readouterr().err
+    assert out.read_bytes() == (case.rank / "held_out.tsv").read_bytes()
 
 
 def test_an_allele_in_both_sets_is_a_positive_and_a_line_says_so(

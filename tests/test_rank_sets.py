@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from bioq import BioqError
 from bioq.errors import UsageError
 from bioq.genome import ContigNames, open_genome
+from bioq.genome.bigwig import open_tracks
+from bioq.genome.gene_starts import Starts, read_starts
 from bioq.genome.vcf import read_variants
+from bioq.genome.vcf_frequencies import read_frequencies
 from bioq.variants.second_stage.cross_fit import Folds
-from bioq.variants.second_stage.frequencies import read_frequencies
-from bioq.variants.second_stage.genes import Starts, read_starts
 from bioq.variants.second_stage.quality import differences
 from bioq.variants.second_stage.sets import DISTANCE, FREQUENCY, GC, INDEL
-from bioq.variants.second_stage.tracks import open_tracks
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data" / "human"
 GTF = """#!genome-build x
@@ -58,7 +58,9 @@ def test_starts_are_those_of_transcripts_on_their_strand(
     ("text", "expected"),
     [
         ("chr1\t200\t900\n", "genes.txt:1: is not a line of genes"),
-        ("chr1\t200\t900\ta\t0\t.\n", "genes.txt:1: the sixth column is b'.'"),
+        ("chr1\t200\t900\ta\t0\t.\n", "genes.txt:1: the sixth column is '.'"),
+        (f"chr1\t{'9' * 5000}\t900\ta\t0\t+\n", "genes.txt:1: is not a line of genes"),
+        (f"chr1\tx\tgene\t1\t{'9' * 5000}\t.\t+\t.\tx\n", "genes.txt:1: is not a line of genes"),
         ("chr9\t200\t900\ta\t0\t+\n", "no transcript and no gene on a contig"),
         ("", "no transcript and no gene on a contig"),
     ],
@@ -99,6 +101,18 @@ def test_a_value_of_a_track_is_the_mean_of_the_bases_that_have_one(
     with open_tracks([part], names) as (track,):
         assert track.value("1", 20, 300) == 4
         assert np.isnan(track.value("1", 100, 101))
+
+
+def test_a_track_that_is_damaged_further_on_is_named(names: ContigNames, tmp_path: Path) -> None:
+    """Its header and its index are those of a bigWig, its values cannot be unpacked."""
+    path = tmp_path / "cons.bw"
+    content = bytearray(write_track(path).read_bytes())
+    data = int.from_bytes(content[16:24], "little")  # where the values begin
+    content[data + 4 : data + 30] = bytes(26)
+    path.write_bytes(content)
+    with open_tracks([path], names) as (track,):
+        with pytest.raises(BioqError, match=r"cons\.bw: the bigWig is damaged or cut short"):
+            track.value("1", 10, 11)
 
 
 def test_other_tracks_are_refused(names: ContigNames, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from bioq.genome import open_genome, read_bed
 from bioq.genome.vcf import read_variants
 from bioq.inputs import input_file
 from bioq.models.motif_start import starting_motifs
-from bioq.variants.background_file import read_background
+from bioq.variants.background.file import read_background
 
 MEME = b"MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n0.7 0.1 0.1 0.1\n"
 

@@ -134,6 +134,45 @@ def test_anndata_reads_the_h5ad(count: int, tmp_path: Path) -> None:
     assert json.loads(result.uns["bioq"]) == {"run": 1}
 
 
+def test_names_with_a_slash_are_columns_of_hdf5_too(tmp_path: Path) -> None:
+    """HDF5 has groups in place of the parts before a slash, and one may be another column."""
+    anndata = pytest.importorskip("anndata")
+    names = ["phred:Th1", "phred:Th1/17", "phred:Th1_17", ".", "/", "//"]
+    keys = ["phred:Th1", "phred:Th1_17_2", "phred:Th1_17", "_", "__2", "__"]
+    targets = pd.DataFrame({"name": ["a/b"], "cell": ["x"], "cell/type": ["y/z"]})
+    kinds: dict[str, Kind] = dict.fromkeys(names, "integer")
+    layout = Layout(kinds, targets, ("diff",))
+    for ending in (".h5", ".h5ad"):
+        path = tmp_path / f"table{ending}"
+        with open_table(path, layout) as table:
+            values = {name: np.array([number]) for number, name in enumerate(names)}
+            table.write(values, {"diff": np.ones((1, 1), np.float32)})
+        with h5py.File(path) as file:
+            rows = file["rows" if ending == ".h5" else "obs"]
+            assert rows.attrs["column-order"].tolist() == keys
+            assert [int(rows[key][0]) for key in keys] == list(range(6))
+    read = anndata.read_h5ad(path)
+    assert list(read.obs.columns) == keys
+    assert list(read.var.columns) == ["cell", "cell_type"]
+    assert list(read.var_names) == ["a/b"]
+
+
+def test_more_columns_than_hdf5_can_name_are_refused(tmp_path: Path) -> None:
+    names = [f"column {number}" for number in range(4001)]
+    for ending in (".h5", ".h5ad"):
+        for count in (4000, 4001):
+            kinds: dict[str, Kind] = dict.fromkeys(names[:count], "number")
+            layout, path = Layout(kinds, TARGETS, ("diff",)), tmp_path / f"{count}{ending}"
+            if count == 4000:
+                with open_table(path, layout):
+                    pass
+                continue
+            with pytest.raises(UsageError, match=r"at most 4,000 columns .* table has 4,001"):
+                with open_table(path, layout):
+                    pass
+            assert not path.exists()
+
+
 def test_several_scores_are_told_apart_by_column(tmp_path: Path) -> None:
     result = pd.read_parquet(write(tmp_path / "t.parquet", PAIR))
     names = ["diff:CTCF", "diff:a|b/c", "ref:CTCF", "ref:a|b/c"]

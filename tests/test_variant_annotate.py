@@ -22,10 +22,13 @@ from variant_cases import make_chromosome, make_run, random_rows, read_tsv
 from bioq.cli import main
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.vcf_lines import VcfLines
 from bioq.tables import Layout
 from bioq.tables.text import BgzipFile
-from bioq.variants.annotation_fields import as_text, as_values, info_fields
 from bioq.variants.columns import with_groups
+from bioq.variants.outputs import annotate as annotate_module
+from bioq.variants.outputs.annotate import Lengths
+from bioq.variants.outputs.annotation_fields import as_text, as_values, info_fields
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 needs_bcftools = pytest.mark.skipif(
@@ -153,8 +156,8 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
                     row = {"pos": record.pos, "alt": alt}
                     for key in (
                         "STATUS",
-                        "TARGET",
-                        "DIFF",
+                        "TOP_TARGET",
+                        "TOP_DIFF",
                         "MAX_ABS_DIFF",
                         "DIFF_first",
                         "REF_second",
@@ -167,9 +170,9 @@ def test_each_alt_has_the_values_of_its_row(run: Path, genome: Path, tmp_path: P
         assert len(found) == len(expected) > 40
         for key, column in (("pos", "pos"), ("alt", "alt"), ("STATUS", "status")):
             assert found[key].tolist() == expected[column].tolist()
-        assert found["TARGET"].fillna("").tolist() == expected["top_target"].tolist()
+        assert found["TOP_TARGET"].fillna("").tolist() == expected["top_target"].tolist()
         for key, column in (
-            ("DIFF", "top_diff"),
+            ("TOP_DIFF", "top_diff"),
             ("MAX_ABS_DIFF", "max_abs_diff"),
             ("DIFF_first", "diff:first"),
             ("REF_second", "ref:second"),
@@ -315,6 +318,70 @@ def test_an_uncompressed_bcf_is_read_from_a_pipe(
     content = subprocess.run(words, capture_output=True, check=True).stdout
     assert annotate(run, given(content), genome, tmp_path / "out.bcf") == 0
     assert removed(tmp_path / "out.bcf") == bcftools("view", "--no-version", tmp_path / "in.vcf")
+
+
+def test_a_table_that_replaces_an_indexed_file_has_no_index(
+    run: Path, genome: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.vcf"
+    source.write_text(nasty())
+    for name in ("out.vcf.gz", "out.tsv.gz"):
+        out, index = tmp_path / name, tmp_path / f"{name}.tbi"
+        words = ["variants", str(run), str(source), "--genome", str(genome), "--out", str(out)]
+        snvs = [*words[:2], "--all-snvs", "chr1:200-300", *words[3:]]
+        for more in ((), ("--long",))[: 1 + name.endswith(".tsv.gz")]:
+            assert main([*snvs, "--force"]) == 0
+            assert index.exists()
+            out.unlink()
+            assert main([*words, *more]) == 1
+            assert f"{index}: exists already" in capsys.readouterr().err
+            assert main([*words, *more, "--force"]) == 0
+            assert out.exists()
+            assert not index.exists()
+
+
+def test_a_vcf_becomes_bcf_on_the_disk_of_the_output(
+    run: Path, genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder for temporary files is often too small for a VCF of a genome."""
+    (tmp_path / "in.vcf").write_text(nasty())
+    convert, folders = annotate_module._convert, []
+
+    def spy(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
+        folders.append(converted.parent.parent)
+        convert(lines, converted, contigs)
+
+    monkeypatch.setattr(annotate_module, "_convert", spy)
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    assert folders == [tmp_path]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.vcf", "out.bcf", "out.bcf.csi"]
+
+
+@needs_bcftools
+def test_a_bcf_whose_numbers_have_gaps_is_copied(run: Path, genome: Path, tmp_path: Path) -> None:
+    """Numbers (IDX) of contigs and fields that are not 0, 1, 2, as after a merge or by hand."""
+    header = nasty().replace("length=1000>", "length=1000,IDX=5>").replace("ID=2>", "ID=2,IDX=77>")
+    header = header.replace('"Flag">', '"Flag",IDX=40000>')
+    (tmp_path / "in.vcf").write_text(header)
+    source = tmp_path / "in.bcf"
+    bcftools("view", "--no-version", "-Ob", "-o", source, tmp_path / "in.vcf")
+    assert b"ID=2,IDX=77>" in gzip.decompress(source.read_bytes())
+    assert annotate(run, source, genome, tmp_path / "out.bcf") == 0
+    assert removed(tmp_path / "out.bcf") == bcftools("view", "--no-version", source)
+
+
+def test_ids_in_quoted_texts_are_no_fields_and_no_contigs(
+    run: Path, genome: Path, tmp_path: Path
+) -> None:
+    quoted = ',Description="was x,ID=BIOQ_OLD">'
+    text = nasty().replace("length=1000>", f"length=1000{quoted}")
+    text = text.replace("##ALT=", f"##INFO=<ID=Q,Number=1,Type=String{quoted}\n##ALT=")
+    (tmp_path / "in.vcf").write_text(text)
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.vcf") == 0
+    assert without_fields((tmp_path / "out.vcf").read_bytes()) == text.encode()
+    assert annotate(run, tmp_path / "in.vcf", genome, tmp_path / "out.bcf") == 0
+    with pysam.VariantFile(str(tmp_path / "out.bcf")) as file:
+        assert list(file.header.contigs) == ["chr1", "2"]
 
 
 @settings(max_examples=20)
@@ -572,17 +639,17 @@ def test_ranks_and_groups_are_those_of_the_table(ranked: Path, genome: Path) -> 
     table = read_tsv(ranked / "scores.tsv")
     table = table[table["alt"] != "."].reset_index(drop=True)
     columns = {
-        "BIOQ_PHRED": "score_phred",
-        "BIOQ_DIFF": "top_diff",
-        "BIOQ_PHRED_K_562": "score_phred:K 562",
-        "BIOQ_PHRED_K_562_2": "score_phred:K-562",
+        "BIOQ_SCORE_PHRED": "score_phred",
+        "BIOQ_TOP_DIFF": "top_diff",
+        "BIOQ_SCORE_PHRED_K_562": "score_phred:K 562",
+        "BIOQ_SCORE_PHRED_K_562_2": "score_phred:K-562",
     }
-    targets = {"BIOQ_TARGET_K_562": "first", "BIOQ_TARGET_K_562_2": "second"}
+    targets = {"BIOQ_TOP_TARGET_K_562": "first", "BIOQ_TOP_TARGET_K_562_2": "second"}
     found: dict[str, list[object]] = {key: [] for key in (*columns, *targets)}
     with pysam.VariantFile(str(ranked / "ranked.bcf")) as file:
         assert re.search(
-            r"at most \d+\.\d+ of a substitution.* length change too high, because the background",
-            str(file.header.info["BIOQ_PHRED"].record),
+            r"at most \d+\.\d+ of substitutions.*; of indels too high, because the background",
+            str(file.header.info["BIOQ_SCORE_PHRED"].record),
         )
         for record in file:
             missing = (None,) * len(record.alts or ())
@@ -626,7 +693,7 @@ def test_the_recipes_for_bcftools_give_the_best_alleles(ranked: Path, genome: Pa
     statuses = {status for line in unscored for status in line.split("\t")[-1].split(",")}
     assert statuses == set(table["status"]) - {"no_alt"} | {"."}
     with pysam.VariantFile(str(ranked / "extreme.vcf.gz")) as file:
-        extreme = [max(value or 0 for value in record.info["BIOQ_PHRED"]) for record in file]
+        extreme = [max(value or 0 for value in record.info["BIOQ_SCORE_PHRED"]) for record in file]
     assert extreme
     assert min(extreme) >= 5
 

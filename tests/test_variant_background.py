@@ -28,8 +28,9 @@ from bioq.variants import (
     score_variants,
     write_variants,
 )
-from bioq.variants.background_file import write_background
-from bioq.variants.effect_counts import counting, size_keys
+from bioq.variants.background import file as background_file
+from bioq.variants.background.effect_counts import counting, size_keys
+from bioq.variants.background.file import write_background
 from bioq.variants.scores import compare, log2_odds
 
 STEP = 2.0**-8
@@ -226,7 +227,7 @@ def test_what_is_no_background_is_named(tmp_path: Path) -> None:
         ("substitution.counts", lambda each: each * 2, "its arrays do not fit together"),
         ("all.ranks", lambda each: each[:, ::-1], "its arrays do not fit together"),
         ("all.ranks", lambda each: each.astype(np.uint64), r"all.ranks is uint64 \(1, 101\)"),
-        ("length_change.square_sum", lambda each: -each, "square_sum has numbers that are NaN or"),
+        ("indel.square_sum", lambda each: -each, "square_sum has numbers that are NaN or"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(
@@ -239,6 +240,21 @@ def test_arrays_that_do_not_fit_are_refused(
     np.savez(tmp_path / "b.npz", **arrays | {name: np.ascontiguousarray(change(arrays[name]))})
     with pytest.raises(BioqError, match=f"b.npz: .*{reason}"):
         read_background(tmp_path / "b.npz")
+
+
+def test_a_list_that_unpacks_to_too_much_is_refused(
+    run: Path, genome: Path, common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The counts of the same file may be larger: they grow with the targets of the model."""
+    path = tmp_path / "b.npz"
+    make_background(VariantJob(run, common, genome), path)
+    monkeypatch.setattr(background_file, "_MOST_LISTED_BYTES", 8192)
+    assert read_background(path).targets == ("first", "second")
+    with np.load(path) as opened:
+        arrays = dict(opened)
+    np.savez_compressed(path, **arrays | {"targets": np.array(["first", "second" * 2000])})
+    with pytest.raises(BioqError, match=r"is not a background \(targets unpacks to 9\d,"):
+        read_background(path)
 
 
 def test_a_disk_without_space_for_the_temporary_file_ends_the_command_before_it_scores(

@@ -1,6 +1,7 @@
 """What variants are written as: every format says the same, and other tools read it."""
 
 import gzip
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -24,6 +25,8 @@ from bioq.variants import (
     VariantTableOptions,
     write_variants,
 )
+from bioq.variants.columns import RANK_SCORE, group_columns
+from bioq.variants.scores import MEANING
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 MIXED = [
@@ -64,6 +67,16 @@ def table(run: Path, vcf: Path, genome: Path, tmp_path: Path) -> pd.DataFrame:
 
 def of_score(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table[[f"{name}:first", f"{name}:second"]]
+
+
+def test_the_page_lists_every_column_and_score() -> None:
+    page = (Path(__file__).parents[1] / "docs/variants.md").read_text("utf-8")
+    section = page.partition("\n## The columns\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    columns = [*COLUMNS, *group_columns("GROUP"), RANK_SCORE, "SCORE:TARGET"]
+    assert named[: len(columns)] == columns
+    assert set(named[len(columns) :]) == set(MEANING)
 
 
 def test_parquet_and_hdf5_hold_what_the_text_holds(

@@ -20,7 +20,8 @@ from bioq.genome import ContigNames, open_genome
 from bioq.reports import top_alleles
 from bioq.reports.allele_logos import MOST_ALLELE_BP, AllelePair, allele_pair
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
-from bioq.variants import COLUMNS, VariantOptions, effect_counts
+from bioq.variants import COLUMNS, VariantOptions
+from bioq.variants.background import effect_counts
 from bioq.variants.scoring import Scorer
 
 

@@ -43,8 +43,8 @@ from bioq.runs.weights import (
 from bioq.tables import Layout
 from bioq.training.interrupted import progress_of
 from bioq.training.state import load_state, start_state
-from bioq.variants.background_file import read_background, write_background
-from bioq.variants.effect_counts import counting
+from bioq.variants.background.effect_counts import counting
+from bioq.variants.background.file import read_background, write_background
 from bioq.variants.second_stage.logistic import Fit, Scaling
 from bioq.variants.second_stage.rank_file import RANK_FILE, Rank, read_rank, write_rank
 

@@ -29,7 +29,7 @@ from bioq.motifs import read_meme
 from bioq.runs.folder import create_run
 from bioq.runs.trained_model import load
 from bioq.runs.weights import read_tensors, save_weights
-from bioq.variants.background_file import read_background
+from bioq.variants.background.file import read_background
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 MOST_WINDOWS = 2000

@@ -386,7 +386,7 @@ def _text_of(file: Path) -> str:
 
 def _of_version_1(arrays: dict[str, Any]) -> dict[str, Any]:
     """Return the arrays of an older background, that has no ranks."""
-    kinds = ("substitution", "length_change")
+    kinds = ("substitution", "indel")
     about = json.loads(str(arrays["about"])) | {"format_version": 1}
     return {
         "about": np.array(json.dumps(about)),
@@ -439,7 +439,7 @@ def test_a_background_that_unpacks_to_gigabytes_is_refused(
 ) -> None:
     with np.load(folders.background) as opened:
         arrays = dict(opened)
-    arrays["length_change.counts"] = np.zeros((20_000, 18432), dtype=np.uint8)
+    arrays["indel.counts"] = np.zeros((20_000, 18432), dtype=np.uint8)
     with restored(folders.background, "counts"):
         with open(folders.background, "wb") as written:
             np.savez_compressed(written, **arrays)

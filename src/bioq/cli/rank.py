@@ -125,7 +125,7 @@ def apply(
         Column of the target table, such as cell: adds score_phred and top_target of each group of
         targets that have the same value in it.
     annotate
-        Copy the VCF or BCF, and add INFO fields with a value per ALT: BIOQ_RANK, and those of
+        Copy the VCF or BCF, and add INFO fields with a value per ALT: BIOQ_RANK_SCORE, and those of
         'bioq variants --annotate'.
     """
     job = VariantJob(resolve_run(run), (source, *more), genome, chrom_alias, options)

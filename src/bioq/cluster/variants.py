@@ -28,7 +28,7 @@ from bioq.runs.weights import predictions_identity
 from bioq.tables import Columns, Layout, Scores
 from bioq.tables.resume import REMEDY
 from bioq.variants import Summary, VariantJob, VariantOptions, VariantTableOptions
-from bioq.variants.background import Background
+from bioq.variants.background.reference import Background
 from bioq.variants.jobs import open_scorer, require_unseen, table_metadata
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of

@@ -50,7 +50,9 @@ class BcfWriter:
         for line in lines:
             self._header.add_line(line.decode())
         contigs = self._header.contigs
-        self._contigs = {contigs[name].id: str(name) for name in contigs}
+        # Not in a loop over `contigs`: pysam cannot do that if their numbers (IDX) have gaps.
+        names = [record["ID"] for record in self._header.records if record.type == "CONTIG"]
+        self._contigs = {contigs[name].id: str(name) for name in names}
 
     def contig(self, number: int) -> str:
         """Return the name of a contig."""

@@ -21,7 +21,7 @@ INFO = 7
 """The index of the column INFO."""
 _FIXED = (b"#CHROM", b"POS", b"ID", b"REF", b"ALT", b"QUAL", b"FILTER", b"INFO")
 _COLUMNS_LINE = re.compile(rb"#CHROM\t", re.IGNORECASE)
-_CONTIG_ID = re.compile(rb"##contig=<(?:.*,)?ID=([^,>]+)", re.IGNORECASE)
+_CONTIG_ID = re.compile(rb'##contig=<(?:[^"]*,)?ID=([^,>]+)', re.IGNORECASE)
 
 Line = tuple[bytes, bool]
 """A line with its end, and whether only its beginning was read: see `bounded_lines`."""

@@ -47,6 +47,8 @@ class Alleles:
     """What else is recorded about them, JSON values."""
     file: tuple[Path, str] | None = None
     """A VCF or BCF that can be read again, and its name in messages; None for typed variants."""
+    line: str = ""
+    """A line about alleles that BioQ has made itself, whose number the user does not know."""
 
 
 @contextlib.contextmanager
@@ -66,15 +68,20 @@ def open_alleles(
             drawn.variants,
             drawn.sha256,
             {"random_snvs": {**asdict(source), "in_cpg": drawn.in_cpg}},
+            line=f"{source.random:,} random SNVs of {names.genome.title}, seed {source.seed}; "
+            f"{drawn.in_cpg:,} of them are C>T or G>A in a CpG",
         )
         return
     if isinstance(source, AllSnvs):
         with open_all_snvs(source, names) as (snvs, regions):
+            count = len(snvs.regions)
             yield Alleles(
                 VcfContent(snvs.alleles, snvs.contigs(), VcfHeader()),
                 snvs.variants,
                 regions.sha256,
-                {"all_snvs": {"regions": len(snvs.regions), "bases": snvs.bases}},
+                {"all_snvs": {"regions": count, "bases": snvs.bases}},
+                line=f"{snvs.bases:,} bases in {count:,} region{'' if count == 1 else 's'}, "
+                f"{snvs.alleles:,} alleles",
             )
         return
     variants = _typed_variants(source, names)

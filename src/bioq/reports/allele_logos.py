@@ -18,7 +18,6 @@ from bioq.inputs.loci import allele_loci
 from bioq.interpretation import mutate_window
 from bioq.plots.interpretation import letter_heights
 from bioq.reports.top_alleles import RankedAllele
-from bioq.runs.trained_model import TrainedModel
 from bioq.variants.scoring import Scorer
 
 FLANKS_BP = 50
@@ -121,17 +120,9 @@ def allele_pair(scorer: Scorer, allele: RankedAllele, target: int) -> AllelePair
     span_bp = min(FLANKS_BP + longest, window_bp)
     genome = scorer.names.genome
     loci = allele_loci(text, site, genome, window_bp=window_bp, span_bp=span_bp)
-    model = _model_of(scorer, site.contig)
+    model = scorer.model_for(site.contig)
     explained = [_explain(scorer, model, locus, target) for locus in loci]
     return _aligned([text.ref, text.alt], loci, explained)
-
-
-def _model_of(scorer: Scorer, contig: str) -> nn.Module:
-    """Return the model that scores the alleles of a contig."""
-    if scorer.held_out is None or not isinstance(scorer.model, TrainedModel):
-        return scorer.model
-    number = scorer.names.require(contig, "held out")
-    return scorer.model.with_members(scorer.held_out.choose([number])[number])
 
 
 def _explain(

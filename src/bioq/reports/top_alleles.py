@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bioq.errors import UsageError
 from bioq.options import Range, check_types
 from bioq.tables import Columns, Scores
+from bioq.variants.columns import is_scored
 from bioq.variants.order import ranking
 
 SAMPLED = 5_000
@@ -54,7 +55,7 @@ class RankedAllele:
 
 
 class TopAlleles:
-    """An output of rows (`variants.formats.Rows`) that keeps the first `most` of their ranking.
+    """Rows of an output (`variants.outputs.formats`) that keep the first `most` of their ranking.
 
     Memory is that of `most` alleles and `SAMPLED` points, however many rows are written.
     """
@@ -69,7 +70,7 @@ class TopAlleles:
 
     def write(self, columns: Columns, scores: Scores) -> None:
         """Take rows in input order: columns and scores of a `ScoredBlock`."""
-        rows = np.flatnonzero(np.isfinite(columns["max_abs_diff"]))
+        rows = np.flatnonzero(is_scored(columns))
         self._keep(rows, columns, scores)
         self._sample(rows, columns)
         self.scored += len(rows)

@@ -17,6 +17,7 @@ from bioq.genome.notation import VariantText
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import alleles_name
 from bioq.plots.names import short_name
+from bioq.plots.numbers import probability_text, signed_text
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_ranking
 from bioq.progress import progress
@@ -25,12 +26,11 @@ from bioq.reports.page import page_template
 from bioq.reports.top_alleles import RankedAllele, TopAlleles
 from bioq.runs.trained_model import TrainedModel
 from bioq.variants import Summary, VariantJob, VariantTableOptions
+from bioq.variants.background.effect_counts import KINDS, are_indels
 from bioq.variants.columns import group_columns, groups_in
-from bioq.variants.effect_counts import KINDS
-from bioq.variants.formats import Rows
 from bioq.variants.jobs import AlsoWrite
-from bioq.variants.number_text import probability_text, signed_text
 from bioq.variants.order import by_effect
+from bioq.variants.outputs.formats import Rows
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
 
@@ -127,8 +127,8 @@ def _named(ceilings: Sequence[float]) -> list[tuple[str, float]]:
     """Return (kind, ceiling) for the page; one without a name if both kinds have the same."""
     if len(set(ceilings)) == 1 or np.isnan(ceilings).all():
         return [("", ceilings[0])] if np.isfinite(ceilings[0]) else []
-    names = ("substitutions", "indels")
-    return [(name, most) for name, most in zip(names, ceilings, strict=True) if np.isfinite(most)]
+    named = zip(KINDS, ceilings, strict=True)
+    return [(f"{kind}s", most) for kind, most in named if np.isfinite(most)]
 
 
 def _row(
@@ -148,7 +148,8 @@ def _row(
         "id": "" if text.id == "." else text.id,
         "status": "" if columns["status"] == SCORED else columns["status"],
         "phred": columns["score_phred"],
-        "at_ceiling": columns["score_phred"] >= ceilings[len(text.ref) != len(text.alt)],
+        "at_ceiling": columns["score_phred"]
+        >= ceilings[int(are_indels([text.ref], [text.alt])[0])],
         "target": columns["top_target"],
         "diff": columns["top_diff"],
         "of_top": {} if best is None else _scores_of(allele, best),

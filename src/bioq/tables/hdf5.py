@@ -7,9 +7,12 @@ AnnData: X is the first score, layers are the further scores; obs are the rows, 
 metadata are `uns["bioq"]`. Source: anndata.readthedocs.io, "On-disk format", versions 0.1.0 of
 `anndata` and `dict`, 0.2.0 of `dataframe`, `array` and `string-array`. The names of obs are the
 numbers of the rows: AnnData needs unique names, and the names in an input may repeat.
+
+HDF5 separates groups by `/`, so it is `_` in the name of a column: see `_keys`.
 """
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import h5py
 import numpy as np
 
 from bioq.dataset.targets import NAME
+from bioq.errors import UsageError
 from bioq.tables.hdf5_file import Hdf5File
 from bioq.tables.layout import NUMPY_TYPE, Columns, Layout, Scores, TableFormat
 
@@ -26,6 +30,8 @@ FORMAT_VERSION = 1
 _CHUNK_BYTES = 1 << 19
 """Below HDF5's chunk cache of 1 MB: a chunk that is filled row by row is compressed once."""
 _COLUMN_CHUNK = 4096
+_MOST_COLUMNS = 4000
+"""Their names are in an attribute, of which HDF5 stores at most 64 KB: 16 bytes each."""
 _INDEX = "_index"
 _TEXT = h5py.string_dtype("utf-8")
 
@@ -34,9 +40,15 @@ class Hdf5Writer:
     """Appends rows to HDF5 datasets that grow; only HDF5's chunk cache is in memory."""
 
     def __init__(self, path: Path, layout: Layout, *, is_anndata: bool):
+        if len(layout.columns) > _MOST_COLUMNS:
+            raise UsageError(
+                f".h5 and .h5ad have at most {_MOST_COLUMNS:,} columns beside the scores, and this "
+                f"table has {len(layout.columns):,}; write .tsv or .parquet, or fewer groups"
+            )
         self._layout = layout
         self._rows = 0
         self._opened = Hdf5File(path, libver=("earliest", "v110"))
+        self._keys = _keys(layout.columns)
         self._columns: dict[str, Any] = {}
         self._scores: dict[str, Any] = {}
         self._index: Any = None
@@ -72,15 +84,16 @@ class Hdf5Writer:
         self._file.attrs["format_version"] = FORMAT_VERSION
         self._file.attrs["metadata"] = json.dumps(dict(self._layout.metadata))
         rows, scores = self._file.create_group("rows"), self._file.create_group("scores")
-        rows.attrs["column-order"] = np.array(list(self._layout.columns), dtype=_TEXT)
+        rows.attrs["column-order"] = np.array(list(self._keys.values()), dtype=_TEXT)
         self._make_columns(rows)
         for name in self._layout.scores:
             self._scores[name] = self._make_scores(scores, name)
         targets = self._file.create_group("targets")
-        targets.attrs["column-order"] = np.array(list(self._layout.targets.columns), dtype=_TEXT)
-        for column in self._layout.targets.columns:
+        keys = _keys(map(str, self._layout.targets.columns))
+        targets.attrs["column-order"] = np.array(list(keys.values()), dtype=_TEXT)
+        for column, key in keys.items():
             values = self._layout.targets[column].astype(str).to_list()
-            targets.create_dataset(column, data=values, dtype=_TEXT)
+            targets.create_dataset(key, data=values, dtype=_TEXT)
 
     def _lay_out_anndata(self) -> None:
         _encode(self._file, "anndata", "0.1.0")
@@ -89,7 +102,7 @@ class Hdf5Writer:
             name: _encode(self._file.create_group(name), "dict", "0.1.0")
             for name in ("layers", "obsm", "varm", "obsp", "varp", "uns")
         }
-        _describe_frame(obs, _INDEX, list(self._layout.columns))
+        _describe_frame(obs, _INDEX, list(self._keys.values()))
         self._index = _encode(self._make(obs, _INDEX, _TEXT), "string-array", "0.2.0")
         self._make_columns(obs)
         for name, kind in self._layout.columns.items():
@@ -97,18 +110,18 @@ class Hdf5Writer:
         for number, name in enumerate(self._layout.scores):
             group, key = (self._file, "X") if number == 0 else (groups["layers"], name)
             self._scores[name] = _encode(self._make_scores(group, key), "array", "0.2.0")
-        columns = [str(column) for column in self._layout.targets.columns]
-        _describe_frame(var, NAME, [column for column in columns if column != NAME])
-        for column in columns:
+        keys = _keys(map(str, self._layout.targets.columns))
+        _describe_frame(var, NAME, [key for key in keys.values() if key != NAME])
+        for column, key in keys.items():
             values = self._layout.targets[column].astype(str).to_list()
-            _encode(var.create_dataset(column, data=values, dtype=_TEXT), "string-array", "0.2.0")
+            _encode(var.create_dataset(key, data=values, dtype=_TEXT), "string-array", "0.2.0")
         text = json.dumps(dict(self._layout.metadata))
         _encode(groups["uns"].create_dataset("bioq", data=text, dtype=_TEXT), "string", "0.2.0")
 
     def _make_columns(self, group: Any) -> None:
         for name, kind in self._layout.columns.items():
             dtype = _TEXT if kind == "text" else np.dtype(NUMPY_TYPE[kind])
-            self._columns[name] = self._make(group, name, dtype)
+            self._columns[name] = self._make(group, self._keys[name], dtype)
 
     def _make(self, group: Any, name: str, dtype: Any) -> Any:
         return group.create_dataset(
@@ -128,6 +141,23 @@ class Hdf5Writer:
             compression="gzip",
             compression_opts=1,
         )
+
+
+def _keys(names: Iterable[str]) -> dict[str, str]:
+    """Return {name of a column: its name in the file}: `/` becomes `_`, and if that is another
+    column's name, the second ends in `_2`."""
+    kept = list(names)
+    taken = {name for name in kept if "/" not in name}
+    keys = {}
+    for name in kept:
+        stem = key = "_" if name == "." else name.replace("/", "_")
+        number = 1
+        while key != name and key in taken:
+            number += 1
+            key = f"{stem}_{number}"
+        taken.add(key)
+        keys[name] = key
+    return keys
 
 
 def _encode(item: Any, kind: str, version: str) -> Any:

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,13 +58,12 @@ COLUMN_MEANING: Mapping[str, str] = {
 
 RANKING = (TOP_TARGET, TOP_DIFF, SCORE_PHRED, BACKGROUND_N)
 """The columns that are computed with the scores, from all targets of a run."""
-_MOST_VALUES = 3
 
-Rows = npt.NDArray[np.int64]
-"""Rows of a target table."""
+TargetNumbers = npt.NDArray[np.int64]
+"""Numbers of targets: rows of a target table."""
 
 
-def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, Rows]:
+def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, TargetNumbers]:
     """Return {value of a column of a target table: the targets that have it}, in table order.
 
     A target whose cell is empty is in no group; without a column there is no group. Raises
@@ -104,6 +104,12 @@ def with_groups(groups: Iterable[str]) -> dict[str, Kind]:
         phred, top = group_columns(group)
         columns |= {phred: "number", top: "text"}
     return columns
+
+
+def is_scored(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+    """Return which alleles have scores, from their columns."""
+    scored: npt.NDArray[np.bool_] = np.isfinite(columns["max_abs_diff"])
+    return scored
 
 
 def empty_column(kind: Kind, rows: int) -> npt.NDArray[np.generic]:

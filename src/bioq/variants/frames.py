@@ -13,9 +13,7 @@ from bioq.options import of_type, path_to, text, text_list
 from bioq.runs.folder import report_other_genome
 from bioq.runs.trained_model import TrainedModel, require_module
 from bioq.tables.layout import NUMPY_TYPE
-from bioq.variants.background import Background
-from bioq.variants.background_file import read_background
-from bioq.variants.run_background import NO_BACKGROUND, run_background
+from bioq.variants.background.of_run import open_background
 from bioq.variants.scoring import Scorer, VariantOptions
 
 
@@ -66,7 +64,8 @@ def score_variants(
                 chrom_alias=chrom_alias,
             )
         return
-    known = _background(model, background)
+    given = None if background is None else path_to("background", background)
+    known = open_background(given, model.folder if isinstance(model, TrainedModel) else None)
     if isinstance(model, TrainedModel):
         report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
@@ -78,11 +77,3 @@ def score_variants(
             columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
             frames.append(pd.DataFrame(values, columns=columns))
         yield pd.concat(frames, axis=1)
-
-
-def _background(model: nn.Module, given: str | Path | None) -> Background | None:
-    """Return the background that was given, by default that of the model's run; None without."""
-    file = None if given is None else path_to("background", given)
-    if file is None and isinstance(model, TrainedModel) and model.folder is not None:
-        file = run_background(model.folder)
-    return None if file is None or file == NO_BACKGROUND else read_background(file)

@@ -17,23 +17,27 @@ from bioq.genome.alleles import STATUSES
 from bioq.genome.builds import different_genomes
 from bioq.genome.named import file_given
 from bioq.genome.vcf import VcfContent
-from bioq.genome.vcf_index import index_files
 from bioq.inputs import Alleles, AlleleSource, AllSnvs, RandomSnvs, alleles_name, open_alleles
 from bioq.models.device import choose_device
 from bioq.progress import duration, progress, say
 from bioq.runs.folder import BACKGROUND, files_of_run, read_config, report_other_genome
 from bioq.runs.held_out import held_out
 from bioq.runs.trained_model import load
-from bioq.variants.background import Background
-from bioq.variants.background_file import read_background, write_background
-from bioq.variants.columns import COLUMN_MEANING
-from bioq.variants.effect_counts import KINDS, counting, length_changes
-from bioq.variants.formats import Rows
-from bioq.variants.indexed import may_have_index, with_index
+from bioq.variants.background.effect_counts import KINDS, are_indels, counting
+from bioq.variants.background.file import read_background, write_background
+from bioq.variants.background.reference import Background
+from bioq.variants.columns import COLUMN_MEANING, is_scored
+from bioq.variants.outputs.formats import Rows
+from bioq.variants.outputs.indexed import possible_indexes
+from bioq.variants.outputs.table import (
+    VariantTableOptions,
+    open_rows,
+    require_ending,
+    variant_files,
+)
 from bioq.variants.scores import MEANING
 from bioq.variants.scoring import ScoredBlock, Scorer, VariantOptions
 from bioq.variants.summary import Summary, summary_of
-from bioq.variants.table import VariantTableOptions, open_rows, require_ending, variant_files
 
 AlsoWrite = Callable[[Scorer, VcfContent], contextlib.AbstractContextManager[Rows]]
 """Opens one more output of the alleles that a scorer scores: it gets the rows of the table, with
@@ -97,13 +101,9 @@ def write_variants(
         contigs = contigs_of(scorer.names, alleles.content)
         with contextlib.ExitStack() as outputs:
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
-            opened = open_rows(out, layout, table, contigs, alleles.file)
-            if is_all_snvs:
-                if table.format == "table":
-                    opened = with_index(out, opened, contigs)
-                say(_about_all_snvs(alleles))
+            opened = open_rows(out, layout, table, contigs, alleles.file, is_indexed=is_all_snvs)
             rows = outputs.enter_context(opened)
-            for block in _blocks(scorer, alleles, tells_time=is_all_snvs):
+            for block in _blocks(scorer, alleles):
                 chosen = {name: block.scores[name] for name in names}
                 rows.write(block.columns, block.scores if table.long else chosen)
                 if more is not None:
@@ -121,18 +121,15 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         raise UsageError(f"{out}: expected a name that ends in .npz")
     refuse_input(out, *job.inputs())
     require_absent(out, force=force)
-    is_random = isinstance(job.source, RandomSnvs)
     with (
         open_scorer(job) as scorer,
         open_alleles(job.source, scorer.names) as alleles,
         counting(out, len(scorer.targets), alleles.content.alleles) as effects,
     ):
-        if is_random:
-            say(_about_random(alleles, scorer.names.genome))
-        for block in _blocks(scorer, alleles, tells_time=is_random):
-            scored = block.columns["max_abs_diff"] >= 0  # NaN if the allele was not scored
-            lengths = length_changes(block.columns["ref"][scored], block.columns["alt"][scored])
-            effects.add({name: each[scored] for name, each in block.scores.items()}, lengths)
+        for block in _blocks(scorer, alleles):
+            scored = is_scored(block.columns)
+            indels = are_indels(block.columns["ref"][scored], block.columns["alt"][scored])
+            effects.add({name: each[scored] for name, each in block.scores.items()}, indels)
         about = {
             **_provenance(scorer, job.source),
             **alleles.about,
@@ -209,35 +206,19 @@ def _compare_genomes(background: Background, genome: Genome) -> None:
         )
 
 
-def _about_random(alleles: Alleles, genome: Genome) -> str:
-    """Return a line about the random SNVs of a background."""
-    drawn = alleles.about["random_snvs"]
-    return (
-        f"{drawn['random']:,} random SNVs of {genome.title}, seed {drawn['seed']}; "
-        f"{drawn['in_cpg']:,} of them are C>T or G>A in a CpG"
-    )
-
-
-def _about_all_snvs(alleles: Alleles) -> str:
-    """Return a line about the SNVs of regions."""
-    about = alleles.about["all_snvs"]
-    regions = about["regions"]
-    return (
-        f"{about['bases']:,} bases in {regions:,} region{'' if regions == 1 else 's'}, "
-        f"{alleles.content.alleles:,} alleles"
-    )
-
-
-def _blocks(scorer: Scorer, alleles: Alleles, *, tells_time: bool = False) -> Iterator[ScoredBlock]:
-    """Yield the scored alleles; with `tells_time`, say after the first block how long all take."""
+def _blocks(scorer: Scorer, alleles: Alleles) -> Iterator[ScoredBlock]:
+    """Yield the scored alleles. If BioQ has made them, say how many they are and, after the first
+    block, how long all take."""
     total = alleles.content.alleles
+    if alleles.line:
+        say(alleles.line)
     started = time.monotonic()
     with progress("variants", total, "alleles") as advance:
         for number, block in enumerate(scorer.score(alleles.read())):
             yield block
             size = len(block.columns["chrom"])
             advance(size)
-            if tells_time and number == 0 and size < total:
+            if alleles.line and number == 0 and size < total:
                 seconds = (time.monotonic() - started) * total / size
                 say(f"{total:,} alleles take about {duration(seconds)}")
 
@@ -287,15 +268,14 @@ def _provenance(scorer: Scorer, source: AlleleSource) -> dict[str, Any]:
 
 
 def check_output(job: VariantJob, out: Path, table: VariantTableOptions, *, force: bool) -> None:
+    """Raise UsageError if a job cannot write an output, or a file of it exists or is an input."""
     require_ending(out, table)
-    has_index = table.annotate
-    if isinstance(job.source, AllSnvs):
-        if table.annotate:
-            raise UsageError(
-                "--annotate copies the records of a VCF, and --all-snvs has none; run without "
-                "--annotate: an output that ends in .vcf.gz has one line per SNV"
-            )
-        has_index = may_have_index(out)
-    for file in [*variant_files(out, table), *(index_files(out) if has_index else [])]:
+    if table.annotate and isinstance(job.source, AllSnvs):
+        raise UsageError(
+            "--annotate copies the records of a VCF, and --all-snvs has none; run without "
+            "--annotate: an output that ends in .vcf.gz has one line per SNV"
+        )
+    indexes = possible_indexes(out) if table.format == "table" else []
+    for file in [*variant_files(out, table), *indexes]:
         refuse_input(file, *job.inputs(), table.background_file)
         require_absent(file, force=force)

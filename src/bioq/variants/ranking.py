@@ -8,17 +8,17 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError
-from bioq.variants.background import REMEDY, Background, Comparison, Kinds
+from bioq.variants.background.ranks import Above, Phreds, ranked
+from bioq.variants.background.reference import REMEDY, Background, Comparison, Kinds
 from bioq.variants.columns import (
     BACKGROUND_N,
     SCORE_PHRED,
     TOP_DIFF,
     TOP_TARGET,
-    Rows,
+    TargetNumbers,
     group_columns,
     groups_of,
 )
-from bioq.variants.ranks import Above, Phreds, ranked
 from bioq.variants.scores import ScoreArray
 
 Column = npt.NDArray[Any]
@@ -34,7 +34,7 @@ class Ranking:
     def __init__(
         self,
         table: pd.DataFrame,
-        chosen: Rows,
+        chosen: TargetNumbers,
         *,
         group_by: str | None = None,
         background: Background | None = None,
@@ -56,7 +56,7 @@ class Ranking:
         ]
 
     def columns(
-        self, diff: ScoreArray, comparison: Comparison | None, changes_length: Kinds
+        self, diff: ScoreArray, comparison: Comparison | None, indels: Kinds
     ) -> dict[str, Column]:
         """Return the columns of alleles, from the diffs of all targets, `(alleles, targets)`."""
         above = None if comparison is None else comparison.above
@@ -67,13 +67,15 @@ class Ranking:
             if top == TOP_TARGET:
                 columns[TOP_DIFF] = diff[np.arange(len(diff)), found]
             if fewest is not None:
-                columns[phred] = ranked(phreds, fewest, changes_length)
+                columns[phred] = ranked(phreds, fewest, indels)
         if comparison is not None:
             columns[BACKGROUND_N] = comparison.variants
         return columns
 
 
-def _top_targets(diff: ScoreArray, targets: Rows, above: Above | None) -> tuple[Rows, Above | None]:
+def _top_targets(
+    diff: ScoreArray, targets: TargetNumbers, above: Above | None
+) -> tuple[TargetNumbers, Above | None]:
     """Return the top target of each allele among some targets, as rows of the target table, and the
     number of background variants above it there.
 
@@ -85,11 +87,13 @@ def _top_targets(diff: ScoreArray, targets: Rows, above: Above | None) -> tuple[
         among = above[:, targets]
         fewest = among.min(axis=1)
         size = np.where(among == fewest[:, None], size, -1)
-    found: Rows = targets[size.argmax(axis=1)]
+    found: TargetNumbers = targets[size.argmax(axis=1)]
     return found, fewest
 
 
-def _phreds(background: Background | None, targets: Rows, group_by: str | None) -> list[Phreds]:
+def _phreds(
+    background: Background | None, targets: TargetNumbers, group_by: str | None
+) -> list[Phreds]:
     """Return `Background.phreds`; none without a background."""
     if background is None:
         return []

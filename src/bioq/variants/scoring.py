@@ -43,7 +43,8 @@ from bioq.runs.trained_model import (
     require_module,
 )
 from bioq.tables import Layout
-from bioq.variants.background import Background, require_same_model
+from bioq.variants.background.effect_counts import are_indels
+from bioq.variants.background.reference import Background, require_same_model
 from bioq.variants.columns import (
     COLUMNS,
     RANKING,
@@ -52,7 +53,6 @@ from bioq.variants.columns import (
     empty_column,
     with_groups,
 )
-from bioq.variants.effect_counts import length_changes
 from bioq.variants.ranking import Ranking
 from bioq.variants.scores import ScoreArray, compare, score_names, spread
 
@@ -147,7 +147,7 @@ class Scorer:
         `snv`, and of these `next` and `previous` where it has REF beside POS."""
         self.ranked: Counter[str] = Counter()
         """Of the alleles so far that have a rank: `highest` with the largest that the background
-        can give, `length_change` whose REF and ALT differ in length."""
+        can give, and `indel`."""
 
     @property
     def counters(self) -> Mapping[str, Counter[str]]:
@@ -210,29 +210,29 @@ class Scorer:
         }
         # float32, as the scores: in text the same digits as diff:TARGET
         ranking[TOP_DIFF] = ranking[TOP_DIFF].astype(np.float32)
-        lengths = length_changes((each.ref for each in block), (each.alt for each in block))
+        indels = are_indels((each.ref for each in block), (each.alt for each in block))
         for model, rows in self._models(sites, scored):
             computed = self._scores(
                 model, [sites[row] for row in rows], [windows[row] for row in rows]
             )
             comparison = None
             if self.background is not None:
-                comparison = self.background.compare(computed, lengths[rows])
+                comparison = self.background.compare(computed, indels[rows])
                 computed |= comparison.scores
             for name, values in computed.items():
                 scores[name][rows] = values[:, self.chosen]
-            ranked = self._ranking.columns(computed["diff"], comparison, lengths[rows])
+            ranked = self._ranking.columns(computed["diff"], comparison, indels[rows])
             for name, column in ranked.items():
                 ranking[name][rows] = column
-        self._count_ranks(ranking[SCORE_PHRED], lengths)
+        self._count_ranks(ranking[SCORE_PHRED], indels)
         columns = self._columns(block, sites, statuses, scored, scores["diff"])
         return ScoredBlock(columns | ranking, scores)
 
-    def _count_ranks(self, phreds: npt.NDArray[Any], changes_length: npt.NDArray[np.bool_]) -> None:
+    def _count_ranks(self, phreds: npt.NDArray[Any], indels: npt.NDArray[np.bool_]) -> None:
         if self.background is not None:
-            most = np.array(self.background.most_phreds())[changes_length.astype(np.int64)]
-            lengths = int((changes_length & ~np.isnan(phreds)).sum())
-            self.ranked.update(highest=int((phreds >= most).sum()), length_change=lengths)
+            most = np.array(self.background.most_phreds())[indels.astype(np.int64)]
+            ranked_indels = int((indels & ~np.isnan(phreds)).sum())
+            self.ranked.update(highest=int((phreds >= most).sum()), indel=ranked_indels)
 
     def _is_scored(self, site: AlleleSite) -> bool:
         wanted = site.status != SWAPPED or self.options.score_swapped
@@ -242,13 +242,26 @@ class Scorer:
         self, sites: list[AlleleSite], scored: list[int]
     ) -> Iterable[tuple[nn.Module, list[int]]]:
         """Return models, and the rows of the alleles that each of them scores."""
-        if self.held_out is None or not isinstance(self.model, TrainedModel):
-            return [(self.model, scored)] if scored else []
-        rows_of: dict[tuple[int, ...], list[int]] = {}
+        rows_of: dict[tuple[int, ...] | None, list[int]] = {}
         for row in scored:
-            number = self.names.require(sites[row].contig, "held out")
-            rows_of.setdefault(self.held_out.choose([number])[number], []).append(row)
-        return [(self.model.with_members(members), rows) for members, rows in rows_of.items()]
+            rows_of.setdefault(self._members_for(sites[row].contig), []).append(row)
+        return [(self._with_members(members), rows) for members, rows in rows_of.items()]
+
+    def model_for(self, contig: str) -> nn.Module:
+        """Return the model that scores the alleles of a contig of the genome."""
+        return self._with_members(self._members_for(contig))
+
+    def _members_for(self, contig: str) -> tuple[int, ...] | None:
+        """Return the members that score the alleles of a contig; None for the complete model."""
+        if self.held_out is None:
+            return None
+        number = self.names.require(contig, "held out")
+        return self.held_out.choose([number])[number]
+
+    def _with_members(self, members: tuple[int, ...] | None) -> nn.Module:
+        if members is None or not isinstance(self.model, TrainedModel):
+            return self.model
+        return self.model.with_members(members)
 
     def _scores(
         self, model: nn.Module, sites: list[AlleleSite], windows: list[AlleleWindows]

@@ -265,7 +265,7 @@ def summary_of(scorer: Scorer, content: VcfContent) -> Summary:
         contigs=content.contigs,
         scored=sum(scorer.statuses[name] for name in scored),
         compared=compared,
-        rank_doubts="" if background is None else background.doubts(scorer.ranked["length_change"]),
+        rank_doubts="" if background is None else background.doubts(scorer.ranked["indel"]),
     )
 
 

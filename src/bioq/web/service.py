@@ -30,10 +30,10 @@ from bioq.options import whole_number
 from bioq.progress import say
 from bioq.runs.folder import RunConfig, other_genome
 from bioq.runs.trained_model import TrainedModel, fingerprint_of, load
-from bioq.variants import Background, VariantOptions, read_background
-from bioq.variants.background import require_same_model
+from bioq.variants import Background, VariantOptions
+from bioq.variants.background.of_run import NO_BACKGROUND, open_background
+from bioq.variants.background.reference import require_same_model
 from bioq.variants.jobs import report_background
-from bioq.variants.run_background import NO_BACKGROUND, chosen_background
 from bioq.variants.scores import score_names
 from bioq.variants.scoring import Scorer
 from bioq.variants.summary import summary_of
@@ -324,12 +324,10 @@ def _background(
         if given not in (None, NO_BACKGROUND):
             raise UsageError(f"--background {given}: variants need a genome; add --genome")
         return None
-    file = chosen_background(given, run)
-    if file == NO_BACKGROUND:
-        return None
-    background = read_background(file)
-    require_same_model(background, fingerprint_of(model), list(model.targets[NAME]))
-    report_background(background, run, genome, VariantOptions())
+    background = open_background(given, run)
+    if background is not None:
+        require_same_model(background, fingerprint_of(model), list(model.targets[NAME]))
+        report_background(background, run, genome, VariantOptions())
     return background
 
 

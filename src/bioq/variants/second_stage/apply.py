@@ -10,10 +10,11 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import refuse_input
 from bioq.genome import ContigNames
+from bioq.genome.bigwig import Track, open_tracks
 from bioq.inputs import open_alleles
 from bioq.progress import progress
 from bioq.tables import Kind, Layout
-from bioq.variants.columns import RANK_SCORE
+from bioq.variants.columns import RANK_MEANING, RANK_SCORE, is_scored
 from bioq.variants.jobs import (
     VariantJob,
     check_output,
@@ -21,12 +22,17 @@ from bioq.variants.jobs import (
     open_scorer,
     table_metadata,
 )
+from bioq.variants.outputs.table import VariantTableOptions, open_rows
 from bioq.variants.scoring import ScoredBlock
-from bioq.variants.second_stage.features import features_of, is_scored, span_of
-from bioq.variants.second_stage.rank_file import Rank, read_rank, require_same_model
-from bioq.variants.second_stage.tracks import Track, open_tracks
+from bioq.variants.second_stage.features import features_of, span_of
+from bioq.variants.second_stage.rank_file import (
+    FOLDER_KIND,
+    RANK_FILE,
+    Rank,
+    read_rank,
+    require_same_model,
+)
 from bioq.variants.summary import Summary, summary_of
-from bioq.variants.table import VariantTableOptions, open_rows
 
 
 def apply_rank(
@@ -40,7 +46,7 @@ def apply_rank(
 ) -> Summary:
     """Write the alleles of a VCF with `rank_score`, the probability that an allele is one of the
     positives of a fit: one row per allele, the columns of `bioq variants` and no scores of targets;
-    to annotate, the VCF with the field BIOQ_RANK and those of the columns.
+    to annotate, the VCF with the field BIOQ_RANK_SCORE and those of the columns.
 
     `folder` was written by `fit_rank` with the same run; `tracks` are its tracks, in any order.
     Raises BioqError for malformed input and for another run or other tracks.
@@ -51,7 +57,7 @@ def apply_rank(
             "rank apply writes the score of the fit, of all targets and members; run "
             "'bioq variants' for --targets, --scores, --held-out and --format"
         )
-    refuse_input(out, *tracks)
+    refuse_input(out, *tracks, *(folder / name for name in (RANK_FILE, *FOLDER_KIND.names)))
     check_output(job, out, table, force=force)
     rank = read_rank(folder)
     with (
@@ -63,6 +69,7 @@ def apply_rank(
         _compare_options(folder, rank, job)
         ordered = _in_order(folder, rank, opened)
         metadata = table_metadata(scorer, job.source, ()) | {"rank": folder.name}
+        metadata["columns"][RANK_SCORE] = RANK_MEANING
         columns: dict[str, Kind] = {**scorer.columns, RANK_SCORE: "number"}
         layout = Layout(columns, scorer.targets, (), metadata)
         contigs = contigs_of(scorer.names, alleles.content)
@@ -81,7 +88,7 @@ def _rank_scores(
     block: ScoredBlock, rank: Rank, names: ContigNames, tracks: Sequence[Track]
 ) -> npt.NDArray[np.float64]:
     """Return rank_score of the alleles of a block; NaN for alleles that were not scored."""
-    scored = is_scored(block)
+    scored = is_scored(block.columns)
     result = np.full(len(scored), np.nan)
     if scored.any():
         spans = [span_of(names, block.columns, row) for row in np.flatnonzero(scored).tolist()]

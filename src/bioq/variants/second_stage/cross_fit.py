@@ -70,8 +70,8 @@ def divide(contig: Numbers, position: Numbers, labels: Labels) -> Folds:
     weight = np.where(labels, 1 / labels.sum(), 1 / (~labels).sum())[order]
     of_block = np.bincount(blocks[order], weight)
     middle = (of_block.cumsum() - of_block / 2) / of_block.sum()
-    stretch = np.unique(np.minimum(middle * MOST_FOLDS, MOST_FOLDS - 1).astype(np.int64),
-                        return_inverse=True)[1]  # fmt: skip
+    fifth = np.minimum(middle * MOST_FOLDS, MOST_FOLDS - 1).astype(np.int64)
+    stretch = np.unique(fifth, return_inverse=True)[1]
     folds = int(stretch.max()) + 1
     if folds < FEWEST_FOLDS:
         raise BioqError(

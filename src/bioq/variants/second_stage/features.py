@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.genome import ContigNames
+from bioq.genome.bigwig import Track
+from bioq.variants.columns import is_scored
 from bioq.variants.scoring import ScoredBlock
-from bioq.variants.second_stage.tracks import Track
 
 SCORES = ("diff", "log2_odds_ratio")
 """The scores whose absolute values are features."""
@@ -20,12 +21,6 @@ def feature_names(targets: Sequence[str], tracks: Sequence[str]) -> list[str]:
     """Return the name of every feature, in order."""
     of_targets = [f"|{score}|:{target}" for score in SCORES for target in targets]
     return [*of_targets, *(f"track:{name}" for name in tracks), *(f"missing:{n}" for n in tracks)]
-
-
-def is_scored(block: ScoredBlock) -> npt.NDArray[np.bool_]:
-    """Return which alleles of a block have scores."""
-    scored: npt.NDArray[np.bool_] = np.isfinite(block.columns["max_abs_diff"])
-    return scored
 
 
 def span_of(names: ContigNames, columns: Any, row: int) -> Span:
@@ -44,7 +39,7 @@ def features_of(
     The block has the scores of all targets. A track has NaN where it has no value, and 1 in its
     feature `missing`.
     """
-    scored = is_scored(block)
+    scored = is_scored(block.columns)
     of_tracks = np.array(
         [[track.value(*span) for track in tracks] for span in spans], dtype=np.float32
     ).reshape(len(spans), len(tracks))

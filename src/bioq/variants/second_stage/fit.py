@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,15 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.files import new_folder, refuse_input, require_absent
+from bioq.genome.bigwig import open_tracks
+from bioq.genome.gene_starts import read_starts
 from bioq.inputs import open_alleles
 from bioq.tables import Kind, Layout, open_table
-from bioq.variants.columns import RANK_SCORE
+from bioq.variants.columns import COLUMNS, RANK_SCORE
 from bioq.variants.jobs import VariantJob, open_scorer
+from bioq.variants.outputs.table import VariantTableOptions
 from bioq.variants.second_stage.cross_fit import CrossFit, Folds, cross_fit, divide
 from bioq.variants.second_stage.features import SCORES
-from bioq.variants.second_stage.genes import read_starts
-from bioq.variants.second_stage.joined import IN_BOTH, REPEATED, USED, Joined, join
 from bioq.variants.second_stage.logistic import Floats
 from bioq.variants.second_stage.quality import (
     Quality,
@@ -33,12 +34,23 @@ from bioq.variants.second_stage.rank_file import (
     Rank,
     write_rank,
 )
-from bioq.variants.second_stage.sets import ALLELE, AlleleSet, read_set
-from bioq.variants.second_stage.tracks import open_tracks
+from bioq.variants.second_stage.sets import (
+    ALLELE,
+    IN_BOTH,
+    REPEATED,
+    USED,
+    AlleleSet,
+    Joined,
+    join,
+    read_set,
+)
 from bioq.variants.summary import Summary
-from bioq.variants.table import VariantTableOptions
 
-_KIND_OF: Mapping[str, Kind] = {"pos": "integer"}
+_KINDS_OF_QUALITY: Mapping[str, Kind] = {
+    **dict.fromkeys(("score", "part"), "text"),
+    **dict.fromkeys(("positives", "negatives"), "integer"),
+}
+"""Of the other columns: number."""
 
 
 @dataclass(frozen=True)
@@ -196,28 +208,25 @@ def _write_held_out(
     columns["fold"], columns[RANK_SCORE] = np.full((2, len(use)), np.nan)
     columns["fold"][rows] = folds.of_allele + 1
     columns[RANK_SCORE][rows] = held_out
-    kinds: dict[str, Kind] = {name: _KIND_OF.get(name, "text") for name in ALLELE}
+    kinds: dict[str, Kind] = {name: COLUMNS[name] for name in ALLELE}
     kinds |= {"label": "integer", "use": "text", "fold": "number", RANK_SCORE: "number"}
     with open_table(path, Layout(kinds, pd.DataFrame({NAME: []}))) as table:
         table.write(columns)
 
 
 def _write_qualities(path: Path, found: Sequence[Quality]) -> None:
-    """Write a row per score and part of the genome."""
-    columns: dict[str, list[Any]] = {}
-    for quality in found:
-        for name, value in asdict(quality).items():
-            if isinstance(value, tuple):
-                stem = name.removesuffix("_interval")
-                columns.setdefault(f"{stem}_low", []).append(value[0])
-                columns.setdefault(f"{stem}_high", []).append(value[1])
-            else:
-                columns.setdefault(name, []).append(value)
-    kinds: dict[str, Kind] = {
-        name: "text" if name in ("score", "part") else
-        "integer" if name in ("positives", "negatives") else "number"
-        for name in columns
-    }  # fmt: skip
+    """Write a row per score and part of the genome; an interval has two columns."""
+    kinds: dict[str, Kind] = {}
+    columns: dict[str, Any] = {}
+    for name in (each.name for each in fields(Quality)):
+        values = [getattr(quality, name) for quality in found]
+        if name.endswith("_interval"):
+            for number, ending in enumerate(("low", "high")):
+                column = f"{name.removesuffix('_interval')}_{ending}"
+                kinds[column] = "number"
+                columns[column] = np.array([value[number] for value in values])
+        else:
+            kinds[name] = _KINDS_OF_QUALITY.get(name, "number")
+            columns[name] = np.array(values, dtype=object if kinds[name] == "text" else None)
     with open_table(path, Layout(kinds, pd.DataFrame({NAME: []}))) as table:
-        table.write({name: np.array(values, dtype=object if kinds[name] == "text" else None)
-                     for name, values in columns.items()})  # fmt: skip
+        table.write(columns)

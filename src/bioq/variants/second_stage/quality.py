@@ -2,7 +2,7 @@
 properties the two sets differ."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -92,23 +92,14 @@ def qualities(
     found = [ours.quality]
     for name, values in _plain_scores(properties, tracks, labels):
         plain = _measure(name, "all", labels, values, folds.blocks)
-        low, high = _interval_of_gain(ours, plain)
-        gain = ours.quality.average_precision - plain.quality.average_precision
-        is_constant = bool((values == values[0]).all())
-        one = plain.quality
-        intervals = (
-            (_UNKNOWN, _UNKNOWN)
-            if is_constant
-            else (one.roc_auc_interval, one.average_precision_interval)
+        one = replace(
+            plain.quality,
+            gain=ours.quality.average_precision - plain.quality.average_precision,
+            gain_interval=_interval_of_gain(ours, plain),
         )
-        found.append(
-            Quality(
-                *(one.score, one.part, one.positives, one.negatives),
-                *(one.roc_auc, intervals[0], one.average_precision, intervals[1]),
-                gain=gain,
-                gain_interval=(low, high),
-            )
-        )
+        if (values == values[0]).all():
+            one = replace(one, roc_auc_interval=_UNKNOWN, average_precision_interval=_UNKNOWN)
+        found.append(one)
     return found
 
 

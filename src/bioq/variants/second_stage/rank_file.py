@@ -33,13 +33,18 @@ class _Feature(TypedDict):
     weight: float
 
 
+class _Options(TypedDict):
+    strands: Line
+    indel: Line
+
+
 class _Content(TypedDict):
     """The content of rank.json, the part that is read."""
 
     model: Line
     targets: list[Line]
     tracks: list[_Track]
-    options: dict[str, Any]
+    options: _Options
     features: list[_Feature]
     intercept: float
     penalty: float
@@ -111,7 +116,7 @@ def read_rank(folder: Path) -> Rank:
         model=content["model"],
         targets=tuple(content["targets"]),
         tracks=tuple((track["name"], track["sha256"]) for track in content["tracks"]),
-        options=content["options"],
+        options={name: content["options"][name] for name in _Options.__annotations__},
         scaling=Scaling(_numbers(content, "mean"), _numbers(content, "scale")),
         fit=Fit(content["penalty"], _numbers(content, "weight"), content["intercept"]),
     )

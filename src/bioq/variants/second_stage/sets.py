@@ -1,4 +1,5 @@
-"""The positives and the negatives: their features, and the properties by which sets may differ."""
+"""The positives and the negatives: their features, the properties by which sets may differ, and
+the use of every allele in a fit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,21 +9,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bioq.errors import BioqError
 from bioq.genome import ContigNames
+from bioq.genome.bigwig import Track
+from bioq.genome.gene_starts import Starts
+from bioq.genome.vcf_frequencies import read_frequencies
 from bioq.inputs import Alleles, alleles_name
 from bioq.progress import progress
-from bioq.variants.columns import SCORE_PHRED
+from bioq.variants.background.effect_counts import are_indels
+from bioq.variants.columns import SCORE_PHRED, is_scored
 from bioq.variants.scoring import Scorer
-from bioq.variants.second_stage.features import Span, features_of, is_scored, span_of
-from bioq.variants.second_stage.frequencies import read_frequencies
-from bioq.variants.second_stage.genes import Starts
-from bioq.variants.second_stage.tracks import Track
+from bioq.variants.second_stage.cross_fit import Features, Labels, Numbers
+from bioq.variants.second_stage.features import Span, features_of, span_of
 from bioq.variants.summary import Summary, summary_of
 
 ALLELE = ("chrom", "pos", "id", "ref", "alt", "status")
 """The columns of an allele that are kept."""
 FREQUENCY, DISTANCE, GC, INDEL = "allele frequency", "distance to TSS", "GC", "indel"
 LARGEST = "max |diff|"
+FEWEST = 20
+"""Positives, and negatives, of a fit: with fewer, a fold has 2 or 3 and its scores are chance."""
+USED, NOT_SCORED, REPEATED, IN_BOTH = "used", "not scored", "repeated", "in both sets"
+USES = (USED, NOT_SCORED, REPEATED, IN_BOTH)
 Values = npt.NDArray[np.float64]
 
 
@@ -66,7 +74,7 @@ def read_set(
     masks, features, spans = [], [], []
     with progress(source.name, alleles.content.alleles, "alleles") as advance:
         for block in scorer.score(alleles.read()):
-            scored = is_scored(block)
+            scored = is_scored(block.columns)
             rows = np.flatnonzero(scored).tolist()
             of_block = [span_of(scorer.names, block.columns, row) for row in rows]
             features.append(features_of(block, of_block, tracks))
@@ -104,11 +112,10 @@ def _properties(
     starts: Starts | None,
 ) -> dict[str, Values]:
     """Return the properties that follow from the position and the alleles."""
-    lengths = zip(columns["ref"][scored], columns["alt"][scored], strict=True)
     distances = [float("nan") if starts is None else starts.distance(*span[:2]) for span in spans]
     return {
         GC: np.array([_gc(names, window_bp, contig, start) for contig, start, _ in spans]),
-        INDEL: np.array([float(len(ref) != len(alt)) for ref, alt in lengths]),
+        INDEL: are_indels(columns["ref"][scored], columns["alt"][scored]).astype(np.float64),
         DISTANCE: np.array(distances),
     }
 
@@ -121,3 +128,57 @@ def _gc(names: ContigNames, window_bp: int, contig: str, start: int) -> float:
     count = np.bincount(codes, minlength=5)
     known = int(count[:4].sum())
     return float(count[1] + count[2]) / known if known else float("nan")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The alleles that a fit uses: the positives, then the negatives."""
+
+    uses: Sequence[npt.NDArray[Any]]
+    """For each set the use of every allele, one of `USES`."""
+    features: Features
+    labels: Labels
+    contig: Numbers
+    position: Numbers
+    properties: Mapping[str, Values]
+
+
+def join(sets: Sequence[AlleleSet]) -> Joined:
+    """Join positives and negatives. The first of several equal alleles is used, so an allele that
+    is in both sets is a positive.
+
+    Raises BioqError if a set has fewer than `FEWEST` alleles to use.
+    """
+    first_in: dict[tuple[int, int, str, str], int] = {}
+    uses, kept = [], []
+    for number, each in enumerate(sets):
+        use = np.full(len(each.scored), NOT_SCORED, dtype=object)
+        of_scored = []
+        for key in each.allele_keys():
+            of_scored.append(
+                USED if key not in first_in else REPEATED if first_in[key] == number else IN_BOTH
+            )
+            first_in.setdefault(key, number)
+        use[each.scored] = of_scored
+        uses.append(use)
+        kept.append(use[each.scored] == USED)
+    for each, use, name in zip(sets, uses, ("positives", "negatives"), strict=True):
+        count = int((use == USED).sum())
+        if count < FEWEST:
+            others = (f"{int((use == other).sum()):,} {other}" for other in USES[1:])
+            raise BioqError(
+                f"{each.source}: has {count:,} alleles for the {name} ({', '.join(others)}); "
+                f"expected {FEWEST} or more"
+            )
+    pairs = list(zip(sets, kept, strict=True))
+    return Joined(
+        uses=uses,
+        features=np.concatenate([each.features[rows] for each, rows in pairs]),
+        labels=np.repeat([True, False], [int(rows.sum()) for rows in kept]),
+        contig=np.concatenate([each.contig[rows] for each, rows in pairs]),
+        position=np.concatenate([each.columns["pos"][each.scored][rows] for each, rows in pairs]),
+        properties={
+            name: np.concatenate([each.properties[name][rows] for each, rows in pairs])
+            for name in sets[0].properties
+        },
+    )

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
 from bioq.errors import harmless
-from bioq.variants.number_text import probability_text, signed_text
+from bioq.plots.numbers import probability_text, signed_text
 from bioq.web.jobs import Job
 from bioq.web.request import retry_headers, service_of
 

@@ -7,7 +7,7 @@ number of targets is needed, and correlated targets do no harm.
 
 The smallest numbers are counted in steps: one step per number below 512, above it steps of 9
 significant bits (0.4 %), so that a rank is exact where an allele is extreme, and the counts of a
-million variants take 14 kB.
+million variants take 13 kB.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bioq.dataset.targets import NAME
-from bioq.variants.columns import Rows, groups_of
+from bioq.variants.columns import TargetNumbers, groups_of
 
 Counts = npt.NDArray[np.uint32]
 """Variants per step."""
@@ -56,7 +56,7 @@ def steps_of(variants: int) -> int:
     return int(count_steps(np.array([variants]))[0]) + 1
 
 
-def target_sets(table: pd.DataFrame) -> list[Rows]:
+def target_sets(table: pd.DataFrame) -> list[TargetNumbers]:
     """Return the sets of targets whose ranks a background has: all targets, and those that share a
     value in a column of the target table. A target alone has its rank by its E-values."""
     found = {(every := np.arange(len(table), dtype=np.int64)).tobytes(): every}
@@ -71,7 +71,7 @@ def target_sets(table: pd.DataFrame) -> list[Rows]:
 class RankCounts:
     """Counts the smallest numbers of variants, for each of some sets of targets."""
 
-    def __init__(self, sets: Sequence[Rows], variants: int):
+    def __init__(self, sets: Sequence[TargetNumbers], variants: int):
         self._sets = sets
         self.counts: Counts = np.zeros((len(sets), steps_of(variants)), dtype=np.uint32)
 
@@ -114,7 +114,9 @@ def ranked(phreds: Sequence[Phreds], smallest: Above, kinds: npt.NDArray[np.bool
     return found
 
 
-def can_be_ranks(rank_counts: Counts, above: Above, variants: int, sets: Sequence[Rows]) -> bool:
+def can_be_ranks(
+    rank_counts: Counts, above: Above, variants: int, sets: Sequence[TargetNumbers]
+) -> bool:
     """Return whether rank counts `(sets, steps)` can be those of variants: each set has all of them
     and one at the first step, or no target of it has E-values."""
     for counts, targets in zip(rank_counts, sets, strict=True):

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from bioq.errors import NotWrittenError
 from bioq.progress import progress
-from bioq.variants.columns import Rows
-from bioq.variants.ranks import Above, Counts, RankCounts, variants_above
+from bioq.variants.background.ranks import Above, Counts, RankCounts, variants_above
+from bioq.variants.columns import TargetNumbers
 from bioq.variants.scores import ScoreArray, effect
 
-KINDS = ("substitution", "length_change")
+KINDS = ("substitution", "indel")
 """The kinds of variants that are compared with their own kind, if a background has enough: REF and
-ALT of one length, and the others."""
+ALT of one length, or of two."""
 EVERY = "all"
 """All variants of a background: what a kind is compared with that has too few of its own."""
 OWN_KIND = 3000
@@ -37,7 +37,7 @@ _BLOCK = 1024
 _WIDTH = np.dtype(np.uint16).itemsize
 
 
-def length_changes(refs: Iterable[str], alts: Iterable[str]) -> npt.NDArray[np.bool_]:
+def are_indels(refs: Iterable[str], alts: Iterable[str]) -> npt.NDArray[np.bool_]:
     """Return whether REF and ALT of each allele differ in length: the index in `KINDS`."""
     pairs = zip(refs, alts, strict=True)
     return np.fromiter((len(ref) != len(alt) for ref, alt in pairs), dtype=bool)
@@ -75,21 +75,21 @@ class EffectCounts:
         """The number of variants."""
         return int(self.of_kind.sum())
 
-    def add(self, scores: Mapping[str, ScoreArray], changes_length: npt.NDArray[np.bool_]) -> None:
-        """Count the effects of alleles; each score is `(alleles, targets)`, `changes_length` is
+    def add(self, scores: Mapping[str, ScoreArray], indels: npt.NDArray[np.bool_]) -> None:
+        """Count the effects of alleles; each score is `(alleles, targets)`, `indels` is
         `(alleles,)`."""
         keys = size_keys(effect(scores))
         rows = np.empty((len(keys), self._targets + 1), dtype=np.uint16)
-        rows[:, :-1], rows[:, -1] = keys, changes_length
+        rows[:, :-1], rows[:, -1] = keys, indels
         self._spool.write(rows.tobytes())
         for kind in range(len(KINDS)):
-            chosen = changes_length == bool(kind)
+            chosen = indels == bool(kind)
             self.of_kind[kind] += chosen.sum()
             np.add.at(self.counts[kind], (np.arange(self._targets)[None, :], keys[chosen]), 1)
             squares = scores["diff"][chosen].astype(np.float64) ** 2
             self.square_sum[kind] += squares.sum(axis=0)
 
-    def rank_counts(self, sets: Sequence[Rows]) -> dict[str, Counts]:
+    def rank_counts(self, sets: Sequence[TargetNumbers]) -> dict[str, Counts]:
         """Count ranks for sets of targets: among each of `KINDS` that has enough variants, and
         among `EVERY` variant if a kind has not. Reads the temporary file."""
         counts = {
@@ -102,15 +102,15 @@ class EffectCounts:
         above = {name: variants_above(counted) for name, counted in counts.items()}
         ranks = {name: RankCounts(sets, int(of[0].sum())) for name, of in counts.items()}
         with progress("ranks", self.variants, "variants") as advance:
-            for keys, changes_length in self._read():
+            for keys, indels in self._read():
                 for name, counted in ranks.items():
-                    rows = keys if name == EVERY else keys[changes_length == KINDS.index(name)]
+                    rows = keys if name == EVERY else keys[indels == KINDS.index(name)]
                     counted.add(above[name][np.arange(self._targets)[None, :], rows])
                 advance(len(keys))
         return {name: counted.counts for name, counted in ranks.items()}
 
     def _read(self) -> Iterator[tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]]:
-        """Yield the steps of variants, `(variants, targets)`, and whether the length changes."""
+        """Yield the steps of variants, `(variants, targets)`, and whether they are indels."""
         self._spool.flush()
         self._spool.seek(0)
         row_bytes = (self._targets + 1) * _WIDTH

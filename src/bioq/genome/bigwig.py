@@ -22,6 +22,7 @@ _KINDS = ((0x888FFC26).to_bytes(4, "little"), (0x888FFC26).to_bytes(4, "big"))
 class Track:
     """An open bigWig."""
 
+    path: Path
     name: str
     """The file's name without its ending."""
     sha256: str
@@ -30,12 +31,18 @@ class Track:
     """Contig of the genome -> contig of the track."""
 
     def value(self, contig: str, start: int, end: int) -> float:
-        """Return the mean of the track on the bases start to end; NaN where it has no value."""
+        """Return the mean of the track on the bases start to end; NaN where it has no value.
+
+        Raises BioqError if the file is damaged there.
+        """
         name = self.contigs.get(contig)
         end = min(end, 0 if name is None else self.file.chroms(name))
         if start >= end:  # the track may have the beginning of the contig only
             return float("nan")
-        values = np.array(self.file.values(name, start, end))
+        try:
+            values = np.array(self.file.values(name, start, end))
+        except (RuntimeError, OverflowError) as error:
+            raise _damaged(self.path) from error
         known = values[np.isfinite(values)]
         return float(known.mean()) if len(known) else float("nan")
 
@@ -59,7 +66,7 @@ def open_tracks(paths: Sequence[Path], names: ContigNames) -> Iterator[list[Trac
         for path, stem in zip(paths, stems, strict=True):
             file = _opened(path)
             stack.callback(file.close)
-            tracks.append(Track(stem, sha256(path), file, _contigs(path, file, names)))
+            tracks.append(Track(path, stem, sha256(path), file, _contigs(path, file, names)))
         yield tracks
 
 
@@ -79,8 +86,12 @@ def _opened(path: Path) -> Any:
         file = pyBigWig.open(str(path))
         file.chroms()
     except (RuntimeError, OverflowError) as error:
-        raise BioqError(f"{path}: the bigWig is damaged or cut short; copy it again") from error
+        raise _damaged(path) from error
     return file
+
+
+def _damaged(path: Path) -> BioqError:
+    return BioqError(f"{path}: the bigWig is damaged or cut short; copy it again")
 
 
 def _contigs(path: Path, file: Any, names: ContigNames) -> dict[str, str]:

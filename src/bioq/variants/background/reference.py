@@ -15,9 +15,8 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.genome.builds import lengths_in
-from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import KINDS, OWN_KIND, variants_above_of
-from bioq.variants.ranks import (
+from bioq.variants.background.effect_counts import KINDS, OWN_KIND, variants_above_of
+from bioq.variants.background.ranks import (
     NO_EFFECT,
     Above,
     Counts,
@@ -26,6 +25,7 @@ from bioq.variants.ranks import (
     ranks_of_one,
     steps_of,
 )
+from bioq.variants.columns import TargetNumbers
 from bioq.variants.scores import ScoreArray, effect
 
 FEW = 10_000
@@ -33,7 +33,7 @@ FEW = 10_000
 docs/background.md."""
 REMEDY = "make it again with 'bioq background --force'"
 Kinds = npt.NDArray[np.bool_]
-"""`(alleles,)`: whether REF and ALT differ in length; as a number, the index in `KINDS`."""
+"""`(alleles,)`: whether an allele is an indel; as a number, the index in `KINDS`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Reference:
     rank_counts: Counts | None
     """`(sets, steps)`; None in a file of format version 1, which has no ranks."""
 
-    def phred(self, targets: Rows, sets: Mapping[bytes, int]) -> Phreds:
+    def phred(self, targets: TargetNumbers, sets: Mapping[bytes, int]) -> Phreds:
         """Return score_phred of each step of the smallest number of variants among some targets.
 
         NaN without ranks. Raises KeyError if the background has no ranks of these targets.
@@ -100,7 +100,7 @@ class Background:
         """Whether the file has ranks; one of format version 1 has none."""
         return all(reference.rank_counts is not None for reference in self.references)
 
-    def compare(self, scores: Mapping[str, ScoreArray], changes_length: Kinds) -> Comparison:
+    def compare(self, scores: Mapping[str, ScoreArray], indels: Kinds) -> Comparison:
         """Compare alleles, `(alleles, targets)` over all targets, with the variants of their kind.
 
         The E-value is the share of background variants with a larger effect (DeepSEA 0.94,
@@ -108,11 +108,11 @@ class Background:
         a million). The z-score is diff divided by its root mean square in the background
         (HumanBase's DeepSEA). Both are NaN if no variant has an effect on the target.
         """
-        sizes, kinds = effect(scores), changes_length.astype(np.int64)
+        sizes, kinds = effect(scores), indels.astype(np.int64)
         first, second = self.references
         above = variants_above_of(first.above, sizes)
-        if second is not first and changes_length.any():
-            above[changes_length] = variants_above_of(second.above, sizes[changes_length])
+        if second is not first and indels.any():
+            above[indels] = variants_above_of(second.above, sizes[indels])
         above[np.isnan(sizes)] = NO_EFFECT
         variants = np.array([reference.variants for reference in self.references])[kinds]
         mean_squares = np.stack([reference.root_mean_square for reference in self.references])
@@ -139,8 +139,8 @@ class Background:
         """Return what alleles are compared with and their largest score_phred: a line for each of
         `KINDS`, or one for all alleles if they are compared with the same variants."""
         same = self.references[0] is self.references[1]
-        titles = ("alleles",) if same else ("substitutions", "alleles that change the length")
-        mixed = f" ({self.of_kind[1]:,} change the length)" if same and self.of_kind else ""
+        titles = ("alleles",) if same else [f"{kind}s" for kind in KINDS]
+        mixed = f" ({self.of_kind[1]:,} of them indels)" if same and self.of_kind else ""
         lines = []
         for title, reference, most in zip(
             titles, self.references, self.most_phreds(), strict=False
@@ -161,25 +161,22 @@ class Background:
             "give 100,000 to tell the highest apart"
         ]
 
-    def doubts(self, length_changes: int) -> str:
-        """Return what is wrong with the ranks of a number of alleles that change the length; an
-        empty text if there are none, or they are compared with their own kind."""
-        if not length_changes or not self.has_ranks:
+    def doubts(self, indels: int) -> str:
+        """Return what is wrong with the ranks of a number of indels; an empty text if there are
+        none, or they are compared with their own kind."""
+        if not indels or not self.has_ranks:
             return ""
-        of_kind = self.of_kind[KINDS.index("length_change")]
-        if self.references[KINDS.index("length_change")].variants == of_kind:
+        of_kind = self.of_kind[1]
+        if self.references[1].variants == of_kind:
             return ""
-        alleles = (
-            "1 allele changes" if length_changes == 1 else f"{length_changes:,} alleles change"
-        )
         return (
-            f"{alleles} the length (indels), and {of_kind:,} variants of {self.path.name} do: "
-            "their score_phred is too high (measured: by 2 on average, by 4 among the highest). Do "
-            f"not compare indels with SNVs by it; a background with {OWN_KIND:,} indels gives them "
-            "ranks of their own"
+            f"{indels:,} {'allele is an indel' if indels == 1 else 'alleles are indels'}, and "
+            f"{of_kind:,} variants of {self.path.name} are: their score_phred is too high "
+            "(measured: by 2 on average, by 4 among the highest). Do not compare indels with SNVs "
+            f"by it; a background with {OWN_KIND:,} indels gives them ranks of their own"
         )
 
-    def phreds(self, targets: Rows) -> list[Phreds]:
+    def phreds(self, targets: TargetNumbers) -> list[Phreds]:
         """Return, for each of `KINDS`, score_phred of each step of the smallest number of variants
         among some targets (see `ranks`); NaN without ranks.
 

@@ -19,7 +19,6 @@ from bioq.files.text import open_content
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
 from bioq.genome.vcf import BCF_MAGIC
-from bioq.genome.vcf_index import Order, index_files, write_index
 from bioq.genome.vcf_lines import (
     INFO,
     VcfLines,
@@ -31,7 +30,7 @@ from bioq.genome.vcf_lines import (
 from bioq.progress import progress, say
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile
-from bioq.variants.annotation_fields import (
+from bioq.variants.outputs.annotation_fields import (
     InfoField,
     as_text,
     as_values,
@@ -40,7 +39,7 @@ from bioq.variants.annotation_fields import (
 
 ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 Lengths = Mapping[str, int | None]
-_FIELD_ID = re.compile(rb"##INFO=<(?:.*,)?ID=(BIOQ_[^,>]+)")
+_FIELD_ID = re.compile(rb'^##INFO=<(?:[^"]*,)?ID=(BIOQ_[^,>]+)')
 _OLD_FIELD = re.compile(rb"(?:^|;)(BIOQ_[^=;]+)")
 _MOST_REMOVED = 20
 _ADVANCE_EVERY = 1 << 12
@@ -86,8 +85,7 @@ def open_annotated(
 ) -> Iterator["AnnotatedRows"]:
     """Yield rows that become a copy of a VCF or BCF with a field for each of `info_fields`.
 
-    `source` is the file of the alleles, and its name in messages. A bgzip VCF and a BCF get an
-    index beside them, if their records are sorted; if not, a line on stderr gives the reason.
+    `source` is the file of the alleles, and its name in messages.
     Raises UsageError if the alleles are not those of a file, and BioqError if the input cannot
     take the fields.
     """
@@ -96,25 +94,14 @@ def open_annotated(
             "--annotate copies the records of a VCF, and the variants are typed; without "
             "--annotate, an output that ends in .vcf has one line per allele"
         )
-    order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))
     name = out.name.lower()
-    is_bcf, is_packed = name.endswith(".bcf"), not name.endswith(".vcf")
     fields = info_fields(layout)
     with new_file(out) as partial, named_errors(out), contextlib.ExitStack() as stack:
         copy, render = _open_copy(stack, partial, name, source, fields, contigs)
         with contextlib.closing(copy):
-            rows = AnnotatedRows(copy, fields, render, order, source[1])
+            rows = AnnotatedRows(copy, fields, render, source[1])
             yield rows
             rows.finish()
-        for index in index_files(out):  # of the file that is replaced
-            index.unlink(missing_ok=True)
-    if is_packed and not write_index(out, order, kind="bcf" if is_bcf else "vcf"):
-        reason = "htslib cannot index its records"
-        if not order.is_sorted:
-            reason = (
-                f"its records are not sorted; 'bcftools sort -o SORTED.vcf.gz {out}' sorts them"
-            )
-        say(f"note: {out} has no index: {reason}")
 
 
 def _open_copy(
@@ -135,7 +122,11 @@ def _open_copy(
         return _TextCopy(lines, partial, name, fields), as_text
     stream: BinaryIO = opened.stream
     if not is_bcf:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bioq-"))
+        # Beside the output and not in /tmp, which is often too small for a VCF.
+        beside = tempfile.TemporaryDirectory(
+            prefix=partial.name.removesuffix("part"), suffix=".part", dir=partial.parent
+        )
+        folder = stack.enter_context(beside)
         path = Path(folder, "in.bcf")
         _convert(lines, path, contigs)
         stream = stack.enter_context(open_content(path, "BCF", accepts=["BCF"])).stream
@@ -150,13 +141,11 @@ class AnnotatedRows:
         copy: _Copy,
         fields: Sequence[InfoField],
         render: Callable[[npt.NDArray[Any]], list[Any]],
-        order: Order,
         label: str,
     ):
         self._copy = copy
         self._fields = fields
         self._render = render
-        self._order = order
         self._label = label
         self._records = copy.records()
         self._next = next(self._records, None)
@@ -179,7 +168,6 @@ class AnnotatedRows:
         expected = [(record.chrom, record.pos, record.ref, alt) for alt in record.alts]
         if [key for key, _ in taken] != expected:
             raise self._changed(record.where)
-        self._order.add(record.chrom, record.pos)
         has_alt = record.alts != (".",)
         self._copy.write(record, [values for _, values in taken] if has_alt else [])
 

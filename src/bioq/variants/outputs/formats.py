@@ -5,26 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bioq import __version__
 from bioq.dataset.targets import NAME
 from bioq.files import locked, new_file
-from bioq.genome.alleles import STATUSES
 from bioq.tables import Columns, Layout, Scores, named_errors
 from bioq.tables.text import BgzipFile, join_scores
-from bioq.variants.columns import (
-    BACKGROUND_N,
-    COLUMN_MEANING,
-    RANK_MEANING,
-    RANK_SCORE,
-    SCORE_PHRED,
-    TOP_DIFF,
-    TOP_TARGET,
-    group_columns,
-    groups_in,
+from bioq.variants.columns import is_scored
+from bioq.variants.outputs.info import (
+    ENCODED,
+    InfoType,
+    about,
+    field_keys,
+    info_line,
+    quoted,
+    type_of,
 )
 from bioq.variants.scores import MEANING
 
@@ -38,25 +35,6 @@ DEEPSEA_SCORES: Mapping[str, str] = {
 """Score -> ending of its file in DeepSEA: NAME.out.logfoldchange (3_h5ToOutput.py)."""
 
 _DEEPSEA_COLUMNS = {"chrom": "chr", "pos": "pos", "id": "name", "ref": "ref", "alt": "alt"}
-_INFO = {
-    "status": ("String", "What became of this allele: " + ", ".join(STATUSES)),
-    "genome_ref": ("String", "What the genome has in place of REF, where that is something else"),
-    "max_abs_diff": ("Float", COLUMN_MEANING["max_abs_diff"]),
-    "mean_abs_diff": ("Float", COLUMN_MEANING["mean_abs_diff"]),
-    TOP_TARGET: ("String", f"{COLUMN_MEANING[TOP_TARGET]}, percent-encoded"),
-    TOP_DIFF: ("Float", COLUMN_MEANING[TOP_DIFF]),
-    SCORE_PHRED: ("Float", COLUMN_MEANING[SCORE_PHRED]),
-    BACKGROUND_N: ("Integer", COLUMN_MEANING[BACKGROUND_N]),
-    RANK_SCORE: ("Float", RANK_MEANING),
-}
-"""The fields of columns, those that a table has."""
-_GROUP_INFO = {
-    "group_phred": ("Float", f"{SCORE_PHRED} of the targets of a group alone"),
-    "group_top_target": ("String", f"{TOP_TARGET} of the targets of a group, percent-encoded"),
-}
-"""The fields of groups of targets, in the order of `group_columns`."""
-# Characters to percent-encode in a value of INFO: those of VCF 4.3, section 1.2, and blanks.
-ENCODED = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%:;=, \t\r\n"})
 
 
 class Rows(Protocol):
@@ -88,28 +66,38 @@ def open_vcf(path: Path, layout: Layout, contigs: Mapping[str, int | None]) -> I
 class _VcfRows:
     def __init__(self, file: Any, layout: Layout):
         self._file = file
-        self._groups = [group_columns(group) for group in groups_in(layout.columns)]
+        columns = _info_columns(layout)
+        self._types = {name: type_of(layout, name) for name in columns}
+        names = [*columns, *layout.scores]
+        self._keys = dict(zip(names, field_keys(names), strict=True))
 
     def write(self, columns: Columns, scores: Scores) -> None:
-        known = {name: kind for name, (kind, _) in _INFO.items() if name in columns}
-        fields = [_fields(name, _texts(columns[name], kind)) for name, kind in known.items()]
-        for index, (name, (kind, _)) in enumerate(_GROUP_INFO.items()):
-            of_groups = [_texts(columns[group[index]], kind) for group in self._groups]
-            fields.append(_fields(name, [_joined(each) for each in zip(*of_groups, strict=True)]))
-        scored = np.isfinite(columns["max_abs_diff"]).tolist()
+        fields = [
+            self._fields(name, _texts(columns[name], kind)) for name, kind in self._types.items()
+        ]
+        scored = is_scored(columns).tolist()
         for name, each in scores.items():
             lists = zip(join_scores(each, ",", ".").to_pylist(), scored, strict=True)
-            fields.append(_fields(name, [text if is_scored else "" for text, is_scored in lists]))
+            texts = [text if has_scores else "" for text, has_scores in lists]
+            fields.append(self._fields(name, texts))
         fixed = zip(*(columns[name] for name in _DEEPSEA_COLUMNS), strict=True)
-        info = zip(*filter(None, fields), strict=True)
         lines = (
-            "\t".join([*map(str, allele), ".", ".", ";".join(filter(None, about))]) + "\n"
-            for allele, about in zip(fixed, info, strict=True)
+            "\t".join([*map(str, allele), ".", ".", ";".join(filter(None, info))]) + "\n"
+            for allele, info in zip(fixed, zip(*fields, strict=True), strict=True)
         )
         self._file.write("".join(lines).encode())
 
+    def _fields(self, name: str, texts: Sequence[str]) -> list[str]:
+        """Return a field of INFO for each allele; "" for an allele without a value."""
+        return [text and f"{self._keys[name]}={text}" for text in texts]
 
-def _texts(values: npt.NDArray[Any], kind: str) -> list[str]:
+
+def _info_columns(layout: Layout) -> list[str]:
+    """Return the columns of a table that are fields of INFO."""
+    return [name for name in layout.columns if name not in _DEEPSEA_COLUMNS]
+
+
+def _texts(values: npt.NDArray[Any], kind: InfoType) -> list[str]:
     """Return the value of a field of INFO for each allele; "" where the allele has none."""
     if kind == "String":
         return [str(value).translate(ENCODED) for value in values]
@@ -117,47 +105,22 @@ def _texts(values: npt.NDArray[Any], kind: str) -> list[str]:
     return ["" if value != value else form.format(value) for value in values.tolist()]
 
 
-def _joined(values: Sequence[str]) -> str:
-    """Return the values of a field that has several; "" if all are missing."""
-    return ",".join(value or "." for value in values) if any(values) else ""
-
-
-def _fields(name: str, texts: Sequence[str]) -> list[str]:
-    """Return a field of INFO for each allele; "" for an allele without a value."""
-    return [text and f"BIOQ_{name.upper()}={text}" for text in texts]
-
-
 def _vcf_header(layout: Layout, contigs: Mapping[str, int | None]) -> str:
     lines = ["##fileformat=VCFv4.3", f"##source=BioQ {__version__}"]
     for name, length in {name.strip("<>"): bp for name, bp in contigs.items()}.items():
         lines.append(f"##contig=<ID={name}{'' if length is None else f',length={length}'}>")
-    for name, (kind, text) in _INFO.items():
-        if name not in layout.columns:
-            continue
-        lines.append(f'##INFO=<ID=BIOQ_{name.upper()},Number=1,Type={kind},Description="{text}">')
-    groups = groups_in(layout.columns)
-    for name, (kind, text) in _GROUP_INFO.items() if groups else ():
-        lines.append(
-            f"##INFO=<ID=BIOQ_{name.upper()},Number={len(groups)},Type={kind},"
-            f'Description="{text}; one value per group, see BIOQ_GROUP">'
-        )
-    number = len(layout.targets)
-    for name in layout.scores:
-        text = MEANING[name]
-        lines.append(
-            f"##INFO=<ID=BIOQ_{name.upper()},Number={number},Type=Float,"
-            f'Description="{text}; one value per target, see BIOQ_TARGET">'
-        )
+    columns = _info_columns(layout)
+    keys = field_keys([*columns, *layout.scores])
+    for key, name in zip(keys, columns, strict=False):
+        lines.append(info_line(key, 1, type_of(layout, name), about(name)))
+    for key, name in zip(keys[len(columns) :], layout.scores, strict=True):
+        text = f"{MEANING[name]}; one value per target, see BIOQ_TARGET"
+        lines.append(info_line(key, len(layout.targets), "Float", text))
     lines += [
-        _named("TARGET", f"T{index}", name) for index, name in enumerate(layout.targets[NAME])
+        f"##BIOQ_TARGET=<ID=T{index},Description={quoted(name)}>"
+        for index, name in enumerate(layout.targets[NAME])
     ]
-    lines += [_named("GROUP", f"G{index}", name) for index, name in enumerate(groups)]
     return "\n".join([*lines, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", ""])
-
-
-def _named(kind: str, number: str, name: str) -> str:
-    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'##BIOQ_{kind}=<ID={number},Description="{quoted}">'
 
 
 def deepsea_files(path: Path, scores: tuple[str, ...]) -> dict[str, Path]:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import BioqError
+from bioq.errors import BioqError, shown
 from bioq.files.text import open_content
 from bioq.genome import ContigNames
 
 _STRANDS = (b"+", b"-")
+_MOST_DIGITS = 18
+"""A position with more digits is in no genome, and may be too large to be converted."""
 _EXPECTED = "genes: GTF, GFF or BED with six columns (contig, start, end, name, score, strand)"
 
 
@@ -62,17 +64,21 @@ def _lines(path: Path) -> Iterator[tuple[str, str, int]]:
                 continue
             where, cells = f"{content.label}:{number}", line.rstrip(b"\r\n").split(b"\t")
             contig = cells[0].decode("utf-8", "replace")
-            if len(cells) >= 8 and cells[3].isdigit() and cells[4].isdigit():
+            if len(cells) >= 8 and _are_positions(cells[3:5]):
                 if cells[6] in _STRANDS:
                     at = int(cells[3]) if cells[6] == b"+" else int(cells[4])
                     yield contig, cells[2].decode("utf-8", "replace"), at - 1
-            elif len(cells) >= 6 and cells[1].isdigit() and cells[2].isdigit():
+            elif len(cells) >= 6 and _are_positions(cells[1:3]):
                 if cells[5] not in _STRANDS:
+                    found = shown(cells[5].decode("utf-8", "replace"))
                     raise BioqError(
-                        f"{where}: the sixth column is {cells[5][:20]!r}; expected the strand, "
-                        "+ or -"
+                        f"{where}: the sixth column is {found}; expected the strand, + or -"
                     )
                 at = int(cells[1]) if cells[5] == b"+" else int(cells[2]) - 1
                 yield contig, "transcript", at
             else:
                 raise BioqError(f"{where}: is not a line of {_EXPECTED}")
+
+
+def _are_positions(cells: list[bytes]) -> bool:
+    return all(cell.isdigit() and len(cell) <= _MOST_DIGITS for cell in cells)

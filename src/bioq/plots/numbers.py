@@ -1,4 +1,4 @@
-"""Probabilities and differences as text, for the report and the page."""
+"""Probabilities and differences as text, for reports and pages."""
 
 _SMALL = 5e-4
 """With four decimals a smaller number would have one digit or none."""

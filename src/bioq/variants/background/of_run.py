@@ -6,6 +6,8 @@ from shlex import quote
 from bioq.files.inside import kept_file
 from bioq.runs.folder import BACKGROUND, read_config
 from bioq.runs.named import require_own, resolve_run
+from bioq.variants.background.file import read_background
+from bioq.variants.background.reference import Background
 
 NO_BACKGROUND = Path("none")
 """The value of --background for scores without a background."""
@@ -25,6 +27,12 @@ def run_background(run: str | Path) -> Path | None:
 def chosen_background(given: Path | None, run: Path) -> Path:
     """Return the file that was given, by default that of the run, or NO_BACKGROUND."""
     return given or run_background(run) or NO_BACKGROUND
+
+
+def open_background(given: Path | None, run: Path | None) -> Background | None:
+    """Read the background that was given, by default that of a run; None without one."""
+    file = run_background(run) if given is None and run is not None else given
+    return None if file is None or file == NO_BACKGROUND else read_background(file)
 
 
 def own_background(run: Path) -> Path:

@@ -22,10 +22,8 @@ from bioq.files.typed import Line, parse_json, require_types
 from bioq.inputs import input_file
 from bioq.options import path_to
 from bioq.progress import say
-from bioq.variants.background import REMEDY, Background, Reference
-from bioq.variants.columns import Rows
-from bioq.variants.effect_counts import EFFECT_STEPS, EVERY, KINDS, EffectCounts
-from bioq.variants.ranks import (
+from bioq.variants.background.effect_counts import EFFECT_STEPS, EVERY, KINDS, EffectCounts
+from bioq.variants.background.ranks import (
     MOST_VARIANTS,
     Counts,
     can_be_ranks,
@@ -33,6 +31,8 @@ from bioq.variants.ranks import (
     target_sets,
     variants_above,
 )
+from bioq.variants.background.reference import REMEDY, Background, Reference
+from bioq.variants.columns import TargetNumbers
 
 FORMAT = "bioq-background"
 FORMAT_VERSION = 2
@@ -41,6 +41,8 @@ _WITHOUT_RANKS = 1
 _Floats = npt.NDArray[np.float64]
 _MOST_BYTES = 1 << 32
 """Unpacked bytes of an array: the counts of 58,000 targets."""
+_MOST_LISTED_BYTES = 1 << 28
+"""Of a text or a list, such as the names of targets: 58,000 names of 1,100 letters."""
 
 
 def write_background(
@@ -103,7 +105,7 @@ def read_background(path: Path) -> Background:
             targets = _array(stored, "targets", "U", (None,))
             of_kind: tuple[int, ...] = ()
             if about["format_version"] == _WITHOUT_RANKS:
-                sets: list[Rows] = []
+                sets: list[TargetNumbers] = []
                 references = _read_without_ranks(stored, len(targets))
             else:
                 sets = _read_sets(stored, len(targets))
@@ -149,7 +151,7 @@ def _read_without_ranks(stored: zipfile.ZipFile, targets: int) -> list[Reference
     return [_reference(counts, square_sum, None)] * len(KINDS)
 
 
-def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
+def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[TargetNumbers]:
     """Read the sets of targets; the first is that of all targets."""
     sizes = _array(stored, "set_sizes", "u", (None,)).astype(np.int64)
     members = _array(stored, "set_targets", "u", (None,)).astype(np.int64)
@@ -160,7 +162,7 @@ def _read_sets(stored: zipfile.ZipFile, targets: int) -> list[Rows]:
 
 
 def _read_kinds(
-    stored: zipfile.ZipFile, sets: Sequence[Rows]
+    stored: zipfile.ZipFile, sets: Sequence[TargetNumbers]
 ) -> tuple[tuple[int, ...], list[Reference]]:
     """Read the arrays of format version 2: the variants of each of `KINDS`, and what its alleles
     are compared with."""
@@ -237,7 +239,7 @@ def _array(
     if f"{name}.npy" not in stored.namelist():
         raise ValueError(f"it has no {name}")
     member = stored.getinfo(f"{name}.npy")
-    if member.file_size > _MOST_BYTES:
+    if member.file_size > (_MOST_LISTED_BYTES if len(shape) < 2 else _MOST_BYTES):
         raise ValueError(f"{name} unpacks to {member.file_size:,} bytes")
     with stored.open(member) as file:
         version = np.lib.format.read_magic(file)

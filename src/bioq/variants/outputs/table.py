@@ -9,8 +9,9 @@ from typing import Literal
 from bioq.errors import UsageError
 from bioq.options import AtLeastOne, Share, check_types
 from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
-from bioq.variants.annotate import open_annotated, require_annotatable
-from bioq.variants.formats import (
+from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
+from bioq.variants.outputs.annotate import open_annotated, require_annotatable
+from bioq.variants.outputs.formats import (
     DEEPSEA_SCORES,
     Rows,
     deepsea_files,
@@ -18,8 +19,8 @@ from bioq.variants.formats import (
     open_deepsea,
     open_vcf,
 )
-from bioq.variants.long_table import LongChoice, open_long
-from bioq.variants.run_background import NO_BACKGROUND, chosen_background
+from bioq.variants.outputs.indexed import with_index
+from bioq.variants.outputs.long_table import LongChoice, open_long
 from bioq.variants.scores import BACKGROUND_SCORES, MEMBER_SCORES, score_names
 
 Format = Literal["table", "deepsea"]
@@ -51,7 +52,6 @@ class VariantTableOptions:
     """Copy the VCF or BCF, and add INFO fields with a value per ALT: status, rank, target and
     difference; with --targets or --scores also each score. The output ends in .vcf, .vcf.gz or
     .bcf; the last two get an index."""
-
     long: bool = False
     """Write one row per allele and target, the targets with the smallest E-value first (without a
     background: the largest |diff|). An allele without such a target has one row."""
@@ -79,7 +79,6 @@ class VariantTableOptions:
                 f"--annotate with --format {self.format}: --annotate writes a VCF; run without one "
                 "of the two"
             )
-
         self._check_long()
 
     def _check_long(self) -> None:
@@ -168,16 +167,21 @@ def open_rows(
     table: VariantTableOptions,
     contigs: Mapping[str, int | None],
     source: tuple[Path, str] | None,
+    *,
+    is_indexed: bool = False,
 ) -> contextlib.AbstractContextManager[Rows]:
     """Open the output of a table; `contigs` are those of a VCF's header (see `open_vcf`), `source`
-    is the file that is annotated (see `open_annotated`)."""
-    if table.long:
-        choice = LongChoice(table.top, table.max_evalue, table.min_diff)
-        return open_long(out, layout, choice)
-    if table.annotate:
-        return open_annotated(out, layout, source, contigs)
+    is the file that is annotated (see `open_annotated`). A copy gets an index, another output with
+    `is_indexed`."""
     if table.format == "deepsea":
         return open_deepsea(out, layout)
-    if is_vcf(out):
-        return open_vcf(out, layout, contigs)
-    return open_table(out, layout)
+    opened: contextlib.AbstractContextManager[Rows]
+    if table.long:
+        opened = open_long(out, layout, LongChoice(table.top, table.max_evalue, table.min_diff))
+    elif table.annotate:
+        opened = open_annotated(out, layout, source, contigs)
+    elif is_vcf(out):
+        opened = open_vcf(out, layout, contigs)
+    else:
+        opened = open_table(out, layout)
+    return with_index(out, opened, contigs, is_wanted=is_indexed or table.annotate)

@@ -1,0 +1,1 @@
+"""The effects of many variants, with which alleles are compared."""

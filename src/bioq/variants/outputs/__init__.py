@@ -1,0 +1,1 @@
+"""The outputs of scored alleles: what they contain, and each format."""

@@ -1,0 +1,71 @@
+"""The index of a bgzip output, by which tools find the rows of a region."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bioq.files import locked
+from bioq.genome.vcf_index import FileKind, Order, index_files, write_index
+from bioq.progress import say
+from bioq.tables import Columns, Scores
+from bioq.variants.outputs.formats import Rows
+
+_KINDS: Mapping[str, FileKind] = {".tsv.gz": "table", ".vcf.gz": "vcf", ".bcf": "bcf"}
+
+
+def possible_indexes(out: Path) -> list[Path]:
+    """Return the files that the index of an output may be in; none if it is not bgzip."""
+    return [] if _kind(out) is None else index_files(out)
+
+
+@contextlib.contextmanager
+def with_index(
+    out: Path,
+    opened: contextlib.AbstractContextManager[Rows],
+    contigs: Mapping[str, int | None],
+    *,
+    is_wanted: bool,
+) -> Iterator[Rows]:
+    """Yield the rows of an output; afterwards write its index beside it, if one is wanted and the
+    output is bgzip. The index of a file that is replaced is always removed.
+
+    `contigs` are those of the rows, with lengths. If the rows are not sorted, there is no index,
+    and a line on stderr gives the reason. If two processes write the same output, the index is that
+    of the output.
+    """
+    order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))
+    kind = _kind(out)
+    with contextlib.ExitStack() as together:
+        with opened as rows:
+            yield _Ordered(rows, order) if is_wanted else rows
+            if kind is None:
+                return
+            together.enter_context(locked(out.parent))
+            for index in index_files(out):
+                index.unlink(missing_ok=True)
+        if not is_wanted or write_index(out, order, kind=kind):
+            return
+        reason = "htslib cannot index its records"
+        if not order.is_sorted:
+            reason = (
+                f"its records are not sorted; 'bcftools sort -o SORTED.vcf.gz {out}' sorts them"
+            )
+        say(f"note: {out} has no index: {reason}")
+
+
+class _Ordered:
+    """Rows whose order is noted."""
+
+    def __init__(self, rows: Rows, order: Order):
+        self._rows = rows
+        self._order = order
+
+    def write(self, columns: Columns, scores: Scores) -> None:
+        for contig, position in zip(columns["chrom"], columns["pos"].tolist(), strict=True):
+            self._order.add(contig, position)
+        self._rows.write(columns, scores)
+
+
+def _kind(out: Path) -> FileKind | None:
+    name = out.name.lower()
+    return next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), None)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -328,7 +329,7 @@ def test_apply_takes_a_typed_variant(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("alleles", "count"), [(300, 12), (60, 150), (900, 40)])
-def test_fits_are_those_of_scikit_learn(alleles: int, count: int) -> None:
+def test_fits_are_at_the_smallest_penalised_loss(alleles: int, count: int) -> None:
     random = np.random.default_rng(alleles)
     hidden = random.normal(size=(alleles, 5)) @ random.normal(size=(5, count))
     x = np.abs(hidden + random.normal(size=hidden.shape)).astype(np.float32)
@@ -338,12 +339,24 @@ def test_fits_are_those_of_scikit_learn(alleles: int, count: int) -> None:
     standardised = Scaling.of(x).standardised(x)
     known = StandardScaler().fit_transform(x.astype(np.float64))
     np.testing.assert_allclose(standardised, np.nan_to_num(known), atol=1e-5)
-    for fit in fit_path(standardised, y):
-        model = LogisticRegression(
-            C=1 / (alleles * fit.penalty), solver="newton-cholesky", tol=1e-12, max_iter=1000
-        ).fit(standardised, y)
-        np.testing.assert_allclose(fit.weights, model.coef_[0], atol=1e-5)
-        assert fit.intercept == pytest.approx(model.intercept_[0], abs=1e-5)
+    fits = fit_path(standardised, y)
+    assert [fit.penalty for fit in fits] == list(PENALTIES)
+    for fit in fits:
+        error = 1 / (1 + np.exp(-fit.log_odds(standardised))) - y
+        gradient = standardised.T @ error / alleles + fit.penalty * fit.weights
+        np.testing.assert_allclose(gradient, 0, atol=1e-6)
+        assert error.mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_fit_without_scikit_learn_names_what_to_install(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert main(case.fit(tmp_path / "rank")) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "bioq: bioq rank fit needs the package scikit-learn; pip install 'bioq[rank]'"
+    )
+    assert not (tmp_path / "rank").exists()
 
 
 def test_features_that_are_the_same_everywhere_give_every_allele_one_score() -> None:

@@ -20,7 +20,7 @@ from bioq.variants.jobs import VariantJob, open_scorer
 from bioq.variants.outputs.table import VariantTableOptions
 from bioq.variants.second_stage.cross_fit import CrossFit, Folds, cross_fit, divide
 from bioq.variants.second_stage.features import SCORES
-from bioq.variants.second_stage.logistic import Floats
+from bioq.variants.second_stage.logistic import Floats, scikit_learn
 from bioq.variants.second_stage.quality import (
     Quality,
     by_contig,
@@ -90,8 +90,10 @@ def fit_rank(
     """Fit a second stage to positives, the alleles of `job`, and negatives; write its folder.
 
     Raises BioqError for malformed input, for sets that are too small or on too few parts of the
-    genome, and, before any work, if `out` exists, unless `force` is given.
+    genome, and, before any work, if `out` exists, unless `force` is given, and UsageError if
+    scikit-learn is not installed.
     """
+    scikit_learn()
     replaces = FOLDER_KIND if force else None
     positives = Path(str(job.source))
     table = VariantTableOptions(background=extras.background).of_run(job.run)

@@ -1,13 +1,14 @@
 """--annotate: the VCF or BCF that came in, each record unchanged but for new INFO fields."""
 
 import contextlib
+import errno
 import gzip
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,15 @@ from bioq.cli import main
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
 from bioq.genome.vcf_lines import VcfLines
+from bioq.reports.top_alleles import TopAlleles
 from bioq.tables import Layout
 from bioq.tables.text import BgzipFile
 from bioq.variants.columns import with_groups
 from bioq.variants.outputs import annotate as annotate_module
 from bioq.variants.outputs.annotate import Lengths
 from bioq.variants.outputs.annotation_fields import as_text, as_values, info_fields
+from bioq.variants.outputs.formats import Rows
+from bioq.variants.outputs.indexed import with_index
 
 HUMAN = Path(__file__).parents[1].parent / "shared" / "data" / "human"
 needs_bcftools = pytest.mark.skipif(
@@ -731,3 +735,21 @@ def test_keys_are_those_of_a_vcf_and_differ(targets: list[str]) -> None:
     texts = np.array(targets, dtype=object)
     assert not re.search(r"[,;= \t\r\n]", "".join(as_text(texts)))
     assert [value or "." for value in as_values(texts)] == as_text(texts)
+
+
+def test_an_output_that_cannot_be_completed_keeps_the_index_of_the_earlier_one(
+    tmp_path: Path,
+) -> None:
+    @contextlib.contextmanager
+    def full_disk() -> Iterator[Rows]:
+        yield TopAlleles(1)
+        raise OSError(errno.ENOSPC, "no space left")
+
+    index = tmp_path / "o.tsv.gz.tbi"
+    index.write_bytes(b"index")
+    for is_wanted in (True, False):
+        opened = with_index(tmp_path / "o.tsv.gz", full_disk(), {}, is_wanted=is_wanted)
+        with pytest.raises(OSError, match="no space"), opened:
+            pass
+        assert index.read_bytes() == b"index"
+        assert not list(tmp_path.glob(".*.old"))

@@ -16,6 +16,7 @@ import time
 from typing import IO, Any
 
 import pyjaspar  # noqa: F401
+import sklearn.linear_model  # noqa: F401
 
 from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
 from bioq.cli import evaluate as evaluate_command

@@ -35,14 +35,21 @@ def with_index(
     """
     order = Order(last=max((bp or 0 for bp in contigs.values()), default=0))
     kind = _kind(out)
+    old: dict[Path, Path] = {}
     with contextlib.ExitStack() as together:
-        with opened as rows:
-            yield _Ordered(rows, order) if is_wanted else rows
-            if kind is None:
-                return
-            together.enter_context(locked(out.parent))
-            for index in index_files(out):
-                index.unlink(missing_ok=True)
+        try:
+            with opened as rows:
+                yield _Ordered(rows, order) if is_wanted else rows
+                if kind is None:
+                    return
+                together.enter_context(locked(out.parent))
+                old = _set_aside(index_files(out))
+        except BaseException:  # the file that would be replaced is kept, and so is its index
+            for aside, index in old.items():
+                aside.replace(index)
+            raise
+        for aside in old:
+            aside.unlink()
         if not is_wanted or write_index(out, order, kind=kind):
             return
         reason = "htslib cannot index its records"
@@ -51,6 +58,14 @@ def with_index(
                 f"its records are not sorted; 'bcftools sort -o SORTED.vcf.gz {out}' sorts them"
             )
         say(f"note: {out} has no index: {reason}")
+
+
+def _set_aside(indexes: list[Path]) -> dict[Path, Path]:
+    """Give the indexes that exist other names; return {new name: old name}."""
+    found = {index.with_name(f".{index.name}.old"): index for index in indexes if index.exists()}
+    for aside, index in found.items():
+        index.replace(aside)
+    return found
 
 
 class _Ordered:

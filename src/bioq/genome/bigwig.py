@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyBigWig
 
-from bioq.errors import BioqError, UsageError, reason_of
+from bioq.errors import BioqError, UsageError, reason_of, some
 from bioq.files import sha256
 from bioq.genome import ContigNames
 from bioq.genome.builds import bare_name, compare_lengths
@@ -111,7 +111,5 @@ def _contigs(path: Path, file: Any, names: ContigNames) -> dict[str, str]:
             )
         found.setdefault(contig, name)
     if not found:
-        raise BioqError(
-            f"{path}: has no contig of {names.genome.title}; it has {', '.join(list(lengths)[:3])}"
-        )
+        raise BioqError(f"{path}: has no contig of {names.genome.title}; it has {some(lengths, 3)}")
     return found

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, counted
 from bioq.files import sha256
 from bioq.files.streams import input_name
 from bioq.genome import ContigNames, Interval
@@ -80,7 +80,7 @@ def open_alleles(
                 snvs.variants,
                 regions.sha256,
                 {"all_snvs": {"regions": count, "bases": snvs.bases}},
-                line=f"{snvs.bases:,} bases in {count:,} region{'' if count == 1 else 's'}, "
+                line=f"{snvs.bases:,} bases in {counted(count, 'region')}, "
                 f"{snvs.alleles:,} alleles",
             )
         return

@@ -70,6 +70,12 @@ class BlockEffects:
         """Return the 95 % interval of an average precision with these effects."""
         return _interval(score, self.average_precision, self.share)
 
+    def interval_of_gain(self, gain: float, other: "BlockEffects") -> tuple[float, float]:
+        """Return the 95 % interval of `gain`: the average precision with these effects, minus that
+        of another score of the same rows and blocks; NaN if it has none."""
+        reach = _reach(self.average_precision - other.average_precision, self.share)
+        return gain - reach, gain + reach
+
 
 def stacked(effects: Sequence[BlockEffects]) -> BlockEffects:
     """Return the effects on the scores of several targets, `(blocks, targets)`."""
@@ -218,22 +224,28 @@ def _effects_by_bin(points: OperatingPoints, bins: _Bins) -> npt.NDArray[np.comp
 
 
 def _interval(score: float, effects: Floats, share: Floats) -> tuple[float, float]:
-    """Return a 95 % interval: normal on the logit scale, so that it remains between 0 and 1.
-
-    With t instead of the normal quantile: the degrees of freedom are the effective number of
-    blocks, 1 / sum of squared shares (Carter, Schnepel & Steigerwald 2017), minus 1.
-    """
-    filled = share > 0
-    if filled.sum() < MIN_BLOCKS or not 0 < score < 1 or not np.isfinite(effects).all():
+    """Return a 95 % interval: normal on the logit scale, so that it remains between 0 and 1."""
+    reach = _reach(effects, share)
+    if not 0 < score < 1 or np.isnan(reach):
         return _NONE
-    blocks = len(effects)
-    error = np.sqrt((effects**2).sum() * blocks / (blocks - 1))
-    freedom = 1 / (share**2).sum() - 1
-    reach = t_quantile(freedom) * error / (score * (1 - score))
+    reach /= score * (1 - score)
     middle = np.log(score / (1 - score))
     with np.errstate(over="ignore"):
         low, high = 1 / (1 + np.exp(-(middle + reach * np.array([-1.0, 1.0]))))
     return float(low), float(high)
+
+
+def _reach(effects: Floats, share: Floats) -> float:
+    """Return half the width of a 95 % interval; NaN with too few blocks or undefined effects.
+
+    With t instead of the normal quantile: the degrees of freedom are the effective number of
+    blocks, 1 / sum of squared shares (Carter, Schnepel & Steigerwald 2017), minus 1.
+    """
+    if (share > 0).sum() < MIN_BLOCKS or not np.isfinite(effects).all():
+        return float("nan")
+    blocks = len(effects)
+    error = np.sqrt((effects**2).sum() * blocks / (blocks - 1))
+    return float(t_quantile(1 / (share**2).sum() - 1) * error)
 
 
 def t_quantile(freedom: float) -> float:

@@ -1,4 +1,4 @@
-"""Probabilities and differences as text, for reports and pages."""
+"""Probabilities, differences, E-values and ranks as text, for reports and pages."""
 
 _SMALL = 5e-4
 """With four decimals a smaller number would have one digit or none."""
@@ -13,3 +13,13 @@ def signed_text(value: float) -> str:
     """Return a difference with its sign, and a minus that is as wide as a plus; – for NaN."""
     sign = "−" if value < 0 else "+"
     return "–" if value != value else f"{sign}{probability_text(abs(value))}"
+
+
+def share_text(value: float) -> str:
+    """Return a share, such as an E-value, with two digits; – for NaN."""
+    return "–" if value != value else f"{value:.2g}"
+
+
+def phred_text(value: float) -> str:
+    """Return a phred with one decimal; – for NaN."""
+    return "–" if value != value else f"{value:.1f}"

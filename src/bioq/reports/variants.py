@@ -17,7 +17,7 @@ from bioq.genome.notation import VariantText
 from bioq.genome.vcf import VcfContent
 from bioq.inputs import alleles_name
 from bioq.plots.names import short_name
-from bioq.plots.numbers import probability_text, signed_text
+from bioq.plots.numbers import phred_text, probability_text, share_text, signed_text
 from bioq.plots.style import inline_svg, to_svg
 from bioq.plots.variants import name_points, plot_ranking
 from bioq.progress import progress
@@ -227,19 +227,11 @@ def _title(text: VariantText) -> str:
     return str(VariantText(short(text.chrom, MOST_SHOWN), text.pos, text.id, ref, alt))
 
 
-def _phred(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.1f}"
-
-
-def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.2g}"
-
-
 _FILTERS = {
     "signed": signed_text,
     "probability": probability_text,
     "short_name": lambda name: short_name(name, _TARGET_LETTERS),
-    "phred": _phred,
-    "share": _share,
+    "phred": phred_text,
+    "share": share_text,
     "integer": lambda value: f"{int(value):,}",
 }

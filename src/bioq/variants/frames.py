@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from bioq.dataset.targets import NAME
 from bioq.genome import ContigNames, Genome, open_genome
 from bioq.inputs import AlleleInput, alleles_of
 from bioq.options import of_type, path_to, text, text_list
@@ -70,10 +69,10 @@ def score_variants(
         report_other_genome("the model", model.config, genome)
     names = ContigNames(genome, chrom_alias or {})
     scorer = Scorer(model, names, options, targets=targets, background=known, group_by=group_by)
+    layout = scorer.layout(scorer.score_names(), {})
+    types = {name: NUMPY_TYPE[kind] for name, kind in layout.columns.items() if kind != "text"}
     for block in scorer.score(alleles_of(vcf, names)):
-        kinds = {name: NUMPY_TYPE[kind] for name, kind in scorer.columns.items() if kind != "text"}
-        frames = [pd.DataFrame(dict(block.columns)).astype(kinds)]
+        frames = [pd.DataFrame(dict(block.columns)).astype(types)]
         for name, values in block.scores.items():
-            columns = [f"{name}:{target}" for target in scorer.targets[NAME]]
-            frames.append(pd.DataFrame(values, columns=columns))
+            frames.append(pd.DataFrame(values, columns=layout.score_columns(name)))
         yield pd.concat(frames, axis=1)

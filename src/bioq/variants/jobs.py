@@ -103,7 +103,7 @@ def write_variants(
             more = outputs.enter_context(also(scorer, alleles.content)) if also else None
             opened = open_rows(out, layout, table, contigs, alleles.file, is_indexed=is_all_snvs)
             rows = outputs.enter_context(opened)
-            for block in _blocks(scorer, alleles):
+            for block in scored_blocks(scorer, alleles):
                 chosen = {name: block.scores[name] for name in names}
                 rows.write(block.columns, block.scores if table.long else chosen)
                 if more is not None:
@@ -126,7 +126,7 @@ def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summa
         open_alleles(job.source, scorer.names) as alleles,
         counting(out, len(scorer.targets), alleles.content.alleles) as effects,
     ):
-        for block in _blocks(scorer, alleles):
+        for block in scored_blocks(scorer, alleles):
             scored = is_scored(block.columns)
             indels = are_indels(block.columns["ref"][scored], block.columns["alt"][scored])
             effects.add({name: each[scored] for name, each in block.scores.items()}, indels)
@@ -206,9 +206,9 @@ def _compare_genomes(background: Background, genome: Genome) -> None:
         )
 
 
-def _blocks(scorer: Scorer, alleles: Alleles) -> Iterator[ScoredBlock]:
-    """Yield the scored alleles. If BioQ has made them, say how many they are and, after the first
-    block, how long all take."""
+def scored_blocks(scorer: Scorer, alleles: Alleles) -> Iterator[ScoredBlock]:
+    """Yield the scored alleles, with progress. If BioQ has made them, say how many they are and,
+    after the first block, how long all take."""
     total = alleles.content.alleles
     if alleles.line:
         say(alleles.line)

@@ -31,7 +31,7 @@ def chosen_background(given: Path | None, run: Path) -> Path:
 
 def open_background(given: Path | None, run: Path | None) -> Background | None:
     """Read the background that was given, by default that of a run; None without one."""
-    file = run_background(run) if given is None and run is not None else given
+    file = given if run is None else chosen_background(given, run)
     return None if file is None or file == NO_BACKGROUND else read_background(file)
 
 

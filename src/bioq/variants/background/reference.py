@@ -2,7 +2,7 @@
 
 A background has, for each kind of variant and each target, a histogram of the sizes of effects,
 whose steps have 9 significant bits (0.4 %), from 2^-64; and, for sets of targets, the counts of
-`ranks`. `background_file` reads and writes it.
+`ranks`. `file` reads and writes it.
 """
 
 from collections.abc import Mapping

@@ -137,7 +137,7 @@ def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
 def require_ending(out: Path, table: VariantTableOptions) -> None:
     """Raise UsageError if the name of an output has no ending of a format of the table."""
     if table.long:
-        require_long(out, table)
+        _require_long(out, table)
     elif table.annotate:
         require_annotatable(out)
     elif table.format == "table" and not is_vcf(out):
@@ -148,7 +148,7 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
             raise UsageError(f"{out}: expected a name that ends in {endings}") from error
 
 
-def require_long(out: Path, table: VariantTableOptions) -> None:
+def _require_long(out: Path, table: VariantTableOptions) -> None:
     """Raise UsageError if an output cannot have the rows of a long table."""
     if not out.name.lower().endswith(FLAT_ENDINGS):
         raise UsageError(

@@ -12,7 +12,6 @@ from bioq.files import refuse_input
 from bioq.genome import ContigNames
 from bioq.genome.bigwig import Track, open_tracks
 from bioq.inputs import open_alleles
-from bioq.progress import progress
 from bioq.tables import Kind, Layout
 from bioq.variants.columns import RANK_MEANING, RANK_SCORE, is_scored
 from bioq.variants.jobs import (
@@ -20,6 +19,7 @@ from bioq.variants.jobs import (
     check_output,
     contigs_of,
     open_scorer,
+    scored_blocks,
     table_metadata,
 )
 from bioq.variants.outputs.table import VariantTableOptions, open_rows
@@ -73,14 +73,10 @@ def apply_rank(
         columns: dict[str, Kind] = {**scorer.columns, RANK_SCORE: "number"}
         layout = Layout(columns, scorer.targets, (), metadata)
         contigs = contigs_of(scorer.names, alleles.content)
-        with (
-            open_rows(out, layout, table, contigs, alleles.file) as rows,
-            progress("variants", alleles.content.alleles, "alleles") as advance,
-        ):
-            for block in scorer.score(alleles.read()):
+        with open_rows(out, layout, table, contigs, alleles.file) as rows:
+            for block in scored_blocks(scorer, alleles):
                 scores = _rank_scores(block, rank, scorer.names, ordered)
                 rows.write({**block.columns, RANK_SCORE: scores}, {})
-                advance(len(scores))
         return summary_of(scorer, alleles.content)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bioq.dataset.blocks import BLOCK_BP, block_numbers
 from bioq.dataset.folds import assign_folds
-from bioq.errors import BioqError
+from bioq.errors import BioqError, counted
 from bioq.progress import progress
 from bioq.variants.second_stage.logistic import (
     PENALTIES,
@@ -76,7 +76,7 @@ def divide(contig: Numbers, position: Numbers, labels: Labels) -> Folds:
     if folds < FEWEST_FOLDS:
         raise BioqError(
             f"the alleles are on {len(of_block)} stretch{'es' if len(of_block) > 1 else ''} of "
-            f"{BLOCK_BP:,} bases of {len(number)} contig{'s' if len(number) > 1 else ''}; parts "
+            f"{BLOCK_BP:,} bases of {counted(len(number), 'contig')}; parts "
             "of the genome are left out in turn, so give alleles of more of it"
         )
     return Folds(stretch[blocks], blocks, f"{folds} stretches of the genome")

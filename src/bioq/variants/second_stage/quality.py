@@ -8,14 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.metrics import (
-    MIN_BLOCKS,
     BlockEffects,
     average_precision,
     block_effects,
     joined_blocks,
     operating_points,
     roc_auc,
-    t_quantile,
 )
 from bioq.variants.columns import RANK_SCORE, SCORE_PHRED
 from bioq.variants.second_stage.cross_fit import Folds, Labels, Numbers
@@ -92,11 +90,9 @@ def qualities(
     found = [ours.quality]
     for name, values in _plain_scores(properties, tracks, labels):
         plain = _measure(name, "all", labels, values, folds.blocks)
-        one = replace(
-            plain.quality,
-            gain=ours.quality.average_precision - plain.quality.average_precision,
-            gain_interval=_interval_of_gain(ours, plain),
-        )
+        gain = ours.quality.average_precision - plain.quality.average_precision
+        interval = ours.effects.interval_of_gain(gain, plain.effects)
+        one = replace(plain.quality, gain=gain, gain_interval=interval)
         if (values == values[0]).all():
             one = replace(one, roc_auc_interval=_UNKNOWN, average_precision_interval=_UNKNOWN)
         found.append(one)
@@ -136,19 +132,6 @@ def _plain_scores(
 def _directed(values: Floats, labels: Labels) -> Floats:
     """Return values with the sign by which those of the positives are higher."""
     return values if roc_auc(operating_points(labels, values)) >= 0.5 else -values
-
-
-def _interval_of_gain(ours: _Measured, plain: _Measured) -> tuple[float, float]:
-    """Return the 95 % interval of the difference in average precision: both on the same blocks."""
-    share = ours.effects.share
-    difference = ours.effects.average_precision - plain.effects.average_precision
-    if (share > 0).sum() < MIN_BLOCKS or not np.isfinite(difference).all():
-        return _UNKNOWN
-    blocks = len(difference)
-    error = np.sqrt((difference**2).sum() * blocks / (blocks - 1))
-    reach = t_quantile(float(1 / (share**2).sum() - 1)) * error
-    gain = ours.quality.average_precision - plain.quality.average_precision
-    return float(gain - reach), float(gain + reach)
 
 
 def differences(properties: Mapping[str, Floats], labels: Labels, folds: Folds) -> Iterator[str]:

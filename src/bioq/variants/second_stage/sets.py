@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bioq.errors import BioqError
 from bioq.genome import ContigNames
+from bioq.genome.alleles import centre_index
 from bioq.genome.bigwig import Track
 from bioq.genome.gene_starts import Starts
 from bioq.genome.vcf_frequencies import read_frequencies
@@ -122,7 +123,7 @@ def _properties(
 
 def _gc(names: ContigNames, window_bp: int, contig: str, start: int) -> float:
     """Return the share of G and C in the window of an allele, of its known bases."""
-    first = start - (window_bp // 2 - 1)
+    first = start - centre_index(window_bp)
     end = min(first + window_bp, names.genome.lengths[contig])
     codes = names.genome.read(contig, max(first, 0), end)
     count = np.bincount(codes, minlength=5)

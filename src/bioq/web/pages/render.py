@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from bioq import __version__
 from bioq.errors import harmless
-from bioq.plots.numbers import probability_text, signed_text
+from bioq.plots.numbers import phred_text, probability_text, share_text, signed_text
 from bioq.web.jobs import Job
 from bioq.web.request import retry_headers, service_of
 
@@ -29,7 +29,9 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.filters["integer"] = "{:,}".format
+_environment.filters["phred"] = phred_text
 _environment.filters["probability"] = probability_text
+_environment.filters["share"] = share_text
 _environment.filters["signed"] = signed_text
 _environment.filters["sentence"] = lambda text: text if text.endswith("?") else f"{text}."
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,7 @@ from bioq.interpretation.motif_experiments.pairs import (
     B_THEN_A,
     BACK_TO_BACK,
     FACING,
+    arrangements_of,
     pair_effects,
 )
 from bioq.models import build_model
@@ -74,10 +77,13 @@ def test_effects_are_those_of_tangermeme(
     from tangermeme.space import space
 
     result = pair_effects(model, windows, A, B, distances=[distance], strands=strands)
-    assert len(result.arrangements) == (4 if strands == "both" else 8)
+    arrangements = arrangements_of(A, B, strands)
+    assert len(arrangements) == (4 if strands == "both" else 8)
+    assert list(result["arrangement"].unique()) == [each.text("A", "B") for each in arrangements]
     hot = torch.from_numpy(dna.one_hot(windows)).float()
     theirs = model if strands == "forward" else BothStrands(model)
-    for row, arrangement in enumerate(result.arrangements):
+    for arrangement in arrangements:
+        rows = result[result["arrangement"] == arrangement.text("A", "B")]
         if strands == "both" and not arrangement.a_is_left:
             arrangement = arrangement.from_other_strand()
         site = {
@@ -94,19 +100,14 @@ def test_effects_are_those_of_tangermeme(
             before, after = marginalize(theirs, hot, letters, start=starts[name], device="cpu")
             change[name] = (after - before).double().numpy()
         beyond = change["together"] - change["A"] - change["B"]
-        for ours, expected in (
-            (result.together, change["together"]),
-            (result.a, change["A"]),
-            (result.b, change["B"]),
-            (result.beyond, beyond),
-        ):
-            np.testing.assert_allclose(ours[row, 0], expected.mean(axis=0), atol=1e-5)
-        stats = pytest.importorskip("scipy.stats")
-        error = beyond.std(axis=0, ddof=1) / np.sqrt(WINDOWS)
-        reach = stats.t.ppf(0.975, WINDOWS - 1) * error
-        np.testing.assert_allclose(result.high[row, 0] - result.beyond[row, 0], reach, rtol=1e-3)
-        np.testing.assert_allclose(result.beyond[row, 0] - result.low[row, 0], reach, rtol=1e-3)
-    assert np.abs(result.beyond).max() > 1e-3
+        names = {"effect": "together", "effect_a": "A", "effect_b": "B"}
+        for ours, name in names.items():
+            np.testing.assert_allclose(rows[ours], change[name].mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(rows["beyond"], beyond.mean(axis=0), atol=1e-5)
+        interval = scipy.stats.ttest_1samp(beyond, 0).confidence_interval(0.95)
+        np.testing.assert_allclose(rows["low"], interval.low, atol=1e-5)
+        np.testing.assert_allclose(rows["high"], interval.high, atol=1e-5)
+    assert result["beyond"].abs().max() > 1e-3
 
 
 def on_strand(one: Motif, strand: str) -> str:
@@ -125,9 +126,9 @@ def test_a_model_that_adds_motifs_up_has_nothing_beyond_the_sum(windows: dna.Byt
 
     torch.manual_seed(0)
     result = pair_effects(Additive(), windows, A, B, distances=range(0, 50, 10))
-    assert np.abs(result.together).max() > 1
-    for array in (result.beyond, result.low, result.high, result.control):
-        np.testing.assert_allclose(array, 0, atol=1e-5)
+    assert result["effect"].abs().max() > 1
+    for name in ("beyond", "low", "high", "control", "control_low", "control_high"):
+        np.testing.assert_allclose(result[name], 0, atol=1e-4)
 
 
 def test_a_pair_and_its_reverse_complement_are_equal_in_the_opposite_windows(
@@ -150,10 +151,14 @@ def test_a_pair_and_its_reverse_complement_are_equal_in_the_opposite_windows(
 
     opposite = dna.reverse_complement(windows)
     other = pair_effects(Opposite(), opposite, a, b, **options)  # type: ignore[arg-type]
-    for row, arrangement in enumerate(one.arrangements):
-        same = other.arrangements.index(arrangement.from_other_strand())
-        np.testing.assert_allclose(one.beyond[row], other.beyond[same], atol=1e-5)
-    assert len({each.text("A", "B") for each in one.arrangements}) == 8
+    for arrangement in arrangements_of(a, b, "forward"):
+        same = arrangement.from_other_strand()
+        ours, theirs = (
+            table.loc[table["arrangement"] == each.text("A", "B"), "beyond"].to_numpy()
+            for table, each in ((one, arrangement), (other, same))
+        )
+        assert len(ours) == 2 * 3
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_the_texts_of_the_arrangements() -> None:
@@ -169,26 +174,35 @@ def test_the_texts_of_the_arrangements() -> None:
 
 def test_a_motif_with_itself_has_three_arrangements(windows: dna.Bytes) -> None:
     result = pair_effects(make_model("danq"), windows, A, A, distances=[5])
-    assert result.arrangements == (A_THEN_B, FACING, BACK_TO_BACK)
+    assert list(result["arrangement"]) == ["A> B>"] * 3 + ["A> <B"] * 3 + ["<A B>"] * 3
 
 
 def test_neighbouring_distances_share_single_sites_and_change_nothing(windows: dna.Bytes) -> None:
     model = make_model("danq")
     together = pair_effects(model, windows, A, B, distances=range(5))
-    for column in range(5):
-        alone = pair_effects(model, windows, A, B, distances=[column])
-        for name in ("together", "a", "b", "beyond", "low", "high", "control", "control_high"):
-            ours = getattr(together, name)[:, column]
-            np.testing.assert_allclose(ours, getattr(alone, name)[:, 0], atol=1e-6)
+    for distance in range(5):
+        alone = pair_effects(model, windows, A, B, distances=[distance])
+        ours = together[together["distance"] == distance].reset_index(drop=True)
+        pd.testing.assert_frame_equal(ours, alone, check_exact=False, atol=1e-5)
 
 
 def test_the_seed_is_of_the_control_alone(windows: dna.Bytes) -> None:
     model = make_model("danq")
     results = [pair_effects(model, windows, A, B, distances=[5], seed=seed) for seed in (0, 0, 1)]
-    for name in ("together", "beyond", "low"):
-        np.testing.assert_array_equal(getattr(results[0], name), getattr(results[2], name))
-    np.testing.assert_array_equal(results[0].control, results[1].control)
-    assert (results[0].control != results[2].control).any()
+    pd.testing.assert_frame_equal(results[0], results[1])
+    columns = [name for name in results[0] if not name.startswith("control")]
+    pd.testing.assert_frame_equal(results[0][columns], results[2][columns])
+    assert (results[0]["control"] != results[2]["control"]).any()
+
+
+def test_targets_are_chosen_by_number(windows: dna.Bytes) -> None:
+    model = make_model("danq")
+    chosen = pair_effects(model, windows, A, B, distances=[5, 9], targets=[2, 0])
+    every = pair_effects(model, windows, A, B, distances=[5, 9])
+    assert list(chosen["target"][:2]) == ["2", "0"]
+    for target in ("0", "2"):
+        ours, expected = (table.loc[table["target"] == target] for table in (chosen, every))
+        pd.testing.assert_frame_equal(ours.reset_index(drop=True), expected.reset_index(drop=True))
 
 
 def test_an_ensemble_has_the_mean_logits_of_its_members(windows: dna.Bytes) -> None:
@@ -206,7 +220,7 @@ def test_an_ensemble_has_the_mean_logits_of_its_members(windows: dna.Bytes) -> N
     members = [Member(1.0), Member(3.0)]
     both = pair_effects(Ensemble(members, architecture={}), windows, A, B, distances=[5])  # type: ignore[arg-type]
     mean = pair_effects(Member(2.0), windows, A, B, distances=[5])
-    np.testing.assert_allclose(both.beyond, mean.beyond, atol=1e-5)
+    pd.testing.assert_frame_equal(both, mean, check_exact=False, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -217,12 +231,12 @@ def test_an_ensemble_has_the_mean_logits_of_its_members(windows: dna.Bytes) -> N
         ({"distances": [-1]}, "distance -1: with A (9 bp)"),
         ({"distances": []}, "distances of type list; expected a list of whole numbers"),
         ({"distances": [1.5]}, "distances of type list; expected a list of whole numbers"),
-        ({"windows": np.zeros((1, 200), np.uint8)}, "1 windows; expected at least 2"),
+        ({"backgrounds": np.zeros((1, 200), np.uint8)}, "1 backgrounds; expected 2 or more"),
         ({"b": "CTCF"}, "b 'CTCF'; expected a motif"),
     ],
 )  # fmt: skip
 def test_errors(windows: dna.Bytes, changes: dict[str, object], message: str) -> None:
-    arguments = {"windows": windows, "a": A, "b": B, "distances": [5], **changes}
+    arguments = {"backgrounds": windows, "a": A, "b": B, "distances": [5], **changes}
     with pytest.raises(UsageError) as error:
         pair_effects(make_model("danq"), **arguments)  # type: ignore[arg-type]
     assert message in str(error.value)

@@ -17,27 +17,26 @@ left of B: `B> A>` as its reverse complement `<A <B`, which leaves fewer places 
 With strands="forward" the model reads one strand, and all eight are different.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 import numpy as np
-import torch
+import numpy.typing as npt
+import pandas as pd
 from torch import nn
 
 from bioq import dna
 from bioq.errors import UsageError
-from bioq.forward import BATCH_SIZE, Precision, Strands, require_precision
+from bioq.forward import Strands
+from bioq.interpretation.motif_experiments.comparison import Floats, mean_of
 from bioq.interpretation.motif_experiments.insertion import most_probable
-from bioq.interpretation.motif_experiments.logits import Floats, Numbers, edit_logits
-from bioq.metrics.intervals import t_quantile
-from bioq.models.device import on_device
+from bioq.interpretation.motif_experiments.logits import Numbers, edit_logits, window_logits
+from bioq.interpretation.motif_experiments.table import choose_targets
 from bioq.motifs import Motif
 from bioq.options import found, of_type, one_of, whole_number
+from bioq.progress import progress
 from bioq.runs.trained_model import require_length, require_module
-
-STEP_BP = 5
-"""Default step of the distances."""
 
 
 @dataclass(frozen=True)
@@ -66,120 +65,88 @@ ARRANGEMENTS = (A_THEN_B, B_THEN_A, FACING, BACK_TO_BACK)
 """All arrangements, if an arrangement and its reverse complement are the same."""
 
 
-def arrangements_of(strands: Strands) -> tuple[Arrangement, ...]:
-    """Return the arrangements that differ: 4 if both strands are averaged, otherwise 8."""
-    if strands == "both":
-        return ARRANGEMENTS
-    return (*ARRANGEMENTS, *(each.from_other_strand() for each in ARRANGEMENTS))
-
-
-@dataclass(frozen=True)
-class PairEffects:
-    """The effects of two motifs A and B on the logits of all targets.
-
-    Arrays are float64 `(arrangements, distances, targets)`: means over the background windows.
-    """
-
-    motifs: tuple[Motif, Motif]
-    """A and B."""
-    arrangements: tuple[Arrangement, ...]
-    distances: Numbers
-    """Bases between the two sites `(distances,)`."""
-    backgrounds: int
-    """Number of background windows."""
-    together: Floats
-    """Logit with A and B minus that without."""
-    a: Floats
-    """Logit with A alone, at its place in the pair, minus that without."""
-    b: Floats
-    beyond: Floats
-    """together - a - b."""
-    low: Floats
-    """Lower end of the 95 % interval of `beyond` over background windows (Student's t)."""
-    high: Floats
-    control: Floats
-    """`beyond` with the bases of B's site in random order, another order in each window."""
-    control_low: Floats
-    control_high: Floats
+def arrangements_of(a: Motif, b: Motif, strands: Strands) -> tuple[Arrangement, ...]:
+    """Return the arrangements that differ: 4 if both strands are averaged, otherwise 8; of a motif
+    with itself 3, since A and B are not told apart, or 4."""
+    found: tuple[Arrangement, ...] = ARRANGEMENTS
+    if strands == "forward":
+        found = (*found, *(each.from_other_strand() for each in found))
+    if np.array_equal(a.probabilities, b.probabilities):
+        found = tuple(each for each in found if each.a_is_left)
+    return found
 
 
 def pair_effects(
     model: nn.Module,
-    windows: dna.Bytes,
+    backgrounds: npt.NDArray[np.uint8],
     a: Motif,
     b: Motif,
     *,
     distances: Sequence[int] | Numbers,
+    targets: Sequence[int] | None = None,
     strands: Strands = "both",
     seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    device: str | torch.device | None = None,
-    precision: Precision = "32",
-    advance: Callable[[int], None] = lambda done: None,
-) -> PairEffects:
-    """Write the best sites of two motifs into windows, and compare with each of them alone.
+) -> pd.DataFrame:
+    """Put the best sites of two motifs into background windows, together and each alone.
 
-    `windows` are codes uint8 `(n, length)`, two or more background windows. The pair, with each of
-    the `distances` in bp between the sites, is in the middle of the window; every site has the most
-    probable base at each position. `seed` is of the control, B with its bases in random order.
-    Logits are means over both strands unless strands="forward", which computes the eight
-    arrangements of the forward strand. `advance` is called with 1 after every distance. The model
-    is not changed.
-    Raises BioqError for other windows, UsageError for a distance at which the pair is longer than
-    the window, and for other motifs.
+    `backgrounds` are codes uint8 `(n, window_bp)`, two windows or more; `distances` are numbers of
+    bases between the two sites; `targets` are numbers of the model's targets, by default all. The
+    pair is in the middle of the window, and the model computes on its device. Returns one row per
+    arrangement, distance and target, in this order; effects are changes of the logit, means over
+    the backgrounds, with strands="both" of the mean logit of both strands:
+
+    - a, a_id, b, b_id: names and matrix IDs of the motifs
+    - arrangement: `A> B>`, `B> A>`, `A> <B` or `<A B>`; with strands="forward" also `<B <A`,
+      `<A <B`, `B> <A` and `<B A>`, which are read differently then
+    - distance: bases between the two sites
+    - target
+    - effect_a, effect_b: of each motif alone, at its place in the pair; effect: of both together
+    - beyond, low, high: effect - effect_a - effect_b, and its 95 % interval (Student's t)
+    - control, control_low, control_high: `beyond` of A and a scrambled B: a site with B's bases in
+      random order, in another order in each background
+    - n: number of backgrounds
+
+    Raises BioqError for codes of another shape, UsageError for a distance at which the pair is
+    longer than the windows, and for other motifs.
     """
-    windows = dna.checked_codes(windows, axes=2, name="windows")
-    require_length(require_module(model), windows.shape[1], "windows")
-    if len(windows) < 2:
-        raise UsageError(f"{len(windows)} windows; expected at least 2, for an interval")
+    backgrounds = dna.checked_codes(backgrounds, axes=2, name="backgrounds")
+    if len(backgrounds) < 2:
+        raise UsageError(f"{len(backgrounds)} backgrounds; expected 2 or more, for an interval")
     for name, motif in {"a": a, "b": b}.items():
         of_type(name, motif, Motif, "a motif, such as one of bioq.motifs.motifs_from")
-    distances = _checked_distances(distances, a, b, windows.shape[1])
+    require_length(require_module(model), backgrounds.shape[1], "backgrounds")
+    distances = _checked_distances(distances, a, b, backgrounds.shape[1])
+    chosen = choose_targets(model, targets)
     one_of("strands", strands, get_args(Strands))
-    batch_size = whole_number("batch_size", batch_size, least=1)
-    seed = whole_number("seed", seed, least=0)
-    if not callable(advance):
-        raise UsageError(f"advance {found(advance)}; expected a function")
-    arrangements = arrangements_of(strands)
-    if is_same_motif(a, b):
-        arrangements = tuple(each for each in arrangements if each.a_is_left)
-    written = arrangements
-    if strands == "both":
-        written = tuple(
-            each if each.a_is_left else each.from_other_strand() for each in arrangements
-        )
-    sites = _sites(a, b, len(windows), np.random.default_rng(seed))
-    rows: list[dict[str, Floats]] = []
+    arrangements = arrangements_of(a, b, strands)
+    sites = _sites(
+        a, b, len(backgrounds), np.random.default_rng(whole_number("seed", seed, least=0))
+    )
+    before = chosen.of(window_logits(model, backgrounds, strands=strands))
+    names = chosen.labels(before.shape[1])
+    parts: dict[int, list[pd.DataFrame]] = {number: [] for number in range(len(arrangements))}
     known: dict[_Edit, Floats] = {}
-    with on_device(model, device) as there:
-        require_precision(there, precision)
+    with progress(f"{a.name} and {b.name}", len(distances), "distances") as advance:
         for distance in distances.tolist():
-            places = [_place(each, a, b, distance, windows.shape[1]) for each in written]
+            places = [
+                _place(each, a, b, distance, backgrounds.shape[1], strands) for each in arrangements
+            ]
             new = [edit for edit in _edits(places) if edit not in known]
-            edited = np.concatenate([_edited(windows, edit, sites) for edit in new])
-            of = np.tile(np.arange(len(windows)), len(new))
-            before, after = edit_logits(
-                model,
-                windows,
-                edited,
-                of,
-                strands=strands,
-                batch_size=batch_size,
-                precision=precision,
-            )
-            changes = (after - before[of]).reshape(len(new), len(windows), -1)
-            known.update(zip(new, changes, strict=True))
-            rows.append(_measured(places, known))
+            edited = np.concatenate([_edited(backgrounds, edit, sites) for edit in new])
+            of = np.tile(np.arange(len(backgrounds)), len(new))
+            after = chosen.of(edit_logits(model, backgrounds, edited, of, strands=strands))
+            known.update(zip(new, after.reshape(len(new), *before.shape) - before, strict=True))
+            for number, place in enumerate(places):
+                about = {"arrangement": arrangements[number].text("A", "B"), "distance": distance}
+                parts[number].append(_described(place, known, about, names))
             # The next distance has at most single sites in common with this one.
             known = {edit: known[edit] for edit in _edits(places) if len(edit) == 1}
             advance(1)
-    columns = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
-    return PairEffects((a, b), arrangements, distances, len(windows), **columns)
-
-
-def is_same_motif(a: Motif, b: Motif) -> bool:
-    """Return whether two motifs are equal."""
-    return np.array_equal(a.probabilities, b.probabilities)
+    table = pd.concat([part for each in parts.values() for part in each], ignore_index=True)
+    motifs = {"a": a.name, "a_id": a.matrix_id, "b": b.name, "b_id": b.matrix_id}
+    for column, (name, value) in enumerate(motifs.items()):
+        table.insert(column, name, value)
+    return table.assign(n=len(backgrounds))
 
 
 _A, _B, _SCRAMBLED = "a", "b", "scrambled"
@@ -210,8 +177,13 @@ class _Place(NamedTuple):
         return (a,), (b,), (scrambled,), (a, b), (a, scrambled)
 
 
-def _place(each: Arrangement, a: Motif, b: Motif, distance: int, window_bp: int) -> _Place:
-    """Return the sites of the pair in the middle of the window."""
+def _place(
+    each: Arrangement, a: Motif, b: Motif, distance: int, window_bp: int, strands: Strands
+) -> _Place:
+    """Return the sites of the pair in the middle of the window, A left of B if the model reads both
+    strands."""
+    if strands == "both" and not each.a_is_left:
+        each = each.from_other_strand()
     left = window_bp // 2 - (len(a) + distance + len(b)) // 2
     start_a, start_b = left, left + len(a) + distance
     if not each.a_is_left:
@@ -254,34 +226,31 @@ def _edited(
     return edited
 
 
-def _measured(places: Sequence[_Place], change: Mapping[_Edit, Floats]) -> dict[str, Floats]:
-    """Return the fields of `PairEffects` of a distance, each `(arrangements, targets)`, given the
-    change of the logits by each edit, `(windows, targets)`."""
-    columns: dict[str, list[Floats]] = {}
-    for place in places:
-        a, b, scrambled, both, control = (change[edit] for edit in place.edits)
-        beyond, low, high = _mean_and_interval(both - a - b)
-        found = {
-            "together": both.mean(axis=0),
-            "a": a.mean(axis=0),
-            "b": b.mean(axis=0),
-            "beyond": beyond,
-            "low": low,
-            "high": high,
+def _described(
+    place: _Place,
+    change: Mapping[_Edit, Floats],
+    about: Mapping[str, str | int],
+    targets: Sequence[str],
+) -> pd.DataFrame:
+    """Return the rows of an arrangement at a distance, one per target, given the change of the
+    logits by each edit, `(backgrounds, targets)`."""
+    a, b, scrambled, both, with_scrambled = (change[edit] for edit in place.edits)
+    beyond, control = mean_of(both - a - b), mean_of(with_scrambled - a - scrambled)
+    return pd.DataFrame(
+        {
+            **about,
+            "target": targets,
+            "effect_a": a.mean(axis=0),
+            "effect_b": b.mean(axis=0),
+            "effect": both.mean(axis=0),
+            "beyond": beyond.mean,
+            "low": beyond.low,
+            "high": beyond.high,
+            "control": control.mean,
+            "control_low": control.low,
+            "control_high": control.high,
         }
-        names = "control", "control_low", "control_high"
-        found |= zip(names, _mean_and_interval(control - a - scrambled), strict=True)
-        for name, values in found.items():
-            columns.setdefault(name, []).append(values)
-    return {name: np.stack(values) for name, values in columns.items()}
-
-
-def _mean_and_interval(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the mean of values `(windows, targets)` over windows, and its 95 % interval."""
-    count = len(values)
-    mean: Floats = values.mean(axis=0)
-    reach = t_quantile(count - 1) * values.std(axis=0, ddof=1) / np.sqrt(count)
-    return mean, mean - reach, mean + reach
+    )
 
 
 def _checked_distances(

@@ -10,11 +10,12 @@ from bioq.cli.options import FLAGS, ChromAlias, Force, Run
 from bioq.cli.tables import print_line, print_path
 from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.job import MotifEffectOptions
+from bioq.interpretation.motif_experiments.pair_options import PairOptions
 from bioq.interpretation.motif_experiments.table import SIGNIFICANT_Q
 from bioq.reports.motif_effects import write_effects_folder
 from bioq.runs.named import resolve_run
 
-DEFAULTS = MotifEffectOptions()
+DEFAULTS, PAIR_DEFAULTS = MotifEffectOptions(), PairOptions()
 _SHOWN = 5
 
 
@@ -28,6 +29,7 @@ def motif_effects(
     genome: Path | None = None,
     chrom_alias: ChromAlias = None,
     options: Annotated[MotifEffectOptions, FLAGS] = DEFAULTS,
+    pairs: Annotated[PairOptions, FLAGS] = PAIR_DEFAULTS,
     force: Force = False,
 ) -> None:
     """Measure what known motifs change in the predictions: put in, and taken out.
@@ -42,6 +44,7 @@ def motif_effects(
         bioq motif-effects run --motifs JASPAR2024:fungi --out effects
         bioq motif-effects yeast --genome sacCer3 --motifs JASPAR2024:fungi --out effects
         bioq motif-effects run peaks.bed --genome hg19 --motifs JASPAR2024 --motif CTCF --out ctcf
+        bioq motif-effects run --motifs JASPAR2024 --pair CTCF SRF --distances 0:200 --out pair
 
     Parameters
     ----------
@@ -59,7 +62,13 @@ def motif_effects(
     """
     windows = WindowSource(source, genome, chrom_alias, options.split)
     result = write_effects_folder(
-        resolve_run(run), out, motifs=motifs, windows=windows, options=options, force=force
+        resolve_run(run),
+        out,
+        motifs=motifs,
+        windows=windows,
+        options=options,
+        pairs=pairs,
+        force=force,
     )
     for line in (*_summary("put in", result.insertion), *_summary("taken out", result.ablation)):
         print_line(line)

@@ -7,14 +7,16 @@ from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.job import (
     ABLATION,
     INSERTION,
+    PAIRS,
     MotifEffectOptions,
     MotifEffects,
     motif_effects,
     open_effect_inputs,
 )
+from bioq.interpretation.motif_experiments.pair_options import PairOptions
 
 PAGE = "motif_effects.html"
-_KIND = FolderKind(INSERTION, (ABLATION, PAGE, "pairs.tsv"))
+_KIND = FolderKind(INSERTION, (ABLATION, PAIRS, PAGE))
 
 
 def write_effects_folder(
@@ -24,6 +26,7 @@ def write_effects_folder(
     motifs: str,
     windows: WindowSource = WindowSource(),  # noqa: B008 frozen
     options: MotifEffectOptions = MotifEffectOptions(),  # noqa: B008 frozen
+    pairs: PairOptions = PairOptions(),  # noqa: B008 frozen
     force: bool = False,
 ) -> MotifEffects:
     """Put motifs into DNA, take them out, and write the folder `out`; return the effects.
@@ -34,7 +37,7 @@ def write_effects_folder(
     replaces = _KIND if force else None
     require_absent(out, replaces=replaces)
     refuse_input(out, run, windows.given, windows.genome, windows.chrom_alias, motifs)
-    inputs = open_effect_inputs(run, motifs, windows, options)
+    inputs = open_effect_inputs(run, motifs, windows, options, pairs)
     with new_folder(out, replaces=replaces) as folder:
         result = motif_effects(inputs)
         result.write(folder)

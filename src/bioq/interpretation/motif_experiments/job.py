@@ -23,13 +23,19 @@ from bioq.interpretation.motif_experiments.backgrounds import (
 )
 from bioq.interpretation.motif_experiments.comparison import require_scipy
 from bioq.interpretation.motif_experiments.insertion import insertion_effects
+from bioq.interpretation.motif_experiments.pair_options import (
+    PairOptions,
+    choose_pairs,
+    parse_distances,
+)
+from bioq.interpretation.motif_experiments.pairs import pair_effects
 from bioq.models.device import choose_device
 from bioq.motifs import Motif, motifs_from
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import say
 from bioq.runs.trained_model import TrainedModel, load
 
-INSERTION, ABLATION = "insertion.tsv", "ablation.tsv"
+INSERTION, ABLATION, PAIRS = "insertion.tsv", "ablation.tsv", "pairs.tsv"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,10 @@ class EffectInputs:
     background: str
     """What they are, for people."""
     options: MotifEffectOptions
+    pairs: Sequence[tuple[Motif, Motif]] = ()
+    """Motifs to put in together."""
+    distances: range = range(0)
+    """Bases between the sites of a pair."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +104,23 @@ class MotifEffects:
     """See `insertion_effects`."""
     ablation: pd.DataFrame
     """See `ablation_effects`."""
+    pairs: pd.DataFrame | None = None
+    """See `pair_effects`: the rows of all pairs; None without pairs."""
 
     def write(self, folder: Path) -> None:
-        """Write insertion.tsv and ablation.tsv."""
-        for name, table in ((INSERTION, self.insertion), (ABLATION, self.ablation)):
-            table.to_csv(folder / name, sep="\t", index=False, float_format="%.6g")
+        """Write insertion.tsv, ablation.tsv and, if there are pairs, pairs.tsv."""
+        tables = {INSERTION: self.insertion, ABLATION: self.ablation, PAIRS: self.pairs}
+        for name, table in tables.items():
+            if table is not None:
+                table.to_csv(folder / name, sep="\t", index=False, float_format="%.6g")
 
 
 def open_effect_inputs(
-    run: Path, motifs: str, windows: WindowSource, options: MotifEffectOptions
+    run: Path,
+    motifs: str,
+    windows: WindowSource,
+    options: MotifEffectOptions,
+    pairs: PairOptions = PairOptions(),  # noqa: B008 frozen
 ) -> EffectInputs:
     """Open a run, read the motifs and the windows, and make the backgrounds.
 
@@ -110,7 +128,12 @@ def open_effect_inputs(
     `read_windows` and `make_backgrounds`.
     """
     require_scipy()
-    chosen = choose_motifs(motifs_from(motifs), options.motif, motifs)
+    known = motifs_from(motifs)
+    together = choose_pairs(known, pairs, motifs)
+    chosen = choose_motifs(known, options.motif, motifs)
+    if together and not options.motif:
+        of_pairs = {motif.matrix_id for pair in together for motif in pair}
+        chosen = [motif for motif in known if motif.matrix_id in of_pairs]
     model = load(run).to(choose_device(options.device))
     targets = select_targets(model.targets, options.targets)
     random = np.random.default_rng(options.seed)
@@ -118,12 +141,22 @@ def open_effect_inputs(
     backgrounds, what = make_backgrounds(read, options.background, options.windows, random)
     say(f"backgrounds: {what}")
     return EffectInputs(
-        run.resolve().name, model, chosen, motifs, targets, read, backgrounds, what, options
+        run.resolve().name,
+        model,
+        chosen,
+        motifs,
+        targets,
+        read,
+        backgrounds,
+        what,
+        options,
+        together,
+        parse_distances(pairs.distances),
     )
 
 
 def motif_effects(inputs: EffectInputs) -> MotifEffects:
-    """Put each motif into the backgrounds, and take it out of the windows."""
+    """Put each motif into the backgrounds, take it out of the windows, and put in the pairs."""
     options = inputs.options
     targets = inputs.targets.tolist()
     insertion = insertion_effects(
@@ -144,7 +177,21 @@ def motif_effects(inputs: EffectInputs) -> MotifEffects:
         min_sites=options.min_sites,
         seed=options.seed,
     )
-    return MotifEffects(inputs, insertion, ablation)
+    pairs = [
+        pair_effects(
+            inputs.model,
+            inputs.backgrounds,
+            a,
+            b,
+            distances=inputs.distances,
+            targets=targets,
+            strands=options.strands,
+            seed=options.seed,
+        )
+        for a, b in inputs.pairs
+    ]
+    together = pd.concat(pairs, ignore_index=True) if pairs else None
+    return MotifEffects(inputs, insertion, ablation, together)
 
 
 def choose_motifs(motifs: Sequence[Motif], patterns: Sequence[str], source: str) -> list[Motif]:

@@ -1,0 +1,77 @@
+"""The pairs of motifs and the distances that a user chooses."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bioq.errors import UsageError, some
+from bioq.motifs import Motif
+from bioq.options import check_types
+from bioq.progress import say
+
+STEP_BP = 5
+_FORM = re.compile(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?")
+_MOST_DISTANCES = 100_000
+
+
+@dataclass(frozen=True)
+class PairOptions:
+    """Two motifs together, and how far apart."""
+
+    pair: tuple[tuple[str, str], ...] = ()
+    """Two motifs, each by its name or matrix ID, to put in together: the effect beyond the sum of
+    their effects, by distance, order and orientation. Give it again for more pairs. Without --motif
+    only the motifs of the pairs are put in and taken out."""
+    distances: str = "0:200"
+    """Bases between the two sites: the first and the last distance, both included, every 5 bases;
+    0:200:1 for another step."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if any(len(pair) != 2 for pair in self.pair):
+            raise UsageError(f"--pair {self.pair[0]}: expected two motifs")
+        parse_distances(self.distances)
+
+    def motifs(self) -> tuple[str, ...]:
+        """Return the motifs of the pairs, each once."""
+        return tuple(dict.fromkeys(name for pair in self.pair for name in pair))
+
+
+def parse_distances(text: str) -> range:
+    """Return the distances of `FIRST:LAST` or `FIRST:LAST:STEP`. Raises UsageError for others."""
+    match = _FORM.fullmatch(text.strip())
+    first, last, step = (int(part or STEP_BP) for part in match.groups()) if match else (1, 0, 0)
+    if last < first or step < 1:
+        raise UsageError(
+            f"--distances {text}: expected the first and the last distance in bp, such as 0:200, "
+            "or with a step, such as 0:200:10"
+        )
+    distances = range(first, last + 1, step)
+    if len(distances) > _MOST_DISTANCES:
+        raise UsageError(f"--distances {text}: {len(distances):,} distances are too many")
+    return distances
+
+
+def choose_pairs(
+    motifs: Sequence[Motif], options: PairOptions, source: str
+) -> list[tuple[Motif, Motif]]:
+    """Return the motifs of each pair. Raises UsageError for a motif that is not there."""
+    chosen = {name: find_motif(motifs, name, source) for name in options.motifs()}
+    return [(chosen[a], chosen[b]) for a, b in options.pair]
+
+
+def find_motif(motifs: Sequence[Motif], name: str, source: str) -> Motif:
+    """Return the motif with a matrix ID or a name, in any case; of several the first, with a note.
+
+    Raises UsageError if there is none.
+    """
+    wanted = name.upper()
+    found = [each for each in motifs if each.matrix_id.upper() == wanted]
+    found = found or [each for each in motifs if each.name.upper() == wanted]
+    if not found:
+        names = some((motif.name for motif in motifs), 5)
+        raise UsageError(f"--pair {name}: no motif of {source} has this name; it has {names}")
+    if len(found) > 1:
+        ids = ", ".join(each.matrix_id for each in found[1:])
+        say(f"--pair {name}: {found[0].matrix_id} is used; its name is also that of {ids}")
+    return found[0]

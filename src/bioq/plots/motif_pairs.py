@@ -16,6 +16,8 @@ from bioq.plots.style import BLUE, FAINT, GREEN, INK, STYLE, VERMILION, new_figu
 
 _COLOURS = {"A": BLUE, "B": VERMILION}
 _LINE = INK
+_OTHERS = 0.35
+"""Opacity of the lines of the other panels."""
 _BAND = 0.25
 """Opacity of an interval."""
 _RULE = 0.15
@@ -35,7 +37,8 @@ def plot_pair(table: pd.DataFrame, truth: PairTruth | None = None) -> Figure:
     """Draw the effect beyond the sum of one target, with a panel for each arrangement.
 
     `table` has the rows of one target that `pair_effects` returns. All panels have the same axes;
-    bands are 95 % intervals. Grey is the control, A with a scrambled B. With the `truth` of a
+    thin lines are those of the other panels, bands are 95 % intervals. Grey is the control, A with
+    a scrambled B. With the `truth` of a
     simulated target the distances at which its rule holds are shaded, and bars at the foot are the
     distances of the planted pairs.
     """
@@ -47,6 +50,7 @@ def plot_pair(table: pd.DataFrame, truth: PairTruth | None = None) -> Figure:
     panels = list(figure.axes)
     for axes, arrangement in zip(panels, arrangements, strict=False):
         rows_of_it = table[table["arrangement"] == arrangement].sort_values("distance")
+        _draw_others(axes, table[table["arrangement"] != arrangement])
         _draw_distances(axes, rows_of_it)
         _draw_arrows(axes, arrangement, names)
         if truth is not None:
@@ -57,9 +61,10 @@ def plot_pair(table: pd.DataFrame, truth: PairTruth | None = None) -> Figure:
     panels[0].set_xlim(distances.min(), max(distances.max(), distances.min() + 1))
     panels[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.suptitle(short_name(str(table["target"].iloc[0]), 55), x=0.02, ha="left", fontsize=11)
-    figure.supxlabel("bases between the two sites", fontsize=10)
+    for axes in panels[-2:]:
+        axes.set_xlabel("bases between the sites", fontsize=9)
     figure.supylabel("logit beyond the sum", fontsize=10)
-    _add_legend(figure, truth)
+    _add_legend(figure, names, truth)
     return figure
 
 
@@ -76,6 +81,12 @@ def _draw_distances(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(
             distances, rows[name], color=colour, linewidth=1.4, marker="o" if is_point else None
         )
+
+
+def _draw_others(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw the effects of the other arrangements as thin lines."""
+    for _, other in rows.sort_values("distance").groupby("arrangement"):
+        axes.plot(other["distance"], other["beyond"], color=_LINE, alpha=_OTHERS, linewidth=0.6)
 
 
 def _draw_arrows(axes: Axes, arrangement: str, names: Mapping[str, str]) -> None:
@@ -122,15 +133,18 @@ def _draw_truth(axes: Axes, truth: PairTruth, arrangement: str) -> None:
             axes.axvspan(low, high, ymax=_FOOT, color=colour, linewidth=0)
 
 
-def _add_legend(figure: Figure, truth: PairTruth | None) -> None:
+def _add_legend(figure: Figure, names: Mapping[str, str], truth: PairTruth | None) -> None:
+    a, b = (short_name(name, _LETTERS) for name in names.values())
     shown: list[Line2D | Patch] = [
-        Line2D([], [], color=_LINE, label="both motifs"),
-        Line2D([], [], color=FAINT, label="control: A with a scrambled B"),
+        Line2D([], [], color=_LINE, label=f"{a} and {b}"),
+        Line2D([], [], color=_LINE, alpha=_OTHERS, linewidth=0.8, label="the other arrangements"),
+        Line2D([], [], color=FAINT, label=f"control: {b} scrambled"),
     ]
     if truth is not None:
         effect = "positive" if truth.is_raised else "negative"
         shown += [
-            Patch(color=GREEN, alpha=_RULE, label=f"the rule: {effect} here"),
-            Patch(color=GREEN, label="planted pairs, and decoys (grey)"),
+            Patch(color=GREEN, alpha=_RULE, label=f"rule: together {effect}"),
+            Patch(color=GREEN, label="planted by the rule"),
+            Patch(color=FAINT, label="planted against it"),
         ]
     figure.legend(handles=shown, loc="outside lower left", ncols=2, fontsize=8)

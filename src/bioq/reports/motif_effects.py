@@ -1,4 +1,4 @@
-"""The folder of `bioq motif-effects`: its tables."""
+"""The folder of `bioq motif-effects`: its tables and its page."""
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bioq.interpretation.motif_experiments.job import (
     open_effect_inputs,
 )
 from bioq.interpretation.motif_experiments.pair_options import PairOptions
+from bioq.reports.motif_effects_page import effects_page
 
 PAGE = "motif_effects.html"
 _KIND = FolderKind(INSERTION, (ABLATION, PAIRS, PAGE))
@@ -31,7 +32,8 @@ def write_effects_folder(
 ) -> MotifEffects:
     """Put motifs into DNA, take them out, and write the folder `out`; return the effects.
 
-    The folder has insertion.tsv and ablation.tsv. `motifs` is a JASPAR release or a MEME file.
+    The folder has insertion.tsv, ablation.tsv, pairs.tsv if there are pairs, and
+    motif_effects.html. `motifs` is a JASPAR release or a MEME file.
     Raises BioqError if `out` exists (`force` replaces such a folder).
     """
     replaces = _KIND if force else None
@@ -41,4 +43,5 @@ def write_effects_folder(
     with new_folder(out, replaces=replaces) as folder:
         result = motif_effects(inputs)
         result.write(folder)
+        (folder / PAGE).write_text(effects_page(result), encoding="utf-8")
     return result

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from bioq import dna
 from bioq.files import FolderKind, new_folder, refuse_input, require_absent
 from bioq.interpretation.filter_motifs import (
     SIGNIFICANT_Q,
@@ -15,18 +13,11 @@ from bioq.interpretation.filter_motifs import (
     open_motif_inputs,
 )
 from bioq.interpretation.filters import MotifOptions
-from bioq.motifs import Floats, Motif
+from bioq.reports.motif_logos import motif_logos
 from bioq.reports.page import page_template
 
 PAGE = "motifs.html"
 _KIND = FolderKind(PAGE, ("motifs.tsv", "motifs.meme", "effects.tsv"))
-
-_COLUMN, _HIGH, _GAP = 8, 34, 5
-"""Width of a position, height of 2 bits and gap between the two logos, in units of the SVG."""
-_LEAST_HIGH = 1
-"""Lower letters are not drawn: they cannot be seen, and most letters are that low."""
-_BEYOND = 8
-"""Positions of the match drawn beyond each end of the filter."""
 
 
 def write_motif_folder(
@@ -70,7 +61,7 @@ def motifs_page(result: FilterMotifs) -> str:
         cards.append(
             row
             | {
-                "logo": Markup("" if motif is None else _logos(motif, match, row["offset"])),
+                "logo": Markup("" if motif is None else motif_logos(motif, match, row["offset"])),
                 "significant": row["q"] < SIGNIFICANT_Q,
                 "targets": result.strongest.get(row["filter"], ()),
             }
@@ -90,48 +81,6 @@ def motifs_page(result: FilterMotifs) -> str:
     return page_template("motifs.html.j2", filters).render(
         about=about, cards=cards, significant_q=SIGNIFICANT_Q
     )
-
-
-def _logos(motif: Motif, match: Motif | None, offset: float) -> str:
-    """Return an SVG with the logo of a motif and, aligned below it, the logo of its match."""
-    drawn = _letters(motif.probabilities, first=0, top=0)
-    start, end, high = 0, len(motif), _HIGH
-    if match is not None:
-        first = -int(offset)
-        begin, stop = max(0, -first - _BEYOND), len(motif) + _BEYOND - first
-        shown = match.probabilities[begin:stop]
-        first += begin
-        drawn += _letters(shown, first=first, top=_HIGH + _GAP)
-        start, end, high = min(0, first), max(end, first + len(shown)), 2 * _HIGH + _GAP
-    width = (end - start) * _COLUMN
-    lines = "".join(
-        f'<path class="base" d="M{start * _COLUMN} {top + _HIGH}h{width}"/>'
-        for top in range(0, high, _HIGH + _GAP)
-    )
-    label = motif.name if match is None else f"{motif.name} above {match.name}"
-    return (
-        f'<svg viewBox="{start * _COLUMN} 0 {width} {high + 1}" style="width:{width * 1.5:.0f}px" '
-        f'role="img" aria-label="{label}">{lines}{drawn}</svg>'
-    )
-
-
-def _letters(probabilities: Floats, *, first: int, top: int) -> str:
-    """Return the letters of a logo, as high as their shares of the position's information."""
-    bits = Motif("", "", probabilities).information_bits()
-    heights = np.round(probabilities * bits[:, np.newaxis] * _HIGH / 2, 1)
-    parts = []
-    for position, column in enumerate(heights):
-        foot = float(top + _HIGH)
-        for base in np.argsort(column):
-            high = float(column[base])
-            if high >= _LEAST_HIGH:
-                x, y = (first + position) * _COLUMN, foot - high
-                letter = dna.BASES[base]
-                parts.append(
-                    f'<use href="#{letter}" transform="matrix(1 0 0 {high:g} {x} {y:g})"/>'
-                )
-            foot -= high
-    return "".join(parts)
 
 
 def _short(value: float) -> str:

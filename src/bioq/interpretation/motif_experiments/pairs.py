@@ -149,6 +149,14 @@ def pair_effects(
     return table.assign(n=len(backgrounds))
 
 
+def strongest_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Return, of each pair and target of `pair_effects`, the row with the largest difference
+    between `beyond` and `control`, the largest first."""
+    size = (table["beyond"] - table["control"]).abs()
+    rows = size.groupby([table["a_id"], table["b_id"], table["target"]], sort=False).idxmax()
+    return table.loc[size[rows].sort_values(ascending=False, kind="stable").index]
+
+
 _A, _B, _SCRAMBLED = "a", "b", "scrambled"
 
 

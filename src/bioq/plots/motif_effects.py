@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -39,11 +40,15 @@ def plot_insertions(table: pd.DataFrame) -> Figure:
     wide, high = columns * _CELL, rows * _CELL
     figure = Figure(figsize=(max(wide + 2.6, 4.8), high + 2.5))
     axes = figure.subplots()
-    options = {"cmap": _COLOURS, "vmin": -most, "vmax": most}
-    image = axes.imshow(values["effect"], aspect="equal", interpolation="nearest", **options)
+    norm = Normalize(-most, most)
+    image = axes.imshow(
+        values["effect"], aspect="equal", interpolation="nearest", cmap=_COLOURS, norm=norm
+    )
     y, x = np.mgrid[:rows, :columns]
     side = (_CONTROL * _CELL * 72) ** 2
-    axes.scatter(x, y, c=values["control"], s=side, marker="s", linewidths=0, **options)
+    axes.scatter(
+        x, y, c=values["control"], s=side, marker="s", linewidths=0, cmap=_COLOURS, norm=norm
+    )
     axes.set_xticks(range(columns), short_names(targets, _MOST_LETTERS), rotation=90, fontsize=8)
     axes.set_yticks(range(rows), short_names(list(motifs.values()), _MOST_LETTERS), fontsize=8)
     axes.tick_params(length=0)

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from bioq.builders.simulation.pair_truth import PairTruth, pair_truth
 from bioq.dataset.targets import NAME
-from bioq.interpretation.motif_experiments.pairs import strongest_rows
+from bioq.interpretation.motif_experiments.pairs import highest_and_lowest
 from bioq.plots.motif_pairs import plot_pair
 from bioq.plots.style import inline_svg, to_svg
 
@@ -24,7 +24,7 @@ class DrawnPair:
 
     target: str
     text: str
-    """The arrangement and the distance with the largest effect beyond the sum."""
+    """Where the effect beyond the sum is highest and lowest."""
     rule: str
     """The rule of a simulated target; empty for others."""
     svg: Markup
@@ -40,19 +40,20 @@ def draw_pairs(
     """
     for number, (_, of_pair) in enumerate(table.groupby(["a_id", "b_id"], sort=False)):
         a, b = (str(of_pair[name].iloc[0]) for name in ("a", "b"))
-        best = strongest_rows(of_pair)
-        truths = {name: known_truth(name, a, b, targets) for name in best["target"]}
-        order = sorted(best["target"], key=lambda name: truths[name] is None)
+        highest, lowest = (rows.set_index("target") for rows in highest_and_lowest(of_pair))
+        truths = {name: known_truth(name, a, b, targets) for name in highest.index}
+        order = sorted(highest.index, key=lambda name: truths[name] is None)
         drawn = []
         for place, target in enumerate(order[:MOST_TARGETS]):
             truth = truths[target]
-            row = best[best["target"] == target].iloc[0]
+            text = (
+                f"Highest: {beyond_text(highest.loc[target])}. "
+                f"Lowest: {beyond_text(lowest.loc[target])}."
+            )
             figure = plot_pair(of_pair[of_pair["target"] == target], truth)
             title = f"{a} and {b}, {target}: logit beyond the sum by distance"
             svg = inline_svg(to_svg(figure), name=f"pair{number}-{place}", title=title)
-            drawn.append(
-                DrawnPair(target, beyond_text(row), truth.rule if truth else "", Markup(svg))
-            )
+            drawn.append(DrawnPair(target, text, truth.rule if truth else "", Markup(svg)))
         yield f"{a} and {b}", drawn
 
 

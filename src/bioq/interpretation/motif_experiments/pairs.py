@@ -149,12 +149,16 @@ def pair_effects(
     return table.assign(n=len(backgrounds))
 
 
-def strongest_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Return, of each pair and target of `pair_effects`, the row with the largest difference
-    between `beyond` and `control`, the largest first."""
-    size = (table["beyond"] - table["control"]).abs()
-    rows = size.groupby([table["a_id"], table["b_id"], table["target"]], sort=False).idxmax()
-    return table.loc[size[rows].sort_values(ascending=False, kind="stable").index]
+def highest_and_lowest(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return, of each pair and target of `pair_effects`, the rows with the highest and with the
+    lowest difference between `beyond` and `control`: two tables with the same order of pairs and
+    targets, those with the largest difference first."""
+    above = table["beyond"] - table["control"]
+    of_target = above.groupby([table["a_id"], table["b_id"], table["target"]], sort=False)
+    high, low = of_target.idxmax().to_numpy(), of_target.idxmin().to_numpy()
+    size = np.maximum(above[high].to_numpy(), -above[low].to_numpy())
+    order = np.argsort(-size, kind="stable")
+    return table.loc[high[order]], table.loc[low[order]]
 
 
 _A, _B, _SCRAMBLED = "a", "b", "scrambled"

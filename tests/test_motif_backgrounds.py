@@ -83,7 +83,9 @@ def test_backgrounds_matched_in_gc_have_the_gc_of_the_positives_and_no_label() -
 def test_backgrounds_that_no_window_matches_are_refused() -> None:
     codes = np.concatenate([windows(4, 1.0), windows(40, 0.5)])
     read = ReadWindows(codes, "windows of x", np.arange(44) < 4)
-    with pytest.raises(UsageError, match="--background gc: no windows without a positive label, as"):
+    with pytest.raises(
+        UsageError, match="--background gc: no windows without a positive label, as"
+    ):
         make_backgrounds(read, "gc", 20, rng())
 
 

@@ -294,6 +294,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
     architecture = world.model.architecture
     sizes = Argument(SIZES, [3, "x", None, [1], {"nonsense": 1}, {"filters": 1.5}])
     motifs = [*bioq_motifs(world)]
+    one_motif = Argument(motifs[0], [None, 3, "CTCF", [], motifs, motifs[0].probabilities])
     motif_list = Argument(motifs, [None, 3, "JASPAR2024", [], [1], motifs[0]], [tuple(motifs)])
     model_options = {"device": device(), "precision": precision}
     data_path = path(world.data.path)
@@ -585,6 +586,18 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "batch_size": batch,
                 **model_options,
                 "advance": Argument(lambda done: None, [None, 3, "x"]),
+            }
+        ),
+        "bioq.interpretation.pair_effects": Case(
+            {
+                "model": model(world.model),
+                "backgrounds": codes(many, many[0]),
+                "a": one_motif,
+                "b": one_motif,
+                "distances": Argument([0, 3], [None, 3, "0:3", [], [-1], [1.5], [[1]], [10**6]]),
+                "targets": numbers([2, 0, 2], 3),
+                "strands": strands,
+                "seed": whole(1, -1),
             }
         ),
         "bioq.metrics.at_threshold": Case(

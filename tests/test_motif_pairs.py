@@ -1,28 +1,59 @@
 """Two motifs beyond the sum of their effects: against tangermeme, and properties that must hold."""
 
-from dataclasses import replace
+import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
 from torch import Tensor, nn
 
 from bioq import ModelSizes, UsageError, dna
+from bioq.builders.simulation.build import _motifs as simulated_motifs
+from bioq.builders.simulation.grammar import (
+    ALONE,
+    CTCF,
+    EGR3,
+    HNF4A,
+    NEAR,
+    ORDER,
+    REST,
+    SRF,
+    ZNF143,
+    Site,
+    plant,
+)
+from bioq.builders.simulation.grammar import (
+    FACING as FACING_TARGET,
+)
+from bioq.builders.simulation.pair_truth import pair_truth
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.insertion import most_probable
+from bioq.interpretation.motif_experiments.pair_options import (
+    PairOptions,
+    choose_pairs,
+    parse_distances,
+)
 from bioq.interpretation.motif_experiments.pairs import (
     A_THEN_B,
     ARRANGEMENTS,
     B_THEN_A,
     BACK_TO_BACK,
     FACING,
+    Arrangement,
     arrangements_of,
+    highest_and_lowest,
     pair_effects,
 )
 from bioq.models import build_model
 from bioq.motifs import Motif
+from bioq.plots.motif_pairs import plot_pair
+from bioq.reports.motif_logos import motif_logos
+from bioq.reports.motif_pairs import draw_pairs, known_truth
 
 WINDOW_BP, WINDOWS = 200, 6
 SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
@@ -38,7 +69,7 @@ A, B = motif("A", "GATTACAGG"), motif("B", "CCTTTGC")
 
 def make_model(name: str) -> nn.Module:
     torch.manual_seed(0)
-    sizes = replace(ModelSizes(filters=8, dense_units=8)) if name == "deepsea" else SIZES
+    sizes = ModelSizes(filters=8, dense_units=8) if name == "deepsea" else SIZES
     model = build_model(name, targets=3, window_bp=WINDOW_BP, sizes=sizes).eval()
     with torch.no_grad():  # fresh weights hardly tell windows apart
         for parameter in model.parameters():
@@ -231,7 +262,7 @@ def test_an_ensemble_has_the_mean_logits_of_its_members(windows: dna.Bytes) -> N
         ({"distances": [-1]}, "distance -1: with A (9 bp)"),
         ({"distances": []}, "distances of type list; expected a list of whole numbers"),
         ({"distances": [1.5]}, "distances of type list; expected a list of whole numbers"),
-        ({"backgrounds": np.zeros((1, 200), np.uint8)}, "1 backgrounds; expected 2 or more"),
+        ({"backgrounds": np.zeros((0, 200), np.uint8)}, "backgrounds have no window"),
         ({"b": "CTCF"}, "b 'CTCF'; expected a motif"),
     ],
 )  # fmt: skip
@@ -246,3 +277,173 @@ def test_a_pair_longer_than_the_window_is_refused(windows: dna.Bytes) -> None:
     long = motif("long", "ACGT" * 49)
     with pytest.raises(UsageError, match=r"long \(196 bp\) and B \(7 bp\) are longer than"):
         pair_effects(make_model("danq"), windows, long, B, distances=[0])
+
+
+def test_one_background_has_no_interval(windows: dna.Bytes) -> None:
+    table = pair_effects(make_model("danq"), windows[:1], A, B, distances=[5])
+    assert table["beyond"].notna().all()
+    assert table[["low", "high", "control_low", "control_high"]].isna().all(axis=None)
+
+
+def test_the_highest_and_the_lowest_effect_of_a_pair_and_target() -> None:
+    beyond = {"x": [1.0, -2.0, 0.0], "y": [0.5, 4.0, -3.0]}
+    table = pd.DataFrame(
+        [
+            {"a_id": "A", "b_id": "B", "target": target, "distance": distance, "beyond": value,
+             "control": 0.0}
+            for target, values in beyond.items()
+            for distance, value in enumerate(values)
+        ]
+    )  # fmt: skip
+    highest, lowest = highest_and_lowest(table)
+    assert list(highest["target"]) == list(lowest["target"]) == ["y", "x"]
+    assert list(highest["distance"]) == [1, 0]
+    assert list(lowest["distance"]) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "distances"),
+    [("0:200", range(0, 201, 5)), ("3:10:1", range(3, 11)), ("7:7", [7]), ("0:9:4", [0, 4, 8])],
+)
+def test_distances_include_both_ends(text: str, distances: Sequence[int]) -> None:
+    assert list(parse_distances(text)) == list(distances)
+
+
+@pytest.mark.parametrize("text", ["", "5", "9:3", "0:10:0", "-1:5", "0:a", "0-200", "0:1000000:1"])
+def test_other_distances_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=rf"--distances {re.escape(text)}: ") as error:
+        PairOptions(distances=text)
+    assert "\n" not in str(error.value)
+
+
+def test_motifs_of_a_pair_are_found_by_id_then_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    motifs = [Motif(name, at, np.eye(4)) for name, at in
+              (("CTCF", "MA1"), ("SRF", "MA2"), ("CTCF", "MA3"))]  # fmt: skip
+    chosen = choose_pairs(motifs, PairOptions((("ctcf", "srf"), ("ma3", "MA1"))), "x.meme")
+    ids = [[motif.matrix_id for motif in pair] for pair in chosen]
+    assert ids == [["MA1", "MA2"], ["MA3", "MA1"]]
+    assert "--pair ctcf: MA1 is used; its name is also that of MA3" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"--pair GATA1: no motif of x\.meme has this name"):
+        choose_pairs(motifs, PairOptions((("GATA1", "SRF"),)), "x.meme")
+    with pytest.raises(UsageError, match="expected two motifs"):
+        PairOptions((("CTCF",),))  # type: ignore[arg-type]
+
+
+def arrangement_of(sites: Sequence[Site], a: str) -> str:
+    """Return the arrangement of two planted sites with A's name, as `pair_effects` writes it."""
+    first, second = sites
+    is_left = first.motif == a
+    site_a, site_b = (first, second) if is_left else (second, first)
+    found = Arrangement(site_a.strand, site_b.strand, is_left)
+    if found not in ARRANGEMENTS:
+        found = found.from_other_strand()
+    assert found in ARRANGEMENTS
+    return found.text("A", "B")
+
+
+def test_the_truth_of_simulated_pairs_is_what_is_planted() -> None:
+    """Every planted pair is compared with the truth of every target that has a rule about it."""
+    motifs = simulated_motifs()
+    codes = np.zeros(2_000_000, np.uint8)
+    planted = plant(codes, motifs, np.random.default_rng(0), element_rate=1.0)
+    rules = {CTCF: SRF, REST: HNF4A, ZNF143: EGR3}
+    raised = (NEAR, ORDER, FACING_TARGET)
+    seen = {(target, follows): 0 for target in raised for follows in (True, False)}
+    for element in planted:
+        if len(element.sites) < 2:
+            continue
+        names = {site.motif for site in element.sites}
+        a, b = next(pair for pair in rules.items() if set(pair) == names)
+        arrangement = arrangement_of(element.sites, a)
+        gap = element.sites[1].start - element.sites[0].end
+        bound = {target for target, _ in element.centres()}
+        for target in (*raised, ALONE):
+            truth = pair_truth(target.name, a, b)
+            if truth is None:
+                continue
+            follows = any(low <= gap <= high for low, high in truth.planted.get(arrangement, ()))
+            breaks = any(low <= gap <= high for low, high in truth.decoys.get(arrangement, ()))
+            assert follows != breaks
+            assert follows == (gap <= truth.near_bp and arrangement in truth.planted)
+            assert (target in bound) == (follows == truth.is_raised)
+            if target is not ALONE:
+                seen[target, follows] += 1
+    assert min(seen.values()) > 100
+    assert pair_truth("open", CTCF, SRF) is None
+    assert pair_truth("peaks of mine", CTCF, SRF) is None
+    assert pair_truth(NEAR.name, REST, HNF4A) is None
+
+
+def example(arrangements: Sequence[str], distances: Sequence[int]) -> pd.DataFrame:
+    """Return a table of one pair and target, each value another number."""
+    rows = []
+    for place, arrangement in enumerate(arrangements):
+        for distance in distances:
+            beyond = place + distance / 100
+            rows.append(
+                {"a": "CTCF", "a_id": "MA1", "b": "SRF", "b_id": "MA2", "arrangement": arrangement,
+                 "distance": distance, "target": NEAR.name, "beyond": beyond, "low": beyond - 0.2,
+                 "high": beyond + 0.1, "control": -0.5, "control_low": -0.6, "control_high": -0.4}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+FOUR = [each.text("A", "B") for each in ARRANGEMENTS]
+
+
+@pytest.mark.parametrize("count", [3, 4, 8])
+def test_the_figure_has_the_numbers_of_the_table(count: int) -> None:
+    opposite = [each.from_other_strand().text("A", "B") for each in ARRANGEMENTS]
+    table = example([*FOUR, *opposite][:count], [0, 5, 10])
+    figure = plot_pair(table)
+    panels = figure.axes[:count]
+    for axes, (_, rows) in zip(panels, table.groupby("arrangement", sort=False), strict=True):
+        *_others, control, both = [line for line in axes.lines if len(line.get_xdata()) == 3]
+        np.testing.assert_allclose(both.get_ydata(), rows["beyond"])
+        np.testing.assert_allclose(control.get_ydata(), rows["control"])
+        names = [text.get_text() for text in axes.texts]
+        arrangement = rows["arrangement"].iloc[0]
+        wanted = {"A": "CTCF", "B": "SRF"}
+        assert names == [wanted[site.strip("<>")] for site in arrangement.split()]
+        tips = [patch.get_xy() for patch in axes.patches if isinstance(patch, Polygon)]
+        for site, corners in zip(arrangement.split(), tips, strict=True):
+            points_right = corners[2][0] > corners[0][0]
+            assert points_right == site.endswith(">")
+    assert len({axes.get_ylim() for axes in panels}) == 1
+    assert "the rule" not in legend_of(figure)
+
+
+def test_the_truth_is_shaded_where_the_rule_holds() -> None:
+    truth = pair_truth(ORDER.name, REST, HNF4A)
+    assert truth is not None
+    figure = plot_pair(example(FOUR, [0, 50]), truth)
+    spans = [
+        sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches
+               if isinstance(patch, Rectangle))
+        for axes in figure.axes
+    ]  # fmt: skip
+    assert spans == [[(0, 40), (10, 40)], [(10, 40)], [], []]
+    assert "rule: together positive" in legend_of(figure)
+    alone = pair_truth(ALONE.name, CTCF, SRF)
+    assert "rule: together negative" in legend_of(plot_pair(example(FOUR, [0, 50]), alone))
+
+
+def legend_of(figure: Figure) -> str:
+    return "; ".join(text.get_text() for text in figure.legends[0].get_texts())
+
+
+def test_the_truth_is_known_for_the_targets_of_a_simulation_only() -> None:
+    simulated = pd.DataFrame({"name": [NEAR.name], "rule": [NEAR.rule]})
+    assert known_truth(NEAR.name, CTCF, SRF, simulated) == pair_truth(NEAR.name, CTCF, SRF)
+    assert known_truth(NEAR.name, CTCF, SRF, simulated.assign(rule="mine")) is None
+    assert known_truth(NEAR.name, CTCF, SRF, simulated[["name"]]) is None
+
+
+def test_names_of_motifs_and_targets_are_escaped_on_the_page() -> None:
+    bad = "<script>alert(1)</script>"
+    table = example(FOUR, [0, 5]).assign(a=bad, target=bad)
+    ((title, (drawn,)),) = draw_pairs(table, pd.DataFrame({"name": [bad]}))
+    assert "<script" not in drawn.svg
+    assert title == f"{bad} and SRF"  # the template escapes it
+    assert "<script" not in motif_logos(Motif(bad, bad, np.eye(4)))
+    assert drawn.text.startswith("Highest: +3.05 (+2.85 to +3.15) at 5 bp, <<script>")

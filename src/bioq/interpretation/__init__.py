@@ -11,6 +11,7 @@ from bioq.interpretation.jobs import (
 )
 from bioq.interpretation.motif_experiments.ablation import ablation_effects
 from bioq.interpretation.motif_experiments.insertion import insertion_effects
+from bioq.interpretation.motif_experiments.pairs import pair_effects
 from bioq.interpretation.mutagenesis import mutate_window
 from bioq.interpretation.writing import Explanation
 
@@ -27,4 +28,5 @@ __all__ = [
     "integrated_gradients",
     "mutagenesis_file",
     "mutate_window",
+    "pair_effects",
 ]

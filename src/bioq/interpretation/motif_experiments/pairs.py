@@ -89,9 +89,10 @@ def pair_effects(
 ) -> pd.DataFrame:
     """Put the best sites of two motifs into background windows, together and each alone.
 
-    `backgrounds` are codes uint8 `(n, window_bp)`, two windows or more; `distances` are numbers of
-    bases between the two sites; `targets` are numbers of the model's targets, by default all. The
-    pair is in the middle of the window, and the model computes on its device. Returns one row per
+    `backgrounds` are codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
+    window; `distances` are numbers of bases between the two sites; `targets` are numbers of the
+    model's targets, by default all. The pair is in the middle of the window, and the model computes
+    on its device. Returns one row per
     arrangement, distance and target, in this order; effects are changes of the logit, means over
     the backgrounds, with strands="both" of the mean logit of both strands:
 
@@ -110,8 +111,8 @@ def pair_effects(
     longer than the windows, and for other motifs.
     """
     backgrounds = dna.checked_codes(backgrounds, axes=2, name="backgrounds")
-    if len(backgrounds) < 2:
-        raise UsageError(f"{len(backgrounds)} backgrounds; expected 2 or more, for an interval")
+    if not len(backgrounds):
+        raise UsageError("backgrounds have no window; expected at least one")
     for name, motif in {"a": a, "b": b}.items():
         of_type(name, motif, Motif, "a motif, such as one of bioq.motifs.motifs_from")
     require_length(require_module(model), backgrounds.shape[1], "backgrounds")

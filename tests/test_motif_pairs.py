@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import Polygon, Rectangle
 from torch import Tensor, nn
 
 from bioq import ModelSizes, UsageError, dna
@@ -51,9 +49,6 @@ from bioq.interpretation.motif_experiments.pairs import (
 )
 from bioq.models import build_model
 from bioq.motifs import Motif
-from bioq.plots.motif_pairs import plot_pair
-from bioq.reports.motif_logos import motif_logos
-from bioq.reports.motif_pairs import draw_pairs, known_truth
 
 WINDOW_BP, WINDOWS = 200, 6
 SIZES = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
@@ -372,78 +367,3 @@ def test_the_truth_of_simulated_pairs_is_what_is_planted() -> None:
     assert pair_truth("open", CTCF, SRF) is None
     assert pair_truth("peaks of mine", CTCF, SRF) is None
     assert pair_truth(NEAR.name, REST, HNF4A) is None
-
-
-def example(arrangements: Sequence[str], distances: Sequence[int]) -> pd.DataFrame:
-    """Return a table of one pair and target, each value another number."""
-    rows = []
-    for place, arrangement in enumerate(arrangements):
-        for distance in distances:
-            beyond = place + distance / 100
-            rows.append(
-                {"a": "CTCF", "a_id": "MA1", "b": "SRF", "b_id": "MA2", "arrangement": arrangement,
-                 "distance": distance, "target": NEAR.name, "beyond": beyond, "low": beyond - 0.2,
-                 "high": beyond + 0.1, "control": -0.5, "control_low": -0.6, "control_high": -0.4}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-FOUR = [each.text("A", "B") for each in ARRANGEMENTS]
-
-
-@pytest.mark.parametrize("count", [3, 4, 8])
-def test_the_figure_has_the_numbers_of_the_table(count: int) -> None:
-    opposite = [each.from_other_strand().text("A", "B") for each in ARRANGEMENTS]
-    table = example([*FOUR, *opposite][:count], [0, 5, 10])
-    figure = plot_pair(table)
-    panels = figure.axes[:count]
-    for axes, (_, rows) in zip(panels, table.groupby("arrangement", sort=False), strict=True):
-        *_others, control, both = [line for line in axes.lines if len(line.get_xdata()) == 3]
-        np.testing.assert_allclose(both.get_ydata(), rows["beyond"])
-        np.testing.assert_allclose(control.get_ydata(), rows["control"])
-        names = [text.get_text() for text in axes.texts]
-        arrangement = rows["arrangement"].iloc[0]
-        wanted = {"A": "CTCF", "B": "SRF"}
-        assert names == [wanted[site.strip("<>")] for site in arrangement.split()]
-        tips = [patch.get_xy() for patch in axes.patches if isinstance(patch, Polygon)]
-        for site, corners in zip(arrangement.split(), tips, strict=True):
-            points_right = corners[2][0] > corners[0][0]
-            assert points_right == site.endswith(">")
-    assert len({axes.get_ylim() for axes in panels}) == 1
-    assert "the rule" not in legend_of(figure)
-
-
-def test_the_truth_is_shaded_where_the_rule_holds() -> None:
-    truth = pair_truth(ORDER.name, REST, HNF4A)
-    assert truth is not None
-    figure = plot_pair(example(FOUR, [0, 50]), truth)
-    spans = [
-        sorted((patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches
-               if isinstance(patch, Rectangle))
-        for axes in figure.axes
-    ]  # fmt: skip
-    assert spans == [[(0, 40), (10, 40)], [(10, 40)], [], []]
-    assert "rule: together positive" in legend_of(figure)
-    alone = pair_truth(ALONE.name, CTCF, SRF)
-    assert "rule: together negative" in legend_of(plot_pair(example(FOUR, [0, 50]), alone))
-
-
-def legend_of(figure: Figure) -> str:
-    return "; ".join(text.get_text() for text in figure.legends[0].get_texts())
-
-
-def test_the_truth_is_known_for_the_targets_of_a_simulation_only() -> None:
-    simulated = pd.DataFrame({"name": [NEAR.name], "rule": [NEAR.rule]})
-    assert known_truth(NEAR.name, CTCF, SRF, simulated) == pair_truth(NEAR.name, CTCF, SRF)
-    assert known_truth(NEAR.name, CTCF, SRF, simulated.assign(rule="mine")) is None
-    assert known_truth(NEAR.name, CTCF, SRF, simulated[["name"]]) is None
-
-
-def test_names_of_motifs_and_targets_are_escaped_on_the_page() -> None:
-    bad = "<script>alert(1)</script>"
-    table = example(FOUR, [0, 5]).assign(a=bad, target=bad)
-    ((title, (drawn,)),) = draw_pairs(table, pd.DataFrame({"name": [bad]}))
-    assert "<script" not in drawn.svg
-    assert title == f"{bad} and SRF"  # the template escapes it
-    assert "<script" not in motif_logos(Motif(bad, bad, np.eye(4)))
-    assert drawn.text.startswith("Highest: +3.05 (+2.85 to +3.15) at 5 bp, <<script>")

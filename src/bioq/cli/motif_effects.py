@@ -13,6 +13,7 @@ from bioq.interpretation.motif_experiments.job import MotifEffectOptions
 from bioq.interpretation.motif_experiments.pair_options import PairOptions
 from bioq.interpretation.motif_experiments.table import SIGNIFICANT_Q
 from bioq.reports.motif_effects import write_effects_folder
+from bioq.reports.motif_pairs import beyond_text
 from bioq.runs.named import resolve_run
 
 DEFAULTS, PAIR_DEFAULTS = MotifEffectOptions(), PairOptions()
@@ -72,6 +73,9 @@ def motif_effects(
     )
     for line in (*_summary("put in", result.insertion), *_summary("taken out", result.ablation)):
         print_line(line)
+    if result.pairs is not None:
+        for line in _pairs_summary(result.pairs):
+            print_line(line)
     print_path(out)
 
 
@@ -90,3 +94,13 @@ def _summary(what: str, table: pd.DataFrame) -> Iterator[str]:
             f"control {row['control']:+.2f}, difference {row['difference_low']:+.2f} to "
             f"{row['difference_high']:+.2f}"
         )
+
+
+def _pairs_summary(table: pd.DataFrame) -> Iterator[str]:
+    """Yield, for each pair, the targets whose logits are furthest above and below the sum."""
+    for _, of_pair in table.groupby(["a_id", "b_id"], sort=False):
+        yield f"{of_pair['a'].iloc[0]} and {of_pair['b'].iloc[0]}, logit beyond the sum:"
+        order = (of_pair["beyond"] - of_pair["control"]).to_numpy().argsort()
+        for which, place in (("highest", order[-1]), ("lowest", order[0])):
+            row = of_pair.iloc[int(place)]
+            yield f"  {which}: {row['target']} {beyond_text(row)}"

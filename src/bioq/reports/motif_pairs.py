@@ -83,4 +83,7 @@ def beyond_text(row: pd.Series) -> str:
 
 def signed(value: float) -> str:
     """Return a change of a logit with its sign and two decimals; – for NaN."""
-    return "–" if value != value else f"{value:+.2f}".replace("-", "−")
+    if value != value:
+        return "–"
+    rounded = round(value, 2) + 0.0  # no minus before 0.00
+    return f"{rounded:+.2f}".replace("-", "−")

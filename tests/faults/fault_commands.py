@@ -170,7 +170,7 @@ COMMANDS = (
     Command(
         "motif-effects",
         "motif-effects {in}/run {in}/data --out {out}/motif-effects --motifs {in}/m.meme "
-        "--windows 8 --min-sites 1",
+        "--windows 8 --min-sites 1 --pair M1 M1 --distances 0:5",
         is_slow=True,
     ),
 )

@@ -560,6 +560,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "motifs": motif_list,
                 "targets": numbers([2, 0, 2], 3),
                 "strands": strands,
+                "span_bp": whole(50, -1, 0, optional=True),
                 "most_sites": whole(3, -1, 0),
                 "min_sites": whole(1, -1),
                 "seed": whole(1, -1),

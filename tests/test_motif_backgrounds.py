@@ -142,7 +142,7 @@ def test_windows_are_read_from_a_data_set_a_genome_regions_or_a_fasta(
     given = read(given=str(masked_data.path))
     assert given.what == "20 windows of data, split test"
     of_genome = read(genome=genome)
-    assert of_genome.codes.shape == (4096, 200)
+    assert of_genome.codes.shape == (8192, 200)
     assert of_genome.others is None
     bed = tmp_path / "two.bed"
     bed.write_text("a\t100\t110\nb\t300\t700\n")

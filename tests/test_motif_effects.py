@@ -287,6 +287,14 @@ def test_sites_are_the_best_of_each_window_on_either_strand() -> None:
     assert found.found >= 20
     assert set(found.window.tolist()) <= set(np.flatnonzero(best >= np.sort(best)[-20]).tolist())
     np.testing.assert_array_equal(found.start, at[found.window])
+    middle = find_occurrences(windows, [motif], most=300, span_bp=40)[0]
+    every = find_occurrences(windows, [motif], most=300)[0]
+    assert 0 < len(middle) < len(every)
+    assert ((middle.start + 4 >= 40) & (middle.start + 4 < 80)).all()
+    inside = (every.start + 4 >= 40) & (every.start + 4 < 80)
+    expected = dict(zip(every.window[inside], every.start[inside], strict=True))
+    found_inside = dict(zip(middle.window, middle.start, strict=True))
+    assert found_inside.items() >= expected.items()
 
 
 def test_short_motifs_have_sites_too() -> None:

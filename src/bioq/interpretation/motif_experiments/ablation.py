@@ -42,6 +42,7 @@ def ablation_effects(
     motifs: Sequence[Motif],
     *,
     targets: Sequence[int] | None = None,
+    span_bp: int | None = None,
     strands: Strands = "both",
     most_sites: int = MOST_SITES,
     min_sites: int = MIN_SITES,
@@ -50,12 +51,13 @@ def ablation_effects(
     """Put the bases of the best sites of each motif in windows into random order.
 
     `windows` are codes uint8 `(n, window_bp)`; `targets` are numbers of the model's targets, by
-    default all. Sites are those of `occurrences.find_occurrences`: at most one per window, the
-    `most_sites` with the highest scores. Each site is shuffled `DRAWS` times. The control is the
-    same for a place of the same length in the same
-    window: as far from the window's middle on the other side, or beside the site if that overlaps
-    it. Returns one row per motif and target; an effect is the logit without the site minus the
-    logit with it, with strands="both" of the mean logit of both strands:
+    default all. Sites are those of `occurrences.find_occurrences`: in the middle `span_bp` bases of
+    a window, by default anywhere; at most one per window, the `most_sites` with the highest scores.
+    The bases of each site are put into random order `DRAWS` times. The control is the same for a
+    place of the same length in the same window: as far from the window's middle on the other side,
+    or beside the site if that overlaps it. Returns one row per motif and target; an effect is the
+    logit without the site minus the logit with it, with strands="both" of the mean logit of both
+    strands:
 
     - motif, matrix_id, target
     - effect, low, high: mean over the sites, and its 95 % interval (Student's t)
@@ -74,7 +76,7 @@ def ablation_effects(
     most_sites = whole_number("most_sites", most_sites, least=1)
     min_sites = whole_number("min_sites", min_sites, least=0)
     random = np.random.default_rng(whole_number("seed", seed, least=0))
-    sites = find_occurrences(windows, motifs, most=most_sites)
+    sites = find_occurrences(windows, motifs, most=most_sites, span_bp=span_bp)
     least = max(min_sites, 1)
     taken = [each if len(each) >= least else each.first(0) for each in sites]
     read = np.unique(np.concatenate([[0], *(each.window for each in taken)])).astype(np.int64)

@@ -26,7 +26,7 @@ from bioq.runs.training_data import training_data, with_fold_of
 
 Background = Literal["shuffled", "gc", "unchanged"]
 
-MOST_WINDOWS = 4096
+MOST_WINDOWS = 8192
 """Windows that are read, evenly spaced in a data set or random in a genome: enough for 100 sites of
 most motifs."""
 _MOST_BASES = 1 << 26

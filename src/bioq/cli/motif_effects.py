@@ -12,7 +12,7 @@ from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.job import MotifEffectOptions
 from bioq.interpretation.motif_experiments.pair_options import PairOptions
 from bioq.interpretation.motif_experiments.table import SIGNIFICANT_Q
-from bioq.reports.motif_effects import write_effects_folder
+from bioq.reports.motif_effects import PAGE, write_effects_folder
 from bioq.reports.motif_pairs import beyond_text
 from bioq.runs.named import resolve_run
 
@@ -38,7 +38,8 @@ def motif_effects(
     Puts each motif into background windows, beside scrambled motifs, and shuffles its sites in
     windows, beside other places of the same windows. Writes OUT/insertion.tsv and
     OUT/ablation.tsv: a row per motif and target, with the mean change of the logit, its interval
-    and the control. Needs bioq[motifs].
+    and the control; with --pair OUT/pairs.tsv; and OUT/motif_effects.html (logos, the strongest
+    motifs, pairs). Needs bioq[motifs].
 
     For example:
 
@@ -76,7 +77,7 @@ def motif_effects(
     if result.pairs is not None:
         for line in _pairs_summary(result.pairs):
             print_line(line)
-    print_path(out)
+    print_path(out / PAGE)
 
 
 def _summary(what: str, table: pd.DataFrame) -> Iterator[str]:

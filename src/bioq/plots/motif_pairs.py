@@ -24,9 +24,9 @@ _RULE = 0.15
 """Opacity of the distances at which a rule holds."""
 _ARROW_LOW, _ARROW_HIGH = 1.04, 1.17
 """Foot and top of the arrows above a panel, in heights of the panel."""
-_ARROW_WIDE, _HEAD, _GAP = 0.36, 0.06, 0.05
+_ARROW_WIDE, _HEAD, _GAP = 0.45, 0.06, 0.04
 """Width of an arrow and of its head, and space between two arrows, in widths of the panel."""
-_LETTERS = 10
+_LETTERS = 11
 """Letters of a motif's name in its arrow."""
 _FOOT = 0.035
 """Height of the bars of planted pairs, in heights of the panel."""
@@ -61,8 +61,9 @@ def plot_pair(table: pd.DataFrame, truth: PairTruth | None = None) -> Figure:
     panels[0].set_xlim(distances.min(), max(distances.max(), distances.min() + 1))
     panels[0].xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.suptitle(short_name(str(table["target"].iloc[0]), 55), x=0.02, ha="left", fontsize=11)
-    for axes in panels[-2:]:
+    for axes in panels[: len(arrangements)][-2:]:
         axes.set_xlabel("bases between the sites", fontsize=9)
+        axes.tick_params(labelbottom=True)
     figure.supylabel("logit beyond the sum", fontsize=10)
     _add_legend(figure, names, truth)
     return figure

@@ -19,8 +19,6 @@ from bioq.genome.named import file_given
 from bioq.inputs import WindowBatch
 from bioq.models.device import choose_device
 from bioq.options import of_type, path_to
-from bioq.prediction.bigwig import ENDING as BIGWIG
-from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
 from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
@@ -28,6 +26,8 @@ from bioq.runs.folder import files_of_run
 from bioq.runs.named import resolve_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
+from bioq.tracks.bigwig import ENDING as BIGWIG
+from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
 
 
 def predict_file(

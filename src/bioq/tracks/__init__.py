@@ -1,1 +1,5 @@
-"""Tracks of a genome browser: bigWig files of what a model computes along a genome."""
+"""Tracks of a genome browser: bigWig files, and the hub with which a browser shows them."""
+
+from bioq.tracks.hub import write_hub
+
+__all__ = ["write_hub"]

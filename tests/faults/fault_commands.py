@@ -123,6 +123,12 @@ COMMANDS = (
         for ending in (".tsv.gz", ".parquet", ".h5")
     ),
     Command("predict .bw", f"{_PREDICT} --out {{out}}/p.bw", resumes=True, at_once=False),
+    Command(
+        "predict --hub",
+        f"{_PREDICT} --out {{out}}/p.bw --hub",
+        resumes=True,
+        at_once=False,
+    ),
     *(
         Command(f"variants {ending}", f"{_VARIANTS} --out {{out}}/v{ending}")
         for ending in (".tsv", ".h5", ".vcf.gz")

@@ -98,10 +98,7 @@ def find_sites(
 
 def _checked(codes: object, contributions: object) -> tuple[dna.Bytes, Floats]:
     """Return codes and contributions as arrays. Raises UsageError if they are not alike."""
-    if not isinstance(codes, np.ndarray) or codes.ndim != 1 or codes.dtype.kind not in "iu":
-        raise UsageError("codes: expected whole numbers 0 to 4, an array (length,)")
-    if codes.size and not (0 <= codes.min() and codes.max() <= dna.UNKNOWN):
-        raise UsageError(f"codes: {codes.min()} to {codes.max()}; expected 0 to 4")
+    codes = dna.checked_codes(codes, axes=1)
     if not isinstance(contributions, np.ndarray) or contributions.dtype.kind != "f":
         raise UsageError("contributions: expected floating-point numbers, an array (length,)")
     if contributions.shape != codes.shape:
@@ -110,7 +107,7 @@ def _checked(codes: object, contributions: object) -> tuple[dna.Bytes, Floats]:
         )
     if np.isinf(contributions).any():
         raise UsageError("contributions: some are infinite; expected finite numbers, or NaN")
-    return codes.astype(np.uint8), contributions.astype(np.float64)
+    return codes, contributions.astype(np.float64)
 
 
 def _called(contributions: Floats) -> list[tuple[int, int]]:
@@ -135,11 +132,11 @@ def _called(contributions: Floats) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for first, last in sorted(zip(called["start"], called["end"], strict=True)):
         for start, end in _parts(position[first:last]):
-            if spans and not np.isnan(contributions[spans[-1][1] : start + 1]).any():
-                if start - spans[-1][1] <= JOIN_BP:
-                    spans[-1] = spans[-1][0], end
-                    continue
-            spans.append((start, end))
+            gap = slice(spans[-1][1] if spans else 0, start)
+            if spans and start - gap.start <= JOIN_BP and not np.isnan(contributions[gap]).any():
+                spans[-1] = spans[-1][0], end
+            else:
+                spans.append((start, end))
     return spans
 
 

@@ -170,6 +170,33 @@ def test_a_second_output_is_added_to_the_hub(run: Path, plant: Path, tmp_path: P
     assert faults(tmp_path, {}) == []
 
 
+def test_attribution_adds_its_tracks_as_letters(
+    run: Path, plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub_of(run, plant, tmp_path)
+    tokens = ["attribution", str(run), "one:301-340", "--genome", str(plant), "--hub"]
+    assert main([*tokens, "--steps", "4", "--out", str(tmp_path / "map.bw")]) == 0
+    printed = capsys.readouterr().out.split("\n")[:-1]
+    names = ["map.first.bw", "map.second.bw", "trackDb.txt", "map.html", "igv.xml"]
+    assert printed == [str(tmp_path / name) for name in names]
+    assert faults(tmp_path, {}) == []
+    assert session_faults(tmp_path) == []
+    composites = [
+        each for each in stanzas((tmp_path / "trackDb.txt").read_text()) if "compositeTrack" in each
+    ]
+    assert [each.get("logo") for each in composites] == [None, "on"]
+    root = ElementTree.parse(tmp_path / "igv.xml").getroot()
+    assert root.get("locus") == "one:301-340"
+    assert main([*tokens, "--out", str(tmp_path / "map.tsv")]) == 2
+    assert "--hub is for bigWig tracks; give --out a name that ends in .bw" in (
+        capsys.readouterr().err
+    )
+    (tmp_path / "other.html").write_text("mine")
+    assert main([*tokens, "--out", str(tmp_path / "other.bw")]) == 1
+    assert "other.html: exists already" in capsys.readouterr().err
+    assert not list(tmp_path.glob("other.*.bw"))
+
+
 def test_919_targets_are_sorted_by_their_columns_and_10_are_on(tmp_path: Path) -> None:
     cells = ["8988T", "K562", "HeLa-S3", "HeLa_S3", "", "Gliobla/x"]
     targets = pd.DataFrame(

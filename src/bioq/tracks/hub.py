@@ -62,8 +62,6 @@ class Hub:
     """A row per bigWig; see `TrackSet`."""
     shows: Shows
     model: str
-    others: Sequence[str]
-    """The stanzas of the other outputs in the folder."""
     kept: frozenset[str]
     """The files of the folder's hub that are not written again."""
 
@@ -75,12 +73,28 @@ class Hub:
         return [self.out.with_name(name) for name in names if name not in self.kept]
 
     @property
+    def page(self) -> Path:
+        """The page about the tracks, NAME.html."""
+        return self.out.with_name(self._page)
+
+    @property
     def _page(self) -> str:
         return f"{self._title}.html"
 
     @property
     def _title(self) -> str:
         return self.out.name[: -len(ENDING)]
+
+    def _others(self) -> list[tuple[Stanza, str]]:
+        """Return the stanzas of the other outputs in the folder."""
+        own = _own_texts(self.out.parent, force=True)
+        found = read_stanzas(own.get(TRACKS, ""))
+        names = {each["track"] for each, _ in found if each.get("html") == quote(self._page)}
+        return [
+            (each, block)
+            for each, block in found
+            if names.isdisjoint((each.get("track"), each.get("parent", "").split(" ")[0]))
+        ]
 
     def write(self, paths: Sequence[Path], bigwigs: Sequence[Path]) -> None:
         """Write the contents of `files` to `paths`, each complete or not at all.
@@ -103,9 +117,11 @@ class Hub:
         if self.shows == "contribution":
             limits = [value_range(path) for path in bigwigs]
         tracks = TrackSet(self._title, self.shows, files, self.targets, limits, self.model)
-        used = [name for block in self.others for name in _names(block)]
+        others = self._others()
+        used = [stanza.get("track", "") for stanza, _ in others]
         new = track_db(tracks, page=quote(self._page), used=used)
-        stanzas = "\n\n".join([_comment("the tracks"), *self.others, new])
+        blocks = [_comment("the tracks"), *(block for _, block in others), new]
+        stanzas = "\n\n".join(blocks)
         region = first_region(bigwigs[0])
         session = igv_session(
             [stanza for stanza, _ in read_stanzas(stanzas)],
@@ -141,7 +157,7 @@ def plan_hub(
     Raises BioqError for a hub of another genome and, unless `force` is given, for NAME.html and
     for a file with a name of the hub that BioQ did not write.
     """
-    folder, page = out.parent, f"{out.name[: -len(ENDING)]}.html"
+    folder = out.parent
     own = _own_texts(folder, force=force)
     kept = frozenset(own) & {HUB, GENOMES}
     if GENOMES in own:
@@ -149,15 +165,9 @@ def plan_hub(
         kept |= {TWOBIT} & set(os.listdir(folder))
     elif _database(genome) is None:
         require_absent(folder / TWOBIT, force=force)
-    require_absent(out.with_name(page), force=force)
-    found = read_stanzas(own.get(TRACKS, ""))
-    names = {each["track"] for each, _ in found if each.get("html") == quote(page)}
-    others = [
-        block
-        for each, block in found
-        if names.isdisjoint((each.get("track"), each.get("parent", "").split(" ")[0]))
-    ]
-    return Hub(out, genome, targets, shows, model, others, kept)
+    hub = Hub(out, genome, targets, shows, model, kept)
+    require_absent(hub.page, force=force)
+    return hub
 
 
 def write_hub(
@@ -192,10 +202,6 @@ def write_hub(
         hub = plan_hub(out, opened, table, shows=shows, model=model, force=force)
         hub.write(hub.files, bigwigs)
     return hub.files
-
-
-def _names(block: str) -> list[str]:
-    return [stanza["track"] for stanza, _ in read_stanzas(block) if "track" in stanza]
 
 
 def _database(genome: Genome) -> str | None:

@@ -114,6 +114,26 @@ def test_a_written_2bit_is_the_genome(plant: Path, tmp_path: Path) -> None:
     fasta.close()
 
 
+def test_a_2bit_of_a_large_genome_has_offsets_of_64_bits(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_genome(plant) as genome:
+        write_twobit(genome, tmp_path / "usual.2bit")
+        monkeypatch.setattr("bioq.genome.twobit_writing._MOST_OFFSET", 100)
+        write_twobit(genome, tmp_path / "large.2bit")
+    heads = [(tmp_path / f"{name}.2bit").read_bytes()[4] for name in ("usual", "large")]
+    assert heads == [0, 1]
+    with (
+        open_genome(tmp_path / "usual.2bit") as usual,
+        open_genome(tmp_path / "large.2bit") as large,
+    ):
+        assert usual.lengths == large.lengths
+        for contig, length in usual.lengths.items():
+            same = usual.read_masked(contig, 0, length), large.read_masked(contig, 0, length)
+            for one, two in zip(*same, strict=True):
+                np.testing.assert_array_equal(one, two)
+
+
 def test_a_2bit_genome_is_copied(run: Path, plant: Path, tmp_path: Path) -> None:
     with open_genome(plant) as genome:
         write_twobit(genome, tmp_path / "mine.2bit")

@@ -171,6 +171,12 @@ COMMANDS = (
         "attribution", "attribution {in}/run {in}/s.fa --out {out}/a.tsv --span-bp 20 --steps 8"
     ),
     Command(
+        "attribution --hub",
+        "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --hub --steps 2 "
+        "--span-bp 10",
+        at_once=False,
+    ),
+    Command(
         "motifs", "motifs {in}/run {in}/data --out {out}/motifs --against {in}/m.meme", is_slow=True
     ),
 )

@@ -161,10 +161,11 @@ def test_contributions_are_drawn_as_letters(plant: Path, tmp_path: Path) -> None
     _, low, high = first["type"].split()
     assert float(low) == pytest.approx(values.min(), rel=1e-3)
     assert float(high) == pytest.approx(values.max(), rel=1e-3)
-    renderers = {
-        track.get("renderer") for track in ElementTree.parse(tmp_path / "igv.xml").iter("Track")
-    }
-    assert renderers == {"DYNSEQ"}
+    drawn = ElementTree.parse(tmp_path / "igv.xml").iter("Track")
+    assert [(track.get("name"), track.get("renderer")) for track in drawn] == [
+        ("a|b c contribution", "DYNSEQ"),
+        ("γ contribution", "DYNSEQ"),
+    ]
 
 
 def test_a_second_output_is_added_to_the_hub(run: Path, plant: Path, tmp_path: Path) -> None:

@@ -292,6 +292,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
     architecture = world.model.architecture
     sizes = Argument(SIZES, [3, "x", None, [1], {"nonsense": 1}, {"filters": 1.5}])
     motifs = [*bioq_motifs(world)]
+    bumps = np.sin(np.arange(WINDOW_BP) / 3.0) ** 9
     model_options = {"device": device(), "precision": precision}
     data_path = path(world.data.path)
     slow_run = {"run": path(world.run), "data": data_path}
@@ -529,6 +530,38 @@ def cases(world: World, out: Path) -> dict[str, Case]:
         "bioq.genome.read_chrom_alias": Case(
             {"path": path(world.names)},
             call=lambda path: type(import_module("bioq.genome").read_chrom_alias(path)).__name__,
+        ),
+        "bioq.interpretation.expected_gradients": Case(
+            {
+                "model": model(world.model),
+                "windows": windows(hot),
+                "target": whole(1, -1, 3),
+                "shuffles": whole(2, 0, -1),
+                "steps": whole(3, 0, -1),
+                "strands": strands,
+                "batch_size": batch,
+            }
+        ),
+        "bioq.interpretation.find_sites": Case(
+            {
+                "codes": codes(many[0]),
+                "contributions": Argument(
+                    bumps,
+                    [
+                        None,
+                        3,
+                        "x",
+                        bumps > 0,
+                        bumps.astype(int),
+                        bumps[:-1],
+                        bumps[None],
+                        np.where(bumps > 0.9, np.inf, bumps),
+                    ],
+                    [bumps.tolist(), torch.from_numpy(bumps)],
+                ),
+                "motifs": Argument(motifs * 25, [None, 3, "x", [1]]),
+                "target": text("CTCF"),
+            }
         ),
         "bioq.interpretation.input_x_gradient": Case(
             {

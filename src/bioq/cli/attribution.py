@@ -27,16 +27,16 @@ def attribution(
 ) -> None:
     """Compute how much each base adds to a target's logit, by gradients.
 
-    The contributions of a window are compared with a window of unknown bases (N), or with shuffled
-    copies of it (--baseline). With integrated gradients they should add up to the difference of the
-    logits; the command prints the remaining error and, if it is large, advises more --steps.
+    A window is compared with shuffled copies of it (--baseline). With integrated gradients the
+    contributions should add up to the difference of the logits; the command prints the remaining
+    error and, if it is large, advises more --steps.
 
     For example:
 
         bioq attribution run sequences.fa --out contributions.npz --targets CTCF
         bioq attribution run peaks.bed --genome hg19.fa --out map.bw --targets 'CTCF*' --hub
         bioq attribution run peaks.bed --genome hg19.fa --targets CTCF \\
-            --out sites.bed --out ctcf.modisco --baseline shuffled:8
+            --out sites.bed --out ctcf.modisco
         bioq attribution run chr1:1,000,001-1,000,200 --genome hg19.fa --out map.png --targets CTCF
         bioq attribution run 'chr1:109817590:G>T' --genome hg19.fa --out table.tsv --targets CTCF
 

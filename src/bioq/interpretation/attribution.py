@@ -53,37 +53,33 @@ class AttributionOptions:
 
     method: Method = "integrated-gradients"
     """integrated-gradients: contributions that sum to the logit minus that of the baseline;
-    input-x-gradient: the gradient at the window itself, a fast estimate that does not sum to it."""
-    baseline: str = ZEROS
-    """What a window is compared with. zeros: unknown bases (N). shuffled:K: K copies of the window
-    with its dinucleotides shuffled, their mean (expected gradients); shuffled: 8 copies."""
+    input-x-gradient: the gradient at the window itself, a fast estimate that does not sum to it,
+    whose baseline is zeros."""
+    baseline: str = f"{SHUFFLED}:{SHUFFLES}"
+    """What a window is compared with. shuffled:K: K copies of the window with its dinucleotides
+    shuffled, and their mean (expected gradients). zeros: unknown bases (N)."""
     steps: AtLeastOne | None = None
-    """Points of the integral: with more of them it is more exact. By default 64 from zeros and 8
-    from each shuffled copy."""
+    """Points of each integral: with more of them it is more exact. By default 8 from each shuffled
+    copy and 64 from zeros."""
     motifs: str = DEFAULT_RELEASE
     """Known motifs with which the sites of a .bed file are compared: a MEME file or a JASPAR
     release, perhaps with a taxonomic group, such as JASPAR2024:fungi."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.shuffles and self.method == "input-x-gradient":
+        kind, _, number = self.baseline.partition(":")
+        if self.baseline != ZEROS and (kind != SHUFFLED or not _is_count(number)):
             raise UsageError(
-                f"--baseline {self.baseline} is for integrated gradients; input-x-gradient has no "
-                "baseline but zeros"
+                f"--baseline {self.baseline!r}: expected {SHUFFLED}:K, K copies, such as "
+                f"{SHUFFLED}:{SHUFFLES}, or {ZEROS}"
             )
 
     @property
     def shuffles(self) -> int:
-        """Shuffled copies of each window; 0 for a baseline of zeros."""
-        kind, _, number = self.baseline.partition(":")
-        if kind == ZEROS and self.baseline == ZEROS:
+        """Shuffled copies of each window; 0 for a baseline of zeros, as input x gradient has."""
+        if self.method == "input-x-gradient" or self.baseline == ZEROS:
             return 0
-        if kind == SHUFFLED and (self.baseline == SHUFFLED or _is_count(number)):
-            return int(number or SHUFFLES)
-        raise UsageError(
-            f"--baseline {self.baseline!r}: expected {ZEROS} or {SHUFFLED}:K with K from 1 on, "
-            f"such as {SHUFFLED}:{SHUFFLES}"
-        )
+        return int(self.baseline.partition(":")[2])
 
     @property
     def points(self) -> int:
@@ -112,7 +108,7 @@ def attribution_file(
     gaps = _CompletenessGaps(points)
     about: dict[str, str | int] = {
         "method": attribution.method,
-        "baseline": attribution.baseline,
+        "baseline": attribution.baseline if attribution.shuffles else ZEROS,
         "steps": points,
     }
     work = points * max(attribution.shuffles, 1)

@@ -151,13 +151,22 @@ def expected_gradients(
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
         codes = _codes(ends)
+        return _integrated(
+            model,
+            ends,
+            lambda row: torch.from_numpy(shuffled_copies(codes[row], shuffles)).to(ends),
+            target,
+            path,
+        )
 
-        def copies(row: int) -> Tensor:
-            rng = np.random.default_rng(list(hashlib.sha256(codes[row].tobytes()).digest()))
-            shuffled = dna.one_hot(dinucleotide_shuffles(codes[row], shuffles, rng))
-            return torch.from_numpy(shuffled).to(ends)
 
-        return _integrated(model, ends, copies, target, path)
+def shuffled_copies(codes: dna.Bytes, shuffles: int) -> npt.NDArray[np.generic]:
+    """Return the baselines of a window with codes `(length,)`: one-hot `(shuffles, 4, length)`.
+
+    The generator is seeded with the window, so they depend on nothing else.
+    """
+    rng = np.random.default_rng(list(hashlib.sha256(codes.tobytes()).digest()))
+    return dna.one_hot(dinucleotide_shuffles(codes, shuffles, rng))
 
 
 @dataclass(frozen=True)

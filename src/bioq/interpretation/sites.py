@@ -18,7 +18,7 @@ from bioq.files import uninterrupted
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q
 from bioq.interpretation.motif_matches import match_motifs, same_threads, tomtom_of_memelite
 from bioq.motifs import Motif
-from bioq.options import of_type, text
+from bioq.options import found, of_type, text
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -68,6 +68,7 @@ def find_sites(
     Raises UsageError for arrays that are not alike, or if tangermeme or memelite is not installed.
     """
     codes, contributions = _checked(codes, contributions)
+    of_type("motifs", motifs, Sequence, "a list")
     for motif in motifs:
         of_type("an item of motifs", motif, Motif, "bioq.motifs.Motif")
     text("target", target)
@@ -106,15 +107,15 @@ def require_packages() -> None:
 def _checked(codes: object, contributions: object) -> tuple[dna.Bytes, Floats]:
     """Return codes and contributions as arrays. Raises UsageError if they are not alike."""
     codes = dna.checked_codes(codes, axes=1)
-    if not isinstance(contributions, np.ndarray) or contributions.dtype.kind != "f":
-        raise UsageError("contributions: expected floating-point numbers, an array (length,)")
-    if contributions.shape != codes.shape:
+    values = dna.as_array(contributions)
+    if values.dtype.kind != "f" or values.shape != codes.shape:
         raise UsageError(
-            f"contributions {contributions.shape}; expected as many as codes, {codes.shape}"
+            f"contributions {found(contributions)}; expected floats (length,), as many as codes, "
+            f"{len(codes):,}"
         )
-    if np.isinf(contributions).any():
-        raise UsageError("contributions: some are infinite; expected finite numbers, or NaN")
-    return codes, contributions.astype(np.float64)
+    if np.isinf(values).any():
+        raise UsageError("contributions are infinite; expected finite numbers, or NaN")
+    return codes, values.astype(np.float64)
 
 
 def _called(contributions: Floats) -> list[tuple[int, int]]:

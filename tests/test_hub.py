@@ -147,7 +147,7 @@ def test_a_2bit_genome_is_copied(run: Path, plant: Path, tmp_path: Path) -> None
 def test_contributions_are_drawn_as_letters(plant: Path, tmp_path: Path) -> None:
     names = ["a|b c", "γ"]
     bigwigs(tmp_path, names, {"one": 904, "two": 310}, "our map.bw")
-    files = write_hub(tmp_path / "our map.bw", names, genome=plant, shows="contribution")
+    files = write_hub(tmp_path / "our map.bw", names, genome=plant, model="m", shows="contribution")
     assert [path.name for path in files] == [
         "trackDb.txt", "genome.2bit", "genomes.txt", "our map.html", "hub.txt", "igv.xml",
     ]  # fmt: skip
@@ -351,9 +351,9 @@ def test_hub_without_bigwigs_is_one_line(
 
 def test_bigwigs_that_are_missing_are_named(plant: Path, tmp_path: Path) -> None:
     with pytest.raises(BioqError, match=r"x.first.bw: could not be read"):
-        write_hub(tmp_path / "x.bw", ["first"], genome=plant)
+        write_hub(tmp_path / "x.bw", ["first"], genome=plant, model="m")
     with pytest.raises(UsageError, match=r"x.tsv: expected the name NAME.bw"):
-        write_hub(tmp_path / "x.tsv", ["first"], genome=plant)
+        write_hub(tmp_path / "x.tsv", ["first"], genome=plant, model="m")
     assert not list(tmp_path.iterdir())
 
 

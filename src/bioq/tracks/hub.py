@@ -138,7 +138,9 @@ class Hub:
                 {
                     "hub": track_name(self._title),
                     "shortLabel": label_of(f"BioQ {self.model}", SHORT),
-                    "longLabel": label_of(f"Computed from DNA by {self.model}, with BioQ", LONG),
+                    "longLabel": label_of(
+                        f"Computed from DNA by the model {self.model}, with BioQ", LONG
+                    ),
                     "genomesFile": GENOMES,
                     "email": _EMAIL,
                     "descriptionUrl": quote(self._page),
@@ -175,16 +177,16 @@ def write_hub(
     targets: Sequence[str],
     *,
     genome: str | Path,
+    model: str,
     shows: Shows = "probability",
-    model: str = "a model",
     force: bool = False,
 ) -> list[Path]:
     """Write the hub of bigWigs that are there; return the files written.
 
     `out` is the NAME.bw with which they were written: the bigWig of a target is NAME.TARGET.bw.
-    `genome` is their genome, `shows` what their values are (`contribution`: drawn as letters),
-    `model` what labels call the model. Raises BioqError for a bigWig that is missing or damaged,
-    and as `plan_hub` does.
+    `genome` is their genome, `model` the name of the model in labels, `shows` the kind of their
+    values (`contribution`: drawn as letters). Raises BioqError for a bigWig that is missing or
+    damaged, and as `plan_hub` does.
     """
     out, genome = path_to("out", out), path_to("genome", genome)
     names = text_list("targets", targets)

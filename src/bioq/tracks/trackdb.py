@@ -45,8 +45,8 @@ _SETTINGS: Mapping[Shows, Stanza] = {
 }
 _NOUNS: Mapping[Shows, str] = {"probability": "Probability", "contribution": "Contribution"}
 _PLURALS: Mapping[Shows, str] = {
-    "probability": "Probabilities",
-    "contribution": "Contributions of the bases",
+    "probability": "Probabilities of",
+    "contribution": "Contributions of the bases to",
 }
 
 
@@ -70,7 +70,7 @@ class TrackSet:
     def long_label(self) -> str:
         number = len(self.files)
         names = f"{number} targets" if number > 1 else str(self.targets[NAME].iloc[0])
-        return label_of(f"{_PLURALS[self.shows]} of {names}, by {self.model}", LONG)
+        return label_of(f"{_PLURALS[self.shows]} {names}, by the model {self.model}", LONG)
 
 
 def track_db(tracks: TrackSet, *, page: str, used: Collection[str] = ()) -> str:

@@ -168,6 +168,19 @@ def test_contributions_are_drawn_as_letters(plant: Path, tmp_path: Path) -> None
     ]
 
 
+def test_tracks_without_a_value_have_a_hub_too(plant: Path, tmp_path: Path) -> None:
+    def read() -> object:
+        nothing = np.empty(0, dtype=np.int64)
+        yield "one", nothing, nothing, np.empty((0, 1), dtype=np.float32)
+
+    lengths = {"one": 904, "two": 310}
+    write_bigwigs(bigwig_paths(tmp_path / "x.bw", ["a"]), lengths, read)  # type: ignore[arg-type]
+    write_hub(tmp_path / "x.bw", ["a"], genome=plant, model="m", shows="contribution")
+    assert session_faults(tmp_path) == []
+    (genome,) = stanzas((tmp_path / "genomes.txt").read_text())
+    assert genome["defaultPos"] == "one:1-904"
+
+
 def test_a_second_output_is_added_to_the_hub(run: Path, plant: Path, tmp_path: Path) -> None:
     hub_of(run, plant, tmp_path)
     hub_text = (tmp_path / "hub.txt").read_text().replace("name@example.org", "me@uni.edu")

@@ -122,7 +122,8 @@ class Hub:
         new = track_db(tracks, page=quote(self._page), used=used)
         blocks = [_comment("the tracks"), *(block for _, block in others), new]
         stanzas = "\n\n".join(blocks)
-        region = first_region(bigwigs[0])
+        contig, length = next(iter(self.genome.lengths.items()))
+        region = first_region(bigwigs[0]) or f"{contig}:1-{length}"
         session = igv_session(
             [stanza for stanza, _ in read_stanzas(stanzas)],
             genome=_database(self.genome) or TWOBIT,
@@ -217,14 +218,13 @@ def _genome_stanza(genome: Genome, region: str, page: str) -> Stanza:
     if database is not None:
         return stanza
     # What UCSC needs to show a genome that it does not have: an assembly hub.
-    contig, length = next(iter(genome.lengths.items()))
     return {
         **stanza,
         "twoBitPath": TWOBIT,
         "organism": name,
         "scientificName": name,
         "description": name,
-        "defaultPos": region or f"{contig}:1-{length}",
+        "defaultPos": region,
         "htmlPath": page,
     }
 

@@ -24,7 +24,7 @@ SIZES = bioq.ModelSizes(filters=4, filter_width=8, pool_width=5, lstm_units=3, d
 PACKAGES = (
     "bioq", "bioq.dataset", "bioq.dna", "bioq.dna.shuffle", "bioq.fast", "bioq.forward",
     "bioq.genome", "bioq.interpretation", "bioq.metrics", "bioq.models", "bioq.motifs",
-    "bioq.prediction", "bioq.variants",
+    "bioq.prediction", "bioq.tracks", "bioq.variants",
 )  # fmt: skip
 """What docs/ shows to somebody who writes Python."""
 
@@ -296,6 +296,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
     motifs = [*bioq_motifs(world)]
     one_motif = Argument(motifs[0], [None, 3, "CTCF", [], motifs, motifs[0].probabilities])
     motif_list = Argument(motifs, [None, 3, "JASPAR2024", [], [1], motifs[0]], [tuple(motifs)])
+    bumps = np.sin(np.arange(WINDOW_BP) / 3.0) ** 9
     model_options = {"device": device(), "precision": precision}
     data_path = path(world.data.path)
     slow_run = {"run": path(world.run), "data": data_path}
@@ -534,6 +535,38 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             {"path": path(world.names)},
             call=lambda path: type(import_module("bioq.genome").read_chrom_alias(path)).__name__,
         ),
+        "bioq.interpretation.expected_gradients": Case(
+            {
+                "model": model(world.model),
+                "windows": windows(hot),
+                "target": whole(1, -1, 3),
+                "shuffles": whole(2, 0, -1),
+                "steps": whole(3, 0, -1),
+                "strands": strands,
+                "batch_size": batch,
+            }
+        ),
+        "bioq.interpretation.find_sites": Case(
+            {
+                "codes": codes(many[0]),
+                "contributions": Argument(
+                    bumps,
+                    [
+                        None,
+                        3,
+                        "x",
+                        bumps > 0,
+                        bumps.astype(int),
+                        bumps[:-1],
+                        bumps[None],
+                        np.where(bumps > 0.9, np.inf, bumps),
+                    ],
+                    [bumps.tolist(), torch.from_numpy(bumps)],
+                ),
+                "motifs": Argument(motifs * 25, [None, 3, "x", [1]]),
+                "target": text("CTCF"),
+            }
+        ),
         "bioq.interpretation.input_x_gradient": Case(
             {
                 "model": model(world.model),
@@ -733,7 +766,18 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "options": Argument(import_module("bioq.prediction").PredictOptions(), [None, 3]),
             },
             is_slow=True,
-            kept=["resume", "force"],
+            kept=["hub", "resume", "force"],
+        ),
+        "bioq.tracks.write_hub": Case(
+            {
+                "out": Argument(out / "t.bw", [1, None, b"x", "", "a\0b", out / "t.tsv"]),
+                "targets": Argument(["none"], [None, 3, [1], []]),
+                "genome": path(world.genome),
+                "shows": text("probability", "nonsense"),
+                "model": Argument("run", [None, 3, b"x"]),
+            },
+            is_slow=True,
+            kept=["force"],
         ),
         "bioq.variants.run_background": Case({"run": path(world.run)}),
         "bioq.variants.read_background": Case(

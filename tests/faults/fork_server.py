@@ -31,8 +31,9 @@ from bioq.cli import (
 )
 from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
-from bioq.prediction import bigwig, spool
+from bioq.prediction import spool
 from bioq.tables import hdf5, parquet, text
+from bioq.tracks import bigwig
 from bioq.training import train as training_module
 
 LOADED = (

@@ -20,6 +20,7 @@ _GROUP_OF = {
     **dict.fromkeys(("--from-url", "--all-snvs", "--run", "--sha256"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
     **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
+    **dict.fromkeys(("--hub",), OUTPUT),
     **dict.fromkeys(("--report", "--report-top", "--long", "--max-evalue", "--min-diff"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),

@@ -155,8 +155,8 @@ def match_gc(
 
 
 def gc_share(codes: dna.Bytes) -> npt.NDArray[np.float64]:
-    """Return the share of G and C among the known bases of windows `(n, window_bp)`: `(n,)`, 0 for
-    a window without a known base."""
+    """Return the share of G and C among the known bases of windows `(n, window_bp)`: `(n,)`; 0
+    where no base is known."""
     is_gc = (codes == dna.BASES.index("C")) | (codes == dna.BASES.index("G"))
     known = (codes != dna.UNKNOWN).sum(axis=1)
     share: npt.NDArray[np.float64] = is_gc.sum(axis=1) / np.maximum(known, 1)

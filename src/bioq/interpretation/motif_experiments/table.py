@@ -64,8 +64,8 @@ def checked_motifs(motifs: object) -> list[Motif]:
 
 
 def choose_targets(model: nn.Module, targets: Sequence[int] | None) -> Chosen:
-    """Return the chosen targets of a model, by default all. Raises UsageError for a number that is
-    not one of a target."""
+    """Return the chosen targets of a model, by default all. Raises UsageError for a number that
+    is not that of a target."""
     names = None
     require_module(model)
     if isinstance(model, TrainedModel):

@@ -19,6 +19,7 @@ from bioq.interpretation.motif_experiments.pairs import ARRANGEMENTS
 from bioq.motifs import Motif, write_meme
 from bioq.plots.motif_effects import MOST_MOTIFS, MOST_TARGETS, plot_insertions
 from bioq.plots.motif_pairs import plot_pair
+from bioq.reports.motif_effects_page import joined
 from bioq.reports.motif_logos import motif_logos
 from bioq.reports.motif_pairs import draw_pairs, known_truth, signed
 
@@ -180,3 +181,19 @@ def test_the_command_writes_pairs_and_a_page(
     assert sorted(path.name for path in out.iterdir()) == [
         "ablation.tsv", "insertion.tsv", "motif_effects.html",
     ]  # fmt: skip
+
+
+def test_motifs_with_one_id_have_a_card_each() -> None:
+    """Numbers of a motif file are not always different."""
+    effects = {"p": 0.0, "q": 0.0, "n": 5}
+    rows = [
+        {"motif": "1", "matrix_id": "1", "target": target, "effect": value, "control": 0.0,
+         "difference": value, **effects}
+        for value, target in ((1.0, "x"), (-3.0, "y"), (2.0, "x"), (0.5, "y"))
+    ]  # fmt: skip
+    insertion = pd.DataFrame(rows)
+    ablation = insertion.assign(effect=-insertion["effect"], difference=-insertion["effect"])
+    table = joined(insertion, ablation)
+    assert table["number"].tolist() == [0, 1, 0, 1]
+    assert table["difference"].tolist() == [-3.0, 2.0, 1.0, 0.5]
+    assert table["out"].tolist() == [3.0, -2.0, -1.0, -0.5]

@@ -314,7 +314,9 @@ def test_other_distances_are_refused(text: str) -> None:
 def test_motifs_of_a_pair_are_found_by_id_then_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     motifs = [Motif(name, at, np.eye(4)) for name, at in
               (("CTCF", "MA1"), ("SRF", "MA2"), ("CTCF", "MA3"))]  # fmt: skip
-    chosen = choose_pairs(motifs, PairOptions((("ctcf", "srf"), ("ma3", "MA1"))), "x.meme")
+    chosen = choose_pairs(
+        motifs, PairOptions((("ctcf", "srf"), ("ma3", "MA1"), ("ctcf", "srf"))), "x.meme"
+    )
     ids = [[motif.matrix_id for motif in pair] for pair in chosen]
     assert ids == [["MA1", "MA2"], ["MA3", "MA1"]]
     assert "--pair ctcf: MA1 is used; its name is also that of MA3" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -40,7 +41,7 @@ def effects_page(result: MotifEffects) -> str:
         "source": inputs.source,
         "background": inputs.background,
         "windows": inputs.windows.what,
-        "motifs": rows["matrix_id"].nunique(),
+        "motifs": len(inputs.motifs),
         "targets": len(of_targets),
     }
     return page_template("motif_effects.html.j2", {"signed": signed}).render(
@@ -54,34 +55,33 @@ def effects_page(result: MotifEffects) -> str:
 
 
 def joined(insertion: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `insertion_effects`, the largest difference from the control first, with
-    the columns `out`, `out_control` and `out_q` of `ablation_effects`; NaN without sites."""
-    keys = ["matrix_id", "target"]
-    taken_out = ablation[[*keys, "effect", "control", "difference", "q"]].rename(
-        columns={
-            "effect": "out",
-            "control": "out_control",
-            "difference": "out_difference",
-            "q": "out_q",
-        }
-    )
-    table = insertion.merge(taken_out, on=keys, how="left")
+    """Return the rows of `insertion_effects`, the largest difference from the control first.
+
+    Added are the columns `out`, `out_control`, `out_difference` and `out_q` of the same row of
+    `ablation_effects` (NaN without sites) and `number`, that of the motif.
+    """
+    taken_out = ablation[["effect", "control", "difference", "q"]].to_numpy()
+    columns = ["out", "out_control", "out_difference", "out_q"]
+    table = insertion.reset_index(drop=True)
+    table[columns] = taken_out
+    table["number"] = np.arange(len(table)) // max(table["target"].nunique(), 1)
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index(drop=True)
 
 
 def _cards(rows: pd.DataFrame, result: MotifEffects) -> Sequence[_Row]:
     """Return the motifs with their strongest targets, in the order of the rows."""
-    motifs = {motif.matrix_id: motif for motif in result.inputs.motifs}
     cards = []
-    for matrix_id, of_motif in list(rows.groupby("matrix_id", sort=False))[:MOST_CARDS]:
+    for number in rows["number"].unique()[:MOST_CARDS].tolist():
+        of_motif = rows[rows["number"] == number]
+        motif = result.inputs.motifs[number]
         out = of_motif["out_difference"].abs().max()
         cards.append(
             {
-                "name": of_motif["motif"].iloc[0],
-                "matrix_id": matrix_id,
+                "name": motif.name,
+                "matrix_id": motif.matrix_id,
                 "site": of_motif["site"].iloc[0],
-                "logo": Markup(motif_logos(motifs[str(matrix_id)])),
+                "logo": Markup(motif_logos(motif)),
                 "put_in": of_motif["difference"].abs().max(),
                 "taken_out": 0.0 if out != out else out,
                 "rows": of_motif.head(TARGETS_PER_MOTIF).to_dict("records"),

@@ -55,9 +55,12 @@ def parse_distances(text: str) -> range:
 def choose_pairs(
     motifs: Sequence[Motif], options: PairOptions, source: str
 ) -> list[tuple[Motif, Motif]]:
-    """Return the motifs of each pair. Raises UsageError for a motif that is not there."""
+    """Return the motifs of each pair, each pair once.
+
+    Raises UsageError for a motif that is not there.
+    """
     chosen = {name: find_motif(motifs, name, source) for name in options.motifs()}
-    return [(chosen[a], chosen[b]) for a, b in options.pair]
+    return [(chosen[a], chosen[b]) for a, b in dict.fromkeys(options.pair)]
 
 
 def find_motif(motifs: Sequence[Motif], name: str, source: str) -> Motif:

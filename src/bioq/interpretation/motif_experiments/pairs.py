@@ -41,7 +41,7 @@ from bioq.runs.trained_model import require_length, require_module
 
 @dataclass(frozen=True)
 class Arrangement:
-    """How the sites of two motifs, A and B, lie on the forward strand of a window."""
+    """How the sites of two motifs, A and B, are placed on the forward strand of a window."""
 
     strand_a: str
     strand_b: str

@@ -15,10 +15,22 @@ import tempfile
 import time
 from typing import IO, Any
 
+import memelite  # noqa: F401
 import pyjaspar  # noqa: F401
 import sklearn.linear_model  # noqa: F401
+import tangermeme.seqlet  # noqa: F401
 
-from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
+from bioq.cli import (
+    attribution,
+    background,
+    data,
+    main,
+    motifs,
+    mutagenesis,
+    predict,
+    train,
+    variants,
+)
 from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
 from bioq.prediction import spool
@@ -29,6 +41,7 @@ from bioq.training import train as training_module
 LOADED = (
     evaluation,
     training_module,
+    attribution,
     background,
     data,
     motifs,

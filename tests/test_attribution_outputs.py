@@ -14,7 +14,8 @@ from trained_run import TrainedRun
 from bioq import dna
 from bioq.cli import main
 from bioq.genome import read_bed
-from bioq.motifs import Motif, write_meme
+from bioq.interpretation import find_sites
+from bioq.motifs import Motif, read_meme, write_meme
 
 
 def random_bases(seed: int, length: int) -> str:
@@ -130,25 +131,27 @@ def test_sites_of_sequences_have_the_names_of_the_sequences(
 ) -> None:
     """Also of sequences of one name, whose positions are those in each of them."""
     motif = trained.motifs["first"]
-    fasta, out, starts = tmp_path / "in.fa", tmp_path / "sites.bed", (60, 90, 120, 150)
+    fasta, out, npz = (tmp_path / name for name in ("in.fa", "sites.bed", "c.npz"))
     parts = []
-    for start in starts:
+    for start in (60, 90, 120, 150):
         bases = random_bases(start, 200)
         parts.append(f">same\n{bases[:start]}{motif}{bases[start + len(motif) :]}\n")
     fasta.write_text("".join(parts))
-    attribute(
-        trained.run, fasta, "--out", out, "--motifs", known, "--targets", "first", "--steps", 4
-    )
+    tokens = ["--motifs", known, "--targets", "first", "--out", out, "--out", npz, "--steps", 4]
+    attribute(trained.run, fasta, *tokens)
     rows = pd.read_csv(out, sep="\t")
     assert set(rows["#chrom"]) == {"same"}
-    named = rows[(rows["name"] == "first") & (rows["contribution"] > 0)]
-    found = [
-        start
-        for start in starts
-        if ((named["start"] < start + len(motif)) & (named["end"] > start)).any()
-    ]
-    assert len(found) >= 3
-    assert rows["end"].max() <= 200
+    arrays = np.load(npz)
+    codes = np.pad(arrays["codes"], ((0, 0), (0, 1)), constant_values=dna.UNKNOWN)
+    values = (arrays["hypothetical"][..., 0] * dna.one_hot(arrays["codes"])).sum(axis=1)
+    values = np.pad(values, ((0, 0), (0, 1)), constant_values=np.nan)
+    sites = find_sites(codes.ravel(), values.ravel(), read_meme(known))
+    assert len(sites) > 1
+    assert len({site.start // 201 for site in sites}) > 1
+    assert list(rows["start"]) == [site.start % 201 for site in sites]
+    assert list(rows["end"]) == [site.end - site.start + site.start % 201 for site in sites]
+    assert list(rows["name"]) == [site.motif or "." for site in sites]
+    assert "first" in set(rows["name"])
 
 
 @pytest.mark.parametrize("ending", [".bw", ".bed"])

@@ -140,8 +140,8 @@ def expected_gradients(
 
     The copies have the window's dinucleotides (`dna.shuffle`). They follow from the window alone:
     the same window has the same copies, wherever it is. `baseline_logit` is the mean over the
-    copies. All else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule in place of
-    random points.
+    copies. All else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule
+    in place of random points.
     Raises BioqError for windows that are not one-hot, UsageError for a target that the model does
     not have.
     """

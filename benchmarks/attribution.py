@@ -27,6 +27,7 @@ import bioq
 from bioq import dna
 from bioq.genome import open_genome
 from bioq.interpretation import Attribution, expected_gradients, find_sites, integrated_gradients
+from bioq.interpretation.motif_matches import same_threads
 from bioq.motifs import Motif, jaspar_motifs
 
 PLANTED = {"CTCF": "MA0139.2", "EGR3": "MA0732.2", "HNF4A": "MA1494.2"}
@@ -88,7 +89,10 @@ def joined(windows: Windows, values: Floats) -> tuple[dna.Bytes, npt.NDArray[np.
 def like_planted(target: str, known: Sequence[Motif]) -> set[str]:
     """Return the names of the motifs that TOMTOM finds like the planted one, by E-value 0.01."""
     planted = next(motif for motif in known if motif.matrix_id == PLANTED[target])
-    p = tomtom([planted.probabilities.T.copy()], [one.probabilities.T.copy() for one in known])[0]
+    with same_threads():
+        p, *_ = tomtom(
+            [planted.probabilities.T.copy()], [one.probabilities.T.copy() for one in known]
+        )
     return {known[number].name for number in np.flatnonzero(p[0] * len(known) < 0.01)}
 
 
@@ -170,7 +174,7 @@ def print_callers(sets: Sequence[Windows], contributions: Sequence[Floats]) -> N
 def print_false(
     sets: Sequence[Windows], contributions: Sequence[Floats], known: Sequence[Motif]
 ) -> None:
-    """Print how many stretches have a name: as they are, with the bases of every stretch in another
+    """Print how many stretches have a name: with the bases of the genome, with the bases of every stretch in another
     order (its contributions stay), and with scrambled known motifs."""
     print()
     print_heads("target", "motifs", "stretches", "named", "of them in a planted site")
@@ -201,7 +205,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("data", type=Path)
     arguments.add_argument("run", type=Path)
-    arguments.add_argument("--windows", type=int, default=40, help="of each target")
+    arguments.add_argument("--windows", type=int, default=30, help="of each target")
     arguments.add_argument("--targets", nargs="+", choices=PLANTED, default=list(PLANTED))
     options = parse(arguments, tiny={"windows": 2, "targets": ["CTCF"]})
     set_num_threads(1)

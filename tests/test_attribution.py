@@ -16,7 +16,7 @@ import bioq
 from bioq import BioqError, ModelSizes, UsageError, dna
 from bioq.cli import main
 from bioq.dna.tensors import reverse_complement
-from bioq.interpretation import input_x_gradient, integrated_gradients
+from bioq.interpretation import expected_gradients, input_x_gradient, integrated_gradients
 from bioq.models import build_model
 
 TINY = ModelSizes(filters=8, filter_width=8, pool_width=10, lstm_units=4, dense_units=8)
@@ -176,8 +176,20 @@ def explain(command: str, run: Path, *tokens: object) -> None:
     assert main([command, str(run), *map(str, tokens)]) == 0
 
 
+HOW = {
+    "expected gradients": [],
+    "integrated gradients": ["--baseline", "zeros"],
+    "input x gradient": ["--method", "input-x-gradient"],
+}
+FUNCTIONS = {
+    "expected gradients": expected_gradients,
+    "integrated gradients": integrated_gradients,
+    "input x gradient": input_x_gradient,
+}
+
+
 @pytest.mark.parametrize("ending", [".npz", ".h5"])
-@pytest.mark.parametrize("method", ["integrated-gradients", "input-x-gradient"])
+@pytest.mark.parametrize("method", HOW)
 def test_the_command_writes_what_the_library_says_of_every_base(
     trained: TrainedRun, tmp_path: Path, ending: str, method: str
 ) -> None:
@@ -186,7 +198,7 @@ def test_the_command_writes_what_the_library_says_of_every_base(
     fasta, out, table = tmp_path / "in.fa", tmp_path / f"out{ending}", tmp_path / "out.tsv"
     fasta.write_text(f">one\n{dna.decode(codes[0])}\n>two\n{dna.decode(codes[1])}\n")
     for file in (out, table):
-        explain("attribution", trained.run, fasta, "--out", file, "--method", method)
+        explain("attribution", trained.run, fasta, "--out", file, *HOW[method])
     if ending == ".npz":
         arrays = dict(np.load(out))
     else:
@@ -198,12 +210,10 @@ def test_the_command_writes_what_the_library_says_of_every_base(
     assert list(rows["position"]) == [*range(200), *range(200)]
     assert "".join(rows["base"]) == dna.decode(codes[0]) + dna.decode(codes[1])
     windows = torch.from_numpy(dna.one_hot(codes))
-    is_path = method == "integrated-gradients"
-    explain_windows = integrated_gradients if is_path else input_x_gradient
     for number, name in enumerate(trained.motifs):
-        result = explain_windows(bioq.load(trained.run), windows, target=number)
+        result = FUNCTIONS[method](bioq.load(trained.run), windows, target=number)
         np.testing.assert_allclose(
-            arrays["hypothetical"][:, :, :, number], result.gradient, atol=1e-5
+            arrays["hypothetical"][:, :, :, number], result.hypothetical, atol=1e-5
         )
         np.testing.assert_allclose(
             rows[f"contribution:{name}"].to_numpy().reshape(2, 200),
@@ -222,8 +232,7 @@ def test_the_command_writes_what_the_library_says_of_every_base(
     ("command", "options"),
     [
         ("mutagenesis", []),
-        ("attribution", ["--method", "integrated-gradients"]),
-        ("attribution", ["--method", "input-x-gradient"]),
+        *(("attribution", options) for options in HOW.values()),
     ],
 )
 @pytest.mark.parametrize("target", ["first", "second"])
@@ -246,7 +255,7 @@ def test_the_bases_that_count_most_are_those_of_the_planted_motif(
     assert set(counts.nlargest(5).index) <= set(inside.index)
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "input-x-gradient"])
+@pytest.mark.parametrize("method", ["integrated gradients", "input x gradient"])
 def test_a_region_of_the_opposite_strand_is_explained_at_the_letters_of_the_genome(
     trained: TrainedRun, tmp_path: Path, method: str
 ) -> None:
@@ -261,7 +270,7 @@ def test_a_region_of_the_opposite_strand_is_explained_at_the_letters_of_the_geno
         genome.write_text(f">chr1\n{dna.decode(bases)}\n")
         bed.write_text(line + "\n")
         tokens = [bed, "--genome", genome, "--out", out, "--strands", "forward"]
-        explain("attribution", trained.run, *tokens, "--method", method, "--steps", 8)
+        explain("attribution", trained.run, *tokens, *HOW[method], "--steps", 8)
         rows[name] = np.load(out)
     minus, plus = rows["minus"], rows["plus"]
     hypothetical = np.concatenate(list(plus["hypothetical"]), axis=1)[::-1, ::-1]
@@ -283,7 +292,8 @@ def test_too_few_steps_are_said_with_the_number_to_try(
     fasta.write_text(f">s\n{bases[:95]}{motif}{bases[95 + len(motif) :]}\n")
     gaps = []
     for steps in ("1", "128"):
-        explain("attribution", trained.run, fasta, "--out", out, "--steps", steps, "--force")
+        tokens = ["--out", out, "--steps", steps, "--baseline", "zeros", "--force"]
+        explain("attribution", trained.run, fasta, *tokens)
         arrays = np.load(out)
         difference = np.abs(arrays["logit"] - arrays["baseline_logit"])
         share = np.abs(arrays["completeness_gap"]) / np.maximum(difference, 1)
@@ -327,6 +337,15 @@ def comments(svg: str) -> str:
     [
         (["--steps", "0"], "--steps 0, expected 1 or more"),
         (["--method", "gradients"], "--method"),
+        *(
+            (["--baseline", text], f"--baseline {text!r}: expected shuffled:K, K copies, such as")
+            for text in ("shuffled", "shuffled:0", "shuffled:-1", "shuffled:2.5", "uniform", "")
+        ),
+        (["--out", "out.npz", "--out", "out.npz"], "out.npz: is given twice"),
+        (["--out", "a.png", "--out", "b.svg"], "--out b.svg is a second figure; give one"),
+        (["--out", "out.bw"], "out.bw: bigWig needs positions on a genome; give regions (BED) and"),
+        (["--out", "o.modisco", "--span-bp", "20"], "tfmodisco-lite needs at least 50 bases"),
+        (["--out", "s.bed", "--motifs", "JASPAR1999"], "JASPAR release 'JASPAR1999' is unknown"),
         (["--targets", "third"], "third"),
         (["--out", "out.csv"], "expected a name that ends in .npz"),
     ],
@@ -344,5 +363,6 @@ def test_wrong_options_are_refused_in_one_line(
     assert main(["attribution", str(trained.run), str(fasta), *out, *tokens]) == 2
     error = capsys.readouterr().err
     assert message in error
-    assert error.count("\n") == 1
+    assert error.count("bioq: ") == 1
+    assert error.splitlines()[-1].startswith("bioq: ")
     assert not (tmp_path / "out.npz").exists()

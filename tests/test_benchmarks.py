@@ -74,6 +74,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 INPUTS = {
+    "attribution.py": ("data", "run"),
     "calibration.py": ("data", "run"),
     "deeplift.py": ("data", "run"),
     "finetune.py": ("data",),
@@ -81,6 +82,7 @@ INPUTS = {
 }
 """Files of `simulated` that a script reads."""
 ROWS = {
+    "attribution.py": 7,
     "batches.py": 3,
     "bed_reading.py": 3,
     "calibration.py": 9,

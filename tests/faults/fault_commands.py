@@ -177,6 +177,17 @@ COMMANDS = (
         at_once=False,
     ),
     Command(
+        "attribution .modisco",
+        "attribution {in}/run {in}/s.fa --out {out}/a.modisco --span-bp 60 --baseline zeros "
+        "--steps 8",
+    ),
+    Command(
+        "attribution .bw",
+        "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --out {out}/a.bed "
+        "--span-bp 30 --baseline shuffled:2 --steps 2 --motifs {in}/m.meme",
+        at_once=False,
+    ),
+    Command(
         "motifs", "motifs {in}/run {in}/data --out {out}/motifs --against {in}/m.meme", is_slow=True
     ),
     Command(

@@ -15,10 +15,13 @@ import tempfile
 import time
 from typing import IO, Any
 
+import memelite  # noqa: F401
 import pyjaspar  # noqa: F401
 import sklearn.linear_model  # noqa: F401
+import tangermeme.seqlet  # noqa: F401
 
 from bioq.cli import (
+    attribution,
     background,
     data,
     main,
@@ -39,6 +42,7 @@ from bioq.training import train as training_module
 LOADED = (
     evaluation,
     training_module,
+    attribution,
     background,
     data,
     motif_effects,

@@ -59,8 +59,8 @@ class AttributionOptions:
     """What a window is compared with. shuffled:K: K copies of the window with its dinucleotides
     shuffled, and their mean (expected gradients). zeros: unknown bases (N)."""
     steps: AtLeastOne | None = None
-    """Points of each integral: with more of them it is more exact. By default 8 from each shuffled
-    copy and 64 from zeros."""
+    """Points of each integral: with more of them it is more exact. By default 16 from each
+    shuffled copy and 64 from zeros."""
     motifs: str = DEFAULT_RELEASE
     """Known motifs with which the sites of a .bed file are compared: a MEME file or a JASPAR
     release, perhaps with a taxonomic group, such as JASPAR2024:fungi."""

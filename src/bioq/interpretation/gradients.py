@@ -28,7 +28,7 @@ from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
 """Points on the line from the baseline to the window."""
-SHUFFLES, STEPS_PER_SHUFFLE = 8, 8
+SHUFFLES, STEPS_PER_SHUFFLE = 8, 16
 """Shuffled baselines of a window, and points on the line from each of them."""
 
 _MOST_BASES = 1 << 22
@@ -139,9 +139,9 @@ def expected_gradients(
     """Return the mean of the integrated gradients from `shuffles` shuffled copies of each window.
 
     The copies have the window's dinucleotides (`dna.shuffle`). They follow from the window alone:
-    the same window has the same copies, wherever it is. `baseline_logit` is the mean of theirs. All
-    else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule in place of
-    random points.
+    the same window has the same copies, wherever it is. `baseline_logit` is the mean over the
+    copies. All else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule
+    in place of random points.
     Raises BioqError for windows that are not one-hot, UsageError for a target that the model does
     not have.
     """

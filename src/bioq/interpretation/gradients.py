@@ -4,7 +4,7 @@ Each explains the logit of one target, by default the mean over both strands.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from bioq.dna.tensors import reverse_complement
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands, require_logits
 from bioq.inputs.python_windows import Windows, as_windows
 from bioq.models.device import device_of, dtype_of
 from bioq.models.eval_mode import eval_mode
-from bioq.options import one_of, whole_number
+from bioq.options import found, one_of, whole_number
 from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
@@ -88,13 +88,14 @@ def integrated_gradients(
     steps: int = STEPS,
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
+    advance: Callable[[int], None] = lambda done: None,
 ) -> Attribution:
     """Integrate the gradients on the straight line from a baseline to each window.
 
     `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
     `baseline` it is all zeros: unknown bases. The model is not changed.
     The integral is the midpoint rule with `steps` points, at most `batch_size` of them in memory at
-    a time.
+    a time; `advance` is called with the number of points after each batch of them.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
     which is `completeness_gap`. Source: Sundararajan et al. 2017.
     Raises BioqError for other windows, UsageError for a target that the model does not have.
@@ -102,6 +103,8 @@ def integrated_gradients(
     steps = whole_number("steps", steps, least=1)
     batch_size = whole_number("batch_size", batch_size, least=1)
     one_of("strands", strands, get_args(Strands))
+    if not callable(advance):
+        raise UsageError(f"advance {found(advance)}; expected a function")
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
@@ -121,6 +124,7 @@ def integrated_gradients(
             for batch in torch.split(shares, at_once):
                 points = start + batch.view(-1, 1, 1) * (end - start)
                 total += _gradient(model, points, target, strands).double().sum(dim=0)
+                advance(len(batch))
             mean[row] = total / steps
         return _attribution(model, ends, starts, mean, target, strands)
 

@@ -27,6 +27,7 @@ def serve(
     genome: Path | None = None,
     *,
     background: Path | None = None,
+    motifs: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     device: str | None = None,
@@ -50,12 +51,16 @@ def serve(
                 run,
                 genome,
                 background=background,
+                motifs=motifs,
                 device=device,
                 limits=limits,
                 batch_size=batch_size,
             )
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
+        preparing = threading.Thread(target=service.motif_names.prepare, name="bioq-motifs")
+        preparing.start()  # the first names take seconds; ends with the server, or before it
+        stack.callback(preparing.join)
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])

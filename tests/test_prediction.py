@@ -24,7 +24,7 @@ from bioq import BioqError, UsageError, dna
 from bioq.cli import main
 from bioq.prediction import PredictOptions, predict_file
 from bioq.prediction import predictor as module
-from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
+from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
 
 WINDOW, BIN = 200, 40
 SMALL_BATCH = PredictOptions(batch_size=7)
@@ -519,7 +519,7 @@ def test_bigwig_holds_the_mean_of_the_bins_over_each_base(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bioq.prediction.spool._PART_BYTES", 700)
         patch.setattr("bioq.prediction.spool._BATCH_BYTES", 150)
-        patch.setattr("bioq.prediction.bigwig._FILES_AT_ONCE", 1)
+        patch.setattr("bioq.tracks.bigwig._FILES_AT_ONCE", 1)
         paths = predict_file(run, bed, tmp_path / "o.bw", genome=genome, options=options)
     assert paths == [tmp_path / "o.first.bw", tmp_path / "o.second.bw"]
     once = ~columns.assign(chrom=columns["chrom"].replace("2", "chr2")).duplicated(

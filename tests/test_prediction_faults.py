@@ -16,9 +16,9 @@ from test_prediction import CONTIGS, RECORDS, fasta, read_back, windows_of
 from bioq.errors import BioqError, UsageError
 from bioq.files import locked
 from bioq.prediction import PredictOptions, predict_file
-from bioq.prediction.bigwig import Bins, write_bigwigs
 from bioq.prediction.spool import Spool
 from bioq.tables import Layout
+from bioq.tracks.bigwig import Bins, write_bigwigs
 
 ENDINGS = (".tsv.gz", ".parquet", ".h5", ".h5ad", ".bw")
 DRIVER = Path(__file__).with_name("killed_predictions.py")
@@ -91,7 +91,7 @@ def test_a_bigwig_without_its_end_is_no_success(tmp_path: Path) -> None:
 
     path = tmp_path / "o.bw"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioq.prediction.bigwig._MAGIC", b"none")
+        patch.setattr("bioq.tracks.bigwig._MAGIC", b"none")
         with pytest.raises(BioqError, match=r"o.bw: could not be written: its end is missing"):
             write_bigwigs([path], {"chr1": 900}, bins)
     assert not list(tmp_path.iterdir())

@@ -21,8 +21,9 @@ import sklearn.linear_model  # noqa: F401
 from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
 from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
-from bioq.prediction import bigwig, spool
+from bioq.prediction import spool
 from bioq.tables import hdf5, parquet, text
+from bioq.tracks import bigwig
 from bioq.training import train as training_module
 
 LOADED = (

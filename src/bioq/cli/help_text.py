@@ -16,10 +16,11 @@ from rich.text import Text
 
 INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", "How fast")
 _GROUP_OF = {
-    **dict.fromkeys(("--split", "--fold", "--against", "--url", "--sha256"), INPUT),
-    **dict.fromkeys(("--from-url", "--all-snvs", "--run"), INPUT),
+    **dict.fromkeys(("--split", "--fold", "--against", "--motifs", "--url"), INPUT),
+    **dict.fromkeys(("--from-url", "--all-snvs", "--run", "--sha256"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
     **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
+    **dict.fromkeys(("--hub",), OUTPUT),
     **dict.fromkeys(("--report", "--report-top", "--long", "--max-evalue", "--min-diff"), OUTPUT),
     **dict.fromkeys(("--resume", "--tensorboard", "--checkpoint-min", "--host", "--port"), OUTPUT),
     **dict.fromkeys(("--batch-size", "--precision", "--device", "--devices", "--nodes"), SPEED),

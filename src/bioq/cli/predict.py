@@ -7,6 +7,7 @@ from bioq.cli.interrupts import resumable
 from bioq.cli.options import FLAGS, ChromAlias, Force, Input, Run
 from bioq.cli.tables import print_line, print_path
 from bioq.cluster import ClusterOptions, predict_on_ray
+from bioq.errors import UsageError
 from bioq.prediction import PredictOptions, predict_file
 from bioq.runs.named import resolve_run
 
@@ -22,6 +23,7 @@ def predict(
     chrom_alias: ChromAlias = None,
     options: Annotated[PredictOptions, FLAGS] = PredictOptions(),  # noqa: B008 frozen
     cluster: Annotated[ClusterOptions, FLAGS] = ClusterOptions(),  # noqa: B008 frozen
+    hub: bool = False,
     resume: bool = False,
     force: Force = False,
 ) -> None:
@@ -36,7 +38,7 @@ def predict(
 
         bioq predict run sequences.fa.gz --out probability.tsv
         bioq predict run peaks.bed --genome hg19.fa --out probability.h5ad --targets 'cell=K562'
-        bioq predict run peaks.bed --genome hg19.fa --out tracks.bw --targets 'CTCF*'
+        bioq predict run peaks.bed --genome hg19.fa --out tracks.bw --targets 'CTCF*' --hub
         bioq predict run chr1:1,000,001-1,005,000 --genome hg19.fa --out region.tsv
         bioq predict run 'chr1:109817590:G>T' --genome hg19.fa --out alleles.tsv
         bioq predict run genome.bed --genome hg38.2bit --out parts --ray local
@@ -51,10 +53,17 @@ def predict(
     genome
         Genome of the regions: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38, which is
         downloaded once from UCSC.
+    hub
+        Also write the files with which genome browsers show the bigWigs, beside them: a track hub
+        for UCSC's browser (hub.txt, genomes.txt, trackDb.txt) and a session of IGV (igv.xml).
     resume
         Continue an interrupted output.
     """
     if cluster.ray is not None:
+        if hub:
+            raise UsageError(
+                "--hub cannot be combined with --ray, which writes no bigWig; run without --ray"
+            )
         print_line(
             predict_on_ray(
                 resolve_run(run),
@@ -77,6 +86,7 @@ def predict(
         genome=genome,
         chrom_alias=chrom_alias,
         options=options,
+        hub=hub,
         resume=resume,
         force=force,
     ):

@@ -42,7 +42,7 @@ class Track:
         try:
             values = np.array(self.file.values(name, start, end))
         except (RuntimeError, OverflowError) as error:
-            raise _damaged(self.path) from error
+            raise damaged_bigwig(self.path) from error
         known = values[np.isfinite(values)]
         return float(known.mean()) if len(known) else float("nan")
 
@@ -64,13 +64,14 @@ def open_tracks(paths: Sequence[Path], names: ContigNames) -> Iterator[list[Trac
     with contextlib.ExitStack() as stack:
         tracks = []
         for path, stem in zip(paths, stems, strict=True):
-            file = _opened(path)
+            file = open_bigwig(path)
             stack.callback(file.close)
             tracks.append(Track(path, stem, sha256(path), file, _contigs(path, file, names)))
         yield tracks
 
 
-def _opened(path: Path) -> Any:
+def open_bigwig(path: Path) -> Any:
+    """Return an open bigWig, to be closed. Raises BioqError for any other file."""
     try:
         with open(path, "rb") as file:
             head = file.read(4)
@@ -86,11 +87,12 @@ def _opened(path: Path) -> Any:
         file = pyBigWig.open(str(path))
         file.chroms()
     except (RuntimeError, OverflowError) as error:
-        raise _damaged(path) from error
+        raise damaged_bigwig(path) from error
     return file
 
 
-def _damaged(path: Path) -> BioqError:
+def damaged_bigwig(path: Path) -> BioqError:
+    """Return the error of a bigWig that cannot be read to its end."""
     return BioqError(f"{path}: the bigWig is damaged or cut short; copy it again")
 
 

@@ -1,9 +1,11 @@
-"""Which bases a prediction depends on, by gradients: input x gradient and integrated gradients.
+"""Which bases a prediction depends on, by gradients: input x gradient, integrated and expected
+gradients.
 
 Each explains the logit of one target, by default the mean over both strands.
 """
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -13,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from bioq import dna
+from bioq.dna.shuffle import dinucleotide_shuffles
 from bioq.dna.tensors import reverse_complement
 from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands, require_logits
@@ -24,6 +28,8 @@ from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
 """Points on the line from the baseline to the window."""
+SHUFFLES, STEPS_PER_SHUFFLE = 8, 8
+"""Shuffled baselines of a window, and points on the line from each of them."""
 
 _MOST_BASES = 1 << 22
 """Bases of the points that are in memory at a time: 64 points of windows of 65,536 bases. With
@@ -39,15 +45,19 @@ class Attribution:
     """The contribution of every base to a target's logit, compared with the baseline."""
 
     gradient: Floats
-    """The mean gradient on the line from the baseline to the window `(n, 4, length)`. From a
-    baseline of zeros it is the contribution of each of the four bases, if the window had it at this
-    position: TF-MoDISco's hypothetical contributions."""
+    """The mean gradient on the line from the baseline to the window `(n, 4, length)`."""
     values: Floats
-    """`gradient` times (window minus baseline): `(n, 4, length)`."""
+    """The gradient times (window minus baseline): `(n, 4, length)`. The contribution of a base is
+    the sum over the second axis."""
+    hypothetical: Floats
+    """The contribution of each of the four bases, if the window had it at this position
+    `(n, 4, length)`: the gradient times (this base minus the baseline), summed over the four.
+    TF-MoDISco calls these hypothetical contributions. From a baseline of zeros they are the
+    gradient."""
     logit: Floats
     """The logit of each window `(n,)`."""
     baseline_logit: Floats
-    """The logit of each baseline `(n,)`."""
+    """The logit of each baseline, of several their mean `(n,)`."""
 
     @property
     def completeness_gap(self) -> Floats:
@@ -76,7 +86,9 @@ def input_x_gradient(
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
         gradient = _gradient(model, ends, target, strands)
-        return _attribution(model, ends, torch.zeros_like(ends), gradient, target, strands)
+        zeros = torch.zeros_like(ends)
+        logits = [_logits(model, inputs, target, strands, len(ends)) for inputs in (ends, zeros)]
+        return _as_arrays(gradient, gradient * ends, gradient, *logits)
 
 
 def integrated_gradients(
@@ -100,11 +112,7 @@ def integrated_gradients(
     which is `completeness_gap`. Source: Sundararajan et al. 2017.
     Raises BioqError for other windows, UsageError for a target that the model does not have.
     """
-    steps = whole_number("steps", steps, least=1)
-    batch_size = whole_number("batch_size", batch_size, least=1)
-    one_of("strands", strands, get_args(Strands))
-    if not callable(advance):
-        raise UsageError(f"advance {found(advance)}; expected a function")
+    path = _checked_path(steps, strands, batch_size, advance)
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
@@ -116,31 +124,129 @@ def integrated_gradients(
                 f"the baseline has shape {tuple(starts.shape)}; expected the windows', "
                 f"{tuple(ends.shape)}"
             )
-        shares = (torch.arange(steps, device=ends.device, dtype=ends.dtype) + 0.5) / steps
-        mean = torch.empty_like(ends)
-        at_once = min(batch_size, max(1, _MOST_BASES // ends.shape[-1]))
-        for row, (end, start) in enumerate(zip(ends, starts, strict=True)):
-            total = torch.zeros_like(end, dtype=torch.float64)
-            for batch in torch.split(shares, at_once):
-                points = start + batch.view(-1, 1, 1) * (end - start)
-                total += _gradient(model, points, target, strands).double().sum(dim=0)
-                advance(len(batch))
-            mean[row] = total / steps
-        return _attribution(model, ends, starts, mean, target, strands)
+        return _integrated(model, ends, lambda row: starts[row, None], target, path)
 
 
-def _attribution(
+def expected_gradients(
     model: nn.Module,
-    windows: Tensor,
-    baseline: Tensor,
-    gradient: Tensor,
+    windows: Windows | str | Sequence[str],
+    *,
     target: int,
-    strands: Strands,
+    shuffles: int = SHUFFLES,
+    steps: int = STEPS_PER_SHUFFLE,
+    strands: Strands = "both",
+    batch_size: int = BATCH_SIZE,
 ) -> Attribution:
-    values = gradient * (windows - baseline)
+    """Return the mean of the integrated gradients from `shuffles` shuffled copies of each window.
+
+    The copies have the window's dinucleotides (`dna.shuffle`). They follow from the window alone:
+    the same window has the same copies, wherever it is. `baseline_logit` is the mean of theirs. All
+    else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule in place of
+    random points.
+    Raises BioqError for windows that are not one-hot, UsageError for a target that the model does
+    not have.
+    """
+    shuffles = whole_number("shuffles", shuffles, least=1)
+    path = _checked_path(steps, strands, batch_size, lambda done: None)
+    with _explaining(model):
+        target = _checked_target(model, target)
+        ends = _on_model(model, windows, "windows")
+        codes = _codes(ends)
+
+        def copies(row: int) -> Tensor:
+            rng = np.random.default_rng(list(hashlib.sha256(codes[row].tobytes()).digest()))
+            shuffled = dna.one_hot(dinucleotide_shuffles(codes[row], shuffles, rng))
+            return torch.from_numpy(shuffled).to(ends)
+
+        return _integrated(model, ends, copies, target, path)
+
+
+@dataclass(frozen=True)
+class _Path:
+    """How a line from a baseline to a window is computed."""
+
+    steps: int
+    strands: Strands
+    batch_size: int
+    advance: Callable[[int], None]
+
+
+def _checked_path(
+    steps: int, strands: Strands, batch_size: int, advance: Callable[[int], None]
+) -> _Path:
+    steps = whole_number("steps", steps, least=1)
+    batch_size = whole_number("batch_size", batch_size, least=1)
+    one_of("strands", strands, get_args(Strands))
+    if not callable(advance):
+        raise UsageError(f"advance {found(advance)}; expected a function")
+    return _Path(steps, strands, batch_size, advance)
+
+
+def _codes(windows: Tensor) -> dna.Bytes:
+    """Return the codes of one-hot windows `(n, length)`. Raises BioqError for others."""
+    is_base = windows == 1
+    if not (((windows == 0) | is_base).all() and (is_base.sum(dim=1) <= 1).all()):
+        raise BioqError("windows hold shares of bases; expected one-hot: only those are shuffled")
+    known = is_base.any(dim=1)
+    codes = torch.where(known, is_base.byte().argmax(dim=1), dna.UNKNOWN)
+    array: dna.Bytes = codes.byte().cpu().numpy()
+    return array
+
+
+def _integrated(
+    model: nn.Module,
+    ends: Tensor,
+    baselines: Callable[[int], Tensor],
+    target: int,
+    path: _Path,
+) -> Attribution:
+    """Return the mean over the baselines `(n, 4, length)` of each window, given by its number."""
+    gradient, values, hypothetical = (torch.empty_like(ends) for _ in range(3))
+    baseline_logit = ends.new_empty(len(ends))
+    at_once = min(path.batch_size, max(1, _MOST_BASES // ends.shape[-1]))
+    for row, end in enumerate(ends):
+        starts = baselines(row)
+        slopes = _mean_gradients(model, starts, end, target, path, at_once)
+        gradient[row] = slopes.mean(dim=0)
+        values[row] = (slopes * (end - starts)).mean(dim=0)
+        at_baseline = (slopes * starts).sum(dim=1, keepdim=True)
+        hypothetical[row] = (slopes - at_baseline).mean(dim=0)
+        baseline_logit[row] = _logits(model, starts, target, path.strands, at_once).mean()
+    logit = _logits(model, ends, target, path.strands, at_once)
+    return _as_arrays(gradient, values, hypothetical, logit, baseline_logit)
+
+
+def _mean_gradients(
+    model: nn.Module, starts: Tensor, end: Tensor, target: int, path: _Path, at_once: int
+) -> Tensor:
+    """Return the mean gradient on the line from each start to the end: `(n, 4, length)`."""
+    shares = (torch.arange(path.steps, device=end.device, dtype=end.dtype) + 0.5) / path.steps
+    numbers = torch.arange(len(starts), device=end.device).repeat_interleave(path.steps)
+    total = torch.zeros_like(starts, dtype=torch.float64)
+    places = zip(
+        torch.split(numbers, at_once),
+        torch.split(shares.repeat(len(starts)), at_once),
+        strict=True,
+    )
+    for number, share in places:
+        start = starts[number]
+        points = start + share.view(-1, 1, 1) * (end - start)
+        gradient = _gradient(model, points, target, path.strands)
+        total.index_add_(0, number, gradient.double())
+        path.advance(len(number))
+    return (total / path.steps).to(end.dtype)
+
+
+def _as_arrays(*tensors: Tensor) -> Attribution:
+    return Attribution(*(_to_numpy(tensor) for tensor in tensors))
+
+
+def _logits(
+    model: nn.Module, windows: Tensor, target: int, strands: Strands, at_once: int
+) -> Tensor:
     with torch.no_grad():
-        logits = [_logit(model, inputs, target, strands) for inputs in (windows, baseline)]
-    return Attribution(*(_to_numpy(tensor) for tensor in (gradient, values, *logits)))
+        parts = [_logit(model, part, target, strands) for part in torch.split(windows, at_once)]
+    return torch.cat(parts)
 
 
 def _to_numpy(tensor: Tensor) -> Floats:

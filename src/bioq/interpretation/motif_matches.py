@@ -43,14 +43,15 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         raise UsageError(
             "matching motifs needs the package memelite; pip install 'bioq[motifs]'"
         ) from error
+    if not against or not queries:
+        nothing = {**dict.fromkeys(_MATCH_COLUMNS, np.nan), "match": None}
+        return pd.DataFrame([nothing] * len(queries), columns=_MATCH_COLUMNS)
     if len(against) < FEW_MOTIFS:
         say(
             f"{len(against)} motifs to match against are few: with fewer than {FEW_MOTIFS} "
             "TOMTOM's p-values are unreliable"
         )
-    if not queries:
-        return pd.DataFrame(columns=_MATCH_COLUMNS)
-    with warnings.catch_warnings(), _same_threads(), uninterrupted():  # the first call compiles it
+    with warnings.catch_warnings(), same_threads(), uninterrupted():  # the first call compiles it
         warnings.filterwarnings("ignore", "tomtom was given", UserWarning)  # reported above
         result = tomtom(
             [query.probabilities.T.copy() for query in queries],
@@ -78,7 +79,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
 
 
 @contextlib.contextmanager
-def _same_threads() -> Iterator[None]:
+def same_threads() -> Iterator[None]:
     """Give PyTorch its number of threads back after the block.
 
     TOMTOM is compiled by Numba, which gives OpenMP, and so PyTorch, all cores: later sums would be

@@ -41,6 +41,8 @@ class NamedSite:
     name: str
     more: str
     """The text that appears on hover after the name."""
+    is_first: bool = False
+    """Whether the page scrolls to this site first."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _site(site: NamedSite, place: tuple[float, float], line: float, id: str) -> 
     left, wide = BASE_PX * site.start, BASE_PX * (site.end - site.start)
     name = _text(short_name(site.name, _MOST_LETTERS))
     return (
-        f'<g class="site" id="{id}"><title>{_text(f"{site.name}: {site.more}")}</title>'
+        f'<g class="site{" first" if site.is_first else ""}" id="{id}"><title>{_text(f"{site.name}: {site.more}")}</title>'
         f'<path d="M{left + 1} {line + 3}v-3h{wide - 2}v3"/>'
         f'<text x="{place[0]:.0f}" y="{line - 4}">{name}</text></g>'
     )

@@ -19,8 +19,6 @@ from bioq.genome.named import file_given
 from bioq.inputs import WindowBatch
 from bioq.models.device import choose_device
 from bioq.options import of_type, path_to
-from bioq.prediction.bigwig import ENDING as BIGWIG
-from bioq.prediction.bigwig import Bins, bigwig_paths, write_bigwigs
 from bioq.prediction.predictor import PROBABILITY, OpenPrediction, PredictOptions, open_prediction
 from bioq.prediction.spool import Spool, is_interrupted, partial_folder
 from bioq.progress import progress, say
@@ -28,6 +26,9 @@ from bioq.runs.folder import files_of_run
 from bioq.runs.named import resolve_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
+from bioq.tracks.bigwig import ENDING as BIGWIG
+from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
+from bioq.tracks.hub import plan_hub
 
 
 def predict_file(
@@ -38,15 +39,17 @@ def predict_file(
     genome: str | Path | None = None,
     chrom_alias: str | Path | None = None,
     options: PredictOptions = PredictOptions(),  # noqa: B008 frozen
+    hub: bool = False,
     resume: bool = False,
     force: bool = False,
 ) -> list[Path]:
     """Predict every window of an input (see `inputs.open_source`); return the files written.
 
-    The rows are in input order. Until the output is complete its rows are in the folder
-    `OUT.partial`, from which `resume` continues. Raises UsageError for options that do not go
-    together and BioqError, before anything is written, for bad input, and for an output that
-    exists, unless `force` is given.
+    `hub` also writes the files with which genome browsers show the bigWigs (see `tracks.hub`). The
+    rows are in input order. Until the output is complete its rows are in the folder `OUT.partial`,
+    from which `resume` continues. Raises UsageError for options that do not go together and
+    BioqError, before anything is written, for bad input, and for an output that exists, unless
+    `force` is given.
     """
     path_to("run", run)
     out = path_to("out", out)
@@ -54,7 +57,8 @@ def predict_file(
     chrom_alias = None if chrom_alias is None else path_to("chrom_alias", chrom_alias)
     of_type("options", options, PredictOptions, "bioq.prediction.PredictOptions")
     refuse_both(resume=resume, force=force)
-    _check(out, genome, options, resume=resume, force=force)
+    _check(out, genome, options, hub=hub, resume=resume, force=force)
+    model = Path(run).name or Path(run).resolve().name
     run = resolve_run(run)  # after all options: it may be a download
     refuse_input(out, source, file_given(genome), chrom_alias, *files_of_run(run))
     is_bigwig = _is_bigwig(out)
@@ -73,13 +77,20 @@ def predict_file(
         layout = prediction.predictor.layout
         outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
         _require_new(out, outs, resume=resume, force=force)
+        tracks, plan = len(outs), None
+        if hub and prediction.genome is not None:
+            about = prediction.genome, layout.targets
+            plan = plan_hub(out, *about, shows="probability", model=model, force=force)
+            outs += plan.files
         count, prediction = prediction.counted()
         prediction.predictor.model.to(device)
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)
             with spool.finishing(outs) as files:
                 if prediction.genome is not None and is_bigwig:
-                    write_bigwigs(files, prediction.genome.lengths, lambda: _bins(spool))
+                    write_bigwigs(files[:tracks], prediction.genome.lengths, lambda: _bins(spool))
+                    if plan is not None:
+                        plan.write(files[tracks:], files[:tracks])
                 else:
                     with open_table(files[0], layout) as table:
                         for rows in spool.read():
@@ -89,9 +100,19 @@ def predict_file(
 
 
 def _check(
-    out: Path, genome: Path | None, options: PredictOptions, *, resume: bool, force: bool
+    out: Path,
+    genome: Path | None,
+    options: PredictOptions,
+    *,
+    hub: bool,
+    resume: bool,
+    force: bool,
 ) -> None:
     if not _is_bigwig(out):
+        if hub:
+            raise UsageError(
+                f"{out}: --hub is for bigWig tracks; give --out a name that ends in .bw"
+            )
         if table_ending(out) == ".h5ad" and options.top is not None:
             raise UsageError(
                 f"{out}: .h5ad holds a matrix, --top makes a long table; run without --top"

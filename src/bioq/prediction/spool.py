@@ -34,6 +34,7 @@ from bioq.tables.resume import (
     refuse_interrupted,
     require_identity,
 )
+from bioq.tracks.hub import HUB_FILES
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -121,7 +122,8 @@ class Spool:
 
         A process that was killed may have left an output, or OUT.TARGET.bw, that was not complete.
         """
-        kind = FolderKind(MANIFEST, (f"*{_SUFFIX}", f"{glob.escape(out.stem)}*"))
+        names = f"*{_SUFFIX}", f"{glob.escape(out.stem)}*", *HUB_FILES
+        kind = FolderKind(MANIFEST, names)
         foreign = kind.foreign(self.folder)
         if foreign:
             raise UsageError(

@@ -74,7 +74,7 @@ class Mutagenesis:
         _write_explained(self, [self.explanation], MutagenesisValues(), out, targets, metadata)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Contributions:
     """The contribution of each base of a window, or of a variant's two, to a target's logit."""
 
@@ -82,11 +82,12 @@ class Contributions:
     target: str
     explanations: Sequence[Explanation]
     """One; of a variant two, with REF and with ALT."""
-    sites: Sequence[Sequence[Site]]
-    """The sites of each explanation; their positions count from its first base."""
-    note: str
-    """Why sites have no motif names; empty if they have."""
     columns: Mapping[str, Literal["text", "integer", "number"]]
+    sites: Sequence[Sequence[Site]] | None = None
+    """The sites of each explanation, whose positions count from its first base; None until they
+    are searched."""
+    note: str = ""
+    """Why sites have no motif names; empty if they have."""
 
     def heights(self, number: int) -> Floats:
         """Return the contributions of the bases of an explanation: `(bases,)`."""

@@ -13,8 +13,7 @@ from bioq.inputs import Locus, RegionWindows, WindowBatch
 from bioq.inputs.loci import variant_loci
 from bioq.interpretation import Explanation, integrated_gradients
 from bioq.interpretation.gradients import STEPS
-from bioq.interpretation.sites import Site
-from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT, contributions
+from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT
 from bioq.models.device import dtype_of
 from bioq.tables import Kind
 from bioq.web.answers import Contributions
@@ -48,6 +47,23 @@ def contribute_variant_job(
     return _start(service, loci, target, str(variant), kinds=RegionWindows.columns)
 
 
+def find_named_sites(service: Service, result: Contributions) -> Contributions:
+    """Return a result with its sites, which are searched at the first call.
+
+    It takes milliseconds, but seconds until the packages that search are compiled; so it is not in
+    the thread of the model.
+    """
+    if result.sites is None:
+        sites = []
+        for number, explanation in enumerate(result.explanations):
+            found, result.note = service.motif_names.sites(
+                explanation.locus.bases, result.heights(number)
+            )
+            sites.append(found)
+        result.sites = sites
+    return result
+
+
 def _start(
     service: Service, loci: Sequence[Locus], target: int, where: str, *, kinds: Mapping[str, Kind]
 ) -> Job:
@@ -63,12 +79,8 @@ def _start(
             job.done += done
             give_way()
 
-        explanations, sites, note = [], [], ""
-        for locus in loci:
-            explanations.append(_explain(service, locus, target, advance))
-            found, note = _sites(service, explanations[-1])
-            sites.append(found)
-        return Contributions(title, name, explanations, sites, note, kinds)
+        explanations = [_explain(service, locus, target, advance) for locus in loci]
+        return Contributions(title, name, explanations, kinds)
 
     return service.jobs.start(job, run, Level.SECONDS)
 
@@ -81,16 +93,11 @@ def _explain(
     result = integrated_gradients(
         service.model, window, target=target, batch_size=BATCH_POINTS, advance=advance
     )
-    gradient = np.asarray(result.gradient[0, :, locus.start : locus.end], np.float32)
+    values = np.asarray(result.hypothetical[0, :, locus.start : locus.end], np.float32)
     scores = {LOGIT: result.logit, BASELINE_LOGIT: result.baseline_logit}
     scores[GAP] = result.completeness_gap
     return Explanation(
         locus,
-        gradient[..., None],
+        values[..., None],
         {score: np.asarray(value, np.float32) for score, value in scores.items()},
     )
-
-
-def _sites(service: Service, explanation: Explanation) -> tuple[list[Site], str]:
-    bases = explanation.locus.bases
-    return service.motif_names.sites(bases, contributions(bases, explanation.values)[:, 0])

@@ -58,9 +58,8 @@ def serve(
             )
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
-        preparing = threading.Thread(target=service.motif_names.prepare, name="bioq-motifs")
-        preparing.start()  # the first names take seconds; ends with the server, or before it
-        stack.callback(preparing.join)
+        # The first names take seconds. A daemon: it would keep the server from ending.
+        threading.Thread(target=service.motif_names.prepare, daemon=True).start()
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])

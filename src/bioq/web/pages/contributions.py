@@ -68,15 +68,19 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 
 def _panel(result: Contributions, number: int, heights: Sequence[Floats]) -> Panel:
-    explanation, sites = result.explanations[number], result.sites[number]
+    explanation, sites = result.explanations[number], (result.sites or [[]] * len(heights))[number]
     locus, scores = explanation.locus, explanation.scores
     allele = str(locus.columns.get("name", "")) if len(heights) > 1 else ""
     where = f"{locus.position[0] + 1:,} to {locus.position[-1] + 1:,}"
     title = f"Sequence logo of the contributions to {result.target} at {where}"
+    # A variant's page scrolls to its allele.
+    first = (
+        None if locus.allele else max(sites, key=lambda site: abs(site.contribution), default=None)
+    )
     logo = draw_scrolled_logo(
         locus,
         heights[number],
-        [_named(site) for site in sites],
+        [_named(site, is_first=site is first) for site in sites],
         scale=_scale(heights),
         name=f"logo-{number + 1}",
         title=f"{title}{f', {allele}' if allele else ''}; the table below lists the sites",
@@ -100,10 +104,10 @@ def _scale(heights: Sequence[Floats]) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _named(site: Site) -> NamedSite:
+def _named(site: Site, *, is_first: bool) -> NamedSite:
     sum_of = f"contributions {signed_text(site.contribution)} together"
     match = f"strand {site.strand}, q {share_text(site.q)}, " if site.motif else ""
-    return NamedSite(site.start, site.end, site.motif or "site", f"{match}{sum_of}")
+    return NamedSite(site.start, site.end, site.motif or "site", f"{match}{sum_of}", is_first)
 
 
 def _row(result: Contributions, number: int, place: int, site: Site) -> Row:

@@ -158,7 +158,7 @@ function enhanceFigure(box) {
 
 /** Scroll a figure to what it shows first: the site or the bin that the server chose. */
 function scrollToChosen(box) {
-  const first = box.querySelector(".chosen, .first");
+  const first = box.querySelector(".chosen, .first, .allele");
   if (!first) return;
   const place = first.getBoundingClientRect(), frame = box.getBoundingClientRect();
   box.scrollLeft += (place.left + place.right - frame.left - frame.right) / 2;

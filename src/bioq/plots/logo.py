@@ -168,9 +168,10 @@ def _lanes(places: Sequence[tuple[float, float]]) -> list[int]:
 
 def _site(site: NamedSite, place: tuple[float, float], line: float, id: str) -> str:
     left, wide = BASE_PX * site.start, BASE_PX * (site.end - site.start)
-    name = _text(short_name(site.name, _MOST_LETTERS))
+    name, tip = _text(short_name(site.name, _MOST_LETTERS)), _text(f"{site.name}: {site.more}")
+    kind = "site first" if site.is_first else "site"
     return (
-        f'<g class="site{" first" if site.is_first else ""}" id="{id}"><title>{_text(f"{site.name}: {site.more}")}</title>'
+        f'<g class="{kind}" id="{id}"><title>{tip}</title>'
         f'<path d="M{left + 1} {line + 3}v-3h{wide - 2}v3"/>'
         f'<text x="{place[0]:.0f}" y="{line - 4}">{name}</text></g>'
     )

@@ -35,17 +35,32 @@ class MotifNames:
         """The collection as the option --motifs gives it: a release or a file; or `NO_MOTIFS`."""
         self._motifs = motifs
         self._lock = threading.Lock()
+        self._preparing: threading.Thread | None = None
+        self.is_ready = False
+        """Whether sites are found in milliseconds; the first search takes seconds."""
 
     def sites(self, codes: dna.Bytes, heights: npt.NDArray[np.float32]) -> tuple[list[Site], str]:
         """Return the sites among contributions, both `(bases,)`, and a note: why they have no
         names, or why there are none; empty if they have names."""
         try:
-            return find_sites(codes, heights, self._read()), self._note()
+            found = find_sites(codes, heights, self._read())
         except UsageError as error:  # a package is not installed
             return [], f"Sites and their motif names are not shown: {error}"
+        finally:
+            self.is_ready = True
+        return found, self._note()
 
     def prepare(self) -> None:
-        """Read the motifs and name a site: the first call of the packages compiles them."""
+        """Read the motifs and find a site in a thread, unless this was done: the first call of the
+        packages compiles them, for seconds."""
+        with self._lock:
+            if self.is_ready or self._preparing is not None:
+                return
+            # A daemon: the server ends without it.
+            self._preparing = threading.Thread(target=self._find_any, daemon=True)
+        self._preparing.start()
+
+    def _find_any(self) -> None:
         codes = np.random.default_rng(0).integers(0, 4, _TRIAL_BP).astype(np.uint8)
         heights = np.zeros(_TRIAL_BP, np.float32)
         heights[_TRIAL_SITE] = 1

@@ -58,8 +58,7 @@ def serve(
             )
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
-        # The first names take seconds. A daemon: it would keep the server from ending.
-        threading.Thread(target=service.motif_names.prepare, daemon=True).start()
+        service.motif_names.prepare()
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])

@@ -42,6 +42,8 @@ async def show_job(request: Request, id: str) -> Response:
     job = service.jobs.find(id)
     if job.state == "done":
         if job.kind == "contributions":
+            service.motif_names.prepare()
+        if job.kind == "contributions" and service.motif_names.is_ready:
             await pools_of(request).motifs.run(find_named_sites, service, job.answer)
         return await pools_of(request).results.run(VIEWS[job.kind], request, service, job)
     state = job.state

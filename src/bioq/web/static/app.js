@@ -164,6 +164,12 @@ function scrollToChosen(box) {
   box.scrollLeft += (place.left + place.right - frame.left - frame.right) / 2;
 }
 
+/** Load the page again after some seconds, for what the server prepares. */
+function reloadLater() {
+  setTimeout(() => location.reload(), 4000);
+}
+
+document.querySelectorAll("[data-reloads]").forEach(reloadLater);
 document.querySelectorAll("form[data-starts]").forEach(startForm);
 document.querySelectorAll("button[data-copies]").forEach(enhanceCopy);
 document.querySelectorAll(".scroller").forEach(enhanceFigure);

@@ -26,6 +26,7 @@ OPERATIONS = [
     "POST /api/predict",
     "POST /api/variants",
     "POST /api/mutagenesis",
+    "POST /api/attribution",
     "POST /api/jobs",
     "GET /api/jobs/{id}",
     "DELETE /api/jobs/{id}",

@@ -34,11 +34,12 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class NamedSite:
-    """Bases that are named above a logo: their interval among the drawn bases, half-open."""
+    """Bases that are marked above a logo: their interval among the drawn bases, half-open."""
 
     start: int
     end: int
     name: str
+    """Empty: the site is marked, but has no name."""
     more: str
     """The text that appears on hover after the name."""
     is_first: bool = False
@@ -168,7 +169,10 @@ def _lanes(places: Sequence[tuple[float, float]]) -> list[int]:
 
 def _site(site: NamedSite, place: tuple[float, float], line: float, id: str) -> str:
     left, wide = BASE_PX * site.start, BASE_PX * (site.end - site.start)
-    name, tip = _text(short_name(site.name, _MOST_LETTERS)), _text(f"{site.name}: {site.more}")
+    name, tip = (
+        _text(short_name(site.name, _MOST_LETTERS)),
+        _text(f"{site.name or 'site'}: {site.more}"),
+    )
     kind = "site first" if site.is_first else "site"
     return (
         f'<g class="{kind}" id="{id}"><title>{tip}</title>'

@@ -89,6 +89,11 @@ class Contributions:
     note: str = ""
     """Why sites have no motif names; empty if they have."""
 
+    def name(self, number: int) -> str:
+        """Return the allele of an explanation; empty if it is not of a variant."""
+        columns = self.explanations[number].locus.columns
+        return str(columns["name"]) if len(self.explanations) > 1 else ""
+
     def heights(self, number: int) -> Floats:
         """Return the contributions of the bases of an explanation: `(bases,)`."""
         explanation = self.explanations[number]

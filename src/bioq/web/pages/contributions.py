@@ -70,7 +70,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
 def _panel(result: Contributions, number: int, heights: Sequence[Floats]) -> Panel:
     explanation, sites = result.explanations[number], (result.sites or [[]] * len(heights))[number]
     locus, scores = explanation.locus, explanation.scores
-    allele = str(locus.columns.get("name", "")) if len(heights) > 1 else ""
+    allele = result.name(number)
     where = f"{locus.position[0] + 1:,} to {locus.position[-1] + 1:,}"
     title = f"Sequence logo of the contributions to {result.target} at {where}"
     # A variant's page scrolls to its allele.
@@ -107,7 +107,7 @@ def _scale(heights: Sequence[Floats]) -> tuple[float, float]:
 def _named(site: Site, *, is_first: bool) -> NamedSite:
     sum_of = f"contributions {signed_text(site.contribution)} together"
     match = f"strand {site.strand}, q {share_text(site.q)}, " if site.motif else ""
-    return NamedSite(site.start, site.end, site.motif or "site", f"{match}{sum_of}", is_first)
+    return NamedSite(site.start, site.end, site.motif, f"{match}{sum_of}", is_first)
 
 
 def _row(result: Contributions, number: int, place: int, site: Site) -> Row:

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from bioq.errors import BioqError
 from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
-from bioq.web.downloads import _Download
+from bioq.web.downloads import Download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
 from bioq.web.pools import Pool
@@ -285,7 +285,7 @@ def test_a_file_that_is_removed_before_it_is_open_is_404(small, tmp_path):
     (tmp_path / "here").write_text("a table")
     app = create_app(small)
     for name in ("here", "gone"):
-        app.add_api_route(f"/{name}", lambda name=name: _Download(tmp_path / name))
+        app.add_api_route(f"/{name}", lambda name=name: Download(tmp_path / name))
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/here").text == "a table"
         assert client.get("/here", headers={"Range": "bytes=2-4"}).text == "tab"

@@ -31,7 +31,9 @@ class Share:
     """How a visitor computes a result again, or lets another visitor compute it."""
 
     link: str
-    """Address of a page; empty if it would be too long."""
+    """Address of a page on this server; empty if it would be too long."""
+    host: str
+    """The server's part of the address, as the visitor's request has it."""
     curl: str
     """Command that sends the request to the API; used if there is no link."""
     file: str
@@ -51,11 +53,12 @@ def share(request: Request, job: Job, **fields: str) -> Share | None:
     host, link = str(request.base_url).rstrip("/"), ""
     if again.fields:
         given = {name: text for name, text in (*again.fields.items(), *fields.items()) if text}
-        link = f"{host}{again.path}?{urlencode({**given, **marks(service_of(request))})}"
+        link = f"{again.path}?{urlencode({**given, **marks(service_of(request))})}"
     kind = "" if again.api.startswith("/api/jobs") else f" -H 'Content-Type: {JSON}'"
     body = shlex.quote(f"@{again.file}")
     return Share(
-        link if len(link) <= MOST_LETTERS else "",
+        link if len(host) + len(link) <= MOST_LETTERS else "",
+        host,
         f"curl {shlex.quote(host + again.api)}{kind} --data-binary {body}",
         again.file,
         f"/jobs/{job.id}/request" if again.is_kept else "",

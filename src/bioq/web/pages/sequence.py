@@ -102,9 +102,18 @@ def show(request: Request, service: Service, job: Job) -> Response:
         }
         for target in order
     ]
+    tracks = tracks_of(
+        predictions,
+        service,
+        annotation,
+        text=view.get("show", ""),
+        window=number,
+        address=address,
+    )
     return render(
         request,
         "sequence_result.html.j2",
+        status=422 if tracks is not None and tracks.error else 200,
         job=job,
         number=number,
         title=predictions.title(number),
@@ -114,14 +123,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         targets=targets,
         rates=rates,
         annotation=annotation,
-        tracks=tracks_of(
-            predictions,
-            service,
-            annotation,
-            text=view.get("show", ""),
-            window=number,
-            address=address,
-        ),
+        tracks=tracks,
         address=address,
         share=share(request, job, **view),
     )

@@ -118,10 +118,12 @@ async function followJob(progress) {
 
 /** Copy an address; a page without https has no clipboard, so its text is selected and copied. */
 function enhanceCopy(button) {
+  const link = document.getElementById(button.dataset.copies);
+  link.textContent = link.href;  // behind a proxy the server does not have its address
   button.hidden = false;
   const name = button.textContent;
   button.addEventListener("click", async () => {
-    const text = button.dataset.copies;
+    const text = link.href;
     let isCopied = true;
     try {
       await navigator.clipboard.writeText(text);

@@ -69,9 +69,7 @@ def shown(page: str) -> list[list[tuple[str, str, float]]]:
 
 
 @pytest.fixture(scope="module")
-def named(
-    trained: TrainedRun, genome: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+def named(trained: TrainedRun, genome: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A client of a server whose collection has the planted motif of `first`, with a bad name."""
     rows = np.full((len(trained.motifs["first"]), 4), 0.01)
     rows[np.arange(len(rows)), dna.encode(trained.motifs["first"])] = 0.97
@@ -183,9 +181,7 @@ def test_the_planted_site_has_the_name_of_its_motif_above_it(named, trained):
     assert page.count(html.escape(HOSTILE)) == 3  # above the logo, on hover, in the table
 
 
-def test_without_names_the_logo_appears_and_one_line_says_why(
-    trained, genome, monkeypatch
-):
+def test_without_names_the_logo_appears_and_one_line_says_why(trained, genome, monkeypatch):
     with open_service(trained.run, genome, motifs="none") as service:
         service.motif_names.sites(np.zeros(100, np.uint8), np.zeros(100, np.float32))
         client = TestClient(create_app(service), base_url="http://127.0.0.1")
@@ -247,9 +243,7 @@ def test_predictions_between_the_steps_have_their_usual_numbers(service: Service
         between.append(predict_codes(service.model, codes))
 
     expected = integrated_gradients(service.model, windows, target=0)
-    paused = integrated_gradients(
-        service.model, windows, target=0, batch_size=16, advance=advance
-    )
+    paused = integrated_gradients(service.model, windows, target=0, batch_size=16, advance=advance)
     assert done == [16] * 4
     np.testing.assert_allclose(np.array(between), np.broadcast_to(before, (4, *before.shape)))
     np.testing.assert_allclose(paused.values, expected.values, atol=1e-6)

@@ -16,7 +16,7 @@ def attribution(
     source: Input,
     /,
     *,
-    out: Path,
+    out: list[Path],
     genome: Path | None = None,
     chrom_alias: ChromAlias = None,
     figure: Path | None = None,
@@ -26,22 +26,27 @@ def attribution(
 ) -> None:
     """Compute how much each base adds to a target's logit, by gradients.
 
-    The contributions of a window are compared with a window of unknown bases (N). With integrated
-    gradients they should add up to the difference of the two logits; the command prints the
-    remaining error and, if it is large, advises more --steps.
+    The contributions of a window are compared with a window of unknown bases (N), or with shuffled
+    copies of it (--baseline). With integrated gradients they should add up to the difference of the
+    logits; the command prints the remaining error and, if it is large, advises more --steps.
 
     For example:
 
         bioq attribution run sequences.fa --out contributions.npz --targets CTCF
-        bioq attribution run peaks.bed --genome hg19.fa --out contributions.h5 --targets 'CTCF*'
+        bioq attribution run peaks.bed --genome hg19.fa --out contributions.bw --targets 'CTCF*'
+        bioq attribution run peaks.bed --genome hg19.fa --targets CTCF \\
+            --out sites.bed --out ctcf.modisco --baseline shuffled:8
         bioq attribution run chr1:1,000,001-1,000,200 --genome hg19.fa --out map.png --targets CTCF
         bioq attribution run 'chr1:109817590:G>T' --genome hg19.fa --out table.tsv --targets CTCF
 
     Parameters
     ----------
     out
-        File to write: .npz or .h5 (arrays), .tsv, .tsv.gz or .parquet (one row per base,
-        positions counted from 0), .png or .svg (the figure only).
+        File to write; give it again for more files of the same contributions. .npz or .h5: arrays;
+        .tsv, .tsv.gz or .parquet: one row per base, positions counted from 0; .bw: a bigWig per
+        target, NAME.TARGET.bw, needs --genome; .bed: the sites, stretches of high contributions
+        with the known motif that each matches, needs bioq[motifs]; .modisco: a folder for
+        tfmodisco-lite; .png or .svg: the figure.
     genome
         Genome of the regions: FASTA (plain, gzip or bgzip), 2bit, or a name such as hg38, which is
         downloaded once from UCSC.
@@ -49,9 +54,8 @@ def attribution(
         Also draw a sequence logo and a heat map into this .png or .svg file, for at most 6
         combinations of window and target.
     """
-    tables, figure = split_outputs(out, figure)
-    inputs = (resolve_run(run), source, tables, genome, chrom_alias)
+    files, figure = split_outputs(out, figure)
+    inputs = (resolve_run(run), source, files, genome, chrom_alias)
     job = ExplainJob(*inputs, options, figure, write_contributions_figure, force)
-    attribution_file(job, attribution=gradients)
-    for path in [*tables, *([figure] if figure else [])]:
+    for path in [*attribution_file(job, attribution=gradients), *([figure] if figure else [])]:
         print_path(path)

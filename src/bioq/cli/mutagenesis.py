@@ -51,7 +51,7 @@ def mutagenesis(
     precision
         Number format of the forward pass: 32 (exact float32), tf32 or bf16.
     """
-    tables, figure = split_outputs(out, figure)
+    tables, figure = split_outputs([out], figure)
     inputs = (resolve_run(run), source, tables, genome, chrom_alias)
     job = ExplainJob(*inputs, options, figure, write_effects_figure, force)
     mutagenesis_file(job, precision=precision)

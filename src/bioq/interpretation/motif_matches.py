@@ -2,7 +2,8 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +37,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
 
     Raises UsageError if memelite is not installed.
     """
-    try:
-        with uninterrupted():
-            from memelite import tomtom
-    except ImportError as error:
-        raise UsageError(
-            "matching motifs needs the package memelite; pip install 'bioq[motifs]'"
-        ) from error
+    tomtom = tomtom_of_memelite()
     if not against or not queries:
         nothing = {**dict.fromkeys(_MATCH_COLUMNS, np.nan), "match": None}
         return pd.DataFrame([nothing] * len(queries), columns=_MATCH_COLUMNS)
@@ -76,6 +71,18 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         }
     )
     return table.where(pd.Series(shared[rows, best] >= MIN_SHARED_BITS), other=np.nan)
+
+
+def tomtom_of_memelite() -> Callable[..., Any]:
+    """Return memelite's function. Raises UsageError if it is not installed."""
+    try:
+        with uninterrupted():
+            from memelite import tomtom
+    except ImportError as error:
+        raise UsageError(
+            "matching motifs needs the package memelite; pip install 'bioq[motifs]'"
+        ) from error
+    return cast(Callable[..., Any], tomtom)
 
 
 @contextlib.contextmanager

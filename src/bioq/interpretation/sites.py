@@ -4,18 +4,19 @@ Stretches are called by tangermeme's `recursive_seqlets`, and matched to known m
 TOMTOM. docs/attribution.md has the measurements behind the constants.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from bioq import dna
 from bioq.errors import UsageError
 from bioq.files import uninterrupted
 from bioq.interpretation.filter_motifs import SIGNIFICANT_Q
-from bioq.interpretation.motif_matches import match_motifs, same_threads
+from bioq.interpretation.motif_matches import match_motifs, same_threads, tomtom_of_memelite
 from bioq.motifs import Motif
 from bioq.options import of_type, text
 
@@ -96,6 +97,12 @@ def find_sites(
     return sorted(sites, key=lambda site: site.start)
 
 
+def require_packages() -> None:
+    """Raise UsageError if a package that `find_sites` needs is not installed."""
+    _seqlet_caller()
+    tomtom_of_memelite()
+
+
 def _checked(codes: object, contributions: object) -> tuple[dna.Bytes, Floats]:
     """Return codes and contributions as arrays. Raises UsageError if they are not alike."""
     codes = dna.checked_codes(codes, axes=1)
@@ -115,13 +122,7 @@ def _called(contributions: Floats) -> list[tuple[int, int]]:
     position = np.flatnonzero(~np.isnan(contributions))
     if len(position) < LONGEST_BP:
         return []
-    try:
-        with uninterrupted():
-            from tangermeme.seqlet import recursive_seqlets
-    except ImportError as error:
-        raise UsageError(
-            "finding sites needs the package tangermeme; pip install 'bioq[motifs]'"
-        ) from error
+    recursive_seqlets = _seqlet_caller()
     with same_threads(), uninterrupted():  # the first call compiles it
         called = recursive_seqlets(
             contributions[position][None],
@@ -138,6 +139,18 @@ def _called(contributions: Floats) -> list[tuple[int, int]]:
             else:
                 spans.append((start, end))
     return spans
+
+
+def _seqlet_caller() -> Callable[..., pd.DataFrame]:
+    """Return tangermeme's function. Raises UsageError if it is not installed."""
+    try:
+        with uninterrupted():
+            from tangermeme.seqlet import recursive_seqlets
+    except ImportError as error:
+        raise UsageError(
+            "finding sites needs the package tangermeme; pip install 'bioq[motifs]'"
+        ) from error
+    return cast(Callable[..., pd.DataFrame], recursive_seqlets)
 
 
 def _parts(position: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:

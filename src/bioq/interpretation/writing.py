@@ -22,7 +22,6 @@ import pandas as pd
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.errors import UsageError
 from bioq.files import new_file
 from bioq.inputs import Loci, Locus
 from bioq.tables import FLAT_ENDINGS, Columns, Kind, Layout, Table, open_table
@@ -113,15 +112,6 @@ class ExplanationWriter(Protocol):
     def write(self, explanation: Explanation) -> None: ...
 
 
-def check_ending(out: Path) -> None:
-    """Raise UsageError for a name that ends like no file of this module."""
-    if not out.name.lower().endswith((*ARRAYS, *TABLES)):
-        raise UsageError(
-            f"{out}: expected a name that ends in {', '.join((*ARRAYS, *TABLES))}, "
-            "or .png, .svg for a figure"
-        )
-
-
 @contextlib.contextmanager
 def open_writer(
     out: Path,
@@ -166,12 +156,24 @@ def open_writer(
                 writer.finish(names)
         else:
             with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-                with file.open(f"{content.values}.npy", "w", force_zip64=True) as member:
-                    npz = _NpzArrays(member, shape)
+                with npz_member(file, content.values, shape, np.float32) as member:
+                    npz = _NpzArrays(member, span_bp)
                     yield npz
                 for name, values in {**npz.small.arrays(names), **about}.items():
                     with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                         np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def npz_member(
+    file: zipfile.ZipFile, name: str, shape: tuple[int, ...], kind: npt.DTypeLike
+) -> Iterator[Any]:
+    """Yield a file for the bytes of an array of an .npz, little-endian and in C order."""
+    descr = np.dtype(kind).newbyteorder("<").str
+    with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(member, header)
+        yield member
 
 
 class _TableRows:
@@ -265,12 +267,10 @@ class _Hdf5Arrays:
 class _NpzArrays:
     """Writes the values into the archive window by window: they may be larger than memory."""
 
-    def __init__(self, member: Any, shape: tuple[int, ...]):
-        self.small = _SmallArrays(shape[2])
+    def __init__(self, member: Any, span_bp: int):
+        self.small = _SmallArrays(span_bp)
         self._member = member
-        self._span_bp = shape[2]
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(member, header)
+        self._span_bp = span_bp
 
     def write(self, explanation: Explanation) -> None:
         self._member.write(_full(explanation.values, self._span_bp).astype("<f4").tobytes())

@@ -25,20 +25,25 @@ Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.f
 
 
 def bigwig_paths(out: Path, names: Sequence[str]) -> list[Path]:
-    """Return the file of every target: OUT without .bw, the target's name, .bw.
+    """Return the bigWig of every target; see `target_paths`."""
+    return target_paths(out, names, ENDING)
+
+
+def target_paths(out: Path, names: Sequence[str], ending: str) -> list[Path]:
+    """Return the file of every target: OUT without its ending, the target's name, the ending.
 
     Letters that have a meaning in paths become `_`. Raises UsageError if two names become equal.
     """
-    stem = out.name[: -len(ENDING)]
+    stem = out.name[: -len(ending)]
     name_of: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^\w.+-]", "_", name)
         if name_of.setdefault(plain, name) != name:
             raise UsageError(
                 f"{out}: the targets {name_of[plain]!r} and {name!r} would both go to "
-                f"{stem}.{plain}.bw; choose one of them with --targets"
+                f"{stem}.{plain}{ending}; choose one of them with --targets"
             )
-    return [out.with_name(f"{stem}.{plain}{ENDING}") for plain in name_of]
+    return [out.with_name(f"{stem}.{plain}{ending}") for plain in name_of]
 
 
 def write_bigwigs(

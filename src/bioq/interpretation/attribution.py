@@ -1,0 +1,222 @@
+"""`attribution_file`: divide the logits of windows among their bases, and write the files."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bioq import dna
+from bioq.errors import UsageError
+from bioq.files import refuse_input
+from bioq.inputs import Locus
+from bioq.interpretation import modisco, track_outputs
+from bioq.interpretation.gradients import (
+    SHUFFLES,
+    STEPS,
+    STEPS_PER_SHUFFLE,
+    Attribution,
+    Method,
+    expected_gradients,
+    input_x_gradient,
+    integrated_gradients,
+)
+from bioq.interpretation.jobs import ExplainJob, ExplainOptions, as_predicted, on_forward, open_job
+from bioq.interpretation.outputs import Output
+from bioq.interpretation.writing import (
+    BASELINE_LOGIT,
+    GAP,
+    LOGIT,
+    AttributionValues,
+    Explanation,
+)
+from bioq.motifs import DEFAULT_RELEASE, motifs_from
+from bioq.options import AtLeastOne, check_types
+from bioq.progress import progress, say
+from bioq.tracks.bigwig import ENDING as BIGWIG
+from bioq.tracks.bigwig import bigwig_paths
+
+GAP_LIMIT = 0.05
+"""A completeness gap is reported as large above this share of the logit's difference from the
+baseline, or of 1 if the difference is smaller. 0.05 in a logit is at most 0.0125 in a
+probability."""
+ZEROS, SHUFFLED = "zeros", "shuffled"
+
+
+@dataclass(frozen=True)
+class AttributionOptions:
+    """How contributions are computed from gradients."""
+
+    method: Method = "integrated-gradients"
+    """integrated-gradients: contributions that sum to the logit minus that of the baseline;
+    input-x-gradient: the gradient at the window itself, a fast estimate that does not sum to it."""
+    baseline: str = ZEROS
+    """What a window is compared with. zeros: unknown bases (N). shuffled:K: K copies of the window
+    with its dinucleotides shuffled, their mean (expected gradients); shuffled: 8 copies."""
+    steps: AtLeastOne | None = None
+    """Points of the integral: with more of them it is more exact. By default 64 from zeros and 8
+    from each shuffled copy."""
+    motifs: str = DEFAULT_RELEASE
+    """Known motifs with which the sites of a .bed file are compared: a MEME file or a JASPAR
+    release, perhaps with a taxonomic group, such as JASPAR2024:fungi."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.shuffles and self.method == "input-x-gradient":
+            raise UsageError(
+                f"--baseline {self.baseline} is for integrated gradients; input-x-gradient has no "
+                "baseline but zeros"
+            )
+
+    @property
+    def shuffles(self) -> int:
+        """Shuffled copies of each window; 0 for a baseline of zeros."""
+        kind, _, number = self.baseline.partition(":")
+        if kind == ZEROS and self.baseline == ZEROS:
+            return 0
+        if kind == SHUFFLED and (self.baseline == SHUFFLED or _is_count(number)):
+            return int(number or SHUFFLES)
+        raise UsageError(
+            f"--baseline {self.baseline!r}: expected {ZEROS} or {SHUFFLED}:K with K from 1 on, "
+            f"such as {SHUFFLED}:{SHUFFLES}"
+        )
+
+    @property
+    def points(self) -> int:
+        """Steps on each line, from the default or the option."""
+        if self.method == "input-x-gradient":
+            return 1
+        return self.steps or (STEPS_PER_SHUFFLE if self.shuffles else STEPS)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and text.lstrip("0") != "" and len(text) <= 6
+
+
+def attribution_file(
+    job: ExplainJob, *, attribution: AttributionOptions = AttributionOptions()
+) -> list[Path]:
+    """Attribute the logits of the windows of a job to their bases, as `mutagenesis_file` does;
+    return the files and folders written, without the figure.
+
+    Contributions are computed for whole windows, also if only a span of them is written. Prints at
+    the end how far integrated gradients are from complete.
+    """
+    points = attribution.points
+    gaps = _CompletenessGaps(points)
+    about: dict[str, str | int] = {
+        "method": attribution.method,
+        "baseline": attribution.baseline,
+        "steps": points,
+    }
+    work = points * max(attribution.shuffles, 1)
+    outputs = _outputs(job, attribution.motifs)
+    with open_job(job, AttributionValues(), about, outputs) as opened:
+        explain = _explainer(opened.model, job.options, attribution)
+        total = opened.loci.count * len(opened.chosen) * work
+        with progress("attribution", total, "gradients") as advance:
+            for locus in opened.loci.read():
+                codes, _ = as_predicted(locus)
+                window = torch.from_numpy(dna.one_hot(codes[None]))
+                attributions = []
+                for target in opened.chosen.tolist():
+                    attributions.append(explain(window, target=target))
+                    advance(work)
+                explanation = _explanation(locus, attributions)
+                gaps.add(explanation, opened.names)
+                opened.write(explanation)
+    if attribution.method == "integrated-gradients":
+        gaps.report()
+    return opened.files
+
+
+def _outputs(job: ExplainJob, motifs: str) -> list[Output]:
+    """Return the outputs that contributions have besides tables and arrays."""
+    outputs = [
+        Output(BIGWIG, track_outputs.open_bigwigs, files=bigwig_paths),
+        Output(modisco.ENDING, modisco.open_modisco, folder=modisco.FOLDER),
+    ]
+    sites = [out for out in job.outs if out.name.lower().endswith(track_outputs.BED)]
+    for out in sites:
+        refuse_input(out, motifs)
+    known = motifs_from(motifs) if sites else []
+    opens = functools.partial(track_outputs.open_sites, motifs=known)
+    return [*outputs, Output(track_outputs.BED, opens)]
+
+
+def _explainer(
+    model: nn.Module, options: ExplainOptions, attribution: AttributionOptions
+) -> Callable[..., Attribution]:
+    """Return the function that explains a window; its arguments are the window and `target`."""
+    if attribution.method == "input-x-gradient":
+        return functools.partial(input_x_gradient, model, strands=options.strands)
+    chosen: dict[str, Any] = {
+        "steps": attribution.points,
+        "strands": options.strands,
+        "batch_size": options.batch_size,
+    }
+    if attribution.shuffles:
+        chosen["shuffles"] = attribution.shuffles
+        return functools.partial(expected_gradients, model, **chosen)
+    return functools.partial(integrated_gradients, model, **chosen)
+
+
+def _explanation(locus: Locus, attributions: Sequence[Attribution]) -> Explanation:
+    """Return the attributions of a window to each target as one explanation of its span."""
+    _, span = as_predicted(locus)
+    hypothetical = np.stack([each.hypothetical[0, :, span] for each in attributions], axis=2)
+    hypothetical = on_forward(locus, hypothetical)
+    scores = {
+        LOGIT: np.concatenate([each.logit for each in attributions]),
+        BASELINE_LOGIT: np.concatenate([each.baseline_logit for each in attributions]),
+        GAP: np.concatenate([each.completeness_gap for each in attributions]),
+    }
+    return Explanation(
+        locus,
+        hypothetical.astype(np.float32),
+        {name: values.astype(np.float32) for name, values in scores.items()},
+    )
+
+
+class _CompletenessGaps:
+    """The largest completeness gap, relative to the logit's difference from the baseline."""
+
+    def __init__(self, steps: int):
+        self._steps = steps
+        self._share = -1.0
+        self._gap = self._difference = 0.0
+        self._target = ""
+        self._large = self._count = 0
+
+    def add(self, explanation: Explanation, names: Sequence[str]) -> None:
+        scores = explanation.scores
+        gap = np.abs(scores[GAP])
+        difference = np.abs(scores[LOGIT] - scores[BASELINE_LOGIT])
+        share = gap / np.maximum(difference, 1)
+        self._large += int((share > GAP_LIMIT).sum())
+        self._count += len(share)
+        largest = int(share.argmax())
+        if share[largest] > self._share:
+            self._share = float(share[largest])
+            self._gap, self._difference = float(gap[largest]), float(difference[largest])
+            self._target = names[largest]
+
+    def report(self) -> None:
+        """Print the largest gap and, if it is too large, how many steps to use."""
+        percent = f", {self._gap / self._difference:.1%}" if self._difference else ""
+        say(
+            f"attribution: completeness gap at most {self._gap:.2g} of a logit's difference of "
+            f"{self._difference:.3g} from the baseline{percent} (target {self._target})"
+        )
+        if self._large:
+            steps = 2 * self._steps
+            while steps * GAP_LIMIT < self._steps * self._share:
+                steps *= 2
+            say(
+                f"attribution: the gap is above {GAP_LIMIT:.0%} in {self._large:,} of "
+                f"{self._count:,} windows and targets; try --steps {steps}"
+            )

@@ -355,7 +355,7 @@ def test_no_base_past_the_contigs_ends_is_mutated(small, place, first, last):
 def test_a_span_past_the_contigs_end_is_not_mutated(small):
     windows = small.read_regions("chr1:4951-5000")
     assert list(windows.columns["end"]) == [4990, 5030]
-    with pytest.raises(BioqError, match="chr1: the sequence has no bases to mutate"):
+    with pytest.raises(BioqError, match="chr1: the sequence has no bases to explain"):
         small.mutate_job(windows, 1, 0, 2)
 
 
@@ -368,7 +368,7 @@ def test_a_window_on_an_unknown_contig_is_not_mutated(small):
 
 def test_a_sequence_without_bases_is_not_mutated(small):
     windows = small.read_sequences(">nothing\n>other\nACGT\n", pad=True)
-    with pytest.raises(BioqError, match="nothing: the sequence has no bases to mutate"):
+    with pytest.raises(BioqError, match="nothing: the sequence has no bases to explain"):
         small.mutate_job(windows, 0, 0, small.bin_bp)
     answer = small.mutate_job(windows, 1, 0, small.bin_bp).future.result(LONG_S)
     assert list(answer.explanation.locus.position) == [0, 1, 2, 3]

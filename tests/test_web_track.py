@@ -1,6 +1,7 @@
 """A region's windows as tracks along the genome: the numbers of the download, at their places."""
 
 import io
+import itertools
 import re
 
 import pandas as pd
@@ -40,7 +41,7 @@ def test_bars_have_the_numbers_of_the_download_at_their_places(client):
             for row, p in zip(table.itertuples(), column, strict=True)
         ]
         assert [title for title, *_ in bars] == titles
-        steps = {round(after[2] - before[2], 1) for before, after in zip(bars, bars[1:])}
+        steps = {round(after[2] - before[2], 1) for before, after in itertools.pairwise(bars)}
         assert len(steps) == 1
         heights = pd.Series([height for *_, height in bars])
         assert heights.corr(column) > 0.999

@@ -11,7 +11,6 @@ from bioq.web.contributing import find_named_sites
 from bioq.web.downloads import Download, download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.pages import contributions, explain, figures, mutagenesis, sequence, variant
-from bioq.web.pages.explain import METHODS
 from bioq.web.pages.render import go_to, render
 from bioq.web.pools import pools_of
 from bioq.web.request import service_of
@@ -95,12 +94,20 @@ async def job_figure(request: Request, id: str, ending: str) -> Response:
     return await pools_of(request).results.run(figures.figure, job, ending)
 
 
-@router.post("/jobs/{id}/{method}")
-async def explain_window(request: Request, id: str, method: str) -> Response:
-    """Start the mutagenesis or the contributions of a window of a job, for one target."""
+@router.post("/jobs/{id}/mutagenesis")
+async def mutate_window(request: Request, id: str) -> Response:
+    """Start the mutagenesis of a window of a job, for one target."""
+    return await _explain(request, id, "mutagenesis")
+
+
+@router.post("/jobs/{id}/contributions")
+async def explain_window(request: Request, id: str) -> Response:
+    """Start the contributions of a window of a job, for one target."""
+    return await _explain(request, id, "contributions")
+
+
+async def _explain(request: Request, id: str, method: str) -> Response:
     service = service_of(request)
-    if method not in METHODS:
-        raise NoSuchJob("there is no such address")
     async with read_form(request) as form:
         fields = {name: str(value) for name, value in form.items()}
     job = await pools_of(request).inputs.run(

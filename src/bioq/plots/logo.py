@@ -152,7 +152,7 @@ def _place(site: NamedSite, width: float) -> tuple[float, float]:
     left, right = BASE_PX * site.start, BASE_PX * site.end
     name_px = _LETTER_PX * len(short_name(site.name, _MOST_LETTERS))
     name_left = max(min(left + 1.0, width - name_px), 0.0)
-    return min(left, name_left), max(right, name_left + name_px) + 5
+    return min(left, name_left), max(right, name_left + name_px + 5 if site.name else 0)
 
 
 def _lanes(places: Sequence[tuple[float, float]]) -> list[int]:
@@ -161,7 +161,7 @@ def _lanes(places: Sequence[tuple[float, float]]) -> list[int]:
     free: list[float] = []
     for number in sorted(range(len(places)), key=lambda number: places[number]):
         left, right = places[number]
-        lane = next((lane for lane, end in enumerate(free) if end < left), len(free))
+        lane = next((lane for lane, end in enumerate(free) if end <= left), len(free))
         free[lane : lane + 1] = [right]
         lanes[number] = lane
     return lanes

@@ -43,28 +43,29 @@ class MotifNames:
         """Return the sites among contributions, both `(bases,)`, and a note: why they have no
         names, or why there are none; empty if they have names."""
         try:
-            found = find_sites(codes, heights, self._read())
+            return find_sites(codes, heights, self._read()), self._note()
         except UsageError as error:  # a package is not installed
             return [], f"Sites and their motif names are not shown: {error}"
-        finally:
-            self.is_ready = True
-        return found, self._note()
 
-    def prepare(self) -> None:
+    def prepare(self, *, wait: bool = False) -> None:
         """Read the motifs and find a site in a thread, unless this was done: the first call of the
         packages compiles them, for seconds."""
         with self._lock:
-            if self.is_ready or self._preparing is not None:
-                return
-            # A daemon: the server ends without it.
-            self._preparing = threading.Thread(target=self._find_any, daemon=True)
-        self._preparing.start()
+            if self._preparing is None:
+                # A daemon: the server ends without it.
+                self._preparing = threading.Thread(target=self._find_any, daemon=True)
+                self._preparing.start()
+        if wait:
+            self._preparing.join()
 
     def _find_any(self) -> None:
         codes = np.random.default_rng(0).integers(0, 4, _TRIAL_BP).astype(np.uint8)
         heights = np.zeros(_TRIAL_BP, np.float32)
         heights[_TRIAL_SITE] = 1
-        self.sites(codes, heights)
+        try:
+            self.sites(codes, heights)
+        finally:
+            self.is_ready = True
 
     def _read(self) -> Sequence[Motif]:
         with self._lock:

@@ -172,6 +172,18 @@ function reloadLater() {
 }
 
 document.querySelectorAll("[data-reloads]").forEach(reloadLater);
+/** Scroll the logos of REF and ALT together. */
+function scrollTogether(boxes) {
+  for (const box of boxes) {
+    box.addEventListener("scroll", () => {
+      for (const other of boxes) {
+        if (Math.abs(other.scrollLeft - box.scrollLeft) > 1) other.scrollLeft = box.scrollLeft;
+      }
+    });
+  }
+}
+
+scrollTogether(document.querySelectorAll(".logo-box .scroller"));
 document.querySelectorAll("form[data-starts]").forEach(startForm);
 document.querySelectorAll("button[data-copies]").forEach(enhanceCopy);
 document.querySelectorAll(".scroller").forEach(enhanceFigure);

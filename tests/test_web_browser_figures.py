@@ -75,7 +75,8 @@ def test_figures_are_at_reading_size_in_boxes_of_their_own(
     page.wait_for_load_state("networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     columns = page.evaluate(
-        "[...document.querySelectorAll('g.base rect')].map(box => box.getBoundingClientRect().width)"
+        "[...document.querySelectorAll('g.base rect')]"
+        ".map(column => column.getBoundingClientRect().width)"
     )
     assert columns == [BASE_PX] * len(columns)
     sizes = page.evaluate(

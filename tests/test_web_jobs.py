@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from bioq.errors import BioqError
 from bioq.inputs import RegionWindows
 from bioq.web import create_app, jobs, open_service
-from bioq.web.downloads import _Download
+from bioq.web.downloads import Download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.limits import Limits
 from bioq.web.pools import Pool
@@ -285,7 +285,7 @@ def test_a_file_that_is_removed_before_it_is_open_is_404(small, tmp_path):
     (tmp_path / "here").write_text("a table")
     app = create_app(small)
     for name in ("here", "gone"):
-        app.add_api_route(f"/{name}", lambda name=name: _Download(tmp_path / name))
+        app.add_api_route(f"/{name}", lambda name=name: Download(tmp_path / name))
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/here").text == "a table"
         assert client.get("/here", headers={"Range": "bytes=2-4"}).text == "tab"
@@ -355,7 +355,7 @@ def test_no_base_past_the_contigs_ends_is_mutated(small, place, first, last):
 def test_a_span_past_the_contigs_end_is_not_mutated(small):
     windows = small.read_regions("chr1:4951-5000")
     assert list(windows.columns["end"]) == [4990, 5030]
-    with pytest.raises(BioqError, match="chr1: the sequence has no bases to mutate"):
+    with pytest.raises(BioqError, match="chr1: the sequence has no bases to explain"):
         small.mutate_job(windows, 1, 0, 2)
 
 
@@ -368,7 +368,7 @@ def test_a_window_on_an_unknown_contig_is_not_mutated(small):
 
 def test_a_sequence_without_bases_is_not_mutated(small):
     windows = small.read_sequences(">nothing\n>other\nACGT\n", pad=True)
-    with pytest.raises(BioqError, match="nothing: the sequence has no bases to mutate"):
+    with pytest.raises(BioqError, match="nothing: the sequence has no bases to explain"):
         small.mutate_job(windows, 0, 0, small.bin_bp)
     answer = small.mutate_job(windows, 1, 0, small.bin_bp).future.result(LONG_S)
     assert list(answer.explanation.locus.position) == [0, 1, 2, 3]

@@ -257,7 +257,7 @@ def test_a_mutagenesis_is_not_mutated(client):
     done = client.post(f"{predicted(client, REGION)}/mutagenesis", data=fields)
     answer = client.post(f"{done.url.path}/mutagenesis", data=fields)
     assert answer.status_code == 422
-    assert alert(answer.text).startswith("only a predicted window can be mutated")
+    assert alert(answer.text).startswith("only a predicted window can be explained")
 
 
 def test_a_job_that_runs_shows_progress_and_one_behind_it_its_place(client, service, held):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import httpx2
     from fastapi.testclient import TestClient
     from trained_run import TrainedRun
 
@@ -99,6 +100,14 @@ def jobs(client: TestClient) -> list[str]:
     started = client.post(f"/jobs/{id}/mutagenesis", data={"window": "1", "target": "0"})
     alleles = client.post("/variant", data={"text": "chr1:5:A>C\nchr1:6:A>C\nchr1:7:A>C"})
     return [id, *(answer.url.path.rpartition("/")[2] for answer in (started, alleles))]
+
+
+def ended(client: TestClient, service: Service, page: httpx2.Response) -> httpx2.Response:
+    """Return the page of a job's result, which may be that of its progress on a busy machine."""
+    if page.url.path.startswith("/jobs/") and page.status_code == 200:
+        service.jobs.find(page.url.path.split("/")[2]).future.result(120)
+        return client.get(str(page.url))
+    return page
 
 
 def quoted(text: str) -> str:

@@ -113,6 +113,7 @@ def _json(client: TestClient, jobs: list[str]) -> Iterator[Ask]:
         "predict": {"regions": ["chr1:1-40"], "targets": ["first"], "pad": True},
         "variants": {"variants": ["chr1:5:A>C"], "targets": ["first"], "score_swapped": True},
         "mutagenesis": {"region": "chr1:1-40", "target": "first", "span_bp": 4},
+        "attribution": {"variant": "chr1:5:A>C", "target": "first", "span_bp": 4},
     }
     for what, fields in good.items():
         for name, odd in itertools.product(fields, [*NUMBERS, *map(json.dumps, ODD)]):

@@ -14,6 +14,7 @@ def serve(
     *,
     genome: Path | None = None,
     background: Path | None = None,
+    motifs: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     device: Device = None,
@@ -36,6 +37,10 @@ def serve(
     background
         File written by 'bioq background' with this run; the page then ranks variants. By default
         RUN/background.npz, if the run has one; none: no background.
+    motifs
+        Motifs whose names the page writes above contributions: a JASPAR release, JASPAR2024:fungi,
+        or a MEME file; none: no names. By default JASPAR2024 of the species' group, by the build of
+        the training data or the genome, and of vertebrates if it is not known.
     host
         Address to listen on. There is no password: everyone who can reach the address can use the
         model.
@@ -46,6 +51,7 @@ def serve(
         resolve_run(run),
         genome,
         background=background,
+        motifs=motifs,
         host=host,
         port=port,
         device=device,

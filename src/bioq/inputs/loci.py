@@ -105,7 +105,7 @@ def open_loci(
             file = sequence_file(opened)
             yield _loci_of_sequences(file, opened.label, pad=pad, **sizes)
         elif isinstance(content, VariantText):
-            alleles = _loci_of_variant(opened.text, content, names, **sizes)
+            alleles = variant_loci(opened.text, content, names, **sizes)
             columns = RegionWindows.columns
             yield Loci(opened.label, columns, 2, lambda: iter(alleles), has_insertions=True)
         else:
@@ -208,10 +208,15 @@ def _loci_of_regions(
     return Loci(label, RegionWindows.columns, sum(1 for _ in spans()), read)
 
 
-def _loci_of_variant(
+def variant_loci(
     source: str, variant: VariantText, names: ContigNames, *, window_bp: int, span_bp: int
 ) -> list[Locus]:
-    """Return the window with REF and the window with ALT of a typed variant."""
+    """Return the window with REF and the window with ALT of a typed variant; `source` is its text,
+    for messages.
+
+    Raises BioqError if the genome does not have REF at POS, UsageError for alleles without bases or
+    longer than the explained bases.
+    """
     site = variant_site(source, variant, names)
     longest = max(len(variant.ref), len(variant.alt))
     room = window_bp - centre_index(window_bp)

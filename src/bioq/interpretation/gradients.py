@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from bioq import dna
 from bioq.dna.shuffle import dinucleotide_shuffles
 from bioq.dna.tensors import reverse_complement
-from bioq.errors import BioqError
+from bioq.errors import BioqError, UsageError
 from bioq.forward import BATCH_SIZE, Strands, require_logits
 from bioq.inputs.python_windows import Windows, as_windows
 from bioq.models.device import device_of, dtype_of
 from bioq.models.eval_mode import eval_mode
-from bioq.options import one_of, whole_number
+from bioq.options import found, one_of, whole_number
 from bioq.runs.trained_model import architecture_of, require_module
 
 STEPS = 64
@@ -100,18 +100,19 @@ def integrated_gradients(
     steps: int = STEPS,
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
+    advance: Callable[[int], None] = lambda done: None,
 ) -> Attribution:
     """Integrate the gradients on the straight line from a baseline to each window.
 
     `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
     `baseline` it is all zeros: unknown bases. The model is not changed.
     The integral is the midpoint rule with `steps` points, at most `batch_size` of them in memory at
-    a time.
+    a time; `advance` is called with the number of points after each batch of them.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
     which is `completeness_gap`. Source: Sundararajan et al. 2017.
     Raises BioqError for other windows, UsageError for a target that the model does not have.
     """
-    path = _checked_path(steps, strands, batch_size)
+    path = _checked_path(steps, strands, batch_size, advance)
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
@@ -146,7 +147,7 @@ def expected_gradients(
     not have.
     """
     shuffles = whole_number("shuffles", shuffles, least=1)
-    path = _checked_path(steps, strands, batch_size)
+    path = _checked_path(steps, strands, batch_size, lambda done: None)
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
@@ -176,13 +177,18 @@ class _Path:
     steps: int
     strands: Strands
     batch_size: int
+    advance: Callable[[int], None]
 
 
-def _checked_path(steps: int, strands: Strands, batch_size: int) -> _Path:
+def _checked_path(
+    steps: int, strands: Strands, batch_size: int, advance: Callable[[int], None]
+) -> _Path:
     steps = whole_number("steps", steps, least=1)
     batch_size = whole_number("batch_size", batch_size, least=1)
     one_of("strands", strands, get_args(Strands))
-    return _Path(steps, strands, batch_size)
+    if not callable(advance):
+        raise UsageError(f"advance {found(advance)}; expected a function")
+    return _Path(steps, strands, batch_size, advance)
 
 
 def _codes(windows: Tensor) -> dna.Bytes:
@@ -236,6 +242,7 @@ def _mean_gradients(
         points = start + share.view(-1, 1, 1) * (end - start)
         gradient = _gradient(model, points, target, path.strands)
         total.index_add_(0, number, gradient.double())
+        path.advance(len(number))
     return (total / path.steps).to(end.dtype)
 
 

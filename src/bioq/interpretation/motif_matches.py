@@ -38,13 +38,14 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
     Raises UsageError if memelite is not installed.
     """
     tomtom = tomtom_of_memelite()
+    if not against or not queries:
+        nothing = {**dict.fromkeys(_MATCH_COLUMNS, np.nan), "match": None}
+        return pd.DataFrame([nothing] * len(queries), columns=_MATCH_COLUMNS)
     if len(against) < FEW_MOTIFS:
         say(
             f"{len(against)} motifs to match against are few: with fewer than {FEW_MOTIFS} "
             "TOMTOM's p-values are unreliable"
         )
-    if not queries:
-        return pd.DataFrame(columns=_MATCH_COLUMNS)
     with warnings.catch_warnings(), same_threads(), uninterrupted():  # the first call compiles it
         warnings.filterwarnings("ignore", "tomtom was given", UserWarning)  # reported above
         result = tomtom(

@@ -147,7 +147,7 @@ def draw_logo(
 ) -> None:
     """Draw letters one unit wide from x = `first` on; negative heights are drawn upside down."""
     for code, letter in enumerate(dna.BASES):
-        outline = _letter(letter)
+        outline = letter_outline(letter)
         drawn = []
         for position in np.flatnonzero((codes == code) & (heights != 0)):
             corner = np.array([first + position - 0.46, 0.0])
@@ -237,7 +237,7 @@ def _title(locus: Locus, target: str) -> str:
     return f"{target}\n{where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}{name}"
 
 
-def _letter(letter: str) -> Outline:
+def letter_outline(letter: str) -> Outline:
     """Return the outline of a letter, stretched to the unit square."""
     path = TextPath(
         (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")

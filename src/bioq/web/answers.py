@@ -14,7 +14,14 @@ import pandas as pd
 from bioq.errors import BioqError
 from bioq.inputs import Loci, WindowBatch
 from bioq.interpretation import Explanation
-from bioq.interpretation.writing import MutagenesisValues, open_writer
+from bioq.interpretation.sites import Site
+from bioq.interpretation.writing import (
+    AttributionValues,
+    Content,
+    MutagenesisValues,
+    contributions,
+    open_writer,
+)
 from bioq.tables import Kind, Layout, open_table
 from bioq.variants import COLUMNS, SCORES
 
@@ -63,21 +70,68 @@ class Mutagenesis:
     columns: Mapping[str, Literal["text", "integer", "number"]]
 
     def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
-        """Write one row per substitution, or arrays into `.npz` and `.h5`."""
-        locus = self.explanation.locus
-        loci = Loci(self.title, self.columns, 1, lambda: iter([locus]))
-        chosen = targets[targets["name"] == self.target].reset_index(drop=True)
-        span_bp = len(locus.position)
-        with open_writer(
-            out,
-            MutagenesisValues(),
-            loci,
-            chosen,
-            span_bp=span_bp,
-            metadata=metadata,
-            marks_formulas=True,
-        ) as writer:
-            writer.write(self.explanation)
+        """Write one row per substitution."""
+        _write_explained(self, [self.explanation], MutagenesisValues(), out, targets, metadata)
+
+
+@dataclass(eq=False)
+class Contributions:
+    """The contribution of each base of a window, or of a variant's two, to a target's logit."""
+
+    title: str
+    target: str
+    explanations: Sequence[Explanation]
+    """One; of a variant two, with REF and with ALT."""
+    columns: Mapping[str, Literal["text", "integer", "number"]]
+    sites: Sequence[Sequence[Site]] | None = None
+    """The sites of each explanation, whose positions count from its first base; None until they
+    are searched."""
+    note: str = ""
+    """Why sites have no motif names; empty if they have."""
+
+    def name(self, number: int) -> str:
+        """Return the allele of an explanation; empty if it is not of a variant."""
+        columns = self.explanations[number].locus.columns
+        return str(columns["name"]) if len(self.explanations) > 1 else ""
+
+    def heights(self, number: int) -> Floats:
+        """Return the contributions of the bases of an explanation: `(bases,)`."""
+        explanation = self.explanations[number]
+        return contributions(explanation.locus.bases, explanation.values)[:, 0]
+
+    def write(self, out: Path, targets: pd.DataFrame, metadata: Mapping[str, Any]) -> None:
+        """Write one row per base."""
+        _write_explained(self, self.explanations, AttributionValues(), out, targets, metadata)
+
+
+def _write_explained(
+    result: Mutagenesis | Contributions,
+    explanations: Sequence[Explanation],
+    content: Content,
+    out: Path,
+    targets: pd.DataFrame,
+    metadata: Mapping[str, Any],
+) -> None:
+    loci_of = [explanation.locus for explanation in explanations]
+    loci = Loci(
+        result.title,
+        result.columns,
+        len(loci_of),
+        lambda: iter(loci_of),
+        has_insertions=len(loci_of) > 1,
+    )
+    chosen = targets[targets["name"] == result.target].reset_index(drop=True)
+    with open_writer(
+        out,
+        content,
+        loci,
+        chosen,
+        span_bp=max(len(locus.position) for locus in loci_of),
+        metadata=metadata,
+        marks_formulas=True,
+    ) as writer:
+        for explanation in explanations:
+            writer.write(explanation)
 
 
 class Alleles:

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
-from bioq import dna
 from bioq.dataset.targets import NAME, select_targets
 from bioq.errors import BioqError, UsageError
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
-from bioq.interpretation.writing import REFERENCE
 from bioq.variants import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
-from bioq.web import schemas
-from bioq.web.answers import Alleles, Floats, Mutagenesis, Predictions
+from bioq.web import explaining, schemas
+from bioq.web.answers import Alleles, Floats, Predictions
+from bioq.web.api_parts import ERRORS, finished, numbers_of, refusals
 from bioq.web.bodies import JsonRoute
 from bioq.web.downloads import TYPES, Ending, download
 from bioq.web.evaluated import evaluation_of
@@ -34,31 +32,9 @@ router = APIRouter(prefix="/api", tags=["API"])
 _json = APIRouter(route_class=JsonRoute)
 
 Numbers = npt.NDArray[np.int64]
-_MEANING: dict[int | str, str] = {
-    400: "The body cannot be read, or the Host header is not this server's",
-    403: "The request comes from a page of another site",
-    404: "No job has this id",
-    413: "The body is too large",
-    415: "The body is not a file, or its line ends are lost",
-    422: "An error in the request",
-    429: "Too many requests wait; try again after Retry-After seconds",
-}
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI description of the answers with an error status."""
-    responses: dict[int | str, dict[str, Any]] = {
-        status: {"model": schemas.Detail, "description": _MEANING[status]} for status in statuses
-    }
-    if 429 in responses:
-        responses[429]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
-    return responses
-
-
-_ERRORS = _refusals(400, 403, 413, 422, 429)
-
-
-@_json.post("/predict", responses=_ERRORS)
+@_json.post("/predict", responses=ERRORS)
 async def predict(body: schemas.PredictRequest, request: Request) -> schemas.PredictAnswer:
     """Probability of every target for sequences or regions."""
     service = service_of(request)
@@ -67,32 +43,20 @@ async def predict(body: schemas.PredictRequest, request: Request) -> schemas.Pre
     return await pools_of(request).inputs.run(_predicted, service, chosen, predictions)
 
 
-@_json.post("/variants", responses=_ERRORS)
+@_json.post("/variants", responses=ERRORS)
 async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.VariantsAnswer:
     """Effect of variants on every target."""
     service = service_of(request)
     chosen, alleles = await pools_of(request).inputs.run(_read_alleles, service, body)
     job = service.score_job(alleles, len(alleles), "variants", score_swapped=body.score_swapped)
     try:
-        scored = await _finished(job)
+        scored = await finished(job)
         return await pools_of(request).inputs.run(_scored, service, chosen, scored)
     finally:
         service.jobs.remove(job.id)
 
 
-@_json.post("/mutagenesis", responses=_ERRORS)
-async def mutagenesis(
-    body: schemas.MutagenesisRequest, request: Request
-) -> schemas.MutagenesisAnswer:
-    """Effect of every substitution in a window on one target."""
-    service = service_of(request)
-    job = await pools_of(request).inputs.run(_start_mutagenesis, service, body)
-    try:
-        return _mutated(await _finished(job))
-    finally:
-        service.jobs.remove(job.id)
-
-
+_json.include_router(explaining.router)
 router.include_router(_json)
 
 
@@ -125,8 +89,8 @@ def model(request: Request) -> schemas.ModelAnswer:
     status_code=202,
     responses={
         202: {"headers": {"Location": {"schema": {"type": "string"}}}},
-        **_ERRORS,
-        **_refusals(415),
+        **ERRORS,
+        **refusals(415),
     },
     openapi_extra={
         "requestBody": {
@@ -171,7 +135,7 @@ def _refuse_content_type(content_type: str, upload: bytes) -> None:
         )
 
 
-@router.get("/jobs/{id}", responses=_refusals(404, 422))
+@router.get("/jobs/{id}", responses=refusals(404, 422))
 def job(id: str, request: Request) -> schemas.JobAnswer:
     """State and progress of a job."""
     service = service_of(request)
@@ -183,7 +147,7 @@ def job(id: str, request: Request) -> schemas.JobAnswer:
     response_class=FileResponse,
     responses={
         200: {"content": {kind: {"schema": {"type": "string"}} for kind in TYPES.values()}},
-        **_refusals(404, 422),
+        **refusals(404, 422),
     },
 )
 async def result(id: str, ending: Ending, request: Request) -> FileResponse:
@@ -192,16 +156,10 @@ async def result(id: str, ending: Ending, request: Request) -> FileResponse:
     return await download(service, pools_of(request), service.jobs.find(id), ending)
 
 
-@router.delete("/jobs/{id}", status_code=204, responses=_refusals(403, 404, 422))
+@router.delete("/jobs/{id}", status_code=204, responses=refusals(403, 404, 422))
 def forget_job(id: str, request: Request) -> None:
     """Cancel a job and remove its result."""
     service_of(request).jobs.remove(id)
-
-
-async def _finished(job: Job) -> Any:
-    """Wait for a job that only this request uses; its result is never removed for space."""
-    job.seen = math.inf
-    return await asyncio.wrap_future(job.future)
 
 
 def _read_windows(service: Service, body: schemas.PredictRequest) -> tuple[Numbers, WindowBatch]:
@@ -225,7 +183,7 @@ def _predicted(
             start=columns["start"][row],
             end=columns["end"][row],
             n_share=columns["n_share"][row],
-            probability=_numbers(probability[chosen]),
+            probability=numbers_of(probability[chosen]),
         )
         for row, probability in enumerate(predictions.probability)
     ]
@@ -270,7 +228,7 @@ def _scores_of(scores: Mapping[str, Floats], names: Sequence[str]) -> dict[str, 
     if np.isnan(size).any():
         absent = dict.fromkeys(("max_abs_diff", "top_diff", "scores", "spread", "background"))
         return {**absent, "top_target": ""}
-    lists: dict[str, Any] = {name: _numbers(values) for name, values in scores.items()}
+    lists: dict[str, Any] = {name: numbers_of(values) for name, values in scores.items()}
     for name in BACKGROUND_SCORES.keys() & lists.keys():
         lists[name] = [None if math.isnan(value) else value for value in lists[name]]
     top = int(size.argmax())
@@ -297,44 +255,10 @@ def _ranks_of(scored: Alleles, row: int) -> dict[str, Any]:
     has_rank = not np.isnan(columns["score_phred"])
     return {
         "top_target": columns["top_target"],
-        "top_diff": _numbers(scored.columns["top_diff"][row : row + 1])[0],
+        "top_diff": numbers_of(scored.columns["top_diff"][row : row + 1])[0],
         "score_phred": float(columns["score_phred"]) if has_rank else None,
         "background_n": int(columns["background_n"]) if has_rank else None,
     }
-
-
-def _start_mutagenesis(service: Service, body: schemas.MutagenesisRequest) -> Job:
-    span_bp = service.bin_bp if body.span_bp is None else body.span_bp
-    if span_bp > service.window_bp:
-        raise UsageError(f"span_bp {span_bp:,}: the window has {service.window_bp:,} bases")
-    chosen = select_targets(service.targets, [body.target])
-    if len(chosen) > 1:
-        raise UsageError(f"target {body.target!r} fits {len(chosen):,} targets; expected one")
-    if body.sequence is not None and body.region is None:
-        windows = service.read_sequences(f">sequence\n{body.sequence}\n", pad=True)
-    elif body.region is not None and body.sequence is None:
-        windows = service.read_regions(body.region)
-    else:
-        raise UsageError("expected either 'sequence' or 'region'")
-    if len(windows) > 1:
-        raise UsageError(
-            f"there are {len(windows):,} windows; expected one: a sequence of at most "
-            f"{service.window_bp:,} bases, or a region of at most {service.bin_bp:,}"
-        )
-    return service.mutate_job(windows, 0, int(chosen[0]), span_bp)
-
-
-def _mutated(result: Mutagenesis) -> schemas.MutagenesisAnswer:
-    explained, effects = result.explanation.locus, result.explanation.values[..., 0]
-    return schemas.MutagenesisAnswer(
-        target=result.target,
-        reference=_numbers(result.explanation.scores[REFERENCE])[0],
-        bases=dna.decode(explained.bases),
-        position=explained.position.tolist(),
-        effects=schemas.Effects(
-            **{base: _numbers(row) for base, row in zip("ACGT", effects, strict=True)}
-        ),
-    )
 
 
 def _evaluation(service: Service) -> schemas.EvaluationAnswer | None:
@@ -359,10 +283,3 @@ def _job_answer(service: Service, job: Job) -> schemas.JobAnswer:
 
 def _names(service: Service, chosen: Numbers) -> list[str]:
     return list(service.targets[NAME].iloc[chosen])
-
-
-def _numbers(values: npt.NDArray[np.float32]) -> list[float]:
-    """Return float32s with the fewest digits that read back as the same float32."""
-    text = pa.array(values.astype(np.float32)).cast(pa.string())
-    numbers: list[float] = text.cast(pa.float64()).to_pylist()
-    return numbers

@@ -37,7 +37,7 @@ _LEAST_JSON_BYTES = 1 << 20
 _MOST_DIGITS = 18
 """Digits of a number; a longer one takes time that grows with the square of its length."""
 _MOST_FIELDS = 8
-"""Fields of a form; the pages send up to 4."""
+"""Fields of a form; the pages send up to 6."""
 _LETTERS_PER_ESCAPE = 8
 """A form has at most one %-escape per this many bytes of text on average."""
 _LONGEST_TYPE = 500

@@ -21,7 +21,7 @@ else:
     Ending = Literal[tuple(TYPES)]
 
 
-class _Download(FileResponse):
+class Download(FileResponse):
     """A file that may be removed until it is open: the answer begins with its first bytes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,4 +66,4 @@ async def download(service: Service, pools: Pools, job: Job, ending: str) -> Fil
         service.jobs.forget_old()
 
     await pools.downloads.run(write)
-    return _Download(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")
+    return Download(file, media_type=TYPES[ending], filename=f"bioq-{job.kind}.{ending}")

@@ -68,6 +68,7 @@ def examples(service: Service) -> list[Example]:
         mutated = {"region": str(window.region())}
     mutate = {**mutated, "target": target, "span_bp": _SPAN_BP}
     requests.append(Example("window", "POST", "/api/mutagenesis", mutate))
+    requests.append(Example("window", "POST", "/api/attribution", mutate))
     return requests if window is None else [*requests, *_of_jobs(window)]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 
 from bioq.errors import BioqError
 from bioq.web.queue import Cancelled, GiveWay, Level, ModelQueue, Work
+from bioq.web.repeat import Repeat
 from bioq.web.trouble import trouble_of
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -27,7 +28,7 @@ class Job:
     """A piece of work with an id under which its result is kept."""
 
     kind: str
-    """sequence, mutagenesis or variants; decides the type of `answer`."""
+    """sequence, mutagenesis, contributions or variants; decides the type of `answer`."""
     title: str
     folder: Path
     """Folder of the job's files; removed with the job."""
@@ -39,6 +40,8 @@ class Job:
     done: int = 0
     back: str = "/"
     """Address of the page that started the job."""
+    again: Repeat | None = None
+    """How to compute the result again; None for a job of the API."""
     seen: float = field(default_factory=time.monotonic)
     future: Future[Any] = field(default_factory=Future)
     work: Work | None = None

@@ -54,6 +54,9 @@ class Pools:
         """Read sequences, regions and variants; make the answers of the API."""
         self.results = Pool("results", threads=2, waiting=waiting)
         """Draw the page or the figure of a result."""
+        self.motifs = Pool("requests for motif names", threads=1, waiting=waiting)
+        """Search and name the sites of contributions: one at a time, since the first call compiles
+        for seconds."""
         self.downloads = Pool("downloads", threads=1, waiting=waiting)
         """Write a result as a file."""
 

@@ -12,8 +12,8 @@ from bioq.errors import short, shown
 from bioq.genome.notation import REGION_FORM, REGION_PATTERN, VARIANT_FORM
 from bioq.web.visitor_input import with_example
 
-_TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
-_GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
+TAKEN = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+GIVEN = ConfigDict(use_attribute_docstrings=True, json_schema_serialization_defaults_required=True)
 _DNA = f"^[{dna.IUPAC}{dna.IUPAC.lower()}]+$"
 
 # Other letters pass this pattern: the reader's message names them.
@@ -47,7 +47,7 @@ _FORMS = {
 class NamedSequence(BaseModel):
     """A DNA sequence and its name."""
 
-    model_config = _TAKEN
+    model_config = TAKEN
     name: Annotated[str, Field(pattern=_SEQUENCE_NAME)]
     """Without blanks."""
     sequence: Bases
@@ -57,7 +57,7 @@ class NamedSequence(BaseModel):
 class PredictRequest(BaseModel):
     """Sequences, or regions of the server's genome."""
 
-    model_config = _TAKEN
+    model_config = TAKEN
     sequences: Annotated[list[NamedSequence], FailFast()] = []
     """Each at least as long as the window; a longer sequence is cut into windows, bin_bp apart."""
     regions: Annotated[list[Region], FailFast()] = []
@@ -73,7 +73,7 @@ class PredictRequest(BaseModel):
 class PredictedWindow(BaseModel):
     """The prediction of one window."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     name: str
     """The sequence's name, or the region's contig."""
     start: int
@@ -89,7 +89,7 @@ class PredictedWindow(BaseModel):
 class PredictAnswer(BaseModel):
     """Probabilities of each window, in the order of the request."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     targets: list[str]
     windows: list[PredictedWindow]
 
@@ -97,7 +97,7 @@ class PredictAnswer(BaseModel):
 class VariantsRequest(BaseModel):
     """A few variants; send more to /api/jobs."""
 
-    model_config = _TAKEN
+    model_config = TAKEN
     variants: Annotated[list[VariantLine], Field(min_length=1), FailFast()]
     """Each CONTIG:POS:REF>ALT, or a line of a VCF: CHROM POS ID REF ALT."""
     targets: Targets = []
@@ -110,7 +110,7 @@ class VariantsRequest(BaseModel):
 class AlleleScores(BaseModel):
     """Scores of an allele, one value per target in the order of targets."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     ref: list[float]
     """Probability with the reference allele."""
     alt: list[float]
@@ -124,7 +124,7 @@ class AlleleScores(BaseModel):
 class SpreadAnswer(BaseModel):
     """How far the members of an ensemble differ, one value per target in the order of targets."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     diff_sd: list[float]
     """Standard deviation of the members' diffs."""
     sign_agreement: list[float]
@@ -135,7 +135,7 @@ class BackgroundScores(BaseModel):
     """Comparison with the variants of a background, one value per target in the order of targets;
     null for a target of which no background variant has an effect."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     evalue: list[float | None]
     """Share of the background's variants with a larger effect."""
     zscore: list[float | None]
@@ -145,7 +145,7 @@ class BackgroundScores(BaseModel):
 class ScoredAllele(BaseModel):
     """One allele and its scores."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     chrom: str
     pos: int
     """Counted from 1, as in a VCF."""
@@ -180,55 +180,17 @@ class ScoredAllele(BaseModel):
 class VariantsAnswer(BaseModel):
     """Alleles in the order of the request."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     targets: list[str]
     alleles: list[ScoredAllele]
     notes: list[str]
     """What does not fit between the model's training data, the genome and the variants."""
 
 
-class MutagenesisRequest(BaseModel):
-    """One window, as a sequence or a region, and one target."""
-
-    model_config = _TAKEN
-    sequence: Bases | None = None
-    """At most as long as the window; a shorter sequence is put in the middle of unknown bases."""
-    region: Region | None = None
-    """Instead of a sequence: CONTIG:START-END of the server's genome, at most bin_bp."""
-    target: Glob
-    """Name of the target."""
-    span_bp: Annotated[int, Field(ge=1)] | None = None
-    """Bases in the middle of the window that are mutated; bin_bp by default."""
-
-
-class Effects(BaseModel):
-    """Change of the probability with this base at each position; 0 for the window's own base."""
-
-    model_config = _GIVEN
-    A: list[float]
-    C: list[float]
-    G: list[float]
-    T: list[float]
-
-
-class MutagenesisAnswer(BaseModel):
-    """The effect of every substitution on one target."""
-
-    model_config = _GIVEN
-    target: str
-    reference: float
-    """Probability of the unchanged window."""
-    bases: str
-    """The mutated bases, one letter per position."""
-    position: list[int]
-    """Counted from 0, in the sequence or on the contig."""
-    effects: Effects
-
-
 class Scores(BaseModel):
     """Main scores of the run's evaluation."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     roc_auc: float | None
     roc_auc_interval: list[float] | None = None
     """The ends of its 95 % interval over blocks of the genome; null if it has none."""
@@ -240,7 +202,7 @@ class Scores(BaseModel):
 class Areas(BaseModel):
     """A ROC AUC and an average precision."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     roc_auc: float | None
     average_precision: float | None
 
@@ -248,7 +210,7 @@ class Areas(BaseModel):
 class ConstantAnswer(BaseModel):
     """Scores of a constant: for every window, each target's share of positives."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     macro: Areas
     micro: Areas
 
@@ -256,7 +218,7 @@ class ConstantAnswer(BaseModel):
 class AllBinsScores(BaseModel):
     """Scores of all bins, estimated from windows that are a sample of them."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     weight: float
     """Bins that a window without a positive stands for; above 10 the scores are rough."""
     macro: Scores
@@ -267,7 +229,7 @@ class AllBinsScores(BaseModel):
 class AllBinsAnswer(BaseModel):
     """The scored windows beside all bins of their contigs."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     bins: int
     positive_rate: float | None
     """Share of positive labels in all bins of these contigs."""
@@ -280,7 +242,7 @@ class AllBinsAnswer(BaseModel):
 class EvaluationAnswer(BaseModel):
     """Result of 'bioq evaluate'."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     split: str
     windows: int
     positive_rate: float | None
@@ -298,7 +260,7 @@ class EvaluationAnswer(BaseModel):
 class LimitsAnswer(BaseModel):
     """The largest request."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     body_bytes: int
     windows: int
     direct_alleles: int
@@ -310,7 +272,7 @@ class LimitsAnswer(BaseModel):
 class ModelAnswer(BaseModel):
     """The served model."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     name: str
     """Name of the run."""
     architecture: dict[str, Any]
@@ -341,7 +303,7 @@ class ModelAnswer(BaseModel):
 class JobAnswer(BaseModel):
     """A job, which runs in the background."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     id: str
     kind: str
     state: Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -360,7 +322,7 @@ class JobAnswer(BaseModel):
 class Detail(BaseModel):
     """An error: what is wrong and what to change."""
 
-    model_config = _GIVEN
+    model_config = GIVEN
     detail: str
     """One line."""
 

@@ -27,6 +27,7 @@ def serve(
     genome: Path | None = None,
     *,
     background: Path | None = None,
+    motifs: str | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
     device: str | None = None,
@@ -50,12 +51,14 @@ def serve(
                 run,
                 genome,
                 background=background,
+                motifs=motifs,
                 device=device,
                 limits=limits,
                 batch_size=batch_size,
             )
         )
         names = LOCAL if _shown(host) in LOCAL else ("*",)
+        service.motif_names.prepare()
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])

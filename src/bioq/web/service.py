@@ -1,10 +1,11 @@
 """The functions of the server without HTTP: read input, queue predictions and jobs."""
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError, short
 from bioq.forward import BATCH_SIZE, predict_codes
 from bioq.genome import ContigNames, Genome, open_genome
+from bioq.genome.builds import build_named
 from bioq.genome.vcf import Variant, VcfContent
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.windows import window_start
@@ -42,6 +44,7 @@ from bioq.web.answers import Alleles, Mutagenesis, Predictions
 from bioq.web.jobs import Job, JobBook
 from bioq.web.known_window import KnownWindow, find_known_window
 from bioq.web.limits import Limits
+from bioq.web.motif_names import NO_MOTIFS, MotifNames, open_motif_names
 from bioq.web.queue import GiveWay, Level, ModelQueue
 
 STEP_ALLELES = 32
@@ -63,6 +66,8 @@ class Service:
     limits: Limits
     background: Background | None = None
     """The variants with which those of visitors are compared."""
+    motif_names: MotifNames = field(default_factory=lambda: MotifNames(NO_MOTIFS))
+    """The motifs whose names are written above contributions."""
     genome_note: str = ""
     """That the model was trained on another genome; empty if nothing shows it."""
 
@@ -89,6 +94,18 @@ class Service:
             return None
         return find_known_window(self.genome, self.window_bp, self.bin_bp)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The checksum of all that the model's probabilities depend on."""
+        return fingerprint_of(self.model)
+
+    @cached_property
+    def contigs_checksum(self) -> str:
+        """A checksum of the names and lengths of the genome's contigs; empty without a genome."""
+        if self.genome is None:
+            return ""
+        return hashlib.sha256(repr(sorted(self.genome.lengths.items())).encode()).hexdigest()
+
     # Input: text to windows or alleles. Raise BioqError.
 
     def read_sequences(self, text: str, *, pad: bool) -> WindowBatch:
@@ -113,7 +130,7 @@ class Service:
         return visitor_variants.read_variant_lines(
             text,
             self.limits,
-            contigs=self._require_genome().lengths,
+            contigs=self.require_genome().lengths,
             header=header,
             example="" if self.known_window is None else str(self.known_window.variant),
         )
@@ -123,7 +140,7 @@ class Service:
     def predict(self, windows: WindowBatch) -> Future[Predictions]:
         """Predict windows, both strands averaged. Raises Busy."""
         answer: Future[Predictions] = Future()
-        kinds = _kinds(windows)
+        kinds = kinds_of(windows)
 
         def finish(future: Future[Any]) -> None:
             if not answer.set_running_or_notify_cancel():
@@ -148,11 +165,11 @@ class Service:
 
     def mutate_job(self, windows: WindowBatch, number: int, target: int, span_bp: int) -> Job:
         """Mutate the middle `span_bp` of one window, for one target. Raises Busy."""
-        locus = self._locus(windows, number, span_bp)
-        kinds = _kinds(windows)
+        locus = self.locus(windows, number, span_bp)
+        kinds = kinds_of(windows)
         name = str(self.targets[NAME].iloc[target])
         known = (locus.bases[:, None] != np.arange(4)).sum()
-        where = _name_of(locus.columns)
+        where = name_of(locus.columns)
         title = f"{name}, {where}:{locus.position[0] + 1:,}-{locus.position[-1] + 1:,}"
         job = Job("mutagenesis", title, self.jobs.new_folder(), int(known), "mutants")
 
@@ -187,7 +204,7 @@ class Service:
     ) -> Job:
         """Score alleles on the genome; `header` is that of their VCF, and `warnings` about its file
         are added to the notes. `score_swapped`: see `VariantOptions`. Raises Busy."""
-        genome = self._require_genome()
+        genome = self.require_genome()
         job = Job("variants", title, self.jobs.new_folder(), count, "alleles")
         device = str(next(self.model.parameters()).device)
         options = VariantOptions(device=device, score_swapped=score_swapped)
@@ -226,21 +243,21 @@ class Service:
 
         Its alleles are held in memory: to read its header again would keep the model from others.
         """
-        self._require_genome()
+        self.require_genome()
         warnings: list[str] = []
         alleles, header = visitor_variants.read_vcf(upload, self.limits, warn=warnings.append)
         return self.score_job(
             alleles, len(alleles), title, header, warnings, score_swapped=score_swapped
         )
 
-    def _locus(self, windows: WindowBatch, number: int, span_bp: int) -> Locus:
-        """Return the middle of a window, without padding, as the bases to mutate."""
+    def locus(self, windows: WindowBatch, number: int, span_bp: int) -> Locus:
+        """Return the middle of a window, without padding, as the bases to explain."""
         columns = {name: values[number] for name, values in windows.columns.items()}
         start, end = int(columns["start"]), int(columns["end"])
         first, last = start, end
         if "chrom" in columns:
-            names = ContigNames(self._require_genome())
-            contig = names.contigs[names.require(columns["chrom"], _name_of(columns))]
+            names = ContigNames(self.require_genome())
+            contig = names.contigs[names.require(columns["chrom"], name_of(columns))]
             first, last = 0, names.genome.lengths[contig]
         locus = locus_in_window(
             columns,
@@ -251,10 +268,10 @@ class Service:
             last=last,
         )
         if locus is None:
-            raise BioqError(f"{_name_of(columns)}: the sequence has no bases to mutate")
+            raise BioqError(f"{name_of(columns)}: the sequence has no bases to explain")
         return locus
 
-    def _require_genome(self) -> Genome:
+    def require_genome(self) -> Genome:
         if self.genome is None:
             raise BioqError("variants need a genome: start the server with --genome")
         return self.genome
@@ -266,13 +283,15 @@ def open_service(
     genome: Path | None = None,
     *,
     background: Path | None = None,
+    motifs: str | None = None,
     device: str | None = None,
     limits: Limits = Limits(),  # noqa: B008 frozen
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[Service]:
-    """Yield the service of a run. Without `background` it has that of the run, if there is one.
+    """Yield the service of a run. Without `background` it has that of the run, if there is one;
+    `motifs` are those of `open_motif_names`.
 
-    Raises BioqError for a bad run folder, genome, background or batch size.
+    Raises BioqError for a bad run folder, genome, background, motifs or batch size.
     """
     batch_size = whole_number("batch_size", batch_size, least=1)
     with contextlib.ExitStack() as stack:
@@ -283,6 +302,7 @@ def open_service(
         if note:
             say(f"note: {note}")
         known = _background(background, run, model, opened)
+        builds = [build_named(model.config.genome_build), None if opened is None else opened.build]
 
         def predict(codes: dna.Bytes) -> Any:
             return predict_codes(model, codes, device=on)
@@ -312,6 +332,7 @@ def open_service(
             jobs=jobs,
             limits=limits,
             background=known,
+            motif_names=open_motif_names(motifs, builds),
             genome_note=note,
         )
 
@@ -346,12 +367,12 @@ def _shared(genome: Genome) -> Genome:
     return Genome(Path(genome.path.name), genome.lengths, read, genome.close, letters)
 
 
-def _kinds(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "number"]]:
+def kinds_of(windows: WindowBatch) -> Mapping[str, Literal["text", "integer", "number"]]:
     """Return the kinds of the columns of regions or sequences."""
     return RegionWindows.columns if "chrom" in windows.columns else SequenceWindows.columns
 
 
-def _name_of(columns: Mapping[str, Any]) -> str:
+def name_of(columns: Mapping[str, Any]) -> str:
     """Return the name of a window's sequence or contig, for a message or a title."""
     return short(str(columns.get("sequence") or columns.get("chrom")))
 

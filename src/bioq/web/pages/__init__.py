@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from bioq.web.pages import api_page as api
-from bioq.web.pages import model, results, sequence, variant
+from bioq.web.pages import explain, model, results, sequence, variant
 from bioq.web.pages.render import error_page
 
 __all__ = ["error_page", "router"]
 
 router = APIRouter(include_in_schema=False)
-for part in (sequence, variant, model, results, api):
+for part in (sequence, variant, explain, model, results, api):
     router.include_router(part.router)
 
 

@@ -1,5 +1,6 @@
 """The annotation of targets: the columns that a page shows, filters by and colours by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,6 +28,10 @@ class Annotation:
     def colour(self, value: str) -> str:
         """Return the colour of a value of the column `group`."""
         return self.colours[value]
+
+    def colour_of(self, target: Mapping[str, object]) -> str:
+        """Return the colour of a row of the target table; empty if no column colours targets."""
+        return self.colours[str(target[self.group])] if self.group else ""
 
     @property
     def legend(self) -> list[tuple[str, str]]:

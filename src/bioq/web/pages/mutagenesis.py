@@ -1,43 +1,20 @@
 """The page of a mutagenesis: the effect of every substitution in a window on one target."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from fastapi import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.errors import BioqError
 from bioq.interpretation.writing import REFERENCE
-from bioq.plots.interpretation import write_effects_figure
-from bioq.web.answers import Mutagenesis, Predictions
-from bioq.web.jobs import Job, NoSuchJob
-from bioq.web.pages.render import DRAWING, render
-from bioq.web.pages.sequence import window_number
+from bioq.web.answers import Mutagenesis
+from bioq.web.jobs import Job
+from bioq.web.links import share
+from bioq.web.pages.render import render
 from bioq.web.positive_rates import positive_rates
-from bioq.web.request import typed_number
 from bioq.web.service import Service
 
 MOST_LISTED = 10
-_FIGURES = {"svg": "image/svg+xml", "png": "image/png"}
-
-
-def start(service: Service, job: Job, fields: Mapping[str, str]) -> Job:
-    """Queue the mutagenesis of a form: `window` counted from 1, `target` from 0, `span` "bin" or
-    "window". Raises BioqError for an unknown window or target, and Busy."""
-    if job.kind != "sequence" or job.state != "done":
-        raise BioqError("only a predicted window can be mutated; predict it first")
-    predictions: Predictions = job.answer
-    number = window_number(fields.get("window", ""), len(predictions.windows))
-    text, count = fields.get("target", ""), len(service.targets)
-    target = typed_number(text, count - 1)
-    if target is None:
-        raise BioqError(f"there is no target {text[:20]!r}; choose one of the {count:,}")
-    span_bp = service.window_bp if fields.get("span") == "window" else service.bin_bp
-    started = service.mutate_job(predictions.windows, number, target, span_bp)
-    started.back = f"/jobs/{job.id}?window={number + 1}"
-    return started
 
 
 def show(request: Request, service: Service, job: Job) -> Response:
@@ -55,26 +32,8 @@ def show(request: Request, service: Service, job: Job) -> Response:
         rates=rates,
         rate=None if rates is None else float(rates.rate[number]),
         strongest=_strongest(result),
+        share=share(request, job),
     )
-
-
-def figure(job: Job, ending: str) -> FileResponse:
-    """Answer with the heat map as .svg or .png.
-
-    Raises NoSuchJob for another ending, and for a job without a heat map.
-    """
-    if ending not in _FIGURES or job.kind != "mutagenesis" or job.state != "done":
-        raise NoSuchJob(
-            f"there is no figure.{ending}; expected .svg or .png of a finished mutagenesis"
-        )
-    result: Mutagenesis = job.answer
-    file = job.folder / f"figure.{ending}"
-    with job.writing:
-        if not file.exists():
-            with DRAWING:
-                write_effects_figure(file, [result.explanation], [result.target])
-    name = f"bioq-mutagenesis.{ending}"
-    return FileResponse(file, media_type=_FIGURES[ending], filename=name)
 
 
 def _strongest(result: Mutagenesis) -> list[tuple[int, str, str, float]]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -64,9 +65,13 @@ def error_page(
     )
 
 
-async def go_to(job: Job, seconds: float) -> RedirectResponse:
-    """Redirect to a job's page when the job has ended, after at most `seconds`."""
+async def go_to(
+    job: Job, seconds: float, *, query: Mapping[str, str] | None = None
+) -> RedirectResponse:
+    """Redirect to a job's page when the job has ended, after at most `seconds`; `query` says what
+    the page shows."""
     deadline = time.monotonic() + seconds
     while not job.future.done() and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+    what = f"?{urlencode(query)}" if query else ""
+    return RedirectResponse(f"/jobs/{job.id}{what}", 303)

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bioq.web.bodies import read_form
-from bioq.web.downloads import download
-from bioq.web.jobs import Job, JobBook
-from bioq.web.pages import mutagenesis, sequence, variant
+from bioq.web.contributing import find_named_sites
+from bioq.web.downloads import Download, download
+from bioq.web.jobs import Job, JobBook, NoSuchJob
+from bioq.web.pages import contributions, explain, figures, mutagenesis, sequence, variant
 from bioq.web.pages.render import go_to, render
 from bioq.web.pools import pools_of
 from bioq.web.request import service_of
@@ -19,6 +20,7 @@ Show = Callable[[Request, Service, Job], Response]
 VIEWS: Mapping[str, Show] = {
     "sequence": sequence.show,
     "mutagenesis": mutagenesis.show,
+    "contributions": contributions.show,
     "variants": variant.show,
 }
 """The page of a result, by the kind of its job."""
@@ -38,6 +40,10 @@ async def show_job(request: Request, id: str) -> Response:
     service = service_of(request)
     job = service.jobs.find(id)
     if job.state == "done":
+        if job.kind == "contributions":
+            service.motif_names.prepare()
+        if job.kind == "contributions" and service.motif_names.is_ready:
+            await pools_of(request).motifs.run(find_named_sites, service, job.answer)
         return await pools_of(request).results.run(VIEWS[job.kind], request, service, job)
     state = job.state
     return render(
@@ -72,20 +78,53 @@ async def job_result(request: Request, id: str, ending: str) -> Response:
     return await download(service, pools_of(request), service.jobs.find(id), ending)
 
 
+@router.get("/jobs/{id}/request")
+async def job_request(request: Request, id: str) -> Response:
+    """Answer with the request to the API that repeats a job."""
+    job = service_of(request).jobs.find(id)
+    if job.again is None or not job.again.is_kept:
+        raise NoSuchJob("this job has no request to download")
+    return Download(job.folder / job.again.file, filename=job.again.file)
+
+
 @router.get("/jobs/{id}/figure.{ending}")
 async def job_figure(request: Request, id: str, ending: str) -> Response:
-    """Answer with the figure of a mutagenesis."""
+    """Answer with the figure of a mutagenesis or of contributions."""
     job = service_of(request).jobs.find(id)
-    return await pools_of(request).results.run(mutagenesis.figure, job, ending)
+    return await pools_of(request).results.run(figures.figure, job, ending)
 
 
 @router.post("/jobs/{id}/mutagenesis")
-async def mutate(request: Request, id: str) -> Response:
+async def mutate_window(request: Request, id: str) -> Response:
     """Start the mutagenesis of a window of a job, for one target."""
+    return await _explain(request, id, "mutagenesis")
+
+
+@router.post("/jobs/{id}/contributions")
+async def explain_window(request: Request, id: str) -> Response:
+    """Start the contributions of a window of a job, for one target."""
+    return await _explain(request, id, "contributions")
+
+
+async def _explain(request: Request, id: str, method: str) -> Response:
     service = service_of(request)
     async with read_form(request) as form:
         fields = {name: str(value) for name, value in form.items()}
-    job = mutagenesis.start(service, service.jobs.find(id), fields)
+    job = await pools_of(request).inputs.run(
+        explain.start, service, service.jobs.find(id), method, fields
+    )
+    return await go_to(job, service.limits.direct_seconds)
+
+
+@router.post("/jobs/{id}/alleles/{number}/contributions")
+async def explain_allele(request: Request, id: str, number: str) -> Response:
+    """Start the contributions of the two alleles of a variant of a job, for one target."""
+    service = service_of(request)
+    async with read_form(request) as form:
+        fields = {name: str(value) for name, value in form.items()}
+    job = await pools_of(request).inputs.run(
+        explain.start_allele, service, service.jobs.find(id), number, fields
+    )
     return await go_to(job, service.limits.direct_seconds)
 
 

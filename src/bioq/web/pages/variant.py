@@ -24,12 +24,15 @@ from bioq.variants.order import by_effect
 from bioq.web.answers import Alleles, Floats
 from bioq.web.bodies import read_form
 from bioq.web.jobs import Job, NoSuchJob
+from bioq.web.links import opened, share
 from bioq.web.pages.allele_table import Filter, chosen_rows, places, title_of
 from bioq.web.pages.annotation import Annotation, annotation_of
 from bioq.web.pages.render import DRAWING, go_to, render
+from bioq.web.pages.sequence import OPTION_LETTERS
 from bioq.web.pages.variant_examples import examples
 from bioq.web.pools import pools_of
 from bioq.web.positive_rates import positive_rates
+from bioq.web.repeat import Repeat, fields_of_link, keep_request, variants_request
 from bioq.web.request import refusal_status, service_of, typed_number
 from bioq.web.service import Service
 
@@ -46,10 +49,16 @@ router = APIRouter()
 
 
 @router.get("/variant")
-def form(request: Request, example: str = "") -> Response:
-    """Show the forms; `?example=` fills the first form without a script."""
+def form(request: Request) -> Response:
+    """Show the forms; `?example=` fills the first form without a script, a link to a result too."""
+    query = request.query_params
     texts = {item.key: item.text for item in examples(service_of(request))}
-    return _form(request, texts.get(example, ""))
+    return _form(
+        request,
+        query.get("text", texts.get(query.get("example", ""), "")),
+        swapped="score_swapped" in query,
+        **opened(request),
+    )
 
 
 @router.post("/variant")
@@ -124,6 +133,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
         page=page,
         last_page=pages,
         address=lambda **changed: "?" + urlencode({**chosen.query, **changed}),
+        share=share(request, job),
     )
 
 
@@ -134,6 +144,8 @@ def _form(
     errors: dict[str, str] | None = None,
     swapped: bool = False,
     status: int = 200,
+    note: str = "",
+    starts: bool = False,
 ) -> Response:
     return render(
         request,
@@ -142,6 +154,8 @@ def _form(
         text=text,
         errors={"text": "", "vcf": ""} | (errors or {}),
         swapped=swapped,
+        note=note,
+        starts=starts,
         examples=examples(service_of(request)),
         known=service_of(request).known_window,
     )
@@ -155,7 +169,13 @@ def _score_lines(service: Service, text: str, score_swapped: bool) -> Job:
     title = short(str(variant))
     if len(alleles) > 1:
         title += f" and {len(alleles) - 1:,} more"
-    return service.score_job(alleles, len(alleles), title, header, score_swapped=score_swapped)
+    job = service.score_job(alleles, len(alleles), title, header, score_swapped=score_swapped)
+    fields = fields_of_link(text=text, score_swapped=_on(score_swapped))
+    vcf = variants_request(alleles)
+    job.again = keep_request(
+        job.folder, "/variant", fields, _api(score_swapped), "variants.vcf", vcf
+    )
+    return job
 
 
 def _score_file(service: Service, content: bytes, name: str, score_swapped: bool) -> Job:
@@ -163,7 +183,18 @@ def _score_file(service: Service, content: bytes, name: str, score_swapped: bool
         raise BioqError("no file is chosen; choose a .vcf or .vcf.gz file")
     printable = "".join(letter for letter in PurePath(name).name if letter.isprintable())
     title = short(printable or "VCF")
-    return service.score_vcf_job(content, title, score_swapped=score_swapped)
+    job = service.score_vcf_job(content, title, score_swapped=score_swapped)
+    job.again = Repeat("/variant", {}, _api(score_swapped), title, is_kept=False)
+    return job
+
+
+def _api(score_swapped: bool) -> str:
+    return "/api/jobs?score_swapped=true" if score_swapped else "/api/jobs"
+
+
+def _on(is_chosen: bool) -> str:
+    """Return the value of a checkbox in a form."""
+    return "on" if is_chosen else ""
 
 
 def _overview(job: Job, alleles: Alleles) -> Markup:
@@ -255,6 +286,8 @@ def _allele(request: Request, service: Service, job: Job, number: int) -> Respon
         background=service.background,
         phred=float(alleles.columns["score_phred"][number]),
         background_n=float(alleles.columns["background_n"][number]),
+        options=short_names(list(service.targets[NAME]), OPTION_LETTERS),
+        share=share(request, job),
     )
 
 

@@ -116,6 +116,78 @@ async function followJob(progress) {
   }
 }
 
+/** Copy an address; a page without https has no clipboard, so its text is selected and copied. */
+function enhanceCopy(button) {
+  const link = document.getElementById(button.dataset.copies);
+  link.textContent = link.href;  // behind a proxy the server does not have its address
+  button.hidden = false;
+  const name = button.textContent;
+  button.addEventListener("click", async () => {
+    const text = link.href;
+    let isCopied = true;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const field = document.createElement("textarea");
+      field.value = text;
+      document.body.append(field);
+      field.select();
+      isCopied = document.execCommand("copy");
+      field.remove();
+    }
+    button.textContent = isCopied ? "Copied" : "Select the address to copy it";
+    setTimeout(() => { button.textContent = name; }, 2000);
+  });
+}
+
+/** Send the form of a link, once: not when the visitor comes back to it. */
+function startForm(form) {
+  const [loaded] = performance.getEntriesByType("navigation");
+  if (loaded?.type === "navigate") form.requestSubmit();
+}
+
+/** Write below a figure the number under the pointer, or under a finger. */
+function enhanceFigure(box) {
+  const line = document.createElement("output");
+  line.className = "readout";
+  line.textContent = "\u00a0";
+  box.after(line);
+  box.addEventListener("pointerover", event => {
+    const title = event.target.closest("a, g")?.querySelector("title");
+    if (title) line.textContent = title.textContent;
+  });
+}
+
+/** Scroll a figure to what it shows first: the site or the bin that the server chose. */
+function scrollToChosen(box) {
+  const first = box.querySelector(".chosen, .first, .allele");
+  if (!first) return;
+  const place = first.getBoundingClientRect(), frame = box.getBoundingClientRect();
+  box.scrollLeft += (place.left + place.right - frame.left - frame.right) / 2;
+}
+
+/** Load the page again after some seconds, for what the server prepares. */
+function reloadLater() {
+  setTimeout(() => location.reload(), 4000);
+}
+
+document.querySelectorAll("[data-reloads]").forEach(reloadLater);
+/** Scroll the logos of REF and ALT together. */
+function scrollTogether(boxes) {
+  for (const box of boxes) {
+    box.addEventListener("scroll", () => {
+      for (const other of boxes) {
+        if (Math.abs(other.scrollLeft - box.scrollLeft) > 1) other.scrollLeft = box.scrollLeft;
+      }
+    });
+  }
+}
+
+scrollTogether(document.querySelectorAll(".logo-box .scroller"));
+document.querySelectorAll("form[data-starts]").forEach(startForm);
+document.querySelectorAll("button[data-copies]").forEach(enhanceCopy);
+document.querySelectorAll(".scroller").forEach(enhanceFigure);
+document.querySelectorAll(".scroller").forEach(scrollToChosen);
 document.querySelectorAll("table.sortable").forEach(enhanceTable);
 document.querySelectorAll("a[data-fills]").forEach(enhanceExample);
 document.querySelectorAll("progress[data-state]").forEach(followJob);

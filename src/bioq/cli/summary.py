@@ -17,12 +17,12 @@ from bioq.runs.calibration import read_calibration
 from bioq.runs.folder import (
     RunConfig,
     has_history,
-    network_outline,
     read_config,
     read_history,
     read_members,
 )
 from bioq.runs.named import names_run, resolve_run
+from bioq.runs.network import network_outline
 
 _FIGURES = (".png", ".svg", ".pdf")
 _MODEL_HELP = f"Name of a model ({', '.join(PUBLISHED)}), or a run: {RUN_FORMS}."

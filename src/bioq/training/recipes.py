@@ -14,6 +14,7 @@ from bioq.dataset.batches import DataIn
 from bioq.forward import Precision
 from bioq.models import families as models
 from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, Start, TrainStrands
+from bioq.models.source import names_source
 from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Range, Share, check_types
 from bioq.training.keras import KerasRMSprop
 
@@ -120,7 +121,8 @@ class TrainConfig:
         """Return the name of the recipe: `recipe`, or the recipe that auto takes for a model."""
         if self.recipe != "auto":
             return self.recipe
-        small = models.family_named(model).small_recipe if model else "small"
+        is_family = model and not names_source(model)
+        small = models.family_named(model).small_recipe if is_family else "small"
         return small if train_windows < SMALL_WINDOWS else "large"
 
     def resolve(self, train_windows: int, model: str = "") -> Recipe:

@@ -54,7 +54,7 @@ class Source:
 
 def names_source(model: str) -> bool:
     """Return whether the name of a model names a file."""
-    return ":" in model or model.endswith(".py")
+    return model.endswith(".py") or ".py:" in model
 
 
 def read_source(model: str) -> Source:
@@ -62,12 +62,12 @@ def read_source(model: str) -> Source:
 
     Raises UsageError for another form, BioqError for a file that cannot be read.
     """
-    path, _, function = model.rpartition(":")
+    path, _, function = model.rpartition(":") if ":" in model else (model, "", "")
     file = Path(path)
     if file.suffix != ".py" or not function.isidentifier():
         raise UsageError(
-            f"model {shown(model)} is unknown; a network of your own is {FORM}, such as "
-            "my_net.py:build"
+            f"model {shown(model)}: expected {FORM}, the name of the function that builds the "
+            "network behind its file, such as my_net.py:build"
         )
     real = Path(os.path.realpath(file))  # a link that the user names is followed
     if not real.exists():
@@ -170,9 +170,17 @@ def _require_weights(network: nn.Module, call: str) -> None:
         raise BioqError(f"{call} returns a network without a weight that learns")
 
 
+_MODULE = "bioq_network_"
+
+
 def module_name(sha256: str) -> str:
     """Return the name of the module in `sys.modules` that an executed file is."""
-    return f"bioq_network_{sha256}"
+    return f"{_MODULE}{sha256}"
+
+
+def executed_modules() -> list[ModuleType]:
+    """Return the files that this process has executed, as modules."""
+    return [module for name, module in sys.modules.items() if name.startswith(_MODULE)]
 
 
 def _function(source: Source) -> Callable[..., Any]:

@@ -189,7 +189,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     # fused: one pass over the memory instead of a dozen. None lets PyTorch choose.
-    fused = True if weights[0].device.type in ("cpu", "cuda") else None
+    fused = True if learning[0].device.type in ("cpu", "cuda") else None
     return kind(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), fused=fused)
 
 

@@ -86,7 +86,7 @@ def checked_source(name: str, file: Path, content: bytes) -> Source:
 
 
 def build_from_source(source: Source, *, targets: int, window_bp: int) -> nn.Module:
-    """Execute a file, unless this process has done so, and build the network, on the CPU.
+    """Execute a file, unless this process has done so, and build the network.
 
     The network has random weights from PyTorch's global generator. Layers that get their sizes from
     their first input (nn.Lazy...) have got them. Its attribute `architecture` is the entry `model`
@@ -104,7 +104,6 @@ def build_from_source(source: Source, *, targets: int, window_bp: int) -> nn.Mod
             f"{call} returns a network with an attribute 'architecture', which is the name of one "
             "of BioQ's; give it another name"
         )
-    network.cpu()
     if any(is_lazy(weight) for weight in network.parameters()):
         modes = [(layer, layer.training) for layer in network.modules()]
         with torch.no_grad():
@@ -150,9 +149,10 @@ def _require_weights(network: nn.Module, call: str) -> None:
                 f"{type(weight).__name__}; expected tensors only"
             )
         allowed = KEPT_TYPES[:1] if name in parameters else KEPT_TYPES
-        if weight.dtype not in allowed or weight.is_meta:
-            found = "on the device 'meta'" if weight.is_meta else f"of type {weight.dtype}"
-            expected = ", ".join(str(kind) for kind in allowed)
+        if weight.dtype not in allowed or weight.device.type != "cpu":
+            found, expected = f"of type {weight.dtype}", ", ".join(map(str, allowed))
+            if weight.dtype in allowed:
+                found, expected = f"on the device '{weight.device}'", "the CPU"
             raise BioqError(
                 f"{call} returns a network whose {shown(name)} is {found}; expected {expected}"
             )

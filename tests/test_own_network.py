@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -464,3 +465,13 @@ def test_options_that_do_not_fit_are_refused(data: Path, run: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="model of type function; expected text"):
         bioq.train(data, tmp_path / "run", model=lambda targets, window_bp: None)  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
+
+
+def test_the_network_of_the_page_is_trained(data: Path, tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "own-network.md"
+    (text,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+    (tmp_path / "my_net.py").write_text(text)
+    command = ["train", str(data), "--model", f"{tmp_path / 'my_net.py'}:build"]
+    assert main([*command, "--out", str(tmp_path / "run"), *QUICK]) == 0
+    assert len(bioq.predict(tmp_path / "run", "A" * WINDOW_BP)) == 1
+    assert f"{len(text.splitlines())} lines of Python" in page.read_text()

@@ -232,7 +232,7 @@ def _weights(layer: nn.Module) -> int:
 
 
 def _axes(names: tuple[str, ...], shape: Shape) -> tuple[str, ...]:
-    """Return the names of the axes of an output; names for any output if theirs do not fit."""
+    """Return the names of the axes of an output; general names if these do not fit."""
     if len(names) == len(shape):
         return names
     by_axes = {1: ("unit",), 2: ("channel", "position"), 3: ("channel", "row", "column")}

@@ -34,6 +34,7 @@ import bioq
 from bioq import BioqError, TrainConfig, UsageError, dna
 from bioq.cli import main
 from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
+from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot
 from bioq.forward import predict_split
 from bioq.models.source import executed_modules
@@ -110,7 +111,8 @@ def test_predictions_are_those_of_the_file_in_pytorch(run: Path, data: Path) -> 
     assert (run / "network.py").read_bytes() == FILE.read_bytes()
     network, split = by_pytorch(run), open_dataset(data)["test"]
     assert not torch.equal(network.norm.running_mean, torch.zeros(8))  # type: ignore[operator]
-    windows = one_hot(torch.from_numpy(split.codes(range(len(split))))).float()
+    codes, _ = Batches(split, torch.device("cpu")).read_codes(torch.arange(len(split)))
+    windows = one_hot(codes).float()
     with torch.no_grad():
         both = [network(windows), network(windows.flip(1, 2))]
     expected = torch.stack(both).sigmoid().mean(0).numpy()

@@ -350,6 +350,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "device": Argument("cpu", device().refused, [torch.device("cpu")]),
                 "weights": choice("best"),
                 "calibrated": flag(True),
+                "trust": flag(False),
             },
             call=lambda **arguments: list(bioq.load(**arguments).state_dict().values()),
         ),

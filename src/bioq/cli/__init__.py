@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
@@ -86,9 +87,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
     by Ctrl-C, 143 terminated by SIGTERM."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
     debug = "--debug" in tokens
-    tokens = [token for token in tokens if token != "--debug"]
+    trust = "--trust" in tokens
+    tokens = [token for token in tokens if token not in ("--debug", "--trust")]
     try:
-        with stoppable():
+        with stoppable(), _trusting() if trust else nullcontext():
             _make_app(tokens)(
                 tokens, exit_on_error=False, print_error=False, result_action="return_value"
             )
@@ -114,6 +116,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
         line = _OUT_OF_MEMORY if _is_out_of_memory(error) else _unexpected_line(error)
         return _stop(line, BAD_INPUT, debug)
     return 0
+
+
+def _trusting() -> AbstractContextManager[None]:
+    from bioq.runs.trust import trusting
+
+    return trusting()
 
 
 _OUT_OF_MEMORY = "out of memory; try a smaller --batch-size, or --data-in disk"
@@ -193,7 +201,8 @@ With your own data, make a data set, train a model on it and evaluate the model:
     bioq train data --out run
     bioq evaluate run data
 
-Every command has --help. With --debug an error shows its traceback."""
+Every command has --help. With --debug an error shows its traceback. With --trust a run is read
+whose network is a Python file of its author: the file is executed (docs/own-network.md)."""
 
 
 def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) -> None:

@@ -62,8 +62,8 @@ def _row(name: str, folder: Path, licence: str, remedy: str) -> list[str]:
         members = read_members(folder, config)
     except BioqError:
         return [name, "", "", "", "", "", in_mb, "", f"damaged; {remedy}"]
-    model = ", ".join(dict.fromkeys(each.model["name"] for _, each in members))
-    model = f"{len(members)} x {model}" if members else config.model["name"]
+    model = ", ".join(dict.fromkeys(each.model_name for _, each in members))
+    model = f"{len(members)} x {model}" if members else config.model_name
     organism = GENOMES.get(config.genome_build, "").partition(",")[0]
     has_background = "yes" if (folder / BACKGROUND).exists() else "no"
     facts = [model, f"{config.model['targets']:,}", organism, config.genome_build, has_background]

@@ -1,5 +1,6 @@
 """`bioq summary`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,21 +12,22 @@ from bioq.errors import BioqError, UsageError, nearest
 from bioq.files import new_file, require_absent
 from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
+from bioq.models.source import FORM, build_from_source, names_source
 from bioq.models.summary import summarise
 from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.calibration import read_calibration
 from bioq.runs.folder import (
     RunConfig,
     has_history,
-    network_outline,
     read_config,
     read_history,
     read_members,
 )
 from bioq.runs.named import names_run, resolve_run
+from bioq.runs.network import named_source, network_outline
 
 _FIGURES = (".png", ".svg", ".pdf")
-_MODEL_HELP = f"Name of a model ({', '.join(PUBLISHED)}), or a run: {RUN_FORMS}."
+_MODEL_HELP = f"Name of a model ({', '.join(PUBLISHED)}), {FORM}, or a run: {RUN_FORMS}."
 
 
 def summary(
@@ -46,6 +48,7 @@ def summary(
 
         bioq summary bioq
         bioq summary danq --targets 399 --filters 64
+        bioq summary my_net.py:build --targets 12
         bioq summary run --out layers.png
 
     Parameters
@@ -63,20 +66,24 @@ def summary(
         if out.suffix not in _FIGURES:
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         require_absent(out, force=force)
-    if model not in PUBLISHED and not names_run(model):
+    if model not in PUBLISHED and not names_source(model) and not names_run(model):
         typed = nearest(model, PUBLISHED, most=1)
         raise BioqError(
             f"{model}: is not a model and no folder; expected {', '.join(PUBLISHED)}, or "
             + RUN_FORMS
             + (f"; did you mean {typed[0]}?" if typed else "")
         )
-    folder = Path(model) if model in PUBLISHED else resolve_run(model)
-    run = None if model in PUBLISHED else read_config(folder)
+    is_run = model not in PUBLISHED and not names_source(model)
+    folder = resolve_run(model) if is_run else Path(model)
+    run = read_config(folder) if is_run else None
     if run is not None and run.members and out is None:
         print_table(_members(folder, run))
         return
     if run is not None:
         network = network_outline(folder, run)
+    elif names_source(model):
+        source = named_source(model)
+        network = build_from_source(source, targets=targets, window_bp=window_bp or 1000)
     else:
         with torch.device("meta"):
             network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
@@ -84,21 +91,30 @@ def summary(
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")
-    if run is not None and run.published:
-        began = "weights of" if run.imported else "training started from"
-        licence = run.published["licence"]
-        ending = f", licence: {licence}" if licence else ""
-        print_line(f"{began} {run.published['title']}{ending}")
-    if run is not None and run.genome_build:
-        print_line(f"trained on the genome {run.genome_build}")
-    if run is not None and has_history(folder):
-        history: Any = read_history(folder).to_dict("records")
-        print_line(f"best epoch {best_epoch_text(history, run.select_by)}")
+    if run is not None:
+        for line in _origin(folder, run):
+            print_line(line)
     if out is not None:
         from bioq.plots.model import plot_architecture
 
         with new_file(out) as partial:
             plot_architecture(layers).savefig(partial, format=out.suffix[1:], dpi=150)
+
+
+def _origin(folder: Path, run: RunConfig) -> Iterator[str]:
+    """Yield lines about where the network and the weights of a run come from."""
+    if run.published:
+        began = "weights of" if run.imported else "training started from"
+        licence = run.published["licence"]
+        ending = f", licence: {licence}" if licence else ""
+        yield f"{began} {run.published['title']}{ending}"
+    if "source_sha256" in run.model:
+        yield f"network {run.model['name']}, SHA-256 {run.model['source_sha256']}"
+    if run.genome_build:
+        yield f"trained on the genome {run.genome_build}"
+    if has_history(folder):
+        history: Any = read_history(folder).to_dict("records")
+        yield f"best epoch {best_epoch_text(history, run.select_by)}"
 
 
 def _members(run: Path, config: RunConfig) -> list[list[str]]:
@@ -112,5 +128,5 @@ def _members(run: Path, config: RunConfig) -> list[list[str]]:
             epoch = best_epoch_text(history, member.select_by)
         calibration = read_calibration(folder)
         name = "no" if calibration is None else calibration.name
-        rows.append([folder.name, str(member.model["name"]), f"{weights:,}", epoch, name])
+        rows.append([folder.name, member.model_name, f"{weights:,}", epoch, name])
     return rows

@@ -15,6 +15,7 @@ from bioq.errors import BioqError, UsageError, nearest, short, some
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
+from bioq.models.source import FORM
 from bioq.options import flag_of
 from bioq.progress import say
 from bioq.runs.named import resolve_run
@@ -34,7 +35,9 @@ from bioq.training.train import run_training
 _MODEL_HELP = (
     f"{', '.join(PUBLISHED)} (docs/models.md), in the published sizes; or auto, which is "
     f"{DEFAULT_MODEL}: of these networks it had the best average precision on each data set on "
-    "which they were compared, from one peak file to 399 targets (docs/training.md)."
+    "which they were compared, from one peak file to 399 targets (docs/training.md); or "
+    f"{FORM}, a network of yours: a function (targets, window_bp) that returns a torch.nn.Module "
+    "(docs/own-network.md)."
 )
 
 
@@ -71,6 +74,7 @@ def train(
         bioq train yeast --out run
         bioq train yeast --out small --model deepsea --filters 64 --dense-units 128
         bioq train deepsea --out paper --model bioq --recipe bioq
+        bioq train yeast --out mine --model my_net.py:build
         bioq train yeast --out run --resume
         bioq train deepsea --out run --devices 8
         bioq train mine --from run --out tuned

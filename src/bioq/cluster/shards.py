@@ -17,6 +17,7 @@ from bioq.cluster.options import ClusterOptions
 from bioq.cluster.parts import Part, Parts, part_name
 from bioq.cluster.workers import Computed, Task, Worker, software
 from bioq.errors import BioqError, UsageError
+from bioq.models.source import executed_modules
 from bioq.progress import Advance, progress, say
 
 _AHEAD = 2
@@ -124,6 +125,8 @@ class _Pool:
         self._class = cluster.ray.remote(
             num_cpus=1, num_gpus=int(device == "cuda"), max_restarts=0, max_task_retries=0
         )(Worker)
+        for module in executed_modules():  # of a user's network: workers do not have its file
+            cluster.ray.cloudpickle.register_pickle_by_value(module)
         self._task = cluster.ray.put(task)
         self._slots = [self._start() for _ in range(size)]
         self._deaths_unopened = 0

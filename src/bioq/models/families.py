@@ -45,7 +45,7 @@ def family_of(network: nn.Module) -> Family | None:
 
 def first_convolution(network: nn.Module) -> nn.Conv1d:
     """Return the convolution that reads the bases: `Family.first_layer`, or the first `nn.Conv1d`
-    of a network that is not of `models`.
+    of 4 channels of a network that is not of `models`.
 
     Raises UsageError for a network without a convolution.
     """
@@ -54,11 +54,11 @@ def first_convolution(network: nn.Module) -> nn.Conv1d:
         layer: nn.Conv1d = network.get_submodule(family.first_layer)  # type: ignore[assignment]
         return layer
     convolutions = (layer for layer in network.modules() if isinstance(layer, nn.Conv1d))
-    first = next(convolutions, None)
+    first = next((layer for layer in convolutions if layer.weight.shape[1] == 4), None)
     if first is None:
         raise UsageError(
-            f"{type(network).__name__} has no nn.Conv1d, whose filters are needed here; use a "
-            "network with a convolution"
+            f"{type(network).__name__} has no nn.Conv1d of 4 channels, whose filters are needed "
+            "here; use a network with a convolution over the bases"
         )
     return first
 

@@ -11,6 +11,7 @@ from torch import nn
 from bioq.errors import UsageError
 from bioq.files.streams import is_stream
 from bioq.models.families import family_named, first_convolution
+from bioq.models.source import names_source
 from bioq.motifs import Motif, motifs_from
 
 # DanQ-JASPAR starts 525 of its 1,024 filters from motifs (Quang & Xie 2016). BioQ starts at most
@@ -38,7 +39,7 @@ def starting_motifs(name: str, motifs: str | None) -> list[Motif]:
     has any; "none" means random filters: an empty list.
     """
     if motifs is None:
-        published = family_named(name).motifs.get(name)
+        published = None if names_source(name) else family_named(name).motifs.get(name)
         return [] if published is None else published()
     if is_stream(Path(motifs)):
         raise UsageError(

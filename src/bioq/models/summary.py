@@ -1,7 +1,7 @@
 """The layers of a model: the shape of their outputs, their parameters and operations."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bioq.models.eval_mode import eval_mode
-from bioq.models.families import FAMILIES
+from bioq.models.families import FAMILIES, family_of
 from bioq.models.family import LayerKind, Shape
 from bioq.models.hard_lstm import HardLSTM
 
@@ -85,25 +85,46 @@ class Summary:
 
 
 def summarise(model: nn.Module) -> Summary:
-    """Pass one window of zeros through a model from `build_model` and describe every layer.
+    """Pass one window of zeros through the network of a run and describe every layer.
 
-    The model is not changed.
+    Of a network that is not of `models` the layers are those without layers of their own or, if
+    these are many, its parts; weights that belong to none of them are listed with the logits. The
+    model is not changed.
     """
     architecture: dict[str, Any] = model.architecture  # type: ignore[assignment]
     weight = next(model.parameters())
     windows = torch.zeros(1, 4, architecture["window_bp"], device=weight.device, dtype=weight.dtype)
     floor = architecture["sizes"].get("floor", 0.0)
-    tracer = _Tracer(windows.requires_grad_(), model.output, floor)
-    hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in model.named_children()]
+    is_known = family_of(model) is not None
+    tracer = _Tracer(windows.requires_grad_(), getattr(model, "output", None), floor, is_known)
+    parts = list(model.named_children() if is_known else _innermost(model))
+    if len(parts) > _MOST_LAYERS:
+        parts = list(model.named_children())
+    hooks = [part.register_forward_hook(tracer.hook(name)) for name, part in parts]
     try:
         with torch.enable_grad(), eval_mode(model):
             logits = model(windows)
     finally:
         for hook in hooks:
             hook.remove()
-    tracer.finish(logits)
+    total = sum(weight.numel() for weight in (*model.parameters(), *model.buffers()))
+    tracer.finish(logits, 0 if is_known else total)
     layers, targets = tuple(tracer.layers), architecture["targets"]
     return Summary(architecture["name"], architecture["window_bp"], targets, layers)
+
+
+_MOST_LAYERS = 40
+"""Layers of a network that is not of `models`, above which its parts are described instead."""
+
+
+def _innermost(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers, by name, that have weights themselves or no layer inside."""
+    for name, child in module.named_children():
+        weights = (*child.parameters(recurse=False), *child.buffers(recurse=False))
+        if weights or not any(True for _ in child.children()):
+            yield f"{prefix}{name}", child
+        else:
+            yield from _innermost(child, f"{prefix}{name}.")
 
 
 class _Tracer:
@@ -113,13 +134,17 @@ class _Tracer:
     are the first ones met on the way back. No gradient is computed.
     """
 
-    def __init__(self, windows: Tensor, output: nn.Module | Tensor, floor: float):
+    def __init__(
+        self, windows: Tensor, output: nn.Module | Tensor | None, floor: float, is_known: bool
+    ):
         self._relu = f"ReLU with floor {floor:g}" if floor else "ReLU"
         self.layers = [
             Layer("windows", "one-hot bases", ("base", "position"), tuple(windows.shape[1:]), 0, 0)
         ]
         self._windows = windows
         self._output = output
+        self._is_known = is_known
+        self._counted: set[nn.Module] = set()
         self._made_by: dict[Any, int] = {}
         """Operation that made the output of a layer -> number of the last such layer."""
 
@@ -127,9 +152,11 @@ class _Tracer:
         """Return the forward hook of the layer `name`."""
 
         def note(module: nn.Module, inputs: Any, output: Any) -> None:
-            result: Tensor = output[0] if isinstance(output, tuple) else output
-            kind = _OUTPUT if module is self._output else _kind_of(module)
-            sources = self._sources(*inputs)
+            result = output[0] if isinstance(output, tuple) else output
+            if not isinstance(result, Tensor):
+                return
+            kind = _OUTPUT if module is self._output else self._kind_of(module)
+            sources = self._sources(*inputs) or (len(self.layers) - 1,)
             given = self.layers[sources[0]]
             if isinstance(module, nn.ReLU):
                 self.layers[sources[0]] = replace(given, kind=f"{given.kind}, {self._relu}")
@@ -138,30 +165,44 @@ class _Tracer:
             layer = Layer(
                 name,
                 kind.text(module),
-                kind.axes[-len(shape) :] if kind.axes else given.axes,
+                _axes(kind.axes[-len(shape) :] if kind.axes else given.axes, shape),
                 shape,
-                sum(weight.numel() for weight in (*module.parameters(), *module.buffers())),
+                0 if module in self._counted else _weights(module),
                 kind.flops(module, given.output, shape),
                 sources,
             )
-            self._made_by[result.grad_fn] = len(self.layers)
+            self._counted.add(module)
+            if result.grad_fn is not None:
+                self._made_by[result.grad_fn] = len(self.layers)
             self.layers.append(layer)
 
         return note
 
-    def finish(self, logits: Tensor) -> None:
-        """Add the layer `logits` if several layers are added to it."""
+    def finish(self, logits: Tensor, total: int) -> None:
+        """Add the layer `logits` if several layers are added to it, or if more than the layers'
+        weights, `total`, are in the network."""
         sources = self._sources(logits)
-        if len(sources) > 1:
+        others = max(total - sum(layer.parameters for layer in self.layers), 0)
+        if len(sources) > 1 or others:
+            kind = "weighted sum" if self._is_known else "computed from these"
             shape = tuple(logits.shape[1:])
-            self.layers.append(Layer("logits", "weighted sum", ("target",), shape, 0, 0, sources))
+            sources = sources or (len(self.layers) - 1,)
+            self.layers.append(Layer("logits", kind, ("target",), shape, others, 0, sources))
 
-    def _sources(self, *tensors: Tensor) -> tuple[int, ...]:
+    def _kind_of(self, layer: nn.Module) -> LayerKind:
+        """Return the description of a layer's class, or of the nearest class that it inherits
+        from."""
+        kinds = _KINDS if self._is_known else {**_KINDS, nn.Linear: _DENSE}
+        return kinds[next((kind for kind in type(layer).__mro__ if kind in kinds), nn.Module)]
+
+    def _sources(self, *tensors: object) -> tuple[int, ...]:
         """Return the numbers of the layers that tensors come from, ascending."""
         found: set[int] = set()
         seen: set[Any] = set()
         waiting: list[Any] = [
-            0 if tensor is self._windows else tensor.grad_fn for tensor in tensors
+            0 if tensor is self._windows else tensor.grad_fn
+            for tensor in tensors
+            if isinstance(tensor, Tensor)
         ]
         while waiting:
             node = waiting.pop()
@@ -186,15 +227,23 @@ def shape_text(layer: Layer) -> str:
     return " x ".join(parts)
 
 
-def _kind_of(layer: nn.Module) -> LayerKind:
-    """Return the description of a layer's class, or of the nearest class that it inherits from."""
-    classes = (kind for kind in type(layer).__mro__ if kind in _KINDS)
-    return _KINDS[next(classes, nn.Module)]
+def _weights(layer: nn.Module) -> int:
+    return sum(weight.numel() for weight in (*layer.parameters(), *layer.buffers()))
+
+
+def _axes(names: tuple[str, ...], shape: Shape) -> tuple[str, ...]:
+    """Return the names of the axes of an output; general names if these do not fit."""
+    if len(names) == len(shape):
+        return names
+    by_axes = {1: ("unit",), 2: ("channel", "position"), 3: ("channel", "row", "column")}
+    return by_axes.get(len(shape)) or tuple(f"axis-{number}" for number in range(len(shape)))
 
 
 def _lstm_text(layer: nn.LSTM | HardLSTM) -> str:
     layers = "1 layer" if layer.num_layers == 1 else f"{layer.num_layers} layers"
     gates = ", hard gates" if isinstance(layer, HardLSTM) else ""
+    if isinstance(layer, nn.LSTM) and not layer.bidirectional:
+        return f"LSTM, {layers} of {layer.hidden_size}"
     return f"bidirectional LSTM, {layers} of 2 x {layer.hidden_size}{gates}"
 
 
@@ -228,3 +277,5 @@ _KINDS: Mapping[type[nn.Module], LayerKind] = {
 }
 _OUTPUT = LayerKind(lambda _: "dense", ("position", "target"), _dense_flops)
 """The last layer, `output` in every model."""
+_DENSE = LayerKind(lambda _: "dense", ("position", "unit"), _dense_flops)
+"""A dense layer of a network that is not of `models`."""

@@ -1,5 +1,6 @@
 """Figures of a model: its layers with their shapes, and the parameters of every layer."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -238,10 +239,9 @@ def _block_size(layer: Layer, steps: Sequence[Layer]) -> tuple[float, float]:
 def _channels_positions(layer: Layer) -> tuple[int, int]:
     lengths = dict(zip(layer.axes, layer.output, strict=True))
     positions = lengths.pop("position", 1)
-    if len(lengths) > 1:  # units of every target
+    if len(lengths) > 1 and "target" in lengths:  # units of every target
         positions = lengths.pop("target")
-    (channels,) = lengths.values()
-    return channels, positions
+    return math.prod(lengths.values()), positions
 
 
 def _colour(layer: Layer) -> str:

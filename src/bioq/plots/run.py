@@ -142,7 +142,7 @@ def figure_of_model(summary: Summary) -> Drawn:
 
 def settings(run: Path, config: RunConfig) -> list[tuple[str, str]]:
     """Return the settings of the run's training, as (name, value) rows of text."""
-    rows = [("model", str(config.model["name"]))]
+    rows = [("model", config.model_name)]
     if config.members:
         rows.append(("members", ", ".join(entry["name"] for entry in config.members)))
     if has_history(run):

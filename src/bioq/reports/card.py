@@ -13,6 +13,7 @@ from shlex import quote
 from bioq.errors import BioqError, UsageError, counted, some
 from bioq.files import new_file
 from bioq.files.inside import kept_file, read_kept
+from bioq.models.source import names_source
 from bioq.options import of_type, text
 from bioq.progress import say
 from bioq.reports.card_sections import Described, described, plain, sections
@@ -114,7 +115,7 @@ def _write(folder: Path, card: str) -> None:
 def _new(run: Described, licence: str | None) -> str:
     """Return a new card."""
     build = [run.config.genome_build] if run.config.genome_build else []
-    tags = ["biology", "genomics", "dna", "chromatin", *run.models, *build]
+    tags = ["biology", "genomics", "dna", "chromatin", *_of_bioq(run), *build]
     front = ["---", *_licence_lines(licence), "library_name: bioq", "tags:"]
     front += [f"- {json.dumps(tag)}" for tag in tags]
     return "\n".join(
@@ -132,6 +133,11 @@ def _new(run: Described, licence: str | None) -> str:
             "",
         ]
     )
+
+
+def _of_bioq(run: Described) -> list[str]:
+    """Return the names of the networks that are BioQ's."""
+    return [name for name in run.models if not names_source(name)]
 
 
 def _licence_lines(licence: str | None) -> list[str]:

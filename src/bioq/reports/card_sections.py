@@ -21,6 +21,7 @@ from bioq.runs.calibration import read_calibration
 from bioq.runs.folder import (
     BACKGROUND,
     BEST,
+    NETWORK,
     RunConfig,
     has_history,
     read_config,
@@ -28,6 +29,7 @@ from bioq.runs.folder import (
     read_members,
     read_targets,
 )
+from bioq.runs.network import kept_source
 from bioq.runs.weights import weights_sha256
 from bioq.variants import read_background, run_background
 
@@ -78,7 +80,7 @@ def sections(run: Described) -> str:
 
 
 def _summary(run: Described) -> Iterator[str]:
-    config, names = run.config, ", ".join(f"`{name}`" for name in run.models)
+    config, names = run.config, ", ".join(f"`{_code(name)}`" for name in run.models)
     what = f"The mean of {len(run.members)} networks ({names})" if config.members else names
     if config.imported:
         what = f"{plain(config.imported['title'])} ({names})"
@@ -107,6 +109,13 @@ def _use(run: Described) -> Iterator[str]:
         "`hf:OWNER/NAME`. `bioq --help` lists every command; in Python, `bioq.load` and "
         "`bioq.predict`."
     )
+    if any("source_sha256" in config.model for _, config in run.members):
+        yield ""
+        yield (
+            f"The network is not one of BioQ's: it is the Python file `{NETWORK}`, which BioQ "
+            "executes. Read it; then add `--trust` to the first command, or call "
+            "`bioq.load(run, trust=True)`."
+        )
 
 
 def _origin(run: Described) -> Iterator[str]:
@@ -313,13 +322,19 @@ def _weights(run: Described) -> Iterator[str]:
     yield "## Weights"
     yield ""
     rows = [
-        (
-            f"`{_code(str((folder / BEST).relative_to(run.folder)))}`",
-            f"`{weights_sha256(folder)}`",
-        )
-        for folder, _ in run.members
+        (f"`{_code(str((folder / name).relative_to(run.folder)))}`", f"`{sha256}`")
+        for folder, config in run.members
+        for name, sha256 in _checksums(folder, config)
     ]
     yield from markdown_table([("file", "SHA-256"), *rows])
+
+
+def _checksums(folder: Path, config: RunConfig) -> Iterator[tuple[str, str]]:
+    """Yield the names and SHA-256 of the files that make the network of a run."""
+    yield BEST, weights_sha256(folder)
+    source = kept_source(folder, config)
+    if source is not None:
+        yield NETWORK, source.sha256
 
 
 def _wrapped(line: str) -> str:

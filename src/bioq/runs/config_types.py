@@ -13,12 +13,14 @@ from bioq.options import AtLeastZero, Range, TargetCount, WindowBp
 
 
 class ModelEntry(TypedDict):
-    """The arguments of `build_model`."""
+    """The arguments of `build_model`, or those of `models.source`."""
 
     name: Line
     targets: TargetCount
     window_bp: WindowBp
     sizes: ModelSizes
+    source_sha256: NotRequired[Line]
+    """Of the file NETWORK, of a network that is not one of BioQ's."""
 
 
 class TrainingEntry(TypedDict):

@@ -26,6 +26,7 @@ from bioq.runs.folder import (
     HISTORY,
     MEMBERS,
     MOST_MEMBERS,
+    NETWORK,
     read_config,
     read_targets,
     refuse_ensemble,
@@ -36,8 +37,8 @@ from bioq.runs.origin import origin_of
 from bioq.runs.trained_model import TrainedModel, load
 from bioq.runs.weights import weights_sha256
 
-_COPIED = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, HISTORY)
-"""The files of a member; a run may lack the last two."""
+_COPIED = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, HISTORY, NETWORK)
+"""The files of a member; a run may lack the last three."""
 _SEVERAL = "several data sets"
 """The name and the fingerprint of the data set of an ensemble whose members have different ones."""
 

@@ -28,14 +28,19 @@ from bioq.runs.folder import (
     CONFIG,
     HISTORY,
     MEMBERS,
+    NETWORK,
     read_config,
     read_members,
     read_targets,
 )
+from bioq.runs.network import kept_source
 from bioq.runs.origin import RECORD, Origin, origin_of, write_origin
 from bioq.runs.sites import Listing, RemoteFile, listing_of
 
-_FILES = (CONFIG, TARGETS, BEST, CALIBRATION_FILE, BACKGROUND, HISTORY, "README.md", "LICENSE*")
+_FILES = (
+    *(CONFIG, TARGETS, BEST, CALIBRATION_FILE, BACKGROUND, HISTORY, NETWORK),
+    *("README.md", "LICENSE*"),
+)
 """What is downloaded of a run, and of a member of an ensemble: what commands read, and what people
 read. The state of a training is not."""
 _OF_EVALUATION = ("metrics.json", "per_target.tsv", "curves.csv", "calibration.csv")
@@ -166,12 +171,14 @@ def _files_of_run(address: Address, names: Sequence[str]) -> Mapping[str, str]:
 
 
 def _read_all(run: Path) -> None:
-    """Read what says which run this is, and its targets; weights are read when they are used."""
+    """Read what says which run this is, its targets and the checksum of a network of its author's,
+    which is not executed; weights are read when they are used."""
     config = read_config(run)
     read_targets(run, config)
     members = read_members(run, config)
-    for folder in [folder for folder, _ in members] or [run]:
+    for folder, of_folder in members or [(run, config)]:
         require_kept(folder, BEST, "expected the weights of a run")
+        kept_source(folder, of_folder)
 
 
 def _require_run(address: Address, partial: Path, read: Callable[[Path], Any]) -> None:

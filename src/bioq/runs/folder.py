@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset
@@ -30,7 +29,6 @@ from bioq.files.numbers import read_numbers
 from bioq.files.typed import record, repeated
 from bioq.genome import Genome
 from bioq.genome.builds import build_of, different_genomes, lengths_in
-from bioq.models import build_from_architecture
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
@@ -47,6 +45,8 @@ BEST = "model.safetensors"
 LAST = "last.safetensors"
 HISTORY = "history.csv"
 STATE = "resume/state.safetensors"
+NETWORK = "network.py"
+"""The file of the network, if it is not one of BioQ's (`runs.network`)."""
 MEMBERS = "members"
 """The folder of the run folders that an ensemble averages."""
 BACKGROUND = "background.npz"
@@ -60,7 +60,7 @@ SEEN_SPLITS = ("train", "valid")
 FOLDER_KIND = FolderKind(
     CONFIG,
     (
-        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, BACKGROUND, MEMBERS),
+        *(BEST, LAST, HISTORY, TARGETS, CALIBRATION_FILE, BACKGROUND, MEMBERS, NETWORK),
         *(STATE.split("/")[0], "evaluation", "evaluation-*", "tensorboard"),
     ),
 )
@@ -71,7 +71,8 @@ class RunConfig:
     """The content of `config.json`."""
 
     model: Mapping[str, Any]
-    """The architecture: the arguments of `build_model`."""
+    """The architecture: the arguments of `build_model`; of a network that is not BioQ's also
+    `source_sha256`, of its file."""
     training: Mapping[str, Any]
     """The whole recipe, and the options of the training."""
     data: Mapping[str, Any]
@@ -90,6 +91,12 @@ class RunConfig:
         """The `title`, `citation` and `licence` of the published weights that a run has or started
         from; None without."""
         return self.imported or self.started_from
+
+    @property
+    def model_name(self) -> str:
+        """The name of the network; of one that is not BioQ's with the checksum of its file."""
+        sha256 = self.model.get("source_sha256")
+        return f"{self.model['name']}" + (f" (SHA-256 {sha256[:12]})" if sha256 else "")
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -138,9 +145,11 @@ def create_run(
     model: Mapping[str, Any],
     training: Mapping[str, Any],
     data: Dataset,
+    network: bytes | None = None,
     force: bool = False,
 ) -> None:
-    """Make a run folder with `config.json` and `targets.tsv`.
+    """Make a run folder with `config.json`, `targets.tsv` and, if the network is not one of BioQ's,
+    its file.
 
     Raises BioqError if `run` exists, unless it is a run and `force` replaces it.
     """
@@ -168,6 +177,8 @@ def create_run(
     }
     with new_folder(run, replaces=FOLDER_KIND if force else None) as folder:
         write_target_table(data.targets, folder / TARGETS)
+        if network is not None:
+            (folder / NETWORK).write_bytes(network)
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -214,7 +225,7 @@ def files_of_run(run: str | Path) -> list[Path]:
     """Return the files of a run that a command reads, whether they exist or not, and those of an
     ensemble's members that exist."""
     run = Path(run)
-    names = (CONFIG, TARGETS, BEST, LAST, HISTORY, STATE, CALIBRATION_FILE)
+    names = (CONFIG, TARGETS, BEST, LAST, HISTORY, STATE, CALIBRATION_FILE, NETWORK)
     members = (file for name in names for file in run.glob(f"{MEMBERS}/*/{name}"))
     return [*(run / name for name in names), *members]
 
@@ -287,19 +298,6 @@ def read_config(run: str | Path) -> RunConfig:
     if name in ("", ".", "..") or "/" in name:
         raise BioqError(f"{file}: data.name is {shown(name)}, expected a folder's name; {REMEDY}")
     return record(RunConfig, config)
-
-
-def network_outline(run: str | Path, config: RunConfig) -> nn.Module:
-    """Return the network of a run on PyTorch's device "meta": its layers, without weights.
-
-    Raises BioqError if this version of BioQ cannot build it, UsageError for an ensemble.
-    """
-    refuse_ensemble(run, config, "it has no network of its own; name the folder of a member")
-    try:
-        with torch.device("meta"):
-            return build_from_architecture(config.model)
-    except BioqError as error:
-        raise BioqError(f"{Path(run) / CONFIG}: {error}") from error
 
 
 def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:

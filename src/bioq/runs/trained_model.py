@@ -25,12 +25,13 @@ from bioq.runs.folder import (
     BEST,
     LAST,
     RunConfig,
-    network_outline,
     read_config,
     read_members,
     read_targets,
 )
 from bioq.runs.named import resolve_run
+from bioq.runs.network import network_outline
+from bioq.runs.trust import trusting
 from bioq.runs.weights import fingerprint, load_weights, weights_checksum, weights_sha256
 
 _WEIGHTS = {"best": BEST, "last": LAST}
@@ -116,8 +117,12 @@ def load(
     device: str | torch.device = "cpu",
     weights: str = "best",
     calibrated: bool = True,
+    trust: bool = False,
 ) -> TrainedModel:
     """Return the trained model of a run folder, in eval mode.
+
+    The network of a run may be a Python file of its author (docs/own-network.md), which is executed
+    only if you trust it: if you trained the run, or with `trust`, once for this file.
 
     `weights` is "best" (by validation) or "last", which has no calibration and which an ensemble
     does not have. The calibration of a run is not used if it was fitted to other weights, which a
@@ -128,11 +133,13 @@ def load(
     not have.
     """
     one_of("weights", weights, tuple(_WEIGHTS))
-    of_type("calibrated", calibrated, bool, "True or False")
+    for name, flag in {"calibrated": calibrated, "trust": trust}.items():
+        of_type(name, flag, bool, "True or False")
     run, device = resolve_run(run), choose_device(device)
     config = read_config(run)
     targets = read_targets(run, config)
-    network = _load_network(run, config, targets, weights)
+    with trusting(trust):
+        network = _load_network(run, config, targets, weights)
     calibration = None
     if calibrated and weights == "best":
         without = TrainedModel(network, targets=targets, config=config)

@@ -37,7 +37,14 @@ _REMEDY = "restore it or train again"
 MOST_HEADER_BYTES = 1 << 24
 """Bytes of the names, shapes and text in a safetensors file: those of 100,000 tensors, or of the
 history of 40,000 epochs."""
-_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+_DTYPES = {
+    torch.float32: "F32",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Each of `models.source.KEPT_TYPES` -> its name in a file."""
 _HALF = "F16"
 
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -116,10 +123,11 @@ def save_tensors(
 ) -> None:
     """Write named tensors and text as one safetensors file with a checksum, in one step.
 
+    A tensor that shares its memory with another, as tied weights do, is written under each name.
     Raises BioqError if the file cannot be written.
     """
     file.parent.mkdir(exist_ok=True)
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = _apart(tensors)
     metadata = dict(metadata or {})
     metadata[_CHECKSUM] = tensors_checksum(on_cpu, metadata)
     with new_file(file) as partial:
@@ -127,6 +135,18 @@ def save_tensors(
             save_file(on_cpu, partial, metadata)
         except SafetensorError as error:  # safetensors raises it on a full disk
             raise BioqError(f"{file}: could not be written: {error}") from error
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU, contiguous, of which no two share their memory."""
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        on_cpu = tensor.detach().cpu().contiguous()
+        address = on_cpu.untyped_storage().data_ptr()
+        apart[name] = on_cpu.clone() if address in seen else on_cpu
+        seen.add(address)
+    return apart
 
 
 def read_tensors(

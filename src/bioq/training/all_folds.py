@@ -132,6 +132,8 @@ def _as_started(data: Dataset, out: Path, request: TrainingRequest) -> TrainingR
     fold = Fold(1, data.folds)
     plan = plan_to_resume(first, replace(request, fold=str(fold)), data.fold(1))
     options, default = plan.options(), TrainingRequest().options()
+    if plan.network is not None:  # by the copy of the first fold, which cannot have changed
+        options["model"] = f"{plan.network.file}:{plan.network.function}"
     if plan.source is not None:  # its run decides the network, which no option may name
         options |= {name: default[name] for name in ("model", *asdict(ModelSizes()))}
     return request_from_options(options)

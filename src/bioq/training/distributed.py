@@ -107,6 +107,16 @@ class Ranks:
                 distributed.recv(torch.from_numpy(rows), rank)
         return gathered
 
+    def share_buffers(self, network: nn.Module) -> None:
+        """Copy the buffers of the first rank's network, such as the means of BatchNorm over its
+        windows, into the network of every rank."""
+        if self.is_alone:
+            return
+        for buffer in network.buffers():
+            of_first = buffer.cpu()
+            distributed.broadcast(of_first, 0)
+            buffer.copy_(of_first)
+
     def first(self, function: Callable[[], Result]) -> Result:
         """Run a function on rank 0 and return its result on every rank. A BioqError that it raises
         is raised on every rank, see `agreed`."""

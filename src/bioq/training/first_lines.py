@@ -6,9 +6,12 @@ from bioq.dataset import Dataset, LabelKinds, label_kinds
 from bioq.errors import counted
 from bioq.models import ModelSizes
 from bioq.models.recipe import Recipe
+from bioq.models.source import Source
 from bioq.progress import say
 from bioq.runs.best_epoch import LOSS
-from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest, count_weights
+from bioq.runs.folder import NETWORK
+from bioq.training.pace import count_weights
+from bioq.training.plan import AUTO, MEASURED_WINDOWS, Plan, TrainingRequest
 
 _SHOWN = 3
 
@@ -29,6 +32,8 @@ def say_first_lines(request: TrainingRequest, plan: Plan, data: Dataset) -> None
     train.require_both("there is nothing to learn from")
     if request.model == AUTO and request.from_run is None:
         say(default_model_note(plan))
+    if plan.network is not None:
+        say(network_note(plan.network, plan.recipe))
     for line in warnings_of_training(train):
         say(f"warning: {line}")
     for line in few_positives(data):
@@ -51,6 +56,15 @@ def default_model_note(plan: Plan) -> str:
         f"model {plan.model} ({weights:,} weights), the default for {windows:,} windows and "
         f"{counted(plan.data.targets, 'target')}{measured}; --model bioq trains BioQ as published "
         f"({published:,} weights)"
+    )
+
+
+def network_note(source: Source, recipe: Recipe) -> str:
+    """Return the line about a network that is not one of BioQ's."""
+    start = "" if recipe.output_bias else "; its outputs start at one half"
+    return (
+        f"network {source.name}, SHA-256 {source.sha256[:12]}...; the run keeps it as {NETWORK}"
+        f"{start}"
     )
 
 

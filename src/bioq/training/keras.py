@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bioq.models.hard_lstm import HardLSTM
+
 CONVOLUTION_RANGE = 0.05
 """Weights of a one-dimensional convolution start within this distance of 0: that Keras has
 `uniform` there, and not Glorot's range."""
@@ -40,7 +42,7 @@ def start_as_keras(network: nn.Module) -> None:
             nn.init.uniform_(weights["weight"], -CONVOLUTION_RANGE, CONVOLUTION_RANGE)
         elif isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(weights["weight"])
-        elif not any(name.startswith("weight_hh") for name in weights):
+        elif not isinstance(layer, nn.LSTM | HardLSTM):
             continue
         for name, weight in weights.items():
             if name.startswith("bias"):

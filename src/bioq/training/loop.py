@@ -316,6 +316,7 @@ class TrainingLoop:
             started = time.monotonic()
             try:
                 with self.stop.at_once():
+                    self.ranks.share_buffers(self.state.validated)
                     probability = self.validation.predict(self.state.validated)
                     row = self.ranks.first(lambda: self._row(probability))  # noqa: B023 called here
             except BaseException:  # a library may raise its own error in place of Stopped

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from bioq.models import ModelSizes
+from bioq.errors import BioqError
+from bioq.models import ModelSizes, build_model
 from bioq.progress import duration
-from bioq.training.plan import DEFAULT_MODEL, Plan, count_weights
+from bioq.training.plan import DEFAULT_MODEL, DataFacts, Plan
 
 LONG_S = 30 * 60
 """A training that is expected to take longer than this gets advice."""
@@ -80,11 +81,26 @@ class Pace:
         return " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
 
 
+def count_weights(facts: DataFacts, model: str, sizes: ModelSizes) -> int:
+    """Return the number of weights of a model of BioQ's for a data set; 0 if its layers do not fit
+    into the windows."""
+    try:
+        with torch.device("meta"):
+            network = build_model(
+                model, targets=facts.targets, window_bp=facts.window_bp, sizes=sizes
+            )
+    except BioqError:
+        return 0
+    return sum(weight.numel() for weight in network.parameters())
+
+
 def _smaller(plan: Plan) -> list[str]:
     """Return how to get the default model, if the plan's model is much larger."""
+    if plan.source is not None or plan.network is not None:
+        return []
     weights = count_weights(plan.data, plan.model, plan.sizes)
     of_default = count_weights(plan.data, DEFAULT_MODEL, ModelSizes())
-    if plan.source is not None or weights < _MUCH_LARGER * of_default or not of_default:
+    if weights < _MUCH_LARGER * of_default or not of_default:
         return []
     return [
         f"the default model (omit --model and its sizes: {DEFAULT_MODEL}, {of_default:,} weights "

@@ -9,28 +9,29 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bioq.dataset import Dataset
 from bioq.dataset.folds import parse_fold, require_fold
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.files import real
 from bioq.files.typed import fields_in, record, require_types
-from bioq.models import ModelSizes, build_model
+from bioq.models import ModelSizes
 from bioq.models.recipe import Recipe
+from bioq.models.source import Source, names_source
 from bioq.options import FLAG, annotations, check_types, flag_of, wrong_values
 from bioq.runs.folder import (
     CONFIG,
     RunConfig,
-    network_outline,
     read_config,
     read_targets,
     refuse_ensemble,
     require_window_bp,
 )
+from bioq.runs.network import kept_source, named_source, network_outline
 from bioq.runs.origin import origin_of
+from bioq.runs.trust import require_trust
 from bioq.runs.weights import weights_sha256
+from bioq.training.own_network import recipe_of_network, require_same_source
 from bioq.training.recipes import RUNTIME_OPTIONS, TrainConfig, fine_tuning
 
 AUTO = "auto"
@@ -54,7 +55,8 @@ class TrainingRequest:
     """The caller's options of a training; None leaves a choice to BioQ."""
 
     model: str = AUTO
-    """A name of `bioq.models.families.PUBLISHED`, or AUTO: `DEFAULT_MODEL`."""
+    """A name of `bioq.models.families.PUBLISHED`, AUTO: `DEFAULT_MODEL`, or the file and function
+    of a network (`models.source.FORM`)."""
     sizes: ModelSizes = field(default_factory=ModelSizes)
     motifs: str | None = None
     """Motifs to start the filters from, see `models.motif_start.starting_motifs`."""
@@ -74,6 +76,12 @@ class TrainingRequest:
             raise UsageError(
                 "--freeze without --from: random layers would stay random; "
                 "name the run whose layers are to be kept"
+            )
+        sizes = [flag_of(name) for name, size in asdict(self.sizes).items() if size is not None]
+        if sizes and names_source(self.model):
+            raise UsageError(
+                f"{', '.join(sizes)} with --model {self.model}: the sizes of your network are in "
+                "its file; change them there"
             )
         if self.from_run is not None:
             model = None if self.model == AUTO else self.model
@@ -189,6 +197,8 @@ class Plan:
     data: DataFacts
     fold: str | None = None
     """The fold that is tested, of a data set with folds."""
+    network: Source | None = None
+    """The file of a network that is not one of BioQ's; the run keeps it."""
 
     def __post_init__(self) -> None:
         if self.fold is not None:
@@ -230,19 +240,6 @@ class Plan:
         }
 
 
-def count_weights(facts: DataFacts, model: str, sizes: ModelSizes) -> int:
-    """Return the number of weights of a model for a data set; 0 if its layers do not fit into the
-    windows."""
-    try:
-        with torch.device("meta"):
-            network = build_model(
-                model, targets=facts.targets, window_bp=facts.window_bp, sizes=sizes
-            )
-    except BioqError:
-        return 0
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     """Return the plan of a new run.
 
@@ -250,20 +247,27 @@ def make_plan(request: TrainingRequest, data: Dataset) -> Plan:
     another length.
     """
     facts, config = _facts_of(data), request.config
-    model, sizes, source = request.model, request.sizes, None
+    model, sizes, source, network = request.model, request.sizes, None, None
     if model == AUTO:
         model = DEFAULT_MODEL
+    elif names_source(model):
+        network = named_source(model)
+        model = network.name
     if request.from_run is not None:
         folder = real(request.from_run)
         stored = read_config(folder)
-        source = _source_run(folder, stored, data)
+        source, network = _source_run(folder, stored, data), kept_source(folder, stored)
         model, sizes = stored.model["name"], ModelSizes(**stored.model["sizes"])
         config = fine_tuning(config, freeze=request.freeze)
     recipe = config.resolve(facts.train_windows, model)
     if source is None and "valid" in data and len(data["valid"]):
         recipe = config.with_enough_steps(recipe, facts.train_windows, model)
     fold = None if data.chosen is None else str(data.chosen)
-    return Plan(model, sizes, request.motifs, source, request.freeze, config, recipe, facts, fold)
+    if network is not None:
+        recipe = recipe_of_network(network, recipe, config, facts)
+    return Plan(
+        model, sizes, request.motifs, source, request.freeze, config, recipe, facts, fold, network
+    )
 
 
 def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
@@ -283,6 +287,11 @@ def plan_to_resume(run: Path, request: TrainingRequest, data: Dataset) -> Plan:
         )
     plan = _recorded_plan(run, stored, _facts_of(data))
     default, requested, used = TrainingRequest().options(), request.options(), plan.options()
+    if plan.network is not None:
+        require_trust(plan.network)
+        if names_source(request.model):
+            require_same_source(run, plan.network, requested["model"])
+            requested["model"] = plan.model
     changed = [name for name in requested if requested[name] not in (default[name], used[name])]
     changed = [name for name in changed if name not in RUNTIME_OPTIONS]
     if changed:
@@ -382,6 +391,7 @@ def _recorded_plan(run: Path, stored: RunConfig, facts: DataFacts) -> Plan:
         recipe = replace(recipe, **fields_in(Recipe, {**_RECIPE_OF_OLD_RUNS, **stored.recipe}))
         require_types(options["from"], SourceRun | None, run / CONFIG, _REMEDY, at="training.from")
         source = None if options["from"] is None else record(SourceRun, options["from"])
-        return Plan(source=source, recipe=recipe, data=facts, **choices)
+        network = kept_source(run, stored)
+        return Plan(source=source, recipe=recipe, data=facts, network=network, **choices)
     except UsageError as error:
         raise BioqError(f"{run / CONFIG}: records {error}; {_REMEDY}") from error

@@ -10,7 +10,6 @@ import torch
 from bioq.dataset import Dataset, open_dataset
 from bioq.dataset.folds import ALL, fold_folder
 from bioq.errors import counted
-from bioq.models import build_model
 from bioq.models.device import choose_device
 from bioq.models.families import complete_sizes
 from bioq.models.recipe import Recipe
@@ -31,6 +30,7 @@ from bioq.training.plan import (
     plan_to_resume,
 )
 from bioq.training.recipes import RECIPES
+from bioq.training.start import new_network
 from bioq.training.train import fold_wanted, make_loop, open_data
 
 _MEASURED_S = 3.0
@@ -87,9 +87,7 @@ def preview(
         plan = make_plan(request, data)
         say_first_lines(request, plan, data)
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as empty:
-        network = build_model(
-            plan.model, targets=plan.data.targets, window_bp=plan.data.window_bp, sizes=plan.sizes
-        )
+        network = new_network(plan)
         folder = run if resume and run is not None else Path(empty)  # without a checkpoint
         loop = make_loop(plan, network, data, folder, ranks, later_folds)
         facts = [*_facts(plan, data, loop), *_estimates(loop, resume, run)]
@@ -196,7 +194,7 @@ def _options(
     name = plan.config.recipe_name(plan.data.train_windows, plan.model)
     of_recipe = "auto" if plan.config.recipe == "auto" else origins.get("recipe", "given")
     rows = [("--model", plan.model, model)]
-    sizes = asdict(complete_sizes(plan.model, plan.sizes))
+    sizes = {} if plan.network else asdict(complete_sizes(plan.model, plan.sizes))
     rows += [row(size, value, of_model) for size, value in sizes.items()]
     rows += [
         *([row("fold", plan.fold, "default")] if plan.fold else []),

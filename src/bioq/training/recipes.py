@@ -14,6 +14,7 @@ from bioq.dataset.batches import DataIn
 from bioq.forward import Precision
 from bioq.models import families as models
 from bioq.models.recipe import SMALL, Optimizer, Recipe, Schedule, SelectBy, Start, TrainStrands
+from bioq.models.source import names_source
 from bioq.options import AtLeastOne, AtLeastZero, NotNegative, Positive, Range, Share, check_types
 from bioq.training.keras import KerasRMSprop
 
@@ -120,7 +121,8 @@ class TrainConfig:
         """Return the name of the recipe: `recipe`, or the recipe that auto takes for a model."""
         if self.recipe != "auto":
             return self.recipe
-        small = models.family_named(model).small_recipe if model else "small"
+        is_family = model and not names_source(model)
+        small = models.family_named(model).small_recipe if is_family else "small"
         return small if train_windows < SMALL_WINDOWS else "large"
 
     def resolve(self, train_windows: int, model: str = "") -> Recipe:
@@ -187,7 +189,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(groups, lr=recipe.learning_rate, alpha=0.9)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     # fused: one pass over the memory instead of a dozen. None lets PyTorch choose.
-    fused = True if weights[0].device.type in ("cpu", "cuda") else None
+    fused = True if learning[0].device.type in ("cpu", "cuda") else None
     return kind(groups, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), fused=fused)
 
 

@@ -15,11 +15,13 @@ from bioq.fast.training import training_forward
 from bioq.files import real, require_utf8
 from bioq.models import ModelSizes
 from bioq.models.families import family_named
+from bioq.models.source import names_source
 from bioq.options import of_type, path_to, text
 from bioq.progress import no_progress, say
 from bioq.runs.folder import CONFIG, create_run
 from bioq.runs.named import resolve_run
 from bioq.runs.trained_model import TrainedModel, load
+from bioq.runs.trust import is_trusting, trusting
 from bioq.tables.resume import refuse_both
 from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_name
 from bioq.training.first_lines import say_first_lines
@@ -59,19 +61,20 @@ def train(
 
     Of a data set with folds give the fold to test: `train(data.fold(2), run)`.
 
-    `model` is a name of `bioq.models.families.PUBLISHED`; "auto" takes `marq`. `sizes` changes its
-    layers; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters. `from_run`
-    starts from the network and the best weights of that run instead; with `freeze` only the weights
-    of single targets learn. `resume` continues an interrupted run from its last checkpoint with the
-    options that it was started with; on a CPU the result is the same, bit for bit, as without the
-    interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM end a
-    training in one process after its step, with a checkpoint.
+    `model` is a name of `bioq.models.families.PUBLISHED`; "auto" takes `marq`; a network of yours
+    is "my_net.py:build", a file and a function in it (docs/own-network.md). `sizes` changes the
+    layers of a model; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters.
+    `from_run` starts from the network and the best weights of that run instead; with `freeze` only
+    the weights of single targets learn. `resume` continues an interrupted run from its last
+    checkpoint with the options that it was started with; on a CPU the result is the same, bit for
+    bit, as without the interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM
+    end a training in one process after its step, with a checkpoint.
     With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
     torchrun or srun has started this process as a rank; all machines must see the folder `run`.
     Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
     (or, with `resume`, is no run of this data), or if the loss becomes NaN.
     """
-    if text("model", model) != AUTO:
+    if text("model", model) != AUTO and not names_source(model):
         family_named(model)  # raises for an unknown name
     source = None if from_run is None else resolve_run(from_run, name="from_run")
     sizes = ModelSizes() if sizes is None else sizes
@@ -113,7 +116,7 @@ def run_training(
             raise LostError(f"{error}; {left}") from error
         error.add_note(left)
         raise
-    return load(run)
+    return load(run, trust=True)  # its network was executed already
 
 
 def _identity(run: Path) -> tuple[int, int] | None:
@@ -158,6 +161,7 @@ def _train_ranks(training: _Training) -> None:
                 "resume": resume,
                 "force": training.force,
                 "later_folds": training.later_folds,
+                "trust": is_trusting(),
             },
             device=config.device,
             devices=config.devices,
@@ -169,11 +173,18 @@ def _train_ranks(training: _Training) -> None:
 
 
 def train_rank(
-    data: str, run: str, request: dict[str, Any], resume: bool, force: bool, later_folds: int
+    data: str,
+    run: str,
+    request: dict[str, Any],
+    resume: bool,
+    force: bool,
+    later_folds: int,
+    trust: bool,
 ) -> None:
     """Train as one of the ranks that `train` starts."""
     options = request_from_options(request)
-    _train(_Training(Path(data), Path(run), options, resume, force, later_folds))
+    with trusting(trust):
+        _train(_Training(Path(data), Path(run), options, resume, force, later_folds))
 
 
 def _train(training: _Training) -> None:
@@ -243,8 +254,11 @@ def _create_run(
     """Make the run folder on the first rank; check that the other ranks see it."""
     architecture: Any = network.architecture
     training = plan.to_json()
+    file = None if plan.network is None else plan.network.content
     ranks.first(
-        lambda: create_run(run, model=architecture, training=training, data=data, force=force)
+        lambda: create_run(
+            run, model=architecture, training=training, data=data, network=file, force=force
+        )
     )
     with ranks.agreed():
         if not (run / CONFIG).is_file():

@@ -127,6 +127,7 @@ def other(command: Command) -> Command:
         "--licence MIT": "--licence CC0-1.0",
         "motifs {in}/run": "motifs {in}/run --windows 20",
         "rank fit": "rank fit --strands forward",
+        "--windows 8": "--windows 9",
     }
     words = command.words
     for old, new in changes.items():

@@ -174,8 +174,8 @@ def print_callers(sets: Sequence[Windows], contributions: Sequence[Floats]) -> N
 def print_false(
     sets: Sequence[Windows], contributions: Sequence[Floats], known: Sequence[Motif]
 ) -> None:
-    """Print how many stretches have a name: with the bases of the genome, with the bases of every stretch in another
-    order (its contributions stay), and with scrambled known motifs."""
+    """Print how many stretches have a name: in the genome, with the bases of every stretch in
+    another order (its contributions stay), and with scrambled known motifs."""
     print()
     print_heads("target", "motifs", "stretches", "named", "of them in a planted site")
     rng = np.random.default_rng(0)

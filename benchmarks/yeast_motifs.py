@@ -1,0 +1,299 @@
+"""Which factors' motifs the run `yeast` has learned: by its filters, by motif experiments and by
+contributions, each beside scrambled motifs.
+
+    nice python benchmarks/yeast_motifs.py
+    python benchmarks/yeast_motifs.py --tiny --work FOLDER
+
+Every target whose factor has a motif in JASPAR2024:fungi has a row. The criteria, with the same
+null: 199 scrambles of the motif, whose columns are in random order; p is the share of the motif and
+its scrambles that score as high as the motif, q is Benjamini and Hochberg's over the factors that
+can be found, those with 20 positive windows whose ROC AUC is above 0.5 (its interval excludes 0.5).
+A factor is found with q < 0.05.
+
+filters         the score is TOMTOM's p of the filter that matches the motif best, in a network
+                where the target is in the top tenth of the targets that the filter raises
+experiments     the score is the change of the target's logit by the motif's best site in the middle
+                of shuffled windows, if the target is in the top tenth of the targets that it raises
+contributions   the score is the sum of the contributions at the best site of the bins of positive
+                windows, each explained by the network that has not seen it (integrated gradients)
+peaks           not of the run: the ROC AUC of the best site's log odds in the bin, positive windows
+                against others
+
+A second null is the motifs of other factors: the share that is found for a target of another
+factor. What is in --work already is not made again.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from generated import CONTIG
+from measuring import parse, parser, print_heads, print_row, run_bioq, say
+from motif_evidence import (
+    NETWORK,
+    Floats,
+    Sizes,
+    acts_on,
+    by_contributions,
+    by_experiments,
+    by_filters,
+    explain,
+    in_peaks,
+    p_values,
+    scrambled,
+)
+from yeast import YEAST, build
+
+import bioq
+from bioq.dataset import Dataset
+from bioq.interpretation.motif_matches import benjamini_hochberg
+from bioq.motifs import Motif, jaspar_motifs
+from bioq.runs.named import resolve_run
+
+RUN = "yeast"
+FOLDS = 4
+FEW = 20
+"""With fewer positive windows a target has no ROC AUC that means much."""
+FOUND = 0.05
+ALIASES = {"RCS1": "AFT1"}
+"""Gene -> its name in JASPAR, where that is another."""
+WAYS = ("filters", "experiments", "contributions")
+FULL = Sizes(199, 4000, 256, 10, 48, 2000)
+TINY = Sizes(4, 40, 4, 2, 2, 20)
+TINY_FACTORS = 3
+TINY_BP = 60_000
+COLUMNS = (
+    "factor", "matrix", "windows", "AUC", "peaks", "q", "filter", "q", "experiment", "scrambled",
+    "rank", "q", "contributions", "scrambled", "q", "found by",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A target and its motif."""
+
+    name: str
+    target: int
+    motif: Motif
+    windows: int
+    roc_auc: float
+    can_be_found: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of each motif and its scrambles, in the order of the factors."""
+
+    peaks: Floats
+    """`(factors, 1 + scrambles)`."""
+    filters: Floats
+    """`(motifs, 1 + scrambles, factors)`."""
+    filter: npt.NDArray[np.int64]
+    """`(motifs, 1 + scrambles, factors)`."""
+    effects: Floats
+    """`(motifs, 1 + scrambles, all targets)`."""
+    contributions: Floats
+    """`(motifs, 1 + scrambles, factors)`."""
+
+
+def main() -> None:
+    """Build, measure and print."""
+    options = _options()
+    if not options.tiny and not YEAST.is_dir():
+        print(f"skipped: {YEAST} is absent (the yeast development data)", file=sys.stderr)
+        return
+    options.work.mkdir(parents=True, exist_ok=True)
+    sizes = TINY if options.tiny else FULL
+    dataset = options.work / "yeast-folds"
+    data = build_tiny(dataset) if options.tiny else build(dataset, ("--folds", FOLDS))
+    factors = read_factors()[: TINY_FACTORS if options.tiny else None]
+    evidence = measure(factors, bioq.open_dataset(data), sizes, options.work)
+    show(factors, evidence)
+
+
+def read_factors() -> list[Factor]:
+    """Return the targets with a motif, one of each factor, sorted by name."""
+    scores = pd.read_csv(resolve_run(RUN) / "evaluation" / "per_target.tsv", sep="\t")
+    motifs: dict[str, Motif] = {}
+    for motif in jaspar_motifs("JASPAR2024", tax_group="fungi"):
+        for name in (motif.name, *motif.name.split("::")):
+            if name not in motifs or motifs[name].name != name:
+                motifs[name] = motif
+    found: dict[str, Factor] = {}
+    for row in scores.itertuples():
+        gene = row.name.removeprefix("CX_").partition("_")[0]
+        motif = motifs.get(ALIASES.get(gene.upper(), gene.upper()))
+        if motif is not None and (row.name.startswith("CX_") or gene.upper() not in found):
+            above = row.positives >= FEW and row.roc_auc_low > 0.5
+            found[gene.upper()] = Factor(
+                gene.capitalize(), row.Index, motif, row.positives, row.roc_auc, above
+            )
+    return sorted(found.values(), key=lambda factor: factor.name)
+
+
+def measure(factors: Sequence[Factor], data: Dataset, of: Sizes, work: Path) -> Evidence:
+    """Score every motif and its scrambles in every way, for every factor."""
+    model = bioq.load(RUN)
+    members = list(model.network.members)
+    rng = np.random.default_rng(of.seed)
+    motifs = [scrambled(factor.motif, of.scrambles, rng) for factor in factors]
+    targets = [factor.target for factor in factors]
+    bin_bp = data.description.bin_bp
+    rows = len(data.every_fold()["test"])
+    others = np.linspace(0, rows - 1, min(of.others, rows)).round().astype(np.int64)
+
+    def filters() -> dict[str, npt.NDArray]:
+        score, number = by_filters(members, data, motifs, of)
+        return {"score": score[:, :, targets], "filter": number[:, :, targets]}
+
+    def contributions() -> dict[str, npt.NDArray]:
+        scores = np.full((len(factors), 1 + of.scrambles, len(factors)), np.nan)
+        for number, factor in enumerate(factors):
+            say(f"contributions: {factor.name}, {number + 1} of {len(factors)}")
+            explained = explain(members, data, factor.target, of)
+            if explained is not None:
+                scores[:, :, number] = by_contributions(explained, motifs, bin_bp)
+        return {"score": scores}
+
+    def experiments() -> dict[str, npt.NDArray]:
+        effects = []
+        for each in by_experiments(model, data, motifs, of):
+            effects.append(each)
+            say(f"experiments: {len(effects)} of {len(factors)}")
+        return {"score": np.stack(effects)}
+
+    def peaks() -> dict[str, npt.NDArray]:
+        pairs = zip(targets, motifs, strict=True)
+        return {"score": np.stack([in_peaks(data, *pair, others, bin_bp) for pair in pairs])}
+
+    of_filters = kept(work / "filters.npz", filters)
+    return Evidence(
+        kept(work / "peaks.npz", peaks)["score"],
+        of_filters["score"],
+        of_filters["filter"],
+        kept(work / "experiments.npz", experiments)["score"],
+        kept(work / "contributions.npz", contributions)["score"],
+    )
+
+
+def kept(file: Path, make: Callable[[], Mapping[str, npt.NDArray]]) -> Mapping[str, npt.NDArray]:
+    """Return arrays of a file, made if it is not there."""
+    if not file.is_file():
+        np.savez(file, **make())
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+def show(factors: Sequence[Factor], evidence: Evidence) -> None:
+    """Print the table, then how many factors each way finds and how many by chance."""
+    able = np.array([factor.can_be_found for factor in factors])
+    own = np.arange(len(factors))
+    targets = [factor.target for factor in factors]
+    acting = np.stack([acts_on(effects) for effects in evidence.effects])[:, :, targets]
+    p = {  # (motifs, factors)
+        "filters": p_values(evidence.filters),
+        "experiments": p_values(acting),
+        "contributions": p_values(evidence.contributions),
+    }
+    q = {way: q_of(p[way][own, own], able) for way in WAYS}
+    q_peaks = q_of(p_values(evidence.peaks[:, :, None])[:, 0], able)
+    effect = evidence.effects[own, :, targets]  # (factors, 1 + scrambles)
+    rank = 1 + (evidence.effects[:, 0] > effect[:, :1]).sum(axis=1)
+    given = evidence.contributions[own, :, own]
+    found = {way: q[way] < FOUND for way in WAYS}
+    print_heads(*COLUMNS)
+    for n, factor in enumerate(factors):
+        number = int(evidence.filter[n, 0, n])
+        by = [way for way in WAYS if found[way][n]]
+        print_row(
+            factor.name, factor.motif.matrix_id, factor.windows, f"{factor.roc_auc:.2f}",
+            f"{evidence.peaks[n, 0]:.2f}", shown(q_peaks[n]),
+            f"{number // NETWORK}/{number % NETWORK}" if evidence.filters[n, 0, n] else "",
+            shown(q["filters"][n]),
+            f"{effect[n, 0]:+.2f}", f"{effect[n, 1:].mean():+.2f}", rank[n],
+            shown(q["experiments"][n]),
+            f"{given[n, 0]:+.2f}", f"{given[n, 1:].mean():+.2f}", shown(q["contributions"][n]),
+            ", ".join(by) or ("none" if able[n] else "too few windows"),
+        )  # fmt: skip
+    summarise(able, p, found, q_peaks < FOUND)
+
+
+def summarise(
+    able: npt.NDArray[np.bool_],
+    p: Mapping[str, Floats],
+    found: Mapping[str, npt.NDArray[np.bool_]],
+    in_peaks: npt.NDArray[np.bool_],
+) -> None:
+    """Print how many factors are found, and by chance."""
+    print()
+    heads = ("way", "found", "of those in the peaks", "p < 0.05", "by chance", "of other factors")
+    print_heads(*heads)
+    others = ~np.eye(len(able), dtype=bool) & able[:, None] & able[None]
+    counts = np.sum([found[way] for way in WAYS], axis=0)
+    for way in WAYS:
+        own = np.diag(p[way])[able]
+        bound = np.diag(p[way])[found[way]].max(initial=0)
+        print_row(
+            way, f"{found[way].sum()} of {able.sum()}",
+            f"{(found[way] & in_peaks).sum()} of {in_peaks.sum()}", (own <= 0.05).sum(),
+            f"{0.05 * able.sum():.1f}", f"{(p[way][others] <= bound).mean():.3f}",
+        )  # fmt: skip
+    for name, which in (("all three", counts == 3), ("any", counts > 0)):
+        print_row(
+            name, f"{which.sum()} of {able.sum()}",
+            f"{(which & in_peaks).sum()} of {in_peaks.sum()}", "", "", "",
+        )  # fmt: skip
+
+
+def q_of(p: Floats, able: npt.NDArray[np.bool_]) -> Floats:
+    """Return q-values over the factors that can be found, NaN for the others."""
+    q = np.full(len(p), np.nan)
+    q[able] = benjamini_hochberg(p[able])
+    return q
+
+
+def shown(q: float) -> str:
+    """Return a q-value as text, empty if there is none."""
+    return "" if np.isnan(q) else f"{q:.3f}"
+
+
+def build_tiny(dataset: Path) -> Path:
+    """Build a data set with the run's targets, of random peaks in four contigs, one per fold."""
+    folder, random = dataset.parent, np.random.default_rng(0)
+    contigs = [f"{CONTIG}{letter}" for letter in "abcd"]
+    bases = np.frombuffer(b"ACGT", np.uint8)
+    with open(folder / "genome.fa", "w") as genome:
+        for name in contigs:
+            genome.write(f">{name}\n{bases[random.integers(0, 4, TINY_BP)].tobytes().decode()}\n")
+    sheet = ["name\tpeaks\n"]
+    for name in bioq.load(RUN).targets["name"]:
+        peaks = [(contig, at) for contig in contigs for at in random.integers(0, TINY_BP, 10)]
+        lines = [f"{contig}\t{at}\t{at + 1}\n" for contig, at in peaks]
+        (folder / f"{name}.bed").write_text("".join(lines))
+        sheet.append(f"{name}\t{name}.bed\n")
+    (folder / "targets.tsv").write_text("".join(sheet))
+    run_bioq(
+        "data", "peaks", "--out", dataset, "--genome", folder / "genome.fa",
+        "--targets", folder / "targets.tsv", "--label", "midpoint", "--folds", FOLDS,
+    )  # fmt: skip
+    return dataset
+
+
+def _options() -> argparse.Namespace:
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--work",
+        type=Path,
+        default=Path("build/yeast-motifs"),
+        help="folder for the data set and what is measured",
+    )
+    return parse(arguments, tiny={})
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,8 @@ from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
     ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"], ["calibrate"], ["predict"],
-    ["variants"], ["background"], ["rank"], ["mutagenesis"], ["attribution"], ["motifs"], ["card"],
+    ["variants"], ["background"], ["rank"], ["mutagenesis"], ["attribution"], ["motifs"],
+    ["motif-effects"], ["card"],
     ["serve"], ["models"], ["targets"], ["summary"], ["demo"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
     *(["rank", name] for name in ("fit", "apply")),

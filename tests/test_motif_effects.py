@@ -25,7 +25,7 @@ def test_a_site_is_put_into_a_copy_of_every_window() -> None:
 
 def test_a_site_outside_the_windows_is_refused() -> None:
     windows = np.zeros((2, 6), np.uint8)
-    with pytest.raises(UsageError, match="start 5: a site of 2 bp does not fit .* of 6 bp"):
+    with pytest.raises(UsageError, match=r"start 5: a site of 2 bp does not fit .* of 6 bp"):
         with_site(windows, dna.encode("GT"), 5)
     with pytest.raises(BioqError, match="site"):
         with_site(windows, windows, 0)

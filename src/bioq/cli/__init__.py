@@ -52,6 +52,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.motifs:motifs",
         "Write the motifs that a run's filters detect.",
     ),
+    "motif-effects": (
+        "bioq.cli.motif_effects:motif_effects",
+        "Measure what known motifs change in the predictions.",
+    ),
     "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
     "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
     "models": ("bioq.cli.models:models", "List the runs that have a name."),

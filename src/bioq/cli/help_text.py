@@ -16,8 +16,8 @@ from rich.text import Text
 
 INPUT, OUTPUT, COMPUTE, SPEED = GROUPS = ("Input", "Output", "What to compute", "How fast")
 _GROUP_OF = {
-    **dict.fromkeys(("--split", "--fold", "--against", "--url", "--sha256"), INPUT),
-    **dict.fromkeys(("--from-url", "--all-snvs", "--run"), INPUT),
+    **dict.fromkeys(("--split", "--fold", "--against", "--motifs", "--url"), INPUT),
+    **dict.fromkeys(("--from-url", "--all-snvs", "--run", "--sha256"), INPUT),
     **dict.fromkeys(("--out", "--figure", "--format", "--dtype", "--top", "--scores"), OUTPUT),
     **dict.fromkeys(("--force", "--plan", "--allow-none-scored", "--annotate"), OUTPUT),
     **dict.fromkeys(("--report", "--report-top", "--long", "--max-evalue", "--min-diff"), OUTPUT),

@@ -50,7 +50,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
         )
     if not queries:
         return pd.DataFrame(columns=_MATCH_COLUMNS)
-    with warnings.catch_warnings(), _same_threads(), uninterrupted():  # the first call compiles it
+    with warnings.catch_warnings(), same_threads(), uninterrupted():  # the first call compiles it
         warnings.filterwarnings("ignore", "tomtom was given", UserWarning)  # reported above
         result = tomtom(
             [query.probabilities.T.copy() for query in queries],
@@ -78,7 +78,7 @@ def match_motifs(queries: Sequence[Motif], against: Sequence[Motif]) -> pd.DataF
 
 
 @contextlib.contextmanager
-def _same_threads() -> Iterator[None]:
+def same_threads() -> Iterator[None]:
     """Give PyTorch its number of threads back after the block.
 
     TOMTOM is compiled by Numba, which gives OpenMP, and so PyTorch, all cores: later sums would be

@@ -1,0 +1,140 @@
+"""Motifs taken out of the windows in which they are: the change of each target's logit, beside
+other places of the same windows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from bioq import dna
+from bioq.forward import Strands
+from bioq.interpretation.motif_experiments.comparison import mean_of
+from bioq.interpretation.motif_experiments.logits import Logits, edit_logits, window_logits
+from bioq.interpretation.motif_experiments.occurrences import Occurrences, find_occurrences
+from bioq.interpretation.motif_experiments.table import (
+    Chosen,
+    choose_targets,
+    described,
+    effect_table,
+)
+from bioq.motifs import Motif
+from bioq.options import whole_number
+from bioq.progress import progress
+
+DRAWS = 2
+"""Random orders of the bases of each site. On yeast, of four motifs, the intervals are 13 to 19 %
+shorter than with 1, and with 4 they would be at most 11 % shorter again."""
+MOST_SITES = 100
+MIN_SITES = 10
+"""With fewer sites an effect is that of the few windows: it is not reported."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+def ablation_effects(
+    model: nn.Module,
+    windows: npt.NDArray[np.uint8],
+    motifs: Sequence[Motif],
+    *,
+    targets: Sequence[int] | None = None,
+    strands: Strands = "both",
+    most_sites: int = MOST_SITES,
+    min_sites: int = MIN_SITES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Put the bases of the best sites of each motif in windows into random order.
+
+    `windows` are codes uint8 `(n, window_bp)`; `targets` are numbers of the model's targets, by
+    default all. Sites are those of `occurrences.find_occurrences`: at most one per window, the
+    `most_sites` with the highest scores. Each site is shuffled `DRAWS` times. The control is the
+    same for a place of the same length in the same
+    window: as far from the window's middle on the other side, or beside the site if that overlaps
+    it. Returns one row per motif and target; an effect is the logit without the site minus the
+    logit with it, with strands="both" of the mean logit of both strands:
+
+    - motif, matrix_id, target
+    - effect, low, high: mean over the sites, and its 95 % interval (Student's t)
+    - control: mean effect of shuffling the other places
+    - difference, difference_low, difference_high, p: effect minus control, paired by window
+    - q: Benjamini and Hochberg's over all rows with a p-value
+    - n: number of sites; found: number of windows with a site
+    - note: why a motif has no effect, if it has fewer than `min_sites` sites; otherwise empty
+
+    Raises BioqError for codes of another shape, UsageError if memelite is not installed.
+    """
+    windows = dna.checked_codes(windows, axes=2, name="windows")
+    chosen = choose_targets(model, targets)
+    most_sites = whole_number("most_sites", most_sites, least=1)
+    min_sites = whole_number("min_sites", min_sites, least=0)
+    random = np.random.default_rng(whole_number("seed", seed, least=0))
+    sites = find_occurrences(windows, motifs, most=most_sites)
+    counts = [len(each) if len(each) >= max(min_sites, 1) else 0 for each in sites]
+    read = np.unique(np.concatenate([np.empty(0, np.int64), *(each.window for each in sites)]))
+    row_of = np.full(len(windows), -1)
+    row_of[read] = np.arange(len(read))
+    total = len(read) + 2 * DRAWS * sum(counts)
+    parts = []
+    with progress("ablation", total, "windows") as advance:
+        before = chosen.of(
+            window_logits(model, windows[read] if len(read) else windows[:1], strands=strands)
+        )
+        advance(len(read))
+        for motif, occurrences, count in zip(motifs, sites, counts, strict=True):
+            codes, length = windows[occurrences.window[:count]], len(motif)
+            starts = np.stack(
+                [occurrences.start, other_places(occurrences.start, length, windows.shape[1])]
+            )
+            edited = np.concatenate(
+                [shuffled_places(codes, start[:count], length, random) for start in starts]
+            )
+            of = np.tile(np.repeat(np.arange(count), DRAWS), 2)
+            after = chosen.of(edit_logits(model, codes, edited, of, strands=strands))
+            after = after.reshape(2, count, DRAWS, -1).mean(axis=2)
+            change = after - before[row_of[occurrences.window[:count]]]
+            parts.append(_summary(motif, change, chosen, occurrences, min_sites))
+            advance(len(edited))
+    return effect_table(parts)
+
+
+def other_places(start: Numbers, length: int, window_bp: int) -> Numbers:
+    """Return the first base of the control of each site `(n,)`: the place on the other side of the
+    window's middle, or if it overlaps the site the place beside the site that is further from the
+    nearer end of the window."""
+    other = window_bp - length - start
+    overlaps = np.abs(other - start) < length
+    beside = np.where(start + 2 * length <= window_bp, start + length, start - length)
+    return np.where(overlaps, np.maximum(beside, 0), other)
+
+
+def shuffled_places(
+    codes: dna.Bytes, start: Numbers, length: int, random: np.random.Generator
+) -> dna.Bytes:
+    """Return `DRAWS` copies of each window uint8 `(n, window_bp)`, one after another, with the
+    `length` bases from its `start` on in random order: uint8 `(DRAWS n, window_bp)`."""
+    edited = np.repeat(codes, DRAWS, axis=0)
+    columns = np.repeat(start, DRAWS)[:, None] + np.arange(length)
+    bases = np.take_along_axis(edited, columns, axis=1)
+    np.put_along_axis(edited, columns, random.permuted(bases, axis=1), axis=1)
+    return edited
+
+
+def _summary(
+    motif: Motif, change: Logits, chosen: Chosen, sites: Occurrences, min_sites: int
+) -> pd.DataFrame:
+    """Return the rows of a motif from the changes `(2, sites, targets)`: of sites and controls."""
+    effects, controls = change
+    note = ""
+    if len(sites) < max(min_sites, 1):
+        note = f"{len(sites)} sites, fewer than {max(min_sites, 1)}"
+    unknown = np.full(effects.shape[1], np.nan)
+    rows = described(
+        motif,
+        chosen,
+        mean_of(effects),
+        controls.mean(axis=0) if len(controls) else unknown,
+        mean_of(effects - controls),
+        n=len(sites),
+    )
+    return rows.assign(found=sites.found, note=note)

@@ -1,0 +1,101 @@
+"""Where motifs are in windows, by FIMO."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bioq import dna
+from bioq.errors import UsageError
+from bioq.files import uninterrupted
+from bioq.interpretation.motif_matches import same_threads
+from bioq.motifs import Motif
+from bioq.options import whole_number
+from bioq.progress import progress
+
+Numbers = npt.NDArray[np.int64]
+
+THRESHOLD = 1e-4
+"""FIMO's: the best site of a position on either strand has a smaller p-value. A motif of up to 7 bp
+whose best site has a larger one has its best site only."""
+_MOTIFS_AT_ONCE = 64
+"""Motifs whose hits are in memory together: about 0.2 per window each."""
+
+
+@dataclass(frozen=True)
+class Occurrences:
+    """The best site of a motif in each of some windows, those with the highest scores first."""
+
+    window: Numbers
+    """Number of the window `(n,)`, each at most once."""
+    start: Numbers
+    """First base of the site in the window `(n,)`."""
+    found: int
+    """Windows with a site; `n` of them or more."""
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+
+def find_occurrences(
+    windows: dna.Bytes, motifs: Sequence[Motif], *, most: int
+) -> list[Occurrences]:
+    """Return where each motif is in windows of codes uint8 `(n, window_bp)`, on either strand.
+
+    Of each window the site with the highest score counts, of all windows the `most` with the
+    highest scores. Sites are those of FIMO (Grant et al. 2011) by memelite: log-odds against equal
+    shares of the bases, p < `THRESHOLD`. Raises UsageError if memelite is not installed.
+    """
+    windows = dna.checked_codes(windows, axes=2, name="windows")
+    most = whole_number("most", most, least=1)
+    hot = dna.one_hot(windows).astype(np.int8)
+    found: list[Occurrences] = []
+    with progress("find sites", len(motifs), "motifs") as advance:
+        for first in range(0, len(motifs), _MOTIFS_AT_ONCE):
+            group = motifs[first : first + _MOTIFS_AT_ONCE]
+            found += _of_group(hot, group, most)
+            advance(len(group))
+    return found
+
+
+def _of_group(hot: npt.NDArray[np.int8], motifs: Sequence[Motif], most: int) -> list[Occurrences]:
+    fimo = _fimo()
+    found: dict[int, Occurrences] = {}
+    thresholds = [max(THRESHOLD, 2 * 4.0 ** -len(motif)) for motif in motifs]
+    for threshold in set(thresholds):
+        numbers = [number for number, each in enumerate(thresholds) if each == threshold]
+        matrices = {str(number): motifs[number].probabilities.T.copy() for number in numbers}
+        with same_threads(), uninterrupted():  # the first call compiles it
+            tables = fimo(matrices, hot, threshold=threshold)
+        for number, hits in zip(numbers, tables, strict=True):
+            found[number] = _best_of_windows(
+                hits["sequence_name"].to_numpy(np.int64),
+                hits["start"].to_numpy(np.int64),
+                hits["score"].to_numpy(np.float64),
+                most,
+            )
+    return [found[number] for number in range(len(motifs))]
+
+
+def _best_of_windows(
+    window: Numbers, start: Numbers, score: npt.NDArray[np.float64], most: int
+) -> Occurrences:
+    order = np.lexsort((start, -score, window))
+    _, firsts = np.unique(window[order], return_index=True)
+    best = order[firsts]
+    chosen = best[np.argsort(-score[best], kind="stable")[:most]]
+    return Occurrences(window[chosen], start[chosen], len(best))
+
+
+def _fimo() -> Callable[..., list[pd.DataFrame]]:
+    try:
+        with uninterrupted():
+            from memelite import fimo
+    except ImportError as error:
+        raise UsageError(
+            "finding motifs in windows needs the package memelite; pip install 'bioq[motifs]'"
+        ) from error
+    scan: Callable[..., list[pd.DataFrame]] = fimo
+    return scan

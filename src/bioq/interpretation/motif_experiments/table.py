@@ -1,0 +1,97 @@
+"""The tables of motif experiments: one row per motif and target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from bioq.dataset.targets import NAME
+from bioq.forward import numbers_below
+from bioq.interpretation.motif_experiments.comparison import Floats, Mean
+from bioq.interpretation.motif_experiments.logits import Logits
+from bioq.interpretation.motif_matches import benjamini_hochberg
+from bioq.motifs import Motif
+from bioq.runs.trained_model import TrainedModel, require_module
+
+SIGNIFICANT_Q = 0.05
+"""An effect with a smaller q-value differs from its control."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The targets whose effects are computed."""
+
+    numbers: npt.NDArray[np.int64] | None
+    """None: all."""
+    names: Sequence[str] | None
+    """None for a model without names of targets: their numbers."""
+
+    def of(self, logits: Logits) -> Logits:
+        """Return the columns of these targets."""
+        return logits if self.numbers is None else logits[:, self.numbers]
+
+    def labels(self, count: int) -> list[str]:
+        """Return the names of the targets, of which there are `count`."""
+        if self.names is not None:
+            return list(self.names)
+        return [str(number) for number in (range(count) if self.numbers is None else self.numbers)]
+
+
+def choose_targets(model: nn.Module, targets: Sequence[int] | None) -> Chosen:
+    """Return the chosen targets of a model, by default all. Raises UsageError for a number that is
+    not one of a target."""
+    names = None
+    require_module(model)
+    if isinstance(model, TrainedModel):
+        names = [str(name) for name in model.targets[NAME]]
+    if targets is None:
+        return Chosen(None, names)
+    numbers = numbers_below(
+        "targets", targets, np.iinfo(np.int64).max if names is None else len(names)
+    )
+    return Chosen(numbers, None if names is None else [names[number] for number in numbers])
+
+
+def described(
+    motif: Motif,
+    chosen: Chosen,
+    effect: Mean,
+    control: Floats,
+    difference: Mean,
+    *,
+    n: int,
+    before: Mapping[str, str] | None = None,
+    between: Mapping[str, Floats] | None = None,
+) -> pd.DataFrame:
+    """Return the rows of a motif, one per target, without q-values."""
+    return pd.DataFrame(
+        {
+            "motif": motif.name,
+            "matrix_id": motif.matrix_id,
+            **(before or {}),
+            "target": chosen.labels(len(control)),
+            "effect": effect.mean,
+            "low": effect.low,
+            "high": effect.high,
+            **(between or {}),
+            "control": control,
+            "difference": difference.mean,
+            "difference_low": difference.low,
+            "difference_high": difference.high,
+            "p": difference.p,
+            "q": np.nan,
+            "n": n,
+        }
+    )
+
+
+def effect_table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of all motifs, with their q-values over the rows that have a p-value."""
+    table = pd.concat(parts, ignore_index=True)
+    has_p = table["p"].notna().to_numpy()
+    if has_p.any():
+        table.loc[has_p, "q"] = benjamini_hochberg(table["p"].to_numpy()[has_p])
+    return table

@@ -1,4 +1,5 @@
-"""Which bases a prediction depends on: saturation mutagenesis, gradients, motifs of filters."""
+"""Which bases and motifs a prediction depends on: saturation mutagenesis, gradients, motifs of
+filters, motifs put into windows and taken out."""
 
 from bioq.interpretation.gradients import Attribution, input_x_gradient, integrated_gradients
 from bioq.interpretation.jobs import (
@@ -8,6 +9,8 @@ from bioq.interpretation.jobs import (
     attribution_file,
     mutagenesis_file,
 )
+from bioq.interpretation.motif_experiments.ablation import ablation_effects
+from bioq.interpretation.motif_experiments.insertion import insertion_effects
 from bioq.interpretation.mutagenesis import mutate_window
 from bioq.interpretation.writing import Explanation
 
@@ -17,8 +20,10 @@ __all__ = [
     "ExplainJob",
     "ExplainOptions",
     "Explanation",
+    "ablation_effects",
     "attribution_file",
     "input_x_gradient",
+    "insertion_effects",
     "integrated_gradients",
     "mutagenesis_file",
     "mutate_window",

@@ -38,6 +38,10 @@ class Occurrences:
     def __len__(self) -> int:
         return len(self.window)
 
+    def first(self, number: int) -> "Occurrences":
+        """Return the sites with the highest scores."""
+        return Occurrences(self.window[:number], self.start[:number], self.found)
+
 
 def find_occurrences(
     windows: dna.Bytes, motifs: Sequence[Motif], *, most: int

@@ -5,31 +5,33 @@ bases. Each function scores motifs and their scrambles alike, `(motifs, 1 + scra
 number 0 is the motif itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import logit
 from scipy.stats import rankdata
 
-import bioq
 from bioq import dna
-from bioq.dataset import Dataset
+from bioq.dataset import Dataset, Split
 from bioq.dna.shuffle import dinucleotide_shuffles
 from bioq.interpretation import integrated_gradients
 from bioq.interpretation.filters import MotifOptions, filter_effects, find_filter_motifs
-from bioq.interpretation.motif_experiments.insertion import most_probable, with_site
+from bioq.interpretation.motif_experiments.insertion import insertion_effects
 from bioq.interpretation.motif_matches import match_motifs
+from bioq.interpretation.sites import find_sites
 from bioq.motifs import Motif
 
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 
 TOP = 0.1
 """A motif acts on a target if the target is in this share of all targets, by the effect."""
-STEPS = 16
-"""Of the integral. Contributions with 64 steps, the default, correlate with them by 0.9998."""
+STEPS = 8
+"""Of the integral. Contributions with 64 steps, the default, correlate with them by 0.999."""
 AT_ONCE = 1 << 24
 """Scores of motifs at positions in memory."""
 PSEUDOCOUNT = 0.01
@@ -47,7 +49,7 @@ class Sizes:
     effect_windows: int
     """Per network, for the effects of its filters."""
     backgrounds: int
-    """Windows into which sites are put."""
+    """Shuffled windows into which motifs are put."""
     positives: int
     """Windows of each target that are explained, at most."""
     others: int
@@ -72,8 +74,12 @@ def scrambled(motif: Motif, number: int, rng: np.random.Generator) -> list[Motif
 
 
 def by_filters(
-    members: Sequence[torch.nn.Module], data: Dataset, motifs: Sequence[Sequence[Motif]], of: Sizes
-) -> tuple[Floats, npt.NDArray[np.int64]]:
+    members: Sequence[torch.nn.Module],
+    data: Dataset,
+    motifs: Sequence[Sequence[Motif]],
+    targets: Sequence[int],
+    of: Sizes,
+) -> tuple[Floats, Numbers]:
     """Score motifs by the filter that matches them best, and targets by its effect.
 
     The score, `(motifs, 1 + scrambles, targets)`, is -log10 of TOMTOM's p in the network where it
@@ -82,64 +88,59 @@ def by_filters(
     times that of its network.
     """
     flat = [motif for group in motifs for motif in group]
-    best = best_filter = None
+    each = []
     for number, member in enumerate(members, start=1):
-        split = data.fold(number)["test"]
-        options = MotifOptions(windows=of.filter_windows, effect_windows=of.effect_windows)
-        found = [
-            each
-            for each in find_filter_motifs(member, split, options)
-            if each.sites >= options.min_sites
-        ]
-        filters = [each.filter for each in found]
-        effects = filter_effects(member, split, filters, options)
-        acts = (effects > 0) & (effects >= np.quantile(effects, 1 - TOP, axis=1, keepdims=True))
-        row_of = {each.motif.name: row for row, each in enumerate(found)}
-        matches = match_motifs(flat, [each.motif for each in found])
-        rows = np.array([row_of.get(name, -1) for name in matches["match"]])
-        score = np.where(rows >= 0, -np.log10(matches["p"].fillna(1).clip(lower=1e-15)), 0)
-        each_target = np.where(acts[rows], score[:, None], 0)
-        named = np.where(rows >= 0, NETWORK * number + np.array(filters)[rows], -1)[:, None]
-        if best is None or best_filter is None:
-            best, best_filter = each_target, np.broadcast_to(named, each_target.shape)
-        else:
-            best_filter = np.where(each_target > best, named, best_filter)
-            best = np.maximum(best, each_target)
-    assert best is not None and best_filter is not None  # a run has members
-    shape = (len(motifs), -1, best.shape[1])
-    return best.reshape(shape), best_filter.reshape(shape)
+        score, matched, acts = _best_filters(member, data.fold(number)["test"], flat, of)
+        of_targets = np.where(acts[matched][:, targets], score[:, None], 0)
+        each.append((of_targets, NETWORK * number + matched))
+    scores = np.stack([score for score, _ in each])  # (networks, motifs and scrambles, targets)
+    best = scores.argmax(axis=0)
+    filters = np.stack([matched for _, matched in each])[best, np.arange(len(flat))[:, None]]
+    shape = (len(motifs), -1, len(targets))
+    return scores.max(axis=0).reshape(shape), filters.reshape(shape)
+
+
+def _best_filters(
+    model: torch.nn.Module, split: Split, motifs: Sequence[Motif], of: Sizes
+) -> tuple[Floats, Numbers, npt.NDArray[np.bool_]]:
+    """Return, of each motif, -log10 of TOMTOM's p of the filter that matches it best, 0 without a
+    match, and the filter's number, `(motifs,)`; and whether a filter acts on a target,
+    `(filters, targets)`."""
+    options = MotifOptions(windows=of.filter_windows, effect_windows=of.effect_windows)
+    found = find_filter_motifs(model, split, options)
+    filters = [each.filter for each in found if each.sites >= options.min_sites]
+    effects = filter_effects(model, split, filters, options)
+    acts = np.zeros((max(filters) + 1, effects.shape[1]), dtype=bool)
+    acts[filters] = np.isfinite(acting(effects))
+    against = [each.motif for each in found if each.filter in filters]
+    number_of = {motif.name: number for motif, number in zip(against, filters, strict=True)}
+    matches = match_motifs(motifs, against)
+    matched = np.array([number_of.get(name, filters[0]) for name in matches["match"]])
+    return -np.log10(matches["p"].fillna(1).clip(lower=1e-15)).to_numpy(), matched, acts
 
 
 def by_experiments(
-    model: torch.nn.Module, data: Dataset, motifs: Sequence[Sequence[Motif]], of: Sizes
-) -> Iterator[Floats]:
-    """Yield, for each motif, the change of every target's logit `(1 + scrambles, targets)` by the
-    best site in the middle of shuffled windows, mean over the windows."""
-    backgrounds = shuffled_windows(data, of)
-    before = logits_of(model, backgrounds)
-    for group in motifs:
-        every = np.stack([most_probable(motif) for motif in group])
-        sites, site_of = np.unique(every, axis=0, return_inverse=True)
-        start = (backgrounds.shape[1] - sites.shape[1]) // 2
-        windows = np.concatenate([with_site(backgrounds, site, start) for site in sites])
-        after = logits_of(model, windows).reshape(len(sites), len(backgrounds), -1)
-        yield (after - before).mean(axis=1)[site_of]
+    model: torch.nn.Module, data: Dataset, motifs: Sequence[Motif], of: Sizes
+) -> Mapping[str, Floats]:
+    """Return effect, control and p of the best site in the middle of shuffled windows, each
+    `(motifs, all targets)`, as `bioq motif-effects` computes them.
 
-
-def shuffled_windows(data: Dataset, of: Sizes) -> dna.Bytes:
-    """Return windows of all folds, evenly spaced, whose dinucleotides are shuffled."""
+    p is that of an effect above the control: it compares the motif with single scrambled sites. It
+    is 1 where the target is not among the `TOP` targets that the motif raises most.
+    """
     windows = data.every_fold()["test"]
     rows = np.linspace(0, len(windows) - 1, of.backgrounds).round().astype(np.int64)
     rng = np.random.default_rng(of.seed)
     codes = codes_of(windows.read(rows).windows)
-    return np.concatenate([dinucleotide_shuffles(each, 1, rng) for each in codes])
-
-
-def logits_of(model: torch.nn.Module, codes: dna.Bytes) -> Floats:
-    """Return the logits of the probabilities that `bioq.predict` gives, `(n, targets)`."""
-    parts = np.array_split(codes, -(-len(codes) // 1024))
-    each = [bioq.predict(model, dna.one_hot(part)) for part in parts]
-    return np.asarray(logit(np.concatenate(each).astype(np.float64)))
+    backgrounds = np.concatenate([dinucleotide_shuffles(each, 1, rng) for each in codes])
+    table = insertion_effects(model, backgrounds, motifs)
+    wide = {
+        name: table[name].to_numpy(np.float64).reshape(len(motifs), -1)
+        for name in ("effect", "control", "difference", "p")
+    }
+    above = np.where(wide["difference"] > 0, wide["p"] / 2, 1 - wide["p"] / 2)
+    p = np.where(np.isfinite(acting(wide["effect"])), above, 1)
+    return {"effect": wide["effect"], "control": wide["control"], "p": p}
 
 
 def explain(
@@ -184,7 +185,7 @@ def by_contributions(
 
 
 def in_peaks(
-    data: Dataset, target: int, motifs: Sequence[Motif], others: npt.NDArray[np.int64], bin_bp: int
+    data: Dataset, target: int, motifs: Sequence[Motif], others: Numbers, bin_bp: int
 ) -> Floats:
     """Return the ROC AUC of the best site's score in the bin, positive windows of a target against
     other windows: `(1 + scrambles,)`; NaN without positive windows."""
@@ -234,6 +235,17 @@ def codes_of(windows: dna.Bytes) -> dna.Bytes:
     return np.where(windows.any(axis=1), windows.argmax(axis=1), dna.UNKNOWN).astype(np.uint8)
 
 
+def named_sites(explained: Explained, motifs: Sequence[Motif]) -> Mapping[str, int]:
+    """Count the sites that raise the target's logit, by the matrix that names them; "" is no name.
+
+    The windows are searched together, as `bioq attribution --sites` does."""
+    gap = np.full((len(explained.codes), 1), np.nan)
+    contributions = np.concatenate([explained.contributions, gap], axis=1).ravel()
+    codes = np.concatenate([explained.codes, np.full(gap.shape, dna.UNKNOWN)], axis=1)
+    sites = find_sites(codes.ravel().astype(np.uint8), contributions, motifs)
+    return Counter(site.matrix_id for site in sites if site.contribution > 0)
+
+
 def p_values(scores: Floats) -> Floats:
     """Return, of scores `(motifs, 1 + scrambles, ...)`, the share of the motif and its scrambles
     that score as high as the motif: `(motifs, ...)`. Source: Phipson & Smyth 2010."""
@@ -242,8 +254,8 @@ def p_values(scores: Floats) -> Floats:
     return above
 
 
-def acts_on(effects: Floats) -> Floats:
-    """Return effects `(1 + scrambles, targets)`; minus infinity where the target is not among the
-    `TOP` targets, and where the effect is not positive."""
+def acting(effects: npt.NDArray[np.floating[Any]]) -> Floats:
+    """Return effects `(n, targets)`; minus infinity where the target is not among the `TOP` targets
+    of its row, and where the effect is not positive."""
     bound = np.quantile(effects, 1 - TOP, axis=1, keepdims=True)
     return np.where((effects >= bound) & (effects > 0), effects, -np.inf)

@@ -12,8 +12,9 @@ A factor is found with q < 0.05.
 
 filters         the score is TOMTOM's p of the filter that matches the motif best, in a network
                 where the target is in the top tenth of the targets that the filter raises
-experiments     the score is the change of the target's logit by the motif's best site in the middle
-                of shuffled windows, if the target is in the top tenth of the targets that it raises
+experiments     as in `bioq motif-effects`: p compares the change of the target's logit by the best
+                site in the middle of shuffled windows with that by 20 scrambled sites; 1 if the
+                target is not in the top tenth of the targets that the motif raises
 contributions   the score is the sum of the contributions at the best site of the bins of positive
                 windows, each explained by the network that has not seen it (integrated gradients)
 peaks           not of the run: the ROC AUC of the best site's log odds in the bin, positive windows
@@ -24,10 +25,10 @@ factor. What is in --work already is not made again.
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +38,14 @@ from measuring import parse, parser, print_heads, print_row, run_bioq, say
 from motif_evidence import (
     NETWORK,
     Floats,
+    Numbers,
     Sizes,
-    acts_on,
     by_contributions,
     by_experiments,
     by_filters,
     explain,
     in_peaks,
+    named_sites,
     p_values,
     scrambled,
 )
@@ -55,6 +57,8 @@ from bioq.interpretation.motif_matches import benjamini_hochberg
 from bioq.motifs import Motif, jaspar_motifs
 from bioq.runs.named import resolve_run
 
+Array = npt.NDArray[Any]
+
 RUN = "yeast"
 FOLDS = 4
 FEW = 20
@@ -63,13 +67,13 @@ FOUND = 0.05
 ALIASES = {"RCS1": "AFT1"}
 """Gene -> its name in JASPAR, where that is another."""
 WAYS = ("filters", "experiments", "contributions")
-FULL = Sizes(199, 4000, 256, 10, 48, 2000)
-TINY = Sizes(4, 40, 4, 2, 2, 20)
+FULL = Sizes(199, 4000, 256, 100, 48, 2000)
+TINY = Sizes(4, 40, 4, 4, 2, 20)
 TINY_FACTORS = 3
 TINY_BP = 60_000
 COLUMNS = (
     "factor", "matrix", "windows", "AUC", "peaks", "q", "filter", "q", "experiment", "scrambled",
-    "rank", "q", "contributions", "scrambled", "q", "found by",
+    "rank", "q", "contributions", "scrambled", "q", "sites", "found by",
 )  # fmt: skip
 
 
@@ -93,23 +97,25 @@ class Evidence:
     """`(factors, 1 + scrambles)`."""
     filters: Floats
     """`(motifs, 1 + scrambles, factors)`."""
-    filter: npt.NDArray[np.int64]
+    filter: Numbers
     """`(motifs, 1 + scrambles, factors)`."""
-    effects: Floats
-    """`(motifs, 1 + scrambles, all targets)`."""
+    experiments: Mapping[str, Floats]
+    """effect, control and p: `(motifs, all targets)`."""
     contributions: Floats
     """`(motifs, 1 + scrambles, factors)`."""
+    sites: Floats
+    """Sites in the windows of a factor that are named by a motif: `(motifs, factors)`."""
 
 
 def main() -> None:
     """Build, measure and print."""
     options = _options()
-    if not options.tiny and not YEAST.is_dir():
-        print(f"skipped: {YEAST} is absent (the yeast development data)", file=sys.stderr)
+    dataset = options.work / "yeast-folds"
+    if not (options.tiny or dataset.is_dir() or YEAST.is_dir()):
+        say(f"skipped: {YEAST} is absent (the yeast development data)")
         return
     options.work.mkdir(parents=True, exist_ok=True)
     sizes = TINY if options.tiny else FULL
-    dataset = options.work / "yeast-folds"
     data = build_tiny(dataset) if options.tiny else build(dataset, ("--folds", FOLDS))
     factors = read_factors()[: TINY_FACTORS if options.tiny else None]
     evidence = measure(factors, bioq.open_dataset(data), sizes, options.work)
@@ -120,7 +126,7 @@ def read_factors() -> list[Factor]:
     """Return the targets with a motif, one of each factor, sorted by name."""
     scores = pd.read_csv(resolve_run(RUN) / "evaluation" / "per_target.tsv", sep="\t")
     motifs: dict[str, Motif] = {}
-    for motif in jaspar_motifs("JASPAR2024", tax_group="fungi"):
+    for motif in fungi():
         for name in (motif.name, *motif.name.split("::")):
             if name not in motifs or motifs[name].name != name:
                 motifs[name] = motif
@@ -136,52 +142,59 @@ def read_factors() -> list[Factor]:
     return sorted(found.values(), key=lambda factor: factor.name)
 
 
+def fungi() -> list[Motif]:
+    """Return the known motifs."""
+    return jaspar_motifs("JASPAR2024", tax_group="fungi")
+
+
 def measure(factors: Sequence[Factor], data: Dataset, of: Sizes, work: Path) -> Evidence:
     """Score every motif and its scrambles in every way, for every factor."""
     model = bioq.load(RUN)
     members = list(model.network.members)
     rng = np.random.default_rng(of.seed)
+    known = fungi()
     motifs = [scrambled(factor.motif, of.scrambles, rng) for factor in factors]
     targets = [factor.target for factor in factors]
     bin_bp = data.description.bin_bp
     rows = len(data.every_fold()["test"])
     others = np.linspace(0, rows - 1, min(of.others, rows)).round().astype(np.int64)
 
-    def filters() -> dict[str, npt.NDArray]:
-        score, number = by_filters(members, data, motifs, of)
-        return {"score": score[:, :, targets], "filter": number[:, :, targets]}
+    def filters() -> dict[str, Array]:
+        score, number = by_filters(members, data, motifs, targets, of)
+        return {"score": score, "filter": number}
 
-    def contributions() -> dict[str, npt.NDArray]:
+    def contributions() -> dict[str, Array]:
         scores = np.full((len(factors), 1 + of.scrambles, len(factors)), np.nan)
+        sites = np.zeros((len(factors), len(factors)))
         for number, factor in enumerate(factors):
             say(f"contributions: {factor.name}, {number + 1} of {len(factors)}")
             explained = explain(members, data, factor.target, of)
             if explained is not None:
                 scores[:, :, number] = by_contributions(explained, motifs, bin_bp)
-        return {"score": scores}
+                named = named_sites(explained, known)
+                sites[:, number] = [named[factor.motif.matrix_id] for factor in factors]
+        return {"score": scores, "sites": sites}
 
-    def experiments() -> dict[str, npt.NDArray]:
-        effects = []
-        for each in by_experiments(model, data, motifs, of):
-            effects.append(each)
-            say(f"experiments: {len(effects)} of {len(factors)}")
-        return {"score": np.stack(effects)}
+    def experiments() -> Mapping[str, Array]:
+        return by_experiments(model, data, [factor.motif for factor in factors], of)
 
-    def peaks() -> dict[str, npt.NDArray]:
+    def peaks() -> dict[str, Array]:
         pairs = zip(targets, motifs, strict=True)
         return {"score": np.stack([in_peaks(data, *pair, others, bin_bp) for pair in pairs])}
 
     of_filters = kept(work / "filters.npz", filters)
+    explained = kept(work / "contributions.npz", contributions)
     return Evidence(
         kept(work / "peaks.npz", peaks)["score"],
         of_filters["score"],
         of_filters["filter"],
-        kept(work / "experiments.npz", experiments)["score"],
-        kept(work / "contributions.npz", contributions)["score"],
+        kept(work / "experiments.npz", experiments),
+        explained["score"],
+        explained["sites"],
     )
 
 
-def kept(file: Path, make: Callable[[], Mapping[str, npt.NDArray]]) -> Mapping[str, npt.NDArray]:
+def kept(file: Path, make: Callable[[], Mapping[str, Array]]) -> Mapping[str, Array]:
     """Return arrays of a file, made if it is not there."""
     if not file.is_file():
         np.savez(file, **make())
@@ -194,16 +207,16 @@ def show(factors: Sequence[Factor], evidence: Evidence) -> None:
     able = np.array([factor.can_be_found for factor in factors])
     own = np.arange(len(factors))
     targets = [factor.target for factor in factors]
-    acting = np.stack([acts_on(effects) for effects in evidence.effects])[:, :, targets]
     p = {  # (motifs, factors)
         "filters": p_values(evidence.filters),
-        "experiments": p_values(acting),
+        "experiments": evidence.experiments["p"][:, targets],
         "contributions": p_values(evidence.contributions),
     }
     q = {way: q_of(p[way][own, own], able) for way in WAYS}
     q_peaks = q_of(p_values(evidence.peaks[:, :, None])[:, 0], able)
-    effect = evidence.effects[own, :, targets]  # (factors, 1 + scrambles)
-    rank = 1 + (evidence.effects[:, 0] > effect[:, :1]).sum(axis=1)
+    effects = evidence.experiments["effect"]
+    effect, control = effects[own, targets], evidence.experiments["control"][own, targets]
+    rank = 1 + (effects > effect[:, None]).sum(axis=1)
     given = evidence.contributions[own, :, own]
     found = {way: q[way] < FOUND for way in WAYS}
     print_heads(*COLUMNS)
@@ -215,9 +228,10 @@ def show(factors: Sequence[Factor], evidence: Evidence) -> None:
             f"{evidence.peaks[n, 0]:.2f}", shown(q_peaks[n]),
             f"{number // NETWORK}/{number % NETWORK}" if evidence.filters[n, 0, n] else "",
             shown(q["filters"][n]),
-            f"{effect[n, 0]:+.2f}", f"{effect[n, 1:].mean():+.2f}", rank[n],
+            f"{effect[n]:+.2f}", f"{control[n]:+.2f}", rank[n],
             shown(q["experiments"][n]),
             f"{given[n, 0]:+.2f}", f"{given[n, 1:].mean():+.2f}", shown(q["contributions"][n]),
+            int(evidence.sites[n, n]),
             ", ".join(by) or ("none" if able[n] else "too few windows"),
         )  # fmt: skip
     summarise(able, p, found, q_peaks < FOUND)

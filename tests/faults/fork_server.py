@@ -18,7 +18,17 @@ from typing import IO, Any
 import pyjaspar  # noqa: F401
 import sklearn.linear_model  # noqa: F401
 
-from bioq.cli import background, data, main, motifs, mutagenesis, predict, train, variants
+from bioq.cli import (
+    background,
+    data,
+    main,
+    motif_effects,
+    motifs,
+    mutagenesis,
+    predict,
+    train,
+    variants,
+)
 from bioq.cli import evaluate as evaluate_command
 from bioq.evaluation import scoring as evaluation
 from bioq.prediction import bigwig, spool
@@ -30,6 +40,7 @@ LOADED = (
     training_module,
     background,
     data,
+    motif_effects,
     motifs,
     mutagenesis,
     predict,

@@ -112,6 +112,10 @@ def make_backgrounds(
     if kind == "gc":
         wanted, candidates, what = _to_match(windows)
         codes = candidates[match_gc(wanted, candidates, number, random)]
+        if not len(codes):
+            raise UsageError(
+                f"--background gc: no {what}; choose other --targets or another genome"
+            )
         return codes, f"{len(codes):,} {what}"
     rows = spaced_rows(len(windows.codes), number).numpy()
     if kind == "unchanged":

@@ -44,6 +44,8 @@ class Sizes:
 
     scrambles: int
     """Per motif."""
+    more_scrambles: int
+    """Of a motif whose contributions have a p-value of at most 0.05: q needs smaller ones."""
     filter_windows: int
     """Per network, for the sites of its filters."""
     effect_windows: int

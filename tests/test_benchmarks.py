@@ -111,6 +111,7 @@ ROWS = {
     "table_memory.py": 4,
     "training_step.py": 2,
     "yeast.py": 2,
+    "yeast_motifs.py": 3,
 }
 """Rows of the first table, at least; of a script that is not named, one."""
 SERVE = ("--clients", "4", "--seconds", "2")
@@ -301,6 +302,12 @@ SUBJECTS = {
     ("gpu.py", "bioq.fast.danq_triton"): "tries other tiles of a kernel",
     ("gpu.py", "bioq.models.summary"): "counts operations, as `bioq summary`",
     ("models.py", "bioq.builders.simulation.truth"): "the best possible scores",
+    ("motif_evidence.py", "bioq.dna.shuffle"): "the backgrounds of `bioq motif-effects`",
+    ("motif_evidence.py", "bioq.interpretation.filters"): "scrambled motifs beside `bioq motifs`",
+    ("motif_evidence.py", "bioq.interpretation.motif_experiments.insertion"): "its function",
+    ("motif_evidence.py", "bioq.interpretation.motif_matches"): "the matches of `bioq motifs`",
+    ("motif_evidence.py", "bioq.interpretation.sites"): "the sites of `bioq attribution --sites`",
+    ("motif_evidence.py", "bioq.motifs"): "scrambles motifs",
     ("peers/loading.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
     ("random_background.py", "bioq.genome.vcf"): "counts the SNVs of a VCF in a CpG",
     ("serve.py", "bioq.runs.folder"): "writes a run with large random weights",
@@ -310,6 +317,9 @@ SUBJECTS = {
     ("variant_ranks.py", "bioq.variants.background.effect_counts"): "measures each step of a rank",
     ("variant_ranks.py", "bioq.variants.ranking"): "measures each step of a rank",
     ("variant_ranks.py", "bioq.variants.scoring"): "measures each step of a rank",
+    ("yeast_motifs.py", "bioq.interpretation.motif_matches"): "q-values over the factors",
+    ("yeast_motifs.py", "bioq.motifs"): "reads motifs, as `--motifs` of a command",
+    ("yeast_motifs.py", "bioq.runs.named"): "reads the evaluation of a run of the package",
 }
 """Modules that are no user's, each with the reason why a script imports it."""
 

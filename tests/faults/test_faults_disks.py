@@ -48,7 +48,9 @@ def assert_one_line(answer: Answer) -> None:
 def put_earlier(command: Command, whole: Whole, out: Path) -> dict[str, bytes]:
     """Put files of an earlier day where a command replaces files."""
     if any(
-        name.startswith(("data/", "motifs/", "run/", "ensemble/", "imported/", "rank/"))
+        name.startswith(
+            ("data/", "motifs/", "run/", "ensemble/", "imported/", "rank/", "a.modisco/")
+        )
         for name in whole.content
     ):
         return {}

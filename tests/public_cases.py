@@ -22,9 +22,9 @@ WINDOW_BP = 60
 SIZES = bioq.ModelSizes(filters=4, filter_width=8, pool_width=5, lstm_units=3, dense_units=4)
 
 PACKAGES = (
-    "bioq", "bioq.dataset", "bioq.dna", "bioq.fast", "bioq.forward", "bioq.genome",
-    "bioq.interpretation", "bioq.metrics", "bioq.models", "bioq.motifs", "bioq.prediction",
-    "bioq.variants",
+    "bioq", "bioq.dataset", "bioq.dna", "bioq.dna.shuffle", "bioq.fast", "bioq.forward",
+    "bioq.genome", "bioq.interpretation", "bioq.metrics", "bioq.models", "bioq.motifs",
+    "bioq.prediction", "bioq.variants",
 )  # fmt: skip
 """What docs/ shows to somebody who writes Python."""
 
@@ -35,6 +35,8 @@ ELSEWHERE = {
     "bioq.dna.as_array": "is a part of checks: every function of codes calls it",
     "bioq.dna.checked_codes": "is the check itself: every function of codes calls it",
     "bioq.dna.require_packed": "is a check itself: unpack and unpack_labels call it",
+    "bioq.dna.shuffle.dinucleotide_shuffles": "takes a generator, which it changes: "
+    "test_shuffle.py",
     "bioq.forward.numbers_below": "is a check itself: targets of mutate_window",
     "bioq.forward.numerics": "takes a torch.device: test_forward.py",
     "bioq.forward.require_logits": "is a check itself: test_forward.py",
@@ -293,6 +295,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
     sizes = Argument(SIZES, [3, "x", None, [1], {"nonsense": 1}, {"filters": 1.5}])
     motifs = [*bioq_motifs(world)]
     bumps = np.sin(np.arange(WINDOW_BP) / 3.0) ** 9
+    motif_list = Argument(motifs, [None, 3, "JASPAR2024", [], [1], motifs[0]], [tuple(motifs)])
     model_options = {"device": device(), "precision": precision}
     data_path = path(world.data.path)
     slow_run = {"run": path(world.run), "data": data_path}
@@ -580,6 +583,29 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "steps": whole(3, 0, -1),
                 "strands": strands,
                 "batch_size": batch,
+            }
+        ),
+        "bioq.interpretation.ablation_effects": Case(
+            {
+                "model": model(world.model),
+                "windows": codes(many, many[0]),
+                "motifs": motif_list,
+                "targets": numbers([2, 0, 2], 3),
+                "strands": strands,
+                "span_bp": whole(50, -1, 0, optional=True),
+                "most_sites": whole(3, -1, 0),
+                "min_sites": whole(1, -1),
+                "seed": whole(1, -1),
+            }
+        ),
+        "bioq.interpretation.insertion_effects": Case(
+            {
+                "model": model(world.model),
+                "backgrounds": codes(many, many[0]),
+                "motifs": motif_list,
+                "targets": numbers([2, 0, 2], 3),
+                "strands": strands,
+                "seed": whole(1, -1),
             }
         ),
         "bioq.interpretation.mutate_window": Case(

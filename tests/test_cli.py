@@ -61,7 +61,7 @@ def test_commands_are_listed_in_the_order_of_the_work(
     parent: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*parent, "--help"]) == 0
-    listed = re.findall(r"^│ ([a-z]\w*) ", capsys.readouterr().out, re.M)
+    listed = re.findall(r"^│ ([a-z][\w-]*) ", capsys.readouterr().out, re.M)
     assert listed == [command[-1] for command in COMMANDS if command[:-1] == parent]
 
 

@@ -13,17 +13,19 @@ from bioq.dna.tensors import one_hot
 from bioq.fast import edits, prepare_edits
 from bioq.fast.edits_convolutions import EditedConvolutions
 from bioq.fast.edits_danq import EditedDanQ
-from bioq.fast.paths import cpu_dtype
+from bioq.fast.edits_marq import EditedMarq
+from bioq.fast.paths import EditedNetwork, cpu_dtype
 from bioq.fast.reach import Codes, Numbers, Reach
 from bioq.forward import predict_edits
 from bioq.models import ModelSizes, build_model
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
 
 BOUND = 1e-5
-NAMES = ["danq", "danq hard", "deepsea", "deepsea floor", "beluga"]
-Network = DanQ | DeepSEA | Beluga
+NAMES = ["danq", "danq hard", "deepsea", "deepsea floor", "beluga", "marq"]
+Network = DanQ | DeepSEA | Beluga | Marq
 
 
 def small(name: str, window_bp: int = 200, pool_width: int | None = None) -> Network:
@@ -33,13 +35,15 @@ def small(name: str, window_bp: int = 200, pool_width: int | None = None) -> Net
         filters=6,
         filter_width=4 if name != "beluga" else 3,
         pool_width=pool_width,
-        lstm_units=5 if name in ("danq", "bioq") else None,
+        lstm_units=5 if name in ("danq", "bioq", "marq") else None,
         dense_units=7,
         gates="hard" if part == "hard" else None,
         floor=0.05 if part == "floor" else None,
     )
     model = build_model(name, targets=3, window_bp=window_bp, sizes=sizes)
     assert isinstance(model, Network)
+    if isinstance(model, Marq) and model.composition is not None:
+        torch.nn.init.normal_(model.composition.weight, std=0.1)
     return strong(model, 2)
 
 
@@ -82,7 +86,7 @@ def test_edits_anywhere_are_as_plain(
     pool_width: int, more: int, places: list[float], name: str, padded_bp: int
 ) -> None:
     torch.manual_seed(more)
-    pool_width = pool_width if "danq" in name else 2 + pool_width % 2
+    pool_width = pool_width if name in ("danq", "danq hard", "marq") else 2 + pool_width % 2
     model = small(name, 40 + more, pool_width)
     window_bp = model.architecture["window_bp"]
     codes = random_codes(3 * window_bp, more).reshape(3, window_bp)
@@ -92,9 +96,11 @@ def test_edits_anywhere_are_as_plain(
     position = np.array([int(share * (window_bp - 1)) for share in places])
     edited = edit(codes, of, position, more + 1)
     dtype = torch.float32
-    family = (
-        EditedDanQ(model, dtype) if isinstance(model, DanQ) else EditedConvolutions(model, dtype)
-    )
+    if isinstance(model, DanQ):
+        family: EditedNetwork = EditedDanQ(model, dtype)
+    else:
+        is_marq = isinstance(model, Marq)
+        family = EditedMarq(model, dtype) if is_marq else EditedConvolutions(model, dtype)
     with torch.inference_mode():
         result = edits._Edits(family)(codes, edited, of)
     before, after = (torch.sigmoid(logits).numpy() for logits in result)

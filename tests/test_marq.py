@@ -173,14 +173,24 @@ def test_the_fast_path_of_a_model_in_training_has_no_dropout() -> None:
         torch.testing.assert_close(engine(codes), expected)
 
 
-def test_the_fast_path_follows_the_weights_and_edits_have_none() -> None:
+def test_the_fast_paths_follow_the_weights() -> None:
     model, codes = small_model(), torch.randint(0, LETTERS, (3, 100), dtype=torch.uint8)
+    edited, of = codes.numpy().copy(), np.arange(3)
+    edited[:, 50] = (edited[:, 50] + 1) % LETTERS
     with torch.no_grad():
+        prepare_edits(model, "32")(codes.numpy(), edited, of)  # type: ignore[misc]
         before = prepare(model, "32")(codes)  # type: ignore[misc]
         model.lstm.weight_hh_l0.add_(1)
         after = prepare(model, "32")(codes)  # type: ignore[misc]
         torch.testing.assert_close(after, model(one_hot(codes).float()))
+        edits = prepare_edits(model, "32")(codes.numpy(), edited, of)  # type: ignore[misc]
+        expected = model(one_hot(torch.from_numpy(edited)).float())
+        torch.testing.assert_close(edits[1], expected)
     assert not torch.allclose(before, after)
+
+
+def test_edits_share_nothing_with_two_lstm_layers() -> None:
+    model = build_model("marq", targets=4, sizes=ModelSizes(lstm_layers=2)).eval()
     assert prepare_edits(model, "32") is None
 
 

@@ -178,6 +178,12 @@ COMMANDS = (
     Command(
         "motifs", "motifs {in}/run {in}/data --out {out}/motifs --against {in}/m.meme", is_slow=True
     ),
+    Command(
+        "motif-effects",
+        "motif-effects {in}/run {in}/data --out {out}/motif-effects --motifs {in}/m.meme "
+        "--windows 8 --min-sites 1",
+        is_slow=True,
+    ),
 )
 
 

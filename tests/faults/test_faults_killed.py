@@ -26,7 +26,8 @@ def go_on(world: World, command: Command, out: Path, processes: Processes) -> An
         resume = is_begun(out)
     else:
         resume = command.resumes and bool(list(out.glob("*.partial/manifest.json")))
-    new_folders = [out / name for name in ("data", "motifs", "ensemble", "imported", "rank")]
+    names = ("data", "motifs", "motif-effects", "ensemble", "imported", "rank")
+    new_folders = [out / name for name in names]
     if any(folder.exists() for folder in new_folders):  # whole, as was checked
         return None
     (answer,) = processes(world.arguments(command, out, resume=resume))
@@ -126,6 +127,7 @@ def other(command: Command) -> Command:
         "--licence MIT": "--licence CC0-1.0",
         "motifs {in}/run": "motifs {in}/run --windows 20",
         "rank fit": "rank fit --strands forward",
+        "--windows 8": "--windows 9",
     }
     words = command.words
     for old, new in changes.items():

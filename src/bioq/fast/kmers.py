@@ -94,17 +94,19 @@ class KmerConvolution:
         torch.amax(sums, dim=2, out=out)
 
 
-def count_kmers(codes: Tensor) -> tuple[Tensor, Tensor]:
+def count_kmers(
+    codes: Tensor, *, at: int = 0, window_bp: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the counts of `models.composition.kmer_counts`, float32, of codes uint8
-    `(n, length)`."""
+    `(n, length)`, which are the bases from `at` on of windows of `window_bp`, by default all."""
     windows, length = codes.shape
     starts = length - KMER + 1
     letters, row = codes.long(), _rows_of_kmers(codes.device)
     kmer = letters[:, :starts]
     for base in range(1, KMER):
         kmer = kmer * LETTERS + letters[:, base : base + starts]
-    start, end = middle_fifth(length)
-    first = torch.arange(starts, device=codes.device)
+    start, end = middle_fifth(length if window_bp is None else window_bp)
+    first = at + torch.arange(starts, device=codes.device)
     is_inside = (first >= start) & (first < end - KMER + 1)
     of_window = 2 * torch.arange(windows, device=codes.device)[:, None] + is_inside
     counts = torch.bincount(

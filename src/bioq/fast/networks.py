@@ -16,7 +16,7 @@ from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
 from bioq.models.marq import Marq
 
-_MARQ_WINDOWS = 32
+MARQ_WINDOWS = 32
 """Windows whose scores, one per position and target, stay in the processor's cache."""
 
 
@@ -76,7 +76,7 @@ class FastMarq:
         maps = self._convolution(codes)  # (n, position, filter)
         with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
             read = self._lstm(self._model.norm(maps).to(self._dtype))
-            pieces = [self._model.after_lstm(piece) for piece in torch.split(read, _MARQ_WINDOWS)]
+            pieces = [self._model.after_lstm(piece) for piece in torch.split(read, MARQ_WINDOWS)]
         logits = torch.cat(pieces).float()
         if self._model.composition is None:
             return logits

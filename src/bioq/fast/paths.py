@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bioq.fast.cuda import CudaDanQ
 from bioq.fast.edits_convolutions import EditedConvolutions
 from bioq.fast.edits_danq import EditedDanQ
+from bioq.fast.edits_marq import EditedMarq
 from bioq.fast.mutants_convolutions import SharedConvolutions
 from bioq.fast.mutants_danq import SharedDanQ
 from bioq.fast.networks import FastConvolutions, FastDanQ, FastMarq
@@ -90,7 +91,7 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
     ),
     DeepSEA: _CONVOLUTIONS,
     Beluga: _CONVOLUTIONS,
-    Marq: FastPaths(windows=FastMarq),
+    Marq: FastPaths(windows=FastMarq, edits=EditedMarq, has_edits=EditedMarq.can_compute),
 }
 """Networks without an entry are computed by plain PyTorch."""
 

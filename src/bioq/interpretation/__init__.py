@@ -1,4 +1,5 @@
-"""Which bases a prediction depends on: saturation mutagenesis, gradients, motifs of filters."""
+"""Which bases and motifs a prediction depends on: saturation mutagenesis, gradients, motifs of
+filters, motifs put into windows and taken out."""
 
 from bioq.interpretation.attribution import AttributionOptions, attribution_file
 from bioq.interpretation.gradients import (
@@ -8,6 +9,8 @@ from bioq.interpretation.gradients import (
     integrated_gradients,
 )
 from bioq.interpretation.jobs import ExplainJob, ExplainOptions, mutagenesis_file
+from bioq.interpretation.motif_experiments.ablation import ablation_effects
+from bioq.interpretation.motif_experiments.insertion import insertion_effects
 from bioq.interpretation.mutagenesis import mutate_window
 from bioq.interpretation.sites import Site, find_sites
 from bioq.interpretation.writing import Explanation
@@ -19,10 +22,12 @@ __all__ = [
     "ExplainOptions",
     "Explanation",
     "Site",
+    "ablation_effects",
     "attribution_file",
     "expected_gradients",
     "find_sites",
     "input_x_gradient",
+    "insertion_effects",
     "integrated_gradients",
     "mutagenesis_file",
     "mutate_window",

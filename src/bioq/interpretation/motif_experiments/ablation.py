@@ -2,6 +2,7 @@
 other places of the same windows."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,14 @@ from bioq.interpretation.motif_experiments.logits import Logits, edit_logits, wi
 from bioq.interpretation.motif_experiments.occurrences import Occurrences, find_occurrences
 from bioq.interpretation.motif_experiments.table import (
     Chosen,
+    checked_motifs,
+    checked_windows,
     choose_targets,
     described,
     effect_table,
 )
 from bioq.motifs import Motif
-from bioq.options import whole_number
+from bioq.options import one_of, whole_number
 from bioq.progress import progress
 
 DRAWS = 2
@@ -39,6 +42,7 @@ def ablation_effects(
     motifs: Sequence[Motif],
     *,
     targets: Sequence[int] | None = None,
+    span_bp: int | None = None,
     strands: Strands = "both",
     most_sites: int = MOST_SITES,
     min_sites: int = MIN_SITES,
@@ -47,12 +51,13 @@ def ablation_effects(
     """Put the bases of the best sites of each motif in windows into random order.
 
     `windows` are codes uint8 `(n, window_bp)`; `targets` are numbers of the model's targets, by
-    default all. Sites are those of `occurrences.find_occurrences`: at most one per window, the
-    `most_sites` with the highest scores. Each site is shuffled `DRAWS` times. The control is the
-    same for a place of the same length in the same
-    window: as far from the window's middle on the other side, or beside the site if that overlaps
-    it. Returns one row per motif and target; an effect is the logit without the site minus the
-    logit with it, with strands="both" of the mean logit of both strands:
+    default all. Sites are those of `occurrences.find_occurrences`: in the middle `span_bp` bases of
+    a window, by default anywhere; at most one per window, the `most_sites` with the highest scores.
+    The bases of each site are put into random order `DRAWS` times. The control is the same for a
+    place of the same length in the same window: as far from the window's middle on the other side,
+    or beside the site if that overlaps it. Returns one row per motif and target; an effect is the
+    logit without the site minus the logit with it, with strands="both" of the mean logit of both
+    strands:
 
     - motif, matrix_id, target
     - effect, low, high: mean over the sites, and its 95 % interval (Student's t)
@@ -64,38 +69,47 @@ def ablation_effects(
 
     Raises BioqError for codes of another shape, UsageError if memelite is not installed.
     """
-    windows = dna.checked_codes(windows, axes=2, name="windows")
+    windows = checked_windows(model, windows, "windows")
+    motifs = checked_motifs(motifs)
+    one_of("strands", strands, get_args(Strands))
     chosen = choose_targets(model, targets)
     most_sites = whole_number("most_sites", most_sites, least=1)
     min_sites = whole_number("min_sites", min_sites, least=0)
     random = np.random.default_rng(whole_number("seed", seed, least=0))
-    sites = find_occurrences(windows, motifs, most=most_sites)
-    counts = [len(each) if len(each) >= max(min_sites, 1) else 0 for each in sites]
-    read = np.unique(np.concatenate([np.empty(0, np.int64), *(each.window for each in sites)]))
-    row_of = np.full(len(windows), -1)
+    sites = find_occurrences(windows, motifs, most=most_sites, span_bp=span_bp)
+    least = max(min_sites, 1)
+    taken = [each if len(each) >= least else each.first(0) for each in sites]
+    read = np.unique(np.concatenate([[0], *(each.window for each in taken)])).astype(np.int64)
+    row_of = np.zeros(len(windows), np.int64)
     row_of[read] = np.arange(len(read))
-    total = len(read) + 2 * DRAWS * sum(counts)
     parts = []
-    with progress("ablation", total, "windows") as advance:
-        before = chosen.of(
-            window_logits(model, windows[read] if len(read) else windows[:1], strands=strands)
-        )
+    with progress("ablation", len(read) + 2 * DRAWS * sum(map(len, taken)), "windows") as advance:
+        before = chosen.of(window_logits(model, windows[read], strands=strands))
         advance(len(read))
-        for motif, occurrences, count in zip(motifs, sites, counts, strict=True):
-            codes, length = windows[occurrences.window[:count]], len(motif)
-            starts = np.stack(
-                [occurrences.start, other_places(occurrences.start, length, windows.shape[1])]
+        for motif, found, each in zip(motifs, sites, taken, strict=True):
+            change = np.zeros((2, 0, before.shape[1]), np.float32)
+            if len(each):
+                edited = _edits(windows, each, len(motif), random)
+                of = np.tile(np.repeat(np.arange(len(each)), DRAWS), 2)
+                after = edit_logits(model, windows[each.window], edited, of, strands=strands)
+                of_draw = chosen.of(after).reshape(2, len(each), DRAWS, -1)
+                change = of_draw.mean(axis=2) - before[row_of[each.window]]
+                advance(len(edited))
+            note = "" if len(each) else f"{len(found)} sites, fewer than {least}"
+            parts.append(
+                _summary(motif, change, chosen).assign(n=len(found), found=found.found, note=note)
             )
-            edited = np.concatenate(
-                [shuffled_places(codes, start[:count], length, random) for start in starts]
-            )
-            of = np.tile(np.repeat(np.arange(count), DRAWS), 2)
-            after = chosen.of(edit_logits(model, codes, edited, of, strands=strands))
-            after = after.reshape(2, count, DRAWS, -1).mean(axis=2)
-            change = after - before[row_of[occurrences.window[:count]]]
-            parts.append(_summary(motif, change, chosen, occurrences, min_sites))
-            advance(len(edited))
     return effect_table(parts)
+
+
+def _edits(
+    windows: dna.Bytes, sites: Occurrences, length: int, random: np.random.Generator
+) -> dna.Bytes:
+    """Return the windows of sites with the sites shuffled, then with the other places shuffled:
+    `(2 DRAWS n, window_bp)`."""
+    codes = windows[sites.window]
+    places = (sites.start, other_places(sites.start, length, windows.shape[1]))
+    return np.concatenate([shuffled_places(codes, place, length, random) for place in places])
 
 
 def other_places(start: Numbers, length: int, window_bp: int) -> Numbers:
@@ -120,21 +134,9 @@ def shuffled_places(
     return edited
 
 
-def _summary(
-    motif: Motif, change: Logits, chosen: Chosen, sites: Occurrences, min_sites: int
-) -> pd.DataFrame:
+def _summary(motif: Motif, change: Logits, chosen: Chosen) -> pd.DataFrame:
     """Return the rows of a motif from the changes `(2, sites, targets)`: of sites and controls."""
     effects, controls = change
-    note = ""
-    if len(sites) < max(min_sites, 1):
-        note = f"{len(sites)} sites, fewer than {max(min_sites, 1)}"
-    unknown = np.full(effects.shape[1], np.nan)
-    rows = described(
-        motif,
-        chosen,
-        mean_of(effects),
-        controls.mean(axis=0) if len(controls) else unknown,
-        mean_of(effects - controls),
-        n=len(sites),
-    )
-    return rows.assign(found=sites.found, note=note)
+    difference = mean_of(effects - controls)
+    control = mean_of(controls).mean
+    return described(motif, chosen, mean_of(effects), control, difference, n=len(effects))

@@ -26,7 +26,7 @@ from bioq.runs.training_data import training_data, with_fold_of
 
 Background = Literal["shuffled", "gc", "unchanged"]
 
-MOST_WINDOWS = 4096
+MOST_WINDOWS = 8192
 """Windows that are read, evenly spaced in a data set or random in a genome: enough for 100 sites of
 most motifs."""
 _MOST_BASES = 1 << 26
@@ -112,6 +112,10 @@ def make_backgrounds(
     if kind == "gc":
         wanted, candidates, what = _to_match(windows)
         codes = candidates[match_gc(wanted, candidates, number, random)]
+        if not len(codes):
+            raise UsageError(
+                f"--background gc: no {what}; choose other --targets or another genome"
+            )
         return codes, f"{len(codes):,} {what}"
     rows = spaced_rows(len(windows.codes), number).numpy()
     if kind == "unchanged":
@@ -151,8 +155,8 @@ def match_gc(
 
 
 def gc_share(codes: dna.Bytes) -> npt.NDArray[np.float64]:
-    """Return the share of G and C among the known bases of windows `(n, window_bp)`: `(n,)`, 0 for
-    a window without a known base."""
+    """Return the share of G and C among the known bases of windows `(n, window_bp)`: `(n,)`; 0
+    where no base is known."""
     is_gc = (codes == dna.BASES.index("C")) | (codes == dna.BASES.index("G"))
     known = (codes != dna.UNKNOWN).sum(axis=1)
     share: npt.NDArray[np.float64] = is_gc.sum(axis=1) / np.maximum(known, 1)

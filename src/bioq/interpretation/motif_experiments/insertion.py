@@ -1,6 +1,7 @@
 """Motifs put into background windows, beside scrambled motifs: the change of each logit."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,14 @@ from bioq.interpretation.motif_experiments.comparison import mean_of
 from bioq.interpretation.motif_experiments.logits import Logits, edit_logits, window_logits
 from bioq.interpretation.motif_experiments.table import (
     Chosen,
+    checked_motifs,
+    checked_windows,
     choose_targets,
     described,
     effect_table,
 )
 from bioq.motifs import Motif
-from bioq.options import of_type, whole_number
+from bioq.options import of_type, one_of, whole_number
 from bioq.progress import progress
 
 SCRAMBLES = 20
@@ -89,9 +92,9 @@ def insertion_effects(
     Raises BioqError for codes of another shape, UsageError for a motif that is longer than the
     windows.
     """
-    backgrounds = dna.checked_codes(backgrounds, axes=2, name="backgrounds")
-    if not len(backgrounds):
-        raise UsageError("backgrounds have no window; expected at least one")
+    backgrounds = checked_windows(model, backgrounds, "backgrounds")
+    motifs = checked_motifs(motifs)
+    one_of("strands", strands, get_args(Strands))
     chosen = choose_targets(model, targets)
     random = np.random.default_rng(whole_number("seed", seed, least=0))
     before = chosen.of(window_logits(model, backgrounds, strands=strands))

@@ -139,6 +139,7 @@ def motif_effects(inputs: EffectInputs) -> MotifEffects:
         inputs.windows.codes,
         inputs.motifs,
         targets=targets,
+        span_bp=inputs.model.bin_bp,
         strands=options.strands,
         most_sites=options.windows,
         min_sites=options.min_sites,

@@ -10,6 +10,7 @@ import pandas as pd
 from bioq import dna
 from bioq.errors import UsageError
 from bioq.files import uninterrupted
+from bioq.genome.windows import middle_start
 from bioq.interpretation.motif_matches import same_threads
 from bioq.motifs import Motif
 from bioq.options import whole_number
@@ -38,55 +39,71 @@ class Occurrences:
     def __len__(self) -> int:
         return len(self.window)
 
+    def first(self, number: int) -> "Occurrences":
+        """Return the sites with the highest scores."""
+        return Occurrences(self.window[:number], self.start[:number], self.found)
+
 
 def find_occurrences(
-    windows: dna.Bytes, motifs: Sequence[Motif], *, most: int
+    windows: dna.Bytes, motifs: Sequence[Motif], *, most: int, span_bp: int | None = None
 ) -> list[Occurrences]:
     """Return where each motif is in windows of codes uint8 `(n, window_bp)`, on either strand.
 
-    Of each window the site with the highest score counts, of all windows the `most` with the
+    Sites count whose middle is among the middle `span_bp` bases of their window, by default all. Of
+    each window the site with the highest score counts, of all windows the `most` with the
     highest scores. Sites are those of FIMO (Grant et al. 2011) by memelite: log-odds against equal
     shares of the bases, p < `THRESHOLD`. Raises UsageError if memelite is not installed.
     """
     windows = dna.checked_codes(windows, axes=2, name="windows")
     most = whole_number("most", most, least=1)
-    hot = dna.one_hot(windows).astype(np.int8)
+    window_bp = windows.shape[1]
+    span_bp = window_bp if span_bp is None else whole_number("span_bp", span_bp, least=1)
+    first, last = _span(window_bp, span_bp)
+    longest = max(map(len, motifs))
+    cut = max(first - longest, 0)
+    hot = dna.one_hot(windows[:, cut : last + longest]).astype(np.int8)
     found: list[Occurrences] = []
     with progress("find sites", len(motifs), "motifs") as advance:
-        for first in range(0, len(motifs), _MOTIFS_AT_ONCE):
-            group = motifs[first : first + _MOTIFS_AT_ONCE]
-            found += _of_group(hot, group, most)
+        for at in range(0, len(motifs), _MOTIFS_AT_ONCE):
+            group = motifs[at : at + _MOTIFS_AT_ONCE]
+            for motif, hits in zip(group, _hits(hot, group), strict=True):
+                start = hits["start"].to_numpy(np.int64) + cut
+                middle = start + len(motif) // 2
+                inside = hits[(middle >= first) & (middle < last)]
+                found.append(_best_of_windows(inside, cut, most))
             advance(len(group))
     return found
 
 
-def _of_group(hot: npt.NDArray[np.int8], motifs: Sequence[Motif], most: int) -> list[Occurrences]:
+def _span(window_bp: int, span_bp: int) -> tuple[int, int]:
+    """Return the interval of the middle bases of a window, or all of it."""
+    first = max(middle_start(0, window_bp, span_bp), 0)
+    return first, min(first + span_bp, window_bp)
+
+
+def _hits(hot: npt.NDArray[np.int8], motifs: Sequence[Motif]) -> list[pd.DataFrame]:
+    """Return the hits of each motif in one-hot windows `(n, 4, length)`."""
     fimo = _fimo()
-    found: dict[int, Occurrences] = {}
+    found: dict[int, pd.DataFrame] = {}
     thresholds = [max(THRESHOLD, 2 * 4.0 ** -len(motif)) for motif in motifs]
     for threshold in set(thresholds):
         numbers = [number for number, each in enumerate(thresholds) if each == threshold]
         matrices = {str(number): motifs[number].probabilities.T.copy() for number in numbers}
         with same_threads(), uninterrupted():  # the first call compiles it
             tables = fimo(matrices, hot, threshold=threshold)
-        for number, hits in zip(numbers, tables, strict=True):
-            found[number] = _best_of_windows(
-                hits["sequence_name"].to_numpy(np.int64),
-                hits["start"].to_numpy(np.int64),
-                hits["score"].to_numpy(np.float64),
-                most,
-            )
+        found.update(zip(numbers, tables, strict=True))
     return [found[number] for number in range(len(motifs))]
 
 
-def _best_of_windows(
-    window: Numbers, start: Numbers, score: npt.NDArray[np.float64], most: int
-) -> Occurrences:
+def _best_of_windows(hits: pd.DataFrame, cut: int, most: int) -> Occurrences:
+    """Return the best hit of each window; `cut` is where hits count from."""
+    window, start = (hits[name].to_numpy(np.int64) for name in ("sequence_name", "start"))
+    score = hits["score"].to_numpy(np.float64)
     order = np.lexsort((start, -score, window))
     _, firsts = np.unique(window[order], return_index=True)
     best = order[firsts]
     chosen = best[np.argsort(-score[best], kind="stable")[:most]]
-    return Occurrences(window[chosen], start[chosen], len(best))
+    return Occurrences(window[chosen], start[chosen] + cut, len(best))
 
 
 def _fimo() -> Callable[..., list[pd.DataFrame]]:

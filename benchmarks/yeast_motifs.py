@@ -1,7 +1,7 @@
 """Which factors' motifs the run `yeast` has learned: by its filters, by motif experiments and by
 contributions, each beside scrambled motifs.
 
-    nice python benchmarks/yeast_motifs.py
+    nice python benchmarks/yeast_motifs.py                   about 15 minutes on one core
     python benchmarks/yeast_motifs.py --tiny --work FOLDER
 
 Every target whose factor has a motif in JASPAR2024:fungi has a row. The null is the same for all

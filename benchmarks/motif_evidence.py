@@ -33,7 +33,6 @@ TOP = 0.1
 COPIES, STEPS = 4, 8
 """Shuffled copies of each window that it is compared with, and points on each line: as `bioq
 attribution`, at a quarter of the cost."""
-"""Of the integral. Contributions with 64 steps, the default, correlate with them by 0.999."""
 AT_ONCE = 1 << 24
 """Scores of motifs at positions in memory."""
 PSEUDOCOUNT = 0.01

@@ -24,7 +24,7 @@ SIZES = bioq.ModelSizes(filters=4, filter_width=8, pool_width=5, lstm_units=3, d
 PACKAGES = (
     "bioq", "bioq.dataset", "bioq.dna", "bioq.dna.shuffle", "bioq.fast", "bioq.forward",
     "bioq.genome", "bioq.interpretation", "bioq.metrics", "bioq.models", "bioq.motifs",
-    "bioq.prediction", "bioq.variants",
+    "bioq.prediction", "bioq.tracks", "bioq.variants",
 )  # fmt: skip
 """What docs/ shows to somebody who writes Python."""
 
@@ -753,7 +753,18 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "options": Argument(import_module("bioq.prediction").PredictOptions(), [None, 3]),
             },
             is_slow=True,
-            kept=["resume", "force"],
+            kept=["hub", "resume", "force"],
+        ),
+        "bioq.tracks.write_hub": Case(
+            {
+                "out": Argument(out / "t.bw", [1, None, b"x", "", "a\0b", out / "t.tsv"]),
+                "targets": Argument(["none"], [None, 3, [1], []]),
+                "genome": path(world.genome),
+                "shows": text("probability", "nonsense"),
+                "model": Argument("run", [None, 3, b"x"]),
+            },
+            is_slow=True,
+            kept=["force"],
         ),
         "bioq.variants.run_background": Case({"run": path(world.run)}),
         "bioq.variants.read_background": Case(

@@ -123,6 +123,12 @@ COMMANDS = (
         for ending in (".tsv.gz", ".parquet", ".h5")
     ),
     Command("predict .bw", f"{_PREDICT} --out {{out}}/p.bw", resumes=True, at_once=False),
+    Command(
+        "predict --hub",
+        f"{_PREDICT} --out {{out}}/p.bw --hub",
+        resumes=True,
+        at_once=False,
+    ),
     *(
         Command(f"variants {ending}", f"{_VARIANTS} --out {{out}}/v{ending}")
         for ending in (".tsv", ".h5", ".vcf.gz")
@@ -163,6 +169,12 @@ COMMANDS = (
     Command("mutagenesis .h5", "mutagenesis {in}/run {in}/s.fa --out {out}/m.h5 --span-bp 20"),
     Command(
         "attribution", "attribution {in}/run {in}/s.fa --out {out}/a.tsv --span-bp 20 --steps 8"
+    ),
+    Command(
+        "attribution --hub",
+        "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --hub --steps 2 "
+        "--span-bp 10",
+        at_once=False,
     ),
     Command(
         "attribution .modisco",

@@ -22,6 +22,7 @@ def attribution(
     figure: Path | None = None,
     options: Annotated[ExplainOptions, FLAGS] = ExplainOptions(),  # noqa: B008 frozen
     gradients: Annotated[AttributionOptions, FLAGS] = AttributionOptions(),  # noqa: B008 frozen
+    hub: bool = False,
     force: Force = False,
 ) -> None:
     """Compute how much each base adds to a target's logit, by gradients.
@@ -33,7 +34,7 @@ def attribution(
     For example:
 
         bioq attribution run sequences.fa --out contributions.npz --targets CTCF
-        bioq attribution run peaks.bed --genome hg19.fa --out contributions.bw --targets 'CTCF*'
+        bioq attribution run peaks.bed --genome hg19.fa --out map.bw --targets 'CTCF*' --hub
         bioq attribution run peaks.bed --genome hg19.fa --targets CTCF \\
             --out sites.bed --out ctcf.modisco
         bioq attribution run chr1:1,000,001-1,000,200 --genome hg19.fa --out map.png --targets CTCF
@@ -53,9 +54,14 @@ def attribution(
     figure
         Also draw a sequence logo and a heat map into this .png or .svg file, for at most 6
         combinations of window and target.
+    hub
+        Also write the files with which genome browsers show the bigWigs, beside them: a track hub
+        for UCSC's browser (hub.txt, genomes.txt, trackDb.txt) and a session of IGV (igv.xml).
+        Contributions are drawn as letters.
     """
     files, figure = split_outputs(out, figure)
     inputs = (resolve_run(run), source, files, genome, chrom_alias)
     job = ExplainJob(*inputs, options, figure, write_contributions_figure, force)
-    for path in [*attribution_file(job, attribution=gradients), *([figure] if figure else [])]:
+    written = attribution_file(job, attribution=gradients, hub=hub)
+    for path in [*written, *([figure] if figure else [])]:
         print_path(path)

@@ -4,6 +4,7 @@ Source of the format: UCSC, FAQformat.html#format7; `genome/twobit.py` reads it.
 """
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,6 @@ from bioq.genome.twobit import MAGIC
 _LETTER_OF_CODE = np.array([2, 1, 3, 0, 0], dtype=np.uint8)  # A, C, G, T, unknown: T is 0
 _MOST_OFFSET = 1 << 32
 """Version 0 has offsets of 32 bits; version 1 has 64."""
-_RUN_BYTES = 16
 _LONGEST_NAME = 255
 
 
@@ -35,19 +35,27 @@ def write_twobit(genome: Genome, path: Path) -> None:
             f"{genome.path}: the contig {long[:40]!r}... has a name of more than {_LONGEST_NAME} "
             "bytes, which 2bit cannot have; give the contig a shorter name"
         )
-    offsets = {}
     with open(path, "wb") as file:
-        is_large = sum(genome.lengths.values()) * (_RUN_BYTES + 1) > _MOST_OFFSET
-        word = "<Q" if is_large else "<I"
-        index_bytes = sum(1 + len(name) + struct.calcsize(word) for name in names.values())
-        file.write(struct.pack("<4I", MAGIC, int(is_large), len(names), 0))
-        file.write(bytes(index_bytes))
-        for contig in names:
-            offsets[contig] = file.tell()
-            _write_contig(file, *genome.read_masked(contig, 0, genome.lengths[contig]))
-        file.seek(struct.calcsize("<4I"))
-        for contig, name in names.items():
-            file.write(bytes([len(name)]) + name + struct.pack(word, offsets[contig]))
+        if not _write(file, genome, names, is_large=False):
+            file.seek(0)
+            _write(file, genome, names, is_large=True)
+
+
+def _write(file: BinaryIO, genome: Genome, names: Mapping[str, bytes], *, is_large: bool) -> bool:
+    """Write all contigs, then the index before them; return False if an offset does not fit."""
+    word = struct.Struct("<Q" if is_large else "<I")
+    file.write(struct.pack("<4I", MAGIC, int(is_large), len(names), 0))
+    file.write(bytes(sum(1 + len(name) + word.size for name in names.values())))
+    offsets = {}
+    for contig in names:
+        offsets[contig] = file.tell()
+        if offsets[contig] >= _MOST_OFFSET and not is_large:
+            return False
+        _write_contig(file, *genome.read_masked(contig, 0, genome.lengths[contig]))
+    file.seek(struct.calcsize("<4I"))
+    for contig, name in names.items():
+        file.write(bytes([len(name)]) + name + word.pack(offsets[contig]))
+    return True
 
 
 def _write_contig(file: BinaryIO, codes: dna.Bytes, is_lower: np.ndarray) -> None:

@@ -94,10 +94,12 @@ def _is_count(text: str) -> bool:
 
 
 def attribution_file(
-    job: ExplainJob, *, attribution: AttributionOptions = AttributionOptions()
+    job: ExplainJob, *, attribution: AttributionOptions = AttributionOptions(), hub: bool = False
 ) -> list[Path]:
     """Attribute the logits of the windows of a job to their bases, as `mutagenesis_file` does;
     return the files and folders written, without the figure.
+
+    `hub` also writes the files with which genome browsers show bigWigs (see `tracks.hub`).
 
     Contributions are computed for whole windows, also if only a span of them is written. Prints at
     the end how far integrated gradients are from complete.
@@ -110,7 +112,10 @@ def attribution_file(
         "steps": points,
     }
     work = points * max(attribution.shuffles, 1)
-    outputs = _outputs(job, attribution.motifs)
+    if hub and not any(out.name.lower().endswith(BIGWIG) for out in job.outs):
+        raise UsageError("--hub is for bigWig tracks; give --out a name that ends in .bw")
+    hub_files: list[Path] = []
+    outputs = _outputs(job, attribution.motifs, hub_files if hub else None)
     with open_job(job, AttributionValues(), about, outputs) as opened:
         explain = _explainer(opened.model, job.options, attribution)
         total = opened.loci.count * len(opened.chosen) * work
@@ -127,13 +132,14 @@ def attribution_file(
                 opened.write(explanation)
     if attribution.method == "integrated-gradients":
         gaps.report()
-    return opened.files
+    return [*opened.files, *hub_files]
 
 
-def _outputs(job: ExplainJob, motifs: str) -> list[Output]:
+def _outputs(job: ExplainJob, motifs: str, hub_files: list[Path] | None) -> list[Output]:
     """Return the outputs that contributions have besides tables and arrays."""
+    tracks = functools.partial(track_outputs.open_bigwigs, hub_files=hub_files)
     outputs = [
-        Output(BIGWIG, track_outputs.open_bigwigs, files=bigwig_paths),
+        Output(BIGWIG, tracks, files=bigwig_paths),
         Output(modisco.ENDING, modisco.open_modisco, folder=modisco.FOLDER),
     ]
     sites = [out for out in job.outs if out.name.lower().endswith(track_outputs.BED)]

@@ -16,6 +16,7 @@ from bioq.interpretation.sites import Site, find_sites, require_packages
 from bioq.motifs import Motif
 from bioq.progress import say
 from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
+from bioq.tracks.hub import plan_hub
 
 BED = ".bed"
 BED_COLUMNS = (
@@ -34,9 +35,12 @@ _HIGHEST_SCORE = 1000
 
 
 @contextlib.contextmanager
-def open_bigwigs(out: Path, explained: ExplainedInput) -> Iterator[ExplainedBases]:
+def open_bigwigs(
+    out: Path, explained: ExplainedInput, *, hub_files: list[Path] | None = None
+) -> Iterator[ExplainedBases]:
     """Yield a writer of a bigWig per target, `bigwig_paths(out, names)`, over the explained bases.
 
+    With a list, a hub is written too (see `tracks.hub`), and its files are added to the list.
     Raises UsageError without a genome and for a variant, BioqError for a file that exists.
     """
     contigs = explained.contigs
@@ -48,9 +52,22 @@ def open_bigwigs(out: Path, explained: ExplainedInput) -> Iterator[ExplainedBase
     paths = bigwig_paths(out, list(explained.targets[NAME]))
     for path in paths:
         require_absent(path, force=explained.force)
+    hub = None
+    if hub_files is not None:
+        hub = plan_hub(
+            out,
+            contigs.genome,
+            explained.targets,
+            shows="contribution",
+            model=explained.metadata["run"],
+            force=explained.force,
+        )
+        hub_files += hub.files
     bases = ExplainedBases(contigs)
     yield bases
     write_bigwigs(paths, contigs.genome.lengths, lambda: _bins(bases))
+    if hub is not None:
+        hub.write(hub.files, paths)
 
 
 @contextlib.contextmanager

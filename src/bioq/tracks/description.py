@@ -11,7 +11,7 @@ _ABOUT: dict[Shows, str] = {
         "0 and 1. The model computes the probability of a bin from the DNA around it."
     ),
     "contribution": (
-        "At each base that was explained, a track has what the base adds to the logit of the "
+        "At each explained base, a track has the contribution of the base to the logit of the "
         "target. Close to the bases, each is drawn as its letter, as high as its contribution; "
         "letters below the line lower the prediction."
     ),

@@ -4,7 +4,7 @@ A folder has one hub. A second output in the folder adds its tracks to it, so th
 contributions are shown together. Source: UCSC, hgTrackHubHelp.html and assemblyHubHelp.html.
 """
 
-import contextlib
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,14 @@ import pandas as pd
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
 from bioq.files import new_file, require_absent
-from bioq.files.inside import read_kept
+from bioq.files.inside import kept_file
 from bioq.genome import Genome, open_genome
 from bioq.genome.named import ucsc_name
 from bioq.genome.twobit import byte_order
 from bioq.genome.twobit_writing import write_twobit
 from bioq.options import one_of, path_to, text, text_list
 from bioq.tracks.bigwig import ENDING, bigwig_paths
-from bioq.tracks.content import BigWigContent, read_content
+from bioq.tracks.content import first_region, value_range
 from bioq.tracks.description import description_page
 from bioq.tracks.session import igv_session
 from bioq.tracks.trackdb import (
@@ -62,10 +62,8 @@ class Hub:
     """A row per bigWig; see `TrackSet`."""
     shows: Shows
     model: str
-    others: Sequence[str]
-    """The stanzas of the other outputs in the folder."""
     kept: frozenset[str]
-    """The files of the folder's hub that stay as they are."""
+    """The files of the folder's hub that are not written again."""
 
     @property
     def files(self) -> list[Path]:
@@ -75,6 +73,11 @@ class Hub:
         return [self.out.with_name(name) for name in names if name not in self.kept]
 
     @property
+    def page(self) -> Path:
+        """The page about the tracks, NAME.html."""
+        return self.out.with_name(self._page)
+
+    @property
     def _page(self) -> str:
         return f"{self._title}.html"
 
@@ -82,26 +85,45 @@ class Hub:
     def _title(self) -> str:
         return self.out.name[: -len(ENDING)]
 
+    def _others(self) -> list[tuple[Stanza, str]]:
+        """Return the stanzas of the other outputs in the folder."""
+        own = _own_texts(self.out.parent, force=True)
+        found = read_stanzas(own.get(TRACKS, ""))
+        names = {each["track"] for each, _ in found if each.get("html") == quote(self._page)}
+        return [
+            (each, block)
+            for each, block in found
+            if names.isdisjoint((each.get("track"), each.get("parent", "").split(" ")[0]))
+        ]
+
     def write(self, paths: Sequence[Path], bigwigs: Sequence[Path]) -> None:
-        """Write the contents of `files` to `paths`.
+        """Write the contents of `files` to `paths`, each complete or not at all.
 
         `bigwigs` are the complete bigWigs, one per target, which may still have other names.
+        Raises BioqError for a bigWig that cannot be read, NotWrittenError for a file that cannot be
+        written.
         """
-        texts = self._texts([read_content(path) for path in bigwigs])
+        texts = self._texts(bigwigs)
         for path, file in zip(paths, self.files, strict=True):
-            if file.name == TWOBIT:
-                _copy_genome(self.genome, path)
-            else:
-                path.write_text(texts[file.name], encoding="utf-8", newline="\n")
+            with new_file(path) as partial:
+                if file.name == TWOBIT:
+                    _copy_genome(self.genome, partial)
+                else:
+                    partial.write_text(texts[file.name], encoding="utf-8", newline="\n")
 
-    def _texts(self, contents: Sequence[BigWigContent]) -> Mapping[str, str]:
+    def _texts(self, bigwigs: Sequence[Path]) -> Mapping[str, str]:
         files = [path.name for path in bigwig_paths(self.out, list(self.targets[NAME]))]
-        limits = [content.limits for content in contents]
+        limits = [(0.0, 1.0)] * len(files)
+        if self.shows == "contribution":
+            limits = [value_range(path) for path in bigwigs]
         tracks = TrackSet(self._title, self.shows, files, self.targets, limits, self.model)
-        used = [name for block in self.others for name in _names(block)]
+        others = self._others()
+        used = [stanza.get("track", "") for stanza, _ in others]
         new = track_db(tracks, page=quote(self._page), used=used)
-        stanzas = "\n\n".join([_comment("the tracks"), *self.others, new])
-        region = next((content.region for content in contents if content.region), "")
+        blocks = [_comment("the tracks"), *(block for _, block in others), new]
+        stanzas = "\n\n".join(blocks)
+        contig, length = next(iter(self.genome.lengths.items()))
+        region = first_region(bigwigs[0]) or f"{contig}:1-{length}"
         session = igv_session(
             [stanza for stanza, _ in read_stanzas(stanzas)],
             genome=_database(self.genome) or TWOBIT,
@@ -117,7 +139,9 @@ class Hub:
                 {
                     "hub": track_name(self._title),
                     "shortLabel": label_of(f"BioQ {self.model}", SHORT),
-                    "longLabel": label_of(f"Computed from DNA by {self.model}, with BioQ", LONG),
+                    "longLabel": label_of(
+                        f"Computed from DNA by the model {self.model}, with BioQ", LONG
+                    ),
                     "genomesFile": GENOMES,
                     "email": _EMAIL,
                     "descriptionUrl": quote(self._page),
@@ -133,22 +157,20 @@ def plan_hub(
     """Return the hub of an output NAME.bw: a new one, or one more set of tracks in that of the
     folder.
 
-    Raises BioqError for a file of the same name that BioQ did not write, for a hub of another
-    genome, and for NAME.html, unless `force` is given.
+    Raises BioqError for a hub of another genome and, unless `force` is given, for NAME.html and
+    for a file with a name of the hub that BioQ did not write.
     """
-    kept = {name for name in HUB_FILES if (out.parent / name).exists()}
-    texts = {name: _read_own(out.parent, name) for name in kept - {TWOBIT}}
-    _require_same_genome(out.parent, texts.get(GENOMES, ""), genome)
-    page = f"{out.name[: -len(ENDING)]}.html"
-    found = read_stanzas(texts.get(TRACKS, ""))
-    own = {each["track"] for each, _ in found if each.get("html") == quote(page)}
-    others = [
-        block
-        for each, block in found
-        if own.isdisjoint((each.get("track"), each.get("parent", "").split(" ")[0]))
-    ]
-    require_absent(out.with_name(page), force=force)
-    return Hub(out, genome, targets, shows, model, others, frozenset(kept - {TRACKS, SESSION}))
+    folder = out.parent
+    own = _own_texts(folder, force=force)
+    kept = frozenset(own) & {HUB, GENOMES}
+    if GENOMES in own:
+        _require_same_genome(folder, own[GENOMES], genome)
+        kept |= {TWOBIT} & set(os.listdir(folder))
+    elif _database(genome) is None:
+        require_absent(folder / TWOBIT, force=force)
+    hub = Hub(out, genome, targets, shows, model, kept)
+    require_absent(hub.page, force=force)
+    return hub
 
 
 def write_hub(
@@ -156,16 +178,16 @@ def write_hub(
     targets: Sequence[str],
     *,
     genome: str | Path,
+    model: str,
     shows: Shows = "probability",
-    model: str = "a model",
     force: bool = False,
 ) -> list[Path]:
     """Write the hub of bigWigs that are there; return the files written.
 
     `out` is the NAME.bw with which they were written: the bigWig of a target is NAME.TARGET.bw.
-    `genome` is their genome, `shows` what their values are (`contribution`: drawn as letters),
-    `model` what labels call the model. Raises BioqError for a bigWig that is missing or damaged,
-    and as `plan_hub` does.
+    `genome` is their genome, `model` the name of the model in labels, `shows` the kind of their
+    values (`contribution`: drawn as letters). Raises BioqError for a bigWig that is missing or
+    damaged, and as `plan_hub` does.
     """
     out, genome = path_to("out", out), path_to("genome", genome)
     names = text_list("targets", targets)
@@ -173,17 +195,16 @@ def write_hub(
     text("model", model)
     if not out.name.lower().endswith(ENDING):
         raise UsageError(f"{out}: expected the name NAME{ENDING} with which bigWigs were written")
+    if not names:
+        raise UsageError("targets: is empty; expected the names of the targets of the bigWigs")
     bigwigs = bigwig_paths(out, names)
-    with open_genome(genome) as opened, contextlib.ExitStack() as stack:
+    for path in bigwigs:
+        value_range(path)
+    with open_genome(genome) as opened:
         table = pd.DataFrame({NAME: names})
         hub = plan_hub(out, opened, table, shows=shows, model=model, force=force)
-        partial = [stack.enter_context(new_file(path)) for path in reversed(hub.files)]
-        hub.write(partial[::-1], bigwigs)
+        hub.write(hub.files, bigwigs)
     return hub.files
-
-
-def _names(block: str) -> list[str]:
-    return [stanza["track"] for stanza, _ in read_stanzas(block) if "track" in stanza]
 
 
 def _database(genome: Genome) -> str | None:
@@ -197,14 +218,13 @@ def _genome_stanza(genome: Genome, region: str, page: str) -> Stanza:
     if database is not None:
         return stanza
     # What UCSC needs to show a genome that it does not have: an assembly hub.
-    contig, length = next(iter(genome.lengths.items()))
     return {
         **stanza,
         "twoBitPath": TWOBIT,
         "organism": name,
         "scientificName": name,
         "description": name,
-        "defaultPos": region or f"{contig}:1-{length}",
+        "defaultPos": region,
         "htmlPath": page,
     }
 
@@ -224,24 +244,32 @@ def _copy_genome(genome: Genome, path: Path) -> None:
         write_twobit(genome, path)
 
 
-def _read_own(folder: Path, name: str) -> str:
-    """Return the text of a file of the folder's hub. Raises BioqError if BioQ did not write it."""
-    content = read_kept(folder, name, _REMEDY).decode("utf-8", "replace")
-    if _MARK not in content[:_MARK_WITHIN]:
-        raise BioqError(
-            f"{folder / name}: was not written by BioQ, and the hub needs this name; {_REMEDY}"
-        )
-    return content
+def _own_texts(folder: Path, *, force: bool) -> dict[str, str]:
+    """Return the texts of the hub in a folder that BioQ wrote.
+
+    Raises BioqError for another file with such a name, unless `force` is given.
+    """
+    texts = {}
+    for name in (TRACKS, GENOMES, HUB, SESSION):
+        file = kept_file(folder, name)
+        text = "" if file is None else file.read_text(encoding="utf-8", errors="replace")
+        if _MARK in text[:_MARK_WITHIN]:
+            texts[name] = text
+        elif file is not None and not force:
+            raise BioqError(
+                f"{file}: exists already and was not written by BioQ; {_REMEDY}, or --force to "
+                "replace it"
+            )
+    return texts
 
 
 def _require_same_genome(folder: Path, genomes: str, genome: Genome) -> None:
     """Raise BioqError if the hub in a folder is of another genome."""
     stanzas = read_stanzas(genomes)
-    if not stanzas:
-        return
-    found, expected = stanzas[0][0].get("genome", ""), _genome_name(genome)
+    found = stanzas[0][0].get("genome", "") if stanzas else ""
+    expected = _genome_name(genome)
     is_same = found == expected
-    if is_same and _database(genome) is None:
+    if is_same and _database(genome) is None and (folder / TWOBIT).exists():
         with open_genome(folder / TWOBIT) as kept:
             is_same = kept.lengths == genome.lengths
     if not is_same:

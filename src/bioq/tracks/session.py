@@ -44,7 +44,7 @@ def _track(path: str, settings: Stanza) -> ElementTree.Element:
         {
             "clazz": "org.broad.igv.track.DataSourceTrack",
             "id": path,
-            "name": settings["shortLabel"],
+            "name": settings["shortLabel"] + (" contribution" if is_logo else ""),
             "color": settings["color"],
             "altColor": settings.get("altColor", settings["color"]),
             "autoScale": "false" if "viewLimits" in settings else "true",

@@ -45,8 +45,8 @@ _SETTINGS: Mapping[Shows, Stanza] = {
 }
 _NOUNS: Mapping[Shows, str] = {"probability": "Probability", "contribution": "Contribution"}
 _PLURALS: Mapping[Shows, str] = {
-    "probability": "Probabilities",
-    "contribution": "Contributions of the bases",
+    "probability": "Probabilities of",
+    "contribution": "Contributions of the bases to",
 }
 
 
@@ -70,7 +70,7 @@ class TrackSet:
     def long_label(self) -> str:
         number = len(self.files)
         names = f"{number} targets" if number > 1 else str(self.targets[NAME].iloc[0])
-        return label_of(f"{_PLURALS[self.shows]} of {names}, by {self.model}", LONG)
+        return label_of(f"{_PLURALS[self.shows]} {names}, by the model {self.model}", LONG)
 
 
 def track_db(tracks: TrackSet, *, page: str, used: Collection[str] = ()) -> str:
@@ -107,11 +107,10 @@ def _subtracks(
         about = [str(value) for value in tracks.targets.iloc[row].drop(NAME) if not pd.isna(value)]
         label = f"{_NOUNS[tracks.shows]}, {name}" + (f" ({', '.join(about)})" if about else "")
         low, high = tracks.ranges[row]
-        limits = (0.0, 1.0) if tracks.shows == "probability" else (min(low, 0.0), max(high, 0.0))
         stanza = {
             "track": _unique(track_name(f"{tracks.title}_{name}"), used),
             "parent": f"{parent} {'on' if row < MOST_SHOWN else 'off'}",
-            "type": f"bigWig {limits[0]:.4g} {limits[1]:.4g}",
+            "type": f"bigWig {min(low, 0.0):.4g} {max(high, 0.0):.4g}",
             "shortLabel": label_of(str(name), SHORT),
             "longLabel": label_of(label, LONG),
             "bigDataUrl": quote(file),

@@ -11,9 +11,17 @@ from scipy.stats import entropy
 
 from bioq import dna
 from bioq.errors import BioqError, UsageError
+from bioq.genome.builds import build_named
 from bioq.models import ModelSizes, build_model
 from bioq.models.motif_start import initialise_filters, most_informative, starting_motifs
-from bioq.motifs import Motif, danq_jaspar_motifs, jaspar_motifs, motifs_from, read_meme
+from bioq.motifs import (
+    Motif,
+    collection_for,
+    danq_jaspar_motifs,
+    jaspar_motifs,
+    motifs_from,
+    read_meme,
+)
 
 MEME = """MEME version 4
 
@@ -291,3 +299,17 @@ def test_a_motif_nearly_as_long_as_the_filter_stays_inside_it():
 def test_no_motif_at_all_is_refused():
     with pytest.raises(UsageError, match="no motif to start filters from"):
         initialise_filters(new_model(), [], generator=generator())
+
+
+@pytest.mark.parametrize(
+    ("build", "group"),
+    [("sacCer3", "fungi"), ("ce11", "nematodes"), ("dm6", "insects"), ("GRCh38", "vertebrates")],
+)
+def test_the_collection_for_a_genome_build_has_the_motifs_of_its_species(build: str, group: str):
+    assert build_named(build) is not None, "a build that BioQ knows"
+    ids = [motif.matrix_id for motif in motifs_from(collection_for(build))]
+    assert ids == [motif.matrix_id for motif in jaspar_motifs(tax_group=group)]
+
+
+def test_the_collection_for_an_unknown_genome_is_that_of_vertebrates():
+    assert collection_for("") == collection_for("unknown") == "JASPAR2024:vertebrates"

@@ -21,6 +21,14 @@ Floats = npt.NDArray[np.float64]
 
 DEFAULT_RELEASE = "JASPAR2024"
 DEFAULT_TAX_GROUP = "vertebrates"
+_TAX_GROUPS = {
+    "sacCer3": "fungi",
+    "ce10": "nematodes",
+    "ce11": "nematodes",
+    "dm3": "insects",
+    "dm6": "insects",
+}
+"""Genome build -> JASPAR's group of its species; every other build is a vertebrate's."""
 
 _SUM_TOLERANCE = 0.02  # files give two or more decimals: 3 x 0.33 is 0.99
 
@@ -126,6 +134,12 @@ def danq_jaspar_motifs() -> list[Motif]:
     """
     motifs = jaspar_motifs("JASPAR2016")
     return motifs + [motifs[number].reverse_complement() for number in (19, *range(97, 102))]
+
+
+def collection_for(build: str) -> str:
+    """Return the collection, as `motifs_from` takes it, for the species of a genome build: JASPAR's
+    newest release, of vertebrates if the build is not known or empty."""
+    return f"{DEFAULT_RELEASE}:{_TAX_GROUPS.get(build, DEFAULT_TAX_GROUP)}"
 
 
 def motifs_from(source: str) -> list[Motif]:

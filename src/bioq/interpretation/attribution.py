@@ -34,9 +34,10 @@ from bioq.interpretation.writing import (
     AttributionValues,
     Explanation,
 )
-from bioq.motifs import DEFAULT_RELEASE, motifs_from
+from bioq.motifs import collection_for, motifs_from
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
+from bioq.runs.folder import read_config
 from bioq.tracks.bigwig import ENDING as BIGWIG
 from bioq.tracks.bigwig import bigwig_paths
 
@@ -61,9 +62,10 @@ class AttributionOptions:
     steps: AtLeastOne | None = None
     """Points of each integral: with more of them it is more exact. By default 16 from each
     shuffled copy and 64 from zeros."""
-    motifs: str = DEFAULT_RELEASE
+    motifs: str | None = None
     """Known motifs with which the sites of a .bed file are compared: a MEME file or a JASPAR
-    release, perhaps with a taxonomic group, such as JASPAR2024:fungi."""
+    release, perhaps with a taxonomic group, such as JASPAR2024:fungi; by default JASPAR2024 of the
+    group of the genome build of the training data, vertebrates if it is not known."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -135,7 +137,7 @@ def attribution_file(
     return [*opened.files, *hub_files]
 
 
-def _outputs(job: ExplainJob, motifs: str, hub_files: list[Path] | None) -> list[Output]:
+def _outputs(job: ExplainJob, motifs: str | None, hub_files: list[Path] | None) -> list[Output]:
     """Return the outputs that contributions have besides tables and arrays."""
     tracks = functools.partial(track_outputs.open_bigwigs, hub_files=hub_files)
     outputs = [
@@ -145,7 +147,9 @@ def _outputs(job: ExplainJob, motifs: str, hub_files: list[Path] | None) -> list
     sites = [out for out in job.outs if out.name.lower().endswith(track_outputs.BED)]
     for out in sites:
         refuse_input(out, motifs)
-    known = motifs_from(motifs) if sites else []
+    known = (
+        motifs_from(motifs or collection_for(read_config(job.run).genome_build)) if sites else []
+    )
     opens = functools.partial(track_outputs.open_sites, motifs=known)
     return [*outputs, Output(track_outputs.BED, opens)]
 

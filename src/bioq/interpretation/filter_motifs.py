@@ -1,7 +1,7 @@
 """The motifs of a run's filters, with their matches and their effects: the job of `bioq motifs`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from bioq.interpretation.filters import (
 )
 from bioq.interpretation.motif_matches import match_motifs
 from bioq.models.families import first_convolution
-from bioq.motifs import Motif, motifs_from, write_meme
+from bioq.motifs import Motif, collection_for, motifs_from, write_meme
 from bioq.progress import say
 from bioq.runs.folder import (
     read_config,
@@ -105,13 +105,14 @@ def open_motif_inputs(run: Path, dataset: Path | None, options: MotifOptions) ->
     )
     model = load(run)
     data = _open_data(run, model, dataset, options.split)
+    against = options.against or collection_for(model.config.genome_build)
     return MotifInputs(
         run.resolve().name,
         model,
         data.path.resolve().name,
         data[options.split],
-        motifs_from(options.against),
-        options,
+        motifs_from(against),
+        replace(options, against=against),
     )
 
 

@@ -26,7 +26,7 @@ from bioq.forward import BATCH_SIZE
 from bioq.models.device import choose_device, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.models.families import first_convolution
-from bioq.motifs import DEFAULT_RELEASE, Motif
+from bioq.motifs import Motif
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import progress
 from bioq.runs.trained_model import network_of, require_module
@@ -51,8 +51,10 @@ class MotifOptions:
     0: no effects."""
     min_sites: AtLeastZero = 30
     """Filters with fewer sites are listed but not matched: their matches would be random."""
-    against: str = DEFAULT_RELEASE
-    """Motifs to match with: a JASPAR release, such as JASPAR2024:fungi, or a MEME file."""
+    against: str | None = None
+    """Motifs to match with: a JASPAR release, such as JASPAR2024:fungi, or a MEME file; by default
+    JASPAR2024 of the group of the genome build of the training data, vertebrates if it is not
+    known."""
     batch_size: AtLeastOne = BATCH_SIZE
     """Windows per forward pass."""
     device: str | None = None

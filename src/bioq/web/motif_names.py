@@ -11,19 +11,11 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.genome.builds import Build
 from bioq.interpretation.sites import Site, find_sites
-from bioq.motifs import DEFAULT_RELEASE, DEFAULT_TAX_GROUP, Motif, motifs_from
+from bioq.motifs import Motif, collection_for, motifs_from
 from bioq.options import text
 
 NO_MOTIFS = "none"
 """In place of a collection: sites without names."""
-_TAX_GROUPS = {
-    "sacCer3": "fungi",
-    "ce10": "nematodes",
-    "ce11": "nematodes",
-    "dm3": "insects",
-    "dm6": "insects",
-}
-"""Build -> JASPAR's group of its species; every other build is a vertebrate's."""
 _TRIAL_BP, _TRIAL_SITE = 100, slice(40, 52)
 
 
@@ -87,7 +79,7 @@ def open_motif_names(source: str | None, builds: Sequence[Build | None]) -> Moti
     """
     if source is None:
         known = next((build.name for build in builds if build is not None), "")
-        return MotifNames(f"{DEFAULT_RELEASE}:{_TAX_GROUPS.get(known, DEFAULT_TAX_GROUP)}")
+        return MotifNames(collection_for(known))
     if text("motifs", source) == NO_MOTIFS:
         return MotifNames(source)
     # A folder of the server is not the visitor's business.

@@ -136,6 +136,7 @@ def expected_gradients(
     steps: int = STEPS_PER_SHUFFLE,
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
+    advance: Callable[[int], None] = lambda done: None,
 ) -> Attribution:
     """Return the mean of the integrated gradients from `shuffles` shuffled copies of each window.
 
@@ -147,7 +148,7 @@ def expected_gradients(
     not have.
     """
     shuffles = whole_number("shuffles", shuffles, least=1)
-    path = _checked_path(steps, strands, batch_size, lambda done: None)
+    path = _checked_path(steps, strands, batch_size, advance)
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")

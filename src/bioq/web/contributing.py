@@ -11,8 +11,8 @@ from bioq.genome import ContigNames
 from bioq.genome.notation import VariantText
 from bioq.inputs import Locus, RegionWindows, WindowBatch
 from bioq.inputs.loci import variant_loci
-from bioq.interpretation import Explanation, integrated_gradients
-from bioq.interpretation.gradients import STEPS
+from bioq.interpretation import Explanation, expected_gradients
+from bioq.interpretation.gradients import SHUFFLES, STEPS_PER_SHUFFLE
 from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT
 from bioq.models.device import dtype_of
 from bioq.tables import Kind
@@ -21,8 +21,10 @@ from bioq.web.jobs import Job
 from bioq.web.queue import GiveWay, Level
 from bioq.web.service import Service, kinds_of, name_of
 
+POINTS = SHUFFLES * STEPS_PER_SHUFFLE
+"""Gradients per window."""
 BATCH_POINTS = 8
-"""Points of the integral between two checks for shorter work: 0.1 s with an ensemble of ten danq on
+"""Points of the integrals between two checks for shorter work: 0.1 s with an ensemble of ten danq on
 one core."""
 
 
@@ -72,7 +74,7 @@ def _start(
     if len(loci) == 1:
         title += f":{loci[0].position[0] + 1:,}-{loci[0].position[-1] + 1:,}"
     folder = service.jobs.new_folder()
-    job = Job("contributions", title, folder, len(loci) * STEPS, "gradients")
+    job = Job("contributions", title, folder, len(loci) * POINTS, "gradients")
 
     def run(give_way: GiveWay) -> Contributions:
         def advance(done: int) -> None:
@@ -88,9 +90,9 @@ def _start(
 def _explain(
     service: Service, locus: Locus, target: int, advance: Callable[[int], None]
 ) -> Explanation:
-    """Return the contributions from a baseline of zeros, as `bioq attribution` computes them."""
+    """Return the contributions that `bioq attribution` computes without options."""
     window = one_hot(torch.from_numpy(locus.codes[None])).to(dtype_of(service.model))
-    result = integrated_gradients(
+    result = expected_gradients(
         service.model, window, target=target, batch_size=BATCH_POINTS, advance=advance
     )
     values = np.asarray(result.hypothetical[0, :, locus.start : locus.end], np.float32)

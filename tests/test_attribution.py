@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -170,6 +171,37 @@ def test_wrong_windows_targets_and_steps_are_refused() -> None:
         integrated_gradients(model, windows, target=0, steps=0)
     with pytest.raises(BioqError, match=r"the baseline has shape \(1, 4, 200\)"):
         integrated_gradients(model, windows, target=0, baseline=windows[:1])
+
+
+class FromLetters(nn.Module):
+    """Its logits do not change with shares of bases: no gradient reaches the windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        letters = windows.argmax(dim=1).float()
+        return (letters * self.weight).mean(dim=1, keepdim=True).expand(-1, 2)
+
+
+class DetachedInput(FromLetters):
+    """The graph of its logits goes on, to a tensor that is not the windows."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return super().forward(windows) * torch.ones(1, requires_grad=True)
+
+
+@pytest.mark.parametrize("kind", [FromLetters, DetachedInput])
+@pytest.mark.parametrize("explain_windows", [integrated_gradients, input_x_gradient])
+def test_a_network_without_a_gradient_of_the_windows_is_refused_in_one_line(
+    kind: type[FromLetters], explain_windows: Any
+) -> None:
+    model, windows = kind(), make()[1]
+    with pytest.raises(BioqError, match=r"no gradient of its logits .* argmax") as raised:
+        explain_windows(model, windows, target=0)
+    assert "\n" not in str(raised.value)
+    assert model.weight.requires_grad
 
 
 def explain(command: str, run: Path, *tokens: object) -> None:

@@ -306,9 +306,18 @@ def _explaining(model: nn.Module) -> Iterator[None]:
 
 
 def _gradient(model: nn.Module, windows: Tensor, target: int, strands: Strands) -> Tensor:
-    """Return the gradient of each window's logit: `(n, 4, length)`."""
+    """Return the gradient of each window's logit: `(n, 4, length)`. Raises BioqError for a model
+    whose logits do not depend on the windows by steps that PyTorch can differentiate."""
     leaf = windows.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(_logit(model, leaf, target, strands).sum(), leaf)
+    logit = _logit(model, leaf, target, strands).sum()
+    gradient: Tensor | None = None
+    if logit.requires_grad:
+        (gradient,) = torch.autograd.grad(logit, leaf, allow_unused=True)
+    if gradient is None:
+        raise BioqError(
+            "the network has no gradient of its logits by the windows: a step of its forward, such "
+            "as argmax or detach, ends it; 'bioq mutagenesis' needs no gradient"
+        )
     return gradient
 
 

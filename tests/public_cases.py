@@ -545,6 +545,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "steps": whole(3, 0, -1),
                 "strands": strands,
                 "batch_size": batch,
+                "advance": Argument(lambda done: None, [None, 3, "x"]),
             }
         ),
         "bioq.interpretation.find_sites": Case(

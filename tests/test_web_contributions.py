@@ -22,7 +22,7 @@ from bioq.interpretation import (
     ExplainJob,
     ExplainOptions,
     attribution_file,
-    integrated_gradients,
+    expected_gradients,
 )
 from bioq.motifs import Motif, motifs_from, write_meme
 from bioq.plots.interpretation import write_contributions_figure
@@ -254,8 +254,10 @@ def test_predictions_between_the_steps_have_their_usual_numbers(service: Service
         done.append(steps)
         between.append(predict_codes(service.model, codes))
 
-    expected = integrated_gradients(service.model, windows, target=0)
-    paused = integrated_gradients(service.model, windows, target=0, batch_size=16, advance=advance)
+    expected = expected_gradients(service.model, windows, target=0, shuffles=4)
+    paused = expected_gradients(
+        service.model, windows, target=0, shuffles=4, batch_size=16, advance=advance
+    )
     assert done == [16] * 4
     np.testing.assert_allclose(np.array(between), np.broadcast_to(before, (4, *before.shape)))
     np.testing.assert_allclose(paused.values, expected.values, atol=1e-6)

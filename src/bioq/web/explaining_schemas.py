@@ -91,7 +91,7 @@ class ContributionsAnswer(BaseModel):
     logit: float
     """Logit of the window, both strands averaged."""
     baseline_logit: float
-    """Logit of unknown bases, from which the contributions count."""
+    """Mean logit of the shuffled copies of the window, from which the contributions count."""
     completeness_gap: float
     """The sum of the contributions of the whole window, minus logit, plus baseline_logit."""
     bases: str

@@ -14,7 +14,7 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.files import refuse_input
 from bioq.inputs import Locus
-from bioq.interpretation import modisco, track_outputs
+from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT, Explanation
 from bioq.interpretation.gradients import (
     SHUFFLES,
     STEPS,
@@ -26,14 +26,9 @@ from bioq.interpretation.gradients import (
     integrated_gradients,
 )
 from bioq.interpretation.jobs import ExplainJob, ExplainOptions, as_predicted, on_forward, open_job
-from bioq.interpretation.outputs import Output
-from bioq.interpretation.writing import (
-    BASELINE_LOGIT,
-    GAP,
-    LOGIT,
-    AttributionValues,
-    Explanation,
-)
+from bioq.interpretation.outputs import modisco, tracks
+from bioq.interpretation.outputs.arrays_and_tables import AttributionValues
+from bioq.interpretation.outputs.by_ending import Output
 from bioq.motifs import DEFAULT_RELEASE, motifs_from
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
@@ -137,17 +132,17 @@ def attribution_file(
 
 def _outputs(job: ExplainJob, motifs: str, hub_files: list[Path] | None) -> list[Output]:
     """Return the outputs that contributions have besides tables and arrays."""
-    tracks = functools.partial(track_outputs.open_bigwigs, hub_files=hub_files)
+    bigwigs = functools.partial(tracks.open_bigwigs, hub_files=hub_files)
     outputs = [
-        Output(BIGWIG, tracks, files=bigwig_paths),
+        Output(BIGWIG, bigwigs, files=bigwig_paths),
         Output(modisco.ENDING, modisco.open_modisco, folder=modisco.FOLDER),
     ]
-    sites = [out for out in job.outs if out.name.lower().endswith(track_outputs.BED)]
+    sites = [out for out in job.outs if out.name.lower().endswith(tracks.BED)]
     for out in sites:
         refuse_input(out, motifs)
     known = motifs_from(motifs) if sites else []
-    opens = functools.partial(track_outputs.open_sites, motifs=known)
-    return [*outputs, Output(track_outputs.BED, opens)]
+    opens = functools.partial(tracks.open_sites, motifs=known)
+    return [*outputs, Output(tracks.BED, opens)]
 
 
 def _explainer(

@@ -10,8 +10,8 @@ from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import new_file, require_absent
-from bioq.interpretation.explained_bases import ExplainedBases, Stretch
-from bioq.interpretation.outputs import ExplainedInput
+from bioq.interpretation.outputs.by_ending import ExplainedInput
+from bioq.interpretation.outputs.explained_bases import ExplainedBases, Stretch
 from bioq.interpretation.sites import Site, find_sites, require_packages
 from bioq.motifs import Motif
 from bioq.progress import say

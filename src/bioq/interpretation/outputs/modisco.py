@@ -18,8 +18,9 @@ from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import FolderKind, new_folder
-from bioq.interpretation.outputs import ExplainedInput
-from bioq.interpretation.writing import Explanation, npz_member
+from bioq.interpretation.explanation import Explanation
+from bioq.interpretation.outputs.arrays_and_tables import npz_member
+from bioq.interpretation.outputs.by_ending import ExplainedInput
 from bioq.tracks.bigwig import target_paths
 
 ENDING = ".modisco"

@@ -34,6 +34,7 @@ from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
 from bioq.tracks.bigwig import ENDING as BIGWIG
 from bioq.tracks.bigwig import bigwig_paths
+from bioq.tracks.hub import require_bigwig
 
 GAP_LIMIT = 0.05
 """A completeness gap is reported as large above this share of the logit's difference from the
@@ -107,8 +108,8 @@ def attribution_file(
         "steps": points,
     }
     work = points * max(attribution.shuffles, 1)
-    if hub and not any(out.name.lower().endswith(BIGWIG) for out in job.outs):
-        raise UsageError("--hub is for bigWig tracks; give --out a name that ends in .bw")
+    if hub:
+        require_bigwig(job.outs)
     hub_files: list[Path] = []
     outputs = _outputs(job, attribution.motifs, hub_files if hub else None)
     with open_job(job, AttributionValues(), about, outputs) as opened:

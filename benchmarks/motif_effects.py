@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from measuring import Failures, Taken, in_turns, parse, parser, print_heads, print_row, timed
 from peers.lively import sizes_of
+from peers.strands import BothStrands
 from tangermeme.marginalize import marginalize
 from torch import Tensor, nn
 
@@ -36,18 +37,6 @@ PEER, EACH, SHARED = "tangermeme", "a forward pass of each", "shared"
 WAYS = (PEER, EACH, SHARED)
 SITE_BP = 12
 Effects = npt.NDArray[np.floating]
-
-
-class BothStrands(nn.Module):
-    """The mean logits of a window and its reverse complement."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, windows: Tensor) -> Tensor:
-        mean: Tensor = (self.model(windows) + self.model(windows.flip((1, 2)))) / 2
-        return mean
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from urllib.error import URLError
 
 import pytest
 
+import bioq.interpretation
 from bioq.cli import _COMMANDS, _DATA_COMMANDS, _HELP, _RANK_COMMANDS, _make_app, main
 from bioq.files import download
 from bioq.runs.named import RUNS
@@ -141,6 +142,13 @@ def named_files(text: str) -> Iterator[str]:
             yield name
         else:
             yield f"src/bioq/{name}"
+
+
+def test_the_python_page_names_what_interpretation_exports() -> None:
+    page = (ROOT / "docs/python.md").read_text("utf-8")
+    prose = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    names = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", prose))))
+    assert sorted(set(bioq.interpretation.__all__) - names) == []
 
 
 def test_files_named_for_contributors_exist() -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
+from both_strands import BothStrands
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, ttest_1samp
@@ -22,11 +23,11 @@ from bioq.errors import BioqError, UsageError
 from bioq.interpretation import ablation_effects, insertion_effects
 from bioq.interpretation.motif_experiments import ablation, insertion
 from bioq.interpretation.motif_experiments.ablation import other_places, shuffled_places
-from bioq.interpretation.motif_experiments.comparison import mean_of
 from bioq.interpretation.motif_experiments.insertion import most_probable, with_site
-from bioq.interpretation.motif_experiments.job import choose_motifs
 from bioq.interpretation.motif_experiments.logits import edit_logits, window_logits
 from bioq.interpretation.motif_experiments.occurrences import find_occurrences
+from bioq.interpretation.motif_experiments.options import choose_motifs
+from bioq.interpretation.motif_experiments.table import mean_of
 from bioq.models import build_model
 from bioq.models.device import device_of
 from bioq.motifs import Motif, write_meme
@@ -71,18 +72,6 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 @pytest.fixture
 def backgrounds() -> CODES:
     return np.random.default_rng(1).integers(0, 4, (7, 200)).astype(np.uint8)
-
-
-class BothStrands(nn.Module):
-    """The mean logits of a window and its reverse complement."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, windows: Tensor) -> Tensor:
-        mean: Tensor = (self.model(windows) + self.model(windows.flip((1, 2)))) / 2
-        return mean
 
 
 def one_hot(codes: CODES) -> Tensor:

@@ -19,9 +19,10 @@ from bioq.interpretation.motif_experiments.pairs import ARRANGEMENTS
 from bioq.motifs import Motif, write_meme
 from bioq.plots.motif_effects import MOST_MOTIFS, MOST_TARGETS, plot_insertions
 from bioq.plots.motif_pairs import plot_pair
-from bioq.reports.motif_effects_page import joined
+from bioq.plots.numbers import logit_text
+from bioq.reports.motif_effects import joined
 from bioq.reports.motif_logos import motif_logos
-from bioq.reports.motif_pairs import draw_pairs, known_truth, signed
+from bioq.reports.motif_pairs import draw_pairs, known_truth
 
 
 def example(arrangements: Sequence[str], distances: Sequence[int]) -> pd.DataFrame:
@@ -38,12 +39,12 @@ def example(arrangements: Sequence[str], distances: Sequence[int]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-FOUR = [each.text("A", "B") for each in ARRANGEMENTS]
+FOUR = [each.text for each in ARRANGEMENTS]
 
 
 @pytest.mark.parametrize("count", [3, 4, 8])
 def test_the_figure_has_the_numbers_of_the_table(count: int) -> None:
-    opposite = [each.from_other_strand().text("A", "B") for each in ARRANGEMENTS]
+    opposite = [each.from_other_strand().text for each in ARRANGEMENTS]
     table = example([*FOUR, *opposite][:count], [0, 5, 10])
     figure = plot_pair(table)
     panels = figure.axes[:count]
@@ -141,7 +142,7 @@ def test_the_heat_map_has_the_strongest_motifs_and_targets(motifs: int, targets:
     [(1.234, "+1.23"), (-1.235, "−1.24"), (-0.001, "+0.00"), (float("nan"), "–")],
 )
 def test_a_change_has_a_sign(value: float, text: str) -> None:
-    assert signed(value) == text
+    assert logit_text(value) == text
 
 
 def test_the_command_writes_pairs_and_a_page(
@@ -174,7 +175,7 @@ def test_the_command_writes_pairs_and_a_page(
     assert "&lt;b&gt;unseen" in page
     assert not re.search(r'(?:src|href)="(?!#|data:)', page)
     largest = alone.loc[(a, a)]
-    assert signed(largest["effect"]) in page
+    assert logit_text(largest["effect"]) in page
     assert main([*words, "--pair", a, "nothing", "--force"]) == 2
     assert "--pair nothing: no motif of" in capsys.readouterr().err
     assert main([*words, "--motif", b, "--windows", "10", "--force"]) == 0

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import torch
+from both_strands import BothStrands
 from torch import Tensor, nn
 
 from bioq import ModelSizes, UsageError, dna
@@ -31,11 +32,7 @@ from bioq.builders.simulation.grammar import (
 from bioq.builders.simulation.pair_truth import pair_truth
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.insertion import most_probable
-from bioq.interpretation.motif_experiments.pair_options import (
-    PairOptions,
-    choose_pairs,
-    parse_distances,
-)
+from bioq.interpretation.motif_experiments.options import PairOptions, choose_pairs, parse_distances
 from bioq.interpretation.motif_experiments.pairs import (
     A_THEN_B,
     ARRANGEMENTS,
@@ -82,17 +79,6 @@ def windows() -> dna.Bytes:
     return np.random.default_rng(1).integers(0, 4, (WINDOWS, WINDOW_BP)).astype(np.uint8)
 
 
-class BothStrands(nn.Module):
-    """A model whose logits are the mean over the two strands."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, hot: Tensor) -> Tensor:
-        return (self.model(hot) + self.model(hot.flip((1, 2)))) / 2  # type: ignore[no-any-return]
-
-
 @pytest.mark.parametrize("strands", ["both", "forward"])
 @pytest.mark.parametrize("distance", [0, 7, 40])
 def test_effects_are_those_of_tangermeme(
@@ -105,11 +91,11 @@ def test_effects_are_those_of_tangermeme(
     result = pair_effects(model, windows, A, B, distances=[distance], strands=strands)
     arrangements = arrangements_of(A, B, strands)
     assert len(arrangements) == (4 if strands == "both" else 8)
-    assert list(result["arrangement"].unique()) == [each.text("A", "B") for each in arrangements]
+    assert list(result["arrangement"].unique()) == [each.text for each in arrangements]
     hot = torch.from_numpy(dna.one_hot(windows)).float()
     theirs = model if strands == "forward" else BothStrands(model)
     for arrangement in arrangements:
-        rows = result[result["arrangement"] == arrangement.text("A", "B")]
+        rows = result[result["arrangement"] == arrangement.text]
         if strands == "both" and not arrangement.a_is_left:
             arrangement = arrangement.from_other_strand()
         site = {
@@ -180,7 +166,7 @@ def test_a_pair_and_its_reverse_complement_are_equal_in_the_opposite_windows(
     for arrangement in arrangements_of(a, b, "forward"):
         same = arrangement.from_other_strand()
         ours, theirs = (
-            table.loc[table["arrangement"] == each.text("A", "B"), "beyond"].to_numpy()
+            table.loc[table["arrangement"] == each.text, "beyond"].to_numpy()
             for table, each in ((one, arrangement), (other, same))
         )
         assert len(ours) == 2 * 3
@@ -188,14 +174,14 @@ def test_a_pair_and_its_reverse_complement_are_equal_in_the_opposite_windows(
 
 
 def test_the_texts_of_the_arrangements() -> None:
-    shown = {each: each.text("CTCF", "SRF") for each in ARRANGEMENTS}
+    shown = {each: each.text for each in ARRANGEMENTS}
     assert shown == {
-        A_THEN_B: "CTCF> SRF>",
-        B_THEN_A: "SRF> CTCF>",
-        FACING: "CTCF> <SRF",
-        BACK_TO_BACK: "<CTCF SRF>",
+        A_THEN_B: "A> B>",
+        B_THEN_A: "B> A>",
+        FACING: "A> <B",
+        BACK_TO_BACK: "<A B>",
     }
-    assert B_THEN_A.from_other_strand().text("CTCF", "SRF") == "<CTCF <SRF"
+    assert B_THEN_A.from_other_strand().text == "<A <B"
 
 
 def test_a_motif_with_itself_has_three_arrangements(windows: dna.Bytes) -> None:
@@ -335,7 +321,7 @@ def arrangement_of(sites: Sequence[Site], a: str) -> str:
     if found not in ARRANGEMENTS:
         found = found.from_other_strand()
     assert found in ARRANGEMENTS
-    return found.text("A", "B")
+    return found.text
 
 
 def test_the_truth_of_simulated_pairs_is_what_is_planted() -> None:

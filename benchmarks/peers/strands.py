@@ -1,4 +1,4 @@
-"""Our models as tools want them that know one forward pass: probabilities, strands averaged."""
+"""Our models as tools want them that know one forward pass: probabilities, mean of both strands."""
 
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,16 @@ class Probability(nn.Module):
 
 
 class BothStrands(nn.Module):
-    """The same, averaged over a window and its reverse complement."""
+    """The outputs of a model, averaged over a window and its reverse complement."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        self.one = Probability(model)
+        self.model = model
         self.eval()
 
     def forward(self, windows: Tensor) -> Tensor:
-        return (self.one(windows) + self.one(windows.flip((1, 2)))) / 2
+        mean: Tensor = (self.model(windows) + self.model(windows.flip((1, 2)))) / 2
+        return mean
 
 
 def load_selene(

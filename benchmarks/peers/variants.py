@@ -18,7 +18,7 @@ from contest import TINY, Call, Contender, main, parser
 from generated import write_genome, write_snvs
 from lively import lively_model, one_hot, targets_of, window_bp_of
 from measuring import parse
-from strands import BothStrands, load_selene
+from strands import BothStrands, Probability, load_selene
 
 from bioq import dna
 
@@ -26,7 +26,7 @@ BATCH = 64
 
 
 def loop(options: argparse.Namespace, case: str) -> Call:
-    model, windows, rows = BothStrands(_model(options)), *_windows(options)
+    model, windows, rows = BothStrands(Probability(_model(options))), *_windows(options)
     edited = _edited(windows, rows)
 
     def call() -> Any:
@@ -83,7 +83,7 @@ def each(options: argparse.Namespace, case: str) -> Call:
 def tangermeme(options: argparse.Namespace, case: str) -> Call:
     from tangermeme.variant_effect import substitution_effect
 
-    model, windows, rows = BothStrands(_model(options)), *_windows(options)
+    model, windows, rows = BothStrands(Probability(_model(options))), *_windows(options)
 
     def call() -> Any:
         result = substitution_effect(model, windows, rows, batch_size=BATCH, device="cpu")

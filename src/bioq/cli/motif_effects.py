@@ -9,9 +9,8 @@ import pandas as pd
 from bioq.cli.options import FLAGS, ChromAlias, Force, Run
 from bioq.cli.tables import print_line, print_path
 from bioq.interpretation.motif_experiments.backgrounds import WindowSource
-from bioq.interpretation.motif_experiments.job import MotifEffectOptions
-from bioq.interpretation.motif_experiments.pair_options import PairOptions
-from bioq.interpretation.motif_experiments.table import SIGNIFICANT_Q
+from bioq.interpretation.motif_experiments.options import MotifEffectOptions, PairOptions
+from bioq.interpretation.motif_matches import SIGNIFICANT_Q
 from bioq.reports.motif_effects import PAGE, write_effects_folder
 from bioq.reports.motif_pairs import beyond_text
 from bioq.runs.named import resolve_run

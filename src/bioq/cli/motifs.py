@@ -6,8 +6,9 @@ from typing import Annotated
 
 from bioq.cli.options import FLAGS, Force, Run
 from bioq.cli.tables import print_line, print_path
-from bioq.interpretation.filter_motifs import SIGNIFICANT_Q, FilterMotifs
+from bioq.interpretation.filter_motifs import FilterMotifs
 from bioq.interpretation.filters import MotifOptions
+from bioq.interpretation.motif_matches import SIGNIFICANT_Q
 from bioq.reports.motifs import PAGE, write_motif_folder
 from bioq.runs.named import resolve_run
 

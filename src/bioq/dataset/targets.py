@@ -326,3 +326,20 @@ def _parsed(path: Path, text: str, *, by_hand: bool) -> Iterator[tuple[int, list
                 "remove the two quotes; a cell is on one line"
             )
         yield line, row
+
+
+def target_paths(out: Path, names: Sequence[str], ending: str) -> list[Path]:
+    """Return the file of every target: OUT without its ending, the target's name, the ending.
+
+    Letters that have a meaning in paths become `_`. Raises UsageError if two names become equal.
+    """
+    stem = out.name[: -len(ending)]
+    name_of: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^\w.+-]", "_", name)
+        if name_of.setdefault(plain, name) != name:
+            raise UsageError(
+                f"{out}: the targets {name_of[plain]!r} and {name!r} would both go to "
+                f"{stem}.{plain}{ending}; choose one of them with --targets"
+            )
+    return [out.with_name(f"{stem}.{plain}{ending}") for plain in name_of]

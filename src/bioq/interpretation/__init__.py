@@ -2,6 +2,7 @@
 filters, motifs put into windows and taken out."""
 
 from bioq.interpretation.attribution import AttributionOptions, attribution_file
+from bioq.interpretation.explanation import Explanation
 from bioq.interpretation.gradients import (
     Attribution,
     expected_gradients,
@@ -14,7 +15,6 @@ from bioq.interpretation.motif_experiments.insertion import insertion_effects
 from bioq.interpretation.motif_experiments.pairs import pair_effects
 from bioq.interpretation.mutagenesis import mutate_window
 from bioq.interpretation.sites import Site, find_sites
-from bioq.interpretation.writing import Explanation
 
 __all__ = [
     "Attribution",

@@ -14,7 +14,7 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.files import refuse_input
 from bioq.inputs import Locus
-from bioq.interpretation import modisco, track_outputs
+from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT, Explanation
 from bioq.interpretation.gradients import (
     SHUFFLES,
     STEPS,
@@ -26,20 +26,16 @@ from bioq.interpretation.gradients import (
     integrated_gradients,
 )
 from bioq.interpretation.jobs import ExplainJob, ExplainOptions, as_predicted, on_forward, open_job
-from bioq.interpretation.outputs import Output
-from bioq.interpretation.writing import (
-    BASELINE_LOGIT,
-    GAP,
-    LOGIT,
-    AttributionValues,
-    Explanation,
-)
+from bioq.interpretation.outputs import modisco, tracks
+from bioq.interpretation.outputs.arrays_and_tables import AttributionValues
+from bioq.interpretation.outputs.by_ending import Output
 from bioq.motifs import collection_for, motifs_from
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import read_config
 from bioq.tracks.bigwig import ENDING as BIGWIG
 from bioq.tracks.bigwig import bigwig_paths
+from bioq.tracks.hub import require_bigwig
 
 GAP_LIMIT = 0.05
 """A completeness gap is reported as large above this share of the logit's difference from the
@@ -114,8 +110,8 @@ def attribution_file(
         "steps": points,
     }
     work = points * max(attribution.shuffles, 1)
-    if hub and not any(out.name.lower().endswith(BIGWIG) for out in job.outs):
-        raise UsageError("--hub is for bigWig tracks; give --out a name that ends in .bw")
+    if hub:
+        require_bigwig(job.outs)
     hub_files: list[Path] = []
     outputs = _outputs(job, attribution.motifs, hub_files if hub else None)
     with open_job(job, AttributionValues(), about, outputs) as opened:
@@ -139,19 +135,18 @@ def attribution_file(
 
 def _outputs(job: ExplainJob, motifs: str | None, hub_files: list[Path] | None) -> list[Output]:
     """Return the outputs that contributions have besides tables and arrays."""
-    tracks = functools.partial(track_outputs.open_bigwigs, hub_files=hub_files)
+    bigwigs = functools.partial(tracks.open_bigwigs, hub_files=hub_files)
     outputs = [
-        Output(BIGWIG, tracks, files=bigwig_paths),
+        Output(BIGWIG, bigwigs, files=bigwig_paths),
         Output(modisco.ENDING, modisco.open_modisco, folder=modisco.FOLDER),
     ]
-    sites = [out for out in job.outs if out.name.lower().endswith(track_outputs.BED)]
+    sites = [out for out in job.outs if out.name.lower().endswith(tracks.BED)]
     for out in sites:
         refuse_input(out, motifs)
-    known = (
-        motifs_from(motifs or collection_for(read_config(job.run).genome_build)) if sites else []
-    )
-    opens = functools.partial(track_outputs.open_sites, motifs=known)
-    return [*outputs, Output(track_outputs.BED, opens)]
+    collection = motifs or collection_for(read_config(job.run).genome_build)
+    known = motifs_from(collection) if sites else []
+    opens = functools.partial(tracks.open_sites, motifs=known)
+    return [*outputs, Output(tracks.BED, opens)]
 
 
 def _explainer(

@@ -18,7 +18,7 @@ from bioq.interpretation.filters import (
     find_filter_motifs,
     spaced_rows,
 )
-from bioq.interpretation.motif_matches import match_motifs
+from bioq.interpretation.motif_matches import SIGNIFICANT_Q, match_motifs
 from bioq.models.families import first_convolution
 from bioq.motifs import Motif, collection_for, motifs_from, write_meme
 from bioq.progress import say
@@ -30,8 +30,6 @@ from bioq.runs.folder import (
 from bioq.runs.trained_model import TrainedModel, load, network_of
 from bioq.runs.training_data import training_data, with_fold_of
 
-SIGNIFICANT_Q = 0.05
-"""A match with a smaller q-value counts as a match."""
 NAMED_TARGETS = 3
 """Targets named for each filter: those with the largest effects."""
 

@@ -19,15 +19,16 @@ from bioq.genome import open_names
 from bioq.genome.named import file_given
 from bioq.genome.windows import middle_start
 from bioq.inputs import Loci, Locus, open_loci, require_genome
+from bioq.interpretation.explanation import REFERENCE, Explanation
 from bioq.interpretation.mutagenesis import mutate_window
-from bioq.interpretation.outputs import (
+from bioq.interpretation.outputs.arrays_and_tables import Content, MutagenesisValues
+from bioq.interpretation.outputs.by_ending import (
     ExplainedInput,
     Output,
     check_outputs,
     files_of_output,
     open_outputs,
 )
-from bioq.interpretation.writing import REFERENCE, Content, Explanation, MutagenesisValues
 from bioq.models.device import choose_device
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
@@ -73,7 +74,7 @@ class ExplainJob:
     source: str
     """Sequences, regions or a variant: see `inputs.open_loci`."""
     outs: Sequence[Path]
-    """Tables and arrays: see `writing`."""
+    """See `outputs.by_ending`."""
     genome: Path | None
     chrom_alias: Path | None
     """Table of contig names; see `genome.read_chrom_alias`."""

@@ -24,6 +24,9 @@ docs/motifs.md)."""
 FEW_MOTIFS = 25
 """TOMTOM's p-values are computed from the columns of all motifs; memelite warns below this
 number."""
+SIGNIFICANT_Q = 0.05
+"""A match with a smaller q-value counts as a match, and an effect of a motif differs from its
+control."""
 _MATCH_COLUMNS = ["match", "matrix_id", "p", "q", "strand", "offset", "shared_bits"]
 
 

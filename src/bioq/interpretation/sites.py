@@ -15,8 +15,12 @@ import pandas as pd
 from bioq import dna
 from bioq.errors import UsageError
 from bioq.files import uninterrupted
-from bioq.interpretation.filter_motifs import SIGNIFICANT_Q
-from bioq.interpretation.motif_matches import match_motifs, same_threads, tomtom_of_memelite
+from bioq.interpretation.motif_matches import (
+    SIGNIFICANT_Q,
+    match_motifs,
+    same_threads,
+    tomtom_of_memelite,
+)
 from bioq.motifs import Motif
 from bioq.options import found, of_type, text
 

@@ -18,7 +18,7 @@ from bioq import dna
 from bioq.files import new_file
 from bioq.inputs import Locus
 from bioq.interpretation import Explanation
-from bioq.interpretation.writing import LOGIT, REFERENCE, contributions
+from bioq.interpretation.explanation import LOGIT, REFERENCE, contributions
 from bioq.plots.style import FAINT, to_png, to_svg
 
 LINE_BP = 100

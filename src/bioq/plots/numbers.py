@@ -1,4 +1,4 @@
-"""Probabilities, differences, E-values and ranks as text, for reports and pages."""
+"""Probabilities, differences, logits, E-values and ranks as text, for reports and pages."""
 
 _SMALL = 5e-4
 """With four decimals a smaller number would have one digit or none."""
@@ -13,6 +13,14 @@ def signed_text(value: float) -> str:
     """Return a difference with its sign, and a minus that is as wide as a plus; – for NaN."""
     sign = "−" if value < 0 else "+"
     return "–" if value != value else f"{sign}{probability_text(abs(value))}"
+
+
+def logit_text(value: float) -> str:
+    """Return a change of a logit with its sign and two decimals; – for NaN."""
+    if value != value:
+        return "–"
+    rounded = round(value, 2) + 0.0  # no minus before 0.00
+    return f"{rounded:+.2f}".replace("-", "−")
 
 
 def share_text(value: float) -> str:

@@ -26,9 +26,8 @@ from bioq.runs.folder import files_of_run
 from bioq.runs.named import resolve_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
-from bioq.tracks.bigwig import ENDING as BIGWIG
-from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
-from bioq.tracks.hub import plan_hub
+from bioq.tracks.bigwig import Bins, bigwig_paths, is_bigwig, require_positions, write_bigwigs
+from bioq.tracks.hub import plan_hub, require_bigwig
 
 
 def predict_file(
@@ -61,7 +60,7 @@ def predict_file(
     model = Path(run).name or Path(run).resolve().name
     run = resolve_run(run)  # after all options: it may be a download
     refuse_input(out, source, file_given(genome), chrom_alias, *files_of_run(run))
-    is_bigwig = _is_bigwig(out)
+    writes_tracks = is_bigwig(out)
     device = choose_device(options.device)
     with (
         numerics(device, options.precision),  # raises before any work
@@ -71,11 +70,11 @@ def predict_file(
             genome=genome,
             chrom_alias=chrom_alias,
             options=options,
-            ordered=is_bigwig,
+            ordered=writes_tracks,
         ) as prediction,
     ):
         layout = prediction.predictor.layout
-        outs = bigwig_paths(out, list(layout.targets[NAME])) if is_bigwig else [out]
+        outs = bigwig_paths(out, list(layout.targets[NAME])) if writes_tracks else [out]
         _require_new(out, outs, resume=resume, force=force)
         tracks, plan = len(outs), None
         if hub and prediction.genome is not None:
@@ -87,7 +86,7 @@ def predict_file(
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)
             with spool.finishing(outs) as files:
-                if prediction.genome is not None and is_bigwig:
+                if prediction.genome is not None and writes_tracks:
                     write_bigwigs(files[:tracks], prediction.genome.lengths, lambda: _bins(spool))
                     if plan is not None:
                         plan.write(files[tracks:], files[:tracks])
@@ -108,23 +107,21 @@ def _check(
     resume: bool,
     force: bool,
 ) -> None:
-    if not _is_bigwig(out):
-        if hub:
-            raise UsageError(
-                f"{out}: --hub is for bigWig tracks; give --out a name that ends in .bw"
-            )
+    if hub:
+        require_bigwig([out])
+    if not is_bigwig(out):
         if table_ending(out) == ".h5ad" and options.top is not None:
             raise UsageError(
                 f"{out}: .h5ad holds a matrix, --top makes a long table; run without --top"
             )
-    elif genome is None:
-        raise UsageError(
-            f"{out}: bigWig needs positions on a genome; give regions (BED) and --genome"
-        )
-    elif options.top is not None or options.dtype != "float32":
-        raise UsageError(f"{out}: bigWig holds one float32 per base; run without --top and --dtype")
+    else:
+        require_positions(out, genome)
+        if options.top is not None or options.dtype != "float32":
+            raise UsageError(
+                f"{out}: bigWig holds one float32 per base; run without --top and --dtype"
+            )
     require_folder_for(out)
-    if not _is_bigwig(out):
+    if not is_bigwig(out):
         _require_new(out, [out], resume=resume, force=force)
 
 
@@ -141,10 +138,6 @@ def _require_new(out: Path, outs: Sequence[Path], *, resume: bool, force: bool) 
         if resume and path.exists():
             raise UsageError(f"{path}: is already complete; run without --resume")
         require_absent(path, force=force)
-
-
-def _is_bigwig(out: Path) -> bool:
-    return out.name.lower().endswith(BIGWIG)
 
 
 def _predict(prediction: OpenPrediction, count: int, spool: Spool) -> None:

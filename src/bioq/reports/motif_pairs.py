@@ -10,6 +10,7 @@ from bioq.builders.simulation.pair_truth import PairTruth, pair_truth
 from bioq.dataset.targets import NAME
 from bioq.interpretation.motif_experiments.pairs import highest_and_lowest
 from bioq.plots.motif_pairs import plot_pair
+from bioq.plots.numbers import logit_text
 from bioq.plots.style import inline_svg, to_svg
 
 MOST_TARGETS = 6
@@ -74,16 +75,8 @@ def beyond_text(row: pd.Series) -> str:
         site.replace(site.strip("<>"), names[site.strip("<>")])
         for site in str(row["arrangement"]).split()
     ]
-    low, high = signed(row["low"]), signed(row["high"])
-    return (
-        f"{signed(row['beyond'])} ({low} to {high}) at {row['distance']} bp, {' '.join(sites)}; "
-        f"control {signed(row['control'])}"
+    beyond, low, high, control = (
+        logit_text(row[name]) for name in ("beyond", "low", "high", "control")
     )
-
-
-def signed(value: float) -> str:
-    """Return a change of a logit with its sign and two decimals; – for NaN."""
-    if value != value:
-        return "–"
-    rounded = round(value, 2) + 0.0  # no minus before 0.00
-    return f"{rounded:+.2f}".replace("-", "−")
+    place = f"at {row['distance']} bp, {' '.join(sites)}"
+    return f"{beyond} ({low} to {high}) {place}; control {control}"

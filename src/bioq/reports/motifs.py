@@ -7,12 +7,12 @@ from markupsafe import Markup
 
 from bioq.files import FolderKind, new_folder, refuse_input, require_absent
 from bioq.interpretation.filter_motifs import (
-    SIGNIFICANT_Q,
     FilterMotifs,
     explain_filters,
     open_motif_inputs,
 )
 from bioq.interpretation.filters import MotifOptions
+from bioq.interpretation.motif_matches import SIGNIFICANT_Q
 from bioq.reports.motif_logos import motif_logos
 from bioq.reports.page import page_template
 

@@ -1,49 +1,48 @@
-"""bigWig files, one per target: at each base the mean probability of the bins that cover it."""
+"""bigWig files, one per target: at each base the mean value of the bins that cover it."""
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyBigWig
 
+from bioq.dataset.targets import target_paths
 from bioq.errors import NotWrittenError, UsageError
 from bioq.files import new_file
+
+_Genome = TypeVar("_Genome")
 
 ENDING = ".bw"
 _FILES_AT_ONCE = 64
 _MAGIC = (0x888FFC26).to_bytes(4, sys.byteorder)
 
 Bins = tuple[str, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.floating]]
-"""(contig, start `(n,)`, end `(n,)`, probability `(n, targets)`)."""
+"""(contig, start `(n,)`, end `(n,)`, value `(n, targets)`)."""
 
 
 def bigwig_paths(out: Path, names: Sequence[str]) -> list[Path]:
-    """Return the bigWig of every target; see `target_paths`."""
+    """Return the bigWig of every target; see `dataset.targets.target_paths`."""
     return target_paths(out, names, ENDING)
 
 
-def target_paths(out: Path, names: Sequence[str], ending: str) -> list[Path]:
-    """Return the file of every target: OUT without its ending, the target's name, the ending.
+def is_bigwig(out: Path) -> bool:
+    """Return whether the name of an output is that of bigWigs."""
+    return out.name.lower().endswith(ENDING)
 
-    Letters that have a meaning in paths become `_`. Raises UsageError if two names become equal.
-    """
-    stem = out.name[: -len(ending)]
-    name_of: dict[str, str] = {}
-    for name in names:
-        plain = re.sub(r"[^\w.+-]", "_", name)
-        if name_of.setdefault(plain, name) != name:
-            raise UsageError(
-                f"{out}: the targets {name_of[plain]!r} and {name!r} would both go to "
-                f"{stem}.{plain}{ending}; choose one of them with --targets"
-            )
-    return [out.with_name(f"{stem}.{plain}{ending}") for plain in name_of]
+
+def require_positions(out: Path, genome: _Genome | None) -> _Genome:
+    """Return the genome. Raises UsageError without one: sequences have no positions."""
+    if genome is None:
+        raise UsageError(
+            f"{out}: bigWig needs positions on a genome; give regions (BED) and --genome"
+        )
+    return genome
 
 
 def write_bigwigs(

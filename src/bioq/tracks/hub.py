@@ -23,8 +23,8 @@ from bioq.genome.named import ucsc_name
 from bioq.genome.twobit import byte_order
 from bioq.genome.twobit_writing import write_twobit
 from bioq.options import one_of, path_to, text, text_list
-from bioq.tracks.bigwig import ENDING, bigwig_paths
-from bioq.tracks.content import first_region, value_range
+from bioq.tracks.bigwig import ENDING, bigwig_paths, is_bigwig
+from bioq.tracks.bigwig_values import first_region, value_range
 from bioq.tracks.description import description_page
 from bioq.tracks.session import igv_session
 from bioq.tracks.trackdb import (
@@ -151,6 +151,15 @@ class Hub:
         }
 
 
+def require_bigwig(outs: Sequence[Path]) -> None:
+    """Raise UsageError for the hub of a command if none of its outputs is a bigWig."""
+    if not any(map(is_bigwig, outs)):
+        names = ", ".join(map(str, outs))
+        raise UsageError(
+            f"{names}: --hub is for bigWig tracks; give --out a name that ends in {ENDING}"
+        )
+
+
 def plan_hub(
     out: Path, genome: Genome, targets: pd.DataFrame, *, shows: Shows, model: str, force: bool
 ) -> Hub:
@@ -193,7 +202,7 @@ def write_hub(
     names = text_list("targets", targets)
     one_of("shows", shows, SHOWS)
     text("model", model)
-    if not out.name.lower().endswith(ENDING):
+    if not is_bigwig(out):
         raise UsageError(f"{out}: expected the name NAME{ENDING} with which bigWigs were written")
     if not names:
         raise UsageError("targets: is empty; expected the names of the targets of the bigWigs")

@@ -14,14 +14,14 @@ import pandas as pd
 from bioq.errors import BioqError
 from bioq.inputs import Loci, WindowBatch
 from bioq.interpretation import Explanation
-from bioq.interpretation.sites import Site
-from bioq.interpretation.writing import (
+from bioq.interpretation.explanation import contributions
+from bioq.interpretation.outputs.arrays_and_tables import (
     AttributionValues,
     Content,
     MutagenesisValues,
-    contributions,
     open_writer,
 )
+from bioq.interpretation.sites import Site
 from bioq.tables import Kind, Layout, open_table
 from bioq.variants import COLUMNS, SCORES
 

@@ -12,8 +12,8 @@ from bioq.genome.notation import VariantText
 from bioq.inputs import Locus, RegionWindows, WindowBatch
 from bioq.inputs.loci import variant_loci
 from bioq.interpretation import Explanation, expected_gradients
+from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT
 from bioq.interpretation.gradients import SHUFFLES, STEPS_PER_SHUFFLE
-from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT
 from bioq.models.device import dtype_of
 from bioq.tables import Kind
 from bioq.web.answers import Contributions

@@ -7,7 +7,7 @@ from bioq.dataset.targets import select_targets
 from bioq.errors import UsageError
 from bioq.genome.notation import parse_variant
 from bioq.inputs import WindowBatch
-from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT, REFERENCE
+from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT, REFERENCE
 from bioq.web.answers import Contributions, Mutagenesis
 from bioq.web.api_parts import ERRORS, finished, numbers_of
 from bioq.web.bodies import JsonRoute

@@ -26,7 +26,7 @@ from bioq.genome.windows import window_start
 from bioq.inputs import Locus, RegionWindows, SequenceWindows, WindowBatch
 from bioq.inputs.loci import locus_in_window
 from bioq.interpretation import Explanation, mutate_window
-from bioq.interpretation.writing import REFERENCE
+from bioq.interpretation.explanation import REFERENCE
 from bioq.models.device import choose_device
 from bioq.options import whole_number
 from bioq.progress import say

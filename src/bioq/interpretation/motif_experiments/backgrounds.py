@@ -1,7 +1,5 @@
 """The windows of motif experiments: those that a run reads, and backgrounds without their sites."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -80,22 +78,21 @@ def read_windows(
     given = source.given
     is_dataset = given is not None and (Path(given) / METADATA).exists()
     require_genome(source.chrom_alias, source.genome)
-    if is_dataset or (given is None and source.genome is None):
-        if source.genome is not None:
-            raise UsageError(f"--genome: {given} is a data set, whose windows need no genome")
-        return _of_split(run, model, source, targets)
     most = _most_windows(model.window_bp)
-    with _names(source) as names:
-        if names is not None:
-            report_other_genome(run, model.config, names.genome)
+    if source.genome is None:
+        if given is None or is_dataset:
+            return _of_split(run, model, source, targets)
+        codes = _of_loci(given, None, model.window_bp, most)
+        return ReadWindows(codes, f"{len(codes):,} windows of {given}")
+    if is_dataset:
+        raise UsageError(f"--genome: {given} is a data set, whose windows need no genome")
+    with open_names(source.genome, source.chrom_alias) as names:
+        report_other_genome(run, model.config, names.genome)
         if given is None:
-            genome = _required(names).genome
-            codes = random_windows(genome, most, model.window_bp, random)
-            return ReadWindows(codes, f"{len(codes):,} random windows of {genome.title}")
+            codes = random_windows(names.genome, most, model.window_bp, random)
+            return ReadWindows(codes, f"{len(codes):,} random windows of {names.genome.title}")
         codes = _of_loci(given, names, model.window_bp, most)
-        others = (
-            None if names is None else random_windows(names.genome, most, model.window_bp, random)
-        )
+        others = random_windows(names.genome, most, model.window_bp, random)
         return ReadWindows(codes, f"{len(codes):,} windows of {given}", others=others)
 
 
@@ -247,21 +244,6 @@ def _of_loci(given: str, names: ContigNames | None, window_bp: int, most: int) -
         rows = set(spaced_rows(loci.count, most).tolist())
         codes = [locus.codes for row, locus in enumerate(loci.read()) if row in rows]
     return np.stack(codes)
-
-
-@contextlib.contextmanager
-def _names(source: WindowSource) -> Iterator[ContigNames | None]:
-    if source.genome is None:
-        yield None
-        return
-    with open_names(source.genome, source.chrom_alias) as names:
-        yield names
-
-
-def _required(names: ContigNames | None) -> ContigNames:
-    if names is None:
-        raise UsageError("no windows are given; give a data set, FASTA or --genome")
-    return names
 
 
 def _most_windows(window_bp: int) -> int:

@@ -12,16 +12,14 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.forward import Strands
 from bioq.genome.windows import middle_start
-from bioq.interpretation.motif_experiments.comparison import mean_of
-from bioq.interpretation.motif_experiments.logits import Logits, edit_logits, window_logits
-from bioq.interpretation.motif_experiments.table import (
+from bioq.interpretation.motif_experiments.arguments import (
     Chosen,
     checked_motifs,
     checked_windows,
     choose_targets,
-    described,
-    effect_table,
 )
+from bioq.interpretation.motif_experiments.logits import Logits, edit_logits, window_logits
+from bioq.interpretation.motif_experiments.table import described, effect_table, mean_of
 from bioq.motifs import Motif
 from bioq.options import of_type, one_of, whole_number
 from bioq.progress import progress

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -11,62 +10,29 @@ import pandas as pd
 
 from bioq import dna
 from bioq.dataset.targets import select_targets
-from bioq.errors import UsageError, some
-from bioq.forward import Strands
-from bioq.interpretation.motif_experiments.ablation import MIN_SITES, ablation_effects
+from bioq.interpretation.motif_experiments.ablation import ablation_effects
 from bioq.interpretation.motif_experiments.backgrounds import (
-    Background,
     ReadWindows,
     WindowSource,
     make_backgrounds,
     read_windows,
 )
-from bioq.interpretation.motif_experiments.comparison import require_scipy
 from bioq.interpretation.motif_experiments.insertion import insertion_effects
-from bioq.interpretation.motif_experiments.pair_options import (
+from bioq.interpretation.motif_experiments.options import (
+    MotifEffectOptions,
     PairOptions,
+    choose_motifs,
     choose_pairs,
     parse_distances,
 )
 from bioq.interpretation.motif_experiments.pairs import pair_effects
+from bioq.interpretation.motif_experiments.table import require_scipy
 from bioq.models.device import choose_device
 from bioq.motifs import Motif, motifs_from
-from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import say
 from bioq.runs.trained_model import TrainedModel, load
 
 INSERTION, ABLATION, PAIRS = "insertion.tsv", "ablation.tsv", "pairs.tsv"
-
-
-@dataclass(frozen=True)
-class MotifEffectOptions:
-    """The motifs and targets, and the windows of the experiments."""
-
-    motif: tuple[str, ...] = ()
-    """Only the motifs of this name or matrix ID; * and ? are wildcards, case is ignored. Give it
-    again for more motifs."""
-    targets: tuple[str, ...] = ()
-    """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
-    Give it again for more targets."""
-    background: Background = "shuffled"
-    """Windows that motifs are put into. shuffled: dinucleotide shuffles of the windows; gc: windows
-    without a positive label, or random windows of the genome, as rich in G and C as the windows
-    with one, or as the regions; unchanged: the windows."""
-    windows: AtLeastOne = 100
-    """Number of background windows, and most sites of a motif that are taken out."""
-    min_sites: AtLeastZero = MIN_SITES
-    """A motif with fewer sites is not taken out."""
-    split: str = "test"
-    """Of a data set: train, valid or test."""
-    strands: Strands = "both"
-    """both: the mean logit of a window and its reverse complement. forward: of the window only."""
-    seed: AtLeastZero = 0
-    """Seed of shuffles and random windows."""
-    device: str | None = None
-    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -141,17 +107,17 @@ def open_effect_inputs(
     backgrounds, what = make_backgrounds(read, options.background, options.windows, random)
     say(f"backgrounds: {what}")
     return EffectInputs(
-        run.resolve().name,
-        model,
-        chosen,
-        motifs,
-        targets,
-        read,
-        backgrounds,
-        what,
-        options,
-        together,
-        parse_distances(pairs.distances),
+        run=run.resolve().name,
+        model=model,
+        motifs=chosen,
+        source=motifs,
+        targets=targets,
+        windows=read,
+        backgrounds=backgrounds,
+        background=what,
+        options=options,
+        pairs=together,
+        distances=parse_distances(pairs.distances),
     )
 
 
@@ -193,28 +159,3 @@ def motif_effects(inputs: EffectInputs) -> MotifEffects:
     ]
     together = pd.concat(pairs, ignore_index=True) if pairs else None
     return MotifEffects(inputs, insertion, ablation, together)
-
-
-def choose_motifs(motifs: Sequence[Motif], patterns: Sequence[str], source: str) -> list[Motif]:
-    """Return the motifs whose name or matrix ID matches a pattern, in order; all without patterns.
-
-    Raises UsageError for a pattern that matches none.
-    """
-    if not patterns:
-        return list(motifs)
-    chosen: set[int] = set()
-    for pattern in patterns:
-        matches = {
-            number
-            for number, motif in enumerate(motifs)
-            if any(
-                fnmatchcase(text.upper(), pattern.upper()) for text in (motif.name, motif.matrix_id)
-            )
-        }
-        if not matches:
-            names = some((motif.name for motif in motifs), 5)
-            raise UsageError(
-                f"--motif {pattern}: no motif of {source} has this name; it has {names}"
-            )
-        chosen |= matches
-    return [motifs[number] for number in sorted(chosen)]

@@ -29,14 +29,13 @@ from torch import nn
 from bioq import dna
 from bioq.errors import UsageError
 from bioq.forward import Strands
-from bioq.interpretation.motif_experiments.comparison import Floats, mean_of
+from bioq.interpretation.motif_experiments.arguments import checked_windows, choose_targets
 from bioq.interpretation.motif_experiments.insertion import most_probable
 from bioq.interpretation.motif_experiments.logits import Numbers, edit_logits, window_logits
-from bioq.interpretation.motif_experiments.table import choose_targets
+from bioq.interpretation.motif_experiments.table import Floats, mean_of
 from bioq.motifs import Motif
 from bioq.options import found, of_type, one_of, whole_number
 from bioq.progress import progress
-from bioq.runs.trained_model import require_length, require_module
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,11 @@ class Arrangement:
     strand_b: str
     a_is_left: bool = True
 
-    def text(self, a: str, b: str) -> str:
-        """Return it with the names of the motifs: `CTCF> <SRF`, an arrow at the 3' end of each."""
+    @property
+    def text(self) -> str:
+        """`A> <B`: the motifs from left to right, with an arrow at the 3' end of each."""
         arrows = {"+": "{}>", "-": "<{}"}
-        sites = [arrows[self.strand_a].format(a), arrows[self.strand_b].format(b)]
+        sites = [arrows[self.strand_a].format("A"), arrows[self.strand_b].format("B")]
         return " ".join(sites if self.a_is_left else sites[::-1])
 
     def from_other_strand(self) -> "Arrangement":
@@ -92,9 +92,9 @@ def pair_effects(
     `backgrounds` are codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
     window; `distances` are numbers of bases between the two sites; `targets` are numbers of the
     model's targets, by default all. The pair is in the middle of the window, and the model computes
-    on its device. Returns one row per
-    arrangement, distance and target, in this order; effects are changes of the logit, means over
-    the backgrounds, with strands="both" of the mean logit of both strands:
+    on its device. Returns one row per arrangement, distance and target, in this order; effects are
+    changes of the logit, means over the backgrounds, with strands="both" of the mean logit of both
+    strands:
 
     - a, a_id, b, b_id: names and matrix IDs of the motifs
     - arrangement: `A> B>`, `B> A>`, `A> <B` or `<A B>`; with strands="forward" also `<B <A`,
@@ -110,12 +110,9 @@ def pair_effects(
     Raises BioqError for codes of another shape, UsageError for a distance at which the pair is
     longer than the windows, and for other motifs.
     """
-    backgrounds = dna.checked_codes(backgrounds, axes=2, name="backgrounds")
-    if not len(backgrounds):
-        raise UsageError("backgrounds have no window; expected at least one")
+    backgrounds = checked_windows(model, backgrounds, "backgrounds")
     for name, motif in {"a": a, "b": b}.items():
         of_type(name, motif, Motif, "a motif, such as one of bioq.motifs.motifs_from")
-    require_length(require_module(model), backgrounds.shape[1], "backgrounds")
     distances = _checked_distances(distances, a, b, backgrounds.shape[1])
     chosen = choose_targets(model, targets)
     one_of("strands", strands, get_args(Strands))
@@ -138,7 +135,7 @@ def pair_effects(
             after = chosen.of(edit_logits(model, backgrounds, edited, of, strands=strands))
             known.update(zip(new, after.reshape(len(new), *before.shape) - before, strict=True))
             for number, place in enumerate(places):
-                about = {"arrangement": arrangements[number].text("A", "B"), "distance": distance}
+                about = {"arrangement": arrangements[number].text, "distance": distance}
                 parts[number].append(_described(place, known, about, names))
             # The next distance has at most single sites in common with this one.
             known = {edit: known[edit] for edit in _edits(places) if len(edit) == 1}

@@ -1,80 +1,68 @@
-"""The tables of motif experiments: one row per motif and target."""
+"""The tables of motif experiments: means with their intervals, one row per motif and target."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch import nn
 
-from bioq import dna
-from bioq.dataset.targets import NAME
-from bioq.errors import BioqError, UsageError
-from bioq.forward import numbers_below
-from bioq.interpretation.motif_experiments.comparison import Floats, Mean
-from bioq.interpretation.motif_experiments.logits import Logits
+from bioq.errors import UsageError
+from bioq.interpretation.motif_experiments.arguments import Chosen
 from bioq.interpretation.motif_matches import benjamini_hochberg
+from bioq.metrics.intervals import LEVEL
 from bioq.motifs import Motif
-from bioq.options import found
-from bioq.runs.trained_model import TrainedModel, architecture_of, require_length, require_module
 
-SIGNIFICANT_Q = 0.05
-"""An effect with a smaller q-value differs from its control."""
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The targets whose effects are computed."""
+class Mean:
+    """A mean per target over independent values; every array is `(targets,)`, NaN if there are
+    fewer than two values."""
 
-    numbers: npt.NDArray[np.int64] | None
-    """None: all."""
-    names: Sequence[str] | None
-    """None for a model without names of targets: their numbers."""
-
-    def of(self, logits: Logits) -> Logits:
-        """Return the columns of these targets."""
-        return logits if self.numbers is None else logits[:, self.numbers]
-
-    def labels(self, count: int) -> list[str]:
-        """Return the names of the targets, of which there are `count`."""
-        if self.names is not None:
-            return list(self.names)
-        return [str(number) for number in (range(count) if self.numbers is None else self.numbers)]
+    mean: Floats
+    low: Floats
+    high: Floats
+    """The interval that has the mean in 95 % of repetitions, by Student's t."""
+    p: Floats
+    """Two-sided p-value that the mean is 0, by the same distribution."""
 
 
-def checked_windows(model: nn.Module, windows: object, name: str) -> dna.Bytes:
-    """Return windows as codes uint8 `(n, window_bp)`. Raises BioqError for another shape, no
-    window, or another length than the model reads."""
-    codes = dna.checked_codes(windows, axes=2, name=name)
-    if not len(codes):
-        raise BioqError(f"{name} have no window; expected at least one")
-    require_length(require_module(model), codes.shape[1], name)
-    return codes
+def mean_of(values: Floats, *, of_another: bool = False) -> Mean:
+    """Return the mean over the first axis of values `(n, targets)`.
+
+    With `of_another`, interval and p-value are not those of the mean over all possible values but
+    of the difference between one more value and the mean: a prediction interval.
+    """
+    n, targets = values.shape
+    if n < 2:
+        unknown = np.full(targets, np.nan)
+        return Mean(values.mean(axis=0) if n else unknown, unknown, unknown, unknown)
+    student_t = _student_t()
+    mean = values.mean(axis=0, dtype=np.float64)
+    share = 1 + 1 / n if of_another else 1 / n
+    error = values.std(axis=0, ddof=1, dtype=np.float64) * np.sqrt(share)
+    half = student_t.ppf((1 + LEVEL) / 2, n - 1) * error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * student_t.sf(np.abs(mean) / error, n - 1)
+    return Mean(mean, mean - half, mean + half, np.where(error > 0, p, np.where(mean == 0, 1.0, 0)))
 
 
-def checked_motifs(motifs: object) -> list[Motif]:
-    """Return motifs as a list. Raises UsageError for anything else, and for no motif."""
-    is_list = isinstance(motifs, Sequence) and all(isinstance(each, Motif) for each in motifs)
-    if not is_list or not len(motifs):  # type: ignore[arg-type]
+def require_scipy() -> None:
+    """Raise UsageError if SciPy is not installed."""
+    _student_t()
+
+
+def _student_t() -> Any:
+    try:
+        from scipy.stats import t
+    except ImportError as error:
         raise UsageError(
-            f"motifs {found(motifs)}; expected a list of motifs, such as bioq.motifs.motifs_from"
-        )
-    return list(motifs)  # type: ignore[call-overload,no-any-return]
-
-
-def choose_targets(model: nn.Module, targets: Sequence[int] | None) -> Chosen:
-    """Return the chosen targets of a model, by default all. Raises UsageError for a number that
-    is not that of a target."""
-    names = None
-    require_module(model)
-    if isinstance(model, TrainedModel):
-        names = [str(name) for name in model.targets[NAME]]
-    if targets is None:
-        return Chosen(None, names)
-    count = architecture_of(model).get("targets", np.iinfo(np.int64).max)
-    numbers = numbers_below("targets", targets, count)
-    return Chosen(numbers, None if names is None else [names[number] for number in numbers])
+            "motif experiments need the package scipy; pip install 'bioq[motifs]'"
+        ) from error
+    return t
 
 
 def described(

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from bioq import dna
+from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT
 from bioq.interpretation.sites import Site
-from bioq.interpretation.writing import BASELINE_LOGIT, GAP, LOGIT
 from bioq.plots.logo import NamedSite, draw_scrolled_logo
 from bioq.plots.numbers import share_text, signed_text
 from bioq.web.answers import Contributions, Floats

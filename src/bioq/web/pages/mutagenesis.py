@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.interpretation.writing import REFERENCE
+from bioq.interpretation.explanation import REFERENCE
 from bioq.web.answers import Mutagenesis
 from bioq.web.jobs import Job
 from bioq.web.links import share

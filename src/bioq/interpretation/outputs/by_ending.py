@@ -13,7 +13,13 @@ from bioq.errors import UsageError
 from bioq.files import FolderKind, require_absent
 from bioq.genome import ContigNames
 from bioq.inputs import Loci
-from bioq.interpretation.writing import ARRAYS, TABLES, Content, ExplanationWriter, open_writer
+from bioq.interpretation.outputs.arrays_and_tables import (
+    ARRAYS,
+    TABLES,
+    Content,
+    ExplanationWriter,
+    open_writer,
+)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq import dna
-from bioq.dataset.targets import NAME
+from bioq.dataset.targets import NAME, target_paths
 from bioq.errors import UsageError
 from bioq.files import FolderKind, new_folder
-from bioq.interpretation.outputs import ExplainedInput
-from bioq.interpretation.writing import Explanation, npz_member
-from bioq.tracks.bigwig import target_paths
+from bioq.interpretation.explanation import Explanation
+from bioq.interpretation.outputs.arrays_and_tables import npz_member
+from bioq.interpretation.outputs.by_ending import ExplainedInput
 
 ENDING = ".modisco"
 ONE_HOT, SCRIPT = "ohe.npz", "motifs.sh"

@@ -1,4 +1,4 @@
-"""Writes explanations, window by window: .npz and .h5 hold arrays, tables one row per base.
+"""Explanations as arrays (.npz, .h5) and as tables with one row per base.
 
 Arrays: `effects` or `hypothetical` `(windows, 4, length, targets)`; scores `reference`, or `logit`,
 `baseline_logit` and `completeness_gap` `(windows, targets)`; `codes`, `position` and `inserted`
@@ -11,7 +11,6 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,31 +23,13 @@ from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.files import new_file
 from bioq.inputs import Loci, Locus
+from bioq.interpretation.explanation import Explanation, contributions
 from bioq.tables import FLAT_ENDINGS, Columns, Kind, Layout, Table, open_table
 from bioq.tables.hdf5_file import Hdf5File
 
 ARRAYS, TABLES = (".npz", ".h5"), FLAT_ENDINGS
 FORMAT_VERSION = 2
-REFERENCE, LOGIT, BASELINE_LOGIT, GAP = (
-    "reference",
-    "logit",
-    "baseline_logit",
-    "completeness_gap",
-)
-"""Names of a window's scores. `reference` is the probability of the unchanged window: effects are
-differences from it."""
 _LETTERS = np.array([*dna.BASES, "N"], dtype=object)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The effects or contributions of the explained bases of one window."""
-
-    locus: Locus
-    values: npt.NDArray[np.float32]
-    """The effects or contributions of A, C, G and T at each base: `(4, bases, targets)`."""
-    scores: Mapping[str, npt.NDArray[np.float32]]
-    """The scores of the window: name -> `(targets,)`."""
 
 
 class Content(Protocol):
@@ -97,15 +78,6 @@ class AttributionValues:
     ) -> tuple[npt.NDArray[np.int64], Columns, npt.NDArray[np.float32]]:
         index = np.arange(len(bases))
         return index, {"base": _LETTERS[bases]}, contributions(bases, values)
-
-
-def contributions(
-    bases: dna.Bytes, hypothetical: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Return the contributions of the window's bases: `(bases, targets)`; 0 for an unknown base."""
-    index = np.arange(len(bases))
-    of_window = hypothetical[np.minimum(bases, 3), index]
-    return np.where((bases < dna.UNKNOWN)[:, None], of_window, np.float32(0))
 
 
 class ExplanationWriter(Protocol):

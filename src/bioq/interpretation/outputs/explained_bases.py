@@ -10,7 +10,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.genome import ContigNames
 from bioq.inputs import Locus
-from bioq.interpretation.writing import Explanation, contributions
+from bioq.interpretation.explanation import Explanation, contributions
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
 from bioq.files import new_file, require_absent
-from bioq.interpretation.explained_bases import ExplainedBases, Stretch
-from bioq.interpretation.outputs import ExplainedInput
+from bioq.interpretation.outputs.by_ending import ExplainedInput
+from bioq.interpretation.outputs.explained_bases import ExplainedBases, Stretch
 from bioq.interpretation.sites import Site, find_sites, require_packages
 from bioq.motifs import Motif
 from bioq.progress import say
-from bioq.tracks.bigwig import Bins, bigwig_paths, write_bigwigs
+from bioq.tracks.bigwig import Bins, bigwig_paths, require_positions, write_bigwigs
 from bioq.tracks.hub import plan_hub
 
 BED = ".bed"
@@ -43,11 +43,7 @@ def open_bigwigs(
     With a list, a hub is written too (see `tracks.hub`), and its files are added to the list.
     Raises UsageError without a genome and for a variant, BioqError for a file that exists.
     """
-    contigs = explained.contigs
-    if contigs is None:
-        raise UsageError(
-            f"{out}: bigWig needs positions on a genome; give regions (BED) and --genome"
-        )
+    contigs = require_positions(out, explained.contigs)
     _refuse_variant(out, explained)
     paths = bigwig_paths(out, list(explained.targets[NAME]))
     for path in paths:

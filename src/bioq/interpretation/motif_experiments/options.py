@@ -1,17 +1,52 @@
-"""The pairs of motifs and the distances that a user chooses."""
+"""The options of `bioq motif-effects`, and the motifs, pairs and distances that they choose."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from bioq.errors import UsageError, some
+from bioq.forward import Strands
+from bioq.interpretation.motif_experiments.ablation import MIN_SITES
+from bioq.interpretation.motif_experiments.backgrounds import Background
 from bioq.motifs import Motif
-from bioq.options import check_types
+from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import say
 
 STEP_BP = 5
 _FORM = re.compile(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?")
 _MOST_DISTANCES = 100_000
+
+
+@dataclass(frozen=True)
+class MotifEffectOptions:
+    """The motifs and targets, and the windows of the experiments."""
+
+    motif: tuple[str, ...] = ()
+    """Only the motifs of this name or matrix ID; * and ? are wildcards, case is ignored. Give it
+    again for more motifs."""
+    targets: tuple[str, ...] = ()
+    """Only the targets of this name, or COLUMN=VALUE of the target table; * and ? are wildcards.
+    Give it again for more targets."""
+    background: Background = "shuffled"
+    """Windows that motifs are put into. shuffled: dinucleotide shuffles of the windows; gc: windows
+    without a positive label, or random windows of the genome, as rich in G and C as the windows
+    with one, or as the regions; unchanged: the windows."""
+    windows: AtLeastOne = 100
+    """Number of background windows, and most sites of a motif that are taken out."""
+    min_sites: AtLeastZero = MIN_SITES
+    """A motif with fewer sites is not taken out."""
+    split: str = "test"
+    """Of a data set: train, valid or test."""
+    strands: Strands = "both"
+    """both: the mean logit of a window and its reverse complement. forward: of the window only."""
+    seed: AtLeastZero = 0
+    """Seed of shuffles and random windows."""
+    device: str | None = None
+    """cpu, cuda, cuda:1 or mps; by default the first CUDA card, or the CPU if there is no card."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True)
@@ -52,6 +87,28 @@ def parse_distances(text: str) -> range:
     return distances
 
 
+def choose_motifs(motifs: Sequence[Motif], patterns: Sequence[str], source: str) -> list[Motif]:
+    """Return the motifs whose name or matrix ID matches a pattern, in order; all without patterns.
+
+    Raises UsageError for a pattern that matches none.
+    """
+    if not patterns:
+        return list(motifs)
+    chosen: set[int] = set()
+    for pattern in patterns:
+        matches = {
+            number
+            for number, motif in enumerate(motifs)
+            if any(
+                fnmatchcase(text.upper(), pattern.upper()) for text in (motif.name, motif.matrix_id)
+            )
+        }
+        if not matches:
+            raise _no_motif(f"--motif {pattern}", motifs, source)
+        chosen |= matches
+    return [motifs[number] for number in sorted(chosen)]
+
+
 def choose_pairs(
     motifs: Sequence[Motif], options: PairOptions, source: str
 ) -> list[tuple[Motif, Motif]]:
@@ -72,9 +129,13 @@ def find_motif(motifs: Sequence[Motif], name: str, source: str) -> Motif:
     found = [each for each in motifs if each.matrix_id.upper() == wanted]
     found = found or [each for each in motifs if each.name.upper() == wanted]
     if not found:
-        names = some((motif.name for motif in motifs), 5)
-        raise UsageError(f"--pair {name}: no motif of {source} has this name; it has {names}")
+        raise _no_motif(f"--pair {name}", motifs, source)
     if len(found) > 1:
         ids = ", ".join(each.matrix_id for each in found[1:])
         say(f"--pair {name}: {found[0].matrix_id} is used; its name is also that of {ids}")
     return found[0]
+
+
+def _no_motif(option: str, motifs: Sequence[Motif], source: str) -> UsageError:
+    names = some((motif.name for motif in motifs), 5)
+    return UsageError(f"{option}: no motif of {source} has this name; it has {names}")

@@ -11,7 +11,6 @@ import pandas as pd
 
 from bioq import dna
 from bioq.dataset.targets import select_targets
-from bioq.errors import UsageError, some
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.ablation import MIN_SITES, ablation_effects
 from bioq.interpretation.motif_experiments.backgrounds import (
@@ -26,6 +25,7 @@ from bioq.interpretation.motif_experiments.insertion import insertion_effects
 from bioq.interpretation.motif_experiments.pair_options import (
     PairOptions,
     choose_pairs,
+    no_such_motif,
     parse_distances,
 )
 from bioq.interpretation.motif_experiments.pairs import pair_effects
@@ -212,9 +212,6 @@ def choose_motifs(motifs: Sequence[Motif], patterns: Sequence[str], source: str)
             )
         }
         if not matches:
-            names = some((motif.name for motif in motifs), 5)
-            raise UsageError(
-                f"--motif {pattern}: no motif of {source} has this name; it has {names}"
-            )
+            raise no_such_motif("--motif", pattern, motifs, source)
         chosen |= matches
     return [motifs[number] for number in sorted(chosen)]

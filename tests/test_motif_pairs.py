@@ -308,8 +308,16 @@ def test_motifs_of_a_pair_are_found_by_id_then_by_name(capsys: pytest.CaptureFix
     assert "--pair ctcf: MA1 is used; its name is also that of MA3" in capsys.readouterr().err
     with pytest.raises(UsageError, match=r"--pair GATA1: no motif of x\.meme has this name"):
         choose_pairs(motifs, PairOptions((("GATA1", "SRF"),)), "x.meme")
+    with pytest.raises(UsageError, match=r"--pair CTFC: .* has this name; did you mean CTCF\?"):
+        choose_pairs(motifs, PairOptions((("CTFC", "SRF"),)), "x.meme")
     with pytest.raises(UsageError, match="expected two motifs"):
         PairOptions((("CTCF",),))  # type: ignore[arg-type]
+
+
+def test_distances_without_a_pair_are_refused() -> None:
+    assert PairOptions().distances == "0:200"
+    with pytest.raises(UsageError, match="--distances 0:100: expected --pair too"):
+        PairOptions(distances="0:100")
 
 
 def arrangement_of(sites: Sequence[Site], a: str) -> str:

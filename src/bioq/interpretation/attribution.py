@@ -208,10 +208,10 @@ class _CompletenessGaps:
 
     def report(self) -> None:
         """Print the largest gap and, if it is too large, how many steps to use."""
-        percent = f", {self._gap / self._difference:.1%}" if self._difference else ""
+        share = f"{self._gap / self._difference:.1%} of " if self._difference else ""
         say(
-            f"attribution: completeness gap at most {self._gap:.2g} of a logit's difference of "
-            f"{self._difference:.3g} from the baseline{percent} (target {self._target})"
+            f"attribution: completeness gap at most {self._gap:.2g} (target {self._target}: "
+            f"{share}{self._difference:.3g}, by which its logit differs from the baseline's)"
         )
         if self._large:
             steps = 2 * self._steps

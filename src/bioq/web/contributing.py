@@ -24,8 +24,8 @@ from bioq.web.service import Service, kinds_of, name_of
 POINTS = SHUFFLES * STEPS_PER_SHUFFLE
 """Gradients per window."""
 BATCH_POINTS = 8
-"""Points of the integrals between two checks for shorter work: 0.1 s with an ensemble of ten danq on
-one core."""
+"""Points of the integrals between two checks for shorter work: 0.1 s with an ensemble of ten danq
+on one core."""
 
 
 def contribute_window_job(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bioq.errors import UsageError, some
+from bioq.errors import UsageError, nearest, some
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.ablation import MIN_SITES
 from bioq.interpretation.motif_experiments.backgrounds import Background
@@ -13,7 +13,7 @@ from bioq.motifs import Motif
 from bioq.options import AtLeastOne, AtLeastZero, check_types
 from bioq.progress import say
 
-STEP_BP = 5
+DISTANCES, STEP_BP = "0:200", 5
 _FORM = re.compile(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?")
 _MOST_DISTANCES = 100_000
 
@@ -57,7 +57,7 @@ class PairOptions:
     """Two motifs, each by its name or matrix ID, to put in together: the effect beyond the sum of
     their effects, by distance, order and orientation. Give it again for more pairs. Without --motif
     only the motifs of the pairs are put in and taken out."""
-    distances: str = "0:200"
+    distances: str = DISTANCES
     """Bases between the two sites: the first and the last distance, both included, every 5 bases;
     0:200:1 for another step."""
 
@@ -66,6 +66,11 @@ class PairOptions:
         if any(len(pair) != 2 for pair in self.pair):
             raise UsageError(f"--pair {self.pair[0]}: expected two motifs")
         parse_distances(self.distances)
+        if not self.pair and self.distances != DISTANCES:
+            raise UsageError(
+                f"--distances {self.distances}: expected --pair too: two motifs, such as "
+                "--pair CTCF SRF"
+            )
 
     def motifs(self) -> tuple[str, ...]:
         """Return the motifs of the pairs, each once."""
@@ -104,7 +109,7 @@ def choose_motifs(motifs: Sequence[Motif], patterns: Sequence[str], source: str)
             )
         }
         if not matches:
-            raise _no_motif(f"--motif {pattern}", motifs, source)
+            raise _no_motif("--motif", pattern, motifs, source)
         chosen |= matches
     return [motifs[number] for number in sorted(chosen)]
 
@@ -129,13 +134,16 @@ def find_motif(motifs: Sequence[Motif], name: str, source: str) -> Motif:
     found = [each for each in motifs if each.matrix_id.upper() == wanted]
     found = found or [each for each in motifs if each.name.upper() == wanted]
     if not found:
-        raise _no_motif(f"--pair {name}", motifs, source)
+        raise _no_motif("--pair", name, motifs, source)
     if len(found) > 1:
         ids = ", ".join(each.matrix_id for each in found[1:])
         say(f"--pair {name}: {found[0].matrix_id} is used; its name is also that of {ids}")
     return found[0]
 
 
-def _no_motif(option: str, motifs: Sequence[Motif], source: str) -> UsageError:
-    names = some((motif.name for motif in motifs), 5)
-    return UsageError(f"{option}: no motif of {source} has this name; it has {names}")
+def _no_motif(option: str, name: str, motifs: Sequence[Motif], source: str) -> UsageError:
+    """Return the error for a name that no motif has, with the names that are spelled like it."""
+    near = nearest(name, (motif.name for motif in motifs))
+    names = f"did you mean {' or '.join(near)}?" if near else ""
+    names = names or f"it has {some((motif.name for motif in motifs), 5)}"
+    return UsageError(f"{option} {name}: no motif of {source} has this name; {names}")

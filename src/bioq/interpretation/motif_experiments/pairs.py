@@ -116,7 +116,7 @@ def pair_effects(
     for name, motif in {"a": a, "b": b}.items():
         of_type(name, motif, Motif, "a motif, such as one of bioq.motifs.motifs_from")
     require_length(require_module(model), backgrounds.shape[1], "backgrounds")
-    distances = _checked_distances(distances, a, b, backgrounds.shape[1])
+    distances = checked_distances(distances, a, b, backgrounds.shape[1])
     chosen = choose_targets(model, targets)
     one_of("strands", strands, get_args(Strands))
     arrangements = arrangements_of(a, b, strands)
@@ -266,7 +266,7 @@ def _described(
     )
 
 
-def _checked_distances(
+def checked_distances(
     distances: Sequence[int] | Numbers, a: Motif, b: Motif, window_bp: int
 ) -> Numbers:
     """Return distances as an array. Raises UsageError unless the pair fits in the window."""

@@ -22,9 +22,9 @@ from bioq.errors import BioqError, UsageError
 from bioq.interpretation import ablation_effects, insertion_effects
 from bioq.interpretation.motif_experiments import ablation, insertion, job
 from bioq.interpretation.motif_experiments.ablation import other_places, shuffled_places
+from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.comparison import mean_of
 from bioq.interpretation.motif_experiments.insertion import most_probable, with_site
-from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.job import (
     MotifEffectOptions,
     choose_motifs,

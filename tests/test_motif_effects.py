@@ -21,12 +21,18 @@ from bioq import ModelSizes, dna
 from bioq.cli import main
 from bioq.errors import BioqError, UsageError
 from bioq.interpretation import ablation_effects, insertion_effects
-from bioq.interpretation.motif_experiments import ablation, insertion
+from bioq.interpretation.motif_experiments import ablation, insertion, job
 from bioq.interpretation.motif_experiments.ablation import other_places, shuffled_places
+from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.insertion import most_probable, with_site
+from bioq.interpretation.motif_experiments.job import open_effect_inputs
 from bioq.interpretation.motif_experiments.logits import edit_logits, window_logits
 from bioq.interpretation.motif_experiments.occurrences import find_occurrences
-from bioq.interpretation.motif_experiments.options import choose_motifs
+from bioq.interpretation.motif_experiments.options import (
+    MotifEffectOptions,
+    PairOptions,
+    choose_motifs,
+)
 from bioq.interpretation.motif_experiments.table import mean_of
 from bioq.models import build_model
 from bioq.models.device import device_of
@@ -227,6 +233,27 @@ def test_a_site_outside_the_windows_is_refused() -> None:
 def test_a_motif_longer_than_the_windows_is_refused(run: Path, backgrounds: CODES) -> None:
     with pytest.raises(UsageError, match=r"motif m0 .* has 201 bp, more than the windows of 200"):
         insertion_effects(bioq.load(run), backgrounds, exact(("A" * 201,)))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (PairOptions(), r"motif m1 .* has 201 bp, more than the windows of 200"),
+        (PairOptions((("m0", "m0"),), "0:180:90"), r"distance 180: .* windows of 200 bp"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_any_work(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pairs: PairOptions,
+    message: str,
+) -> None:
+    monkeypatch.setattr(job, "read_windows", lambda *_: pytest.fail("windows were read"))
+    motifs = tmp_path / "m.meme"
+    write_meme(motifs, exact(("A" * 15, "C" * 201)), [20, 20])
+    with pytest.raises(UsageError, match=message):
+        open_effect_inputs(run, str(motifs), WindowSource(), MotifEffectOptions(), pairs)
 
 
 @given(st.integers(1, 40), st.integers(120, 300), st.data())

@@ -51,6 +51,10 @@ class Locus:
     letters of a locus are always those of the genome's forward strand."""
     allele: tuple[int, int] | None = None
     """The interval of a variant's allele among the explained bases, half-open."""
+    unedited: dna.Bytes | None = None
+    """Of a variant's two windows, the window of the genome that one of them is and from which the
+    other is made: `(window_bp,)`. What both are compared with is made from it, so that their
+    explanations differ by the allele only."""
 
     @property
     def end(self) -> int:
@@ -253,7 +257,15 @@ def allele_loci(
         columns = _columns(variant.chrom, int(position[0]), int(position[-1]) + 1, name, codes)
         start = int(span[0])
         within = (centre - start, centre - start + len(allele))
-        return Locus(columns, codes, start, position, bases.inserted[span], allele=within)
+        return Locus(
+            columns,
+            codes,
+            start,
+            position,
+            bases.inserted[span],
+            allele=within,
+            unedited=windows.genome,
+        )
 
     loci = [
         locus(*alleles[0], windows.genome, positions),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from bioq import dna
@@ -119,11 +118,9 @@ def attribution_file(
         total = opened.loci.count * len(opened.chosen) * work
         with progress("attribution", total, "gradients") as advance:
             for locus in opened.loci.read():
-                codes, _ = as_predicted(locus)
-                window = torch.from_numpy(dna.one_hot(codes[None]))
                 attributions = []
                 for target in opened.chosen.tolist():
-                    attributions.append(explain(window, target=target))
+                    attributions.append(explain(locus, target))
                     advance(work)
                 explanation = _explanation(locus, attributions)
                 gaps.add(explanation, opened.names)
@@ -151,19 +148,30 @@ def _outputs(job: ExplainJob, motifs: str | None, hub_files: list[Path] | None) 
 
 def _explainer(
     model: nn.Module, options: ExplainOptions, attribution: AttributionOptions
-) -> Callable[..., Attribution]:
-    """Return the function that explains a window; its arguments are the window and `target`."""
-    if attribution.method == "input-x-gradient":
-        return functools.partial(input_x_gradient, model, strands=options.strands)
+) -> Callable[[Locus, int], Attribution]:
+    """Return the function that explains a window of a locus for the number of a target."""
     chosen: dict[str, Any] = {
         "steps": attribution.points,
         "strands": options.strands,
         "batch_size": options.batch_size,
     }
-    if attribution.shuffles:
-        chosen["shuffles"] = attribution.shuffles
-        return functools.partial(expected_gradients, model, **chosen)
-    return functools.partial(integrated_gradients, model, **chosen)
+
+    def explain(locus: Locus, target: int) -> Attribution:
+        window = dna.one_hot(as_predicted(locus)[0][None])
+        if attribution.method == "input-x-gradient":
+            return input_x_gradient(model, window, target=target, strands=options.strands)
+        if not attribution.shuffles:
+            return integrated_gradients(model, window, target=target, **chosen)
+        return expected_gradients(
+            model,
+            window,
+            target=target,
+            shuffles=attribution.shuffles,
+            copies_of=None if locus.unedited is None else dna.one_hot(locus.unedited[None]),
+            **chosen,
+        )
+
+    return explain
 
 
 def _explanation(locus: Locus, attributions: Sequence[Attribution]) -> Explanation:

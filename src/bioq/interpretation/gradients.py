@@ -137,12 +137,15 @@ def expected_gradients(
     strands: Strands = "both",
     batch_size: int = BATCH_SIZE,
     advance: Callable[[int], None] = lambda done: None,
+    copies_of: Windows | str | Sequence[str] | None = None,
 ) -> Attribution:
     """Return the mean of the integrated gradients from `shuffles` shuffled copies of each window.
 
     The copies have the window's dinucleotides (`dna.shuffle`). They follow from the window alone:
-    the same window has the same copies, wherever it is. `baseline_logit` is the mean over the
-    copies. All else as in `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule
+    the same window has the same copies, wherever it is. `copies_of` gives other windows to shuffle,
+    as many: with the window with REF for both alleles of a variant, the two results differ by the
+    allele only. `baseline_logit` is the mean over the copies. All else as in
+    `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule
     in place of random points.
     Raises BioqError for windows that are not one-hot, UsageError for a target that the model does
     not have.
@@ -152,7 +155,13 @@ def expected_gradients(
     with _explaining(model):
         target = _checked_target(model, target)
         ends = _on_model(model, windows, "windows")
-        codes = _codes(ends)
+        shuffled = ends if copies_of is None else _on_model(model, copies_of, "copies_of")
+        if shuffled.shape != ends.shape:
+            raise BioqError(
+                f"copies_of has shape {tuple(shuffled.shape)}; expected the windows', "
+                f"{tuple(ends.shape)}"
+            )
+        codes = _codes(shuffled)
         return _integrated(
             model,
             ends,

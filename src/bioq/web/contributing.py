@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
 
+from bioq import dna
 from bioq.dataset.targets import NAME
-from bioq.dna.tensors import one_hot
 from bioq.genome import ContigNames
 from bioq.genome.notation import VariantText
 from bioq.inputs import Locus, RegionWindows, WindowBatch
@@ -14,7 +13,6 @@ from bioq.inputs.loci import variant_loci
 from bioq.interpretation import Explanation, expected_gradients
 from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT
 from bioq.interpretation.gradients import SHUFFLES, STEPS_PER_SHUFFLE
-from bioq.models.device import dtype_of
 from bioq.tables import Kind
 from bioq.web.answers import Contributions
 from bioq.web.jobs import Job
@@ -91,9 +89,13 @@ def _explain(
     service: Service, locus: Locus, target: int, advance: Callable[[int], None]
 ) -> Explanation:
     """Return the contributions that `bioq attribution` computes without options."""
-    window = one_hot(torch.from_numpy(locus.codes[None])).to(dtype_of(service.model))
     result = expected_gradients(
-        service.model, window, target=target, batch_size=BATCH_POINTS, advance=advance
+        service.model,
+        dna.one_hot(locus.codes[None]),
+        target=target,
+        batch_size=BATCH_POINTS,
+        advance=advance,
+        copies_of=None if locus.unedited is None else dna.one_hot(locus.unedited[None]),
     )
     values = np.asarray(result.hypothetical[0, :, locus.start : locus.end], np.float32)
     scores = {LOGIT: result.logit, BASELINE_LOGIT: result.baseline_logit}

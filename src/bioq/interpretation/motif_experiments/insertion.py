@@ -92,6 +92,7 @@ def insertion_effects(
     """
     backgrounds = checked_windows(model, backgrounds, "backgrounds")
     motifs = checked_motifs(motifs)
+    require_fitting(motifs, backgrounds.shape[1])
     one_of("strands", strands, get_args(Strands))
     chosen = choose_targets(model, targets)
     random = np.random.default_rng(whole_number("seed", seed, least=0))
@@ -114,16 +115,21 @@ def insertion_effects(
     return effect_table(parts)
 
 
+def require_fitting(motifs: Sequence[Motif], window_bp: int) -> None:
+    """Raise UsageError for a motif that is longer than the windows."""
+    for motif in motifs:
+        if len(motif) > window_bp:
+            raise UsageError(
+                f"motif {motif.name} ({motif.matrix_id}) has {len(motif)} bp, more than the "
+                f"windows of {window_bp:,} bp"
+            )
+
+
 def _edits(backgrounds: dna.Bytes, motif: Motif, random: np.random.Generator) -> dna.Bytes:
     """Return the backgrounds with a motif, with its reverse complement, with its scrambled sites
     and with their reverse complements: `(4 n, window_bp)`."""
     site = most_probable(motif)
     start = middle_start(0, backgrounds.shape[1], len(site))
-    if start < 0:
-        raise UsageError(
-            f"motif {motif.name} ({motif.matrix_id}) has {len(site)} bp, more than the windows of "
-            f"{backgrounds.shape[1]:,} bp"
-        )
     edited = np.concatenate([backgrounds] * _KINDS)
     end = start + len(site)
     forward, reverse, scrambled, reversed_scrambled = edited.reshape(_KINDS, *backgrounds.shape)

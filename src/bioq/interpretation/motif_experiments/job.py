@@ -17,7 +17,7 @@ from bioq.interpretation.motif_experiments.backgrounds import (
     make_backgrounds,
     read_windows,
 )
-from bioq.interpretation.motif_experiments.insertion import insertion_effects
+from bioq.interpretation.motif_experiments.insertion import insertion_effects, require_fitting
 from bioq.interpretation.motif_experiments.options import (
     MotifEffectOptions,
     PairOptions,
@@ -25,7 +25,7 @@ from bioq.interpretation.motif_experiments.options import (
     choose_pairs,
     parse_distances,
 )
-from bioq.interpretation.motif_experiments.pairs import pair_effects
+from bioq.interpretation.motif_experiments.pairs import checked_distances, pair_effects
 from bioq.interpretation.motif_experiments.table import require_scipy
 from bioq.models.device import choose_device
 from bioq.motifs import Motif, motifs_from
@@ -90,8 +90,8 @@ def open_effect_inputs(
 ) -> EffectInputs:
     """Open a run, read the motifs and the windows, and make the backgrounds.
 
-    Raises UsageError for names of motifs or targets that do not exist, and the errors of
-    `read_windows` and `make_backgrounds`.
+    Raises UsageError for names of motifs or targets that do not exist, for a motif or a pair that
+    is longer than the run's windows, and the errors of `read_windows` and `make_backgrounds`.
     """
     require_scipy()
     known = motifs_from(motifs)
@@ -102,6 +102,10 @@ def open_effect_inputs(
         chosen = [motif for motif in known if motif.matrix_id in of_pairs]
     model = load(run).to(choose_device(options.device))
     targets = select_targets(model.targets, options.targets)
+    distances = parse_distances(pairs.distances)
+    require_fitting(chosen, model.window_bp)  # before minutes of work
+    for a, b in together:
+        checked_distances(distances, a, b, model.window_bp)
     random = np.random.default_rng(options.seed)
     read = read_windows(run, model, windows, targets, random)
     backgrounds, what = make_backgrounds(read, options.background, options.windows, random)
@@ -117,7 +121,7 @@ def open_effect_inputs(
         background=what,
         options=options,
         pairs=together,
-        distances=parse_distances(pairs.distances),
+        distances=distances,
     )
 
 

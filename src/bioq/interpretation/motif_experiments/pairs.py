@@ -113,7 +113,7 @@ def pair_effects(
     backgrounds = checked_windows(model, backgrounds, "backgrounds")
     for name, motif in {"a": a, "b": b}.items():
         of_type(name, motif, Motif, "a motif, such as one of bioq.motifs.motifs_from")
-    distances = _checked_distances(distances, a, b, backgrounds.shape[1])
+    distances = checked_distances(distances, a, b, backgrounds.shape[1])
     chosen = choose_targets(model, targets)
     one_of("strands", strands, get_args(Strands))
     arrangements = arrangements_of(a, b, strands)
@@ -263,7 +263,7 @@ def _described(
     )
 
 
-def _checked_distances(
+def checked_distances(
     distances: Sequence[int] | Numbers, a: Motif, b: Motif, window_bp: int
 ) -> Numbers:
     """Return distances as an array. Raises UsageError unless the pair fits in the window."""

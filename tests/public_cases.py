@@ -546,6 +546,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
                 "strands": strands,
                 "batch_size": batch,
                 "advance": Argument(lambda done: None, [None, 3, "x"]),
+                "copies_of": windows(hot, optional=True),
             }
         ),
         "bioq.interpretation.find_sites": Case(

@@ -356,6 +356,10 @@ def test_a_variant_is_attributed_with_both_alleles_in_a_figure(
     assert "".join(wild["base"]) == "".join(bases[position] for position in wild["position"])
     assert "".join(mutant["base"]) == "".join(bases[position] for position in mutant["position"])
     assert set(wild["position"]) - set(mutant["position"]) == {251, 252}
+    arrays = tmp_path / "out.npz"
+    explain("attribution", trained.run, *tokens[:3], "--out", arrays, *tokens[-2:], "--steps", 2)
+    ref, alt = np.load(arrays)["baseline_logit"]
+    assert ref == pytest.approx(alt, abs=1e-5), "both are compared with the same copies"
     assert f"first\nchr1:{wild['position'].min() + 1}" in comments(figure.read_text())
 
 

@@ -133,3 +133,27 @@ def test_shares_of_bases_are_refused() -> None:
     windows = np.full((1, 4, 60), 0.25)
     with pytest.raises(BioqError, match="windows hold shares of bases; expected one-hot"):
         expected_gradients(linear(), windows, target=0)
+
+
+def test_two_alleles_from_the_copies_of_one_window_differ_by_the_allele_only() -> None:
+    """For a linear model exactly: at every other base the contributions are equal."""
+    model, ref = linear(), random_codes(1, 60)
+    alt = ref.copy()
+    alt[0, 30] = (ref[0, 30] + 1) % 4
+    first, second = (
+        expected_gradients(
+            model, dna.one_hot(codes), target=0, shuffles=3, steps=2, copies_of=dna.one_hot(ref)
+        )
+        for codes in (ref, alt)
+    )
+    assert first.baseline_logit == pytest.approx(second.baseline_logit, abs=1e-6)
+    differs = np.abs(first.values - second.values).sum(axis=1)[0] > 1e-6
+    # Both strands are averaged: the base and, of the reverse complement, the same base.
+    assert np.flatnonzero(differs).tolist() == [30]
+
+
+def test_copies_of_other_windows_than_as_many_of_the_same_length_are_refused() -> None:
+    windows = dna.one_hot(random_codes(2, 60))
+    for other in (windows[:1], windows[:, :, :50]):
+        with pytest.raises(BioqError, match="copies_of has shape"):
+            expected_gradients(linear(), windows, target=0, copies_of=other)

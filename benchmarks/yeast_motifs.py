@@ -1,7 +1,7 @@
 """Which factors' motifs the run `yeast` has learned: by its filters, by motif experiments and by
 contributions, each beside scrambled motifs.
 
-    nice python benchmarks/yeast_motifs.py
+    nice python benchmarks/yeast_motifs.py                   about 15 minutes on one core
     python benchmarks/yeast_motifs.py --tiny --work FOLDER
 
 Every target whose factor has a motif in JASPAR2024:fungi has a row. The null is the same for all
@@ -20,8 +20,8 @@ contributions   the score is the sum of the contributions at the best site of th
 peaks           not of the run: the ROC AUC of the best site's log odds in the bin, positive windows
                 against others
 
-A second null is the motifs of other factors: the share with p of at most 0.05 for a target of
-another factor. What is in --work already is not made again.
+A second null is pairs of a motif and another factor's target: the share whose p is at most 0.05.
+What is in --work already is not made again.
 """
 
 import argparse
@@ -62,7 +62,7 @@ Array = npt.NDArray[Any]
 RUN = "yeast"
 FOLDS = 4
 FEW = 20
-"""With fewer positive windows a target has no ROC AUC that means much."""
+"""Fewer positive windows give no ROC AUC that means much."""
 FOUND = 0.05
 ALIASES = {"RCS1": "AFT1"}
 """Gene -> its name in JASPAR, where that is another."""
@@ -73,7 +73,7 @@ TINY_FACTORS = 3
 TINY_BP = 60_000
 COLUMNS = (
     "factor", "matrix", "windows", "AUC", "AUC of the matrix", "q peaks", "filter", "q filters",
-    "effect (scrambled)", "rank", "q experiments", "contributions (scrambled)", "q contributions",
+    "effect (null)", "rank", "q experiments", "contributions (null)", "q contributions",
     "sites", "found by",
 )  # fmt: skip
 

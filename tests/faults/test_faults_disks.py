@@ -48,7 +48,7 @@ def assert_one_line(answer: Answer) -> None:
 def put_earlier(command: Command, whole: Whole, out: Path) -> dict[str, bytes]:
     """Put files of an earlier day where a command replaces files."""
     if any(
-        name.startswith(("data/", "motif", "run/", "ensemble/", "imported/", "rank/"))
+        name.startswith(("data/", "motif", "run/", "ensemble/", "imported/", "rank/", "a.modisco/"))
         for name in whole.content
     ):
         return {}

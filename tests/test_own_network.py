@@ -346,7 +346,8 @@ def test_a_strangers_network_is_executed_once_it_is_trusted(
     assert main(["summary", str(run), "--trust"]) == 0
     listed = config / "bioq" / "trusted-networks"
     assert listed.stat().st_mode & 0o777 == 0o600
-    assert listed.read_text().split()[0] == read_config(run).model["source_sha256"]
+    sha256 = read_config(run).model["source_sha256"]
+    assert listed.read_text() == f"{sha256}  {run.absolute() / 'network.py'}\n"
     monkeypatch.setattr(trust, "_trusted", set())  # as in another process
     assert main(["summary", str(run)]) == 0
     assert len(listed.read_text().splitlines()) == 1
@@ -367,7 +368,20 @@ def test_trust_that_cannot_be_remembered_holds_for_the_command(
 ) -> None:
     config.write_text("not a folder")
     assert main(["summary", str(run), "--trust"]) == 0
-    assert "is not remembered" in capsys.readouterr().err
+    listed = config / "bioq" / "trusted-networks"
+    assert f"is not remembered in {listed}: Not a directory" in capsys.readouterr().err
+
+
+def test_a_list_of_trusted_networks_that_is_a_pipe_is_not_waited_for(
+    run: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = config / "bioq" / "trusted-networks"
+    listed.parent.mkdir(parents=True)
+    os.mkfifo(listed)
+    assert main(["summary", str(run)]) == 1
+    assert "add --trust" in capsys.readouterr().err
+    assert main(["summary", str(run), "--trust"]) == 0
+    assert f"is not remembered in {listed}" in capsys.readouterr().err
 
 
 def changed(run: Path, folder: Path, **changes: Any) -> Path:

@@ -170,9 +170,13 @@ def test_a_link_of_another_model_or_genome_says_so_and_does_not_start(client, se
             assert other != link
             opened = client.get(other, headers=TYPED)
             (note,) = re.findall(r'<p class="note" role="alert">([^<]+)</p>', opened.text)
-            assert f"This link was made with another {mark}" in html.unescape(note)
+            assert f"This link was made with the {mark} " in html.unescape(note)
+            assert f"this server has another {mark} of this name" in html.unescape(note)
             assert " data-starts" not in opened.text
     link = link_of(results[0].text)
+    both = client.get(re.sub(r"(model|genome)=[^&]*", r"\1=elsewhere-0123456789ab", link)).text
+    assert "the model elsewhere; this server has the model run" in both
+    assert "the genome elsewhere; this server has the genome " in both
     renamed = other_server(service, run="renamed").get(link, headers=TYPED)
     assert " data-starts" in renamed.text  # the same model by another name
     without = other_server(service, genome=None).get(link)

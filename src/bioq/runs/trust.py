@@ -64,19 +64,24 @@ def remember(source: "Source") -> None:
     _trusted.add(source.sha256)
     if source.sha256 in _remembered():
         return
-    file = source.file
+    file, where = source.file, ""
     try:
         trusted = trusted_file()
+        where = f" in {trusted}"
         trusted.parent.mkdir(parents=True, exist_ok=True)
-        line = f"{source.sha256}  {escaped(short(str(file)))}\n".encode(errors="replace")
-        descriptor = os.open(trusted, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        line = f"{source.sha256}  {escaped(short(os.path.abspath(file)))}\n".encode(
+            errors="replace"
+        )
+        # O_NONBLOCK: a pipe is an error and is not waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+        descriptor = os.open(trusted, flags, 0o600)
         try:
             os.write(descriptor, line)  # one call: lines of two processes do not mix
         finally:
             os.close(descriptor)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         say(
-            f"note: {file} is trusted by this command only, it is not remembered: "
+            f"note: {file} is trusted by this command only, it is not remembered{where}: "
             f"{reason_of(error)}"
         )
 
@@ -94,6 +99,8 @@ def _remembered() -> set[str]:
     """
     try:
         file = trusted_file()
+        if not file.is_file():  # a pipe would be waited for
+            return set()
         with open(file, "rb") as opened:
             status = os.fstat(opened.fileno())
             if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

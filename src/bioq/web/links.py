@@ -74,21 +74,24 @@ def marks(service: Service) -> dict[str, str]:
 
 
 def difference(service: Service, query: Mapping[str, str]) -> str:
-    """Return that a link was made with another model or genome, as a sentence; empty if it was
+    """Return that a link was made with another model or genome, as sentences; empty if it was
     not, or has no marks."""
     here = marks(service)
-    for what in (MODEL, GENOME):
-        given = query.get(what, "")
-        if given and _sum_of(given) != _sum_of(here.get(what, "")):
-            of_link, of_server = _name_of(given), _name_of(here.get(what, ""))
-            served = f"this server has {of_server}" if of_server else f"this server has no {what}"
-            if of_link == of_server:
-                served += f", but another {what} of this name"
-            return (
-                f"This link was made with another {what}, {of_link}; {served}. "
-                "The numbers will be other numbers."
-            )
-    return ""
+    sentences = [
+        _difference(what, query[what], here.get(what, ""))
+        for what in (MODEL, GENOME)
+        if query.get(what) and _sum_of(query[what]) != _sum_of(here.get(what, ""))
+    ]
+    return " ".join([*sentences, "The numbers will differ."]) if sentences else ""
+
+
+def _difference(what: str, given: str, here: str) -> str:
+    """Return the sentence for the mark of a link and a server's other mark, which may be empty."""
+    of_link, of_server = _name_of(given), _name_of(here)
+    served = f"has the {what} {of_server}" if of_server else f"has no {what}"
+    if of_link == of_server:
+        served = f"has another {what} of this name"
+    return f"This link was made with the {what} {of_link}; this server {served}."
 
 
 def opened(request: Request) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def difference(service: Service, query: Mapping[str, str]) -> str:
                 served += f", but another {what} of this name"
             return (
                 f"This link was made with another {what}, {of_link}; {served}. "
-                "The numbers will be other numbers."
+                "The numbers will differ."
             )
     return ""
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ from bioq.dataset import Description, new_dataset, open_dataset, pack_labels
 from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot
 from bioq.forward import predict_split
-from bioq.models.source import executed_modules
+from bioq.models.source import executed_modules, read_source
 from bioq.models.summary import summarise
+from bioq.runs import network as runs_network
 from bioq.runs import trust
 from bioq.runs.folder import read_config, read_history
 from bioq.runs.weights import save_half
@@ -470,6 +472,15 @@ def test_the_file_of_a_run_trains_again_under_its_name(
         data, tmp_path / "run", model=model, config=TrainConfig(epochs=1, batch_size=8, lr=5e-3)
     )
     assert read_config(tmp_path / "run").model["name"] == "small_network.py:build"
+
+
+def test_of_a_file_that_changes_while_it_is_named_the_used_bytes_are_trusted(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = replace(read_source(f"{FILE}:build"), file=run / "network.py", content=b"x = 1")
+    monkeypatch.setattr(runs_network, "read_source", lambda model: earlier)
+    used = runs_network.named_source("network.py:build")
+    assert trust._trusted == {used.sha256}
 
 
 def test_options_that_do_not_fit_are_refused(data: Path, run: Path, tmp_path: Path) -> None:

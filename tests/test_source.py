@@ -22,6 +22,7 @@ from bioq.models.source import (
 )
 from bioq.models.source_checks import check_source
 from bioq.runs import trust
+from bioq.runs.weights import fingerprint
 
 HEAD = """
 import torch
@@ -341,3 +342,16 @@ def test_a_network_of_a_file_is_a_plain_module(tmp_path: Path) -> None:
     assert set(network.architecture) == {  # type: ignore[arg-type]
         *("name", "targets", "window_bp", "sizes", "source_sha256")
     }
+
+
+def test_another_file_is_another_model_though_its_weights_are_equal(tmp_path: Path) -> None:
+    texts = (WORKS["plain"], WORKS["plain"].replace("amax", "mean"))
+    networks = [
+        build_from_source(read_source(written(tmp_path, text)), targets=2, window_bp=50)
+        for text in texts
+    ]
+    networks[1].load_state_dict(networks[0].state_dict())
+    assert fingerprint(networks[0], None) != fingerprint(networks[1], None)
+    assert fingerprint(nn.ModuleList(networks[:1]), None) != fingerprint(
+        nn.ModuleList(networks[1:]), None
+    )

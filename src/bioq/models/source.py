@@ -25,8 +25,14 @@ from bioq.models import MOST_WEIGHTS
 FORM = "FILE.py:FUNCTION"
 MOST_BYTES = 1 << 20
 """Bytes of a file that builds a network: 20,000 lines."""
-KEPT_TYPES = (torch.float32, torch.int64, torch.int32, torch.uint8, torch.bool)
-"""The types of numbers that the file of weights may have."""
+KEPT_TYPES = {
+    torch.float32: "F32",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"""Type of numbers that a safetensors file of weights may have -> its name in the file."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def _require_weights(network: nn.Module, call: str) -> None:
                 f"{call} returns a network whose state_dict has {shown(name)} of type "
                 f"{type(weight).__name__}; expected tensors only"
             )
-        allowed = KEPT_TYPES[:1] if name in parameters else KEPT_TYPES
+        allowed = (torch.float32,) if name in parameters else tuple(KEPT_TYPES)
         if weight.dtype not in allowed or weight.device.type != "cpu":
             found, expected = f"of type {weight.dtype}", ", ".join(map(str, allowed))
             if weight.dtype in allowed:

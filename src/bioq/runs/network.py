@@ -65,9 +65,9 @@ def named_source(model: str) -> Source:
     for another form, BioqError for a file that cannot be read.
     """
     source = read_source(model)
-    remember(source)
     if source.file.name == NETWORK and (source.file.parent / CONFIG).is_file():
         kept = kept_source(source.file.parent, read_config(source.file.parent))
         if kept is not None and kept.function == source.function:
-            return kept
+            source = kept
+    remember(source)  # the bytes that are returned: the file was read twice
     return source

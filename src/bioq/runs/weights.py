@@ -29,6 +29,7 @@ from bioq.errors import BioqError, reason_of
 from bioq.files import new_file, sha256
 from bioq.files.inside import kept_file, require_kept
 from bioq.files.typed import name_text
+from bioq.models.source import KEPT_TYPES
 from bioq.runs.calibration import CALIBRATION_FILE, Calibration
 from bioq.runs.folder import BEST, CONFIG, read_config, read_members
 
@@ -37,14 +38,6 @@ _REMEDY = "restore it or train again"
 MOST_HEADER_BYTES = 1 << 24
 """Bytes of the names, shapes and text in a safetensors file: those of 100,000 tensors, or of the
 history of 40,000 epochs."""
-_DTYPES = {
-    torch.float32: "F32",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-"""Each of `models.source.KEPT_TYPES` -> its name in a file."""
 _HALF = "F16"
 
 Header = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -98,7 +91,8 @@ def _require_same(file: Path, header: Header, expected: Mapping[str, Tensor]) ->
                 f"{file}: weight {shown} is {in_file[1]}, the architecture in {CONFIG} has "
                 f"{in_network[1]}; the two do not belong together"
             )
-        if in_file != in_network and (in_file[0], in_network[0]) != (_HALF, _DTYPES[torch.float32]):
+        is_half = (in_file[0], in_network[0]) == (_HALF, KEPT_TYPES[torch.float32])
+        if in_file != in_network and not is_half:
             raise BioqError(
                 f"{file}: weight {shown} is of type {in_file[0]}, expected {in_network[0]}; "
                 f"{_REMEDY}"
@@ -201,7 +195,7 @@ def _opened(file: Path) -> Iterator[Any]:
 
 def described(tensor: Tensor) -> tuple[str, tuple[int, ...]]:
     """Return the type and the shape of a tensor as the header of a file has them."""
-    return _DTYPES[tensor.dtype], tuple(tensor.shape)
+    return KEPT_TYPES[tensor.dtype], tuple(tensor.shape)
 
 
 def tensors_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
@@ -244,11 +238,16 @@ def predictions_identity(run: Path) -> str:
 
 
 def fingerprint(network: nn.Module, calibration: Calibration | None) -> str:
-    """Return the SHA-256 of a network's weights and of the calibration of its probabilities."""
+    """Return the SHA-256 of a network's weights, of the file of a network that is not one of
+    BioQ's, and of the calibration of its probabilities."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    for part in network.modules():  # a member of an ensemble may have a file
+        architecture = getattr(part, "architecture", None)
+        if isinstance(architecture, dict):
+            digest.update(str(architecture.get("source_sha256", "")).encode())
     if calibration is not None:
         digest.update(calibration.identity())
     return digest.hexdigest()

@@ -94,6 +94,10 @@ class Contributions:
         columns = self.explanations[number].locus.columns
         return str(columns["name"]) if len(self.explanations) > 1 else ""
 
+    def sites_of(self, number: int) -> Sequence[Site]:
+        """Return the sites of an explanation; none until they are searched."""
+        return [] if self.sites is None else self.sites[number]
+
     def heights(self, number: int) -> Floats:
         """Return the contributions of the bases of an explanation: `(bases,)`."""
         explanation = self.explanations[number]

@@ -16,7 +16,7 @@ from bioq.errors import BioqError, UsageError
 from bioq.genome.vcf import Variant
 from bioq.inputs import WindowBatch
 from bioq.variants import BACKGROUND_SCORES, MEMBER_SCORES, SCORES
-from bioq.web import explaining, schemas
+from bioq.web import api_explanations, schemas
 from bioq.web.answers import Alleles, Floats, Predictions
 from bioq.web.api_parts import ERRORS, finished, numbers_of, refusals
 from bioq.web.bodies import JsonRoute
@@ -56,7 +56,7 @@ async def variants(body: schemas.VariantsRequest, request: Request) -> schemas.V
         service.jobs.remove(job.id)
 
 
-_json.include_router(explaining.router)
+_json.include_router(api_explanations.router)
 router.include_router(_json)
 
 

@@ -68,7 +68,7 @@ def show(request: Request, service: Service, job: Job) -> Response:
 
 
 def _panel(result: Contributions, number: int, heights: Sequence[Floats]) -> Panel:
-    explanation, sites = result.explanations[number], (result.sites or [[]] * len(heights))[number]
+    explanation, sites = result.explanations[number], result.sites_of(number)
     locus, scores = explanation.locus, explanation.scores
     allele = result.name(number)
     where = f"{locus.position[0] + 1:,} to {locus.position[-1] + 1:,}"

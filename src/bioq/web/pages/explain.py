@@ -15,7 +15,7 @@ from bioq.genome.notation import Interval, VariantText, parse_variant
 from bioq.inputs import WindowBatch
 from bioq.web.answers import Alleles, Predictions
 from bioq.web.bodies import read_form
-from bioq.web.contributing import contribute_variant_job, contribute_window_job
+from bioq.web.contribution_jobs import contribute_variant_job, contribute_window_job
 from bioq.web.jobs import Job, NoSuchJob
 from bioq.web.links import opened
 from bioq.web.pages.render import go_to, render
@@ -218,6 +218,7 @@ def _form(
         error=error,
         note=note,
         starts=starts and not error,
+        methods=METHODS,
         names=list(service_of(request).targets[NAME]),
         known=service_of(request).known_window,
     )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from bioq.web.bodies import read_form
-from bioq.web.contributing import find_named_sites
+from bioq.web.contribution_jobs import find_named_sites
 from bioq.web.downloads import Download, download
 from bioq.web.jobs import Job, JobBook, NoSuchJob
 from bioq.web.pages import contributions, explain, figures, mutagenesis, sequence, variant
@@ -42,8 +42,8 @@ async def show_job(request: Request, id: str) -> Response:
     if job.state == "done":
         if job.kind == "contributions":
             service.motif_names.prepare()
-        if job.kind == "contributions" and service.motif_names.is_ready:
-            await pools_of(request).motifs.run(find_named_sites, service, job.answer)
+            if service.motif_names.is_ready:
+                await pools_of(request).motifs.run(find_named_sites, service, job.answer)
         return await pools_of(request).results.run(VIEWS[job.kind], request, service, job)
     state = job.state
     return render(

@@ -171,7 +171,6 @@ function reloadLater() {
   setTimeout(() => location.reload(), 4000);
 }
 
-document.querySelectorAll("[data-reloads]").forEach(reloadLater);
 /** Scroll the logos of REF and ALT together. */
 function scrollTogether(boxes) {
   for (const box of boxes) {
@@ -184,6 +183,7 @@ function scrollTogether(boxes) {
 }
 
 scrollTogether(document.querySelectorAll(".logo-box .scroller"));
+document.querySelectorAll("[data-reloads]").forEach(reloadLater);
 document.querySelectorAll("form[data-starts]").forEach(startForm);
 document.querySelectorAll("button[data-copies]").forEach(enhanceCopy);
 document.querySelectorAll(".scroller").forEach(enhanceFigure);

@@ -11,12 +11,15 @@ from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT, REFERENC
 from bioq.web.answers import Contributions, Mutagenesis
 from bioq.web.api_parts import ERRORS, finished, numbers_of
 from bioq.web.bodies import JsonRoute
-from bioq.web.contributing import (
+from bioq.web.contribution_jobs import (
     contribute_variant_job,
     contribute_window_job,
     find_named_sites,
 )
-from bioq.web.explaining_schemas import (
+from bioq.web.jobs import Job
+from bioq.web.pools import pools_of
+from bioq.web.request import service_of
+from bioq.web.schemas_explanations import (
     AttributionAnswer,
     AttributionRequest,
     ContributionsAnswer,
@@ -25,9 +28,6 @@ from bioq.web.explaining_schemas import (
     MutagenesisRequest,
     SiteAnswer,
 )
-from bioq.web.jobs import Job
-from bioq.web.pools import pools_of
-from bioq.web.request import service_of
 from bioq.web.service import Service
 
 router = APIRouter(route_class=JsonRoute)
@@ -130,7 +130,6 @@ def _attributed(service: Service, result: Contributions) -> AttributionAnswer:
 def _window_answer(result: Contributions, number: int) -> ContributionsAnswer:
     explanation = result.explanations[number]
     locus, scores = explanation.locus, explanation.scores
-    sites = (result.sites or [])[number]
     return ContributionsAnswer(
         name=result.name(number),
         logit=numbers_of(scores[LOGIT])[0],
@@ -148,6 +147,6 @@ def _window_answer(result: Contributions, number: int) -> ContributionsAnswer:
                 strand=site.strand,
                 q=site.q,
             )
-            for site in sites
+            for site in result.sites_of(number)
         ],
     )

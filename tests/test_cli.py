@@ -173,6 +173,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
             "Unknown option: --genom. Did you mean --genome?",
         ),
         (["variants", "run", "1:1:A>C", "--genome"], "bioq: --genome has no value after it. Try"),
+        (["motif-effects", "run", "--pair", "CTCF"], "bioq: --pair needs 2 values. Try"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(

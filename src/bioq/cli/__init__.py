@@ -141,7 +141,8 @@ def _missing(error: MissingArgumentError) -> str:
     given = [token.keyword for token in argument.tokens if token.keyword is not None]
     name = error.keyword or (given[-1] if given else None)
     if name is not None:
-        return f"{name} has no value after it."
+        count, _ = argument.token_count()
+        return f"{name} needs {count} values." if count > 1 else f"{name} has no value after it."
     name = argument.name if argument.name.startswith("-") else argument.name.upper()
     return f"{name} is missing."
 

@@ -18,6 +18,7 @@ from bioq.interpretation.motif_experiments.backgrounds import (
     read_windows,
 )
 from bioq.interpretation.motif_experiments.insertion import insertion_effects, require_fitting
+from bioq.interpretation.motif_experiments.occurrences import load_fimo
 from bioq.interpretation.motif_experiments.options import (
     MotifEffectOptions,
     PairOptions,
@@ -94,6 +95,7 @@ def open_effect_inputs(
     is longer than the run's windows, and the errors of `read_windows` and `make_backgrounds`.
     """
     require_scipy()
+    load_fimo()  # before minutes of work
     known = motifs_from(motifs)
     together = choose_pairs(known, pairs, motifs)
     chosen = choose_motifs(known, options.motif, motifs)
@@ -103,7 +105,7 @@ def open_effect_inputs(
     model = load(run).to(choose_device(options.device))
     targets = select_targets(model.targets, options.targets)
     distances = parse_distances(pairs.distances)
-    require_fitting(chosen, model.window_bp)  # before minutes of work
+    require_fitting(chosen, model.window_bp)
     for a, b in together:
         checked_distances(distances, a, b, model.window_bp)
     random = np.random.default_rng(options.seed)

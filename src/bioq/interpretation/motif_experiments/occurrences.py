@@ -83,7 +83,7 @@ def _span(window_bp: int, span_bp: int) -> tuple[int, int]:
 
 def _hits(hot: npt.NDArray[np.int8], motifs: Sequence[Motif]) -> list[pd.DataFrame]:
     """Return the hits of each motif in one-hot windows `(n, 4, length)`."""
-    fimo = _fimo()
+    fimo = load_fimo()
     found: dict[int, pd.DataFrame] = {}
     thresholds = [max(THRESHOLD, 2 * 4.0 ** -len(motif)) for motif in motifs]
     for threshold in set(thresholds):
@@ -106,7 +106,8 @@ def _best_of_windows(hits: pd.DataFrame, cut: int, most: int) -> Occurrences:
     return Occurrences(window[chosen], start[chosen] + cut, len(best))
 
 
-def _fimo() -> Callable[..., list[pd.DataFrame]]:
+def load_fimo() -> Callable[..., list[pd.DataFrame]]:
+    """Return FIMO of memelite. Raises UsageError if memelite is not installed."""
     try:
         with uninterrupted():
             from memelite import fimo

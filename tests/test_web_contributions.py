@@ -34,7 +34,7 @@ HOSTILE = '<b>"first"&'
 
 
 def written(trained: TrainedRun, genome: Path, source: str, out: Path) -> pd.DataFrame:
-    """Return what `bioq attribution` writes for target `first`."""
+    """Return what `bioq attribution --baseline zeros` writes for target `first`."""
     attribution_file(
         ExplainJob(
             run=trained.run,
@@ -47,7 +47,7 @@ def written(trained: TrainedRun, genome: Path, source: str, out: Path) -> pd.Dat
             draw=write_contributions_figure,
             force=False,
         ),
-        attribution=AttributionOptions(),
+        attribution=AttributionOptions(baseline="zeros"),
     )
     return pd.read_csv(out, sep="\t")
 

@@ -88,7 +88,7 @@ def _start(
 def _explain(
     service: Service, locus: Locus, target: int, advance: Callable[[int], None]
 ) -> Explanation:
-    """Return the contributions from a baseline of zeros, as `bioq attribution` computes them."""
+    """Return the contributions as `bioq attribution --baseline zeros` computes them."""
     window = one_hot(torch.from_numpy(locus.codes[None])).to(dtype_of(service.model))
     result = integrated_gradients(
         service.model, window, target=target, batch_size=BATCH_POINTS, advance=advance

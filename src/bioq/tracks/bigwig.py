@@ -149,8 +149,8 @@ def _write(files: Sequence[Any], *segments: Segments) -> None:
 def _opened(partial: Path, path: Path) -> Iterator[Any]:
     """Yield a bigWig to write to `partial`; messages call it `path`.
 
-    pyBigWig raises RuntimeError if the disk is full, but not when it closes the file. A complete
-    file ends with the magic number that it begins with.
+    pyBigWig raises RuntimeError, or sets no exception, which Python makes a SystemError, if the
+    disk is full, and nothing when it closes the file. A complete file ends with the magic number that it begins with.
     """
     file = pyBigWig.open(str(partial), "w")
     try:
@@ -158,8 +158,9 @@ def _opened(partial: Path, path: Path) -> Iterator[Any]:
         file.close()
         if not _ends_with(partial, _MAGIC):
             raise RuntimeError("its end is missing")
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
+    except (RuntimeError, SystemError) as error:
+        is_named = isinstance(error, RuntimeError)
+        reason = " ".join(str(error).split()) if is_named else "pyBigWig could not add to it"
         raise NotWrittenError(path, f"{reason} (is the disk full?)") from error
     finally:
         file.close()

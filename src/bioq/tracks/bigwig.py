@@ -149,8 +149,9 @@ def _write(files: Sequence[Any], *segments: Segments) -> None:
 def _opened(partial: Path, path: Path) -> Iterator[Any]:
     """Yield a bigWig to write to `partial`; messages call it `path`.
 
-    pyBigWig raises RuntimeError, or sets no exception, which Python makes a SystemError, if the
-    disk is full, and nothing when it closes the file. A complete file ends with the magic number that it begins with.
+    If the disk is full, pyBigWig raises RuntimeError, or none, which Python makes a SystemError; or
+    nothing, when it closes the file. A complete file ends with the magic number that it begins
+    with.
     """
     file = pyBigWig.open(str(partial), "w")
     try:

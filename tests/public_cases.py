@@ -743,6 +743,7 @@ def cases(world: World, out: Path) -> dict[str, Case]:
             {"architecture": Argument(architecture, [None, 3, "x", {}, {1: 2}, [architecture]])},
             call=lambda architecture: bioq_architecture(architecture),
         ),
+        "bioq.motifs.collection_for": Case({"build": text("sacCer3")}),
         "bioq.motifs.jaspar_motifs": Case(
             {
                 "release": text("JASPAR2024", "nonsense"),

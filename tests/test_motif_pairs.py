@@ -11,7 +11,7 @@ import torch
 from both_strands import BothStrands
 from torch import Tensor, nn
 
-from bioq import ModelSizes, UsageError, dna
+from bioq import BioqError, ModelSizes, UsageError, dna
 from bioq.builders.simulation.build import _motifs as simulated_motifs
 from bioq.builders.simulation.grammar import (
     ALONE,
@@ -243,7 +243,6 @@ def test_an_ensemble_has_the_mean_logits_of_its_members(windows: dna.Bytes) -> N
         ({"distances": [-1]}, "distance -1: with A (9 bp)"),
         ({"distances": []}, "distances of type list; expected a list of whole numbers"),
         ({"distances": [1.5]}, "distances of type list; expected a list of whole numbers"),
-        ({"backgrounds": np.zeros((0, 200), np.uint8)}, "backgrounds have no window"),
         ({"b": "CTCF"}, "b 'CTCF'; expected a motif"),
     ],
 )  # fmt: skip
@@ -252,6 +251,11 @@ def test_errors(windows: dna.Bytes, changes: dict[str, object], message: str) ->
     with pytest.raises(UsageError) as error:
         pair_effects(make_model("danq"), **arguments)  # type: ignore[arg-type]
     assert message in str(error.value)
+
+
+def test_no_background_is_refused() -> None:
+    with pytest.raises(BioqError, match="backgrounds have no window"):
+        pair_effects(make_model("danq"), np.zeros((0, 200), np.uint8), A, B, distances=[5])
 
 
 def test_a_pair_longer_than_the_window_is_refused(windows: dna.Bytes) -> None:

@@ -267,7 +267,7 @@ def test_no_file_is_replaced_without_force_and_nothing_is_computed_before(
 
     with monkeypatch.context() as patch:
         for module in ("prediction.predictor.predict_codes", "interpretation.jobs.mutate_window",
-                       "interpretation.jobs.integrated_gradients",
+                       "interpretation.attribution.expected_gradients",
                        "variants.scoring.predict_edits"):  # fmt: skip
             patch.setattr(f"bioq.{module}", none)
         assert main(tokens) == 1
@@ -282,7 +282,7 @@ def test_no_file_is_replaced_without_force_and_nothing_is_computed_before(
     with monkeypatch.context() as patch:  # the old output stays until the new one is complete
         old = files[-1].read_bytes()
         for module in ("prediction.predictor.predict_codes", "interpretation.jobs.mutate_window",
-                       "interpretation.jobs.integrated_gradients",
+                       "interpretation.attribution.expected_gradients",
                        "variants.scoring.predict_edits"):  # fmt: skip
             patch.setattr(f"bioq.{module}", interrupt)
         assert main([*tokens, "--force"]) == 130

@@ -138,8 +138,9 @@ def danq_jaspar_motifs() -> list[Motif]:
 
 def collection_for(build: str) -> str:
     """Return the collection, as `motifs_from` takes it, for the species of a genome build: JASPAR's
-    newest release, of vertebrates if the build is not known or empty."""
-    return f"{DEFAULT_RELEASE}:{_TAX_GROUPS.get(build, DEFAULT_TAX_GROUP)}"
+    newest release, of vertebrates if the build is not known or empty. Raises UsageError for a build
+    that is no text."""
+    return f"{DEFAULT_RELEASE}:{_TAX_GROUPS.get(text('build', build), DEFAULT_TAX_GROUP)}"
 
 
 def motifs_from(source: str) -> list[Motif]:

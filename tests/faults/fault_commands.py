@@ -182,9 +182,10 @@ COMMANDS = (
         "--steps 8",
     ),
     Command(
-        "attribution .bw",
+        "attribution .bw .bed",
         "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --out {out}/a.bed "
         "--span-bp 30 --baseline shuffled:2 --steps 2 --motifs {in}/m.meme",
+        is_slow=True,
         at_once=False,
     ),
     Command(

@@ -257,7 +257,10 @@ def test_command_writes_motifs_matches_effects_and_page(planted, run, tmp_path, 
     printed = capsys.readouterr().out
     table = pd.read_csv(out / "motifs.tsv", sep="\t")
     assert list(table["matrix_id"][:2]) == [motif.matrix_id for motif in motifs]
-    assert f"{(table['q'] < 0.05).sum()} of 4 filters match JASPAR2024 with q < 0.05" in printed
+    assert (
+        f"{(table['q'] < 0.05).sum()} of 4 filters match JASPAR2024:vertebrates with q < 0.05"
+        in printed
+    )
     assert len(read_meme(out / "motifs.meme")) == (table["sites"] > 0).sum()
     assert list(pd.read_csv(out / "effects.tsv", sep="\t")) == ["filter", "a", "b"]
     page = (out / "motifs.html").read_text("utf-8")

@@ -168,12 +168,13 @@ COMMANDS = (
     Command("mutagenesis", "mutagenesis {in}/run {in}/s.fa --out {out}/m.npz --span-bp 20"),
     Command("mutagenesis .h5", "mutagenesis {in}/run {in}/s.fa --out {out}/m.h5 --span-bp 20"),
     Command(
-        "attribution", "attribution {in}/run {in}/s.fa --out {out}/a.tsv --span-bp 20 --steps 8"
+        "attribution",
+        "attribution {in}/run {in}/s.fa --out {out}/a.tsv --span-bp 20 --baseline zeros --steps 8",
     ),
     Command(
         "attribution --hub",
-        "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --hub --steps 2 "
-        "--span-bp 10",
+        "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --hub "
+        "--span-bp 10 --baseline zeros --steps 2",
         at_once=False,
     ),
     Command(

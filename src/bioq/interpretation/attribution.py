@@ -28,7 +28,7 @@ from bioq.interpretation.jobs import ExplainJob, ExplainOptions, as_predicted, o
 from bioq.interpretation.outputs import modisco, tracks
 from bioq.interpretation.outputs.arrays_and_tables import AttributionValues
 from bioq.interpretation.outputs.by_ending import Output
-from bioq.motifs import collection_for, motifs_from
+from bioq.motifs import Motif, collection_for, motifs_from
 from bioq.options import AtLeastOne, check_types
 from bioq.progress import progress, say
 from bioq.runs.folder import read_config
@@ -85,6 +85,11 @@ class AttributionOptions:
             return 1
         return self.steps or (STEPS_PER_SHUFFLE if self.shuffles else STEPS)
 
+    @property
+    def gradients(self) -> int:
+        """Gradients per window and target."""
+        return self.points * max(self.shuffles, 1)
+
 
 def _is_count(text: str) -> bool:
     return text.isascii() and text.isdecimal() and text.lstrip("0") != "" and len(text) <= 6
@@ -108,21 +113,16 @@ def attribution_file(
         "baseline": attribution.baseline if attribution.shuffles else ZEROS,
         "steps": points,
     }
-    work = points * max(attribution.shuffles, 1)
     if hub:
         require_bigwig(job.outs)
     hub_files: list[Path] = []
     outputs = _outputs(job, attribution.motifs, hub_files if hub else None)
     with open_job(job, AttributionValues(), about, outputs) as opened:
-        explain = _explainer(opened.model, job.options, attribution)
-        total = opened.loci.count * len(opened.chosen) * work
+        total = opened.loci.count * len(opened.chosen) * attribution.gradients
         with progress("attribution", total, "gradients") as advance:
+            explain = explainer(opened.model, job.options, attribution, advance)
             for locus in opened.loci.read():
-                attributions = []
-                for target in opened.chosen.tolist():
-                    attributions.append(explain(locus, target))
-                    advance(work)
-                explanation = _explanation(locus, attributions)
+                explanation = explain(locus, opened.chosen.tolist())
                 gaps.add(explanation, opened.names)
                 opened.write(explanation)
     if attribution.method == "integrated-gradients":
@@ -140,26 +140,36 @@ def _outputs(job: ExplainJob, motifs: str | None, hub_files: list[Path] | None) 
     sites = [out for out in job.outs if out.name.lower().endswith(tracks.BED)]
     for out in sites:
         refuse_input(out, motifs)
-    collection = motifs or collection_for(read_config(job.run).genome_build)
-    known = motifs_from(collection) if sites else []
+    known: list[Motif] = []
+    if sites:
+        known = motifs_from(motifs or collection_for(read_config(job.run).genome_build))
     opens = functools.partial(tracks.open_sites, motifs=known)
     return [*outputs, Output(tracks.BED, opens)]
 
 
-def _explainer(
-    model: nn.Module, options: ExplainOptions, attribution: AttributionOptions
-) -> Callable[[Locus, int], Attribution]:
-    """Return the function that explains a window of a locus for the number of a target."""
+def explainer(
+    model: nn.Module,
+    options: ExplainOptions,
+    attribution: AttributionOptions,
+    advance: Callable[[int], None],
+) -> Callable[[Locus, Sequence[int]], Explanation]:
+    """Return the function that explains a locus for targets, given by their numbers.
+
+    `advance` is called with the number of gradients after each batch of them.
+    """
     chosen: dict[str, Any] = {
         "steps": attribution.points,
         "strands": options.strands,
         "batch_size": options.batch_size,
+        "advance": advance,
     }
 
-    def explain(locus: Locus, target: int) -> Attribution:
+    def attribute(locus: Locus, target: int) -> Attribution:
         window = dna.one_hot(as_predicted(locus)[0][None])
         if attribution.method == "input-x-gradient":
-            return input_x_gradient(model, window, target=target, strands=options.strands)
+            result = input_x_gradient(model, window, target=target, strands=options.strands)
+            advance(1)
+            return result
         if not attribution.shuffles:
             return integrated_gradients(model, window, target=target, **chosen)
         return expected_gradients(
@@ -171,7 +181,9 @@ def _explainer(
             **chosen,
         )
 
-    return explain
+    return lambda locus, targets: _explanation(
+        locus, [attribute(locus, target) for target in targets]
+    )
 
 
 def _explanation(locus: Locus, attributions: Sequence[Attribution]) -> Explanation:

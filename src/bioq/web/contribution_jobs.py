@@ -1,26 +1,22 @@
 """Queue the contributions of a window's bases to one target."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.genome import ContigNames
 from bioq.genome.notation import VariantText
 from bioq.inputs import Locus, RegionWindows, WindowBatch
 from bioq.inputs.loci import variant_loci
-from bioq.interpretation import Explanation, expected_gradients
-from bioq.interpretation.explanation import BASELINE_LOGIT, GAP, LOGIT
-from bioq.interpretation.gradients import SHUFFLES, STEPS_PER_SHUFFLE
+from bioq.interpretation import AttributionOptions, ExplainOptions
+from bioq.interpretation.attribution import explainer
 from bioq.tables import Kind
 from bioq.web.answers import Contributions
 from bioq.web.jobs import Job
 from bioq.web.queue import GiveWay, Level
 from bioq.web.service import Service, kinds_of, name_of
 
-POINTS = SHUFFLES * STEPS_PER_SHUFFLE
-"""Gradients per window."""
+USUAL = AttributionOptions()
+"""Contributions are those that `bioq attribution` computes without options."""
 BATCH_POINTS = 8
 """Points of the integrals between two checks for shorter work: 0.1 s with an ensemble of ten danq
 on one core."""
@@ -72,36 +68,16 @@ def _start(
     if len(loci) == 1:
         title += f":{loci[0].position[0] + 1:,}-{loci[0].position[-1] + 1:,}"
     folder = service.jobs.new_folder()
-    job = Job("contributions", title, folder, len(loci) * POINTS, "gradients")
+    job = Job("contributions", title, folder, len(loci) * USUAL.gradients, "gradients")
 
     def run(give_way: GiveWay) -> Contributions:
         def advance(done: int) -> None:
             job.done += done
             give_way()
 
-        explanations = [_explain(service, locus, target, advance) for locus in loci]
+        options = ExplainOptions(batch_size=BATCH_POINTS)
+        explain = explainer(service.model, options, USUAL, advance)
+        explanations = [explain(locus, [target]) for locus in loci]
         return Contributions(title, name, explanations, kinds)
 
     return service.jobs.start(job, run, Level.SECONDS)
-
-
-def _explain(
-    service: Service, locus: Locus, target: int, advance: Callable[[int], None]
-) -> Explanation:
-    """Return the contributions that `bioq attribution` computes without options."""
-    result = expected_gradients(
-        service.model,
-        dna.one_hot(locus.codes[None]),
-        target=target,
-        batch_size=BATCH_POINTS,
-        advance=advance,
-        copies_of=None if locus.unedited is None else dna.one_hot(locus.unedited[None]),
-    )
-    values = np.asarray(result.hypothetical[0, :, locus.start : locus.end], np.float32)
-    scores = {LOGIT: result.logit, BASELINE_LOGIT: result.baseline_logit}
-    scores[GAP] = result.completeness_gap
-    return Explanation(
-        locus,
-        values[..., None],
-        {score: np.asarray(value, np.float32) for score, value in scores.items()},
-    )

@@ -46,8 +46,8 @@ class ReadWindows:
     is_positive: Flags | None = None
     """Whether a chosen target is positive `(n,)`; None without labels."""
     others: dna.Bytes | None = None
-    """Random windows of the same genome `(m, window_bp)`, which may match the windows in GC; None
-    without a genome, and for windows that are random already."""
+    """Random windows of the same genome `(m, window_bp)`, to match the windows in GC; None without
+    a genome, for windows that are random already, and if no background is matched in GC."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,13 @@ def read_windows(
     source: WindowSource,
     targets: npt.NDArray[np.int64],
     random: np.random.Generator,
+    *,
+    with_others: bool = True,
 ) -> ReadWindows:
     """Read the windows of a source for a run, of which `targets` are the chosen targets.
+
+    Without `with_others` no random windows beside regions are read: only a background that is
+    matched in GC needs them.
 
     Raises BioqError for windows of another length than the run reads, and UsageError for a genome
     beside a data set.
@@ -92,7 +97,9 @@ def read_windows(
             codes = random_windows(names.genome, most, model.window_bp, random)
             return ReadWindows(codes, f"{len(codes):,} random windows of {names.genome.title}")
         codes = _of_loci(given, names, model.window_bp, most)
-        others = random_windows(names.genome, most, model.window_bp, random)
+        others = None
+        if with_others:
+            others = random_windows(names.genome, most, model.window_bp, random)
         return ReadWindows(codes, f"{len(codes):,} windows of {given}", others=others)
 
 

@@ -55,9 +55,15 @@ def with_site(windows: dna.Bytes, site: dna.Bytes, start: int) -> dna.Bytes:
             f"start {start}: a site of {len(site)} bp does not fit from there into windows of "
             f"{windows.shape[1]:,} bp"
         )
-    inserted = windows.copy()
-    inserted[:, start : start + len(site)] = site
-    return inserted
+    return with_bases(windows, site, start)
+
+
+def with_bases(windows: dna.Bytes, bases: dna.Bytes, start: int) -> dna.Bytes:
+    """Return a copy of windows `(n, window_bp)` with bases from `start` on, unchecked: the same in
+    every window `(length,)`, or those of each `(n, length)`."""
+    edited = windows.copy()
+    edited[:, start : start + bases.shape[-1]] = bases
+    return edited
 
 
 def insertion_effects(
@@ -130,16 +136,15 @@ def _edits(backgrounds: dna.Bytes, motif: Motif, random: np.random.Generator) ->
     and with their reverse complements: `(4 n, window_bp)`."""
     site = most_probable(motif)
     start = middle_start(0, backgrounds.shape[1], len(site))
-    edited = np.concatenate([backgrounds] * _KINDS)
-    end = start + len(site)
-    forward, reverse, scrambled, reversed_scrambled = edited.reshape(_KINDS, *backgrounds.shape)
-    forward[:, start:end] = site
-    reverse[:, start:end] = dna.reverse_complement(site)
-    for group in range(min(SCRAMBLES, len(backgrounds))):
-        scramble = random.permutation(site)
-        scrambled[group::SCRAMBLES, start:end] = scramble
-        reversed_scrambled[group::SCRAMBLES, start:end] = dna.reverse_complement(scramble)
-    return edited
+    scrambles = np.stack([random.permutation(site) for _ in _groups(len(backgrounds))])
+    scrambled = scrambles[np.arange(len(backgrounds)) % SCRAMBLES]
+    kinds = (site, dna.reverse_complement(site), scrambled, dna.reverse_complement(scrambled))
+    return np.concatenate([with_bases(backgrounds, each, start) for each in kinds])
+
+
+def _groups(backgrounds: int) -> range:
+    """Return the numbers of the scrambled sites, each in every twentieth background."""
+    return range(min(SCRAMBLES, backgrounds))
 
 
 def _summary(motif: Motif, change: Logits, chosen: Chosen) -> pd.DataFrame:
@@ -147,8 +152,9 @@ def _summary(motif: Motif, change: Logits, chosen: Chosen) -> pd.DataFrame:
     forward, reverse, scrambled, reversed_scrambled = change
     effects, controls = (forward + reverse) / 2, (scrambled + reversed_scrambled) / 2
     differences = effects - controls
-    groups = range(min(SCRAMBLES, len(differences)))
-    per_scramble = np.stack([differences[each::SCRAMBLES].mean(axis=0) for each in groups])
+    per_scramble = np.stack(
+        [differences[each::SCRAMBLES].mean(axis=0) for each in _groups(len(differences))]
+    )
     return described(
         motif,
         chosen,

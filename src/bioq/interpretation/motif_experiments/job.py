@@ -109,7 +109,8 @@ def open_effect_inputs(
     for a, b in together:
         checked_distances(distances, a, b, model.window_bp)
     random = np.random.default_rng(options.seed)
-    read = read_windows(run, model, windows, targets, random)
+    is_matched = options.background == "gc"
+    read = read_windows(run, model, windows, targets, random, with_others=is_matched)
     backgrounds, what = make_backgrounds(read, options.background, options.windows, random)
     say(f"backgrounds: {what}")
     return EffectInputs(

@@ -30,7 +30,7 @@ from bioq import dna
 from bioq.errors import UsageError
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.arguments import checked_windows, choose_targets
-from bioq.interpretation.motif_experiments.insertion import most_probable
+from bioq.interpretation.motif_experiments.insertion import most_probable, with_bases
 from bioq.interpretation.motif_experiments.logits import Numbers, edit_logits, window_logits
 from bioq.interpretation.motif_experiments.table import Floats, mean_of
 from bioq.motifs import Motif
@@ -229,11 +229,9 @@ def _edited(
     windows: dna.Bytes, edit: _Edit, sites: Mapping[tuple[str, str], dna.Bytes]
 ) -> dna.Bytes:
     """Return a copy of the windows with the sites of an edit."""
-    edited = windows.copy()
     for site in edit:
-        bases = sites[site.name, site.strand]
-        edited[:, site.start : site.start + bases.shape[-1]] = bases
-    return edited
+        windows = with_bases(windows, sites[site.name, site.strand], site.start)
+    return windows
 
 
 def _described(

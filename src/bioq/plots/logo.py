@@ -3,7 +3,6 @@
 The page's style sheet colours the letters (`base-A` to `base-T`), the names and the alleles.
 """
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,11 +13,11 @@ import numpy.typing as npt
 from matplotlib.path import Path as Outline
 
 from bioq import dna
-from bioq.errors import without_controls
 from bioq.inputs import Locus
 from bioq.plots.interpretation import letter_outline
 from bioq.plots.names import short_name
 from bioq.plots.numbers import signed_text
+from bioq.plots.style import svg_start, svg_text
 
 BASE_PX = 15
 """Width of a base: its letter is readable on a phone too."""
@@ -74,7 +73,7 @@ def draw_scrolled_logo(
     above = _LANE_PX * (max(lanes, default=-1) + 1) + 4
     plot = _Plot(above, *scale)
     height = above + _LOGO_PX + _RULER_PX
-    parts = [_open(width, height, title), _definitions(name)]
+    parts = [svg_start("logo", width, height, title), _definitions(name)]
     if locus.allele is not None:
         first, last = locus.allele
         parts.append(
@@ -103,11 +102,6 @@ class _Plot:
     def pixels(self) -> float:
         """Pixels per unit of the axis."""
         return _LOGO_PX / ((self.high - self.low) or 1.0)
-
-
-def _open(width: float, height: float, title: str = "") -> str:
-    kind = f'role="img" aria-label="{_text(title)}"' if title else 'aria-hidden="true"'
-    return f'<svg class="logo" width="{width}" height="{height}" {kind}>'
 
 
 def _definitions(name: str) -> str:
@@ -170,8 +164,8 @@ def _lanes(places: Sequence[tuple[float, float]]) -> list[int]:
 def _site(site: NamedSite, place: tuple[float, float], line: float, id: str) -> str:
     left, wide = BASE_PX * site.start, BASE_PX * (site.end - site.start)
     name, tip = (
-        _text(short_name(site.name, _MOST_LETTERS)),
-        _text(f"{site.name or 'site'}: {site.more}"),
+        svg_text(short_name(site.name, _MOST_LETTERS)),
+        svg_text(f"{site.name or 'site'}: {site.more}"),
     )
     kind = "site first" if site.is_first else "site"
     return (
@@ -196,7 +190,7 @@ def _ruler(locus: Locus, top: float) -> list[str]:
 
 
 def _axis(plot: _Plot, height: float) -> str:
-    parts = [_open(_AXIS_PX, height)]
+    parts = [svg_start("logo", _AXIS_PX, height)]
     for value in axis_ticks(plot.low, plot.high):
         y = plot.y(value)
         text = f"{value:.4g}".replace("-", "−")
@@ -216,7 +210,3 @@ def axis_ticks(low: float, high: float) -> list[float]:
     step = next(share * power for share in (0.2, 0.5, 1, 2) if span / (share * power) <= 5)
     first, last = np.ceil(low / step), np.floor(high / step)
     return [float(number * step) + 0.0 for number in np.arange(first, last + 1)]  # no -0
-
-
-def _text(text: str) -> str:
-    return html.escape(without_controls(text), quote=True)

@@ -38,9 +38,8 @@ def plot_pair(table: pd.DataFrame, truth: PairTruth | None = None) -> Figure:
 
     `table` has the rows of one target that `pair_effects` returns. All panels have the same axes;
     thin lines are those of the other panels, bands are 95 % intervals. Grey is the control, A with
-    a scrambled B. With the `truth` of a
-    simulated target the distances at which its rule holds are shaded, and bars at the foot are the
-    distances of the planted pairs.
+    a scrambled B. With the `truth` of a simulated target the distances at which its rule holds are
+    shaded, and bars at the foot are the distances of the planted pairs.
     """
     arrangements = list(dict.fromkeys(table["arrangement"]))
     rows = -(-len(arrangements) // 2)

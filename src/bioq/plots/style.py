@@ -117,6 +117,20 @@ def _show_names_as_they_are(figure: Figure) -> None:
             text.set_text(without_controls(text.get_text()))
 
 
+def svg_start(kind: str, width: float, height: float, title: str = "") -> str:
+    """Return the start of an `<svg>` element of class `kind` for an HTML page, sizes in pixels.
+
+    `title` is the text alternative; without one the element is hidden from screen readers.
+    """
+    role = f'role="img" aria-label="{svg_text(title)}"' if title else 'aria-hidden="true"'
+    return f'<svg class="{kind}" width="{round(width, 1)}" height="{height}" {role}>'
+
+
+def svg_text(text: str) -> str:
+    """Return text, such as a name of a file, for an element or an attribute of an HTML page."""
+    return html.escape(without_controls(text), quote=True)
+
+
 def inline_svg(svg: str, *, name: str, title: str) -> str:
     """Return the text of an SVG file as an `<svg>` element for an HTML page.
 
@@ -132,8 +146,8 @@ def inline_svg(svg: str, *, name: str, title: str) -> str:
     svg = re.sub(r'href="#', f'href="#{name}-', svg).replace("url(#", f"url(#{name}-")
     head, body = svg.split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
-    label = html.escape(title, quote=True)
-    return head.replace("<svg", f'<svg role="img" aria-label="{label}" {_LINES}', 1) + ">" + body
+    role = f'role="img" aria-label="{svg_text(title)}"'
+    return head.replace("<svg", f"<svg {role} {_LINES}", 1) + ">" + body
 
 
 _LINES = 'stroke-linejoin="round" stroke-linecap="butt"'

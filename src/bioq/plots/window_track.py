@@ -3,7 +3,6 @@
 The page scrolls the bars sideways; the names of the targets stay.
 """
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioq.plots.numbers import probability_text
+from bioq.plots.style import svg_start, svg_text
 
 _LANE_PX, _AXIS_PX = 46, 26
 _WIDE_PX, _LEAST_PX, _MOST_PX = 1080, 7, 90
@@ -71,7 +71,7 @@ def draw_lane(
     same links. The bin `chosen` is marked. `title` is the text alternative.
     """
     top = top_of(values)
-    parts = [_open(stretch, _LANE_PX, title)]
+    parts = [svg_start("lane", stretch.width, _LANE_PX, title)]
     for number, value in enumerate(values):
         left, right = stretch.x(stretch.starts[number]), stretch.x(stretch.ends[number])
         high = _LANE_PX * float(value) / top
@@ -81,8 +81,8 @@ def draw_lane(
         box = f'x="{left:.2f}" width="{right - left:.2f}"'
         bar = f'x="{left + 0.5:.2f}" width="{max(right - left - 1, 1):.2f}"'
         parts.append(
-            f'<a href="{html.escape(link(number), quote=True)}" tabindex="-1">'
-            f"<title>{html.escape(tip)}</title>"
+            f'<a href="{svg_text(link(number))}" tabindex="-1">'
+            f"<title>{svg_text(tip)}</title>"
             f'<rect class="{ground}" {box} height="{_LANE_PX}"/>'
             f'<rect class="value" {bar} y="{_LANE_PX - high:.2f}" height="{high:.2f}"{paint}/></a>'
         )
@@ -93,7 +93,7 @@ def draw_lane(
 
 def draw_axis(stretch: Stretch) -> str:
     """Draw the positions of a stretch, counted from 1."""
-    parts = [_open(stretch, _AXIS_PX)]
+    parts = [svg_start("lane", stretch.width, _AXIS_PX)]
     every = _round_step(_TICK_PX / stretch.pixels_per_base)
     first, last = int(stretch.starts[0]) + 1, int(stretch.ends[-1])
     positions: Sequence[int] = range(-(-first // every) * every, last + 1, every)
@@ -113,12 +113,3 @@ def _round_step(least: float) -> int:
     """Return a round number of bases, at least `least`."""
     power: int = 10 ** math.floor(math.log10(max(least, 1.0)))
     return next(share * power for share in (1, 2, 5, 10) if share * power >= least)
-
-
-def _open(stretch: Stretch, height: int, title: str = "") -> str:
-    kind = (
-        f'role="img" aria-label="{html.escape(title, quote=True)}"'
-        if title
-        else 'aria-hidden="true"'
-    )
-    return f'<svg class="lane" width="{stretch.width:.1f}" height="{height}" {kind}>'

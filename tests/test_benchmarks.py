@@ -291,8 +291,10 @@ def test_a_section_of_the_card_that_fails_makes_the_script_fail(tmp_path: Path) 
     assert "error" in found["inference"][0]
 
 
+DOCUMENTED = set(re.findall(r"^from (bioq\S*) import", (ROOT / "docs/python.md").read_text(), re.M))
 HOMES = {home for name, home in vars(bioq)["_HOME"].items()}
 SUBJECTS = {
+    ("attribution.py", "bioq.interpretation.motif_matches"): "memelite, with repeatable threads",
     ("batches.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
     ("calibration.py", "bioq.evaluation.calibration_choice"): "the choice of a map is its subject",
     ("calibration.py", "bioq.evaluation.calibration_maps"): "so are the maps",
@@ -302,12 +304,12 @@ SUBJECTS = {
     ("gpu.py", "bioq.fast.danq_triton"): "tries other tiles of a kernel",
     ("gpu.py", "bioq.models.summary"): "counts operations, as `bioq summary`",
     ("models.py", "bioq.builders.simulation.truth"): "the best possible scores",
-    ("motif_evidence.py", "bioq.dna.shuffle"): "the backgrounds of `bioq motif-effects`",
     ("motif_evidence.py", "bioq.interpretation.filters"): "scrambled motifs beside `bioq motifs`",
     ("motif_evidence.py", "bioq.interpretation.motif_experiments.insertion"): "its function",
     ("motif_evidence.py", "bioq.interpretation.motif_matches"): "the matches of `bioq motifs`",
     ("motif_evidence.py", "bioq.interpretation.sites"): "the sites of `bioq attribution --sites`",
-    ("motif_evidence.py", "bioq.motifs"): "scrambles motifs",
+    ("motif_effects.py", "bioq.interpretation.motif_experiments.insertion"): "the same sites",
+    ("motif_effects.py", "bioq.interpretation.motif_experiments.logits"): "the edits' engine",
     ("peers/loading.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
     ("random_background.py", "bioq.genome.vcf"): "counts the SNVs of a VCF in a CpG",
     ("serve.py", "bioq.runs.folder"): "writes a run with large random weights",
@@ -318,15 +320,15 @@ SUBJECTS = {
     ("variant_ranks.py", "bioq.variants.ranking"): "measures each step of a rank",
     ("variant_ranks.py", "bioq.variants.scoring"): "measures each step of a rank",
     ("yeast_motifs.py", "bioq.interpretation.motif_matches"): "q-values over the factors",
-    ("yeast_motifs.py", "bioq.motifs"): "reads motifs, as `--motifs` of a command",
     ("yeast_motifs.py", "bioq.runs.named"): "reads the evaluation of a run of the package",
 }
 """Modules that are no user's, each with the reason why a script imports it."""
 
 
 def is_public(module: str) -> bool:
-    """Whether users import from a module: it declares its names, or holds names of `bioq`."""
-    if module in HOMES | {"bioq", "bioq.dna", "bioq.dna.tensors", "bioq.cli", "bioq.web"}:
+    """Whether users import from a module: it declares its names, holds names of `bioq`, or
+    docs/python.md imports from it."""
+    if module in HOMES | DOCUMENTED | {"bioq", "bioq.dna", "bioq.dna.tensors", "bioq.cli"}:
         return True
     return hasattr(importlib.import_module(module), "__all__")
 

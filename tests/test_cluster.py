@@ -107,8 +107,12 @@ def raylet_of(node: Any) -> int:
 
 def workers_of(node: Any) -> list[psutil.Process]:
     """Return the processes of a machine that hold a model."""
-    children = psutil.Process(raylet_of(node)).children()
-    return [process for process in children if process.name().startswith("ray::Worker")]
+    found = []
+    for process in psutil.Process(raylet_of(node)).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+            if process.name().startswith("ray::Worker"):
+                found.append(process)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -177,3 +177,11 @@ def test_a_long_name_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -
         long,
         "       danq",
     ]
+
+
+def test_a_line_and_its_end_are_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed between two writes would leave half a line to the next process."""
+    writes = list[str]()
+    monkeypatch.setattr(module.sys.stderr, "write", writes.append)
+    say("one")
+    assert [text for text in writes if text] == ["one\n"]

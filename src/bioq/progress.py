@@ -74,8 +74,11 @@ def no_progress() -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Print one line to stderr; what is not printable in it is shown escaped."""
-    print(escaped(line), file=sys.stderr, flush=True)
+    """Print one line to stderr; what is not printable in it is shown escaped.
+
+    The line and its end are one write, so that lines of several processes never share a line.
+    """
+    print(f"{escaped(line)}\n", end="", file=sys.stderr, flush=True)
 
 
 @dataclass

@@ -12,7 +12,7 @@ product of two large matrices measured in the same run, a window counting as the
 operations, three times those in training. A way that fails, or whose logits fail the check
 that BioQ makes before it uses one, says why in its row, and the script ends with exit status 1. On
 a CPU the Triton kernels, which need a card, are left out. The last part of the output compares the
-figures with what docs/performance.md claims (gpu_claims.py).
+figures with what docs/explanation/performance.md claims (gpu_claims.py).
 """
 
 import argparse
@@ -380,7 +380,12 @@ def as_markdown(report: Row) -> str:
             lines.append("| " + " | ".join(cell(row.get(name, "")) for name in columns) + " |")
     claims = verdicts(report)
     if claims:
-        lines += ["", "## Claims of docs/performance.md", "", *(f"- {claim}" for claim in claims)]
+        lines += [
+            "",
+            "## Claims of docs/explanation/performance.md",
+            "",
+            *(f"- {claim}" for claim in claims),
+        ]
     return "\n".join(lines)
 
 

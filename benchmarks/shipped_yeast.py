@@ -33,7 +33,7 @@ EPOCHS = 23
 yeast.py have 7,300."""
 SNVS = 100_000
 """Random SNVs of the background: 1.7 MB. With 10,000 it has 0.9 MB, and only half of the ten best
-alleles are the same in two backgrounds (docs/background.md)."""
+alleles are the same in two backgrounds (docs/how-to/background.md)."""
 MOST_BYTES = 7_000_000
 TINY_BP = 600_000
 """Bases of a contig with random peaks: a calibration needs five blocks of 100,000."""

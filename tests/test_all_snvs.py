@@ -27,7 +27,7 @@ from bioq.variants import COLUMNS
 FIRST_BASE = {"R": "A", "Y": "C", "S": "C", "W": "A", "K": "G", "M": "A", "B": "C", "D": "A"}
 FIRST_BASE |= {"H": "A", "V": "A"}
 BOUND = 2e-5
-"""How far scores may differ where alleles are in other batches: docs/variants.md."""
+"""How far scores may differ where alleles are in other batches: docs/how-to/variants.md."""
 
 
 def contigs() -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The architecture that docs/design.md draws is the one that the import contract holds."""
+"""The architecture that docs/explanation/design.md draws is the one that the import contract
+holds."""
 
 import ast
 import importlib
@@ -21,7 +22,7 @@ def layers_of_contract(container: str = "bioq") -> list[set[str]]:
 
 def layers_of_drawing(heading: str) -> list[set[str]]:
     """The first column of the drawing: names apart by │ or :, the description after two spaces."""
-    section = (ROOT / "docs/design.md").read_text().split(f"\n## {heading}\n")[1]
+    section = (ROOT / "docs/explanation/design.md").read_text().split(f"\n## {heading}\n")[1]
     drawing = section.split("```")[1]
     columns = (re.split(r" {2,}", line.strip())[0] for line in drawing.strip().splitlines())
     return [set(re.findall(r"\w+", column)) for column in columns if column.strip(" │")]

@@ -291,7 +291,9 @@ def test_a_section_of_the_card_that_fails_makes_the_script_fail(tmp_path: Path) 
     assert "error" in found["inference"][0]
 
 
-DOCUMENTED = set(re.findall(r"^from (bioq\S*) import", (ROOT / "docs/python.md").read_text(), re.M))
+DOCUMENTED = set(
+    re.findall(r"^from (bioq\S*) import", (ROOT / "docs/how-to/python.md").read_text(), re.M)
+)
 HOMES = {home for name, home in vars(bioq)["_HOME"].items()}
 SUBJECTS = {
     ("attribution.py", "bioq.interpretation.motif_matches"): "memelite, with repeatable threads",
@@ -327,7 +329,7 @@ SUBJECTS = {
 
 def is_public(module: str) -> bool:
     """Whether users import from a module: it declares its names, holds names of `bioq`, or
-    docs/python.md imports from it."""
+    docs/how-to/python.md imports from it."""
     if module in HOMES | DOCUMENTED | {"bioq", "bioq.dna", "bioq.dna.tensors", "bioq.cli"}:
         return True
     return hasattr(importlib.import_module(module), "__all__")

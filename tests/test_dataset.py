@@ -272,12 +272,15 @@ def test_a_split_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         open_dataset(tmp_path / "set")["valid"]
 
 
-# The format as docs/data-format.md specifies it
+# The format as docs/reference/data-format.md specifies it
 
 
 def reader_of_the_documentation() -> Any:
-    """Run the Python block of docs/data-format.md; return the function that it defines."""
-    text = (Path(__file__).parents[1] / "docs" / "data-format.md").read_text(encoding="utf-8")
+    """Run the Python block of docs/reference/data-format.md; return the function that it
+    defines."""
+    text = (Path(__file__).parents[1] / "docs" / "reference" / "data-format.md").read_text(
+        encoding="utf-8"
+    )
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)

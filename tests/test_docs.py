@@ -40,9 +40,9 @@ def test_the_python_page_runs_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(ROOT / "docs" / "python.md", "python")
+    (code,) = blocks(ROOT / "docs" / "how-to" / "python.md", "python")
     names: dict[str, object] = {}
-    exec(compile(code, "docs/python.md", "exec"), names)
+    exec(compile(code, "docs/how-to/python.md", "exec"), names)
     assert "(3, 4, 1000)" in capsys.readouterr().out
     assert names["probability"].shape == names["batch"].labels.shape  # type: ignore[attr-defined]
 
@@ -145,7 +145,7 @@ def named_files(text: str) -> Iterator[str]:
 
 
 def test_the_python_page_names_what_interpretation_exports() -> None:
-    page = (ROOT / "docs/python.md").read_text("utf-8")
+    page = (ROOT / "docs/how-to/python.md").read_text("utf-8")
     prose = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
     names = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", prose))))
     assert sorted(set(bioq.interpretation.__all__) - names) == []
@@ -155,7 +155,7 @@ def test_files_named_for_contributors_exist() -> None:
     page, _, _ = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Words\n")
     names = set(named_files(page))
     assert len(names) > 60
-    design = (ROOT / "docs/design.md").read_text("utf-8")
+    design = (ROOT / "docs/explanation/design.md").read_text("utf-8")
     names |= {name for name in named_files(design) if name.endswith(".py")}
     assert [name for name in sorted(names) if not list(ROOT.glob(name))] == []
     assert list(named_files("`test_gone.py`, `gone/`, `src/bioq/models/NEW.py`")) == [

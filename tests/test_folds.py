@@ -162,7 +162,7 @@ def test_batches_of_a_view_are_the_same_from_disk_and_memory(data: Dataset) -> N
 
 
 def test_the_reader_of_the_documentation_reads_a_fold(data: Dataset) -> None:
-    page = (Path(__file__).parent.parent / "docs/data-format.md").read_text()
+    page = (Path(__file__).parent.parent / "docs/reference/data-format.md").read_text()
     code = page.split("```python\n")[1].split("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)

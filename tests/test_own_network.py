@@ -495,7 +495,7 @@ def test_options_that_do_not_fit_are_refused(data: Path, run: Path, tmp_path: Pa
 
 
 def test_the_network_of_the_page_is_trained(data: Path, tmp_path: Path) -> None:
-    page = Path(__file__).parents[1] / "docs" / "own-network.md"
+    page = Path(__file__).parents[1] / "docs" / "how-to" / "own-network.md"
     (text,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
     (tmp_path / "my_net.py").write_text(text)
     command = ["train", str(data), "--model", f"{tmp_path / 'my_net.py'}:build"]

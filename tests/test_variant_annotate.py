@@ -671,7 +671,7 @@ def test_ranks_and_groups_are_those_of_the_table(ranked: Path, genome: Path) -> 
 
 def recipes(section: str) -> list[str]:
     """Return the commands of a section of the page."""
-    page = (Path(__file__).parents[1] / "docs/annotate.md").read_text("utf-8")
+    page = (Path(__file__).parents[1] / "docs/how-to/annotate.md").read_text("utf-8")
     text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 

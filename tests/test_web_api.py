@@ -568,7 +568,7 @@ def test_the_commands_of_the_serving_page_run_on_the_genome_of_the_demo(
 ) -> None:
     write_simulation(tmp_path, [f"chr{number}" for number in range(1, 7)], SIMULATION)
     targets = pd.DataFrame({"name": ["CTCF", "SRF"]})
-    text = (ROOT / "docs" / "serve.md").read_text("utf-8").replace("\\\n", " ")
+    text = (ROOT / "docs" / "how-to" / "serve.md").read_text("utf-8").replace("\\\n", " ")
     commands = re.findall(r"^curl .*", text, re.M)
     assert len(commands) >= 7
     model = TrainedModel(service.model.network, targets=targets, config=service.model.config)

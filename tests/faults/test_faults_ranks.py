@@ -29,7 +29,7 @@ WORDS = (
     f"--device cpu --devices {RANKS}"
 )
 ENDS_WITHIN_S = 60
-"""For a busy machine; docs/training-devices.md has the measured times."""
+"""For a busy machine; docs/how-to/training-devices.md has the measured times."""
 GONE_WITHIN_S = 20
 
 

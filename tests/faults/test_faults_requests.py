@@ -30,7 +30,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 REQUESTS = 100
 """Requests per kind of place and trial."""
 MOST_SECONDS = 2.0
-"""0.1 s on an idle machine (docs/serve.md); the tests may run beside other work."""
+"""0.1 s on an idle machine (docs/how-to/serve.md); the tests may run beside other work."""
 MOST_MEMORY = 50_000_000
 CHARSETS = ["none", "undefined", "utf-7", "utf-16", "idna", "hex", "rot13", "latin-1", "utf-8"]
 ODD = [

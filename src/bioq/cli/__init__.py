@@ -203,7 +203,7 @@ With your own data, make a data set, train a model on it and evaluate the model:
     bioq evaluate run data
 
 Every command has --help. With --debug an error shows its traceback. With --trust a run is read
-whose network is a Python file of its author: the file is executed (docs/own-network.md)."""
+whose network is a Python file of its author: the file is executed (docs/how-to/own-network.md)."""
 
 
 def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) -> None:

@@ -60,7 +60,7 @@ def peaks(
         hg38, which is downloaded once from UCSC.
     targets
         Tab-separated table with the columns name and peaks: a path relative to the table, or the
-        paths of replicates with ; between them (docs/peaks.md). More columns are kept as
+        paths of replicates with ; between them (docs/how-to/peaks.md). More columns are kept as
         annotation.
     out
         New folder for the data set.

@@ -52,8 +52,8 @@ def import_model(
     window_bp
         Length of the windows that the network reads; by default the published length.
     second_lstm
-        Direction in which the second LSTM of a Keras file reads; docs/published-models.md has how
-        to tell which is right.
+        Direction in which the second LSTM of a Keras file reads; docs/how-to/published-models.md
+        has how to tell which is right.
     from_url
         Address of a mirror of the file of a name.
     """

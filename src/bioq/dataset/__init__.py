@@ -1,8 +1,8 @@
 """The packed data set: a folder of plain .npy files, written once and opened by memory map.
 
-`docs/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv` and, for
-each split or fold, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where known,
-`bins.npy`.
+`docs/reference/data-format.md` specifies every byte. A folder holds `dataset.json`, `targets.tsv`
+and, for each split or fold, `sequence.npy`, `labels.npy`, `mask_rows.npy`, `mask.npy` and, where
+known, `bins.npy`.
 """
 
 from bioq.dataset.blocks import BLOCK_BP

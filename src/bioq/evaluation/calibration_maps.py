@@ -104,7 +104,7 @@ KINDS = (
     Kind("Platt", platt=True, floor=False),
     Kind("floor after Platt", platt=True, floor=True),
 )
-"""The simplest first. Others that were measured and left out: docs/calibration.md."""
+"""The simplest first. Others that were measured and left out: docs/how-to/calibration.md."""
 
 
 def count(labels: Labels, probability: Probability) -> Counts:

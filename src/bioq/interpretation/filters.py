@@ -4,8 +4,8 @@ A filter's sites are all positions, on both strands of every window read, that a
 half of its maximum over these windows; the share of each base at the sites is its motif. This is
 the rule of Basset (Kelley, Snoek & Rinn 2016; basset_motifs.py takes the half above the mean and
 reads one strand). The rule of DanQ (Quang & Xie 2016; the authors' answer in issue 9 of
-uci-cbcl/DanQ) takes the best position of each sequence if it is above 0. `docs/motifs.md` compares
-the two rules.
+uci-cbcl/DanQ) takes the best position of each sequence if it is above 0. `docs/how-to/motifs.md`
+compares the two rules.
 """
 
 import contextlib

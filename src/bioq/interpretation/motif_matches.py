@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 MIN_SHARED_BITS = 6.0
 """Information that a filter and its match must share where they overlap. Without this limit TOMTOM
 matches two stretches of low information, and a motif of random windows "matches" (measured in
-docs/motifs.md)."""
+docs/how-to/motifs.md)."""
 FEW_MOTIFS = 25
 """TOMTOM's p-values are computed from the columns of all motifs; memelite warns below this
 number."""

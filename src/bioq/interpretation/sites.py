@@ -1,7 +1,7 @@
 """The sites of a sequence: stretches whose bases contribute much to a target, with their motifs.
 
 Stretches are called by tangermeme's `recursive_seqlets`, and matched to known motifs by memelite's
-TOMTOM. docs/attribution.md has the measurements behind the constants.
+TOMTOM. docs/how-to/attribution.md has the measurements behind the constants.
 """
 
 from collections.abc import Callable, Iterator, Sequence

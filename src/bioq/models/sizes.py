@@ -50,7 +50,7 @@ class ModelSizes:
     DanQ's published weights; bioq, danq and danq-jaspar only."""
     second_lstm: SecondLstm | None = None
     """Direction in which the second half of the LSTM reads the positions: backward, or
-    forward as the first half; forward only with hard gates (docs/published-models.md)."""
+    forward as the first half; forward only with hard gates (docs/how-to/published-models.md)."""
     floor: Floor | None = None
     """Output of a unit whose sum is not above 0. 0 is ReLU; DeepSEA's
     published weights have 1e-6; deepsea only."""

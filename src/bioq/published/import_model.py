@@ -106,7 +106,7 @@ def _report(read: _Read) -> None:
         say(
             f"the second LSTM reads {read.reading.second_lstm} (--second-lstm): the file does not "
             "show which is right; only the right one gives the published scores "
-            "(docs/published-models.md)"
+            "(docs/how-to/published-models.md)"
         )
     if publication.files and read.md5 not in publication.files:
         say(

@@ -1,7 +1,7 @@
 """The calibration of a run: a map from its probabilities to calibrated ones, and its file.
 
 The map is increasing, so that no ROC AUC or average precision of a target changes. How it is fitted
-and chosen: `evaluation.calibration_choice`; measurements: `docs/calibration.md`.
+and chosen: `evaluation.calibration_choice`; measurements: `docs/how-to/calibration.md`.
 """
 
 import math

@@ -121,8 +121,8 @@ def load(
 ) -> TrainedModel:
     """Return the trained model of a run folder, in eval mode.
 
-    The network of a run may be a Python file of its author (docs/own-network.md), which is executed
-    only if you trust it: if you trained the run, or with `trust`, once for this file.
+    The network of a run may be a Python file of its author (docs/how-to/own-network.md), which is
+    executed only if you trust it: if you trained the run, or with `trust`, once for this file.
 
     `weights` is "best" (by validation) or "last", which has no calibration and which an ensemble
     does not have. The calibration of a run is not used if it was fitted to other weights, which a

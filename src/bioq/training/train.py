@@ -62,8 +62,8 @@ def train(
     Of a data set with folds give the fold to test: `train(data.fold(2), run)`.
 
     `model` is a name of `bioq.models.families.PUBLISHED`; "auto" takes `marq`; a network of yours
-    is "my_net.py:build", a file and a function in it (docs/own-network.md). `sizes` changes the
-    layers of a model; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters.
+    is "my_net.py:build", a file and a function in it (docs/how-to/own-network.md). `sizes` changes
+    the layers of a model; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters.
     `from_run` starts from the network and the best weights of that run instead; with `freeze` only
     the weights of single targets learn. `resume` continues an interrupted run from its last
     checkpoint with the options that it was started with; on a CPU the result is the same, bit for

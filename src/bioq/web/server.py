@@ -83,8 +83,8 @@ def _leave_a_core() -> None:
     """Make PyTorch use one thread fewer than there are cores, unless OMP_NUM_THREADS is set.
 
     PyTorch's threads wait for one another: if they use every core, each check of a connection stops
-    them all, and one visitor of a small model waits 59 ms instead of 9 (docs/performance.md,
-    Serving).
+    them all, and one visitor of a small model waits 59 ms instead of 9
+    (docs/explanation/performance.md, Serving).
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(torch.get_num_threads() - 1, 1))

@@ -8,7 +8,7 @@ tangermeme (`match.extract_matching_loci`) in steps of 2 %, in adjacent windows;
 (`data.preprocess.get_gc_matched_intervals`) through tangermeme, by default in steps of 10 %.
 Repeats are half of a human genome and little of a peak, so a model that has only learned to
 recognise repeats separates windows that are matched in GC alone. `random:N` draws any bins: then a
-model can learn GC alone, in which most of the genome's bins differ (docs/peaks.md).
+model can learn GC alone, in which most of the genome's bins differ (docs/how-to/peaks.md).
 """
 
 import re
@@ -54,14 +54,14 @@ class Background:
 NONE = Background("none", 0)
 USUAL_NUMBER = 4
 """Bins for each bin with a positive, where no number is given. With one bin, a model learned to
-score against GC (docs/peaks.md)."""
+score against GC (docs/how-to/peaks.md)."""
 DEFAULT = Background("matched", USUAL_NUMBER)
 """The background of data sets that need one."""
 MOST_POSITIVE = 0.1
 """Without an option, a data set gets a background if a larger share of the labels of the bins that
 are kept is positive. It is 100 % for one file, 20 % or more for five, 11 % or more for ten, 3 % to
-6 % for hundreds of files of yeast or human (docs/peaks.md) and 2 % for DeepSEA's 919: there, most
-windows are negative for most targets."""
+6 % for hundreds of files of yeast or human (docs/how-to/peaks.md) and 2 % for DeepSEA's 919:
+there, most windows are negative for most targets."""
 
 
 def parse_background(text: str) -> Background:

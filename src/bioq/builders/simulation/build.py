@@ -1,6 +1,6 @@
 """A simulated data set: a random genome, motifs planted by known rules, noisy peaks, and the truth.
 
-`docs/simulation.md` describes what is planted and what OUT/simulation holds.
+`docs/how-to/simulation.md` describes what is planted and what OUT/simulation holds.
 """
 
 import json

@@ -27,7 +27,7 @@ EVERY = "all"
 """All variants of a background: what a kind is compared with that has too few of its own."""
 OWN_KIND = 3000
 """Variants of a kind from which on alleles of this kind are compared with these alone. With fewer
-the ranks of the most extreme alleles are better among all variants: see docs/variants.md."""
+the ranks of the most extreme alleles are better among all variants: see docs/how-to/variants.md."""
 
 # A float32 without its last 15 bits: a sign, 8 bits of exponent, 8 of mantissa.
 _DROPPED_BITS = 15

@@ -30,7 +30,7 @@ from bioq.variants.scores import ScoreArray, effect
 
 FEW = 10_000
 """Of fewer variants two backgrounds agree in less than half of the ten highest alleles: see
-docs/background.md."""
+docs/how-to/background.md."""
 REMEDY = "make it again with 'bioq background --force'"
 Kinds = npt.NDArray[np.bool_]
 """`(alleles,)`: whether an allele is an indel; as a number, the index in `KINDS`."""

@@ -131,15 +131,21 @@ def test_a_missing_package_is_named_in_one_line(
         find_sites(codes, contributions, jaspar)
 
 
-def test_finding_sites_leaves_pytorch_its_threads_and_prints_nothing() -> None:
+def test_finding_sites_leaves_pytorch_its_threads_prints_nothing_and_is_compiled_once(
+    jaspar: list[Motif],
+) -> None:
     """In a process of its own: Numba changes their number when it first runs."""
+    find_sites(*planted(np.random.default_rng(0), {300: CTCF}), jaspar)
     code = (
         "import numpy, torch\n"
         "from bioq.interpretation import find_sites\n"
         "from bioq.motifs import jaspar_motifs\n"
         "values = numpy.random.default_rng(0).normal(size=500)\n"
         "find_sites(numpy.zeros(500, dtype='u1'), values, jaspar_motifs('JASPAR2024')[:40])\n"
-        "print(torch.get_num_threads())"
+        "from tangermeme import seqlet\n"
+        "compiled = [f.stats for f in vars(seqlet).values() if hasattr(f, 'stats')]\n"
+        "print(torch.get_num_threads(), sum(stats.cache_misses.total() for stats in compiled))\n"
+        "assert any(stats.cache_hits for stats in compiled)"
     )
     printed = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", code],
@@ -148,4 +154,4 @@ def test_finding_sites_leaves_pytorch_its_threads_and_prints_nothing() -> None:
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"},
     )
-    assert (printed.stdout, printed.stderr) == ("1\n", "")
+    assert (printed.stdout, printed.stderr) == ("1 0\n", "")

@@ -221,7 +221,7 @@ def test_resume_after_kill_9_gives_the_same_bytes(masked_data: Dataset, tmp_path
     bioq.train(masked_data, tmp_path / "whole", model="bioq", sizes=SMALL, config=config)
     run = tmp_path / "killed"
     kills = 0
-    for attempt in range(8):
+    for attempt in range(4):
         how = "resume" if run.exists() else "start"
         process = subprocess.Popen(
             [sys.executable, "-c", SLOW_TRAINING, str(masked_data.path), str(run), how],

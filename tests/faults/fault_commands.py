@@ -174,7 +174,7 @@ COMMANDS = (
     Command(
         "attribution --hub",
         "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --hub "
-        "--span-bp 10 --baseline zeros --steps 2",
+        "--span-bp 200 --baseline zeros --steps 2",
         at_once=False,
     ),
     Command(
@@ -185,7 +185,7 @@ COMMANDS = (
     Command(
         "attribution .bw .bed",
         "attribution {in}/run {in}/r.bed --genome {in}/g.fa --out {out}/a.bw --out {out}/a.bed "
-        "--span-bp 30 --baseline shuffled:2 --steps 2 --motifs {in}/m.meme",
+        "--span-bp 200 --baseline shuffled:2 --steps 2 --motifs {in}/m.meme",
         is_slow=True,
         at_once=False,
     ),

@@ -4,8 +4,10 @@ Stretches are called by tangermeme's `recursive_seqlets`, and matched to known m
 TOMTOM. docs/how-to/attribution.md has the measurements behind the constants.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
@@ -147,15 +149,23 @@ def _called(contributions: Floats) -> list[tuple[int, int]]:
 
 
 def _seqlet_caller() -> Callable[..., pd.DataFrame]:
-    """Return tangermeme's function. Raises UsageError if it is not installed."""
+    """Return tangermeme's function. Raises UsageError if it is not installed.
+
+    Numba keeps what it compiled for the next process, as memelite has it, or every command would
+    compile for half a minute.
+    """
     try:
         with uninterrupted():
-            from tangermeme.seqlet import recursive_seqlets
+            seqlet = import_module("tangermeme.seqlet")
     except ImportError as error:
         raise UsageError(
             "finding sites needs the package tangermeme; pip install 'bioq[motifs]'"
         ) from error
-    return cast(Callable[..., pd.DataFrame], recursive_seqlets)
+    for function in vars(seqlet).values():
+        if hasattr(function, "enable_caching"):
+            with contextlib.suppress(RuntimeError):  # no folder where Numba may write
+                function.enable_caching()
+    return cast(Callable[..., pd.DataFrame], seqlet.recursive_seqlets)
 
 
 def _parts(position: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:

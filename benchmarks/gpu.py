@@ -12,7 +12,7 @@ product of two large matrices measured in the same run, a window counting as the
 operations, three times those in training. A way that fails, or whose logits fail the check
 that BioQ makes before it uses one, says why in its row, and the script ends with exit status 1. On
 a CPU the Triton kernels, which need a card, are left out. The last part of the output compares the
-figures with what docs/explanation/performance.md claims (gpu_claims.py).
+figures with what docs/log/performance.md claims (gpu_claims.py).
 """
 
 import argparse
@@ -382,7 +382,7 @@ def as_markdown(report: Row) -> str:
     if claims:
         lines += [
             "",
-            "## Claims of docs/explanation/performance.md",
+            "## Claims of docs/log/performance.md",
             "",
             *(f"- {claim}" for claim in claims),
         ]

@@ -1,4 +1,4 @@
-"""What docs/explanation/performance.md claims about a CUDA card, beside what `gpu.py` measured."""
+"""What docs/log/performance.md claims about a CUDA card, beside what `gpu.py` measured."""
 
 from typing import Any
 

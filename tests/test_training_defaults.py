@@ -1,5 +1,5 @@
-"""Every default of a training is visible: `--plan`, `--help` and docs/how-to/training.md agree
-with the code."""
+"""Every default of a training is visible: `--plan`, `--help` and
+docs/reference/training-defaults.md agree with the code."""
 
 import json
 import re
@@ -25,11 +25,11 @@ from bioq.training.pace import Pace
 from bioq.training.plan import MEASURED_WINDOWS, TrainingRequest, make_plan, recorded_plan
 from bioq.training.recipes import RECIPES
 
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "training.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "training-defaults.md"
 
 
 def markdown(heading: str, columns: Mapping[str, Mapping[str, object]]) -> str:
-    """Return a table: one column per mapping, one row per key, as in docs/how-to/training.md."""
+    """Return a table: one column per mapping, one row per key, as in the page."""
     names = dict.fromkeys(name for column in columns.values() for name in column)
     rows = [[heading, *(f"`{column}`" for column in columns)], ["---"] * (len(columns) + 1)]
     rows += [[f"`{name}`", *(text(c.get(name, "")) for c in columns.values())] for name in names]
@@ -50,7 +50,7 @@ def test_the_page_has_every_value_of_every_recipe() -> None:
         for name, recipe in RECIPES.items()
     }
     table = markdown("option", recipes)
-    assert table in PAGE.read_text("utf-8"), f"docs/how-to/training.md: expected\n{table}"
+    assert table in PAGE.read_text("utf-8"), f"{PAGE}: expected\n{table}"
 
 
 def test_the_page_has_every_size_of_every_model() -> None:
@@ -59,7 +59,7 @@ def test_the_page_has_every_size_of_every_model() -> None:
         for name, published in PUBLISHED.items()
     }
     table = markdown("option", sizes)
-    assert table in PAGE.read_text("utf-8"), f"docs/how-to/training.md: expected\n{table}"
+    assert table in PAGE.read_text("utf-8"), f"{PAGE}: expected\n{table}"
 
 
 def test_the_default_suits_the_data_and_the_line_says_it(

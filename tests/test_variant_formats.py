@@ -70,7 +70,7 @@ def of_score(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def test_the_page_lists_every_column_and_score() -> None:
-    page = (Path(__file__).parents[1] / "docs/how-to/variants.md").read_text("utf-8")
+    page = (Path(__file__).parents[1] / "docs/reference/variant-table.md").read_text("utf-8")
     section = page.partition("\n## The columns\n")[2].partition("\n## ")[0]
     cells = re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
     named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]

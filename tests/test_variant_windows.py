@@ -225,7 +225,7 @@ def test_the_status_of_every_short_allele_is_what_string_comparison_gives() -> N
 
 
 def test_the_page_has_the_statuses_in_the_order_in_which_they_are_decided() -> None:
-    page = (Path(__file__).parents[1] / "docs/how-to/variants.md").read_text("utf-8")
+    page = (Path(__file__).parents[1] / "docs/reference/variant-table.md").read_text("utf-8")
     table = page.partition("| status | meaning |\n| --- | --- |\n")[2].partition("\n\n")[0]
     rows = [line.replace("`", "").strip("| ").split(" | ") for line in table.splitlines()]
     assert [tuple(row) for row in rows] == list(STATUSES.items())

@@ -35,9 +35,9 @@ from bioq.training.train import run_training
 _MODEL_HELP = (
     f"{', '.join(PUBLISHED)} (docs/reference/models.md), in the published sizes; or auto, which is "
     f"{DEFAULT_MODEL}: of these networks it had the best average precision on each data set on "
-    "which they were compared, from one peak file to 399 targets (docs/how-to/training.md); or "
-    f"{FORM}, a network of yours: a function (targets, window_bp) that returns a torch.nn.Module "
-    "(docs/how-to/own-network.md)."
+    "which they were compared, from one peak file to 399 targets "
+    f"(docs/reference/training-defaults.md); or {FORM}, a network of yours: a function (targets, "
+    "window_bp) that returns a torch.nn.Module (docs/how-to/own-network.md)."
 )
 
 
@@ -66,7 +66,7 @@ def train(
 
     Options that you do not give have the values of the model (the sizes) and of the recipe (the
     learning rate, the epochs and the others), which follows from the model and the number of
-    windows. --plan prints all of them, and docs/how-to/training.md has the table.
+    windows. --plan prints all of them, and docs/reference/training-defaults.md has the table.
 
     For example:
 

@@ -33,7 +33,7 @@ intervals have `_low` and `_high` behind it."""
 MOST_WEIGHT = 10
 """If a window stands for more bins there is no interval: of the intervals at 8 bins per window 95
 to 100 % contained the average precision of all bins, at 32 bins 62 to 92 %, at 162 bins 29 to 54 %
-(one human CTCF file, two networks, 200 samples each; 2026-11-29, docs/how-to/evaluate.md)."""
+(one human CTCF file, two networks, 200 samples each; 2026-11-29, docs/explanation/scores.md)."""
 
 
 @dataclass(frozen=True)

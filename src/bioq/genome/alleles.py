@@ -51,7 +51,7 @@ STATUSES: Mapping[str, str] = {
 """Every status that an allele can get, and what it means.
 
 After the two of scored alleles they are in the order in which they are decided: the first that is
-true of an allele is its status. docs/how-to/variants.md has the same table.
+true of an allele is its status. docs/reference/variant-table.md has the same table.
 """
 
 

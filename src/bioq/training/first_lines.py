@@ -17,7 +17,7 @@ _SHOWN = 3
 
 FEW_POSITIVES = 1000
 """Of one target with fewer positive windows, a linear model was as good as a network on some data
-sets (docs/how-to/training.md, "One peak file")."""
+sets (docs/reference/training-defaults.md, "One peak file")."""
 
 _OTHER_RATE = 2.0
 """A validation loss is not comparable if the rate of positives differs by more than this factor."""
@@ -84,7 +84,7 @@ def few_positives(data: Dataset) -> Iterator[str]:
     line = f"{counted(positives, 'positive window')} to train, few for a network"
     if "valid" not in data:
         line += "; without a validation split nothing chooses the best epoch"
-    yield f"{line} (docs/how-to/training.md, One peak file)"
+    yield f"{line} (docs/reference/training-defaults.md, One peak file)"
 
 
 def other_rate(data: Dataset) -> Iterator[str]:

@@ -40,7 +40,7 @@ DEFAULT_MODEL = "marq"
 """The model that is trained, in its published sizes, if the caller names neither a model nor a run
 to start from. It is ahead of `bioq` in small sizes on each set that was measured; twice as wide it
 gains 0.002 of macro average precision on 60,000 windows, for 1.8 times the time per window
-(docs/how-to/training.md)."""
+(docs/reference/training-defaults.md)."""
 MEASURED_WINDOWS = 60_000
 """Training windows of the largest set on which it was compared with another model."""
 _REMEDY = "correct the file, or start a new run"

@@ -41,8 +41,8 @@ RECIPES: dict[str, Recipe] = {
 SMALL_RECIPES = frozenset(family.small_recipe for family in models.FAMILIES)
 """The recipes for small training sets."""
 LEAST_STEPS = 5400
-"""A small training set gets the epochs that make so many steps: docs/how-to/training.md, "Epochs
-of a small training set"."""
+"""A small training set gets the epochs that make so many steps:
+docs/reference/training-defaults.md, "Epochs of a small training set"."""
 MOST_EPOCHS = 200
 """The largest number of epochs that `LEAST_STEPS` leads to: each epoch costs a validation too."""
 
@@ -61,7 +61,7 @@ class TrainConfig:
     marq, the recipe of that name. bioq: Conboy & Konka 2024. danq: Quang & Xie 2016."""
     start: Start | None = None
     """First weights of convolutions, LSTMs and dense layers: pytorch, or keras (Keras 0.2, in which
-    DanQ was trained: docs/how-to/training.md)."""
+    DanQ was trained: docs/reference/training-defaults.md)."""
     optimizer: Optimizer | None = None
     """rmsprop (smoothing 0.9), rmsprop-keras (that of Keras 0.2, whose steps become smaller with
     small gradients), adam or adamw."""

@@ -84,7 +84,7 @@ def _leave_a_core() -> None:
 
     PyTorch's threads wait for one another: if they use every core, each check of a connection stops
     them all, and one visitor of a small model waits 59 ms instead of 9
-    (docs/explanation/performance.md, Serving).
+    (docs/log/performance.md, Serving).
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(torch.get_num_threads() - 1, 1))

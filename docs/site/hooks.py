@@ -59,11 +59,19 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
             path = "docs/index.md"
         if not path.startswith("docs/") and path not in OUTSIDE:
             return text
+        if text == posixpath.basename(path):
+            text = _title(path) or text
         to = posixpath.relpath(path.removeprefix("docs/"), posixpath.dirname(name) or ".")
         return f"[{text}]({to}{mark}{anchor})"
 
     parts = _CODE.split(markdown)
     return "".join(part if _CODE.fullmatch(part) else _LINK.sub(linked, part) for part in parts)
+
+
+def _title(path: str) -> str:
+    """Return the title of a page of the repository; a link that is only a file's name shows it."""
+    heading = re.search(r"^# (.*)$", (ROOT / path).read_text("utf-8"), re.M)
+    return heading[1] if heading else ""
 
 
 def _names(nav: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bioq.cli import _make_app
 from bioq.cli.help_text import entries_by_group, plain
 
 FOLDER = "reference/commands"
+_SET = {"False": "off", "True": "on"}
 _MARKS = re.compile(r"[`*_\[\]|#~]")
 
 
@@ -102,9 +103,9 @@ def _row(entry: HelpEntry) -> str:
     names = entry.display_labels if entry.positional_label else entry.all_options
     name = " ".join(f'<code id="{one}">{_code(one)}</code>' for one in names)
     value = " ".join(f"<code>{_code(one)}</code>" for one in entry.choices or ()) or _code(
-        entry.metavar or ""
+        entry.metavar or entry.positional_label or "flag"
     )
-    default = "required" if entry.required else _text(entry.default or "")
+    default = "required" if entry.required else _text(_SET.get(entry.default, entry.default or ""))
     return f"| {name} | {value} | {default} | {_text(entry.description)} |"
 
 

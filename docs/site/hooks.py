@@ -1,4 +1,4 @@
-"""What MkDocs calls when it builds the site: pages from the code, pages from outside docs/, links."""
+"""What MkDocs calls when it builds the site: made pages, pages from outside docs/, links."""
 
 import posixpath
 import re

@@ -162,8 +162,16 @@ class Dataset(Mapping[str, Split]):
 def open_dataset(path: str | Path) -> Dataset:
     """Open a data set folder, and check its sizes, its shapes and the checksum of its metadata.
 
-    Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
-    `bioq.dataset.checksums` compares the files with their checksums.
+    `bioq.dataset.verify` compares the files with their checksums.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The data set, its arrays opened by memory map.
+
+    Raises:
+        BioqError: If it is not a data set, has a newer format, or a file is missing or truncated.
     """
     path = path_to("path", path)
     meta = read_metadata(path)

@@ -158,15 +158,17 @@ def test_links_lead_to_an_anchor_of_a_page(site: Path, pages: dict[str, Elements
 
 def test_the_site_has_the_lists_tables_and_code_that_github_shows(site: Path) -> None:
     """Two readers of Markdown differ in lists that follow a line, and in what is indented."""
-    tags = {"table": "table_open", "tr": "tr_open", "pre": "fence", "li": "list_item_open"}
+    tags = {"table": ["table_open"], "tr": ["tr_open"], "li": ["list_item_open"],
+            "pre": ["fence", "code_block"]}  # fmt: skip
     for page in [*DOCS.rglob("*.md"), *(ROOT / f"{name}.md" for name in ("SECURITY", "CHANGELOG"))]:
         made = site / page.relative_to(DOCS if DOCS in page.parents else ROOT)
         html = made.with_suffix(".html").read_text("utf-8")
         article = html[html.index("<article") : html.index("</article>")]
         tokens = [one.type for one in MarkdownIt("commonmark").enable("table").parse(
             page.read_text("utf-8"))]  # fmt: skip
-        for tag, kind in tags.items():
-            assert len(re.findall(rf"<{tag}[\s>]", article)) == tokens.count(kind), (page, tag)
+        for tag, kinds in tags.items():
+            expected = sum(tokens.count(kind) for kind in kinds)
+            assert len(re.findall(rf"<{tag}[\s>]", article)) == expected, (page, tag)
 
 
 def test_the_search_index_has_commands_pages_and_functions(site: Path) -> None:

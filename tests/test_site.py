@@ -90,7 +90,7 @@ def test_every_command_has_a_page_with_its_options(site: Path) -> None:
     listed = text_of(site / "reference/commands/index.html")
     for command in COMMANDS:
         page = site / f"reference/commands/{command.replace(' ', '-')}.html"
-        assert f"<h1 id=\"bioq-{command.replace(' ', '-')}\">" in page.read_text("utf-8")
+        assert f'<h1 id="bioq-{command.replace(" ", "-")}">' in page.read_text("utf-8")
         assert f"bioq {command}" in listed
     train = (site / "reference/commands/train.html").read_text("utf-8")
     rows = re.findall(r"<tr>\s*(.*?)\s*</tr>", train, re.S)

@@ -41,7 +41,7 @@ class MarkdownHelp:
         self.blocks.append(f"```\n{plain(usage).strip().removeprefix('Usage: ')}\n```")
 
     def render_description(self, console: Console, options: Any, description: Any) -> None:
-        """Add the paragraphs; what is indented is typed as it is."""
+        """Add the paragraphs; examples are indented."""
         for paragraph in plain(description).rstrip().split("\n\n"):
             if paragraph.startswith(" "):
                 lines = "\n".join(line.strip() for line in paragraph.splitlines())

@@ -83,7 +83,7 @@ def evaluate(
         force: Replace an earlier evaluation of the same split.
 
     Returns:
-        The scores: `per_target`, a data frame with one row per target, and `summary`, as in
+        The scores as `per_target`, a data frame with one row per target, and `summary`, as in
         `summary.json`.
 
     Raises:

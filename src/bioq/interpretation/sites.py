@@ -75,7 +75,7 @@ def find_sites(
         target: Name of the target, which the sites have.
 
     Returns:
-        The sites, with positions in this sequence: 0-based, half-open.
+        The sites, with positions in this sequence (0-based, half-open).
 
     Raises:
         UsageError: For arrays that are not alike, or if tangermeme or memelite is not installed.

@@ -76,7 +76,11 @@ def build_model(
 def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":
     """Build the network that a model's `architecture` describes, with random weights.
 
-    Raises UsageError where a key is missing or unknown.
+    Args:
+        architecture: The attribute of a model of `build_model`, also from JSON.
+
+    Raises:
+        UsageError: Where a key is missing or unknown.
     """
     of_type("architecture", architecture, Mapping, "a mapping, the architecture of a model")
     expected = {"name", "targets", "window_bp", "sizes"}

@@ -127,7 +127,7 @@ def load(
         weights: `"best"` (by validation) or `"last"`, which has no calibration and which an
             ensemble does not have.
         calibrated: Use the run's calibration. It is not used if it was fitted to other weights,
-            which a note on stderr reports; the members of an ensemble always keep theirs.
+            which a note on stderr reports; the members of an ensemble keep their calibrations.
         trust: Execute the network of the run if it is a Python file of its author
             (docs/how-to/own-network.md). Needed once for each file, unless you trained the run.
 

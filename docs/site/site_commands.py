@@ -24,12 +24,13 @@ class MarkdownHelp:
     def __init__(self, command: str):
         self._command = command
         self.blocks: list[str] = []
-        self.commands: list[HelpEntry] = []
+        self.commands: dict[str, list[HelpEntry]] = {}
 
     def __call__(self, console: Console, options: Any, panel: HelpPanel) -> None:
         """Add the options of a panel, a table for each group; keep the commands of a parent."""
         if panel.format == "command":
-            self.commands += [entry for entry in panel.entries if entry.names[0][0] != "-"]
+            commands = [entry for entry in panel.entries if entry.names[0][0] != "-"]
+            self.commands |= {str(panel.title): commands} if commands else {}
             return
         for group, entries in entries_by_group(panel, self._command):
             rows = [_row(entry) for entry in entries]
@@ -53,19 +54,27 @@ class MarkdownHelp:
 def command_pages(docs: Path) -> Iterator[tuple[str, str]]:
     """Yield (page below docs/, its Markdown) of the list of commands, then of every command."""
     top = _help_of([])
-    names = [[entry.names[0]] for entry in top.commands]
-    parents = {name: found for (name,) in names if (found := _help_of([name])).commands}
-    rows = ["| command | |", "| --- | --- |"]
-    pages = []
-    for entry in top.commands:
-        (name, *_) = entry.names
-        parent = parents.get(name)
-        for part in parent.commands if parent else [entry]:
-            words = [name, part.names[0]] if parent else [name]
-            rows.append(f"| [bioq {' '.join(words)}]({_file(words)}) | {_text(part.description)} |")
+    parts, pages = ["# Commands", *top.blocks], []
+    for title, entries in top.commands.items():
+        rows = ["| command | |", "| --- | --- |"]
+        for words, line in _commands(entries):
+            name = " ".join(["bioq", *words])
+            rows.append(f"| [{name}]({_file(words)}) | {_text(line)} |")
             pages.append((f"{FOLDER}/{_file(words)}", _page(words, docs)))
-    yield f"{FOLDER}/index.md", "\n\n".join(["# Commands", *top.blocks, "\n".join(rows)])
+        parts += [f"## {title}", "\n".join(rows)]
+    yield f"{FOLDER}/index.md", "\n\n".join(parts)
     yield from pages
+
+
+def _commands(entries: list[HelpEntry]) -> Iterator[tuple[list[str], Any]]:
+    """Yield (words, line) of each command; of `data` and `rank`, of each command below."""
+    for entry in entries:
+        name = entry.names[0]
+        below = [part for parts in _help_of([name]).commands.values() for part in parts]
+        if not below:
+            yield [name], entry.description
+        for part in below:
+            yield [name, part.names[0]], part.description
 
 
 def _help_of(words: list[str]) -> MarkdownHelp:

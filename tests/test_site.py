@@ -28,22 +28,15 @@ COMMANDS = [
 ]
 
 
-def build(folder: Path, docs: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Build the site into a folder, of the pages in `docs` if they are not those of BioQ."""
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    if docs is not None:
-        environment["BIOQ_DOCS"] = str(docs)
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
-        cwd=ROOT, capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site; --strict ends with an error at a warning, such as a link to nowhere."""
     folder = tmp_path_factory.mktemp("site")
-    done = build(folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stderr
     return folder

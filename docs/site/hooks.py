@@ -70,8 +70,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 def _title(path: str) -> str:
     """Return the title of a page of the repository; a link that is only a file's name shows it."""
-    heading = re.search(r"^# (.*)$", (ROOT / path).read_text("utf-8"), re.M)
-    return heading[1] if heading else ""
+    page = ROOT / path
+    heading = re.search(r"^# (.*)$", page.read_text("utf-8"), re.M) if page.is_file() else None
+    return heading[1] if heading else ""  # MkDocs reports a page that is not there
 
 
 def _names(nav: Any) -> Iterator[str]:

@@ -45,7 +45,7 @@ check: $(INSTALLED_DEV)
 	@$(BIN)/lint-imports --no-logo
 
 docs: $(INSTALLED_DOCS)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo $(CURDIR)/site/index.html
 
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.

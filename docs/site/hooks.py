@@ -1,5 +1,6 @@
 """What MkDocs calls when it builds the site: made pages, pages from outside docs/, links."""
 
+import fnmatch
 import posixpath
 import re
 from collections.abc import Iterator
@@ -32,8 +33,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     docs = Path(config.docs_dir)
     files = [path for kind in ("*.md", "*.ipynb") for path in docs.rglob(kind)]
     pages = [*made_pages(), *sorted(path.relative_to(docs).as_posix() for path in files)]
-    listed = set(_names(config.nav))
-    config.nav = _expanded(config.nav, [page for page in pages if page not in listed])
+    patterns = [one for one in _names(config.nav) if posixpath.basename(one) != "*"]
+    named = {page for pattern in patterns for page in fnmatch.filter(pages, pattern)}
+    config.nav = _expanded(config.nav, pages, [page for page in pages if page not in named])
     return config
 
 
@@ -83,17 +85,20 @@ def _names(nav: Any) -> Iterator[str]:
             yield from _names(part)
 
 
-def _expanded(nav: list[Any], pages: list[str]) -> list[Any]:
-    """Return the navigation with the pages of each pattern; a section without pages is left out."""
+def _expanded(nav: list[Any], pages: list[str], others: list[str]) -> list[Any]:
+    """Return the navigation with the pages of each pattern, of `FOLDER/*` the others of the folder;
+    a section without pages is left out."""
     result: list[Any] = []
     for part in nav:
         if isinstance(part, dict):
             ((title, inside),) = part.items()
-            below = inside if isinstance(inside, str) else _expanded(inside, pages)
+            below = inside if isinstance(inside, str) else _expanded(inside, pages, others)
             result += [{title: below}] if below else []
-        elif part.endswith("*"):
+        elif posixpath.basename(part) == "*":
             folder = posixpath.dirname(part)
-            result += [page for page in pages if posixpath.dirname(page) == folder]
+            result += [page for page in others if posixpath.dirname(page) == folder]
+        elif "*" in part:
+            result += fnmatch.filter(pages, part)
         else:
             result.append(part)
     return result

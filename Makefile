@@ -1,6 +1,7 @@
 # make demo   simulate data, train, evaluate, draw the report: in bioq-demo/
 # make test   every test                  make check   format, lint, types, import contract
 # make test-faults   kill -9, full disks, damaged files, ...: minutes, with a summary
+# make docs   the documentation as a site: in site/, for a browser
 # make bench  BioQ beside other tools, up to 20 minutes on two cores
 # make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
@@ -13,6 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALL := python -m pip --disable-pip-version-check install --quiet
 PIP := $(BIN)/$(INSTALL) -c constraints.txt
 PEERS := benchmarks/.venv
@@ -20,7 +22,7 @@ PROGRAMS := chromium bcftools wrk
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test test-faults check bench bench-gpu install programs clean
+.PHONY: demo test test-faults check docs bench bench-gpu install programs clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
@@ -41,6 +43,10 @@ check: $(INSTALLED_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+docs: $(INSTALLED_DOCS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo $(CURDIR)/site/index.html
 
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
 # What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.
@@ -65,7 +71,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing what the tests need (once)" >&2
-	@$(PIP) -e '.[dev,tensorboard]'
+	@$(PIP) -e '.[dev,docs,tensorboard]'
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	@echo "Installing what the site needs (once)" >&2
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 programs:
@@ -90,6 +101,6 @@ $(PEERS)/.installed: pyproject.toml benchmarks/peers.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist bioq-demo bench-results .pytest_cache .mypy_cache \
+	rm -rf $(VENV) $(PEERS) build dist site bioq-demo bench-results .pytest_cache .mypy_cache \
 		.ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

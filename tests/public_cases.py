@@ -37,7 +37,6 @@ ELSEWHERE = {
     "bioq.dna.require_packed": "is a check itself: unpack and unpack_labels call it",
     "bioq.dna.shuffle.dinucleotide_shuffles": "takes a generator, which it changes: "
     "test_shuffle.py",
-    "bioq.forward.numbers_below": "is a check itself: targets of mutate_window",
     "bioq.forward.numerics": "takes a torch.device: test_forward.py",
     "bioq.forward.require_logits": "is a check itself: test_forward.py",
     "bioq.forward.require_precision": "is a check itself: precision of predict",

@@ -1,9 +1,10 @@
 """BioQ predicts chromatin targets, such as binding and open chromatin, from DNA sequence.
 
->>> import bioq
->>> data = bioq.open_dataset("yeast")                                     # doctest: +SKIP
->>> bioq.train(data, "run", model="bioq", config=bioq.TrainConfig())      # doctest: +SKIP
->>> bioq.evaluate("run", data, split="test")                              # doctest: +SKIP
+Examples:
+    >>> import bioq
+    >>> data = bioq.open_dataset("yeast")                                     # doctest: +SKIP
+    >>> bioq.train(data, "run", model="bioq", config=bioq.TrainConfig())      # doctest: +SKIP
+    >>> bioq.evaluate("run", data, split="test")                              # doctest: +SKIP
 """
 
 from importlib import import_module

@@ -21,7 +21,7 @@ from bioq.dataset.batches import Batches
 from bioq.dna.tensors import one_hot, reverse_complement, reverse_complement_codes
 from bioq.errors import BioqError, UsageError
 from bioq.fast import Engine, prepare, prepare_edits
-from bioq.inputs.python_windows import Windows, as_windows
+from bioq.inputs.python_windows import Windows, as_windows, numbers_below
 from bioq.models.device import device_of, dtype_of, on_device
 from bioq.models.eval_mode import eval_mode
 from bioq.options import found, of_type, one_of, whole_number
@@ -56,18 +56,28 @@ def predict(
     device: str | torch.device | None = None,
     precision: Precision = "32",
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(n, targets)` of DNA: windows, or sequences as text.
+    """Return the probabilities of DNA: of windows, or of sequences as text.
 
-    `model` is a model of `bioq.load`, whose probabilities are calibrated if its run is, the path of
-    a run, or any module from windows to logits. `windows` is a sequence of the model's length or a
-    list of them, with the letters of a FASTA (any case; N and the other IUPAC letters are unknown);
-    or an array or tensor `(n, 4, length)` of any number type, in the order A, C, G, T: one-hot, or
-    shares of the four bases from 0 to 1. With strands="both" the probabilities of a window and of
-    its reverse complement are averaged, as DeepSEA does. `device` computes; by default the model's.
-    Afterwards, and after an error, the model is unchanged, on its device: to predict often on a
-    card, move it there once.
-    Raises BioqError, before anything is computed, for windows of another shape, type or length, and
-    for values that are not from 0 to 1, such as NaN.
+    Args:
+        model: A model of `bioq.load`, whose probabilities are calibrated if its run is, the path of
+            a run, or any module from windows to logits. It is not changed and stays on its device,
+            also after an error: to predict often on a card, move it there once.
+        windows: A sequence of the model's length or a list of them, with the letters of a FASTA
+            (any case; N and the other IUPAC letters are unknown); or an array or tensor
+            `(n, 4, length)` of any number type, in the order A, C, G, T: one-hot, or shares of the
+            bases from 0 to 1.
+        strands: `"both"` averages the probabilities of a window and of its reverse complement, as
+            DeepSEA does.
+        batch_size: Windows per forward pass.
+        device: Where to compute; by default the device of the model.
+        precision: Number format of the forward pass.
+
+    Returns:
+        Probabilities float32 `(n, targets)`.
+
+    Raises:
+        BioqError: Before anything is computed, for windows of another shape, type or length, and
+            for values that are not from 0 to 1, such as NaN.
     """
     if isinstance(windows, nn.Module):
         raise BioqError("windows are a model; write bioq.predict(model, windows)")
@@ -215,22 +225,6 @@ def _checked_edits(
             "each number in of, as long as the codes"
         )
     return codes, edited, of
-
-
-def numbers_below(name: str, numbers: object, count: int) -> npt.NDArray[np.int64]:
-    """Return an argument that is a list or an array `(n,)` of whole numbers from 0 to `count - 1`.
-
-    Raises UsageError for anything else, negative numbers included.
-    """
-    array = dna.as_array(numbers)
-    if not array.size and array.ndim == 1:
-        return np.empty(0, dtype=np.int64)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise UsageError(f"{name} {found(numbers)}; expected a list of whole numbers")
-    wrong = (array < 0) | (array >= count)
-    if wrong.any():
-        raise UsageError(f"{name} {array[wrong][0]}; expected 0 to {count - 1}")
-    return array.astype(np.int64)
 
 
 @contextlib.contextmanager

@@ -65,10 +65,13 @@ class Motif:
         return Motif(self.name, self.matrix_id, self.probabilities[::-1, ::-1].copy())
 
     def information_bits(self) -> Floats:
-        """Return the information of every position in bits, 0 to 2: `(length,)`.
+        """Return the information of every position.
 
-        2 minus the entropy; background uniform, no small-sample correction
-        (Schneider & Stephens 1990).
+        2 minus the entropy; background uniform, no small-sample correction (Schneider & Stephens
+        1990).
+
+        Returns:
+            Bits `(length,)`, 0 to 2.
         """
         positive = np.where(self.probabilities > 0, self.probabilities, 1.0)
         bits: Floats = 2 + (positive * np.log2(positive)).sum(axis=1)
@@ -86,7 +89,13 @@ def jaspar_motifs(
     The releases are part of pyjaspar; nothing is downloaded. A probability is the count divided by
     the column's sum, without pseudocounts, as in the MEME files of JASPAR.
 
-    Raises UsageError for an unknown release, collection or taxonomic group.
+    Args:
+        release: Such as `JASPAR2024`.
+        collection: Collection of the release.
+        tax_group: Taxonomic group, such as `vertebrates`.
+
+    Raises:
+        UsageError: For an unknown release, collection or taxonomic group.
     """
     from pyjaspar import jaspar_releases, jaspardb
 
@@ -146,9 +155,13 @@ def collection_for(build: str) -> str:
 def motifs_from(source: str) -> list[Motif]:
     """Return the motifs of a JASPAR release or of a MEME file, given as text.
 
-    A release may be followed by a taxonomic group: `JASPAR2024`, `JASPAR2024:fungi`.
+    Args:
+        source: Path of a file, or a release, which may be followed by a taxonomic group:
+            `JASPAR2024`, `JASPAR2024:fungi`.
 
-    Raises UsageError if the text is neither, and BioqError if the file cannot be read.
+    Raises:
+        UsageError: If the text is neither.
+        BioqError: If the file cannot be read.
     """
     if os.path.exists(text("source", source)):
         return read_meme(source)
@@ -162,9 +175,16 @@ def motifs_from(source: str) -> list[Motif]:
 
 
 def read_meme(path: str | Path) -> list[Motif]:
-    """Read the motifs of a file in MEME's text format, minimal or full, in file order.
+    """Read the motifs of a file in MEME's text format, minimal or full.
 
-    Raises BioqError if the file is not in this format, not of DNA, or has no motif.
+    Args:
+        path: The file.
+
+    Returns:
+        The motifs in file order; their `probabilities` are `(length, 4)`.
+
+    Raises:
+        BioqError: If the file is not in this format, not of DNA, or has no motif.
     """
     # Bio.motifs would round the probabilities to counts of `nsites`.
     path = path_to("path", path)
@@ -239,9 +259,15 @@ def _listed(rows: Iterator[tuple[str]]) -> str:
 
 
 def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:
-    """Write motifs in MEME's minimal text format, with the number of sites of each.
+    """Write motifs in MEME's minimal text format.
 
-    Raises UsageError if these are not equally many.
+    Args:
+        path: File to write.
+        motifs: The motifs.
+        sites: Number of sites of each motif.
+
+    Raises:
+        UsageError: If these are not equally many.
     """
     path = path_to("path", path)
     for name, items in {"motifs": motifs, "sites": sites}.items():

@@ -6,7 +6,7 @@ command, and the packages that define options do not depend on the command line'
 
 import textwrap
 from ast import literal_eval
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,6 +45,16 @@ def option_group(entry: HelpEntry, command: str) -> str:
     return INPUT if is_path or not name else COMPUTE
 
 
+def entries_by_group(panel: HelpPanel, command: str) -> Iterator[tuple[str, list[HelpEntry]]]:
+    """Yield (group, its options with their texts and defaults) of a command's panel."""
+    defaults = _defaults(command)
+    entries = [_shown(entry, defaults) for entry in panel.entries]
+    for group in GROUPS:
+        chosen = [entry for entry in entries if option_group(entry, command) == group]
+        if chosen:
+            yield group, chosen
+
+
 class HelpFormatter:
     """Prints the panels of one command's help; cyclopts calls its methods."""
 
@@ -57,12 +67,8 @@ class HelpFormatter:
         if panel.format == "command":
             self._default(console, options, panel)
             return
-        defaults = _defaults(self._command)
-        entries = [_shown(entry, defaults) for entry in panel.entries]
-        for group in GROUPS:
-            chosen = [entry for entry in entries if option_group(entry, self._command) == group]
-            if chosen:
-                self._default(console, options, panel.copy(title=group, entries=chosen))
+        for group, entries in entries_by_group(panel, self._command):
+            self._default(console, options, panel.copy(title=group, entries=entries))
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
         """Print the line that shows how the command is typed."""
@@ -72,7 +78,7 @@ class HelpFormatter:
         self, console: Console, options: ConsoleOptions, description: Any
     ) -> None:
         """Print the description: paragraphs filled to the width, indented examples unbroken."""
-        for paragraph in _plain(description).rstrip().split("\n\n"):
+        for paragraph in plain(description).rstrip().split("\n\n"):
             if paragraph.startswith(" "):
                 print(textwrap.indent(textwrap.dedent(paragraph), "    "), file=console.file)
             else:
@@ -91,7 +97,7 @@ def _defaults(command: str) -> Mapping[str, str]:
 
 def _shown(entry: HelpEntry, defaults: Mapping[str, str]) -> HelpEntry:
     """Return an entry whose text has no line breaks of the source, and no default that is empty."""
-    description = InlineText(Text(" ".join(_plain(entry.description).split())))
+    description = InlineText(Text(" ".join(plain(entry.description).split())))
     default = entry.default
     if default is not None and default.startswith("("):  # a tuple: its values as they are typed
         default = " ".join(map(str, literal_eval(default))) or None
@@ -99,7 +105,7 @@ def _shown(entry: HelpEntry, defaults: Mapping[str, str]) -> HelpEntry:
     return entry.copy(description=description, default=default)
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """Return the text of an InlineText that was made from plain text."""
     if isinstance(text, InlineText) and isinstance(text.primary_renderable, Text):
         return text.primary_renderable.plain

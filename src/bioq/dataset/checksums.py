@@ -16,9 +16,16 @@ from bioq.progress import progress
 
 
 def verify(path: str | Path) -> Dataset:
-    """Compare every file of a data set with its checksum; return the open data set if all agree.
+    """Compare every file of a data set with its checksum.
 
-    Raises BioqError that names every damaged file.
+    Args:
+        path: Folder of the data set.
+
+    Returns:
+        The open data set, if all files agree.
+
+    Raises:
+        BioqError: With the name of every damaged file.
     """
     path = path_to("path", path)
     meta = read_metadata(path)
@@ -34,10 +41,17 @@ def verify(path: str | Path) -> Dataset:
 
 def require_undamaged(data: Dataset, splits: Iterable[str]) -> None:
     """Raise BioqError, as `verify` does, if the target table or a file of one of the splits is
-    damaged. Splits that the data set does not have are left out.
+    damaged.
 
     Every command that computes from a data set calls it once, before its work: reading a file for
     its checksum takes about a second per gigabyte.
+
+    Args:
+        data: The data set.
+        splits: Names of splits; those that the data set does not have are left out.
+
+    Raises:
+        BioqError: With the names of the damaged files.
     """
     used = [folder for name in splits if name in data for folder in data[name].folders]
     folders = tuple(f"{folder}/" for folder in used)

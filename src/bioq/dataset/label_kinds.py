@@ -80,7 +80,12 @@ class LabelKinds:
 
 
 def label_kinds(data: Dataset, split: str) -> LabelKinds:
-    """Return which targets of a split have no positive, and which no negative window."""
+    """Return which targets of a split have no positive, and which no negative window.
+
+    Args:
+        data: The data set.
+        split: Name of the split, such as `"train"`.
+    """
     chosen = data[split]
     positives, names = chosen.positives(), data.targets[NAME].to_numpy()
     return LabelKinds(

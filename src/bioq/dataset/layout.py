@@ -128,9 +128,16 @@ class Metadata(TypedDict):
 
 
 def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
-    """Pack 0/1 labels `(n, targets)` to bits `(n, ceil(targets / 8))`.
+    """Pack labels to bits.
 
-    Raises BioqError for another shape, and for a label that is not 0 or 1.
+    Args:
+        labels: 0 and 1, of any number type, `(n, targets)`.
+
+    Returns:
+        uint8 `(n, ceil(targets / 8))`.
+
+    Raises:
+        BioqError: For another shape, and for a label that is not 0 or 1.
     """
     array = dna.as_array(labels)
     if array.ndim != 2 or array.dtype.kind not in "biuf":
@@ -142,9 +149,17 @@ def pack_labels(labels: npt.NDArray[Any]) -> dna.Bytes:
 
 
 def unpack_labels(packed: dna.Bytes, targets: int) -> dna.Bytes:
-    """Return uint8 0/1 labels `(n, targets)` of a result of `pack_labels`.
+    """Return the labels of a result of `pack_labels`.
 
-    Raises BioqError for an array that is not a result of `pack_labels` for so many targets.
+    Args:
+        packed: uint8 `(n, ceil(targets / 8))`.
+        targets: Number of targets.
+
+    Returns:
+        0 and 1, uint8 `(n, targets)`.
+
+    Raises:
+        BioqError: For an array that is not a result of `pack_labels` for this number of targets.
     """
     targets = whole_number("targets", targets, least=0)
     dna.require_packed("packed", packed, -(-targets // 8))

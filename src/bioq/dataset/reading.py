@@ -73,10 +73,15 @@ class Dataset(Mapping[str, Split]):
         self._splits = self._views({name: [name] for name in stored})
 
     def fold(self, number: int) -> Dataset:
-        """Return this data set with the splits of a fold: `test` is the fold `number`, from 1,
-        `valid` the next fold (after the last the first), `train` all others. Nothing is copied.
+        """Return this data set with the splits of a fold. Nothing is copied.
 
-        Raises BioqError if the data set has no folds, UsageError for a number that is no fold.
+        Args:
+            number: Number of the fold, from 1: it is `test`, the next fold (after the last the
+                first) is `valid`, all others are `train`.
+
+        Raises:
+            BioqError: If the data set has no folds.
+            UsageError: For a number that is no fold.
         """
         if not self.folds:
             raise BioqError(
@@ -106,10 +111,14 @@ class Dataset(Mapping[str, Split]):
         }
 
     def chosen_by(self, fold: str | None) -> Dataset:
-        """Return this data set with the splits of the fold that `--fold` names, such as `2/5`;
-        None: of the fold that is chosen already, or of a data set with splits.
+        """Return this data set with the splits of the fold that `--fold` names.
 
-        Raises BioqError if the data set has no such fold, or has folds and none is chosen.
+        Args:
+            fold: Such as `2/5`; None for the fold that is chosen already, or for a data set with
+                splits.
+
+        Raises:
+            BioqError: If the data set has no such fold, or has folds and none is chosen.
         """
         if fold is None:
             if self.folds and self.chosen is None:
@@ -162,8 +171,16 @@ class Dataset(Mapping[str, Split]):
 def open_dataset(path: str | Path) -> Dataset:
     """Open a data set folder, and check its sizes, its shapes and the checksum of its metadata.
 
-    Raises BioqError if it is not a data set, has a newer format, or a file is missing or truncated.
-    `bioq.dataset.checksums` compares the files with their checksums.
+    `bioq.dataset.verify` compares the files with their checksums.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The data set, its arrays opened by memory map.
+
+    Raises:
+        BioqError: If it is not a data set, has a newer format, or a file is missing or truncated.
     """
     path = path_to("path", path)
     meta = read_metadata(path)

@@ -67,8 +67,18 @@ class Split:
         return self._windows
 
     def read(self, rows: Rows) -> Batch:
-        """Return the windows and labels of `rows`, in this order: numbers from 0, negative ones
-        from the end, or a slice. Raises BioqError for other rows."""
+        """Return windows and labels, decoded.
+
+        Args:
+            rows: Numbers of windows in any order, from 0, negative ones from the end; or a slice.
+
+        Returns:
+            `windows` uint8 `(n, 4, window_bp)`, one-hot, and `labels` uint8 `(n, targets)`, in the
+            order of `rows`.
+
+        Raises:
+            BioqError: For other rows.
+        """
         packed = self.read_packed(rows)
         codes = dna.unpack(packed.sequence, self.window_bp, packed.mask)
         return Batch(dna.one_hot(codes), unpack_labels(packed.labels, self.targets))
@@ -97,9 +107,13 @@ class Split:
         return _joined([stored.labels() for stored in self._stored])
 
     def bin_starts(self) -> npt.NDArray[np.int32]:
-        """Return the contig number and the start of the bin of every window: `(windows, 2)`.
+        """Return the contig and the start of the bin of every window.
 
-        Raises BioqError if the data set has no coordinates.
+        Returns:
+            int32 `(windows, 2)`, the number of the contig and the first base of the bin, 0-based.
+
+        Raises:
+            BioqError: If the data set has no coordinates.
         """
         bins = self._bins()
         if bins is None:
@@ -114,9 +128,13 @@ class Split:
         return _joined(parts) if len(parts) == len(self._stored) else None
 
     def bins(self) -> pd.DataFrame:
-        """Return the bin of every window as columns chrom, start, end (0-based, half-open).
+        """Return the bin of every window.
 
-        Raises BioqError if the data set has no coordinates.
+        Returns:
+            One row per window, with the columns chrom, start, end (0-based, half-open).
+
+        Raises:
+            BioqError: If the data set has no coordinates.
         """
         import pandas as pd
 

@@ -58,9 +58,12 @@ class SplitWriter:
         packed_labels: dna.Bytes,
         bins: npt.NDArray[np.integer[Any]] | None = None,
     ) -> None:
-        """Append windows: codes uint8 `(n, window_bp)` and packed labels (see `pack_labels`).
+        """Append windows.
 
-        If the description has contigs, `bins` is `(n, 2)`: contig number and start of the bin.
+        Args:
+            codes: Codes uint8 `(n, window_bp)`.
+            packed_labels: uint8 `(n, ceil(targets / 8))` (see `pack_labels`).
+            bins: Contig number and start of the bin `(n, 2)`, if the description has contigs.
         """
         if codes.shape[1:] != (self._description.window_bp,) or len(codes) != len(packed_labels):
             raise ValueError(
@@ -116,11 +119,19 @@ def new_dataset(
 ) -> Iterator[DatasetWriter]:
     """Write a data set folder; it appears only when the block ends without an error.
 
-    With `force` it replaces a data set folder that is there.
+    Args:
+        path: Folder to write.
+        description: What `dataset.json` records about the windows and their origin.
+        targets: The target table, one row per target.
+        force: Replace a data set folder that is there.
 
-    >>> with new_dataset(path, description, targets) as writer:      # doctest: +SKIP
-    ...     with writer.split("train") as split:
-    ...         split.append(codes, pack_labels(labels))
+    Yields:
+        The writer of the splits.
+
+    Examples:
+        >>> with new_dataset(path, description, targets) as writer:      # doctest: +SKIP
+        ...     with writer.split("train") as split:
+        ...         split.append(codes, pack_labels(labels))
     """
     with new_folder(Path(path), replaces=FOLDER_KIND if force else None) as folder:
         writer = DatasetWriter(folder, description, targets)

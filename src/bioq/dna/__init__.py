@@ -43,16 +43,33 @@ _GATHER = np.uint32(1 << 24 | 1 << 18 | 1 << 12 | 1 << 6)
 
 
 def encode(sequence: str | bytes) -> Bytes:
-    """Return the codes of a sequence: uint8 `(length,)`. Raises UsageError for another type."""
+    """Return the codes of a sequence.
+
+    Args:
+        sequence: Letters in either case; what is not A, C, G or T is an unknown base.
+
+    Returns:
+        uint8 `(length,)`, 0 to 3 for A, C, G, T, 4 for an unknown base.
+
+    Raises:
+        UsageError: For another type.
+    """
     of_type("sequence", sequence, (str, bytes), "text or bytes")
     letters = sequence.encode("ascii", "replace") if isinstance(sequence, str) else sequence
     return _CODE_OF_BYTE[np.frombuffer(letters, dtype=np.uint8)]
 
 
 def decode(codes: Bytes) -> str:
-    """Return the letters of codes `(length,)`, N for every unknown base.
+    """Return the letters of codes, N for every unknown base.
 
-    Raises BioqError for another shape or type, or a value above 4.
+    Args:
+        codes: `(length,)`, 0 to 4.
+
+    Returns:
+        Text of the same length, in upper case.
+
+    Raises:
+        BioqError: For another shape or type, or a value above 4.
     """
     return _BYTE_OF_CODE[checked_codes(codes, axes=1)].tobytes().decode("ascii")
 
@@ -97,9 +114,16 @@ def allows(letters: str, bases: str) -> bool:
 
 
 def reverse_complement(codes: Bytes) -> Bytes:
-    """Return the codes of the opposite strand, read 5' to 3'; works on `(..., length)`.
+    """Return the codes of the opposite strand, read 5' to 3'.
 
-    Raises BioqError for another type, or a value above 4.
+    Args:
+        codes: `(..., length)`, 0 to 4.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        BioqError: For another type, or a value above 4.
     """
     codes = checked_codes(codes)
     # 3 - code for a base, and UNKNOWN ^ 3 = 7, brought back to UNKNOWN.
@@ -108,9 +132,16 @@ def reverse_complement(codes: Bytes) -> Bytes:
 
 
 def one_hot(codes: Bytes) -> Bytes:
-    """Return uint8 one-hot `(..., 4, length)` of codes `(..., length)`.
+    """Return the one-hot form of codes; an unknown base has four zeros.
 
-    Raises BioqError for another type, or a value above 4.
+    Args:
+        codes: `(..., length)`, 0 to 4.
+
+    Returns:
+        uint8 `(..., 4, length)`, in the order A, C, G, T.
+
+    Raises:
+        BioqError: For another type, or a value above 4.
     """
     codes = checked_codes(codes)
     hot: Bytes = (codes[..., None, :] == _CODES[:, None]).view(np.uint8)
@@ -124,12 +155,18 @@ def packed_bytes(length: int) -> int:
 
 
 def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
-    """Pack codes `(n, length)` to two bits per base, with a mask of the unknown bases.
+    """Pack codes to two bits per base, with a mask of the unknown bases.
 
-    Returns (packed, mask): packed is uint8 `(n, ceil(length / 4))`, base i in bits 2(i mod 4) and
-    2(i mod 4) + 1 of byte i // 4, unknown bases and padding 0; mask is uint8
-    `(n, ceil(length / 8))`, bit i mod 8 of byte i // 8 set where base i is unknown.
-    Raises BioqError for another shape or type, or a value above 4.
+    Args:
+        codes: `(n, length)`, 0 to 4.
+
+    Returns:
+        The packed bases, uint8 `(n, ceil(length / 4))`, with base i in bits 2(i mod 4) and 2(i mod
+        4) + 1 of byte i // 4, unknown bases and padding 0; and the mask, uint8
+        `(n, ceil(length / 8))`, with bit i mod 8 of byte i // 8 set where base i is unknown.
+
+    Raises:
+        BioqError: For another shape or type, or a value above 4.
     """
     codes = checked_codes(codes, axes=2)
     rows, length = codes.shape
@@ -141,9 +178,18 @@ def pack(codes: Bytes) -> tuple[Bytes, Bytes]:
 
 
 def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
-    """Return the codes `(n, length)` of a result of `pack`; without a mask all bases are known.
+    """Return the codes of a result of `pack`.
 
-    Raises BioqError for arrays that are not a result of `pack` for this length.
+    Args:
+        packed: uint8 `(n, ceil(length / 4))`.
+        length: Bases per row.
+        mask: uint8 `(n, ceil(length / 8))`; without a mask all bases are known.
+
+    Returns:
+        uint8 `(n, length)`, 0 to 4.
+
+    Raises:
+        BioqError: For arrays that are not a result of `pack` for this length.
     """
     length = whole_number("length", length, least=0)
     rows = require_packed("packed", packed, packed_bytes(length))

@@ -9,7 +9,7 @@ from bioq.options import of_type, whole_number
 
 
 def dinucleotide_shuffles(codes: dna.Bytes, number: int, rng: np.random.Generator) -> dna.Bytes:
-    """Return shuffled copies of a sequence: uint8 `(number, length)` of codes `(length,)`.
+    """Return shuffled copies of a sequence, with its dinucleotides.
 
     Each copy has as many AA, AC, ... TT as the sequence, and its first and last base. All sequences
     with these properties are equally likely. An unknown base keeps its position; the bases between
@@ -20,8 +20,17 @@ def dinucleotide_shuffles(codes: dna.Bytes, number: int, rng: np.random.Generato
     random tree towards the last base; its other edges are in random order. Source: Altschul &
     Erickson 1985, with the tree drawn as by Kandel et al. 1996, by Wilson's walks (1996).
 
-    Raises BioqError for codes of another type or shape, and UsageError for a number below 0 and
-    for another generator.
+    Args:
+        codes: The sequence: `(length,)`, 0 to 4.
+        number: Number of copies.
+        rng: Generator of the random numbers, such as `numpy.random.default_rng(0)`.
+
+    Returns:
+        uint8 `(number, length)`.
+
+    Raises:
+        BioqError: For codes of another type or shape.
+        UsageError: For a number below 0 and for another generator.
     """
     codes = dna.checked_codes(codes, axes=1)
     number = whole_number("number", number, least=0)

@@ -45,11 +45,23 @@ def calibrate(
     `predict` and every other function that returns probabilities then returns calibrated
     probabilities, as long as the run has the same weights. The calibration of an ensemble is fitted
     to the mean of its members' probabilities, each calibrated if the member is, and is applied to
-    this mean, as long as no member changes. If no map gains anything (see
-    `calibration_choice`), there is no file afterwards. Raises BioqError if the run has a
-    calibration already, unless `force` replaces or removes it; if the run and the data set do not
-    fit together; if the split is missing, has no target with both positive and negative windows, or
-    covers too little of the genome.
+    this mean, as long as no member changes.
+
+    Args:
+        run: The run: a folder, a name or an address.
+        data: The data set, open or its folder.
+        device: Where to compute; by default the first CUDA card, else the CPU.
+        batch_size: Windows per forward pass.
+        force: Replace or remove a calibration that the run has.
+
+    Returns:
+        The calibration that was written, None if no map gains anything (then there is no file
+        afterwards), and the maps that were compared.
+
+    Raises:
+        BioqError: If the run has a calibration already, without `force`; if the run and the data
+            set do not fit together; if the split is missing, has no target with both positive and
+            negative windows, or covers too little of the genome.
     """
     run, there = resolve_run(run), choose_device(device)
     require_own(run, f"copy the run and calibrate the copy: 'cp -r {quote(str(run))} COPY'")

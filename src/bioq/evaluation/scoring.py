@@ -71,14 +71,25 @@ def evaluate(
 ) -> Evaluation:
     """Score the run's best model on one split, and write `RUN/evaluation/`.
 
-    The evaluation of another split than test is written into `RUN/evaluation-SPLIT/`; an earlier
-    evaluation of the same split is replaced only with `force`. With `out`, `OUT/evaluation/` is
-    written instead.
+    Args:
+        run: The run: a folder, a name or an address.
+        data: The data set, open or its folder.
+        out: Write `OUT/evaluation/` instead.
+        split: Split to score. Another split than test is written into `RUN/evaluation-SPLIT/`.
+        strands: `"both"` averages the probabilities of the two strands.
+        device: Where to compute; by default the first CUDA card, else the CPU.
+        batch_size: Windows per forward pass.
+        precision: Number format of the forward pass.
+        force: Replace an earlier evaluation of the same split.
 
-    With strands="both" the probabilities of the two strands are averaged. The default device is the
-    first CUDA card, else the CPU. Raises BioqError if the run and the data set have other targets
-    or another window length, or the split is missing or empty; UsageError for options that are
-    wrong.
+    Returns:
+        The scores as `per_target`, a data frame with one row per target, and `summary`, as in
+        `summary.json`.
+
+    Raises:
+        BioqError: If the run and the data set have other targets or another window length, or the
+            split is missing or empty.
+        UsageError: For options that are wrong.
     """
     options = EvaluateOptions(split, strands, device, batch_size, precision)
     return evaluate_run(resolve_run(run), data, out, options, force=force)

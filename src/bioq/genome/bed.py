@@ -92,15 +92,23 @@ class Bed:
 def read_bed(path: str | Path, *, summits: bool = False, blocks: bool = False) -> Bed:
     """Read the intervals of a BED file.
 
-    `summits` reads the tenth column of a file that is narrowPeak, and `blocks` the blocks of a file
-    that is BED12 or gappedPeak: see `bed_forms`. Other columns after the third are not read, so
-    their content does not matter. If all summits are inside their peak as positions on the contig
-    and half are not if they are counted from start, the file has positions; they are converted.
-
     `track`, `browser`, `#` and blank lines are skipped, and a first line of column names. Columns
-    are separated as `bed_lines.columns_of` describes. Quotes are ordinary characters.
-    Raises BioqError, with the line, as `bed_lines.parse_interval`, for a summit that is not a whole
-    number, for damaged blocks and for two lines in one: see `JoinedLines`.
+    are separated as `bed_lines.columns_of` describes. Quotes are ordinary characters. Columns after
+    the third are not read, except as below, so their content does not matter.
+
+    Args:
+        path: The file, plain, gzip or bgzip.
+        summits: Read the tenth column of a file that is narrowPeak. If all summits are inside their
+            peak as positions on the contig and half are not if they are counted from start, the
+            file has positions; they are converted.
+        blocks: Read the blocks of a file that is BED12 or gappedPeak: see `bed_forms`.
+
+    Returns:
+        The intervals, 0-based and half-open, in file order.
+
+    Raises:
+        BioqError: With the line, as `bed_lines.parse_interval`, for a summit that is not a whole
+            number, for damaged blocks and for two lines in one: see `JoinedLines`.
     """
     path = path_to("path", path)
     text = _read(path)

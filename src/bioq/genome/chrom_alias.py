@@ -175,10 +175,15 @@ def open_names(genome: Path, chrom_alias: Path | None = None) -> Iterator[Contig
 
 
 def read_chrom_alias(path: str | Path) -> ChromAlias:
-    """Read a table of contig names: tab-separated, one contig per line, or pairs with blanks.
+    """Read a table of contig names.
 
-    Blank lines and lines that begin with # have no names. Raises BioqError, with the line, for
-    names that are not separated by tabs and for more than 1,000 columns.
+    Args:
+        path: Tab-separated, one contig per line, or pairs with blanks. Blank lines and lines that
+            begin with # have no names.
+
+    Raises:
+        BioqError: With the line, for names that are not separated by tabs and for more than 1,000
+            columns.
     """
     path = path_to("path", path)
     text = split_lines(read_text(path, "a table of contig names"))

@@ -72,9 +72,17 @@ class ContigNames:
 def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
     """Return a region that a person has written; None for a text in another form.
 
-    The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100`
-    of 'samtools faidx', is the whole contig. Raises BioqError, which begins with `where`, for a
-    text that is also a region of another contig, and for a position of more than 18 digits.
+    The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100` of
+    'samtools faidx', is the whole contig.
+
+    Args:
+        text: Such as `chr1:1,001-2,000`; positions are counted from 1.
+        genome: The open genome.
+        where: Beginning of an error, such as the name of an option.
+
+    Raises:
+        BioqError: For a text that is also a region of another contig, and for a position of more
+            than 18 digits.
     """
     region, name = parse_region(text, where), text.strip()
     if region is None or name not in genome.lengths:

@@ -72,10 +72,18 @@ class Genome:
         return str(self.path) if build is None else f"{self.path} ({build.name})"
 
     def read(self, contig: str, start: int, end: int) -> dna.Bytes:
-        """Return the codes of the bases `start` to `end` (0-based, half-open): uint8
-        `(end - start,)`; see `dna`. Letters other than A, C, G, T in either case are unknown.
+        """Return the codes of bases. Letters other than A, C, G, T in either case are unknown.
 
-        Raises BioqError for an unknown contig or bases outside it.
+        Args:
+            contig: Name of the contig.
+            start: First base, 0-based.
+            end: Base after the last.
+
+        Returns:
+            uint8 `(end - start,)`, 0 to 4; see `dna`.
+
+        Raises:
+            BioqError: For an unknown contig or bases outside it.
         """
         self._check_inside(contig, start, end)
         return self._read(contig, start, end)
@@ -84,7 +92,15 @@ class Genome:
         """Return the letters of the bases `start` to `end` as the file has them, in upper case.
 
         Letters of IUPAC other than A, C, G, T and N are kept, except in 2bit, which has none of
-        them. Raises BioqError as `read` does.
+        them.
+
+        Args:
+            contig: Name of the contig.
+            start: First base, 0-based.
+            end: Base after the last.
+
+        Raises:
+            BioqError: As `read`.
         """
         self._check_inside(contig, start, end)
         if self._letters is None:
@@ -129,13 +145,21 @@ class Genome:
 
 
 def open_genome(path: str | Path) -> Genome:
-    """Open a genome: FASTA (plain, bgzip or gzip) or 2bit, with any file name; or the genome of one
-    of UCSC's names, such as hg38, which is downloaded once (see `genome_file`).
+    """Open a genome.
 
     An index beside the file (PATH.fai, PATH.gzi) is used if it fits the file and is not older;
     otherwise an index is made in a temporary folder. Nothing is written beside the genome.
-    Raises BioqError for a file that is empty, cut short, not FASTA, or has a contig twice; and for
-    a letter that is not DNA: with an index beside the file, when its contig is first read.
+
+    Args:
+        path: FASTA (plain, bgzip or gzip) or 2bit, with any file name; or one of UCSC's names, such
+            as hg38, which is downloaded once (see `genome_file`).
+
+    Returns:
+        The open genome; close it after use, or use it in a `with` block.
+
+    Raises:
+        BioqError: For a file that is empty, cut short, not FASTA, or has a contig twice; and for a
+            letter that is not DNA: with an index beside the file, when its contig is first read.
     """
     path = path_to("path", path)
     require_file(path, "a genome")

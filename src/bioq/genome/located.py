@@ -39,8 +39,16 @@ class Located:
 def locate(bed: Bed, names: ContigNames) -> Located:
     """Find the genome's contig of every interval of a BED file, and clip it to the contig.
 
-    A block without a base on its contig is left out. Raises BioqError, with the line, for an
-    interval or item that is not an overhang: see `is_overhang`.
+    Args:
+        bed: The intervals.
+        names: The names of the genome's contigs.
+
+    Returns:
+        The intervals on the contigs. A block without a base on its contig is left out.
+
+    Raises:
+        BioqError: With the line, for an interval or item that is not an overhang: see
+            `is_overhang`.
     """
     numbers = [names.find(name) for name in bed.contigs]
     counts = np.bincount(bed.contig, minlength=len(numbers))

@@ -1,4 +1,4 @@
-"""Windows that a Python caller gives: sequences as text, arrays or tensors, all of them checked."""
+"""What a Python caller gives, checked: windows as text, arrays or tensors, and numbers."""
 
 import os
 import warnings
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bioq import dna
-from bioq.errors import BioqError, short
+from bioq.errors import BioqError, UsageError, short
 from bioq.genome.fasta_letters import LETTERS
 from bioq.options import found
 
@@ -147,3 +147,19 @@ def _check_values(tensor: Tensor, name: str) -> None:
             f"row {base} ({dna.BASES[base]}), position {position:,}; expected 0 or 1, or shares "
             "of the four bases from 0 to 1; an unknown base is 0 in all four rows"
         )
+
+
+def numbers_below(name: str, numbers: object, count: int) -> npt.NDArray[np.int64]:
+    """Return an argument that is a list or an array `(n,)` of whole numbers from 0 to `count - 1`.
+
+    Raises UsageError for anything else, negative numbers included.
+    """
+    array = dna.as_array(numbers)
+    if not array.size and array.ndim == 1:
+        return np.empty(0, dtype=np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise UsageError(f"{name} {found(numbers)}; expected a list of whole numbers")
+    wrong = (array < 0) | (array >= count)
+    if wrong.any():
+        raise UsageError(f"{name} {array[wrong][0]}; expected 0 to {count - 1}")
+    return array.astype(np.int64)

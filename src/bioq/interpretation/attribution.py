@@ -98,13 +98,18 @@ def _is_count(text: str) -> bool:
 def attribution_file(
     job: ExplainJob, *, attribution: AttributionOptions = AttributionOptions(), hub: bool = False
 ) -> list[Path]:
-    """Attribute the logits of the windows of a job to their bases, as `mutagenesis_file` does;
-    return the files and folders written, without the figure.
-
-    `hub` also writes the files with which genome browsers show bigWigs (see `tracks.hub`).
+    """Attribute the logits of the windows of a job to their bases, as `mutagenesis_file` does.
 
     Contributions are computed for whole windows, also if only a span of them is written. Prints at
     the end how far integrated gradients are from complete.
+
+    Args:
+        job: What is explained, and the files to write.
+        attribution: The method and its options.
+        hub: Also write the files with which genome browsers show bigWigs (see `tracks.hub`).
+
+    Returns:
+        The files and folders written, without the figure.
     """
     points = attribution.points
     gaps = _CompletenessGaps(points)

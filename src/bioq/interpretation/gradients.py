@@ -76,10 +76,21 @@ def input_x_gradient(
 ) -> Attribution:
     """Return the gradient of a target's logit, and the windows times it.
 
-    `windows` are those of `bioq.predict`: text, or `(n, 4, length)`; the baseline is all zeros. A
-    linear estimate: the values do not sum to the logit's difference. The model computes in eval
-    mode, on its device, and is not changed.
-    Raises BioqError for other windows, UsageError for a target that the model does not have.
+    A linear estimate: the values do not sum to the logit's difference. The model computes in eval
+    mode, on its device.
+
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It is not changed.
+        windows: Text, or `(n, 4, length)`, as for `bioq.predict`.
+        target: Number of the target, from 0.
+        strands: `"both"` explains the mean logit of both strands.
+
+    Returns:
+        Contributions `(n, 4, length)`; the baseline is all zeros.
+
+    Raises:
+        BioqError: For other windows.
+        UsageError: For a target that the model does not have.
     """
     one_of("strands", strands, get_args(Strands))
     with _explaining(model):
@@ -104,13 +115,26 @@ def integrated_gradients(
 ) -> Attribution:
     """Integrate the gradients on the straight line from a baseline to each window.
 
-    `windows` and `baseline` are those of `bioq.predict`, as many of one as of the other; without
-    `baseline` it is all zeros: unknown bases. The model is not changed.
-    The integral is the midpoint rule with `steps` points, at most `batch_size` of them in memory at
-    a time; `advance` is called with the number of points after each batch of them.
     The values of a window sum to its logit minus the baseline's, except for the error of the rule,
-    which is `completeness_gap`. Source: Sundararajan et al. 2017.
-    Raises BioqError for other windows, UsageError for a target that the model does not have.
+    which is `completeness_gap`. The integral is the midpoint rule. Source: Sundararajan et al.
+    2017.
+
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It is not changed.
+        windows: Text, or `(n, 4, length)`, as for `bioq.predict`.
+        target: Number of the target, from 0.
+        baseline: As many windows as `windows`; by default all zeros, which are unknown bases.
+        steps: Points on the line.
+        strands: `"both"` explains the mean logit of both strands.
+        batch_size: Points in memory at a time.
+        advance: Called with the number of points after each batch of them.
+
+    Returns:
+        Contributions `(n, 4, length)`.
+
+    Raises:
+        BioqError: For other windows.
+        UsageError: For a target that the model does not have.
     """
     path = _checked_path(steps, strands, batch_size, advance)
     with _explaining(model):
@@ -139,16 +163,30 @@ def expected_gradients(
     advance: Callable[[int], None] = lambda done: None,
     copies_of: Windows | str | Sequence[str] | None = None,
 ) -> Attribution:
-    """Return the mean of the integrated gradients from `shuffles` shuffled copies of each window.
+    """Return the mean of the integrated gradients from shuffled copies of each window.
 
     The copies have the window's dinucleotides (`dna.shuffle`). They follow from the window alone:
-    the same window has the same copies, wherever it is. `copies_of` gives other windows to shuffle,
-    as many: with the window with REF for both alleles of a variant, the two results differ by the
-    allele only. `baseline_logit` is the mean over the copies. All else as in
-    `integrated_gradients`. Source: Erion et al. 2021, with the midpoint rule
-    in place of random points.
-    Raises BioqError for windows that are not one-hot, UsageError for a target that the model does
-    not have.
+    the same window has the same copies, wherever it is. Source: Erion et al. 2021, with the
+    midpoint rule in place of random points.
+
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It is not changed.
+        windows: Text, or one-hot `(n, 4, length)`, as for `bioq.predict`.
+        target: Number of the target, from 0.
+        shuffles: Copies per window.
+        steps: Points on each line.
+        strands: `"both"` explains the mean logit of both strands.
+        batch_size: Points in memory at a time.
+        advance: Called with the number of points after each batch of them.
+        copies_of: Other windows to shuffle, as many: with the window with REF for both alleles of a
+            variant, the two results differ by the allele only.
+
+    Returns:
+        Contributions `(n, 4, length)`; `baseline_logit` `(n,)` is the mean over the copies.
+
+    Raises:
+        BioqError: For windows that are not one-hot.
+        UsageError: For a target that the model does not have.
     """
     shuffles = whole_number("shuffles", shuffles, least=1)
     path = _checked_path(steps, strands, batch_size, advance)

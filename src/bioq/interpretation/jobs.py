@@ -103,9 +103,15 @@ class OpenJob:
 def mutagenesis_file(job: ExplainJob, *, precision: Precision = "32") -> None:
     """Predict every substitution in the windows of a job, and write its files and its figure.
 
-    The effects of one window are in memory at a time; with a figure, those of all. Raises
-    UsageError, before anything is computed, for options that do not go together, or more than
-    6 windows and targets in a figure.
+    The effects of one window are in memory at a time; with a figure, those of all.
+
+    Args:
+        job: What is explained, and the files to write.
+        precision: Number format of the forward pass.
+
+    Raises:
+        UsageError: Before anything is computed, for options that do not go together, or more than 6
+            windows and targets in a figure.
     """
     options = job.options
     with open_job(job, MutagenesisValues()) as opened:

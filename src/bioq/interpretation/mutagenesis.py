@@ -16,10 +16,10 @@ from bioq.forward import (
     BATCH_SIZE,
     Precision,
     Strands,
-    numbers_below,
     predict_codes,
     require_precision,
 )
+from bioq.inputs.python_windows import numbers_below
 from bioq.models.device import on_device
 from bioq.options import found, one_of, whole_number
 from bioq.runs.trained_model import (
@@ -48,20 +48,32 @@ def mutate_window(
     precision: Precision = "32",
     advance: Callable[[int], None] = lambda done: None,
 ) -> tuple[Floats, Floats]:
-    """Predict every substitution from `start` to `end` in a window of codes `(length,)`.
+    """Predict every substitution from `start` to `end` in a window.
 
-    Returns (reference `(targets,)`, effects `(4, end - start, targets)`): the probabilities of the
-    window, and the differences from them with each base in the order A, C, G, T. An unknown base
-    is replaced by all four. With strands="both" the probabilities of the window and of every mutant
-    are means over the two strands. `batch_size` mutants are in memory at a time; `advance` is
-    called with the number of mutants after each batch.
-
-    `codes` are uint8 (see `dna.encode`) and as long as the model's windows; `start` and `end` are
-    from 0 to their length, and an empty span has no effects; `targets` are numbers of the model's
-    outputs, by default all. `device` is that of `bioq.predict`; the model is not changed.
     On a CPU the part that mutants share is computed once if that saves time (see
     `fast.open_mutants`), in float32 also with precision bf16.
-    Raises BioqError for other codes, UsageError for another span, target or batch size.
+
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It is not changed.
+        codes: Codes uint8 `(length,)` (see `dna.encode`), as long as the model's windows.
+        start: First position, from 0 to the length.
+        end: Position after the last, by default the length; an empty span has no effects.
+        targets: Numbers of the model's outputs, from 0; by default all.
+        strands: `"both"` averages the probabilities of the two strands, of the window and of every
+            mutant.
+        batch_size: Mutants in memory at a time.
+        device: Where to compute, as for `bioq.predict`.
+        precision: Number format of the forward pass.
+        advance: Called with the number of mutants after each batch.
+
+    Returns:
+        The probabilities of the window `(targets,)`, and the effects `(4, end - start, targets)`,
+        which are the differences from them with each base in the order A, C, G, T. An unknown base
+        is replaced by all four.
+
+    Raises:
+        BioqError: For other codes.
+        UsageError: For another span, target or batch size.
     """
     codes = dna.checked_codes(codes, axes=1)
     require_length(require_module(model), len(codes), "codes")

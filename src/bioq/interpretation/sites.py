@@ -66,12 +66,21 @@ def find_sites(
 ) -> list[Site]:
     """Return the sites of a sequence by position, those that lower the logit too.
 
-    `codes` are 0 to 3, 4 for N, and `contributions` those of these bases to one target, both
-    `(length,)`. NaN are bases that were not explained: no site crosses them. So several regions are
-    searched together if they are joined with one NaN between them; what counts as much is decided
-    by all contributions together. A site has positions in this sequence.
+    Several regions are searched together if they are joined with one NaN between them; what counts
+    as much is decided by all contributions together.
 
-    Raises UsageError for arrays that are not alike, or if tangermeme or memelite is not installed.
+    Args:
+        codes: Codes `(length,)`: 0 to 3 for A, C, G, T, 4 for N.
+        contributions: Contributions of these bases to one target `(length,)`. NaN are bases that
+            were not explained: no site crosses them.
+        motifs: Motifs to compare each site with.
+        target: Name of the target, which the sites have.
+
+    Returns:
+        The sites, with positions in this sequence (0-based, half-open).
+
+    Raises:
+        UsageError: For arrays that are not alike, or if tangermeme or memelite is not installed.
     """
     codes, contributions = _checked(codes, contributions)
     of_type("motifs", motifs, Sequence, "a list")

@@ -55,13 +55,19 @@ def operating_points(
 ) -> OperatingPoints:
     """Count true and false positives at every distinct score of a positive.
 
-    `labels` (0/1) and `scores` have the same shape: `(n,)` for one target, or `(n, targets)` to
-    pool all targets (the micro average) or the targets `columns`. With `weights`, `(n,)`, a
-    negative counts as the weight of its row, the number of windows that it represents. A positive
-    counts once. Few distinct weights are fast. Memory: about 40 bytes per positive and 200 MB per
-    thread.
-    Raises BioqError for labels that are not 0 or 1, a score that is NaN or infinite, other shapes,
-    a column that is not there, and a weight below 0.
+    Memory: about 40 bytes per positive and 200 MB per thread.
+
+    Args:
+        labels: 0 and 1: `(n,)` for one target, or `(n, targets)` to pool targets (the micro
+            average).
+        scores: The scores, of the same shape.
+        columns: Numbers of the targets that are pooled; by default all.
+        weights: Weight of each row `(n,)`: a negative counts as the number of windows that it
+            represents, a positive counts once. Few distinct weights are fast.
+
+    Raises:
+        BioqError: For labels that are not 0 or 1, a score that is NaN or infinite, other shapes, a
+            column that is not there, and a weight below 0.
     """
     labels, scores = labels_and_scores(labels, scores)
     columns = checked_columns(labels, columns)
@@ -165,7 +171,11 @@ def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
 
 
 def roc_auc(points: OperatingPoints) -> float:
-    """Return the area under the ROC curve: P(a positive scores more than a negative), ties half."""
+    """Return the area under the ROC curve: P(a positive scores more than a negative), ties half.
+
+    Args:
+        points: Of one target, or of targets pooled.
+    """
     _require_points(points)
     gained = np.diff(points.true_positives, prepend=0)
     lost_twice = points.false_positives + points.false_positives_above
@@ -178,6 +188,9 @@ def average_precision(points: OperatingPoints) -> float:
 
     The same definition as scikit-learn's `average_precision_score`, but NaN without a negative:
     every prediction would score 1.
+
+    Args:
+        points: Of one target, or of targets pooled.
     """
     _require_points(points)
     if not points.negatives:
@@ -197,9 +210,14 @@ def best_f1(points: OperatingPoints) -> float:
 
 
 def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Floats]:
-    """Return (false positive rate, true positive rate) from (0, 0) to (1, 1), joined by lines.
+    """Return the ROC curve from (0, 0) to (1, 1), whose points are joined by lines.
 
-    Returns at most about `2 * most` points, evenly spread along the curve.
+    Args:
+        points: Of one target, or of targets pooled.
+        most: Returns at most about twice as many points, evenly spread along the curve.
+
+    Returns:
+        The false positive rates and the true positive rates, both `(points,)`.
     """
     _require_points(points)
     most = whole_number("most", most, least=1)
@@ -218,7 +236,15 @@ def roc_curve(points: OperatingPoints, *, most: int = 1000) -> tuple[Floats, Flo
 def precision_recall_curve(
     points: OperatingPoints, *, most: int = 1000
 ) -> tuple[Floats, Floats, Floats]:
-    """Return (recall, precision, threshold) at about `most` of the points, recall rising."""
+    """Return the precision-recall curve, recall rising.
+
+    Args:
+        points: Of one target, or of targets pooled.
+        most: About the number of points.
+
+    Returns:
+        Recall, precision and threshold, each `(points,)`.
+    """
     _require_points(points)
     most = whole_number("most", most, least=1)
     if not points.positives:

@@ -152,14 +152,22 @@ class TargetScores:
 def per_target(
     labels: Array, probability: Array, *, thresholds: Floats | None = None
 ) -> pd.DataFrame:
-    """Score every target; one row per target.
+    """Score every target.
 
-    `labels` and `probability` are `(windows, targets)`, `thresholds` `(targets,)`. Columns:
-    positives, roc_auc, average_precision, windows, positive_rate (which is the average precision
-    of a constant), few_positives (1 if fewer than `FEW_POSITIVES`),
-    same_everywhere (1 if all predictions are the same), brier; accuracy, f1, precision and recall,
-    each with the suffix `_at_0.5`; and, with `thresholds`, threshold and the four `_at_threshold`.
-    Raises BioqError for labels that are not 0 or 1, probabilities that are not, and other shapes.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+        thresholds: Threshold of each target, `(targets,)`.
+
+    Returns:
+        One row per target, with positives, roc_auc, average_precision, windows, positive_rate
+        (which is the average precision of a constant), few_positives (1 if fewer than
+        `FEW_POSITIVES`), same_everywhere (1 if all predictions are the same), brier; accuracy, f1,
+        precision and recall, each with the suffix `_at_0.5`; and, with `thresholds`, threshold and
+        the four `_at_threshold`.
+
+    Raises:
+        BioqError: For labels that are not 0 or 1, probabilities that are not, and other shapes.
     """
     return score_targets(labels, probability, thresholds=thresholds).table
 
@@ -341,10 +349,15 @@ def log_loss(labels: Array, probability: Array) -> float:
 
 
 def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliability:
-    """Compare the probability with the share of positives, in `bins` bins of equal width.
+    """Compare the probability with the share of positives, in bins of equal width.
 
-    Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1. Raises BioqError as
-    `per_target` does.
+    Args:
+        labels: 0 and 1, of any shape.
+        probability: Probabilities, of the same shape.
+        bins: Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1.
+
+    Raises:
+        BioqError: As `per_target`.
     """
     labels, probability = labels_and_scores(labels, probability)
     bins = whole_number("bins", bins, least=1, most=_MOST_BINS)

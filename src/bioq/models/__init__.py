@@ -30,14 +30,23 @@ def build_model(
 ) -> "nn.Module":
     """Build a model with PyTorch's default random weights (from torch's global generator).
 
-    Without `window_bp` the windows are as long as the published network's: 2,000 bp for beluga,
-    1,000 bp for the others. The model takes float one-hot `(batch, 4, window_bp)`, order A, C, G,
-    T, and returns logits `(batch, targets)`. Its attribute `architecture` is a dict of JSON values:
-    the arguments of this function that build the same network again.
+    Args:
+        name: Name of the model, such as `"marq"` or `"danq"`.
+        targets: Number of targets.
+        window_bp: Length of the windows; by default that of the published network: 2,000 bp for
+            beluga, 1,000 bp for the others.
+        sizes: Sizes that differ from the published ones.
 
-    Raises UsageError for an unknown name, a size that the model does not have and a number that is
-    not whole or out of range; BioqError for a window that is too short and for more than
-    MOST_WEIGHTS weights, before memory is taken.
+    Returns:
+        A model that takes float one-hot `(batch, 4, window_bp)`, in the order A, C, G, T, and
+        returns logits `(batch, targets)`. Its attribute `architecture` is a dict of JSON values,
+        the arguments of this function that build the same network again.
+
+    Raises:
+        UsageError: For an unknown name, a size that the model does not have, and a number that is
+            not whole or out of range.
+        BioqError: For a window that is too short and for more than MOST_WEIGHTS weights, before
+            memory is taken.
     """
     import torch
 
@@ -67,7 +76,11 @@ def build_model(
 def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":
     """Build the network that a model's `architecture` describes, with random weights.
 
-    Raises UsageError where a key is missing or unknown.
+    Args:
+        architecture: The attribute of a model of `build_model`, also from JSON.
+
+    Raises:
+        UsageError: Where a key is missing or unknown.
     """
     of_type("architecture", architecture, Mapping, "a mapping, the architecture of a model")
     expected = {"name", "targets", "window_bp", "sizes"}

@@ -42,13 +42,29 @@ def predict_file(
     resume: bool = False,
     force: bool = False,
 ) -> list[Path]:
-    """Predict every window of an input (see `inputs.open_source`); return the files written.
+    """Predict every window of an input, in input order, and write the probabilities.
 
-    `hub` also writes the files with which genome browsers show the bigWigs (see `tracks.hub`). The
-    rows are in input order. Until the output is complete its rows are in the folder `OUT.partial`,
-    from which `resume` continues. Raises UsageError for options that do not go together and
-    BioqError, before anything is written, for bad input, and for an output that exists, unless
-    `force` is given.
+    Until the output is complete its rows are in the folder `OUT.partial`, from which `resume`
+    continues.
+
+    Args:
+        run: The run: a folder, a name or an address.
+        source: Sequences, regions or a variant (see `inputs.open_source`).
+        out: File to write, in the format of its ending.
+        genome: Genome of regions: a file, or a name such as hg38.
+        chrom_alias: Table of contig names.
+        options: What is computed and written, and where.
+        hub: Also write the files with which genome browsers show the bigWigs (see `tracks.hub`).
+        resume: Continue an interrupted output.
+        force: Replace an output that exists.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: For options that do not go together.
+        BioqError: Before anything is written, for bad input, and for an output that exists, without
+            `force`.
     """
     path_to("run", run)
     out = path_to("out", out)

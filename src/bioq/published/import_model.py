@@ -65,13 +65,24 @@ def import_model(
 ) -> TrainedModel:
     """Write the run folder of a published model, and return the model, in eval mode.
 
-    `what` is a file, recognised by its content, or the name of a model that is downloaded once
-    (`published.named`), from `from_url` if it is given. `targets` is a table that names the
-    outputs. `window_bp` is the length of the windows; None is the published one. `second_lstm` is
-    the direction in which the second LSTM of a Keras file reads: "backward" or "forward".
-    Raises BioqError for a file that is not of a known layout or is damaged, for a download that
-    fails or has another checksum, and if `out` exists, unless `force` replaces an earlier run;
-    UsageError for arguments that do not go together.
+    Args:
+        what: A file, recognised by its content, or the name of a model that is downloaded once
+            (`published.named`).
+        out: Folder to write.
+        targets: Table that names the outputs.
+        window_bp: Length of the windows; by default the published one.
+        second_lstm: Direction in which the second LSTM of a Keras file reads: `"backward"` or
+            `"forward"`.
+        from_url: Address to download from, in place of the published one.
+        force: Replace an earlier run.
+
+    Returns:
+        The model, in eval mode, on the CPU.
+
+    Raises:
+        BioqError: For a file that is not of a known layout or is damaged, for a download that fails
+            or has another checksum, and if `out` exists, without `force`.
+        UsageError: For arguments that do not go together.
     """
     of_type("what", what, (str, Path), "a file, or the name of a published model")
     what, out = path_to("what", what), path_to("out", out)

@@ -46,12 +46,21 @@ _UNKNOWN = "Not given: nobody else may use these weights until their author give
 
 
 def write_card(run: str | Path, *, licence: str | None = None, force: bool = False) -> Path:
-    """Write the card of a run, RUN/README.md, and return its path.
+    """Write the card of a run, RUN/README.md.
 
     If there is a card that BioQ wrote, only BioQ's part is written again, and with `licence` the
-    licence. Absolute paths in `config.json` are removed, so that the folder can be shared. Raises
-    BioqError if the run is damaged, and for a README.md without BioQ's part, unless `force`
-    replaces it.
+    licence. Absolute paths in `config.json` are removed, so that the folder can be shared.
+
+    Args:
+        run: The folder of the run.
+        licence: Licence of the run, such as CC-BY-4.0.
+        force: Replace a README.md without BioQ's part.
+
+    Returns:
+        The path of the card.
+
+    Raises:
+        BioqError: If the run is damaged, and for a README.md without BioQ's part, without `force`.
     """
     folder = resolve_run(run)
     require_own(folder, f"copy the run first: 'cp -r {quote(str(folder))} COPY'")

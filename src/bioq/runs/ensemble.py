@@ -49,11 +49,22 @@ def make_ensemble(
     """Write the run folder of an ensemble of runs, and return its model, in eval mode.
 
     Its probabilities are the mean of the calibrated probabilities of its members (Lakshminarayanan
-    et al. 2017). Every command and function that takes a run takes it. The files of the runs that
-    predictions need are copied into `OUT/members/`. Raises UsageError for fewer than two runs, more
-    than 64, one run twice, and an ensemble among them; BioqError for a run that is damaged or whose
-    targets, their order, windows or bins are not those of the first run, and if `out` exists,
-    unless `force` replaces an earlier run.
+    et al. 2017). Every command and function that takes a run takes it.
+
+    Args:
+        runs: Two to 64 runs with the same targets, in the same order, windows and bins. The files
+            that predictions need are copied into `OUT/members/`.
+        out: Folder to write.
+        force: Replace an earlier run.
+
+    Returns:
+        The model, in eval mode, on the CPU.
+
+    Raises:
+        UsageError: For fewer than two runs, more than 64, one run twice, and an ensemble among
+            them.
+        BioqError: For a run that is damaged or that differs from the first in its targets, windows
+            or bins, and if `out` exists, without `force`.
     """
     given = [runs] if isinstance(runs, str | Path) else of_type("runs", runs, Sequence, "paths")
     folders = [resolve_run(run, name="runs") for run in given]

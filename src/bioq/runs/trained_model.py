@@ -121,16 +121,24 @@ def load(
 ) -> TrainedModel:
     """Return the trained model of a run folder, in eval mode.
 
-    The network of a run may be a Python file of its author (docs/how-to/own-network.md), which is
-    executed only if you trust it: if you trained the run, or with `trust`, once for this file.
+    Args:
+        run: The run: a folder, a name or an address.
+        device: Where the model is.
+        weights: `"best"` (by validation) or `"last"`, which has no calibration and which an
+            ensemble does not have.
+        calibrated: Use the run's calibration. It is not used if it was fitted to other weights,
+            which a note on stderr reports; the members of an ensemble keep their calibrations.
+        trust: Execute the network of the run if it is a Python file of its author
+            (docs/how-to/own-network.md). Needed once for each file, unless you trained the run.
 
-    `weights` is "best" (by validation) or "last", which has no calibration and which an ensemble
-    does not have. The calibration of a run is not used if it was fitted to other weights, which a
-    note on stderr reports, or with `calibrated=False`; the members of an ensemble keep their
-    calibrations.
-    Raises BioqError if the folder is no run, or the weights are damaged or belong to another
-    architecture; UsageError for another name of weights, and for a device that this machine does
-    not have.
+    Returns:
+        An `nn.Module` from one-hot `(batch, 4, length)` to logits `(batch, targets)`, with the
+        target table in `targets` and the run's `config.json` in `config`.
+
+    Raises:
+        BioqError: If the folder is no run, or the weights are damaged or belong to another
+            architecture.
+        UsageError: For another name of weights, and for a device that this machine does not have.
     """
     one_of("weights", weights, tuple(_WEIGHTS))
     for name, flag in {"calibrated": calibrated, "trust": trust}.items():

@@ -59,7 +59,12 @@ class Table:
         self._writer = writer
 
     def write(self, columns: Columns, scores: Scores | None = None) -> None:
-        """Append rows: every column of the layout `(rows,)`, every score `(rows, targets)`."""
+        """Append rows.
+
+        Args:
+            columns: Every column of the layout, `(rows,)`.
+            scores: Every score, `(rows, targets)`.
+        """
         scores = {} if scores is None else scores
         layout = self._layout
         if set(columns) != set(layout.columns) or set(scores) != set(layout.scores):
@@ -97,10 +102,20 @@ def _format_of(path: str | Path) -> TableFormat:
 
 @contextlib.contextmanager
 def open_table(path: Path, layout: Layout) -> Iterator[Table]:
-    """Yield a table that appears complete at `path` when the block ends, or not at all.
+    """Write a table that appears complete when the block ends, or not at all.
 
-    The ending of the name selects the format. Memory does not grow with the rows. Raises UsageError
-    for another ending and NotWrittenError if the file cannot be written.
+    Memory does not grow with the rows.
+
+    Args:
+        path: File to write; the ending of the name selects the format.
+        layout: Columns, targets and scores.
+
+    Yields:
+        The table to append rows to.
+
+    Raises:
+        UsageError: For another ending.
+        NotWrittenError: If the file cannot be written.
     """
     format = _format_of(path)
     with new_file(path) as partial, named_errors(path):

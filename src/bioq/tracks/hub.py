@@ -191,12 +191,21 @@ def write_hub(
     shows: Shows = "probability",
     force: bool = False,
 ) -> list[Path]:
-    """Write the hub of bigWigs that are there; return the files written.
+    """Write the hub of bigWigs that are there.
 
-    `out` is the NAME.bw with which they were written: the bigWig of a target is NAME.TARGET.bw.
-    `genome` is their genome, `model` the name of the model in labels, `shows` the kind of their
-    values (`contribution`: drawn as letters). Raises BioqError for a bigWig that is missing or
-    damaged, and as `plan_hub` does.
+    Args:
+        out: The NAME.bw with which they were written: the bigWig of a target is NAME.TARGET.bw.
+        targets: Names of the targets.
+        genome: Genome of the bigWigs.
+        model: Name of the model in labels.
+        shows: Kind of the values; `contribution` is drawn as letters.
+        force: Replace a hub that exists.
+
+    Returns:
+        The files written.
+
+    Raises:
+        BioqError: For a bigWig that is missing or damaged, and as `plan_hub`.
     """
     out, genome = path_to("out", out), path_to("genome", genome)
     names = text_list("targets", targets)

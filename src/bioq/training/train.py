@@ -59,20 +59,31 @@ def train(
 ) -> TrainedModel:
     """Train a model on a data set, write a run folder, and return the best model, in eval mode.
 
-    Of a data set with folds give the fold to test: `train(data.fold(2), run)`.
+    Ctrl-C and SIGTERM end a training in one process after its step, with a checkpoint. With
+    `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless torchrun
+    or srun has started this process as a rank; all machines must see the folder `run`.
 
-    `model` is a name of `bioq.models.families.PUBLISHED`; "auto" takes `marq`; a network of yours
-    is "my_net.py:build", a file and a function in it (docs/how-to/own-network.md). `sizes` changes
-    the layers of a model; `motifs` (a JASPAR release, a MEME file, or "none") starts its filters.
-    `from_run` starts from the network and the best weights of that run instead; with `freeze` only
-    the weights of single targets learn. `resume` continues an interrupted run from its last
-    checkpoint with the options that it was started with; on a CPU the result is the same, bit for
-    bit, as without the interruption. `force` replaces a run folder that exists. Ctrl-C and SIGTERM
-    end a training in one process after its step, with a checkpoint.
-    With `config.devices` or `config.nodes` above 1 the ranks are processes started here, unless
-    torchrun or srun has started this process as a rank; all machines must see the folder `run`.
-    Raises UsageError for options that are wrong or cannot be combined, BioqError if `run` exists
-    (or, with `resume`, is no run of this data), or if the loss becomes NaN.
+    Args:
+        data: The data set, open or its folder; of one with folds, the fold to test: `data.fold(2)`.
+        run: Folder to write.
+        model: A name of `bioq.models.families.PUBLISHED`; `"auto"` takes `marq`; a network of yours
+            is `"my_net.py:build"`, a file and a function in it (docs/how-to/own-network.md).
+        sizes: Sizes of the model that differ from the published ones.
+        motifs: A JASPAR release, a MEME file, or `"none"`: motifs with which the filters start.
+        from_run: Start from the network and the best weights of this run instead.
+        freeze: With `from_run`: only the weights of single targets learn.
+        config: How to train; by default the recipe for this data set.
+        resume: Continue an interrupted run from its last checkpoint with the options that it was
+            started with; on a CPU the result is the same, bit for bit, as without the interruption.
+        force: Replace a run folder that exists.
+
+    Returns:
+        The model of the best epoch, in eval mode.
+
+    Raises:
+        UsageError: For options that are wrong or cannot be combined.
+        BioqError: If `run` exists (or, with `resume`, is no run of this data), or if the loss
+            becomes NaN.
     """
     if text("model", model) != AUTO and not names_source(model):
         family_named(model)  # raises for an unknown name

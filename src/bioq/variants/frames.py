@@ -29,18 +29,27 @@ def score_variants(
 ) -> Iterator[pd.DataFrame]:
     """Yield tables of the alleles of a VCF with their scores: one row per allele, in input order.
 
-    `vcf` is VCF or BCF, compressed or not, "-" standard input, or one or more variants as text
-    ("chr22:19711000:A>G"); `genome` is FASTA or 2bit, a name such as hg38 (see `open_genome`), or
-    an open genome; `targets` are globs (see `select_targets`), all by default. The columns are
-    `COLUMNS`, then, with `group_by` (a column of the target table), score_phred:GROUP and
-    top_target:GROUP for each of its values, then SCORE:TARGET for each score of `SCORES` (of an
-    ensemble also of `MEMBER_SCORES`, and, with a `background` made by 'bioq background', of
-    `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored; the reason is its
-    `status`. A table has at most `BLOCK` rows; memory does not grow.
-    `background` is by default that of the run from which `model` was loaded, if it has one; "none"
-    scores without one. Load `model` with `bioq.load`, so that targets have names.
-    It is not changed.
-    Raises, when the first table is asked for, BioqError, with the line, for a malformed VCF.
+    Args:
+        model: A model of `bioq.load`, whose targets have names. It is not changed.
+        vcf: VCF or BCF, compressed or not, `"-"` for standard input, or one or more variants as
+            text (`"chr22:19711000:A>G"`).
+        genome: FASTA or 2bit, a name such as hg38 (see `open_genome`), or an open genome.
+        targets: Globs (see `select_targets`); by default all.
+        options: How to score, and where to compute.
+        background: File of 'bioq background'; by default that of the run from which `model` was
+            loaded, if it has one; `"none"` scores without one.
+        group_by: A column of the target table.
+        chrom_alias: Names of contigs, and what they are named in the genome.
+
+    Yields:
+        At most `BLOCK` rows at a time; memory does not grow. The columns are `COLUMNS`, then, with
+        `group_by`, score_phred:GROUP and top_target:GROUP for each of its values, then SCORE:TARGET
+        for each score of `SCORES` (of an ensemble also of `MEMBER_SCORES`, and, with a background,
+        of `BACKGROUND_SCORES`). Scores are NaN for an allele that cannot be scored; the reason is
+        its `status`.
+
+    Raises:
+        BioqError: When the first table is read; for a malformed VCF, with the line.
     """
     require_module(model)
     if group_by is not None:

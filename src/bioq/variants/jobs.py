@@ -79,14 +79,25 @@ def write_variants(
 ) -> Summary:
     """Score the alleles of a VCF with a run's model and write a table: one row per allele.
 
-    `out` ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format deepsea it
-    is the beginning of the names of DeepSEA's files; to annotate it ends in .vcf, .vcf.gz or .bcf,
-    and has the records of the input. The whole input is checked before anything is computed.
-    `also` is one more output, such as a report; it is complete after the table. Raises BioqError
-    for malformed input; then no output is left; and, before any work, for an output that exists,
-    unless `force` is given. A run that has a background is scored with it, if the table does not
-    name another one. All SNVs of regions have no scores if the table names no score or target, and
-    the output has an index beside it if it is bgzip.
+    The whole input is checked before anything is computed. A run that has a background is scored
+    with it, if the table does not name another one. All SNVs of regions have no scores if the table
+    names no score or target, and the output has an index beside it if it is bgzip.
+
+    Args:
+        job: The run, the variants, and how to score them.
+        out: File that ends in .tsv, .tsv.gz, .parquet, .h5, .h5ad, .vcf or .vcf.gz; with the format
+            deepsea the beginning of the names of DeepSEA's files; to annotate it ends in .vcf,
+            .vcf.gz or .bcf, and has the records of the input.
+        table: Columns and form of the table.
+        also: One more output, such as a report; it is complete after the table.
+        force: Replace an output that exists.
+
+    Returns:
+        Counts of the alleles, and warnings.
+
+    Raises:
+        BioqError: For malformed input; then no output is left; and, before any work, for an output
+            that exists, without `force`.
     """
     table = table.of_run(job.run)
     is_all_snvs = isinstance(job.source, AllSnvs)
@@ -112,10 +123,19 @@ def write_variants(
 
 
 def make_background(job: VariantJob, out: Path, *, force: bool = False) -> Summary:
-    """Score common variants or random SNVs and write the distribution of their effects as `.npz`.
+    """Score common variants or random SNVs and write the distribution of their effects.
 
-    Raises BioqError for malformed input, if no allele can be scored, and if `out` exists, unless
-    `force` is given.
+    Args:
+        job: The run, the variants, and how to score them.
+        out: File to write: `.npz`.
+        force: Replace a file that exists.
+
+    Returns:
+        Counts of the alleles, and warnings.
+
+    Raises:
+        BioqError: For malformed input, if no allele can be scored, and if `out` exists, without
+            `force`.
     """
     if out.suffix.lower() != ".npz":
         raise UsageError(f"{out}: expected a name that ends in .npz")

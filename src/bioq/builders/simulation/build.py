@@ -115,7 +115,14 @@ def simulate(
     """Make a simulated data set: write FASTA, peaks and sheet, then build the data set from them.
 
     These files and the truth are kept in OUT/simulation. The same options give the same bytes.
-    Raises BioqError if `out` exists; with `force` a data set that is there is replaced.
+
+    Args:
+        out: Folder to write.
+        options: Sizes, rules and seed.
+        force: Replace a data set that is there.
+
+    Raises:
+        BioqError: If `out` exists, without `force`.
     """
     out = path_to("out", out)
     of_type("options", options, SimulationOptions, "SimulationOptions")

@@ -48,24 +48,36 @@ def ablation_effects(
 ) -> pd.DataFrame:
     """Put the bases of the best sites of each motif in windows into random order.
 
-    `windows` are codes uint8 `(n, window_bp)`; `targets` are numbers of the model's targets, by
-    default all. Sites are those of `occurrences.find_occurrences`: in the middle `span_bp` bases of
-    a window, by default anywhere; at most one per window, the `most_sites` with the highest scores.
-    The bases of each site are put into random order `DRAWS` times. The control is the same for a
-    place of the same length in the same window: as far from the window's middle on the other side,
-    or beside the site if that overlaps it. Returns one row per motif and target; an effect is the
-    logit without the site minus the logit with it, with strands="both" of the mean logit of both
-    strands:
+    Sites are those of `occurrences.find_occurrences`. The bases of each site are put into random
+    order `DRAWS` times. The control is the same for a place of the same length in the same window:
+    as far from the window's middle on the other side, or beside the site if that overlaps it.
 
-    - motif, matrix_id, target
-    - effect, low, high: mean over the sites, and its 95 % interval (Student's t)
-    - control: mean effect of shuffling the other places
-    - difference, difference_low, difference_high, p: effect minus control, paired by window
-    - q: Benjamini and Hochberg's over all rows with a p-value
-    - n: number of sites; found: number of windows with a site
-    - note: why a motif has no effect, if it has fewer than `min_sites` sites; otherwise empty
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits.
+        windows: Codes uint8 `(n, window_bp)`.
+        motifs: The motifs whose sites are shuffled.
+        targets: Numbers of the model's targets, from 0; by default all.
+        span_bp: Length of the middle part of a window in which sites are; by default all of it.
+        strands: `"both"` computes the mean logit of both strands.
+        most_sites: Sites per motif: those with the highest scores, at most one per window.
+        min_sites: A motif with fewer sites has no effect.
+        seed: Seed of the random orders.
 
-    Raises BioqError for codes of another shape, UsageError if memelite is not installed.
+    Returns:
+        One row per motif and target. An effect is the logit without the site minus the logit with
+        it.
+
+        - motif, matrix_id, target
+        - effect, low, high: mean over the sites, and its 95 % interval (Student's t)
+        - control: mean effect of shuffling the other places
+        - difference, difference_low, difference_high, p: effect minus control, paired by window
+        - q: Benjamini and Hochberg's over all rows with a p-value
+        - n: number of sites; found: number of windows with a site
+        - note: why a motif has no effect, if it has fewer than `min_sites` sites; otherwise empty
+
+    Raises:
+        BioqError: For codes of another shape.
+        UsageError: If memelite is not installed.
     """
     windows = checked_windows(model, windows, "windows")
     motifs = checked_motifs(motifs)

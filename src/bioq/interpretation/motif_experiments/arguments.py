@@ -10,7 +10,7 @@ from torch import nn
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
-from bioq.forward import numbers_below
+from bioq.inputs.python_windows import numbers_below
 from bioq.interpretation.motif_experiments.logits import Logits
 from bioq.motifs import Motif
 from bioq.options import found

@@ -77,24 +77,34 @@ def insertion_effects(
 ) -> pd.DataFrame:
     """Put the best site of each motif into the middle of background windows.
 
-    `backgrounds` are codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
-    window; `targets` are numbers of the model's targets, by default all. The model computes on its
-    device. Returns one row per motif and target, in this order; effects are changes of the logit,
-    with strands="both" of the mean logit of both strands:
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It computes on its
+            device.
+        backgrounds: Codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
+            window.
+        motifs: The motifs, each put in alone.
+        targets: Numbers of the model's targets, from 0; by default all.
+        strands: `"both"` computes the mean logit of both strands.
+        seed: Seed of the scrambled sites.
 
-    - motif, matrix_id, site (the bases put in), target
-    - effect, low, high: mean over the backgrounds and both orientations of the site, and the 95 %
-      interval of the mean over backgrounds (Student's t)
-    - forward, reverse: mean effect of the site and of its reverse complement
-    - control: mean effect of `SCRAMBLES` sites with the same bases in random order
-    - difference, difference_low, difference_high, p: effect minus control, on the same backgrounds.
-      The interval and the p-value compare the motif with the distribution of single scrambled
-      sites: a scrambled site in place of the motif has 0 in its interval in 95 % of cases
-    - q: Benjamini and Hochberg's over all rows
-    - n: number of backgrounds
+    Returns:
+        One row per motif and target, in this order. Effects are changes of the logit.
 
-    Raises BioqError for codes of another shape, UsageError for a motif that is longer than the
-    windows.
+        - motif, matrix_id, site (the bases put in), target
+        - effect, low, high: mean over the backgrounds and both orientations of the site, and the 95
+          % interval of the mean over backgrounds (Student's t)
+        - forward, reverse: mean effect of the site and of its reverse complement
+        - control: mean effect of `SCRAMBLES` sites with the same bases in random order
+        - difference, difference_low, difference_high, p: effect minus control, on the same
+          backgrounds. The interval and the p-value compare the motif with the distribution of
+          single scrambled sites: a scrambled site in place of the motif has 0 in its interval in 95
+          % of cases
+        - q: Benjamini and Hochberg's over all rows
+        - n: number of backgrounds
+
+    Raises:
+        BioqError: For codes of another shape.
+        UsageError: For a motif that is longer than the windows.
     """
     backgrounds = checked_windows(model, backgrounds, "backgrounds")
     motifs = checked_motifs(motifs)

@@ -89,26 +89,40 @@ def pair_effects(
 ) -> pd.DataFrame:
     """Put the best sites of two motifs into background windows, together and each alone.
 
-    `backgrounds` are codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
-    window; `distances` are numbers of bases between the two sites; `targets` are numbers of the
-    model's targets, by default all. The pair is in the middle of the window, and the model computes
-    on its device. Returns one row per arrangement, distance and target, in this order; effects are
-    changes of the logit, means over the backgrounds, with strands="both" of the mean logit of both
-    strands:
+    The pair is in the middle of the window.
 
-    - a, a_id, b, b_id: names and matrix IDs of the motifs
-    - arrangement: `A> B>`, `B> A>`, `A> <B` or `<A B>`; with strands="forward" also `<B <A`,
-      `<A <B`, `B> <A` and `<B A>`, which are read differently then
-    - distance: bases between the two sites
-    - target
-    - effect_a, effect_b: of each motif alone, at its place in the pair; effect: of both together
-    - beyond, low, high: effect - effect_a - effect_b, and its 95 % interval (Student's t)
-    - control, control_low, control_high: `beyond` of A and a scrambled B: a site with B's bases in
-      random order, in another order in each background
-    - n: number of backgrounds
+    Args:
+        model: A model of `bioq.load`, or any module from windows to logits. It computes on its
+            device.
+        backgrounds: Codes uint8 `(n, window_bp)`, such as `dna.shuffle.dinucleotide_shuffles` of a
+            window.
+        a: The first motif.
+        b: The second motif.
+        distances: Numbers of bases between the two sites.
+        targets: Numbers of the model's targets, from 0; by default all.
+        strands: `"both"` computes the mean logit of both strands.
+        seed: Seed of the scrambled sites.
 
-    Raises BioqError for codes of another shape, UsageError for a distance at which the pair is
-    longer than the windows, and for other motifs.
+    Returns:
+        One row per arrangement, distance and target, in this order. Effects are changes of the
+        logit, means over the backgrounds.
+
+        - a, a_id, b, b_id: names and matrix IDs of the motifs
+        - arrangement: `A> B>`, `B> A>`, `A> <B` or `<A B>`; with strands="forward" also `<B <A`,
+          `<A <B`, `B> <A` and `<B A>`, which are read differently then
+        - distance: bases between the two sites
+        - target
+        - effect_a, effect_b: of each motif alone, at its place in the pair; effect: of both
+          together
+        - beyond, low, high: effect - effect_a - effect_b, and its 95 % interval (Student's t)
+        - control, control_low, control_high: `beyond` of A and a scrambled B: a site with B's bases
+          in random order, in another order in each background
+        - n: number of backgrounds
+
+    Raises:
+        BioqError: For codes of another shape.
+        UsageError: For a distance at which the pair is longer than the windows, and for other
+            motifs.
     """
     backgrounds = checked_windows(model, backgrounds, "backgrounds")
     for name, motif in {"a": a, "b": b}.items():

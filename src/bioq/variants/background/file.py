@@ -95,7 +95,11 @@ class _Damaged(Exception):
 def read_background(path: Path) -> Background:
     """Read a background, in memory that its size on the disk bounds (`_array`).
 
-    Raises BioqError for a file that is not a background, is damaged or has another format version.
+    Args:
+        path: File of 'bioq background'.
+
+    Raises:
+        BioqError: For a file that is not a background, is damaged or has another format version.
     """
     path = path_to("path", path)
     try:

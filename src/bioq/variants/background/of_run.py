@@ -16,8 +16,11 @@ NO_BACKGROUND = Path("none")
 def run_background(run: str | Path) -> Path | None:
     """Return the file of a run's background, RUN/background.npz; None if the run has none.
 
-    `run` is a folder, a name or an address, as everywhere. Raises BioqError if it is no run, or if
-    what has this name is not a file in the folder.
+    Args:
+        run: The run: a folder, a name or an address.
+
+    Raises:
+        BioqError: If it is no run, or if what has this name is not a file in the folder.
     """
     folder = resolve_run(run)
     read_config(folder)

@@ -65,7 +65,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing what the tests need (once)" >&2
-	@$(PIP) -e '.[dev,tensorboard]'
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 programs:

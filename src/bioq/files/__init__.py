@@ -326,7 +326,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 def sync(path: Path) -> None:
     """Flush a file or folder from the operating system's cache to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -251,11 +251,11 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     the process exits, for whatever reason. Yields True without locking if the folder does not exist
     or the file system has no locks.
     """
-    if sys.platform == "win32":
+    try:
+        import fcntl
+    except ImportError:  # Windows
         yield True
         return
-    import fcntl
-
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

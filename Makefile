@@ -71,7 +71,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo "Installing what the tests need (once)" >&2
-	@$(PIP) -e '.[dev,docs,tensorboard]'
+	@$(PIP) -e '.[dev,docs]'
 	@touch $@
 
 $(INSTALLED_DOCS): $(INSTALLED)

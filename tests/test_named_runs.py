@@ -115,7 +115,7 @@ def test_the_server_the_cluster_and_motifs_get_the_folder(
         got.append(run)
         raise BioqError("enough")
 
-    monkeypatch.setattr("bioq.cli.serve.serve_run", note)
+    monkeypatch.setattr("bioq.web.serve", note)
     monkeypatch.setattr("bioq.cli.predict.predict_on_ray", note)
     monkeypatch.setattr(
         "bioq.cli.variants.write_variants_on_ray", lambda job, *_, **__: note(job.run)

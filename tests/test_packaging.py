@@ -12,12 +12,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import bioq
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXCLUSION_LISTS = ("hg19", "hg38", "mm10")
+EXTRAS = ("distributed", "motifs", "rank", "ray", "serve", "tensorboard")
+MODULES = {"lightning": "lightning-fabric", "sklearn": "scikit-learn"}
+"""Module -> package, where the names differ."""
 HEAVY = ("torch", "pandas", "numpy", "scipy", "matplotlib", "h5py", "pysam", "sklearn")
 
 
@@ -136,8 +140,8 @@ def test_every_dependency_is_pinned() -> None:
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
     pinned = {normal(pin.partition("==")[0]) for pin in pins}
     groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    wanted = {normal(re.split(r"[<>=~!\[; ]", line)[0]) for group in groups for line in group}
-    assert wanted <= pinned
+    wanted = {name_of(line) for group in groups for line in group}
+    assert wanted - {"bioq"} <= pinned
     assert "torch==2.13.0" in pins
 
 
@@ -150,9 +154,56 @@ def test_every_dependency_is_imported() -> None:
                 imported |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(str(node.module))
-    needed = {re.split(r"[<>=~!\[; ]", line)[0] for line in PROJECT["dependencies"]}
-    needed.remove("python-multipart")  # Starlette imports it, for forms and uploads
-    assert needed <= {name.partition(".")[0] for name in imported}
+    extras = PROJECT["optional-dependencies"]
+    groups = [PROJECT["dependencies"], *(extras[name] for name in EXTRAS)]
+    needed = {name_of(line) for group in groups for line in group}
+    # Starlette imports the first, for forms and uploads; PyTorch the second.
+    needed -= {"python-multipart", "tensorboard"}
+    found = {MODULES.get(name.partition(".")[0], name.partition(".")[0]) for name in imported}
+    assert needed <= {normal(name) for name in found}
+
+
+def test_the_extra_all_has_every_extra_for_users() -> None:
+    extras = PROJECT["optional-dependencies"]
+    assert sorted(extras) == sorted([*EXTRAS, "all", "dev", *({"docs"} & set(extras))])
+    assert extras["all"] == [f"bioq[{','.join(EXTRAS)}]"]
+
+
+def test_every_message_that_names_an_extra_names_one_that_exists() -> None:
+    named = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        named |= set(re.findall(r"'bioq\[(\w+)\]'", file.read_text(encoding="utf-8")))
+    assert named == set(EXTRAS)
+
+
+def test_the_recipe_of_conda_has_the_dependencies_and_the_version() -> None:
+    recipe = yaml.safe_load((ROOT / "packaging/conda/recipe.yaml").read_text(encoding="utf-8"))
+    requirements, context = recipe["requirements"], recipe["context"]
+    conda = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # the second has no Qt
+    lines = [line.partition(";")[0] for line in PROJECT["dependencies"]]
+    expected = {
+        f"{conda.get(name_of(line), name_of(line))} >={line.partition('>=')[2]}" for line in lines
+    }
+    assert context["version"] == bioq.__version__
+    assert f">={context['python_min']}" == PROJECT["requires-python"]
+    assert set(requirements["run"]) == expected | {"python >=${{ python_min }}"}
+    (command, function), *rest = PROJECT["scripts"].items()
+    assert not rest
+    assert recipe["build"]["python"]["entry_points"] == [f"{command} = {function}"]
+
+
+def test_the_container_and_the_release_install_what_is_pinned() -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    for name in ("packaging/Dockerfile", ".github/workflows/release.yml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        exact = re.findall(r"([\w-]+==[\d.]+)", text)
+        assert exact
+        assert set(exact) <= set(pins)
+
+
+def name_of(line: str) -> str:
+    """Return the name of the package of a requirement."""
+    return normal(re.split(r"[<>=~!\[; ]", line)[0])
 
 
 def normal(name: str) -> str:

@@ -95,13 +95,19 @@ def jaspar_motifs(
         tax_group: Taxonomic group, such as `vertebrates`.
 
     Raises:
-        UsageError: For an unknown release, collection or taxonomic group.
+        UsageError: For an unknown release, collection or taxonomic group, and if
+            pyjaspar is not installed.
     """
-    from pyjaspar import jaspar_releases, jaspardb
-
     text("release", release)
     text("collection", collection)
     text("tax_group", tax_group)
+    try:
+        from pyjaspar import jaspar_releases, jaspardb
+    except ImportError as error:
+        raise UsageError(
+            "motifs of JASPAR need the package pyjaspar; pip install 'bioq[motifs]', or give a "
+            "file in MEME format"
+        ) from error
     if release not in jaspar_releases:
         raise UsageError(
             f"JASPAR release {release!r} is unknown; choose one of {', '.join(jaspar_releases)}"

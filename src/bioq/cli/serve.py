@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bioq.cli.options import Device, Run
 from bioq.cli.tables import print_line
+from bioq.errors import UsageError
 from bioq.runs.named import resolve_run
-from bioq.web import serve as serve_run
 
 
 def serve(
@@ -47,7 +47,13 @@ def serve(
     port
         Port to listen on; 0 chooses a free port.
     """
-    serve_run(
+    try:
+        import bioq.web
+    except ImportError as error:
+        raise UsageError(
+            "bioq serve needs the packages fastapi and uvicorn; pip install 'bioq[serve]'"
+        ) from error
+    bioq.web.serve(
         resolve_run(run),
         genome,
         background=background,

@@ -251,11 +251,11 @@ def locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     the process exits, for whatever reason. Yields True without locking if the folder does not exist
     or the file system has no locks.
     """
-    if sys.platform == "win32":
+    try:
+        import fcntl
+    except ImportError:  # Windows
         yield True
         return
-    import fcntl
-
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -326,7 +326,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 def sync(path: Path) -> None:
     """Flush a file or folder from the operating system's cache to the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pysam
-
 from bioq.errors import BioqError
+from bioq.genome.libraries import pysam
 from bioq.genome.vcf import BCF_MAGIC
 
 # Section 6.3: the lengths of the two parts of a record, then CHROM, POS, the length of REF, QUAL

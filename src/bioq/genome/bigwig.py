@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyBigWig
 
 from bioq.errors import BioqError, UsageError, reason_of, some
 from bioq.files import sha256
 from bioq.genome import ContigNames
 from bioq.genome.builds import bare_name, compare_lengths
+from bioq.genome.libraries import pyBigWig
 
 _KINDS = ((0x888FFC26).to_bytes(4, "little"), (0x888FFC26).to_bytes(4, "big"))
 """The first bytes of a bigWig, in the two orders of bytes."""

@@ -15,8 +15,6 @@ from types import TracebackType
 from typing import Literal
 
 import numpy as np
-import pysam
-import pysam.utils
 
 from bioq import dna
 from bioq.errors import BioqError, some
@@ -25,6 +23,7 @@ from bioq.files.text import BYTE_ORDER_MARK, has_bgzip_end, open_content
 from bioq.genome.builds import Build, build_of
 from bioq.genome.fasta_index import FastaIndex, read_fresh_index
 from bioq.genome.fasta_letters import is_lower
+from bioq.genome.libraries import pysam
 from bioq.genome.named import genome_file
 from bioq.genome.notation import Interval
 from bioq.genome.packed_fasta import read_packed_fasta

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pysam
 
 from bioq.genome.fasta_letters import LETTERS
 from bioq.genome.fasta_text import FASTA_BLANKS
+from bioq.genome.libraries import pysam
 
 _LINE_END = re.compile("[\r\n]")
 _MOST_BETWEEN_BYTES = 1 << 16
@@ -194,7 +194,7 @@ def _blocks_fit(fasta: Path, blocks: Sequence[tuple[int, int]]) -> bool:
     return True
 
 
-def _read_at_of_bgzip(text: pysam.BGZFile, blocks: Sequence[tuple[int, int]]) -> ReadAt:
+def _read_at_of_bgzip(text: "pysam.BGZFile", blocks: Sequence[tuple[int, int]]) -> ReadAt:
     starts = [uncompressed for _, uncompressed in blocks]
 
     def read_at(offset: int, size: int) -> bytes:

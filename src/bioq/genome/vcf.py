@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-import pysam
-
 from bioq import dna
 from bioq.errors import BioqError
 from bioq.files.streams import is_stream, stored
 from bioq.files.text import bounded_lines, has_bgzip_end, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.libraries import pysam
 from bioq.genome.notation import correction, parse_variant
 from bioq.genome.vcf_header import VcfHeader
 from bioq.genome.vcf_tables import (

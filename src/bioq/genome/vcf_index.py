@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import pysam
-
 from bioq.files import new_file
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.libraries import pysam
 
 FileKind = Literal["vcf", "bcf", "table"]
 """A table has CHROM and POS, counted from 1, in its first two columns, and a line of names."""

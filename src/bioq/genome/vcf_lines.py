@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-import pysam
-
 from bioq.errors import BioqError, short
 from bioq.files.text import bounded_lines, open_content, too_long
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.libraries import pysam
 
 INFO = 7
 """The index of the column INFO."""

@@ -326,8 +326,8 @@ def _stored(file: int, offset: int, rows: int) -> Iterator[list[int]]:
     """Yield rows of five int64 from a file, with few of them in memory at a time."""
     for row in range(0, rows, _STRETCH):
         size = min(rows - row, _STRETCH) * _ROW_BYTES
-        block = os.pread(file, size, offset + row * _ROW_BYTES)
-        yield from np.frombuffer(block, dtype=np.int64).reshape(-1, 5).tolist()
+        os.lseek(file, offset + row * _ROW_BYTES, os.SEEK_SET)  # Windows has no pread
+        yield from np.frombuffer(os.read(file, size), dtype=np.int64).reshape(-1, 5).tolist()
 
 
 def _lines(text: BinaryIO, label: str) -> Iterator[bytes]:

@@ -73,7 +73,7 @@ def remember(source: "Source") -> None:
             errors="replace"
         )
         # O_NONBLOCK: a pipe is an error and is not waited for.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(trusted, flags, 0o600)
         try:
             os.write(descriptor, line)  # one call: lines of two processes do not mix
@@ -103,7 +103,8 @@ def _remembered() -> set[str]:
             return set()
         with open(file, "rb") as opened:
             status = os.fstat(opened.fileno())
-            if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            is_mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+            if not is_mine or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise BioqError(
                     f"{file}: others can write this list of trusted networks; expected mode 600 "
                     f"and yourself as owner: remove it, or 'chmod 600 {file}' if you know its lines"

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pysam
 
+from bioq.genome.libraries import pysam
 from bioq.tables.formulas import mark_formulas
 from bioq.tables.layout import Columns, Layout, Scores, TableFormat, plain_text
 

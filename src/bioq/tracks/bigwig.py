@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyBigWig
 
 from bioq.dataset.targets import target_paths
 from bioq.errors import NotWrittenError, UsageError
 from bioq.files import new_file
+from bioq.genome.libraries import pyBigWig
 
 _Genome = TypeVar("_Genome")
 

@@ -4,7 +4,6 @@ It takes every option from the plan.
 """
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -369,5 +368,10 @@ def _tensorboard(run: Path, stack: ExitStack) -> Any:
 
 
 def peak_memory_mb() -> float:
+    """Return the largest memory that this process has had; NaN on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20) if sys.platform == "darwin" else peak / (1 << 10)

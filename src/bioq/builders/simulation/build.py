@@ -35,7 +35,7 @@ from bioq.dataset.all_bins import KEEP_ALL
 from bioq.dataset.target_sheet import PEAKS
 from bioq.dataset.targets import NAME, write_target_table
 from bioq.files import require_absent
-from bioq.motifs import Motif, jaspar_motifs
+from bioq.motifs import Motif
 from bioq.options import (
     AtLeastOne,
     AtLeastZero,
@@ -173,9 +173,14 @@ def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOp
 
 @cache
 def _motifs() -> dict[str, Motif]:
-    """Return {name: planted motif}."""
-    by_id = {motif.matrix_id: motif for motif in jaspar_motifs(JASPAR_RELEASE)}
-    return {name: by_id[matrix_id] for name, matrix_id in MATRIX_IDS.items()}
+    """Return {name: planted motif}, from the counts of JASPAR that are part of the package."""
+    file = Path(__file__).with_name("motifs.tsv")
+    counts = pd.read_csv(file, sep="\t", comment="#", index_col="matrix_id")
+    motifs = {}
+    for name, matrix_id in MATRIX_IDS.items():
+        matrix = counts.loc[matrix_id].to_numpy(dtype=np.float64)
+        motifs[name] = Motif(name, matrix_id, matrix / matrix.sum(axis=1, keepdims=True))
+    return motifs
 
 
 def _centres(planted: Iterable[Planted], target: Target) -> Centres:

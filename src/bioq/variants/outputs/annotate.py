@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
-import pysam
-from pysam import bcftools
 
 from bioq.errors import BioqError, UsageError, some
 from bioq.files import new_file
 from bioq.files.text import open_content
 from bioq.genome.bcf_records import BcfWriter, read_records, with_info
 from bioq.genome.fasta import quiet_htslib
+from bioq.genome.libraries import pysam
 from bioq.genome.vcf import BCF_MAGIC
 from bioq.genome.vcf_lines import (
     INFO,
@@ -265,7 +264,7 @@ def _convert(lines: VcfLines, converted: Path, contigs: Lengths) -> None:
     words = ("--no-version", "-O", "b", "-o", str(converted), str(text))
     with quiet_htslib():
         try:  # pysam's own writer adds END to records
-            bcftools.view(*words, catch_stdout=False)
+            pysam.bcftools.view(*words, catch_stdout=False)
         except pysam.utils.SamtoolsError as error:
             raise BioqError(
                 f"{lines.label}: cannot be BCF, which needs a line of the header for each FILTER, "

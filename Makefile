@@ -1,6 +1,7 @@
 # make demo   simulate data, train, evaluate, draw the report: in bioq-demo/
 # make test   every test                  make check   format, lint, types, import contract
 # make test-faults   kill -9, full disks, damaged files, ...: minutes, with a summary
+# make tutorials   run each notebook of docs/tutorials; ARGS=--write stores its outputs
 # make bench  BioQ beside other tools, up to 20 minutes on two cores
 # make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
@@ -20,7 +21,7 @@ PROGRAMS := chromium bcftools wrk
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test test-faults check bench bench-gpu install programs clean
+.PHONY: demo test test-faults check tutorials bench bench-gpu install programs clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
@@ -41,6 +42,10 @@ check: $(INSTALLED_DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+# One of them: make tutorials ARGS=01
+tutorials: $(INSTALLED_DEV)
+	@$(BIN)/python docs/tutorials/run.py $(ARGS)
 
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
 # What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.

@@ -23,7 +23,24 @@ def load_runner() -> ModuleType:
 
 runner = load_runner()
 NOTEBOOKS = runner.notebooks()
-EXPECTED: dict[str, tuple[str, ...]] = {}
+EXPECTED: dict[str, tuple[str, ...]] = {
+    "04-published-weights": (
+        r"stand-in\.pth",
+        r"(?s)frozen.*tuned.*scratch",
+    ),
+    "05-python": (
+        r"TTACCCG: logit \+",
+        r"\d+ edits: logit",
+        r"REB1",
+        r"AnnData object with n_obs × n_vars = 2 × 399",
+    ),
+    "06-many-devices": (
+        r"status -9",
+        r"the syntax is right",
+        r"_manifest\.json",
+        r"the same as without Ray to 1e-5: True",
+    ),
+}
 """Notebook -> regular expressions: each must be found in what its cells print, stored and new."""
 
 

@@ -28,13 +28,16 @@ from PIL import Image
 HERE = Path(__file__).absolute().parent
 PAGE = HERE.parent / "gallery.md"
 OUT = HERE / "gallery"
-WIDEST_PX = 1400
+WIDEST_PX, HIGHEST_PX = 1400, 1800
+"""A wider picture is made smaller; of a higher one the upper part is kept."""
 VIEW = {"width": 1000, "height": 900}
 START_S, DRAWN_MS = 120, 180_000
 """How long a server may take to start, and a page to be drawn."""
 
 _SECTION = re.compile(r"^#{2,3} ", re.M)
-_PICTURE = re.compile(r"^!\[[^\]]*\]\(images/gallery/(\S+)\.png\)\n<!-- from: (\S+)(?: (.+))? -->", re.M)
+_PICTURE = re.compile(
+    r"^!\[[^\]]*\]\(images/gallery/(\S+)\.png\)\n<!-- from: (\S+)(?: (.+))? -->", re.M
+)
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,12 @@ def picture_of_page(browser: Any, address: str, part: str) -> bytes:
 
 
 def smaller(png: bytes) -> bytes:
-    """Return a PNG with at most `WIDEST_PX` columns and 256 colours."""
+    """Return a PNG with at most `WIDEST_PX` columns, `HIGHEST_PX` rows and 256 colours."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     if image.width > WIDEST_PX:
         height = round(image.height * WIDEST_PX / image.width)
         image = image.resize((WIDEST_PX, height), Image.Resampling.LANCZOS)
+    image = image.crop((0, 0, image.width, min(image.height, HIGHEST_PX)))
     file = io.BytesIO()
     image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()

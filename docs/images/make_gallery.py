@@ -28,8 +28,9 @@ from PIL import Image
 HERE = Path(__file__).absolute().parent
 PAGE = HERE.parent / "gallery.md"
 OUT = HERE / "gallery"
-WIDEST_PX, HIGHEST_PX = 1400, 1800
+WIDEST_PX, HIGHEST_PX = 1400, 1250
 """A wider picture is made smaller; of a higher one the upper part is kept."""
+COLOURS = 128
 VIEW = {"width": 1000, "height": 900}
 START_S, DRAWN_MS = 120, 180_000
 """How long a server may take to start, and a page to be drawn."""
@@ -106,26 +107,27 @@ def serving(command: str, work: Path, port: int = 8765) -> Iterator[str]:
 
 def picture_of_page(browser: Any, address: str, part: str) -> bytes:
     """Return a PNG of a part of a page, which may be drawn only after a job."""
-    page = browser.new_page(viewport=VIEW, device_scale_factor=1.5)
+    page = browser.new_page(viewport=VIEW, device_scale_factor=1.4)
+    page.set_default_timeout(DRAWN_MS)
     page.goto(address)
     element = page.locator(part).first
-    element.wait_for(timeout=DRAWN_MS)
+    element.wait_for()
     for letters in page.locator("p.note[data-reloads]").all():  # names of sites come later
-        letters.wait_for(state="detached", timeout=DRAWN_MS)
+        letters.wait_for(state="detached")
     png: bytes = element.screenshot()
     page.close()
     return png
 
 
 def smaller(png: bytes) -> bytes:
-    """Return a PNG with at most `WIDEST_PX` columns, `HIGHEST_PX` rows and 256 colours."""
+    """Return a PNG with at most `WIDEST_PX` columns, `HIGHEST_PX` rows and `COLOURS` colours."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     if image.width > WIDEST_PX:
         height = round(image.height * WIDEST_PX / image.width)
         image = image.resize((WIDEST_PX, height), Image.Resampling.LANCZOS)
     image = image.crop((0, 0, image.width, min(image.height, HIGHEST_PX)))
     file = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

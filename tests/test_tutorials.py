@@ -31,7 +31,6 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "05-python": (
         r"TTACCCG: logit \+",
         r"\d+ edits: logit",
-        r"REB1",
         r"AnnData object with n_obs × n_vars = 2 × 399",
     ),
     "06-many-devices": (

@@ -38,7 +38,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
         r"warning: 1 allele is an indel",
     ),
     "03-yeast-motifs": (
-        r"put in: \d of 4 motifs change a target's logit more than their control",
+        r"put in: \d of 3 motifs change a target's logit more than their control",
         r"REB1 \(MA0363\.3\): CX_Reb1 \+0\.\d+, control [+-]0\.0",
         r"CBF1 \(MA0281\.3\): CX_Cbf1 \+0\.",
         r"chrIV +\d+ +\d+ +REB1 ",

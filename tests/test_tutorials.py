@@ -24,6 +24,25 @@ def load_runner() -> ModuleType:
 runner = load_runner()
 NOTEBOOKS = runner.notebooks()
 EXPECTED: dict[str, tuple[str, ...]] = {
+    "01-first-model": (
+        r"--background matched:4 was chosen",
+        r"every bin of its contigs",
+        r"\nROC AUC +0\.[89]\d+ \[",  # a constant has 0.5, few G and C at most 0.7
+        r"few G and C: ROC AUC 0\.[56]",
+        r"REB1 \(MA0363\.3\): Reb1 \+0\.\d+, control",
+    ),
+    "02-rank-variants": (
+        r"11  scored",
+        r"ref_mismatch +A",
+        r"Reb1_site_a\tG\tT\t.*;BIOQ_SCORE_PHRED=30\.1\d*;BIOQ_TOP_TARGET=CX_Reb1;",
+        r"warning: 1 allele is an indel",
+    ),
+    "03-yeast-motifs": (
+        r"put in: \d of 3 motifs change a target's logit more than their control",
+        r"REB1 \(MA0363\.3\): CX_Reb1 \+0\.\d+, control [+-]0\.0",
+        r"CBF1 \(MA0281\.3\): CX_Cbf1 \+0\.",
+        r"chrIV +\d+ +\d+ +REB1 ",
+    ),
     "04-published-weights": (
         r"stand-in\.pth",
         r"(?s)frozen.*tuned.*scratch",

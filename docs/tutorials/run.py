@@ -23,6 +23,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
 
+import bioq
+
 HERE = Path(__file__).absolute().parent
 DATA = HERE.parents[2] / "shared/data/yeast"
 """Real yeast data of the development machine: a genome and peak files."""
@@ -89,7 +91,8 @@ def run_notebook(path: Path, folder: Path) -> NotebookNode:
     )
     client.execute(env=environment)
     del notebook.cells[0]
-    tidy(notebook, {f"{work}/": "", str(work): ".", str(home): "~"})
+    package = f"{Path(bioq.__file__).parents[1]}/"
+    tidy(notebook, {f"{work}/": "", str(work): ".", str(home): "~", package: ""})
     return notebook
 
 

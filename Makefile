@@ -2,6 +2,7 @@
 # make test   every test                  make check   format, lint, types, import contract
 # make test-faults   kill -9, full disks, damaged files, ...: minutes, with a summary
 # make docs   the documentation as a site: in site/, for a browser
+# make tutorials   run each notebook of docs/tutorials; ARGS=--write stores its outputs
 # make bench  BioQ beside other tools, up to 20 minutes on two cores
 # make bench-gpu   BioQ on a CUDA card    make clean   remove what these made
 #
@@ -22,7 +23,7 @@ PROGRAMS := chromium bcftools wrk
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
 
-.PHONY: demo test test-faults check docs bench bench-gpu install programs clean
+.PHONY: demo test test-faults check docs tutorials bench bench-gpu install programs clean
 
 demo: $(INSTALLED)
 	@rm -rf bioq-demo
@@ -47,6 +48,10 @@ check: $(INSTALLED_DEV)
 docs: $(INSTALLED_DOCS)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo $(CURDIR)/site/index.html
+
+# One of them: make tutorials ARGS=01
+tutorials: $(INSTALLED_DEV)
+	@$(BIN)/python docs/tutorials/run.py $(ARGS)
 
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
 # What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.

@@ -103,18 +103,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run `bioq TOKENS`; return the exit status: 0, 1 bad input, 2 wrong usage, 130 interrupted
     by Ctrl-C, 143 terminated by SIGTERM."""
     tokens = list(sys.argv[1:] if tokens is None else tokens)
-    if not tokens:
-        for line in first_steps().splitlines():
-            print_line(line)
-        return 0
     debug = "--debug" in tokens
     trust = "--trust" in tokens
     tokens = [token for token in tokens if token not in ("--debug", "--trust")]
     try:
         with stoppable(), _trusting() if trust else nullcontext():
-            _make_app(tokens)(
-                tokens, exit_on_error=False, print_error=False, result_action="return_value"
-            )
+            _call(tokens)
     except KeyboardInterrupt as error:
         return _stop(*describe(error), debug)
     except MissingArgumentError as error:
@@ -137,6 +131,16 @@ def main(tokens: Sequence[str] | None = None) -> int:
         line = _OUT_OF_MEMORY if _is_out_of_memory(error) else _unexpected_line(error)
         return _stop(line, BAD_INPUT, debug)
     return 0
+
+
+def _call(tokens: Sequence[str]) -> None:
+    if tokens:
+        _make_app(tokens)(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        return
+    for line in first_steps().splitlines():
+        print_line(line)
 
 
 def _trusting() -> AbstractContextManager[None]:
@@ -196,15 +200,22 @@ def _make_app(tokens: Sequence[str]) -> App:
         "suppress_keyboard_interrupt": False,
         "default_parameter": Parameter(negative_iterable=(), consume_multiple=True),
     }
-    app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
+    options = Group("Options", sort_key=len(_GROUPS))  # --help and --version
+    app = App(name="bioq", help=_HELP, group_commands=options, **settings)  # type: ignore[arg-type]
     groups: dict[str, Group] = {}
     for number, (title, names) in enumerate(_GROUPS.items()):
         groups |= dict.fromkeys(names, Group(title, sort_key=number))
-    data = App(name="data", help="Make, download and check data sets.", group=groups["data"])
+    data = App(
+        name="data",
+        help="Make, download and check data sets.",
+        group=groups["data"],
+        group_commands="Commands",
+    )
     rank = App(
         name="rank",
         help="Fit a score to two sets of alleles, and add it to the alleles of a VCF.",
         group=groups["rank"],
+        group_commands="Commands",
         sort_key=len(_COMMANDS) + 1,
     )
     app.command(data)

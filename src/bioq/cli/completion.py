@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from bioq.cli.tables import print_line
 from bioq.errors import UsageError
@@ -109,7 +109,7 @@ def _with_names(function: Callable[..., None]) -> Callable[..., None]:
     for argument, hint in hints.items():
         kept = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
         if argument in _NAMES:
-            kind: Any = Literal[_mark(argument)]  # type: ignore[valid-type]
+            kind: Any = Literal[_mark(argument)]
         elif argument in _FILES:
             kind = Path
         else:
@@ -134,7 +134,9 @@ def _in_bash(script: str, mark: str, names: str) -> str:
     words = names.replace(" ", r"\n")
     offered = f"COMPREPLY=( $(compgen -f -W $'{words}' -- \"${{cur}}\") )"
     script = re.sub(block, lambda _: offered, script, flags=re.S)
-    script = script.replace("  local cur prev\n\n", "  local cur prev IFS=$'\\n'\n\n")  # files with blanks
+    script = script.replace(
+        "  local cur prev\n\n", "  local cur prev IFS=$'\\n'\n\n"
+    )  # files with blanks
     return script.replace(f"complete -F _{PROGRAM}", f"complete -o filenames -F _{PROGRAM}")
 
 

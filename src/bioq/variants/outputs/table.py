@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, did_you_mean, nearest
 from bioq.options import AtLeastOne, Share, check_types
 from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
@@ -144,8 +144,11 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
         try:
             table_ending(out)
         except UsageError as error:
-            endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
-            raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+            endings = (*ENDINGS, ".vcf", ".vcf.gz")
+            hint = did_you_mean(nearest(out.suffix, endings, most=1))
+            raise UsageError(
+                f"{out}: {hint}expected a name that ends in {', '.join(endings)}"
+            ) from error
 
 
 def _require_long(out: Path, table: VariantTableOptions) -> None:

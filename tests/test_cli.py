@@ -344,7 +344,10 @@ def test_an_unknown_option_in_a_file_is_named(
         ('select_by = "macro"', "select_by = 'macro', expected valid_loss, valid_macro_average_"),
         ('lr = "fast"', "lr = 'fast', expected a number, more than 0"),
         ("lr = nan", "lr = nan, expected a number, more than 0"),
-        ('data_in = "disc"', "data_in = 'disc', did you mean disk? expected auto, disk, memory or device"),
+        (
+            'data_in = "disc"',
+            "data_in = 'disc', did you mean disk? expected auto, disk, memory or device",
+        ),
         ('precision = "16"', "precision = '16', did you mean bf16? expected 32, tf32 or bf16"),
         ("epochs = true", "epochs = True, expected a whole number, 1 or more"),
         ("devices = 1.0", "devices = 1.0, expected a whole number, 1 to 4,096"),
@@ -353,7 +356,10 @@ def test_an_unknown_option_in_a_file_is_named(
         ('freeze = "no"', "freeze = 'no', expected true or false"),
         ("model = 1", "model = 1, expected text"),
         ("from = 1", "from = 1, expected text"),
-        ("epoch = 3", "unknown option epoch; did you mean epochs? expected some of model, motifs, "),
+        (
+            "epoch = 3",
+            "unknown option epoch; did you mean epochs? expected some of model, motifs, ",
+        ),
     ],
 )
 def test_a_wrong_value_in_a_file_is_named_before_any_work(

@@ -120,7 +120,10 @@ class VariantTableOptions:
                     hint = f"; {name} needs --background"
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"
-                raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+                near = did_you_mean(nearest(name, available, most=1))
+                raise UsageError(
+                    f"score {name!r}; {near}expected some of {', '.join(available)}{hint}"
+                )
         may_be_none &= self.format == "table" and not self.long
         if (self.annotate or may_be_none) and not (self.scores or self.targets):
             return ()

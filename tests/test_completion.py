@@ -27,6 +27,15 @@ CASES = {
 FILES = ("my run", "peaks.fa", "data")
 
 
+OPTIONS = {
+    "train": "--recipe",
+    "predict": "--held-out",
+    "data peaks": "--label",
+    "rank fit": "--out",
+}
+"""Command -> one of its options."""
+
+
 @pytest.fixture(scope="module")
 def scripts() -> dict[str, str]:
     return {shell: completion_script(shell) for shell in SHELLS}
@@ -48,7 +57,8 @@ def test_bash_offers_commands_options_choices_names_and_files(
     for name in FILES:
         (here / name).touch()
     lines = [f". {file}"]
-    for typed in CASES:
+    cases = CASES | {f"{command} {option[:-1]}": {option} for command, option in OPTIONS.items()}
+    for typed in cases:
         words = ["bioq", *typed.split(" ")]
         quoted = " ".join(f"'{word}'" for word in words)
         lines.append(f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; COMPREPLY=(); _bioq")
@@ -58,7 +68,7 @@ def test_bash_offers_commands_options_choices_names_and_files(
     )
     assert done.stderr == ""
     offered = [set(line.split("\t")) - {""} for line in done.stdout.splitlines()]
-    assert dict(zip(CASES, offered, strict=True)) == CASES
+    assert dict(zip(cases, offered, strict=True)) == cases
 
 
 def test_the_script_is_installed_where_the_shell_looks(

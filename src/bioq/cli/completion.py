@@ -7,6 +7,7 @@ like a command, such as the data set `data`, is not taken for a command.
 
 import re
 from collections.abc import Callable, Mapping
+from inspect import unwrap
 from pathlib import Path
 from types import FunctionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -105,6 +106,7 @@ def _mark(argument: str) -> str:
 
 def _with_names(function: Callable[..., None]) -> Callable[..., None]:
     """Return a command of which the arguments that take a name have one choice, their mark."""
+    function = unwrap(function)  # the function whose arguments the command has
     hints = get_type_hints(function, include_extras=True)
     for argument, hint in hints.items():
         kept = get_args(hint)[1:] if get_origin(hint) is Annotated else ()

@@ -31,7 +31,6 @@ OPTIONS = {
     "train": "--recipe",
     "predict": "--held-out",
     "data peaks": "--label",
-    "rank fit": "--out",
 }
 """Command -> one of its options."""
 

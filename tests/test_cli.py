@@ -12,6 +12,7 @@ import pytest
 import bioq
 import bioq.cli
 from bioq.cli import main
+from bioq.cli.first_steps import program
 from bioq.cli.help_text import GROUPS
 from bioq.dataset import Dataset
 from bioq.errors import ReportedElsewhere
@@ -19,10 +20,10 @@ from bioq.runs.folder import read_config, read_history
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
-    ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"], ["calibrate"], ["predict"],
-    ["variants"], ["background"], ["rank"], ["mutagenesis"], ["attribution"], ["motifs"],
-    ["motif-effects"], ["card"],
-    ["serve"], ["models"], ["targets"], ["summary"], ["demo"],
+    ["demo"], ["completion"], ["data"], ["train"], ["ensemble"], ["import"], ["evaluate"],
+    ["calibrate"], ["predict"], ["variants"], ["background"], ["rank"], ["mutagenesis"],
+    ["attribution"], ["motifs"], ["motif-effects"], ["models"], ["targets"], ["summary"],
+    ["card"], ["serve"],
     *(["data", name] for name in ("fetch", "deepsea", "peaks", "simulate", "info", "verify")),
     *(["rank", name] for name in ("fit", "apply")),
 ]  # fmt: skip
@@ -63,6 +64,47 @@ def test_commands_are_listed_in_the_order_of_the_work(
     assert main([*parent, "--help"]) == 0
     listed = re.findall(r"^│ ([a-z][\w-]*) ", capsys.readouterr().out, re.M)
     assert listed == [command[-1] for command in COMMANDS if command[:-1] == parent]
+
+
+def test_help_groups_the_commands_by_purpose(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    groups = [
+        *("Start", "Data", "Train and evaluate", "Predict and variants", "Explain", "Look up"),
+        *("Share", "Options"),
+    ]
+    assert re.findall(r"^╭─ (.*?) ─", shown, re.M) == groups
+    panels = dict(zip(groups, shown.split("╭─")[1:], strict=True))
+    for name, group in {"demo": "Start", "rank": "Predict and variants", "card": "Share"}.items():
+        assert re.search(rf"^│ {name} ", panels[group], re.M), (name, group)
+
+
+def test_bioq_alone_says_what_to_do_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) <= 15
+    assert bioq.__version__ in shown
+    for command in ("demo", "variants yeast", "import beluga", "data peaks", "summary", "--help"):
+        assert f"bioq {command}" in shown
+    (tmp_path / "bioq-demo" / "run").mkdir(parents=True)
+    (tmp_path / "bioq-demo" / "run" / "config.json").touch()
+    assert main([]) == 0
+    assert "bioq serve bioq-demo/run --genome bioq-demo/data/sim" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_commands_are_printed_as_they_can_be_typed(
+    on_path: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "my env" / "bioq"
+    script.parent.mkdir()
+    script.touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [str(script)])
+    monkeypatch.setenv("PATH", str(script.parent) if on_path else str(tmp_path))
+    assert program() == ("bioq" if on_path else f"'{script}'")
 
 
 def test_help_groups_options_under_the_same_names(
@@ -302,8 +344,11 @@ def test_an_unknown_option_in_a_file_is_named(
         ('select_by = "macro"', "select_by = 'macro', expected valid_loss, valid_macro_average_"),
         ('lr = "fast"', "lr = 'fast', expected a number, more than 0"),
         ("lr = nan", "lr = nan, expected a number, more than 0"),
-        ('data_in = "disc"', "data_in = 'disc', expected auto, disk, memory or device"),
-        ('precision = "16"', "precision = '16', expected 32, tf32 or bf16"),
+        (
+            'data_in = "disc"',
+            "data_in = 'disc', did you mean disk? expected auto, disk, memory or device",
+        ),
+        ('precision = "16"', "precision = '16', did you mean bf16? expected 32, tf32 or bf16"),
         ("epochs = true", "epochs = True, expected a whole number, 1 or more"),
         ("devices = 1.0", "devices = 1.0, expected a whole number, 1 to 4,096"),
         ("checkpoint_min = inf", "checkpoint_min = inf, expected a number, 0 or more"),
@@ -311,7 +356,10 @@ def test_an_unknown_option_in_a_file_is_named(
         ('freeze = "no"', "freeze = 'no', expected true or false"),
         ("model = 1", "model = 1, expected text"),
         ("from = 1", "from = 1, expected text"),
-        ("epoch = 3", "unknown option epoch; expected some of model, motifs, from, freeze, fold, "),
+        (
+            "epoch = 3",
+            "unknown option epoch; did you mean epochs? expected some of model, motifs, ",
+        ),
     ],
 )
 def test_a_wrong_value_in_a_file_is_named_before_any_work(
@@ -323,7 +371,6 @@ def test_a_wrong_value_in_a_file_is_named_before_any_work(
     assert main([*tokens, "--config", str(options)]) == 2
     printed = one_line(capsys)
     assert message in printed
-    assert ("did you mean epochs?" in printed) == line.startswith("epoch =")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -7,9 +9,11 @@ from bioq.builders.simulation.build import SimulationOptions
 from bioq.builders.simulation.grammar import TARGETS
 from bioq.builders.simulation.truth import compare_with_truth
 from bioq.cli import main
-from bioq.cli.demo import run_demo, shown
+from bioq.cli.demo import _DEMO, run_demo, shown
+from bioq.cli.first_steps import program
 from bioq.dataset import open_dataset
 from bioq.evaluation.files import read_evaluation
+from bioq.files import require_absent
 from bioq.models import ModelSizes
 from bioq.runs.folder import read_history
 from bioq.training.recipes import TrainConfig
@@ -21,9 +25,10 @@ TINY_MODEL = ModelSizes(
 
 
 def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "deep" / "demo"
+    monkeypatch.chdir(tmp_path)
+    out = Path("deep folder") / "demo"
     run_demo(out, TINY_GENOME, TINY_MODEL, TrainConfig(epochs=1, patience=0, device="cpu"))
     data, result = open_dataset(out / "data"), read_evaluation(out / "run")
     assert len(read_history(out / "run")) == 1
@@ -36,6 +41,7 @@ def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
             assert f"{score:.3f}" in line or pd.isna(score)
     report = out / "run" / "evaluation" / "report.html"
     assert f"The report: {report}" in printed
+    assert report.resolve().as_uri() in printed
     page = report.read_text(encoding="utf-8")
     assert "The model compared with the truth" in page
     assert "motifs AP" in page
@@ -45,6 +51,16 @@ def test_demo_leaves_data_run_and_report_and_prints_the_comparison(
         "3/4",
         "4/4",
     ]
+    commands = [shlex.split(line) for line in printed.splitlines() if line.startswith("    ")]
+    typed = shlex.split(program())
+    assert [command[: len(typed)] for command in commands] == [typed] * 3
+    assert [command[len(typed)] for command in commands] == ["variants", "mutagenesis", "data"]
+    subprocess.run([*typed, "--version"], check=True, stdout=subprocess.DEVNULL)
+    assert [main(command[len(typed) :]) for command in commands] == [0, 0, 0]
+    assert len((out / "scores.tsv").read_text().splitlines()) == 2
+    assert (out / "variant.png").stat().st_size > 10_000
+    assert open_dataset(out / "peaks").targets["name"].tolist() == [each.name for each in TARGETS]
+    require_absent(out, replaces=_DEMO)  # --force replaces the demo with what these wrote
 
 
 def test_demo_refuses_a_folder_that_exists_in_one_line(

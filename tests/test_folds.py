@@ -602,7 +602,7 @@ def assert_cross_validated(out: Path, data: Dataset, capsys: pytest.CaptureFixtu
         in (ensemble / "evaluation/report.html").read_text()
     )
     assert main(["evaluate", str(out), folder]) == 1
-    assert f"it holds runs: did you mean {ensemble}?" in capsys.readouterr().err
+    assert f"holds no config.json; did you mean {ensemble}?" in capsys.readouterr().err
     mean = next(line for line in printed.splitlines() if line.startswith("mean"))
     spread = next(line for line in printed.splitlines() if line.startswith("standard deviation"))
     assert f"{np.mean(each):.4f}" in mean

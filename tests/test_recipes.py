@@ -123,7 +123,10 @@ def test_a_choice_wins_over_the_recipe() -> None:
         ({"start": "tf"}, "--start 'tf', expected pytorch or keras"),
         ({"lr": math.nan}, "--lr nan"),
         ({"select_by": "macro"}, "--select-by 'macro', expected valid_loss, valid_macro_average"),
-        ({"data_in": "disc"}, "--data-in 'disc', expected auto, disk, memory or device"),
+        (
+            {"data_in": "disc"},
+            "--data-in 'disc', did you mean disk? expected auto, disk, memory or device",
+        ),
         ({"strands": "reverse"}, "--strands 'reverse', expected random, both or forward"),
         ({"schedule": "linear"}, "--schedule 'linear', expected constant or cosine"),
         ({"average": 1.0}, "--average 1.0, expected 0 or more, below 1"),

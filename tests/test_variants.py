@@ -472,7 +472,11 @@ def test_no_file_that_the_command_reads_is_replaced(
     [
         ("out.csv", {}, r"expected a name that ends in \.tsv, .*\.h5ad, \.vcf, \.vcf\.gz"),
         ("in.vcf", {}, "is the input; give another name"),
-        ("out.tsv", {"scores": ("dif",)}, "score 'dif'; expected some of diff, log2_odds_ratio"),
+        (
+            "out.tsv",
+            {"scores": ("dif",)},
+            "score 'dif'; did you mean diff\\? expected some of diff, log2_odds_ratio",
+        ),
         ("out.tsv", {"scores": ("zscore",)}, "zscore needs --background"),
         ("out.tsv", {"targets": ("third",)}, "no target is called 'third'"),
         ("out.tsv", {"format": "xml"}, "--format 'xml', expected table or deepsea"),
@@ -490,7 +494,9 @@ def test_wrong_options_are_named(
 def test_an_option_out_of_range_is_named() -> None:
     with pytest.raises(UsageError, match="--batch-size 0, expected 1 or more"):
         VariantOptions(batch_size=0)
-    with pytest.raises(UsageError, match="--indel 'right side', expected left, right or both"):
+    with pytest.raises(
+        UsageError, match="--indel 'right side', did you mean right\\? expected left, right or both"
+    ):
         VariantOptions(indel="right side")  # type: ignore[arg-type]
 
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +123,9 @@ def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
         return []
     known = {each.lower(): each for each in names}
     return [known[near] for near in difflib.get_close_matches(name.lower(), known, n=most)]
+
+
+def did_you_mean(near: Sequence[str]) -> str:
+    """Return the question of an error about a word of a closed set, such as `did you mean train? `,
+    from the words of `nearest`; empty if no word is like it. Every message uses this function."""
+    return f"did you mean {' or '.join(near)}? " if near else ""

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest
 from bioq.files import new_file
 from bioq.files.text import read_text, split_lines
 from bioq.options import found, of_type, path_to, text
@@ -110,7 +111,9 @@ def jaspar_motifs(
         ) from error
     if release not in jaspar_releases:
         raise UsageError(
-            f"JASPAR release {release!r} is unknown; choose one of {', '.join(jaspar_releases)}"
+            f"JASPAR release {release!r} is unknown; "
+            f"{did_you_mean(nearest(release, jaspar_releases))}choose one of "
+            f"{', '.join(jaspar_releases)}"
         )
     database = jaspardb(release=release)
     with contextlib.closing(database.conn) as connection:
@@ -118,14 +121,17 @@ def jaspar_motifs(
             warnings.filterwarnings("ignore", "Zero motifs returned")  # raised as an error below
             fetched = database.fetch_motifs(collection=collection, tax_group=[tax_group])
         if not fetched:
-            collections = connection.execute("SELECT DISTINCT collection FROM MATRIX")
-            groups = connection.execute(
-                "SELECT DISTINCT val FROM MATRIX_ANNOTATION WHERE tag = 'tax_group'"
+            collections = _column(connection, "SELECT DISTINCT collection FROM MATRIX")
+            groups = _column(
+                connection, "SELECT DISTINCT val FROM MATRIX_ANNOTATION WHERE tag = 'tax_group'"
             )
+            wrong, known = (collection, collections)
+            if collection in collections:
+                wrong, known = (tax_group, groups)
             raise UsageError(
                 f"{release} has no motif of collection {collection!r} and taxonomic group "
-                f"{tax_group!r}; its collections are {_listed(collections)}, "
-                f"its groups {_listed(groups)}"
+                f"{tax_group!r}; {did_you_mean(nearest(wrong, known, most=1))}its collections are "
+                f"{', '.join(collections)}, its groups {', '.join(groups)}"
             )
     motifs = [
         Motif(
@@ -260,8 +266,8 @@ def _normalised(matrix: Floats) -> Floats:
     return rows
 
 
-def _listed(rows: Iterator[tuple[str]]) -> str:
-    return ", ".join(sorted(value for (value,) in rows))
+def _column(connection: sqlite3.Connection, query: str) -> list[str]:
+    return sorted(value for (value,) in connection.execute(query))
 
 
 def write_meme(path: Path, motifs: Sequence[Motif], sites: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from bioq.errors import UsageError, short, shown
+from bioq.errors import UsageError, did_you_mean, nearest, short, shown
 
 _Value = TypeVar("_Value")
 
@@ -101,10 +101,20 @@ def wrong_values(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[st
     """Return {name: its value, and what is expected} of the values that do not fit the annotation
     of their name."""
     return {
-        name: f"{shown(value)}, expected {expected(value, kinds[name])}"
+        name: f"{shown(value)}, {_near_choice(value, kinds[name])}"
+        f"expected {expected(value, kinds[name])}"
         for name, value in values.items()
         if not fits(value, kinds[name])
     }
+
+
+def _near_choice(value: Any, annotation: Any) -> str:
+    """Return the question that names the choice spelled most like a text; empty without one."""
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return "".join(_near_choice(value, part) for part in get_args(annotation))
+    if get_origin(annotation) is not Literal or not isinstance(value, str):
+        return ""
+    return did_you_mean(nearest(value, get_args(annotation), most=1))
 
 
 def flag_of(name: str) -> str:
@@ -187,7 +197,8 @@ def finite_number(
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
     """Return an argument that is one of the choices; raise UsageError for anything else."""
     if not isinstance(value, str) or value not in choices:
-        raise UsageError(f"{name} {found(value)}; expected {_listed(choices)}")
+        hint = did_you_mean(nearest(value, choices, most=1)) if isinstance(value, str) else ""
+        raise UsageError(f"{name} {found(value)}; {hint}expected {_listed(choices)}")
     return value
 
 

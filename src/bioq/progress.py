@@ -12,6 +12,7 @@ from bioq.errors import escaped
 
 PLAIN_LINE_EVERY_S = 10.0
 _is_quiet = ContextVar("_is_quiet", default=False)
+_then = ContextVar("_then", default=(0.0, 0.0))  # start of a part of a job; what comes after it
 
 
 class Advance(Protocol):
@@ -73,6 +74,17 @@ def no_progress() -> Iterator[None]:
         _is_quiet.reset(before)
 
 
+@contextlib.contextmanager
+def followed_by(share: float) -> Iterator[None]:
+    """Inside this block, which is a part of a job, the time left is that of the whole job: what
+    comes after the block takes `share` of the time of the block."""
+    before = _then.set((time.monotonic(), share))
+    try:
+        yield
+    finally:
+        _then.reset(before)
+
+
 def say(line: str) -> None:
     """Print one line to stderr; what is not printable in it is shown escaped.
 
@@ -106,6 +118,9 @@ class _Line:
         if self.total is None or rate <= 0:  # nothing is done yet
             return ""
         seconds = max(self.total - self.completed, 0) / rate + self.after_s(rate)
+        started, share = _then.get()
+        if share:
+            seconds += share * (time.monotonic() - started + seconds)
         return f"about {duration(seconds)} left"
 
 

@@ -6,14 +6,17 @@ Commands are imported when they are called: `bioq --help` loads neither torch no
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter
 
 from bioq import __version__
+from bioq.cli.first_steps import first_steps
 from bioq.cli.help_text import HelpFormatter
 from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
+from bioq.cli.tables import print_line
 from bioq.errors import BioqError, ReportedElsewhere, UsageError
 from bioq.progress import say
 
@@ -21,6 +24,11 @@ USAGE, BAD_INPUT = 2, 1
 _LONGEST_LINE = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in about a minute."),
+    "completion": (
+        "bioq.cli.completion:completion",
+        "Complete commands, options and names with the Tab key.",
+    ),
     "train": ("bioq.cli.train:train", "Train a model on a data set."),
     "ensemble": ("bioq.cli.ensemble:ensemble", "Make one run of several, by their mean."),
     "import": (
@@ -57,14 +65,23 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
         "bioq.cli.motif_effects:motif_effects",
         "Measure what known motifs change in the predictions.",
     ),
-    "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
-    "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
     "models": ("bioq.cli.models:models", "List the runs that have a name."),
     "targets": ("bioq.cli.targets:targets", "List the targets of a run or a data set."),
     "summary": ("bioq.cli.summary:summary", "Print the layers of a model and their parameters."),
-    "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),
+    "card": ("bioq.cli.card:card", "Write a run's README.md, for sharing it."),
+    "serve": ("bioq.cli.serve:serve", "Start a web page and a REST API for a trained model."),
 }
 """Command -> where its function is, and its line in the list; in the order of the work."""
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Start": ("demo", "completion"),
+    "Data": ("data",),
+    "Train and evaluate": ("train", "ensemble", "import", "evaluate", "calibrate"),
+    "Predict and variants": ("predict", "variants", "background", "rank"),
+    "Explain": ("mutagenesis", "attribution", "motifs", "motif-effects"),
+    "Look up": ("models", "targets", "summary"),
+    "Share": ("card", "serve"),
+}
+"""Group of `bioq --help` -> its commands."""
 _RANK_COMMANDS: Mapping[str, tuple[str, str]] = {
     "fit": ("bioq.cli.rank:fit", "Fit a score to two sets of alleles."),
     "apply": ("bioq.cli.rank:apply", "Add a fitted score to the alleles of a VCF."),
@@ -91,9 +108,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     tokens = [token for token in tokens if token not in ("--debug", "--trust")]
     try:
         with stoppable(), _trusting() if trust else nullcontext():
-            _make_app(tokens)(
-                tokens, exit_on_error=False, print_error=False, result_action="return_value"
-            )
+            _call(tokens)
     except KeyboardInterrupt as error:
         return _stop(*describe(error), debug)
     except MissingArgumentError as error:
@@ -116,6 +131,16 @@ def main(tokens: Sequence[str] | None = None) -> int:
         line = _OUT_OF_MEMORY if _is_out_of_memory(error) else _unexpected_line(error)
         return _stop(line, BAD_INPUT, debug)
     return 0
+
+
+def _call(tokens: Sequence[str]) -> None:
+    if tokens:
+        _make_app(tokens)(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+        return
+    for line in first_steps().splitlines():
+        print_line(line)
 
 
 def _trusting() -> AbstractContextManager[None]:
@@ -175,26 +200,33 @@ def _make_app(tokens: Sequence[str]) -> App:
         "suppress_keyboard_interrupt": False,
         "default_parameter": Parameter(negative_iterable=(), consume_multiple=True),
     }
-    app = App(name="bioq", help=_HELP, **settings)  # type: ignore[arg-type]
-    data = App(name="data", help="Make, download and check data sets.", sort_key=0)
+    options = Group("Options", sort_key=len(_GROUPS))  # --help and --version
+    app = App(name="bioq", help=_HELP, group_commands=options, **settings)  # type: ignore[arg-type]
+    groups: dict[str, Group] = {}
+    for number, (title, names) in enumerate(_GROUPS.items()):
+        groups |= dict.fromkeys(names, Group(title, sort_key=number))
+    data = App(
+        name="data",
+        help="Make, download and check data sets.",
+        group=groups["data"],
+        group_commands="Commands",
+    )
     rank = App(
         name="rank",
         help="Fit a score to two sets of alleles, and add it to the alleles of a VCF.",
-        sort_key=list(_COMMANDS).index("background") + 1.5,
+        group=groups["rank"],
+        group_commands="Commands",
+        sort_key=len(_COMMANDS) + 1,
     )
     app.command(data)
     app.command(rank)
-    _register(app, _COMMANDS, words[0] if words else "")
+    _register(app, _COMMANDS, words[0] if words else "", groups)
     for parent, commands in ((data, _DATA_COMMANDS), (rank, _RANK_COMMANDS)):
         _register(parent, commands, words[1] if len(words) > 1 else "")
     return app
 
 
 _HELP = """Predict chromatin targets, such as binding and open chromatin, from DNA sequence.
-
-Start with the demo, which needs no data:
-
-    bioq demo
 
 With your own data, make a data set, train a model on it and evaluate the model:
 
@@ -206,12 +238,30 @@ Every command has --help. With --debug an error shows its traceback. With --trus
 whose network is a Python file of its author: the file is executed (docs/how-to/own-network.md)."""
 
 
-def _register(app: App, commands: Mapping[str, tuple[str, str]], called: str) -> None:
+def make_full_app(changed: Callable[[Callable[..., None]], Callable[..., None]]) -> App:
+    """Return the app with every command imported, and changed by a function."""
+    app = _make_app([])
+    parents = ((app, _COMMANDS), (app["data"], _DATA_COMMANDS), (app["rank"], _RANK_COMMANDS))
+    for parent, commands in parents:
+        for name, (function, line) in commands.items():
+            module, _, attribute = function.partition(":")
+            command = getattr(import_module(module), attribute)
+            group = parent[name].group
+            del parent[name]
+            parent.command(changed(command), name=name, help=line, group=group)
+    return app
+
+
+def _register(
+    app: App,
+    commands: Mapping[str, tuple[str, str]],
+    called: str,
+    groups: Mapping[str, Group] | None = None,
+) -> None:
     for number, (name, (function, line)) in enumerate(commands.items(), start=1):
-        if name == called:
-            app.command(function, name=name, sort_key=number)
-        else:
-            app.command(function, name=name, help=line, sort_key=number)
+        group = None if groups is None else groups[name]
+        help_line = None if name == called else line  # None: the docstring of the function
+        app.command(function, name=name, help=help_line, sort_key=number, group=group)
 
 
 def _command(tokens: Sequence[str]) -> str:

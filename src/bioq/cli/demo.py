@@ -1,5 +1,6 @@
 """`bioq demo`: simulate, train, evaluate, and compare the model with the known truth."""
 
+import shlex
 import shutil
 import time
 from dataclasses import replace
@@ -9,13 +10,15 @@ import pandas as pd
 
 from bioq.builders.simulation.build import SimulationOptions, simulate
 from bioq.builders.simulation.truth import compare_with_truth
+from bioq.cli.demo_next import OUTPUTS, next_commands
+from bioq.cli.first_steps import program
 from bioq.cli.options import Force
 from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate
 from bioq.files import FolderKind, require_absent
 from bioq.models import ModelSizes
-from bioq.progress import say
+from bioq.progress import followed_by, say
 from bioq.reports.evaluation import ExtraTable, write_report
 from bioq.training.recipes import TrainConfig
 from bioq.training.train import train
@@ -40,7 +43,9 @@ TRAINING = TrainConfig(
 )
 SIMULATION = SimulationOptions()
 
-_DEMO = FolderKind("data/dataset.json", ("run",))
+_DEMO = FolderKind("data/dataset.json", ("run", *OUTPUTS))
+_AFTER_TRAINING = 0.15
+"""Time of the evaluation and the report, as a share of the training's."""
 _TITLE = "The model compared with the truth"
 _EXPLANATION = """AUC: ROC AUC; 0.5 for a constant. AP: average precision; the rate for a constant.
 rate: the share of positive windows. Labels: the noisy labels of the test contig.
@@ -99,7 +104,8 @@ def run_demo(
     simulate(data_folder, simulation)
     data = open_dataset(data_folder)
     say(f"2/4 train: a small {MODEL} model on {len(data['train']):,} windows -> {run}")
-    train(data, run, model=MODEL, sizes=sizes, config=training)
+    with followed_by(_AFTER_TRAINING):
+        train(data, run, model=MODEL, sizes=sizes, config=training)
     say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that was not used in training")
     evaluation = evaluate(run, data, split="test")
     table = compare_with_truth(data, "test", evaluation.per_target)
@@ -109,7 +115,13 @@ def run_demo(
     for line in ("", *_EXPLANATION.splitlines(), ""):
         print_line(line)
     print_line(f"The demo took {_minutes(time.monotonic() - started)}. The report: {report}")
-    print_line(f"Next: bioq data info {data_folder}; bioq summary {run}; bioq data peaks --help")
+    print_line(f"Open it in a browser: {report.resolve().as_uri()}")
+    print_line()
+    print_line("Next:")
+    for purpose, words in next_commands(out, data):
+        print_line()
+        print_line(purpose)
+        print_line(f"    {program()} {shlex.join(words)}")
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

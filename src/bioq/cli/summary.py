@@ -8,8 +8,9 @@ from cyclopts import Parameter
 
 from bioq.cli.options import FLAGS, RUN_FORMS, Force
 from bioq.cli.tables import print_line, print_table
-from bioq.errors import BioqError, UsageError, nearest
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest
 from bioq.files import new_file, require_absent
+from bioq.files.near import near_path
 from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.source import FORM, build_from_source, names_source
@@ -67,11 +68,10 @@ def summary(
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         require_absent(out, force=force)
     if model not in PUBLISHED and not names_source(model) and not names_run(model):
-        typed = nearest(model, PUBLISHED, most=1)
+        hint = did_you_mean(nearest(model, PUBLISHED, most=1)) or near_path(Path(model))
         raise BioqError(
-            f"{model}: is not a model and no folder; expected {', '.join(PUBLISHED)}, or "
+            f"{model}: is not a model and no folder; {hint}expected {', '.join(PUBLISHED)}, or "
             + RUN_FORMS
-            + (f"; did you mean {typed[0]}?" if typed else "")
         )
     is_run = model not in PUBLISHED and not names_source(model)
     folder = resolve_run(model) if is_run else Path(model)

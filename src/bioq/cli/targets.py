@@ -12,6 +12,7 @@ from bioq.dataset import open_dataset
 from bioq.dataset.layout import METADATA
 from bioq.dataset.targets import select_targets, write_target_table
 from bioq.errors import BioqError, counted, escaped
+from bioq.files.near import near_path
 from bioq.progress import say
 from bioq.runs.folder import CONFIG, read_config, read_targets
 from bioq.runs.named import resolve_run
@@ -57,8 +58,9 @@ def _target_table(folder: Path) -> pd.DataFrame:
         return open_dataset(folder).targets
     if not (folder / CONFIG).is_file():
         problem = f"has no {CONFIG} and no {METADATA}" if folder.is_dir() else "no such folder"
+        hint = "" if folder.is_dir() else near_path(folder)
         raise BioqError(
-            f"{folder}: {problem}; expected a run folder, written by 'bioq train', or a data set "
-            "folder, written by 'bioq data'"
+            f"{folder}: {problem}; {hint}expected a run folder, written by 'bioq train', or "
+            "a data set folder, written by 'bioq data'"
         )
     return read_targets(folder, read_config(folder))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from bioq.cli.options import FLAGS, Force
 from bioq.cli.tables import print_line, print_path, print_table
 from bioq.dataset.folds import ALL
-from bioq.errors import BioqError, UsageError, nearest, short, some
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest, short, some
 from bioq.files.text import read_text
 from bioq.models import ModelSizes
 from bioq.models.families import PUBLISHED
@@ -148,10 +148,10 @@ def _with_file(options: Mapping[str, Any], path: Path) -> dict[str, Any]:
     in_file, default = _read_config(path), TrainingRequest().options()
     unknown = [name for name in in_file if name not in default]
     if unknown:
-        near = nearest(unknown[0], default, most=1)
+        hint = did_you_mean(nearest(unknown[0], default, most=1))
         raise UsageError(
-            f"{path}: unknown option {some(map(short, unknown))}; expected some of "
-            f"{', '.join(default)}" + (f"; did you mean {near[0]}?" if near else "")
+            f"{path}: unknown option {some(map(short, unknown))}; {hint}expected some of "
+            f"{', '.join(default)}"
         )
     wrong = wrong_options(in_file)
     if wrong:

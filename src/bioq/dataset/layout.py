@@ -15,6 +15,7 @@ from bioq import dna
 from bioq.errors import BioqError
 from bioq.files import FolderKind, read_json, sha256
 from bioq.files.inside import kept_file
+from bioq.files.near import near_path
 from bioq.files.streams import input_name, stored
 from bioq.files.typed import Line
 from bioq.options import AtLeastOne, AtLeastZero, TargetCount, WindowBp, found, whole_number
@@ -186,7 +187,9 @@ def read_metadata(path: Path) -> Any:
     """
     file = path / METADATA
     if not path.is_dir():
-        raise BioqError(f"{path}: no such folder; expected a data set made by 'bioq data ...'")
+        raise BioqError(
+            f"{path}: no such folder; {near_path(path)}expected a data set made by 'bioq data ...'"
+        )
     if kept_file(path, METADATA) is None:
         raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
     meta = read_json(

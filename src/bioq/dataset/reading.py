@@ -36,7 +36,7 @@ from bioq.dataset.layout import (
 from bioq.dataset.split import Split
 from bioq.dataset.storage import Storage
 from bioq.dataset.targets import TargetRows, read_target_rows
-from bioq.errors import BioqError, shown, some
+from bioq.errors import BioqError, did_you_mean, nearest, shown, some
 from bioq.files.inside import kept_file, require_kept
 from bioq.files.typed import name_text, record
 from bioq.options import path_to, text, whole_number
@@ -152,9 +152,10 @@ class Dataset(Mapping[str, Split]):
             advice = ""
             if fold_folder(1) in self._splits and name in SPLITS:
                 advice = "; choose the fold to test, in Python with data.fold(1)"
+            hint = did_you_mean(nearest(name, self._splits, most=1))
             raise BioqError(
-                f"{self.path}: has no split {name!r}; it has {', '.join(self._splits) or 'none'}"
-                f"{advice}"
+                f"{self.path}: has no split {name!r}; {hint}"
+                f"it has {', '.join(self._splits) or 'none'}{advice}"
             )
         return self._splits[name]
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:  # 66 MB that reading batches does not need
     import pandas as pd
 
-from bioq.errors import BioqError, UsageError, nearest, some
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest, some
 from bioq.files.text import about_invisible, read_text
 from bioq.options import MOST_TARGETS
 
@@ -120,7 +120,7 @@ def _no_match(table: pd.DataFrame, pattern: str) -> str:
     column, glob = _column_and_glob(table, pattern)
     brackets = "; in a pattern, [ab] is the letter a or b, and [[] is the letter [" * ("[" in glob)
     like = _nearest_patterns(table, pattern)
-    near = f"did you mean {' or '.join(map(repr, like))}? " if like else ""
+    near = did_you_mean([repr(each) for each in like])
     where = f"{near}'bioq targets' lists the targets of a run or a data set"
     if column != NAME:
         values = some(dict.fromkeys(cell for cell in table[column] if cell), 5) or "nothing"

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 from bioq.errors import BioqError
 from bioq.files import inside
 from bioq.files.formats import GZIP_MAGIC, HEAD_BYTES, refuse_other_formats
+from bioq.files.near import near_path
 from bioq.files.streams import label_of, open_raw
 from bioq.progress import Advance, say
 
@@ -80,7 +81,7 @@ def open_content(
             stack.callback(file.detach)  # standard input stays open
             head = file.peek(HEAD_BYTES)[:HEAD_BYTES]
         except FileNotFoundError as error:
-            raise BioqError(f"{label}: no such file; expected {what}") from error
+            raise BioqError(f"{label}: no such file; {near_path(path)}expected {what}") from error
         except OSError as error:
             reason = error.strerror or error
             raise BioqError(f"{label}: could not be read: {reason}; expected {what}") from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bioq.errors import MOST_NAMES, BioqError, nearest, short, some
+from bioq.errors import MOST_NAMES, BioqError, did_you_mean, nearest, short, some
 from bioq.genome.builds import Accession, about_accession, bare_name, find_accession
 from bioq.genome.fasta import Genome
 from bioq.genome.notation import Interval, parse_region
@@ -57,7 +57,7 @@ class ContigNames:
             ending = f"; {about}" if about else ""
             raise BioqError(
                 f"{where}: {self.genome.title} has no contig {short(name)!r}; "
-                f"it has {some(self.genome.lengths)}{self._nearest(name)}{ending}"
+                f"{self._nearest(name)}it has {some(self.genome.lengths)}{ending}"
             )
         return number
 
@@ -65,8 +65,7 @@ class ContigNames:
         """Return the contigs whose names are nearest, where a message does not show all names."""
         if len(self.contigs) <= MOST_NAMES:
             return ""
-        near = nearest(name, self.contigs)
-        return f"; did you mean {' or '.join(near)}?" if near else ""
+        return did_you_mean(nearest(name, self.contigs))
 
 
 def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.errors import BioqError, nearest
+from bioq.errors import BioqError, did_you_mean, nearest
 from bioq.files import sha256
 from bioq.files.cache import being_filled, cache_folder
 from bioq.files.download import fetch
@@ -84,7 +84,7 @@ def exclusion_file(path: Path) -> Path:
     if name not in LISTS or not text.startswith(PREFIX):
         same = ucsc_name(name)
         near = [same] if same is not None and same in LISTS else nearest(name, LISTS)
-        hint = f"did you mean {' or '.join(PREFIX + each for each in near)}? " if near else ""
+        hint = did_you_mean([PREFIX + each for each in near])
         raise BioqError(
             f"{text}: no list of this name; {hint}expected a BED file, or one of "
             f"{', '.join(PREFIX + each for each in LISTS)}"

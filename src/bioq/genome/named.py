@@ -12,11 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from bioq.errors import BioqError, nearest
+from bioq.errors import BioqError, did_you_mean, nearest
 from bioq.files import write_json
 from bioq.files.cache import being_filled, cache_folder
 from bioq.files.checksum import Checksum
 from bioq.files.download import fetch, read_text
+from bioq.files.near import near_path
 from bioq.genome.builds import bare_name, build_named
 from bioq.genome.twobit import byte_order, open_twobit
 from bioq.progress import say
@@ -97,7 +98,7 @@ def _refuse_unknown(path: Path) -> None:
     if len(path.parts) != 1 or path.suffix:
         return  # a path: the reader names what it expects
     near = nearest(path.name.replace(" ", ""), GENOMES)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    hint = did_you_mean(near) or near_path(path)
     raise BioqError(
         f"{path}: no such file, and not the name of a genome that BioQ downloads; {hint}"
         f"expected a FASTA or 2bit file, or one of {', '.join(GENOMES)}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bioq.errors import BioqError, UsageError
 from bioq.files import sha256
+from bioq.files.near import near_path
 from bioq.files.streams import STDIN, input_name
 from bioq.genome import ContigNames, find_region
 from bioq.genome.notation import (
@@ -127,10 +128,13 @@ def _nothing(text: str, names: ContigNames | None, files: str, *, takes_regions:
             f"a variant is {VARIANT_FORM}, as {contig}:100:A>G; positions are counted from 1 and "
             "may have commas"
         )
+    near = near_path(Path(text))
     if names is None:
-        return BioqError(f"{text}: no such file; expected {files} or, with --genome, BED, {PLACES}")
+        return BioqError(
+            f"{text}: no such file; {near}expected {files} or, with --genome, BED, {PLACES}"
+        )
     places = PLACES if takes_regions else f"or variants {VARIANT_FORM}"
-    return BioqError(f"{text}: no such file; expected a {files}, {places}")
+    return BioqError(f"{text}: no such file; {near}expected a {files}, {places}")
 
 
 def _kinds(takes_regions: bool) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from bioq.errors import UsageError, short
+from bioq.errors import UsageError, did_you_mean, nearest, short, shown
 from bioq.options import found
 
 _MOST_REASON = 200  # letters; some of PyTorch's reasons list all its backends
+_TYPES = ("cpu", "cuda", "mps")
 _EXPECTED = "use cpu, cuda or mps"
 
 
@@ -23,10 +24,18 @@ def choose_device(name: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not isinstance(name, str | torch.device):
         raise UsageError(f"device {found(name)}; {_EXPECTED}")
+    device = None
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        if device is None:
+            kind = str(name).partition(":")[0]
+            near = ["cuda"] if kind == "gpu" else nearest(kind, _TYPES, most=1)
+            raise UsageError(
+                f"device {shown(name)} is not available on this machine; {did_you_mean(near)}"
+                f"{_EXPECTED}"
+            ) from error
         reason = short(str(error).split("\n")[0], _MOST_REASON)
         raise UsageError(
             f"device {str(name)!r} is not available on this machine ({reason}); {_EXPECTED}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from bioq.errors import UsageError, shown
+from bioq.errors import UsageError, did_you_mean, nearest, shown
 from bioq.models import beluga, danq, deepatt, deepsea, marq
 from bioq.models.family import Family
 from bioq.models.recipe import Recipe
@@ -35,7 +35,8 @@ def family_named(name: str) -> Family:
     for family in FAMILIES:
         if isinstance(name, str) and name in family.published:
             return family
-    raise UsageError(f"model {shown(name)} is unknown; choose one of {', '.join(PUBLISHED)}")
+    hint = did_you_mean(nearest(name, PUBLISHED, most=1)) if isinstance(name, str) else ""
+    raise UsageError(f"model {shown(name)} is unknown; {hint}choose one of {', '.join(PUBLISHED)}")
 
 
 def family_of(network: nn.Module) -> Family | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
-from bioq.errors import BioqError, UsageError
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest
 from bioq.options import Range, Share, check_types
 
 Units = Annotated[int, Range(least=1, most=16_384)]
@@ -69,7 +69,9 @@ def sizes_from(values: Mapping[str, object]) -> ModelSizes:
     unknown = [name for name in values if name not in known]
     if unknown:
         raise UsageError(
-            f"model size {unknown[0]!r} is unknown; the sizes of a model are {', '.join(known)}"
+            f"model size {unknown[0]!r} is unknown; "
+            f"{did_you_mean(nearest(str(unknown[0]), known, most=1))}"
+            f"the sizes of a model are {', '.join(known)}"
         )
     return ModelSizes(**values)  # type: ignore[arg-type]  # ModelSizes checks the values
 

@@ -20,6 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from bioq.errors import BioqError, UsageError, reason_of, shown
 from bioq.files.inside import read_kept
+from bioq.files.near import near_path
 from bioq.models import MOST_WEIGHTS
 
 FORM = "FILE.py:FUNCTION"
@@ -77,7 +78,10 @@ def read_source(model: str) -> Source:
         )
     real = Path(os.path.realpath(file))  # a link that the user names is followed
     if not real.exists():
-        raise BioqError(f"{file}: no such file; expected a Python file with a function {function}")
+        raise BioqError(
+            f"{file}: no such file; {near_path(file)}expected a Python file with a function "
+            f"{function}"
+        )
     content = read_kept(real.parent, real.name, "name a file")
     return checked_source(f"{file.name}:{function}", file, content)
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioq.errors import BioqError, UsageError, nearest
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest
 from bioq.files.cache import being_filled, cache_folder
 from bioq.files.checksum import Checksum, digits_of
 from bioq.files.download import fetch
+from bioq.files.near import near_path
 from bioq.files.streams import require_file
 from bioq.files.web_address import require_web_address, without_query
 from bioq.progress import say
@@ -85,8 +86,7 @@ def _given(what: Path) -> Path:
     if what.name in {layout.name for layout in LAYOUTS}:
         hint = "no file of this model is online, give your copy of it; "
     else:
-        near = nearest(what.name, NAMED, most=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        hint = did_you_mean(nearest(what.name, NAMED, most=1)) or near_path(what)
     raise BioqError(
         f"{what}: no such file; {hint}expected the file of a published model, or one of the names "
         f"{', '.join(NAMED)}: BioQ then downloads it"

@@ -22,9 +22,10 @@ import torch
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset
 from bioq.dataset.targets import read_target_table, write_target_table
-from bioq.errors import BioqError, UsageError, shown, some
+from bioq.errors import BioqError, UsageError, did_you_mean, shown, some
 from bioq.files import FolderKind, new_file, new_folder, read_json
 from bioq.files.inside import kept_file, require_inside, require_kept
+from bioq.files.near import near_path
 from bioq.files.numbers import read_numbers
 from bioq.files.typed import record, repeated
 from bioq.genome import Genome
@@ -281,11 +282,12 @@ def read_config(run: str | Path) -> RunConfig:
     file = run / CONFIG
     if kept_file(run, CONFIG) is None:
         runs = (found for name in ("ensemble", "fold-*") for found in run.glob(f"{name}/{CONFIG}"))
-        inside = next((file.parent for file in runs), None)
-        raise BioqError(
-            f"{run}: holds no {CONFIG}; expected a run folder made by 'bioq train'"
-            + (f"; it holds runs: did you mean {inside}?" if inside else "")
-        )
+        inside = [str(file.parent) for file in runs][:1]
+        problem = f"holds no {CONFIG}"
+        if not run.exists():
+            problem, inside = "no such folder", []
+        hint = did_you_mean(inside) or ("" if run.exists() else near_path(run))
+        raise BioqError(f"{run}: {problem}; {hint}expected a run folder made by 'bioq train'")
     config = read_json(
         file,
         what="a run's configuration",

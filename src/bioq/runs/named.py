@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from bioq.errors import BioqError, UsageError, nearest
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest
 from bioq.files import real
+from bioq.files.near import near_path
 from bioq.options import path_to
 from bioq.progress import say
 from bioq.runs.addresses import FORMS, parse_address
@@ -82,8 +83,8 @@ def _unknown(text: str) -> BioqError:
             f"{text}: no such folder; 'bioq import {text} --out {text}' makes a run of the "
             "published network"
         )
-    near = nearest(text, [*(run.name for run in RUNS), *IMPORTED], most=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    names = nearest(text, [*(run.name for run in RUNS), *IMPORTED], most=1)
+    hint = did_you_mean(names) or near_path(Path(text))
     return BioqError(
         f"{text}: no such folder; {hint}expected a run folder, a name that 'bioq models' lists, or "
         f"an address {FORMS}"

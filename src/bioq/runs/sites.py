@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired, TypedDict
 from urllib.parse import quote
 
-from bioq.errors import BioqError, UsageError, nearest, reason_of, shown, some
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest, reason_of, shown, some
 from bioq.files.archives import ENDINGS
 from bioq.files.checksum import Checksum
 from bioq.files.download import read_text
@@ -185,8 +185,7 @@ def _archive(address: ZenodoAddress, files: Sequence[RemoteFile]) -> RemoteFile:
     named = {file.name: file for file in files}
     if address.file is not None:
         if address.file not in named:
-            near = nearest(address.file, named, most=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = did_you_mean(nearest(address.file, named, most=1))
             raise BioqError(
                 f"{address}: the record has no such file; {hint}it has {some(named) or 'none'}"
             )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import NotWrittenError, UsageError
+from bioq.errors import NotWrittenError, UsageError, did_you_mean, nearest
 from bioq.files import new_file
 from bioq.tables import hdf5, parquet, text
 from bioq.tables.layout import (
@@ -97,7 +97,8 @@ def _format_of(path: str | Path) -> TableFormat:
     for format in sorted(FORMATS, key=lambda format: len(format.ending), reverse=True):
         if name.endswith(format.ending):
             return format
-    raise UsageError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}")
+    hint = did_you_mean(nearest(Path(path).suffix, ENDINGS, most=1))
+    raise UsageError(f"{path}: {hint}expected a name that ends in {', '.join(ENDINGS)}")
 
 
 @contextlib.contextmanager

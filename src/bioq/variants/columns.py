@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bioq.errors import UsageError, nearest, some
+from bioq.errors import UsageError, did_you_mean, nearest, some
 from bioq.tables import Kind
 
 TOP_TARGET, TOP_DIFF = "top_target", "top_diff"
@@ -73,8 +73,7 @@ def groups_of(table: pd.DataFrame, column: str | None) -> dict[str, TargetNumber
         return {}
     if column not in table:
         names = [str(name) for name in table.columns]
-        near = nearest(column, names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean([repr(name) for name in nearest(column, names, 1)])
         raise UsageError(
             f"group by {column!r}: the target table has no such column; {hint}its columns are "
             f"{some(names, 10)}"

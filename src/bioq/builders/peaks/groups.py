@@ -9,7 +9,7 @@ import numpy.typing as npt
 from bioq.builders.peaks.labels import Bins
 from bioq.dataset import SPLITS
 from bioq.dataset.folds import assign_folds, fold_folders
-from bioq.errors import BioqError, UsageError, some
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest, some
 from bioq.genome import ContigNames
 
 NO_CHROM = "none"
@@ -49,7 +49,8 @@ def groups_by_name(
             contig = names.find(name)
             if contig is None:
                 raise BioqError(
-                    f"{flag} {name}: {names.genome.path} has no such contig; it has "
+                    f"{flag} {name}: {names.genome.path} has no such contig; "
+                    f"{did_you_mean(nearest(name, names.contigs))}it has "
                     f"{some(names.contigs, 30)}; give {flag} one of them, or '{NO_CHROM}'"
                 )
             if split[contig] not in (0, number):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from bioq.errors import UsageError, nearest, some
+from bioq.errors import UsageError, did_you_mean, nearest, some
 from bioq.forward import Strands
 from bioq.interpretation.motif_experiments.ablation import MIN_SITES
 from bioq.interpretation.motif_experiments.backgrounds import Background
@@ -143,7 +143,6 @@ def find_motif(motifs: Sequence[Motif], name: str, source: str) -> Motif:
 
 def _no_motif(option: str, name: str, motifs: Sequence[Motif], source: str) -> UsageError:
     """Return the error for a name that no motif has, with the names that are spelled like it."""
-    near = nearest(name, (motif.name for motif in motifs))
-    names = f"did you mean {' or '.join(near)}?" if near else ""
+    names = did_you_mean(nearest(name, (motif.name for motif in motifs))).rstrip()
     names = names or f"it has {some((motif.name for motif in motifs), 5)}"
     return UsageError(f"{option} {name}: no motif of {source} has this name; {names}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, did_you_mean, nearest
 from bioq.files import FolderKind, require_absent
 from bioq.genome import ContigNames
 from bioq.inputs import Loci
@@ -63,9 +63,11 @@ def check_outputs(outs: Sequence[Path], more: Sequence[Output], *, force: bool) 
             raise UsageError(f"{out}: is given twice")
         other = _output_of(out, more)
         if other is None and not out.name.lower().endswith((*ARRAYS, *TABLES)):
-            endings = ", ".join((*ARRAYS, *TABLES, *(output.ending for output in more)))
+            endings = (*ARRAYS, *TABLES, *(output.ending for output in more))
+            hint = did_you_mean(nearest(out.suffix, endings, most=1))
             raise UsageError(
-                f"{out}: expected a name that ends in {endings}, or .png, .svg for a figure"
+                f"{out}: {hint}expected a name that ends in {', '.join(endings)}, or .png, .svg "
+                "for a figure"
             )
         folder = other.folder if other else None
         if folder is not None:

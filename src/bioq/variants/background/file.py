@@ -18,6 +18,7 @@ import pandas as pd
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, reason_of, shown
 from bioq.files import new_file
+from bioq.files.near import near_path
 from bioq.files.typed import Line, parse_json, require_types
 from bioq.inputs import input_file
 from bioq.options import path_to
@@ -115,7 +116,9 @@ def read_background(path: Path) -> Background:
                 sets = _read_sets(stored, len(targets))
                 of_kind, references = _read_kinds(stored, sets)
     except FileNotFoundError as error:
-        raise BioqError(f"{path}: no such file; expected one made by 'bioq background'") from error
+        raise BioqError(
+            f"{path}: no such file; {near_path(path)}expected one made by 'bioq background'"
+        ) from error
     except BioqError:
         raise
     except _Damaged as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from bioq.errors import UsageError
+from bioq.errors import UsageError, did_you_mean, nearest
 from bioq.options import AtLeastOne, Share, check_types
 from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
@@ -120,7 +120,10 @@ class VariantTableOptions:
                     hint = f"; {name} needs --background"
                 elif name in MEMBER_SCORES and not is_ensemble:
                     hint = f"; {name} needs an ensemble ('bioq ensemble')"
-                raise UsageError(f"score {name!r}; expected some of {', '.join(available)}{hint}")
+                near = did_you_mean(nearest(name, available, most=1))
+                raise UsageError(
+                    f"score {name!r}; {near}expected some of {', '.join(available)}{hint}"
+                )
         may_be_none &= self.format == "table" and not self.long
         if (self.annotate or may_be_none) and not (self.scores or self.targets):
             return ()
@@ -144,8 +147,11 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
         try:
             table_ending(out)
         except UsageError as error:
-            endings = ", ".join((*ENDINGS, ".vcf", ".vcf.gz"))
-            raise UsageError(f"{out}: expected a name that ends in {endings}") from error
+            endings = (*ENDINGS, ".vcf", ".vcf.gz")
+            hint = did_you_mean(nearest(out.suffix, endings, most=1))
+            raise UsageError(
+                f"{out}: {hint}expected a name that ends in {', '.join(endings)}"
+            ) from error
 
 
 def _require_long(out: Path, table: VariantTableOptions) -> None:

@@ -1,0 +1,31 @@
+"""A path that does not exist: the file or folder whose name is spelled most like it."""
+
+import itertools
+import os
+from pathlib import Path
+
+from bioq.errors import did_you_mean, nearest
+
+_MOST_NAMES = 2000
+"""Names of a folder that are compared; a folder with more gives no suggestion."""
+
+
+def near_path(path: Path) -> str:
+    """Return the question that names a path spelled most like one that does not exist, such as
+    `did you mean peaks.bed? `; empty if there is none.
+
+    The first part of the path that does not exist is compared with the names beside it.
+    """
+    missing = path
+    while missing.parent != missing and not os.path.lexists(missing.parent):
+        missing = missing.parent
+    try:
+        with os.scandir(missing.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _MOST_NAMES + 1)]
+    except (OSError, ValueError):  # no folder, not readable, a name that the system refuses
+        return ""
+    if len(names) > _MOST_NAMES or not missing.name:
+        return ""
+    rest = path.relative_to(missing)
+    found = [missing.with_name(name) / rest for name in nearest(missing.name, names)]
+    return did_you_mean([str(each) for each in found if os.path.lexists(each)][:1])

@@ -50,6 +50,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     "05-python": (
         r"TTACCCG: logit \+",
         r"\d+ edits: logit",
+        r"design +REB1",
         r"AnnData object with n_obs × n_vars = 2 × 399",
     ),
     "06-many-devices": (

@@ -99,7 +99,6 @@ def test_a_split_that_a_data_set_does_not_have_is_compared_with_its_splits(
         "data info demo/dta",
         "targets demo/dta",
         "train demo/dta --out r",
-        "evaluate demo/dta data",
         "summary demo/dta",
         "data peaks --genome demo/data --targets demo/dta --out o",
         "predict yeast demo/dta --out o.tsv",

@@ -12,7 +12,7 @@ from both_strands import BothStrands
 from torch import Tensor, nn
 
 from bioq import BioqError, ModelSizes, UsageError, dna
-from bioq.builders.simulation.build import _motifs as simulated_motifs
+from bioq.builders.simulation.build import planted_motifs as simulated_motifs
 from bioq.builders.simulation.grammar import (
     ALONE,
     CTCF,

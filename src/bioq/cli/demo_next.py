@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 
 from bioq import dna
-from bioq.builders.simulation.build import FOLDER, SITES
-from bioq.builders.simulation.grammar import CTCF, JASPAR_RELEASE, MATRIX_IDS
+from bioq.builders.simulation.build import FOLDER, SITES, planted_motifs
+from bioq.builders.simulation.grammar import CTCF
 from bioq.dataset import Dataset
 from bioq.genome import open_genome
-from bioq.motifs import jaspar_motifs
 
 OUTPUTS = ("scores.tsv", "variant.png", "peaks")
 """What the commands write into the folder of the demo."""
@@ -67,8 +66,7 @@ def _variant_in_a_site(data: Dataset) -> str:
     of_contig = sites[(sites["chrom"] == contig) & (sites["start"] >= _FROM)]
     of_ctcf = of_contig[of_contig["motif"] == CTCF]
     site = (of_contig if of_ctcf.empty else of_ctcf).iloc[0]
-    motifs = {motif.matrix_id: motif.probabilities for motif in jaspar_motifs(JASPAR_RELEASE)}
-    probabilities = motifs[MATRIX_IDS[site["motif"]]]  # (bases, 4), A, C, G, T
+    probabilities = planted_motifs()[site["motif"]].probabilities  # (bases, 4), A, C, G, T
     if site["strand"] == "-":
         probabilities = probabilities[::-1, ::-1]
     at = int(site["start"]) + int(probabilities.max(axis=1).argmax())

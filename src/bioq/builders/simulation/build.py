@@ -146,7 +146,7 @@ def simulate(
 
 def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOptions) -> None:
     """Write genome.fa, peaks/, targets.tsv and the truth (sites.tsv, clean/) into a folder."""
-    motifs = _motifs()
+    motifs = planted_motifs()
     planted: dict[str, list[Planted]] = {}
     with open(folder / "genome.fa", "w", encoding="ascii", newline="\n") as fasta:
         for number, contig in enumerate(contigs):
@@ -172,7 +172,7 @@ def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOp
 
 
 @cache
-def _motifs() -> dict[str, Motif]:
+def planted_motifs() -> dict[str, Motif]:
     """Return {name: planted motif}, from the counts of JASPAR that are part of the package."""
     file = Path(__file__).with_name("motifs.tsv")
     counts = pd.read_csv(file, sep="\t", comment="#", index_col="matrix_id")

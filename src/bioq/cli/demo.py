@@ -3,10 +3,13 @@
 import shlex
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from bioq.builders.simulation.build import SimulationOptions, simulate
 from bioq.builders.simulation.truth import compare_with_truth
@@ -104,7 +107,7 @@ def run_demo(
     simulate(data_folder, simulation)
     data = open_dataset(data_folder)
     say(f"2/4 train: a small {MODEL} model on {len(data['train']):,} windows -> {run}")
-    with followed_by(_AFTER_TRAINING):
+    with followed_by(_AFTER_TRAINING), _one_thread():
         train(data, run, model=MODEL, sizes=sizes, config=training)
     say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that was not used in training")
     evaluation = evaluate(run, data, split="test")
@@ -122,6 +125,18 @@ def run_demo(
         print_line()
         print_line(purpose)
         print_line(f"    {program()} {shlex.join(words)}")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: so small a model gains little by a second one, and on a busy computer
+    threads that wait for one another make the demo 20 times slower (docs/faq.md)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

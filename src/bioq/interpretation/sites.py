@@ -7,7 +7,6 @@ TOMTOM. docs/how-to/attribution.md has the measurements behind the constants.
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
@@ -165,7 +164,7 @@ def _seqlet_caller() -> Callable[..., pd.DataFrame]:
     """
     try:
         with uninterrupted():
-            seqlet = import_module("tangermeme.seqlet")
+            import tangermeme.seqlet as seqlet
     except ImportError as error:
         raise UsageError(
             "finding sites needs the package tangermeme; pip install 'bioq[motifs]'"

@@ -67,12 +67,13 @@ def help_examples() -> Iterator[tuple[str, list[str]]]:
         for line in text.replace("\\\n", " ").splitlines():
             command = re.fullmatch(r"    (?:.*\| )?bioq (.*)", line)
             if command:
-                yield name, shlex.split(command[1])
+                yield name, shlex.split(command[1].split(" > ")[0])
 
 
 def runs_without_input(tokens: list[str]) -> bool:
     """Whether a command needs no input file, so that it would do its work where nothing exists."""
-    return tokens[:1] in (["demo"], ["models"], ["summary"]) or tokens[:2] in (
+    alone = ("demo", "models", "summary", "completion", "--version")
+    return tokens[0] in alone or tokens[:2] in (
         ["data", "simulate"],
         ["data", "fetch"],
         *(["targets", run.name] for run in RUNS),

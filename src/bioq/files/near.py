@@ -27,5 +27,12 @@ def near_path(path: Path) -> str:
     if len(names) > _MOST_NAMES or not missing.name:
         return ""
     rest = path.relative_to(missing)
-    found = [missing.with_name(name) / rest for name in nearest(missing.name, names)]
+    near = [name for name in nearest(missing.name, names) if _is_near(missing.name, name)]
+    found = [missing.with_name(name) / rest for name in near]
     return did_you_mean([str(each) for each in found if os.path.lexists(each)][:1])
+
+
+def _is_near(name: str, other: str) -> bool:
+    """Whether names that have the same ending are also alike without it."""
+    (stem, ending), (of_other, its_ending) = os.path.splitext(name), os.path.splitext(other)
+    return ending != its_ending or bool(nearest(stem, [of_other]))

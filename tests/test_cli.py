@@ -89,10 +89,13 @@ def test_bioq_alone_says_what_to_do_first(
     assert bioq.__version__ in shown
     for command in ("demo", "variants yeast", "import beluga", "data peaks", "summary", "--help"):
         assert f"bioq {command}" in shown
-    (tmp_path / "bioq-demo" / "run").mkdir(parents=True)
-    (tmp_path / "bioq-demo" / "run" / "config.json").touch()
+    report = Path("bioq-demo") / "run" / "evaluation" / "report.html"
+    report.parent.mkdir(parents=True)
+    report.touch()
     assert main([]) == 0
-    assert "bioq serve bioq-demo/run --genome bioq-demo/data/sim" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"    {report}\n" in shown
+    assert "bioq demo" not in shown
 
 
 @pytest.mark.parametrize("on_path", [True, False])

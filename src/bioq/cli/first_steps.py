@@ -32,10 +32,10 @@ def _is_same(script: Path) -> bool:
 def first_steps() -> str:
     """Return the text of `bioq` alone, at most 15 lines."""
     bioq = program()
-    if (DEMO / "run" / "config.json").is_file():
-        genome = (DEMO / "data" / "simulation" / "genome.fa").as_posix()
-        first = f"""Your demo is here. Look at it in the browser:
-    {bioq} serve {DEMO}/run --genome {genome}"""
+    report = DEMO / "run" / "evaluation" / "report.html"
+    if report.is_file():
+        first = f"""Your demo is here. Open its report in a browser:
+    {report}"""
     else:
         first = f"""Try it on simulated data, in about a minute:
     {bioq} demo"""

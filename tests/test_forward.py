@@ -155,7 +155,7 @@ def test_the_path_of_a_run_is_a_model(tmp_path: Path) -> None:
     expected = bioq.predict(bioq.load(run), SEQUENCES)
     np.testing.assert_array_equal(bioq.predict(run, SEQUENCES), expected)
     np.testing.assert_array_equal(bioq.predict(str(run), SEQUENCES), expected)
-    with pytest.raises(bioq.BioqError, match=r"none: holds no config\.json; expected a run folder"):
+    with pytest.raises(bioq.BioqError, match="none: no such folder; expected a run folder"):
         bioq.predict(tmp_path / "none", SEQUENCES)
 
 

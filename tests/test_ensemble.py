@@ -565,7 +565,7 @@ def rename(new: str) -> Callable[[dict[str, Any]], object]:
         (rename("a/b"), "has the member 'a/b', expected a name"),
         (rename(""), "expected a file in this folder"),
         (rename("deepsea"), "has the member 'deepsea' twice"),
-        (rename("absent"), "members/absent: holds no config.json"),
+        (rename("absent"), "members/absent: no such folder"),
         (
             lambda config: config["members"][0].update(weights="x"),
             "danq/model.safetensors: has other",

@@ -334,7 +334,7 @@ def test_resume_with_another_data_set_is_refused(masked_data: Dataset, tmp_path:
 def test_resume_of_no_run_and_start_over_a_run_are_refused(
     masked_data: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(BioqError, match=r"holds no config.json"):
+    with pytest.raises(BioqError, match="none: no such folder"):
         bioq.train(masked_data, tmp_path / "none", resume=True)
     bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=TrainConfig(epochs=1))
     with pytest.raises(BioqError, match=r"run: has a finished training; give a folder that does"):

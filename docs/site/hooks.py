@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Pages of the repository that are pages of the site too."""
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_HREF = re.compile(r'href="([^":#]+)\.(?:md|ipynb)(#[^"]*)?"')
 _CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]*`)", re.M | re.S)
 
 
@@ -68,6 +69,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     parts = _CODE.split(markdown)
     return "".join(part if _CODE.fullmatch(part) else _LINK.sub(linked, part) for part in parts)
+
+
+def on_page_content(html: str, page: Page, **_: Any) -> str:
+    """Lead the links of a notebook to the pages of the site: MkDocs does so for Markdown alone."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+    return _HREF.sub(lambda match: f'href="{match[1]}.html{match[2] or ""}"', html)
 
 
 def _title(path: str) -> str:

@@ -24,7 +24,7 @@ USAGE, BAD_INPUT = 2, 1
 _LONGEST_LINE = 4000
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
-    "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in about a minute."),
+    "demo": ("bioq.cli.demo:demo", "Try everything on simulated data, in minutes."),
     "completion": (
         "bioq.cli.completion:completion",
         "Complete commands, options and names with the Tab key.",

@@ -107,8 +107,13 @@ def run_demo(
     simulate(data_folder, simulation)
     data = open_dataset(data_folder)
     say(f"2/4 train: a small {MODEL} model on {len(data['train']):,} windows -> {run}")
-    with followed_by(_AFTER_TRAINING), _one_thread():
-        train(data, run, model=MODEL, sizes=sizes, config=training)
+    try:
+        with followed_by(_AFTER_TRAINING), _one_thread():
+            train(data, run, model=MODEL, sizes=sizes, config=training)
+    except KeyboardInterrupt as error:
+        words = shlex.join(["evaluate", str(run), str(data_folder)])
+        error.add_note(f"then '{program()} {words}' writes the report")
+        raise
     say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that was not used in training")
     evaluation = evaluate(run, data, split="test")
     table = compare_with_truth(data, "test", evaluation.per_target)

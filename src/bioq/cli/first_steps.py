@@ -37,13 +37,13 @@ def first_steps() -> str:
         first = f"""Your demo is here. Open its report in a browser:
     {report}"""
     else:
-        first = f"""Try it on simulated data, in about a minute:
+        first = f"""Try it on simulated data, in minutes:
     {bioq} demo"""
     return f"""BioQ {__version__} predicts chromatin targets, such as binding, from DNA sequence.
 
 {first}
 You have variants (one here; or a VCF), of yeast or of human:
-    {bioq} variants yeast "chrIV:657630:G>T" --genome sacCer3 --out scores.tsv
+    {bioq} variants yeast "chrIV:657630:G>T" --genome sacCer3 --out one.tsv
     {bioq} import beluga --out beluga
 You have peak files:
     {bioq} data peaks --help

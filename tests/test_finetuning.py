@@ -324,7 +324,7 @@ def test_what_is_no_finished_run_is_refused(source: Path, data: Dataset, tmp_pat
         assert not (tmp_path / "tuned").exists()
         return str(error.value)
 
-    assert "holds no config.json; expected a run folder" in refused(tmp_path / "nowhere")
+    assert "nowhere: no such folder; expected a run folder" in refused(tmp_path / "nowhere")
     (source / "targets.tsv").write_text("name\nfirst\n")
     assert "has 1 targets, config.json has 2; the run is damaged" in refused(source)
     (source / "targets.tsv").write_text("name\nfirst\nsecond\n")

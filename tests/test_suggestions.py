@@ -12,7 +12,7 @@ import bioq
 from bioq.cli import main
 from bioq.dataset import Dataset
 from bioq.dataset.targets import select_targets
-from bioq.errors import BioqError
+from bioq.errors import BioqError, nearest
 from bioq.files.near import near_path
 from bioq.genome.exclusions import exclusion_file
 from bioq.genome.named import genome_file
@@ -135,3 +135,22 @@ def test_every_question_is_asked_by_one_function() -> None:
         or "get_close_matches" in path.read_text(encoding="utf-8")
     ]
     assert with_question == ["errors.py"]
+
+
+def test_an_error_never_waits_for_its_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 names of 190 letters would take a minute to compare; so they are not compared."""
+
+    def compare(*_: object, **__: object) -> list[str]:
+        raise AssertionError
+
+    long = [f"{'sample' * 31}{number:04}" for number in range(2000)]
+    short = ["CTCF", "x" * 50]
+    assert nearest("CTFC", short) == ["CTCF"]
+    monkeypatch.setattr("difflib.get_close_matches", compare)
+    assert nearest(f"{'sample' * 31}12345", long) == []
+
+
+def test_a_link_to_nothing_is_not_suggested(tmp_path: Path) -> None:
+    (tmp_path / "peaks.bed").symlink_to(tmp_path / "absent")
+    assert near_path(tmp_path / "peaks.bed") == ""
+    assert near_path(tmp_path / "peak.bed") == ""

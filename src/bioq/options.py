@@ -114,7 +114,8 @@ def _near_choice(value: Any, annotation: Any) -> str:
         return "".join(_near_choice(value, part) for part in get_args(annotation))
     if get_origin(annotation) is not Literal or not isinstance(value, str):
         return ""
-    return did_you_mean(nearest(value, get_args(annotation), most=1))
+    choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return did_you_mean(nearest(value, choices, most=1))
 
 
 def flag_of(name: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bioq.errors import did_you_mean, nearest
 
+_ALIKE = 0.7
+"""The usual 0.6 suggests a folder `other` for `nowhere`."""
 _MOST_NAMES = 2000
 """Names of a folder that are compared; a folder with more gives no suggestion."""
 
@@ -27,12 +29,14 @@ def near_path(path: Path) -> str:
     if len(names) > _MOST_NAMES or not missing.name:
         return ""
     rest = path.relative_to(missing)
-    near = [name for name in nearest(missing.name, names) if _is_near(missing.name, name)]
+    near = [
+        name for name in nearest(missing.name, names, alike=_ALIKE) if _is_near(missing.name, name)
+    ]
     found = [missing.with_name(name) / rest for name in near]
-    return did_you_mean([str(each) for each in found if os.path.lexists(each)][:1])
+    return did_you_mean([str(each) for each in found if each.exists() and each != path][:1])
 
 
 def _is_near(name: str, other: str) -> bool:
     """Whether names that have the same ending are also alike without it."""
     (stem, ending), (of_other, its_ending) = os.path.splitext(name), os.path.splitext(other)
-    return ending != its_ending or bool(nearest(stem, [of_other]))
+    return ending != its_ending or bool(nearest(stem, [of_other], alike=_ALIKE))

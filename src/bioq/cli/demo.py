@@ -111,8 +111,8 @@ def run_demo(
         with followed_by(_AFTER_TRAINING), _one_thread():
             train(data, run, model=MODEL, sizes=sizes, config=training)
     except KeyboardInterrupt as error:
-        words = shlex.join(["evaluate", str(run), str(data_folder)])
-        error.add_note(f"then '{program()} {words}' writes the report")
+        evaluation_words = shlex.join(["evaluate", str(run), str(data_folder)])
+        error.add_note(f"then '{program()} {evaluation_words}' writes the report")
         raise
     say(f"3/4 evaluate: {len(data['test']):,} windows of a contig that was not used in training")
     evaluation = evaluate(run, data, split="test")

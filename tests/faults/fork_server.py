@@ -79,8 +79,8 @@ def start(arguments: list[str], errors: IO[bytes], job: dict[str, Any]) -> int:
         spool._PART_BYTES = 100  # a part every few windows
         code = main(arguments)
         sys.stderr.flush()
-    except KeyboardInterrupt:  # before `main` could see it
-        code = 130
+    except KeyboardInterrupt:  # before `main` could see it, or after it had returned
+        code = 130 if code == 99 else code
     finally:
         os._exit(code)
 

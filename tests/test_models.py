@@ -290,7 +290,10 @@ def small_default(seed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "danqq", "targets": 1}, "'danqq' is unknown; choose one of bioq, danq"),
+        (
+            {"name": "danqq", "targets": 1},
+            "'danqq' is unknown; did you mean danq. choose one of bioq, danq",
+        ),
         ({"name": "danq", "targets": 0}, "targets 0; expected 1 to 1,000,000"),
         (
             {"name": "deepsea", "targets": 1, "sizes": ModelSizes(lstm_units=8)},
@@ -319,7 +322,7 @@ def small_default(seed):
         ),
         (
             {"name": "danq", "targets": 1, "sizes": {"filter": 8}},
-            "size 'filter' is unknown; the sizes of a model are filters, ",
+            r"size 'filter' is unknown; did you mean filters\? the sizes of a model are filters, ",
         ),
     ],
 )

@@ -252,7 +252,9 @@ def test_text_cells_hold_no_tab_or_line_break(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"t.csv: expected a name that ends in .tsv, .tsv.gz"):
+    with pytest.raises(
+        UsageError, match=r"t.csv: did you mean .tsv. expected a name that ends in .tsv, .tsv.gz"
+    ):
         table_ending(tmp_path / "t.csv")
     assert table_ending("X.TSV.GZ") == ".tsv.gz"
 

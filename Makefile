@@ -51,7 +51,7 @@ docs: $(INSTALLED_DOCS)
 
 # One of them: make tutorials ARGS=01
 tutorials: $(INSTALLED_DEV)
-	@$(BIN)/python docs/tutorials/run.py $(ARGS)
+	@$(BIN)/python docs/scripts/run_tutorials.py $(ARGS)
 
 # Tables and JSON into bench-results/. ARGS="--threads 1 --clock cpu" on a machine with other work.
 # What measures BioQ alone, some of it for an hour, is a command of its own: benchmarks/*.py.

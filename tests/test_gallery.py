@@ -1,12 +1,12 @@
 """The gallery shows every figure that BioQ draws, and each of its pictures is made by a command."""
 
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
 from pathlib import Path
-from types import ModuleType
+
+import make_gallery
 
 import bioq.plots
 
@@ -20,19 +20,7 @@ PARTS = {
 """Functions that draw a part of a figure of the gallery, and of which."""
 
 
-def load_maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "make_gallery", ROOT / "docs/images/make_gallery.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-maker = load_maker()
-PICTURES = maker.read_page(PAGE)
+PICTURES = make_gallery.read_page(PAGE)
 
 
 def figure_functions() -> set[str]:
@@ -99,7 +87,7 @@ bioq motifs d --out m
 ![b](images/gallery/b.png)
 <!-- from: m/motifs.html main article -->
 """
-    first, second = maker.read_page(page)
+    first, second = make_gallery.read_page(page)
     assert [first.name, first.source, first.part] == ["a", "a.png", ""]
     assert [line.split() for line in first.commands] == [
         ["bioq", "demo", "--out", "d"],

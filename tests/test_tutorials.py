@@ -1,28 +1,15 @@
 """Every tutorial runs as it is written, in an empty folder, and prints what its text speaks of."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
 import pytest
+import run_tutorials
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/tutorials"
-
-
-def load_runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_tutorials", FOLDER / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-runner = load_runner()
-NOTEBOOKS = runner.notebooks()
+NOTEBOOKS = run_tutorials.notebooks()
 EXPECTED: dict[str, tuple[str, ...]] = {
     "01-first-model": (
         r"--background matched:4 was chosen",
@@ -65,15 +52,15 @@ EXPECTED: dict[str, tuple[str, ...]] = {
 
 def missing_texts(name: str, notebook: nbformat.NotebookNode) -> list[str]:
     """Return the expected texts that no output of a notebook has."""
-    printed = "\n".join(runner.texts(notebook))
+    printed = "\n".join(run_tutorials.texts(notebook))
     return [pattern for pattern in EXPECTED[name] if not re.search(pattern, printed)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_as_written(path: Path, tmp_path: Path) -> None:
-    if runner.needs_data(path) and not runner.DATA.is_dir():
+    if run_tutorials.needs_data(path) and not run_tutorials.DATA.is_dir():
         pytest.skip("needs the real data in ../shared/data")
-    notebook = runner.run_notebook(path, tmp_path)
+    notebook = run_tutorials.run_notebook(path, tmp_path)
     assert not missing_texts(path.stem, notebook)
 
 
@@ -84,7 +71,7 @@ def test_the_stored_outputs_are_complete_and_name_no_machine(path: Path) -> None
     assert not missing_texts(path.stem, notebook)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
-    assert not re.search(r"/tmp/|/home/|/root/|/work/", "\n".join(runner.texts(notebook)))
+    assert not re.search(r"/tmp/|/home/|/root/|/work/", "\n".join(run_tutorials.texts(notebook)))
     assert path.stat().st_size < 2_000_000
 
 
@@ -99,7 +86,7 @@ def test_a_failing_command_of_the_shell_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "wrong.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     with pytest.raises(Exception, match="bioq targets nowhere: exit status 1"):
-        runner.run_notebook(path, tmp_path)
+        run_tutorials.run_notebook(path, tmp_path)
 
 
 def test_progress_and_paths_are_not_stored() -> None:
@@ -107,6 +94,6 @@ def test_progress_and_paths_are_not_stored() -> None:
     cell = nbformat.v4.new_code_cell("!bioq", outputs=[nbformat.v4.new_output("stream", text=text)])
     cell.metadata["execution"] = {"iopub.status.busy": "2026-11-30T01:00:00Z"}
     notebook = nbformat.v4.new_notebook(cells=[cell])
-    runner.tidy(notebook, {"/tmp/xyz/work/": ""})
-    assert list(runner.texts(notebook)) == ["wrote scores.tsv\n", ""]
+    run_tutorials.tidy(notebook, {"/tmp/xyz/work/": ""})
+    assert list(run_tutorials.texts(notebook)) == ["wrote scores.tsv\n", ""]
     assert not cell.metadata

@@ -1,7 +1,7 @@
 """Make the pictures of docs/gallery.md again, with the commands of that page.
 
-    python docs/images/make_gallery.py                     # all of them, in a temporary folder
-    python docs/images/make_gallery.py roc motifs --in DIR  # two; DIR keeps what the commands wrote
+    python docs/scripts/make_gallery.py                     # all of them, in a temporary folder
+    python docs/scripts/make_gallery.py roc motifs --in DIR  # two; DIR keeps the commands' outputs
 
 In the page, a comment below a picture has its source: a file that a command has written, or an
 address and the part of that page that is pictured.
@@ -9,7 +9,6 @@ address and the part of that page that is pictured.
 
 import argparse
 import contextlib
-import io
 import os
 import re
 import subprocess
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-from PIL import Image
+from pictures import smaller
 
-HERE = Path(__file__).absolute().parent
-PAGE = HERE.parent / "gallery.md"
-OUT = HERE / "gallery"
+DOCS = Path(__file__).absolute().parents[1]
+PAGE = DOCS / "gallery.md"
+OUT = DOCS / "images/gallery"
 WIDEST_PX, HIGHEST_PX = 1400, 1250
 """A wider picture is made smaller; of a higher one the upper part is kept."""
 COLOURS = 128
@@ -119,18 +118,6 @@ def picture_of_page(browser: Any, address: str, part: str) -> bytes:
     return png
 
 
-def smaller(png: bytes) -> bytes:
-    """Return a PNG with at most `WIDEST_PX` columns, `HIGHEST_PX` rows and `COLOURS` colours."""
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    if image.width > WIDEST_PX:
-        height = round(image.height * WIDEST_PX / image.width)
-        image = image.resize((WIDEST_PX, height), Image.Resampling.LANCZOS)
-    image = image.crop((0, 0, image.width, min(image.height, HIGHEST_PX)))
-    file = io.BytesIO()
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
 def make(pictures: Sequence[Picture], work: Path) -> None:
     """Write the pictures, with one browser and one server for all pages."""
     from playwright.sync_api import sync_playwright
@@ -152,7 +139,8 @@ def make(pictures: Sequence[Picture], work: Path) -> None:
                 png = picture_of_page(browser, f"{here}{picture.source}", picture.part)
             else:
                 png = (work / picture.source).read_bytes()
-            (OUT / f"{picture.name}.png").write_bytes(smaller(png))
+            png = smaller(png, widest_px=WIDEST_PX, colours=COLOURS, highest_px=HIGHEST_PX)
+            (OUT / f"{picture.name}.png").write_bytes(png)
             print(OUT / f"{picture.name}.png")
 
 

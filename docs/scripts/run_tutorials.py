@@ -1,7 +1,7 @@
 """Run the tutorials as their reader does: each notebook in an empty folder.
 
-    python docs/tutorials/run.py                    # all of them; an error in a cell is an error
-    python docs/tutorials/run.py 01 --write         # the outputs are stored in the notebook
+    python docs/scripts/run_tutorials.py             # all of them; an error in a cell is an error
+    python docs/scripts/run_tutorials.py 01 --write  # the outputs are stored in the notebook
 
 Where ../shared/data has the yeast genome and the peak file, they replace the downloads.
 """
@@ -9,7 +9,6 @@ Where ../shared/data has the yeast genome and the peak file, they replace the do
 import argparse
 import base64
 import gzip
-import io
 import os
 import re
 import sys
@@ -21,12 +20,12 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-from PIL import Image
+from pictures import smaller
 
 import bioq
 
-HERE = Path(__file__).absolute().parent
-DATA = HERE.parents[2] / "shared/data/yeast"
+DOCS = Path(__file__).absolute().parents[1]
+DATA = DOCS.parents[1] / "shared/data/yeast"
 """Real yeast data of the development machine: a genome and peak files."""
 GENOME = "sacCer3"
 DOWNLOADS = {"Reb1_CX.bed": "peaks/Reb1_CX.bed.gz"}
@@ -58,7 +57,7 @@ _PROGRESS = re.compile(r"^.+: [\d,]+(/[\d,]+)? \S+, [\d,.]+/s(, .*)?\n", re.M)
 
 def notebooks(names: Sequence[str] = ()) -> list[Path]:
     """Return the notebooks whose names begin with one of `names`, or all."""
-    found = sorted(HERE.glob("[0-9][0-9]-*.ipynb"))
+    found = sorted((DOCS / "tutorials").glob("[0-9][0-9]-*.ipynb"))
     return [path for path in found if not names or path.name.startswith(tuple(names))]
 
 
@@ -143,21 +142,15 @@ def _tidy_output(output: NotebookNode, clean: Callable[[str], str]) -> None:
         output.text = clean(_PROGRESS.sub("", output.text))
     for kind, content in output.get("data", {}).items():
         if kind == "image/png":
-            output.data[kind] = _smaller(content)
+            output.data[kind] = _stored(content)
         elif isinstance(content, str):
             output.data[kind] = clean(content)
 
 
-def _smaller(png: str) -> str:
-    """Return a PNG in base64 with at most WIDEST_PX columns and 256 colours, if that is smaller."""
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    if image.width > WIDEST_PX:
-        height = round(image.height * WIDEST_PX / image.width)
-        image = image.resize((WIDEST_PX, height), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
-    smaller = base64.b64encode(file.getvalue()).decode()
-    return min(smaller, png, key=len)
+def _stored(png: str) -> str:
+    """Return a PNG in base64, with fewer columns and colours if that makes it smaller."""
+    made = smaller(base64.b64decode(png), widest_px=WIDEST_PX, colours=256)
+    return min(base64.b64encode(made).decode(), png, key=len)
 
 
 def texts(notebook: NotebookNode) -> Iterator[str]:

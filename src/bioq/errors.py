@@ -115,16 +115,15 @@ def counted(number: int, noun: str) -> str:
 
 _LONGEST_COMPARED = 200
 """Letters of a name that is compared with others: the time grows with the square of its length."""
-
-
 _MOST_COMPARED = 2_000_000
 """Letters of a name, times letters of the names that it is compared with: 0.3 s."""
 
 
-def nearest(name: str, names: Iterable[str], most: int = 3, alike: float = 0.6) -> list[str]:
+def nearest(name: object, names: Iterable[str], most: int = 3, alike: float = 0.6) -> list[str]:
     """Return up to `most` names that are spelled most like `name`, case ignored, the best first;
-    none where the comparison would take long. `alike` is the least ratio of difflib."""
-    if len(name) > _LONGEST_COMPARED:
+    none for what is no text, and where the comparison would take long. `alike` is the least ratio
+    of difflib."""
+    if not isinstance(name, str) or len(name) > _LONGEST_COMPARED:
         return []
     longest = 2 / alike - 1  # a longer name cannot have this ratio
     known = {

@@ -112,7 +112,7 @@ def _near_choice(value: Any, annotation: Any) -> str:
     """Return the question that names the choice spelled most like a text; empty without one."""
     if get_origin(annotation) in (Union, UnionType, Annotated):
         return "".join(_near_choice(value, part) for part in get_args(annotation))
-    if get_origin(annotation) is not Literal or not isinstance(value, str):
+    if get_origin(annotation) is not Literal:
         return ""
     choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
     return did_you_mean(nearest(value, choices, most=1))
@@ -198,7 +198,7 @@ def finite_number(
 def one_of(name: str, value: object, choices: Sequence[str]) -> str:
     """Return an argument that is one of the choices; raise UsageError for anything else."""
     if not isinstance(value, str) or value not in choices:
-        hint = did_you_mean(nearest(value, choices, most=1)) if isinstance(value, str) else ""
+        hint = did_you_mean(nearest(value, choices, most=1))
         raise UsageError(f"{name} {found(value)}; {hint}expected {_listed(choices)}")
     return value
 

@@ -16,14 +16,15 @@ from cyclopts import Parameter
 
 from bioq.cli.tables import print_line
 from bioq.errors import UsageError
+from bioq.files import new_file
 from bioq.genome.named import GENOMES
 from bioq.models.families import PUBLISHED
 from bioq.published.named import NAMED
 from bioq.runs.named import RUNS
 
 PROGRAM = "bioq"
-SHELLS = ("bash", "zsh", "fish")
 Shell = Literal["bash", "zsh", "fish"]
+SHELLS: tuple[Shell, ...] = get_args(Shell)
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "run": tuple(run.name for run in RUNS),
     "genome": tuple(GENOMES),
@@ -67,7 +68,8 @@ def completion(shell: Shell | None = None, /, *, install: bool = False) -> None:
     from cyclopts.completion.install import add_to_rc_file, get_default_completion_path
 
     file = get_default_completion_path(shell, PROGRAM)
-    file.write_text(script, encoding="utf-8")
+    with new_file(file) as partial:
+        partial.write_text(script, encoding="utf-8")
     print_line(f"written: {file}")
     if shell != "fish" and add_to_rc_file(file, PROGRAM, shell):
         print_line(f"changed: ~/.{shell}rc, which loads it")
@@ -93,10 +95,10 @@ def _this_shell() -> Shell:
         found = detect_shell()
     except ShellDetectionError:
         found = None
-    shell = next((shell for shell in get_args(Shell) if shell == found), None)
+    shell = next((shell for shell in SHELLS if shell == found), None)
     if shell is None:
         raise UsageError(f"the shell is not known; give one of {', '.join(SHELLS)}")
-    return shell  # type: ignore[no-any-return]
+    return shell
 
 
 def _mark(argument: str) -> str:
@@ -136,9 +138,8 @@ def _in_bash(script: str, mark: str, names: str) -> str:
     words = names.replace(" ", r"\n")
     offered = f"COMPREPLY=( $(compgen -f -W $'{words}' -- \"${{cur}}\") )"
     script = re.sub(block, lambda _: offered, script, flags=re.S)
-    script = script.replace(
-        "  local cur prev\n\n", "  local cur prev IFS=$'\\n'\n\n"
-    )  # files with blanks
+    # Names of files may have blanks.
+    script = script.replace("  local cur prev\n\n", "  local cur prev IFS=$'\\n'\n\n")
     return script.replace(f"complete -F _{PROGRAM}", f"complete -o filenames -F _{PROGRAM}")
 
 

@@ -14,7 +14,7 @@ import torch
 from bioq.builders.simulation.build import SimulationOptions, simulate
 from bioq.builders.simulation.truth import compare_with_truth
 from bioq.cli.demo_next import OUTPUTS, next_commands
-from bioq.cli.first_steps import program
+from bioq.cli.first_steps import DEMO, program
 from bioq.cli.options import Force
 from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
@@ -67,7 +67,7 @@ _COLUMNS = {
 """Column of the comparison -> its heading."""
 
 
-def demo(*, out: Path = Path("bioq-demo"), seed: int = 0, force: Force = False) -> None:
+def demo(*, out: Path = DEMO, seed: int = 0, force: Force = False) -> None:
     """Try everything on simulated data: simulate, train, evaluate, report.
 
     Makes a random genome with motifs planted by known rules, trains a small model on it and prints

@@ -13,8 +13,6 @@ from bioq.genome import open_genome
 
 OUTPUTS = ("scores.tsv", "variant.png", "peaks")
 """What the commands write into the folder of the demo."""
-
-
 _FROM = 1000
 """The first position of the variant's site, so that its window is inside the contig."""
 
@@ -28,7 +26,8 @@ def next_commands(out: Path, data: Dataset) -> list[tuple[str, list[str]]]:
     run, simulation = str(out / "run"), data.path / FOLDER
     genome = ["--genome", str(simulation / "genome.fa")]
     targets = ["--targets", str(simulation / "targets.tsv")]
-    site = _variant_in_a_site(data)
+    sites = pd.read_csv(simulation / SITES, sep="\t")
+    site = _variant_in_a_site(data, sites)
     return [
         (
             f"Score a variant, {site}, which breaks a CTCF site:",
@@ -43,25 +42,20 @@ def next_commands(out: Path, data: Dataset) -> list[tuple[str, list[str]]]:
         ),
         (
             "Make a data set from peak files, as from your own:",
-            ["data", "peaks", *genome, *targets, *_splits(data), "--out", peaks],
+            ["data", "peaks", *genome, *targets, *_splits(sites), "--out", peaks],
         ),
     ]
 
 
-def _splits(data: Dataset) -> list[str]:
+def _splits(sites: pd.DataFrame) -> list[str]:
     """Return the options that choose the contigs of the demo's splits: the last two."""
-    contigs = _sites(data)["chrom"].unique()
+    contigs = sites["chrom"].unique()
     return ["--valid-chrom", str(contigs[-2]), "--test-chrom", str(contigs[-1])]
 
 
-def _sites(data: Dataset) -> pd.DataFrame:
-    return pd.read_csv(data.path / FOLDER / SITES, sep="\t")
-
-
-def _variant_in_a_site(data: Dataset) -> str:
+def _variant_in_a_site(data: Dataset, sites: pd.DataFrame) -> str:
     """Return a variant, such as chr6:20953:G>A, in a CTCF site that the training has not seen: the
     base that the motif needs most becomes the one that it has least."""
-    sites = _sites(data)
     contig = sites["chrom"].iloc[-1]  # the contigs are in order, and the last one is for the test
     of_contig = sites[(sites["chrom"] == contig) & (sites["start"] >= _FROM)]
     of_ctcf = of_contig[of_contig["motif"] == CTCF]

@@ -35,7 +35,7 @@ def family_named(name: str) -> Family:
     for family in FAMILIES:
         if isinstance(name, str) and name in family.published:
             return family
-    hint = did_you_mean(nearest(name, PUBLISHED, most=1)) if isinstance(name, str) else ""
+    hint = did_you_mean(nearest(name, PUBLISHED, most=1))
     raise UsageError(f"model {shown(name)} is unknown; {hint}choose one of {', '.join(PUBLISHED)}")
 
 

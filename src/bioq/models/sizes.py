@@ -70,7 +70,7 @@ def sizes_from(values: Mapping[str, object]) -> ModelSizes:
     if unknown:
         raise UsageError(
             f"model size {unknown[0]!r} is unknown; "
-            f"{did_you_mean(nearest(str(unknown[0]), known, most=1))}"
+            f"{did_you_mean(nearest(unknown[0], known, most=1))}"
             f"the sizes of a model are {', '.join(known)}"
         )
     return ModelSizes(**values)  # type: ignore[arg-type]  # ModelSizes checks the values

@@ -281,12 +281,16 @@ def read_config(run: str | Path) -> RunConfig:
     run = Path(run)
     file = run / CONFIG
     if kept_file(run, CONFIG) is None:
-        runs = (found for name in ("ensemble", "fold-*") for found in run.glob(f"{name}/{CONFIG}"))
-        inside = [str(file.parent) for file in runs][:1]
-        problem = f"holds no {CONFIG}"
-        if not run.exists():
-            problem, inside = "no such folder", []
-        hint = did_you_mean(inside) or ("" if run.exists() else near_path(run))
+        if run.exists():
+            inside = [
+                file for name in ("ensemble", "fold-*") for file in run.glob(f"{name}/{CONFIG}")
+            ]
+            problem, hint = (
+                f"holds no {CONFIG}",
+                did_you_mean([str(one.parent) for one in inside[:1]]),
+            )
+        else:
+            problem, hint = "no such folder", near_path(run)
         raise BioqError(f"{run}: {problem}; {hint}expected a run folder made by 'bioq train'")
     config = read_json(
         file,

@@ -32,7 +32,8 @@ from bioq.training.distributed import TIMEOUT, LostError, device_kind, require_f
 _GRACE_S = 2.0
 _POLL_S = 0.05
 _PARENT_POLL_S = 1.0
-_KILLS = (9, signal.SIGTERM)  # sent from outside: no other rank can report the reason
+# Sent from outside: no other rank can report the reason. 9 is SIGKILL, which Windows does not name.
+_KILLS = (9, signal.SIGTERM)
 _PROGRAM = "from bioq.training.launch import run_rank; run_rank()"
 _KINDS = {
     kind.__name__: kind

@@ -1,6 +1,7 @@
 """Run the application until it is interrupted."""
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -61,6 +62,7 @@ def serve(
         service.motif_names.prepare()
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
+        stack.enter_context(_start_left_to_the_end())
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])
 
 
@@ -77,6 +79,20 @@ def _threads_in_turns() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def _start_left_to_the_end() -> Iterator[None]:
+    """Keep what the start has made (300,000 objects) out of the garbage collections.
+
+    Each full collection looks at all objects, and no page is answered meanwhile: 160 to 230 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _leave_a_core() -> None:

@@ -117,6 +117,36 @@ ROWS = {
 SERVE = ("--clients", "4", "--seconds", "2")
 
 
+@pytest.mark.parametrize("folder", [BENCHMARKS, BENCHMARKS / "peers"], ids=["own", "peers"])
+def test_every_call_in_a_benchmark_gives_its_arguments(folder: Path, tmp_path: Path) -> None:
+    # The contenders whose packages are not installed here do not run in the tests.
+    words = [
+        "--check-untyped-defs",
+        "--ignore-missing-imports",
+        "--config-file=",
+        "--follow-imports=skip",
+    ]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            *words,
+            "--cache-dir",
+            tmp_path,
+            *sorted(folder.glob("*.py")),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "MYPYPATH": f"{BENCHMARKS}:{BENCHMARKS / 'peers'}"},
+        cwd=BENCHMARKS,
+        check=False,
+    )
+    assert "source files" in done.stdout, done.stdout + done.stderr
+    kinds = ("[call-arg]", "[name-defined]")
+    assert not [line for line in done.stdout.splitlines() if line.endswith(kinds)]
+
+
 @pytest.mark.parametrize("script", scripts())
 def test_a_benchmark_runs_and_prints_numbers(
     script: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -68,7 +68,7 @@ def keras_model(options: argparse.Namespace, batch: str) -> Call:
     from keras_danq import keras_danq
 
     model = keras_danq(_model(options))
-    windows = _windows(batch).transpose(1, 2).contiguous().numpy()
+    windows = _windows(_model(options), batch).transpose(1, 2).contiguous().numpy()
     return lambda: model.predict_on_batch(windows)
 
 
@@ -79,14 +79,14 @@ def onnx_runtime(options: argparse.Namespace, batch: str) -> Call:
     settings.intra_op_num_threads = options.threads
     path = str(_exported(options))
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    windows = _windows(batch).numpy()
+    windows = _windows(_model(options), batch).numpy()
     return lambda: session.run(None, {"windows": windows})[0]
 
 
 def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32") -> Call:
     import openvino
 
-    windows = _windows(batch)
+    windows = _windows(_model(options), batch)
     network = openvino.convert_model(_probability(options), example_input=windows)
     settings = {
         "INFERENCE_PRECISION_HINT": precision,

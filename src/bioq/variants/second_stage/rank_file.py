@@ -19,6 +19,8 @@ FORMAT, FORMAT_VERSION = "bioq-rank", 1
 RANK_FILE, HELD_OUT, QUALITY = "rank.json", "held_out.tsv", "quality.tsv"
 FOLDER_KIND = FolderKind(RANK_FILE, (HELD_OUT, QUALITY))
 _REMEDY = "make it again with 'bioq rank fit'"
+_LARGEST = float(np.finfo(np.float32).max)
+"""Features are float32; with larger numbers than theirs a score could overflow."""
 
 
 class _Track(TypedDict):
@@ -117,16 +119,24 @@ def read_rank(folder: Path) -> Rank:
         targets=tuple(content["targets"]),
         tracks=tuple((track["name"], track["sha256"]) for track in content["tracks"]),
         options={name: content["options"][name] for name in _Options.__annotations__},
-        scaling=Scaling(_numbers(content, "mean"), _numbers(content, "scale")),
-        fit=Fit(content["penalty"], _numbers(content, "weight"), content["intercept"]),
+        scaling=Scaling(_numbers(file, content, "mean"), _numbers(file, content, "scale")),
+        fit=Fit(content["penalty"], _numbers(file, content, "weight"), content["intercept"]),
     )
     if [feature["name"] for feature in content["features"]] != rank.names():
         raise BioqError(f"{file}: features do not fit targets and tracks; {_REMEDY}")
     return rank
 
 
-def _numbers(content: Mapping[str, Any], name: str) -> Floats:
-    return np.array([feature[name] for feature in content["features"]], dtype=np.float64)
+def _numbers(file: Path, content: Mapping[str, Any], name: str) -> Floats:
+    numbers = np.array([feature[name] for feature in content["features"]], dtype=np.float64)
+    too_large = np.flatnonzero(np.abs(numbers) > _LARGEST)
+    if len(too_large):
+        number = int(too_large[0])
+        raise BioqError(
+            f"{file}: features[{number}].{name} is {numbers[number]:g}; expected at most "
+            f"{_LARGEST:g}; {_REMEDY}"
+        )
+    return numbers
 
 
 def require_same_model(folder: Path, rank: Rank, model: str, targets: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ UPLOADS = (
 
 
 def ask_for_pages(port: int, seconds: float) -> None:
-    """Ask for a page 50 times a second at most; print the waiting times in ms as JSON."""
+    """Ask for a page, with pauses of 20 ms; print the waiting times in ms as JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     waited = []
     ends = time.monotonic() + seconds

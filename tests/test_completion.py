@@ -87,3 +87,32 @@ def test_the_script_is_installed_where_the_shell_looks(
     assert main(["completion", "fish"]) == 0
     assert capsys.readouterr().out == "# fish\n"
     assert not (tmp_path / ".config").exists()
+
+
+def test_a_new_zsh_loads_its_completions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("ZSH", "ZSH_CUSTOM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("bioq.cli.completion.completion_script", lambda shell: f"# {shell}\n")
+    start = tmp_path / ".zshrc"
+    start.write_bytes(b"export NAME=\xe9")  # Latin-1, without a line end
+    for _ in range(2):
+        assert main(["completion", "zsh", "--install"]) == 0
+    lines = start.read_bytes().splitlines()
+    assert b"export NAME=\xe9" in lines
+    fpath = [line.startswith(b"fpath=") for line in lines].index(True)
+    assert lines.index(b"autoload -Uz compinit && compinit") > fpath
+    assert sum(b"compinit" in line for line in lines) == 1
+    assert capsys.readouterr().out.count("changed: ~/.zshrc") == 1
+
+
+def test_a_folder_in_the_place_of_the_start_file_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".bashrc").mkdir()
+    assert main(["completion", "bash", "--install"]) == 1
+    assert f"{tmp_path / '.bashrc'}: is not a file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".bashrc"]

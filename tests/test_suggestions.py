@@ -1,6 +1,8 @@
 """A word that is not one of a closed set, and a file that is not there: the error names the nearest
 right one."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +156,14 @@ def test_a_link_to_nothing_is_not_suggested(tmp_path: Path) -> None:
     (tmp_path / "peaks.bed").symlink_to(tmp_path / "absent")
     assert near_path(tmp_path / "peaks.bed") == ""
     assert near_path(tmp_path / "peak.bed") == ""
+
+
+@pytest.mark.parametrize("tokens", ["trian", "rank aply", "data fecth", "--hlep"])
+def test_an_unknown_command_is_refused_without_loading_the_others(tokens: str) -> None:
+    code = "import sys; from bioq.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *tokens.split()], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.startswith("bioq: Unknown ")
+    assert "bioq.cli" in done.stdout.split()
+    assert not {"torch", "pandas", "numpy", "bioq.cli.train"} & set(done.stdout.split())

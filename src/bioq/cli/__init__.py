@@ -17,7 +17,7 @@ from bioq.cli.first_steps import first_steps
 from bioq.cli.help_text import HelpFormatter
 from bioq.cli.interrupts import INTERRUPTED, TERMINATED, describe, stoppable
 from bioq.cli.tables import print_line
-from bioq.errors import BioqError, ReportedElsewhere, UsageError
+from bioq.errors import BioqError, ReportedElsewhere, UsageError, nearest
 from bioq.progress import say
 
 USAGE, BAD_INPUT = 2, 1
@@ -135,12 +135,33 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 def _call(tokens: Sequence[str]) -> None:
     if tokens:
+        _require_command(tokens)
         _make_app(tokens)(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
         return
     for line in first_steps().splitlines():
         print_line(line)
+
+
+def _require_command(tokens: Sequence[str]) -> None:
+    """Raise UsageError for a command that does not exist. cyclopts would do so too, but for its
+    line it imports every command, which takes seconds."""
+    of_parent = {"data": _DATA_COMMANDS, "rank": _RANK_COMMANDS}
+    commands: Sequence[str] = [name for names in _GROUPS.values() for name in names]
+    word, *others = tokens
+    if word in of_parent and others:
+        commands, word = list(of_parent[word]), others[0]
+    flags = ["--help", "-h", "--version"]
+    if word in (*commands, *flags):
+        return
+    is_flag = word.startswith("-")
+    near = nearest(word, flags if is_flag else commands)[:1]
+    meant = f'Did you mean "{near[0]}"? ' if near else ""
+    raise UsageError(
+        f'Unknown {"option" if is_flag else "command"} "{word}". {meant}'
+        f"Commands: {', '.join(commands)}. Try '{_command(tokens)} --help'."
+    )
 
 
 def _trusting() -> AbstractContextManager[None]:

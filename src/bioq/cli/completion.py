@@ -5,6 +5,7 @@ changed in its text: an argument that takes a name or a file offers both, and a 
 like a command, such as the data set `data`, is not taken for a command.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from inspect import unwrap
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from cyclopts import Parameter
 
 from bioq.cli.tables import print_line
-from bioq.errors import UsageError
+from bioq.errors import BioqError, UsageError
 from bioq.files import new_file
 from bioq.genome.named import GENOMES
 from bioq.models.families import PUBLISHED
@@ -67,13 +68,29 @@ def completion(shell: Shell | None = None, /, *, install: bool = False) -> None:
         return
     from cyclopts.completion.install import add_to_rc_file, get_default_completion_path
 
+    start = Path.home() / f".{shell}rc"
+    if shell != "fish" and start.exists() and not start.is_file():
+        raise BioqError(
+            f"{start}: is not a file; expected the file that {shell} reads at its start"
+        )
     file = get_default_completion_path(shell, PROGRAM)
     with new_file(file) as partial:
         partial.write_text(script, encoding="utf-8")
     print_line(f"written: {file}")
-    if shell != "fish" and add_to_rc_file(file, PROGRAM, shell):
+    if shell != "fish" and any([add_to_rc_file(file, PROGRAM, shell), _add_compinit(shell, start)]):
         print_line(f"changed: ~/.{shell}rc, which loads it")
     print_line(f"It works in each new shell; here after: exec {shell}")
+
+
+def _add_compinit(shell: Shell, start: Path) -> bool:
+    """Have zsh load its completions, unless its file does so or Oh My Zsh, which does, is used.
+    Return whether the file was changed."""
+    is_done = "ZSH" in os.environ or "ZSH_CUSTOM" in os.environ
+    if shell != "zsh" or is_done or b"compinit" in start.read_bytes():
+        return False
+    with start.open("ab") as file:
+        file.write(b"\nautoload -Uz compinit && compinit\n")
+    return True
 
 
 def completion_script(shell: Shell) -> str:

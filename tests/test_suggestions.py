@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from trained_run import TrainedRun
 
 import bioq
 from bioq.cli import main
@@ -167,3 +168,14 @@ def test_an_unknown_command_is_refused_without_loading_the_others(tokens: str) -
     assert done.stderr.startswith("bioq: Unknown ")
     assert "bioq.cli" in done.stdout.split()
     assert not {"torch", "pandas", "numpy", "bioq.cli.train"} & set(done.stdout.split())
+
+
+def test_a_bigwig_by_its_long_name_is_told_its_ending(
+    trained: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.fa"
+    source.write_text(">a\nACGT\n")
+    assert (
+        main(["predict", str(trained.run), str(source), "--out", str(tmp_path / "p.bigWig")]) == 2
+    )
+    assert "did you mean .bw? expected a name that ends in .tsv" in capsys.readouterr().err

@@ -432,6 +432,20 @@ def test_tensorboard_gets_what_the_history_gets(masked_data: Dataset, tmp_path: 
     np.testing.assert_allclose(logged, read_history(tmp_path / "run")["valid_loss"], rtol=1e-5)
 
 
+def test_tensorboard_without_its_package_is_refused_before_anything_is_said_or_written(
+    masked_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bioq.training.loop.find_spec", lambda name: None)
+    config = TrainConfig(**{**vars(QUICK), "tensorboard": True})
+    with pytest.raises(UsageError, match=r"pip install 'bioq\[tensorboard\]'"):
+        bioq.train(masked_data, tmp_path / "run", sizes=SMALL, config=config)
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "run").exists()
+
+
 def test_filters_start_from_the_motifs_of_a_file(masked_data: Dataset, tmp_path: Path) -> None:
     meme = tmp_path / "one.meme"
     rows = "\n".join(["1 0 0 0", "0 1 0 0"] * 3)

@@ -26,6 +26,7 @@ from bioq.runs.folder import files_of_run
 from bioq.runs.named import resolve_run
 from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
+from bioq.tracks.bigwig import ENDING as BIGWIG
 from bioq.tracks.bigwig import Bins, bigwig_paths, is_bigwig, require_positions, write_bigwigs
 from bioq.tracks.hub import plan_hub, require_bigwig
 
@@ -126,7 +127,7 @@ def _check(
     if hub:
         require_bigwig([out])
     if not is_bigwig(out):
-        if table_ending(out) == ".h5ad" and options.top is not None:
+        if table_ending(out, more=(BIGWIG,)) == ".h5ad" and options.top is not None:
             raise UsageError(
                 f"{out}: .h5ad holds a matrix, --top makes a long table; run without --top"
             )

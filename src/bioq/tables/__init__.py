@@ -6,9 +6,9 @@
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -87,18 +87,25 @@ class Table:
         self.rows += rows.pop()
 
 
-def table_ending(path: str | Path) -> str:
-    """Return the one of ENDINGS that a name has. Raises UsageError for another ending."""
-    return _format_of(path).ending
+def table_ending(path: str | Path, more: Sequence[str] = ()) -> str:
+    """Return the one of ENDINGS that a name has. Raises UsageError for another ending; `more` are
+    those of other outputs that could have been given."""
+    return _format_of(path, more).ending
 
 
-def _format_of(path: str | Path) -> TableFormat:
+def refuse_ending(path: Path, endings: Sequence[str], more: str = "") -> NoReturn:
+    """Raise UsageError for a name that has none of these endings; `more` ends the line."""
+    is_bigwig = path.suffix.lower() == ".bigwig" and ".bw" in endings
+    hint = did_you_mean([".bw"] if is_bigwig else nearest(path.suffix, endings, most=1))
+    raise UsageError(f"{path}: {hint}expected a name that ends in {', '.join(endings)}{more}")
+
+
+def _format_of(path: str | Path, more: Sequence[str] = ()) -> TableFormat:
     name = Path(path).name.lower()
     for format in sorted(FORMATS, key=lambda format: len(format.ending), reverse=True):
         if name.endswith(format.ending):
             return format
-    hint = did_you_mean(nearest(Path(path).suffix, ENDINGS, most=1))
-    raise UsageError(f"{path}: {hint}expected a name that ends in {', '.join(ENDINGS)}")
+    refuse_ending(Path(path), (*ENDINGS, *more))
 
 
 @contextlib.contextmanager

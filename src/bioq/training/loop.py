@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -357,13 +358,17 @@ def _epoch_line(row: Row, epochs: int, *, validated: bool) -> str:
     )
 
 
-def _tensorboard(run: Path, stack: ExitStack) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
+def require_tensorboard() -> None:
+    """Raise UsageError if TensorBoard's package is not installed."""
+    if find_spec("tensorboard") is None:
         raise UsageError(
             "--tensorboard needs the package tensorboard; pip install 'bioq[tensorboard]'"
-        ) from error
+        )
+
+
+def _tensorboard(run: Path, stack: ExitStack) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
     return stack.enter_context(SummaryWriter(str(run / "tensorboard")))
 
 

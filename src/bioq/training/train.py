@@ -27,7 +27,7 @@ from bioq.training.distributed import LostError, Ranks, is_rank, joined, rank_na
 from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import AllFolds, require_new_run, where_to_begin, where_to_resume
 from bioq.training.launch import start_ranks
-from bioq.training.loop import TrainingLoop
+from bioq.training.loop import TrainingLoop, require_tensorboard
 from bioq.training.plan import (
     AUTO,
     Plan,
@@ -202,6 +202,8 @@ def _train(training: _Training) -> None:
     """Train in this process, together with the other ranks if it is one of several."""
     run, request, resume = training.run, training.request, training.resume
     config = request.config
+    if config.tensorboard:
+        require_tensorboard()
     with joined(config.device, config.devices, config.nodes) as ranks, ExitStack() as stack:
         if not ranks.is_first:
             stack.enter_context(no_progress())

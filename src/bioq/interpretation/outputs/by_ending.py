@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bioq.errors import UsageError, did_you_mean, nearest
+from bioq.errors import UsageError
 from bioq.files import FolderKind, require_absent
 from bioq.genome import ContigNames
 from bioq.inputs import Loci
@@ -20,6 +20,7 @@ from bioq.interpretation.outputs.arrays_and_tables import (
     ExplanationWriter,
     open_writer,
 )
+from bioq.tables import refuse_ending
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,7 @@ def check_outputs(outs: Sequence[Path], more: Sequence[Output], *, force: bool) 
         other = _output_of(out, more)
         if other is None and not out.name.lower().endswith((*ARRAYS, *TABLES)):
             endings = (*ARRAYS, *TABLES, *(output.ending for output in more))
-            hint = did_you_mean(nearest(out.suffix, endings, most=1))
-            raise UsageError(
-                f"{out}: {hint}expected a name that ends in {', '.join(endings)}, or .png, .svg "
-                "for a figure"
-            )
+            refuse_ending(out, endings, ", or .png, .svg for a figure")
         folder = other.folder if other else None
         if folder is not None:
             require_absent(out, replaces=folder if force else None)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bioq.errors import UsageError, did_you_mean, nearest
 from bioq.options import AtLeastOne, Share, check_types
-from bioq.tables import ENDINGS, FLAT_ENDINGS, Layout, open_table, table_ending
+from bioq.tables import FLAT_ENDINGS, Layout, open_table, table_ending
 from bioq.variants.background.of_run import NO_BACKGROUND, chosen_background
 from bioq.variants.outputs.annotate import open_annotated, require_annotatable
 from bioq.variants.outputs.formats import (
@@ -144,14 +144,7 @@ def require_ending(out: Path, table: VariantTableOptions) -> None:
     elif table.annotate:
         require_annotatable(out)
     elif table.format == "table" and not is_vcf(out):
-        try:
-            table_ending(out)
-        except UsageError as error:
-            endings = (*ENDINGS, ".vcf", ".vcf.gz")
-            hint = did_you_mean(nearest(out.suffix, endings, most=1))
-            raise UsageError(
-                f"{out}: {hint}expected a name that ends in {', '.join(endings)}"
-            ) from error
+        table_ending(out, more=(".vcf", ".vcf.gz"))
 
 
 def _require_long(out: Path, table: VariantTableOptions) -> None:

@@ -1,5 +1,7 @@
 """The documentation as a site: it builds without a warning, offline, and everything is in it."""
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -108,6 +110,26 @@ def test_shapes_and_units_are_in_tables(site: Path) -> None:
     rows = re.findall(r"<tr.*?</tr>", page, re.S)
     (row,) = [row for row in rows if 'title="bioq.TrainConfig.lr"' in row]
     assert "Highest learning rate." in row
+
+
+def test_functions_of_several_arguments_explain_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs" / "site")
+    site_python = importlib.import_module("site_python")
+    functions = [
+        value
+        for module in map(importlib.import_module, site_python.MODULES)
+        for name in site_python.public_names(module)
+        if inspect.isfunction(value := getattr(module, name))
+        and len(inspect.signature(value).parameters) > 3
+    ]
+    assert len(functions) > 30
+    lacking = []
+    for function in functions:
+        _, _, explained = (inspect.getdoc(function) or "").partition("Args:\n")
+        for argument in inspect.signature(function).parameters:
+            if f"    {argument}: " not in explained:
+                lacking.append(f"{function.__module__}.{function.__name__}: {argument}")
+    assert lacking == []
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[str, Elements]) -> None:

@@ -110,12 +110,25 @@ def predict_split(
     rows: slice = slice(None),
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(windows, targets)` of the windows of a split, in order.
+    """Return the probabilities of the windows of a split, in order.
 
-    `rows` limits them to consecutive windows. They are written into `out` if it is given: a memory
-    map for a split whose predictions do not fit in memory. `device` is that of `predict`.
-    Raises UsageError for rows that are not consecutive, and BioqError for windows of another length
-    than the model reads.
+    Args:
+        model: A network, a `TrainedModel` or an ensemble.
+        split: A split of a data set: `open_dataset(...)["test"]`.
+        strands: `both` is the mean of the window's and its reverse complement's probabilities.
+        batch_size: Windows that are computed at a time.
+        device: As in `predict`.
+        precision: As in `predict`.
+        rows: Consecutive windows; by default all.
+        out: Array float32 `(windows, targets)` to write into: a memory map for a split whose
+            probabilities do not fit in memory.
+
+    Returns:
+        Probabilities, float32 `(windows, targets)`; `out` if it is given.
+
+    Raises:
+        BioqError: For windows of another length than the model reads.
+        UsageError: For rows that are not consecutive, and another strand, device or precision.
     """
     of_type("split", split, Split, "a split of a data set, such as data['test']")
     first, last, step = of_type("rows", rows, slice, "a slice").indices(len(split))
@@ -142,11 +155,23 @@ def predict_codes(
     device: str | torch.device | None = None,
     precision: Precision = "32",
 ) -> npt.NDArray[np.float32]:
-    """Return probabilities float32 `(n, targets)` of codes uint8 `(n, length)` (see `dna.encode`).
+    """Return the probabilities of windows that are given as codes, in one forward pass per strand.
 
-    One forward pass, without progress: for callers that stream batches. `device` is that of
-    `predict`; the codes are copied to it as uint8.
-    Raises BioqError for codes of another shape or length, or with values above 4.
+    Without progress: for callers that stream batches.
+
+    Args:
+        model: A network, a `TrainedModel` or an ensemble.
+        codes: uint8 `(n, length)`, see `dna.encode`; they are copied to the device.
+        strands: `both` is the mean of the window's and its reverse complement's probabilities.
+        device: As in `predict`.
+        precision: As in `predict`.
+
+    Returns:
+        Probabilities, float32 `(n, targets)`.
+
+    Raises:
+        BioqError: For codes of another shape or length, or with values above 4.
+        UsageError: For another strand, device or precision.
     """
     codes = dna.checked_codes(codes, axes=2)
     require_length(model, codes.shape[1], "codes")
@@ -165,12 +190,26 @@ def predict_edits(
     device: str | torch.device | None = None,
     precision: Precision = "32",
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the probabilities of windows and of edits of them, each float32 `(m, targets)`.
+    """Return the probabilities of windows and of edits of them. One strand.
 
-    `codes` are uint8 `(n, length)`, `edited` `(m, length)`, `of` `(m,)` the window of each edit.
-    One strand. If the model has a fast path for edits (`fast.prepare_edits`, with its own batch
-    size), the part that an edit shares with its window is computed once.
-    Raises BioqError for codes of different lengths and for an edit of a window that is not there.
+    If the model has a fast path for edits (`fast.prepare_edits`, with its own batch size), the part
+    that an edit shares with its window is computed once.
+
+    Args:
+        model: A network, a `TrainedModel` or an ensemble.
+        codes: The windows, uint8 `(n, length)`, see `dna.encode`.
+        edited: The edits, uint8 `(m, length)`.
+        of: The row of `codes` that each edit is of, `(m,)`.
+        batch_size: Windows that are computed at a time.
+        device: As in `predict`.
+        precision: As in `predict`.
+
+    Returns:
+        Probabilities float32 of the windows, `(n, targets)`, and of the edits, `(m, targets)`.
+
+    Raises:
+        BioqError: For codes of different lengths, and for an edit of a window that is not there.
+        UsageError: For another device or precision.
     """
     codes, edited, of = _checked_edits(codes, edited, of)
     batch_size = whole_number("batch_size", batch_size, least=1)

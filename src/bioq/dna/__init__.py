@@ -204,7 +204,20 @@ def unpack(packed: Bytes, length: int, mask: Bytes | None = None) -> Bytes:
 
 
 def require_packed(name: str, array: object, width: int, rows: int | None = None) -> int:
-    """Return the number of rows of uint8 `(n, width)`; raise BioqError for another array."""
+    """Check packed windows or labels.
+
+    Args:
+        name: What they are, for the message.
+        array: What was given.
+        width: Bytes of a row, see `packed_bytes`.
+        rows: Rows expected; by default any number.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        BioqError: For another array than uint8 `(rows, width)`.
+    """
     is_bytes = isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == 2
     if not is_bytes or array.shape != (len(array) if rows is None else rows, width):  # type: ignore[attr-defined,arg-type]
         count = "n" if rows is None else f"{rows}"

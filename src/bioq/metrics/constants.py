@@ -42,7 +42,15 @@ class ConstantScores:
 def constant_scores(positives: Array, windows: int) -> ConstantScores:
     """Return the scores of each target's share of positives, given for every window.
 
-    `positives` is `(targets,)`. Raises BioqError for a number that is not 0 to `windows`.
+    Args:
+        positives: Positive windows of each target, `(targets,)`.
+        windows: Number of windows.
+
+    Returns:
+        What a model that has learned nothing but the rates reaches.
+
+    Raises:
+        BioqError: For a number that is not 0 to `windows`.
     """
     windows = whole_number("windows", windows, least=0)
     points = points_of_constants(positives, windows)

@@ -87,9 +87,16 @@ def stacked(effects: Sequence[BlockEffects]) -> BlockEffects:
 
 
 def joined_blocks(blocks: Array) -> npt.NDArray[np.intp]:
-    """Return block numbers below `MOST_BLOCKS`, of numbers from 0; neighbours are joined.
+    """Return block numbers below `MOST_BLOCKS`; neighbours are joined.
 
-    Raises BioqError for numbers that are not whole numbers from 0.
+    Args:
+        blocks: Whole numbers from 0, `(n,)`: the block of the genome in which a window lies.
+
+    Returns:
+        Block numbers, int64 `(n,)`.
+
+    Raises:
+        BioqError: For numbers that are not whole numbers from 0.
     """
     blocks = require_blocks(blocks)
     count = int(blocks.max(initial=-1)) + 1
@@ -117,11 +124,22 @@ def block_effects(
 ) -> BlockEffects:
     """Return the effects of blocks on the ROC AUC and the average precision of `points`.
 
-    `points` are those of `labels` (0/1), `scores`, `columns` and `weights`, which are fixed
-    numbers here; see `operating_points`. `blocks`,
-    `(n,)`, are `joined_blocks`. Scores that differ by less than about 0.02 % of themselves have the
-    same effect here: a table of effects is 5 times as fast as a search among the thresholds.
-    Raises BioqError as `operating_points` does, and for blocks of other windows.
+    Scores that differ by less than about 0.02 % of themselves have the same effect here: a table of
+    effects is 5 times as fast as a search among the thresholds.
+
+    Args:
+        points: `operating_points` of the arguments that follow.
+        labels: 0 and 1, `(n,)` or `(windows, targets)`.
+        scores: Of the shape of `labels`; fixed numbers here.
+        blocks: Block of each window, `(n,)`, from `joined_blocks`.
+        columns: As in `operating_points`.
+        weights: As in `operating_points`.
+
+    Returns:
+        The effects, from which intervals are computed.
+
+    Raises:
+        BioqError: As `operating_points` does, and for blocks of other windows.
     """
     of_type("points", points, OperatingPoints, "the operating points of these labels and scores")
     labels, scores = labels_and_scores(labels, scores)

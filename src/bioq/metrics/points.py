@@ -147,8 +147,17 @@ def checked_columns(labels: Array, columns: object) -> Indices | None:
 def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
     """Return the points of all targets pooled if each target's score is its share of positives.
 
-    `positives` is `(targets,)`. What a pooled score gains above them, it gains within targets.
-    Raises BioqError for a number of positives that is not 0 to `windows`.
+    What a pooled score gains above them, it gains within targets.
+
+    Args:
+        positives: Positive windows of each target, `(targets,)`.
+        windows: Number of windows.
+
+    Returns:
+        The points, as those of `operating_points`.
+
+    Raises:
+        BioqError: For a number of positives that is not 0 to `windows`.
     """
     windows = whole_number("windows", windows, least=0)
     positives = numbers_of("positives", positives, "iuf", axes=1)

@@ -100,8 +100,17 @@ def at_threshold(
 ) -> Confusion:
     """Count right and wrong answers where "yes" is a score of `threshold` or more.
 
-    With `weights` `(n,)` a negative counts as the weight of its row, as in `operating_points`.
-    Raises BioqError as `operating_points` does, and for a threshold that is not finite.
+    Args:
+        labels: 0 and 1, `(n,)` or `(windows, targets)`, which are pooled.
+        scores: Of the shape of `labels`; the higher, the more probable is 1.
+        threshold: In the units of `scores`.
+        weights: `(n,)`: a negative counts as the weight of its row, as in `operating_points`.
+
+    Returns:
+        The counts, and from them accuracy, F1, precision and recall.
+
+    Raises:
+        BioqError: As `operating_points` does, and for a threshold that is not finite.
     """
     labels, scores = labels_and_scores(labels, scores)
     threshold = finite_number("threshold", threshold)
@@ -179,11 +188,20 @@ def score_targets(
     thresholds: Floats | None = None,
     blocks: Array | None = None,
 ) -> TargetScores:
-    """Score every target as `per_target` does; with `blocks`, also 95 % intervals.
+    """Score every target as `per_target` does, and with `blocks` give 95 % intervals too.
 
-    `blocks` `(windows,)` are `joined_blocks`. The intervals are the columns roc_auc_low,
-    roc_auc_high, average_precision_low and average_precision_high. Raises BioqError as `per_target`
-    does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+        thresholds: Threshold of each target, `(targets,)`.
+        blocks: Block of each window, `(windows,)`, from `joined_blocks`.
+
+    Returns:
+        The table of `per_target`; with `blocks`, also the columns roc_auc_low, roc_auc_high,
+        average_precision_low and average_precision_high.
+
+    Raises:
+        BioqError: As `per_target` does.
     """
     labels, probability = labels_and_scores(labels, probability, axes=2)
     blocks = None if blocks is None else require_blocks(blocks, len(labels))
@@ -217,10 +235,20 @@ def weighted_areas(
     labels: Array, probability: Array, weights: Array, *, blocks: Array | None = None
 ) -> TargetScores:
     """Return ROC AUC and average precision of every target where a negative window counts as its
-    weight, `(windows,)`: see `operating_points`.
+    weight: see `operating_points`.
 
-    The table has the columns positives, roc_auc, average_precision and, with `blocks`, their
-    intervals, as `score_targets` gives them. Raises BioqError as `operating_points` does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+        weights: Weight of each window, `(windows,)`.
+        blocks: Block of each window, `(windows,)`, from `joined_blocks`.
+
+    Returns:
+        A table with the columns positives, roc_auc, average_precision and, with `blocks`, their
+        intervals, as `score_targets` gives them.
+
+    Raises:
+        BioqError: As `operating_points` does.
     """
     labels, probability = labels_and_scores(labels, probability, axes=2)
     blocks = None if blocks is None else require_blocks(blocks, len(labels))
@@ -260,9 +288,17 @@ def is_same(lowest: float, highest: float) -> bool:
 
 
 def best_thresholds(labels: Array, probability: Array) -> Floats:
-    """Return the best-F1 threshold of every target, `(targets,)`; NaN without a positive.
+    """Return the threshold with the highest F1, of every target.
 
-    Raises BioqError as `operating_points` does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+
+    Returns:
+        Thresholds, `(targets,)`; NaN for a target without a positive.
+
+    Raises:
+        BioqError: As `operating_points` does.
     """
     labels, probability = labels_and_scores(labels, probability, axes=2)
     best = each_target(lambda _, *column: best_f1(operating_points(*column)), labels, probability)
@@ -270,7 +306,14 @@ def best_thresholds(labels: Array, probability: Array) -> Floats:
 
 
 def macro(values: Array | pd.Series) -> tuple[float, int]:
-    """Return the mean over the targets with a defined score, and the number of undefined scores."""
+    """Return the mean of a score over the targets that have it.
+
+    Args:
+        values: The score of each target, `(targets,)`; NaN where it is undefined.
+
+    Returns:
+        The mean, and the number of targets whose score is undefined.
+    """
     scores = numbers_of("values", values, "biuf", axes=1).astype(np.float64)
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else float("nan")
@@ -278,9 +321,17 @@ def macro(values: Array | pd.Series) -> tuple[float, int]:
 
 
 def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
-    """Return macro and micro ROC AUC and average precision of `(windows, targets)` arrays.
+    """Return macro and micro ROC AUC and average precision.
 
-    Raises BioqError as `operating_points` does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+
+    Returns:
+        Name of the score -> score.
+
+    Raises:
+        BioqError: As `operating_points` does.
     """
     labels, probability = labels_and_scores(labels, probability, axes=2)
 
@@ -321,7 +372,15 @@ def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str
 def brier(labels: Array, probability: Array) -> float:
     """Return the mean squared difference between probability and label, over all values.
 
-    Raises BioqError as `per_target` does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+
+    Returns:
+        The Brier score: 0 at best; p (1 - p) for a constant that is right about the rate p.
+
+    Raises:
+        BioqError: As `per_target` does.
     """
     labels, probability = labels_and_scores(labels, probability)
     total = 0.0
@@ -333,10 +392,18 @@ def brier(labels: Array, probability: Array) -> float:
 
 
 def log_loss(labels: Array, probability: Array) -> float:
-    """Return the mean binary cross-entropy over all values, in nats.
+    """Return the mean binary cross-entropy over all values.
 
-    Probabilities are clipped to [1e-7, 1 - 1e-7]; 1e-7 is about the step of float32 below 1.
-    Raises BioqError as `per_target` does.
+    Args:
+        labels: 0 and 1, `(windows, targets)`.
+        probability: Probabilities, `(windows, targets)`.
+
+    Returns:
+        The loss in nats. Probabilities are clipped to [1e-7, 1 - 1e-7]; 1e-7 is about the step of
+        float32 below 1.
+
+    Raises:
+        BioqError: As `per_target` does.
     """
     labels, probability = labels_and_scores(labels, probability)
     total = 0.0

@@ -87,7 +87,15 @@ def install(environment: Path) -> Path:
 def print_times(bioq: Path, folder: Path, runs: int, forgotten: list[Path]) -> None:
     print_heads("command", "cold, s", "warm, s", "warm, CPU s")
     predict = ("predict", folder / "run", folder / "one.fa", "--out", folder / "one.tsv")
-    for what, words in (("--help", ["--help"]), ("predict, one sequence", predict)):
+    ensemble = ("predict", "yeast", *predict[2:])
+    for what, words in (
+        ("--help", ["--help"]),
+        ("targets yeast", ["targets", "yeast"]),
+        ("models", ["models"]),
+        ("predict --help", ["predict", "--help"]),
+        ("predict, one sequence, bioq as published", predict),
+        ("predict, one sequence, yeast", ensemble),
+    ):
         cold, warm = [], []
         for number in range(2 * runs):
             if number < runs:

@@ -196,6 +196,49 @@ def test_top_help_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize(
+    ("words", "idle"),
+    [
+        (["targets", "yeast"], {"torch", "matplotlib", "h5py"}),
+        (
+            ["predict", "yeast", "in.fa", "--out", "out.tsv"],
+            {"matplotlib", "torch._dynamo", "triton"},
+        ),
+        (["data", "verify", "yeast"], {"torch", "matplotlib"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_short_command_loads_only_what_it_needs(
+    tmp_path: Path, words: list[str], idle: set[str]
+) -> None:
+    (tmp_path / "in.fa").write_text(">a\n" + "ACGTT" * 200 + "\n")
+    code = (
+        "import sys; from bioq.cli import main; main(sys.argv[1:]); "
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stderr.split())
+    assert "numpy" in loaded
+    assert not idle & loaded
+
+
+def test_at_its_end_a_command_says_nothing_of_objects_that_are_left(tmp_path: Path) -> None:
+    # `bioq summary` loads Triton, whose last words would be about each of them.
+    done = subprocess.run(
+        [sys.executable, "-m", "bioq", "summary", "danq"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert bioq.__version__ in capsys.readouterr().out

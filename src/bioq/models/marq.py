@@ -115,7 +115,10 @@ class TargetMean(nn.Module):
         super().__init__()
         rank = max(units // 4, 1)
         self.keys = nn.Linear(units, rank)
-        self.queries = nn.Parameter(torch.randn(targets, rank) * rank**-0.5)
+        queries = torch.empty(targets, rank)
+        if not queries.is_meta:  # there PyTorch loads its compiler for it: a second per command
+            queries.normal_().mul_(rank**-0.5)
+        self.queries = nn.Parameter(queries)
         self.place = nn.Parameter(torch.zeros(positions, 1))  # trained runs have this name
 
     def forward(self, read: Tensor, scores: Tensor) -> Tensor:

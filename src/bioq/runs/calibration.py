@@ -8,16 +8,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from bioq.errors import BioqError
 from bioq.files import read_json, write_json
 from bioq.files.inside import kept_file
+
+if TYPE_CHECKING:  # PyTorch takes a second to load, and most readers of a run need none of it
+    from torch import Tensor
 
 FORMAT = "bioq-calibration"
 FORMAT_VERSION = 2
@@ -30,7 +31,7 @@ _OLD_MAP = "floor"
 _REMEDY = "calibrate the run again, or remove the file"
 _SMALLEST, _LARGEST = 2.0**-150, 1 - 2.0**-25  # half a step of float32 away from 0 and 1
 
-Probability = TypeVar("Probability", npt.NDArray[np.float32], Tensor)
+Probability = TypeVar("Probability", npt.NDArray[np.float32], "Tensor")
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,22 @@ class CalibrationMap:
         They are computed in float64 (in float32 on a device without it), so that rounding is the
         only loss of order.
         """
-        if isinstance(probability, Tensor):
-            return self._map(probability).to(probability.dtype)
+        if not isinstance(probability, np.ndarray):
+            tensor: Tensor = self._map(probability).to(probability.dtype)
+            return tensor
         return self.of(probability).astype(probability.dtype)
 
     def of(self, probability: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Return calibrated probabilities `(..., targets)` of an array, not rounded to float32."""
-        return self._map(torch.tensor(probability)).numpy()
+        import torch
 
-    def _map(self, probability: Tensor) -> Tensor:
+        mapped: npt.NDArray[np.float64] = self._map(torch.tensor(probability)).numpy()
+        return mapped
+
+    def _map(self, probability: Any) -> Any:
+        """Return a tensor of calibrated probabilities of a tensor."""
+        import torch
+
         exact = torch.float32 if probability.device.type == "mps" else torch.float64
         clipped = probability.to(exact).clamp(_SMALLEST, _LARGEST)
         sure = torch.sigmoid(torch.logit(clipped) * self.scale + self.shift)

@@ -33,7 +33,6 @@ from bioq.runs.folder import (
     read_members,
     read_targets,
 )
-from bioq.runs.network import kept_source
 from bioq.runs.origin import RECORD, Origin, origin_of, write_origin
 from bioq.runs.sites import Listing, RemoteFile, listing_of
 
@@ -173,6 +172,8 @@ def _files_of_run(address: Address, names: Sequence[str]) -> Mapping[str, str]:
 def _read_all(run: Path) -> None:
     """Read what says which run this is, its targets and the checksum of a network of its author's,
     which is not executed; weights are read when they are used."""
+    from bioq.runs.network import kept_source  # PyTorch, which a run that is here does not need
+
     config = read_config(run)
     read_targets(run, config)
     members = read_members(run, config)

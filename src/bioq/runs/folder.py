@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset
@@ -185,6 +184,8 @@ def create_run(
 
 def software() -> dict[str, str]:
     """Return the entry `versions` of `config.json`."""
+    import torch  # a second; most readers of a run folder compute nothing
+
     return {
         "bioq": __version__,
         "python": platform.python_version(),

@@ -16,6 +16,7 @@ mkdir -p "$out" && out=$(cd "$out" && pwd)
 cd "$(dirname "$0")/.." && rm -f "$out/gpu.md"
 device=$(test "$tiny" && echo cpu || echo cuda)
 python=${PYTHON:-$(test -x .venv/bin/python && echo .venv/bin/python || echo python3)}
+export BIOQ_CUDA_FAST=1 # what is checked here; off by default until a card has run it
 export PYTHONPATH=$PWD/src:${PYTHONPATH:-} PYTHONUNBUFFERED=1
 failed=0
 

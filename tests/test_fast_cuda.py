@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from bioq.dna.tensors import one_hot
-from bioq.fast import cuda, prepare
+from bioq.fast import cuda, engines, prepare
 from bioq.fast.cuda import CudaDanQ, CudnnDanQ, Way
+from bioq.fast.paths import FastPaths
 from bioq.fast.training import training_forward
 from bioq.forward import numerics, predict_codes
 from bioq.models import ModelSizes, build_model
@@ -89,6 +90,9 @@ def test_on_a_card_bf16_is_the_same_with_the_switch_on_and_off(
 ) -> None:
     model = build_model("bioq", targets=919).eval().cuda()
     codes = random_codes(300, 1000).numpy()
+    monkeypatch.delenv("BIOQ_CUDA_FAST", raising=False)
+    assert prepare(model, "bf16") is None
+    monkeypatch.setenv("BIOQ_CUDA_FAST", "1")
     assert prepare(model, "bf16") is not None
     assert prepare(model, "32") is None
     fast = predict_codes(model, codes, precision="bf16")
@@ -340,6 +344,24 @@ def test_an_engine_does_not_keep_its_model() -> None:
     del model
     with pytest.raises(ReferenceError, match="the model is gone"):
         engine(random_codes(3, 100))
+
+
+@pytest.mark.parametrize(("value", "is_used"), [(None, False), ("0", False), ("1", True)])
+def test_on_a_card_plain_pytorch_computes_unless_the_switch_is_set(
+    value: str | None, is_used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnCard(nn.Module):
+        def parameters(self, recurse: bool = True) -> Any:
+            return iter([SimpleNamespace(device=torch.device("cuda"))])
+
+    paths = FastPaths(cuda=lambda model: lambda codes: codes)
+    monkeypatch.setattr(engines, "paths_of", lambda model: paths)
+    monkeypatch.setattr(engines, "can_run_on", lambda device: True)
+    monkeypatch.setattr(engines, "cached", lambda model, name, make: make())
+    monkeypatch.delenv("BIOQ_CUDA_FAST", raising=False)
+    if value is not None:
+        monkeypatch.setenv("BIOQ_CUDA_FAST", value)
+    assert (prepare(OnCard(), "bf16") is not None) == is_used
 
 
 def test_cards_without_bf16_units_are_told_once(

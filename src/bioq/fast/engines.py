@@ -10,6 +10,7 @@ from bioq.errors import BioqError
 from bioq.fast.cache import cached
 from bioq.fast.cuda import can_run_on
 from bioq.fast.paths import Engine, cpu_dtype, paths_of
+from bioq.fast.switch import cuda_switched_on
 from bioq.fast.threads import Threads
 from bioq.options import found, of_type, one_of
 
@@ -26,11 +27,11 @@ def prepare(model: nn.Module, precision: Precision) -> Engine | None:
 
     A model has none if its class has no entry in `paths`, if a layer has hooks, if its weights are
     not float32, for bf16 on a processor without bf16, with BIOQ_PLAIN=1, and on a card unless it
-    is a DanQ in bf16. In float32 the logits differ from the model's by the rounding of
-    float32 sums in another order (tests: 1e-5). bf16 rounds as autocast does, and also rounds the
-    products of the first layer. The function is prepared again when weights change, which is
-    noticed by their version counters and by samples of their values. It raises BioqError for other
-    codes; UsageError is raised for another precision.
+    is a DanQ in bf16 and BIOQ_CUDA_FAST=1 is set. In float32 the logits differ from the model's by
+    the rounding of float32 sums in another order (tests: 1e-5). bf16 rounds as autocast does, and
+    also rounds the products of the first layer. The function is prepared again when weights change,
+    which is noticed by their version counters and by samples of their values. It raises BioqError
+    for other codes; UsageError is raised for another precision.
     """
     one_of("precision", precision, get_args(Precision))
     of_type("model", model, nn.Module, "a PyTorch module")
@@ -38,7 +39,8 @@ def prepare(model: nn.Module, precision: Precision) -> Engine | None:
     if paths is None:
         return None
     device, on_cuda, on_cpu = next(model.parameters()).device, paths.cuda, paths.windows
-    if on_cuda and device.type == "cuda" and precision == "bf16" and can_run_on(device):
+    is_asked = device.type == "cuda" and precision == "bf16" and cuda_switched_on()
+    if on_cuda and is_asked and can_run_on(device):
         return cached(model, precision, lambda: on_cuda(model))
     dtype = cpu_dtype(model, precision)
     if on_cpu is None or dtype is None:

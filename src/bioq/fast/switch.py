@@ -11,11 +11,22 @@ from bioq.models.families import PUBLISHED
 from bioq.models.hard_lstm import HardLSTM
 
 SWITCH = "BIOQ_PLAIN"
+CUDA_SWITCH = "BIOQ_CUDA_FAST"
 
 
 def switched_off() -> bool:
     """Return whether BIOQ_PLAIN in the environment switches the fast paths off."""
-    return os.environ.get(SWITCH, "0") not in ("", "0")
+    return _is_set(SWITCH)
+
+
+def cuda_switched_on() -> bool:
+    """Return whether BIOQ_CUDA_FAST in the environment switches the fast path of a card on. It is
+    off by default: no card has run it yet (`benchmarks/card.sh` is the check)."""
+    return _is_set(CUDA_SWITCH)
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
 
 
 def is_replaceable(model: nn.Module) -> bool:

@@ -135,6 +135,18 @@ def test_an_lstm_that_cannot_be_packed_is_used_as_it_is(monkeypatch: pytest.Monk
         assert torch.equal(PackedLSTM(lstm, torch.float32)(steps), lstm(steps)[0])
 
 
+@pytest.mark.parametrize("windows", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("name", ["bioq", "danq"])
+def test_few_windows_have_the_models_logits(name: str, windows: int) -> None:
+    model, codes = small_model(name), random_codes(windows, 250)
+    with torch.inference_mode():
+        expected = model(one_hot(codes).float())
+        for precision, atol in (("32", BOUND), ("bf16", 0.05)):
+            engine = prepare(model, precision)  # type: ignore[arg-type]
+            if engine is not None:  # bf16 on a processor without it
+                torch.testing.assert_close(engine(codes), expected, atol=atol, rtol=0)
+
+
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
     reason="this PyTorch has no oneDNN for this processor",
@@ -149,7 +161,7 @@ needs_onednn = pytest.mark.skipif(
 def test_packed_weights_are_in_use(
     name: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, codes = small_model(name, **changes), random_codes(3, 250)
+    model, codes = small_model(name, **changes), random_codes(5, 250)  # fewer use none
     with torch.inference_mode():
         expected = model(one_hot(codes).float())
     engine = prepare(model, "32")

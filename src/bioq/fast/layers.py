@@ -9,8 +9,10 @@ from torch.nn import functional
 
 from bioq.fast.onednn import pack_matrix, packed
 
-_PACKED_FROM = 2
-"""A product of a matrix and one row takes the time of reading the weights, packed or not."""
+_PACKED_FROM = 4
+"""Rows from which packed weights are faster in float32: with fewer, reading the weights takes the
+time, and oneDNN reads its own order more slowly. In bf16 the packed ones are always faster, 4 times
+with one row (docs/log/performance.md, 2026-11-30)."""
 
 
 class PackedMatrix:
@@ -22,7 +24,8 @@ class PackedMatrix:
 
     def __call__(self, rows: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return `(n, outputs)` of `(n, inputs)`."""
-        if self._packed is None or len(rows) < _PACKED_FROM:
+        few = len(rows) < _PACKED_FROM and rows.dtype == torch.float32
+        if self._packed is None or few:
             return functional.linear(rows, self._weights, bias)
         return self._packed(rows, bias)
 

@@ -27,7 +27,7 @@ from bioq.genome.twobit_writing import write_twobit
 from bioq.prediction import predict_file
 from bioq.tracks import write_hub
 from bioq.tracks.bigwig import bigwig_paths, write_bigwigs
-from bioq.tracks.hub import HUB_FILES
+from bioq.tracks.hub import HUB_FILES, TWOBIT
 from bioq.tracks.trackdb import TrackSet, read_stanzas, track_db
 
 RANDOM = np.random.default_rng(8)
@@ -229,6 +229,62 @@ def test_attribution_adds_its_tracks_as_letters(
     assert main([*tokens, "--out", str(tmp_path / "other.bw")]) == 1
     assert "other.html: exists already" in capsys.readouterr().err
     assert not list(tmp_path.glob("other.*.bw"))
+
+
+@pytest.mark.parametrize("command", ["predict", "attribution"])
+@pytest.mark.parametrize("name", [*HUB_FILES, "tracks.html", "tracks.first.bw"])
+def test_no_file_of_a_hub_replaces_an_input(
+    command: str,
+    name: str,
+    run: Path,
+    plant: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read = tmp_path / name
+    options = ["--genome", str(plant), "--chrom-alias", str(read)]
+    read.write_text("one\tchr1\ntwo\tchr2\n")
+    if name == TWOBIT:
+        options = ["--genome", str(read)]
+        read.write_bytes(plant.read_bytes())
+    before = read.read_bytes()
+    out = str(tmp_path / "tracks.bw")
+    tokens = [command, str(run), "one:301-340", *options, "--hub", "--force", "--out", out]
+    assert main(tokens) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == f"bioq: {read}: is the input; give another name for the output"
+    assert {path.name for path in tmp_path.iterdir()} <= {name, f"{name}.fai"}
+    assert read.read_bytes() == before
+
+
+def test_known_motifs_are_not_replaced(
+    run: Path, plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokens = ["attribution", str(run), "one:301-340", "--genome", str(plant), "--force"]
+    for name, outs in {
+        "igv.xml": ["map.bw"],
+        "map.first.bw": ["map.bw"],
+        "map.tsv": ["map.bed", "map.tsv"],
+        "map.png": ["map.bw", "map.png"],
+    }.items():
+        motifs = tmp_path / name
+        motifs.write_text("MEME version 4\n")
+        words = [word for out in outs for word in ("--out", str(tmp_path / out))]
+        hub = ["--hub"] if outs[0].endswith(".bw") else []
+        assert main([*tokens, *hub, *words, "--motifs", str(motifs)]) == 2
+        assert f"{motifs}: is the input" in capsys.readouterr().err
+        assert motifs.read_text() == "MEME version 4\n"
+        motifs.unlink()
+
+
+def test_a_hub_of_bigwigs_does_not_replace_the_genome(plant: Path, tmp_path: Path) -> None:
+    genome = tmp_path / TWOBIT
+    genome.write_bytes(plant.read_bytes())
+    with open_genome(genome) as opened:
+        bigwigs(tmp_path, ["t"], dict(opened.lengths))
+    with pytest.raises(UsageError, match=r"genome\.2bit: is the input"):
+        write_hub(tmp_path / "x.bw", ["t"], genome=genome, model="m", force=True)
+    assert genome.read_bytes() == plant.read_bytes()
 
 
 def test_919_targets_are_sorted_by_their_columns_and_10_are_on(tmp_path: Path) -> None:

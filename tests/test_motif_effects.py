@@ -22,7 +22,11 @@ from bioq.cli import main
 from bioq.errors import BioqError, UsageError
 from bioq.interpretation import ablation_effects, insertion_effects
 from bioq.interpretation.motif_experiments import ablation, insertion, job
-from bioq.interpretation.motif_experiments.ablation import other_places, shuffled_places
+from bioq.interpretation.motif_experiments.ablation import (
+    has_other_places,
+    other_places,
+    shuffled_places,
+)
 from bioq.interpretation.motif_experiments.backgrounds import WindowSource
 from bioq.interpretation.motif_experiments.insertion import most_probable, with_site
 from bioq.interpretation.motif_experiments.job import open_effect_inputs
@@ -256,16 +260,45 @@ def test_what_does_not_fit_is_refused_before_any_work(
         open_effect_inputs(run, str(motifs), WindowSource(), MotifEffectOptions(), pairs)
 
 
-@given(st.integers(1, 40), st.integers(120, 300), st.data())
+@given(st.integers(2, 300), st.data())
 def test_the_other_place_is_inside_and_does_not_overlap(
-    length: int, window_bp: int, data: st.DataObject
+    window_bp: int, data: st.DataObject
 ) -> None:
+    length = data.draw(st.integers(1, (window_bp + 1) // 3))
     start = data.draw(st.integers(0, window_bp - length))
     (other,) = other_places(np.array([start]), length, window_bp)
     assert 0 <= other <= window_bp - length
     assert abs(other - start) >= length
     mirrored = window_bp - length - start
     assert other == mirrored or abs(mirrored - start) < length
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_a_length_has_other_places_if_every_site_leaves_room_beside_it(
+    length: int, window_bp: int
+) -> None:
+    starts = range(window_bp - length + 1)
+    room = all(max(start, window_bp - length - start) >= length for start in starts)
+    assert length > window_bp or has_other_places(length, window_bp) == room
+
+
+def test_a_motif_without_room_for_a_control_is_not_taken_out(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    windows = np.random.default_rng(1).integers(0, 4, (12, 200)).astype(np.uint8)
+    sites = [dna.decode(windows[0, 60 : 60 + length]) for length in (67, 68)]
+    for length in (67, 68):
+        windows[:, 60 : 60 + length] = windows[0, 60 : 60 + length]
+    table = ablation_effects(bioq.load(run), windows, exact(tuple(sites)))
+    fits, long = (table[table["matrix_id"] == site] for site in sites)
+    assert fits["effect"].notna().all()
+    assert fits["note"].unique().tolist() == [""]
+    assert long["effect"].isna().all()
+    assert long["n"].unique().tolist() == [12]
+    assert long["note"].unique().tolist() == ["68 bp, longer than a third of the window"]
+    assert f"note: m1 ({sites[1]}), 68 bp, is not taken out: a control would overlap its site" in (
+        capsys.readouterr().err
+    )
 
 
 def test_shuffled_places_keep_their_bases_and_the_rest_of_the_window(backgrounds: CODES) -> None:

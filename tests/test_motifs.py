@@ -10,6 +10,7 @@ from pyjaspar import jaspardb
 from scipy.stats import entropy
 
 from bioq import dna
+from bioq.cli import main
 from bioq.errors import BioqError, UsageError
 from bioq.genome.builds import build_named
 from bioq.models import ModelSizes, build_model
@@ -175,6 +176,8 @@ def test_meme_file_from_windows_without_optional_fields_is_read(tmp_path):
         (MEME.replace("0.300000", "0.700000"), ":11: row 3 of the matrix is 0.1 0.2 0.7 0.4"),
         (MEME.replace("0.970000", "nan"), ":18: the matrix has 1 rows"),
         ("MEME version 4\nMOTIF m\nletter-probability matrix:\n", ":3: the matrix has no rows"),
+        (MEME.replace("second", "MA0001.1 SECOND"), ":17: the motif ID 'MA0001.1' is in line 10 "),
+        (MEME.replace("MOTIF second\n", ""), ":17: is a second matrix under one line MOTIF"),
     ],
 )
 def test_a_file_that_holds_no_proper_motifs_is_refused_by_line(tmp_path, text, message):
@@ -183,6 +186,27 @@ def test_a_file_that_holds_no_proper_motifs_is_refused_by_line(tmp_path, text, m
     with pytest.raises(BioqError, match=message) as caught:
         read_meme(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["motifs", "{run}", "{data}", "--against", "{meme}", "--out", "{out}"],
+        ["motif-effects", "{run}", "{data}", "--motifs", "{meme}", "--out", "{out}"],
+        ["attribution", "{run}", "ACGT", "--motifs", "{meme}", "--out", "{out}.bed"],
+        ["serve", "{run}", "--motifs", "{meme}", "--port", "0"],
+        ["train", "{data}", "--motifs", "{meme}", "--out", "{out}"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_refuses_two_motifs_of_one_id(words, trained, tmp_path, capsys):
+    meme = tmp_path / "two.meme"
+    meme.write_text(MEME.replace("second", "MA0001.1 SECOND"))
+    given = {"run": trained.run, "data": trained.data, "meme": meme, "out": tmp_path / "out"}
+    assert main([word.format(**given) for word in words]) == 1
+    expected = f"bioq: {meme}:17: the motif ID 'MA0001.1' is in line 10 too; expected a different"
+    assert capsys.readouterr().err.splitlines()[-1].startswith(expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["two.meme"]
 
 
 def test_a_binary_or_missing_meme_file_is_refused(tmp_path):

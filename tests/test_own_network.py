@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import json
 import os
@@ -363,6 +364,27 @@ def test_a_list_that_others_can_write_is_refused(
     (config / "bioq" / "trusted-networks").chmod(0o622)
     assert main(["summary", str(run)]) == 1
     assert "others can write this list of trusted networks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("between", ["\n", "\r\n"])
+def test_a_list_that_an_editor_saved_keeps_its_lines(
+    run: Path, config: Path, monkeypatch: pytest.MonkeyPatch, between: str, end: str
+) -> None:
+    listed = config / "bioq" / "trusted-networks"
+    listed.parent.mkdir(parents=True)
+    others = ["1" * 64, "2" * 64]
+    text = between.join(f"{sha256}  /a/network.py" for sha256 in others)
+    listed.write_bytes(codecs.BOM_UTF8 + f"{text}{end}".encode())
+    listed.chmod(0o600)
+    assert main(["summary", str(run), "--trust"]) == 0
+    own = read_config(run).model["source_sha256"]
+    assert trust._remembered() == {*others, own}
+    monkeypatch.setattr(trust, "_trusted", set())  # as in another process
+    assert main(["summary", str(run)]) == 0
+    assert listed.read_text("utf-8-sig").splitlines()[2:] == [
+        f"{own}  {run.absolute() / 'network.py'}"
+    ]
 
 
 def test_trust_that_cannot_be_remembered_holds_for_the_command(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bioq.errors import BioqError, UsageError, did_you_mean, nearest
+from bioq.errors import BioqError, UsageError, did_you_mean, nearest, shown
 from bioq.files import new_file
 from bioq.files.text import read_text, split_lines
 from bioq.options import found, of_type, path_to, text
@@ -196,7 +196,7 @@ def read_meme(path: str | Path) -> list[Motif]:
         The motifs in file order; their `probabilities` are `(length, 4)`.
 
     Raises:
-        BioqError: If the file is not in this format, not of DNA, or has no motif.
+        BioqError: If the file is not in this format, not of DNA, or has no motif, or two of one ID.
     """
     # Bio.motifs would round the probabilities to counts of `nsites`.
     path = path_to("path", path)
@@ -204,7 +204,8 @@ def read_meme(path: str | Path) -> list[Motif]:
     if not any(line.startswith("MEME version") for line in lines):
         raise BioqError(f"{path}: is not in MEME format: it has no line 'MEME version ...'")
     motifs: list[Motif] = []
-    matrix_id = name = ""
+    line_of: dict[str, int] = {}
+    matrix_id, name, named_in = "", "", 0
     for number, line in enumerate(lines, start=1):
         words = line.split(maxsplit=3)
         if line.startswith("ALPHABET"):
@@ -212,12 +213,32 @@ def read_meme(path: str | Path) -> list[Motif]:
         elif words[:1] == ["MOTIF"]:
             matrix_id = words[1] if len(words) > 1 else f"motif {len(motifs) + 1}"
             name = words[2] if len(words) > 2 else matrix_id
+            named_in = number
         elif line.startswith("letter-probability matrix:"):
+            if matrix_id in line_of:
+                raise _twice(path, matrix_id, line_of[matrix_id], named_in, number)
+            line_of[matrix_id] = named_in
             below = (lines[index] for index in range(number, len(lines)))
             motifs.append(Motif(name, matrix_id, _matrix(below, f"{path}:{number}", line)))
     if not motifs:
         raise BioqError(f"{path}: holds no motif; expected lines 'letter-probability matrix: ...'")
     return motifs
+
+
+def _twice(path: Path, matrix_id: str, first: int, second: int, matrix: int) -> BioqError:
+    """Return the error for the matrix of a motif that has one; lines are counted from 1.
+
+    MEME's format asks for one identifier per motif: tables and programs name motifs by it.
+    """
+    if first == second:
+        return BioqError(
+            f"{path}:{matrix}: is a second matrix under one line MOTIF; expected a line 'MOTIF ID' "
+            "before each matrix"
+        )
+    return BioqError(
+        f"{path}:{second}: the motif ID {shown(matrix_id)} is in line {first} too; expected a "
+        "different ID for each motif: change or remove one of the two"
+    )
 
 
 def _check_alphabet(line: str, where: str) -> None:

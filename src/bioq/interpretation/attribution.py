@@ -137,14 +137,15 @@ def attribution_file(
 
 def _outputs(job: ExplainJob, motifs: str | None, hub_files: list[Path] | None) -> list[Output]:
     """Return the outputs that contributions have besides tables and arrays."""
-    bigwigs = functools.partial(tracks.open_bigwigs, hub_files=hub_files)
+    for out in [*job.outs, *([job.figure] if job.figure else [])]:
+        refuse_input(out, motifs)
+    inputs = [*job.inputs, motifs]
+    bigwigs = functools.partial(tracks.open_bigwigs, inputs=inputs, hub_files=hub_files)
     outputs = [
         Output(BIGWIG, bigwigs, files=bigwig_paths),
         Output(modisco.ENDING, modisco.open_modisco, folder=modisco.FOLDER),
     ]
     sites = [out for out in job.outs if out.name.lower().endswith(tracks.BED)]
-    for out in sites:
-        refuse_input(out, motifs)
     known: list[Motif] = []
     if sites:
         known = motifs_from(motifs or collection_for(read_config(job.run).genome_build))

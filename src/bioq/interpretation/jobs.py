@@ -85,6 +85,12 @@ class ExplainJob:
     force: bool
     """Replace files that exist."""
 
+    @property
+    def inputs(self) -> list[str | Path | None]:
+        """The files that the job reads; None and texts that name no file are among them."""
+        genome = file_given(self.genome)
+        return [self.source, genome, self.chrom_alias, *files_of_run(self.run)]
+
 
 @dataclass(frozen=True)
 class OpenJob:
@@ -213,9 +219,7 @@ def _check_files(job: ExplainJob, outputs: Sequence[Output]) -> None:
     """Raise the errors that concern the outputs, or the table of contig names, of a job."""
     for out in [*job.outs, *([job.figure] if job.figure else [])]:
         require_folder_for(out)
-        refuse_input(
-            out, job.source, file_given(job.genome), job.chrom_alias, *files_of_run(job.run)
-        )
+        refuse_input(out, *job.inputs)
     check_outputs(job.outs, outputs, force=job.force)
     if job.figure:
         require_absent(job.figure, force=job.force)

@@ -76,7 +76,8 @@ def predict_file(
     _check(out, genome, options, hub=hub, resume=resume, force=force)
     model = Path(run).name or Path(run).resolve().name
     run = resolve_run(run)  # after all options: it may be a download
-    refuse_input(out, source, file_given(genome), chrom_alias, *files_of_run(run))
+    inputs = [source, file_given(genome), chrom_alias, *files_of_run(run)]
+    refuse_input(out, *inputs)
     writes_tracks = is_bigwig(out)
     device = choose_device(options.device)
     with (
@@ -98,6 +99,8 @@ def predict_file(
             about = prediction.genome, layout.targets
             plan = plan_hub(out, *about, shows="probability", model=model, force=force)
             outs += plan.files
+        for path in outs:
+            refuse_input(path, *inputs)
         count, prediction = prediction.counted()
         prediction.predictor.model.to(device)
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:

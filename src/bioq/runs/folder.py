@@ -267,11 +267,11 @@ def read_members(run: str | Path, config: RunConfig) -> list[tuple[Path, RunConf
 
 
 def refuse_ensemble(run: str | Path, config: RunConfig, why: str) -> None:
-    """Raise UsageError, which names the members, if a run is an ensemble; `why` is what does not
-    work and what to do."""
+    """Raise UsageError, which names a member as a command takes it, if a run is an ensemble; `why`
+    is what does not work and what to do."""
     if config.members:
-        names = [f"{MEMBERS}/{entry['name']}" for entry in config.members]
-        raise UsageError(f"{run}: is an ensemble; {why}: {some(names, 3)}")
+        members = [Path(run) / MEMBERS / entry["name"] for entry in config.members]
+        raise UsageError(f"{run}: is an ensemble; {why}: {some(members, 1)}")
 
 
 def read_config(run: str | Path) -> RunConfig:

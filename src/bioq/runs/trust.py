@@ -4,6 +4,7 @@ A run may have a network of its author's, a Python file. The user reads it and t
 `--trust` or `trust=True`; a file is known by its SHA-256, so a changed file is another one.
 """
 
+import codecs
 import contextlib
 import os
 import stat
@@ -72,6 +73,9 @@ def remember(source: "Source") -> None:
         line = f"{source.sha256}  {escaped(short(os.path.abspath(file)))}\n".encode(
             errors="replace"
         )
+        before = _listed()
+        if before and not before.endswith((b"\n", b"\r")):  # as an editor may leave it
+            line = b"\n" + line
         # O_NONBLOCK: a pipe is an error and is not waited for.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(trusted, flags, 0o600)
@@ -93,14 +97,21 @@ def trusted_file() -> Path:
 
 
 def _remembered() -> set[str]:
-    """Return the SHA-256 of the files that earlier commands trusted.
+    """Return the SHA-256 of the files that earlier commands trusted. Raises as `_listed`."""
+    # Bytes: of text, more characters end a line, and the path of a file may have them.
+    lines = _listed().removeprefix(codecs.BOM_UTF8).splitlines()
+    return {word.decode("ascii", errors="replace") for line in lines for word in line.split()[:1]}
+
+
+def _listed() -> bytes:
+    """Return the list of trusted files; empty if it cannot be read.
 
     Raises BioqError if others can write the list, because it decides what is executed.
     """
     try:
         file = trusted_file()
         if not file.is_file():  # a pipe would be waited for
-            return set()
+            return b""
         with open(file, "rb") as opened:
             status = os.fstat(opened.fileno())
             is_mine = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
@@ -109,7 +120,6 @@ def _remembered() -> set[str]:
                     f"{file}: others can write this list of trusted networks; expected mode 600 "
                     f"and yourself as owner: remove it, or 'chmod 600 {file}' if you know its lines"
                 )
-            lines = opened.read(_MOST_BYTES).decode("ascii", errors="replace").splitlines()
+            return opened.read(_MOST_BYTES)
     except (OSError, RuntimeError):
-        return set()
-    return {line.partition(" ")[0] for line in lines}
+        return b""

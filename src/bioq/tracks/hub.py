@@ -16,7 +16,7 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
-from bioq.files import new_file, require_absent
+from bioq.files import new_file, refuse_input, require_absent
 from bioq.files.inside import kept_file
 from bioq.genome import Genome, open_genome
 from bioq.genome.named import ucsc_name
@@ -206,6 +206,7 @@ def write_hub(
 
     Raises:
         BioqError: For a bigWig that is missing or damaged, and as `plan_hub`.
+        UsageError: For a genome with the name of a file of the hub.
     """
     out, genome = path_to("out", out), path_to("genome", genome)
     names = text_list("targets", targets)
@@ -221,6 +222,8 @@ def write_hub(
     with open_genome(genome) as opened:
         table = pd.DataFrame({NAME: names})
         hub = plan_hub(out, opened, table, shows=shows, model=model, force=force)
+        for path in hub.files:
+            refuse_input(path, genome)
         hub.write(hub.files, bigwigs)
     return hub.files
 

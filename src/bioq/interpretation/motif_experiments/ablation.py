@@ -22,7 +22,7 @@ from bioq.interpretation.motif_experiments.occurrences import Occurrences, find_
 from bioq.interpretation.motif_experiments.table import described, effect_table, mean_of
 from bioq.motifs import Motif
 from bioq.options import one_of, whole_number
-from bioq.progress import progress
+from bioq.progress import progress, say
 
 DRAWS = 2
 """Random orders of the bases of each site. On yeast, of four motifs, the intervals are 13 to 19 %
@@ -50,7 +50,8 @@ def ablation_effects(
 
     Sites are those of `occurrences.find_occurrences`. The bases of each site are put into random
     order `DRAWS` times. The control is the same for a place of the same length in the same window:
-    as far from the window's middle on the other side, or beside the site if that overlaps it.
+    as far from the window's middle on the other side, or beside the site if that overlaps it. A
+    motif longer than a third of the window has sites without such a place, so it has no effect.
 
     Args:
         model: A model of `bioq.load`, or any module from windows to logits.
@@ -73,7 +74,8 @@ def ablation_effects(
         - difference, difference_low, difference_high, p: effect minus control, paired by window
         - q: Benjamini and Hochberg's over all rows with a p-value
         - n: number of sites; found: number of windows with a site
-        - note: why a motif has no effect, if it has fewer than `min_sites` sites; otherwise empty
+        - note: why a motif has no effect, if it has fewer than `min_sites` sites or is longer than
+          a third of the window; otherwise empty
 
     Raises:
         BioqError: For codes of another shape.
@@ -88,7 +90,11 @@ def ablation_effects(
     random = np.random.default_rng(whole_number("seed", seed, least=0))
     sites = find_occurrences(windows, motifs, most=most_sites, span_bp=span_bp)
     least = max(min_sites, 1)
-    taken = [each if len(each) >= least else each.first(0) for each in sites]
+    notes = [
+        _why_not(motif, len(each), least, windows.shape[1])
+        for motif, each in zip(motifs, sites, strict=True)
+    ]
+    taken = [each.first(0) if note else each for each, note in zip(sites, notes, strict=True)]
     read = np.unique(np.concatenate([[0], *(each.window for each in taken)])).astype(np.int64)
     row_of = np.zeros(len(windows), np.int64)
     row_of[read] = np.arange(len(read))
@@ -96,7 +102,7 @@ def ablation_effects(
     with progress("ablation", len(read) + 2 * DRAWS * sum(map(len, taken)), "windows") as advance:
         before = chosen.of(window_logits(model, windows[read], strands=strands))
         advance(len(read))
-        for motif, found, each in zip(motifs, sites, taken, strict=True):
+        for motif, found, each, note in zip(motifs, sites, taken, notes, strict=True):
             change = np.zeros((2, 0, before.shape[1]), np.float32)
             if len(each):
                 edited = _edits(windows, each, len(motif), random)
@@ -105,11 +111,23 @@ def ablation_effects(
                 of_draw = chosen.of(after).reshape(2, len(each), DRAWS, -1)
                 change = of_draw.mean(axis=2) - before[row_of[each.window]]
                 advance(len(edited))
-            note = "" if len(each) else f"{len(found)} sites, fewer than {least}"
             parts.append(
                 _summary(motif, change, chosen).assign(n=len(found), found=found.found, note=note)
             )
     return effect_table(parts)
+
+
+def _why_not(motif: Motif, sites: int, least: int, window_bp: int) -> str:
+    """Return why a motif has no effect, empty if it has one; prints what is not seen otherwise."""
+    if sites < least:
+        return f"{sites} sites, fewer than {least}"
+    if has_other_places(len(motif), window_bp):
+        return ""
+    say(
+        f"note: {motif.name} ({motif.matrix_id}), {len(motif)} bp, is not taken out: a control "
+        f"would overlap its site, as it is longer than a third of the window, {window_bp:,} bp"
+    )
+    return f"{len(motif)} bp, longer than a third of the window"
 
 
 def _edits(
@@ -122,10 +140,16 @@ def _edits(
     return np.concatenate([shuffled_places(codes, place, length, random) for place in places])
 
 
+def has_other_places(length: int, window_bp: int) -> bool:
+    """Return whether every site of a length has a place in its window that does not overlap it."""
+    # A site in the middle leaves (window_bp - length) / 2 bases on its longer side, rounded up.
+    return (window_bp - length + 1) // 2 >= length
+
+
 def other_places(start: Numbers, length: int, window_bp: int) -> Numbers:
     """Return the first base of the control of each site `(n,)`: the place on the other side of the
     window's middle, or if it overlaps the site the place beside the site that is further from the
-    nearer end of the window."""
+    nearer end of the window. No place overlaps its site if `has_other_places`."""
     other = window_bp - length - start
     overlaps = np.abs(other - start) < length
     beside = np.where(start + 2 * length <= window_bp, start + length, start - length)

@@ -9,7 +9,7 @@ import numpy as np
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
-from bioq.files import new_file, require_absent
+from bioq.files import new_file, refuse_input, require_absent
 from bioq.interpretation.outputs.by_ending import ExplainedInput
 from bioq.interpretation.outputs.explained_bases import ExplainedBases, Stretch
 from bioq.interpretation.sites import Site, find_sites, require_packages
@@ -36,12 +36,17 @@ _HIGHEST_SCORE = 1000
 
 @contextlib.contextmanager
 def open_bigwigs(
-    out: Path, explained: ExplainedInput, *, hub_files: list[Path] | None = None
+    out: Path,
+    explained: ExplainedInput,
+    *,
+    inputs: Sequence[str | Path | None] = (),
+    hub_files: list[Path] | None = None,
 ) -> Iterator[ExplainedBases]:
     """Yield a writer of a bigWig per target, `bigwig_paths(out, names)`, over the explained bases.
 
     With a list, a hub is written too (see `tracks.hub`), and its files are added to the list.
-    Raises UsageError without a genome and for a variant, BioqError for a file that exists.
+    Raises UsageError without a genome, for a variant and for a file that is one of `inputs`,
+    BioqError for a file that exists.
     """
     contigs = require_positions(out, explained.contigs)
     _refuse_variant(out, explained)
@@ -59,6 +64,8 @@ def open_bigwigs(
             force=explained.force,
         )
         hub_files += hub.files
+    for path in [*paths, *(hub.files if hub else ())]:
+        refuse_input(path, *inputs)
     bases = ExplainedBases(contigs)
     yield bases
     write_bigwigs(paths, contigs.genome.lengths, lambda: _bins(bases))

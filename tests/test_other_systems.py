@@ -125,6 +125,11 @@ def test_what_is_missing_is_named_in_one_line(
     assert line.startswith(beginning)
 
 
+def test_a_bigwig_is_refused_before_any_work(answers: dict[str, Any], folder: Path) -> None:
+    assert answers["bigWig"][0] == 2
+    assert [path.name for path in folder.iterdir() if ".bw" in path.name] == []
+
+
 def test_no_module_imports_at_its_head_what_only_posix_has() -> None:
     for file in Path(next(iter(bioq.__path__))).rglob("*.py"):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:

@@ -86,7 +86,7 @@ def _add_compinit(shell: Shell, start: Path) -> bool:
     """Have zsh load its completions, unless its file does so or Oh My Zsh, which does, is used.
     Return whether the file was changed."""
     is_done = "ZSH" in os.environ or "ZSH_CUSTOM" in os.environ
-    if shell != "zsh" or is_done or b"compinit" in start.read_bytes():
+    if shell != "zsh" or is_done or re.search(rb"(?m)^[^#\n]*compinit", start.read_bytes()):
         return False
     with start.open("ab") as file:
         file.write(b"\nautoload -Uz compinit && compinit\n")

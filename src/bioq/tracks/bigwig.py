@@ -37,11 +37,13 @@ def is_bigwig(out: Path) -> bool:
 
 
 def require_positions(out: Path, genome: _Genome | None) -> _Genome:
-    """Return the genome. Raises UsageError without one: sequences have no positions."""
+    """Return the genome. Raises UsageError without one, as sequences have no positions, and without
+    the package that writes bigWigs."""
     if genome is None:
         raise UsageError(
             f"{out}: bigWig needs positions on a genome; give regions (BED) and --genome"
         )
+    _ = pyBigWig.open  # now, and not after hours: the first use is the error
     return genome
 
 

@@ -94,7 +94,7 @@ ROWS = {
     "intervals.py": 8,
     "metrics.py": 9,
     "models.py": 2,
-    "motif_effects.py": 3,
+    "motif_effects.py": 6,
     "mutagenesis.py": 3,
     "one_target.py": 4,
     "peaks_import.py": 1,

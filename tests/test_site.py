@@ -112,23 +112,32 @@ def test_shapes_and_units_are_in_tables(site: Path) -> None:
     assert "Highest learning rate." in row
 
 
-def test_functions_of_several_arguments_explain_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_explain_each_argument_and_their_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "docs" / "site")
     site_python = importlib.import_module("site_python")
-    functions = [
-        value
+    functions = {
+        value: inspect.signature(value)
         for module in map(importlib.import_module, site_python.MODULES)
         for name in site_python.public_names(module)
         if inspect.isfunction(value := getattr(module, name))
-        and len(inspect.signature(value).parameters) > 3
-    ]
-    assert len(functions) > 30
+    }
+    assert len(functions) > 90
     lacking = []
-    for function in functions:
-        _, _, explained = (inspect.getdoc(function) or "").partition("Args:\n")
-        for argument in inspect.signature(function).parameters:
-            if f"    {argument}: " not in explained:
-                lacking.append(f"{function.__module__}.{function.__name__}: {argument}")
+    for function, signature in functions.items():
+        text = inspect.getdoc(function) or ""
+        explained = text.partition("Args:\n")[2]
+        lacking += [
+            f"{function.__module__}.{function.__name__}: {argument}"
+            for argument in signature.parameters
+            if f"    {argument}: " not in explained
+        ]
+        has_result = signature.return_annotation not in (None, "None")
+        if (
+            signature.parameters
+            and has_result
+            and not re.search(r"^(Returns|Yields):$", text, re.M)
+        ):
+            lacking.append(f"{function.__module__}.{function.__name__}: Returns")
     assert lacking == []
 
 

@@ -42,6 +42,8 @@ EXPECTED: dict[str, tuple[str, ...]] = {
     ),
     "06-many-devices": (
         r"status -9",
+        r"resume after epoch [12]\n",  # the kill came after the first checkpoint
+        r"the same to 1e-5: True",
         r"the syntax is right",
         r"_manifest\.json",
         r"the same as without Ray to 1e-5: True",

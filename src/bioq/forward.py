@@ -268,11 +268,18 @@ def _checked_edits(
 
 @contextlib.contextmanager
 def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Compute in one precision: exact float32, TF32 matrix units (CUDA only) or bf16 autocast, in
-    which an LSTM on a card uses TF32 (`models.recurrent`).
+    """Compute in one precision, and restore PyTorch's TF32 flags, which are global, afterwards.
 
-    PyTorch's TF32 flags, which are global, are restored afterwards. Raises UsageError for an
-    unknown precision, or one that the device does not have.
+    Args:
+        device: Where the block computes.
+        precision: `32` is exact float32, `tf32` the TF32 matrix units (CUDA only), `bf16` autocast,
+            in which an LSTM on a card uses TF32 (`models.recurrent`).
+
+    Yields:
+        Nothing: the precision holds until the block ends.
+
+    Raises:
+        UsageError: For an unknown precision, or one that the device does not have.
     """
     require_precision(device, precision)
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -286,7 +293,15 @@ def numerics(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 def require_precision(device: torch.device, precision: Precision) -> None:
-    """Raise UsageError for an unknown precision, or one that the device does not have."""
+    """Check that a device can compute in a precision.
+
+    Args:
+        device: Where to compute.
+        precision: As in `numerics`.
+
+    Raises:
+        UsageError: As `numerics` does.
+    """
     one_of("precision", precision, get_args(Precision))
     if precision == "tf32" and device.type != "cuda":
         raise UsageError(
@@ -414,7 +429,18 @@ def _sigmoid(compute: Callable[[Tensor], Tensor], windows: Tensor) -> Tensor:
 
 
 def require_logits(logits: object, windows: int) -> Tensor:
-    """Return what a model returns for so many windows; raise BioqError unless it is logits."""
+    """Check what a model returns.
+
+    Args:
+        logits: The output of the model.
+        windows: Number of windows that the model read.
+
+    Returns:
+        The same output, `(windows, targets)`.
+
+    Raises:
+        BioqError: For what is not a real tensor of two axes with a row per window.
+    """
     is_real = isinstance(logits, Tensor) and not logits.is_complex()
     if isinstance(logits, Tensor) and is_real and logits.ndim == 2 and len(logits) == windows:
         return logits

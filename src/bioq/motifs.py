@@ -85,7 +85,7 @@ def jaspar_motifs(
     collection: str = "CORE",
     tax_group: str = DEFAULT_TAX_GROUP,
 ) -> list[Motif]:
-    """Return the latest version of every motif of a JASPAR release, ordered by matrix ID.
+    """Read the motifs of a JASPAR release.
 
     The releases are part of pyjaspar; nothing is downloaded. A probability is the count divided by
     the column's sum, without pseudocounts, as in the MEME files of JASPAR.
@@ -94,6 +94,9 @@ def jaspar_motifs(
         release: Such as `JASPAR2024`.
         collection: Collection of the release.
         tax_group: Taxonomic group, such as `vertebrates`.
+
+    Returns:
+        The latest version of every motif, ordered by matrix ID.
 
     Raises:
         UsageError: For an unknown release, collection or taxonomic group, and if
@@ -158,18 +161,30 @@ def danq_jaspar_motifs() -> list[Motif]:
 
 
 def collection_for(build: str) -> str:
-    """Return the collection, as `motifs_from` takes it, for the species of a genome build: JASPAR's
-    newest release, of vertebrates if the build is not known or empty. Raises UsageError for a build
-    that is no text."""
+    """Choose the motifs for the species of a genome build.
+
+    Args:
+        build: Name of the build, such as `sacCer3`; may be empty.
+
+    Returns:
+        JASPAR's newest release with a taxonomic group, as `motifs_from` takes it: vertebrates if
+        the build is not known.
+
+    Raises:
+        UsageError: For a build that is not a text.
+    """
     return f"{DEFAULT_RELEASE}:{_TAX_GROUPS.get(text('build', build), DEFAULT_TAX_GROUP)}"
 
 
 def motifs_from(source: str) -> list[Motif]:
-    """Return the motifs of a JASPAR release or of a MEME file, given as text.
+    """Read motifs from a source that is given as text.
 
     Args:
         source: Path of a file, or a release, which may be followed by a taxonomic group:
             `JASPAR2024`, `JASPAR2024:fungi`.
+
+    Returns:
+        The motifs of a MEME file in its order, or those of `jaspar_motifs`.
 
     Raises:
         UsageError: If the text is neither.

@@ -80,11 +80,14 @@ class LabelKinds:
 
 
 def label_kinds(data: Dataset, split: str) -> LabelKinds:
-    """Return which targets of a split have no positive, and which no negative window.
+    """Look for the targets of a split that cannot be learned or scored.
 
     Args:
         data: The data set.
         split: Name of the split, such as `"train"`.
+
+    Returns:
+        The targets without a positive, and those without a negative window.
     """
     chosen = data[split]
     positives, names = chosen.positives(), data.targets[NAME].to_numpy()

@@ -75,9 +75,18 @@ def decode(codes: Bytes) -> str:
 
 
 def checked_codes(codes: object, *, axes: int | None = None, name: str = "codes") -> Bytes:
-    """Return codes as uint8, of whole numbers of any type; `axes` is the number of axes expected.
+    """Check the codes of a caller.
 
-    Raises BioqError for another number of axes, other types, and values that are not 0 to 4.
+    Args:
+        codes: Whole numbers of any type, from 0 to 4, see `encode`.
+        axes: Number of axes expected; by default any number above 0.
+        name: Name of the argument, for an error.
+
+    Returns:
+        The codes as uint8, of the same shape.
+
+    Raises:
+        BioqError: For another number of axes, other types, and values that are not 0 to 4.
     """
     array = as_array(codes)
     if array.dtype.kind not in "iu" or array.ndim != (axes or max(array.ndim, 1)):
@@ -94,7 +103,14 @@ def checked_codes(codes: object, *, axes: int | None = None, name: str = "codes"
 
 
 def as_array(values: object) -> npt.NDArray[Any]:
-    """Return an argument as an array; one without axes for what cannot be an array."""
+    """Convert an argument of a caller, without an error.
+
+    Args:
+        values: An array, a tensor or lists of numbers, or anything else.
+
+    Returns:
+        The array; one without axes for what cannot be an array.
+    """
     try:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError):  # lists of unequal lengths, a tensor on a card
@@ -102,9 +118,15 @@ def as_array(values: object) -> npt.NDArray[Any]:
 
 
 def allows(letters: str, bases: str) -> bool:
-    """Return whether each of the letters, in upper case, is or may be the base at its position.
+    """Compare letters, which may be IUPAC codes, with bases.
 
-    The letter N allows no base.
+    Args:
+        letters: Letters of a sequence, in upper case.
+        bases: The bases A, C, G and T to compare them with.
+
+    Returns:
+        Whether the two have one length and each letter is, or may be, the base at its position. The
+        letter N allows no base.
     """
     of_type("letters", letters, str, "text")
     of_type("bases", bases, str, "text")
@@ -149,7 +171,14 @@ def one_hot(codes: Bytes) -> Bytes:
 
 
 def packed_bytes(length: int) -> int:
-    """Return the number of bytes of `length` bases at two bits per base."""
+    """Return the size of packed bases: two bits per base.
+
+    Args:
+        length: Number of bases.
+
+    Returns:
+        Number of bytes; the last one may be filled in part.
+    """
     length = whole_number("length", length, least=0)
     return -(-length // 4)
 

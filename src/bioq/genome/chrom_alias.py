@@ -168,7 +168,18 @@ def _similar(lines: Iterable[Line], names: ContigNames, taken: Set[str]) -> dict
 
 @contextlib.contextmanager
 def open_names(genome: Path, chrom_alias: Path | None = None) -> Iterator[ContigNames]:
-    """Yield an open genome with the contig names of a table (see `read_chrom_alias`), if given."""
+    """Open a genome together with other names of its contigs.
+
+    Args:
+        genome: FASTA or 2bit, see `open_genome`.
+        chrom_alias: Table of names, see `read_chrom_alias`; by default the genome's names only.
+
+    Yields:
+        The names; the genome is closed when the block ends.
+
+    Raises:
+        BioqError: As `open_genome` and `read_chrom_alias` do.
+    """
     aliases = None if chrom_alias is None else read_chrom_alias(chrom_alias)
     with open_genome(genome) as opened:
         yield ContigNames(opened, NO_ALIAS if aliases is None else aliases.of(opened))
@@ -180,6 +191,9 @@ def read_chrom_alias(path: str | Path) -> ChromAlias:
     Args:
         path: Tab-separated, one contig per line, or pairs with blanks. Blank lines and lines that
             begin with # have no names.
+
+    Returns:
+        The names of each line, which a genome chooses from by its own names.
 
     Raises:
         BioqError: With the line, for names that are not separated by tabs and for more than 1,000

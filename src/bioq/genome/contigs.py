@@ -69,7 +69,7 @@ class ContigNames:
 
 
 def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
-    """Return a region that a person has written; None for a text in another form.
+    """Read a region that a person has written.
 
     The names of the genome decide: a text that is the name of a contig, such as the `chr1:1-100` of
     'samtools faidx', is the whole contig.
@@ -78,6 +78,9 @@ def find_region(text: str, genome: Genome, where: str = "") -> Interval | None:
         text: Such as `chr1:1,001-2,000`; positions are counted from 1.
         genome: The open genome.
         where: Beginning of an error, such as the name of an option.
+
+    Returns:
+        The region, 0-based and half-open; None for a text in another form.
 
     Raises:
         BioqError: For a text that is also a region of another contig, and for a position of more

@@ -72,7 +72,14 @@ def constant_scores(positives: Array, windows: int) -> ConstantScores:
 
 
 def f1_of_yes(rate: Floats) -> Floats:
-    """Return the F1 of always "yes" where this share of the labels is positive, 2 r / (1 + r)."""
+    """Compute the F1 of always "yes": 2 r / (1 + r).
+
+    Args:
+        rate: Share r of the labels that are positive, from 0 to 1, of any shape.
+
+    Returns:
+        F1, of the same shape.
+    """
     f1: Floats = 2 * rate / (1 + rate)
     return f1
 

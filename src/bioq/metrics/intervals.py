@@ -55,7 +55,14 @@ class BlockEffects:
     """Each block's share of the positives, or of the negatives if these are fewer."""
 
     def mean(self, targets: Array) -> "BlockEffects":
-        """Return the effects on the mean of the scores of `targets`: numbers, or a mask."""
+        """Average over targets, which have a column each.
+
+        Args:
+            targets: Their numbers, or a mask `(targets,)`.
+
+        Returns:
+            The effects on the mean of their scores, `(blocks,)`.
+        """
         return BlockEffects(
             self.roc_auc[:, targets].mean(axis=1),
             self.average_precision[:, targets].mean(axis=1),
@@ -63,16 +70,38 @@ class BlockEffects:
         )
 
     def interval_of_roc_auc(self, score: float) -> tuple[float, float]:
-        """Return the 95 % interval of a ROC AUC with these effects; NaN if it has none."""
+        """Return a 95 % interval.
+
+        Args:
+            score: The ROC AUC that has these effects.
+
+        Returns:
+            Low and high; NaN for a score of 0 or 1, and if fewer than `MIN_BLOCKS` blocks have a
+            share.
+        """
         return _interval(score, self.roc_auc, self.share)
 
     def interval_of_average_precision(self, score: float) -> tuple[float, float]:
-        """Return the 95 % interval of an average precision with these effects."""
+        """Return a 95 % interval as `interval_of_roc_auc` does.
+
+        Args:
+            score: The average precision that has these effects.
+
+        Returns:
+            Low and high.
+        """
         return _interval(score, self.average_precision, self.share)
 
     def interval_of_gain(self, gain: float, other: "BlockEffects") -> tuple[float, float]:
-        """Return the 95 % interval of `gain`: the average precision with these effects, minus that
-        of another score of the same rows and blocks; NaN if it has none."""
+        """Return the 95 % interval of a difference of two average precisions.
+
+        Args:
+            gain: The average precision that has these effects, minus that of the other.
+            other: Effects of the other, of the same rows and blocks.
+
+        Returns:
+            Low and high; NaN as of `interval_of_roc_auc`.
+        """
         reach = _reach(self.average_precision - other.average_precision, self.share)
         return gain - reach, gain + reach
 
@@ -267,10 +296,19 @@ def _reach(effects: Floats, share: Floats) -> float:
 
 
 def t_quantile(freedom: float) -> float:
-    """Return the two-sided quantile of Student's t for `LEVEL`; at least one degree of freedom.
+    """Return the two-sided quantile of Student's t for `LEVEL`.
 
     With t = sqrt(freedom) tan(angle), the density of the angle is cos(angle) ** (freedom - 1) up to
-    a factor. Raises UsageError for NaN.
+    a factor.
+
+    Args:
+        freedom: Degrees of freedom; below 1 it counts as 1.
+
+    Returns:
+        The quantile, in standard errors.
+
+    Raises:
+        UsageError: For NaN, and for what is not a number.
     """
     if not isinstance(freedom, int | float) or np.isnan(freedom):
         raise UsageError(f"freedom {found(freedom)}; expected a number")

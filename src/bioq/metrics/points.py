@@ -65,6 +65,9 @@ def operating_points(
         weights: Weight of each row `(n,)`: a negative counts as the number of windows that it
             represents, a positive counts once. Few distinct weights are fast.
 
+    Returns:
+        The counts, from which `roc_auc`, `average_precision` and the curves are computed.
+
     Raises:
         BioqError: For labels that are not 0 or 1, a score that is NaN or infinite, other shapes, a
             column that is not there, and a weight below 0.
@@ -180,10 +183,16 @@ def points_of_constants(positives: Array, windows: int) -> OperatingPoints:
 
 
 def roc_auc(points: OperatingPoints) -> float:
-    """Return the area under the ROC curve: P(a positive scores more than a negative), ties half.
+    """Compute the area under the ROC curve: P(a positive scores more than a negative), ties half.
 
     Args:
         points: Of one target, or of targets pooled.
+
+    Returns:
+        The area from 0 to 1.
+
+    Raises:
+        UsageError: For what `operating_points` has not returned.
     """
     _require_points(points)
     gained = np.diff(points.true_positives, prepend=0)
@@ -193,13 +202,17 @@ def roc_auc(points: OperatingPoints) -> float:
 
 
 def average_precision(points: OperatingPoints) -> float:
-    """Return the area under the precision-recall curve as steps, sum of (R_k - R_k-1) P_k.
-
-    The same definition as scikit-learn's `average_precision_score`, but NaN without a negative:
-    every prediction would score 1.
+    """Compute the area under the precision-recall curve as steps, sum of (R_k - R_k-1) P_k.
 
     Args:
         points: Of one target, or of targets pooled.
+
+    Returns:
+        The area from 0 to 1, as scikit-learn's `average_precision_score` defines it; but NaN
+        without a negative, where every prediction would score 1.
+
+    Raises:
+        UsageError: For what `operating_points` has not returned.
     """
     _require_points(points)
     if not points.negatives:
@@ -210,7 +223,18 @@ def average_precision(points: OperatingPoints) -> float:
 
 
 def best_f1(points: OperatingPoints) -> float:
-    """Return the highest threshold with the highest F1; NaN without a positive or a negative."""
+    """Choose the threshold of a target.
+
+    Args:
+        points: Of one target, or of targets pooled.
+
+    Returns:
+        The threshold with the highest F1, in the units of the scores; of equal ones the highest.
+        NaN without a positive or a negative.
+
+    Raises:
+        UsageError: For what `operating_points` has not returned.
+    """
     _require_points(points)
     if not points.positives or not points.negatives:
         return float("nan")

@@ -350,9 +350,16 @@ def quick_scores(labels: Array, probability: Array) -> dict[str, float]:
 
 
 def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
-    """Return which targets get the same prediction for every window, `(targets,)`.
+    """Find the targets that get the same prediction for every window.
 
-    None does with fewer than two windows.
+    Args:
+        probability: Probabilities, `(windows, targets)`.
+
+    Returns:
+        Whether each target does, bool `(targets,)`; with fewer than two windows none does.
+
+    Raises:
+        BioqError: For what is not an array of numbers with two axes.
     """
     probability = numbers_of("probability", probability, "biuf", axes=2)
     if len(probability) < 2:
@@ -362,7 +369,19 @@ def same_everywhere(probability: Array) -> npt.NDArray[np.bool_]:
 
 
 def number(value: float | None, digits: int = 4, *, missing: str = "–") -> str:
-    """Return a score as text, `missing` where it is undefined."""
+    """Write a score as text.
+
+    Args:
+        value: The score; NaN or None where it is undefined.
+        digits: Digits after the point.
+        missing: The text of an undefined score.
+
+    Returns:
+        The text, such as `0.8450`.
+
+    Raises:
+        UsageError: For a value that is not a number, and for digits out of range.
+    """
     value = value if value is None or value != value else finite_number("value", value)
     text("missing", missing)
     digits = whole_number("digits", digits, least=0, most=_MOST_DIGITS)
@@ -422,6 +441,9 @@ def reliability(labels: Array, probability: Array, *, bins: int = 20) -> Reliabi
         labels: 0 and 1, of any shape.
         probability: Probabilities, of the same shape.
         bins: Bin b covers [b / bins, (b + 1) / bins); the last bin includes 1.
+
+    Returns:
+        Count, mean probability and share of positives of each bin.
 
     Raises:
         BioqError: As `per_target`.

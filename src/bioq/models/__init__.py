@@ -79,6 +79,9 @@ def build_from_architecture(architecture: Mapping[str, object]) -> "nn.Module":
     Args:
         architecture: The attribute of a model of `build_model`, also from JSON.
 
+    Returns:
+        A model as of `build_model`.
+
     Raises:
         UsageError: Where a key is missing or unknown.
     """

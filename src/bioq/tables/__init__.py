@@ -88,8 +88,18 @@ class Table:
 
 
 def table_ending(path: str | Path, more: Sequence[str] = ()) -> str:
-    """Return the one of ENDINGS that a name has. Raises UsageError for another ending; `more` are
-    those of other outputs that could have been given."""
+    """Find the format of an output by its name.
+
+    Args:
+        path: Name of the output.
+        more: Endings of other outputs that could have been given, for an error.
+
+    Returns:
+        The one of ENDINGS that the name has.
+
+    Raises:
+        UsageError: For another ending.
+    """
     return _format_of(path, more).ending
 
 
@@ -139,7 +149,17 @@ def open_table(path: Path, layout: Layout) -> Iterator[Table]:
 
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Raise NotWrittenError for an OSError without number: htslib's error for a full disk."""
+    """Name the output in an error of htslib, which has no number for a full disk.
+
+    Args:
+        path: The output that the block writes.
+
+    Yields:
+        Nothing: the errors of the block are read.
+
+    Raises:
+        NotWrittenError: In place of an OSError without number.
+    """
     try:
         yield
     except OSError as error:

@@ -145,7 +145,13 @@ def simulate(
 
 
 def write_simulation(folder: Path, contigs: Sequence[str], options: SimulationOptions) -> None:
-    """Write genome.fa, peaks/, targets.tsv and the truth (sites.tsv, clean/) into a folder."""
+    """Write genome.fa, peaks/, targets.tsv and the truth (sites.tsv, clean/).
+
+    Args:
+        folder: An empty folder.
+        contigs: Names of the contigs, each of `contig_bp` bases.
+        options: Seed, sizes and rates; the same options give the same files.
+    """
     motifs = planted_motifs()
     planted: dict[str, list[Planted]] = {}
     with open(folder / "genome.fa", "w", encoding="ascii", newline="\n") as fasta:

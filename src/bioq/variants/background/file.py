@@ -99,6 +99,9 @@ def read_background(path: Path) -> Background:
     Args:
         path: File of 'bioq background'.
 
+    Returns:
+        The background, of SNVs and, if the file has them, of indels.
+
     Raises:
         BioqError: For a file that is not a background, is damaged or has another format version.
     """

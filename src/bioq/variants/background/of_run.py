@@ -14,10 +14,13 @@ NO_BACKGROUND = Path("none")
 
 
 def run_background(run: str | Path) -> Path | None:
-    """Return the file of a run's background, RUN/background.npz; None if the run has none.
+    """Find the background of a run.
 
     Args:
         run: The run: a folder, a name or an address.
+
+    Returns:
+        RUN/background.npz; None if the run has none.
 
     Raises:
         BioqError: If it is no run, or if what has this name is not a file in the folder.
@@ -39,9 +42,16 @@ def open_background(given: Path | None, run: Path | None) -> Background | None:
 
 
 def own_background(run: Path) -> Path:
-    """Return the path at which a command writes the background of a run.
+    """Return the place of the background of a run that a command writes.
 
-    Raises UsageError for a run of the package or the cache, into which no command writes.
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        RUN/background.npz, which need not exist yet.
+
+    Raises:
+        UsageError: For a run of the package or the cache, into which no command writes.
     """
     copy = f"'cp -r {quote(str(run))} COPY'"
     require_own(run, f"name a file with --out FILE.npz, or copy the run first: {copy}")

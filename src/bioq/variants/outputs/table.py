@@ -131,7 +131,15 @@ class VariantTableOptions:
 
 
 def variant_files(out: Path, table: VariantTableOptions) -> list[Path]:
-    """Return the files that `write_variants` writes."""
+    """Name the outputs of `write_variants` before they are written.
+
+    Args:
+        out: The output, as `write_variants` takes it.
+        table: Options of the table.
+
+    Returns:
+        `out`, or with the format `deepsea` one file per score, such as OUT.out.diff.
+    """
     if table.format == "deepsea":
         return list(deepsea_files(out, table.score_names()).values())
     return [out]

@@ -93,7 +93,8 @@ def test_the_time_to_read_a_table_or_motifs_grows_with_their_size_alone(tmp_path
     columns = [f"c{number}" for number in range(30_000)]
     (tmp_path / "t.tsv").write_text("name\t" + "\t".join(columns) + "\na\n")
     matrix = "letter-probability matrix:\n0 0 0 1\n"
-    (tmp_path / "m.meme").write_text("MEME version 4\n" + matrix * 40_000)
+    motifs = "".join(f"MOTIF {number}\n{matrix}" for number in range(40_000))
+    (tmp_path / "m.meme").write_text(f"MEME version 4\n{motifs}")
     began = time.process_time()
     assert read_target_rows(tmp_path / "t.tsv").columns == ["name", *columns]
     assert len(read_meme(tmp_path / "m.meme")) == 40_000

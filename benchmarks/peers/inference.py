@@ -67,8 +67,9 @@ def bioq_bf16(options: argparse.Namespace, batch: str) -> Call:
 def keras_model(options: argparse.Namespace, batch: str) -> Call:
     from keras_danq import keras_danq
 
-    model = keras_danq(_model(options))
-    windows = _windows(_model(options), batch).transpose(1, 2).contiguous().numpy()
+    original = _model(options)
+    model = keras_danq(original)
+    windows = _windows(original, batch).transpose(1, 2).contiguous().numpy()
     return lambda: model.predict_on_batch(windows)
 
 

@@ -104,7 +104,7 @@ _DATA_COMMANDS: Mapping[str, tuple[str, str]] = {
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run `bioq TOKENS`; return the exit status: 0, 1 bad input, 2 wrong usage, 130 interrupted
     by Ctrl-C, 143 terminated by SIGTERM."""
-    tokens = _own_tokens() if tokens is None else list(tokens)
+    tokens = _started_as_program() if tokens is None else list(tokens)
     debug = "--debug" in tokens
     trust = "--trust" in tokens
     tokens = [token for token in tokens if token not in ("--debug", "--trust")]
@@ -135,12 +135,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _own_tokens() -> list[str]:
-    """Return the words with which this process was started. Turn the garbage collector off until
-    the command starts (`_call`), and let its last collection, at the end, skip what is left.
+def _started_as_program() -> list[str]:
+    """Turn the garbage collector off until the command starts (`_call`), and let its last
+    collection, at the end, skip what is left. Return the words with which the process was started.
 
     PyTorch and pandas make 300,000 objects, which stay. To look at them again and again takes a
-    fifth of the time of a short command (`benchmarks/startup.py`).
+    quarter of the time of a short command (docs/log/performance.md, 2026-11-30).
     """
     gc.disable()
     atexit.register(_skip_last_collection)
@@ -148,7 +148,7 @@ def _own_tokens() -> list[str]:
 
 
 def _skip_last_collection() -> None:
-    """At the end of the process: see `_own_tokens`."""
+    """At the end of the process: see `_started_as_program`."""
     if "triton" in sys.modules:  # it prints each of its objects that is not collected
         gc.unfreeze()
     else:

@@ -44,7 +44,7 @@ def completion(shell: Shell | None = None, /, *, install: bool = False) -> None:
 
     Afterwards the Tab key completes commands, options, the choices of an option, files, and the
     names of runs and genomes. --install writes the script where the shell looks for it: into
-    ~/.local/share/bash-completion, ~/.zsh/completions or ~/.config/fish/completions; it adds a line
+    ~/.local/share/bash-completion, ~/.zsh/completions or ~/.config/fish/completions; it adds lines
     to ~/.bashrc or ~/.zshrc. It then works in each new shell. Do this again after an update of
     BioQ.
 

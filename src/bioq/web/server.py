@@ -62,7 +62,7 @@ def serve(
         service.motif_names.prepare()
         ready(f"http://{_shown(host)}:{listening.getsockname()[1]}")
         app = create_app(service, hosts=names, prepare=folder.renew)
-        stack.enter_context(_start_left_to_the_end())
+        stack.enter_context(_start_kept_from_collections())
         new_server(app, limits, stop=service.queue.stop).run(sockets=[listening])
 
 
@@ -82,7 +82,7 @@ def _threads_in_turns() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _start_left_to_the_end() -> Iterator[None]:
+def _start_kept_from_collections() -> Iterator[None]:
     """Keep what the start has made (300,000 objects) out of the garbage collections.
 
     Each full collection looks at all objects, and no page is answered meanwhile: 160 to 230 ms.

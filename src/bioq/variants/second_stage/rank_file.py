@@ -20,7 +20,7 @@ RANK_FILE, HELD_OUT, QUALITY = "rank.json", "held_out.tsv", "quality.tsv"
 FOLDER_KIND = FolderKind(RANK_FILE, (HELD_OUT, QUALITY))
 _REMEDY = "make it again with 'bioq rank fit'"
 _LARGEST = float(np.finfo(np.float32).max)
-"""Of the features, which are float32. With larger numbers a score could overflow."""
+"""Features are float32. With a larger mean, scale or weight a score could overflow."""
 
 
 class _Track(TypedDict):

@@ -342,6 +342,7 @@ SUBJECTS = {
     ("motif_evidence.py", "bioq.interpretation.sites"): "the sites of `bioq attribution --sites`",
     ("motif_effects.py", "bioq.interpretation.motif_experiments.insertion"): "the same sites",
     ("motif_effects.py", "bioq.interpretation.motif_experiments.logits"): "the edits' engine",
+    ("motif_effects.py", "bioq.interpretation.motif_experiments.pairs"): "the same arrangements",
     ("peers/loading.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
     ("random_background.py", "bioq.genome.vcf"): "counts the SNVs of a VCF in a CpG",
     ("serve.py", "bioq.runs.folder"): "writes a run with large random weights",

@@ -38,6 +38,8 @@ def small_model(name: str = "bioq", targets: int = 3, **changes: Any) -> nn.Modu
         sizes = replace(sizes, filter_width=6, pool_width=3)
     elif name != "deepsea":
         sizes = replace(sizes, lstm_units=4, lstm_layers=2)
+    if name == "deepatt":
+        sizes = replace(sizes, attention_units=12, attention_heads=3)
     return build_model(name, targets=targets, window_bp=250, sizes=sizes).eval()
 
 
@@ -55,7 +57,7 @@ def test_the_convolution_by_table_is_torchs_convolution(
     assert torch.allclose(result, expected.transpose(1, 2), atol=BOUND)
 
 
-@pytest.mark.parametrize("name", ["bioq", "danq", "danq-jaspar", "deepsea"])
+@pytest.mark.parametrize("name", ["bioq", "danq", "danq-jaspar", "deepsea", "deepatt"])
 def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
     torch.manual_seed(0)
     model = build_model(name, targets=919).eval()
@@ -72,7 +74,12 @@ def test_published_sizes_give_the_plain_models_logits(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("beluga", {}), ("bioq", {"gates": "hard"}), ("deepsea", {"floor": 0.05})],
+    [
+        ("beluga", {}),
+        ("bioq", {"gates": "hard"}),
+        ("deepatt", {}),
+        ("deepsea", {"floor": 0.05}),
+    ],
 )
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("windows", [1, 40])
@@ -156,7 +163,14 @@ needs_onednn = pytest.mark.skipif(
 @needs_onednn
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [("bioq", {}), ("danq", {}), ("deepsea", {}), ("beluga", {}), ("bioq", {"gates": "hard"})],
+    [
+        ("bioq", {}),
+        ("danq", {}),
+        ("deepsea", {}),
+        ("beluga", {}),
+        ("deepatt", {}),
+        ("bioq", {"gates": "hard"}),
+    ],
 )
 def test_packed_weights_are_in_use(
     name: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -16,12 +16,15 @@ from bioq.dna.tensors import one_hot
 from bioq.fast import Mutants, mutants_convolutions, mutants_danq, open_mutants
 from bioq.fast.mutants_convolutions import SharedConvolutions
 from bioq.fast.mutants_danq import SharedDanQ
+from bioq.fast.mutants_marq import SharedMarq
+from bioq.fast.paths import SharedNetwork
 from bioq.fast.reach import Codes, Numbers, Reach
 from bioq.interpretation import mutate_window
 from bioq.models import ModelSizes, build_model
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
 from bioq.models.deepsea import DeepSEA
+from bioq.models.marq import Marq
 
 BOUND = 1e-5
 Network = TypeVar("Network", bound=nn.Module)
@@ -59,7 +62,7 @@ def random_codes(length: int, seed: int, letters: int = 5) -> Codes:
 
 def hold_to_plain(
     model: Network,
-    shared: SharedDanQ | SharedConvolutions,
+    shared: SharedNetwork,
     codes: Codes,
     span: slice,
     *,
@@ -155,6 +158,58 @@ def test_any_deepsea_or_beluga_and_span_is_as_plain(
     hold_to_plain(model, SharedConvolutions(model), codes, part, both_strands=both_strands)
 
 
+@given(
+    width=st.integers(1, 9),
+    pool_width=st.integers(1, 12),
+    more=st.integers(25, 80),
+    span=st.tuples(st.floats(0, 1), st.integers(1, 40)),
+    both_strands=st.booleans(),
+    share=st.sampled_from([0.0, 0.3]),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_marq_and_span_is_as_plain(
+    width: int,
+    pool_width: int,
+    more: int,
+    span: tuple[float, int],
+    both_strands: bool,
+    share: float,
+) -> None:
+    window_bp = width + pool_width + more
+    model = marq(window_bp, more, width, pool_width, share)
+    start = int(span[0] * (window_bp - 1))
+    part = slice(start, min(start + span[1], window_bp))
+    codes = random_codes(window_bp, more)
+    hold_to_plain(model, SharedMarq(model), codes, part, both_strands=both_strands)
+
+
+def marq(window_bp: int, seed: int, width: int, pool_width: int, share: float) -> Marq:
+    torch.manual_seed(seed)
+    sizes = ModelSizes(
+        filters=6,
+        filter_width=width,
+        pool_width=pool_width,
+        lstm_units=5,
+        dense_units=7,
+        composition_share=share,
+    )
+    model = strong(build_model("marq", targets=3, window_bp=window_bp, sizes=sizes), 2)
+    assert isinstance(model, Marq)
+    nn.init.normal_(model.window.output.weight)
+    if model.composition is not None:
+        nn.init.normal_(model.composition.weight, std=0.1)
+    return model
+
+
+def test_bases_that_only_the_composition_reads_have_effects() -> None:
+    """Of 99 bases, filters of width 8 with pools of 20 read 87."""
+    codes, last = random_codes(99, 2, letters=4), slice(87, 99)
+    with_it, without = (marq(99, 1, 8, 20, share) for share in (0.3, 0.0))
+    assert SharedMarq(without).used == 87
+    assert hold_to_plain(with_it, SharedMarq(with_it), codes, last, both_strands=False) > 1e-3
+    assert hold_to_plain(without, SharedMarq(without), codes, last, both_strands=False) < 1e-6
+
+
 @pytest.mark.parametrize("name", ["bioq", "danq", "deepsea"])
 def test_published_sizes_are_as_plain(name: str) -> None:
     torch.manual_seed(0)
@@ -214,7 +269,8 @@ def is_shared(
 
 @pytest.mark.parametrize("strands", ["both", "forward"])
 @pytest.mark.parametrize(
-    ("name", "changes"), [("danq", {}), ("danq", {"gates": "hard"}), ("beluga", {})]
+    ("name", "changes"),
+    [("danq", {}), ("danq", {"gates": "hard"}), ("beluga", {}), ("marq", {})],
 )
 def test_mutagenesis_is_the_same_with_the_switch_on_and_off(
     cheap_steps: None,

@@ -1,25 +1,40 @@
 """Arranged weights of a model, kept until its weights change."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Arranged = TypeVar("Arranged")
-_SAMPLED = 1024
-"""Values of each weight that are summed to notice a change, about."""
+_SAMPLED = 64
+"""Values of each weight that are compared to notice a change, about."""
 
 
-@dataclass(frozen=True)
-class _Entry:
-    arranged: Any
-    state: tuple[object, ...]
+class _Kept:
+    """What was arranged from the weights of a model, and how these weights were then."""
+
+    def __init__(self, model: nn.Module):
+        self.arranged: dict[str, Any] = {}
+        weights = _weights(model)
+        self._versions = _versions(weights)
+        self._views = _views(weights)
+        """Of the same memory as the weights: what changes there changes here."""
+        self._sample = torch.cat(self._views)
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Return whether the weights are the same. A change behind PyTorch's back (`weight.data`)
+        has no version of its own, so a sample of the values is compared, too."""
+        weights = _weights(model)
+        if _versions(weights) != self._versions:
+            return False
+        has_views = all(weight.is_contiguous() for weight in weights)
+        views = self._views if has_views else _views(weights)
+        return torch.equal(torch.cat(views), self._sample)
 
 
-_entries: WeakKeyDictionary[nn.Module, dict[str, _Entry]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[nn.Module, _Kept] = WeakKeyDictionary()
 
 
 def cached(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arranged:
@@ -27,21 +42,25 @@ def cached(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arrange
 
     The result must not refer to the model, or the model is never freed.
     """
-    state = _state(model)
-    entries = _entries.setdefault(model, {})
-    if name not in entries or entries[name].state != state:
-        with torch.no_grad():
-            entries[name] = _Entry(make(), state)
-    arranged: Arranged = entries[name].arranged
+    with torch.no_grad():
+        kept = _kept.get(model)
+        if kept is None or not kept.is_of(model):
+            kept = _kept[model] = _Kept(model)
+        if name not in kept.arranged:
+            kept.arranged[name] = make()
+    arranged: Arranged = kept.arranged[name]
     return arranged
 
 
-def _state(model: nn.Module) -> tuple[object, ...]:
-    """Return values that change with a weight: addresses, version counters, sums of samples."""
-    state: list[object] = []
-    sums = []
-    for weight in (*model.parameters(), *model.buffers()):
-        flat = weight.detach().flatten()
-        sums.append(flat[:: max(1, len(flat) // _SAMPLED)].sum(dtype=torch.float64))
-        state += [weight.data_ptr(), weight._version]
-    return (*state, *torch.stack(sums).tolist())  # all in one transfer from a card
+def _weights(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+def _versions(weights: list[Tensor]) -> list[tuple[int, int]]:
+    return [(weight.data_ptr(), weight._version) for weight in weights]
+
+
+def _views(weights: list[Tensor]) -> list[Tensor]:
+    """Return samples of the values of each weight."""
+    every = [weight.detach().flatten() for weight in weights]
+    return [flat[:: max(1, len(flat) // _SAMPLED)] for flat in every]

@@ -35,7 +35,7 @@ class Mutants:
     """
 
     def __init__(self, shared: SharedNetwork, codes: Codes, *, both_strands: bool):
-        self._used, self._length = shared.reach.used, len(codes)
+        self._used, self._length = shared.used, len(codes)
         strands = [np.ascontiguousarray(codes)]
         if both_strands:
             strands.append(np.ascontiguousarray(dna.reverse_complement(codes)))

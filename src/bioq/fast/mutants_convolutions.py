@@ -25,6 +25,7 @@ class SharedConvolutions:
         self.dense, self.output, self.floor = model.dense, model.output, layers.floor
         self.convolution = layers.kmers(torch.float32)
         self.reach = layers.first.reach
+        self.used = self.reach.used
         self.others = [_Layer(layer, layers.floor) for layer in layers.others]
         filters, positions = layers.filters, layers.positions
         weights = model.dense.weight.detach().reshape(-1, filters, positions)

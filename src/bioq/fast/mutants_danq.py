@@ -34,6 +34,7 @@ class SharedDanQ:
         units, positions = lstm.hidden_size, model.positions
         self.convolution = KmerConvolution(model.conv, pool_width(model.pool), torch.float32)
         self.reach = Reach(self.convolution.width, self.convolution.pool_width, positions)
+        self.used = self.reach.used
         self.layers = [
             (_Direction(lstm, layer, is_backward=False), _Direction(lstm, layer, is_backward=True))
             for layer in range(lstm.num_layers)

@@ -4,12 +4,12 @@ The operators are private to PyTorch (torch.compile uses them), and any version 
 this is the only module that names them. Without them the layers use PyTorch's public functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bioq.progress import say
 
@@ -58,29 +58,30 @@ def pack_matrix(weights: Tensor) -> Callable[[Tensor, Tensor | None], Tensor]:
     return of_rows
 
 
-def pack_direction(lstm: nn.LSTM, layer: int, *, backward: bool) -> Callable[[Tensor], Tensor]:
-    """Return a function that reads one layer of an LSTM in one direction: inputs
-    `(position, n, width)` -> `(position, n, units)`.
+def pack_direction(
+    weights: Sequence[Tensor], *, backward: bool = False
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Return a function that reads one layer of an LSTM in one direction.
 
-    Raises NotImplementedError or RuntimeError if this PyTorch cannot do it.
+    It takes the inputs `(position, n, width)` and the hidden and the cell state to start from, each
+    `(n, units)`, and returns the outputs `(position, n, units)` and both states after the last
+    step. `weights` are those of that layer and direction: `[weight_ih, weight_hh, bias_ih,
+    bias_hh]`. Raises NotImplementedError or RuntimeError if this PyTorch cannot do it.
     """
-    name, units = f"l{layer}" + ("_reverse" if backward else ""), lstm.hidden_size
-    of_input, of_state, *biases = (
-        getattr(lstm, f"{kind}_{name}").detach()
-        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    )
+    of_input, of_state, *biases = (weight.detach() for weight in weights)
+    units = of_state.shape[1]
     reorder = _operator("mkldnn", "_reorder_mkldnn_rnn_layer_weight")
     read_layer = _operator("aten", "mkldnn_rnn_layer")
-    weights = (*reorder(of_input, of_state, units, backward, True, False), *biases)
+    arranged = (*reorder(of_input, of_state, units, backward, True, False), *biases)
     # With biases; one direction, positions first, no training.
     options: tuple[Any, ...] = (backward, [], _LSTM_MODE, units, 1, True, False, False, False)
 
-    def read(inputs: Tensor) -> Tensor:
-        start = inputs.new_zeros((1, inputs.shape[1], units))
-        states: Tensor = read_layer(inputs, *weights, start, start, *options)[0]
-        return states
+    def read(inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        read, hidden, cell, _ = read_layer(inputs, *arranged, hidden[None], cell[None], *options)
+        return read, hidden[0], cell[0]
 
-    read(of_input.new_zeros((1, 1, of_input.shape[1])))  # an operator may exist and refuse
+    zeros = of_input.new_zeros((1, units))  # an operator may exist and refuse
+    read(of_input.new_zeros((1, 1, of_input.shape[1])), zeros, zeros)
     return read
 
 

@@ -13,12 +13,14 @@ from bioq.fast.edits_danq import EditedDanQ
 from bioq.fast.edits_marq import EditedMarq
 from bioq.fast.mutants_convolutions import SharedConvolutions
 from bioq.fast.mutants_danq import SharedDanQ
-from bioq.fast.networks import FastConvolutions, FastDanQ, FastMarq
+from bioq.fast.mutants_marq import SharedMarq
+from bioq.fast.networks import FastConvolutions, FastDanQ, FastDeepATT, FastMarq
 from bioq.fast.onednn import has_bf16
 from bioq.fast.reach import Codes, Cost, Numbers, Reach
 from bioq.fast.switch import is_replaceable
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
+from bioq.models.deepatt import DeepATT
 from bioq.models.deepsea import DeepSEA
 from bioq.models.hard_lstm import HardLSTM
 from bioq.models.marq import Marq
@@ -54,7 +56,8 @@ class Reference(Protocol):
 class SharedNetwork(Protocol):
     """A network that computes single substitutions of a window; see `mutants`."""
 
-    reach: Reach
+    used: int
+    """Bases at the start of a window that the network reads."""
     cost: Cost
 
     def reference(self, codes: Codes) -> Reference:
@@ -91,7 +94,13 @@ PATHS: Mapping[type[nn.Module], FastPaths] = {
     ),
     DeepSEA: _CONVOLUTIONS,
     Beluga: _CONVOLUTIONS,
-    Marq: FastPaths(windows=FastMarq, edits=EditedMarq, has_edits=EditedMarq.can_compute),
+    DeepATT: FastPaths(windows=FastDeepATT),
+    Marq: FastPaths(
+        windows=FastMarq,
+        edits=EditedMarq,
+        has_edits=EditedMarq.can_compute,
+        mutants=SharedMarq,
+    ),
 }
 """Networks without an entry are computed by plain PyTorch."""
 

@@ -41,15 +41,18 @@ class PackedLSTM:
         if len(inputs) == _PAIR and inputs.dtype == torch.float32:
             return torch.cat([self(window[None]) for window in inputs])
         read = inputs.transpose(0, 1).contiguous()
+        zeros = inputs.new_zeros((len(inputs), self._lstm.hidden_size))
         for directions in self._layers:
-            read = torch.cat([read_direction(read) for read_direction in directions], dim=2)
+            read = torch.cat([reader(read, zeros, zeros)[0] for reader in directions], dim=2)
         return read.transpose(0, 1)
 
-    def _pack(self) -> list[list[Callable[[Tensor], Tensor]]]:
-        """Return, for each layer, the functions that read it forward and backward."""
+    def _pack(self) -> list[list[Reader]]:
+        """Return, for each layer, the functions that read it forward and backward, positions
+        first."""
+        every = (direction_weights(self._lstm, layer) for layer in range(self._lstm.num_layers))
         return [
-            [pack_direction(self._lstm, layer, backward=backward) for backward in (False, True)]
-            for layer in range(self._lstm.num_layers)
+            [pack_direction(forward), pack_direction(backward, backward=True)]
+            for forward, backward in every
         ]
 
 
@@ -81,15 +84,19 @@ def direction_readers(
 
 
 class _UsualReader:
-    """One direction of one layer of an `nn.LSTM`, as PyTorch computes it."""
+    """One direction of one layer of an `nn.LSTM`, its weights packed if oneDNN is available."""
 
     def __init__(self, weights: Sequence[Tensor], dtype: torch.dtype):
         self._weights = [weight.detach().to(dtype) for weight in weights]
+        self._packed = packed(lambda: pack_direction(self._weights))
 
     def __call__(
         self, inputs: Tensor, hidden: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `Reader`."""
+        if self._packed is not None and inputs.numel():
+            read, hidden, cell = self._packed(inputs.transpose(0, 1).contiguous(), hidden, cell)
+            return read.transpose(0, 1), hidden, cell
         read, hidden, cell = torch.lstm(
             inputs,
             (hidden[None], cell[None]),

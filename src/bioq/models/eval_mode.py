@@ -9,10 +9,11 @@ from torch import nn
 @contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode, and each of its layers back into its own mode afterwards."""
-    modes = [(layer, layer.training) for layer in model.modules()]
+    training = [layer for layer in model.modules() if layer.training]
     try:
-        model.eval()
+        if training:
+            model.eval()
         yield
     finally:
-        for layer, was_training in modes:
-            layer.training = was_training
+        for layer in training:
+            layer.training = True

@@ -82,7 +82,11 @@ def test_the_time_left_is_that_of_the_whole_command(
     [
         (0.2, "0 s"),
         (99, "99 s"),
-        (100, "2 min"),
+        (100, "1 min 40 s"),
+        (236, "4 min"),
+        (264, "4 min 20 s"),
+        (594, "9 min 50 s"),
+        (596, "10 min"),
         (934, "16 min"),
         (3569, "59 min"),
         (3571, "1 h 0 min"),

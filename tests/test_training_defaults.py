@@ -213,6 +213,8 @@ def test_the_time_left_counts_all_epochs_and_their_validation(masked_data: Datas
     # validation, 1.5 times as fast, 2 s.
     assert pace.left_s(0, 0, 10) == pytest.approx(4 * 8 + 4 * 2)
     assert pace.left_s(1, 5, 10) == pytest.approx(4 + 2 * 8 + 3 * 2)
+    pace.epoch_s = 7.0  # an epoch was measured: the rate is that of a few steps
+    assert pace.left_s(1, 5, 10) == pytest.approx(4 + 2 * 7 + 3 * 2)
     pace.validation_s = 5.0
     assert pace.left_s(3, 10, 10) == pytest.approx(5)
     assert "at most" not in pace.advice(3600, torch.device("cpu"))

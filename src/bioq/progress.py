@@ -52,9 +52,15 @@ def progress(
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it: `45 s`, `12 min`, `1 h 40 min`, `3 d 4 h`."""
+    """Return a time as a person says it: `45 s`, `4 min 20 s`, `12 min`, `1 h 40 min`, `3 d 4 h`.
+
+    It is rounded by at most 5 %.
+    """
     if seconds < 99.5:
         return f"{seconds:.0f} s"
+    tens = round(seconds / 10)
+    if tens < 60:
+        return f"{tens // 6} min" + (f" {tens % 6 * 10} s" if tens % 6 else "")
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"

@@ -231,7 +231,7 @@ class TrainingLoop:
         plan, state = self.plan, self.state
         number = state.position.epoch * plan.steps_per_epoch + state.position.step
         rank = () if self.ranks.is_first else (self.ranks.rank,)
-        torch.manual_seed(seed_of(plan.config.seed, "step", number, *rank))  # for dropout
+        self._seed(seed_of(plan.config.seed, "step", number, *rank))  # for dropout
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate_at(plan.recipe, number, plan.steps_per_epoch)
         share, weight = self._local_share(batch)
@@ -247,6 +247,13 @@ class TrainingLoop:
         if state.average is not None:
             state.average.update_parameters(state.network)
         return loss.detach() * (len(share) if weight else 0)
+
+    def _seed(self, seed: int) -> None:
+        """Seed PyTorch's random numbers, on a CPU without those of cards: 0.5 ms at each step."""
+        if self.ranks.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _local_share(self, batch: EpochOrder) -> tuple[EpochOrder, float]:
         """Return this rank's part of a batch and its weight: 1 if all ranks have equally many rows.
@@ -326,6 +333,7 @@ class TrainingLoop:
                 self.stop.act()
             else:
                 self.pace.validation_s = time.monotonic() - started
+                self.pace.epoch_s = self.state.position.seconds
                 return row
 
     def _row(self, probability: npt.NDArray[np.float32] | None) -> Row:

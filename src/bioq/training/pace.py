@@ -47,6 +47,8 @@ class Pace:
     valid_windows: int
     later_folds: int = 0
     """Trainings of about the same length that follow in the same command."""
+    epoch_s: float | None = None
+    """Seconds that the steps of the last epoch took; None in the first."""
     validation_s: float | None = None
     """Seconds that the last validation took; None before the first."""
 
@@ -57,7 +59,9 @@ class Pace:
         if validation_s is None:
             validation_s = self.valid_windows / (rate * _PREDICTS_FASTER)
         epochs = self.plan.recipe.epochs
-        of_epoch = self.plan.windows_per_epoch / rate
+        of_epoch = self.epoch_s
+        if of_epoch is None:  # the rate of the first steps of an epoch is too low
+            of_epoch = self.plan.windows_per_epoch / rate
         left = epochs - epoch - 1 + self.later_folds * epochs
         return left * (of_epoch + validation_s) + validation_s
 

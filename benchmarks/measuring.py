@@ -113,9 +113,13 @@ def in_own_process(script: str, *words: object, **environment: str) -> Any:
 
 
 def run_bioq(*words: object) -> None:
-    """Run a command of BioQ in a process of its own; what it prints goes to stderr."""
-    command = [sys.executable, "-m", "bioq", *map(str, words)]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    """Run a command of BioQ in this process; what it prints goes to stderr."""
+    from bioq.cli import main
+
+    with contextlib.redirect_stdout(sys.stderr):
+        status = main([str(word) for word in words])
+    if status:
+        raise RuntimeError(f"bioq {words[0]} ended with exit status {status}")
 
 
 def machine() -> dict[str, Any]:

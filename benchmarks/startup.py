@@ -10,6 +10,7 @@ after one step of training. --tiny takes the environment of this Python.
 Tables go to stdout, in Markdown.
 """
 
+import argparse
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from generated import tiny_sizes, write_run
@@ -56,7 +58,8 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="where files are written")
     arguments.add_argument("--runs", type=int, default=5, help="of every command, cold and warm")
     arguments.add_argument("--targets", type=int, default=919)
-    tiny = {"environment": Path(sys.prefix), "runs": 1, "targets": 9}
+    arguments.add_argument("--only", type=int, help="the last of the commands and the imports")
+    tiny = {"environment": Path(sys.prefix), "runs": 1, "targets": 9, "only": 2}
     options = parse(arguments, tiny=tiny)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -66,8 +69,8 @@ def main() -> None:
         write_run(folder / "run", "bioq", targets=options.targets, sizes=sizes)
         (folder / "one.fa").write_text(f">one\n{'ACGTTGCAAC' * 100}\n")
         forgotten = [] if options.tiny else [environment, folder / "run"]
-        print_times(bin_folder / "bioq", folder, options.runs, forgotten)
-        print_imports(bin_folder / "python")
+        print_times(bin_folder / "bioq", folder, options, forgotten)
+        print_imports(bin_folder / "python", options.only)
         print_sizes(json.loads(run(bin_folder / "python", "-c", LIST_DISTRIBUTIONS)))
 
 
@@ -84,18 +87,22 @@ def install(environment: Path) -> Path:
     return environment
 
 
-def print_times(bioq: Path, folder: Path, runs: int, forgotten: list[Path]) -> None:
+def print_times(
+    bioq: Path, folder: Path, options: argparse.Namespace, forgotten: list[Path]
+) -> None:
+    runs = options.runs
     print_heads("command", "cold, s", "warm, s", "warm, CPU s")
     predict = ("predict", folder / "run", folder / "one.fa", "--out", folder / "one.tsv")
     ensemble = ("predict", "yeast", *predict[2:])
-    for what, words in (
+    commands: list[tuple[str, Sequence[object]]] = [
         ("--help", ["--help"]),
         ("targets yeast", ["targets", "yeast"]),
         ("models", ["models"]),
         ("predict --help", ["predict", "--help"]),
         ("predict, one sequence, bioq as published", predict),
         ("predict, one sequence, yeast", ensemble),
-    ):
+    ]
+    for what, words in commands[-options.only :] if options.only else commands:
         cold, warm = [], []
         for number in range(2 * runs):
             if number < runs:
@@ -118,7 +125,7 @@ def forget(folder: Path) -> None:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def print_imports(python: Path) -> None:
+def print_imports(python: Path, only: int | None) -> None:
     print()
     print_heads("imported", "peak memory, MB", "of it no file that is mapped, MB", "CPU s")
     ask = (
@@ -127,7 +134,8 @@ def print_imports(python: Path) -> None:
         "peak, mapped = (int(s[n].split()[0]) / 1024 for n in ('VmHWM', 'RssFile'))\n"
         "print(peak, peak - mapped, cpu_s)"
     )
-    for what, statement in MEMORY_OF_IMPORTS.items():
+    imports = list(MEMORY_OF_IMPORTS.items())
+    for what, statement in imports[-only:] if only else imports:
         peak, added, cpu_s = map(float, run(python, "-c", statement + ask).split())
         print_row(what, f"{peak:.0f}", f"{added:.0f}", f"{cpu_s:.2f}")
 

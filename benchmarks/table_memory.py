@@ -56,7 +56,7 @@ def main() -> None:
     options.add_argument("--endings", nargs="+")
     options.add_argument("--folder", type=Path, help="where the files are written")
     options.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    tiny = {"rows": [500], "targets": 2, "endings": [".tsv", ".parquet"]}
+    tiny = {"rows": [500], "targets": 2, "endings": [".parquet"]}
     arguments = parse(options, tiny=tiny)
     if arguments.out:
         print(json.dumps(work(arguments.commands[0], arguments.folder, arguments.out)))

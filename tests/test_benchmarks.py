@@ -108,7 +108,7 @@ ROWS = {
     "serve.py": 4,
     "shipped_yeast.py": 3,
     "startup.py": 2,
-    "table_memory.py": 4,
+    "table_memory.py": 2,
     "training_step.py": 2,
     "yeast.py": 2,
     "yeast_motifs.py": 3,

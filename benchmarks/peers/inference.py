@@ -1,11 +1,12 @@
 """One batch of windows to probabilities: BioQ beside PyTorch, Keras, ONNX Runtime and OpenVINO.
 
     python benchmarks/peers/inference.py [--model bioq] [--batches 1 32 100 256] [--threads 1]
-        [--tiny]
+        [--strands both] [--tiny]
 
 A published-size model with 919 targets, the same weights everywhere, one strand. The peers get
 float32 one-hot windows that lie ready in the layout they like; BioQ gets bases as codes and makes
-what it needs within its time.
+what it needs within its time. With --strands both, everyone computes the mean of the window and of
+its reverse complement, for the peers ready, in one batch.
 """
 
 import argparse
@@ -24,7 +25,7 @@ BF16_TOLERANCE = 0.1
 
 def eager(options: argparse.Namespace, batch: str, *, precision: Any = torch.float32) -> Call:
     model = _model(options)
-    windows = _windows(model, batch)
+    windows = _windows(options, model, batch)
 
     def call() -> Any:
         with (
@@ -33,7 +34,7 @@ def eager(options: argparse.Namespace, batch: str, *, precision: Any = torch.flo
         ):
             return torch.sigmoid(model(windows).float()).numpy()
 
-    return call
+    return _mean_of(options, call)
 
 
 def eager_bf16(options: argparse.Namespace, batch: str) -> Call:
@@ -42,14 +43,14 @@ def eager_bf16(options: argparse.Namespace, batch: str) -> Call:
 
 def compiled(options: argparse.Namespace, batch: str) -> Call:
     model = _model(options)
-    windows = _windows(model, batch)
+    windows = _windows(options, model, batch)
     fast = torch.compile(model)
 
     def call() -> Any:
         with torch.inference_mode():
             return torch.sigmoid(fast(windows)).numpy()
 
-    return call
+    return _mean_of(options, call)
 
 
 def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> Call:
@@ -57,7 +58,7 @@ def bioq(options: argparse.Namespace, batch: str, *, precision: Any = "32") -> C
 
     model = _model(options)
     codes = random_codes(_rows(batch), length=window_bp_of(model))
-    return lambda: predict_codes(model, codes, strands="forward", precision=precision)
+    return lambda: predict_codes(model, codes, strands=options.strands, precision=precision)
 
 
 def bioq_bf16(options: argparse.Namespace, batch: str) -> Call:
@@ -69,8 +70,8 @@ def keras_model(options: argparse.Namespace, batch: str) -> Call:
 
     original = _model(options)
     model = keras_danq(original)
-    windows = _windows(original, batch).transpose(1, 2).contiguous().numpy()
-    return lambda: model.predict_on_batch(windows)
+    windows = _windows(options, original, batch).transpose(1, 2).contiguous().numpy()
+    return _mean_of(options, lambda: model.predict_on_batch(windows))
 
 
 def onnx_runtime(options: argparse.Namespace, batch: str) -> Call:
@@ -80,14 +81,14 @@ def onnx_runtime(options: argparse.Namespace, batch: str) -> Call:
     settings.intra_op_num_threads = options.threads
     path = str(_exported(options))
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    windows = _windows(_model(options), batch).numpy()
-    return lambda: session.run(None, {"windows": windows})[0]
+    windows = _windows(options, _model(options), batch).numpy()
+    return _mean_of(options, lambda: session.run(None, {"windows": windows})[0])
 
 
 def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32") -> Call:
     import openvino
 
-    windows = _windows(_model(options), batch)
+    windows = _windows(options, _model(options), batch)
     network = openvino.convert_model(_probability(options), example_input=windows)
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
@@ -96,7 +97,7 @@ def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32")
     }
     ready = openvino.compile_model(network, "CPU", settings)
     array = windows.numpy()
-    return lambda: ready(array)[0].copy()
+    return _mean_of(options, lambda: ready(array)[0].copy())
 
 
 def openvino_bf16(options: argparse.Namespace, batch: str) -> Call:
@@ -130,8 +131,24 @@ def _rows(batch: str) -> int:
     return int(batch.split()[-1])
 
 
-def _windows(model: torch.nn.Module, batch: str) -> torch.Tensor:
-    return one_hot(random_codes(_rows(batch), length=window_bp_of(model))).contiguous()
+def _windows(options: argparse.Namespace, model: torch.nn.Module, batch: str) -> torch.Tensor:
+    windows = one_hot(random_codes(_rows(batch), length=window_bp_of(model)))
+    if options.strands == "both":
+        windows = torch.cat([windows, windows.flip(1, 2)])
+    return windows.contiguous()
+
+
+def _mean_of(options: argparse.Namespace, call: Call) -> Call:
+    """Return a call whose answer is the mean of the two strands, if there are two."""
+    if options.strands == "forward":
+        return call
+
+    def of_both() -> Any:
+        answers = call()
+        half = len(answers) // 2
+        return (answers[:half] + answers[half:]) / 2
+
+    return of_both
 
 
 def _exported(options: argparse.Namespace) -> Path:
@@ -151,12 +168,13 @@ def _exported(options: argparse.Namespace) -> Path:
 if __name__ == "__main__":
     arguments = parser(__doc__)
     arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    arguments.add_argument("--strands", choices=("forward", "both"), default="forward")
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 32, 100, 256])
     chosen = parse(arguments, tiny={**TINY, "batches": [1, 20]})
     main(
         chosen,
         CONTENDERS,
         {f"batch {batch}": batch for batch in chosen.batches},
-        subject=f"inference of {chosen.model}",
+        subject=f"inference of {chosen.model}, strands {chosen.strands}",
         unit="windows",
     )

@@ -111,13 +111,20 @@ class _UsualReader:
         return read, hidden[0], cell[0]
 
 
+_FEW_EXACT, _FEW_ROUNDED = 12, 8
+"""Windows up to which a step of a `HardLSTM` multiplies the states by weights that are not packed,
+in float32 also in a bf16 engine (there with more than one thread): oneDNN's call takes longer than
+so small a product (docs/log/performance.md, 2026-11-30)."""
+
+
 class _HardReader:
     """One direction of one layer of a `HardLSTM`. Cells and sums are float32 in any dtype."""
 
     def __init__(self, lstm: HardLSTM, weights: Sequence[Tensor], dtype: torch.dtype):
         self._gates, self._dtype = gates_of(lstm), dtype
-        into, recurrent, bias = (part.to(dtype) for part in self._gates.arranged(weights))
-        self._into, self._recurrent, self._bias = PackedMatrix(into), PackedMatrix(recurrent), bias
+        into, recurrent, bias = self._gates.arranged(weights)
+        self._into, self._bias = PackedMatrix(into.to(dtype)), bias.to(dtype)
+        self._recurrent, self._of_few = PackedMatrix(recurrent.to(dtype)), recurrent.t()
 
     def __call__(
         self, inputs: Tensor, hidden: Tensor, cell: Tensor
@@ -125,10 +132,19 @@ class _HardReader:
         """See `Reader`."""
         windows, positions, _ = inputs.shape
         steps = inputs.transpose(0, 1).flatten(0, 1)
-        of_inputs = self._into(steps, self._bias).view(positions, windows, -1)
+        every = self._into(steps, self._bias).view(positions, windows, -1).float()
         states = torch.empty((positions, *hidden.shape))
-        state, cell = hidden.to(self._dtype), cell.float().clone()
-        for of_input, after in zip(of_inputs, states, strict=True):
-            self._gates.advance(self._recurrent(state).float().add_(of_input), after, cell)
-            state = after.to(self._dtype)
-        return states.transpose(0, 1).to(self._dtype), state, cell
+        state, cell, is_few = hidden.float(), cell.float().clone(), self._is_few(windows)
+        for sums, after in zip(every, states, strict=True):
+            if is_few:
+                sums.addmm_(state, self._of_few)
+            else:
+                sums.add_(self._recurrent(state.to(self._dtype)))
+            self._gates.advance(sums, after, cell)
+            state = after
+        return states.transpose(0, 1).to(self._dtype), state.to(self._dtype), cell
+
+    def _is_few(self, windows: int) -> bool:
+        if self._dtype == torch.float32:
+            return windows <= _FEW_EXACT
+        return windows <= _FEW_ROUNDED and torch.get_num_threads() > 1

@@ -15,8 +15,9 @@ from bioq.fast.threads import Threads
 from bioq.options import found, of_type, one_of
 
 Precision = Literal["32", "tf32", "bf16"]
-_LEAST_ROWS = 16
-"""Fewest windows for which another thread saves time."""
+_LEAST_ROWS = 24
+"""Windows per thread from which threads of their own are faster than PyTorch's threads, which
+divide each product (docs/log/performance.md, 2026-11-30)."""
 _MOST_ROWS = 64
 """Windows that a thread computes at a time: more only take more memory."""
 

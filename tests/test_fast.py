@@ -240,10 +240,13 @@ def test_strands_that_go_together_are_the_average_of_each_alone(
     np.testing.assert_allclose(predict_codes(model, codes), (forward + opposite) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("windows", [0, 1, 31, 32, 33, 200])
+@pytest.mark.parametrize("windows", [0, 1, 47, 48, 49, 200])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_any_number_of_windows_and_threads_gives_the_same(windows: int, threads: int) -> None:
-    model, codes = small_model(), random_codes(max(windows, 1), 250)[:windows]
+@pytest.mark.parametrize("name", ["bioq", "deepatt", "marq"])
+def test_any_number_of_windows_and_threads_gives_the_same(
+    windows: int, threads: int, name: str
+) -> None:
+    model, codes = small_model(name), random_codes(max(windows, 1), 250)[:windows]
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)

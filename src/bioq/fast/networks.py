@@ -118,11 +118,10 @@ class FastDeepATT:
 
     def _after_lstm(self, read: Tensor) -> Tensor:
         """Return logits of the LSTM's output `(n, position, inputs)`."""
-        windows, positions, _ = read.shape
-        rows = read.flatten(0, 1)
+        heads, rows = len(self._queries), read.flatten(0, 1)
         keys, values = (
-            layer(rows).view(windows, positions, len(self._queries), -1).permute(0, 2, 3, 1)
-            for layer in (self._keys, self._values)
+            part.view(*read.shape[:2], heads, part.shape[1] // heads).permute(0, 2, 3, 1)
+            for part in (self._keys(rows), self._values(rows))
         )  # (n, head, width, position)
         weights = torch.softmax(self._queries @ keys, dim=3)  # (n, head, target, position)
         hidden = (weights @ values.transpose(2, 3)).sum(dim=1).float().add_(self._bias).relu_()

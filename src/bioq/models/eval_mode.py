@@ -9,11 +9,12 @@ from torch import nn
 @contextlib.contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put a model into eval mode, and each of its layers back into its own mode afterwards."""
-    training = [layer for layer in model.modules() if layer.training]
+    modes = [(layer, layer.training) for layer in model.modules()]
     try:
-        if training:
+        if any(was_training for _, was_training in modes):
             model.eval()
         yield
     finally:
-        for layer in training:
-            layer.training = True
+        for layer, was_training in modes:
+            if layer.training != was_training:  # setting it takes longer than asking
+                layer.training = was_training

@@ -50,6 +50,15 @@ def same_threads() -> Iterator[None]:
         assert after == before
 
 
+@pytest.fixture(autouse=True)
+def usual_sigterm() -> Iterator[None]:
+    """Ray, which some tests start in this process, takes SIGTERM for itself: a test that stops a
+    training with it would end here."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture
 def masked_data(tmp_path: Path) -> Dataset:
     """A small data set: three splits of windows of 200 bp, two targets, some unknown bases."""

@@ -56,6 +56,8 @@ class MotifNames:
         heights[_TRIAL_SITE] = 1
         try:
             self.sites(codes, heights)
+        except OSError:  # no descriptor or no space for what is compiled: a page tries it again
+            pass
         finally:
             self.is_ready = True
 

@@ -58,7 +58,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="where files are written")
     arguments.add_argument("--runs", type=int, default=5, help="of every command, cold and warm")
     arguments.add_argument("--targets", type=int, default=919)
-    arguments.add_argument("--only", type=int, help="the last of the commands and the imports")
+    arguments.add_argument("--only", type=int, help="so many commands and imports, the last ones")
     tiny = {"environment": Path(sys.prefix), "runs": 1, "targets": 9, "only": 2}
     options = parse(arguments, tiny=tiny)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

@@ -60,6 +60,12 @@ def random_codes(length: int, seed: int, letters: int = 5) -> Codes:
     return np.random.default_rng(seed).integers(0, letters, length).astype(np.uint8)
 
 
+def part_of(window_bp: int, span: tuple[float, int]) -> slice:
+    """Return the positions that begin at a share of the window and are at most so many."""
+    start = int(span[0] * (window_bp - 1))
+    return slice(start, min(start + span[1], window_bp))
+
+
 def hold_to_plain(
     model: Network,
     shared: SharedNetwork,
@@ -113,9 +119,9 @@ def test_any_danq_and_span_is_as_plain(
     model = strong(build_model("bioq", targets=3, window_bp=window_bp, sizes=sizes), 2)
     assert isinstance(model, DanQ)
     codes = np.full(window_bp, 4, np.uint8) if all_unknown else random_codes(window_bp, more)
-    start = int(span[0] * (window_bp - 1))
-    part = slice(start, min(start + span[1], window_bp))
-    hold_to_plain(model, SharedDanQ(model), codes, part, both_strands=both_strands)
+    hold_to_plain(
+        model, SharedDanQ(model), codes, part_of(window_bp, span), both_strands=both_strands
+    )
 
 
 @given(
@@ -152,10 +158,10 @@ def test_any_deepsea_or_beluga_and_span_is_as_plain(
     torch.manual_seed(more)
     model = strong(build_model(name, targets=3, window_bp=window_bp, sizes=sizes), 2)
     assert isinstance(model, DeepSEA | Beluga)
-    start = int(span[0] * (window_bp - 1))
-    part = slice(start, min(start + span[1], window_bp))
     codes = random_codes(window_bp, more)
-    hold_to_plain(model, SharedConvolutions(model), codes, part, both_strands=both_strands)
+    hold_to_plain(
+        model, SharedConvolutions(model), codes, part_of(window_bp, span), both_strands=both_strands
+    )
 
 
 @given(
@@ -177,10 +183,10 @@ def test_any_marq_and_span_is_as_plain(
 ) -> None:
     window_bp = width + pool_width + more
     model = marq(window_bp, more, width, pool_width, share)
-    start = int(span[0] * (window_bp - 1))
-    part = slice(start, min(start + span[1], window_bp))
     codes = random_codes(window_bp, more)
-    hold_to_plain(model, SharedMarq(model), codes, part, both_strands=both_strands)
+    hold_to_plain(
+        model, SharedMarq(model), codes, part_of(window_bp, span), both_strands=both_strands
+    )
 
 
 def marq(window_bp: int, seed: int, width: int, pool_width: int, share: float) -> Marq:

@@ -5,8 +5,8 @@
 
 A published-size model with 919 targets, the same weights everywhere, one strand. The peers get
 float32 one-hot windows that lie ready in the layout they like; BioQ gets bases as codes and makes
-what it needs within its time. With --strands both, everyone computes the mean of the window and of
-its reverse complement, for the peers ready, in one batch.
+what it needs within its time. With --strands both the answer is the mean of a window and its
+reverse complement; the peers get both ready, in one batch.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def prepare_edits(model: nn.Module, precision: str) -> EditEngine | None:
     if dtype is None:
         return None
     engine = cached(model, f"edits {precision}", lambda: _Edits(network(model, dtype)))
-    return engine if 2 * engine.reach.changed <= engine.reach.positions else None
+    return engine if engine.reach.spares_half else None
 
 
 class _Edits:

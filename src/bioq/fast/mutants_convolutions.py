@@ -36,7 +36,7 @@ class SharedConvolutions:
         self.cost = Cost(
             mutant_bytes=max(layer.mutant_bytes for layer in self.others),
             least_mutants=2 * positions * _POSITION_FLOPS // flops,
-            gains=2 * last.reach.changed <= positions,
+            gains=last.reach.spares_half,
         )
 
     def reference(self, codes: Codes) -> "ConvolutionsReference":

@@ -50,7 +50,7 @@ class SharedDanQ:
         self.cost = Cost(
             mutant_bytes=4 * positions * 2 * units,
             least_mutants=2 * steps * _STEP_FLOPS // flops,
-            gains=2 * self.reach.changed <= positions,
+            gains=self.reach.spares_half,
         )
 
     def reference(self, codes: Codes) -> "DanQReference":

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from bioq.fast.edits_marq import EditedMarq
-from bioq.fast.reach import Codes, Cost, Numbers
+from bioq.fast.reach import Codes, Cost, Numbers, mutated
 from bioq.models.marq import Marq
 
 _MOST_ROWS = 64
-"""Mutants that are computed at a time: with more, the positions that are computed again for each
-are those of more bases."""
+"""Mutants that are computed at a time. More lie farther apart, and each is computed again at the
+positions of all."""
 
 
 class SharedMarq:
@@ -27,7 +27,7 @@ class SharedMarq:
         self.cost = Cost(
             mutant_bytes=8 * reach.positions * 2 * model.lstm.hidden_size,
             least_mutants=0,
-            gains=EditedMarq.can_compute(model) and 2 * reach.changed <= reach.positions,
+            gains=EditedMarq.can_compute(model) and reach.spares_half,
         )
 
     def reference(self, codes: Codes) -> "MarqReference":
@@ -45,8 +45,7 @@ class MarqReference:
 
     def mutate(self, position: Numbers, base: Numbers) -> Tensor:
         """See `paths.Reference`."""
-        mutants = np.repeat(self._codes[None], len(position), axis=0)
-        mutants[np.arange(len(position)), position] = base
+        mutants = mutated(self._codes, position, base)
         starts = range(0, len(position), _MOST_ROWS)
         pieces = (slice(start, start + _MOST_ROWS) for start in starts)
         parts = [self._with_mutants(mutants[rows], position[rows])[1:] for rows in pieces]

@@ -57,6 +57,12 @@ class Reach:
         return min(-(-reached // self.pool_width) + 1, self.positions)
 
     @property
+    def spares_half(self) -> bool:
+        """Whether at least half of the positions do not change: otherwise sharing saves too
+        little."""
+        return 2 * self.changed <= self.positions
+
+    @property
     def used(self) -> int:
         """Number of input positions that reach a position after pooling."""
         return self.positions * self.pool_width + self.width - 1
@@ -85,6 +91,13 @@ class Cost:
     """With fewer mutants, a forward pass of each is faster."""
     gains: bool
     """Whether mutants of this model share enough."""
+
+
+def mutated(codes: Codes, position: Numbers, base: Numbers) -> Codes:
+    """Return mutants `(n, length)` of a window of codes: each with `base` at `position`."""
+    mutants = np.repeat(codes[None], len(position), axis=0)
+    mutants[np.arange(len(position)), position] = base
+    return mutants
 
 
 def cut_mutants(

@@ -112,9 +112,9 @@ class _UsualReader:
 
 
 _FEW_EXACT, _FEW_ROUNDED = 12, 8
-"""Windows up to which a step of a `HardLSTM` multiplies the states by weights that are not packed,
-in float32 also in a bf16 engine (there with more than one thread): oneDNN's call takes longer than
-so small a product (docs/log/performance.md, 2026-11-30)."""
+"""With at most so many windows, the steps of a `HardLSTM` multiply by float32 weights that are not
+packed: oneDNN's call takes longer than so small a product (docs/log/performance.md, 2026-11-30).
+The first number is for float32, the second for bf16, there only with more than one thread."""
 
 
 class _HardReader:

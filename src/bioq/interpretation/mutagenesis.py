@@ -12,6 +12,7 @@ from torch import nn
 from bioq import dna
 from bioq.errors import UsageError
 from bioq.fast import open_mutants
+from bioq.fast.reach import mutated
 from bioq.forward import (
     BATCH_SIZE,
     Precision,
@@ -139,7 +140,7 @@ def _open_window(
     if shared is None:
         return _OpenWindow(
             predict(codes[None])[0],
-            lambda position, base: predict(_mutants(codes, position, base)),
+            lambda position, base: predict(mutated(codes, position, base)),
             None,
         )
     compute = shared.probabilities
@@ -148,10 +149,3 @@ def _open_window(
         lambda position, base: calibrated(model, compute(position, base)),
         shared.at_once,
     )
-
-
-def _mutants(codes: dna.Bytes, position: Numbers, base: Numbers) -> dna.Bytes:
-    """Return the codes of one mutant per position `(mutants, length)`."""
-    mutants = np.repeat(codes[None], len(position), axis=0)
-    mutants[np.arange(len(position)), position] = base
-    return mutants

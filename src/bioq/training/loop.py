@@ -249,7 +249,8 @@ class TrainingLoop:
         return loss.detach() * (len(share) if weight else 0)
 
     def _seed(self, seed: int) -> None:
-        """Seed PyTorch's random numbers, on a CPU without those of cards: 0.5 ms at each step."""
+        """Seed PyTorch's random numbers; where a CPU computes, not those of cards, too, which takes
+        0.5 ms at each step."""
         if self.ranks.device.type == "cpu":
             torch.default_generator.manual_seed(seed)
         else:

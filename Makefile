@@ -22,6 +22,8 @@ PEERS := benchmarks/.venv
 PROGRAMS := chromium bcftools wrk
 # Two workers, each with one thread: more threads than cores only slow one another down.
 TEST_WORKERS ?= 2
+# Tests start hundreds of commands: without compiled modules on disk each takes 2 s longer.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-faults check docs tutorials bench bench-gpu install programs clean
 

@@ -21,7 +21,7 @@ from bioq.models.recipe import Recipe
 from bioq.runs.folder import read_config
 from bioq.training import loop as loop_module
 from bioq.training.first_lines import default_model_note
-from bioq.training.pace import Pace
+from bioq.training.pace import Pace, threads_remark
 from bioq.training.plan import MEASURED_WINDOWS, TrainingRequest, make_plan, recorded_plan
 from bioq.training.recipes import RECIPES
 
@@ -204,6 +204,55 @@ def test_a_long_training_is_told_with_what_would_be_faster(
     assert re.match(r"note: the whole training takes about \d+ (s|min|h)", told[0])
     assert "the default model (omit --model and its sizes: marq, " in told[0]
     assert "--epochs 1 or a GPU (--device cuda)" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "remark"),
+    [
+        ({4: 0.9, 2: 0.2, 1: 0.3}, "4 threads take 4 times as long as 2 now"),
+        ({4: 0.9, 2: 0.7, 1: 0.3}, "4 threads take 3 times as long as 1 now"),
+        ({4: 0.2, 2: 0.3, 1: 0.5}, None),
+        ({4: 0.5, 2: 0.4, 1: 0.3}, None),
+    ],
+)
+def test_threads_that_wait_for_one_another_are_remarked(
+    seconds: dict[int, float], remark: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = iter([9.0])  # one round of a computer that did something else for a moment
+
+    def measured(threads: int) -> float:
+        return next(late, seconds[threads]) if threads == 4 else seconds[threads]
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
+    shown = threads_remark()
+    assert shown is None if remark is None else shown is not None and shown.startswith(remark)
+
+
+def test_a_training_whose_threads_wait_for_one_another_says_so(
+    masked_data: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("bioq.training.pace._ESTIMATE_AFTER_S", 0.0)
+    monkeypatch.setattr("bioq.training.pace._fastest_threads", lambda *_: (1, 9.4))
+    config = replace(QUICK, epochs=2, device="cpu")
+    bioq.train(masked_data, tmp_path / "run", model="danq", config=config)
+    told = [line for line in capsys.readouterr().err.splitlines() if "OMP_NUM_THREADS" in line]
+    assert len(told) == 1
+    assert "take 9 times as long as 1 now" in told[0]
+
+
+def test_to_measure_threads_changes_no_threads_and_no_random_numbers() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        threads_remark()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_time_left_counts_all_epochs_and_their_validation(masked_data: Dataset) -> None:

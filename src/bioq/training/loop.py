@@ -31,7 +31,7 @@ from bioq.runs.weights import save_weights
 from bioq.training.augmentation import EpochOrder, draw_epoch_order
 from bioq.training.distributed import Ranks
 from bioq.training.gradient_check import warn_of_wrong_gradients
-from bioq.training.pace import LONG_S, Pace, Watch
+from bioq.training.pace import LONG_S, Pace, Watch, threads_remark
 from bioq.training.plan import Plan
 from bioq.training.recipes import learning_rate_at, seed_of
 from bioq.training.state import Position, TrainingState, save_state
@@ -64,7 +64,7 @@ class TrainingLoop:
     stop: StopSignals = field(default_factory=StopSignals)
     pace: Pace = field(init=False)
     has_advised: bool = False
-    """Whether the line about a long training is printed, or not needed."""
+    """Whether the notes about what would be faster are printed, or not needed."""
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.plan, len(self.validation), self.later_folds)
@@ -181,13 +181,16 @@ class TrainingLoop:
         return self.pace.after_epoch_s(self.state.position.epoch, rate)
 
     def _advise(self, watch: Watch, windows: int) -> None:
-        """After the first seconds of steps, print advice if the training will take long."""
+        """After the first seconds of steps, print what would be faster, if the threads wait for one
+        another or the training will take long."""
         if self.has_advised or not self.ranks.is_first:
             return
         rate = watch.rate_after(windows)
         if rate is None:
             return
         self.has_advised = True
+        if self.ranks.device.type == "cpu" and (remark := threads_remark()):
+            say(f"note: {remark}")
         position = self.state.position
         left_s = self.pace.left_s(position.epoch, position.step, rate)
         if left_s > LONG_S:

@@ -1,6 +1,7 @@
 """How long a training takes, and what would be faster."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,12 @@ _MUCH_LARGER = 2
 """A model with this many times the weights of the default model is named as a reason."""
 _ESTIMATE_AFTER_S = 5.0
 """Seconds of steps before the time of a training is estimated; the first steps are slower."""
+_ROUNDS = 24
+"""Times that each number of threads computes products, in turn: 0.2 s in all with two threads."""
+_MUCH_SLOWER = 2.0
+"""Threads that take this many times as long as fewer threads are worth a line: on two cores of an
+Intel Xeon two threads took 0.7 of the time of one thread without other programs, and 2.5 to 18
+times with one other program on a core (docs/log/performance.md, 2026-11-30)."""
 
 
 class Watch:
@@ -83,6 +90,54 @@ class Pace:
         if device.type == "cpu":
             ways.append("a GPU (--device cuda)")
         return " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
+
+
+def threads_remark() -> str | None:
+    """Return a remark if fewer of PyTorch's threads are much faster than all, None otherwise.
+
+    PyTorch's threads wait for one another after each product. If another program has the core of
+    one of them, all wait: a step of `marq` that took 40 ms took more than 450, and 84 with one
+    thread. BioQ does not change their number itself: the results of a training would depend on what
+    else the computer does, since other numbers of threads add up in another order.
+    """
+    threads = torch.get_num_threads()
+    fewer, times = _fastest_threads(threads, _product_seconds)
+    if times < _MUCH_SLOWER:
+        return None
+    return (
+        f"{threads} threads take {times:.0f} times as long as {fewer} now, probably because other "
+        f"programs use the same cores; faster: OMP_NUM_THREADS={fewer} before the command"
+    )
+
+
+def _fastest_threads(threads: int, seconds: Callable[[int], float]) -> tuple[int, float]:
+    """Return the fastest of a number of threads, its half, the half of that, ... and 1, and how
+    many times as long all threads take. The longest of the rounds does not count."""
+    numbers = [threads]
+    while numbers[-1] > 1:
+        numbers.append(numbers[-1] // 2)
+    rounds = [[seconds(number) for number in numbers] for _ in range(_ROUNDS)]
+    spent = {
+        number: sum(sorted(of_number)[:-1])
+        for number, of_number in zip(numbers, zip(*rounds, strict=True), strict=True)
+    }
+    fastest = min(numbers, key=spent.__getitem__)
+    return fastest, spent[threads] / spent[fastest]
+
+
+def _product_seconds(threads: int) -> float:
+    """Return the seconds of 20 matrix products with a number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        left, right = torch.ones(128, 128), torch.ones(128, 512)
+        torch.mm(left, right)
+        started = time.perf_counter()
+        for _ in range(20):
+            torch.mm(left, right)
+        return time.perf_counter() - started
+    finally:
+        torch.set_num_threads(before)
 
 
 def count_weights(facts: DataFacts, model: str, sizes: ModelSizes) -> int:

@@ -20,7 +20,7 @@ from bioq.training.distributed import Ranks
 from bioq.training.first_lines import say_first_lines
 from bioq.training.interrupted import AllFolds, progress_of, require_new_run
 from bioq.training.loop import TrainingLoop, peak_memory_mb
-from bioq.training.pace import LONG_S
+from bioq.training.pace import LONG_S, threads_remark
 from bioq.training.plan import (
     AUTO,
     Plan,
@@ -165,6 +165,8 @@ def _estimates(loop: TrainingLoop, resume: bool, run: Path | None) -> list[tuple
             f"({rate:,.0f} windows/s)",
         )
     )
+    if loop.ranks.device.type == "cpu" and (remark := threads_remark()):
+        rows.append(("threads", remark))
     if seconds > LONG_S:
         rows.append(("faster", loop.pace.faster(loop.ranks.device)))
     matrices = len(loop.validation) * loop.plan.data.targets * 4 * _VALIDATION_COPIES

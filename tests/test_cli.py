@@ -205,6 +205,7 @@ def test_top_help_loads_nothing_heavy() -> None:
             {"matplotlib", "torch._dynamo", "triton"},
         ),
         (["data", "verify", "yeast"], {"torch", "matplotlib"}),
+        (["models"], {"torch", "pandas", "pyarrow", "matplotlib"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -12,12 +12,13 @@ from bioq.models.sizes import SecondLstm
 from bioq.progress import say
 from bioq.published.data import GENOME
 from bioq.published.import_model import import_model as import_published
-from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
+from bioq.published.publications import PUBLICATIONS
 
+_TITLES = ", ".join(publication.title for publication in PUBLICATIONS.values())
 _WHAT_HELP = (
-    f"File of {', '.join(layout.publication.title for layout in LAYOUTS)}, which is recognised by "
-    f"its content; or a name ({', '.join(NAMED)}), whose file BioQ downloads once."
+    f"File of {_TITLES}, which is recognised by its "
+    f"content; or a name ({', '.join(NAMED)}), whose file BioQ downloads once."
 )
 
 

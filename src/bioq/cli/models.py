@@ -7,8 +7,8 @@ from bioq.cli.tables import print_path, print_table
 from bioq.errors import BioqError, short
 from bioq.genome.named import GENOMES
 from bioq.published.data import GENOME
-from bioq.published.layouts import LAYOUTS
 from bioq.published.named import NAMED
+from bioq.published.publications import PUBLICATIONS
 from bioq.runs.fetched import cached_runs
 from bioq.runs.folder import BACKGROUND, read_config, read_members
 from bioq.runs.named import RUNS, resolve_run
@@ -72,9 +72,8 @@ def _row(name: str, folder: Path, licence: str, remedy: str) -> list[str]:
 
 def _of_publications() -> Iterator[list[str]]:
     """Yield the rows of the published networks that 'bioq import' downloads."""
-    publications = {layout.name: layout.publication for layout in LAYOUTS}
     for name in NAMED:
-        publication = publications[name]
+        publication = PUBLICATIONS[name]
         facts = [name, f"{publication.targets:,}", "human", GENOME, "no"]
         where = f"'bioq import {name} --out {name}' makes a run"
         yield [name, *facts, "", publication.licence, where]

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from bioq.errors import BioqError
 from bioq.metrics.intervals import BlockEffects, block_effects, require_blocks, stacked
@@ -31,6 +31,9 @@ from bioq.metrics.points import (
     roc_auc,
 )
 from bioq.options import finite_number, text, whole_number
+
+if TYPE_CHECKING:  # 0.4 s that finding a run does not need
+    import pandas as pd
 
 HALF = 0.5
 """The threshold of the papers unless they name another."""
@@ -152,7 +155,7 @@ float32 arithmetic alone makes a difference of about 1e-6."""
 class TargetScores:
     """The scores of every target, and the effects of blocks on them."""
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     """See `per_target`."""
     effects: BlockEffects | None
     """Arrays `(blocks, targets)`; None without blocks."""
@@ -160,7 +163,7 @@ class TargetScores:
 
 def per_target(
     labels: Array, probability: Array, *, thresholds: Floats | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Score every target.
 
     Args:
@@ -278,6 +281,8 @@ def _areas(label: Bools, scored: Array, blocks: Array | None, weights: Floats | 
 
 
 def _joined(rows: Sequence[_Row]) -> TargetScores:
+    import pandas as pd
+
     found = [effects for _, effects in rows if effects is not None]
     return TargetScores(pd.DataFrame([row for row, _ in rows]), stacked(found) if found else None)
 
@@ -305,7 +310,7 @@ def best_thresholds(labels: Array, probability: Array) -> Floats:
     return np.array(best, dtype=np.float64)
 
 
-def macro(values: Array | pd.Series) -> tuple[float, int]:
+def macro(values: "Array | pd.Series") -> tuple[float, int]:
     """Return the mean of a score over the targets that have it.
 
     Args:

@@ -13,11 +13,9 @@ from bioq.published.deepsea import convolution_network, convolution_shapes
 from bioq.published.layout import (
     Layout,
     Network,
-    Publication,
     Reading,
     require_window,
 )
-from bioq.published.targets import BELUGA_TARGETS
 
 POOL_WIDTH: int = FAMILY.published["beluga"].pool_width
 """Of both poolings; no file has it."""
@@ -53,21 +51,7 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
 LAYOUT = Layout(
     name="beluga",
     form="torch",
-    publication=Publication(
-        title="Beluga (Zhou et al. 2018)",
-        citation="Zhou et al. 2018, Nature Genetics 50:1171, doi:10.1038/s41588-018-0160-6",
-        licence=(
-            "Princeton Academic Use Software Agreement, for non-commercial use: "
-            "https://github.com/kipoi/models/blob/master/DeepSEA/beluga/LICENSE"
-        ),
-        window_bp=FAMILY.window_bp,
-        targets=BELUGA_TARGETS,
-        files={
-            "62360f2db4ac96554d28d058b50ab654": (
-                "https://zenodo.org/record/3402406/files/deepsea.beluga.pth?download=1"
-            ),
-        },
-    ),
+    window_bp=FAMILY.window_bp,
     shapes=convolution_shapes(_LAYERS.values(), _FILTERS),
     network=_network,
 )

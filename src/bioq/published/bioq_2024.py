@@ -6,8 +6,7 @@ from torch import Tensor
 
 from bioq.models.danq import FAMILY
 from bioq.published.danq import danq_sizes
-from bioq.published.layout import Layout, Network, Publication, Reading, Shape, in_acgt
-from bioq.published.targets import DEEPSEA_TARGETS
+from bioq.published.layout import Layout, Network, Reading, Shape, in_acgt
 
 _LSTM = "brnn.0."
 
@@ -57,14 +56,7 @@ def _network(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], reading: R
 LAYOUT = Layout(
     name="bioq-2024",
     form="torch",
-    publication=Publication(
-        title="BioQ (Conboy & Konka 2024)",
-        citation="Conboy & Konka 2024",
-        licence="",
-        window_bp=FAMILY.window_bp,
-        targets=DEEPSEA_TARGETS,
-        files={},
-    ),
+    window_bp=FAMILY.window_bp,
     shapes=_SHAPES,
     network=_network,
 )

@@ -15,13 +15,11 @@ from bioq.models.danq import FAMILY
 from bioq.published.layout import (
     Layout,
     Network,
-    Publication,
     Reading,
     Shape,
     in_acgt,
     require_window,
 )
-from bioq.published.targets import DEEPSEA_TARGETS
 
 KEPT_POOLED, KEPT_STATES = 0.8, 0.5
 """Shares that the dropouts of 0.2 and 0.5 keep. Keras 0.2 multiplies with them at test time."""
@@ -100,18 +98,11 @@ def danq_sizes(sizes: Mapping[str, int], window_bp: int) -> dict[str, object]:
     }
 
 
-def _layout(model: str, title: str, dense: str, output: str) -> Layout:
+def _layout(model: str, dense: str, output: str) -> Layout:
     return Layout(
         name=model,
         form="keras",
-        publication=Publication(
-            title=title,
-            citation="Quang & Xie 2016, Nucleic Acids Research 44:e107, doi:10.1093/nar/gkw226",
-            licence="",
-            window_bp=FAMILY.window_bp,
-            targets=DEEPSEA_TARGETS,
-            files={},
-        ),
+        window_bp=FAMILY.window_bp,
         shapes=_shapes(dense, output),
         network=partial(_network, model, dense, output),
         has_second_lstm=True,
@@ -119,6 +110,6 @@ def _layout(model: str, title: str, dense: str, output: str) -> Layout:
 
 
 LAYOUTS = (
-    _layout("danq", "DanQ (Quang & Xie 2016)", "layer_6", "layer_8"),
-    _layout("danq-jaspar", "DanQ-JASPAR (Quang & Xie 2016)", "layer_6", "layer_7"),
+    _layout("danq", "layer_6", "layer_8"),
+    _layout("danq-jaspar", "layer_6", "layer_7"),
 )

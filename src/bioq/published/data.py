@@ -12,3 +12,5 @@ CHANNELS = "AGCT"
 agree)."""
 TEST_CONTIGS = ("chr8", "chr9")
 """The contigs of the test windows. Training and validation have those of the other autosomes."""
+DEEPSEA_TARGETS, BELUGA_TARGETS = 919, 2002
+"""Numbers of targets: of DeepSEA, DanQ and BioQ, and of Beluga."""

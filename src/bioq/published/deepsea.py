@@ -13,13 +13,11 @@ from bioq.models.deepsea import FAMILY
 from bioq.published.layout import (
     Layout,
     Network,
-    Publication,
     Reading,
     Shape,
     in_acgt,
     require_window,
 )
-from bioq.published.targets import DEEPSEA_TARGETS
 
 FLOOR = 1e-6
 """The network has nn.Threshold(0, 1e-6) where others have ReLU."""
@@ -85,23 +83,10 @@ def convolution_network(
     return Network(model, sizes["targets"], {**given, **rest}, flat)
 
 
-_ZENODO = "https://zenodo.org/record/1466993/files"
 LAYOUT = Layout(
     name="deepsea",
     form="torch",
-    publication=Publication(
-        title="DeepSEA (Zhou & Troyanskaya 2015)",
-        citation="Zhou & Troyanskaya 2015, Nature Methods 12:931, doi:10.1038/nmeth.3547",
-        licence="CC BY 3.0",
-        window_bp=FAMILY.window_bp,
-        targets=DEEPSEA_TARGETS,
-        files={
-            "89e640bf6bdbe1ff165f484d9796efc7": f"{_ZENODO}/deepsea_predict.pth?download=1",
-            "35956ab9c28960b5a3693f470fe980c1": (
-                f"{_ZENODO}/deepsea_variant_effects.pth?download=1"
-            ),
-        },
-    ),
+    window_bp=FAMILY.window_bp,
     shapes=convolution_shapes(_LAYERS.values(), ("filters", "second filters", "third filters")),
     network=_network,
 )

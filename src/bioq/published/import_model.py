@@ -142,7 +142,7 @@ def _read(file: Path, window_bp: int | None, second_lstm: str) -> _Read:
             f"{file}: is {layout.publication.title}, whose file decides how it is read; run "
             "without --second-lstm"
         )
-    reading = Reading(window_bp or layout.publication.window_bp, second_lstm)  # type: ignore[arg-type]  # checked
+    reading = Reading(window_bp or layout.window_bp, second_lstm)  # type: ignore[arg-type]  # checked
     try:
         network = layout.network(tensors, sizes_of(tensors, layout.shapes), reading)
         with torch.device("meta"):

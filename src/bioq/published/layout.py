@@ -16,6 +16,7 @@ from bioq.errors import BioqError, some
 from bioq.files.typed import name_text
 from bioq.models.sizes import SecondLstm
 from bioq.published.data import CHANNELS
+from bioq.published.publications import PUBLICATIONS, Publication
 
 _ORDER = [CHANNELS.index(base) for base in "ACGT"]
 Shape = tuple[int | str, ...]
@@ -47,27 +48,14 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Publication:
-    """A published network, and the data that it was trained on."""
-
-    title: str
-    citation: str
-    licence: str
-    """The licence of the weights; empty if none is known."""
-    window_bp: int
-    targets: int
-    files: Mapping[str, str]
-    """MD5 -> address of each published file; empty if no file is online."""
-
-
-@dataclass(frozen=True)
 class Layout:
     """How the weights of one network are arranged in a file."""
 
     name: str
-    """As `config.json` records it."""
+    """As `config.json` records it, and of its publication."""
     form: Literal["torch", "keras"]
-    publication: Publication
+    window_bp: int
+    """Length of the windows of the published network."""
     shapes: Mapping[str, Shape]
     """Name of each tensor, behind a prefix that all share -> its shape."""
     network: Callable[[Mapping[str, Tensor], Mapping[str, int], Reading], Network]
@@ -75,6 +63,10 @@ class Layout:
     where the sizes are not those of such a network."""
     has_second_lstm: bool = False
     """Whether `Reading.second_lstm` applies."""
+
+    @property
+    def publication(self) -> Publication:
+        return PUBLICATIONS[self.name]
 
 
 def in_acgt(filters: Tensor) -> Tensor:

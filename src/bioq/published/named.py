@@ -1,7 +1,7 @@
 """Published models by name: downloaded once, then read from the cache."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from bioq.files.near import near_path
 from bioq.files.streams import require_file
 from bioq.files.web_address import require_web_address, without_query
 from bioq.progress import say
-from bioq.published.layout import Layout
-from bioq.published.layouts import LAYOUTS
+from bioq.published.publications import PUBLICATIONS
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,14 @@ class PublishedFile:
     md5: str
 
 
-def _named(layouts: Iterable[Layout]) -> Iterator[tuple[str, PublishedFile]]:
-    for layout in layouts:
-        for md5, url in list(layout.publication.files.items())[:1]:
-            yield layout.name, PublishedFile(layout.publication.title, url, md5)
+def _named() -> Iterator[tuple[str, PublishedFile]]:
+    for name, publication in PUBLICATIONS.items():
+        for md5, url in list(publication.files.items())[:1]:
+            yield name, PublishedFile(publication.title, url, md5)
 
 
-NAMED: Mapping[str, PublishedFile] = dict(_named(LAYOUTS))
-"""Name of a layout -> the first file of its publication. The links to DanQ's files are dead."""
+NAMED: Mapping[str, PublishedFile] = dict(_named())
+"""Name of a layout -> the first file of its publication, if it has any."""
 _REMEDY = "or give the file itself, or a mirror of it with --from-url"
 
 
@@ -83,7 +82,7 @@ def _given(what: Path) -> Path:
         return what
     if os.path.lexists(what):
         raise BioqError(f"{what}: is not a file; give the file of a published model")
-    if what.name in {layout.name for layout in LAYOUTS}:
+    if what.name in PUBLICATIONS:
         hint = "no file of this model is online, give your copy of it; "
     else:
         hint = did_you_mean(nearest(what.name, NAMED, most=1)) or near_path(what)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from bioq.dataset import Dataset
 from bioq.dataset.targets import NAME, read_target_table
-from bioq.published.targets import DEEPSEA_TARGET_TABLE, DEEPSEA_TARGETS
+from bioq.published.data import DEEPSEA_TARGETS
+from bioq.published.targets import DEEPSEA_TARGET_TABLE
 
 TEST_SPLIT = "test"
 TEST_WINDOWS = 227_512

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from bioq.dataset.targets import NAME, read_target_table
+from bioq.published.data import BELUGA_TARGETS, DEEPSEA_TARGETS
 
-DEEPSEA_TARGETS, BELUGA_TARGETS = 919, 2002
 DEEPSEA_TARGET_TABLE = Path(__file__).with_name("deepsea_targets.tsv")
 _ROADMAP = Path(__file__).with_name("beluga_roadmap.tsv")
 _SHARED = 815

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bioq import __version__
 from bioq.dataset import TARGETS, Dataset
@@ -34,6 +33,9 @@ from bioq.runs.best_epoch import LOSS
 from bioq.runs.calibration import CALIBRATION_FILE
 from bioq.runs.config_types import ConfigFile
 from bioq.runs.constants import constants_of
+
+if TYPE_CHECKING:  # 0.4 s that finding a run does not need
+    import pandas as pd
 
 FORMAT = "bioq-run"
 FORMAT_VERSION = 1
@@ -307,7 +309,7 @@ def read_config(run: str | Path) -> RunConfig:
     return record(RunConfig, config)
 
 
-def read_targets(run: str | Path, config: RunConfig) -> pd.DataFrame:
+def read_targets(run: str | Path, config: RunConfig) -> "pd.DataFrame":
     """Return a run's target table. Raises BioqError if `config.json` has another number of
     targets."""
     run, expected = Path(run), config.model["targets"]
@@ -351,6 +353,8 @@ def require_window_bp(run: str | Path, config: RunConfig, data: Dataset) -> None
 
 def write_history(run: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write `history.csv`: one row per epoch."""
+    import pandas as pd
+
     with new_file(run / HISTORY) as partial:
         pd.DataFrame(list(history)).to_csv(partial, index=False, lineterminator="\n")
 
@@ -360,7 +364,7 @@ def has_history(run: str | Path) -> bool:
     return kept_file(Path(run), HISTORY) is not None
 
 
-def read_history(run: str | Path) -> pd.DataFrame:
+def read_history(run: str | Path) -> "pd.DataFrame":
     """Return `history.csv`: one row per epoch, from epoch 1.
 
     Raises BioqError if the file is missing or damaged.

@@ -41,8 +41,8 @@ from bioq.files import refuse_input, require_absent
 from bioq.files.streams import input_name, kept_streams, stored
 from bioq.genome.builds import build_named
 from bioq.progress import Advance, progress, say
-from bioq.published.data import GENOME
-from bioq.published.targets import DEEPSEA_TARGET_TABLE, DEEPSEA_TARGETS, numbered_targets
+from bioq.published.data import DEEPSEA_TARGETS, GENOME
+from bioq.published.targets import DEEPSEA_TARGET_TABLE, numbered_targets
 
 
 @kept_streams()

@@ -120,10 +120,22 @@ def test_convolutions_are_as_close_to_float64_as_the_plain_models(name: str) -> 
     assert 0 < error < 2 * error_of_plain
 
 
+def other_strides(model: nn.Module) -> None:
+    """Keep the values of every matrix, and change their order in memory, as weights have that are
+    loaded as a transposed view."""
+    for layer in model.modules():
+        for name, weight in list(layer.named_parameters(recurse=False)):
+            if weight.ndim == 2:
+                setattr(layer, name, nn.Parameter(weight.detach().t().contiguous().t()))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 7])
-def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int) -> None:
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int, is_transposed: bool) -> None:
     torch.manual_seed(rows)
     lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+    if is_transposed:
+        other_strides(lstm)
     steps = torch.randn(rows, 11, 6)
     with torch.inference_mode():
         result = PackedLSTM(lstm, torch.float32)(steps)
@@ -242,11 +254,13 @@ def test_strands_that_go_together_are_the_average_of_each_alone(
 
 @pytest.mark.parametrize("windows", [0, 1, 47, 48, 49, 200])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("name", ["bioq", "deepatt", "marq"])
+@pytest.mark.parametrize("name", ["bioq", "bioq hard", "deepatt", "marq"])
 def test_any_number_of_windows_and_threads_gives_the_same(
     windows: int, threads: int, name: str
 ) -> None:
-    model, codes = small_model(name), random_codes(max(windows, 1), 250)[:windows]
+    name, _, gates = name.partition(" ")
+    model = small_model(name, gates=gates or None)
+    codes = random_codes(max(windows, 1), 250)[:windows]
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)

@@ -132,7 +132,7 @@ class _HardReader:
         """See `Reader`."""
         windows, positions, _ = inputs.shape
         steps = inputs.transpose(0, 1).flatten(0, 1)
-        every = self._into(steps, self._bias).view(positions, windows, -1).float()
+        every = self._into(steps, self._bias).unflatten(0, (positions, windows)).float()
         states = torch.empty((positions, *hidden.shape))
         state, cell, is_few = hidden.float(), cell.float().clone(), self._is_few(windows)
         for sums, after in zip(every, states, strict=True):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bioq import dna
 from bioq.dna.tensors import one_hot
 from bioq.fast import onednn, prepare
+from bioq.fast.edits_marq import EditedMarq
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.networks import FastConvolutions
 from bioq.fast.recurrence import PackedLSTM
@@ -354,9 +355,57 @@ def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
     assert prepare(changed, "32") is None
 
 
-def test_weights_without_version_counters_compute_themselves() -> None:
+@pytest.mark.parametrize(
+    ("name", "layer", "setting", "value"),
+    [
+        ("marq", "", "composition_share", 0.9),
+        ("marq", "norm", "eps", 1.0),
+        ("deepatt", "attention", "heads", 6),
+        ("deepsea", "", "floor", 0.2),
+    ],
+)
+def test_a_setting_that_changes_is_noticed(
+    name: str, layer: str, setting: str, value: float
+) -> None:
+    model, codes = small_model(name), random_codes(4, 250)
+    with torch.no_grad():
+        for weight in (*model.parameters(), *model.buffers()):
+            weight.copy_(torch.randn_like(weight) / 2)
+    before = predict_codes(model, codes.numpy(), strands="forward")
+    setattr(model.get_submodule(layer), setting, value)
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
+    after = predict_codes(model, codes.numpy(), strands="forward")
+    np.testing.assert_allclose(after, expected, atol=BOUND)
+    assert np.abs(after - before).max() > 10 * BOUND
+
+
+@pytest.mark.parametrize("layer", ["drop_head", "lstm", "relu_conv", ""])
+def test_settings_that_change_no_prediction_keep_the_fast_path(layer: str) -> None:
+    model = small_model("marq")
+    changed: Any = model.get_submodule(layer)
+    changed.p, changed.inplace, changed.of_a_user = 0.9, False, "mine"
+    changed.train()
+    assert prepare(model, "32") is not None
+
+
+def test_what_a_user_adds_to_a_model_is_not_copied() -> None:
+    model, codes = small_model("marq"), random_codes(4, 250)
+    expected = predict_codes(model, codes.numpy())
+    changed: Any = small_model("marq")
+    changed.lock = threading.Lock()
+    np.testing.assert_array_equal(predict_codes(changed, codes.numpy()), expected)
+    EditedMarq(changed, torch.float32)
+
+
+@pytest.mark.parametrize("which", ["weights", "buffers"])
+def test_weights_without_version_counters_compute_themselves(which: str) -> None:
+    model: Any = small_model("marq")
     with torch.inference_mode():  # tensors made here have no counters
-        model = small_model()
+        if which == "weights":
+            model = small_model()
+        else:
+            model.composition.weight = torch.randn_like(model.composition.weight)
     codes = random_codes(3, 250)
     assert prepare(model, "32") is None
     with torch.inference_mode():

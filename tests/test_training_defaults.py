@@ -229,6 +229,23 @@ def test_threads_that_wait_for_one_another_are_remarked(
     assert shown is None if remark is None else shown is not None and shown.startswith(remark)
 
 
+def test_slow_threads_are_measured_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def measured(threads: int) -> float:
+        nonlocal now
+        now += threads
+        return float(threads)
+
+    monkeypatch.setattr("bioq.training.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    remark = threads_remark()
+    assert remark is not None
+    assert remark.startswith("8 threads take 8 times as long as 1 now")
+    assert now == 3 * (8 + 4 + 2 + 1)
+
+
 def test_a_training_whose_threads_wait_for_one_another_says_so(
     masked_data: Dataset,
     tmp_path: Path,

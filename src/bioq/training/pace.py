@@ -20,8 +20,10 @@ _MUCH_LARGER = 2
 """A model with this many times the weights of the default model is named as a reason."""
 _ESTIMATE_AFTER_S = 5.0
 """Seconds of steps before the time of a training is estimated; the first steps are slower."""
-_ROUNDS = 24
+_ROUNDS, _LEAST_ROUNDS = 24, 3
 """Times that each number of threads computes products, in turn: 0.2 s in all with two threads."""
+_ROUNDS_S = 0.5
+"""After this time no other round begins: 64 threads on two cores took 7 s for all rounds."""
 _MUCH_SLOWER = 2.0
 """Threads that take this many times as long as fewer threads are worth a line: on two cores of an
 Intel Xeon two threads took 0.7 of the time of one thread without other programs, and 2.5 to 18
@@ -105,8 +107,8 @@ def threads_remark() -> str | None:
     if times < _MUCH_SLOWER:
         return None
     return (
-        f"{threads} threads take {times:.0f} times as long as {fewer} now, probably because other "
-        f"programs use the same cores; faster: OMP_NUM_THREADS={fewer} before the command"
+        f"{threads} threads take {times:.0f} times as long as {fewer} now, probably because fewer "
+        f"cores are free for them; faster: OMP_NUM_THREADS={fewer} before the command"
     )
 
 
@@ -116,7 +118,12 @@ def _fastest_threads(threads: int, seconds: Callable[[int], float]) -> tuple[int
     numbers = [threads]
     while numbers[-1] > 1:
         numbers.append(numbers[-1] // 2)
-    rounds = [[seconds(number) for number in numbers] for _ in range(_ROUNDS)]
+    rounds: list[list[float]] = []
+    started = time.monotonic()
+    while len(rounds) < _ROUNDS:
+        rounds.append([seconds(number) for number in numbers])
+        if len(rounds) >= _LEAST_ROUNDS and time.monotonic() - started > _ROUNDS_S:
+            break
     spent = {
         number: sum(sorted(of_number)[:-1])
         for number, of_number in zip(numbers, zip(*rounds, strict=True), strict=True)

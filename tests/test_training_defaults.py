@@ -143,7 +143,7 @@ def test_plan_prints_every_value_and_where_it_comes_from_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
     assert facts["data"].endswith("40 windows of 200 bp to train, 20 to validate; 2 targets")
     assert re.fullmatch(r"marq, [\d,]+ weights", facts["model"])
-    assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps now .*", facts["time"])
+    assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps? now .*", facts["time"])
     assert re.fullmatch(r"about [\d,]+ MB: an estimate", facts["memory"])
     assert options["--model"] == ("marq", "default")
     assert options["--filters"] == ("8", "--filters")

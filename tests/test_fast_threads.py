@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -53,6 +54,16 @@ def test_a_thread_that_starts_meanwhile_has_all_threads(
         assert number_in_a_new_thread() == (5, 5)
     finally:
         torch.set_num_threads(before)
+
+
+def test_fewer_workers_than_before_are_fewer_threads() -> None:
+    def thread_of(_: int) -> int:
+        time.sleep(0.01)  # so that every thread that may takes a part
+        return threading.get_ident()
+
+    threads = Threads()
+    threads.map(thread_of, range(16), 4)
+    assert len(set(threads.map(thread_of, range(16), 2))) <= 2
 
 
 def test_an_error_of_a_part_is_raised() -> None:

@@ -46,7 +46,8 @@ class Threads:
                 _set_threads(inner, later=threads)
             return _compute(compute, part)
 
-        if workers > self._workers or self._pool is None:
+        has_more = self._workers > workers and len(parts) > workers  # would use more at once
+        if self._pool is None or workers > self._workers or has_more:
             self._pool, self._workers = ThreadPoolExecutor(workers), workers
         try:
             results = self._pool.map(compute_part, parts)

@@ -380,6 +380,15 @@ def test_a_setting_that_changes_is_noticed(
     assert np.abs(after - before).max() > 10 * BOUND
 
 
+def test_weights_are_not_rounded_where_the_caller_rounds() -> None:
+    model, codes = small_model("deepatt"), random_codes(4, 250)
+    with torch.autocast("cpu", torch.bfloat16):
+        engine = prepare(model, "32")
+    assert engine is not None
+    with torch.inference_mode():
+        torch.testing.assert_close(engine(codes), model(one_hot(codes).float()), rtol=0, atol=BOUND)
+
+
 @pytest.mark.parametrize("layer", ["drop_head", "lstm", "relu_conv", ""])
 def test_settings_that_change_no_prediction_keep_the_fast_path(layer: str) -> None:
     model = small_model("marq")

@@ -389,6 +389,18 @@ def test_weights_are_not_rounded_where_the_caller_rounds() -> None:
         torch.testing.assert_close(engine(codes), model(one_hot(codes).float()), rtol=0, atol=BOUND)
 
 
+@pytest.mark.parametrize("gates", ["sigmoid", "hard"])
+def test_another_default_type_of_numbers_changes_nothing(gates: str) -> None:
+    model, codes = small_model(gates=gates), random_codes(4, 250)
+    expected = predict_codes(model, codes.numpy())
+    torch.set_default_dtype(torch.float64)
+    try:
+        result = predict_codes(model, codes.numpy())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(result, expected)
+
+
 @pytest.mark.parametrize("layer", ["drop_head", "lstm", "relu_conv", ""])
 def test_settings_that_change_no_prediction_keep_the_fast_path(layer: str) -> None:
     model = small_model("marq")

@@ -359,13 +359,14 @@ def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
     ("name", "layer", "setting", "value"),
     [
         ("marq", "", "composition_share", 0.9),
+        ("marq", "", "composition_share", torch.tensor([0.1, 0.9, 0.5])),
         ("marq", "norm", "eps", 1.0),
         ("deepatt", "attention", "heads", 6),
         ("deepsea", "", "floor", 0.2),
     ],
 )
 def test_a_setting_that_changes_is_noticed(
-    name: str, layer: str, setting: str, value: float
+    name: str, layer: str, setting: str, value: float | Tensor
 ) -> None:
     model, codes = small_model(name), random_codes(4, 250)
     with torch.no_grad():

@@ -56,17 +56,22 @@ class _Layer:
         self._type = type(layer)
         # Those of nn.Linear are in its weights.
         settings = {} if isinstance(layer, nn.Linear) else vars(layer)
-        self._settings = {
-            name: value
+        self._settings = [
+            (name, value)
             for name, value in settings.items()
             if isinstance(value, bool | int | float | str | tuple) and name not in _UNUSED
-        }.items()
+        ]
 
     def is_as(self, layer: nn.Module) -> bool:
         """Return whether a layer has this type, its forward and these settings."""
         has = vars(layer)
-        is_same = type(layer) is self._type and "forward" not in has
-        return is_same and self._settings <= has.items()
+        if type(layer) is not self._type or "forward" in has:
+            return False
+        for name, value in self._settings:
+            found = has.get(name)  # of any type, such as a tensor, which has no single comparison
+            if found is not value and (type(found) is not type(value) or found != value):
+                return False
+        return True
 
 
 def _is_as_built(model: nn.Module) -> bool:

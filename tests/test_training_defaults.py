@@ -209,24 +209,40 @@ def test_a_long_training_is_told_with_what_would_be_faster(
 @pytest.mark.parametrize(
     ("seconds", "remark"),
     [
-        ({4: 0.9, 2: 0.2, 1: 0.3}, "4 threads take 4 times as long as 2 now"),
-        ({4: 0.9, 2: 0.7, 1: 0.3}, "4 threads take 3 times as long as 1 now"),
-        ({4: 0.2, 2: 0.3, 1: 0.5}, None),
-        ({4: 0.5, 2: 0.4, 1: 0.3}, None),
+        ({4: 0.08, 2: 0.02, 1: 0.03}, "4 threads take 4 times as long as 2 now"),
+        ({4: 0.09, 2: 0.07, 1: 0.03}, "4 threads take 3 times as long as 1 now"),
+        ({4: 0.02, 2: 0.03, 1: 0.05}, None),
+        ({4: 0.05, 2: 0.04, 1: 0.03}, None),
     ],
 )
 def test_threads_that_wait_for_one_another_are_remarked(
     seconds: dict[int, float], remark: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = iter([9.0])  # one round of a computer that did something else for a moment
+    late = iter([0.15])  # one round of a computer that did something else for a moment
 
     def measured(threads: int) -> float:
-        return next(late, seconds[threads]) if threads == 4 else seconds[threads]
+        return seconds[threads] + (next(late, 0.0) if threads == 4 else 0.0)
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
     shown = threads_remark()
     assert shown is None if remark is None else shown is not None and shown.startswith(remark)
+
+
+@pytest.mark.parametrize(("of_two", "rounds"), [(0.02, 20), (0.2, 14), (9.0, 4)])
+def test_the_measurement_of_threads_ends_after_some_seconds(
+    of_two: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def seconds(threads: int) -> float:
+        measured.append(threads)
+        return of_two if threads == 2 else 0.02
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr("bioq.training.pace._product_seconds", seconds)
+    threads_remark()
+    assert measured == [2, 1] * rounds
 
 
 def test_a_training_whose_threads_wait_for_one_another_says_so(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bioq import dna
 from bioq.dna.tensors import one_hot
 from bioq.fast import onednn, prepare
+from bioq.fast.edits_marq import EditedMarq
 from bioq.fast.kmers import KmerConvolution
 from bioq.fast.networks import FastConvolutions
 from bioq.fast.recurrence import PackedLSTM
@@ -120,10 +121,22 @@ def test_convolutions_are_as_close_to_float64_as_the_plain_models(name: str) -> 
     assert 0 < error < 2 * error_of_plain
 
 
+def other_strides(model: nn.Module) -> None:
+    """Keep the values of every matrix, and change their order in memory, as weights have that are
+    loaded as a transposed view."""
+    for layer in model.modules():
+        for name, weight in list(layer.named_parameters(recurse=False)):
+            if weight.ndim == 2:
+                setattr(layer, name, nn.Parameter(weight.detach().t().contiguous().t()))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 7])
-def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int) -> None:
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_an_lstm_of_packed_weights_is_torchs_lstm(rows: int, is_transposed: bool) -> None:
     torch.manual_seed(rows)
     lstm = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=True)
+    if is_transposed:
+        other_strides(lstm)
     steps = torch.randn(rows, 11, 6)
     with torch.inference_mode():
         result = PackedLSTM(lstm, torch.float32)(steps)
@@ -242,11 +255,13 @@ def test_strands_that_go_together_are_the_average_of_each_alone(
 
 @pytest.mark.parametrize("windows", [0, 1, 47, 48, 49, 200])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("name", ["bioq", "deepatt", "marq"])
+@pytest.mark.parametrize("name", ["bioq", "bioq hard", "deepatt", "marq"])
 def test_any_number_of_windows_and_threads_gives_the_same(
     windows: int, threads: int, name: str
 ) -> None:
-    model, codes = small_model(name), random_codes(max(windows, 1), 250)[:windows]
+    name, _, gates = name.partition(" ")
+    model = small_model(name, gates=gates or None)
+    codes = random_codes(max(windows, 1), 250)[:windows]
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
@@ -340,9 +355,78 @@ def test_a_model_that_is_not_as_it_was_built_computes_itself() -> None:
     assert prepare(changed, "32") is None
 
 
-def test_weights_without_version_counters_compute_themselves() -> None:
+@pytest.mark.parametrize(
+    ("name", "layer", "setting", "value"),
+    [
+        ("marq", "", "composition_share", 0.9),
+        ("marq", "norm", "eps", 1.0),
+        ("deepatt", "attention", "heads", 6),
+        ("deepsea", "", "floor", 0.2),
+    ],
+)
+def test_a_setting_that_changes_is_noticed(
+    name: str, layer: str, setting: str, value: float
+) -> None:
+    model, codes = small_model(name), random_codes(4, 250)
+    with torch.no_grad():
+        for weight in (*model.parameters(), *model.buffers()):
+            weight.copy_(torch.randn_like(weight) / 2)
+    before = predict_codes(model, codes.numpy(), strands="forward")
+    setattr(model.get_submodule(layer), setting, value)
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(one_hot(codes).float())).numpy()
+    after = predict_codes(model, codes.numpy(), strands="forward")
+    np.testing.assert_allclose(after, expected, atol=BOUND)
+    assert np.abs(after - before).max() > 10 * BOUND
+
+
+def test_weights_are_not_rounded_where_the_caller_rounds() -> None:
+    model, codes = small_model("deepatt"), random_codes(4, 250)
+    with torch.autocast("cpu", torch.bfloat16):
+        engine = prepare(model, "32")
+    assert engine is not None
+    with torch.inference_mode():
+        torch.testing.assert_close(engine(codes), model(one_hot(codes).float()), rtol=0, atol=BOUND)
+
+
+@pytest.mark.parametrize("gates", ["sigmoid", "hard"])
+def test_another_default_type_of_numbers_changes_nothing(gates: str) -> None:
+    model, codes = small_model(gates=gates), random_codes(4, 250)
+    expected = predict_codes(model, codes.numpy())
+    torch.set_default_dtype(torch.float64)
+    try:
+        result = predict_codes(model, codes.numpy())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("layer", ["drop_head", "lstm", "relu_conv", ""])
+def test_settings_that_change_no_prediction_keep_the_fast_path(layer: str) -> None:
+    model = small_model("marq")
+    changed: Any = model.get_submodule(layer)
+    changed.p, changed.inplace, changed.of_a_user = 0.9, False, "mine"
+    changed.train()
+    assert prepare(model, "32") is not None
+
+
+def test_what_a_user_adds_to_a_model_is_not_copied() -> None:
+    model, codes = small_model("marq"), random_codes(4, 250)
+    expected = predict_codes(model, codes.numpy())
+    changed: Any = small_model("marq")
+    changed.lock = threading.Lock()
+    np.testing.assert_array_equal(predict_codes(changed, codes.numpy()), expected)
+    EditedMarq(changed, torch.float32)
+
+
+@pytest.mark.parametrize("which", ["weights", "buffers"])
+def test_weights_without_version_counters_compute_themselves(which: str) -> None:
+    model: Any = small_model("marq")
     with torch.inference_mode():  # tensors made here have no counters
-        model = small_model()
+        if which == "weights":
+            model = small_model()
+        else:
+            model.composition.weight = torch.randn_like(model.composition.weight)
     codes = random_codes(3, 250)
     assert prepare(model, "32") is None
     with torch.inference_mode():

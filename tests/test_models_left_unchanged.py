@@ -1,8 +1,10 @@
 """A caller's model: any type of weights, hooks and layers of its own, and it is left as it was."""
 
+import contextlib
 import copy
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from bioq.fast import prepare
 from bioq.forward import predict_codes
 from bioq.interpretation import integrated_gradients, mutate_window
 from bioq.models import build_model
+from bioq.models.eval_mode import eval_mode
 
 CODES = np.random.default_rng(0).integers(0, 5, (40, 200)).astype(np.uint8)
 HOT = dna.one_hot(CODES)
@@ -130,6 +133,34 @@ def test_a_model_in_training_mode_predicts_the_same_and_keeps_it(model: nn.Modul
     np.testing.assert_array_equal(bioq.predict(model, HOT), expected)
     assert model.training
     assert not model.lstm.training
+
+
+@pytest.mark.parametrize("ends_first", ["outer", "inner"])
+def test_blocks_that_overlap_keep_a_model_in_eval_mode(ends_first: str) -> None:
+    """As those of two threads do; one of them has a layer of the model alone."""
+    model = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5).eval()))
+    modes = [layer.training for layer in model.modules()]
+    outer, inner = contextlib.ExitStack(), contextlib.ExitStack()
+    outer.enter_context(eval_mode(model))
+    inner.enter_context(eval_mode(model[1]))
+    first, last = (outer, inner) if ends_first == "outer" else (inner, outer)
+    first.close()
+    assert not model[1][0].training
+    last.close()
+    assert [layer.training for layer in model.modules()] == modes
+
+
+def test_several_threads_predict_with_a_model_in_training_mode(
+    model: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIOQ_PLAIN", "1")
+    expected = by_hand(model)
+    model.train()
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: predict_codes(model, CODES), range(16)))
+    for result in results:
+        np.testing.assert_allclose(result, expected, atol=1e-6)
+    assert all(layer.training for layer in model.modules())
 
 
 def test_gradients_under_inference_mode_are_the_same(model: nn.Module) -> None:

@@ -143,7 +143,7 @@ def test_plan_prints_every_value_and_where_it_comes_from_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
     assert facts["data"].endswith("40 windows of 200 bp to train, 20 to validate; 2 targets")
     assert re.fullmatch(r"marq, [\d,]+ weights", facts["model"])
-    assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps now .*", facts["time"])
+    assert re.fullmatch(r"about \d+ s: an estimate from \d+ steps? now .*", facts["time"])
     assert re.fullmatch(r"about [\d,]+ MB: an estimate", facts["memory"])
     assert options["--model"] == ("marq", "default")
     assert options["--filters"] == ("8", "--filters")
@@ -218,7 +218,7 @@ def test_a_long_training_is_told_with_what_would_be_faster(
 def test_threads_that_wait_for_one_another_are_remarked(
     seconds: dict[int, float], remark: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late = iter([0.15])  # one round of a computer that did something else for a moment
+    late = iter([0.1])  # one round of a computer that did something else for a moment
 
     def measured(threads: int) -> float:
         return seconds[threads] + (next(late, 0.0) if threads == 4 else 0.0)
@@ -229,7 +229,7 @@ def test_threads_that_wait_for_one_another_are_remarked(
     assert shown is None if remark is None else shown is not None and shown.startswith(remark)
 
 
-@pytest.mark.parametrize(("of_two", "rounds"), [(0.02, 20), (0.2, 14), (9.0, 4)])
+@pytest.mark.parametrize(("of_two", "rounds"), [(0.02, 20), (0.2, 10), (9.0, 3)])
 def test_the_measurement_of_threads_ends_after_some_seconds(
     of_two: float, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

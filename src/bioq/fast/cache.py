@@ -42,7 +42,7 @@ def cached(model: nn.Module, name: str, make: Callable[[], Arranged]) -> Arrange
 
     The result must not refer to the model, or the model is never freed.
     """
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):  # products of weights are exact
         kept = _kept.get(model)
         if kept is None or not kept.is_of(model):
             kept = _kept[model] = _Kept(model)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.dna.tensors import one_hot
+from bioq.fast.layers import copied
 from bioq.models.danq import DanQ
 from bioq.models.hard_lstm import HardLSTM
 from bioq.progress import say
@@ -170,7 +171,7 @@ class CudnnDanQ:
     """
 
     def __init__(self, model: DanQ):
-        self._layers = copy.deepcopy(model).bfloat16().eval()
+        self._layers = copied(model).bfloat16()
         self._lstm = copy.deepcopy(model.lstm).half().eval()
         if isinstance(self._lstm, nn.LSTM):
             self._lstm.flatten_parameters()

@@ -21,7 +21,7 @@ from bioq.options import of_type, one_of
 
 EditEngine = Callable[[Codes, Codes, Numbers], tuple[Tensor, Tensor]]
 """Codes of windows `(n, window_bp)`, of edits `(m, window_bp)` and the window of each edit `(m,)`
--> logits float32 `(m, targets)` of that window and of the edit."""
+-> logits float32 `(m, targets)` of that window and of the edit; at least one edit."""
 
 _LEAST_ROWS = 16
 """Fewest edits for which another thread saves time."""

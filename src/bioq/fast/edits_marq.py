@@ -1,13 +1,11 @@
 """Windows and edits of them through a Marq of one LSTM layer."""
 
-import copy
-
 import torch
 from torch import Tensor
 
 from bioq.fast.edits_danq import EditedLSTM
 from bioq.fast.kmers import KmerConvolution, count_kmers
-from bioq.fast.layers import pool_width
+from bioq.fast.layers import copied, pool_width
 from bioq.fast.networks import MARQ_WINDOWS
 from bioq.fast.reach import Reach
 from bioq.models.composition import KMER
@@ -23,7 +21,7 @@ class EditedMarq:
         positions = self._convolution.positions(torch.empty(1, model.architecture["window_bp"]))
         self.reach = Reach(self._convolution.width, self._convolution.pool_width, positions)
         self._lstm = EditedLSTM(model.lstm, dtype)
-        self._model = copy.deepcopy(model).eval()
+        self._model = copied(model)
         self._dtype = dtype
 
     @staticmethod

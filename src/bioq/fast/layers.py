@@ -1,7 +1,7 @@
 """Layers on a CPU, arranged for repeated use."""
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from bioq.fast.onednn import pack_matrix, packed
 
+Network = TypeVar("Network", bound=nn.Module)
 _PACKED_FROM = 4
 """Rows from which packed weights are faster in float32: with fewer, reading the weights takes the
 time, and oneDNN reads its own order more slowly. In bf16 the packed ones are always faster, 4 times
@@ -48,6 +49,15 @@ def in_dtype(layer: Any, dtype: torch.dtype) -> Any:
     if next(layer.parameters()).dtype == dtype:
         return layer
     return copy.deepcopy(layer).to(dtype)
+
+
+def copied(model: Network) -> Network:
+    """Return a copy of a network in eval mode. Only its layers and weights are copied: what a user
+    has set on it besides (a lock, an open file) may have no copy."""
+    network = copy.copy(model)
+    for part in ("_parameters", "_buffers", "_modules"):
+        setattr(network, part, copy.deepcopy(getattr(model, part)))
+    return network.eval()
 
 
 def lift_(sums: Tensor, floor: float) -> Tensor:

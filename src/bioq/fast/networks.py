@@ -1,15 +1,13 @@
 """The networks of `models` on a CPU: from codes instead of one-hot windows, with less memory
 traffic."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bioq.fast.convolutions import Convolutions
 from bioq.fast.kmers import KmerConvolution, count_kmers
-from bioq.fast.layers import PackedLinear, PackedMatrix, lift_, pool_width
+from bioq.fast.layers import PackedLinear, PackedMatrix, copied, lift_, pool_width
 from bioq.fast.recurrence import pack_lstm
 from bioq.models.beluga import Beluga
 from bioq.models.danq import DanQ
@@ -72,7 +70,7 @@ class FastMarq:
     def __init__(self, model: Marq, dtype: torch.dtype):
         self._convolution = KmerConvolution(model.conv, pool_width(model.pool), dtype)
         self._lstm = pack_lstm(model.lstm, dtype)
-        self._model = copy.deepcopy(model).eval()
+        self._model = copied(model)
         self._dtype = dtype
 
     def __call__(self, codes: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ def pack_direction(
     step. `weights` are those of that layer and direction: `[weight_ih, weight_hh, bias_ih,
     bias_hh]`. Raises NotImplementedError or RuntimeError if this PyTorch cannot do it.
     """
-    of_input, of_state, *biases = (weight.detach() for weight in weights)
+    # oneDNN reads the memory of weights in its order, whatever their strides.
+    of_input, of_state, *biases = (weight.detach().contiguous() for weight in weights)
     units = of_state.shape[1]
     reorder = _operator("mkldnn", "_reorder_mkldnn_rnn_layer_weight")
     read_layer = _operator("aten", "mkldnn_rnn_layer")

@@ -132,8 +132,9 @@ class _HardReader:
         """See `Reader`."""
         windows, positions, _ = inputs.shape
         steps = inputs.transpose(0, 1).flatten(0, 1)
-        every = self._into(steps, self._bias).view(positions, windows, -1).float()
-        states = torch.empty((positions, *hidden.shape))
+        sums_of_inputs = self._into(steps, self._bias).float()
+        every = sums_of_inputs.view(positions, windows, 4 * hidden.shape[1])
+        states = every.new_empty((positions, *hidden.shape))
         state, cell, is_few = hidden.float(), cell.float().clone(), self._is_few(windows)
         for sums, after in zip(every, states, strict=True):
             if is_few:

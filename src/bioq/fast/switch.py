@@ -8,7 +8,6 @@ from torch import nn
 
 from bioq.models import build_from_architecture
 from bioq.models.families import PUBLISHED
-from bioq.models.hard_lstm import HardLSTM
 
 SWITCH = "BIOQ_PLAIN"
 CUDA_SWITCH = "BIOQ_CUDA_FAST"
@@ -34,21 +33,45 @@ def is_replaceable(model: nn.Module) -> bool:
     one: float32 weights on one device, no hooks, the layers as built, not switched off."""
     if switched_off():
         return False
-    weights = list(model.parameters())
-    is_exact = len({weight.device for weight in weights}) == 1 and all(
-        weight.dtype == torch.float32 and not weight.is_inference() for weight in weights
+    weights, buffers = list(model.parameters()), list(model.buffers())
+    is_exact = (
+        len({weight.device for weight in (*weights, *buffers)}) == 1
+        and all(weight.dtype == torch.float32 for weight in weights)
+        and not any(weight.is_inference() for weight in (*weights, *buffers))
     )
     is_hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
     return is_exact and not is_hooked and _is_as_built(model)
 
 
-_built: WeakKeyDictionary[nn.Module, list[object]] = WeakKeyDictionary()
+_built: WeakKeyDictionary[nn.Module, list["_Layer"]] = WeakKeyDictionary()
 """Model -> the layers with which `models` builds it."""
+_UNUSED = ("training", "p", "inplace")
+"""Settings that do not change what a layer predicts; `p` is the share of a dropout."""
+
+
+class _Layer:
+    """The type and the settings of a layer as it was built."""
+
+    def __init__(self, layer: nn.Module):
+        self._type = type(layer)
+        # Those of nn.Linear are in its weights.
+        settings = {} if isinstance(layer, nn.Linear) else vars(layer)
+        self._settings = {
+            name: value
+            for name, value in settings.items()
+            if isinstance(value, bool | int | float | str | tuple) and name not in _UNUSED
+        }.items()
+
+    def is_as(self, layer: nn.Module) -> bool:
+        """Return whether a layer has this type, its forward and these settings."""
+        has = vars(layer)
+        is_same = type(layer) is self._type and "forward" not in has
+        return is_same and self._settings <= has.items()
 
 
 def _is_as_built(model: nn.Module) -> bool:
     """Return whether a model has the layers and the forward with which `models` builds it: a user
-    may have put another pooling layer in place of its own."""
+    may have put another pooling layer in place of its own, or changed a setting."""
     if model not in _built:
         architecture: dict[str, object] = model.architecture  # type: ignore[assignment]
         if "source_sha256" in architecture:  # changed by a user, perhaps
@@ -56,15 +79,7 @@ def _is_as_built(model: nn.Module) -> bool:
         if architecture["name"] not in PUBLISHED:  # of a family that is not registered
             return True
         with torch.device("meta"):
-            _built[model] = _layers(build_from_architecture(architecture))
-    return _layers(model) == _built[model]
-
-
-def _layers(model: nn.Module) -> list[object]:
-    """Return the type and the sizes of every layer; those of nn.Linear are in its weights."""
-    layers: list[object] = []
-    for layer in model.modules():
-        layers += (type(layer), "forward" in vars(layer))
-        if isinstance(layer, nn.Conv1d | nn.MaxPool1d | nn.LSTM | HardLSTM):
-            layers += [getattr(layer, name, None) for name in layer.__constants__]
-    return layers
+            built = build_from_architecture(architecture)
+        _built[model] = [_Layer(layer) for layer in built.modules()]
+    layers, expected = list(model.modules()), _built[model]
+    return len(layers) == len(expected) and all(map(_Layer.is_as, expected, layers))

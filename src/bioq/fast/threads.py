@@ -1,5 +1,6 @@
 """Work divided between threads, each with separate windows."""
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -42,15 +43,29 @@ class Threads:
 
         def compute_part(part: Part) -> Result:
             if torch.get_num_threads() != inner:
-                torch.set_num_threads(inner)  # of this thread
+                _set_threads(inner, later=threads)
             return _compute(compute, part)
 
-        if workers > self._workers or self._pool is None:
+        has_more = self._workers > workers and len(parts) > workers  # would use more at once
+        if self._pool is None or workers > self._workers or has_more:
             self._pool, self._workers = ThreadPoolExecutor(workers), workers
         try:
-            return list(self._pool.map(compute_part, parts))
-        finally:
-            torch.set_num_threads(threads)  # also the number for threads that start later
+            results = self._pool.map(compute_part, parts)
+        except RuntimeError:  # Python has finished its main thread, and starts no others
+            return [_compute(compute, part) for part in parts]
+        return list(results)
+
+
+def _set_threads(own: int, *, later: int) -> None:
+    """Set the number of PyTorch's threads of this thread to `own`.
+
+    PyTorch also gives it to every thread that uses PyTorch for the first time afterwards, for all
+    of that thread's life. So another thread sets it at once to `later`.
+    """
+    torch.set_num_threads(own)
+    other = threading.Thread(target=torch.set_num_threads, args=(later,))
+    other.start()
+    other.join()
 
 
 def _compute(compute: Callable[[Part], Result], part: Part) -> Result:

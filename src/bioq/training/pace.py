@@ -25,10 +25,9 @@ _PRODUCTS = 100
 slept in between then often have a core each for a whole round."""
 _ROUNDS = 20
 """Times that each number of threads computes products, in turn."""
-_FEWEST_ROUNDS = 4
-"""Rounds that are made also if they take longer than _MEASURE_S."""
-_MEASURE_S = 3.0
-"""Seconds of products after which no round starts: only threads that wait need so long."""
+_FEWEST_ROUNDS, _MEASURE_S = 3, 2.0
+"""After so many rounds none starts that is later than this: only threads that wait need so long,
+and 64 threads on two cores needed 7 s for all rounds."""
 _MUCH_SLOWER = 2.0
 """Threads that take this many times as long as fewer threads are worth a line: on two cores of an
 Intel Xeon two threads took 0.7 of the time of one thread without other programs, and 2.5 to 18
@@ -112,8 +111,8 @@ def threads_remark() -> str | None:
     if times < _MUCH_SLOWER:
         return None
     return (
-        f"{threads} threads take {times:.0f} times as long as {fewer} now, probably because other "
-        f"programs use the same cores; faster: OMP_NUM_THREADS={fewer} before the command"
+        f"{threads} threads take {times:.0f} times as long as {fewer} now, probably because fewer "
+        f"cores are free for them; faster: OMP_NUM_THREADS={fewer} before the command"
     )
 
 

@@ -161,7 +161,7 @@ def _estimates(loop: TrainingLoop, resume: bool, run: Path | None) -> list[tuple
     rows.append(
         (
             "time",
-            f"{most}about {duration(seconds)}{one}: an estimate from {steps:,} steps now "
+            f"{most}about {duration(seconds)}{one}: an estimate from {counted(steps, 'step')} now "
             f"({rate:,.0f} windows/s)",
         )
     )

@@ -168,6 +168,21 @@ def test_a_benchmark_runs_and_prints_numbers(
         check_numbers(table)
 
 
+@pytest.mark.parametrize("words", [[], ["--tiny"], ["--help"], ["--tiny", "-h"], ["a", "b"], [""]])
+def test_the_card_script_names_its_folder_and_makes_none(words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", BENCHMARKS / CARD, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "expected a folder for the results: bash benchmarks/card.sh" in line
+    assert not list(tmp_path.iterdir())
+
+
 def check_card(printed: str, folder: Path) -> None:
     """All parts of card.sh ended well, and wrote their files."""
     text = (BENCHMARKS / CARD).read_text("utf-8")

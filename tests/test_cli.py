@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from bioq.cli.help_text import GROUPS
 from bioq.dataset import Dataset
 from bioq.errors import ReportedElsewhere
 from bioq.runs.folder import read_config, read_history
+from bioq.runs.named import resolve_run
 from bioq.tables import ENDINGS, FLAT_ENDINGS
 
 COMMANDS = [
@@ -516,3 +518,21 @@ def test_help_names_every_format_of_tables(
     assert main([command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert not [ending for ending in endings if f" {ending}" not in shown]
+
+
+def test_a_summary_says_that_a_folder_has_the_name_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(resolve_run("yeast") / "members" / "fold-1", "danq")
+    assert main(["summary", "danq"]) == 0
+    shown = capsys.readouterr()
+    assert "320 filters" in shown.out
+    assert shown.err.rstrip() == (
+        "note: this is the model; the run in the folder danq is 'bioq summary ./danq'"
+    )
+    assert main(["summary", "./danq"]) == 0
+    shown = capsys.readouterr()
+    assert "399" in shown.out
+    assert "320 filters" not in shown.out
+    assert shown.err == ""

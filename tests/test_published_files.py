@@ -31,6 +31,8 @@ import bioq
 from bioq.cli import main
 from bioq.errors import BioqError
 from bioq.published import named
+from bioq.published.layouts import LAYOUTS
+from bioq.published.publications import PUBLICATIONS
 from bioq.published.targets import DEEPSEA_TARGET_TABLE, published_targets
 
 State = dict[str, Tensor]
@@ -474,3 +476,7 @@ def test_a_wrong_name_is_one_line(
     Path("folder/f").write_bytes(b"x")
     assert main(["import", *words, "--out", "run"]) == code
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_each_layout_has_its_publication() -> None:
+    assert [layout.name for layout in LAYOUTS] == list(PUBLICATIONS)

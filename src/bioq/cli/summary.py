@@ -15,9 +15,11 @@ from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.source import FORM, build_from_source, names_source
 from bioq.models.summary import summarise
+from bioq.progress import say
 from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.calibration import read_calibration
 from bioq.runs.folder import (
+    CONFIG,
     RunConfig,
     has_history,
     read_config,
@@ -67,13 +69,7 @@ def summary(
         if out.suffix not in _FIGURES:
             raise UsageError(f"--out {out}: expected a name ending in .png, .svg or .pdf")
         require_absent(out, force=force)
-    if model not in PUBLISHED and not names_source(model) and not names_run(model):
-        hint = did_you_mean(nearest(model, PUBLISHED, most=1)) or near_path(Path(model))
-        raise BioqError(
-            f"{model}: is not a model and no folder; {hint}expected {', '.join(PUBLISHED)}, or "
-            + RUN_FORMS
-        )
-    is_run = model not in PUBLISHED and not names_source(model)
+    is_run = _is_run(model)
     folder = resolve_run(model) if is_run else Path(model)
     run = read_config(folder) if is_run else None
     if run is not None and run.members and out is None:
@@ -99,6 +95,26 @@ def summary(
 
         with new_file(out) as partial:
             plot_architecture(layers).savefig(partial, format=out.suffix[1:], dpi=150)
+
+
+def _is_run(model: str) -> bool:
+    """Return whether a word is a run, and not a model. Raises BioqError if it is neither."""
+    if names_source(model):
+        return False
+    if model in PUBLISHED:
+        if (Path(model) / CONFIG).exists():
+            say(
+                f"note: this is the model; the run in the folder {model} is "
+                f"'bioq summary ./{model}'"
+            )
+        return False
+    if not names_run(model):
+        hint = did_you_mean(nearest(model, PUBLISHED, most=1)) or near_path(Path(model))
+        raise BioqError(
+            f"{model}: is not a model and no folder; {hint}expected {', '.join(PUBLISHED)}, or "
+            + RUN_FORMS
+        )
+    return True
 
 
 def _origin(folder: Path, run: RunConfig) -> Iterator[str]:

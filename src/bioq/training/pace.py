@@ -20,10 +20,14 @@ _MUCH_LARGER = 2
 """A model with this many times the weights of the default model is named as a reason."""
 _ESTIMATE_AFTER_S = 5.0
 """Seconds of steps before the time of a training is estimated; the first steps are slower."""
-_ROUNDS, _LEAST_ROUNDS = 24, 3
-"""Times that each number of threads computes products, in turn: 0.2 s in all with two threads."""
-_ROUNDS_S = 0.5
-"""After this time no other round begins: 64 threads on two cores took 7 s for all rounds."""
+_PRODUCTS = 100
+"""Matrix products of one round: fewer take less than the time slice of a core, and two threads that
+slept in between then often have a core each for a whole round."""
+_ROUNDS = 20
+"""Times that each number of threads computes products, in turn."""
+_FEWEST_ROUNDS, _MEASURE_S = 3, 2.0
+"""After so many rounds none starts that is later than this: only threads that wait need so long,
+and 64 threads on two cores needed 7 s for all rounds."""
 _MUCH_SLOWER = 2.0
 """Threads that take this many times as long as fewer threads are worth a line: on two cores of an
 Intel Xeon two threads took 0.7 of the time of one thread without other programs, and 2.5 to 18
@@ -114,18 +118,17 @@ def threads_remark() -> str | None:
 
 def _fastest_threads(threads: int, seconds: Callable[[int], float]) -> tuple[int, float]:
     """Return the fastest of a number of threads, its half, the half of that, ... and 1, and how
-    many times as long all threads take. The longest of the rounds does not count."""
+    many times as long all threads take."""
     numbers = [threads]
     while numbers[-1] > 1:
         numbers.append(numbers[-1] // 2)
     rounds: list[list[float]] = []
-    started = time.monotonic()
-    while len(rounds) < _ROUNDS:
+    while len(rounds) < _FEWEST_ROUNDS or (
+        len(rounds) < _ROUNDS and sum(map(sum, rounds)) < _MEASURE_S
+    ):
         rounds.append([seconds(number) for number in numbers])
-        if len(rounds) >= _LEAST_ROUNDS and time.monotonic() - started > _ROUNDS_S:
-            break
     spent = {
-        number: sum(sorted(of_number)[:-1])
+        number: sum(of_number)
         for number, of_number in zip(numbers, zip(*rounds, strict=True), strict=True)
     }
     fastest = min(numbers, key=spent.__getitem__)
@@ -133,14 +136,14 @@ def _fastest_threads(threads: int, seconds: Callable[[int], float]) -> tuple[int
 
 
 def _product_seconds(threads: int) -> float:
-    """Return the seconds of 20 matrix products with a number of threads."""
+    """Return the seconds of some matrix products with a number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         left, right = torch.ones(128, 128), torch.ones(128, 512)
         torch.mm(left, right)
         started = time.perf_counter()
-        for _ in range(20):
+        for _ in range(_PRODUCTS):
             torch.mm(left, right)
         return time.perf_counter() - started
     finally:

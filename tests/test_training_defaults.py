@@ -252,12 +252,19 @@ def test_a_training_whose_threads_wait_for_one_another_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("bioq.training.pace._ESTIMATE_AFTER_S", 0.0)
-    monkeypatch.setattr("bioq.training.pace._fastest_threads", lambda *_: (1, 9.4))
+    monkeypatch.setattr(loop_module, "threads_remark", lambda: "9 threads take ...")
     config = replace(QUICK, epochs=2, device="cpu")
     bioq.train(masked_data, tmp_path / "run", model="danq", config=config)
-    told = [line for line in capsys.readouterr().err.splitlines() if "OMP_NUM_THREADS" in line]
-    assert len(told) == 1
-    assert "take 9 times as long as 1 now" in told[0]
+    assert capsys.readouterr().err.splitlines().count("note: 9 threads take ...") == 1
+
+
+def test_one_thread_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(_: int) -> float:
+        raise AssertionError("one thread does not wait for others")
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
+    assert threads_remark() is None
 
 
 def test_to_measure_threads_changes_no_threads_and_no_random_numbers() -> None:

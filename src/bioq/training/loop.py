@@ -171,7 +171,7 @@ class TrainingLoop:
                 position.seconds = time.monotonic() - started
                 seen = min((position.step - len(unchecked)) * batch_size, shown)
                 advance(len(batch), f"loss {position.loss_sum / seen:.4f}" if seen > 0 else "")
-                self._advise(watch, len(batch))
+                started += self._advise(watch, len(batch))  # not a part of the epoch
                 if self._is_checkpoint_due(unchecked) or self.stop.received is not None:
                     self._check_losses(unchecked)
                     self._save()
@@ -180,14 +180,15 @@ class TrainingLoop:
     def _after_epoch_s(self, rate: float) -> float:
         return self.pace.after_epoch_s(self.state.position.epoch, rate)
 
-    def _advise(self, watch: Watch, windows: int) -> None:
+    def _advise(self, watch: Watch, windows: int) -> float:
         """After the first seconds of steps, print what would be faster, if the threads wait for one
-        another or the training will take long."""
+        another or the training will take long. Return the seconds that finding out took."""
         if self.has_advised or not self.ranks.is_first:
-            return
+            return 0.0
         rate = watch.rate_after(windows)
         if rate is None:
-            return
+            return 0.0
+        began = time.monotonic()
         self.has_advised = True
         if self.ranks.device.type == "cpu" and (remark := threads_remark()):
             say(f"note: {remark}")
@@ -195,6 +196,7 @@ class TrainingLoop:
         left_s = self.pace.left_s(position.epoch, position.step, rate)
         if left_s > LONG_S:
             say(self.pace.advice(left_s, self.ranks.device))
+        return time.monotonic() - began
 
     def measured_rate(self, seconds: float) -> tuple[float, int]:
         """Take steps for some seconds, after the first step, and keep none of them on disk; return

@@ -107,6 +107,8 @@ def threads_remark() -> str | None:
     else the computer does, since other numbers of threads add up in another order.
     """
     threads = torch.get_num_threads()
+    if threads == 1:
+        return None
     fewer, times = _fastest_threads(threads, _product_seconds)
     if times < _MUCH_SLOWER:
         return None

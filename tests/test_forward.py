@@ -241,6 +241,14 @@ def test_unknown_strands_precision_and_device_are_usage_errors(
         bioq.predict(model, windows, batch_size=0)
     with pytest.raises(UsageError, match="device 'gpu' is not available on this machine"):
         choose_device("gpu")
+    missing = next(
+        kind for kind in ("cuda", "mps") if not getattr(torch, kind).is_available()
+    )  # no machine has both
+    with pytest.raises(
+        UsageError, match=rf"device '{missing}' is not .*; use cpu( or \w+)?$"
+    ) as no:
+        choose_device(missing)
+    assert not str(no.value).endswith(missing)
     with (
         pytest.raises(UsageError, match="tf32 needs a CUDA device"),
         numerics(torch.device("cpu"), "tf32"),

@@ -546,8 +546,8 @@ def test_a_header_line_of_peaks_and_bins_is_told(
 def test_an_unknown_split_contig_is_refused_with_the_genomes_contigs(world: World) -> None:
     refused(
         world,
-        "--valid-chrom chr7: .*genome.fa has no such contig; did you mean .*it has chr1, chr2, "
-        "chr3; give --valid-chrom one of them, or 'none'",
+        "--valid-chrom chr7: .*genome.fa has no such contig; it has chr1, chr2, chr3; "
+        "give --valid-chrom one of them, or 'none'",
         options={"valid_chrom": PeakOptions().valid_chrom},
     )
     refused(

@@ -116,6 +116,10 @@ WRONG_FASTA = {
     "empty": (b"", "holds no sequences; expected FASTA"),
     "blank": (b"\n\n", "holds no sequences; expected FASTA"),
     "no header": (b"chr1\t0\t100\n", r"x.fa:1: is not FASTA: it begins with 'chr1"),
+    "variants": (
+        b"##fileformat=VCFv4.2\n",
+        "the file seems to be VCF, which 'bioq variants' reads",
+    ),
     "nameless": (b">a\nACGTACGTAC\n> \nACGT\n", r"x.fa:3: '>' stands alone"),
     "short": (
         b">a\nACGTACGTAC\n>b\nACGTA\n",

@@ -199,9 +199,9 @@ def test_a_long_training_is_told_with_what_would_be_faster(
     monkeypatch.setattr(loop_module, "LONG_S", 0.0)
     config = replace(QUICK, epochs=8, device="cpu")
     bioq.train(masked_data, tmp_path / "run", model="danq", config=replace(config, epochs=2))
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the w")]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: the t")]
     assert len(told) == 1
-    assert re.match(r"note: the whole training takes about \d+ (s|min|h)", told[0])
+    assert re.match(r"note: the training takes about \d+ (s|min|h).* more; faster: ", told[0])
     assert "the default model (omit --model and its sizes: marq, " in told[0]
     assert "--epochs 1 or a GPU (--device cuda)" in told[0]
 

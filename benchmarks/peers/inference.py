@@ -167,7 +167,9 @@ def _exported(options: argparse.Namespace) -> Path:
 
 if __name__ == "__main__":
     arguments = parser(__doc__)
-    arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    arguments.add_argument(
+        "--model", default="bioq", help="a model of BioQ; sizes may follow: 'danq gates=hard'"
+    )
     arguments.add_argument("--strands", choices=("forward", "both"), default="forward")
     arguments.add_argument("--batches", type=int, nargs="+", default=[1, 32, 100, 256])
     chosen = parse(arguments, tiny={**TINY, "batches": [1, 20]})

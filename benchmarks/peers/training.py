@@ -216,7 +216,7 @@ CONTENDERS = (
 
 if __name__ == "__main__":
     arguments = parser(__doc__, rounds=3)
-    arguments.add_argument("--model", default="bioq", help="bioq, danq or danq-jaspar")
+    arguments.add_argument("--model", default="bioq", help="a model of BioQ, such as danq")
     chosen = parse(arguments, tiny=TINY)
     main(
         chosen,

@@ -71,9 +71,13 @@ class SequenceWindows:
                 length += len(text.translate(None, FASTA_BLANKS))
             elif text.strip():
                 start = text.strip()[:20].decode("ascii", "replace")
+                if start.startswith("##fileformat=VCF"):
+                    advice = "the file seems to be VCF, which 'bioq variants' reads"
+                else:
+                    advice = "for regions (BED) give the genome too"
                 raise BioqError(
                     f"{self.label}:1: is not FASTA: it begins with {start!r}, expected '>' and a "
-                    "sequence's name; for regions (BED) give the genome too"
+                    f"sequence's name; {advice}"
                 )
         if not header_line:
             raise BioqError(f"{self.label}: holds no sequences; expected FASTA")

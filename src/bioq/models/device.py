@@ -38,11 +38,17 @@ def choose_device(name: str | torch.device | None) -> torch.device:
             ) from error
         reason = short(str(error).split("\n")[0], _MOST_REASON)
         raise UsageError(
-            f"device {str(name)!r} is not available on this machine ({reason}); {_EXPECTED}"
+            f"device {str(name)!r} is not available on this machine ({reason}); use {_available()}"
         ) from error
     if device.type == "meta":
         raise UsageError(f"device 'meta' has no values to compute with; {_EXPECTED}")
     return device
+
+
+def _available() -> str:
+    """Return the types of device that this machine and this PyTorch have."""
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return " or ".join(kind for kind in _TYPES if has.get(kind, True))
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -87,8 +87,8 @@ class Pace:
     def advice(self, seconds: float, device: torch.device) -> str:
         """Return a line about a long training: how long it takes, and what would be faster."""
         most = "at most " if self.plan.recipe.patience else ""
-        whole = f"the whole training takes {most}about {duration(seconds)}"
-        return f"note: {whole}; faster: {self.faster(device)}"
+        left = f"the training takes {most}about {duration(seconds)} more"
+        return f"note: {left}; faster: {self.faster(device)}"
 
     def faster(self, device: torch.device) -> str:
         """Return what would be faster, as options."""

@@ -13,6 +13,8 @@ from bioq.errors import BioqError, UsageError, did_you_mean, nearest, some
 from bioq.genome import ContigNames
 
 NO_CHROM = "none"
+_SHOWN = 30
+"""Contigs that an error names, at most."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,12 @@ def groups_by_name(
                 continue
             contig = names.find(name)
             if contig is None:
+                # Of a few contigs, all are shown; chr7, the default, resembles each of them.
+                near = nearest(name, names.contigs) if len(names.contigs) > _SHOWN else []
                 raise BioqError(
-                    f"{flag} {name}: {names.genome.path} has no such contig; "
-                    f"{did_you_mean(nearest(name, names.contigs))}it has "
-                    f"{some(names.contigs, 30)}; give {flag} one of them, or '{NO_CHROM}'"
+                    f"{flag} {name}: {names.genome.path} has no such contig; {did_you_mean(near)}"
+                    f"it has {some(names.contigs, _SHOWN)}; give {flag} one of them, or "
+                    f"'{NO_CHROM}'"
                 )
             if split[contig] not in (0, number):
                 raise UsageError(

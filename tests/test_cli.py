@@ -536,3 +536,32 @@ def test_a_summary_says_that_a_folder_has_the_name_of_a_model(
     assert "399" in shown.out
     assert "320 filters" not in shown.out
     assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "run"], "run: holds no dataset.json but a config.json, as a run does; expected"),
+        (["train", "sheet.tsv"], "sheet.tsv: is a file, not a folder; expected a data set made by"),
+        (
+            ["evaluate", "data", "data"],
+            "data: holds no config.json but a dataset.json, as a data set does; expected a run",
+        ),
+        (["card", "sheet.tsv"], "sheet.tsv: is a file, not a folder; expected a run folder"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_run_for_a_data_set_and_the_reverse_are_named(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    masked_data: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(resolve_run("yeast") / "members" / "fold-1", "run")
+    Path("sheet.tsv").write_text("name\tpeaks\n")
+    out = ["--out", "new"] if words[0] == "train" else []
+    assert main([*words, *out]) == 1
+    assert message in one_line(capsys)

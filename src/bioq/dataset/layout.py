@@ -186,12 +186,14 @@ def read_metadata(path: Path) -> Any:
     Raises BioqError if there is none, it is damaged, or it has another format version.
     """
     file = path / METADATA
+    expected = "expected a data set made by 'bioq data ...'"
+    if path.is_file():
+        raise BioqError(f"{path}: is a file, not a folder; {expected}")
     if not path.is_dir():
-        raise BioqError(
-            f"{path}: no such folder; {near_path(path)}expected a data set made by 'bioq data ...'"
-        )
+        raise BioqError(f"{path}: no such folder; {near_path(path)}{expected}")
     if kept_file(path, METADATA) is None:
-        raise BioqError(f"{path}: holds no {METADATA}; expected a data set made by 'bioq data ...'")
+        has = " but a config.json, as a run does" if (path / "config.json").exists() else ""
+        raise BioqError(f"{path}: holds no {METADATA}{has}; {expected}")
     meta = read_json(
         file,
         what="a data set's metadata",

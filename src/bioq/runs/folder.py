@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bioq import __version__
-from bioq.dataset import TARGETS, Dataset
+from bioq.dataset import METADATA, TARGETS, Dataset
 from bioq.dataset.targets import read_target_table, write_target_table
 from bioq.errors import BioqError, UsageError, did_you_mean, shown, some
 from bioq.files import FolderKind, new_file, new_folder, read_json
@@ -288,10 +288,9 @@ def read_config(run: str | Path) -> RunConfig:
             inside = [
                 file for name in ("ensemble", "fold-*") for file in run.glob(f"{name}/{CONFIG}")
             ]
-            problem, hint = (
-                f"holds no {CONFIG}",
-                did_you_mean([str(one.parent) for one in inside[:1]]),
-            )
+            has = f" but a {METADATA}, as a data set does" if (run / METADATA).exists() else ""
+            problem = f"holds no {CONFIG}{has}"
+            hint = did_you_mean([str(one.parent) for one in inside[:1]])
         else:
             problem, hint = "no such folder", near_path(run)
         raise BioqError(f"{run}: {problem}; {hint}expected a run folder made by 'bioq train'")

@@ -45,10 +45,10 @@ IMPORTED = ("deepsea", "beluga")
 def resolve_run(run: str | Path, *, name: str = "run") -> Path:
     """Return the folder of a run: a path, a name of `RUNS`, or an address (`runs.addresses`).
 
-    A path that exists is returned unchanged, whatever it is. The run of an address is downloaded
+    A folder that exists is returned unchanged, whatever it is. The run of an address is downloaded
     once and read from the cache ever after. `name` is that of the argument, for messages. Raises
-    UsageError for an address that is not complete, BioqError for a download that fails or is no run
-    and for a word that is neither a file or folder nor a name; other paths are returned, and the
+    UsageError for an address that is not complete, BioqError for a file, a download that fails or
+    is no run, and a word that is neither a folder nor a name; other paths are returned, and the
     reader of the folder names what it expects.
     """
     path, text = path_to(name, run), os.fspath(run)
@@ -56,6 +56,8 @@ def resolve_run(run: str | Path, *, name: str = "run") -> Path:
     if os.path.lexists(path):
         if known is not None:
             _say_once(f"note: {text} is a folder here, so it is read and not BioQ's run {text}")
+        if path.is_file():
+            raise BioqError(f"{path}: is a file, not a folder; expected a run folder")
         return path
     if known is not None:
         return known.folder

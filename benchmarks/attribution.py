@@ -25,9 +25,9 @@ from torch import nn, set_num_threads, tensor
 
 import bioq
 from bioq import dna
+from bioq.fast.threads import same_threads
 from bioq.genome import open_genome
 from bioq.interpretation import Attribution, expected_gradients, find_sites, integrated_gradients
-from bioq.interpretation.motif_matches import same_threads
 from bioq.motifs import Motif, jaspar_motifs
 
 PLANTED = {"CTCF": "MA0139.2", "EGR3": "MA0732.2", "HNF4A": "MA1494.2"}

@@ -341,7 +341,7 @@ DOCUMENTED = set(
 )
 HOMES = {home for name, home in vars(bioq)["_HOME"].items()}
 SUBJECTS = {
-    ("attribution.py", "bioq.interpretation.motif_matches"): "memelite, with repeatable threads",
+    ("attribution.py", "bioq.fast.threads"): "memelite, with repeatable threads",
     ("batches.py", "bioq.dataset.batches"): "the reader of a training is what is measured",
     ("calibration.py", "bioq.evaluation.calibration_choice"): "the choice of a map is its subject",
     ("calibration.py", "bioq.evaluation.calibration_maps"): "so are the maps",

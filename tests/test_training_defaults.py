@@ -225,7 +225,7 @@ def test_threads_that_wait_for_one_another_are_remarked(
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
-    shown = threads_remark()
+    shown = threads_remark(torch.device("cpu"))
     assert shown is None if remark is None else shown is not None and shown.startswith(remark)
 
 
@@ -241,7 +241,7 @@ def test_the_measurement_of_threads_ends_after_some_seconds(
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr("bioq.training.pace._product_seconds", seconds)
-    threads_remark()
+    threads_remark(torch.device("cpu"))
     assert measured == [2, 1] * rounds
 
 
@@ -252,7 +252,7 @@ def test_a_training_whose_threads_wait_for_one_another_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("bioq.training.pace._ESTIMATE_AFTER_S", 0.0)
-    monkeypatch.setattr(loop_module, "threads_remark", lambda: "9 threads take ...")
+    monkeypatch.setattr(loop_module, "threads_remark", lambda _: "9 threads take ...")
     config = replace(QUICK, epochs=2, device="cpu")
     bioq.train(masked_data, tmp_path / "run", model="danq", config=config)
     assert capsys.readouterr().err.splitlines().count("note: 9 threads take ...") == 1
@@ -264,14 +264,14 @@ def test_one_thread_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr("bioq.training.pace._product_seconds", measured)
-    assert threads_remark() is None
+    assert threads_remark(torch.device("cpu")) is None
 
 
 def test_to_measure_threads_changes_no_threads_and_no_random_numbers() -> None:
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(2)
     try:
-        threads_remark()
+        threads_remark(torch.device("cpu"))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)

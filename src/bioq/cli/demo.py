@@ -19,6 +19,7 @@ from bioq.cli.options import Force
 from bioq.cli.tables import print_line, print_table
 from bioq.dataset import open_dataset
 from bioq.evaluation.scoring import evaluate
+from bioq.fast.threads import same_threads
 from bioq.files import FolderKind, require_absent
 from bioq.models import ModelSizes
 from bioq.progress import followed_by, say
@@ -136,12 +137,9 @@ def run_demo(
 def _one_thread() -> Iterator[None]:
     """Compute on one thread: so small a model gains little by a second one, and on a busy computer
     threads that wait for one another make the demo 20 times slower (docs/faq.md)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with same_threads():
+        torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -17,8 +17,8 @@ from bioq.published.publications import PUBLICATIONS
 
 _TITLES = ", ".join(publication.title for publication in PUBLICATIONS.values())
 _WHAT_HELP = (
-    f"File of {_TITLES}, which is recognised by its "
-    f"content; or a name ({', '.join(NAMED)}), whose file BioQ downloads once."
+    f"File of {_TITLES}, which is recognised by its content; or a name ({', '.join(NAMED)}), whose "
+    "file BioQ downloads once."
 )
 
 

@@ -81,6 +81,11 @@ def summary(
         source = named_source(model)
         network = build_from_source(source, targets=targets, window_bp=window_bp or 1000)
     else:
+        if (folder / CONFIG).exists():
+            say(
+                f"note: this is the model; the run in the folder {model} is "
+                f"'bioq summary ./{model}'"
+            )
         with torch.device("meta"):
             network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
     layers = summarise(network)
@@ -99,14 +104,7 @@ def summary(
 
 def _is_run(model: str) -> bool:
     """Return whether a word is a run, and not a model. Raises BioqError if it is neither."""
-    if names_source(model):
-        return False
-    if model in PUBLISHED:
-        if (Path(model) / CONFIG).exists():
-            say(
-                f"note: this is the model; the run in the folder {model} is "
-                f"'bioq summary ./{model}'"
-            )
+    if model in PUBLISHED or names_source(model):
         return False
     if not names_run(model):
         hint = did_you_mean(nearest(model, PUBLISHED, most=1)) or near_path(Path(model))

@@ -1,7 +1,8 @@
 """Work divided between threads, each with separate windows."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -54,6 +55,20 @@ class Threads:
         except RuntimeError:  # Python has finished its main thread, and starts no others
             return [_compute(compute, part) for part in parts]
         return list(results)
+
+
+@contextlib.contextmanager
+def same_threads() -> Iterator[None]:
+    """Give PyTorch its number of threads back after the block.
+
+    With another number later sums would be computed in another order, and differ in their last
+    bits. What Numba has compiled (TOMTOM, for one) gives OpenMP, and so PyTorch, all cores.
+    """
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _set_threads(own: int, *, later: int) -> None:

@@ -1,16 +1,15 @@
 """The best match of each motif in a collection such as JASPAR, by TOMTOM."""
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
 from bioq.errors import UsageError
+from bioq.fast.threads import same_threads
 from bioq.files import uninterrupted
 from bioq.motifs import Motif
 from bioq.progress import say
@@ -86,20 +85,6 @@ def tomtom_of_memelite() -> Callable[..., Any]:
             "matching motifs needs the package memelite; pip install 'bioq[motifs]'"
         ) from error
     return cast(Callable[..., Any], tomtom)
-
-
-@contextlib.contextmanager
-def same_threads() -> Iterator[None]:
-    """Give PyTorch its number of threads back after the block.
-
-    TOMTOM is compiled by Numba, which gives OpenMP, and so PyTorch, all cores: later sums would be
-    computed in another order and differ in their last bits.
-    """
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _overlapping(

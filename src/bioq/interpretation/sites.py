@@ -15,11 +15,11 @@ import pandas as pd
 
 from bioq import dna
 from bioq.errors import UsageError
+from bioq.fast.threads import same_threads
 from bioq.files import uninterrupted
 from bioq.interpretation.motif_matches import (
     SIGNIFICANT_Q,
     match_motifs,
-    same_threads,
     tomtom_of_memelite,
 )
 from bioq.motifs import Motif

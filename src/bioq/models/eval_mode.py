@@ -2,16 +2,13 @@
 
 import contextlib
 import threading
-from collections import Counter
 from collections.abc import Iterator
 
 from torch import nn
 
 _lock = threading.Lock()
-_users: Counter[nn.Module] = Counter()
-"""Layer -> the blocks of `eval_mode`, in any thread, that it is in now."""
-_was_training: dict[nn.Module, bool] = {}
-"""Layer that is in a block -> its own mode."""
+_entered: dict[nn.Module, tuple[int, bool]] = {}
+"""Layer -> the number of blocks of `eval_mode`, in any thread, that it is in, and its own mode."""
 
 
 @contextlib.contextmanager
@@ -23,18 +20,17 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     layers = list(model.modules())
     with _lock:
         for layer in layers:
-            _was_training.setdefault(layer, layer.training)
-        _users.update(layers)
+            blocks, own_mode = _entered.get(layer, (0, layer.training))
+            _entered[layer] = (blocks + 1, own_mode)
     try:
         if any(layer.training for layer in layers):
             model.eval()
         yield
     finally:
         with _lock:
-            _users.subtract(layers)
             for layer in layers:
-                if not _users[layer]:
-                    del _users[layer]
-                    was_training = _was_training.pop(layer)
-                    if layer.training != was_training:  # setting it takes longer than asking
-                        layer.training = was_training
+                blocks, own_mode = _entered.pop(layer)
+                if blocks > 1:
+                    _entered[layer] = (blocks - 1, own_mode)
+                elif layer.training != own_mode:  # setting it takes longer than asking
+                    layer.training = own_mode

@@ -1,12 +1,12 @@
 """The publications whose networks BioQ reads; without PyTorch, for what only lists them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bioq.published.data import BELUGA_TARGETS, DEEPSEA_TARGETS
 
 _ZENODO = "https://zenodo.org/record"
-_DANQ = "Quang & Xie 2016, Nucleic Acids Research 44:e107, doi:10.1093/nar/gkw226"
+_DANQ_CITATION = "Quang & Xie 2016, Nucleic Acids Research 44:e107, doi:10.1093/nar/gkw226"
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Publication:
 
     title: str
     citation: str
-    licence: str
-    """The licence of the weights; empty if none is known."""
     targets: int
-    files: Mapping[str, str]
+    licence: str = ""
+    """The licence of the weights; empty if none is known."""
+    files: Mapping[str, str] = field(default_factory=dict)
     """MD5 -> address of each published file; empty if no file is online."""
 
 
@@ -53,24 +53,18 @@ PUBLICATIONS: Mapping[str, Publication] = {
     ),
     "danq": Publication(
         title="DanQ (Quang & Xie 2016)",
-        citation=_DANQ,
-        licence="",
+        citation=_DANQ_CITATION,
         targets=DEEPSEA_TARGETS,
-        files={},
     ),
     "danq-jaspar": Publication(
         title="DanQ-JASPAR (Quang & Xie 2016)",
-        citation=_DANQ,
-        licence="",
+        citation=_DANQ_CITATION,
         targets=DEEPSEA_TARGETS,
-        files={},
     ),
     "bioq-2024": Publication(
         title="BioQ (Conboy & Konka 2024)",
         citation="Conboy & Konka 2024",
-        licence="",
         targets=DEEPSEA_TARGETS,
-        files={},
     ),
 }
 """Name of a layout -> its publication. The links to DanQ's files are dead."""

@@ -190,7 +190,7 @@ class TrainingLoop:
             return 0.0
         began = time.monotonic()
         self.has_advised = True
-        if self.ranks.device.type == "cpu" and (remark := threads_remark()):
+        if remark := threads_remark(self.ranks.device):
             say(f"note: {remark}")
         position = self.state.position
         left_s = self.pace.left_s(position.epoch, position.step, rate)
@@ -254,8 +254,8 @@ class TrainingLoop:
         return loss.detach() * (len(share) if weight else 0)
 
     def _seed(self, seed: int) -> None:
-        """Seed PyTorch's random numbers; where a CPU computes, not those of cards, too, which takes
-        0.5 ms at each step."""
+        """Seed PyTorch's random numbers. On a CPU those of cards are left out: they would take 0.5
+        ms at each step."""
         if self.ranks.device.type == "cpu":
             torch.default_generator.manual_seed(seed)
         else:

@@ -1,12 +1,12 @@
 """How long a training takes, and what would be faster."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from bioq.errors import BioqError
+from bioq.fast.threads import same_threads
 from bioq.models import ModelSizes, build_model
 from bioq.progress import duration
 from bioq.training.plan import DEFAULT_MODEL, DataFacts, Plan
@@ -21,17 +21,17 @@ _MUCH_LARGER = 2
 _ESTIMATE_AFTER_S = 5.0
 """Seconds of steps before the time of a training is estimated; the first steps are slower."""
 _PRODUCTS = 100
-"""Matrix products of one round: fewer take less than the time slice of a core, and two threads that
-slept in between then often have a core each for a whole round."""
+"""Matrix products of one round. A shorter round often fits into one time slice, in which each
+thread has a core, and then no thread waits."""
 _ROUNDS = 20
 """Times that each number of threads computes products, in turn."""
 _FEWEST_ROUNDS, _MEASURE_S = 3, 2.0
-"""After so many rounds none starts that is later than this: only threads that wait need so long,
-and 64 threads on two cores needed 7 s for all rounds."""
+"""After the fewest rounds no other begins once so many seconds are spent. Only threads that wait
+take so long: 64 threads on two cores took 7 s for all rounds."""
 _MUCH_SLOWER = 2.0
-"""Threads that take this many times as long as fewer threads are worth a line: on two cores of an
-Intel Xeon two threads took 0.7 of the time of one thread without other programs, and 2.5 to 18
-times with one other program on a core (docs/log/performance.md, 2026-11-30)."""
+"""Threads that take this many times as long as fewer threads are worth a line. On two cores of an
+Intel Xeon two threads were the fastest without other programs, and took 3.7 to 17 times as long as
+one beside two or three (docs/log/performance.md, 2026-11-30)."""
 
 
 class Watch:
@@ -98,8 +98,9 @@ class Pace:
         return " or ".join([", ".join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways)
 
 
-def threads_remark() -> str | None:
-    """Return a remark if fewer of PyTorch's threads are much faster than all, None otherwise.
+def threads_remark(device: torch.device) -> str | None:
+    """Return a remark if a device is the CPU, and fewer of PyTorch's threads are much faster there
+    than all; None otherwise.
 
     PyTorch's threads wait for one another after each product. If another program has the core of
     one of them, all wait: a step of `marq` that took 40 ms took more than 450, and 84 with one
@@ -107,9 +108,9 @@ def threads_remark() -> str | None:
     else the computer does, since other numbers of threads add up in another order.
     """
     threads = torch.get_num_threads()
-    if threads == 1:
+    if device.type != "cpu" or threads == 1:
         return None
-    fewer, times = _fastest_threads(threads, _product_seconds)
+    fewer, times = _fastest_threads(threads)
     if times < _MUCH_SLOWER:
         return None
     return (
@@ -118,38 +119,32 @@ def threads_remark() -> str | None:
     )
 
 
-def _fastest_threads(threads: int, seconds: Callable[[int], float]) -> tuple[int, float]:
+def _fastest_threads(threads: int) -> tuple[int, float]:
     """Return the fastest of a number of threads, its half, the half of that, ... and 1, and how
     many times as long all threads take."""
     numbers = [threads]
     while numbers[-1] > 1:
         numbers.append(numbers[-1] // 2)
-    rounds: list[list[float]] = []
-    while len(rounds) < _FEWEST_ROUNDS or (
-        len(rounds) < _ROUNDS and sum(map(sum, rounds)) < _MEASURE_S
-    ):
-        rounds.append([seconds(number) for number in numbers])
-    spent = {
-        number: sum(of_number)
-        for number, of_number in zip(numbers, zip(*rounds, strict=True), strict=True)
-    }
+    spent = dict.fromkeys(numbers, 0.0)
+    for done in range(_ROUNDS):
+        if done >= _FEWEST_ROUNDS and sum(spent.values()) >= _MEASURE_S:
+            break
+        for number in numbers:
+            spent[number] += _product_seconds(number)
     fastest = min(numbers, key=spent.__getitem__)
     return fastest, spent[threads] / spent[fastest]
 
 
 def _product_seconds(threads: int) -> float:
     """Return the seconds of some matrix products with a number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        left, right = torch.ones(128, 128), torch.ones(128, 512)
+    left, right = torch.ones(128, 128), torch.ones(128, 512)
+    with same_threads():
+        torch.set_num_threads(threads)
         torch.mm(left, right)
         started = time.perf_counter()
         for _ in range(_PRODUCTS):
             torch.mm(left, right)
         return time.perf_counter() - started
-    finally:
-        torch.set_num_threads(before)
 
 
 def count_weights(facts: DataFacts, model: str, sizes: ModelSizes) -> int:

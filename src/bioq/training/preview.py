@@ -165,7 +165,7 @@ def _estimates(loop: TrainingLoop, resume: bool, run: Path | None) -> list[tuple
             f"({rate:,.0f} windows/s)",
         )
     )
-    if loop.ranks.device.type == "cpu" and (remark := threads_remark()):
+    if remark := threads_remark(loop.ranks.device):
         rows.append(("threads", remark))
     if seconds > LONG_S:
         rows.append(("faster", loop.pace.faster(loop.ranks.device)))

@@ -9,9 +9,9 @@ import pandas as pd
 
 from bioq import dna
 from bioq.errors import UsageError
+from bioq.fast.threads import same_threads
 from bioq.files import uninterrupted
 from bioq.genome.windows import middle_start
-from bioq.interpretation.motif_matches import same_threads
 from bioq.motifs import Motif
 from bioq.options import whole_number
 from bioq.progress import progress

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import pytest
 
+from bioq.cli.interrupts import stoppable
 from bioq.errors import BioqError, NotWrittenError, UsageError
 from bioq.files import (
     FolderKind,
@@ -206,6 +207,19 @@ def test_a_new_file_is_on_the_disk_before_it_has_its_name(
     with new_file(tmp_path / "a.txt") as partial:
         partial.write_text("whole")
     assert steps == [("sync", "whole"), ("rename", "")]
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_just_before_a_block_leaves_no_temporary_file(
+    new: New, number: signal.Signals, tmp_path: Path
+) -> None:
+    writing = new(tmp_path / "out")  # kept, as a traceback may keep it: Python does not close it
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        writing.__enter__()
+        assert len([*tmp_path.iterdir()]) == 1
+        signal.raise_signal(number)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

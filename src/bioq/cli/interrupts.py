@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bioq.errors import UsageError
+from bioq.files import remove_temporaries
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -64,6 +65,7 @@ def stoppable() -> Iterator[None]:
     except BaseException as error:
         if not received:
             raise
+        remove_temporaries()
         interrupt = received[0]()
         for note in _notes(error):
             interrupt.add_note(note)

@@ -21,6 +21,8 @@ from bioq.files.inside import read_kept
 from bioq.files.typed import parse_json, require_types
 
 _CHUNK_BYTES = 1 << 22
+_temporaries: set[Path] = set()
+"""The temporary files and folders of this process that have no other name yet."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def new_file(path: Path) -> Iterator[Path]:
             sync(partial)
             os.replace(partial, path)
     finally:
-        with contextlib.suppress(OSError):  # renamed, or never made
-            partial.unlink()
+        _remove_temporary(partial)
 
 
 @contextlib.contextmanager
@@ -88,7 +89,7 @@ def new_folder(path: Path, *, replaces: FolderKind | None = None) -> Iterator[Pa
         with contextlib.suppress(OSError):  # some file systems cannot sync a folder
             sync(path.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove_temporary(partial)
 
 
 def _put_in_place(partial: Path, path: Path) -> None:
@@ -96,7 +97,7 @@ def _put_in_place(partial: Path, path: Path) -> None:
     if not path.exists():
         os.rename(partial, path)
         return
-    replaced = _temporary(path)
+    replaced = _temporary_name(path)
     with uninterrupted():  # between the two names the folder has neither
         os.rename(path, replaced)
         try:
@@ -107,8 +108,37 @@ def _put_in_place(partial: Path, path: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _temporary(path: Path) -> Path:
+def _temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _temporary(path: Path) -> Path:
+    """Return a temporary name, which `remove_temporaries` knows."""
+    temporary = _temporary_name(path)
+    _temporaries.add(temporary)
+    return temporary
+
+
+def _remove_temporary(path: Path) -> None:
+    """Remove a temporary file or folder, if it was made and has no other name now."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    _temporaries.discard(path)
+
+
+def remove_temporaries() -> None:
+    """Remove every temporary file and folder of this process, because a signal ends it.
+
+    The exception of a signal can be raised between `new_file` or `new_folder` and the block of its
+    `with`. Python then closes the context manager when nothing refers to it, which may be never.
+    """
+    with uninterrupted():
+        for path in list(_temporaries):
+            if f".{os.getpid()}-" in path.name:  # else of the process that this one is a fork of
+                _remove_temporary(path)
 
 
 def remove_partial(folder: Path, process: int, *, was_new: bool) -> None:

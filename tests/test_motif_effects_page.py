@@ -116,7 +116,9 @@ def insertions(motifs: int, targets: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(("motifs", "targets"), [(3, 5), (50, 40), (1, 1)])
+@pytest.mark.parametrize(
+    ("motifs", "targets"), [(3, 5), (50, 40), (1, 1), (1, 3), (1, 4), (3, 1), (4, 1)]
+)
 def test_the_heat_map_has_the_strongest_motifs_and_targets(motifs: int, targets: int) -> None:
     table = insertions(motifs, targets)
     axes = plot_insertions(table).axes[0]

@@ -46,8 +46,9 @@ def plot_insertions(table: pd.DataFrame) -> Figure:
     )
     y, x = np.mgrid[:rows, :columns]
     side = (_CONTROL * _CELL * 72) ** 2
+    control = values["control"].ravel()  # one row of 3 or 4 values would be read as one colour
     axes.scatter(
-        x, y, c=values["control"], s=side, marker="s", linewidths=0, cmap=_COLOURS, norm=norm
+        x.ravel(), y.ravel(), side, control, marker="s", linewidths=0, cmap=_COLOURS, norm=norm
     )
     axes.set_xticks(range(columns), short_names(targets, _MOST_LETTERS), rotation=90, fontsize=8)
     axes.set_yticks(range(rows), short_names(list(motifs.values()), _MOST_LETTERS), fontsize=8)

@@ -1,5 +1,6 @@
 """Track hubs: what UCSC's browser and IGV read beside bigWigs, complete or not at all."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -204,6 +205,29 @@ def test_a_second_output_is_added_to_the_hub(run: Path, plant: Path, tmp_path: P
     assert faults(tmp_path, {}) == []
 
 
+def test_two_that_write_into_one_hub_at_once_both_have_their_tracks(
+    run: Path, plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bigwigs(tmp_path, ["first"], {"one": 904, "two": 310}, "map.bw")
+    about = {"genome": plant, "shows": "contribution", "model": "run"}
+    other = threading.Thread(
+        target=write_hub, args=(tmp_path / "map.bw", ["first"]), kwargs=about, daemon=True
+    )
+
+    def other_begins(*args: object, **options: object) -> str:
+        if not other.ident:  # the hub has been read for the first output, and is not yet written
+            other.start()
+            other.join(timeout=1)
+        return track_db(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bioq.tracks.hub.track_db", other_begins)
+    hub_of(run, plant, tmp_path)
+    other.join()
+    tracks = [each["track"] for each in stanzas((tmp_path / "trackDb.txt").read_text())]
+    assert tracks == ["tracks", "tracks_first", "tracks_second", "map", "map_first"]
+    assert faults(tmp_path, {}) == []
+
+
 def test_attribution_adds_its_tracks_as_letters(
     run: Path, plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -398,6 +422,8 @@ def test_a_hub_that_cannot_be_written_leaves_no_file_and_can_be_continued(
         with pytest.raises(BioqError, match="No space left on device"):
             hub_of(run, plant, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.bw.partial"]
+    # Begun with --force, which --resume remembers.
+    (tmp_path / "trackDb.txt").write_text("from an earlier day")
     written(run, plant, tmp_path / "tracks.bw", "one:1-800", resume=True)
     assert faults(tmp_path, {}) == []
     assert not list(tmp_path.glob("*.partial"))

@@ -752,4 +752,4 @@ def test_an_output_that_cannot_be_completed_keeps_the_index_of_the_earlier_one(
         with pytest.raises(OSError, match="no space"), opened:
             pass
         assert index.read_bytes() == b"index"
-        assert not list(tmp_path.glob(".*.old"))
+        assert not list(tmp_path.glob(".*.part"))

@@ -223,6 +223,11 @@ def content(folder: Path) -> dict[str, str]:
     }
 
 
+def is_begun(out: Path) -> bool:
+    """Whether a training is there that --resume continues."""
+    return (out / "run").exists() or (out / "all/fold-1").exists()
+
+
 def leftover(name: Path) -> bool:
     """Whether a file has a temporary name, or lies in a folder that has."""
     return any(

@@ -7,17 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fault_commands import Answer, Command, Processes, Whole, World, content, leftover
+from fault_commands import (
+    Answer,
+    Command,
+    Processes,
+    Whole,
+    World,
+    content,
+    is_begun,
+    leftover,
+)
 
 Undisturbed = Callable[[Command], Whole]
 Counted = Callable[[str, str, int], None]
 _SLACK = 1.05
 """Moments are drawn from so many times the command's own time: some come after its end."""
-
-
-def is_begun(out: Path) -> bool:
-    """Whether a training is there that --resume continues."""
-    return (out / "run").exists() or (out / "all/fold-1").exists()
 
 
 def go_on(world: World, command: Command, out: Path, processes: Processes) -> Answer | None:

@@ -48,8 +48,7 @@ class FolderKind:
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, renamed to `path` when the block ends without an error.
 
-    An existing file is replaced, in one step. The temporary name is `.NAME.XXXX.part`. Raises
-    NotWrittenError if the file cannot be written.
+    An existing file is replaced, in one step. Raises NotWrittenError if the file cannot be written.
     """
     path = Path(path)
     partial = _temporary(path)
@@ -97,7 +96,7 @@ def _put_in_place(partial: Path, path: Path) -> None:
     if not path.exists():
         os.rename(partial, path)
         return
-    replaced = _temporary_name(path)
+    replaced = temporary_name(path)
     with uninterrupted():  # between the two names the folder has neither
         os.rename(path, replaced)
         try:
@@ -108,13 +107,14 @@ def _put_in_place(partial: Path, path: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _temporary_name(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
+    """Return a name beside `path` that no other file has, for a short time: `.NAME.XXXX.part`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def _temporary(path: Path) -> Path:
     """Return a temporary name, which `remove_temporaries` knows."""
-    temporary = _temporary_name(path)
+    temporary = temporary_name(path)
     _temporaries.add(temporary)
     return temporary
 

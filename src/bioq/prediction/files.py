@@ -13,7 +13,7 @@ import numpy as np
 
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
-from bioq.files import refuse_input, require_absent, require_folder_for
+from bioq.files import locked, refuse_input, require_absent, require_folder_for
 from bioq.forward import numerics
 from bioq.genome.named import file_given
 from bioq.inputs import WindowBatch
@@ -97,7 +97,8 @@ def predict_file(
         tracks, plan = len(outs), None
         if hub and prediction.genome is not None:
             about = prediction.genome, layout.targets
-            plan = plan_hub(out, *about, shows="probability", model=model, force=force)
+            replaces = force or is_interrupted(out)  # as `_require_new` replaces bigWigs
+            plan = plan_hub(out, *about, shows="probability", model=model, force=replaces)
             outs += plan.files
         for path in outs:
             refuse_input(path, *inputs)
@@ -105,10 +106,11 @@ def predict_file(
         prediction.predictor.model.to(device)
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)
-            with spool.finishing(outs) as files:
+            with contextlib.ExitStack() as together, spool.finishing(outs) as files:
                 if prediction.genome is not None and writes_tracks:
                     write_bigwigs(files[:tracks], prediction.genome.lengths, lambda: _bins(spool))
-                    if plan is not None:
+                    if plan is not None:  # another process may add its tracks to the same hub
+                        together.enter_context(locked(out.parent))
                         plan.write(files[tracks:], files[:tracks])
                 else:
                     with open_table(files[0], layout) as table:

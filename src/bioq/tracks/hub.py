@@ -16,7 +16,7 @@ import pandas as pd
 
 from bioq.dataset.targets import NAME
 from bioq.errors import BioqError, UsageError
-from bioq.files import new_file, refuse_input, require_absent
+from bioq.files import locked, new_file, refuse_input, require_absent
 from bioq.files.inside import kept_file
 from bioq.genome import Genome, open_genome
 from bioq.genome.named import ucsc_name
@@ -224,7 +224,8 @@ def write_hub(
         hub = plan_hub(out, opened, table, shows=shows, model=model, force=force)
         for path in hub.files:
             refuse_input(path, genome)
-        hub.write(hub.files, bigwigs)
+        with locked(hub.out.parent):
+            hub.write(hub.files, bigwigs)
     return hub.files
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bioq.files import locked
+from bioq.files import locked, temporary_name
 from bioq.genome.vcf_index import FileKind, Order, index_files, write_index
 from bioq.progress import say
 from bioq.tables import Columns, Scores
@@ -62,7 +62,7 @@ def with_index(
 
 def _set_aside(indexes: list[Path]) -> dict[Path, Path]:
     """Give the indexes that exist other names; return {new name: old name}."""
-    found = {index.with_name(f".{index.name}.old"): index for index in indexes if index.exists()}
+    found = {temporary_name(index): index for index in indexes if index.exists()}
     for aside, index in found.items():
         index.replace(aside)
     return found

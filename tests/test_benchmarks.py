@@ -99,6 +99,7 @@ ROWS = {
     "one_target.py": 4,
     "peaks_import.py": 1,
     "peers/inference.py": 5,
+    "peers/layers.py": 1,
     "peers/loading.py": 4,
     "peers/metrics.py": 2,
     "peers/mutagenesis.py": 4,

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
-from bioq.models.summary import summarise
+from bioq.models.summary import summarise, with_memory
 from bioq.plots.model import plot_architecture
 
 WINDOW_BP = 400
@@ -38,7 +38,15 @@ def test_parameters_add_up_to_the_models(name):
 def test_the_summary_of_a_model_without_numbers_is_the_same(name):
     with torch.device("meta"):  # as `bioq summary` builds it
         on_meta = small_model(name)
-    assert summarise(on_meta).layers == summarise(small_model(name)).layers
+    expected = summarise(small_model(name)).layers
+    assert summarise(on_meta).layers == expected
+    assert summarise(with_memory(on_meta)).layers == expected
+
+
+def test_a_very_large_model_takes_no_memory():
+    with torch.device("meta"):
+        model = with_memory(build_model("danq", targets=10_000, sizes={"dense_units": 16_384}))
+    assert {weight.device.type for weight in model.parameters()} == {"meta"}
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ _LEAST_S = 0.3
 """Seconds that a turn lasts at least: shorter jobs are repeated within it."""
 _REST_S = 0.2
 """Seconds before every turn, in which the threads of the one before fall asleep."""
+_SHORT_S = 1.0
+"""A shorter job is done once before each turn is timed: to wake threads on a virtual machine took
+0.05 to 0.1 s, for every contender (docs/log/performance.md, 2026-11-30)."""
 
 
 @dataclass(frozen=True)
@@ -253,17 +256,19 @@ def _serve(contender: Contender, options: argparse.Namespace) -> None:
     os.dup2(2, 1)  # what libraries print goes to the log
     answer = options.folder / f"contender-{options.turns_of}" / "answer.npy"
     call: Call = list
-    repeats = 1
+    repeats, once = 1, 0.0
     for line in sys.stdin:
         reply: dict[str, Any]
         try:
             if case := line.strip():
                 call = contender.prepare(options, case)
                 np.save(answer, np.asarray(call()))
-                repeats = max(1, math.ceil(_LEAST_S / _timed(call, 1)[0]))
-                repeats = 1 if options.tiny else repeats
+                once = _timed(call, 1)[0]
+                repeats = 1 if options.tiny else max(1, math.ceil(_LEAST_S / once))
                 reply = {"answer": str(answer)}
             else:
+                if once < _SHORT_S and not options.tiny:
+                    call()
                 seconds, cpu_s = _timed(call, repeats)
                 reply = {"seconds": seconds, "cpu_s": cpu_s, "memory_mib": measuring.peak_mib()}
         except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table has the error

@@ -75,17 +75,35 @@ def keras_model(options: argparse.Namespace, batch: str) -> Call:
 
 
 def onnx_runtime(options: argparse.Namespace, batch: str) -> Call:
+    session, windows = onnx_session(options, batch)
+    return _mean_of(options, lambda: session.run(None, {"windows": windows})[0])
+
+
+def onnx_session(
+    options: argparse.Namespace, batch: str, profile: Path | None = None
+) -> tuple[Any, Any]:
+    """Return a session of ONNX Runtime, which writes its times to `profile`, and the windows."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
+    if profile is not None:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = str(profile)
     path = str(_exported(options))
     session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
-    windows = _windows(options, _model(options), batch).numpy()
-    return _mean_of(options, lambda: session.run(None, {"windows": windows})[0])
+    return session, _windows(options, _model(options), batch).numpy()
 
 
 def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32") -> Call:
+    ready, windows = openvino_network(options, batch, precision=precision)
+    return _mean_of(options, lambda: ready(windows)[0].copy())
+
+
+def openvino_network(
+    options: argparse.Namespace, batch: str, *, precision: str, counts: bool = False
+) -> tuple[Any, Any]:
+    """Return the network compiled by OpenVINO, which may count its times, and the windows."""
     import openvino
 
     windows = _windows(options, _model(options), batch)
@@ -94,10 +112,9 @@ def openvino(options: argparse.Namespace, batch: str, *, precision: str = "f32")
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": options.threads,
         "PERFORMANCE_HINT": "LATENCY",
+        "PERF_COUNT": counts,
     }
-    ready = openvino.compile_model(network, "CPU", settings)
-    array = windows.numpy()
-    return _mean_of(options, lambda: ready(array)[0].copy())
+    return openvino.compile_model(network, "CPU", settings), windows.numpy()
 
 
 def openvino_bf16(options: argparse.Namespace, batch: str) -> Call:

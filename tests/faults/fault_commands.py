@@ -75,6 +75,8 @@ class Command:
     """Whether it takes seconds, and is tried by `make test-faults` only."""
     at_once: bool = True
     """Whether all that it writes appears in one step."""
+    one_wins: bool = True
+    """Whether of two that write it at once all files are those of one."""
 
 
 _FORCED = ("evaluate", "predict", "variants", "background", "mutagenesis", "attribution")
@@ -158,6 +160,7 @@ COMMANDS = (
         f"{_VARIANTS} --out {{out}}/v.tsv --report {{out}}/v.html",
         is_slow=True,
         at_once=False,
+        one_wins=False,
     ),
     Command(
         "rank fit",

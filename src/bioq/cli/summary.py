@@ -14,7 +14,7 @@ from bioq.files.near import near_path
 from bioq.models import ModelSizes, build_model
 from bioq.models.families import PUBLISHED
 from bioq.models.source import FORM, build_from_source, names_source
-from bioq.models.summary import summarise
+from bioq.models.summary import summarise, with_memory
 from bioq.progress import say
 from bioq.runs.best_epoch import best_epoch_text
 from bioq.runs.calibration import read_calibration
@@ -76,7 +76,7 @@ def summary(
         print_table(_members(folder, run))
         return
     if run is not None:
-        network = network_outline(folder, run)
+        network = with_memory(network_outline(folder, run))
     elif names_source(model):
         source = named_source(model)
         network = build_from_source(source, targets=targets, window_bp=window_bp or 1000)
@@ -87,7 +87,8 @@ def summary(
                 f"'bioq summary ./{model}'"
             )
         with torch.device("meta"):
-            network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
+            outline = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
+        network = with_memory(outline)
     layers = summarise(network)
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])

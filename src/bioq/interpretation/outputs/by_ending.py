@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bioq.errors import UsageError
-from bioq.files import FolderKind, require_absent
+from bioq.files import FolderKind, locked, real, require_absent
 from bioq.genome import ContigNames
 from bioq.inputs import Loci
 from bioq.interpretation.outputs.arrays_and_tables import (
@@ -77,8 +77,11 @@ def check_outputs(outs: Sequence[Path], more: Sequence[Output], *, force: bool) 
 def open_outputs(
     outs: Sequence[Path], content: Content, more: Sequence[Output], explained: ExplainedInput
 ) -> Iterator[list[ExplanationWriter]]:
-    """Yield a writer for each output; they are complete when the block ends."""
-    with contextlib.ExitStack() as stack:
+    """Yield a writer for each output; they are complete when the block ends.
+
+    Of two processes that write the same outputs, all are those of one.
+    """
+    with contextlib.ExitStack() as together, contextlib.ExitStack() as stack:
         writers = []
         for out in outs:
             other = _output_of(out, more)
@@ -96,6 +99,8 @@ def open_outputs(
             )
             writers.append(stack.enter_context(opened))
         yield writers
+        for folder in sorted({real(out.parent) for out in outs}):
+            together.enter_context(locked(folder))
 
 
 def files_of_output(out: Path, more: Sequence[Output], names: Sequence[str]) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from bioq import dna
 from bioq.dataset.targets import NAME
 from bioq.errors import UsageError
-from bioq.files import locked, new_file, refuse_input, require_absent
+from bioq.files import new_file, refuse_input, require_absent
 from bioq.interpretation.outputs.by_ending import ExplainedInput
 from bioq.interpretation.outputs.explained_bases import ExplainedBases, Stretch
 from bioq.interpretation.sites import Site, find_sites, require_packages
@@ -68,10 +68,9 @@ def open_bigwigs(
         refuse_input(path, *inputs)
     bases = ExplainedBases(contigs)
     yield bases
-    with locked(out.parent):  # files of two processes are not mixed
-        write_bigwigs(paths, contigs.genome.lengths, lambda: _bins(bases))
-        if hub is not None:
-            hub.write(hub.files, paths)
+    write_bigwigs(paths, contigs.genome.lengths, lambda: _bins(bases))
+    if hub is not None:
+        hub.write(hub.files, paths)
 
 
 @contextlib.contextmanager

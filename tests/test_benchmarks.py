@@ -215,7 +215,6 @@ def tables(text: str) -> list[Table]:
         if not line.startswith("|"):
             heads = []
             continue
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         cells = [cell.strip() for cell in line.strip()[1:-1].split("|")]
         if not heads:
             heads = cells

@@ -143,7 +143,8 @@ def main() -> None:
         print(json.dumps(answer))
         return
     heads = ["call", "after a rest", *_PARTS, _OTHER]
-    print_heads(f"{chosen.model}, batch {chosen.batch}, {chosen.precision}, ms", *heads)
+    case = f"{chosen.model}, batch {chosen.batch}, {chosen.precision}, {chosen.strands}"
+    print_heads(case, *(f"{head}, ms" for head in heads))
     failures = Failures()
     names = [name for name in ENGINES if chosen.precision == "32" or name != "ONNX Runtime"]
     for name in (name for name in names if version_of(PACKAGES[name])):

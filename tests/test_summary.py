@@ -43,6 +43,13 @@ def test_the_summary_of_a_model_without_numbers_is_the_same(name):
     assert summarise(with_memory(on_meta)).layers == expected
 
 
+def test_a_network_that_has_weights_keeps_them():
+    model = small_model("danq")
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    after = with_memory(model).state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
 def test_a_very_large_model_takes_no_memory():
     with torch.device("meta"):
         model = with_memory(build_model("danq", targets=10_000, sizes={"dense_units": 16_384}))

@@ -114,24 +114,25 @@ def summarise(model: nn.Module) -> Summary:
 
 
 def with_memory(outline: nn.Module) -> nn.Module:
-    """Return a network on the device `meta` with memory of no particular content for its weights.
+    """Return a network on the device `meta` with memory for its weights, of no particular content.
 
     Used before `summarise`: PyTorch computes on `meta` with parts of its compiler, which take 1.5 s
-    to load. A network of more than 2^28 weights stays there.
+    to load. A network on another device, or of more than 2^28 weights, is not changed.
     """
     weights = [*outline.parameters(), *outline.buffers()]
-    if sum(weight.numel() for weight in weights) > _MOST_IN_MEMORY:
+    is_large = sum(weight.numel() for weight in weights) > _MOST_IN_MEMORY
+    if is_large or any(weight.device.type != "meta" for weight in weights):
         return outline
     for module in outline.modules():
         for name, weight in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype)))
         for name, buffer in module.named_buffers(recurse=False):
-            setattr(module, name, torch.empty(buffer.shape, dtype=buffer.dtype))
+            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
     return outline
 
 
 _MOST_IN_MEMORY = 1 << 28
-"""Weights that get memory, 1 GiB; it is not written to, so nearly none of it is taken."""
+"""Weights that get memory, 1 GiB: pages that are only read take none."""
 _MOST_LAYERS = 40
 """Layers of a network that is not of `models`, above which its parts are described instead."""
 

@@ -28,7 +28,7 @@ from bioq.tables import open_table, table_ending
 from bioq.tables.resume import different, refuse_both, refuse_interrupted
 from bioq.tracks.bigwig import ENDING as BIGWIG
 from bioq.tracks.bigwig import Bins, bigwig_paths, is_bigwig, require_positions, write_bigwigs
-from bioq.tracks.hub import plan_hub, require_bigwig
+from bioq.tracks.hub import Hub, plan_hub, require_bigwig
 
 
 def predict_file(
@@ -106,16 +106,7 @@ def predict_file(
         prediction.predictor.model.to(device)
         with Spool(out, layout, prediction.identity, resume=resume, force=force) as spool:
             _predict(prediction, count, spool)
-            with contextlib.ExitStack() as together, spool.finishing(outs) as files:
-                if prediction.genome is not None and writes_tracks:
-                    write_bigwigs(files[:tracks], prediction.genome.lengths, lambda: _bins(spool))
-                    if plan is not None:  # another process may add its tracks to the same hub
-                        together.enter_context(locked(out.parent))
-                        plan.write(files[tracks:], files[:tracks])
-                else:
-                    with open_table(files[0], layout) as table:
-                        for rows in spool.read():
-                            table.write(*rows)
+            _complete(spool, outs, prediction, tracks=tracks, hub=plan)
     prediction.report_past_end(count)
     return outs
 
@@ -160,6 +151,23 @@ def _require_new(out: Path, outs: Sequence[Path], *, resume: bool, force: bool) 
         if resume and path.exists():
             raise UsageError(f"{path}: is already complete; run without --resume")
         require_absent(path, force=force)
+
+
+def _complete(
+    spool: Spool, outs: list[Path], prediction: OpenPrediction, *, tracks: int, hub: Hub | None
+) -> None:
+    """Write the rows of the spool as one table or, on a genome, as a bigWig for each of the first
+    `tracks` names and then the files of a hub."""
+    with contextlib.ExitStack() as together, spool.finishing(outs) as files:
+        if is_bigwig(outs[0]) and prediction.genome is not None:
+            write_bigwigs(files[:tracks], prediction.genome.lengths, lambda: _bins(spool))
+            if hub is not None:  # another process may add its tracks to the same hub
+                together.enter_context(locked(outs[0].parent))
+                hub.write(files[tracks:], files[:tracks])
+        else:
+            with open_table(files[0], prediction.predictor.layout) as table:
+                for rows in spool.read():
+                    table.write(*rows)
 
 
 def _predict(prediction: OpenPrediction, count: int, spool: Spool) -> None:

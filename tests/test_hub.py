@@ -422,7 +422,7 @@ def test_a_hub_that_cannot_be_written_leaves_no_file_and_can_be_continued(
         with pytest.raises(BioqError, match="No space left on device"):
             hub_of(run, plant, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.bw.partial"]
-    # Begun with --force, which --resume remembers.
+    # As after a command with --force, which replaces what is there when it is resumed.
     (tmp_path / "trackDb.txt").write_text("from an earlier day")
     written(run, plant, tmp_path / "tracks.bw", "one:1-800", resume=True)
     assert faults(tmp_path, {}) == []

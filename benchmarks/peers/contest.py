@@ -36,7 +36,7 @@ Call = Callable[[], Any]
 
 _LEAST_S = 0.3
 """Seconds that a turn lasts at least: shorter jobs are repeated within it."""
-_REST_S = 0.2
+REST_S = 0.2
 """Seconds before every turn, in which the threads of the one before fall asleep."""
 _SHORT_S = 1.0
 """A shorter job is done once before each turn is timed: to wake threads on a virtual machine took
@@ -180,7 +180,7 @@ def _answers(
 def _take_turn(result: Result, process: "_Process") -> None:
     if result.error:
         return
-    time.sleep(_REST_S)
+    time.sleep(REST_S)
     reply = process.ask("")
     if "error" in reply:
         result.fail(reply["error"])
@@ -250,8 +250,7 @@ def _started(
 
 def _serve(contender: Contender, options: argparse.Namespace) -> None:
     """Answer the lines of `_Process.ask` until there are no more."""
-    if hasattr(os, "sched_setaffinity"):  # holds libraries to it that read no variable
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    use_processors(options.threads)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to the log
     answer = options.folder / f"contender-{options.turns_of}" / "answer.npy"
@@ -274,6 +273,12 @@ def _serve(contender: Contender, options: argparse.Namespace) -> None:
         except Exception as error:  # noqa: BLE001 a peer may fail in any way; the table has the error
             reply = {"error": reason(error)}
         print(json.dumps(reply), file=replies, flush=True)
+
+
+def use_processors(most: int) -> None:
+    """Let this process use at most so many processors: some libraries read no variable for it."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:most])
 
 
 def _timed(call: Call, repeats: int) -> tuple[float, float]:

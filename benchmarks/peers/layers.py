@@ -3,17 +3,16 @@
     python benchmarks/peers/layers.py [--model bioq] [--batch 4] [--precision bf16] [--threads 2]
         [--strands both] [--tiny]
 
-Each engine is alone in a process of its own. `call` is the median of whole calls without a
-profiler, and `after a rest` the median of the first calls after 0.2 s without work, when the
-threads sleep: in `inference.py` all engines take turns. The other columns are one call as the
-engine's own profiler counts it, which takes longer: torch.profiler (both directions and layers of
-the LSTM; all matrix products; every other operation), ONNX Runtime's and OpenVINO's. A profiler of
-PyTorch sees no operations of BioQ's own threads, which begin at 24 windows per thread.
+Each engine runs alone, in a process of its own. `call` is the median of whole calls without a
+profiler. `after a rest` is the median of calls after 0.2 s without work, when the threads sleep.
+The other columns are the mean of calls as the engine's own profiler counts them: the LSTM with all
+its layers and directions, the matrix products, and all other operations. Calls take longer with a
+profiler. The profiler of PyTorch does not see BioQ's own threads, which begin at 24 windows per
+thread.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import inference
-from contest import Call
+from contest import REST_S, Call, use_processors
 from measuring import (
     Failures,
     in_own_process,
@@ -111,8 +110,7 @@ def by_part(operations: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """Return the milliseconds of one engine."""
-    if hasattr(os, "sched_setaffinity"):  # as contest.py
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    use_processors(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         options.folder, options.turns_of = Path(folder), 0
         Path(folder, "contender-0").mkdir()
@@ -120,7 +118,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         warm = [timed(call).seconds for _ in range(_WARM + options.calls)][_WARM:]
         rested = []
         for _ in range(options.calls):
-            time.sleep(0.2)
+            time.sleep(REST_S)
             rested.append(timed(call).seconds)
         whole = {"call": statistics.median(warm), "after a rest": statistics.median(rested)}
         return {name: seconds * 1e3 for name, seconds in whole.items()} | dict(profile())
@@ -139,8 +137,7 @@ def main() -> None:
     options.add_argument("--engine", choices=ENGINES, help=argparse.SUPPRESS)
     chosen = parse(options, tiny={"calls": 2, "threads": 1})
     if chosen.engine:
-        answer = measure(chosen)
-        print(json.dumps(answer))
+        print(json.dumps(measure(chosen)))
         return
     heads = ["call", "after a rest", *_PARTS, _OTHER]
     case = f"{chosen.model}, batch {chosen.batch}, {chosen.precision}, {chosen.strands}"

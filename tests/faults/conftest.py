@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_commands import COMMANDS, Answer, Command, Processes, Whole, World, make_world
+from fault_commands import (
+    COMMANDS,
+    Answer,
+    Command,
+    Counted,
+    Processes,
+    Undisturbed,
+    Whole,
+    World,
+    make_world,
+)
 
 TRIALS = int(os.environ.get("BIOQ_FAULT_TRIALS", "1"))
-
-Counted = Callable[[str, str, int], None]
-Undisturbed = Callable[[Command], Whole]
 
 
 @pytest.fixture

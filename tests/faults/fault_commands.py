@@ -34,6 +34,8 @@ class Answer:
 
 
 Processes = Callable[..., list[Answer]]
+Counted = Callable[[str, str, int], None]
+"""Says how many trials of a fault a test has made: the fault, what is promised, the number."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,10 @@ class Whole:
         self.seconds = answer.seconds
         self.content = content(folder)
         assert len(self.content) > len(self.before)
+
+
+Undisturbed = Callable[[Command], Whole]
+"""Returns what a command leaves when nobody disturbs it."""
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pysam
 import pytest
-from fault_commands import TRAIN, Command, Processes, Whole, World, content
+from fault_commands import TRAIN, Counted, Processes, Undisturbed, World, content
 
 from bioq.dataset import verify
 from bioq.errors import BioqError
@@ -24,9 +24,6 @@ from bioq.genome.vcf import read_variants
 from bioq.inputs import RegionWindows, SequenceWindows
 from bioq.runs.folder import BEST, LAST, STATE
 from bioq.runs.weights import read_tensors
-
-Undisturbed = Callable[[Command], Whole]
-Counted = Callable[[str, str, int], None]
 
 
 def flipped(original: bytes, moments: random.Random) -> bytes:

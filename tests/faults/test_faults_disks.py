@@ -12,7 +12,9 @@ import pytest
 from fault_commands import (
     Answer,
     Command,
+    Counted,
     Processes,
+    Undisturbed,
     Whole,
     World,
     content,
@@ -20,8 +22,6 @@ from fault_commands import (
     leftover,
 )
 
-Undisturbed = Callable[[Command], Whole]
-Counted = Callable[[str, str, int], None]
 EARLIER = b"from an earlier day"
 NOBODY = 65534
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fault_commands import Counted
 from fault_folders import (
     BAD,
     CELLS,
@@ -35,7 +36,6 @@ from bioq.runs.folder import read_config
 from bioq.runs.trained_model import load
 from bioq.runs.weights import MOST_HEADER_BYTES
 
-Counted = Callable[[str, str, int], None]
 JSON = (
     "dataset.json",
     "config.json",

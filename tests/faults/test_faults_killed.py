@@ -2,7 +2,6 @@
 
 import random
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import pytest
 from fault_commands import (
     Answer,
     Command,
+    Counted,
     Processes,
+    Undisturbed,
     Whole,
     World,
     content,
@@ -18,8 +19,6 @@ from fault_commands import (
     leftover,
 )
 
-Undisturbed = Callable[[Command], Whole]
-Counted = Callable[[str, str, int], None]
 _SLACK = 1.05
 """Moments are drawn from so many times the command's own time: some come after its end."""
 

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from fault_commands import Counted
 from fault_folders import Folders
 from matplotlib.figure import Figure
 
@@ -20,7 +21,6 @@ from bioq.interpretation import gradients
 from bioq.plots.style import to_png, to_svg
 from bioq.runs.trained_model import load
 
-Counted = Callable[[str, str, int], None]
 KEPT = (
     "数据\u3000集",
     "my\u00a0data",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fault_commands import Counted
 from fault_parsers import CORPUS, Parsers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from bioq.motifs import read_meme
 
 EXAMPLES = 30 * int(os.environ.get("BIOQ_FAULT_TRIALS", "1"))
 NAMES = sorted(folder.name for folder in CORPUS.iterdir() if folder.is_dir())
-Counted = Callable[[str, str, int], None]
 Edit = tuple[str, float, bytes]
 
 

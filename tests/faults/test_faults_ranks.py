@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from fault_commands import TIMES
+from fault_commands import TIMES, Counted
 from safetensors.numpy import load_file
 
 from bioq.dataset import Description, new_dataset, pack_labels
 
-Counted = Callable[[str, str, int], None]
 RANKS, EPOCHS = 2, 6
 WORDS = (
     f"--model danq --filters 8 --filter-width 8 --pool-width 10 --lstm-units 4 --dense-units 8 "

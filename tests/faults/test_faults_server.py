@@ -11,14 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
-Counted = Callable[[str, str, int], None]
 MIB = 1 << 20
 PAGE_S = 0.2
 """Promised on a quiet machine; a test accepts ten times as much."""

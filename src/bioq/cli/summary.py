@@ -76,7 +76,7 @@ def summary(
         print_table(_members(folder, run))
         return
     if run is not None:
-        network = with_memory(network_outline(folder, run))
+        network = network_outline(folder, run)
     elif names_source(model):
         source = named_source(model)
         network = build_from_source(source, targets=targets, window_bp=window_bp or 1000)
@@ -87,9 +87,8 @@ def summary(
                 f"'bioq summary ./{model}'"
             )
         with torch.device("meta"):
-            outline = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
-        network = with_memory(outline)
-    layers = summarise(network)
+            network = build_model(model, targets=targets, window_bp=window_bp, sizes=sizes)
+    layers = summarise(with_memory(network))
     table = layers.table()
     print_table([list(table.columns), *(list(map(str, row)) for row in table.to_numpy())])
     print_line(f"{layers.parameters:,} parameters, {layers.flops / 1e6:,.0f} MFLOP per window")

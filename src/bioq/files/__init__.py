@@ -108,7 +108,7 @@ def _put_in_place(partial: Path, path: Path) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside `path` that no other file has, for a short time: `.NAME.XXXX.part`."""
+    """Return a name beside `path` that no file has yet: `.NAME.XXXX.part`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
@@ -137,7 +137,7 @@ def remove_temporaries() -> None:
     """
     with uninterrupted():
         for path in list(_temporaries):
-            if f".{os.getpid()}-" in path.name:  # else of the process that this one is a fork of
+            if f".{os.getpid()}-" in path.name:  # not of the process it was forked from
                 _remove_temporary(path)
 
 

@@ -117,7 +117,8 @@ def with_memory(outline: nn.Module) -> nn.Module:
     """Return a network on the device `meta` with memory for its weights, of no particular content.
 
     Used before `summarise`: PyTorch computes on `meta` with parts of its compiler, which take 1.5 s
-    to load. A network on another device, or of more than 2^28 weights, is not changed.
+    to load; `to_empty` loads some of them, too. A network on another device, or of more than 2^28
+    weights, is not changed.
     """
     weights = [*outline.parameters(), *outline.buffers()]
     is_large = sum(weight.numel() for weight in weights) > _MOST_IN_MEMORY

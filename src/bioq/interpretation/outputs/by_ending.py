@@ -99,7 +99,7 @@ def open_outputs(
             )
             writers.append(stack.enter_context(opened))
         yield writers
-        for folder in sorted({real(out.parent) for out in outs}):
+        for folder in sorted({real(out.parent) for out in outs}):  # all processes in one order
             together.enter_context(locked(folder))
 
 
